@@ -1,0 +1,69 @@
+/* buf.c - see buf.h. */
+#include "base/core/buf.h"
+
+#include "base/core/mem.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Room for `n` more bytes and the NUL. */
+static bool reserve(struct lorac_buf *b, size_t n)
+{
+    if (b->no_memory) { return false; }
+    if (n >= SIZE_MAX - b->n) {
+        b->no_memory = true;
+        return false;
+    }
+    char *at = lorac_mem_grow(b->at, b->n, &b->cap, b->n + n + 1, 1);
+    if (!at) {
+        b->no_memory = true;
+        return false;
+    }
+    b->at = at;
+    return true;
+}
+
+void lorac_buf_add(struct lorac_buf *b, const void *bytes, size_t n)
+{
+    if (!reserve(b, n)) { return; }
+    if (n) { memcpy(b->at + b->n, bytes, n); }
+    b->n += n;
+    b->at[b->n] = '\0';
+}
+
+void lorac_buf_str(struct lorac_buf *b, const char *s)
+{
+    lorac_buf_add(b, s, strlen(s));
+}
+
+void lorac_buf_printf(struct lorac_buf *b, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    if (n < 0) {
+        b->no_memory = true;
+    } else if (reserve(b, (size_t)n)) {
+        vsnprintf(b->at + b->n, (size_t)n + 1, fmt, again);
+        b->n += (size_t)n;
+    }
+    va_end(again);
+}
+
+void lorac_buf_clear(struct lorac_buf *b)
+{
+    b->n = 0;
+    b->no_memory = false;
+    if (b->at) { b->at[0] = '\0'; }
+}
+
+void lorac_buf_free(struct lorac_buf *b)
+{
+    lorac_mem_free(b->at);
+    *b = (struct lorac_buf){0};
+}

@@ -1,0 +1,22 @@
+/* buf.h - bytes that grow: the one string builder. Zeroed = empty. Always NUL-terminated once used. */
+#ifndef LORAC_BASE_CORE_BUF_H
+#define LORAC_BASE_CORE_BUF_H
+
+#include "base/core/api.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+struct lorac_buf {
+    char *at;       // owned; NULL while nothing was added
+    size_t n;       // bytes used, without the NUL
+    size_t cap;     // bytes allocated
+    bool no_memory; // an addition failed; later ones do nothing. Check once, at the end.
+};
+
+void lorac_buf_add(struct lorac_buf *b, const void *bytes, size_t n);
+void lorac_buf_str(struct lorac_buf *b, const char *s);
+void lorac_buf_printf(struct lorac_buf *b, const char *fmt, ...) LORAC_PRINTF(2, 3);
+void lorac_buf_clear(struct lorac_buf *b); // n = 0, keeps the memory
+void lorac_buf_free(struct lorac_buf *b);
+
+#endif

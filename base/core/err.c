@@ -1,0 +1,32 @@
+/* err.c - formatting of struct lorac_err; see err.h for the contract. */
+#include "base/core/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum lorac_status lorac_fail(struct lorac_err *err, enum lorac_status code, const char *fmt, ...)
+{
+    if (err) {
+        va_list args;
+        va_start(args, fmt);
+        vsnprintf(err->text, sizeof err->text, fmt, args);
+        va_end(args);
+        err->code = code;
+    }
+    return code;
+}
+
+void lorac_err_prefix(struct lorac_err *err, const char *fmt, ...)
+{
+    if (!err) { return; }
+    char old[sizeof err->text];
+    memcpy(old, err->text, sizeof old);
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < sizeof err->text) {
+        snprintf(err->text + n, sizeof err->text - (size_t)n, "%s", old);
+    }
+}

@@ -1,0 +1,37 @@
+/*
+ * err.h - how every fallible function in this library reports failure.
+ *
+ * A fallible function returns enum lorac_status and takes `struct lorac_err *err` last.
+ * On LORAC_OK `*err` is untouched. Otherwise `err->text` is one complete line a user
+ * can act on. `err` may be NULL. Nothing here allocates or touches global state.
+ */
+#ifndef LORAC_ERR_H
+#define LORAC_ERR_H
+
+#include "base/core/api.h"
+
+LORAC_BEGIN_DECLS
+
+enum lorac_status {
+    LORAC_OK = 0,
+    LORAC_ENOMEM,  // an allocation failed
+    LORAC_EIO,     // the operating system refused a read, write or open
+    LORAC_EFORMAT, // a file is damaged or not what its name claims
+    LORAC_EUSER,   // a recipe, option or argument asks for something impossible
+    LORAC_ENOTSUP, // valid, but this build or backend cannot do it
+};
+
+struct lorac_err {
+    enum lorac_status code;
+    char text[512]; // always NUL-terminated; empty until the first failure
+};
+
+/* Record a failure and return `code`, so that callers can write `return lorac_fail(...)`. */
+LORAC_API enum lorac_status lorac_fail(struct lorac_err *err, enum lorac_status code,
+                                       const char *fmt, ...) LORAC_PRINTF(3, 4);
+
+/* Put context in front of the message: "adapter.safetensors: " + old text. */
+LORAC_API void lorac_err_prefix(struct lorac_err *err, const char *fmt, ...) LORAC_PRINTF(2, 3);
+
+LORAC_END_DECLS
+#endif

@@ -1,0 +1,79 @@
+/*
+ * file.h - the only door to the file system: maps, whole reads, atomic writes, folders.
+ *
+ * Every message names the path. Nothing here knows what the bytes mean.
+ *
+ * A file that is written appears whole or not at all:
+ *
+ *   lorac_out_open("x")   creates  x.tmp-PID  beside it
+ *   lorac_out_write(...)  appends
+ *   lorac_out_commit()    fsync, rename to x, fsync of the folder
+ *
+ * and anything else (an error, lorac_out_free without commit) removes the temporary file.
+ */
+#ifndef LORAC_BASE_CORE_FILE_H
+#define LORAC_BASE_CORE_FILE_H
+
+#include "base/core/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A file mapped read-only. `data` is NULL only when `size` is 0. */
+struct lorac_map {
+    const unsigned char *data;
+    size_t size;
+};
+
+/* Map the regular file at `path`. An empty file gives size 0. Pages are shared by all processes. */
+LORAC_MUST_CHECK enum lorac_status lorac_map_open(struct lorac_map *out, const char *path,
+                                                  struct lorac_err *err);
+void lorac_map_close(struct lorac_map *map); // NULL and zeroed are accepted
+
+/* Read at most `limit` bytes of a file into a new NUL-terminated block (lorac_mem_free).
+ * A longer file is LORAC_EFORMAT: limits keep a damaged or wrong file from filling memory. */
+LORAC_MUST_CHECK enum lorac_status lorac_file_read(char **out, size_t *size, const char *path,
+                                                   size_t limit, struct lorac_err *err);
+
+/* A file being written atomically. Opaque: it owns a descriptor, a buffer and two names. */
+struct lorac_out;
+LORAC_MUST_CHECK enum lorac_status lorac_out_open(struct lorac_out **out, const char *path,
+                                                  struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_out_write(struct lorac_out *out, const void *bytes,
+                                                   size_t n, struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_out_printf(struct lorac_out *out, struct lorac_err *err,
+                                                    const char *fmt, ...) LORAC_PRINTF(3, 4);
+/* Make the file appear. Also frees `out`, whatever the result. */
+LORAC_MUST_CHECK enum lorac_status lorac_out_commit(struct lorac_out *out, struct lorac_err *err);
+void lorac_out_free(struct lorac_out *out); // abandon: the temporary file is removed
+
+/* All of `bytes` as the file at `path`, atomically. */
+LORAC_MUST_CHECK enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t n,
+                                                    struct lorac_err *err);
+/* Copy a file byte for byte, atomically. */
+LORAC_MUST_CHECK enum lorac_status lorac_file_copy(const char *to, const char *from,
+                                                   struct lorac_err *err);
+
+/* "dir/name" as a new string (lorac_mem_free); `name` alone where it is absolute or dir is "". */
+char *lorac_path_join(const char *dir, const char *name); // NULL: out of memory
+/* The folder part of `path` as a new string; "." where it has none. */
+char *lorac_path_dir(const char *path); // NULL: out of memory
+
+bool lorac_path_exists(const char *path);
+bool lorac_path_is_dir(const char *path);
+/* True where the folder holds nothing, or does not exist. */
+bool lorac_dir_is_empty(const char *path);
+/* Create a folder and its parents; an existing folder is fine. */
+LORAC_MUST_CHECK enum lorac_status lorac_dir_make(const char *path, struct lorac_err *err);
+/* Rename, replacing `to`; both in one file system. A folder `to` that exists is first moved aside and
+ * removed once the new one stands, so that at every moment one whole folder has the name, or
+ * the name's ".old" has. */
+LORAC_MUST_CHECK enum lorac_status lorac_dir_replace(const char *to, const char *from,
+                                                     struct lorac_err *err);
+/* Remove a folder with the files and folders in it. A missing folder is fine. */
+LORAC_MUST_CHECK enum lorac_status lorac_dir_remove(const char *path, struct lorac_err *err);
+/* The names in a folder, sorted, without "." and "..": one NULL-terminated block (lorac_mem_free). */
+LORAC_MUST_CHECK enum lorac_status lorac_dir_list(char ***out, const char *path,
+                                                  struct lorac_err *err);
+
+#endif

@@ -1,0 +1,143 @@
+/* json.c - see json.h. */
+#include "base/core/json.h"
+
+#include "base/core/file.h"
+#include "base/core/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum lorac_status lorac_json_parse(struct lorac_json *root, const char *text, size_t n,
+                                   const char *file, struct lorac_err *err)
+{
+    json_error_t at;
+    *root = (struct lorac_json){.file = file};
+    root->value =
+        json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &at);
+    if (!root->value) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s:%d:%d: not valid JSON: %s", file, at.line,
+                          at.column, at.text);
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_json_load(struct lorac_json *root, const char *path, size_t limit,
+                                  struct lorac_err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    *root = (struct lorac_json){.file = path};
+    enum lorac_status st = lorac_file_read(&text, &n, path, limit, err);
+    if (!st) { st = lorac_json_parse(root, text, n, path, err); }
+    lorac_mem_free(text);
+    return st;
+}
+
+void lorac_json_free(struct lorac_json *root)
+{
+    json_decref(root->value);
+    root->value = NULL;
+}
+
+struct lorac_json lorac_json_get(const struct lorac_json *object, const char *key)
+{
+    struct lorac_json at = {.file = object->file};
+    json_t *value = json_object_get(object->value, key); // NULL where it is no object
+    at.value = json_is_null(value) ? NULL : value;
+    (void)snprintf(at.where, sizeof at.where, "%.47s%s%.47s", object->where,
+                   object->where[0] ? "." : "", key);
+    return at;
+}
+
+struct lorac_json lorac_json_at(const struct lorac_json *array, size_t i)
+{
+    struct lorac_json at = {.file = array->file, .value = json_array_get(array->value, i)};
+    (void)snprintf(at.where, sizeof at.where, "%.70s[%zu]", array->where, i);
+    return at;
+}
+
+enum lorac_status lorac_json_fail(const struct lorac_json *at, const char *expected,
+                                  struct lorac_err *err)
+{
+    if (!at->value) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: '%s' is missing, %s was expected", at->file,
+                          at->where, expected);
+    }
+    char *text = json_dumps(at->value, JSON_ENCODE_ANY | JSON_COMPACT);
+    const char *shown = text ? text : "?";
+    bool cut = strlen(shown) > 40;
+    enum lorac_status st = lorac_fail(err, LORAC_EFORMAT, "%s: '%s' must be %s, found %.40s%s",
+                                      at->file, at->where, expected, shown, cut ? "..." : "");
+    free(text);
+    return st;
+}
+
+enum lorac_status lorac_json_size(size_t *out, const struct lorac_json *object, const char *key,
+                                  bool required, size_t min, size_t max, struct lorac_err *err)
+{
+    struct lorac_json at = lorac_json_get(object, key);
+    if (!at.value && !required) { return LORAC_OK; }
+    json_int_t v = json_is_integer(at.value) ? json_integer_value(at.value) : -1;
+    if (v < 0 || (uint64_t)v < min || (uint64_t)v > max) {
+        char expected[80];
+        (void)snprintf(expected, sizeof expected, "a whole number from %zu to %zu", min, max);
+        return lorac_json_fail(&at, expected, err);
+    }
+    *out = (size_t)v;
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_json_number(double *out, const struct lorac_json *object, const char *key,
+                                    bool required, struct lorac_err *err)
+{
+    struct lorac_json at = lorac_json_get(object, key);
+    if (!at.value && !required) { return LORAC_OK; }
+    if (!json_is_number(at.value) || !isfinite(json_number_value(at.value))) {
+        return lorac_json_fail(&at, "a number", err);
+    }
+    *out = json_number_value(at.value);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_json_bool(bool *out, const struct lorac_json *object, const char *key,
+                                  bool required, struct lorac_err *err)
+{
+    struct lorac_json at = lorac_json_get(object, key);
+    if (!at.value && !required) { return LORAC_OK; }
+    if (!json_is_boolean(at.value)) { return lorac_json_fail(&at, "true or false", err); }
+    *out = json_is_true(at.value);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_json_string(const char **out, const struct lorac_json *object,
+                                    const char *key, bool required, struct lorac_err *err)
+{
+    struct lorac_json at = lorac_json_get(object, key);
+    if (!at.value && !required) { return LORAC_OK; }
+    const char *s = json_string_value(at.value);
+    if (!s || strlen(s) != json_string_length(at.value)) {
+        return lorac_json_fail(&at, "text", err);
+    }
+    *out = s;
+    return LORAC_OK;
+}
+
+void lorac_json_quote(struct lorac_buf *b, const char *s, size_t n)
+{
+    lorac_buf_str(b, "\"");
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c == '"' || c == '\\') {
+            lorac_buf_printf(b, "\\%c", c);
+        } else if (c == '\n') {
+            lorac_buf_str(b, "\\n");
+        } else if (c < 0x20) {
+            lorac_buf_printf(b, "\\u%04x", c);
+        } else {
+            lorac_buf_add(b, &s[i], 1);
+        }
+    }
+    lorac_buf_str(b, "\"");
+}

@@ -1,0 +1,70 @@
+/* mem.c - see mem.h. */
+#include "base/core/mem.h"
+
+#include "base/core/fault.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+// For the tests only; atomic because loader and server threads allocate too.
+static _Atomic long fail_after = -1;
+static _Atomic unsigned long n_allocs;
+
+bool lorac_mul(size_t a, size_t b, size_t *out)
+{
+    if (b != 0 && a > SIZE_MAX / b) { return false; }
+    *out = a * b;
+    return true;
+}
+
+void *lorac_mem_new(size_t n, size_t size)
+{
+    size_t bytes = 0;
+    if (!lorac_mul(n, size, &bytes) || bytes > SIZE_MAX - 63) { return NULL; }
+    if (fail_after >= 0 && fail_after-- == 0) { return NULL; }
+    bytes = (bytes + 63) / 64 * 64;
+    void *p = aligned_alloc(64, bytes ? bytes : 64);
+    if (p) {
+        memset(p, 0, bytes);
+        n_allocs++;
+    }
+    return p;
+}
+
+void *lorac_mem_grow(void *p, size_t n, size_t *cap, size_t want, size_t size)
+{
+    size_t room = *cap ? *cap : 16;
+    while (room < want) {
+        if (!lorac_mul(room, 2, &room)) { return NULL; }
+    }
+    if (p && room == *cap) { return p; }
+    void *larger = lorac_mem_new(room, size);
+    if (!larger) { return NULL; }
+    if (n) { memcpy(larger, p, n * size); }
+    lorac_mem_free(p);
+    *cap = room;
+    return larger;
+}
+
+char *lorac_mem_string(const char *s, size_t n)
+{
+    char *copy = n < SIZE_MAX ? lorac_mem_new(n + 1, 1) : NULL;
+    if (copy && n) { memcpy(copy, s, n); }
+    return copy;
+}
+
+void lorac_mem_free(void *p)
+{
+    free(p);
+}
+
+void lorac_mem_fail_after(long n)
+{
+    fail_after = n;
+}
+
+unsigned long lorac_mem_count(void)
+{
+    return n_allocs;
+}

@@ -1,0 +1,27 @@
+/* mem.h - the only door to the heap: checked sizes, a counter, and injected failures (fault.h). */
+#ifndef LORAC_BASE_CORE_MEM_H
+#define LORAC_BASE_CORE_MEM_H
+
+#include "base/core/api.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+/* *out = a * b; false when the product does not fit. */
+LORAC_MUST_CHECK bool lorac_mul(size_t a, size_t b, size_t *out);
+
+/* n * size zeroed bytes, 64-byte aligned, or NULL. Release with lorac_mem_free(). */
+LORAC_MUST_CHECK void *lorac_mem_new(size_t n, size_t size);
+
+/* A larger copy of the `n` elements at `p` with room for `*cap` (doubled until it holds `want`), the
+ * old block freed; NULL where there is no memory, then `p` stays valid and `*cap` as it was. */
+LORAC_MUST_CHECK void *lorac_mem_grow(void *p, size_t n, size_t *cap, size_t want, size_t size);
+
+/* A copy of a string, or NULL. */
+LORAC_MUST_CHECK char *lorac_mem_string(const char *s, size_t n);
+
+void lorac_mem_free(void *p); // NULL is accepted
+
+/* Allocations made so far; the train loop's tests assert that a step does not change it. */
+unsigned long lorac_mem_count(void);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * safetensors.h - tensors in files: reading (mapped, checked whole before use) and writing.
+ *
+ *   +--------+----------------------------------------+---------------------------+
+ *   | n: u64 | JSON header, n bytes, padded by spaces | data: offsets start here  |
+ *   +--------+----------------------------------------+---------------------------+
+ *     {"__metadata__": {"format": "pt", ...},
+ *      "model.norm.weight": {"dtype": "F32", "shape": [128], "data_offsets": [0, 512]}, ...}
+ *
+ * Checked: the length, the JSON, names, types, that shape and offsets agree, that the tensors tile the
+ * data without gap or overlap. (Source: huggingface/safetensors, README "Format" and safetensors/src/tensor.rs.)
+ */
+#ifndef LORAC_BASE_SAFETENSORS_H
+#define LORAC_BASE_SAFETENSORS_H
+
+#include "base/core/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LORAC_MAX_DIMS = 4, LORAC_NAME_SIZE = 256 };
+
+/* How numbers are stored. A row of the storage-type table in dtype.c. */
+enum lorac_dtype { LORAC_F32, LORAC_F16, LORAC_BF16, LORAC_N_DTYPES };
+const char *lorac_dtype_name(enum lorac_dtype t); // "F32"
+size_t lorac_dtype_size(enum lorac_dtype t);      // bytes an element
+/* n elements to float32 and back; to narrower types rounds once, to nearest even. `in` and `out` need
+ * no alignment beyond their element's. */
+void lorac_dtype_decode(float *out, const void *in, enum lorac_dtype t, size_t n);
+void lorac_dtype_encode(void *out, const float *in, enum lorac_dtype t, size_t n);
+
+struct lorac_tensor {
+    char name[LORAC_NAME_SIZE];
+    enum lorac_dtype dtype;
+    size_t n_dims, dims[LORAC_MAX_DIMS]; // a scalar has n_dims 0
+    size_t n;                            // elements
+    const void *data;                    // borrowed from the map
+    size_t shard;                        // index of the file it lies in
+};
+
+/* One file, or several shards behind one index, opened read-only. */
+struct lorac_checkpoint;
+
+/* Open `path`: a .safetensors file, a model.safetensors.index.json, or a folder with
+ * "model.safetensors" or that index (the index wins only where the single file is absent). With an index,
+ * every tensor must lie in the file the index says and no file may hold others. */
+LORAC_MUST_CHECK enum lorac_status lorac_checkpoint_open(struct lorac_checkpoint **out,
+                                                         const char *path, struct lorac_err *err);
+/* One safetensors image in memory (borrowed, must outlive the checkpoint); `file` for messages. */
+LORAC_MUST_CHECK enum lorac_status lorac_checkpoint_parse(struct lorac_checkpoint **out,
+                                                          const unsigned char *bytes, size_t n,
+                                                          const char *file, struct lorac_err *err);
+void lorac_checkpoint_close(struct lorac_checkpoint *c);
+
+size_t lorac_checkpoint_count(const struct lorac_checkpoint *c);
+/* Tensor i in the order of shards and, within one, of the data. Borrowed. */
+const struct lorac_tensor *lorac_checkpoint_at(const struct lorac_checkpoint *c, size_t i);
+const struct lorac_tensor *lorac_checkpoint_find(const struct lorac_checkpoint *c, const char *name);
+/* The value of a __metadata__ key of shard 0, or NULL. Borrowed. */
+const char *lorac_checkpoint_metadata(const struct lorac_checkpoint *c, const char *key);
+size_t lorac_checkpoint_shards(const struct lorac_checkpoint *c);
+const char *lorac_checkpoint_shard_file(const struct lorac_checkpoint *c, size_t shard); // its path
+
+/* Writing. Tensors are written in the order given; the caller sorts. */
+struct lorac_tensor_spec {
+    const char *name;
+    enum lorac_dtype dtype;
+    size_t n_dims, dims[LORAC_MAX_DIMS];
+    const void *data; // elements of type `dtype`; NULL: `fill` is asked
+};
+/* Write the elements of tensor i into `to` (its full size); for tensors computed one at a time. */
+typedef enum lorac_status lorac_fill_fn(void *self, void *to, size_t i, struct lorac_err *err);
+/* Write a file atomically. `meta` is n_meta pairs key, value ("format": "pt" is always written first). */
+LORAC_MUST_CHECK enum lorac_status
+lorac_safetensors_write(const char *path, const struct lorac_tensor_spec *tensors, size_t n,
+                        const char *const *meta, size_t n_meta, lorac_fill_fn *fill, void *self,
+                        struct lorac_err *err);
+
+#endif

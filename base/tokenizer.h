@@ -1,0 +1,96 @@
+/*
+ * tokenizer.h - text to token ids and back, from a Hugging Face tokenizer.json.
+ *
+ * Two families: byte-level BPE (GPT-2, Qwen2, Llama 3) and SentencePiece-style BPE with byte
+ * fallback (Llama 2, Mistral, Phi-3), told apart by what the file says, never by a name. A part of
+ * the file that is not understood is refused by name: a tokenizer that ignores a normaliser is
+ * a model that reads other words.
+ *
+ * The one rule of special tokens: their text becomes their id only where the caller says that the
+ * text may carry them (a template may, a table's cell may not).
+ *
+ * A tokenizer is immutable once open; several threads may use one.
+ */
+#ifndef LORAC_BASE_TOKENIZER_H
+#define LORAC_BASE_TOKENIZER_H
+
+#include "base/core/buf.h"
+#include "base/core/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lorac_tokenizer;
+
+/* Ids that grow. Zeroed = empty; `at` is owned (lorac_ids_free). */
+struct lorac_ids {
+    int32_t *at;
+    size_t n, cap;
+};
+LORAC_MUST_CHECK enum lorac_status lorac_ids_add(struct lorac_ids *ids, int32_t id,
+                                                 struct lorac_err *err);
+void lorac_ids_free(struct lorac_ids *ids);
+
+/* Read tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json /
+ * config.json (eos ids) of the model folder `dir`. Only tokenizer.json is required. */
+LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out,
+                                                        const char *dir, struct lorac_err *err);
+/* The same from one tokenizer.json in memory (`file` names it in messages). */
+LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_parse(struct lorac_tokenizer **out,
+                                                         const char *json, size_t n,
+                                                         const char *file, struct lorac_err *err);
+void lorac_tokenizer_free(struct lorac_tokenizer *t);
+
+/* A stretch of text. Stretches are joined before they are tokenised, so merges cross them. */
+struct lorac_text {
+    const char *at; // UTF-8, checked; need not be NUL-terminated
+    size_t n;       // bytes
+    bool special;   // added tokens that are special are recognised in it; otherwise they are plain text
+};
+
+enum lorac_encode_flags {
+    LORAC_ENCODE_ALONE = 0,         // as the reference's encode(..., add_special_tokens=False)
+    LORAC_ENCODE_BEGINS = 1 << 0,   // with what the post-processor puts in front: BOS, decided on ids
+    LORAC_ENCODE_ENDS = 1 << 1,     // with what the post-processor puts behind
+    LORAC_ENCODE_CONTINUES = 1 << 2 // goes on after other tokens: no dummy prefix space
+};
+
+/* Append the ids of the texts to `ids`. Invalid UTF-8 is LORAC_EFORMAT with the byte's offset. */
+LORAC_MUST_CHECK enum lorac_status lorac_encode(struct lorac_ids *ids,
+                                                const struct lorac_tokenizer *t,
+                                                const struct lorac_text *texts, size_t n_texts,
+                                                unsigned flags, struct lorac_err *err);
+
+/* Append the text of `n` ids. Special tokens are left out where `skip_special`. Bytes that form no
+ * UTF-8 become U+FFFD, as in the reference. An id outside the vocabulary is LORAC_EUSER. */
+LORAC_MUST_CHECK enum lorac_status lorac_decode(struct lorac_buf *text,
+                                                const struct lorac_tokenizer *t, const int32_t *ids,
+                                                size_t n, bool skip_special, struct lorac_err *err);
+
+/* Decoding token by token: text appears as soon as its UTF-8 is whole. Zeroed = a fresh stream. */
+struct lorac_stream {
+    struct lorac_ids ids; // all ids so far
+    size_t shown;         // bytes of their text already given out
+};
+/* Append the new text that `id` completes (may be none). */
+LORAC_MUST_CHECK enum lorac_status lorac_stream_add(struct lorac_buf *text, struct lorac_stream *s,
+                                                    const struct lorac_tokenizer *t, int32_t id,
+                                                    bool skip_special, struct lorac_err *err);
+/* Append what is left at the end (an unfinished character becomes U+FFFD). */
+LORAC_MUST_CHECK enum lorac_status lorac_stream_end(struct lorac_buf *text, struct lorac_stream *s,
+                                                    const struct lorac_tokenizer *t,
+                                                    bool skip_special, struct lorac_err *err);
+void lorac_stream_free(struct lorac_stream *s);
+
+size_t lorac_tokenizer_size(const struct lorac_tokenizer *t); // ids are 0 .. size-1
+/* The token as the vocabulary writes it ("\xC4\xA0the", "<0x0A>"); NULL for an unused id. */
+const char *lorac_token_text(const struct lorac_tokenizer *t, int32_t id);
+int32_t lorac_token_find(const struct lorac_tokenizer *t, const char *text); // -1: none
+bool lorac_token_is_special(const struct lorac_tokenizer *t, int32_t id);
+
+int32_t lorac_tokenizer_bos(const struct lorac_tokenizer *t); // -1: none
+int32_t lorac_tokenizer_eos(const struct lorac_tokenizer *t); // the one that training appends; -1: none
+/* True for every id that ends generation: generation_config.json may list several. */
+bool lorac_token_is_end(const struct lorac_tokenizer *t, int32_t id);
+
+#endif

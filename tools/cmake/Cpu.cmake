@@ -1,0 +1,21 @@
+# The cpu backend. kernels.c is compiled once per instruction set; cpu.c picks one at run time.
+target_sources(lorac_objects PRIVATE base/compute/cpu.c)
+target_compile_definitions(lorac_objects PRIVATE LORAC_HAVE_OPENBLAS)
+set(lorac_kernel_objects "")
+function(lorac_kernels isa)
+    add_library(lorac_kernels_${isa} OBJECT base/compute/kernels.c)
+    target_include_directories(lorac_kernels_${isa} PRIVATE ${PROJECT_SOURCE_DIR})
+    target_compile_features(lorac_kernels_${isa} PRIVATE c_std_17)
+    target_compile_definitions(lorac_kernels_${isa} PRIVATE LORAC_ISA=${isa})
+    target_link_libraries(lorac_kernels_${isa} PRIVATE lorac_flags)
+    # -O3 also in Debug: these loops are the program's time; fused multiply-add where the ISA has it
+    target_compile_options(lorac_kernels_${isa} PRIVATE -O3 -ffp-contract=fast -Wno-psabi ${ARGN})
+    set_target_properties(lorac_kernels_${isa} PROPERTIES C_VISIBILITY_PRESET hidden
+        POSITION_INDEPENDENT_CODE ON)
+    set(lorac_kernel_objects ${lorac_kernel_objects} $<TARGET_OBJECTS:lorac_kernels_${isa}> PARENT_SCOPE)
+endfunction()
+lorac_kernels(generic)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    lorac_kernels(avx2 -mavx2 -mfma -mf16c)
+    lorac_kernels(avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512)
+endif()

@@ -1,0 +1,18 @@
+# lorac_libraries: the libraries that liblorac links to. Each is a Debian package (tools/packages.txt).
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
+pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
+find_path(CSV_INCLUDE_DIR csv.h REQUIRED)    # libcsv ships neither a .pc nor a CMake file
+find_library(CSV_LIBRARY csv REQUIRED)
+
+add_library(lorac_libraries INTERFACE)
+target_include_directories(lorac_libraries INTERFACE $<BUILD_INTERFACE:${CSV_INCLUDE_DIR}>)
+target_link_libraries(lorac_libraries INTERFACE PkgConfig::jansson PkgConfig::yaml PkgConfig::pcre2
+    PkgConfig::utf8proc ${CSV_LIBRARY} m)
+if(LORAC_OPENBLAS)
+    pkg_check_modules(openblas REQUIRED IMPORTED_TARGET openblas)
+    find_package(OpenMP REQUIRED COMPONENTS C)
+    target_link_libraries(lorac_libraries INTERFACE PkgConfig::openblas OpenMP::OpenMP_C)
+endif()
