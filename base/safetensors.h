@@ -55,7 +55,8 @@ void lorac_checkpoint_close(struct lorac_checkpoint *c);
 size_t lorac_checkpoint_count(const struct lorac_checkpoint *c);
 /* Tensor i in the order of shards and, within one, of the data. Borrowed. */
 const struct lorac_tensor *lorac_checkpoint_at(const struct lorac_checkpoint *c, size_t i);
-const struct lorac_tensor *lorac_checkpoint_find(const struct lorac_checkpoint *c, const char *name);
+const struct lorac_tensor *lorac_checkpoint_find(const struct lorac_checkpoint *c,
+                                                 const char *name);
 /* The value of a __metadata__ key of shard 0, or NULL. Borrowed. */
 const char *lorac_checkpoint_metadata(const struct lorac_checkpoint *c, const char *key);
 size_t lorac_checkpoint_shards(const struct lorac_checkpoint *c);
@@ -71,9 +72,10 @@ struct lorac_tensor_spec {
 /* Write the elements of tensor i into `to` (its full size); for tensors computed one at a time. */
 typedef enum lorac_status lorac_fill_fn(void *self, void *to, size_t i, struct lorac_err *err);
 /* Write a file atomically. `meta` is n_meta pairs key, value ("format": "pt" is always written first). */
-LORAC_MUST_CHECK enum lorac_status
-lorac_safetensors_write(const char *path, const struct lorac_tensor_spec *tensors, size_t n,
-                        const char *const *meta, size_t n_meta, lorac_fill_fn *fill, void *self,
-                        struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_safetensors_write(const char *path,
+                                                           const struct lorac_tensor_spec *tensors,
+                                                           size_t n, const char *const *meta,
+                                                           size_t n_meta, lorac_fill_fn *fill,
+                                                           void *self, struct lorac_err *err);
 
 #endif

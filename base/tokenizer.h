@@ -45,13 +45,14 @@ void lorac_tokenizer_free(struct lorac_tokenizer *t);
 struct lorac_text {
     const char *at; // UTF-8, checked; need not be NUL-terminated
     size_t n;       // bytes
-    bool special;   // added tokens that are special are recognised in it; otherwise they are plain text
+    bool
+        special; // added tokens that are special are recognised in it; otherwise they are plain text
 };
 
 enum lorac_encode_flags {
-    LORAC_ENCODE_ALONE = 0,         // as the reference's encode(..., add_special_tokens=False)
-    LORAC_ENCODE_BEGINS = 1 << 0,   // with what the post-processor puts in front: BOS, decided on ids
-    LORAC_ENCODE_ENDS = 1 << 1,     // with what the post-processor puts behind
+    LORAC_ENCODE_ALONE = 0,       // as the reference's encode(..., add_special_tokens=False)
+    LORAC_ENCODE_BEGINS = 1 << 0, // with what the post-processor puts in front: BOS, decided on ids
+    LORAC_ENCODE_ENDS = 1 << 1,   // with what the post-processor puts behind
     LORAC_ENCODE_CONTINUES = 1 << 2 // goes on after other tokens: no dummy prefix space
 };
 
@@ -89,7 +90,8 @@ int32_t lorac_token_find(const struct lorac_tokenizer *t, const char *text); // 
 bool lorac_token_is_special(const struct lorac_tokenizer *t, int32_t id);
 
 int32_t lorac_tokenizer_bos(const struct lorac_tokenizer *t); // -1: none
-int32_t lorac_tokenizer_eos(const struct lorac_tokenizer *t); // the one that training appends; -1: none
+int32_t lorac_tokenizer_eos(
+    const struct lorac_tokenizer *t); // the one that training appends; -1: none
 /* True for every id that ends generation: generation_config.json may list several. */
 bool lorac_token_is_end(const struct lorac_tokenizer *t, int32_t id);
 

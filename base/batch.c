@@ -1,0 +1,127 @@
+/* batch.c - see batch.h. */
+#include "base/batch.h"
+
+#include "base/core/mem.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum lorac_status lorac_batch_new(struct lorac_batch **out, size_t max_rows, size_t max_segments,
+                                  size_t max_targets, struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_batch *b = lorac_mem_new(1, sizeof *b);
+    if (b) {
+        b->max_rows = max_rows;
+        b->max_segments = max_segments;
+        b->max_targets = max_targets;
+        b->ids = lorac_mem_new(max_rows, sizeof *b->ids);
+        b->position = lorac_mem_new(max_rows, sizeof *b->position);
+        b->segments = lorac_mem_new(max_segments, sizeof *b->segments);
+        b->head_row = lorac_mem_new(max_rows, sizeof *b->head_row);
+        b->first = lorac_mem_new(max_rows + 1, sizeof *b->first);
+        b->target = lorac_mem_new(max_targets, sizeof *b->target);
+    }
+    if (!b || !b->ids || !b->position || !b->segments || !b->head_row || !b->first || !b->target) {
+        lorac_batch_free(b);
+        return lorac_fail(err, LORAC_ENOMEM, "no memory for a batch of %zu rows", max_rows);
+    }
+    *out = b;
+    return LORAC_OK;
+}
+
+void lorac_batch_free(struct lorac_batch *b)
+{
+    if (!b) { return; }
+    lorac_mem_free(b->ids);
+    lorac_mem_free(b->position);
+    lorac_mem_free(b->segments);
+    lorac_mem_free(b->head_row);
+    lorac_mem_free(b->first);
+    lorac_mem_free(b->target);
+    lorac_mem_free(b);
+}
+
+void lorac_batch_clear(struct lorac_batch *b)
+{
+    b->N = b->S = b->U = b->T = 0;
+    b->first[0] = 0;
+}
+
+bool lorac_batch_fits(const struct lorac_batch *b, size_t n, size_t targets)
+{
+    return n <= b->max_rows - b->N && b->S < b->max_segments && targets <= b->max_targets - b->T;
+}
+
+static int32_t add(struct lorac_batch *b, const int32_t *ids, size_t n, struct lorac_segment seg)
+{
+    assert(n >= 1 && lorac_batch_fits(b, n, 0));
+    seg.row = (uint32_t)b->N;
+    seg.n = (uint32_t)n;
+    memcpy(b->ids + b->N, ids, n * sizeof *ids);
+    for (size_t i = 0; i < n; i++) {
+        b->position[b->N + i] = seg.position + (uint32_t)i;
+    }
+    b->segments[b->S] = seg;
+    b->N += n;
+    return (int32_t)b->S++;
+}
+
+int32_t lorac_batch_add(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t parent)
+{
+    struct lorac_segment seg = {.parent = parent, .slot = -1};
+    if (parent >= 0) {
+        assert((size_t)parent < b->S);
+        const struct lorac_segment *p = &b->segments[parent];
+        seg.position = p->position + p->n;
+        seg.slot = p->slot;
+        seg.past = p->past;
+        seg.adapter = p->adapter;
+    }
+    return add(b, ids, n, seg);
+}
+
+int32_t lorac_batch_add_cached(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t slot,
+                               size_t past, bool keep)
+{
+    struct lorac_segment seg = {
+        .parent = -1,
+        .slot = slot,
+        .past = (uint32_t)past,
+        .position = (uint32_t)past,
+        .keep = keep,
+    };
+    return add(b, ids, n, seg);
+}
+
+void lorac_batch_want_logits(struct lorac_batch *b, size_t row)
+{
+    assert(row < b->N);
+    if (b->U && b->head_row[b->U - 1] == row) { return; }
+    assert(b->U == 0 || b->head_row[b->U - 1] < row);
+    b->head_row[b->U++] = (uint32_t)row;
+    b->first[b->U] = (uint32_t)b->T;
+}
+
+void lorac_batch_score(struct lorac_batch *b, size_t row, int32_t id)
+{
+    assert(b->T < b->max_targets);
+    lorac_batch_want_logits(b, row);
+    b->target[b->T++] = id;
+    b->first[b->U] = (uint32_t)b->T;
+}
+
+size_t lorac_batch_chain(int32_t chain[LORAC_MAX_CHAIN], const struct lorac_batch *b, int32_t s)
+{
+    size_t n = 0;
+    for (int32_t i = s; i >= 0; i = b->segments[i].parent) {
+        assert(n < LORAC_MAX_CHAIN);
+        chain[n++] = i;
+    }
+    for (size_t i = 0; i < n / 2; i++) {
+        int32_t keep = chain[i];
+        chain[i] = chain[n - 1 - i];
+        chain[n - 1 - i] = keep;
+    }
+    return n;
+}

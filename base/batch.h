@@ -1,0 +1,79 @@
+/*
+ * batch.h - what a model consumes: packed rows of several segments. There is no padding anywhere.
+ *
+ *   rows      0  1  2  3  4 | 5  6  7 | 8  9 | 10 11 12        N = 13 tokens
+ *   segment   ------0------ | ---1--- | --2- | ----3---        S = 4
+ *   parent         -1           0        0       -1
+ *   position  0  1  2  3  4 | 5  6  7 | 5  6 |  0  1  2
+ *
+ * A segment sees itself causally and all of the segments that it continues: 1 and 2 above both go on
+ * from 0, as two labels do that answer one prompt, and don't see each other. A segment may also continue
+ * a sequence of a key/value cache (`slot`), which holds rows of earlier batches; with `keep` its own keys
+ * and values are appended there. That covers training rows, prompts, decoding with a cache, label
+ * likelihoods and shared prefixes.
+ *
+ * Rows whose next token is scored stand in compressed form: row head_row[u] predicts the tokens
+ * target[first[u]] .. target[first[u+1]-1]: one in training, as many as there are labels where several
+ * answers branch off one prompt. Logits exist for these rows only.
+ *
+ * All arrays are host memory of a fixed capacity, allocated once: filling a batch never allocates.
+ */
+#ifndef LORAC_BASE_BATCH_H
+#define LORAC_BASE_BATCH_H
+
+#include "base/core/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LORAC_MAX_CHAIN = 16 }; // how deep segments may continue each other in one batch
+
+struct lorac_segment {
+    uint32_t row, n;   // its rows: row .. row + n - 1, n >= 1
+    int32_t parent;    // the segment of this batch that it continues (a smaller index), or -1
+    int32_t slot;      // the cache sequence that its chain continues, or -1
+    uint32_t past;     // rows of that sequence that it sees
+    uint32_t position; // of its first row
+    bool keep;         // append its keys and values to `slot`
+    int32_t adapter;   // which of the pass's adapters its rows use; 0 unless set
+};
+
+struct lorac_batch {
+    size_t N, S;                    // rows, segments
+    size_t U, T;                    // rows that score, tokens scored
+    int32_t *ids;                   // (N)
+    uint32_t *position;             // (N)
+    struct lorac_segment *segments; // (S)
+    uint32_t *head_row;             // (U) ascending
+    uint32_t *first;                // (U+1)
+    int32_t *target;                // (T)
+    size_t max_rows, max_segments, max_targets;
+};
+
+LORAC_MUST_CHECK enum lorac_status lorac_batch_new(struct lorac_batch **out, size_t max_rows,
+                                                   size_t max_segments, size_t max_targets,
+                                                   struct lorac_err *err);
+void lorac_batch_free(struct lorac_batch *b);
+void lorac_batch_clear(struct lorac_batch *b); // N = S = U = T = 0
+
+/* True where `n` more rows in one more segment with `targets` scored tokens fit. */
+bool lorac_batch_fits(const struct lorac_batch *b, size_t n, size_t targets);
+
+/* Add a segment of n >= 1 tokens that begins on its own (parent -1) or continues segment `parent`.
+ * Returns its index. Capacity is the caller's to check (assert). */
+int32_t lorac_batch_add(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t parent);
+
+/* Add a segment that continues the `past` rows which cache sequence `slot` holds. */
+int32_t lorac_batch_add_cached(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t slot,
+                               size_t past, bool keep);
+
+/* Score token `id` as the successor of `row`; rows must come in ascending order, equal ones together. */
+void lorac_batch_score(struct lorac_batch *b, size_t row, int32_t id);
+/* Ask for the logits of `row` without scoring a token. */
+void lorac_batch_want_logits(struct lorac_batch *b, size_t row);
+
+/* chain (LORAC_MAX_CHAIN) written: the segments that `s` continues, eldest first, then s itself.
+ * Returns their number. */
+size_t lorac_batch_chain(int32_t chain[LORAC_MAX_CHAIN], const struct lorac_batch *b, int32_t s);
+
+#endif
