@@ -71,7 +71,9 @@ int32_t lorac_batch_add(struct lorac_batch *b, const int32_t *ids, size_t n, int
 {
     struct lorac_segment seg = {.parent = parent, .slot = -1};
     if (parent >= 0) {
+        int32_t chain[LORAC_MAX_CHAIN];
         assert((size_t)parent < b->S);
+        assert(lorac_segment_chain(chain, b->segments, parent) < LORAC_MAX_CHAIN);
         const struct lorac_segment *p = &b->segments[parent];
         seg.position = p->position + p->n;
         seg.slot = p->slot;
@@ -109,19 +111,4 @@ void lorac_batch_score(struct lorac_batch *b, size_t row, int32_t id)
     lorac_batch_want_logits(b, row);
     b->target[b->T++] = id;
     b->first[b->U] = (uint32_t)b->T;
-}
-
-size_t lorac_batch_chain(int32_t chain[LORAC_MAX_CHAIN], const struct lorac_batch *b, int32_t s)
-{
-    size_t n = 0;
-    for (int32_t i = s; i >= 0; i = b->segments[i].parent) {
-        assert(n < LORAC_MAX_CHAIN);
-        chain[n++] = i;
-    }
-    for (size_t i = 0; i < n / 2; i++) {
-        int32_t keep = chain[i];
-        chain[i] = chain[n - 1 - i];
-        chain[n - 1 - i] = keep;
-    }
-    return n;
 }

@@ -21,22 +21,11 @@
 #ifndef LORAC_BASE_BATCH_H
 #define LORAC_BASE_BATCH_H
 
+#include "base/compute/segment.h"
 #include "base/core/err.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum { LORAC_MAX_CHAIN = 16 }; // how deep segments may continue each other in one batch
-
-struct lorac_segment {
-    uint32_t row, n;   // its rows: row .. row + n - 1, n >= 1
-    int32_t parent;    // the segment of this batch that it continues (a smaller index), or -1
-    int32_t slot;      // the cache sequence that its chain continues, or -1
-    uint32_t past;     // rows of that sequence that it sees
-    uint32_t position; // of its first row
-    bool keep;         // append its keys and values to `slot`
-    int32_t adapter;   // which of the pass's adapters its rows use; 0 unless set
-};
 
 struct lorac_batch {
     size_t N, S;                    // rows, segments
@@ -71,9 +60,5 @@ int32_t lorac_batch_add_cached(struct lorac_batch *b, const int32_t *ids, size_t
 void lorac_batch_score(struct lorac_batch *b, size_t row, int32_t id);
 /* Ask for the logits of `row` without scoring a token. */
 void lorac_batch_want_logits(struct lorac_batch *b, size_t row);
-
-/* chain (LORAC_MAX_CHAIN) written: the segments that `s` continues, eldest first, then s itself.
- * Returns their number. */
-size_t lorac_batch_chain(int32_t chain[LORAC_MAX_CHAIN], const struct lorac_batch *b, int32_t s);
 
 #endif

@@ -1,0 +1,17 @@
+/* ref.h - the parts of the reference backend that live in a file of their own. */
+#ifndef LORAC_BASE_COMPUTE_REF_H
+#define LORAC_BASE_COMPUTE_REF_H
+
+#include "base/compute/device.h"
+
+void lorac_ref_attention(struct lorac_device *dev, float *out, float *lse, const float *q,
+                         const float *k, const float *v, const float *cache_k, const float *cache_v,
+                         size_t cache_rows, const struct lorac_segment *segments, size_t S,
+                         const struct lorac_attention *a);
+void lorac_ref_attention_backward(struct lorac_device *dev, float *dq, float *dk, float *dv,
+                                  const float *dout, const float *out, const float *lse,
+                                  const float *q, const float *k, const float *v,
+                                  const struct lorac_segment *segments, size_t S,
+                                  const struct lorac_attention *a);
+
+#endif

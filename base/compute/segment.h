@@ -1,0 +1,36 @@
+/* segment.h - what attention knows about a packed batch; drawn in base/batch.h. */
+#ifndef LORAC_BASE_COMPUTE_SEGMENT_H
+#define LORAC_BASE_COMPUTE_SEGMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LORAC_MAX_CHAIN = 16 }; // how deep segments may continue each other in one batch
+
+struct lorac_segment {
+    uint32_t row, n;   // its rows: row .. row + n - 1, n >= 1
+    int32_t parent;    // the segment of this batch that it continues (a smaller index), or -1
+    int32_t slot;      // the cache sequence that its chain continues, or -1
+    uint32_t past;     // rows of that sequence that it sees
+    uint32_t position; // of its first row: past + the rows of its ancestors
+    bool keep;         // append its keys and values to `slot`
+    int32_t adapter;   // which of the pass's adapters its rows use; 0 unless set
+};
+
+/* chain written: the segments that `s` continues, eldest first, then s itself. Returns their number. */
+static inline size_t lorac_segment_chain(int32_t chain[LORAC_MAX_CHAIN],
+                                         const struct lorac_segment *segments, int32_t s)
+{
+    size_t n = 0;
+    for (int32_t i = s; i >= 0; i = segments[i].parent) {
+        n++;
+    }
+    size_t at = n;
+    for (int32_t i = s; i >= 0; i = segments[i].parent) {
+        chain[--at] = i;
+    }
+    return n;
+}
+
+#endif

@@ -1,0 +1,17 @@
+/* dtype.h - how numbers are stored in files and memory. Storage is not compute: that is float32. */
+#ifndef LORAC_BASE_CORE_DTYPE_H
+#define LORAC_BASE_CORE_DTYPE_H
+
+#include <stddef.h>
+
+enum lorac_dtype { LORAC_F32, LORAC_F16, LORAC_BF16, LORAC_N_DTYPES };
+
+const char *lorac_dtype_name(enum lorac_dtype t); // "F32", as safetensors writes it
+size_t lorac_dtype_size(enum lorac_dtype t);      // bytes an element
+
+/* n elements to float32 and back. Encoding rounds once, to nearest even. `in` and `out` may be
+ * unaligned: files promise nothing. */
+void lorac_dtype_decode(float *out, const void *in, enum lorac_dtype t, size_t n);
+void lorac_dtype_encode(void *out, const float *in, enum lorac_dtype t, size_t n);
+
+#endif
