@@ -13,21 +13,13 @@
 #ifndef LORAC_BASE_SAFETENSORS_H
 #define LORAC_BASE_SAFETENSORS_H
 
+#include "base/core/dtype.h"
 #include "base/core/err.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { LORAC_MAX_DIMS = 4, LORAC_NAME_SIZE = 256 };
-
-/* How numbers are stored. A row of the storage-type table in dtype.c. */
-enum lorac_dtype { LORAC_F32, LORAC_F16, LORAC_BF16, LORAC_N_DTYPES };
-const char *lorac_dtype_name(enum lorac_dtype t); // "F32"
-size_t lorac_dtype_size(enum lorac_dtype t);      // bytes an element
-/* n elements to float32 and back; to narrower types rounds once, to nearest even. `in` and `out` need
- * no alignment beyond their element's. */
-void lorac_dtype_decode(float *out, const void *in, enum lorac_dtype t, size_t n);
-void lorac_dtype_encode(void *out, const float *in, enum lorac_dtype t, size_t n);
 
 struct lorac_tensor {
     char name[LORAC_NAME_SIZE];

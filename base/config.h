@@ -1,0 +1,51 @@
+/*
+ * config.h - config.json of a Hugging Face folder, as the numbers that the forward pass needs.
+ *
+ * Both spellings are read: rope_theta / rope_scaling (transformers 4) and rope_parameters (5). What would
+ * change the mathematics and isn't understood is refused by name; absent keys get the defaults of
+ * the architecture's configuration class in transformers (models/<type>/configuration_<type>.py).
+ */
+#ifndef LORAC_BASE_CONFIG_H
+#define LORAC_BASE_CONFIG_H
+
+#include "base/compute/device.h"
+#include "base/core/json.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LORAC_MAX_LAYERS = 1024 };
+
+enum lorac_rope { LORAC_ROPE_DEFAULT, LORAC_ROPE_LINEAR, LORAC_ROPE_LLAMA3 };
+
+struct lorac_config {
+    char arch[64]; // "LlamaForCausalLM"
+    size_t C;      // hidden_size
+    size_t L;      // num_hidden_layers
+    size_t H, G;   // num_attention_heads, num_key_value_heads (divides H)
+    size_t D;      // head_dim
+    size_t F;      // intermediate_size
+    size_t V;      // vocab_size
+    size_t max_positions;
+    double eps; // of the RMS norms
+    enum lorac_activation act;
+    bool tie;                        // lm_head shares the embedding's matrix
+    bool qkv_bias, o_bias, mlp_bias; // which linear layers carry a bias
+    size_t window;                   // sliding window of the layers marked below
+    bool sliding[LORAC_MAX_LAYERS];  // layer uses the window
+    enum lorac_rope rope;
+    double theta;                                                         // rotary base
+    double factor, low_freq_factor, high_freq_factor, original_positions; // of rope scaling
+};
+
+/* Fill `out` from the root of a config.json. The architecture decides which row of the table reads it. */
+LORAC_MUST_CHECK enum lorac_status lorac_config_read(struct lorac_config *out,
+                                                     const struct lorac_json *root,
+                                                     struct lorac_err *err);
+/* Append the configuration as one canonical line: what the base's fingerprint covers. */
+void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c);
+
+/* table (positions,D) written, host memory: D/2 cosines then D/2 sines for each position. */
+void lorac_rope_table(float *table, const struct lorac_config *c, size_t positions);
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * model.h - a frozen base model: its weights, mapped and checked, and the passes that run it.
+ *
+ *   ids -> embed -> [ x + attention(norm(x)) ; x + mlp(norm(x)) ] x L -> norm -> lm_head -> logits
+ *
+ * Every linear layer has an index m and the module name that PEFT gives it:
+ *   m = 7 l + {q,k,v,o,gate,up,down}   "model.layers.<l>.self_attn.q_proj", ...     m = 7 L: "lm_head"
+ *
+ * Frozen means that no code here changes a weight or computes its gradient. What adapts the model plugs
+ * into the **socket** of its linear layers:
+ *
+ *   forward:   y = x W^T + b,   then  socket forward  may change y
+ *   backward:  dx (+)= dy W,    then  socket backward  accumulates its own gradients and adds to dx
+ *
+ * The backward pass ends at the lowest module that trains: nothing below it is computed.
+ */
+#ifndef LORAC_BASE_MODEL_H
+#define LORAC_BASE_MODEL_H
+
+#include "base/batch.h"
+#include "base/compute/device.h"
+#include "base/config.h"
+#include "base/safetensors.h"
+
+enum { LORAC_Q, LORAC_K, LORAC_V, LORAC_O, LORAC_GATE, LORAC_UP, LORAC_DOWN, LORAC_PER_LAYER };
+
+struct lorac_linear {
+    char name[96];         // module name as PEFT knows it, without ".weight"
+    struct lorac_weight w; // (OC,C)
+    const float *bias;     // (OC) device memory, or NULL
+    size_t tensor;         // index of its weight in the checkpoint
+};
+
+/* Opened by lorac_model_open(); read-only afterwards, so that several passes may share it. */
+struct lorac_model {
+    struct lorac_config config;
+    char *dir;                        // the folder, as given
+    struct lorac_device *dev;         // borrowed, must outlive the model
+    struct lorac_checkpoint *files;   // the weights, mapped
+    struct lorac_weight embedding;    // (V,C)
+    size_t n_linear;                  // 7 L + 1
+    struct lorac_linear *linear;      // (n_linear)
+    float *norm_attention, *norm_mlp; // (L,C) device memory, float32
+    float *norm_final;                // (C)
+    float *vectors;                   // the block that norms and biases lie in
+    char fingerprint[65]; // of config, names, shapes and sampled bytes; see fingerprint.h
+};
+
+/* Open a Hugging Face folder: config.json and safetensors. Every tensor that the configuration asks for
+ * must be there with its name and shape, and no other; weights stay mapped in the type of the file. */
+LORAC_MUST_CHECK enum lorac_status lorac_model_open(struct lorac_model **out,
+                                                    struct lorac_device *dev, const char *dir,
+                                                    struct lorac_err *err);
+void lorac_model_close(struct lorac_model *m);
+
+/* Parameters of the base (a tied matrix counts once). */
+size_t lorac_model_parameters(const struct lorac_model *m);
+
+/* What adapts the linear layers. One object may hold any number of adapters. */
+struct lorac_socket {
+    void *self;
+    /* Does module m carry an adapter, and does that train? */
+    bool (*adapts)(const void *self, size_t m);
+    bool (*trains)(const void *self, size_t m);
+    /* Floats that must survive from forward to backward for N rows. */
+    size_t (*saved_floats)(const void *self, size_t m, size_t N);
+    void (*forward)(void *self, size_t m,
+                    float *y,       // (N,OC) holds x W^T + b on entry, the adapted output on exit
+                    float *saved,   // (saved_floats) written
+                    const float *x, // (N,C)
+                    size_t N, const struct lorac_batch *batch); // batch: NULL in the head's chunks
+    void (*backward)(void *self, size_t m,
+                     float *dx,          // (N,C) accumulated; NULL: nothing below it trains
+                     const float *dy,    // (N,OC)
+                     const float *saved, // (saved_floats) as left by forward
+                     const float *x,     // (N,C)
+                     size_t N);
+};
+
+/* Keys and values of earlier rows. Sequences (slots) are independent; the caller counts their rows. */
+struct lorac_cache;
+LORAC_MUST_CHECK enum lorac_status lorac_cache_new(struct lorac_cache **out,
+                                                   const struct lorac_model *m, size_t slots,
+                                                   size_t rows, struct lorac_err *err);
+void lorac_cache_free(struct lorac_cache *c);
+
+enum lorac_keep {
+    LORAC_KEEP_NOTHING, // forward only
+    LORAC_KEEP_LAYERS,  // each layer's input; the backward recomputes the rest of the layer
+    LORAC_KEEP_ALL,     // everything but norms and gate products
+};
+
+struct lorac_pass_options {
+    size_t max_rows;      // of a batch
+    size_t max_positions; // 0: the model's
+    enum lorac_keep keep;
+};
+
+/* A workspace: all activations of one batch at a time, in one block. Borrows model and socket. */
+struct lorac_pass;
+LORAC_MUST_CHECK enum lorac_status lorac_pass_new(struct lorac_pass **out,
+                                                  const struct lorac_model *m,
+                                                  const struct lorac_socket *socket, // or NULL
+                                                  const struct lorac_pass_options *options,
+                                                  struct lorac_err *err);
+void lorac_pass_free(struct lorac_pass *p);
+size_t lorac_pass_bytes(const struct lorac_pass *p); // of the block
+/* Bytes that a pass with these options would take, without making it. */
+LORAC_MUST_CHECK enum lorac_status lorac_pass_measure(size_t *bytes, const struct lorac_model *m,
+                                                      const struct lorac_socket *socket,
+                                                      const struct lorac_pass_options *options,
+                                                      struct lorac_err *err);
+/* Run with other adapters from now on (NULL: the bare base). Only for a pass that keeps nothing. */
+LORAC_MUST_CHECK enum lorac_status lorac_pass_use(struct lorac_pass *p,
+                                                  const struct lorac_socket *socket,
+                                                  struct lorac_err *err);
+
+/* Rows through all layers. Checks ids, positions and capacity; `cache` may be NULL where no segment
+ * has a slot. */
+LORAC_MUST_CHECK enum lorac_status lorac_pass_forward(struct lorac_pass *p,
+                                                      const struct lorac_batch *batch,
+                                                      struct lorac_cache *cache,
+                                                      struct lorac_err *err);
+/* nll (T) host, written: the negative log-likelihood of each scored token, in nats. With `gradient`,
+ * the gradient of their sum is put at the top of the backward pass. After lorac_pass_forward(). */
+void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, float *nll,
+                     bool gradient);
+/* logits (U,V) host, written. After lorac_pass_forward(). */
+void lorac_pass_logits(struct lorac_pass *p, const struct lorac_batch *batch, float *logits);
+/* Accumulate the gradients of all that trains. After lorac_pass_loss(gradient = true). */
+void lorac_pass_backward(struct lorac_pass *p, const struct lorac_batch *batch);
+
+#endif

@@ -1,0 +1,183 @@
+/*
+ * lora.h - low-rank adapters on a frozen model (Hu et al. 2021): what they are, how they train, and
+ * their files.
+ *
+ *   y = x W^T + b + s drop(x) A^T B^T      A (R,C) random, B (OC,R) zero at the start
+ *   s = alpha / R   (rsLoRA, Kalajdzievski 2023: alpha / sqrt(R))
+ *
+ * B lies in memory transposed, Bt (R,OC): then A and Bt are the same kind of matrix, R long rows,
+ * and three products serve both. Files hold PEFT's B (OC,R).
+ *
+ * All parameters of an adapter are one block, its gradients another of the same layout, so that the norm,
+ * the optimiser and the resume state are one call each.
+ */
+#ifndef LORAC_LORA_LORA_H
+#define LORAC_LORA_LORA_H
+
+#include "base/model.h"
+
+enum lorac_scaling { LORAC_SCALE_STANDARD, LORAC_SCALE_RSLORA };
+enum lorac_lora_init {
+    LORAC_INIT_DEFAULT,  // A ~ U(-1/sqrt(C), 1/sqrt(C)), B = 0     (PEFT init_lora_weights true)
+    LORAC_INIT_GAUSSIAN, // A ~ N(0, (1/R)^2), B = 0                (PEFT "gaussian")
+};
+
+/* Which modules, with PEFT's rules (facts: tuners_utils.py check_target_module_exists). */
+struct lorac_override {
+    const char *match; // regex; fits as PEFT's rank_pattern keys do: ^(.*\.)?(match)$
+    size_t rank;       // 0: not overridden
+    double alpha;      // 0: not overridden
+};
+
+struct lorac_adapter_options {
+    const char *regex;          // full-match regex, or
+    const char *const *targets; // name suffixes (n_targets); both absent: all-linear
+    size_t n_targets;
+    const char *const *exclude; // name suffixes
+    size_t n_exclude;
+    const size_t *layers; // indices of the layers that may match; NULL: all
+    size_t n_layers;
+    const struct lorac_override *overrides; // the first that fits wins
+    size_t n_overrides;
+    size_t rank;
+    double alpha;
+    enum lorac_scaling scaling;
+    double dropout; // 0 .. <1, on the adapters' input
+    enum lorac_lora_init init;
+    uint64_t seed;
+};
+
+/* One adapted module. */
+struct lorac_lora {
+    size_t m; // index of the linear layer
+    size_t R, C, OC;
+    double alpha;
+    float scale;       // s
+    float *a, *bt;     // (R,C), (R,OC) in the adapter's parameter block
+    float *da, *dbt;   // the same in the gradient block; NULL where it doesn't train
+    uint64_t drop_key; // of its dropout stream
+};
+
+struct lorac_adapter {
+    const struct lorac_model *model; // borrowed
+    size_t n;                        // adapted modules, in order of m
+    struct lorac_lora *lora;         // (n)
+    int32_t *at;                     // (n_linear) index into lora, or -1
+    size_t n_params;                 // floats in params
+    float *params, *grads;           // device memory; grads NULL where it doesn't train
+    enum lorac_scaling scaling;
+    enum lorac_lora_init init;
+    double dropout;
+    uint64_t step;  // dropout draws are a function of it
+    float *scratch; // (max_rows, max(C) + R) for backward and dropout; from lorac_adapter_reserve()
+    size_t max_rows;
+    char *template_json; // the prompt template saved with it, or NULL
+    char *name;          // folder it came from, or NULL
+};
+
+/* For each of the model's modules: the rank and alpha it gets, 0 where it has no adapter. A target,
+ * exclusion or override that matches nothing is LORAC_EUSER with the near misses listed. */
+struct lorac_match {
+    size_t rank;
+    double alpha;
+};
+LORAC_MUST_CHECK enum lorac_status lorac_match_modules(struct lorac_match *out, // (n_linear)
+                                                       const struct lorac_model *m,
+                                                       const struct lorac_adapter_options *o,
+                                                       struct lorac_err *err);
+
+/* A fresh adapter: A random (keyed by seed and tensor name), B zero. */
+LORAC_MUST_CHECK enum lorac_status lorac_adapter_new(struct lorac_adapter **out,
+                                                     const struct lorac_model *m,
+                                                     const struct lorac_adapter_options *o,
+                                                     struct lorac_err *err);
+/* An adapter with the given modules and no values yet (readers). */
+LORAC_MUST_CHECK enum lorac_status lorac_adapter_alloc(
+    struct lorac_adapter **out, const struct lorac_model *m,
+    const struct lorac_match *match, // (n_linear)
+    enum lorac_scaling scaling, struct lorac_err *err);
+void lorac_adapter_free(struct lorac_adapter *a);
+/* Make it trainable with batches of up to `max_rows` rows: gradients and scratch. */
+LORAC_MUST_CHECK enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, size_t max_rows,
+                                                         struct lorac_err *err);
+/* The socket through which a training pass runs it. */
+struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a);
+/* Name of module i's tensors in PEFT's file: "base_model.model.<module>.lora_A.weight". */
+void lorac_lora_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
+                            bool b);
+/* Copy A (R,C) or B (OC,R), as the file holds it, to and from host memory. */
+void lorac_lora_read(float *host, const struct lorac_adapter *a, size_t i, bool b);
+void lorac_lora_write(struct lorac_adapter *a, size_t i, bool b, const float *host);
+/* sum of squares of all B: 0 says that the adapter changes nothing. */
+double lorac_adapter_b_squares(const struct lorac_adapter *a);
+
+/* Several adapters at once, each with a factor; for inference. */
+struct lorac_stack {
+    const struct lorac_model *model;
+    size_t n;
+    struct lorac_adapter *adapter[8]; // borrowed
+    float factor[8];
+    float *scratch; // (max_rows, R)
+    size_t max_rows;
+};
+LORAC_MUST_CHECK enum lorac_status lorac_stack_reserve(struct lorac_stack *s, size_t max_rows,
+                                                       struct lorac_err *err);
+void lorac_stack_release(struct lorac_stack *s);
+struct lorac_socket lorac_stack_socket(struct lorac_stack *s);
+
+/* ---- files: PEFT's adapter_config.json + adapter_model.safetensors ---- */
+
+/* Write the folder `dir` (atomically: a temporary folder, then a rename), then read it back and compare
+ * every value. `base_name` becomes base_model_name_or_path. dtype: LORAC_F32 or LORAC_BF16. */
+LORAC_MUST_CHECK enum lorac_status lorac_peft_save(const char *dir, const struct lorac_adapter *a,
+                                                   const char *base_name, enum lorac_dtype dtype,
+                                                   struct lorac_err *err);
+/* Read a PEFT folder for this model. Every tensor must be used and every module complete; a key of
+ * the config that is not understood and not at its default is refused by name; another base's
+ * fingerprint is refused unless `force`. */
+LORAC_MUST_CHECK enum lorac_status lorac_peft_load(struct lorac_adapter **out,
+                                                   const struct lorac_model *m, const char *dir,
+                                                   bool force, struct lorac_err *err);
+
+/* ---- merging ---- */
+
+/* Write the checkpoint folder `out`: W + sum factor s B A in float32, rounded once to the type of the file;
+ * shards, names and metadata kept; config, tokenizer and generation files copied. Read back and compared. */
+LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lorac_stack *adapters,
+                                               struct lorac_err *err);
+
+/* ---- optimisers and schedules ---- */
+
+enum lorac_schedule { LORAC_CONSTANT, LORAC_LINEAR, LORAC_COSINE };
+struct lorac_optim_options {
+    const char *name; // "adamw", "sgd": a row of the table
+    double lr, beta1, beta2, eps, momentum, weight_decay;
+    double clip_norm; // 0: no clipping
+    enum lorac_schedule schedule;
+    size_t warmup;         // steps
+    size_t steps;          // of the whole run
+    double final_lr_ratio; // lr at the end / lr
+};
+/* Learning rate of step 0 .. steps-1: linear from lr/warmup to lr over the warmup steps, then constant,
+ * linear or half a cosine down to lr final_lr_ratio (as transformers' get_*_schedule_with_warmup, which
+ * starts at 0: here step 0 already moves). */
+double lorac_schedule_lr(const struct lorac_optim_options *o, size_t step);
+
+struct lorac_optim; // moments in one block
+LORAC_MUST_CHECK enum lorac_status lorac_optim_new(struct lorac_optim **out,
+                                                   struct lorac_adapter *a,
+                                                   const struct lorac_optim_options *o,
+                                                   struct lorac_err *err);
+void lorac_optim_free(struct lorac_optim *o);
+/* One step: gradients (a sum over `tokens` trained tokens) are divided by `tokens`, clipped by their global
+ * norm, applied and zeroed. *norm: before clipping. NaN or infinity is LORAC_EUSER and nothing has changed. */
+LORAC_MUST_CHECK enum lorac_status lorac_optim_step(struct lorac_optim *o, size_t tokens,
+                                                    double *norm, struct lorac_err *err);
+size_t lorac_optim_steps(const struct lorac_optim *o); // done so far
+/* State for resuming: `n` blocks of floats (the moments), each as long as the parameters. */
+size_t lorac_optim_blocks(const struct lorac_optim *o);
+const char *lorac_optim_block_name(const struct lorac_optim *o, size_t i); // "m", "v"
+float *lorac_optim_block(struct lorac_optim *o, size_t i);                 // device memory
+void lorac_optim_set_steps(struct lorac_optim *o, size_t steps);
+
+#endif
