@@ -28,7 +28,6 @@ struct lorac_linear {
     char name[96];         // module name as PEFT knows it, without ".weight"
     struct lorac_weight w; // (OC,C)
     const float *bias;     // (OC) device memory, or NULL
-    size_t tensor;         // index of its weight in the checkpoint
 };
 
 /* Opened by lorac_model_open(); read-only afterwards, so that several passes may share it. */

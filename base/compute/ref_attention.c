@@ -81,7 +81,7 @@ void lorac_ref_attention(struct lorac_device *dev, float *out, float *lse, const
             const float *query = q + (n * H + h) * D; // (D)
             float *y = out + (n * H + h) * D;         // (D)
             struct key key;
-            double max = -INFINITY;
+            double max = (double)-INFINITY;
             for (struct walk w = walk_from(segments, s, i, a); walk_next(&w, &key);) {
                 const float *ks = key.cached ? cache_k + slot * G * D : k;
                 max = fmax(max, (double)a->scale * dot(query, ks + (key.row * G + g) * D, D));

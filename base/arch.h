@@ -1,0 +1,33 @@
+/*
+ * arch.h - the table of architectures: who reads which config.json. To add one: a file arch_<name>.c
+ * with a row, and its line in config.c.
+ *
+ * All rows so far are the pre-norm decoder with rotary positions, grouped heads and a gated MLP that
+ * pass.c runs; they differ in defaults, biases and windows.
+ */
+#ifndef LORAC_BASE_ARCH_H
+#define LORAC_BASE_ARCH_H
+
+#include "base/config.h"
+
+struct lorac_arch {
+    const char *name; // as config.json's "architectures" has it
+    /* Defaults of the class are set before, common keys are read after. */
+    void (*defaults)(struct lorac_config *c);
+    /* What only this architecture has. */
+    enum lorac_status (*read)(struct lorac_config *c, const struct lorac_json *root,
+                              struct lorac_err *err);
+};
+
+extern const struct lorac_arch lorac_arch_llama, lorac_arch_mistral, lorac_arch_qwen2;
+
+/* layer_types: ["full_attention", "sliding_attention", ...], into c->sliding. Returns whether it was there. */
+LORAC_MUST_CHECK enum lorac_status lorac_config_layer_types(bool *found, struct lorac_config *c,
+                                                            const struct lorac_json *root,
+                                                            struct lorac_err *err);
+/* sliding_window: absent keeps c->window, null or 0 is none. */
+LORAC_MUST_CHECK enum lorac_status lorac_config_window(struct lorac_config *c,
+                                                       const struct lorac_json *root,
+                                                       struct lorac_err *err);
+
+#endif

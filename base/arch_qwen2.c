@@ -1,0 +1,33 @@
+/*
+ * arch_qwen2.c - Qwen2ForCausalLM (also Qwen2.5): biases on q, k, v; the layers from max_window_layers on
+ * slide where use_sliding_window says so.
+ */
+#include "base/arch.h"
+
+static void defaults(struct lorac_config *c)
+{
+    c->max_positions = 32768;
+    c->window = 4096;
+}
+
+static enum lorac_status read(struct lorac_config *c, const struct lorac_json *root,
+                              struct lorac_err *err)
+{
+    bool use = false;
+    bool listed = false;
+    size_t from = 28;
+    enum lorac_status st = lorac_json_bool(&use, root, "use_sliding_window", false, err);
+    if (!st) { st = lorac_config_window(c, root, err); }
+    if (!use) { c->window = 0; }
+    if (!st) {
+        st = lorac_json_size(&from, root, "max_window_layers", false, 0, SIZE_MAX / 2, err);
+    }
+    if (!st) { st = lorac_config_layer_types(&listed, c, root, err); }
+    for (size_t l = 0; !st && !listed && l < c->L; l++) {
+        c->sliding[l] = c->window > 0 && l >= from;
+    }
+    c->qkv_bias = true;
+    return st;
+}
+
+const struct lorac_arch lorac_arch_qwen2 = {"Qwen2ForCausalLM", defaults, read};

@@ -1,0 +1,275 @@
+/* config.c - see config.h. */
+#include "base/config.h"
+
+#include "base/arch.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct lorac_arch *const archs[] = {
+    &lorac_arch_llama,
+    &lorac_arch_mistral,
+    &lorac_arch_qwen2,
+};
+enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_WIDTH = 1 << 20, MAX_VOCAB = 1 << 24 };
+
+static enum lorac_status find_arch(const struct lorac_arch **out, const struct lorac_json *root,
+                                   struct lorac_err *err)
+{
+    struct lorac_json list = lorac_json_get(root, "architectures");
+    struct lorac_json first = lorac_json_at(&list, 0);
+    const char *name = json_string_value(first.value);
+    if (!name || json_array_size(list.value) != 1) {
+        return lorac_json_fail(&list, "a list of one architecture's name", err);
+    }
+    struct lorac_buf known = {0};
+    for (size_t i = 0; i < N_ARCHS; i++) {
+        if (strcmp(archs[i]->name, name) == 0) {
+            *out = archs[i];
+            lorac_buf_free(&known);
+            return LORAC_OK;
+        }
+        lorac_buf_printf(&known, "%s%s", i ? ", " : "", archs[i]->name);
+    }
+    enum lorac_status st =
+        lorac_fail(err, LORAC_ENOTSUP, "%s: 'architectures' is %s; supported are %s", root->file,
+                   name, known.at ? known.at : "?");
+    lorac_buf_free(&known);
+    return st;
+}
+
+enum lorac_status lorac_config_window(struct lorac_config *c, const struct lorac_json *root,
+                                      struct lorac_err *err)
+{
+    json_t *value = json_object_get(root->value, "sliding_window");
+    if (value && json_is_null(value)) { c->window = 0; } // null: no window; absent: the default
+    return lorac_json_size(&c->window, root, "sliding_window", false, 0, SIZE_MAX / 2, err);
+}
+
+enum lorac_status lorac_config_layer_types(bool *found, struct lorac_config *c,
+                                           const struct lorac_json *root, struct lorac_err *err)
+{
+    struct lorac_json list = lorac_json_get(root, "layer_types");
+    *found = list.value != NULL;
+    if (!list.value) { return LORAC_OK; }
+    if (json_array_size(list.value) != c->L) {
+        return lorac_json_fail(&list, "a list with one type a layer", err);
+    }
+    for (size_t l = 0; l < c->L; l++) {
+        struct lorac_json at = lorac_json_at(&list, l);
+        const char *type = json_string_value(at.value);
+        if (!type ||
+            (strcmp(type, "full_attention") != 0 && strcmp(type, "sliding_attention") != 0)) {
+            return lorac_json_fail(&at, "\"full_attention\" or \"sliding_attention\"", err);
+        }
+        c->sliding[l] = c->window > 0 && type[0] == 's';
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status read_sizes(struct lorac_config *c, const struct lorac_json *root,
+                                    struct lorac_err *err)
+{
+    const struct {
+        size_t *to;
+        const char *key;
+        size_t max;
+    } keys[] = {
+        {&c->C, "hidden_size", MAX_WIDTH},    {&c->L, "num_hidden_layers", LORAC_MAX_LAYERS},
+        {&c->H, "num_attention_heads", 4096}, {&c->F, "intermediate_size", MAX_WIDTH},
+        {&c->V, "vocab_size", MAX_VOCAB},
+    };
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; !st && i < sizeof keys / sizeof keys[0]; i++) {
+        st = lorac_json_size(keys[i].to, root, keys[i].key, true, 1, keys[i].max, err);
+    }
+    if (st) { return st; }
+    c->G = c->H;
+    c->D = c->C / c->H;
+    st = lorac_json_size(&c->G, root, "num_key_value_heads", false, 1, c->H, err);
+    if (!st) { st = lorac_json_size(&c->D, root, "head_dim", false, 2, 1024, err); }
+    if (!st) {
+        st = lorac_json_size(&c->max_positions, root, "max_position_embeddings", false, 1, 1 << 28,
+                             err);
+    }
+    if (st) { return st; }
+    if (c->H % c->G != 0) {
+        return lorac_fail(
+            err, LORAC_EFORMAT,
+            "%s: num_attention_heads (%zu) is no multiple of num_key_value_heads (%zu)", root->file,
+            c->H, c->G);
+    }
+    if (!lorac_json_get(root, "head_dim").value && c->C % c->H != 0) {
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "%s: hidden_size (%zu) is no multiple of num_attention_heads (%zu)",
+                          root->file, c->C, c->H);
+    }
+    if (c->D % 2 != 0) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: the head size (%zu) must be even to rotate",
+                          root->file, c->D);
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status read_activation(struct lorac_config *c, const struct lorac_json *root,
+                                         struct lorac_err *err)
+{
+    static const struct {
+        const char *name;
+        enum lorac_activation act;
+    } acts[] = {{"silu", LORAC_SILU},
+                {"swish", LORAC_SILU},
+                {"gelu", LORAC_GELU},
+                {"gelu_pytorch_tanh", LORAC_GELU_TANH},
+                {"gelu_new", LORAC_GELU_TANH}};
+    const char *name = "silu";
+    enum lorac_status st = lorac_json_string(&name, root, "hidden_act", false, err);
+    if (st) { return st; }
+    for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
+        if (strcmp(acts[i].name, name) == 0) {
+            c->act = acts[i].act;
+            return LORAC_OK;
+        }
+    }
+    struct lorac_json at = lorac_json_get(root, "hidden_act");
+    return lorac_json_fail(&at, "silu, gelu, gelu_new or gelu_pytorch_tanh", err);
+}
+
+/* The scaling's own keys; `rope` is rope_scaling or rope_parameters. */
+static enum lorac_status read_rope_type(struct lorac_config *c, const struct lorac_json *rope,
+                                        struct lorac_err *err)
+{
+    const char *type = "default";
+    enum lorac_status st = lorac_json_string(&type, rope, "type", false, err); // the older key
+    if (!st) { st = lorac_json_string(&type, rope, "rope_type", false, err); }
+    if (st || strcmp(type, "default") == 0) { return st; }
+    bool llama3 = strcmp(type, "llama3") == 0;
+    if (!llama3 && strcmp(type, "linear") != 0) {
+        struct lorac_json at = lorac_json_get(rope, "rope_type");
+        if (!at.value) { at = lorac_json_get(rope, "type"); }
+        return lorac_json_fail(&at, "default, linear or llama3 (others are not supported)", err);
+    }
+    c->rope = llama3 ? LORAC_ROPE_LLAMA3 : LORAC_ROPE_LINEAR;
+    st = lorac_json_number(&c->factor, rope, "factor", true, err);
+    if (!st && llama3) {
+        st = lorac_json_number(&c->low_freq_factor, rope, "low_freq_factor", true, err);
+        if (!st) {
+            st = lorac_json_number(&c->high_freq_factor, rope, "high_freq_factor", true, err);
+        }
+        if (!st) {
+            st = lorac_json_number(&c->original_positions, rope, "original_max_position_embeddings",
+                                   true, err);
+        }
+    }
+    if (!st && !(c->factor >= 1.0)) {
+        struct lorac_json at = lorac_json_get(rope, "factor");
+        st = lorac_json_fail(&at, "at least 1", err);
+    }
+    if (!st && llama3 &&
+        !(c->low_freq_factor > 0.0 && c->high_freq_factor > c->low_freq_factor &&
+          c->original_positions > 0.0)) {
+        st = lorac_json_fail(
+            rope, "0 < low_freq_factor < high_freq_factor and original positions > 0", err);
+    }
+    return st;
+}
+
+static enum lorac_status read_rope(struct lorac_config *c, const struct lorac_json *root,
+                                   struct lorac_err *err)
+{
+    struct lorac_json rope = lorac_json_get(root, "rope_parameters"); // transformers 5
+    if (!rope.value) { rope = lorac_json_get(root, "rope_scaling"); } // transformers 4
+    if (rope.value && !json_is_object(rope.value)) {
+        return lorac_json_fail(&rope, "an object", err);
+    }
+    enum lorac_status st = lorac_json_number(&c->theta, root, "rope_theta", false, err);
+    if (!st && rope.value) { st = lorac_json_number(&c->theta, &rope, "rope_theta", false, err); }
+    if (!st && rope.value) { st = read_rope_type(c, &rope, err); }
+    if (!st && !(c->theta > 1.0)) {
+        struct lorac_json at = lorac_json_get(rope.value ? &rope : root, "rope_theta");
+        st = lorac_json_fail(&at, "above 1", err);
+    }
+    return st;
+}
+
+/* Keys whose presence changes the mathematics in a way that nothing here computes. */
+static enum lorac_status refuse_unknown(const struct lorac_json *root, struct lorac_err *err)
+{
+    static const char *const keys[] = {
+        "quantization_config",     "partial_rotary_factor", "attn_logit_softcapping",
+        "final_logit_softcapping", "logit_scale",           "embedding_multiplier",
+        "residual_multiplier",     "num_local_experts"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        struct lorac_json at = lorac_json_get(root, keys[i]);
+        if (at.value && !(json_is_number(at.value) && json_number_value(at.value) == 1.0)) {
+            return lorac_json_fail(&at, "absent (not supported)", err);
+        }
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac_json *root,
+                                    struct lorac_err *err)
+{
+    *out = (struct lorac_config){.eps = 1e-6, .theta = 10000.0, .factor = 1.0};
+    if (!json_is_object(root->value)) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: holds no JSON object", root->file);
+    }
+    const struct lorac_arch *arch = NULL;
+    enum lorac_status st = find_arch(&arch, root, err);
+    if (st) { return st; }
+    (void)snprintf(out->arch, sizeof out->arch, "%s", arch->name);
+    arch->defaults(out);
+    st = refuse_unknown(root, err);
+    if (!st) { st = read_sizes(out, root, err); }
+    if (!st) { st = lorac_json_number(&out->eps, root, "rms_norm_eps", false, err); }
+    if (!st) { st = lorac_json_bool(&out->tie, root, "tie_word_embeddings", false, err); }
+    if (!st) { st = read_activation(out, root, err); }
+    if (!st) { st = read_rope(out, root, err); }
+    if (!st) { st = arch->read(out, root, err); }
+    return st;
+}
+
+void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c)
+{
+    lorac_buf_printf(b, "%s C=%zu L=%zu H=%zu G=%zu D=%zu F=%zu V=%zu eps=%.9g act=%d tie=%d",
+                     c->arch, c->C, c->L, c->H, c->G, c->D, c->F, c->V, c->eps, (int)c->act,
+                     c->tie);
+    lorac_buf_printf(b, " bias=%d%d%d window=%zu:", c->qkv_bias, c->o_bias, c->mlp_bias, c->window);
+    for (size_t l = 0; l < c->L; l++) {
+        lorac_buf_str(b, c->sliding[l] ? "s" : "f");
+    }
+    lorac_buf_printf(b, " rope=%d theta=%.9g factor=%.9g low=%.9g high=%.9g original=%.9g",
+                     (int)c->rope, c->theta, c->factor, c->low_freq_factor, c->high_freq_factor,
+                     c->original_positions);
+}
+
+/* Frequency i of D/2, in radians a position.
+ * llama3 (transformers modeling_rope_utils.py, _compute_llama3_parameters): wave lengths over
+ * original/low are stretched by factor, those under original/high stay, between them both are blended. */
+static double frequency(const struct lorac_config *c, size_t i)
+{
+    static const double two_pi = 6.283185307179586476925;
+    double f = 1.0 / pow(c->theta, 2.0 * (double)i / (double)c->D);
+    if (c->rope == LORAC_ROPE_LINEAR) { return f / c->factor; }
+    if (c->rope == LORAC_ROPE_DEFAULT) { return f; }
+    double wave = two_pi / f;
+    if (wave > c->original_positions / c->low_freq_factor) { return f / c->factor; }
+    if (wave < c->original_positions / c->high_freq_factor) { return f; }
+    double smooth = (c->original_positions / wave - c->low_freq_factor) /
+                    (c->high_freq_factor - c->low_freq_factor);
+    return (1.0 - smooth) * f / c->factor + smooth * f;
+}
+
+void lorac_rope_table(float *table, const struct lorac_config *c, size_t positions)
+{
+    size_t half = c->D / 2;
+    for (size_t i = 0; i < half; i++) {
+        double f = frequency(c, i);
+        for (size_t p = 0; p < positions; p++) {
+            table[p * c->D + i] = (float)cos((double)p * f);
+            table[p * c->D + half + i] = (float)sin((double)p * f);
+        }
+    }
+}
