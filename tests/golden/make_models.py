@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""make_models.py - golden files that pin the model's and the adapters' mathematics.
+
+    python tests/golden/make_models.py [case ...]        writes tests/golden/models/<case>/
+
+Pinned, per architecture and per LoRA option: logits of the base, with an adapter and merged; the loss;
+the gradient of the summed loss by every A and B; the adapter after ten steps of AdamW.
+The judge is PyTorch + transformers + PEFT, with eager attention; each segment of a batch runs alone, so
+there is neither padding nor attention across segments. README.md beside this file says what each file is.
+
+Made with Python 3.11, torch 2.15.0, transformers 5.24.0, peft 0.21.2, safetensors 0.8.0, one thread.
+Seeded by the case's name: a second run with the same versions on the same CPU type writes the same bytes.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+import zlib
+from unittest import mock
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # everything is made here
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import save_file
+from torch.nn.functional import cross_entropy
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
+
+OUT = pathlib.Path(__file__).parent / "models"
+LENGTHS = (7, 1, 12, 5)  # of the batch's segments; the second has nothing to predict
+WINDOW = 5               # shorter than two of the segments
+STEPS = 10
+
+# The norms' epsilon and the rotary base are not the defaults, so that a reader must have read them.
+SHAPE = dict(vocab_size=67, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+             num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+             bos_token_id=1, eos_token_id=2, rms_norm_eps=1e-3,
+             rope_parameters={"rope_type": "default", "rope_theta": 1000.0})
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 4.0, "low_freq_factor": 1.0,
+          "high_freq_factor": 4.0, "original_max_position_embeddings": 8}
+
+# model, config, lora: what differs from SHAPE and from r=4, alpha=8 on "all-linear".
+# old: write config.json with the keys from before transformers 5, plus these.
+# without: settings that must change the logits, or the case would not pin its feature.
+# seed: make the same weights as that case. shard: bfloat16, in files of at most this size.
+CASES = {
+    "llama": dict(model="llama", old={}),
+    "llama-tied-bias": dict(model="llama", config=dict(tie_word_embeddings=True,
+                                                       attention_bias=True, mlp_bias=True)),
+    "llama3-rope": dict(model="llama", config=dict(max_position_embeddings=32, rope_parameters=LLAMA3),
+                        old={}, without=dict(rope_parameters={"rope_type": "default",
+                                                              "rope_theta": 500.0})),
+    "llama-mha-rslora": dict(model="llama", config=dict(num_key_value_heads=4, head_dim=12),
+                             lora=dict(use_rslora=True)),
+    "mistral": dict(model="mistral", config=dict(sliding_window=WINDOW),
+                    without=dict(sliding_window=None)),
+    # Files of this family name a window and then switch it off; it must stay off.
+    "qwen2": dict(model="qwen2", config=dict(tie_word_embeddings=True, max_window_layers=1),
+                  old=dict(sliding_window=WINDOW)),
+    "qwen2-window": dict(model="qwen2", config=dict(use_sliding_window=True, max_window_layers=1,
+                                                    sliding_window=WINDOW),
+                         without=dict(layer_types=["full_attention"] * 2)),
+    "llama-patterns": dict(model="llama", lora=dict(
+        target_modules=["q_proj", "down_proj"], layers_to_transform=[1],
+        rank_pattern={"down_proj": 2}, alpha_pattern={"down_proj": 3})),
+    "llama-head": dict(model="llama", lora=dict(target_modules=["lm_head", "o_proj"])),
+    "llama-sharded": dict(model="llama", old={}, seed="llama", shard="16KB"),
+}
+
+
+@contextlib.contextmanager
+def all_double():
+    """The models raise norms, softmax and rotary angles to float32 by name; here that means float64."""
+    with mock.patch.object(torch, "float32", torch.float64), \
+            mock.patch.object(torch, "float", torch.float64), \
+            mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
+        yield
+
+
+def to_double(model):
+    """In place; under all_double() only. The rotary frequencies are computed anew, not widened."""
+    model.double()
+    for module in list(model.modules()):
+        if hasattr(module, "rotary_emb"):
+            module.rotary_emb = type(module.rotary_emb)(module.config)
+    return model
+
+
+def load(folder, **kw):
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32,
+                                                 attn_implementation="eager", **kw).eval()
+    for p in model.parameters():  # mapped weights lie unaligned, and products then round otherwise
+        p.data = p.data.clone()
+    return model
+
+
+def logits_of(model, batch):
+    """(N,V): all rows of all segments in order, each segment on its own."""
+    return torch.cat([model(torch.tensor([ids])).logits[0] for ids in batch["segments"]])
+
+
+def loss_of(logits, batch):
+    """Sum of -log p(token) over the trained tokens, and their number."""
+    rows, targets, first = [], [], 0
+    for ids, trained in zip(batch["segments"], batch["trained"]):
+        for t in range(1, len(ids)):
+            if trained[t]:
+                rows.append(first + t - 1)
+                targets.append(ids[t])
+        first += len(ids)
+    return cross_entropy(logits[rows], torch.tensor(targets), reduction="sum"), len(rows)
+
+
+def adapter_of(model):
+    """The trainable parameters, under the names that the expected values use."""
+    return {name.removeprefix("base_model.model.").replace(".default.", "."): p
+            for name, p in model.named_parameters() if p.requires_grad}
+
+
+def measure(folder, batch, double):
+    """Everything that expected.safetensors holds, from the files, in one precision."""
+    base = load(folder)
+    model = PeftModel.from_pretrained(load(folder), folder / "adapter", is_trainable=True).eval()
+    start = PeftModel.from_pretrained(load(folder), folder / "start", is_trainable=True).eval()
+    if not double:
+        return run(base, model, start, batch)
+    with all_double():
+        return run(to_double(base), to_double(model), to_double(start), batch)
+
+
+def run(base, model, start, batch):
+    """The base, the base with adapter/ and with start/, all of one type, on one batch."""
+    out = {"base_logits": logits_of(base, batch), "logits": logits_of(model, batch)}
+    out["loss_sum"], n = loss_of(out["logits"], batch)
+    out["loss_sum"].backward()
+    for name, p in adapter_of(model).items():
+        out["grad." + name] = p.grad
+    out["merged_logits"] = logits_of(model.merge_and_unload(), batch)
+    out["losses"] = train(start, batch)
+    for name, p in adapter_of(start).items():
+        out["end." + name] = p
+    out = {name: t.detach() for name, t in out.items()}
+    assert {t.dtype for t in out.values()} == {next(base.parameters()).dtype}
+    return {**out, "n_trained": torch.tensor(float(n))}
+
+
+def train(model, batch):
+    """STEPS steps of AdamW on the whole batch. Returns the mean loss before each."""
+    optimiser = torch.optim.AdamW(adapter_of(model).values(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8,
+                                  weight_decay=0.01)
+    losses = []
+    for _ in range(STEPS):
+        optimiser.zero_grad()
+        total, n = loss_of(logits_of(model, batch), batch)
+        (total / n).backward()
+        optimiser.step()
+        losses.append(total.detach() / n)
+    return torch.stack(losses)
+
+
+def new_base(case, seed):
+    """A model whose every parameter is random: logits that are not flat, gains and biases that matter."""
+    config = AutoConfig.for_model(case["model"], **{**SHAPE, **case.get("config", {})})
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.normal_(0.0, 0.2, generator=g)
+            if "norm" in name:
+                p.add_(1.0)
+            if "shard" in case:
+                p.copy_(p.bfloat16())
+    return model
+
+
+def new_batch(seed):
+    g = torch.Generator().manual_seed(seed)
+    segments = [torch.randint(0, SHAPE["vocab_size"], (n,), generator=g).tolist() for n in LENGTHS]
+    trained = [[int(t > 0 and torch.rand((), generator=g) < 0.6) for t in range(n)] for n in LENGTHS]
+    assert 0 < sum(map(sum, trained)) < sum(LENGTHS) - len(LENGTHS)
+    return {"segments": segments, "trained": trained}
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def write_old_config(path, extra):
+    """The keys that transformers 4 wrote and that most files in the world have."""
+    config = json.loads(path.read_text())
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = rope if rope["rope_type"] != "default" else None
+    config["torch_dtype"] = config.pop("dtype")
+    for newer in ("head_dim", "layer_types", "transformers_version"):
+        config.pop(newer, None)
+    write_json(path, {**config, **extra})
+
+
+def save_adapter(model, folder, name):
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["target_modules"].sort()  # PEFT writes a set: its order changes from run to run
+    config["base_model_name_or_path"] = name
+    write_json(folder / "adapter_config.json", config)
+
+
+def write_case(name):
+    case, folder = CASES[name], OUT / name
+    seed = zlib.crc32(case.get("seed", name).encode())
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    batch = new_batch(seed + 1)
+    (folder / "batch.json").write_text(json.dumps(batch) + "\n")
+
+    base = new_base(case, seed)
+    base_logits = logits_of(base, batch).detach()
+    shard = {"max_shard_size": case["shard"]} if "shard" in case else {}
+    (base.bfloat16() if shard else base).save_pretrained(folder, **shard)
+    (folder / "generation_config.json").unlink()
+    if "old" in case:
+        write_old_config(folder / "config.json", case["old"])
+
+    torch.manual_seed(seed + 2)
+    model = get_peft_model(load(folder), LoraConfig(**{
+        "r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM",
+        **case.get("lora", {})})).eval()
+    save_adapter(model, folder / "start", name)
+    assert torch.equal(logits_of(model, batch), base_logits)  # B = 0; and the reloaded base is the base
+    with torch.no_grad():
+        for key, p in adapter_of(model).items():
+            if ".lora_B." in key:
+                p.normal_(0.0, 0.1)
+    save_adapter(model, folder / "adapter", name)
+
+    single, double = measure(folder, batch, False), measure(folder, batch, True)
+    assert torch.equal(single["base_logits"], base_logits)
+    assert torch.equal(single["logits"], logits_of(model, batch))  # the reloaded adapter is the adapter
+    expected = {key: double[key].to(torch.float32) if key.startswith("end.") or key == "losses" else t
+                for key, t in single.items()}
+    save_file(expected, folder / "expected.safetensors", {"format": "pt"})
+    report(name, case, folder, batch, single, double)
+
+
+def report(name, case, folder, batch, single, double):
+    """One line: bytes, and how far float32 lies from float64."""
+    def apart(prefix):
+        return max((single[k] - double[k]).abs().max().item() for k in single if k.startswith(prefix))
+
+    def largest(prefix):
+        return max(double[k].abs().max().item() for k in double if k.startswith(prefix))
+
+    files = [f for f in folder.rglob("*") if f.is_file()]
+    line = f"{name:17}{sum(f.stat().st_size for f in files):8}{max(f.stat().st_size for f in files):8}"
+    for prefix in ("logits", "merged_logits", "loss_sum", "grad.", "end.", "losses"):
+        line += f"  {apart(prefix):.1e}/{largest(prefix):<6.3g}"
+    if "without" in case:
+        config = AutoConfig.from_pretrained(folder)
+        for key, value in case["without"].items():
+            setattr(config, key, value)
+        changed = (logits_of(load(folder, config=config), batch) - single["base_logits"]).abs()
+        assert changed.max() > 0.01
+        line += f"  without {next(iter(case['without']))}: {changed.max().item():.2f}," \
+                f" from row {int((changed.amax(1) > 0).nonzero()[0])}"
+    print(line, flush=True)
+
+
+def main():
+    torch.set_num_threads(1)
+    disable_progress_bar()
+    names = sys.argv[1:] or list(CASES)
+    unknown = [name for name in names if name not in CASES]
+    if unknown:
+        sys.exit(f"{unknown[0]}: no such case; expected one of {', '.join(CASES)}")
+    print("case                bytes largest  max |float32 - float64| / max |float64| of"
+          " logits, merged, loss, gradients, ends, losses")
+    for name in names:
+        write_case(name)
+
+
+if __name__ == "__main__":
+    main()
