@@ -106,23 +106,24 @@ struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a);
 void lorac_lora_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
                             bool b);
 /* Copy A (R,C) or B (OC,R), as the file holds it, to and from host memory. */
-void lorac_lora_read(float *host, const struct lorac_adapter *a, size_t i, bool b);
-void lorac_lora_write(struct lorac_adapter *a, size_t i, bool b, const float *host);
+LORAC_MUST_CHECK enum lorac_status lorac_lora_read(float *host, const struct lorac_adapter *a,
+                                                   size_t i, bool b, struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b,
+                                                    const float *host, struct lorac_err *err);
+/* Drop this share of the adapters' inputs while training; the draws are a function of the seed, the module
+ * and a->step. */
+void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t seed);
 /* sum of squares of all B: 0 says that the adapter changes nothing. */
 double lorac_adapter_b_squares(const struct lorac_adapter *a);
 
-/* Several adapters at once, each with a factor; for inference. */
+/* Several adapters at once, each with a factor: y = x W^T + b + sum factor s x A^T B^T. For inference. */
+enum { LORAC_MAX_STACK = 8 };
 struct lorac_stack {
-    const struct lorac_model *model;
     size_t n;
-    struct lorac_adapter *adapter[8]; // borrowed
-    float factor[8];
-    float *scratch; // (max_rows, R)
-    size_t max_rows;
+    const struct lorac_adapter *adapter[LORAC_MAX_STACK]; // borrowed
+    float factor[LORAC_MAX_STACK];
 };
-LORAC_MUST_CHECK enum lorac_status lorac_stack_reserve(struct lorac_stack *s, size_t max_rows,
-                                                       struct lorac_err *err);
-void lorac_stack_release(struct lorac_stack *s);
+/* `s` must outlive the socket. */
 struct lorac_socket lorac_stack_socket(struct lorac_stack *s);
 
 /* ---- files: PEFT's adapter_config.json + adapter_model.safetensors ---- */
@@ -143,7 +144,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_peft_load(struct lorac_adapter **out,
 
 /* Write the checkpoint folder `out`: W + sum factor s B A in float32, rounded once to the type of the file;
  * shards, names and metadata kept; config, tokenizer and generation files copied. Read back and compared. */
-LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lorac_stack *adapters,
+LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
+                                               const struct lorac_stack *adapters,
                                                struct lorac_err *err);
 
 /* ---- optimisers and schedules ---- */

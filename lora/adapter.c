@@ -1,0 +1,334 @@
+/*
+ * adapter.c - an adapter's parameters and what they do at the socket: the equations of lora.h.
+ * The forward and backward of LoRA itself are the two functions at the end.
+ */
+#include "lora/lora.h"
+
+#include "base/core/mem.h"
+#include "base/core/rng.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+void lorac_lora_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
+                            bool b)
+{
+    (void)snprintf(name, LORAC_NAME_SIZE, "base_model.model.%s.lora_%c.weight",
+                   a->model->linear[a->lora[i].m].name, b ? 'B' : 'A');
+}
+
+static double scale_of(enum lorac_scaling scaling, double alpha, size_t R)
+{
+    return scaling == LORAC_SCALE_RSLORA ? alpha / sqrt((double)R) : alpha / (double)R;
+}
+
+/* ---- memory ---- */
+
+/* Pointers into one block: A and Bt of each module in turn. Returns the floats used. */
+static size_t place(struct lorac_adapter *a, float *params, float *grads)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        struct lorac_lora *l = &a->lora[i];
+        size_t b_at = at + l->R * l->C;
+        l->a = params ? params + at : NULL;
+        l->bt = params ? params + b_at : NULL;
+        l->da = grads ? grads + at : NULL;
+        l->dbt = grads ? grads + b_at : NULL;
+        at = b_at + l->R * l->OC;
+    }
+    return at;
+}
+
+enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct lorac_model *m,
+                                      const struct lorac_match *match, enum lorac_scaling scaling,
+                                      struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_adapter *a = lorac_mem_new(1, sizeof *a);
+    if (!a) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
+    a->model = m;
+    a->scaling = scaling;
+    a->lora = lorac_mem_new(m->n_linear, sizeof *a->lora);
+    a->at = lorac_mem_new(m->n_linear, sizeof *a->at);
+    enum lorac_status st = LORAC_OK;
+    if (!a->lora || !a->at) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter");
+        goto done;
+    }
+    for (size_t i = 0; i < m->n_linear; i++) {
+        const struct lorac_weight *w = &m->linear[i].w;
+        size_t R = match[i].rank;
+        a->at[i] = -1;
+        if (R == 0) { continue; }
+        if (R > w->C || R > w->OC) {
+            st = lorac_fail(err, LORAC_EUSER, "rank %zu is larger than module '%s' (%zu x %zu)", R,
+                            m->linear[i].name, w->OC, w->C);
+            goto done;
+        }
+        a->at[i] = (int32_t)a->n;
+        a->lora[a->n++] = (struct lorac_lora){
+            .m = i,
+            .R = R,
+            .C = w->C,
+            .OC = w->OC,
+            .alpha = match[i].alpha,
+            .scale = (float)scale_of(scaling, match[i].alpha, R),
+        };
+    }
+    a->n_params = place(a, NULL, NULL);
+    a->params = m->dev->ops->alloc(m->dev, a->n_params * sizeof *a->params);
+    if (!a->params) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory for %zu parameters", a->n_params);
+        goto done;
+    }
+    place(a, a->params, NULL);
+done:
+    if (st) {
+        lorac_adapter_free(a);
+        a = NULL;
+    }
+    *out = a;
+    return st;
+}
+
+void lorac_adapter_free(struct lorac_adapter *a)
+{
+    if (!a) { return; }
+    struct lorac_device *dev = a->model->dev;
+    dev->ops->release(dev, a->params);
+    dev->ops->release(dev, a->grads);
+    dev->ops->release(dev, a->scratch);
+    lorac_mem_free(a->lora);
+    lorac_mem_free(a->at);
+    lorac_mem_free(a->template_json);
+    lorac_mem_free(a->name);
+    lorac_mem_free(a);
+}
+
+/* Floats that one call at the socket needs: x after dropout (N,C), du (N,R). */
+static size_t scratch_floats(const struct lorac_adapter *a, size_t max_rows)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        size_t n = a->lora[i].C + a->lora[i].R;
+        most = n > most ? n : most;
+    }
+    return most * max_rows;
+}
+
+enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, size_t max_rows,
+                                        struct lorac_err *err)
+{
+    struct lorac_device *dev = a->model->dev;
+    if (!a->grads) { a->grads = dev->ops->alloc(dev, a->n_params * sizeof *a->grads); }
+    dev->ops->release(dev, a->scratch);
+    a->scratch = dev->ops->alloc(dev, scratch_floats(a, max_rows) * sizeof *a->scratch);
+    if (!a->grads || !a->scratch) {
+        return lorac_fail(err, LORAC_ENOMEM, "no memory for the gradients of %zu parameters",
+                          a->n_params);
+    }
+    a->max_rows = max_rows;
+    place(a, a->params, a->grads);
+    return LORAC_OK;
+}
+
+/* ---- values ---- */
+
+/* out (cols,rows) = in (rows,cols)^T, host memory. */
+static void transpose(float *out, const float *in, size_t rows, size_t cols)
+{
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < cols; j++) {
+            out[j * rows + i] = in[i * cols + j];
+        }
+    }
+}
+
+enum lorac_status lorac_lora_read(float *host, const struct lorac_adapter *a, size_t i, bool b,
+                                  struct lorac_err *err)
+{
+    const struct lorac_lora *l = &a->lora[i];
+    struct lorac_device *dev = a->model->dev;
+    if (!b) {
+        dev->ops->read(dev, host, l->a, l->R * l->C * sizeof *host);
+        return LORAC_OK;
+    }
+    float *bt = lorac_mem_new(l->R * l->OC, sizeof *bt);
+    if (!bt) { return lorac_fail(err, LORAC_ENOMEM, "no memory to read an adapter"); }
+    dev->ops->read(dev, bt, l->bt, l->R * l->OC * sizeof *bt);
+    transpose(host, bt, l->R, l->OC);
+    lorac_mem_free(bt);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b, const float *host,
+                                   struct lorac_err *err)
+{
+    const struct lorac_lora *l = &a->lora[i];
+    struct lorac_device *dev = a->model->dev;
+    if (!b) {
+        dev->ops->write(dev, l->a, host, l->R * l->C * sizeof *host);
+        return LORAC_OK;
+    }
+    float *bt = lorac_mem_new(l->R * l->OC, sizeof *bt);
+    if (!bt) { return lorac_fail(err, LORAC_ENOMEM, "no memory to fill an adapter"); }
+    transpose(bt, host, l->OC, l->R);
+    dev->ops->write(dev, l->bt, bt, l->R * l->OC * sizeof *bt);
+    lorac_mem_free(bt);
+    return LORAC_OK;
+}
+
+/* A of module i from its own stream: neither order nor other modules change it. */
+static enum lorac_status init_a(struct lorac_adapter *a, size_t i, uint64_t seed,
+                                struct lorac_err *err)
+{
+    const struct lorac_lora *l = &a->lora[i];
+    char name[LORAC_NAME_SIZE];
+    lorac_lora_tensor_name(name, a, i, false);
+    uint64_t key = lorac_rng_key(seed, name);
+    size_t n = l->R * l->C;
+    float *host = lorac_mem_new(n, sizeof *host);
+    if (!host) { return lorac_fail(err, LORAC_ENOMEM, "no memory to initialise '%s'", name); }
+    double bound = 1.0 / sqrt((double)l->C);
+    for (size_t j = 0; j < n; j++) {
+        host[j] = a->init == LORAC_INIT_GAUSSIAN
+                      ? (float)(lorac_rng_normal(key, 0, j) / (double)l->R)
+                      : (float)((2.0 * lorac_rng_uniform(key, 0, j) - 1.0) * bound);
+    }
+    enum lorac_status st = lorac_lora_write(a, i, false, host, err);
+    lorac_mem_free(host);
+    return st;
+}
+
+enum lorac_status lorac_adapter_new(struct lorac_adapter **out, const struct lorac_model *m,
+                                    const struct lorac_adapter_options *o, struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_match *match = lorac_mem_new(m->n_linear, sizeof *match);
+    if (!match) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
+    enum lorac_status st = lorac_match_modules(match, m, o, err);
+    if (!st) { st = lorac_adapter_alloc(out, m, match, o->scaling, err); }
+    lorac_mem_free(match);
+    if (st) { return st; }
+    struct lorac_adapter *a = *out;
+    a->init = o->init;
+    lorac_adapter_set_dropout(a, o->dropout, o->seed);
+    for (size_t i = 0; i < a->n && !st; i++) {
+        st = init_a(a, i, o->seed, err);
+    }
+    if (st) {
+        lorac_adapter_free(a);
+        *out = NULL;
+    }
+    return st;
+}
+
+void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t seed)
+{
+    a->dropout = dropout;
+    uint64_t key = lorac_rng_key(seed, "dropout");
+    for (size_t i = 0; i < a->n; i++) {
+        a->lora[i].drop_key = lorac_rng_key(key, a->model->linear[a->lora[i].m].name);
+    }
+}
+
+double lorac_adapter_b_squares(const struct lorac_adapter *a)
+{
+    struct lorac_device *dev = a->model->dev;
+    double sum = 0.0;
+    for (size_t i = 0; i < a->n; i++) {
+        sum += dev->ops->sum_squares(dev, a->lora[i].bt, a->lora[i].R * a->lora[i].OC);
+    }
+    return sum;
+}
+
+/* ---- the socket ---- */
+
+static const struct lorac_lora *find(const struct lorac_adapter *a, size_t m)
+{
+    return a->at[m] >= 0 ? &a->lora[a->at[m]] : NULL;
+}
+
+static bool adapts(const void *self, size_t m)
+{
+    return find(self, m) != NULL;
+}
+
+static bool trains(const void *self, size_t m)
+{
+    const struct lorac_lora *l = find(self, m);
+    return l && l->da;
+}
+
+static size_t saved_floats(const void *self, size_t m, size_t N)
+{
+    return N * find(self, m)->R; // u
+}
+
+/* drop(x) (N,C): x itself where nothing is dropped. */
+static const float *dropped(const struct lorac_adapter *a, const struct lorac_lora *l,
+                            const float *x, size_t N)
+{
+    struct lorac_device *dev = a->model->dev;
+    if (!(a->dropout > 0.0) || !l->da) { return x; } // inference never drops
+    dev->ops->dropout(dev, a->scratch, x, N * l->C, (float)a->dropout, l->drop_key, a->step);
+    return a->scratch;
+}
+
+/* u = drop(x) A^T;  y += s u Bt */
+static void forward(void *self, size_t m, float *y, float *saved, const float *x, size_t N,
+                    const struct lorac_batch *batch)
+{
+    const struct lorac_adapter *a = self;
+    const struct lorac_lora *l = find(a, m);
+    struct lorac_device *dev = a->model->dev;
+    const struct lorac_backend *op = dev->ops;
+    float *u = saved; // (N,R)
+    (void)batch;
+    op->matmul_nt(dev, u, dropped(a, l, x, N), l->a, N, l->C, l->R, 1.0F, 0.0F);
+    op->matmul_nn(dev, y, u, l->bt, N, l->OC, l->R, l->scale, 1.0F);
+}
+
+/* With u kept and dy given:
+ *   dBt += s u^T dy      du = s dy Bt^T      dA += du^T drop(x)      dx += mask du A
+ *                                                   pinned by lora.test_adapter and the goldens */
+static void backward(void *self, size_t m, float *dx, const float *dy, const float *saved,
+                     const float *x, size_t N)
+{
+    const struct lorac_adapter *a = self;
+    const struct lorac_lora *l = find(a, m);
+    struct lorac_device *dev = a->model->dev;
+    const struct lorac_backend *op = dev->ops;
+    const float *u = saved;            // (N,R)
+    float *du = a->scratch + N * l->C; // (N,R)
+    assert(N <= a->max_rows);
+    op->matmul_nt(dev, du, dy, l->bt, N, l->OC, l->R, l->scale, 0.0F);
+    if (l->da) {
+        op->matmul_tn(dev, l->dbt, u, dy, N, l->OC, l->R, l->scale, 1.0F);
+        op->matmul_tn(dev, l->da, du, dropped(a, l, x, N), N, l->C, l->R, 1.0F, 1.0F);
+    }
+    if (!dx) { return; }
+    if (!(a->dropout > 0.0) || !l->da) {
+        op->matmul_nn(dev, dx, du, l->a, N, l->C, l->R, 1.0F, 1.0F);
+        return;
+    }
+    float *masked = a->scratch; // (N,C): du A through the same mask, then added
+    op->matmul_nn(dev, masked, du, l->a, N, l->C, l->R, 1.0F, 0.0F);
+    op->dropout(dev, masked, masked, N * l->C, (float)a->dropout, l->drop_key, a->step);
+    op->add(dev, dx, masked, N * l->C);
+}
+
+struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a)
+{
+    return (struct lorac_socket){
+        .self = a,
+        .adapts = adapts,
+        .trains = trains,
+        .saved_floats = saved_floats,
+        .forward = forward,
+        .backward = backward,
+    };
+}
