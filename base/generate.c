@@ -1,0 +1,206 @@
+/* generate.c - prompt in chunks, then one token at a time; see generate.h. */
+#include "base/generate.h"
+
+#include "base/core/mem.h"
+
+#include <string.h>
+
+enum { PREFILL_ROWS = 256 };
+
+struct lorac_generator {
+    const struct lorac_model *m;
+    struct lorac_pass *pass;
+    struct lorac_cache *cache;
+    struct lorac_batch *batch;
+    size_t max_positions;
+    float *logits;   // (V)
+    uint32_t *order; // (V)
+};
+
+const struct lorac_sampling lorac_sampling_defaults = {
+    .max_tokens = 128,
+    .top_p = 1.0,
+    .repetition_penalty = 1.0,
+};
+
+const char *lorac_finish_name(enum lorac_finish f)
+{
+    static const char *const names[] = {"end", "length", "stop", "context", "caller"};
+    return names[f];
+}
+
+enum lorac_status lorac_generator_new(struct lorac_generator **out, const struct lorac_model *m,
+                                      const struct lorac_socket *socket, size_t max_positions,
+                                      struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_generator *g = lorac_mem_new(1, sizeof *g);
+    if (!g) { return lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
+    size_t limit = m->config.max_positions;
+    g->m = m;
+    g->max_positions = max_positions && max_positions < limit ? max_positions : limit;
+    size_t rows = g->max_positions < PREFILL_ROWS ? g->max_positions : PREFILL_ROWS;
+    struct lorac_pass_options o = {.max_rows = rows, .max_positions = g->max_positions};
+    g->logits = lorac_mem_new(m->config.V, sizeof *g->logits);
+    g->order = lorac_mem_new(m->config.V, sizeof *g->order);
+    enum lorac_status st = LORAC_OK;
+    if (!g->logits || !g->order) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
+    if (!st) { st = lorac_pass_new(&g->pass, m, socket, &o, err); }
+    if (!st) { st = lorac_cache_new(&g->cache, m, 1, g->max_positions, err); }
+    if (!st) { st = lorac_batch_new(&g->batch, rows, 1, 1, err); }
+    if (st) {
+        lorac_generator_free(g);
+        return st;
+    }
+    *out = g;
+    return LORAC_OK;
+}
+
+void lorac_generator_free(struct lorac_generator *g)
+{
+    if (!g) { return; }
+    lorac_pass_free(g->pass);
+    lorac_cache_free(g->cache);
+    lorac_batch_free(g->batch);
+    lorac_mem_free(g->logits);
+    lorac_mem_free(g->order);
+    lorac_mem_free(g);
+}
+
+enum lorac_status lorac_generator_use(struct lorac_generator *g, const struct lorac_socket *socket,
+                                      struct lorac_err *err)
+{
+    return lorac_pass_use(g->pass, socket, err);
+}
+
+/* Append `n` ids after `past` cached rows; the last one's logits end up in g->logits. */
+static enum lorac_status feed(struct lorac_generator *g, const int32_t *ids, size_t n, size_t past,
+                              struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    for (size_t at = 0; at < n && !st;) {
+        size_t rows = n - at < g->batch->max_rows ? n - at : g->batch->max_rows;
+        lorac_batch_clear(g->batch);
+        lorac_batch_add_cached(g->batch, ids + at, rows, 0, past + at, true);
+        at += rows;
+        if (at == n) { lorac_batch_want_logits(g->batch, rows - 1); }
+        st = lorac_pass_forward(g->pass, g->batch, g->cache, err);
+    }
+    if (!st) { lorac_pass_logits(g->pass, g->batch, g->logits); }
+    return st;
+}
+
+/* Where the first stop text begins in `text`, or SIZE_MAX. */
+static size_t find_stop(const struct lorac_buf *text, size_t from, const struct lorac_sampling *o)
+{
+    size_t first = SIZE_MAX;
+    for (size_t i = 0; i < o->n_stop && text->n; i++) {
+        const char *hit = strstr(text->at + from, o->stop[i]);
+        if (hit && (size_t)(hit - text->at) < first) { first = (size_t)(hit - text->at); }
+    }
+    return first;
+}
+
+/* Bytes at the end of `text` that may be the beginning of a stop text: not certain yet. */
+static size_t uncertain(const struct lorac_buf *text, size_t from, const struct lorac_sampling *o)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < o->n_stop; i++) {
+        size_t n = strlen(o->stop[i]);
+        for (size_t k = n ? n - 1 : 0; k > most; k--) {
+            if (k <= text->n - from && memcmp(text->at + text->n - k, o->stop[i], k) == 0) {
+                most = k;
+            }
+        }
+    }
+    return most;
+}
+
+/* What a run of lorac_generate() has produced. */
+struct result {
+    struct lorac_buf *text;
+    size_t begin; // of this run's text in it
+    size_t shown;
+    lorac_show_fn *show;
+    void *self;
+};
+
+/* Give out text up to `end`; false: the caller wants no more. */
+static bool show_until(struct result *r, size_t end)
+{
+    if (!r->show || end <= r->shown) { return true; }
+    size_t from = r->shown;
+    r->shown = end;
+    return r->show(r->self, r->text->at + from, end - from);
+}
+
+/* Look at the text after a token: true where generation ends, and why. */
+static bool ended_by_text(struct result *r, const struct lorac_sampling *o,
+                          enum lorac_finish *finish)
+{
+    size_t stop = find_stop(r->text, r->begin, o);
+    if (stop != SIZE_MAX) {
+        r->text->n = stop;
+        r->text->at[stop] = '\0';
+        (void)show_until(r, stop);
+        *finish = LORAC_FINISH_STOP;
+        return true;
+    }
+    if (!show_until(r, r->text->n - uncertain(r->text, r->begin, o))) {
+        *finish = LORAC_FINISH_CALLER;
+        return true;
+    }
+    return false;
+}
+
+enum lorac_status lorac_generate(struct lorac_ids *ids, struct lorac_buf *text,
+                                 enum lorac_finish *finish, struct lorac_generator *g,
+                                 const struct lorac_tokenizer *t, const int32_t *prompt, size_t n,
+                                 const struct lorac_sampling *o, lorac_show_fn *show, void *self,
+                                 struct lorac_err *err)
+{
+    if (n == 0) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the prompt is empty and the model has no token to begin "
+                          "with");
+    }
+    if (n >= g->max_positions) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the prompt has %zu tokens, the context holds %zu with at "
+                          "least one new token",
+                          n, g->max_positions);
+    }
+    struct lorac_stream stream = {0};
+    struct lorac_ids seen = {0}; // prompt and result, for the penalty
+    struct result r = {text, text->n, text->n, show, self};
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < n && !st; i++) {
+        st = lorac_ids_add(&seen, prompt[i], err);
+    }
+    if (!st) { st = feed(g, prompt, n, 0, err); }
+    *finish = LORAC_FINISH_LENGTH;
+    for (size_t i = 0; i < o->max_tokens && !st; i++) {
+        int32_t id = lorac_sample(g->logits, g->order, g->m->config.V, seen.at, seen.n, o, i);
+        if (lorac_token_is_end(t, id)) {
+            *finish = LORAC_FINISH_END;
+            break;
+        }
+        st = lorac_ids_add(ids, id, err);
+        if (!st) { st = lorac_ids_add(&seen, id, err); }
+        if (!st) { st = lorac_stream_add(text, &stream, t, id, true, err); }
+        if (!st && text->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for text"); }
+        if (st || (text->n > r.begin && ended_by_text(&r, o, finish))) { break; }
+        if (seen.n == g->max_positions) {
+            *finish = LORAC_FINISH_CONTEXT;
+            break;
+        }
+        if (i + 1 < o->max_tokens) { st = feed(g, &id, 1, seen.n - 1, err); }
+    }
+    if (!st && *finish != LORAC_FINISH_STOP && *finish != LORAC_FINISH_CALLER) {
+        st = lorac_stream_end(text, &stream, t, true, err);
+        if (!st) { (void)show_until(&r, text->n); }
+    }
+    lorac_stream_free(&stream);
+    lorac_ids_free(&seen);
+    return st;
+}

@@ -1,0 +1,65 @@
+/*
+ * generate.h - continuing a prompt token by token with a key/value cache.
+ *
+ * The logits of the last token pass, in this order (as transformers' logits processors do):
+ *   repetition penalty -> temperature -> top-k -> top-p -> a draw
+ * Draws are a function of (seed, number of the token): the same prompt, seed and options repeat.
+ */
+#ifndef LORAC_BASE_GENERATE_H
+#define LORAC_BASE_GENERATE_H
+
+#include "base/model.h"
+#include "base/tokenizer.h"
+
+struct lorac_sampling {
+    size_t max_tokens;  // new tokens at the most
+    double temperature; // 0: the likeliest token, always
+    size_t top_k;       // 0: all
+    double top_p;       // 1: all; the smallest set of tokens whose probability reaches it
+    double
+        repetition_penalty; // 1: none (Keskar et al. 2019: positive logits / it, negative times it)
+    uint64_t seed;
+    const char *const *stop; // texts that end generation; not part of the result
+    size_t n_stop;
+};
+extern const struct lorac_sampling lorac_sampling_defaults; // 128 tokens, greedy
+
+enum lorac_finish {
+    LORAC_FINISH_END,     // a token that ends (eos)
+    LORAC_FINISH_LENGTH,  // max_tokens
+    LORAC_FINISH_STOP,    // a stop text
+    LORAC_FINISH_CONTEXT, // no position left in the model
+    LORAC_FINISH_CALLER,  // `show` asked to stop
+};
+const char *lorac_finish_name(enum lorac_finish f); // "end", "length", "stop", "context", "caller"
+
+/* Called with text as soon as it is certain to belong to the result; return false to stop. */
+typedef bool lorac_show_fn(void *self, const char *text, size_t n);
+
+/* Cache, activations and buffers for one sequence at a time. Borrows model and socket. */
+struct lorac_generator;
+LORAC_MUST_CHECK enum lorac_status lorac_generator_new(struct lorac_generator **out,
+                                                       const struct lorac_model *m,
+                                                       const struct lorac_socket *socket, // or NULL
+                                                       size_t max_positions, // prompt + new tokens
+                                                       struct lorac_err *err);
+void lorac_generator_free(struct lorac_generator *g);
+/* Go on with other adapters (NULL: the bare base); the base is not loaded again. */
+LORAC_MUST_CHECK enum lorac_status lorac_generator_use(struct lorac_generator *g,
+                                                       const struct lorac_socket *socket,
+                                                       struct lorac_err *err);
+
+/* Continue `prompt` (n >= 1 ids). New ids are appended to `ids` (without the one that ends), their text to
+ * `text` (both may not be NULL). A prompt that leaves no position for a new token is LORAC_EUSER. */
+LORAC_MUST_CHECK enum lorac_status lorac_generate(
+    struct lorac_ids *ids, struct lorac_buf *text, enum lorac_finish *finish,
+    struct lorac_generator *g, const struct lorac_tokenizer *t, const int32_t *prompt, size_t n,
+    const struct lorac_sampling *o, lorac_show_fn *show, void *self, // may be NULL
+    struct lorac_err *err);
+
+/* The id drawn from `logits` (V), which are clobbered; `seen` (n) are the ids that the penalty counts.
+ * `order` (V) is scratch. */
+int32_t lorac_sample(float *logits, uint32_t *order, size_t V, const int32_t *seen, size_t n,
+                     const struct lorac_sampling *o, uint64_t draw);
+
+#endif
