@@ -218,7 +218,7 @@ enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac
     }
     const struct lorac_arch *arch = NULL;
     enum lorac_status st = find_arch(&arch, root, err);
-    if (st) { return st; }
+    if (st || !arch) { return st; }
     (void)snprintf(out->arch, sizeof out->arch, "%s", arch->name);
     arch->defaults(out);
     st = refuse_unknown(root, err);
