@@ -265,7 +265,8 @@ static bool trains(const void *self, size_t m)
 
 static size_t saved_floats(const void *self, size_t m, size_t N)
 {
-    return N * find(self, m)->R; // u
+    const struct lorac_lora *l = find(self, m);
+    return l ? N * l->R : 0; // u
 }
 
 /* drop(x) (N,C): x itself where nothing is dropped. */
@@ -288,6 +289,7 @@ static void forward(void *self, size_t m, float *y, float *saved, const float *x
     const struct lorac_backend *op = dev->ops;
     float *u = saved; // (N,R)
     (void)batch;
+    assert(l);
     op->matmul_nt(dev, u, dropped(a, l, x, N), l->a, N, l->C, l->R, 1.0F, 0.0F);
     op->matmul_nn(dev, y, u, l->bt, N, l->OC, l->R, l->scale, 1.0F);
 }
@@ -303,8 +305,8 @@ static void backward(void *self, size_t m, float *dx, const float *dy, const flo
     struct lorac_device *dev = a->model->dev;
     const struct lorac_backend *op = dev->ops;
     const float *u = saved;            // (N,R)
+    assert(l && N <= a->max_rows);
     float *du = a->scratch + N * l->C; // (N,R)
-    assert(N <= a->max_rows);
     op->matmul_nt(dev, du, dy, l->bt, N, l->OC, l->R, l->scale, 0.0F);
     if (l->da) {
         op->matmul_tn(dev, l->dbt, u, dy, N, l->OC, l->R, l->scale, 1.0F);

@@ -175,7 +175,8 @@ void lorac_optim_free(struct lorac_optim *o);
  * norm, applied and zeroed. *norm: before clipping. NaN or infinity is LORAC_EUSER and nothing has changed. */
 LORAC_MUST_CHECK enum lorac_status lorac_optim_step(struct lorac_optim *o, size_t tokens,
                                                     double *norm, struct lorac_err *err);
-size_t lorac_optim_steps(const struct lorac_optim *o); // done so far
+size_t lorac_optim_steps(const struct lorac_optim *o);   // done so far
+double lorac_optim_next_lr(const struct lorac_optim *o); // of the step to come
 /* State for resuming: `n` blocks of floats (the moments), each as long as the parameters. */
 size_t lorac_optim_blocks(const struct lorac_optim *o);
 const char *lorac_optim_block_name(const struct lorac_optim *o, size_t i); // "m", "v"

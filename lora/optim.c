@@ -103,6 +103,11 @@ enum lorac_status lorac_optim_step(struct lorac_optim *o, size_t tokens, double 
     return LORAC_OK;
 }
 
+double lorac_optim_next_lr(const struct lorac_optim *o)
+{
+    return lorac_schedule_lr(&o->o, o->steps);
+}
+
 size_t lorac_optim_steps(const struct lorac_optim *o)
 {
     return o->steps;

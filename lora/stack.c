@@ -57,7 +57,7 @@ static void backward(void *self, size_t m, float *dx, const float *dy, const flo
     (void)saved;
     (void)x;
     (void)N;
-    assert(!"a stack does not train");
+    assert(false); // nothing in a stack trains, so no backward pass reaches it
 }
 
 struct lorac_socket lorac_stack_socket(struct lorac_stack *s)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -249,6 +250,56 @@ enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t n
         return st;
     }
     return lorac_out_commit(out, err);
+}
+
+enum lorac_status lorac_file_append(const char *path, const void *bytes, size_t n,
+                                    struct lorac_err *err)
+{
+    const char *at = bytes;
+    enum lorac_status st = LORAC_OK;
+    int fd = refused() ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0) { return io_fail(err, path, "open"); }
+    while (n > 0 && !st) {
+        ssize_t done = refused() ? -1 : write(fd, at, n);
+        if (done < 0 && errno == EINTR) { continue; }
+        if (done <= 0) {
+            st = io_fail(err, path, "write");
+            break;
+        }
+        at += done;
+        n -= (size_t)done;
+    }
+    if (close(fd) != 0 && !st) { st = io_fail(err, path, "close"); }
+    return st;
+}
+
+enum lorac_status lorac_file_remove(const char *path, struct lorac_err *err)
+{
+    if (refused() || (unlink(path) != 0 && errno != ENOENT)) {
+        return io_fail(err, path, "remove");
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_lock_open(int *fd, const char *path, struct lorac_err *err)
+{
+    *fd = refused() ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (*fd < 0) { return io_fail(err, path, "open"); }
+    if (refused() || flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+        enum lorac_status st =
+            errno == EWOULDBLOCK
+                ? lorac_fail(err, LORAC_EUSER, "%s: another process works in this folder", path)
+                : io_fail(err, path, "lock");
+        close(*fd);
+        *fd = -1;
+        return st;
+    }
+    return LORAC_OK;
+}
+
+void lorac_lock_close(int fd)
+{
+    if (fd >= 0) { close(fd); }
 }
 
 enum lorac_status lorac_file_copy(const char *to, const char *from, struct lorac_err *err)

@@ -50,9 +50,20 @@ void lorac_out_free(struct lorac_out *out); // abandon: the temporary file is re
 /* All of `bytes` as the file at `path`, atomically. */
 LORAC_MUST_CHECK enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t n,
                                                     struct lorac_err *err);
+/* Add bytes to the end of a file, which is made where it is missing. For logs: not atomic. */
+LORAC_MUST_CHECK enum lorac_status lorac_file_append(const char *path, const void *bytes, size_t n,
+                                                     struct lorac_err *err);
+/* Remove a file. A missing one is fine. */
+LORAC_MUST_CHECK enum lorac_status lorac_file_remove(const char *path, struct lorac_err *err);
 /* Copy a file byte for byte, atomically. */
 LORAC_MUST_CHECK enum lorac_status lorac_file_copy(const char *to, const char *from,
                                                    struct lorac_err *err);
+
+/* A lock that one process holds at a time; gone with the process, however it ends. LORAC_EUSER: another has
+ * it. *fd: hand it to lorac_lock_close(). The file stays. */
+LORAC_MUST_CHECK enum lorac_status lorac_lock_open(int *fd, const char *path,
+                                                   struct lorac_err *err);
+void lorac_lock_close(int fd); // -1 is accepted
 
 /* "dir/name" as a new string (lorac_mem_free); `name` alone where it is absolute or dir is "". */
 char *lorac_path_join(const char *dir, const char *name); // NULL: out of memory

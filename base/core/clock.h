@@ -1,0 +1,9 @@
+/* clock.h - time for progress lines and manifests; results never depend on it. */
+#ifndef LORAC_BASE_CORE_CLOCK_H
+#define LORAC_BASE_CORE_CLOCK_H
+
+double lorac_clock(void); // seconds, monotonic, from an arbitrary start
+/* The time of day as "2026-03-01T12:00:00Z". */
+void lorac_clock_utc(char text[32]);
+
+#endif

@@ -1,0 +1,12 @@
+/* machine.h - facts of the machine for plans and manifests. */
+#ifndef LORAC_BASE_CORE_MACHINE_H
+#define LORAC_BASE_CORE_MACHINE_H
+
+#include <stddef.h>
+
+size_t lorac_machine_memory(void);      // bytes of physical memory, 0: unknown
+size_t lorac_machine_peak(void);        // bytes: the most that this process has had resident
+void lorac_machine_cpu(char text[64]);  // "AMD EPYC 9654 96-Core Processor", or "unknown"
+void lorac_machine_host(char text[64]); // the host's name
+
+#endif

@@ -1,0 +1,273 @@
+/*
+ * The whole chain against transformers and PEFT, on every case of tests/golden/models and every backend of
+ * this build. What is promised, relative to the largest element of each tensor:
+ *   - logits of the base, and with an adapter, within 1e-5;
+ *   - the loss, and every dA and dB of its sum, within 1e-5, with all activations kept or recomputed;
+ *   - ten AdamW steps from PEFT's own starting adapter end within 5e-3 of the way travelled, per tensor.
+ * A fresh adapter (B = 0) leaves the base's logits bit for bit.
+ */
+#include "base/core/mem.h"
+#include "lora/lora.h"
+#include "tests/support/golden.h"
+#include "tests/support/near.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MOST = 4096, ROWS = 64 }; // floats of the largest A or B, rows of a batch
+
+static const float tolerance = 1e-5F; // float32 against float32; both lie about 2e-6 from float64
+
+struct fixture {
+    const char *backend;
+    struct lorac_device dev;
+    struct golden g;
+    struct lorac_model *m;
+    struct lorac_adapter *a;
+};
+
+static void check(enum lorac_status st, const struct lorac_err *err)
+{
+    if (st) { fail_msg("%s", err->text); }
+}
+
+static void open_case(struct fixture *f, const char *name, const char *adapter)
+{
+    struct lorac_err err = {0};
+    golden_open(&f->g, name);
+    check(lorac_device_open(&f->dev, f->backend, 1, &err), &err);
+    check(lorac_model_open(&f->m, &f->dev, f->g.dir, &err), &err);
+    check(lorac_peft_load(&f->a, f->m, golden_path(&f->g, adapter), false, &err), &err);
+}
+
+static void close_case(struct fixture *f)
+{
+    lorac_adapter_free(f->a);
+    lorac_model_close(f->m);
+    lorac_device_close(&f->dev);
+    golden_close(&f->g);
+}
+
+static struct lorac_pass *new_pass(struct fixture *f, const struct lorac_socket *socket,
+                                   enum lorac_keep keep)
+{
+    struct lorac_err err = {0};
+    struct lorac_pass *p = NULL;
+    struct lorac_pass_options o = {.max_rows = ROWS, .keep = keep};
+    check(lorac_pass_new(&p, f->m, socket, &o, &err), &err);
+    return p;
+}
+
+/* All logits (N,V) with or without an adapter, in new memory. */
+static float *all_logits(struct fixture *f, const struct lorac_socket *socket, size_t *n)
+{
+    struct lorac_err err = {0};
+    struct lorac_batch *b = golden_logits_batch(f->g.batch);
+    struct lorac_pass *p = new_pass(f, socket, LORAC_KEEP_NOTHING);
+    *n = b->N * f->m->config.V;
+    float *logits = lorac_mem_new(*n, sizeof *logits);
+    check(lorac_pass_forward(p, b, NULL, &err), &err);
+    lorac_pass_logits(p, b, logits);
+    lorac_pass_free(p);
+    lorac_batch_free(b);
+    return logits;
+}
+
+static void near_golden(struct fixture *f, const char *name, const float *got, size_t n)
+{
+    size_t want_n = 0;
+    const float *want = golden_tensor(&f->g, name, &want_n);
+    char what[LORAC_NAME_SIZE + 64];
+    (void)snprintf(what, sizeof what, "%s %s", strrchr(f->g.dir, '/') + 1, name);
+    assert_int_equal(n, want_n);
+    near_all(what, got, want, n, tolerance * golden_largest(want, n), 0.0F);
+}
+
+static void logits_are_those_of_transformers_and_peft(void **state)
+{
+    for (size_t i = 0; golden_cases[i]; i++) {
+        struct fixture f = {.backend = *state};
+        size_t n = 0;
+        open_case(&f, golden_cases[i], "adapter");
+        struct lorac_stack stack = {.n = 1, .adapter = {f.a}, .factor = {1.0F}};
+        struct lorac_socket sockets[] = {lorac_adapter_socket(f.a), lorac_stack_socket(&stack)};
+        float *logits = all_logits(&f, NULL, &n);
+        near_golden(&f, "base_logits", logits, n);
+        lorac_mem_free(logits);
+        for (size_t s = 0; s < 2; s++) {
+            logits = all_logits(&f, &sockets[s], &n);
+            near_golden(&f, "logits", logits, n);
+            lorac_mem_free(logits);
+        }
+        close_case(&f);
+    }
+}
+
+static void a_fresh_adapter_leaves_the_logits_bit_for_bit(void **state)
+{
+    for (size_t i = 0; golden_cases[i]; i++) {
+        struct fixture f = {.backend = *state};
+        size_t n = 0;
+        open_case(&f, golden_cases[i], "start");
+        struct lorac_socket socket = lorac_adapter_socket(f.a);
+        float *base = all_logits(&f, NULL, &n);
+        float *adapted = all_logits(&f, &socket, &n);
+        assert_memory_equal(base, adapted, n * sizeof *base);
+        lorac_mem_free(base);
+        lorac_mem_free(adapted);
+        close_case(&f);
+    }
+}
+
+/* "grad" or "end" + module + ".lora_A.weight", as the golden file calls it. */
+static void golden_name(char *name, size_t size, const char *prefix, const struct lorac_adapter *a,
+                        size_t i, bool b)
+{
+    (void)snprintf(name, size, "%s.%s.lora_%c.weight", prefix, a->model->linear[a->lora[i].m].name,
+                   b ? 'B' : 'A');
+}
+
+/* Gradient of A, or of B as the file has it (OC,R), by letting the gradients pose as parameters. */
+static void read_gradient(float *host, struct lorac_adapter *a, size_t i, bool b)
+{
+    struct lorac_lora *l = &a->lora[i];
+    struct lorac_lora keep = *l;
+    l->a = l->da;
+    l->bt = l->dbt;
+    assert_int_equal(lorac_lora_read(host, a, i, b, NULL), LORAC_OK);
+    *l = keep;
+}
+
+/* Forward, and with `gradient` also backward; the sum of all scored tokens' losses. */
+static double run_batch(struct fixture *f, struct lorac_pass *p, bool gradient)
+{
+    struct lorac_err err = {0};
+    float nll[ROWS];
+    double sum = 0.0;
+    check(lorac_pass_forward(p, f->g.batch, NULL, &err), &err);
+    lorac_pass_loss(p, f->g.batch, nll, gradient);
+    if (gradient) { lorac_pass_backward(p, f->g.batch); }
+    for (size_t t = 0; t < f->g.batch->T; t++) {
+        sum += (double)nll[t];
+    }
+    return sum;
+}
+
+static void gradients_of_case(const char *backend, const char *name, enum lorac_keep keep)
+{
+    struct fixture f = {.backend = backend};
+    struct lorac_err err = {0};
+    open_case(&f, name, "adapter");
+    check(lorac_adapter_reserve(f.a, ROWS, &err), &err);
+    struct lorac_socket socket = lorac_adapter_socket(f.a);
+    struct lorac_pass *p = new_pass(&f, &socket, keep);
+    float loss = (float)run_batch(&f, p, true);
+    near_golden(&f, "loss_sum", &loss, 1);
+    for (size_t j = 0; j < 2 * f.a->n; j++) {
+        char tensor[LORAC_NAME_SIZE + 16];
+        float grad[MOST];
+        const struct lorac_lora *l = &f.a->lora[j / 2];
+        golden_name(tensor, sizeof tensor, "grad", f.a, j / 2, j % 2);
+        read_gradient(grad, f.a, j / 2, j % 2);
+        near_golden(&f, tensor, grad, l->R * (j % 2 ? l->OC : l->C));
+    }
+    lorac_pass_free(p);
+    close_case(&f);
+}
+
+static void loss_and_gradients_are_those_of_peft(void **state)
+{
+    for (size_t i = 0; golden_cases[i]; i++) {
+        gradients_of_case(*state, golden_cases[i], LORAC_KEEP_ALL);
+        gradients_of_case(*state, golden_cases[i], LORAC_KEEP_LAYERS);
+    }
+}
+
+/* Module i ends where PEFT's float64 run ends, as a share of the way from `start`. */
+static void near_end(struct fixture *f, size_t i, bool b, const float *start)
+{
+    char name[LORAC_NAME_SIZE + 16];
+    float got[MOST];
+    float way = 0.0F;
+    size_t n = 0;
+    golden_name(name, sizeof name, "end", f->a, i, b);
+    const float *want = golden_tensor(&f->g, name, &n);
+    assert_int_equal(lorac_lora_read(got, f->a, i, b, NULL), LORAC_OK);
+    for (size_t j = 0; j < n; j++) {
+        way = fmaxf(way, fabsf(want[j] - start[j]));
+    }
+    near_all(name, got, want, n, 5e-3F * way, 0.0F);
+}
+
+static void ten_steps_of_case(const char *backend, const char *name)
+{
+    static const struct lorac_optim_options o = {.name = "adamw",
+                                                 .lr = 1e-3,
+                                                 .beta1 = 0.9,
+                                                 .beta2 = 0.999,
+                                                 .eps = 1e-8,
+                                                 .weight_decay = 0.01,
+                                                 .schedule = LORAC_CONSTANT,
+                                                 .steps = 10};
+    struct fixture f = {.backend = backend};
+    struct lorac_err err = {0};
+    struct lorac_optim *optim = NULL;
+    size_t n = 0;
+    open_case(&f, name, "start");
+    check(lorac_adapter_reserve(f.a, ROWS, &err), &err);
+    struct lorac_socket socket = lorac_adapter_socket(f.a);
+    struct lorac_pass *p = new_pass(&f, &socket, LORAC_KEEP_ALL);
+    const float *losses = golden_tensor(&f.g, "losses", &n);
+    float *start = lorac_mem_new(2 * f.a->n * MOST, sizeof *start);
+    for (size_t j = 0; j < 2 * f.a->n; j++) {
+        check(lorac_lora_read(start + j * MOST, f.a, j / 2, j % 2, &err), &err);
+    }
+    check(lorac_optim_new(&optim, f.a, &o, &err), &err);
+    assert_int_equal(n, o.steps);
+    for (size_t step = 0; step < n; step++) {
+        double norm = 0.0;
+        float mean = (float)(run_batch(&f, p, true) / (double)f.g.batch->T);
+        near_all("losses", &mean, losses + step, 1, 0.0F, 2e-6F); // float32 from float64
+        check(lorac_optim_step(optim, f.g.batch->T, &norm, &err), &err);
+    }
+    for (size_t j = 0; j < 2 * f.a->n; j++) {
+        near_end(&f, j / 2, j % 2, start + j * MOST);
+    }
+    lorac_mem_free(start);
+    lorac_optim_free(optim);
+    lorac_pass_free(p);
+    close_case(&f);
+}
+
+static void ten_steps_end_where_peft_ends(void **state)
+{
+    for (size_t i = 0; golden_cases[i]; i++) {
+        ten_steps_of_case(*state, golden_cases[i]);
+    }
+}
+
+int main(void)
+{
+    static char ref[] = "ref"; // cmocka hands the initial state over as void *
+#ifdef LORAC_HAVE_OPENBLAS
+    static char cpu[] = "cpu";
+#endif
+    const struct CMUnitTest tests[] = {
+        {"logits/ref", logits_are_those_of_transformers_and_peft, NULL, NULL, ref},
+        {"fresh/ref", a_fresh_adapter_leaves_the_logits_bit_for_bit, NULL, NULL, ref},
+        {"gradients/ref", loss_and_gradients_are_those_of_peft, NULL, NULL, ref},
+        {"steps/ref", ten_steps_end_where_peft_ends, NULL, NULL, ref},
+#ifdef LORAC_HAVE_OPENBLAS
+        {"logits/cpu", logits_are_those_of_transformers_and_peft, NULL, NULL, cpu},
+        {"fresh/cpu", a_fresh_adapter_leaves_the_logits_bit_for_bit, NULL, NULL, cpu},
+        {"gradients/cpu", loss_and_gradients_are_those_of_peft, NULL, NULL, cpu},
+        {"steps/cpu", ten_steps_end_where_peft_ends, NULL, NULL, cpu},
+#endif
+    };
+    return cmocka_run_group_tests_name("golden", tests, NULL, NULL);
+}

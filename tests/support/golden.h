@@ -1,0 +1,27 @@
+/* golden.h - the cases of tests/golden/models: what transformers and PEFT computed (see the README there). */
+#ifndef LORAC_TESTS_GOLDEN_H
+#define LORAC_TESTS_GOLDEN_H
+
+#include "base/model.h"
+
+extern const char *const golden_cases[]; // NULL-terminated
+
+struct golden {
+    char dir[512]; // folder of the case
+    struct lorac_checkpoint *expected;
+    struct lorac_batch *batch; // all segments, with their trained tokens scored
+};
+
+/* Fails the running test where something is missing. */
+void golden_open(struct golden *g, const char *name);
+void golden_close(struct golden *g);
+/* "DIR/NAME", valid until the next call. */
+const char *golden_path(const struct golden *g, const char *name);
+/* The expected tensor, and how many numbers it has. */
+const float *golden_tensor(const struct golden *g, const char *name, size_t *n);
+float golden_largest(const float *x, size_t n); // max |x|
+
+/* A batch like `like` whose rows all ask for logits. */
+struct lorac_batch *golden_logits_batch(const struct lorac_batch *like);
+
+#endif
