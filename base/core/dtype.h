@@ -2,6 +2,7 @@
 #ifndef LORAC_BASE_CORE_DTYPE_H
 #define LORAC_BASE_CORE_DTYPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum lorac_dtype { LORAC_F32, LORAC_F16, LORAC_BF16, LORAC_N_DTYPES };
@@ -9,8 +10,12 @@ enum lorac_dtype { LORAC_F32, LORAC_F16, LORAC_BF16, LORAC_N_DTYPES };
 const char *lorac_dtype_name(enum lorac_dtype t); // "F32", as safetensors writes it
 size_t lorac_dtype_size(enum lorac_dtype t);      // bytes an element
 
-/* n elements to float32 and back. Encoding rounds once, to nearest even. `in` and `out` may be
- * unaligned: files promise nothing. */
+/* The type called `name` ("BF16"); false, and *out as it was, where there is none. */
+bool lorac_dtype_find(enum lorac_dtype *out, const char *name);
+
+/* n elements to float32, exactly, and back, rounding once, to nearest even: what is too large becomes
+ * infinity, a NaN stays a NaN, subnormal numbers are numbers like others. The arrays may not overlap;
+ * what is stored (`in` of decode, `out` of encode) may be unaligned: files promise nothing. */
 void lorac_dtype_decode(float *out, const void *in, enum lorac_dtype t, size_t n);
 void lorac_dtype_encode(void *out, const float *in, enum lorac_dtype t, size_t n);
 

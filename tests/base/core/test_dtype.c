@@ -1,0 +1,183 @@
+/*
+ * Storage types. What is promised: every 16-bit number decodes to its exact value and encodes to itself
+ * (a NaN to a NaN of the same sign); every float encodes to the nearest number of the type, ties to
+ * even, overflow to infinity; stored arrays may lie at any address, and only n elements are touched.
+ * The reference is arithmetic in double with ldexp and nearbyint, not bits.
+ */
+#include "base/core/dtype.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Exponent bits E, fraction bits M (IEEE 754-2019, 3.4). */
+static const struct format {
+    enum lorac_dtype dtype;
+    int E, M;
+} formats[] = {{LORAC_F16, 5, 10}, {LORAC_BF16, 8, 7}};
+
+static double value_of(uint16_t h, const struct format *f)
+{
+    int bias = (1 << (f->E - 1)) - 1;
+    int e = h >> f->M & ((1 << f->E) - 1);
+    int fraction = h & ((1 << f->M) - 1);
+    double sign = h & 0x8000 ? -1.0 : 1.0;
+    if (e == (1 << f->E) - 1) { return fraction ? (double)NAN : sign * (double)INFINITY; }
+    if (e == 0) { return sign * ldexp(fraction, 1 - bias - f->M); }
+    return sign * ldexp((1 << f->M) + fraction, e - bias - f->M);
+}
+
+/* The nearest number of the type, as a double: x in units of the spacing around it, rounded to even. */
+static double nearest(double x, const struct format *f)
+{
+    int bias = (1 << (f->E - 1)) - 1;
+    if (x == 0.0 || !isfinite(x)) { return x; }
+    int e = 0;
+    (void)frexp(x, &e); // x = 0.5..1 2^e
+    int spacing = (e - 1 < 1 - bias ? 1 - bias : e - 1) - f->M;
+    double y = ldexp(nearbyint(ldexp(x, -spacing)), spacing);
+    return fabs(y) >= ldexp(1.0, bias + 1) ? copysign((double)INFINITY, x) : y;
+}
+
+/* For n <= 64 floats. */
+static void expect_nearest(const float *x, size_t n, const struct format *f)
+{
+    uint16_t h[64];
+    lorac_dtype_encode(h, x, f->dtype, n);
+    for (size_t i = 0; i < n; i++) {
+        double got = value_of(h[i], f);
+        double want = nearest((double)x[i], f);
+        bool same = got == want && !signbit(got) == !signbit(want);
+        if (!same && !(isnan(got) && isnan(want))) {
+            fail_msg("%s: %a became %a, nearest is %a", lorac_dtype_name(f->dtype), (double)x[i],
+                     got, want);
+        }
+    }
+}
+
+static void every_16_bit_number_decodes_exactly_and_encodes_to_itself(void **state)
+{
+    (void)state;
+    static uint16_t all[65536];
+    static uint16_t back[65536];
+    static float wide[65536];
+    for (size_t i = 0; i < 65536; i++) {
+        all[i] = (uint16_t)i;
+    }
+    for (size_t k = 0; k < 2; k++) {
+        const struct format *f = &formats[k];
+        lorac_dtype_decode(wide, all, f->dtype, 65536);
+        lorac_dtype_encode(back, wide, f->dtype, 65536);
+        for (size_t i = 0; i < 65536; i++) {
+            double want = value_of(all[i], f);
+            if (isnan(want)) {
+                assert_true(isnan(wide[i]) && isnan(value_of(back[i], f)));
+                assert_int_equal(back[i] & 0x8000, all[i] & 0x8000);
+            } else {
+                assert_true((double)wide[i] == want && !signbit(wide[i]) == !signbit(want));
+                assert_int_equal(back[i], all[i]);
+            }
+        }
+    }
+}
+
+static void every_float_goes_to_the_nearest_ties_to_even(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        // a prime step over all floats; then the middle of each pair of numbers and its neighbours
+        for (uint64_t u = 0; u <= UINT32_MAX; u += 64ull * 4093) {
+            float x[64];
+            for (uint64_t i = 0; i < 64; i++) {
+                uint32_t bits = (uint32_t)(u + i * 4093);
+                memcpy(&x[i], &bits, sizeof bits);
+            }
+            expect_nearest(x, 64, &formats[k]);
+        }
+        for (uint32_t h = 0; h < 0xffff; h++) {
+            double low = value_of((uint16_t)h, &formats[k]);
+            double high = value_of((uint16_t)(h + 1), &formats[k]);
+            if (isnan(low) || isnan(high)) { continue; }
+            if (isinf(high)) { high = copysign(ldexp(1.0, k ? 128 : 16), high); }
+            if (isinf(low)) { continue; }
+            float middle = (float)((low + high) / 2); // exact: one bit more than the type has
+            const float x[] = {middle, nextafterf(middle, -INFINITY), nextafterf(middle, INFINITY)};
+            expect_nearest(x, 3, &formats[k]);
+        }
+    }
+}
+
+static void what_overflows_becomes_infinity(void **state)
+{
+    (void)state;
+    const float in[] = {65504.0f, 65519.996f, 65520.0f, -65520.0f, 3.4028235e38f, INFINITY};
+    const uint16_t want[] = {0x7bff, 0x7bff, 0x7c00, 0xfc00, 0x7c00, 0x7c00};
+    uint16_t got[6];
+    lorac_dtype_encode(got, in, LORAC_F16, 6);
+    assert_memory_equal(got, want, sizeof want);
+    const uint16_t want_bf16[] = {0x4780, 0x4780, 0x4780, 0xc780, 0x7f80, 0x7f80};
+    lorac_dtype_encode(got, in, LORAC_BF16, 6);
+    assert_memory_equal(got, want_bf16, sizeof want);
+}
+
+static void any_address_and_any_length_will_do(void **state)
+{
+    (void)state;
+    enum { MAX = 200 };
+    float x[MAX];
+    for (size_t i = 0; i < MAX; i++) {
+        x[i] = (float)i - 7.25f; // exact in F16 up to 256 with 2 bits of fraction
+    }
+    for (int t = 0; t < LORAC_N_DTYPES; t++) {
+        size_t size = lorac_dtype_size((enum lorac_dtype)t);
+        for (size_t n = 0; n < MAX; n += n < 70 ? 1 : 43) {
+            for (size_t shift = 0; shift < 4; shift++) {
+                unsigned char stored[4 * MAX + 8];
+                float back[MAX + 1];
+                memset(stored, 0xa5, sizeof stored);
+                back[n] = 99.0f;
+                lorac_dtype_encode(stored + shift, x, (enum lorac_dtype)t, n);
+                lorac_dtype_decode(back, stored + shift, (enum lorac_dtype)t, n);
+                for (size_t i = 0; i < sizeof stored; i++) {
+                    bool outside = i < shift || i >= shift + n * size;
+                    assert_true(!outside || stored[i] == 0xa5);
+                }
+                assert_true(back[n] == 99.0f);
+                for (size_t i = 0; i < n; i++) {
+                    float slack = t == LORAC_BF16 ? 0.5f : 0.0f; // half the spacing at 128..256
+                    assert_true(fabsf(back[i] - x[i]) <= slack);
+                }
+            }
+        }
+    }
+}
+
+static void types_have_the_names_of_the_format(void **state)
+{
+    (void)state;
+    for (int t = 0; t < LORAC_N_DTYPES; t++) {
+        enum lorac_dtype found = LORAC_N_DTYPES;
+        assert_true(lorac_dtype_find(&found, lorac_dtype_name((enum lorac_dtype)t)));
+        assert_int_equal(found, t);
+    }
+    enum lorac_dtype found = LORAC_BF16;
+    assert_false(lorac_dtype_find(&found, "F64"));
+    assert_false(lorac_dtype_find(&found, "f32"));
+    assert_int_equal(found, LORAC_BF16);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_16_bit_number_decodes_exactly_and_encodes_to_itself),
+        cmocka_unit_test(every_float_goes_to_the_nearest_ties_to_even),
+        cmocka_unit_test(what_overflows_becomes_infinity),
+        cmocka_unit_test(any_address_and_any_length_will_do),
+        cmocka_unit_test(types_have_the_names_of_the_format),
+    };
+    return cmocka_run_group_tests_name("dtype", tests, NULL, NULL);
+}
