@@ -338,6 +338,21 @@ char *lorac_path_dir(const char *path)
     return dir;
 }
 
+enum lorac_status lorac_path_absolute(char **out, const char *path, struct lorac_err *err)
+{
+    char here[4096] = "";
+    *out = NULL;
+    if (path[0] != '/' && (refused() || !getcwd(here, sizeof here))) {
+        return io_fail(err, path, "find the current folder");
+    }
+    while (path[0] == '.' && path[1] == '/') {
+        path += 2 + strspn(path + 2, "/");
+    }
+    bool is_here = !path[0] || strcmp(path, ".") == 0;
+    *out = is_here ? lorac_mem_string(here, strlen(here)) : lorac_path_join(here, path);
+    return *out ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path);
+}
+
 bool lorac_path_exists(const char *path)
 {
     struct stat st;

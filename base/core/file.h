@@ -70,6 +70,11 @@ char *lorac_path_join(const char *dir, const char *name); // NULL: out of memory
 /* The folder part of `path` as a new string; "." where it has none. */
 char *lorac_path_dir(const char *path); // NULL: out of memory
 
+/* `path` from the root, as a new string (lorac_mem_free): the current folder in front of a relative
+ * one, without its leading "./"; "." gives the current folder. ".." and links stay as they are. */
+LORAC_MUST_CHECK enum lorac_status lorac_path_absolute(char **out, const char *path,
+                                                       struct lorac_err *err);
+
 bool lorac_path_exists(const char *path);
 bool lorac_path_is_dir(const char *path);
 /* True where the folder holds nothing, or does not exist. */

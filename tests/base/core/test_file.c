@@ -163,6 +163,18 @@ static void paths_join_and_split(void **state)
         assert_string_equal(p, dirs[i][1]);
         lorac_mem_free(p);
     }
+    char *here = NULL;
+    char *p = NULL;
+    assert_int_equal(lorac_path_absolute(&here, ".", NULL), LORAC_OK);
+    assert_int_equal(here[0], '/');
+    assert_int_equal(lorac_path_absolute(&p, ".//./a/../b", NULL), LORAC_OK);
+    assert_int_equal(strncmp(p, here, strlen(here)), 0);
+    assert_string_equal(p + strlen(here), "/a/../b");
+    lorac_mem_free(p);
+    assert_int_equal(lorac_path_absolute(&p, "/x/./y", NULL), LORAC_OK);
+    assert_string_equal(p, "/x/./y");
+    lorac_mem_free(p);
+    lorac_mem_free(here);
 }
 
 int main(void)
