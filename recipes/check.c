@@ -1,0 +1,122 @@
+/* check.c - what must hold between keys; see reading.h. Each check names the places. */
+#include "recipes/reading.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static size_t index_of(const char *path)
+{
+    return (size_t)(lorac_key_find(path) - lorac_keys);
+}
+
+/* The node of a key that has a value, or NULL. */
+static const struct lorac_node *given(const struct lorac_reading *rd, const char *path)
+{
+    const struct lorac_node *node = rd->nodes[index_of(path)];
+    return node && !lorac_node_is_null(node) ? node : NULL;
+}
+
+static enum lorac_status check_required(struct lorac_reading *rd, const struct lorac_source *source)
+{
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < lorac_n_keys && !st; i++) {
+        const struct lorac_key *key = &lorac_keys[i];
+        if (!(key->flags & LORAC_KEY_REQUIRED) || rd->nodes[i]) { continue; }
+        st = lorac_complain(rd->errors, source, 0, 0, rd->err, "%s: missing; %s", key->path,
+                            key->help);
+    }
+    return st;
+}
+
+/* Exactly one of two keys. */
+static enum lorac_status check_either(struct lorac_reading *rd, const struct lorac_source *source,
+                                      const char *a, const char *b)
+{
+    const struct lorac_node *at_a = given(rd, a);
+    const struct lorac_node *at_b = given(rd, b);
+    if (!at_a && !at_b) {
+        return lorac_complain(rd->errors, source, 0, 0, rd->err, "%s: either this or %s is needed",
+                              a, b);
+    }
+    if (!at_a || !at_b) { return LORAC_OK; }
+    bool option = at_a->source->is_option;
+    char place[160];
+    if (option) {
+        (void)snprintf(place, sizeof place, "'%.120s'", at_a->source->name);
+    } else {
+        (void)snprintf(place, sizeof place, "%.120s:%zu:%zu", at_a->source->name, at_a->line,
+                       at_a->column);
+    }
+    return lorac_reading_complain(rd, at_b, lorac_key_find(b),
+                                  "excludes %s, which is given at %s; keep one (--unset %s)", a,
+                                  place, a);
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = s ? strlen(s) : 0;
+    size_t m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static enum lorac_status check_template(struct lorac_reading *rd, const struct lorac_source *source)
+{
+    const struct lorac_recipe *r = rd->recipe;
+    bool prompt = given(rd, "template.prompt");
+    bool completion = given(rd, "template.completion");
+    bool free_text = !r->data.train || ends_with(r->data.train, ".txt");
+    if (!prompt && !completion && !free_text) {
+        return lorac_complain(rd->errors, source, 0, 0, rd->err,
+                              "template.prompt: missing; a table needs template.prompt or "
+                              "template.completion (a .txt file needs neither)");
+    }
+    if (prompt && !completion && r->template.train_on == LORAC_RECIPE_TRAIN_ON_COMPLETION) {
+        return lorac_complain(rd->errors, source, 0, 0, rd->err,
+                              "template.train_on: 'completion' trains nothing without a "
+                              "template.completion; give one, or write train_on: all");
+    }
+    return LORAC_OK;
+}
+
+/* A key that was given and does nothing, because of another. */
+static enum lorac_status check_idle(struct lorac_reading *rd, const char *path, bool is_default,
+                                    bool used, const char *why)
+{
+    const struct lorac_node *node = given(rd, path);
+    if (!node || is_default || used) { return LORAC_OK; }
+    return lorac_reading_complain(rd, node, lorac_key_find(path), "has no effect %s", why);
+}
+
+enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lorac_source *source)
+{
+    const struct lorac_recipe *r = rd->recipe;
+    enum lorac_status st = check_required(rd, source);
+    if (!st) { st = check_either(rd, source, "train.epochs", "train.steps"); }
+    if (!st) { st = check_either(rd, source, "train.batch_tokens", "train.batch_size"); }
+    if (!st) { st = check_template(rd, source); }
+    if (st || rd->errors->n) { return st; } // the rest looks at values that are all right
+    st = check_idle(rd, "data.labels.unknown", r->data.labels.unknown == LORAC_RECIPE_UNKNOWN_ERROR,
+                    r->data.labels.map.n > 0, "without data.labels.map");
+    bool stops = r->eval.early_stop.metric != 0;
+    const char *without = "without eval.early_stop.metric";
+    if (!st) {
+        st = check_idle(rd, "eval.early_stop.patience", r->eval.early_stop.patience == 3, stops,
+                        without);
+    }
+    if (!st) {
+        st = check_idle(rd, "eval.early_stop.min_delta",
+                        !(r->eval.early_stop.min_delta < 0.001) &&
+                            !(r->eval.early_stop.min_delta > 0.001),
+                        stops, without);
+    }
+    if (!st) {
+        st = check_idle(rd, "optimizer.momentum", !(r->optimizer.momentum > 0.0),
+                        r->optimizer.name == LORAC_RECIPE_OPTIMIZER_SGD, "with adamw");
+    }
+    if (!st && r->data.format.delimiter == r->data.format.quote) {
+        st = lorac_reading_complain(rd, rd->nodes[index_of("data.format.quote")],
+                                    lorac_key_find("data.format.quote"),
+                                    "must differ from data.format.delimiter");
+    }
+    return st;
+}

@@ -1,0 +1,68 @@
+/* schema.h - the table of keys: the one place that knows what a recipe may say. Internal. */
+#ifndef LORAC_RECIPES_SCHEMA_H
+#define LORAC_RECIPES_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum lorac_key_type {         // the field of struct lorac_recipe that it fills
+    LORAC_KEY_EXTENDS,        // none: used while reading
+    LORAC_KEY_TEXT,           // char *
+    LORAC_KEY_PATH,           // char *, absolute
+    LORAC_KEY_CHAR,           // char: one ASCII character
+    LORAC_KEY_SEED,           // uint64_t
+    LORAC_KEY_COUNT,          // size_t in [min, max]
+    LORAC_KEY_COUNT_OR_AUTO,  // size_t; 0 is auto
+    LORAC_KEY_NUMBER,         // double in [min, max]
+    LORAC_KEY_BETAS,          // double[2], each in [min, max]
+    LORAC_KEY_BOOL,           // bool
+    LORAC_KEY_CHOICE,         // enum: position in `choices`
+    LORAC_KEY_CHOICE_OR_NONE, // unsigned: 0 is none, otherwise position + 1
+    LORAC_KEY_CHOICES,        // unsigned: one bit for each position
+    LORAC_KEY_LIST,           // struct lorac_recipe_list
+    LORAC_KEY_MAP,            // struct lorac_recipe_map
+    LORAC_KEY_TARGETS,        // struct lorac_recipe_targets
+    LORAC_KEY_LAYERS,         // struct lorac_recipe_layers
+    LORAC_KEY_OVERRIDES,      // struct lorac_recipe_overrides
+    LORAC_KEY_SPLIT,          // struct lorac_recipe_split
+    LORAC_KEY_AMOUNT,         // struct lorac_recipe_amount
+    LORAC_KEY_INTERVAL,       // struct lorac_recipe_interval
+};
+
+enum lorac_key_flags {
+    LORAC_KEY_REQUIRED = 1 << 0,
+    LORAC_KEY_ABOVE_MIN = 1 << 1, // min itself is not allowed
+    LORAC_KEY_BELOW_MAX = 1 << 2, // max itself is not allowed
+    LORAC_KEY_NULLABLE = 1 << 3,  // null means none although there is a default
+};
+
+struct lorac_key {
+    const char *path; // "adapter.rank"
+    enum lorac_key_type type;
+    unsigned flags;
+    size_t offset;         // in struct lorac_recipe
+    double min, max;       // numbers and counts; whole numbers here are exact (below 2^53)
+    const char *choices;   // "constant|linear|cosine"
+    const char *later;     // words of `choices` that this version refuses, in the same form
+    const char *otherwise; // the default, as YAML; NULL: none
+    const char *help;      // one line
+    const char *more;      // what else to know, or NULL
+};
+
+enum { LORAC_KEYS_MAX = 80 }; // a bound for arrays; the table is smaller
+
+extern const struct lorac_key lorac_keys[];
+extern const size_t lorac_n_keys;
+
+/* The key with this path, or NULL. */
+const struct lorac_key *lorac_key_find(const char *path);
+/* True for "adapter", "data.format", ...: a map of keys. */
+bool lorac_key_is_section(const char *path);
+/* True for a key of the schema that this version does not have yet. */
+bool lorac_key_is_planned(const char *path);
+/* The words of "a|b|c": the i-th in `word` (at most `size` bytes with the NUL); false after the last. */
+bool lorac_key_choice(char *word, size_t size, const char *choices, size_t i);
+/* The last name of a path: "rank" of "adapter.rank". */
+const char *lorac_key_last(const char *path);
+
+#endif
