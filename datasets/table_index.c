@@ -1,0 +1,400 @@
+/* table_index.c - the one pass over a table's bytes at opening: every byte is checked, and where each row
+ * begins is written down. */
+#include "base/core/mem.h"
+#include "datasets/table.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <utf8proc.h>
+
+struct scan {
+    struct lorac_table *t;
+    struct csv_parser parser;
+    size_t at;     // the line being fed
+    uint64_t line; // its number, from 1
+    size_t lf, cr; // the next line feed and carriage return at or after `at`; size where none
+    size_t row_at; // the row being fed
+    uint64_t row_line;
+    size_t fields;     // of this row, so far
+    size_t long_field; // 1 + the first field of this row that is too long, or 0
+    bool in_row, ended, no_memory;
+};
+
+/* ---- places: only on the way to an error ---- */
+
+struct place {
+    unsigned long long line, column; // from 1; columns count characters
+};
+
+/* The place of byte `at`, counted from byte `from`, which begins line `line`. */
+static struct place place_of(const struct lorac_table *t, size_t at, size_t from, uint64_t line)
+{
+    struct place p = {.line = line, .column = 1};
+    for (size_t i = from; i < at; i++) {
+        char c = t->data[i];
+        bool pair = c == '\r' && i + 1 < t->size && t->data[i + 1] == '\n';
+        if ((c == '\n' || c == '\r') && !pair) {
+            p.line++;
+            p.column = 1;
+        } else if (((unsigned char)c & 0xC0) != 0x80) {
+            p.column++;
+        }
+    }
+    return p;
+}
+
+static void count_field(void *bytes, size_t n, void *self)
+{
+    (void)bytes;
+    (void)n;
+    ++*(size_t *)self;
+}
+
+/* Where field `want` of the row begins (byte offset), or the last one that begins before byte `end`. */
+static size_t find_field(const struct scan *s, size_t want, size_t end)
+{
+    struct csv_parser p;
+    size_t begin = s->row_at;
+    size_t fields = 0;
+    if (lorac_csv_begin(&p, &s->t->format, NULL)) { return begin; }
+    for (size_t i = s->row_at; i < end && fields < want; i++) {
+        size_t before = fields;
+        if (csv_parse(&p, s->t->data + i, 1, count_field, NULL, &fields) != 1) { break; }
+        if (fields > before) { begin = i + 1; }
+    }
+    csv_free(&p);
+    return begin;
+}
+
+static struct place place_in_row(const struct scan *s, size_t at)
+{
+    return place_of(s->t, at, s->row_at, s->row_line);
+}
+
+/* ---- errors ---- */
+
+static enum lorac_status fail_at(const struct scan *s, struct place p, struct lorac_err *err,
+                                 const char *text)
+{
+    return lorac_fail(err, LORAC_EFORMAT, "%s:%llu:%llu: %s", s->t->file, p.line, p.column, text);
+}
+
+static void show_char(char out[16], const char *at, size_t n)
+{
+    utf8proc_int32_t c = 0;
+    utf8proc_ssize_t bytes =
+        utf8proc_iterate((const utf8proc_uint8_t *)at, (utf8proc_ssize_t)n, &c);
+    if (bytes <= 0 || c < ' ') {
+        snprintf(out, 16, "byte 0x%02X", (unsigned char)*at);
+    } else {
+        snprintf(out, 16, "'%.*s'", (int)bytes, at);
+    }
+}
+
+/* libcsv refused byte `at`: there is a quote where the rules allow none. */
+static enum lorac_status fail_quote(const struct scan *s, size_t at, struct lorac_err *err)
+{
+    const struct lorac_table *t = s->t;
+    size_t open = find_field(s, SIZE_MAX, at);
+    struct place p = place_in_row(s, at);
+    if (t->data[open] != t->format.quote) {
+        return lorac_fail(
+            err, LORAC_EFORMAT,
+            "%s:%llu:%llu: a quote inside a field that does not begin with one; quote "
+            "the field and double the quote, or set the format's quote to none",
+            t->file, p.line, p.column);
+    }
+    char seen[16];
+    show_char(seen, t->data + at, t->size - at);
+    struct place o = place_in_row(s, open);
+    return lorac_fail(
+        err, LORAC_EFORMAT,
+        "%s:%llu:%llu: %s after a closing quote, expected the delimiter or the line's "
+        "end (the quote opened at %llu:%llu)",
+        t->file, p.line, p.column, seen, o.line, o.column);
+}
+
+static enum lorac_status fail_unclosed(const struct scan *s, struct lorac_err *err)
+{
+    struct place o = place_in_row(s, find_field(s, SIZE_MAX, s->t->size));
+    return fail_at(s, o, err, "a quote opens here and never closes, expected a closing one");
+}
+
+/* A field ended too long, or none did and the one that libcsv has in hand is. */
+static enum lorac_status fail_long(const struct scan *s, size_t at, struct lorac_err *err)
+{
+    size_t field = s->long_field ? s->long_field - 1 : SIZE_MAX;
+    struct place o = place_in_row(s, find_field(s, field, at));
+    return fail_at(s, o, err,
+                   "a field of more than 16 MiB begins here, expected a shorter one (is a quote "
+                   "never closed?)");
+}
+
+static enum lorac_status fail_ragged(const struct scan *s, struct lorac_err *err)
+{
+    const struct lorac_table *t = s->t;
+    size_t at = s->fields > t->columns ? find_field(s, t->columns, t->size) : s->row_at;
+    struct place p = place_in_row(s, at);
+    return lorac_fail(err, LORAC_EFORMAT, "%s:%llu:%llu: %zu field%s, expected %zu as in the %s",
+                      t->file, p.line, p.column, s->fields, s->fields == 1 ? "" : "s", t->columns,
+                      t->format.header ? "header" : "first row");
+}
+
+/* ---- bytes ---- */
+
+/* The length of the leading bytes that are plain ASCII without NUL. */
+static size_t ascii_span(const char *at, size_t n)
+{
+    const uint64_t high = 0x8080808080808080U;
+    const uint64_t low = 0x0101010101010101U;
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        uint64_t w = 0;
+        memcpy(&w, at + i, 8);
+        if ((w & high) || ((w - low) & ~w & high)) { break; }
+    }
+    while (i < n && (unsigned char)at[i] - 1U < 127U) {
+        i++;
+    }
+    return i;
+}
+
+static enum lorac_status check_bytes(const struct scan *s, size_t end, struct lorac_err *err)
+{
+    const char *data = s->t->data;
+    size_t i = s->at;
+    while (true) {
+        i += ascii_span(data + i, end - i);
+        if (i == end) { return LORAC_OK; }
+        utf8proc_int32_t c = 0;
+        utf8proc_ssize_t n =
+            utf8proc_iterate((const utf8proc_uint8_t *)data + i, (utf8proc_ssize_t)(end - i), &c);
+        if (n <= 0 || c == 0) { break; }
+        i += (size_t)n;
+    }
+    struct place p = place_of(s->t, i, s->at, s->line);
+    if (data[i] == 0) {
+        return fail_at(s, p, err, "a NUL byte, expected text (is the file UTF-16, or binary?)");
+    }
+    return lorac_fail(
+        err, LORAC_EFORMAT,
+        "%s:%llu:%llu: byte 0x%02X is not UTF-8, expected UTF-8 (is the file Latin-1?)", s->t->file,
+        p.line, p.column, (unsigned char)data[i]);
+}
+
+/* The offset behind the line that begins at s->at, its line end included. */
+static size_t line_end(struct scan *s)
+{
+    const char *data = s->t->data;
+    size_t size = s->t->size;
+    if (s->lf < s->at) {
+        const char *p = memchr(data + s->at, '\n', size - s->at);
+        s->lf = p ? (size_t)(p - data) : size;
+    }
+    if (s->cr < s->at) {
+        const char *p = memchr(data + s->at, '\r', size - s->at);
+        s->cr = p ? (size_t)(p - data) : size;
+    }
+    size_t end = s->cr < s->lf ? s->cr : s->lf;
+    if (end == s->cr && s->lf == end + 1 && s->lf < size) { end++; }
+    return end < size ? end + 1 : size;
+}
+
+/* ---- the header ---- */
+
+static enum lorac_status no_memory(const struct lorac_table *t, struct lorac_err *err)
+{
+    return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for the index of rows", t->file);
+}
+
+static bool add_name(struct lorac_table *t, const char *name, size_t n)
+{
+    size_t cap = t->n_names;
+    if ((t->n_names & (t->n_names - 1)) == 0) { // full at each power of two
+        char **names = lorac_mem_new(cap ? 2 * cap : 1, sizeof *names);
+        if (!names) { return false; }
+        if (cap) { memcpy(names, t->names, cap * sizeof *names); }
+        lorac_mem_free(t->names);
+        t->names = names;
+    }
+    t->names[t->n_names] = lorac_mem_string(name, n);
+    if (!t->names[t->n_names]) { return false; }
+    t->n_names++;
+    return true;
+}
+
+static void take_field(void *bytes, size_t n, void *self)
+{
+    struct scan *s = self;
+    s->fields++;
+    if (n > LORAC_MAX_FIELD && !s->long_field) { s->long_field = s->fields; }
+    bool naming = s->t->columns == 0 && s->t->format.header && s->fields <= LORAC_MAX_COLUMNS;
+    if (naming && !add_name(s->t, bytes, n)) { s->no_memory = true; }
+}
+
+static void end_row(int end, void *self)
+{
+    (void)end;
+    ((struct scan *)self)->ended = true;
+}
+
+static enum lorac_status check_names(const struct scan *s, struct lorac_err *err)
+{
+    const struct lorac_table *t = s->t;
+    for (size_t c = 0; c < t->columns; c++) {
+        if (t->names[c][0] == '\0') {
+            struct place p = place_in_row(s, find_field(s, c, t->size));
+            return lorac_fail(err, LORAC_EFORMAT,
+                              "%s:%llu:%llu: column %zu has no name, expected one (or a format "
+                              "without header)",
+                              t->file, p.line, p.column, c + 1);
+        }
+        for (size_t b = 0; b < c; b++) {
+            if (strcmp(t->names[b], t->names[c]) == 0) {
+                struct place p = place_in_row(s, find_field(s, c, t->size));
+                return lorac_fail(err, LORAC_EFORMAT,
+                                  "%s:%llu:%llu: columns %zu and %zu are both named '%.60s', "
+                                  "expected different names",
+                                  t->file, p.line, p.column, b + 1, c + 1, t->names[c]);
+            }
+        }
+    }
+    return LORAC_OK;
+}
+
+/* The first row says how many columns there are. *is_row: it is data, too. */
+static enum lorac_status first_row(bool *is_row, struct scan *s, struct lorac_err *err)
+{
+    struct lorac_table *t = s->t;
+    if (s->fields > LORAC_MAX_COLUMNS) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s:%llu:1: %zu columns, expected at most %d",
+                          t->file, (unsigned long long)s->row_line, s->fields, LORAC_MAX_COLUMNS);
+    }
+    t->columns = s->fields;
+    *is_row = !t->format.header;
+    if (t->format.header) { return check_names(s, err); }
+    for (size_t c = 0; c < t->columns; c++) {
+        char number[24];
+        int n = snprintf(number, sizeof number, "%zu", c + 1);
+        if (!add_name(t, number, (size_t)n)) { return no_memory(t, err); }
+    }
+    return LORAC_OK;
+}
+
+/* ---- rows ---- */
+
+static enum lorac_status add_row(struct scan *s, struct lorac_err *err)
+{
+    struct lorac_table *t = s->t;
+    if (t->rows >= UINT32_MAX - 1) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: more than %u rows, expected fewer", t->file,
+                          UINT32_MAX - 1);
+    }
+    uint64_t *rows = lorac_mem_grow(t->row_at, t->rows, &t->cap_rows, t->rows + 1, sizeof *rows);
+    if (!rows) { return no_memory(t, err); }
+    t->row_at = rows;
+    const struct lorac_line_jump *last = t->n_jumps ? &t->jumps[t->n_jumps - 1] : NULL;
+    if (!last || last->line + (t->rows - last->row) != s->row_line) {
+        struct lorac_line_jump *jumps =
+            lorac_mem_grow(t->jumps, t->n_jumps, &t->cap_jumps, t->n_jumps + 1, sizeof *jumps);
+        if (!jumps) { return no_memory(t, err); }
+        t->jumps = jumps;
+        t->jumps[t->n_jumps++] = (struct lorac_line_jump){.row = t->rows, .line = s->row_line};
+    }
+    t->row_at[t->rows++] = s->row_at;
+    return LORAC_OK;
+}
+
+static enum lorac_status finish_row(struct scan *s, struct lorac_err *err)
+{
+    struct lorac_table *t = s->t;
+    bool is_row = true;
+    s->in_row = false;
+    if (t->columns == 0) {
+        enum lorac_status st = first_row(&is_row, s, err);
+        if (st) { return st; }
+    }
+    if (s->fields != t->columns) { return fail_ragged(s, err); }
+    return is_row ? add_row(s, err) : LORAC_OK;
+}
+
+/* Feed the line s->at .. end; the file's end also ends a row without a line end. */
+static enum lorac_status feed_line(struct scan *s, size_t end, struct lorac_err *err)
+{
+    struct lorac_table *t = s->t;
+    if (!s->in_row) {
+        s->row_at = s->at;
+        s->row_line = s->line;
+        s->fields = 0;
+        s->in_row = true;
+        s->ended = false;
+    }
+    size_t n = end - s->at;
+    size_t used = csv_parse(&s->parser, t->data + s->at, n, take_field, end_row, s);
+    if (used != n && csv_error(&s->parser) == CSV_EPARSE) {
+        return fail_quote(s, s->at + used, err);
+    }
+    // libcsv asks again for less where it gets no memory: a full buffer then means a long field
+    bool full = csv_get_buffer_size(&s->parser) > LORAC_MAX_FIELD;
+    if (s->long_field || (used != n && full)) { return fail_long(s, s->at + used, err); }
+    if (used != n || s->no_memory) { return no_memory(t, err); }
+    if (end == t->size && !s->ended) {
+        if (csv_fini(&s->parser, take_field, end_row, s)) { return fail_unclosed(s, err); }
+        if (s->no_memory) { return no_memory(t, err); }
+        if (s->long_field) { return fail_long(s, end, err); }
+    }
+    if (s->ended) { return finish_row(s, err); }
+    if (t->data[s->row_at] == '\n' || t->data[s->row_at] == '\r') { // else a quote is open
+        t->blank_lines++;
+        s->in_row = false;
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status skip_mark(struct scan *s, struct lorac_err *err)
+{
+    const struct lorac_table *t = s->t;
+    if (t->size >= 2 && (!memcmp(t->data, "\xFF\xFE", 2) || !memcmp(t->data, "\xFE\xFF", 2))) {
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "%s:1:1: the byte order mark of UTF-16, expected UTF-8", t->file);
+    }
+    if (t->size >= 3 && !memcmp(t->data, "\xEF\xBB\xBF", 3)) { s->at = 3; }
+    return LORAC_OK;
+}
+
+static enum lorac_status scan_lines(struct scan *s, struct lorac_err *err)
+{
+    struct lorac_table *t = s->t;
+    enum lorac_status st = skip_mark(s, err);
+    if (st) { return st; }
+    if (s->at == t->size) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: the file is empty, expected a table", t->file);
+    }
+    const char *lf = memchr(t->data, '\n', t->size);
+    const char *cr = memchr(t->data, '\r', t->size);
+    s->lf = lf ? (size_t)(lf - t->data) : t->size;
+    s->cr = cr ? (size_t)(cr - t->data) : t->size;
+    while (s->at < t->size) {
+        size_t end = line_end(s);
+        st = check_bytes(s, end, err);
+        if (!st) { st = feed_line(s, end, err); }
+        if (st) { return st; }
+        s->at = end;
+        s->line++;
+    }
+    if (t->rows == 0) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: no rows%s, expected at least one", t->file,
+                          t->columns ? " behind the header" : "");
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_table_index(struct lorac_table *t, struct lorac_err *err)
+{
+    struct scan s = {.t = t, .line = 1};
+    enum lorac_status st = lorac_csv_begin(&s.parser, &t->format, err);
+    if (st) { return st; }
+    st = scan_lines(&s, err);
+    csv_free(&s.parser);
+    return st;
+}
