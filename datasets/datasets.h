@@ -87,4 +87,33 @@ LORAC_MUST_CHECK enum lorac_status lorac_table_row(struct lorac_row *row,
                                                    struct lorac_err *err);
 void lorac_row_free(struct lorac_row *row); // what it owns, not the struct
 
+/* ---- classes and splits ------------------------------------------------------------------------- */
+
+/* The distinct values of a column, in order of first appearance. */
+struct lorac_classes {
+    size_t K;         // values
+    char **value;     // (K) NUL-terminated
+    size_t *count;    // (K) rows of each
+    uint32_t *of_row; // (rows of the table)
+};
+/* More than `max` distinct values are LORAC_EUSER: the column holds free text. */
+LORAC_MUST_CHECK enum lorac_status lorac_classes_find(struct lorac_classes *out,
+                                                      const struct lorac_table *t, size_t column,
+                                                      size_t max, struct lorac_err *err);
+void lorac_classes_free(struct lorac_classes *c);
+
+/* Row indices, both lists ascending, together every row once. */
+struct lorac_split {
+    uint32_t *rest, *part; // (n_rest), (n_part)
+    size_t n_rest, n_part;
+};
+/* Put round(n * fraction) of n rows into `part`, drawn by `seed` (stream "split"). With `classes` each
+ * value gets its share: floor(n_k * fraction), and what is missing to the total goes to the largest
+ * remainders (ties: the earlier class). An empty half is LORAC_EUSER. */
+LORAC_MUST_CHECK enum lorac_status lorac_split_make(struct lorac_split *out, size_t n,
+                                                    double fraction,
+                                                    const struct lorac_classes *classes,
+                                                    uint64_t seed, struct lorac_err *err);
+void lorac_split_free(struct lorac_split *s);
+
 #endif

@@ -5,6 +5,7 @@
 #include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "datasets/names.h"
 
 #include <assert.h>
 #include <string.h>
@@ -202,55 +203,6 @@ uint64_t lorac_table_line(const struct lorac_table *t, size_t i)
     return t->jumps[lo].line + (i - t->jumps[lo].row);
 }
 
-/* Levenshtein's distance where both are short, else "far". */
-static size_t distance(const char *a, const char *b)
-{
-    enum { SHORT = 32, FAR = 99 };
-    size_t n = strlen(a);
-    size_t m = strlen(b);
-    if (n > SHORT || m > SHORT) { return FAR; }
-    size_t row[SHORT + 1];
-    for (size_t j = 0; j <= m; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t up = row[j];
-            size_t best = diagonal + ((a[i - 1] | 32) != (b[j - 1] | 32)); // case is no difference
-            best = up + 1 < best ? up + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = up;
-            row[j] = best;
-        }
-    }
-    return row[m];
-}
-
-static enum lorac_status fail_no_column(const struct lorac_table *t, const char *name,
-                                        struct lorac_err *err)
-{
-    enum { SHOWN = 12 };
-    struct lorac_buf list = {0};
-    size_t best = 3; // more than two letters apart is no slip of the hand
-    const char *meant = NULL;
-    for (size_t c = 0; c < t->columns; c++) {
-        size_t d = distance(name, t->names[c]);
-        if (d < best) {
-            best = d;
-            meant = t->names[c];
-        }
-        if (c < SHOWN) { lorac_buf_printf(&list, "%s'%.24s'", c ? ", " : "", t->names[c]); }
-    }
-    if (t->columns > SHOWN) { lorac_buf_printf(&list, ", ... (%zu)", t->columns); }
-    lorac_fail(err, LORAC_EUSER, "%s: no column '%.40s'%s%.40s%s; its columns are %.300s", t->file,
-               name, meant ? " (did you mean '" : "", meant ? meant : "", meant ? "'?)" : "",
-               list.at ? list.at : "");
-    lorac_buf_free(&list);
-    return LORAC_EUSER;
-}
-
 enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table *t,
                                           const char *name, struct lorac_err *err)
 {
@@ -271,7 +223,11 @@ enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table 
         *out = number - 1;
         return LORAC_OK;
     }
-    return fail_no_column(t, name, err);
+    struct lorac_buf hint = {0};
+    lorac_names_hint(&hint, name, (const char *const *)t->names, t->columns);
+    lorac_fail(err, LORAC_EUSER, "%s: no column '%.40s'%s", t->file, name, hint.at ? hint.at : "");
+    lorac_buf_free(&hint);
+    return LORAC_EUSER;
 }
 
 /* ---- opening ---- */

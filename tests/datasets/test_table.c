@@ -172,14 +172,14 @@ static void columns_are_found_by_name_then_by_number(void **state)
         assert_int_equal(c, good[i].column);
     }
     const char *const bad[][2] = {
-        {"txt", "t.csv: no column 'txt' (did you mean 'text'?); its columns are 'text', '3', "
+        {"txt", "t.csv: no column 'txt' (did you mean 'text'?); there are 'text', '3', "
                 "'label'"},
-        {"Label", "t.csv: no column 'Label' (did you mean 'label'?); its columns are 'text', '3', "
+        {"Label", "t.csv: no column 'Label' (did you mean 'label'?); there are 'text', '3', "
                   "'label'"},
-        {"4", "t.csv: no column '4' (did you mean '3'?); its columns are 'text', '3', 'label'"},
-        {"sentence", "t.csv: no column 'sentence'; its columns are 'text', '3', 'label'"},
-        {"", "t.csv: no column '' (did you mean '3'?); its columns are 'text', '3', 'label'"},
-        {"99999999999999999999", "t.csv: no column '99999999999999999999'; its columns are "
+        {"4", "t.csv: no column '4'; there are 'text', '3', 'label'"},
+        {"sentence", "t.csv: no column 'sentence'; there are 'text', '3', 'label'"},
+        {"", "t.csv: no column ''; there are 'text', '3', 'label'"},
+        {"99999999999999999999", "t.csv: no column '99999999999999999999'; there are "
                                  "'text', '3', 'label'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -1,0 +1,211 @@
+/* split.c - classes of a column, and drawing a part of the rows; see datasets.h. */
+#include "base/core/mem.h"
+#include "base/core/rng.h"
+#include "datasets/datasets.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- classes: a hash table from value to class ---- */
+
+struct finder {
+    struct lorac_classes *c;
+    size_t cap;     // of value and count
+    uint32_t *slot; // (n_slots) class + 1, 0: free
+    size_t n_slots; // a power of two, at least twice the classes
+};
+
+static uint64_t hash_of(const char *at, size_t n)
+{
+    uint64_t h = 0xCBF29CE484222325U; // FNV-1a
+    for (size_t i = 0; i < n; i++) {
+        h = (h ^ (unsigned char)at[i]) * 0x100000001B3U;
+    }
+    return h ^ h >> 29;
+}
+
+/* The slot of the value, or the free one where it belongs. */
+static size_t find_slot(const struct finder *f, const char *at, size_t n)
+{
+    size_t s = (size_t)hash_of(at, n) & (f->n_slots - 1);
+    while (f->slot[s]) {
+        const char *value = f->c->value[f->slot[s] - 1];
+        if (strlen(value) == n && memcmp(value, at, n) == 0) { break; }
+        s = (s + 1) & (f->n_slots - 1);
+    }
+    return s;
+}
+
+static bool add_class(struct finder *f, size_t slot, const struct lorac_cell *cell)
+{
+    struct lorac_classes *c = f->c;
+    size_t cap = f->cap;
+    char **value = lorac_mem_grow(c->value, c->K, &cap, c->K + 1, sizeof *value);
+    if (!value) { return false; }
+    c->value = value;
+    cap = f->cap;
+    size_t *count = lorac_mem_grow(c->count, c->K, &cap, c->K + 1, sizeof *count);
+    if (!count) { return false; }
+    c->count = count;
+    f->cap = cap;
+    c->value[c->K] = lorac_mem_string(cell->at, cell->n);
+    if (!c->value[c->K]) { return false; }
+    c->K++;
+    f->slot[slot] = (uint32_t)c->K;
+    return true;
+}
+
+static enum lorac_status classify(struct finder *f, const struct lorac_table *t, size_t column,
+                                  size_t max, struct lorac_row *row, struct lorac_err *err)
+{
+    struct lorac_classes *c = f->c;
+    for (size_t i = 0; i < lorac_table_rows(t); i++) {
+        enum lorac_status st = lorac_table_row(row, t, i, err);
+        if (st) { return st; }
+        const struct lorac_cell *cell = &row->cells[column];
+        size_t slot = find_slot(f, cell->at, cell->n);
+        if (!f->slot[slot]) {
+            if (c->K == max) {
+                return lorac_fail(err, LORAC_EUSER,
+                                  "%s:%llu: column '%s' holds more than %zu different values, "
+                                  "expected a label",
+                                  lorac_table_file(t), (unsigned long long)row->line,
+                                  lorac_table_column_name(t, column), max);
+            }
+            if (!add_class(f, slot, cell)) {
+                return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for classes",
+                                  lorac_table_file(t));
+            }
+        }
+        c->of_row[i] = f->slot[slot] - 1;
+        c->count[c->of_row[i]]++;
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_classes_find(struct lorac_classes *out, const struct lorac_table *t,
+                                     size_t column, size_t max, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    struct lorac_row row = {0};
+    size_t most = max < lorac_table_rows(t) ? max : lorac_table_rows(t);
+    *out = (struct lorac_classes){0};
+    struct finder f = {.c = out, .n_slots = 16};
+    while (f.n_slots / 2 < most) {
+        f.n_slots *= 2;
+    }
+    f.slot = lorac_mem_new(f.n_slots, sizeof *f.slot);
+    out->of_row = lorac_mem_new(lorac_table_rows(t), sizeof *out->of_row);
+    if (!f.slot || !out->of_row) {
+        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory for classes", lorac_table_file(t));
+        goto done;
+    }
+    st = classify(&f, t, column, max, &row, err);
+done:
+    lorac_row_free(&row);
+    lorac_mem_free(f.slot);
+    if (st) { lorac_classes_free(out); }
+    return st;
+}
+
+void lorac_classes_free(struct lorac_classes *c)
+{
+    for (size_t k = 0; k < c->K; k++) {
+        lorac_mem_free(c->value[k]);
+    }
+    lorac_mem_free(c->value);
+    lorac_mem_free(c->count);
+    lorac_mem_free(c->of_row);
+    *c = (struct lorac_classes){0};
+}
+
+/* ---- splits ---- */
+
+/* quota (K) written: how many rows of each class go into the part, `total` together. */
+static void share_out(size_t *quota, double *remainder, const struct lorac_classes *c,
+                      double fraction, size_t total)
+{
+    size_t given = 0;
+    for (size_t k = 0; k < c->K; k++) {
+        double exact = (double)c->count[k] * fraction;
+        quota[k] = (size_t)floor(exact);
+        remainder[k] = exact - floor(exact);
+        given += quota[k];
+    }
+    for (; given < total; given++) { // at most K times
+        size_t best = 0;
+        for (size_t k = 1; k < c->K; k++) {
+            if (remainder[k] > remainder[best]) { best = k; }
+        }
+        remainder[best] = -1.0;
+        quota[best]++;
+    }
+    assert(given == total);
+}
+
+static void deal(struct lorac_split *s, const bool *taken, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (taken[i]) {
+            s->part[s->n_part++] = (uint32_t)i;
+        } else {
+            s->rest[s->n_rest++] = (uint32_t)i;
+        }
+    }
+}
+
+enum lorac_status lorac_split_make(struct lorac_split *out, size_t n, double fraction,
+                                   const struct lorac_classes *classes, uint64_t seed,
+                                   struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    size_t K = classes ? classes->K : 1;
+    *out = (struct lorac_split){0};
+    bool *taken = NULL;
+    uint32_t *order = NULL;
+    size_t *quota = NULL;
+    double *remainder = NULL;
+    size_t total = fraction > 0.0 && fraction < 1.0 ? (size_t)floor((double)n * fraction + 0.5) : 0;
+    if (total == 0 || total >= n) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "split: %g of %zu rows leaves a side empty, expected rows on both",
+                        fraction, n);
+        goto done;
+    }
+    taken = lorac_mem_new(n, sizeof *taken);
+    order = lorac_mem_new(n, sizeof *order);
+    quota = lorac_mem_new(K, sizeof *quota);
+    remainder = lorac_mem_new(K, sizeof *remainder);
+    out->part = lorac_mem_new(total, sizeof *out->part);
+    out->rest = lorac_mem_new(n - total, sizeof *out->rest);
+    if (!taken || !order || !quota || !remainder || !out->part || !out->rest) {
+        st = lorac_fail(err, LORAC_ENOMEM, "split: no memory for %zu rows", n);
+        goto done;
+    }
+    quota[0] = total;
+    if (classes) { share_out(quota, remainder, classes, fraction, total); }
+    lorac_rng_shuffle(order, n, lorac_rng_key(seed, "split"), 0);
+    for (size_t i = 0; i < n; i++) { // the first of each class in the drawn order
+        size_t *left = &quota[classes ? classes->of_row[order[i]] : 0];
+        if (*left > 0) {
+            --*left;
+            taken[order[i]] = true;
+        }
+    }
+    deal(out, taken, n);
+done:
+    lorac_mem_free(taken);
+    lorac_mem_free(order);
+    lorac_mem_free(quota);
+    lorac_mem_free(remainder);
+    if (st) { lorac_split_free(out); }
+    return st;
+}
+
+void lorac_split_free(struct lorac_split *s)
+{
+    lorac_mem_free(s->rest);
+    lorac_mem_free(s->part);
+    *s = (struct lorac_split){0};
+}

@@ -1,0 +1,38 @@
+/* bytes.h - what the tests of datasets/ share: a tokenizer whose ids are bytes, and short openings.
+ * Ids 0..255 are bytes; <s> 256 in front, </s> 257 ends; "ab" is 258 and ": " 259. */
+#ifndef LORAC_TESTS_DATASETS_BYTES_H
+#define LORAC_TESTS_DATASETS_BYTES_H
+
+#include "base/core/mem.h"
+#include "datasets/datasets.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BOS = 256, EOS = 257, AB = 258, COLON = 259 };
+
+static inline struct lorac_tokenizer *open_bytes(void)
+{
+    struct lorac_tokenizer *t = NULL;
+    struct lorac_err err = {0};
+    if (lorac_tokenizer_open(&t, LORAC_TESTS_DIR "/datasets/data/bytes", &err)) {
+        fail_msg("%s", err.text);
+    }
+    return t;
+}
+
+static inline struct lorac_table *open_text(const char *text)
+{
+    struct lorac_table *t = NULL;
+    struct lorac_err err = {0};
+    if (lorac_table_parse(&t, text, strlen(text), "t.csv", NULL, &err)) {
+        fail_msg("%s", err.text);
+    }
+    return t;
+}
+
+#endif
