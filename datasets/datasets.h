@@ -116,4 +116,154 @@ LORAC_MUST_CHECK enum lorac_status lorac_split_make(struct lorac_split *out, siz
                                                     uint64_t seed, struct lorac_err *err);
 void lorac_split_free(struct lorac_split *s);
 
+/* ---- templates ----------------------------------------------------------------------------------
+ * "Review: {text}\nSentiment:" - text with variables in braces; "{{" and "}}" are braces. The template's
+ * own text may hold special tokens ("<|im_end|>"), a cell's text never becomes one. */
+enum { LORAC_MAX_PARTS = 128 };
+
+struct lorac_template;
+struct lorac_template_options {
+    const char *prompt;           // may be NULL or ""
+    const char *completion;       // may be NULL or "", where only prompts are wanted
+    const char *const *variables; // (n_variables) names that may stand in braces
+    size_t n_variables;
+};
+/* Errors: "template.prompt:CHARACTER: ...". */
+LORAC_MUST_CHECK enum lorac_status lorac_template_parse(struct lorac_template **out,
+                                                        const struct lorac_template_options *o,
+                                                        struct lorac_err *err);
+void lorac_template_free(struct lorac_template *t);
+bool lorac_template_uses(const struct lorac_template *t, size_t variable);
+bool lorac_template_prompt_uses(const struct lorac_template *t, size_t variable);
+bool lorac_template_completion_uses(const struct lorac_template *t, size_t variable);
+bool lorac_template_has_prompt(const struct lorac_template *t);
+bool lorac_template_has_completion(const struct lorac_template *t);
+
+/* The stretches of the prompt (or of the completion) for the given values: literal parts
+ * may be special, values may not. texts (LORAC_MAX_PARTS) written, borrows from both. Returns their number. */
+size_t lorac_template_prompt(struct lorac_text *texts, const struct lorac_template *t,
+                             const struct lorac_cell *values);
+size_t lorac_template_completion(struct lorac_text *texts, const struct lorac_template *t,
+                                 const struct lorac_cell *values);
+/* Append the prompt's ids, with BOS where the tokenizer puts one: what training and generation both use. */
+LORAC_MUST_CHECK enum lorac_status lorac_prompt_encode(struct lorac_ids *ids,
+                                                       const struct lorac_template *t,
+                                                       const struct lorac_tokenizer *tokenizer,
+                                                       const struct lorac_cell *values,
+                                                       struct lorac_err *err);
+/* Append the completion's ids; EOS behind them where `append_eos`, unless it stands there already.
+ * Where the template has no prompt the completion is itself the beginning, BOS included. */
+LORAC_MUST_CHECK enum lorac_status lorac_completion_encode(struct lorac_ids *ids,
+                                                           const struct lorac_template *t,
+                                                           const struct lorac_tokenizer *tokenizer,
+                                                           const struct lorac_cell *values,
+                                                           bool append_eos, struct lorac_err *err);
+
+/* ---- datasets ----------------------------------------------------------------------------------- */
+
+enum lorac_on_bad { LORAC_BAD_ERROR, LORAC_BAD_SKIP, LORAC_BAD_KEEP };
+enum lorac_on_long { LORAC_LONG_TRUNCATE_PROMPT, LORAC_LONG_SKIP, LORAC_LONG_ERROR };
+enum lorac_on_duplicate { LORAC_DUPLICATE_WARN, LORAC_DUPLICATE_KEEP, LORAC_DUPLICATE_DROP };
+enum lorac_train_on { LORAC_TRAIN_COMPLETION, LORAC_TRAIN_ALL };
+
+/* Variable `name` of the template takes its values from `column` (a name or a number). */
+struct lorac_variable {
+    const char *name, *column;
+};
+/* A cell `value` of the label variable reads `label` in the template. */
+struct lorac_label {
+    const char *value, *label;
+};
+
+struct lorac_dataset_options {
+    const struct lorac_variable *variables; // (n_variables); none: every column under its own name
+    size_t n_variables;
+    const char *label_variable;       // the one that `labels` map; NULL: "label"
+    const struct lorac_label *labels; // (n_labels); none: cells are taken as they are
+    size_t n_labels;
+    enum lorac_on_bad on_unknown_label; // error | skip
+    enum lorac_on_bad on_empty; // error | skip | keep; of the columns that the template uses
+    enum lorac_on_long on_too_long;
+    enum lorac_on_duplicate duplicates; // rows whose ids are the same
+    const char *prompt, *completion;    // the template
+    bool append_eos;
+    enum lorac_train_on train_on;
+    size_t max_length;    // tokens of prompt, completion and EOS
+    size_t cache;         // keep all ids in memory where they take at most this many bytes
+    const uint32_t *rows; // (n_rows) the table's rows to use, as of a split; NULL: all
+    size_t n_rows;
+};
+
+/* How many rows, and where the first of them stand. */
+enum { LORAC_TALLY_LINES = 5 };
+struct lorac_tally {
+    size_t n;
+    uint64_t line[LORAC_TALLY_LINES];
+};
+
+struct lorac_data_counts {
+    size_t rows, used; // rows = used + skipped ones + dropped duplicates
+    struct lorac_tally skipped_empty, skipped_long, skipped_label;
+    struct lorac_tally kept_empty; // blank cells that were kept
+    struct lorac_tally truncated;  // prompts that lost tokens; they are used
+    struct lorac_tally duplicates; // same ids as an earlier row; used unless dropped
+    uint64_t tokens, trained;      // of the used rows
+    size_t last_trained_is_eos;    // used rows
+    size_t longest, shortest;      // tokens of a used row
+};
+
+/* A row as the model reads it. Zeroed = empty; owns its memory (lorac_example_free). */
+struct lorac_example {
+    struct lorac_ids ids;      // prompt, completion, EOS
+    size_t trained_from;       // token i is trained where i >= trained_from (>= 1)
+    struct lorac_row row;      // the cells that it was made of; not set where ids were kept
+    struct lorac_cell *values; // (variables) the same after mapping
+    size_t cap_values;
+};
+void lorac_example_free(struct lorac_example *e);
+
+struct lorac_dataset;
+/* Tokenise every row once: lengths are kept (24 bytes a row), ids are made again when asked for, or kept
+ * (`cache`). The table and the tokenizer must outlive the dataset.
+ *
+ * A prompt that is too long loses tokens from its start, BOS stays; the completion is never cut: where it
+ * does not fit behind one token, truncate_prompt is an error too. A row without a trained token
+ * (an empty completion and no EOS) is treated as an empty cell is, but never kept.
+ * All rows are looked at before an error is returned, so that its message counts them all. */
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_open(struct lorac_dataset **out,
+                                                      const struct lorac_table *table,
+                                                      const struct lorac_tokenizer *tokenizer,
+                                                      const struct lorac_dataset_options *o,
+                                                      struct lorac_err *err);
+void lorac_dataset_close(struct lorac_dataset *d);
+
+const struct lorac_data_counts *lorac_dataset_counts(const struct lorac_dataset *d);
+const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d);
+size_t lorac_dataset_size(const struct lorac_dataset *d);              // examples
+size_t lorac_dataset_row(const struct lorac_dataset *d, size_t i);     // its row of the table
+uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i);  // and its line
+size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i);  // tokens
+size_t lorac_dataset_trained(const struct lorac_dataset *d, size_t i); // trained tokens
+bool lorac_dataset_is_cached(const struct lorac_dataset *d);
+/* Example i < size into the buffer. */
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_example(struct lorac_example *e,
+                                                         const struct lorac_dataset *d, size_t i,
+                                                         struct lorac_err *err);
+/* The prompt of example i alone, cut from its start (BOS stays) so that `room` more tokens fit max_length;
+ * `values` are set. Where not one token of it would be left, LORAC_EUSER. */
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_prompt(struct lorac_example *e,
+                                                        const struct lorac_dataset *d, size_t i,
+                                                        size_t room, struct lorac_err *err);
+/* The index of a variable of the template. An unknown name is LORAC_EUSER with those that there are. */
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_variable(size_t *out,
+                                                          const struct lorac_dataset *d,
+                                                          const char *name, struct lorac_err *err);
+/* Rows (used or not) whose label entry k of the options' `labels` gave: 0 is worth a word to the user. */
+size_t lorac_dataset_label_count(const struct lorac_dataset *d, size_t k);
+/* Examples of `b` whose ids stand in `a` too: what leaks from training into validation. Ids are compared
+ * by a 64-bit hash: of a million rows, one chance in 10^7 that one is counted wrongly. */
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_shared(size_t *out, const struct lorac_dataset *a,
+                                                        const struct lorac_dataset *b,
+                                                        struct lorac_err *err);
+
 #endif

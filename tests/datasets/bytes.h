@@ -35,4 +35,14 @@ static inline struct lorac_table *open_text(const char *text)
     return t;
 }
 
+static inline struct lorac_dataset *open_dataset(const struct lorac_table *table,
+                                                 const struct lorac_tokenizer *tokenizer,
+                                                 const struct lorac_dataset_options *o)
+{
+    struct lorac_dataset *d = NULL;
+    struct lorac_err err = {0};
+    if (lorac_dataset_open(&d, table, tokenizer, o, &err)) { fail_msg("%s", err.text); }
+    return d;
+}
+
 #endif

@@ -1,0 +1,517 @@
+/* dataset.c - all rows of a table under one template; see datasets.h. */
+#include "datasets/dataset.h"
+#include "base/core/buf.h"
+#include "base/core/mem.h"
+#include "datasets/names.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum lorac_status no_memory(const struct lorac_dataset *d, struct lorac_err *err)
+{
+    return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for the dataset",
+                      lorac_table_file(d->table));
+}
+
+/* ---- set-up: variables, labels, template ---- */
+
+static enum lorac_status set_variables(struct lorac_dataset *d, struct lorac_err *err)
+{
+    const struct lorac_dataset_options *o = &d->o;
+    bool all = o->n_variables == 0;
+    size_t n = all ? lorac_table_columns(d->table) : o->n_variables;
+    d->names = lorac_mem_new(n, sizeof *d->names);
+    d->columns = lorac_mem_new(n, sizeof *d->columns);
+    if (!d->names || !d->columns) { return no_memory(d, err); }
+    for (size_t v = 0; v < n; v++) {
+        const char *name = all ? lorac_table_column_name(d->table, v) : o->variables[v].name;
+        d->columns[v] = v;
+        if (!all) {
+            enum lorac_status st =
+                lorac_table_column_find(&d->columns[v], d->table, o->variables[v].column, err);
+            if (st) { return st; }
+        }
+        for (size_t u = 0; u < v; u++) {
+            if (strcmp(d->names[u], name) == 0) {
+                return lorac_fail(err, LORAC_EUSER, "columns: variable '%.60s' is named twice",
+                                  name);
+            }
+        }
+        d->names[v] = lorac_mem_string(name, strlen(name));
+        if (!d->names[v]) { return no_memory(d, err); }
+        d->n_variables = v + 1;
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_dataset_variable(size_t *out, const struct lorac_dataset *d,
+                                         const char *name, struct lorac_err *err)
+{
+    for (size_t v = 0; v < d->n_variables; v++) {
+        if (strcmp(d->names[v], name) == 0) {
+            *out = v;
+            return LORAC_OK;
+        }
+    }
+    struct lorac_buf hint = {0};
+    *out = d->n_variables;
+    lorac_names_hint(&hint, name, (const char *const *)d->names, d->n_variables);
+    lorac_fail(err, LORAC_EUSER, "no variable '%.40s'%s", name, hint.at ? hint.at : "");
+    lorac_buf_free(&hint);
+    return LORAC_EUSER;
+}
+
+static int compare_mappings(const void *a, const void *b)
+{
+    const struct lorac_mapping *x = a;
+    const struct lorac_mapping *y = b;
+    size_t n = x->n_value < y->n_value ? x->n_value : y->n_value;
+    int c = n ? memcmp(x->value, y->value, n) : 0;
+    return c ? c : (x->n_value > y->n_value) - (x->n_value < y->n_value);
+}
+
+static enum lorac_status set_labels(struct lorac_dataset *d, struct lorac_err *err)
+{
+    const struct lorac_dataset_options *o = &d->o;
+    const char *name = o->label_variable ? o->label_variable : "label";
+    bool wanted = o->label_variable || o->n_labels > 0;
+    enum lorac_status st = lorac_dataset_variable(&d->label_variable, d, name, wanted ? err : NULL);
+    if (st && wanted) {
+        lorac_err_prefix(err, "labels: ");
+        return st;
+    }
+    if (o->n_labels == 0) { return LORAC_OK; }
+    d->labels = lorac_mem_new(o->n_labels, sizeof *d->labels);
+    if (!d->labels) { return no_memory(d, err); }
+    for (size_t k = 0; k < o->n_labels; k++) {
+        struct lorac_mapping *m = &d->labels[d->n_labels++];
+        m->entry = k;
+        m->n_value = strlen(o->labels[k].value);
+        m->n_label = strlen(o->labels[k].label);
+        m->value = lorac_mem_string(o->labels[k].value, m->n_value);
+        m->label = lorac_mem_string(o->labels[k].label, m->n_label);
+        if (!m->value || !m->label) { return no_memory(d, err); }
+    }
+    qsort(d->labels, d->n_labels, sizeof *d->labels, compare_mappings);
+    for (size_t k = 1; k < d->n_labels; k++) {
+        if (compare_mappings(&d->labels[k - 1], &d->labels[k]) == 0) {
+            return lorac_fail(err, LORAC_EUSER, "labels: value '%.60s' is mapped twice",
+                              d->labels[k].value);
+        }
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status check_options(const struct lorac_dataset_options *o, struct lorac_err *err)
+{
+    if (o->max_length < 2 || o->max_length > UINT32_MAX / 2) {
+        return lorac_fail(err, LORAC_EUSER, "max_length: %zu, expected 2 to %u", o->max_length,
+                          UINT32_MAX / 2);
+    }
+    bool completion = o->completion && *o->completion;
+    if (o->train_on == LORAC_TRAIN_COMPLETION && !completion) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "template.completion: empty, expected the text that "
+                          "train_on: completion trains");
+    }
+    if (o->on_unknown_label == LORAC_BAD_KEEP) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "labels: unknown labels cannot be kept, expected "
+                          "error or skip");
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status set_template(struct lorac_dataset *d, struct lorac_err *err)
+{
+    const struct lorac_template_options t = {
+        .prompt = d->o.prompt,
+        .completion = d->o.completion,
+        .variables = (const char *const *)d->names,
+        .n_variables = d->n_variables,
+    };
+    enum lorac_status st = lorac_template_parse(&d->template, &t, err);
+    if (st) { return st; }
+    if (d->n_labels > 0 && !lorac_template_uses(d->template, d->label_variable)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "labels: variable '%.60s' is mapped, but the template does not use it",
+                          d->names[d->label_variable]);
+    }
+    struct lorac_ids begin = {0};
+    st = lorac_encode(&begin, d->tokenizer, NULL, 0, LORAC_ENCODE_BEGINS, err);
+    d->n_begin = begin.n;
+    lorac_ids_free(&begin);
+    return st;
+}
+
+/* ---- the pass over all rows ---- */
+
+struct pass {
+    struct lorac_dataset *d;
+    struct lorac_example e;
+    struct lorac_hashes seen;
+    struct lorac_tally bad[LORAC_N_VERDICTS]; // rows that are errors
+    char first[LORAC_N_VERDICTS][160];        // what is wrong with the first of them
+    bool caching;
+};
+
+static void tally(struct lorac_tally *t, uint64_t line)
+{
+    if (t->n < LORAC_TALLY_LINES) { t->line[t->n] = line; }
+    t->n++;
+}
+
+/* The tally of rows that are skipped for this reason, or NULL where they are errors. */
+static struct lorac_tally *skipped(struct lorac_dataset *d, enum lorac_verdict v)
+{
+    switch (v) {
+    case LORAC_ROW_EMPTY:
+    case LORAC_ROW_UNTRAINED:
+        return d->o.on_empty == LORAC_BAD_SKIP ? &d->counts.skipped_empty : NULL;
+    case LORAC_ROW_UNKNOWN_LABEL:
+        return d->o.on_unknown_label == LORAC_BAD_SKIP ? &d->counts.skipped_label : NULL;
+    case LORAC_ROW_LONG:
+        return d->o.on_too_long == LORAC_LONG_SKIP ? &d->counts.skipped_long : NULL;
+    case LORAC_ROW_GOOD:
+    case LORAC_N_VERDICTS:
+    default:
+        return NULL;
+    }
+}
+
+/* At most `max` bytes of a cell, whole characters. */
+static int shown(const struct lorac_cell *cell, size_t max)
+{
+    size_t n = cell->n < max ? cell->n : max;
+    while (n > 0 && n < cell->n && ((unsigned char)cell->at[n] & 0xC0) == 0x80) {
+        n--;
+    }
+    return (int)n;
+}
+
+static void describe(char out[160], const struct lorac_dataset *d, const struct lorac_made *made,
+                     const struct lorac_example *e)
+{
+    const char *name = lorac_table_column_name(d->table, d->columns[made->variable]);
+    const struct lorac_cell *cell = &e->row.cells[d->columns[made->variable]];
+    switch (made->verdict) {
+    case LORAC_ROW_EMPTY:
+        snprintf(out, 160, "column '%.60s' is blank, expected text", name);
+        break;
+    case LORAC_ROW_UNKNOWN_LABEL:
+        snprintf(out, 160, "column '%.60s' holds '%.*s', expected a value of labels.map", name,
+                 shown(cell, 40), cell->at);
+        break;
+    case LORAC_ROW_UNTRAINED:
+        snprintf(out, 160, "nothing to train, expected a completion of at least one token");
+        break;
+    case LORAC_ROW_LONG:
+        snprintf(out, 160, "%zu tokens, %zu of them completion, expected at most max_length %zu",
+                 e->ids.n, made->completion, d->o.max_length);
+        break;
+    case LORAC_ROW_GOOD:
+    case LORAC_N_VERDICTS:
+    default:
+        out[0] = '\0';
+        break;
+    }
+}
+
+static void reject(struct pass *p, const struct lorac_made *made)
+{
+    struct lorac_tally *t = skipped(p->d, made->verdict);
+    if (!t) {
+        t = &p->bad[made->verdict];
+        if (t->n == 0) { describe(p->first[made->verdict], p->d, made, &p->e); }
+    }
+    tally(t, p->e.row.line);
+}
+
+/* Keep the ids while they fit the cache; the first that doesn't ends it. */
+static enum lorac_status cache_ids(struct pass *p, struct lorac_err *err)
+{
+    struct lorac_dataset *d = p->d;
+    const struct lorac_ids *ids = &p->e.ids;
+    if (!p->caching) { return LORAC_OK; }
+    if (d->cache.n + ids->n > d->o.cache / sizeof *ids->at) {
+        p->caching = false;
+        lorac_ids_free(&d->cache);
+        return LORAC_OK;
+    }
+    int32_t *at =
+        lorac_mem_grow(d->cache.at, d->cache.n, &d->cache.cap, d->cache.n + ids->n, sizeof *at);
+    if (!at) { return no_memory(d, err); }
+    d->cache.at = at;
+    memcpy(at + d->cache.n, ids->at, ids->n * sizeof *at);
+    d->cache.n += ids->n;
+    return LORAC_OK;
+}
+
+static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_made *made,
+                                struct lorac_err *err)
+{
+    struct lorac_dataset *d = p->d;
+    struct lorac_data_counts *c = &d->counts;
+    const struct lorac_example *e = &p->e;
+    uint64_t hash = lorac_example_hash(e);
+    if (lorac_hashes_have(&p->seen, hash)) {
+        tally(&c->duplicates, e->row.line);
+        if (d->o.duplicates == LORAC_DUPLICATE_DROP) { return LORAC_OK; }
+    }
+    lorac_hashes_add(&p->seen, hash);
+    if (made->kept_empty) { tally(&c->kept_empty, e->row.line); }
+    if (made->cut) { tally(&c->truncated, e->row.line); }
+    c->used++;
+    c->tokens += e->ids.n;
+    c->trained += e->ids.n - e->trained_from;
+    c->last_trained_is_eos += e->ids.at[e->ids.n - 1] == lorac_tokenizer_eos(d->tokenizer);
+    c->longest = e->ids.n > c->longest ? e->ids.n : c->longest;
+    c->shortest = c->used == 1 || e->ids.n < c->shortest ? e->ids.n : c->shortest;
+    d->entries[d->n++] = (struct lorac_entry){
+        .hash = hash,
+        .row = (uint32_t)row,
+        .tokens = (uint32_t)e->ids.n,
+        .trained = (uint32_t)(e->ids.n - e->trained_from),
+    };
+    return cache_ids(p, err);
+}
+
+/* One line: the first bad row of each kind, how many there are, and which setting lets them pass. */
+static enum lorac_status fail_rows(const struct pass *p, struct lorac_err *err)
+{
+    static const char *const settings[LORAC_N_VERDICTS] = {
+        [LORAC_ROW_EMPTY] = "on_empty",
+        [LORAC_ROW_UNTRAINED] = "on_empty",
+        [LORAC_ROW_UNKNOWN_LABEL] = "labels.unknown",
+        [LORAC_ROW_LONG] = "on_too_long",
+    };
+    struct lorac_buf text = {0};
+    for (int v = 1; v < LORAC_N_VERDICTS; v++) {
+        const struct lorac_tally *t = &p->bad[v];
+        if (t->n == 0) { continue; }
+        lorac_buf_printf(&text, "%s%s:%llu: %s", text.n ? "; " : "", lorac_table_file(p->d->table),
+                         (unsigned long long)t->line[0], p->first[v]);
+        lorac_buf_printf(&text, " (%zu such row%s", t->n, t->n == 1 ? "" : "s, lines ");
+        for (size_t i = 0; t->n > 1 && i < t->n && i < LORAC_TALLY_LINES; i++) {
+            lorac_buf_printf(&text, "%s%llu", i ? ", " : "", (unsigned long long)t->line[i]);
+        }
+        lorac_buf_printf(&text, "%s; %s: skip leaves them out)",
+                         t->n > LORAC_TALLY_LINES ? ", ..." : "", settings[v]);
+    }
+    enum lorac_status st = LORAC_OK;
+    if (text.no_memory) {
+        st = no_memory(p->d, err);
+    } else if (text.n > 0) {
+        st = lorac_fail(err, LORAC_EFORMAT, "%s", text.at);
+    }
+    lorac_buf_free(&text);
+    return st;
+}
+
+static enum lorac_status fail_none_left(const struct lorac_dataset *d, struct lorac_err *err)
+{
+    const struct lorac_data_counts *c = &d->counts;
+    return lorac_fail(err, LORAC_EFORMAT,
+                      "%s: no row is left of %zu: %zu empty, %zu too long, %zu with an unknown "
+                      "label, expected at least one",
+                      lorac_table_file(d->table), c->rows, c->skipped_empty.n, c->skipped_long.n,
+                      c->skipped_label.n);
+}
+
+static enum lorac_status look_at_rows(struct pass *p, size_t n, struct lorac_err *err)
+{
+    struct lorac_dataset *d = p->d;
+    for (size_t i = 0; i < n; i++) {
+        struct lorac_made made;
+        size_t row = d->o.rows ? d->o.rows[i] : i;
+        if (row >= lorac_table_rows(d->table)) {
+            return lorac_fail(err, LORAC_EUSER, "%s: row %zu of %zu is asked for",
+                              lorac_table_file(d->table), row, lorac_table_rows(d->table));
+        }
+        enum lorac_status st = lorac_example_make(&made, &p->e, d, row, err);
+        if (st) { return st; }
+        d->counts.rows++;
+        if (made.mapping < d->n_labels) { d->labels[made.mapping].count++; }
+        if (made.verdict) {
+            reject(p, &made);
+            continue;
+        }
+        st = accept(p, row, &made, err);
+        if (st) { return st; }
+    }
+    enum lorac_status st = fail_rows(p, err);
+    if (!st && d->n == 0) { st = fail_none_left(d, err); }
+    return st;
+}
+
+static enum lorac_status run_pass(struct lorac_dataset *d, struct lorac_err *err)
+{
+    size_t n = d->o.rows ? d->o.n_rows : lorac_table_rows(d->table);
+    struct pass p = {.d = d, .caching = d->o.cache > 0};
+    enum lorac_status st = lorac_hashes_init(&p.seen, n, err);
+    if (st) { goto done; }
+    d->entries = lorac_mem_new(n, sizeof *d->entries);
+    if (!d->entries) {
+        st = no_memory(d, err);
+        goto done;
+    }
+    st = look_at_rows(&p, n, err);
+    if (st || !p.caching) { goto done; }
+    d->start = lorac_mem_new(d->n, sizeof *d->start);
+    if (!d->start) {
+        st = no_memory(d, err);
+        goto done;
+    }
+    for (size_t i = 1; i < d->n; i++) {
+        d->start[i] = d->start[i - 1] + d->entries[i - 1].tokens;
+    }
+    d->cached = true;
+done:
+    lorac_example_free(&p.e);
+    lorac_hashes_release(&p.seen);
+    return st;
+}
+
+enum lorac_status lorac_dataset_open(struct lorac_dataset **out, const struct lorac_table *table,
+                                     const struct lorac_tokenizer *tokenizer,
+                                     const struct lorac_dataset_options *o, struct lorac_err *err)
+{
+    *out = NULL;
+    enum lorac_status st = check_options(o, err);
+    if (st) { return st; }
+    struct lorac_dataset *d = lorac_mem_new(1, sizeof *d);
+    if (!d) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a dataset"); }
+    d->table = table;
+    d->tokenizer = tokenizer;
+    d->o = *o;
+    st = set_variables(d, err);
+    if (!st) { st = set_labels(d, err); }
+    if (!st) { st = set_template(d, err); }
+    if (!st) { st = run_pass(d, err); }
+    d->o.variables = NULL; // borrowed for the call only
+    d->o.labels = NULL;
+    d->o.rows = NULL;
+    d->o.label_variable = d->o.prompt = d->o.completion = NULL;
+    if (st) {
+        lorac_dataset_close(d);
+        d = NULL;
+    }
+    *out = d;
+    return st;
+}
+
+void lorac_dataset_close(struct lorac_dataset *d)
+{
+    if (!d) { return; }
+    for (size_t v = 0; v < d->n_variables; v++) {
+        lorac_mem_free(d->names[v]);
+    }
+    for (size_t k = 0; k < d->n_labels; k++) {
+        lorac_mem_free(d->labels[k].value);
+        lorac_mem_free(d->labels[k].label);
+    }
+    lorac_mem_free(d->names);
+    lorac_mem_free(d->columns);
+    lorac_mem_free(d->labels);
+    lorac_template_free(d->template);
+    lorac_mem_free(d->entries);
+    lorac_mem_free(d->start);
+    lorac_ids_free(&d->cache);
+    lorac_mem_free(d);
+}
+
+/* ---- what a dataset says of itself ---- */
+
+const struct lorac_data_counts *lorac_dataset_counts(const struct lorac_dataset *d)
+{
+    return &d->counts;
+}
+
+const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d)
+{
+    return d->template;
+}
+
+size_t lorac_dataset_size(const struct lorac_dataset *d)
+{
+    return d->n;
+}
+
+size_t lorac_dataset_row(const struct lorac_dataset *d, size_t i)
+{
+    assert(i < d->n);
+    return d->entries[i].row;
+}
+
+uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i)
+{
+    return lorac_table_line(d->table, lorac_dataset_row(d, i));
+}
+
+size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i)
+{
+    assert(i < d->n);
+    return d->entries[i].tokens;
+}
+
+size_t lorac_dataset_trained(const struct lorac_dataset *d, size_t i)
+{
+    assert(i < d->n);
+    return d->entries[i].trained;
+}
+
+bool lorac_dataset_is_cached(const struct lorac_dataset *d)
+{
+    return d->cached;
+}
+
+size_t lorac_dataset_label_count(const struct lorac_dataset *d, size_t k)
+{
+    for (size_t j = 0; j < d->n_labels; j++) {
+        if (d->labels[j].entry == k) { return d->labels[j].count; }
+    }
+    return 0;
+}
+
+enum lorac_status lorac_dataset_example(struct lorac_example *e, const struct lorac_dataset *d,
+                                        size_t i, struct lorac_err *err)
+{
+    assert(i < d->n);
+    const struct lorac_entry *entry = &d->entries[i];
+    if (d->cached) {
+        int32_t *at = lorac_mem_grow(e->ids.at, 0, &e->ids.cap, entry->tokens, sizeof *at);
+        if (!at) { return no_memory(d, err); }
+        memcpy(at, d->cache.at + d->start[i], entry->tokens * sizeof *at);
+        e->ids.at = at;
+        e->ids.n = entry->tokens;
+        e->trained_from = entry->tokens - entry->trained;
+        return LORAC_OK;
+    }
+    struct lorac_made made;
+    enum lorac_status st = lorac_example_make(&made, e, d, entry->row, err);
+    if (st) { return st; }
+    if (made.verdict || lorac_example_hash(e) != entry->hash) {
+        return lorac_fail(err, LORAC_EIO, "%s:%llu: the file changed while it was read",
+                          lorac_table_file(d->table), (unsigned long long)e->row.line);
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_dataset_shared(size_t *out, const struct lorac_dataset *a,
+                                       const struct lorac_dataset *b, struct lorac_err *err)
+{
+    struct lorac_hashes seen = {0};
+    *out = 0;
+    enum lorac_status st = lorac_hashes_init(&seen, a->n, err);
+    if (st) { return st; }
+    for (size_t i = 0; i < a->n; i++) {
+        lorac_hashes_add(&seen, a->entries[i].hash);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        *out += lorac_hashes_have(&seen, b->entries[i].hash);
+    }
+    lorac_hashes_release(&seen);
+    return LORAC_OK;
+}

@@ -1,0 +1,84 @@
+/* dataset.h - inside datasets/: a dataset, and how one row of a table becomes an example. */
+#ifndef LORAC_DATASETS_DATASET_H
+#define LORAC_DATASETS_DATASET_H
+
+#include "datasets/datasets.h"
+
+/* What one used row is known by. */
+struct lorac_entry {
+    uint64_t hash; // of its ids and of where training begins
+    uint32_t row;  // of the table
+    uint32_t tokens, trained;
+};
+
+/* labels.map, sorted by value. */
+struct lorac_mapping {
+    char *value, *label;
+    size_t n_value, n_label;
+    size_t entry; // its index in the options
+    size_t count; // rows that held the value
+};
+
+struct lorac_dataset {
+    const struct lorac_table *table;         // borrowed
+    const struct lorac_tokenizer *tokenizer; // borrowed
+    struct lorac_template *template;
+    struct lorac_dataset_options o; // the plain values only: its pointers are the caller's
+    char **names;                   // (n_variables)
+    size_t *columns;                // (n_variables)
+    size_t n_variables;
+    size_t label_variable;        // index, or n_variables for none
+    struct lorac_mapping *labels; // (n_labels)
+    size_t n_labels;
+    size_t n_begin;              // tokens that the tokenizer puts in front: BOS or nothing
+    struct lorac_entry *entries; // (n)
+    size_t n;
+    struct lorac_data_counts counts;
+    bool cached;
+    struct lorac_ids cache; // the ids of all entries, one behind the other
+    uint64_t *start;        // (n) where each begins, if cached
+};
+
+/* What became of a row. */
+enum lorac_verdict {
+    LORAC_ROW_GOOD,
+    LORAC_ROW_EMPTY,
+    LORAC_ROW_UNKNOWN_LABEL,
+    LORAC_ROW_UNTRAINED,
+    LORAC_ROW_LONG,
+    LORAC_N_VERDICTS
+};
+
+struct lorac_made {
+    enum lorac_verdict verdict;
+    size_t variable;   // that is blank or holds the unknown label
+    size_t mapping;    // entry of d->labels that the row uses, or n_labels
+    bool kept_empty;   // a blank cell was kept
+    size_t cut;        // tokens that the prompt lost
+    size_t completion; // tokens of the completion, EOS included
+};
+
+/* Row `row` of the table as an example. Where the verdict is not GOOD, e->ids is not to be used. */
+LORAC_MUST_CHECK enum lorac_status lorac_example_make(struct lorac_made *made,
+                                                      struct lorac_example *e,
+                                                      const struct lorac_dataset *d, size_t row,
+                                                      struct lorac_err *err);
+/* Only read, check and map the cells: e->row and e->values. */
+LORAC_MUST_CHECK enum lorac_status lorac_example_read(struct lorac_made *made,
+                                                      struct lorac_example *e,
+                                                      const struct lorac_dataset *d, size_t row,
+                                                      struct lorac_err *err);
+uint64_t lorac_example_hash(const struct lorac_example *e);
+
+/* A set of hashes: 0 is never one. */
+struct lorac_hashes {
+    uint64_t *slot; // (n_slots) a power of two
+    size_t n_slots;
+};
+LORAC_MUST_CHECK enum lorac_status lorac_hashes_init(struct lorac_hashes *h, size_t n,
+                                                     struct lorac_err *err);
+bool lorac_hashes_have(const struct lorac_hashes *h, uint64_t hash);
+void lorac_hashes_add(struct lorac_hashes *h, uint64_t hash); // at most n of them
+void lorac_hashes_release(struct lorac_hashes *h);
+
+#endif

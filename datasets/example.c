@@ -1,0 +1,249 @@
+/* example.c - one row becomes ids, of which a suffix is trained; see datasets.h. */
+#include "base/core/mem.h"
+#include "datasets/dataset.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+/* ---- the two functions that make tokens ---- */
+
+enum lorac_status lorac_prompt_encode(struct lorac_ids *ids, const struct lorac_template *t,
+                                      const struct lorac_tokenizer *tokenizer,
+                                      const struct lorac_cell *values, struct lorac_err *err)
+{
+    struct lorac_text texts[LORAC_MAX_PARTS];
+    size_t n = lorac_template_prompt(texts, t, values);
+    return lorac_encode(ids, tokenizer, texts, n, LORAC_ENCODE_BEGINS, err);
+}
+
+enum lorac_status lorac_completion_encode(struct lorac_ids *ids, const struct lorac_template *t,
+                                          const struct lorac_tokenizer *tokenizer,
+                                          const struct lorac_cell *values, bool append_eos,
+                                          struct lorac_err *err)
+{
+    struct lorac_text texts[LORAC_MAX_PARTS];
+    size_t n = lorac_template_completion(texts, t, values);
+    size_t before = ids->n;
+    bool continues = lorac_template_has_prompt(t);
+    enum lorac_status st = lorac_encode(
+        ids, tokenizer, texts, n, continues ? LORAC_ENCODE_CONTINUES : LORAC_ENCODE_BEGINS, err);
+    if (st || !append_eos) { return st; }
+    int32_t eos = lorac_tokenizer_eos(tokenizer);
+    if (eos < 0) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "append_eos: the tokenizer has no end-of-sequence "
+                          "token, expected one");
+    }
+    bool there = ids->n > before && ids->at[ids->n - 1] == eos;
+    return there ? LORAC_OK : lorac_ids_add(ids, eos, err);
+}
+
+/* ---- cells ---- */
+
+static bool is_space(utf8proc_int32_t c)
+{
+    if (c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85) { return true; }
+    if (c < 0x80) { return false; }
+    if (c == 0x200B || c == 0xFEFF) { return true; } // of no width: nothing to read either
+    utf8proc_category_t k = utf8proc_category(c);
+    return k == UTF8PROC_CATEGORY_ZS || k == UTF8PROC_CATEGORY_ZL || k == UTF8PROC_CATEGORY_ZP;
+}
+
+static bool is_blank(const struct lorac_cell *cell)
+{
+    size_t i = 0;
+    while (i < cell->n) {
+        utf8proc_int32_t c = 0;
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)cell->at + i,
+                                              (utf8proc_ssize_t)(cell->n - i), &c);
+        if (n <= 0 || !is_space(c)) { return false; }
+        i += (size_t)n;
+    }
+    return true;
+}
+
+static int compare_value(const void *key, const void *element)
+{
+    const struct lorac_cell *cell = key;
+    const struct lorac_mapping *m = element;
+    size_t n = cell->n < m->n_value ? cell->n : m->n_value;
+    int c = n ? memcmp(cell->at, m->value, n) : 0;
+    return c ? c : (cell->n > m->n_value) - (cell->n < m->n_value);
+}
+
+static bool map_label(struct lorac_cell *cell, struct lorac_made *made,
+                      const struct lorac_dataset *d)
+{
+    const struct lorac_mapping *m =
+        bsearch(cell, d->labels, d->n_labels, sizeof *d->labels, compare_value);
+    if (!m) { return false; }
+    made->mapping = (size_t)(m - d->labels);
+    *cell = (struct lorac_cell){.at = m->label, .n = m->n_label};
+    return true;
+}
+
+enum lorac_status lorac_example_read(struct lorac_made *made, struct lorac_example *e,
+                                     const struct lorac_dataset *d, size_t row,
+                                     struct lorac_err *err)
+{
+    *made = (struct lorac_made){.mapping = d->n_labels};
+    struct lorac_cell *values =
+        lorac_mem_grow(e->values, 0, &e->cap_values, d->n_variables, sizeof *values);
+    if (!values) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a row's values"); }
+    e->values = values;
+    enum lorac_status st = lorac_table_row(&e->row, d->table, row, err);
+    if (st) { return st; }
+    for (size_t v = 0; v < d->n_variables; v++) {
+        values[v] = e->row.cells[d->columns[v]];
+        if (!lorac_template_uses(d->template, v)) { continue; }
+        bool label = v == d->label_variable && d->n_labels > 0;
+        if (is_blank(&values[v])) {
+            made->kept_empty = d->o.on_empty == LORAC_BAD_KEEP;
+            made->variable = v;
+            if (!made->kept_empty) { made->verdict = LORAC_ROW_EMPTY; }
+        }
+        if (!made->verdict && label && !map_label(&values[v], made, d)) {
+            made->verdict = LORAC_ROW_UNKNOWN_LABEL;
+            made->variable = v;
+        }
+        if (made->verdict) { break; }
+    }
+    return LORAC_OK;
+}
+
+/* ---- ids ---- */
+
+/* Remove `over` tokens behind the first `keep`. */
+static void cut_ids(struct lorac_ids *ids, size_t keep, size_t over)
+{
+    memmove(ids->at + keep, ids->at + keep + over, (ids->n - keep - over) * sizeof *ids->at);
+    ids->n -= over;
+}
+
+/* The least that may be left of a prompt: BOS, or one token for the completion to go on from. */
+static size_t least_prompt(const struct lorac_dataset *d)
+{
+    return d->n_begin > 0 ? d->n_begin : 1;
+}
+
+enum lorac_status lorac_example_make(struct lorac_made *made, struct lorac_example *e,
+                                     const struct lorac_dataset *d, size_t row,
+                                     struct lorac_err *err)
+{
+    enum lorac_status st = lorac_example_read(made, e, d, row, err);
+    if (st || made->verdict) { return st; }
+    e->ids.n = 0;
+    size_t prompt = d->n_begin; // with no prompt, the completion brings BOS itself
+    if (lorac_template_has_prompt(d->template)) {
+        st = lorac_prompt_encode(&e->ids, d->template, d->tokenizer, e->values, err);
+        if (st) { goto done; }
+        prompt = e->ids.n;
+    }
+    st = lorac_completion_encode(&e->ids, d->template, d->tokenizer, e->values, d->o.append_eos,
+                                 err);
+    if (st) { goto done; }
+    made->completion = e->ids.n - prompt;
+    if (e->ids.n > d->o.max_length) {
+        size_t over = e->ids.n - d->o.max_length;
+        bool cuts = d->o.on_too_long == LORAC_LONG_TRUNCATE_PROMPT &&
+                    lorac_template_has_prompt(d->template) && prompt >= least_prompt(d) &&
+                    over <= prompt - least_prompt(d);
+        if (!cuts) {
+            made->verdict = LORAC_ROW_LONG;
+            return LORAC_OK;
+        }
+        cut_ids(&e->ids, d->n_begin, over);
+        made->cut = over;
+        prompt -= over;
+    }
+    e->trained_from = d->o.train_on == LORAC_TRAIN_ALL || prompt == 0 ? 1 : prompt;
+    if (e->ids.n <= e->trained_from) { made->verdict = LORAC_ROW_UNTRAINED; }
+done:
+    if (st) {
+        lorac_err_prefix(err, "%s:%llu: ", lorac_table_file(d->table),
+                         (unsigned long long)e->row.line);
+    }
+    return st;
+}
+
+enum lorac_status lorac_dataset_prompt(struct lorac_example *e, const struct lorac_dataset *d,
+                                       size_t i, size_t room, struct lorac_err *err)
+{
+    struct lorac_made made;
+    enum lorac_status st = lorac_example_read(&made, e, d, d->entries[i].row, err);
+    if (st) { return st; }
+    e->ids.n = 0;
+    st = lorac_prompt_encode(&e->ids, d->template, d->tokenizer, e->values, err);
+    if (st) { return st; }
+    size_t left = d->o.max_length > room ? d->o.max_length - room : 0;
+    if (e->ids.n > left) {
+        if (left < least_prompt(d)) {
+            return lorac_fail(err, LORAC_EUSER,
+                              "%s:%llu: %zu tokens behind the prompt leave it no room, expected "
+                              "at most max_length %zu for both",
+                              lorac_table_file(d->table), (unsigned long long)e->row.line, room,
+                              d->o.max_length);
+        }
+        cut_ids(&e->ids, d->n_begin, e->ids.n - left);
+    }
+    e->trained_from = e->ids.n;
+    return LORAC_OK;
+}
+
+void lorac_example_free(struct lorac_example *e)
+{
+    lorac_ids_free(&e->ids);
+    lorac_row_free(&e->row);
+    lorac_mem_free(e->values);
+    *e = (struct lorac_example){0};
+}
+
+/* ---- hashes ---- */
+
+uint64_t lorac_example_hash(const struct lorac_example *e)
+{
+    uint64_t h = 0x9E3779B97F4A7C15U ^ e->trained_from;
+    for (size_t i = 0; i < e->ids.n; i++) { // SplitMix64's mixer over every id
+        h += (uint64_t)(uint32_t)e->ids.at[i] + 0x9E3779B97F4A7C15U;
+        h = (h ^ (h >> 30)) * 0xBF58476D1CE4E5B9U;
+        h = (h ^ (h >> 27)) * 0x94D049BB133111EBU;
+        h ^= h >> 31;
+    }
+    return h ? h : 1;
+}
+
+enum lorac_status lorac_hashes_init(struct lorac_hashes *h, size_t n, struct lorac_err *err)
+{
+    h->n_slots = 16;
+    while (h->n_slots / 2 < n) {
+        h->n_slots *= 2;
+    }
+    h->slot = lorac_mem_new(h->n_slots, sizeof *h->slot);
+    return h->slot ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for %zu hashes", n);
+}
+
+static size_t find_hash(const struct lorac_hashes *h, uint64_t hash)
+{
+    size_t s = (size_t)hash & (h->n_slots - 1);
+    while (h->slot[s] && h->slot[s] != hash) {
+        s = (s + 1) & (h->n_slots - 1);
+    }
+    return s;
+}
+
+bool lorac_hashes_have(const struct lorac_hashes *h, uint64_t hash)
+{
+    return h->slot[find_hash(h, hash)] == hash;
+}
+
+void lorac_hashes_add(struct lorac_hashes *h, uint64_t hash)
+{
+    h->slot[find_hash(h, hash)] = hash;
+}
+
+void lorac_hashes_release(struct lorac_hashes *h)
+{
+    lorac_mem_free(h->slot);
+    *h = (struct lorac_hashes){0};
+}

@@ -1,0 +1,128 @@
+/*
+ * Templates. What is promised:
+ *   - variables in braces, doubled braces are braces; literal parts may be special, cells may not;
+ *   - what is wrong is named with its character and, for a variable, with those that there are;
+ *   - whichever allocation fails is reported.
+ */
+#include "base/core/fault.h"
+#include "tests/datasets/bytes.h"
+
+static const char *const names[] = {"text", "label"};
+
+static enum lorac_status parse(struct lorac_template **t, const char *prompt,
+                               const char *completion, struct lorac_err *err)
+{
+    const struct lorac_template_options o = {
+        .prompt = prompt, .completion = completion, .variables = names, .n_variables = 2};
+    return lorac_template_parse(t, &o, err);
+}
+
+static void literals_may_be_special_and_cells_may_not(void **state)
+{
+    (void)state;
+    struct lorac_template *t = NULL;
+    assert_int_equal(parse(&t, "<s>{text}{text}: {{x}}\n", "{label}}}", NULL), LORAC_OK);
+    const struct lorac_cell values[] = {{"a {label}", 9}, {"<s>", 3}};
+    struct lorac_text texts[LORAC_MAX_PARTS];
+    static const struct {
+        const char *text;
+        bool special;
+    } want[] = {{"<s>", true}, {"a {label}", false}, {"a {label}", false}, {": {x}\n", true}};
+    assert_int_equal(lorac_template_prompt(texts, t, values), 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(texts[i].n, strlen(want[i].text));
+        assert_memory_equal(texts[i].at, want[i].text, texts[i].n);
+        assert_int_equal(texts[i].special, want[i].special);
+    }
+    assert_int_equal(lorac_template_completion(texts, t, values), 2);
+    assert_false(texts[0].special);
+    assert_memory_equal(texts[0].at, "<s>", 3);
+    assert_int_equal(texts[1].n, 1);
+    assert_memory_equal(texts[1].at, "}", 1);
+    assert_true(lorac_template_prompt_uses(t, 0) && !lorac_template_prompt_uses(t, 1));
+    assert_true(lorac_template_completion_uses(t, 1) && !lorac_template_completion_uses(t, 0));
+    assert_true(lorac_template_uses(t, 0) && lorac_template_uses(t, 1));
+    assert_false(lorac_template_uses(t, 2));
+    lorac_template_free(t);
+}
+
+static void what_is_wrong_is_named_with_its_character(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *prompt, *completion, *want;
+    } cases[] = {
+        {"Review: {txt}", "",
+         "template.prompt:10: no variable 'txt' (did you mean 'text'?); "
+         "there are 'text', 'label'"},
+        {"{text}", "\xC3\xA9{answer}",
+         "template.completion:3: no variable 'answer'; there are 'text', 'label'"},
+        {"{ text}", "",
+         "template.prompt:2: no variable ' text' (did you mean 'text'?); there are 'text', "
+         "'label'"},
+        {"a {text", "", "template.prompt:3: '{' without '}' (write '{{' for a brace)"},
+        {"\xE4\xB8\xAD{a{text}", "", "template.prompt:2: '{' without '}' (write '{{' for a brace)"},
+        {"{text\n}", "", "template.prompt:1: '{' without '}' (write '{{' for a brace)"},
+        {"{", "", "template.prompt:1: '{' without '}' (write '{{' for a brace)"},
+        {"text}", "", "template.prompt:5: '}' without '{' (write '}}' for a brace)"},
+        {"{text}}", "", "template.prompt:7: '}' without '{' (write '}}' for a brace)"},
+        {"{{{", "", "template.prompt:3: '{' without '}' (write '{{' for a brace)"},
+        {"{}", "", "template.prompt:1: '{}' names no variable, expected {name}"},
+        {"", "", "template: prompt and completion are both empty, expected one of them"},
+        {NULL, NULL, "template: prompt and completion are both empty, expected one of them"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lorac_template *t = NULL;
+        struct lorac_err err = {0};
+        assert_int_equal(parse(&t, cases[i].prompt, cases[i].completion, &err), LORAC_EUSER);
+        assert_null(t);
+        assert_string_equal(err.text, cases[i].want);
+    }
+}
+
+static void the_number_of_parts_is_limited(void **state)
+{
+    (void)state;
+    char text[6 * (LORAC_MAX_PARTS + 1) + 1] = "";
+    struct lorac_template *t = NULL;
+    struct lorac_err err = {0};
+    for (size_t i = 0; i < LORAC_MAX_PARTS; i++) {
+        memcpy(text + 6 * i, "{text}", 7);
+    }
+    assert_int_equal(parse(&t, text, "", NULL), LORAC_OK);
+    lorac_template_free(t);
+    memcpy(text + 6 * LORAC_MAX_PARTS, "{text}", 7);
+    assert_int_equal(parse(&t, text, "", &err), LORAC_EUSER);
+    assert_string_equal(err.text, "template.prompt: more than 128 parts, expected fewer");
+}
+
+static void every_failed_allocation_is_reported(void **state)
+{
+    (void)state;
+    const char *const prompts[] = {"a{text}b", "a{txt}"};
+    for (size_t i = 0; i < 2; i++) {
+        enum lorac_status st = LORAC_ENOMEM;
+        for (long n = 0; st == LORAC_ENOMEM; n++) {
+            struct lorac_template *t = NULL;
+            struct lorac_err err = {0};
+            lorac_mem_fail_after(n);
+            st = parse(&t, prompts[i], "{label}", &err);
+            lorac_mem_fail_after(-1);
+            assert_true(st == LORAC_OK || err.text[0]);
+            assert_true(n < 100);
+            lorac_template_free(t);
+        }
+        assert_int_equal(st, i ? LORAC_EUSER : LORAC_OK);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(literals_may_be_special_and_cells_may_not),
+        cmocka_unit_test(what_is_wrong_is_named_with_its_character),
+        cmocka_unit_test(the_number_of_parts_is_limited),
+        cmocka_unit_test(every_failed_allocation_is_reported),
+    };
+    return cmocka_run_group_tests_name("template", tests, NULL, NULL);
+}
