@@ -266,4 +266,68 @@ LORAC_MUST_CHECK enum lorac_status lorac_dataset_shared(size_t *out, const struc
                                                         const struct lorac_dataset *b,
                                                         struct lorac_err *err);
 
+/* ---- the loader ---------------------------------------------------------------------------------
+ * Epoch e visits the examples in an order that is a function of (seed, "shuffle", e), or in their own.
+ * A micro-batch takes examples in that order while they fit; it never spans two epochs. An
+ * example longer than batch_tokens makes a batch of its own. The last token of an example predicts nothing, so
+ * it is only a target: an example of n tokens takes n - 1 rows, which is what batch_tokens counts.
+ * Once buffers are warm nothing is allocated, except by the tokenizer where ids are not kept (`cache`). */
+struct lorac_loader;
+struct lorac_loader_options {
+    size_t batch_tokens; // rows of a micro-batch; 0: no limit
+    size_t batch_size;   // examples of a micro-batch; 0: no limit. One of the two is needed.
+    bool shuffle;
+    uint64_t seed;
+};
+/* All that is needed to go on where a run stopped. */
+struct lorac_loader_state {
+    uint64_t epoch;    // from 0
+    uint64_t position; // examples of this epoch already given out; less than the dataset's size
+};
+/* The dataset must outlive the loader. */
+LORAC_MUST_CHECK enum lorac_status lorac_loader_open(struct lorac_loader **out,
+                                                     const struct lorac_dataset *d,
+                                                     const struct lorac_loader_options *o,
+                                                     struct lorac_err *err);
+void lorac_loader_close(struct lorac_loader *l);
+/* What a batch must hold for every micro-batch of every epoch; targets are at most rows. */
+size_t lorac_loader_max_rows(const struct lorac_loader *l);
+size_t lorac_loader_max_segments(const struct lorac_loader *l);
+/* Micro-batches of an epoch, from lengths alone; what lorac_loader_next lent is no longer valid. */
+size_t lorac_loader_count(struct lorac_loader *l, uint64_t epoch);
+struct lorac_loader_state lorac_loader_state(const struct lorac_loader *l);
+/* Go to a saved state. One that the dataset cannot have is LORAC_EUSER. */
+LORAC_MUST_CHECK enum lorac_status lorac_loader_seek(struct lorac_loader *l,
+                                                     struct lorac_loader_state state,
+                                                     struct lorac_err *err);
+/* The next micro-batch into `b` (cleared first, capacity as above). *examples (*n) borrowed until the
+ * next call: the indices of its examples in the dataset, segment s being the s-th. After the last one of an epoch the state is
+ * (epoch + 1, 0). */
+LORAC_MUST_CHECK enum lorac_status lorac_loader_next(struct lorac_loader *l, struct lorac_batch *b,
+                                                     const uint32_t **examples, size_t *n,
+                                                     struct lorac_err *err);
+
+/* ---- choices ------------------------------------------------------------------------------------
+ * Which of K labels does the model find likeliest? A row's prompt stands in the batch once and its K
+ * completions go on from it, each a segment; EOS counts where append_eos. Log-likelihoods come back as
+ * the loss of each target of the batch: */
+struct lorac_choice {
+    uint32_t first;        // its first token's entry of target (T)
+    uint32_t rest, n_rest; // entries rest .. rest + n_rest - 1 are its other tokens
+};
+struct lorac_choices;
+/* `labels` (K) are copied: texts of the label variable, after mapping. The dataset must outlive it. */
+LORAC_MUST_CHECK enum lorac_status lorac_choices_open(struct lorac_choices **out,
+                                                      const struct lorac_dataset *d,
+                                                      const char *const *labels, size_t K,
+                                                      struct lorac_err *err);
+void lorac_choices_close(struct lorac_choices *c);
+/* Add example i to the batch. *added false: it does not fit behind what is there; ask again with an
+ * empty batch (where it does not fit an empty one either, LORAC_EUSER says what it needs). choice (K) and
+ * *truth written: which entries belong to which label, and the index of the row's own label (K: none). */
+LORAC_MUST_CHECK enum lorac_status lorac_choices_add(bool *added, struct lorac_choice *choice,
+                                                     size_t *truth, struct lorac_batch *b,
+                                                     struct lorac_choices *c, size_t i,
+                                                     struct lorac_err *err);
+
 #endif

@@ -1,0 +1,202 @@
+/* loader.c - epochs of shuffled examples, cut into micro-batches without padding; see datasets.h. */
+#include "base/core/mem.h"
+#include "base/core/rng.h"
+#include "datasets/dataset.h"
+
+#include <assert.h>
+
+struct lorac_loader {
+    const struct lorac_dataset *d; // borrowed
+    struct lorac_loader_options o;
+    struct lorac_loader_state state;
+    uint32_t *order;      // (n) of epoch `order_epoch`
+    uint64_t order_epoch; // ORDERLESS before the first
+    size_t max_rows, max_segments;
+    struct lorac_example e;
+};
+#define ORDERLESS UINT64_MAX
+
+/* Rows that example i takes in a batch: its last token is only a target. */
+static size_t rows_of(const struct lorac_dataset *d, size_t i)
+{
+    return d->entries[i].tokens - 1;
+}
+
+static void put_in_order(uint32_t *order, const struct lorac_loader *l, uint64_t epoch)
+{
+    if (l->o.shuffle) {
+        lorac_rng_shuffle(order, l->d->n, lorac_rng_key(l->o.seed, "shuffle"), epoch);
+        return;
+    }
+    for (size_t i = 0; i < l->d->n; i++) {
+        order[i] = (uint32_t)i;
+    }
+}
+
+/* How many examples the micro-batch takes that begins at `position`: at least one. */
+static size_t fill(const struct lorac_loader *l, const uint32_t *order, size_t position)
+{
+    size_t rows = 0;
+    size_t n = 0;
+    while (position + n < l->d->n && (l->o.batch_size == 0 || n < l->o.batch_size)) {
+        rows += rows_of(l->d, order[position + n]);
+        if (n > 0 && l->o.batch_tokens > 0 && rows > l->o.batch_tokens) { break; }
+        n++;
+    }
+    return n;
+}
+
+/* Bounds that no order can exceed: the most rows are taken by the longest examples, the most
+ * segments by the shortest. */
+static enum lorac_status measure(struct lorac_loader *l, struct lorac_err *err)
+{
+    const struct lorac_dataset *d = l->d;
+    size_t longest = d->counts.longest - 1;
+    size_t size = l->o.batch_size ? l->o.batch_size : SIZE_MAX;
+    size_t tokens = l->o.batch_tokens ? l->o.batch_tokens : SIZE_MAX;
+    size_t *of_length = lorac_mem_new(longest + 1, sizeof *of_length); // examples of each length
+    if (!of_length) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a loader"); }
+    for (size_t i = 0; i < d->n; i++) {
+        of_length[rows_of(d, i)]++;
+    }
+    size_t left = size;
+    for (size_t n = longest; n > 0 && left > 0; n--) {
+        size_t some = of_length[n] < left ? of_length[n] : left;
+        l->max_rows += some * n;
+        left -= some;
+    }
+    if (l->max_rows > tokens) { l->max_rows = tokens > longest ? tokens : longest; }
+    left = tokens;
+    for (size_t n = 1; n <= longest && left >= n; n++) {
+        size_t some = of_length[n] < left / n ? of_length[n] : left / n;
+        l->max_segments += some;
+        left -= some * n;
+    }
+    if (l->max_segments > size) { l->max_segments = size; }
+    if (l->max_segments == 0) { l->max_segments = 1; } // each is longer than batch_tokens
+    lorac_mem_free(of_length);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_loader_open(struct lorac_loader **out, const struct lorac_dataset *d,
+                                    const struct lorac_loader_options *o, struct lorac_err *err)
+{
+    *out = NULL;
+    if (o->batch_tokens == 0 && o->batch_size == 0) {
+        return lorac_fail(err, LORAC_EUSER, "batch_tokens and batch_size are both 0, expected one");
+    }
+    enum lorac_status st = LORAC_OK;
+    struct lorac_loader *l = lorac_mem_new(1, sizeof *l);
+    if (l) { l->order = lorac_mem_new(d->n, sizeof *l->order); }
+    if (!l || !l->order) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory for a loader");
+        goto done;
+    }
+    l->d = d;
+    l->o = *o;
+    l->order_epoch = ORDERLESS;
+    st = measure(l, err);
+done:
+    if (st) {
+        lorac_loader_close(l);
+        l = NULL;
+    }
+    *out = l;
+    return st;
+}
+
+void lorac_loader_close(struct lorac_loader *l)
+{
+    if (!l) { return; }
+    lorac_mem_free(l->order);
+    lorac_example_free(&l->e);
+    lorac_mem_free(l);
+}
+
+size_t lorac_loader_max_rows(const struct lorac_loader *l)
+{
+    return l->max_rows;
+}
+
+size_t lorac_loader_max_segments(const struct lorac_loader *l)
+{
+    return l->max_segments;
+}
+
+static void seek_epoch(struct lorac_loader *l, uint64_t epoch)
+{
+    if (l->order_epoch == epoch) { return; }
+    put_in_order(l->order, l, epoch);
+    l->order_epoch = epoch;
+}
+
+size_t lorac_loader_count(struct lorac_loader *l, uint64_t epoch)
+{
+    size_t n = 0;
+    seek_epoch(l, epoch); // lorac_loader_next goes back to its own
+    for (size_t at = 0; at < l->d->n; at += fill(l, l->order, at)) {
+        n++;
+    }
+    return n;
+}
+
+struct lorac_loader_state lorac_loader_state(const struct lorac_loader *l)
+{
+    return l->state;
+}
+
+enum lorac_status lorac_loader_seek(struct lorac_loader *l, struct lorac_loader_state state,
+                                    struct lorac_err *err)
+{
+    if (state.position >= l->d->n || state.epoch == ORDERLESS) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: position %llu of epoch %llu, expected less than its %zu examples "
+                          "(another table?)",
+                          lorac_table_file(l->d->table), (unsigned long long)state.position,
+                          (unsigned long long)state.epoch, l->d->n);
+    }
+    l->state = state;
+    return LORAC_OK;
+}
+
+static enum lorac_status add_example(struct lorac_batch *b, struct lorac_loader *l, size_t i,
+                                     struct lorac_err *err)
+{
+    struct lorac_example *e = &l->e;
+    enum lorac_status st = lorac_dataset_example(e, l->d, i, err);
+    if (st) { return st; }
+    size_t n = e->ids.n - 1;
+    if (!lorac_batch_fits(b, n, e->ids.n - e->trained_from)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the batch holds %zu rows and %zu segments, expected "
+                          "%zu and %zu",
+                          b->max_rows, b->max_segments, l->max_rows, l->max_segments);
+    }
+    size_t row = b->N;
+    lorac_batch_add(b, e->ids.at, n, -1);
+    for (size_t t = e->trained_from; t < e->ids.n; t++) {
+        lorac_batch_score(b, row + t - 1, e->ids.at[t]);
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_loader_next(struct lorac_loader *l, struct lorac_batch *b,
+                                    const uint32_t **examples, size_t *n, struct lorac_err *err)
+{
+    seek_epoch(l, l->state.epoch);
+    size_t at = (size_t)l->state.position;
+    size_t count = fill(l, l->order, at);
+    assert(count > 0);
+    lorac_batch_clear(b);
+    for (size_t i = 0; i < count; i++) {
+        enum lorac_status st = add_example(b, l, l->order[at + i], err);
+        if (st) { return st; }
+    }
+    *examples = l->order + at;
+    *n = count;
+    l->state.position += count;
+    if (l->state.position == l->d->n) {
+        l->state = (struct lorac_loader_state){.epoch = l->state.epoch + 1};
+    }
+    return LORAC_OK;
+}
