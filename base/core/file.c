@@ -472,6 +472,7 @@ enum lorac_status lorac_dir_replace(const char *to, const char *from, struct lor
     }
     if (!st && (refused() || rename(from, to) != 0)) {
         st = io_fail(err, to, "rename the finished folder to this name");
+        if (had && rename(old.at, to) != 0) { st = io_fail(err, old.at, "move back"); }
     }
     if (!st) { st = sync_folder_of(to, err); }
     if (!st && had) { st = lorac_dir_remove(old.at, err); }
