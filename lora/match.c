@@ -1,0 +1,318 @@
+/*
+ * match.c - which modules get an adapter: PEFT's rules.
+ *
+ * (huggingface/peft: tuners/tuners_utils.py, check_target_module_exists; utils/other.py,
+ * match_target_against_key and get_pattern_key.) For a module name, in this order:
+ *   exclude    equal, or ends with "." + entry: no
+ *   regex      must match the whole name
+ *   targets    equal: yes, whatever `layers` says; or ends with "." + entry
+ *   neither    every linear layer but lm_head
+ *   layers     the number that stands as a component after two others; names without one don't match
+ * Unlike PEFT, `layers` also filters what a regex or all-linear gives (PEFT refuses the combination).
+ */
+#include "lora/match.h"
+
+#include "base/core/mem.h"
+#include "lora/nearest.h"
+#include "lora/pattern.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { MAX_RANK = 4096, FITS = 1, USED = 2 };
+
+struct matcher {
+    const struct lorac_model *model;
+    const struct lorac_adapter_options *o;
+    const struct lorac_match_words *words;
+    struct lorac_pattern *regex;      // or NULL
+    struct lorac_pattern **overrides; // (n_overrides)
+    // For each entry of the options: FITS: a module bears that name; USED: and one is adapted for it.
+    unsigned char *targets, *exclude, *layers, *ranks; // parts of `marks`; ranks: of overrides
+    unsigned char *marks;
+    unsigned char regex_mark;
+};
+
+/* PEFT's rule for an entry of a list. */
+static bool is_suffix(const char *name, const char *entry, bool *equal)
+{
+    size_t n = strlen(name);
+    size_t k = strlen(entry);
+    *equal = strcmp(name, entry) == 0;
+    return *equal || (k > 0 && n > k && name[n - k - 1] == '.' && strcmp(name + n - k, entry) == 0);
+}
+
+/* Layer number of a module name: PEFT's ".*?\.[^.]*\.(\d+)\." at the name's start. */
+static bool layer_of(size_t *layer, const char *name)
+{
+    size_t component = 0;
+    for (const char *s = name; *s; component++) {
+        size_t n = strcspn(s, ".");
+        size_t digits = strspn(s, "0123456789");
+        if (component >= 2 && digits == n && n > 0 && n < 10 && s[n] == '.') {
+            *layer = 0;
+            for (size_t i = 0; i < n; i++) {
+                *layer = *layer * 10 + (size_t)(s[i] - '0');
+            }
+            return true;
+        }
+        s += s[n] == '.' ? n + 1 : n;
+    }
+    return false;
+}
+
+static bool layer_allowed(const struct lorac_adapter_options *o, const char *name)
+{
+    size_t layer = 0;
+    if (!o->layers) { return true; }
+    bool found = false;
+    if (layer_of(&layer, name)) {
+        for (size_t i = 0; i < o->n_layers; i++) {
+            found = found || o->layers[i] == layer;
+        }
+    }
+    return found;
+}
+
+static enum lorac_status fits_pattern(bool *fits, const struct lorac_pattern *p, const char *name,
+                                      const char *place, struct lorac_err *err)
+{
+    enum lorac_status st = lorac_pattern_fits(fits, p, name, err);
+    if (st) { lorac_err_prefix(err, "%s: ", place); }
+    return st;
+}
+
+static bool is_excluded(struct matcher *k, const char *name)
+{
+    bool yes = false;
+    for (size_t i = 0; i < k->o->n_exclude; i++) {
+        bool equal = false;
+        if (is_suffix(name, k->o->exclude[i], &equal)) {
+            k->exclude[i] = FITS | USED;
+            yes = true;
+        }
+    }
+    return yes;
+}
+
+static enum lorac_status is_target(bool *yes, struct matcher *k, const char *name,
+                                   struct lorac_err *err)
+{
+    const struct lorac_adapter_options *o = k->o;
+    bool excluded = is_excluded(k, name);
+    bool allowed = layer_allowed(o, name);
+    *yes = false;
+    if (o->regex) {
+        bool fits = false;
+        enum lorac_status st = fits_pattern(&fits, k->regex, name, k->words->targets, err);
+        if (st) { return st; }
+        if (fits) { k->regex_mark |= FITS; }
+        *yes = fits && allowed && !excluded;
+    } else if (o->n_targets == 0) {
+        *yes = strcmp(name, "lm_head") != 0 && allowed && !excluded;
+    }
+    for (size_t i = 0; i < o->n_targets && !o->regex; i++) {
+        bool equal = false;
+        if (!is_suffix(name, o->targets[i], &equal)) { continue; }
+        k->targets[i] |= FITS;
+        if ((equal || allowed) && !excluded) {
+            k->targets[i] |= USED;
+            *yes = true;
+        }
+    }
+    size_t layer = 0;
+    for (size_t i = 0; *yes && o->layers && i < o->n_layers; i++) {
+        if (layer_of(&layer, name) && o->layers[i] == layer) { k->layers[i] = FITS | USED; }
+    }
+    return LORAC_OK;
+}
+
+/* Rank and alpha of an adapted module: each from the first override that fits and has one. */
+static enum lorac_status settle(struct lorac_match *out, struct matcher *k, const char *name,
+                                struct lorac_err *err)
+{
+    const struct lorac_adapter_options *o = k->o;
+    *out = (struct lorac_match){0};
+    for (size_t i = 0; i < o->n_overrides; i++) {
+        const struct lorac_override *v = &o->overrides[i];
+        bool fits = false;
+        enum lorac_status st = fits_pattern(&fits, k->overrides[i], name, k->words->overrides, err);
+        if (st) { return st; }
+        if (!fits) { continue; }
+        k->ranks[i] |= FITS;
+        if (out->rank == 0 && v->rank != 0) {
+            out->rank = v->rank;
+            k->ranks[i] |= USED;
+        }
+        if (out->alpha == 0 && v->alpha != 0) {
+            out->alpha = v->alpha;
+            k->ranks[i] |= USED;
+        }
+    }
+    if (out->rank == 0) { out->rank = o->rank; }
+    if (out->alpha == 0) { out->alpha = o->alpha; }
+    return LORAC_OK;
+}
+
+static enum lorac_status no_module(const struct matcher *k, const char *place, const char *entry,
+                                   struct lorac_err *err)
+{
+    char near[256];
+    lorac_nearest_modules(near, sizeof near, k->model, entry);
+    return lorac_fail(err, k->words->code, "%s: '%.100s' matches no module; the nearest are %s",
+                      place, entry, near);
+}
+
+static enum lorac_status check_layers(const struct matcher *k, struct lorac_err *err)
+{
+    const struct lorac_adapter_options *o = k->o;
+    for (size_t i = 0; o->layers && i < o->n_layers; i++) {
+        if (k->layers[i]) { continue; }
+        if (o->layers[i] >= k->model->config.L) {
+            return lorac_fail(err, k->words->code,
+                              "%s: there is no layer %zu; the model has layers 0 to %zu",
+                              k->words->layers, o->layers[i], k->model->config.L - 1);
+        }
+        return lorac_fail(err, k->words->code, "%s: no module of layer %zu is a target",
+                          k->words->layers, o->layers[i]);
+    }
+    return LORAC_OK;
+}
+
+/* Every entry must have had an effect. */
+static enum lorac_status check_used(const struct matcher *k, struct lorac_err *err)
+{
+    const struct lorac_adapter_options *o = k->o;
+    const struct lorac_match_words *w = k->words;
+    for (size_t i = 0; i < o->n_exclude; i++) {
+        if (!k->exclude[i]) { return no_module(k, w->exclude, o->exclude[i], err); }
+    }
+    for (size_t i = 0; i < o->n_targets && !o->regex; i++) {
+        if (!k->targets[i]) { return no_module(k, w->targets, o->targets[i], err); }
+    }
+    enum lorac_status st = check_layers(k, err);
+    if (st) { return st; }
+    for (size_t i = 0; i < o->n_targets && !o->regex; i++) {
+        if (!(k->targets[i] & USED)) {
+            return lorac_fail(err, w->code, "%s: all that '%.100s' matches is left out by %s or %s",
+                              w->targets, o->targets[i], w->exclude, w->layers);
+        }
+    }
+    for (size_t i = 0; i < o->n_overrides; i++) {
+        const char *entry = o->overrides[i].match;
+        if (!k->ranks[i]) {
+            char near[256];
+            lorac_nearest_modules(near, sizeof near, k->model, entry);
+            return lorac_fail(err, w->code,
+                              "%s: '%.100s' matches no adapted module; the nearest modules are %s",
+                              w->overrides, entry, near);
+        }
+        if (!(k->ranks[i] & USED)) {
+            return lorac_fail(err, w->code,
+                              "%s: '%.100s' is never used: earlier ones fit all that it fits",
+                              w->overrides, entry);
+        }
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status nothing(const struct matcher *k, struct lorac_err *err)
+{
+    const struct lorac_adapter_options *o = k->o;
+    if (o->regex && !k->regex_mark) { return no_module(k, k->words->targets, o->regex, err); }
+    enum lorac_status st = k->words->strict ? check_used(k, err) : LORAC_OK;
+    if (st) { return st; }
+    return lorac_fail(err, k->words->code, "%s: no module of the model is a target",
+                      k->words->targets);
+}
+
+static enum lorac_status check_options(const struct lorac_adapter_options *o,
+                                       const struct lorac_match_words *w, struct lorac_err *err)
+{
+    if (o->rank < 1 || o->rank > MAX_RANK) {
+        return lorac_fail(err, w->code, "the rank must be from 1 to %d, found %zu", MAX_RANK,
+                          o->rank);
+    }
+    if (!(o->alpha > 0) || !isfinite(o->alpha)) {
+        return lorac_fail(err, w->code, "alpha must be above 0, found %g", o->alpha);
+    }
+    if (o->regex && o->n_targets) {
+        return lorac_fail(err, w->code, "%s: a pattern and a list exclude each other", w->targets);
+    }
+    if (o->layers && o->n_layers == 0) {
+        return lorac_fail(err, w->code, "%s: an empty list leaves no module", w->layers);
+    }
+    for (size_t i = 0; i < o->n_overrides; i++) {
+        const struct lorac_override *v = &o->overrides[i];
+        if (v->rank > MAX_RANK || !(v->alpha >= 0) || !isfinite(v->alpha) ||
+            (v->rank == 0 && v->alpha == 0)) {
+            return lorac_fail(err, w->code,
+                              "%s: '%.100s' must give a rank from 1 to %d or an alpha above 0",
+                              w->overrides, v->match, MAX_RANK);
+        }
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status compile(struct matcher *k, struct lorac_err *err)
+{
+    const struct lorac_adapter_options *o = k->o;
+    size_t n = o->n_targets + o->n_exclude + o->n_layers + o->n_overrides;
+    k->marks = lorac_mem_new(n, 1);
+    k->overrides = lorac_mem_new(o->n_overrides, sizeof(struct lorac_pattern *));
+    if (!k->marks || !k->overrides) {
+        (void)lorac_fail(err, LORAC_ENOMEM, "no memory to match %zu names", n);
+        return LORAC_ENOMEM;
+    }
+    k->targets = k->marks;
+    k->exclude = k->targets + o->n_targets;
+    k->layers = k->exclude + o->n_exclude;
+    k->ranks = k->layers + o->n_layers;
+    const char *place = k->words->targets;
+    enum lorac_status st = LORAC_OK;
+    if (o->regex) { st = lorac_pattern_new(&k->regex, o->regex, LORAC_PATTERN_FULL, err); }
+    for (size_t i = 0; i < o->n_overrides && !st; i++) {
+        place = k->words->overrides;
+        st = lorac_pattern_new(&k->overrides[i], o->overrides[i].match, LORAC_PATTERN_TAIL, err);
+    }
+    if (st) { lorac_err_prefix(err, "%s: ", place); }
+    return st == LORAC_EUSER ? k->words->code : st;
+}
+
+enum lorac_status lorac_match_as(struct lorac_match *out, const struct lorac_model *m,
+                                 const struct lorac_adapter_options *o,
+                                 const struct lorac_match_words *words, struct lorac_err *err)
+{
+    struct matcher k = {.model = m, .o = o, .words = words};
+    size_t found = 0;
+    enum lorac_status st = check_options(o, words, err);
+    if (st) { return st; }
+    st = compile(&k, err);
+    for (size_t i = 0; i < m->n_linear && !st; i++) {
+        bool yes = false;
+        out[i] = (struct lorac_match){0};
+        st = is_target(&yes, &k, m->linear[i].name, err);
+        if (!st && yes) { st = settle(&out[i], &k, m->linear[i].name, err); }
+        found += yes;
+    }
+    if (st == LORAC_EUSER) { st = words->code; } // a pattern that takes too long
+    if (!st && found == 0) { st = nothing(&k, err); }
+    if (!st && words->strict) { st = check_used(&k, err); }
+    for (size_t i = 0; k.overrides && i < o->n_overrides; i++) {
+        lorac_pattern_free(k.overrides[i]);
+    }
+    lorac_pattern_free(k.regex);
+    lorac_mem_free(k.overrides);
+    lorac_mem_free(k.marks);
+    return st;
+}
+
+enum lorac_status lorac_match_modules(struct lorac_match *out, const struct lorac_model *m,
+                                      const struct lorac_adapter_options *o, struct lorac_err *err)
+{
+    static const struct lorac_match_words recipe = {
+        "adapter.targets", "adapter.exclude", "adapter.layers", "adapter.overrides", true,
+        LORAC_EUSER};
+    return lorac_match_as(out, m, o, &recipe, err);
+}

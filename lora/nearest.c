@@ -1,0 +1,87 @@
+/* nearest.c - see nearest.h. */
+#include "lora/nearest.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_LENGTH = 95, LISTED = 5, SPREAD = 1 };
+
+static size_t length(const char *s)
+{
+    size_t n = strlen(s);
+    return n < MAX_LENGTH ? n : MAX_LENGTH;
+}
+
+/* Levenshtein distance of the first MAX_LENGTH bytes of two names. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[MAX_LENGTH + 1]; // distance of a's first i bytes from b's first j
+    size_t n = length(b);
+    size_t len = length(a);
+    for (size_t j = 0; j <= n; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; i <= len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+            size_t best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = replaced < best ? replaced : best;
+        }
+    }
+    return row[n];
+}
+
+/* The last `dots` + 1 components of a name. */
+static const char *tail(const char *name, size_t dots)
+{
+    const char *at = name + strlen(name);
+    while (at > name && (at[-1] != '.' || dots > 0)) {
+        dots -= at[-1] == '.';
+        at--;
+    }
+    return at;
+}
+
+struct near {
+    const char *name[LISTED];
+    size_t d[LISTED], n;
+};
+
+static void keep(struct near *k, const char *name, size_t d)
+{
+    for (size_t i = 0; i < k->n; i++) {
+        if (strcmp(k->name[i], name) == 0) { return; }
+    }
+    if (k->n == LISTED && d >= k->d[LISTED - 1]) { return; }
+    size_t i = k->n < LISTED ? k->n++ : LISTED - 1;
+    for (; i > 0 && k->d[i - 1] > d; i--) {
+        k->name[i] = k->name[i - 1];
+        k->d[i] = k->d[i - 1];
+    }
+    k->name[i] = name;
+    k->d[i] = d;
+}
+
+void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, const char *text)
+{
+    size_t dots = 0;
+    for (const char *s = text; *s; s++) {
+        dots += *s == '.';
+    }
+    struct near k = {.n = 0};
+    for (size_t i = 0; i < m->n_linear; i++) {
+        const char *name = tail(m->linear[i].name, dots);
+        keep(&k, name, distance(name, text));
+    }
+    out[0] = '\0';
+    size_t used = 0;
+    for (size_t i = 0; i < k.n && k.d[i] <= k.d[0] + SPREAD; i++) {
+        int n = snprintf(out + used, size - used, "%s%s", i ? ", " : "", k.name[i]);
+        if (n < 0 || (size_t)n >= size - used) { break; }
+        used += (size_t)n;
+    }
+}
