@@ -1,0 +1,389 @@
+/* peft_config.c - reading adapter_config.json; see peft_config.h. The writer is peft_config_write.c. */
+#include "lora/peft_config.h"
+
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "lora/match.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_BYTES = 1 << 23, MAX_NAMES = 1 << 17, MAX_PATTERNS = 1 << 14, MAX_RANK = 4096 };
+
+enum rule {
+    READ,       // by one of the functions below
+    ANY,        // no part in what the tensors mean
+    FALSE_ONLY, // null or false only
+    EMPTY_ONLY, // null, {}, [] or "" only
+    NULL_ONLY,  // null only
+};
+
+/* All keys that PEFT has written from 0.1 to 0.21 (tuners/lora/config.py, config.py). */
+static const struct key {
+    const char *name;
+    enum rule rule;
+    const char *why; // it cannot be something else
+} keys[] = {
+    {"peft_type", READ, NULL},
+    {"task_type", READ, NULL},
+    {"base_model_name_or_path", READ, NULL},
+    {"r", READ, NULL},
+    {"lora_alpha", READ, NULL},
+    {"lora_dropout", READ, NULL},
+    {"target_modules", READ, NULL},
+    {"exclude_modules", READ, NULL},
+    {"layers_to_transform", READ, NULL},
+    {"layers_pattern", READ, NULL},
+    {"rank_pattern", READ, NULL},
+    {"alpha_pattern", READ, NULL},
+    {"use_rslora", READ, NULL},
+    {"bias", READ, NULL},
+    {"init_lora_weights", READ, NULL},
+
+    {"inference_mode", ANY, NULL},
+    {"revision", ANY, NULL},
+    {"auto_mapping", ANY, NULL},
+    {"peft_version", ANY, NULL},
+    {"merge_weights", ANY, NULL},     // of PEFT 0.1 and 0.2: how to run it
+    {"megatron_core", ANY, NULL},     // a Python module's name
+    {"qalora_group_size", ANY, NULL}, // of use_qalora
+    {"eva_config", ANY, NULL},        // how A was initialised; so are the next two, whose
+    {"corda_config", ANY, NULL},      // init_lora_weights is refused unless it was converted
+    {"lora_ga_config", ANY, NULL},
+
+    {"fan_in_fan_out", FALSE_ONLY, "these models store every weight as (out,in)"},
+    {"use_dora", FALSE_ONLY, "DoRA is not supported"},
+    {"lora_bias", FALSE_ONLY, "a bias on B is not supported"},
+    {"use_qalora", FALSE_ONLY, "QALoRA is not supported"},
+    {"use_bdlora", FALSE_ONLY, "BD-LoRA is not supported"},
+    {"ensure_weight_tying", FALSE_ONLY, "adapters shared by tied weights are not supported"},
+    {"modules_to_save", EMPTY_ONLY, "modules trained in full are not supported"},
+    {"loftq_config", EMPTY_ONLY, "LoftQ quantises the base"},
+    {"megatron_config", EMPTY_ONLY, "Megatron's layers are not supported"},
+    {"layer_replication", EMPTY_ONLY, "replicated layers are not supported"},
+    {"trainable_token_indices", EMPTY_ONLY, "trained tokens are not supported"},
+    {"target_parameters", EMPTY_ONLY, "adapters on bare parameters are not supported"},
+    {"alora_invocation_tokens", EMPTY_ONLY, "adapters that tokens switch on are not supported"},
+    {"arrow_config", NULL_ONLY, "Arrow routing is not supported"},
+    {"monteclora_config", NULL_ONLY, "MonteCLoRA is not supported"},
+    {"velora_config", NULL_ONLY, "VeLoRA is not supported"},
+    {"kasa_config", NULL_ONLY, "KaSA changes the base"},
+    {"enable_lora", NULL_ONLY, "grouped adapters of PEFT 0.2 are not supported"},
+};
+
+static bool is_empty(const json_t *v)
+{
+    return json_is_null(v) || (json_is_object(v) && json_object_size(v) == 0) ||
+           (json_is_array(v) && json_array_size(v) == 0) ||
+           (json_is_string(v) && json_string_length(v) == 0);
+}
+
+static enum lorac_status refuse(const struct lorac_json *at, const char *expected, const char *why,
+                                struct lorac_err *err)
+{
+    char text[160];
+    (void)snprintf(text, sizeof text, "%s (%s)", expected, why);
+    return lorac_json_fail(at, text, err);
+}
+
+static enum lorac_status check_key(const struct lorac_json *root, const char *name, json_t *value,
+                                   struct lorac_err *err)
+{
+    struct lorac_json at = {.value = value, .file = root->file};
+    (void)snprintf(at.where, sizeof at.where, "%.90s", name);
+    const struct key *k = NULL;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && !k; i++) {
+        if (strcmp(keys[i].name, name) == 0) { k = &keys[i]; }
+    }
+    bool off = json_is_null(value) || json_is_false(value);
+    if (!k) {
+        return off || (is_empty(value) && !json_is_string(value))
+                   ? LORAC_OK
+                   : refuse(&at, "absent", "this key is not understood", err);
+    }
+    if (k->rule == FALSE_ONLY && !off) { return refuse(&at, "false", k->why, err); }
+    if (k->rule == EMPTY_ONLY && !is_empty(value)) {
+        return refuse(&at, "null or empty", k->why, err);
+    }
+    if (k->rule == NULL_ONLY && !json_is_null(value)) { return refuse(&at, "null", k->why, err); }
+    return LORAC_OK;
+}
+
+static enum lorac_status check_keys(const struct lorac_json *root, struct lorac_err *err)
+{
+    const char *name = NULL;
+    json_t *value = NULL;
+    enum lorac_status st = LORAC_OK;
+    if (!json_is_object(root->value)) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: must be a JSON object", root->file);
+    }
+    json_object_foreach(root->value, name, value)
+    {
+        st = check_key(root, name, value, err);
+        if (st) { break; }
+    }
+    return st;
+}
+
+/* Methods that start by changing the base: their A and B say what to add to another base than the one
+ * on disk. PEFT converts them on request and then writes `true`. */
+static enum lorac_status read_init(struct lorac_adapter_options *o, const struct lorac_json *root,
+                                   struct lorac_err *err)
+{
+    static const char *const fine[] = {"eva", "orthogonal", "mica"};
+    static const char *const changes[] = {"pissa", "olora", "corda", "loftq", "lora_ga"};
+    struct lorac_json at = lorac_json_get(root, "init_lora_weights");
+    if (!at.value || json_is_boolean(at.value)) { return LORAC_OK; }
+    const char *s = json_string_value(at.value);
+    if (!s) { return lorac_json_fail(&at, "true, false or a method's name", err); }
+    if (strcmp(s, "gaussian") == 0) {
+        o->init = LORAC_INIT_GAUSSIAN;
+        return LORAC_OK;
+    }
+    for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
+        if (strcmp(s, fine[i]) == 0) { return LORAC_OK; }
+    }
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        if (strncmp(s, changes[i], strlen(changes[i])) == 0) {
+            return refuse(&at, "true",
+                          "this method changed the base, which the saved A and B don't hold; "
+                          "convert it to plain LoRA with PEFT",
+                          err);
+        }
+    }
+    return lorac_json_fail(&at, "true, false or a method that is known", err);
+}
+
+static enum lorac_status read_kind(struct lorac_peft_config *c, struct lorac_err *err)
+{
+    const struct lorac_json *root = &c->root;
+    const char *type = NULL;
+    const char *task = NULL;
+    const char *bias = "none";
+    struct lorac_json at = lorac_json_get(root, "peft_type");
+    enum lorac_status st = lorac_json_string(&type, root, "peft_type", true, err);
+    if (st) { return st; }
+    if (strcmp(type, "LORA") != 0) { return lorac_json_fail(&at, "\"LORA\"", err); }
+    st = lorac_json_string(&task, root, "task_type", false, err);
+    if (st) { return st; }
+    at = lorac_json_get(root, "task_type");
+    if (task && strcmp(task, "CAUSAL_LM") != 0) {
+        return lorac_json_fail(&at, "\"CAUSAL_LM\" or null", err);
+    }
+    st = lorac_json_string(&bias, root, "bias", false, err);
+    if (st) { return st; }
+    at = lorac_json_get(root, "bias");
+    if (strcmp(bias, "none") != 0) {
+        return refuse(&at, "\"none\"", "trained biases are not supported", err);
+    }
+    return lorac_json_string(&c->base_name, root, "base_model_name_or_path", false, err);
+}
+
+static enum lorac_status read_alpha(double *out, const struct lorac_json *at, struct lorac_err *err)
+{
+    double v = json_number_value(at->value); // 0 where it is no number
+    if (!(v > 0) || !isfinite(v)) { return lorac_json_fail(at, "a number above 0", err); }
+    *out = v;
+    return LORAC_OK;
+}
+
+static enum lorac_status read_numbers(struct lorac_adapter_options *o,
+                                      const struct lorac_json *root, struct lorac_err *err)
+{
+    bool rslora = false;
+    o->rank = 8; // PEFT's defaults
+    o->alpha = 8;
+    enum lorac_status st = lorac_json_size(&o->rank, root, "r", false, 1, MAX_RANK, err);
+    if (st) { return st; }
+    struct lorac_json at = lorac_json_get(root, "lora_alpha");
+    if (at.value) { st = read_alpha(&o->alpha, &at, err); }
+    if (!st) { st = lorac_json_number(&o->dropout, root, "lora_dropout", false, err); }
+    if (!st) { st = lorac_json_bool(&rslora, root, "use_rslora", false, err); }
+    if (st) { return st; }
+    at = lorac_json_get(root, "lora_dropout");
+    if (!(o->dropout >= 0 && o->dropout < 1)) {
+        return lorac_json_fail(&at, "a number from 0 to below 1", err);
+    }
+    o->scaling = rslora ? LORAC_SCALE_RSLORA : LORAC_SCALE_STANDARD;
+    return LORAC_OK;
+}
+
+/* A list of names into to[0 ..]. */
+static enum lorac_status read_names(const char **to, size_t *n, const struct lorac_json *list,
+                                    struct lorac_err *err)
+{
+    *n = 0;
+    for (size_t i = 0; i < json_array_size(list->value); i++) {
+        struct lorac_json at = lorac_json_at(list, i);
+        const char *s = json_string_value(at.value);
+        if (!s || !s[0] || strlen(s) != json_string_length(at.value)) {
+            return lorac_json_fail(&at, "a module's name", err);
+        }
+        to[(*n)++] = s;
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status read_targets(struct lorac_peft_config *c, struct lorac_err *err)
+{
+    struct lorac_adapter_options *o = &c->options;
+    struct lorac_json targets = lorac_json_get(&c->root, "target_modules");
+    struct lorac_json exclude = lorac_json_get(&c->root, "exclude_modules");
+    size_t n = json_array_size(targets.value);
+    size_t n_exclude = json_array_size(exclude.value);
+    const char *text = json_string_value(targets.value);
+    if ((!text || !text[0]) && n == 0) {
+        return lorac_json_fail(&targets, "a list of names or a pattern", err);
+    }
+    if (n > MAX_NAMES) { return refuse(&targets, "a list", "it is too long", err); }
+    if (exclude.value && (!json_is_array(exclude.value) || n_exclude > MAX_NAMES)) {
+        return refuse(&exclude, "null or a list of names", "patterns are not supported here", err);
+    }
+    c->names = lorac_mem_new(n + n_exclude, sizeof *c->names);
+    if (!c->names) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", c->root.file); }
+    enum lorac_status st = read_names(c->names, &o->n_targets, &targets, err);
+    if (!st) { st = read_names(c->names + n, &o->n_exclude, &exclude, err); }
+    if (st) { return st; }
+    o->targets = c->names;
+    o->exclude = c->names + n;
+    if (text) {
+        char lower[sizeof "all-linear"] = "";
+        for (size_t i = 0; i + 1 < sizeof lower && text[i]; i++) {
+            lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]);
+        }
+        bool all = strlen(text) + 1 == sizeof lower && strcmp(lower, "all-linear") == 0;
+        st = lorac_json_string(&text, &c->root, "target_modules", true, err); // no NUL inside
+        o->regex = all ? NULL : text;
+    }
+    return st;
+}
+
+/* A number or a list of them. Negative and absurd numbers match no layer, here as in PEFT. */
+static enum lorac_status read_layers(struct lorac_peft_config *c, struct lorac_err *err)
+{
+    struct lorac_json list = lorac_json_get(&c->root, "layers_to_transform");
+    struct lorac_json pattern = lorac_json_get(&c->root, "layers_pattern");
+    bool one = json_is_integer(list.value);
+    size_t n = one ? 1 : json_array_size(list.value);
+    json_t *name = json_is_array(pattern.value) && json_array_size(pattern.value) == 1
+                       ? json_array_get(pattern.value, 0)
+                       : pattern.value;
+    const char *s = json_string_value(name);
+    if (pattern.value && !is_empty(pattern.value) && (!s || strcmp(s, "layers") != 0)) {
+        return refuse(&pattern, "null or \"layers\"", "these models have no others", err);
+    }
+    if (!list.value) { return LORAC_OK; }
+    if (n == 0 || n > MAX_NAMES) {
+        return lorac_json_fail(&list, "null, a layer's number or a list of them", err);
+    }
+    if (json_is_string(json_object_get(c->root.value, "target_modules"))) {
+        return refuse(&list, "null", "target_modules is no list", err);
+    }
+    c->layers = lorac_mem_new(n, sizeof *c->layers);
+    if (!c->layers) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", c->root.file); }
+    for (size_t i = 0; i < n; i++) {
+        struct lorac_json at = one ? list : lorac_json_at(&list, i);
+        json_int_t v = json_integer_value(at.value);
+        if (!json_is_integer(at.value) || v < 0 || v >= LORAC_MAX_LAYERS) {
+            return lorac_json_fail(&at, "a layer's number", err);
+        }
+        c->layers[i] = (size_t)v;
+    }
+    c->options.layers = c->layers;
+    c->options.n_layers = n;
+    return LORAC_OK;
+}
+
+static enum lorac_status read_pattern(struct lorac_peft_config *c, const struct lorac_json *map,
+                                      bool ranks, struct lorac_err *err)
+{
+    const char *key = NULL;
+    json_t *value = NULL;
+    enum lorac_status st = LORAC_OK;
+    json_object_foreach(map->value, key, value)
+    { // in the order of the file
+        struct lorac_override *v = &c->overrides[c->options.n_overrides++];
+        struct lorac_json at = lorac_json_get(map, key);
+        v->match = key;
+        if (ranks) {
+            st = lorac_json_size(&v->rank, map, key, true, 1, MAX_RANK, err);
+        } else {
+            st = read_alpha(&v->alpha, &at, err);
+        }
+        if (st) { break; }
+    }
+    return st;
+}
+
+static enum lorac_status read_overrides(struct lorac_peft_config *c, struct lorac_err *err)
+{
+    struct lorac_json ranks = lorac_json_get(&c->root, "rank_pattern");
+    struct lorac_json alphas = lorac_json_get(&c->root, "alpha_pattern");
+    if (ranks.value && !json_is_object(ranks.value)) {
+        return lorac_json_fail(&ranks, "an object", err);
+    }
+    if (alphas.value && !json_is_object(alphas.value)) {
+        return lorac_json_fail(&alphas, "an object", err);
+    }
+    size_t n = json_object_size(ranks.value) + json_object_size(alphas.value);
+    if (n > MAX_PATTERNS) { return refuse(&ranks, "an object", "it is too long", err); }
+    c->overrides = lorac_mem_new(n, sizeof *c->overrides);
+    if (!c->overrides) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", c->root.file); }
+    c->options.overrides = c->overrides;
+    enum lorac_status st = read_pattern(c, &ranks, true, err);
+    return st ? st : read_pattern(c, &alphas, false, err);
+}
+
+enum lorac_status lorac_peft_config_parse(struct lorac_peft_config *out, const char *text, size_t n,
+                                          const char *file, struct lorac_err *err)
+{
+    *out = (struct lorac_peft_config){0};
+    enum lorac_status st = lorac_json_parse(&out->root, text, n, file, err);
+    if (!st) { st = check_keys(&out->root, err); }
+    if (!st) { st = read_kind(out, err); }
+    if (!st) { st = read_init(&out->options, &out->root, err); }
+    if (!st) { st = read_numbers(&out->options, &out->root, err); }
+    if (!st) { st = read_targets(out, err); }
+    if (!st) { st = read_layers(out, err); }
+    if (!st) { st = read_overrides(out, err); }
+    if (st) { lorac_peft_config_free(out); }
+    return st;
+}
+
+enum lorac_status lorac_peft_config_load(struct lorac_peft_config *out, const char *path,
+                                         struct lorac_err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    *out = (struct lorac_peft_config){0};
+    enum lorac_status st = lorac_file_read(&text, &n, path, MAX_BYTES, err);
+    if (!st) { st = lorac_peft_config_parse(out, text, n, path, err); }
+    lorac_mem_free(text);
+    return st;
+}
+
+void lorac_peft_config_free(struct lorac_peft_config *c)
+{
+    lorac_json_free(&c->root);
+    lorac_mem_free(c->names);
+    lorac_mem_free(c->layers);
+    lorac_mem_free(c->overrides);
+    *c = (struct lorac_peft_config){0};
+}
+
+enum lorac_status lorac_peft_config_match(struct lorac_match *out,
+                                          const struct lorac_peft_config *c,
+                                          const struct lorac_model *m, struct lorac_err *err)
+{
+    static const struct lorac_match_words words = {"target_modules",
+                                                   "exclude_modules",
+                                                   "layers_to_transform",
+                                                   "rank_pattern or alpha_pattern",
+                                                   false,
+                                                   LORAC_EFORMAT};
+    enum lorac_status st = lorac_match_as(out, m, &c->options, &words, err);
+    if (st) { lorac_err_prefix(err, "%s: ", c->root.file); }
+    return st;
+}

@@ -1,0 +1,47 @@
+/*
+ * peft_config.h - PEFT's adapter_config.json; inside lora/ only.
+ *
+ * Written: the 23 keys that every PEFT since 0.9 knows. Older ones stop at a key they don't know, and a
+ * newer key at its default says nothing. Keys sorted, indented by two, no newline at the end,
+ * as PEFT writes it.
+ *
+ * Read: every key is either used, or known to have no part in what the tensors mean, or must stand at
+ * its default; all else is refused by name.
+ */
+#ifndef LORAC_LORA_PEFT_CONFIG_H
+#define LORAC_LORA_PEFT_CONFIG_H
+
+#include "base/core/json.h"
+#include "lora/lora.h"
+
+struct lorac_peft_config {
+    struct lorac_adapter_options options; // lists and text borrowed from the fields below
+    const char *base_name;                // base_model_name_or_path, or NULL; borrowed
+    struct lorac_json root;               // owned
+    const char **names;                   // targets, then exclude; owned
+    size_t *layers;                       // owned
+    struct lorac_override *overrides;     // rank_pattern's, then alpha_pattern's; owned
+};
+
+/* Read n bytes of JSON; `file` is what messages call it and must outlive the config. */
+LORAC_MUST_CHECK enum lorac_status lorac_peft_config_parse(struct lorac_peft_config *out,
+                                                           const char *text, size_t n,
+                                                           const char *file, struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_peft_config_load(struct lorac_peft_config *out,
+                                                          const char *path, struct lorac_err *err);
+void lorac_peft_config_free(struct lorac_peft_config *c); // zeroed is accepted
+
+/* Modules, ranks and alphas that the config gives a model. Names in lists and patterns that match nothing are
+ * PEFT's custom and no error here: the caller compares the result with the tensors. */
+LORAC_MUST_CHECK enum lorac_status lorac_peft_config_match(struct lorac_match *out, // (n_linear)
+                                                           const struct lorac_peft_config *c,
+                                                           const struct lorac_model *m,
+                                                           struct lorac_err *err);
+
+/* Append the config of an adapter. base_name NULL: null. */
+LORAC_MUST_CHECK enum lorac_status lorac_peft_config_text(struct lorac_buf *out,
+                                                          const struct lorac_adapter *a,
+                                                          const char *base_name,
+                                                          struct lorac_err *err);
+
+#endif

@@ -1,0 +1,196 @@
+/* peft_config_write.c - writing adapter_config.json; see peft_config.h. */
+#include "lora/peft_config.h"
+
+#include "base/core/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The shortest decimal that reads back as v: 16, 0.05. */
+static void add_number(struct lorac_buf *out, double v)
+{
+    char text[40];
+    for (int digits = 1; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v) { break; }
+    }
+    bool whole = v >= 0 && v < 1e15 && v == (double)(unsigned long long)v;
+    if (whole) { (void)snprintf(text, sizeof text, "%llu", (unsigned long long)v); }
+    lorac_buf_str(out, text);
+}
+
+static const char *module_name(const struct lorac_adapter *a, size_t i)
+{
+    return a->model->linear[a->lora[i].m].name;
+}
+
+static const char *last_component(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* The value most modules have; of equals, the one that comes first. */
+static void common_values(size_t *rank, double *alpha, const struct lorac_adapter *a)
+{
+    size_t best_rank = 0;
+    size_t best_alpha = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        size_t same_rank = 0;
+        size_t same_alpha = 0;
+        for (size_t j = 0; j < a->n; j++) {
+            same_rank += a->lora[j].R == a->lora[i].R;
+            same_alpha += a->lora[j].alpha == a->lora[i].alpha;
+        }
+        if (same_rank > best_rank) {
+            best_rank = same_rank;
+            *rank = a->lora[i].R;
+        }
+        if (same_alpha > best_alpha) {
+            best_alpha = same_alpha;
+            *alpha = a->lora[i].alpha;
+        }
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* True where an adapter sits on every module that has the last component of an adapted one, so that these
+ * components as target_modules give the same modules again. */
+static bool suffixes_suffice(const struct lorac_adapter *a)
+{
+    const struct lorac_model *m = a->model;
+    for (size_t i = 0; i < a->n; i++) {
+        const char *last = last_component(module_name(a, i));
+        for (size_t j = 0; j < m->n_linear; j++) {
+            if (a->at[j] < 0 && strcmp(last_component(m->linear[j].name), last) == 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static enum lorac_status add_targets(struct lorac_buf *out, const struct lorac_adapter *a,
+                                     struct lorac_err *err)
+{
+    bool short_names = suffixes_suffice(a);
+    const char **names = lorac_mem_new(a->n, sizeof *names);
+    if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu names", a->n); }
+    for (size_t i = 0; i < a->n; i++) {
+        names[i] = short_names ? last_component(module_name(a, i)) : module_name(a, i);
+    }
+    qsort(names, a->n, sizeof *names, by_name);
+    const char *comma = "";
+    lorac_buf_str(out, "  \"target_modules\": [");
+    for (size_t i = 0; i < a->n; i++) {
+        if (i && strcmp(names[i], names[i - 1]) == 0) { continue; }
+        lorac_buf_printf(out, "%s\n    ", comma);
+        lorac_json_quote(out, names[i], strlen(names[i]));
+        comma = ",";
+    }
+    lorac_buf_str(out, "\n  ],\n");
+    lorac_mem_free(names);
+    return LORAC_OK;
+}
+
+/* PEFT matches a key as the regex (.*\.)?(key)$, in which the dots of a name fit any character. True where
+ * that can only be the module itself. */
+static bool only_itself(const struct lorac_adapter *a, size_t i)
+{
+    const char *key = module_name(a, i);
+    size_t n = strlen(key);
+    for (size_t j = 0; j < a->model->n_linear; j++) {
+        const char *name = a->model->linear[j].name;
+        size_t len = strlen(name);
+        if (j == a->lora[i].m || len < n || (len > n && name[len - n - 1] != '.')) { continue; }
+        size_t k = 0;
+        while (k < n && (key[k] == '.' || key[k] == name[len - n + k])) {
+            k++;
+        }
+        if (k == n) { return false; }
+    }
+    return true;
+}
+
+/* Keys are whole names as they stand. Escaped dots or a leading ^ would be neater regexes, but PEFT 0.6 to 0.14
+ * matches ".*\.key$" and then looks the plain name up; it would miss them in silence. */
+static enum lorac_status add_pattern(struct lorac_buf *out, const struct lorac_adapter *a,
+                                     size_t rank, double alpha, bool ranks, struct lorac_err *err)
+{
+    const char **names = lorac_mem_new(a->n, sizeof *names);
+    size_t n = 0;
+    if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu names", a->n); }
+    for (size_t i = 0; i < a->n; i++) {
+        if (ranks ? a->lora[i].R == rank : a->lora[i].alpha == alpha) { continue; }
+        if (!only_itself(a, i)) {
+            enum lorac_status st = lorac_fail(err, LORAC_ENOTSUP,
+                                              "a rank or alpha of its own for '%s' would also fit "
+                                              "another module in PEFT",
+                                              module_name(a, i));
+            lorac_mem_free(names);
+            return st;
+        }
+        names[n++] = module_name(a, i);
+    }
+    qsort(names, n, sizeof *names, by_name);
+    lorac_buf_printf(out, "  \"%s\": {", ranks ? "rank_pattern" : "alpha_pattern");
+    for (size_t i = 0; i < n; i++) {
+        size_t j = 0;
+        while (module_name(a, j) != names[i]) {
+            j++;
+        }
+        lorac_buf_str(out, i ? ",\n    " : "\n    ");
+        lorac_json_quote(out, names[i], strlen(names[i]));
+        lorac_buf_str(out, ": ");
+        add_number(out, ranks ? (double)a->lora[j].R : a->lora[j].alpha);
+    }
+    lorac_buf_str(out, n ? "\n  },\n" : "},\n");
+    lorac_mem_free(names);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lorac_adapter *a,
+                                         const char *base_name, struct lorac_err *err)
+{
+    size_t rank = 8;
+    double alpha = 8;
+    common_values(&rank, &alpha, a);
+    lorac_buf_str(out, "{\n");
+    enum lorac_status st = add_pattern(out, a, rank, alpha, false, err);
+    if (st) { return st; }
+    lorac_buf_str(out, "  \"auto_mapping\": null,\n  \"base_model_name_or_path\": ");
+    if (base_name) {
+        lorac_json_quote(out, base_name, strlen(base_name));
+    } else {
+        lorac_buf_str(out, "null");
+    }
+    lorac_buf_printf(out,
+                     ",\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n"
+                     "  \"inference_mode\": true,\n  \"init_lora_weights\": %s,\n"
+                     "  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n"
+                     "  \"loftq_config\": {},\n  \"lora_alpha\": ",
+                     a->init == LORAC_INIT_GAUSSIAN ? "\"gaussian\"" : "true");
+    add_number(out, alpha);
+    lorac_buf_str(out, ",\n  \"lora_dropout\": ");
+    add_number(out, a->dropout);
+    if (a->dropout == 0) { lorac_buf_str(out, ".0"); } // a float in PEFT
+    lorac_buf_printf(out,
+                     ",\n  \"megatron_config\": null,\n  \"megatron_core\": \"megatron.core\",\n"
+                     "  \"modules_to_save\": null,\n  \"peft_type\": \"LORA\",\n  \"r\": %zu,\n",
+                     rank);
+    st = add_pattern(out, a, rank, alpha, true, err);
+    if (st) { return st; }
+    lorac_buf_str(out, "  \"revision\": null,\n");
+    st = add_targets(out, a, err);
+    if (st) { return st; }
+    lorac_buf_printf(out,
+                     "  \"task_type\": \"CAUSAL_LM\",\n  \"use_dora\": false,\n"
+                     "  \"use_rslora\": %s\n}",
+                     a->scaling == LORAC_SCALE_RSLORA ? "true" : "false");
+    return out->no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for the config") : LORAC_OK;
+}
