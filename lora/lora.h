@@ -129,7 +129,8 @@ struct lorac_socket lorac_stack_socket(struct lorac_stack *s);
 /* ---- files: PEFT's adapter_config.json + adapter_model.safetensors ---- */
 
 /* Write the folder `dir` (atomically: a temporary folder, then a rename), then read it back and compare
- * every value. `base_name` becomes base_model_name_or_path. dtype: LORAC_F32 or LORAC_BF16. */
+ * every value. `base_name` becomes base_model_name_or_path. dtype: LORAC_F32 or LORAC_BF16. A folder that
+ * exists is replaced only if it holds nothing but the files of an adapter. */
 LORAC_MUST_CHECK enum lorac_status lorac_peft_save(const char *dir, const struct lorac_adapter *a,
                                                    const char *base_name, enum lorac_dtype dtype,
                                                    struct lorac_err *err);
@@ -143,7 +144,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_peft_load(struct lorac_adapter **out,
 /* ---- merging ---- */
 
 /* Write the checkpoint folder `out`: W + sum factor s B A in float32, rounded once to the type of the file;
- * shards, names and metadata kept; config, tokenizer and generation files copied. Read back and compared. */
+ * shards, names and metadata kept; config, tokenizer and generation files copied. Read back and compared.
+ * `out` must not exist or be empty. An adapted output matrix that is tied is LORAC_ENOTSUP. */
 LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
                                                const struct lorac_stack *adapters,
                                                struct lorac_err *err);

@@ -1,0 +1,11 @@
+/* sibling.h - where a folder is built before it gets its name; inside lora/ only. */
+#ifndef LORAC_LORA_SIBLING_H
+#define LORAC_LORA_SIBLING_H
+
+#include "base/core/err.h"
+
+/* `path` without slashes at its end, and "<that>.tmp-PID" beside it; both new (lorac_mem_free). */
+LORAC_MUST_CHECK enum lorac_status lorac_sibling(char **to, char **temp, const char *path,
+                                                 struct lorac_err *err);
+
+#endif

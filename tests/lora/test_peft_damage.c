@@ -1,0 +1,287 @@
+/*
+ * Damaged adapter folders. What is promised: config and tensors must tell the same story, and each kind of
+ * damage has exactly its message. A good folder loads; each case changes one thing in it.
+ */
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "lora/lora.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MODEL \
+    LORAC_TESTS_DIR "/golden/models/llama-patterns" // hidden 32, feed-forward 48, 2 layers
+#define CONFIG                                                              \
+    "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"q_proj\"]," \
+    " \"layers_to_transform\": [1]"
+#define Q "base_model.model.model.layers.1.self_attn.q_proj"
+#define C_ "/adapter_config.json: "
+#define T_ "/adapter_model.safetensors: "
+
+enum { FLOATS = 67 * 48 };
+
+static char dir[] = "test_damage.XXXXXX";
+static struct lorac_device dev;
+static struct lorac_model *model;
+static float zeros[FLOATS];
+static float odd[FLOATS];
+
+/* The good folder's tensors are q_proj's A (4,32) and B (32,4). Fields that are not set leave them so. */
+struct damage {
+    const char *config;        // instead of CONFIG "}"
+    const char *name;          // of tensor A
+    size_t rows, cols;         // of tensor A
+    bool flat;                 // A has one dimension
+    bool without_a, without_b; // not written
+    const char *extra;         // one tensor more, (extra_rows,32)
+    size_t extra_rows;
+    const float *values; // of A
+    const char *message; // after the folder's name
+};
+
+static int set_up(void **state)
+{
+    (void)state;
+    odd[7] = NAN;
+    if (!mkdtemp(dir) || lorac_device_open(&dev, "ref", 1, NULL)) { return -1; }
+    return lorac_model_open(&model, &dev, MODEL, NULL) != LORAC_OK;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    lorac_model_close(model);
+    lorac_device_close(&dev);
+    return lorac_dir_remove(dir, NULL) != LORAC_OK;
+}
+
+static void write_folder(const struct damage *d)
+{
+    char *config = lorac_path_join(dir, "adapter_config.json");
+    char *tensors = lorac_path_join(dir, "adapter_model.safetensors");
+    const char *text = d->config ? d->config : CONFIG "}";
+    struct lorac_tensor_spec specs[3];
+    size_t n = 0;
+    if (!d->without_a) {
+        size_t rows = d->rows ? d->rows : 4;
+        size_t cols = d->cols ? d->cols : 32;
+        specs[n++] = (struct lorac_tensor_spec){d->name ? d->name : Q ".lora_A.weight",
+                                                LORAC_F32,
+                                                d->flat ? 1 : 2,
+                                                {d->flat ? rows * cols : rows, cols},
+                                                d->values ? d->values : zeros};
+    }
+    if (!d->without_b) {
+        specs[n++] = (struct lorac_tensor_spec){Q ".lora_B.weight", LORAC_F32, 2, {32, 4}, zeros};
+    }
+    if (d->extra) {
+        specs[n++] = (struct lorac_tensor_spec){d->extra, LORAC_F32, 2, {d->extra_rows, 32}, zeros};
+    }
+    assert_int_equal(lorac_file_write(config, text, strlen(text), NULL), LORAC_OK);
+    assert_int_equal(lorac_safetensors_write(tensors, specs, n, NULL, 0, NULL, NULL, NULL),
+                     LORAC_OK);
+    lorac_mem_free(config);
+    lorac_mem_free(tensors);
+}
+
+static void expect(const char *message)
+{
+    struct lorac_adapter *a = NULL;
+    struct lorac_err err = {0};
+    char want[600];
+    (void)snprintf(want, sizeof want, "%s%s", dir, message);
+    enum lorac_status st = lorac_peft_load(&a, model, dir, false, &err);
+    assert_string_equal(err.text, want);
+    assert_true(st != LORAC_OK);
+    assert_null(a);
+}
+
+static void the_good_folder_loads(void **state)
+{
+    (void)state;
+    struct lorac_adapter *a = NULL;
+    struct lorac_err err = {0};
+    write_folder(&(struct damage){0});
+    if (lorac_peft_load(&a, model, dir, false, &err)) { fail_msg("%s", err.text); }
+    lorac_adapter_free(a);
+    // Names that match nothing are custom in PEFT's lists, as long as the modules come out right.
+    write_folder(&(struct damage){
+        .config = "{\"peft_type\": \"LORA\", \"r\": 9, \"layers_to_transform\": [1, 40],"
+                  " \"target_modules\": [\"c_attn\", \"q_proj\"], \"rank_pattern\": {\"none\": 3,"
+                  " \"q_proj\": 4}}"});
+    if (lorac_peft_load(&a, model, dir, false, &err)) { fail_msg("%s", err.text); }
+    lorac_adapter_free(a);
+}
+
+static void each_damage_has_its_message(void **state)
+{
+    (void)state;
+    static const struct damage cases[] = {
+        {.config = "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"q_proj\"]}",
+         .message = T_ "tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight' is "
+                       "missing; target_modules of adapter_config.json names its module"},
+        {.config = "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"v_proj\"]}",
+         .message =
+             T_ "tensor '" Q ".lora_A.weight': target_modules of adapter_config.json does not "
+                "name this module"},
+        {.config = "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"c_attn\"]}",
+         .message = C_ "target_modules: no module of the model is a target"},
+        {.config = "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": \"c_attn\"}",
+         .message = C_
+         "target_modules: 'c_attn' matches no module; the nearest are q_proj, k_proj, v_proj, o_proj, up_proj"},
+        {.config = "{\"peft_type\": \"LORA\", \"target_modules\": \"(q\"}",
+         .message = C_ "target_modules: '(q' is no regular expression that is understood: missing "
+                       "closing parenthesis at character 2"},
+        {.config = CONFIG ", \"rank_pattern\": {\"q_proj\": 8}}",
+         .message = T_ "tensor '" Q ".lora_A.weight' has shape (4,32), expected (8,32) for rank 8"},
+        {.config = CONFIG ", \"rank_pattern\": {\"q_*[\": 8}}",
+         .message = C_ "rank_pattern or alpha_pattern: 'q_*[' is no regular expression that is "
+                       "understood: missing terminating ] for character class at character 6"},
+        {.config = CONFIG ", \"use_dora\": true}",
+         .message = C_ "'use_dora' must be false (DoRA is not supported), found true"},
+        {.config = "{\"peft_type\": \"LORA\", \"r\": 64, \"target_modules\": [\"q_proj\"]}",
+         .message =
+             T_ "tensor '" Q ".lora_A.weight' has shape (4,32), expected (64,32) for rank 64"},
+        {.rows = 5,
+         .message = T_ "tensor '" Q ".lora_A.weight' has shape (5,32), expected (4,32) for rank 4"},
+        {.cols = 48,
+         .message = T_ "tensor '" Q ".lora_A.weight' has shape (4,48), expected (4,32) for rank 4"},
+        {.rows = 32,
+         .cols = 4,
+         .message = T_ "tensor '" Q ".lora_A.weight' has shape (32,4), expected (4,32) for rank 4"},
+        {.flat = true,
+         .message = T_ "tensor '" Q ".lora_A.weight' has shape (128), expected (4,32) for rank 4"},
+        {.without_a = true,
+         .message =
+             T_ "tensor '" Q ".lora_A.weight' is missing; target_modules of adapter_config.json "
+                "names its module"},
+        {.without_b = true,
+         .message =
+             T_ "tensor '" Q ".lora_B.weight' is missing; target_modules of adapter_config.json "
+                "names its module"},
+        {.without_a = true,
+         .without_b = true,
+         .message =
+             T_ "tensor '" Q ".lora_A.weight' is missing; target_modules of adapter_config.json "
+                "names its module"},
+        {.name = "model.layers.1.self_attn.q_proj.lora_A.weight",
+         .message = T_ "tensor 'model.layers.1.self_attn.q_proj.lora_A.weight' is not named "
+                       "base_model.model.<module>.lora_A.weight or lora_B.weight"},
+        {.name = Q ".lora_A.default.weight",
+         .message =
+             T_ "tensor '" Q ".lora_A.default.weight' is neither an A or B of LoRA nor a weight "
+                "of the base"},
+        {.name = "base_model.model.model.layers.1.self_attn.q_prj.lora_A.weight",
+         .message =
+             T_ "tensor 'base_model.model.model.layers.1.self_attn.q_prj.lora_A.weight': the "
+                "model has no such linear layer; the nearest are "
+                "model.layers.1.self_attn.q_proj, model.layers.0.self_attn.q_proj, "
+                "model.layers.1.self_attn.k_proj, model.layers.1.self_attn.v_proj, "
+                "model.layers.1.self_attn.o_proj"},
+        {.name = "base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight",
+         .message =
+             T_ "tensor 'base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight': the "
+                "model has no such linear layer; the nearest are "
+                "model.layers.0.self_attn.q_proj, model.layers.1.self_attn.q_proj, "
+                "model.layers.0.self_attn.k_proj, model.layers.0.self_attn.v_proj, "
+                "model.layers.0.self_attn.o_proj"},
+        {.extra = Q ".lora_magnitude_vector",
+         .extra_rows = 1,
+         .message =
+             T_ "tensor '" Q ".lora_magnitude_vector' belongs to DoRA, which is not supported"},
+        {.extra = Q ".lora_B.bias",
+         .extra_rows = 1,
+         .message = T_ "tensor '" Q ".lora_B.bias' is a trained bias, which is not supported"},
+        {.extra = "base_model.model.model.embed_tokens.lora_embedding_A",
+         .extra_rows = 4,
+         .message = T_ "tensor 'base_model.model.model.embed_tokens.lora_embedding_A' adapts an "
+                       "embedding, which is not supported"},
+        {.extra = "base_model.model.model.embed_tokens.weight",
+         .extra_rows = 67,
+         .message =
+             T_ "tensor 'base_model.model.model.embed_tokens.weight' differs from the base's "
+                "'model.embed_tokens.weight'; weights of the base that were trained are not "
+                "supported"},
+        {.extra = "base_model.model.lm_head.base_layer.weight",
+         .extra_rows = 66,
+         .message =
+             T_ "tensor 'base_model.model.lm_head.base_layer.weight' differs from the base's "
+                "'lm_head.weight'; weights of the base that were trained are not supported"},
+        {.extra = "base_model.model.score.weight",
+         .extra_rows = 2,
+         .message =
+             T_ "tensor 'base_model.model.score.weight' is neither an A or B of LoRA nor a weight "
+                "of the base"},
+        {.extra = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+         .extra_rows = 4,
+         .message = T_ "tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight': "
+                       "target_modules of adapter_config.json does not name this module"},
+        {.values = odd,
+         .message =
+             T_ "tensor '" Q ".lora_A.weight': element 7 is nan, a finite number was expected"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        write_folder(&cases[i]);
+        expect(cases[i].message);
+    }
+}
+
+static void missing_and_foreign_files_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *remove, *write, *text, *message;
+    } steps[] = {
+        {"adapter_config.json", NULL, NULL, C_ "cannot open: No such file or directory"},
+        {NULL, "adapter_config.json", CONFIG "}x",
+         NULL}, // says where, in words of the JSON library
+        {"adapter_model.safetensors", "adapter_config.json", CONFIG "}",
+         T_ "cannot open: No such file or directory"},
+        {NULL, "adapter_model.bin", "PK",
+         "/adapter_model.bin: a pickle, which is a program and is not run; load it in PEFT and save it "
+         "again to get adapter_model.safetensors"},
+    };
+    write_folder(&(struct damage){0});
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        if (steps[i].remove) {
+            char *path = lorac_path_join(dir, steps[i].remove);
+            assert_int_equal(remove(path), 0);
+            lorac_mem_free(path);
+        }
+        if (steps[i].write) {
+            char *path = lorac_path_join(dir, steps[i].write);
+            assert_int_equal(lorac_file_write(path, steps[i].text, strlen(steps[i].text), NULL),
+                             LORAC_OK);
+            lorac_mem_free(path);
+        }
+        if (steps[i].message) { expect(steps[i].message); }
+    }
+    write_folder(&(struct damage){0}); // cut the tensors off
+    char *path = lorac_path_join(dir, "adapter_model.safetensors");
+    char *text = NULL;
+    size_t n = 0;
+    struct lorac_adapter *a = NULL;
+    struct lorac_err err = {0};
+    assert_int_equal(lorac_file_read(&text, &n, path, 1 << 20, NULL), LORAC_OK);
+    assert_int_equal(lorac_file_write(path, text, n - 1, NULL), LORAC_OK);
+    assert_int_equal(lorac_peft_load(&a, model, dir, false, &err), LORAC_EFORMAT);
+    assert_non_null(strstr(err.text, path));
+    lorac_mem_free(text);
+    lorac_mem_free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_good_folder_loads),
+        cmocka_unit_test(each_damage_has_its_message),
+        cmocka_unit_test(missing_and_foreign_files_are_named),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
