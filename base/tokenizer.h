@@ -7,7 +7,12 @@
  * a model that reads other words.
  *
  * The one rule of special tokens: their text becomes their id only where the caller says that the
- * text may carry them (a template may, a table's cell may not).
+ * text may carry them (a template may, a table's cell may not); one that lies across the border of both
+ * is not there. Added tokens that are not special are always recognised, as in the reference.
+ *
+ * The reference is tokenizers 0.23 on the same tokenizer.json. Deliberate differences: a character
+ * that has no token, no bytes and no unknown token is an error (there it vanishes), BOS and EOS are
+ * put once (there twice, where the text has them), skipping special tokens skips all of them.
  *
  * A tokenizer is immutable once open; several threads may use one.
  */
@@ -32,7 +37,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_ids_add(struct lorac_ids *ids, int32_t 
 void lorac_ids_free(struct lorac_ids *ids);
 
 /* Read tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json /
- * config.json (eos ids) of the model folder `dir`. Only tokenizer.json is required. */
+ * config.json (eos ids) of the model folder `dir`. Only tokenizer.json is required; vocab.json and
+ * merges.txt replace it for the classes GPT2Tokenizer and Qwen2Tokenizer. Where tokenizer_config.json
+ * has add_bos_token or add_eos_token they replace the post-processor, as in transformers 5.
+ * LORAC_ENOTSUP: a part that is not supported; LORAC_EFORMAT: a damaged or contradictory file. */
 LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out,
                                                         const char *dir, struct lorac_err *err);
 /* The same from one tokenizer.json in memory (`file` names it in messages). */
@@ -50,13 +58,15 @@ struct lorac_text {
 };
 
 enum lorac_encode_flags {
-    LORAC_ENCODE_ALONE = 0,       // as the reference's encode(..., add_special_tokens=False)
-    LORAC_ENCODE_BEGINS = 1 << 0, // with what the post-processor puts in front: BOS, decided on ids
-    LORAC_ENCODE_ENDS = 1 << 1,   // with what the post-processor puts behind
+    LORAC_ENCODE_ALONE = 0,         // as the reference's encode(..., add_special_tokens=False)
+    LORAC_ENCODE_BEGINS = 1 << 0,   // with what the post-processor puts in front (BOS), unless the
+                                    // ids begin with it already
+    LORAC_ENCODE_ENDS = 1 << 1,     // with what it puts behind, unless the ids end with it
     LORAC_ENCODE_CONTINUES = 1 << 2 // goes on after other tokens: no dummy prefix space
 };
 
-/* Append the ids of the texts to `ids`. Invalid UTF-8 is LORAC_EFORMAT with the byte's offset. */
+/* Append the ids of the texts to `ids`; on an error `ids` is as it was. Invalid UTF-8 is LORAC_EFORMAT
+ * with the byte's offset, a character that cannot be encoded LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_encode(struct lorac_ids *ids,
                                                 const struct lorac_tokenizer *t,
                                                 const struct lorac_text *texts, size_t n_texts,
@@ -68,10 +78,13 @@ LORAC_MUST_CHECK enum lorac_status lorac_decode(struct lorac_buf *text,
                                                 const struct lorac_tokenizer *t, const int32_t *ids,
                                                 size_t n, bool skip_special, struct lorac_err *err);
 
-/* Decoding token by token: text appears as soon as its UTF-8 is whole. Zeroed = a fresh stream. */
+/* Decoding token by token: text appears as soon as no later token can change it. With byte-level tokens
+ * that is when its UTF-8 is whole; a run of byte-fallback tokens ("<0x0A>") waits for the token
+ * behind it. All parts together are what lorac_decode gives. Zeroed = a fresh stream. */
 struct lorac_stream {
-    struct lorac_ids ids; // all ids so far
-    size_t shown;         // bytes of their text already given out
+    struct lorac_ids ids;     // those whose text a later id could still change
+    size_t shown;             // bytes of their text already given out
+    bool any_token, any_text; // before them
 };
 /* Append the new text that `id` completes (may be none). */
 LORAC_MUST_CHECK enum lorac_status lorac_stream_add(struct lorac_buf *text, struct lorac_stream *s,
