@@ -52,7 +52,8 @@ static void add_type(struct lorac_buf *buf, const struct lorac_key *key)
         lorac_buf_str(buf, "text");
         break;
     case LORAC_KEY_CHAR:
-        lorac_buf_str(buf, "one ASCII character");
+        lorac_buf_str(buf, key->min == 0.0 ? "one ASCII character, or '' for none"
+                                           : "one ASCII character");
         break;
     case LORAC_KEY_SEED:
         lorac_buf_str(buf, "a whole number from 0 to 18446744073709551615");
@@ -209,7 +210,8 @@ static void add_schema(struct lorac_buf *buf, const struct lorac_key *key)
         lorac_buf_str(buf, TEXT);
         break;
     case LORAC_KEY_CHAR:
-        lorac_buf_str(buf, "\"type\": \"string\", \"minLength\": 1, \"maxLength\": 1");
+        lorac_buf_printf(buf, "\"type\": \"string\", \"minLength\": %d, \"maxLength\": 1",
+                         (int)key->min);
         break;
     case LORAC_KEY_SEED:
         lorac_buf_str(buf, "\"type\": \"integer\", \"minimum\": 0");

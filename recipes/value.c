@@ -78,8 +78,13 @@ static enum lorac_status read_path(const struct value *v)
 static enum lorac_status read_char(const struct value *v)
 {
     const char *s = is_scalar(v->node) ? v->node->text : "";
-    bool fits = s[0] && !s[1] && (unsigned char)s[0] < 0x80 && s[0] != '\n' && s[0] != '\r';
-    if (!fits) { return wrong(v, v->node, "one ASCII character"); }
+    bool may_be_empty = v->key->min == 0.0;
+    bool one = s[0] && !s[1] && (unsigned char)s[0] < 0x80 && s[0] != '\n' && s[0] != '\r';
+    bool empty = may_be_empty && is_scalar(v->node) && !s[0];
+    if (!one && !empty) {
+        return wrong(v, v->node,
+                     may_be_empty ? "one ASCII character, or '' for none" : "one ASCII character");
+    }
     *(char *)v->field = s[0];
     return LORAC_OK;
 }
