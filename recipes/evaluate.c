@@ -1,0 +1,366 @@
+/* evaluate.c - see evaluate.h. */
+#include "recipes/evaluate.h"
+
+#include "base/core/clock.h"
+#include "base/core/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32 };
+
+struct lorac_evaluator {
+    const struct lorac_job *j;
+    const struct lorac_dataset *set;
+    unsigned metrics;
+    struct lorac_loader *loader;
+    struct lorac_choices *choices; // NULL: no accuracy asked for, or free text
+    struct lorac_batch *batch;
+    struct lorac_pass *pass;
+    struct lorac_generator *generator; // made when first needed
+    struct lorac_socket socket;
+    bool has_socket;
+    float *nll;                  // (max targets)
+    struct lorac_choice *choice; // (rows in a batch, K)
+    size_t *truth;               // (rows in a batch)
+    size_t *confusion;           // (K,3): true positives, false positives, false negatives
+    struct lorac_example example;
+};
+
+static const char *const metric_names[] = {"loss", "perplexity", "accuracy", "macro_f1",
+                                           "exact_match"};
+
+const char *lorac_metric_name(enum lorac_recipe_metric metric)
+{
+    return metric_names[metric];
+}
+
+double lorac_scores_get(const struct lorac_scores *s, enum lorac_recipe_metric metric)
+{
+    switch (metric) {
+    case LORAC_RECIPE_METRIC_LOSS:
+        return s->loss;
+    case LORAC_RECIPE_METRIC_PERPLEXITY:
+        return s->perplexity;
+    case LORAC_RECIPE_METRIC_ACCURACY:
+        return s->accuracy;
+    case LORAC_RECIPE_METRIC_MACRO_F1:
+        return s->macro_f1;
+    case LORAC_RECIPE_METRIC_EXACT_MATCH:
+        return s->exact_match;
+    }
+    return (double)NAN;
+}
+
+bool lorac_metric_better(enum lorac_recipe_metric metric, double a, double b, double delta)
+{
+    bool less = metric == LORAC_RECIPE_METRIC_LOSS || metric == LORAC_RECIPE_METRIC_PERPLEXITY;
+    return less ? a < b - delta : a > b + delta;
+}
+
+static bool asked(const struct lorac_evaluator *e, enum lorac_recipe_metric metric)
+{
+    return (e->metrics >> metric & 1U) != 0;
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Rows that one prompt with all its labels may take, from the longest answers seen. */
+static size_t choice_rows(const struct lorac_evaluator *e)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < lorac_dataset_size(e->set); i++) {
+        longest = most(longest, lorac_dataset_trained(e->set, i));
+    }
+    return e->j->recipe->model.max_length + e->j->K * (longest + ANSWER_ROOM);
+}
+
+enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct lorac_job *j,
+                                      const struct lorac_dataset *set, unsigned metrics,
+                                      const struct lorac_socket *socket, struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_evaluator *e = lorac_mem_new(1, sizeof *e);
+    if (!e) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
+    e->j = j;
+    e->set = set;
+    e->metrics = metrics;
+    e->has_socket = socket != NULL;
+    if (socket) { e->socket = *socket; }
+    struct lorac_loader_options options = {.batch_tokens = EVAL_ROWS};
+    struct lorac_pass_options o = {0};
+    size_t rows = EVAL_ROWS;
+    size_t segments = 0;
+    size_t targets = 0;
+    bool labels =
+        j->K && (asked(e, LORAC_RECIPE_METRIC_ACCURACY) || asked(e, LORAC_RECIPE_METRIC_MACRO_F1));
+    enum lorac_status st = lorac_loader_open(&e->loader, set, &options, err);
+    if (!st && labels) {
+        st = lorac_choices_open(&e->choices, set, (const char *const *)j->labels, j->K, err);
+        rows = most(rows, choice_rows(e));
+    }
+    if (st) { goto done; }
+    rows = most(rows, lorac_loader_max_rows(e->loader));
+    segments = most(lorac_loader_max_segments(e->loader), rows);
+    targets = rows + (labels ? rows * 2 : 0);
+    o.max_rows = rows;
+    e->nll = lorac_mem_new(targets, sizeof *e->nll);
+    e->choice = lorac_mem_new(labels ? segments * j->K : 1, sizeof *e->choice);
+    e->truth = lorac_mem_new(labels ? segments : 1, sizeof *e->truth);
+    e->confusion = lorac_mem_new(j->K + 1, 3 * sizeof *e->confusion);
+    if (!e->nll || !e->choice || !e->truth || !e->confusion) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate");
+    }
+    if (!st) { st = lorac_batch_new(&e->batch, rows, segments, targets, err); }
+    if (!st) { st = lorac_pass_new(&e->pass, j->model, socket, &o, err); }
+done:
+    if (st) {
+        lorac_evaluator_free(e);
+        e = NULL;
+    }
+    *out = e;
+    return st;
+}
+
+void lorac_evaluator_free(struct lorac_evaluator *e)
+{
+    if (!e) { return; }
+    lorac_loader_close(e->loader);
+    lorac_choices_close(e->choices);
+    lorac_batch_free(e->batch);
+    lorac_pass_free(e->pass);
+    lorac_generator_free(e->generator);
+    lorac_mem_free(e->nll);
+    lorac_mem_free(e->choice);
+    lorac_mem_free(e->truth);
+    lorac_mem_free(e->confusion);
+    lorac_example_free(&e->example);
+    lorac_mem_free(e);
+}
+
+/* What a metric does while the rows go by: one share of the whole for each metric that runs. */
+struct progress {
+    lorac_progress_fn *fn;
+    void *self;
+    double done, parts;
+};
+
+static enum lorac_status report(const struct progress *p, size_t i, size_t n, struct lorac_err *err)
+{
+    double share = n ? (double)i / (double)n : 1.0;
+    if (p->fn && !p->fn(p->self, (p->done + share) / p->parts)) {
+        return lorac_fail(err, LORAC_EUSER, "interrupted while evaluating");
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evaluator *e,
+                                      const struct progress *p, struct lorac_err *err)
+{
+    double sum = 0.0;
+    size_t rows = 0;
+    enum lorac_status st = lorac_loader_seek(e->loader, (struct lorac_loader_state){0}, err);
+    while (!st && lorac_loader_state(e->loader).epoch == 0) {
+        const uint32_t *examples = NULL;
+        size_t n = 0;
+        st = lorac_loader_next(e->loader, e->batch, &examples, &n, err);
+        if (!st) { st = lorac_pass_forward(e->pass, e->batch, NULL, err); }
+        if (st) { break; }
+        lorac_pass_loss(e->pass, e->batch, e->nll, false);
+        for (size_t t = 0; t < e->batch->T; t++) {
+            sum += (double)e->nll[t];
+        }
+        s->tokens += e->batch->T;
+        rows += n;
+        st = report(p, rows, lorac_dataset_size(e->set), err);
+    }
+    s->loss = sum / (double)s->tokens;
+    s->perplexity = exp(s->loss);
+    return st;
+}
+
+/* The likeliest of K labels for the row whose choices start at `choice`. */
+static size_t best_label(const struct lorac_choice *choice, size_t K, const float *nll)
+{
+    size_t best = 0;
+    double least = INFINITY;
+    for (size_t k = 0; k < K; k++) {
+        double sum = (double)nll[choice[k].first];
+        for (size_t t = 0; t < choice[k].n_rest; t++) {
+            sum += (double)nll[choice[k].rest + t];
+        }
+        if (sum < least) {
+            least = sum;
+            best = k;
+        }
+    }
+    return best;
+}
+
+static void count_answers(struct lorac_evaluator *e, size_t rows, size_t *right)
+{
+    size_t K = e->j->K;
+    for (size_t i = 0; i < rows; i++) {
+        size_t answer = best_label(e->choice + i * K, K, e->nll);
+        if (answer == e->truth[i]) {
+            (*right)++;
+            e->confusion[3 * answer]++;
+            continue;
+        }
+        e->confusion[3 * answer + 1]++;
+        if (e->truth[i] < K) { e->confusion[3 * e->truth[i] + 2]++; }
+    }
+}
+
+static enum lorac_status measure_accuracy(struct lorac_scores *s, struct lorac_evaluator *e,
+                                          const struct progress *p, struct lorac_err *err)
+{
+    size_t K = e->j->K;
+    size_t n = lorac_dataset_size(e->set);
+    size_t right = 0;
+    memset(e->confusion, 0, 3 * K * sizeof *e->confusion);
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < n && !st;) {
+        size_t rows = 0;
+        bool added = true;
+        lorac_batch_clear(e->batch);
+        while (i < n && added && !st) {
+            st = lorac_choices_add(&added, e->choice + rows * K, e->truth + rows, e->batch,
+                                   e->choices, i, err);
+            if (!st && added) {
+                i++;
+                rows++;
+            }
+        }
+        if (!st) { st = lorac_pass_forward(e->pass, e->batch, NULL, err); }
+        if (st) { break; }
+        lorac_pass_loss(e->pass, e->batch, e->nll, false);
+        count_answers(e, rows, &right);
+        st = report(p, i, n, err);
+    }
+    double f1 = 0.0;
+    size_t seen = 0;
+    for (size_t k = 0; k < K; k++) {
+        const size_t *c = e->confusion + 3 * k;
+        size_t all = 2 * c[0] + c[1] + c[2];
+        if (all == 0) { continue; }
+        f1 += 2.0 * (double)c[0] / (double)all;
+        seen++;
+    }
+    s->has_accuracy = true;
+    s->accuracy = n ? (double)right / (double)n : 0.0;
+    s->macro_f1 = seen ? f1 / (double)seen : 0.0;
+    return st;
+}
+
+static enum lorac_status need_generator(struct lorac_evaluator *e, struct lorac_err *err)
+{
+    if (e->generator) { return LORAC_OK; }
+    return lorac_generator_new(&e->generator, e->j->model, e->has_socket ? &e->socket : NULL,
+                               e->j->recipe->model.max_length + ANSWER_ROOM, err);
+}
+
+/* Example i: its prompt's ids continued greedily. */
+static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want,
+                                struct lorac_buf *got, struct lorac_evaluator *e, size_t i,
+                                struct lorac_err *err)
+{
+    struct lorac_example *x = &e->example;
+    struct lorac_ids ids = {0};
+    enum lorac_finish finish = LORAC_FINISH_END;
+    size_t room = lorac_dataset_trained(e->set, i);
+    enum lorac_status st = need_generator(e, err);
+    if (!st) { st = lorac_dataset_example(x, e->set, i, err); }
+    if (st) { return st; }
+    size_t n = x->trained_from;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    o.max_tokens = room + ANSWER_ROOM;
+    if (prompt) { st = lorac_decode(prompt, e->j->tokenizer, x->ids.at, n, true, err); }
+    if (!st) { st = lorac_decode(want, e->j->tokenizer, x->ids.at + n, x->ids.n - n, true, err); }
+    if (!st) {
+        st = lorac_generate(&ids, got, &finish, e->generator, e->j->tokenizer, x->ids.at, n, &o,
+                            NULL, NULL, err);
+    }
+    lorac_ids_free(&ids);
+    return st;
+}
+
+enum lorac_status lorac_evaluator_sample(struct lorac_buf *prompt, struct lorac_buf *want,
+                                         struct lorac_buf *got, struct lorac_evaluator *e, size_t i,
+                                         struct lorac_err *err)
+{
+    return answer(prompt, want, got, e, i, err);
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+/* Equal but for white space around. */
+static bool same_text(const struct lorac_buf *a, const struct lorac_buf *b)
+{
+    const struct lorac_buf *both[] = {a, b};
+    const char *at[2];
+    size_t n[2];
+    for (int i = 0; i < 2; i++) {
+        at[i] = both[i]->at ? both[i]->at : "";
+        n[i] = both[i]->n;
+        while (n[i] && is_space(at[i][0])) {
+            at[i]++;
+            n[i]--;
+        }
+        while (n[i] && is_space(at[i][n[i] - 1])) {
+            n[i]--;
+        }
+    }
+    return n[0] == n[1] && memcmp(at[0], at[1], n[0]) == 0;
+}
+
+static enum lorac_status measure_exact_match(struct lorac_scores *s, struct lorac_evaluator *e,
+                                             const struct progress *p, struct lorac_err *err)
+{
+    struct lorac_buf want = {0};
+    struct lorac_buf got = {0};
+    size_t n = lorac_dataset_size(e->set);
+    size_t right = 0;
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < n && !st; i++) {
+        lorac_buf_clear(&want);
+        lorac_buf_clear(&got);
+        st = answer(NULL, &want, &got, e, i, err);
+        right += same_text(&want, &got);
+        if (!st) { st = report(p, i + 1, n, err); }
+    }
+    lorac_buf_free(&want);
+    lorac_buf_free(&got);
+    s->has_exact_match = true;
+    s->exact_match = n ? (double)right / (double)n : 0.0;
+    return st;
+}
+
+enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluator *e,
+                                 lorac_progress_fn *progress, void *self, struct lorac_err *err)
+{
+    double begin = lorac_clock();
+    bool exact = asked(e, LORAC_RECIPE_METRIC_EXACT_MATCH);
+    struct progress p = {progress, self, 0.0, 1.0 + (e->choices != NULL) + exact};
+    *out = (struct lorac_scores){
+        .rows = lorac_dataset_size(e->set),
+        .accuracy = (double)NAN,
+        .macro_f1 = (double)NAN,
+        .exact_match = (double)NAN,
+    };
+    enum lorac_status st = measure_loss(out, e, &p, err);
+    p.done += 1.0;
+    if (!st && e->choices) {
+        st = measure_accuracy(out, e, &p, err);
+        p.done += 1.0;
+    }
+    if (!st && exact) { st = measure_exact_match(out, e, &p, err); }
+    out->seconds = lorac_clock() - begin;
+    return st;
+}

@@ -1,0 +1,54 @@
+/*
+ * evaluate.h - how good is a model on a dataset?
+ *
+ *   loss         mean negative log-likelihood of the trained tokens, in nats; perplexity = exp(loss)
+ *   accuracy     share of rows whose own label is the likeliest of all labels given the prompt: the prompt
+ *                runs once, every label goes on from it, EOS included; ties count for the first label
+ *   macro_f1     mean of the labels' F1 = 2 TP / (2 TP + FP + FN), over the labels that occur as truth or answer
+ *   exact_match  share of rows whose greedy continuation is the completion, but for white space around it
+ */
+#ifndef LORAC_RECIPES_EVALUATE_H
+#define LORAC_RECIPES_EVALUATE_H
+
+#include "base/generate.h"
+#include "recipes/job.h"
+
+struct lorac_scores {
+    size_t rows, tokens; // examples, scored tokens
+    double loss, perplexity;
+    bool has_accuracy, has_exact_match;
+    double accuracy, macro_f1, exact_match; // NaN where not measured
+    double seconds;
+};
+/* One metric of a recipe's enum; NaN where it was not measured. */
+double lorac_scores_get(const struct lorac_scores *s, enum lorac_recipe_metric metric);
+/* Is `a` better than `b` by more than `delta`? Less is better for loss and perplexity. */
+bool lorac_metric_better(enum lorac_recipe_metric metric, double a, double b, double delta);
+const char *lorac_metric_name(enum lorac_recipe_metric metric); // "macro_f1"
+
+/* Passes and buffers for evaluating one dataset again and again. Borrows all that it is given. */
+struct lorac_evaluator;
+LORAC_MUST_CHECK enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
+                                                       const struct lorac_job *j,
+                                                       const struct lorac_dataset *set,
+                                                       unsigned metrics, // bit m: metric m
+                                                       const struct lorac_socket *socket,
+                                                       struct lorac_err *err);
+void lorac_evaluator_free(struct lorac_evaluator *e);
+
+/* Called now and then with the share done (0..1); return false to stop (LORAC_EUSER "interrupted"). */
+typedef bool lorac_progress_fn(void *self, double done);
+
+LORAC_MUST_CHECK enum lorac_status lorac_evaluate(struct lorac_scores *out,
+                                                  struct lorac_evaluator *e,
+                                                  lorac_progress_fn *progress, void *self,
+                                                  struct lorac_err *err);
+
+/* The greedy answer to example i: prompt, wanted and given text appended to buffers. */
+LORAC_MUST_CHECK enum lorac_status lorac_evaluator_sample(struct lorac_buf *prompt,
+                                                          struct lorac_buf *want,
+                                                          struct lorac_buf *got,
+                                                          struct lorac_evaluator *e, size_t i,
+                                                          struct lorac_err *err);
+
+#endif

@@ -1,0 +1,377 @@
+/* job.c - see job.h. */
+#include "recipes/job.h"
+
+#include "base/core/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    MAX_LABELS = 256,         // distinct answers beyond which a column is free text
+    ROWS_A_LABEL = 4,         // and fewer rows than this for each on average, too
+    IDS_IN_MEMORY = 64 << 20, // bytes of ids that a dataset may keep
+};
+
+/* ---- labels ---- */
+
+static enum lorac_status add_label(struct lorac_job *j, const char *label, struct lorac_err *err)
+{
+    for (size_t k = 0; k < j->K; k++) {
+        if (strcmp(j->labels[k], label) == 0) { return LORAC_OK; }
+    }
+    j->labels[j->K] = lorac_mem_string(label, strlen(label));
+    if (!j->labels[j->K]) { return lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
+    j->K++;
+    return LORAC_OK;
+}
+
+/* Name i of the variables that the recipe's template may use. */
+static const char *variable_name(const struct lorac_recipe *r, const struct lorac_table *t,
+                                 size_t i)
+{
+    return r->data.columns.n ? r->data.columns.at[i].key : lorac_table_column_name(t, i);
+}
+
+/* The variable that is all of the completion's content. */
+static enum lorac_status find_label_variable(size_t *index, struct lorac_job *j,
+                                             struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    const struct lorac_table *t = j->train.table;
+    size_t n = r->data.columns.n ? r->data.columns.n : lorac_table_columns(t);
+    struct lorac_template *template = NULL;
+    const char **names = lorac_mem_new(n, sizeof *names);
+    if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the template"); }
+    for (size_t i = 0; i < n; i++) {
+        names[i] = variable_name(r, t, i);
+    }
+    struct lorac_template_options o = {r->template.prompt, r->template.completion, names, n};
+    enum lorac_status st = lorac_template_parse(&template, &o, err);
+    size_t used = 0;
+    for (size_t i = 0; i < n && !st; i++) {
+        if (!lorac_template_completion_uses(template, i)) { continue; }
+        used++;
+        *index = i;
+    }
+    if (!st && used == 1) {
+        j->label_variable = lorac_mem_string(names[*index], strlen(names[*index]));
+        if (!j->label_variable) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
+    }
+    lorac_template_free(template);
+    lorac_mem_free(names);
+    return st;
+}
+
+static enum lorac_status labels_of_map(struct lorac_job *j, struct lorac_err *err)
+{
+    const struct lorac_recipe_map *map = &j->recipe->data.labels.map;
+    j->labels = lorac_mem_new(map->n, sizeof *j->labels);
+    if (!j->labels) { return lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < map->n && !st; i++) {
+        st = add_label(j, map->at[i].value, err);
+    }
+    return st;
+}
+
+/* Without a map, the answers are the values of the label's column, as long as they are few. */
+static enum lorac_status labels_of_column(struct lorac_job *j, size_t index, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    const struct lorac_table *t = j->train.table;
+    size_t column = index;
+    struct lorac_classes classes = {0};
+    enum lorac_status st = LORAC_OK;
+    if (r->data.columns.n) {
+        st = lorac_table_column_find(&column, t, r->data.columns.at[index].value, err);
+        if (st) { return st; }
+    }
+    st = lorac_classes_find(&classes, t, column, MAX_LABELS, NULL);
+    if (st == LORAC_EUSER) { return LORAC_OK; } // more than MAX_LABELS: free text
+    if (st) { return lorac_fail(err, st, "no memory for labels"); }
+    if (classes.K * ROWS_A_LABEL <= lorac_table_rows(t)) {
+        j->labels = lorac_mem_new(classes.K, sizeof *j->labels);
+        if (!j->labels) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
+        for (size_t k = 0; k < classes.K && !st; k++) {
+            st = add_label(j, classes.value[k], err);
+        }
+    }
+    lorac_classes_free(&classes);
+    return st;
+}
+
+static enum lorac_status find_labels(struct lorac_job *j, struct lorac_err *err)
+{
+    size_t index = 0;
+    enum lorac_status st = find_label_variable(&index, j, err);
+    if (st) { return st; }
+    if (j->recipe->data.labels.map.n) {
+        if (!j->label_variable) {
+            return lorac_fail(err, LORAC_EUSER,
+                              "data.labels.map needs a template.completion with "
+                              "exactly one {variable}: the label");
+        }
+        return labels_of_map(j, err);
+    }
+    return j->label_variable ? labels_of_column(j, index, err) : LORAC_OK;
+}
+
+/* ---- data ---- */
+
+static enum lorac_status open_table(struct lorac_table **out, const struct lorac_job *j,
+                                    const char *path, struct lorac_err *err)
+{
+    struct lorac_table_format format = {
+        .delimiter = j->recipe->data.format.delimiter,
+        .quote = j->recipe->data.format.quote,
+        .header = j->recipe->data.format.header,
+    };
+    return lorac_table_open(out, path, &format, err);
+}
+
+/* Tokenise the rows of `data`. */
+static enum lorac_status open_set(struct lorac_data *data, const struct lorac_table *table,
+                                  const uint32_t *rows, size_t n_rows, const struct lorac_job *j,
+                                  struct lorac_err *err)
+{
+    static const enum lorac_on_bad on_empty[] = {LORAC_BAD_ERROR, LORAC_BAD_SKIP, LORAC_BAD_KEEP};
+    static const enum lorac_on_long on_long[] = {LORAC_LONG_TRUNCATE_PROMPT, LORAC_LONG_SKIP,
+                                                 LORAC_LONG_ERROR};
+    static const enum lorac_on_duplicate on_duplicate[] = {
+        LORAC_DUPLICATE_KEEP, LORAC_DUPLICATE_WARN, LORAC_DUPLICATE_DROP};
+    const struct lorac_recipe *r = j->recipe;
+    size_t n_columns = r->data.columns.n;
+    size_t n_labels = r->data.labels.map.n;
+    enum lorac_status st = LORAC_OK;
+    struct lorac_variable *variables = lorac_mem_new(n_columns + 1, sizeof *variables);
+    struct lorac_label *labels = lorac_mem_new(n_labels + 1, sizeof *labels);
+    if (!variables || !labels) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a dataset"); }
+    for (size_t i = 0; i < n_columns && !st; i++) {
+        variables[i] =
+            (struct lorac_variable){r->data.columns.at[i].key, r->data.columns.at[i].value};
+    }
+    for (size_t i = 0; i < n_labels && !st; i++) {
+        labels[i] =
+            (struct lorac_label){r->data.labels.map.at[i].key, r->data.labels.map.at[i].value};
+    }
+    struct lorac_dataset_options o = {
+        .variables = variables,
+        .n_variables = n_columns,
+        .label_variable = j->label_variable,
+        .labels = labels,
+        .n_labels = n_labels,
+        .on_unknown_label =
+            r->data.labels.unknown == LORAC_RECIPE_UNKNOWN_SKIP ? LORAC_BAD_SKIP : LORAC_BAD_ERROR,
+        .on_empty = on_empty[r->data.on_empty],
+        .on_too_long = on_long[r->data.on_too_long],
+        .duplicates = on_duplicate[r->data.duplicates],
+        .prompt = r->template.prompt,
+        .completion = r->template.completion,
+        .append_eos = r->template.append_eos,
+        .train_on = r->template.train_on == LORAC_RECIPE_TRAIN_ON_ALL ? LORAC_TRAIN_ALL
+                                                                      : LORAC_TRAIN_COMPLETION,
+        .max_length = r->model.max_length,
+        .cache = IDS_IN_MEMORY,
+        .rows = rows,
+        .n_rows = n_rows,
+    };
+    if (!st) { st = lorac_dataset_open(&data->set, table, j->tokenizer, &o, err); }
+    lorac_mem_free(variables);
+    lorac_mem_free(labels);
+    return st;
+}
+
+/* Divide the training table by data.valid: {split, stratify}. */
+static enum lorac_status split_table(struct lorac_job *j, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    struct lorac_classes classes = {0};
+    const char *stratify = r->data.valid.stratify;
+    size_t column = 0;
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; stratify && i < r->data.columns.n; i++) { // a variable's name will do, too
+        if (strcmp(r->data.columns.at[i].key, stratify) == 0) {
+            stratify = r->data.columns.at[i].value;
+            break;
+        }
+    }
+    if (stratify) {
+        st = lorac_table_column_find(&column, j->train.table, stratify, err);
+        if (!st) {
+            st = lorac_classes_find(&classes, j->train.table, column,
+                                    lorac_table_rows(j->train.table), err);
+        }
+        if (st) { lorac_err_prefix(err, "data.valid.stratify: "); }
+    }
+    if (!st) {
+        st = lorac_split_make(&j->valid.split, lorac_table_rows(j->train.table),
+                              r->data.valid.fraction, stratify ? &classes : NULL, r->seed, err);
+    }
+    lorac_classes_free(&classes);
+    return st;
+}
+
+static enum lorac_status open_data(struct lorac_job *j, unsigned parts, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    const struct lorac_split *split = &j->valid.split;
+    bool splits = r->data.valid.kind == LORAC_RECIPE_SPLIT_FRACTION;
+    enum lorac_status st = open_table(&j->train.table, j, r->data.train, err);
+    if (!st) { st = find_labels(j, err); }
+    if (!st && splits) { st = split_table(j, err); }
+    if (!st && (parts & LORAC_JOB_TRAIN)) {
+        st = open_set(&j->train, j->train.table, split->rest, split->n_rest, j, err);
+    }
+    bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
+    if (!st && valid && splits) {
+        st = open_set(&j->valid, j->train.table, split->part, split->n_part, j, err);
+    } else if (!st && valid && r->data.valid.kind == LORAC_RECIPE_SPLIT_PATH) {
+        st = open_table(&j->valid.table, j, r->data.valid.path, err);
+        if (!st) { st = open_set(&j->valid, j->valid.table, NULL, 0, j, err); }
+    }
+    if (!st && (parts & LORAC_JOB_TEST)) {
+        if (!r->data.test) {
+            return lorac_fail(err, LORAC_EUSER, "the recipe names no data.test to evaluate on");
+        }
+        st = open_table(&j->test.table, j, r->data.test, err);
+        if (!st) { st = open_set(&j->test, j->test.table, NULL, 0, j, err); }
+    }
+    return st;
+}
+
+enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_recipe *r,
+                                 unsigned parts, struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_job *j = lorac_mem_new(1, sizeof *j);
+    if (!j) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the run"); }
+    j->recipe = r;
+    enum lorac_status st = lorac_device_open(&j->dev, NULL, (int)r->train.threads, err);
+    if (!st) { st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err); }
+    if (!st) { st = open_data(j, parts, err); }
+    if (!st && !(parts & LORAC_JOB_NO_MODEL)) {
+        st = lorac_model_open(&j->model, &j->dev, r->model.path, err);
+    }
+    if (!st && j->model && lorac_tokenizer_size(j->tokenizer) > j->model->config.V) {
+        st = lorac_fail(err, LORAC_EFORMAT, "%s: the tokenizer has %zu tokens, the model %zu",
+                        r->model.path, lorac_tokenizer_size(j->tokenizer), j->model->config.V);
+    }
+    if (st) {
+        lorac_job_close(j);
+        return st;
+    }
+    *out = j;
+    return LORAC_OK;
+}
+
+static void close_data(struct lorac_data *d)
+{
+    lorac_dataset_close(d->set);
+    lorac_split_free(&d->split);
+    lorac_table_close(d->table);
+}
+
+void lorac_job_close(struct lorac_job *j)
+{
+    if (!j) { return; }
+    close_data(&j->test);
+    close_data(&j->valid);
+    close_data(&j->train);
+    lorac_model_close(j->model);
+    lorac_tokenizer_free(j->tokenizer);
+    lorac_device_close(&j->dev);
+    for (size_t k = 0; k < j->K; k++) {
+        lorac_mem_free(j->labels[k]);
+    }
+    lorac_mem_free(j->labels);
+    lorac_mem_free(j->label_variable);
+    lorac_mem_free(j);
+}
+
+/* ---- the adapter ---- */
+
+struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe *r, size_t L,
+                                                       struct lorac_override *overrides,
+                                                       size_t *list)
+{
+    struct lorac_adapter_options o = {
+        .exclude = (const char *const *)r->adapter.exclude.at,
+        .n_exclude = r->adapter.exclude.n,
+        .overrides = overrides,
+        .n_overrides = r->adapter.overrides.n,
+        .rank = r->adapter.rank,
+        .alpha = r->adapter.alpha,
+        .scaling = r->adapter.scaling == LORAC_RECIPE_SCALING_RSLORA ? LORAC_SCALE_RSLORA
+                                                                     : LORAC_SCALE_STANDARD,
+        .dropout = r->adapter.dropout,
+        .init = r->adapter.init == LORAC_RECIPE_INIT_GAUSSIAN ? LORAC_INIT_GAUSSIAN
+                                                              : LORAC_INIT_DEFAULT,
+        .seed = r->seed,
+    };
+    if (r->adapter.targets.kind == LORAC_RECIPE_TARGETS_REGEX) {
+        o.regex = r->adapter.targets.regex;
+    }
+    if (r->adapter.targets.kind == LORAC_RECIPE_TARGETS_LIST) {
+        o.targets = (const char *const *)r->adapter.targets.names.at;
+        o.n_targets = r->adapter.targets.names.n;
+    }
+    for (size_t i = 0; i < o.n_overrides; i++) {
+        const struct lorac_recipe_override *from = &r->adapter.overrides.at[i];
+        overrides[i] = (struct lorac_override){from->match, from->rank, from->alpha};
+    }
+    const struct lorac_recipe_layers *layers = &r->adapter.layers;
+    size_t from = 0;
+    size_t to = L - 1;
+    switch (layers->kind) {
+    case LORAC_RECIPE_LAYERS_ALL:
+        return o;
+    case LORAC_RECIPE_LAYERS_LIST: // layers that the model does not have are matching's to refuse
+        o.layers = layers->at;
+        o.n_layers = layers->n;
+        return o;
+    case LORAC_RECIPE_LAYERS_LAST:
+        from = layers->last < L ? L - layers->last : 0;
+        break;
+    case LORAC_RECIPE_LAYERS_RANGE:
+        from = layers->first;
+        to = layers->to;
+        break;
+    }
+    for (size_t l = from; l <= to && o.n_layers < L; l++) {
+        list[o.n_layers++] = l;
+    }
+    o.layers = list;
+    return o;
+}
+
+enum lorac_status lorac_job_adapter(struct lorac_adapter **out, const struct lorac_job *j,
+                                    struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    *out = NULL;
+    if (r->adapter.from) {
+        enum lorac_status st = lorac_peft_load(out, j->model, r->adapter.from, false, err);
+        if (!st) { lorac_adapter_set_dropout(*out, r->adapter.dropout, r->seed); }
+        return st;
+    }
+    size_t L = j->model->config.L;
+    enum lorac_status st = LORAC_OK;
+    struct lorac_override *overrides = lorac_mem_new(r->adapter.overrides.n + 1, sizeof *overrides);
+    size_t *list = lorac_mem_new(L, sizeof *list);
+    if (!overrides || !list) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter");
+    } else if (r->adapter.layers.kind == LORAC_RECIPE_LAYERS_RANGE && r->adapter.layers.to >= L) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "adapter.layers: there is no layer %zu, the model has 0 to %zu",
+                        r->adapter.layers.to, L - 1);
+    } else if (r->adapter.layers.kind == LORAC_RECIPE_LAYERS_LAST && r->adapter.layers.last > L) {
+        st = lorac_fail(err, LORAC_EUSER, "adapter.layers: last:%zu, but the model has %zu layers",
+                        r->adapter.layers.last, L);
+    } else {
+        struct lorac_adapter_options o = lorac_job_adapter_options(r, L, overrides, list);
+        st = lorac_adapter_new(out, j->model, &o, err);
+    }
+    lorac_mem_free(overrides);
+    lorac_mem_free(list);
+    return st;
+}

@@ -1,0 +1,54 @@
+/*
+ * job.h - what a recipe names, opened: device, model, tokenizer, tables, datasets, labels.
+ *
+ * Opening order is the order in which mistakes are cheap to find: recipe, tables and templates, then weights.
+ */
+#ifndef LORAC_RECIPES_JOB_H
+#define LORAC_RECIPES_JOB_H
+
+#include "datasets/datasets.h"
+#include "lora/lora.h"
+#include "recipes/recipe.h"
+
+/* One of train, valid, test. */
+struct lorac_data {
+    struct lorac_table *table; // NULL where it shares the training table
+    struct lorac_split split;  // of the training table; zeroed: all rows
+    struct lorac_dataset *set; // NULL: there is none
+};
+
+struct lorac_job {
+    const struct lorac_recipe *recipe; // borrowed
+    struct lorac_device dev;
+    struct lorac_tokenizer *tokenizer;
+    struct lorac_model *model;
+    struct lorac_data train, valid, test;
+    char *label_variable; // the one variable of the completion, or NULL: free text or several
+    char **labels;        // (K) the answers to choose from; K 0: free text
+    size_t K;
+};
+
+enum lorac_job_parts {
+    LORAC_JOB_TRAIN = 1 << 0,    // training and validation data
+    LORAC_JOB_VALID = 1 << 1,    // validation data
+    LORAC_JOB_TEST = 1 << 2,     // test data
+    LORAC_JOB_NO_MODEL = 1 << 3, // no weights: plans and checks
+};
+
+/* Open the parts asked for; labels are found in any case. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_open(struct lorac_job **out,
+                                                  const struct lorac_recipe *r, unsigned parts,
+                                                  struct lorac_err *err);
+void lorac_job_close(struct lorac_job *j);
+
+/* The adapter options that the recipe asks for, with `layers` resolved for a model of L layers into `list`
+ * (L). The result borrows from the recipe, `overrides` (its n) and `list`. */
+struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe *r, size_t L,
+                                                       struct lorac_override *overrides,
+                                                       size_t *list);
+/* A fresh adapter as the recipe says, or the one that adapter.from names. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_adapter(struct lorac_adapter **out,
+                                                     const struct lorac_job *j,
+                                                     struct lorac_err *err);
+
+#endif
