@@ -1,0 +1,513 @@
+/* run.c - one training run, from top to bottom; see run.h. */
+#include "recipes/run.h"
+
+#include "base/core/clock.h"
+#include "base/core/file.h"
+#include "base/core/machine.h"
+#include "base/core/mem.h"
+#include "recipes/run_files.h"
+#include "recipes/state.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* All that a run holds. */
+struct run {
+    const struct lorac_recipe *r;
+    const struct lorac_run_watch *watch;
+    struct lorac_run_paths paths;
+    int lock;
+    struct lorac_job *job;
+    struct lorac_adapter *adapter;
+    struct lorac_socket socket;
+    struct lorac_optim *optim;
+    struct lorac_loader *loader;
+    struct lorac_batch *batch;
+    struct lorac_pass *pass;
+    struct lorac_evaluator *evaluator; // NULL: no validation data
+    float *nll;                        // (rows of a batch)
+    struct lorac_state state;
+    size_t steps, eval_every, save_every; // in steps; 0: only at the end
+    double steps_per_epoch;
+    enum lorac_recipe_metric metric; // that chooses the best
+    double rate;                     // seconds a step, smoothed
+    char started[32];
+};
+
+/* ---- setting up ---- */
+
+static size_t interval(const struct lorac_recipe_interval *i, double steps_per_epoch)
+{
+    if (i->unit == LORAC_RECIPE_EVERY_END) { return 0; }
+    if (i->unit == LORAC_RECIPE_EVERY_STEPS) { return i->steps; }
+    double steps = round(i->epochs * steps_per_epoch);
+    return steps < 1.0 ? 1 : (size_t)steps;
+}
+
+/* Steps of the whole run: as many as asked for, or micro-batches of all epochs over `accumulate`. */
+static void count_steps(struct run *run)
+{
+    const struct lorac_recipe *r = run->r;
+    size_t micro = 0;
+    size_t epochs = r->train.steps ? 1 : r->train.epochs;
+    for (size_t e = 0; e < epochs; e++) {
+        micro += lorac_loader_count(run->loader, e);
+    }
+    double windows = (double)micro / (double)r->train.accumulate;
+    run->steps_per_epoch = windows / (double)epochs;
+    run->steps = r->train.steps ? r->train.steps : (size_t)ceil(windows);
+    run->eval_every = interval(&r->eval.every, run->steps_per_epoch);
+    run->save_every = interval(&r->output.save_every, run->steps_per_epoch);
+}
+
+/* The prompt template as the adapter carries it. */
+static enum lorac_status set_template(struct run *run, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = run->r;
+    const char *prompt = r->template.prompt ? r->template.prompt : "";
+    const char *completion = r->template.completion ? r->template.completion : "";
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, "{\"prompt\": ");
+    lorac_json_quote(&b, prompt, strlen(prompt));
+    lorac_buf_str(&b, ", \"completion\": ");
+    lorac_json_quote(&b, completion, strlen(completion));
+    lorac_buf_printf(&b, ", \"append_eos\": %s, \"labels\": [",
+                     r->template.append_eos ? "true" : "false");
+    for (size_t k = 0; k < run->job->K; k++) {
+        lorac_buf_str(&b, k ? ", " : "");
+        lorac_json_quote(&b, run->job->labels[k], strlen(run->job->labels[k]));
+    }
+    lorac_buf_str(&b, "]}");
+    lorac_mem_free(run->adapter->template_json);
+    run->adapter->template_json = b.no_memory ? NULL : b.at;
+    if (!run->adapter->template_json) {
+        lorac_buf_free(&b);
+        return lorac_fail(err, LORAC_ENOMEM, "no memory for the template");
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status open_optim(struct run *run, struct lorac_err *err)
+{
+    static const char *const names[] = {"adamw", "sgd"};
+    static const enum lorac_schedule schedules[] = {LORAC_CONSTANT, LORAC_LINEAR, LORAC_COSINE};
+    const struct lorac_recipe *r = run->r;
+    const struct lorac_recipe_amount *warmup = &r->optimizer.warmup;
+    struct lorac_optim_options o = {
+        .name = names[r->optimizer.name],
+        .lr = r->optimizer.lr,
+        .beta1 = r->optimizer.betas[0],
+        .beta2 = r->optimizer.betas[1],
+        .eps = r->optimizer.eps,
+        .momentum = r->optimizer.momentum,
+        .weight_decay = r->optimizer.weight_decay,
+        .clip_norm = r->optimizer.clip_norm,
+        .schedule = schedules[r->optimizer.schedule],
+        .warmup = warmup->is_percent ? (size_t)round(warmup->percent / 100.0 * (double)run->steps)
+                                     : warmup->steps,
+        .steps = run->steps,
+        .final_lr_ratio = r->optimizer.final_lr_ratio,
+    };
+    return lorac_optim_new(&run->optim, run->adapter, &o, err);
+}
+
+/* Keep all activations where they take at most half of the machine's memory. */
+static enum lorac_status open_pass(struct run *run, struct lorac_err *err)
+{
+    struct lorac_pass_options o = {
+        .max_rows = run->batch->max_rows,
+        .max_positions = run->r->model.max_length,
+        .keep = LORAC_KEEP_ALL,
+    };
+    size_t bytes = 0;
+    enum lorac_status st = LORAC_OK;
+    if (run->r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_LAYERS) {
+        o.keep = LORAC_KEEP_LAYERS;
+    } else if (run->r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_AUTO) {
+        st = lorac_pass_measure(&bytes, run->job->model, &run->socket, &o, err);
+        if (!st && bytes > lorac_machine_memory() / 2) { o.keep = LORAC_KEEP_LAYERS; }
+    }
+    if (!st) { st = lorac_pass_new(&run->pass, run->job->model, &run->socket, &o, err); }
+    if (!st && run->watch->begin) {
+        struct lorac_run_begin begin = {
+            .job = run->job,
+            .adapter = run->adapter,
+            .dir = run->paths.dir,
+            .steps = run->steps,
+            .first_step = run->state.step,
+            .steps_per_epoch = run->steps_per_epoch,
+            .activation_bytes = lorac_pass_bytes(run->pass),
+            .parameter_bytes =
+                (2 + lorac_optim_blocks(run->optim)) * run->adapter->n_params * sizeof(float),
+            .recomputes = o.keep == LORAC_KEEP_LAYERS,
+        };
+        run->watch->begin(run->watch->self, &begin);
+    }
+    return st;
+}
+
+static enum lorac_status open_loader(struct run *run, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = run->r;
+    struct lorac_loader_options o = {
+        .batch_tokens = r->train.batch_tokens,
+        .batch_size = r->train.batch_size,
+        .shuffle = r->train.shuffle,
+        .seed = r->seed,
+    };
+    enum lorac_status st = lorac_loader_open(&run->loader, run->job->train.set, &o, err);
+    if (st) { return st; }
+    size_t rows = lorac_loader_max_rows(run->loader);
+    run->nll = lorac_mem_new(rows, sizeof *run->nll);
+    if (!run->nll) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a batch"); }
+    return lorac_batch_new(&run->batch, rows, lorac_loader_max_segments(run->loader), rows, err);
+}
+
+static enum lorac_status open_evaluator(struct run *run, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = run->r;
+    run->metric = r->eval.early_stop.metric
+                      ? (enum lorac_recipe_metric)(r->eval.early_stop.metric - 1)
+                      : LORAC_RECIPE_METRIC_LOSS;
+    if (!run->job->valid.set) { return LORAC_OK; }
+    bool needs_labels =
+        run->metric == LORAC_RECIPE_METRIC_ACCURACY || run->metric == LORAC_RECIPE_METRIC_MACRO_F1;
+    if (needs_labels && !run->job->K) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "eval.early_stop.metric is %s, but there are no labels to choose from; write "
+            "data.labels.map or choose loss",
+            lorac_metric_name(run->metric));
+    }
+    unsigned metrics = r->eval.metrics | 1U << run->metric;
+    return lorac_evaluator_new(&run->evaluator, run->job, run->job->valid.set, metrics,
+                               &run->socket, err);
+}
+
+static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = run->r;
+    enum lorac_status st = lorac_run_paths(&run->paths, r->output.dir, err);
+    if (!st) { st = lorac_run_check_folder(&run->paths, mode, err); }
+    if (!st) { st = lorac_job_open(&run->job, r, LORAC_JOB_TRAIN, err); }
+    if (!st) { st = lorac_job_adapter(&run->adapter, run->job, err); }
+    if (!st) { st = set_template(run, err); }
+    if (!st) { st = open_loader(run, err); }
+    if (!st) { st = lorac_adapter_reserve(run->adapter, run->batch->max_rows, err); }
+    if (st) { return st; }
+    run->socket = lorac_adapter_socket(run->adapter);
+    count_steps(run);
+    st = open_optim(run, err);
+    if (!st) { st = open_evaluator(run, err); }
+    if (!st) { st = lorac_dir_make(run->paths.dir, err); }
+    if (!st) { st = lorac_lock_open(&run->lock, run->paths.lock, err); }
+    return st;
+}
+
+/* What a user should know before the first step. */
+static void notes(const struct run *run, size_t shared)
+{
+    const struct lorac_recipe *r = run->r;
+    struct lorac_buf b = {0};
+    unsigned wants = 1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1;
+    if (run->job->valid.set && !run->job->K && (r->eval.metrics & wants)) {
+        lorac_buf_str(
+            &b, "free text: there are no labels to choose from, so accuracy and macro_f1 are not "
+                "measured (exact_match would be)");
+        run->watch->note(run->watch->self, b.at ? b.at : "");
+    }
+    if (shared) {
+        lorac_buf_clear(&b);
+        lorac_buf_printf(&b, "%zu of the %zu validation rows stand in the training rows, too",
+                         shared, lorac_dataset_size(run->job->valid.set));
+        run->watch->note(run->watch->self, b.at ? b.at : "");
+    }
+    for (size_t k = 0; k < r->data.labels.map.n; k++) {
+        if (lorac_dataset_label_count(run->job->train.set, k)) { continue; }
+        lorac_buf_clear(&b);
+        lorac_buf_printf(&b, "no training row has the label '%s' (data.labels.map)",
+                         r->data.labels.map.at[k].key);
+        run->watch->note(run->watch->self, b.at ? b.at : "");
+    }
+    lorac_buf_free(&b);
+}
+
+/* Make the folder a run's, or take up the run that is there. */
+static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct lorac_err *err)
+{
+    const struct lorac_run_paths *p = &run->paths;
+    enum lorac_status st = LORAC_OK;
+    bool resume = mode == LORAC_RUN_RESUME;
+    lorac_clock_utc(run->started);
+    if (mode == LORAC_RUN_OVERWRITE) { st = lorac_run_clear(p, err); }
+    if (!st) { st = lorac_run_sweep(p, err); }
+    if (!st && resume) { st = lorac_manifest_check(p, run->job, run->watch, err); }
+    if (!st && resume && lorac_path_exists(p->state)) {
+        st = lorac_state_read(&run->state, run->adapter, run->optim, p->state, err);
+        struct lorac_loader_state at = {run->state.epoch, run->state.position};
+        if (!st) { st = lorac_loader_seek(run->loader, at, err); }
+    } else if (!st && resume && run->watch->note) {
+        run->watch->note(run->watch->self,
+                         "the run had saved nothing yet: it starts from the beginning");
+    }
+    if (!st) { st = lorac_recipe_write(run->r, p->recipe, err); }
+    if (!st) { st = lorac_dir_make(p->state_dir, err); }
+    if (!st) {
+        st = lorac_manifest_write(p, run->job, run->adapter, run->steps, run->started, NULL, err);
+    }
+    if (!st) { st = lorac_metrics_begin(p, (size_t)run->state.step, err); }
+    if (!st) { st = open_pass(run, err); }
+    size_t shared = 0;
+    if (!st && run->job->valid.set) {
+        st = lorac_dataset_shared(&shared, run->job->train.set, run->job->valid.set, err);
+    }
+    if (!st && run->watch->note) { notes(run, shared); }
+    return st;
+}
+
+/* ---- one step ---- */
+
+/* The rows of a batch, for a message about it: "rows 12, 847, ...". */
+static void name_rows(struct lorac_buf *b, const struct run *run, const uint32_t *examples,
+                      size_t n)
+{
+    for (size_t i = 0; i < n && i < 8; i++) {
+        lorac_buf_printf(b, "%s%llu", i ? ", " : "",
+                         (unsigned long long)lorac_dataset_line(run->job->train.set, examples[i]));
+    }
+    if (n > 8) { lorac_buf_str(b, ", ..."); }
+}
+
+static enum lorac_status micro_batch(struct run *run, double *loss, size_t *tokens, size_t *trained,
+                                     struct lorac_err *err)
+{
+    const uint32_t *examples = NULL;
+    size_t n = 0;
+    enum lorac_status st = lorac_loader_next(run->loader, run->batch, &examples, &n, err);
+    run->adapter->step = run->state.micro++;
+    if (!st) { st = lorac_pass_forward(run->pass, run->batch, NULL, err); }
+    if (st) { return st; }
+    lorac_pass_loss(run->pass, run->batch, run->nll, true);
+    lorac_pass_backward(run->pass, run->batch);
+    double sum = 0.0;
+    for (size_t t = 0; t < run->batch->T; t++) {
+        sum += (double)run->nll[t];
+    }
+    if (!isfinite(sum)) {
+        struct lorac_buf rows = {0};
+        name_rows(&rows, run, examples, n);
+        st = lorac_fail(
+            err, LORAC_EUSER,
+            "step %zu: the loss is not finite (lines %s of the training table); the state before "
+            "this step is kept: try a smaller optimizer.lr",
+            (size_t)run->state.step + 1, rows.at ? rows.at : "?");
+        lorac_buf_free(&rows);
+    }
+    *loss += sum;
+    *tokens += run->batch->N;
+    *trained += run->batch->T;
+    run->state.examples += n;
+    struct lorac_loader_state at = lorac_loader_state(run->loader);
+    run->state.epoch = at.epoch;
+    run->state.position = at.position;
+    return st;
+}
+
+/* One optimiser step: the sum of losses over all micro-batches, divided once by all trained tokens. */
+static enum lorac_status step(struct run *run, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = run->r;
+    double begin = lorac_clock();
+    struct lorac_run_step s = {.steps = run->steps};
+    double loss = 0.0;
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < r->train.accumulate && !st; i++) {
+        bool over =
+            !r->train.steps && run->state.epoch >= r->train.epochs; // a last, smaller window
+        if (over) { break; }
+        st = micro_batch(run, &loss, &s.tokens, &s.trained, err);
+    }
+    if (st) { return st; }
+    s.lr = lorac_optim_next_lr(run->optim);
+    st = lorac_optim_step(run->optim, s.trained, &s.grad_norm, err);
+    if (!st && run->state.step == 0 && !(s.grad_norm > 0.0)) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "the gradient of the first step is zero: nothing would train");
+    }
+    if (st) { return st; }
+    run->state.step++;
+    s.step = (size_t)run->state.step;
+    s.epoch = (double)run->state.examples / (double)lorac_dataset_size(run->job->train.set);
+    s.loss = loss / (double)s.trained;
+    s.seconds = lorac_clock() - begin;
+    run->rate = run->rate > 0.0 ? 0.9 * run->rate + 0.1 * s.seconds : s.seconds;
+    s.tokens_per_second = (double)s.tokens / run->rate;
+    s.remaining = run->rate * (double)(run->steps - s.step);
+    st = lorac_metrics_step(&run->paths, &s, err);
+    if (!st && run->watch->step) { run->watch->step(run->watch->self, &s); }
+    return st;
+}
+
+/* ---- evaluation and saving ---- */
+
+static enum lorac_status show_samples(struct run *run, struct lorac_err *err)
+{
+    size_t n = lorac_dataset_size(run->job->valid.set);
+    struct lorac_buf text[3] = {0};
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < run->r->eval.samples && i < n && run->watch->sample && !st; i++) {
+        for (size_t k = 0; k < 3; k++) {
+            lorac_buf_clear(&text[k]);
+            lorac_buf_str(&text[k], "");
+        }
+        st = lorac_evaluator_sample(&text[0], &text[1], &text[2], run->evaluator, i, err);
+        if (st) { break; }
+        struct lorac_run_sample s = {text[0].at, text[1].at, text[2].at};
+        run->watch->sample(run->watch->self, &s);
+    }
+    for (size_t k = 0; k < 3; k++) {
+        lorac_buf_free(&text[k]);
+    }
+    return st;
+}
+
+static bool evaluating(void *self, double done)
+{
+    const struct run *run = self;
+    if (run->watch->evaluating) { run->watch->evaluating(run->watch->self, done); }
+    return true;
+}
+
+static enum lorac_status save_adapter(struct run *run, const char *dir, struct lorac_err *err)
+{
+    if (!(lorac_adapter_b_squares(run->adapter) > 0.0)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: every B is zero after %zu steps: the adapter changes "
+                          "nothing and is not saved; is optimizer.lr zero?",
+                          dir, (size_t)run->state.step);
+    }
+    return lorac_peft_save(dir, run->adapter, run->r->model.path, LORAC_F32, err);
+}
+
+static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
+                                  struct lorac_err *err)
+{
+    struct lorac_scores scores;
+    struct lorac_state *s = &run->state;
+    enum lorac_status st = lorac_evaluate(&scores, run->evaluator, evaluating, run, err);
+    if (st) { return st; }
+    double value = lorac_scores_get(&scores, run->metric);
+    double delta = run->r->eval.early_stop.metric ? run->r->eval.early_stop.min_delta : 0.0;
+    struct lorac_run_eval e = {(size_t)s->step, &scores, false};
+    e.is_best = !s->has_best || lorac_metric_better(run->metric, value, s->best, 0.0);
+    bool counts = !s->has_best || lorac_metric_better(run->metric, value, s->best, delta);
+    s->patience = counts ? 0 : s->patience + 1;
+    out->last = scores;
+    if (e.is_best) {
+        s->has_best = 1;
+        s->best = value;
+        s->best_step = s->step;
+        s->best_scores = scores;
+        if (run->r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U) {
+            st = save_adapter(run, run->paths.best, err);
+        }
+    }
+    double epoch = (double)s->examples / (double)lorac_dataset_size(run->job->train.set);
+    if (!st) { st = lorac_metrics_eval(&run->paths, epoch, &e, err); }
+    if (!st && run->watch->eval) { run->watch->eval(run->watch->self, &e); }
+    if (!st) { st = show_samples(run, err); }
+    return st;
+}
+
+static enum lorac_status save(struct run *run, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    if (run->r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U) {
+        st = save_adapter(run, run->paths.last, err);
+    }
+    if (!st) {
+        st = lorac_state_write(run->paths.state, &run->state, run->adapter, run->optim, err);
+    }
+    return st;
+}
+
+static bool due(size_t step, size_t every, size_t steps)
+{
+    return step == steps || (every && step % every == 0);
+}
+
+static enum lorac_status loop(struct run *run, struct lorac_run_result *out, struct lorac_err *err)
+{
+    size_t patience = run->r->eval.early_stop.metric ? run->r->eval.early_stop.patience : SIZE_MAX;
+    enum lorac_status st = LORAC_OK;
+    out->end = run->state.patience >= patience ? LORAC_RUN_EARLY : LORAC_RUN_DONE;
+    while (!st && run->state.step < run->steps && out->end == LORAC_RUN_DONE) {
+        st = step(run, err);
+        if (st) { break; }
+        size_t now = (size_t)run->state.step;
+        if (run->evaluator && due(now, run->eval_every, run->steps)) {
+            st = evaluate(run, out, err);
+            if (!st && run->state.patience >= patience) { out->end = LORAC_RUN_EARLY; }
+        }
+        if (!st && now < run->steps && run->watch->stop && run->watch->stop(run->watch->self)) {
+            out->end = LORAC_RUN_STOPPED;
+        }
+        if (!st && (due(now, run->save_every, run->steps) || out->end != LORAC_RUN_DONE)) {
+            st = save(run, err);
+        }
+    }
+    out->step = (size_t)run->state.step;
+    out->has_valid = run->state.has_best != 0;
+    out->best = run->state.best_scores;
+    out->best_step = (size_t)run->state.best_step;
+    return st;
+}
+
+/* output.merge: the best adapter (the last where there is no best) inside a whole checkpoint. */
+static enum lorac_status merge(struct run *run, struct lorac_err *err)
+{
+    struct lorac_adapter *a = NULL;
+    const char *dir = lorac_path_exists(run->paths.best) ? run->paths.best : run->paths.last;
+    enum lorac_status st = lorac_peft_load(&a, run->job->model, dir, false, err);
+    struct lorac_stack stack = {.n = 1, .adapter = {a}, .factor = {1.0F}};
+    if (!st) { st = lorac_dir_remove(run->paths.merged, err); }
+    if (!st) { st = lorac_merge(run->paths.merged, run->job->model, &stack, err); }
+    lorac_adapter_free(a);
+    return st;
+}
+
+static void close_run(struct run *run)
+{
+    lorac_evaluator_free(run->evaluator);
+    lorac_pass_free(run->pass);
+    lorac_batch_free(run->batch);
+    lorac_loader_close(run->loader);
+    lorac_optim_free(run->optim);
+    lorac_adapter_free(run->adapter);
+    lorac_job_close(run->job);
+    lorac_mem_free(run->nll);
+    lorac_lock_close(run->lock);
+    lorac_run_paths_free(&run->paths);
+}
+
+enum lorac_status lorac_run(struct lorac_run_result *out, const struct lorac_recipe *r,
+                            enum lorac_run_mode mode, const struct lorac_run_watch *watch,
+                            struct lorac_err *err)
+{
+    double started = lorac_clock();
+    struct run run = {.r = r, .watch = watch, .lock = -1};
+    *out = (struct lorac_run_result){0};
+    enum lorac_status st = open_run(&run, mode, err);
+    if (!st) { st = begin(&run, mode, err); }
+    if (!st) { st = loop(&run, out, err); }
+    if (!st && out->end != LORAC_RUN_STOPPED && r->output.merge) { st = merge(&run, err); }
+    out->seconds = lorac_clock() - started;
+    out->peak_bytes = lorac_machine_peak();
+    if (!st) {
+        st = lorac_manifest_write(&run.paths, run.job, run.adapter, run.steps, run.started, out,
+                                  err);
+    }
+    close_run(&run);
+    return st;
+}
