@@ -1,0 +1,11 @@
+/* recipes.h - recipes, what they open, evaluation, prediction and runs. The public header of this folder. */
+#ifndef LORAC_RECIPES_H
+#define LORAC_RECIPES_H
+
+#include "recipes/evaluate.h"
+#include "recipes/job.h"
+#include "recipes/predict.h"
+#include "recipes/recipe.h"
+#include "recipes/run.h"
+
+#endif
