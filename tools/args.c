@@ -1,0 +1,147 @@
+/* args.c - see args.h. */
+#include "tools/args.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct option *find_option(const struct verb *v, const char *name, size_t n)
+{
+    for (const struct option *o = v->options; o->name; o++) {
+        if (strlen(o->name) == n && strncmp(o->name, name, n) == 0) { return o; }
+    }
+    return NULL;
+}
+
+static enum lorac_status add_option(struct args *a, const struct verb *v, int *i, int argc,
+                                    char **argv, struct lorac_err *err)
+{
+    const char *word = argv[*i];
+    const char *equals = strchr(word, '=');
+    size_t n = equals ? (size_t)(equals - word) : strlen(word);
+    const struct option *o = find_option(v, word, n);
+    if (!o) {
+        return lorac_fail(err, LORAC_EUSER, "unknown option %.*s; see lorac %s --help", (int)n,
+                          word, v->name);
+    }
+    for (size_t k = 0; k < a->n_given && !o->many; k++) {
+        if (a->given[k] == o) { return lorac_fail(err, LORAC_EUSER, "%s is given twice", o->name); }
+    }
+    const char *value = equals ? equals + 1 : NULL;
+    if (!o->value && value) {
+        return lorac_fail(err, LORAC_EUSER, "%s takes no value, found '%s'", o->name, value);
+    }
+    if (o->value && !value) {
+        if (*i + 1 >= argc) {
+            return lorac_fail(err, LORAC_EUSER, "%s needs a value: %s", o->name, o->value);
+        }
+        value = argv[++*i];
+    }
+    if (a->n_given == MAX_GIVEN) { return lorac_fail(err, LORAC_EUSER, "too many options"); }
+    a->given[a->n_given] = o;
+    a->values[a->n_given++] = value;
+    return LORAC_OK;
+}
+
+enum lorac_status args_parse(struct args *out, const struct verb *v, int argc, char **argv,
+                             struct lorac_err *err)
+{
+    *out = (struct args){.verb = v->name, .options = v->options};
+    bool options = true;
+    for (int i = 0; i < argc; i++) {
+        if (options && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
+            out->help = true;
+            return LORAC_OK;
+        }
+        if (options && strcmp(argv[i], "--") == 0) {
+            options = false;
+        } else if (options && argv[i][0] == '-' && argv[i][1]) {
+            enum lorac_status st = add_option(out, v, &i, argc, argv, err);
+            if (st) { return st; }
+        } else if (out->n_positional == v->max_positional) {
+            return lorac_fail(err, LORAC_EUSER, "'%s' is one word too many; usage: lorac %s %s",
+                              argv[i], v->name, v->usage);
+        } else {
+            out->positional[out->n_positional++] = argv[i];
+        }
+    }
+    if (out->n_positional < v->min_positional) {
+        return lorac_fail(err, LORAC_EUSER, "something is missing; usage: lorac %s %s", v->name,
+                          v->usage);
+    }
+    for (const struct option *o = v->options; o->name; o++) {
+        if (o->required && !args_has(out, o->name)) {
+            return lorac_fail(err, LORAC_EUSER, "%s %s is missing; usage: lorac %s %s", o->name,
+                              o->value, v->name, v->usage);
+        }
+    }
+    return LORAC_OK;
+}
+
+void args_help(const struct verb *v)
+{
+    printf("usage: lorac %s %s\n\n%s\n\n", v->name, v->usage, v->summary);
+    if (v->about) { printf("%s\n", v->about); }
+    printf("options:\n");
+    for (const struct option *o = v->options; o->name; o++) {
+        char left[64];
+        (void)snprintf(left, sizeof left, "%s%s%s", o->name, o->value ? " " : "",
+                       o->value ? o->value : "");
+        printf("  %-26s %s%s%s\n", left, o->help, o->required ? " (required)" : "",
+               o->many ? " (may be repeated)" : "");
+    }
+    printf("  %-26s %s\n", "--help", "show this");
+}
+
+const char *args_each(const struct args *a, const char *name, size_t i)
+{
+    for (size_t k = 0; k < a->n_given; k++) {
+        if (strcmp(a->given[k]->name, name) == 0 && i-- == 0) { return a->values[k]; }
+    }
+    return NULL;
+}
+
+const char *args_text(const struct args *a, const char *name, const char *otherwise)
+{
+    const char *value = args_each(a, name, 0);
+    return value ? value : otherwise;
+}
+
+bool args_has(const struct args *a, const char *name)
+{
+    for (size_t k = 0; k < a->n_given; k++) {
+        if (strcmp(a->given[k]->name, name) == 0) { return true; }
+    }
+    return false;
+}
+
+enum lorac_status args_number(double *out, const struct args *a, const char *name, double min,
+                              double max, struct lorac_err *err)
+{
+    const char *text = args_text(a, name, NULL);
+    if (!text) { return LORAC_OK; }
+    char *end = NULL;
+    errno = 0;
+    double v = strtod(text, &end);
+    if (end == text || *end || errno || !(v >= min && v <= max)) {
+        return lorac_fail(err, LORAC_EUSER, "%s must be a number from %g to %g, found '%s'", name,
+                          min, max, text);
+    }
+    *out = v;
+    return LORAC_OK;
+}
+
+enum lorac_status args_count(size_t *out, const struct args *a, const char *name,
+                             struct lorac_err *err)
+{
+    double v = (double)*out;
+    enum lorac_status st = args_number(&v, a, name, 0.0, 1e15, err);
+    if (!st && v != floor(v)) {
+        st = lorac_fail(err, LORAC_EUSER, "%s must be a whole number, found '%s'", name,
+                        args_text(a, name, ""));
+    }
+    if (!st) { *out = (size_t)v; }
+    return st;
+}

@@ -1,0 +1,89 @@
+/* cmd_common.c - what the verbs share; see verbs.h. */
+#include "tools/verbs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int complain(const struct lorac_err *err)
+{
+    fprintf(stderr, "lorac: %s\n", err->text);
+    return EXIT_FAILED;
+}
+
+/* "DIR" or "DIR:SCALE": the scale is what follows the last colon, where that is a number. */
+static enum lorac_status split_adapter(char **dir, float *scale, const char *text,
+                                       struct lorac_err *err)
+{
+    const char *colon = strrchr(text, ':');
+    char *end = NULL;
+    double v = colon ? strtod(colon + 1, &end) : 1.0;
+    bool number = colon && end != colon + 1 && *end == '\0';
+    *scale = number ? (float)v : 1.0F;
+    *dir = lorac_mem_string(text, number ? (size_t)(colon - text) : strlen(text));
+    return *dir ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory");
+}
+
+enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
+                             struct lorac_err *err)
+{
+    *b = (struct bench){0};
+    size_t threads = 0;
+    const char *dir = args_text(a, "--model", "");
+    enum lorac_status st = args_count(&threads, a, "--threads", err);
+    if (!st) { st = lorac_device_open(&b->dev, NULL, (int)threads, err); }
+    if (!st) { st = lorac_model_open(&b->model, &b->dev, dir, err); }
+    if (!st && tokenizer) { st = lorac_tokenizer_open(&b->tokenizer, dir, err); }
+    for (size_t i = 0; !st && args_each(a, "--adapter", i); i++) {
+        char *folder = NULL;
+        if (i == LORAC_MAX_STACK) {
+            st = lorac_fail(err, LORAC_EUSER, "at most %d adapters at once", LORAC_MAX_STACK);
+            break;
+        }
+        st = split_adapter(&folder, &b->stack.factor[i], args_each(a, "--adapter", i), err);
+        if (!st) {
+            st = lorac_peft_load(&b->adapters[i], b->model, folder, args_has(a, "--force"), err);
+        }
+        b->stack.adapter[i] = b->adapters[i];
+        b->stack.n = i + 1;
+        lorac_mem_free(folder);
+    }
+    if (st) { bench_close(b); }
+    return st;
+}
+
+void bench_close(struct bench *b)
+{
+    for (size_t i = 0; i < LORAC_MAX_STACK; i++) {
+        lorac_adapter_free(b->adapters[i]);
+    }
+    lorac_tokenizer_free(b->tokenizer);
+    lorac_model_close(b->model);
+    lorac_device_close(&b->dev);
+    *b = (struct bench){0};
+}
+
+const struct lorac_socket *bench_socket(struct bench *b)
+{
+    if (b->stack.n == 0) { return NULL; }
+    b->socket = lorac_stack_socket(&b->stack);
+    return &b->socket;
+}
+
+enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lorac_err *err)
+{
+    bool standard = strcmp(path, "-") == 0;
+    FILE *f = standard ? stdin : fopen(path, "rbe");
+    if (!f) {
+        return lorac_fail(err, LORAC_EIO, "%s: cannot open: %s", path, strerror(errno));
+    } // NOLINT
+    char block[65536];
+    for (size_t n = fread(block, 1, sizeof block, f); n; n = fread(block, 1, sizeof block, f)) {
+        lorac_buf_add(out, block, n);
+    }
+    bool failed = ferror(f) != 0;
+    if (!standard) { fclose(f); }
+    if (failed) { return lorac_fail(err, LORAC_EIO, "%s: cannot read", path); }
+    return out->no_memory ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path) : LORAC_OK;
+}

@@ -1,0 +1,212 @@
+/* cmd_eval.c - `lorac eval` and `lorac predict`: a recipe's or a run's model on tables. */
+#include "tools/cmd_recipes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A recipe's data with the model as a run or --adapter left it. */
+struct subject {
+    struct lorac_recipe *r;
+    struct lorac_job *j;
+    struct lorac_adapter *adapter; // NULL: the base as it is
+    char *adapter_dir;
+    struct lorac_stack stack;
+    struct lorac_socket socket;
+    struct status_line line;
+};
+
+static enum lorac_status open_subject(struct subject *s, const struct args *a, unsigned parts,
+                                      struct lorac_err *err)
+{
+    enum lorac_status st = recipe_or_run(&s->r, &s->adapter_dir, a->positional[0], a, err);
+    const char *given = args_text(a, "--adapter", NULL);
+    if (!st && given) {
+        lorac_mem_free(s->adapter_dir);
+        s->adapter_dir = lorac_mem_string(given, strlen(given));
+    }
+    if (!st) { st = lorac_job_open(&s->j, s->r, parts, err); }
+    if (!st && s->adapter_dir && !args_has(a, "--base")) {
+        st = lorac_peft_load(&s->adapter, s->j->model, s->adapter_dir, args_has(a, "--force"), err);
+        s->stack = (struct lorac_stack){.n = 1, .adapter = {s->adapter}, .factor = {1.0F}};
+        s->socket = lorac_stack_socket(&s->stack);
+    }
+    status_begin(&s->line);
+    stop_on_signals();
+    return st;
+}
+
+static void close_subject(struct subject *s)
+{
+    lorac_adapter_free(s->adapter);
+    lorac_job_close(s->j);
+    lorac_recipe_free(s->r);
+    lorac_mem_free(s->adapter_dir);
+}
+
+static bool on_progress(void *self, double done)
+{
+    struct subject *s = self;
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.0f %%", 100.0 * done);
+    status_show(&s->line, text, false);
+    return !stop_asked();
+}
+
+static enum lorac_status pick_split(const struct lorac_dataset **set, unsigned *parts,
+                                    const char *split, const struct lorac_job *j,
+                                    struct lorac_err *err)
+{
+    const struct {
+        const char *name;
+        unsigned part;
+    } splits[] = {{"train", LORAC_JOB_TRAIN}, {"valid", LORAC_JOB_VALID}, {"test", LORAC_JOB_TEST}};
+    for (size_t i = 0; i < 3; i++) {
+        if (strcmp(split, splits[i].name) != 0) { continue; }
+        *parts = splits[i].part;
+        if (!j) { return LORAC_OK; }
+        *set = i == 0 ? j->train.set : i == 1 ? j->valid.set : j->test.set;
+        if (*set) { return LORAC_OK; }
+        return lorac_fail(err, LORAC_EUSER, "the recipe names no data.%s to evaluate on", split);
+    }
+    return lorac_fail(err, LORAC_EUSER, "--split must be train, valid or test, found '%s'", split);
+}
+
+static int print_scores(const struct subject *s, const struct lorac_scores *scores,
+                        const char *split, bool as_json)
+{
+    const char *adapter = s->adapter ? s->adapter_dir : "none: the base as it is";
+    if (as_json) {
+        struct out j = {0};
+        out_text(&j, "split", split, strlen(split));
+        out_text(&j, "model", s->r->model.path, strlen(s->r->model.path));
+        if (s->adapter) { out_text(&j, "adapter", adapter, strlen(adapter)); }
+        out_count(&j, "rows", scores->rows);
+        out_count(&j, "tokens", scores->tokens);
+        out_real(&j, "loss", scores->loss);
+        out_real(&j, "perplexity", scores->perplexity);
+        if (scores->has_accuracy) {
+            out_real(&j, "accuracy", scores->accuracy);
+            out_real(&j, "macro_f1", scores->macro_f1);
+            out_count(&j, "labels", s->j->K);
+        }
+        if (scores->has_exact_match) { out_real(&j, "exact_match", scores->exact_match); }
+        out_real(&j, "seconds", scores->seconds);
+        return out_print(&j);
+    }
+    printf("adapter      %s\nsplit        %s\nrows         %zu\ntokens       %zu\n", adapter, split,
+           scores->rows, scores->tokens);
+    printf("loss         %.6f\nperplexity   %.6g\n", scores->loss, scores->perplexity);
+    if (scores->has_accuracy) {
+        printf("accuracy     %.4f   (of %zu labels)\nmacro F1     %.4f\n", scores->accuracy,
+               s->j->K, scores->macro_f1);
+    }
+    if (scores->has_exact_match) { printf("exact match  %.4f\n", scores->exact_match); }
+    return 0;
+}
+
+static int run_eval(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct subject s = {0};
+    struct lorac_scores scores;
+    struct lorac_evaluator *e = NULL;
+    const struct lorac_dataset *set = NULL;
+    const char *split = args_text(a, "--split", "valid");
+    unsigned parts = 0;
+    int code = 0;
+    enum lorac_status st = pick_split(&set, &parts, split, NULL, &err);
+    if (st) {
+        (void)complain(&err);
+        return EXIT_USAGE;
+    }
+    st = open_subject(&s, a, parts, &err);
+    if (!st) { st = pick_split(&set, &parts, split, s.j, &err); }
+    if (!st) {
+        st = lorac_evaluator_new(&e, s.j, set, s.r->eval.metrics, s.adapter ? &s.socket : NULL,
+                                 &err);
+    }
+    if (!st) { st = lorac_evaluate(&scores, e, on_progress, &s, &err); }
+    status_clear(&s.line);
+    code = st ? complain(&err) : print_scores(&s, &scores, split, args_has(a, "--json"));
+    lorac_evaluator_free(e);
+    close_subject(&s);
+    return code;
+}
+
+static int run_predict(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct subject s = {0};
+    size_t rows = 0;
+    size_t max_tokens = 128;
+    const char *out = args_text(a, "--out", "");
+    enum lorac_status st = args_count(&max_tokens, a, "--max-tokens", &err);
+    if (!st) { st = open_subject(&s, a, 0, &err); }
+    if (!st) {
+        st = lorac_predict(&rows, s.j, s.adapter ? &s.socket : NULL, args_text(a, "--in", ""), out,
+                           max_tokens, on_progress, &s, &err);
+    }
+    status_clear(&s.line);
+    int code = st ? complain(&err) : 0;
+    if (!st && args_has(a, "--json")) {
+        struct out j = {0};
+        out_count(&j, "rows", rows);
+        out_text(&j, "out", out, strlen(out));
+        code = out_print(&j);
+    } else if (!st) {
+        fprintf(stderr, "%zu rows with their predictions are in %s\n", rows, out);
+    }
+    close_subject(&s);
+    return code;
+}
+
+static const struct option eval_options[] = {
+    {"--adapter", "DIR", "evaluate with this adapter", false, false},
+    {"--base", NULL, "evaluate the base without the run's adapter", false, false},
+    {"--split", "NAME", "train, valid or test (default: valid)", false, false},
+    {"--force", NULL, "take an adapter that was made for another base", false, false},
+    RECIPE_OPTIONS,
+    {"--json", NULL, "print one JSON object", false, false},
+    {0},
+};
+
+const struct verb verb_eval = {
+    .name = "eval",
+    .usage = "RECIPE|RUN [--adapter DIR] [--split test]",
+    .summary = "measure loss, accuracy and more on a recipe's data",
+    .about =
+        "  lorac eval recipes/sst2.yaml --split test    the base as it is, before any training\n"
+        "  lorac eval runs/sst2 --split test            with the run's best adapter\n\n"
+        "Accuracy takes the likeliest label behind each prompt; a label's likelihood includes the end of\n"
+        "the text. Which metrics are measured is eval.metrics in the recipe.\n",
+    .options = eval_options,
+    .min_positional = 1,
+    .max_positional = 1,
+    .run = run_eval,
+};
+
+static const struct option predict_options[] = {
+    {"--in", "FILE", "table with the columns that the prompt needs", true, false},
+    {"--out", "FILE", "where to write it with the predictions added", true, false},
+    {"--adapter", "DIR", "another adapter than the run's best", false, false},
+    {"--base", NULL, "the base without the run's adapter", false, false},
+    {"--max-tokens", "N", "of a generated answer (default: 128)", false, false},
+    {"--force", NULL, "take an adapter that was made for another base", false, false},
+    RECIPE_OPTIONS,
+    {"--json", NULL, "print one JSON object", false, false},
+    {0},
+};
+
+const struct verb verb_predict = {
+    .name = "predict",
+    .usage = "RUN --in FILE.csv --out FILE.csv",
+    .summary = "add a column of predictions to a table",
+    .about =
+        "  lorac predict runs/sst2 --in new.tsv --out answers.tsv\n\n"
+        "Adds 'prediction' and, where the recipe has labels, 'probability' (among all labels). The table\n"
+        "has the format of the recipe (data.format); it needs no column for the answer.\n",
+    .options = predict_options,
+    .min_positional = 1,
+    .max_positional = 1,
+    .run = run_predict,
+};

@@ -1,0 +1,261 @@
+/* cmd_generate.c - `lorac generate`: prompt a model, with or without adapters. */
+#include "tools/verbs.h"
+#include <lorac/datasets.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_FIELDS = 32, PROMPT_LIMIT = 16 << 20 };
+
+/* ---- the adapter's own template ---- */
+
+/* Names in braces, each once: "Review: {text}" has one. `names` are cut out of `text` (clobbered). */
+static size_t variables_of(const char *names[MAX_FIELDS], char *text)
+{
+    size_t n = 0;
+    for (char *c = text; c && *c && n < MAX_FIELDS; c++) {
+        if ((c[0] == '{' && c[1] == '{') || (c[0] == '}' && c[1] == '}')) {
+            c++;
+            continue;
+        }
+        char *end = *c == '{' ? strchr(c, '}') : NULL;
+        if (!end) { continue; }
+        *end = '\0';
+        bool known = false;
+        for (size_t i = 0; i < n; i++) {
+            known = known || strcmp(names[i], c + 1) == 0;
+        }
+        if (!known) { names[n++] = c + 1; }
+        c = end;
+    }
+    return n;
+}
+
+/* The value of --field NAME=VALUE, or NULL. */
+static const char *field(const struct args *a, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; args_each(a, "--field", i); i++) {
+        const char *text = args_each(a, "--field", i);
+        if (strncmp(text, name, n) == 0 && text[n] == '=') { return text + n + 1; }
+    }
+    return NULL;
+}
+
+/* Fill the template's variables from --field, and the only one without a field from the prompt. */
+static enum lorac_status fill(struct lorac_cell *values, const char *const *names, size_t n,
+                              const struct args *a, const struct lorac_buf *prompt,
+                              struct lorac_err *err)
+{
+    size_t open = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *value = field(a, names[i]);
+        if (value) {
+            values[i] = (struct lorac_cell){value, strlen(value)};
+            continue;
+        }
+        if (open++) {
+            return lorac_fail(
+                err, LORAC_EUSER,
+                "the adapter's template also needs --field %s=...; --raw would prompt without "
+                "the template",
+                names[i]);
+        }
+        values[i] = (struct lorac_cell){prompt->at ? prompt->at : "", prompt->n};
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status encode_template(struct lorac_ids *ids, const struct bench *b,
+                                         const struct args *a, const char *json,
+                                         const struct lorac_buf *prompt, struct lorac_err *err)
+{
+    const char *text = "";
+    struct lorac_json root = {0};
+    struct lorac_template *template = NULL;
+    char *names_text = NULL;
+    const char *names[MAX_FIELDS];
+    struct lorac_cell values[MAX_FIELDS];
+    enum lorac_status st = lorac_json_parse(&root, json, strlen(json), "lorac.template", err);
+    if (!st) { st = lorac_json_string(&text, &root, "prompt", true, err); }
+    if (!st) {
+        names_text = lorac_mem_string(text, strlen(text));
+        if (!names_text) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for the template"); }
+    }
+    if (!st) {
+        size_t n = variables_of(names, names_text);
+        struct lorac_template_options o = {text, NULL, names, n};
+        st = lorac_template_parse(&template, &o, err);
+        if (!st) { st = fill(values, names, n, a, prompt, err); }
+    }
+    if (!st) { st = lorac_prompt_encode(ids, template, b->tokenizer, values, err); }
+    lorac_template_free(template);
+    lorac_mem_free(names_text);
+    lorac_json_free(&root);
+    return st;
+}
+
+/* The template of the adapters, where they have one and agree. */
+static enum lorac_status common_template(const char **out, const struct bench *b,
+                                         struct lorac_err *err)
+{
+    *out = NULL;
+    for (size_t i = 0; i < b->stack.n; i++) {
+        const char *t = b->stack.adapter[i]->template_json;
+        if (!t) { continue; }
+        if (*out && strcmp(*out, t) != 0) {
+            return lorac_fail(
+                err, LORAC_EUSER,
+                "the adapters were trained with different templates; choose with --raw and the "
+                "whole prompt");
+        }
+        *out = t;
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status encode_prompt(struct lorac_ids *ids, const struct bench *b,
+                                       const struct args *a, struct lorac_err *err)
+{
+    const char *given = args_text(a, "--prompt", "");
+    struct lorac_buf prompt = {0};
+    const char *template = NULL;
+    enum lorac_status st = LORAC_OK;
+    if (strcmp(given, "-") == 0) {
+        st = read_text(&prompt, "-", err);
+    } else {
+        lorac_buf_str(&prompt, given);
+    }
+    if (!st && prompt.n > PROMPT_LIMIT) {
+        st = lorac_fail(err, LORAC_EUSER, "the prompt is too long");
+    }
+    if (!st && !args_has(a, "--raw")) { st = common_template(&template, b, err); }
+    if (!st && template) {
+        st = encode_template(ids, b, a, template, &prompt, err);
+    } else if (!st && args_has(a, "--field")) {
+        st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template");
+    } else if (!st) {
+        struct lorac_text text = {prompt.at ? prompt.at : "", prompt.n, true};
+        st = lorac_encode(ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err);
+    }
+    lorac_buf_free(&prompt);
+    return st;
+}
+
+/* ---- the verb ---- */
+
+static bool show(void *self, const char *text, size_t n)
+{
+    (void)self;
+    (void)fwrite(text, 1, n, stdout);
+    (void)fflush(stdout);
+    return !stop_asked();
+}
+
+static enum lorac_status read_sampling(struct lorac_sampling *o, const char **stops,
+                                       const struct args *a, struct lorac_err *err)
+{
+    size_t seed = 0;
+    *o = lorac_sampling_defaults;
+    enum lorac_status st = args_count(&o->max_tokens, a, "--max-tokens", err);
+    if (!st) { st = args_number(&o->temperature, a, "--temperature", 0.0, 100.0, err); }
+    if (!st) { st = args_number(&o->top_p, a, "--top-p", 1e-9, 1.0, err); }
+    if (!st) { st = args_count(&o->top_k, a, "--top-k", err); }
+    if (!st) {
+        st = args_number(&o->repetition_penalty, a, "--repetition-penalty", 0.01, 100.0, err);
+    }
+    if (!st) { st = args_count(&seed, a, "--seed", err); }
+    o->seed = seed;
+    o->stop = stops;
+    for (size_t i = 0; args_each(a, "--stop", i); i++) {
+        stops[o->n_stop++] = args_each(a, "--stop", i);
+    }
+    return st;
+}
+
+static int print_json(const struct lorac_ids *ids, const struct lorac_buf *text,
+                      enum lorac_finish finish, size_t prompt_tokens, double seconds)
+{
+    struct out j = {0};
+    out_ids(&j, "ids", ids->at, ids->n);
+    out_text(&j, "text", text->at ? text->at : "", text->n);
+    out_text(&j, "finish", lorac_finish_name(finish), strlen(lorac_finish_name(finish)));
+    out_count(&j, "prompt_tokens", prompt_tokens);
+    out_count(&j, "tokens", ids->n);
+    out_real(&j, "seconds", seconds);
+    return out_print(&j);
+}
+
+static int run(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct bench b = {0};
+    struct lorac_sampling o;
+    const char *stops[MAX_GIVEN];
+    struct lorac_ids prompt = {0};
+    struct lorac_ids ids = {0};
+    struct lorac_buf text = {0};
+    struct lorac_generator *g = NULL;
+    enum lorac_finish finish = LORAC_FINISH_END;
+    bool as_json = args_has(a, "--json");
+    enum lorac_status st = read_sampling(&o, stops, a, &err);
+    if (st) {
+        (void)complain(&err);
+        return EXIT_USAGE;
+    }
+    stop_on_signals();
+    st = bench_open(&b, a, true, &err);
+    if (!st) { st = encode_prompt(&prompt, &b, a, &err); }
+    if (!st) {
+        st = lorac_generator_new(&g, b.model, bench_socket(&b), prompt.n + o.max_tokens, &err);
+    }
+    double begin = lorac_clock();
+    if (!st) {
+        st = lorac_generate(&ids, &text, &finish, g, b.tokenizer, prompt.at, prompt.n, &o,
+                            as_json ? NULL : show, NULL, &err);
+    }
+    int code = 0;
+    if (st) {
+        code = complain(&err);
+    } else if (as_json) {
+        code = print_json(&ids, &text, finish, prompt.n, lorac_clock() - begin);
+    } else {
+        putchar('\n');
+    }
+    lorac_generator_free(g);
+    lorac_ids_free(&prompt);
+    lorac_ids_free(&ids);
+    lorac_buf_free(&text);
+    bench_close(&b);
+    return code;
+}
+
+static const struct option options[] = {
+    MODEL_OPTIONS,
+    {"--prompt", "TEXT", "what to continue; - reads standard input", true, false},
+    {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true},
+    {"--raw", NULL, "prompt as given, without the adapter's template", false, false},
+    {"--max-tokens", "N", "new tokens at the most (default: 128)", false, false},
+    {"--temperature", "T", "0 takes the likeliest token, always (default: 0)", false, false},
+    {"--top-k", "K", "draw among the K likeliest (default: all)", false, false},
+    {"--top-p", "P", "draw among the likeliest that reach P (default: 1)", false, false},
+    {"--repetition-penalty", "X", "make tokens that were there less likely (default: 1)", false,
+     false},
+    {"--stop", "TEXT", "end before this text", false, true},
+    {"--seed", "N", "of the draws (default: 0)", false, false},
+    {"--json", NULL, "print one JSON object", false, false},
+    {0},
+};
+
+const struct verb verb_generate = {
+    .name = "generate",
+    .usage = "--model DIR [--adapter DIR[:SCALE]]... --prompt TEXT|-",
+    .summary = "continue a prompt",
+    .about =
+        "  lorac generate --model DIR --prompt 'Once upon a time' --temperature 0.8 --seed 7\n"
+        "  lorac generate --model DIR --adapter runs/sst2/best --prompt 'a fine film'\n\n"
+        "An adapter that lorac trained carries the template of its prompts: TEXT then fills the\n"
+        "template's variable, so that the model reads what it was trained on. --raw turns that off.\n",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,167 @@
+/* cmd_inspect.c - `lorac inspect`: what is in a checkpoint, an adapter or a run. */
+#include "tools/verbs.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CONFIG_LIMIT = 1 << 20, METADATA_KEYS = 4 };
+
+static const char *const metadata[METADATA_KEYS] = {"format", "lorac.base", "lorac.template",
+                                                    "lorac.version"};
+
+/* Largest |x| and root mean square of a tensor, in double. */
+static void measure(const struct lorac_tensor *t, double *largest, double *rms)
+{
+    float block[1024];
+    double sum = 0.0;
+    *largest = 0.0;
+    for (size_t at = 0; at < t->n; at += 1024) {
+        size_t n = t->n - at < 1024 ? t->n - at : 1024;
+        const char *from = (const char *)t->data + at * lorac_dtype_size(t->dtype);
+        lorac_dtype_decode(block, from, t->dtype, n);
+        for (size_t i = 0; i < n; i++) {
+            sum += (double)block[i] * (double)block[i];
+            if (!(fabs((double)block[i]) <= *largest)) { *largest = fabs((double)block[i]); }
+        }
+    }
+    *rms = t->n ? sqrt(sum / (double)t->n) : 0.0;
+}
+
+static void print_tensors(const struct lorac_checkpoint *c)
+{
+    size_t total = 0;
+    size_t bytes = 0;
+    char text[32];
+    for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
+        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
+        double largest = 0.0;
+        double rms = 0.0;
+        char shape[96] = "";
+        size_t at = 0;
+        for (size_t d = 0; d < t->n_dims; d++) {
+            at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%zu", d ? " x " : "",
+                                   t->dims[d]);
+        }
+        measure(t, &largest, &rms);
+        printf("%-64s %-4s %-18s max %-10.4g rms %.4g\n", t->name, lorac_dtype_name(t->dtype),
+               shape, largest, rms);
+        total += t->n;
+        bytes += t->n * lorac_dtype_size(t->dtype);
+    }
+    printf("%zu tensors, %s numbers, ", lorac_checkpoint_count(c), show_count(text, total));
+    printf("%s\n", show_bytes(text, bytes));
+    for (size_t k = 0; k < METADATA_KEYS; k++) {
+        const char *value = lorac_checkpoint_metadata(c, metadata[k]);
+        if (value) { printf("metadata %s: %s\n", metadata[k], value); }
+    }
+}
+
+static void print_json_tensors(struct out *j, const struct lorac_checkpoint *c)
+{
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, "[");
+    for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
+        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
+        lorac_buf_str(&b, i ? ", {\"name\": " : "{\"name\": ");
+        lorac_json_quote(&b, t->name, strlen(t->name));
+        lorac_buf_printf(&b, ", \"dtype\": \"%s\", \"shape\": [", lorac_dtype_name(t->dtype));
+        for (size_t d = 0; d < t->n_dims; d++) {
+            lorac_buf_printf(&b, "%s%zu", d ? ", " : "", t->dims[d]);
+        }
+        lorac_buf_str(&b, "]}");
+    }
+    lorac_buf_str(&b, "]");
+    out_raw(j, "tensors", b.at ? b.at : "[]");
+    lorac_buf_free(&b);
+}
+
+/* Print a text file of the folder under a heading, where it exists. */
+static enum lorac_status print_file(const char *dir, const char *name, struct lorac_err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    char *path = lorac_path_join(dir, name);
+    if (!path) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    enum lorac_status st = LORAC_OK;
+    if (lorac_path_exists(path)) { st = lorac_file_read(&text, &n, path, CONFIG_LIMIT, err); }
+    if (!st && text) { printf("---- %s\n%s%s", name, text, n && text[n - 1] == '\n' ? "" : "\n"); }
+    lorac_mem_free(text);
+    lorac_mem_free(path);
+    return st;
+}
+
+static bool has(const char *dir, const char *name)
+{
+    char *path = lorac_path_join(dir, name);
+    bool there = path && lorac_path_exists(path);
+    lorac_mem_free(path);
+    return there;
+}
+
+static enum lorac_status inspect_run(const char *dir, bool as_json, struct lorac_err *err)
+{
+    if (!as_json) {
+        enum lorac_status st = print_file(dir, "recipe.resolved.yaml", err);
+        return st ? st : print_file(dir, "run.json", err);
+    }
+    char *path = lorac_path_join(dir, "run.json");
+    char *text = NULL;
+    size_t n = 0;
+    if (!path) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    enum lorac_status st = lorac_file_read(&text, &n, path, CONFIG_LIMIT, err);
+    if (!st) { printf("%s", text); }
+    lorac_mem_free(text);
+    lorac_mem_free(path);
+    return st;
+}
+
+static enum lorac_status inspect_tensors(const char *path, bool as_json, struct lorac_err *err)
+{
+    struct lorac_checkpoint *c = NULL;
+    bool adapter = has(path, "adapter_config.json");
+    char *file = lorac_path_join(path, "adapter_model.safetensors");
+    if (!file) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    enum lorac_status st = lorac_checkpoint_open(&c, adapter ? file : path, err);
+    if (!st && as_json) {
+        const char *kind = adapter ? "adapter" : "checkpoint";
+        struct out j = {0};
+        out_text(&j, "kind", kind, strlen(kind));
+        print_json_tensors(&j, c);
+        (void)out_print(&j);
+    } else if (!st) {
+        st = print_file(path, adapter ? "adapter_config.json" : "config.json", err);
+        print_tensors(c);
+    }
+    lorac_checkpoint_close(c);
+    lorac_mem_free(file);
+    return st;
+}
+
+static int run(const struct args *a)
+{
+    struct lorac_err err = {0};
+    const char *path = a->positional[0];
+    bool as_json = args_has(a, "--json");
+    bool is_run = has(path, "run.json");
+    enum lorac_status st =
+        is_run ? inspect_run(path, as_json, &err) : inspect_tensors(path, as_json, &err);
+    return st ? complain(&err) : 0;
+}
+
+static const struct option options[] = {
+    {"--json", NULL, "print one JSON object", false, false},
+    {0},
+};
+
+const struct verb verb_inspect = {
+    .name = "inspect",
+    .usage = "PATH",
+    .summary = "show what a checkpoint, an adapter or a run holds",
+    .about =
+        "PATH is a model's folder, a .safetensors file, an adapter's folder or the folder of a run.\n",
+    .options = options,
+    .min_positional = 1,
+    .max_positional = 1,
+    .run = run,
+};

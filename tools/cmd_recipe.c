@@ -1,0 +1,110 @@
+/* cmd_recipe.c - `lorac recipe`: help on keys, a template, a schema; and reading recipes for other verbs. */
+#include "tools/cmd_recipes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum lorac_status recipe_open(struct lorac_recipe **out, const char *path, const struct args *a,
+                              struct lorac_err *err)
+{
+    struct lorac_recipe_set sets[MAX_GIVEN];
+    struct lorac_recipe_errors errors = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < a->n_given; i++) { // in the order given
+        bool set = strcmp(a->given[i]->name, "--set") == 0;
+        bool unset = strcmp(a->given[i]->name, "--unset") == 0;
+        if (set || unset) { sets[n++] = (struct lorac_recipe_set){a->values[i], unset}; }
+    }
+    enum lorac_status st = lorac_recipe_open(out, path, sets, n, &errors, err);
+    for (size_t i = 1; i < errors.n; i++) { // the first is `err`, which the caller shows
+        fprintf(stderr, "lorac: %s\n", errors.at[i].text);
+    }
+    lorac_recipe_errors_free(&errors);
+    return st;
+}
+
+enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,
+                                const struct args *a, struct lorac_err *err)
+{
+    *out = NULL;
+    *adapter = NULL;
+    if (!lorac_path_is_dir(path)) { return recipe_open(out, path, a, err); }
+    char *resolved = lorac_path_join(path, "recipe.resolved.yaml");
+    char *best = lorac_path_join(path, "best");
+    char *last = lorac_path_join(path, "last");
+    enum lorac_status st = LORAC_OK;
+    if (!resolved || !best || !last) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory");
+    } else if (!lorac_path_exists(resolved)) {
+        st = lorac_fail(err, LORAC_EUSER, "%s: is no run (it holds no recipe.resolved.yaml)", path);
+    } else if (!lorac_path_is_dir(best) && !lorac_path_is_dir(last)) {
+        st = lorac_fail(err, LORAC_EUSER, "%s: has saved no adapter yet", path);
+    } else {
+        const char *chosen = lorac_path_is_dir(best) ? best : last;
+        st = recipe_open(out, resolved, a, err);
+        if (!st) { *adapter = lorac_mem_string(chosen, strlen(chosen)); }
+        if (!st && !*adapter) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    }
+    lorac_mem_free(resolved);
+    lorac_mem_free(best);
+    lorac_mem_free(last);
+    return st;
+}
+
+static int print(struct lorac_buf *b)
+{
+    bool lost = b->no_memory || !b->at;
+    if (!lost) { (void)fputs(b->at, stdout); }
+    lorac_buf_free(b);
+    return lost ? EXIT_FAILED : 0;
+}
+
+static int run(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct lorac_buf b = {0};
+    const char *what = a->positional[0];
+    const char *more = a->n_positional > 1 ? a->positional[1] : NULL;
+    if (strcmp(what, "explain") == 0) {
+        if (lorac_recipe_explain(&b, more, &err)) {
+            lorac_buf_free(&b);
+            return complain(&err);
+        }
+        return print(&b);
+    }
+    if (strcmp(what, "template") == 0) {
+        lorac_recipe_template(&b);
+        return print(&b);
+    }
+    if (strcmp(what, "schema") == 0) {
+        lorac_recipe_schema_json(&b);
+        return print(&b);
+    }
+    if (strcmp(what, "check") == 0 && more) {
+        struct lorac_recipe *r = NULL;
+        if (recipe_open(&r, more, a, &err)) { return complain(&err); }
+        lorac_recipe_resolved(&b, r);
+        lorac_recipe_free(r);
+        return print(&b);
+    }
+    fprintf(stderr, "lorac: recipe takes explain [KEY], template, schema or check RECIPE\n");
+    return EXIT_USAGE;
+}
+
+static const struct option options[] = {RECIPE_OPTIONS, {0}};
+
+const struct verb verb_recipe = {
+    .name = "recipe",
+    .usage = "explain [KEY] | template | schema | check RECIPE",
+    .summary = "explain the keys of recipes, print a template, check a file",
+    .about =
+        "  lorac recipe explain                every key with its default\n"
+        "  lorac recipe explain adapter.rank   one key, or one section, at length\n"
+        "  lorac recipe template > mine.yaml   a commented recipe to fill in\n"
+        "  lorac recipe schema                 a JSON Schema, for editors that complete keys\n"
+        "  lorac recipe check mine.yaml        all errors in one pass, or the resolved recipe\n",
+    .options = options,
+    .min_positional = 1,
+    .max_positional = 2,
+    .run = run,
+};

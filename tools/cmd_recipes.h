@@ -1,0 +1,21 @@
+/* cmd_recipes.h - reading recipes for the verbs that take one. */
+#ifndef LORAC_TOOLS_CMD_RECIPES_H
+#define LORAC_TOOLS_CMD_RECIPES_H
+
+#include "tools/verbs.h"
+
+#define RECIPE_OPTIONS                                                 \
+    {"--set", "KEY=VALUE", "change a key of the recipe", false, true}, \
+    {                                                                  \
+        "--unset", "KEY", "put a key back to its default", false, true \
+    }
+
+/* Read `path` with the --set and --unset options applied; all that is wrong with it goes to stderr. */
+enum lorac_status recipe_open(struct lorac_recipe **out, const char *path, const struct args *a,
+                              struct lorac_err *err);
+
+/* A recipe, or the folder of a run: then its resolved recipe, and `adapter` names best/ or last/ in it. */
+enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,
+                                const struct args *a, struct lorac_err *err);
+
+#endif

@@ -1,0 +1,275 @@
+/* cmd_train.c - `lorac train`: a run, seen from a terminal. */
+#include "tools/cmd_recipes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct screen {
+    struct status_line line;
+    const char *recipe;
+};
+
+static void say_data(const char *name, const struct lorac_data *d)
+{
+    if (!d->set) { return; }
+    const struct lorac_data_counts *c = lorac_dataset_counts(d->set);
+    char rows[32];
+    char tokens[32];
+    char trained[32];
+    fprintf(stderr, "  %-8s %s rows, %s tokens, %s of them trained, the longest row %zu\n", name,
+            show_count(rows, c->used), show_count(tokens, c->tokens),
+            show_count(trained, c->trained), c->longest);
+    const struct {
+        const struct lorac_tally *t;
+        const char *text;
+    } tallies[] = {
+        {&c->skipped_empty, "skipped: an empty cell"},
+        {&c->skipped_long, "skipped: too long"},
+        {&c->skipped_label, "skipped: unknown label"},
+        {&c->kept_empty, "with an empty cell, kept"},
+        {&c->truncated, "with a shortened prompt"},
+        {&c->duplicates, "the same as an earlier row"},
+    };
+    for (size_t i = 0; i < sizeof tallies / sizeof tallies[0]; i++) {
+        const struct lorac_tally *t = tallies[i].t;
+        if (!t->n) { continue; }
+        fprintf(stderr, "           %zu %s (line", t->n, tallies[i].text);
+        for (size_t k = 0; k < t->n && k < LORAC_TALLY_LINES; k++) {
+            fprintf(stderr, "%s %llu",
+                    k           ? ","
+                    : t->n == 1 ? ""
+                                : "s",
+                    (unsigned long long)t->line[k]);
+        }
+        fprintf(stderr, "%s)\n", t->n > LORAC_TALLY_LINES ? ", ..." : "");
+    }
+    size_t used = c->used ? c->used : 1;
+    if (c->last_trained_is_eos < c->used) {
+        fprintf(
+            stderr,
+            "           note: only %zu %% of the rows end with a trained end-of-sequence token\n",
+            100 * c->last_trained_is_eos / used);
+    }
+}
+
+/* "q_proj, v_proj (4 modules)": which kinds of modules carry the adapter. */
+static void say_modules(const struct lorac_adapter *a)
+{
+    const char *seen[16];
+    size_t n = 0;
+    for (size_t i = 0; i < a->n && n < 16; i++) {
+        const char *name = a->model->linear[a->lora[i].m].name;
+        const char *dot = strrchr(name, '.');
+        const char *kind = dot ? dot + 1 : name;
+        bool known = false;
+        for (size_t k = 0; k < n; k++) {
+            known = known || strcmp(seen[k], kind) == 0;
+        }
+        if (!known) { seen[n++] = kind; }
+    }
+    for (size_t k = 0; k < n; k++) {
+        fprintf(stderr, "%s%s", k ? ", " : "", seen[k]);
+    }
+}
+
+static void on_begin(void *self, const struct lorac_run_begin *b)
+{
+    char t[4][32];
+    const struct lorac_job *j = b->job;
+    (void)self;
+    fprintf(stderr, "  base     %s (%s parameters, %s)\n", j->model->dir,
+            show_count(t[0], lorac_model_parameters(j->model)), j->model->config.arch);
+    fprintf(stderr,
+            "  adapter  %s parameters on %zu modules: ", show_count(t[0], b->adapter->n_params),
+            b->adapter->n);
+    say_modules(b->adapter);
+    fprintf(stderr, "\n");
+    say_data("train", &j->train);
+    say_data("valid", &j->valid);
+    if (j->K) { fprintf(stderr, "  labels   %zu, of {%s}\n", j->K, j->label_variable); }
+    fprintf(stderr, "  memory   %s activations%s, %s adapter and optimiser\n",
+            show_bytes(t[0], b->activation_bytes),
+            b->recomputes ? " (recomputing inside layers)" : "",
+            show_bytes(t[1], b->parameter_bytes));
+    fprintf(stderr, "  steps    %zu (%.1f an epoch), %d threads, into %s\n", b->steps,
+            b->steps_per_epoch, j->dev.threads, b->dir);
+    if (b->first_step) { fprintf(stderr, "  resuming after step %zu\n", b->first_step); }
+}
+
+static void on_step(void *self, const struct lorac_run_step *s)
+{
+    struct screen *screen = self;
+    char text[160];
+    char left[32];
+    (void)snprintf(
+        text, sizeof text,
+        "step %zu/%zu  epoch %.2f  loss %.4f  lr %.2e  |grad| %.3g  %.0f tokens/s  %s left",
+        s->step, s->steps, s->epoch, s->loss, s->lr, s->grad_norm, s->tokens_per_second,
+        show_time(left, s->remaining));
+    status_show(&screen->line, text, s->step == s->steps || s->step == 1);
+}
+
+static void on_evaluating(void *self, double done)
+{
+    struct screen *screen = self;
+    char text[64];
+    (void)snprintf(text, sizeof text, "evaluating %.0f %%", 100.0 * done);
+    if (screen->line.terminal) { status_show(&screen->line, text, false); }
+}
+
+static void on_eval(void *self, const struct lorac_run_eval *e)
+{
+    struct screen *screen = self;
+    const struct lorac_scores *s = e->scores;
+    char time[32];
+    status_clear(&screen->line);
+    fprintf(stderr, "valid at step %zu: loss %.4f  perplexity %.4g", e->step, s->loss,
+            s->perplexity);
+    if (s->has_accuracy) {
+        fprintf(stderr, "  accuracy %.4f  macro F1 %.4f", s->accuracy, s->macro_f1);
+    }
+    if (s->has_exact_match) { fprintf(stderr, "  exact match %.4f", s->exact_match); }
+    fprintf(stderr, "  (%zu rows, %s)%s\n", s->rows, show_time(time, s->seconds),
+            e->is_best ? "  best so far" : "");
+}
+
+/* One line of text, its line ends shown as a sign. */
+static void say_line(const char *label, const char *text)
+{
+    fprintf(stderr, "    %s", label);
+    for (const char *c = text; *c; c++) {
+        if (*c == '\n') {
+            fputs("\\n", stderr);
+        } else {
+            fputc(*c, stderr);
+        }
+    }
+    fputc('\n', stderr);
+}
+
+static void on_sample(void *self, const struct lorac_run_sample *s)
+{
+    (void)self;
+    say_line("prompt  ", s->prompt);
+    say_line("wanted  ", s->want);
+    say_line("answer  ", s->got);
+}
+
+static void on_note(void *self, const char *text)
+{
+    struct screen *screen = self;
+    status_clear(&screen->line);
+    fprintf(stderr, "note: %s\n", text);
+}
+
+static bool on_stop(void *self)
+{
+    (void)self;
+    return stop_asked();
+}
+
+static void say_end(const struct lorac_recipe *r, const struct lorac_run_result *result,
+                    const char *recipe)
+{
+    char time[32];
+    char peak[32];
+    const char *best = result->has_valid ? "best" : "last";
+    show_time(time, result->seconds);
+    show_bytes(peak, result->peak_bytes);
+    if (result->end == LORAC_RUN_STOPPED) {
+        fprintf(
+            stderr,
+            "stopped after step %zu; everything is saved. Go on with\n  lorac train %s --resume\n",
+            result->step, recipe);
+        return;
+    }
+    if (result->end == LORAC_RUN_EARLY) {
+        fprintf(stderr, "stopped early at step %zu: no better evaluation for %zu in a row\n",
+                result->step, r->eval.early_stop.patience);
+    }
+    fprintf(stderr, "done: %zu steps in %s, %s of memory at the most\n", result->step, time, peak);
+    if (result->has_valid) {
+        fprintf(stderr, "best at step %zu: loss %.4f", result->best_step, result->best.loss);
+        if (result->best.has_accuracy) {
+            fprintf(stderr, ", accuracy %.4f", result->best.accuracy);
+        }
+        fputc('\n', stderr);
+    }
+    fprintf(stderr, "the adapter is in %s/%s; try\n  lorac eval %s%s\n", r->output.dir, best,
+            r->output.dir, r->data.test ? " --split test" : "");
+}
+
+static int run(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct lorac_recipe *r = NULL;
+    struct screen screen = {.recipe = a->positional[0]};
+    struct lorac_run_result result = {0};
+    enum lorac_run_mode mode = LORAC_RUN_NEW;
+    if (args_has(a, "--resume") && args_has(a, "--overwrite")) {
+        fprintf(stderr, "lorac: --resume and --overwrite exclude each other\n");
+        return EXIT_USAGE;
+    }
+    if (args_has(a, "--resume")) { mode = LORAC_RUN_RESUME; }
+    if (args_has(a, "--overwrite")) { mode = LORAC_RUN_OVERWRITE; }
+    if (recipe_open(&r, a->positional[0], a, &err)) { return complain(&err); }
+    status_begin(&screen.line);
+    stop_on_signals();
+    fprintf(stderr, "lorac train %s\n", a->positional[0]);
+    bool terminal = r->output.log >> LORAC_RECIPE_LOG_TERMINAL & 1U;
+    struct lorac_run_watch watch = {
+        .self = &screen,
+        .begin = on_begin,
+        .step = terminal ? on_step : NULL,
+        .evaluating = terminal ? on_evaluating : NULL,
+        .eval = on_eval,
+        .sample = on_sample,
+        .note = on_note,
+        .stop = on_stop,
+    };
+    enum lorac_status st = lorac_run(&result, r, mode, &watch, &err);
+    status_clear(&screen.line);
+    int code = 0;
+    if (st) {
+        code = complain(&err);
+    } else if (args_has(a, "--json")) {
+        static const char *const ends[] = {"finished", "stopped", "early"};
+        struct out j = {0};
+        out_text(&j, "end", ends[result.end], strlen(ends[result.end]));
+        out_count(&j, "steps", result.step);
+        out_real(&j, "seconds", result.seconds);
+        out_count(&j, "peak_bytes", result.peak_bytes);
+        if (result.has_valid) {
+            out_count(&j, "best_step", result.best_step);
+            out_real(&j, "loss", result.best.loss);
+            if (result.best.has_accuracy) { out_real(&j, "accuracy", result.best.accuracy); }
+        }
+        code = out_print(&j);
+    }
+    if (!st) { say_end(r, &result, a->positional[0]); }
+    lorac_recipe_free(r);
+    return code;
+}
+
+static const struct option options[] = {
+    RECIPE_OPTIONS,
+    {"--resume", NULL, "go on with the run in output.dir from its last save", false, false},
+    {"--overwrite", NULL, "remove the run in output.dir and start anew", false, false},
+    {"--json", NULL, "print the result as one JSON object", false, false},
+    {0},
+};
+
+const struct verb verb_train = {
+    .name = "train",
+    .usage = "RECIPE [--set KEY=VALUE]... [--resume | --overwrite]",
+    .summary = "adapt a model to a table of examples, as a recipe says",
+    .about =
+        "  lorac train recipes/sst2.yaml --set model.path=DIR --set train.epochs=1\n\n"
+        "Ctrl-C finishes the step, saves, and says how to go on; a run that was killed loses at most the\n"
+        "steps since its last save (output.save_every). Results are in output.dir: best/ and last/ are\n"
+        "adapters in PEFT's format, metrics.csv has a line for every step.\n",
+    .options = options,
+    .min_positional = 1,
+    .max_positional = 1,
+    .run = run,
+};

@@ -1,0 +1,62 @@
+/* main.c - lorac: finds the verb and runs it. */
+#include "tools/verbs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct verb *const verbs[] = {
+    &verb_train, &verb_eval,    &verb_predict,  &verb_generate, &verb_score,
+    &verb_merge, &verb_inspect, &verb_tokenize, &verb_recipe,
+};
+enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
+
+static void help(FILE *to)
+{
+    fprintf(to,
+            "lorac %s: LoRA fine-tuning of pretrained transformers on the machine you have\n\n"
+            "usage: lorac VERB ...        lorac VERB --help shows a verb's options\n\n",
+            LORAC_VERSION);
+    for (size_t i = 0; i < N_VERBS; i++) {
+        fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+    }
+    fprintf(
+        to,
+        "\nstart here:\n"
+        "  lorac recipe template > mine.yaml     a commented recipe with every key\n"
+        "  lorac train mine.yaml                 adapt the model it names to the table it names\n"
+        "  lorac eval runs/mine                  how good is the result?\n\n"
+        "exit codes: 0 success, 1 failed, 2 wrong usage\n");
+}
+
+int main(int argc, char **argv)
+{
+    struct lorac_err err = {0};
+    struct args a;
+    if (argc < 2) {
+        help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        help(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("lorac %s\n", LORAC_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < N_VERBS; i++) {
+        if (strcmp(argv[1], verbs[i]->name) != 0) { continue; }
+        if (args_parse(&a, verbs[i], argc - 2, argv + 2, &err)) {
+            (void)complain(&err);
+            return EXIT_USAGE;
+        }
+        if (a.help) {
+            args_help(verbs[i]);
+            return 0;
+        }
+        return verbs[i]->run(&a);
+    }
+    fprintf(stderr, "lorac: there is no verb '%s'; lorac --help lists them\n", argv[1]);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,162 @@
+/* show.c - JSON objects, numbers for people, the progress line; see verbs.h. */
+#define _POSIX_C_SOURCE 200809L // isatty, fileno, sigaction
+#include "tools/verbs.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- JSON ---- */
+
+static struct lorac_buf *key_of(struct out *j, const char *key)
+{
+    lorac_buf_str(&j->b, j->n++ ? ", " : "{");
+    lorac_json_quote(&j->b, key, strlen(key));
+    lorac_buf_str(&j->b, ": ");
+    return &j->b;
+}
+
+void out_text(struct out *j, const char *key, const char *text, size_t n)
+{
+    lorac_json_quote(key_of(j, key), text, n);
+}
+
+void out_count(struct out *j, const char *key, size_t v)
+{
+    lorac_buf_printf(key_of(j, key), "%zu", v);
+}
+
+void out_real(struct out *j, const char *key, double v)
+{
+    struct lorac_buf *b = key_of(j, key);
+    if (isfinite(v)) {
+        lorac_buf_printf(b, "%.9g", v);
+    } else {
+        lorac_buf_str(b, "null");
+    }
+}
+
+void out_bool(struct out *j, const char *key, bool v)
+{
+    lorac_buf_str(key_of(j, key), v ? "true" : "false");
+}
+
+void out_ids(struct out *j, const char *key, const int32_t *ids, size_t n)
+{
+    struct lorac_buf *b = key_of(j, key);
+    lorac_buf_str(b, "[");
+    for (size_t i = 0; i < n; i++) {
+        lorac_buf_printf(b, "%s%d", i ? ", " : "", ids[i]);
+    }
+    lorac_buf_str(b, "]");
+}
+
+void out_raw(struct out *j, const char *key, const char *json)
+{
+    lorac_buf_str(key_of(j, key), json);
+}
+
+int out_print(struct out *j)
+{
+    lorac_buf_str(&j->b, j->n ? "}" : "{}");
+    bool lost = j->b.no_memory;
+    if (!lost) { puts(j->b.at); }
+    lorac_buf_free(&j->b);
+    return lost ? EXIT_FAILED : 0;
+}
+
+/* ---- numbers for people ---- */
+
+const char *show_bytes(char text[32], size_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes;
+    size_t u = 0;
+    while (v >= 1024.0 && u + 1 < sizeof units / sizeof units[0]) {
+        v /= 1024.0;
+        u++;
+    }
+    (void)snprintf(text, 32, u ? "%.1f %s" : "%.0f %s", v, units[u]);
+    return text;
+}
+
+const char *show_time(char text[32], double seconds)
+{
+    long s = (long)(seconds + 0.5);
+    if (s >= 3600) {
+        (void)snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    } else {
+        (void)snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+    }
+    return text;
+}
+
+const char *show_count(char text[32], size_t n)
+{
+    char digits[32];
+    int len = snprintf(digits, sizeof digits, "%zu", n);
+    size_t at = 0;
+    for (int i = 0; i < len; i++) {
+        if (i && (len - i) % 3 == 0) { text[at++] = ','; }
+        text[at++] = digits[i];
+    }
+    text[at] = '\0';
+    return text;
+}
+
+/* ---- the progress line ---- */
+
+enum { SECONDS_BETWEEN_LINES = 10 };
+
+void status_begin(struct status_line *s)
+{
+    bool terminal = isatty(fileno(stderr)) != 0;
+    *s = (struct status_line){.terminal = terminal, .shown = terminal ? -1e9 : lorac_clock()};
+}
+
+void status_show(struct status_line *s, const char *text, bool always)
+{
+    double now = lorac_clock();
+    double between = s->terminal ? 0.1 : SECONDS_BETWEEN_LINES;
+    if (!always && now - s->shown < between) { return; }
+    s->shown = now;
+    if (!s->terminal) {
+        fprintf(stderr, "%s\n", text);
+        return;
+    }
+    size_t n = strlen(text);
+    fprintf(stderr, "\r%s%*s", text, (int)(s->width > n ? s->width - n : 0), "");
+    s->width = n;
+    fflush(stderr);
+}
+
+void status_clear(struct status_line *s)
+{
+    if (s->terminal && s->width) { fprintf(stderr, "\r%*s\r", (int)s->width, ""); }
+    s->width = 0;
+}
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+void stop_on_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool stop_asked(void)
+{
+    return stop != 0;
+}

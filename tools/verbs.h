@@ -1,0 +1,79 @@
+/* verbs.h - the table of verbs; adding one is a file cmd_<verb>.c and a line in main.c. */
+#ifndef LORAC_TOOLS_VERBS_H
+#define LORAC_TOOLS_VERBS_H
+
+#include "tools/args.h"
+#include <lorac/lora.h>
+#include <lorac/recipes.h>
+
+extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, verb_score,
+    verb_tokenize, verb_merge, verb_inspect, verb_recipe;
+
+/* "lorac: ERROR" on stderr; returns the exit code for it. */
+int complain(const struct lorac_err *err);
+
+/* ---- models with adapters, as most verbs need them (cmd_common.c) ---- */
+
+/* A model folder, its tokenizer, and the adapters of --adapter DIR[:scale]. */
+struct bench {
+    struct lorac_device dev;
+    struct lorac_model *model;
+    struct lorac_tokenizer *tokenizer;
+    struct lorac_adapter *adapters[LORAC_MAX_STACK];
+    struct lorac_stack stack;
+    struct lorac_socket socket;
+};
+enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
+                             struct lorac_err *err);
+void bench_close(struct bench *b);
+const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapters
+#define MODEL_OPTIONS                                                                      \
+    {"--model", "DIR", "the base model: a Hugging Face folder", true, false},              \
+        {"--adapter", "DIR[:SCALE]", "a PEFT adapter on it", false, true},                 \
+        {"--force", NULL, "take an adapter that was made for another base", false, false}, \
+    {                                                                                      \
+        "--threads", "N", "threads to compute with (default: all)", false, false           \
+    }
+
+/* All of a file, or of standard input for "-". Owned by the caller (lorac_buf_free). */
+enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lorac_err *err);
+
+/* Ids from text such as "1,2,3", "1 2 3" or "[1, 2, 3]". */
+enum lorac_status read_ids(struct lorac_ids *ids, const char *text, struct lorac_err *err);
+
+/* ---- what is shown ---- */
+
+/* A JSON object on one line, built key by key; `n` counts the keys so far. */
+struct out {
+    struct lorac_buf b;
+    size_t n;
+};
+void out_text(struct out *j, const char *key, const char *text, size_t n);
+void out_count(struct out *j, const char *key, size_t v);
+void out_real(struct out *j, const char *key, double v); // NaN and infinity become null
+void out_bool(struct out *j, const char *key, bool v);
+void out_ids(struct out *j, const char *key, const int32_t *ids, size_t n);
+void out_raw(struct out *j, const char *key, const char *json);
+int out_print(struct out *j); // prints, frees, returns the exit code
+
+/* "1.2 MiB", "3:05", "1,234,567" into a caller's text. */
+const char *show_bytes(char text[32], size_t bytes);
+const char *show_time(char text[32], double seconds);
+const char *show_count(char text[32], size_t n);
+
+/* A line that is drawn over itself on a terminal, and printed now and then elsewhere. */
+struct status_line {
+    bool terminal;
+    double shown; // when
+    size_t width;
+};
+void status_begin(struct status_line *s);
+/* Show `text`; without a terminal only where the last one is 10 s old, or `always`. */
+void status_show(struct status_line *s, const char *text, bool always);
+void status_clear(struct status_line *s); // before other output
+
+/* SIGINT and SIGTERM ask to stop; a second one ends the program at once. */
+void stop_on_signals(void);
+bool stop_asked(void);
+
+#endif
