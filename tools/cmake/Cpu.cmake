@@ -1,15 +1,22 @@
-# The cpu backend. kernels.c is compiled once per instruction set; cpu.c picks one at run time.
-target_sources(lorac_objects PRIVATE base/compute/cpu.c)
+# The cpu backend. kernels*.c are compiled once per instruction set; cpu.c picks one at run time.
+target_sources(lorac_objects PRIVATE base/compute/cpu.c base/compute/cpu_matmul.c
+    base/compute/cpu_attention.c)
 target_compile_definitions(lorac_objects PRIVATE LORAC_HAVE_OPENBLAS)
+set(lorac_kernel_sources base/compute/kernels.c base/compute/kernels_products.c
+    base/compute/kernels_attention.c)
+# -O3 also in Debug: these loops are the program's time; fused multiply-add where the ISA has it; no errno
+# from sqrtf and no floating-point traps, which would forbid vectors: results stay IEEE. Options of a source
+# come after those of its target, so they win over lorac_flags.
+set_source_files_properties(${lorac_kernel_sources} PROPERTIES COMPILE_OPTIONS
+    "-O3;-ffp-contract=fast;-fno-math-errno;-fno-trapping-math;-Wno-psabi")
 set(lorac_kernel_objects "")
 function(lorac_kernels isa)
-    add_library(lorac_kernels_${isa} OBJECT base/compute/kernels.c)
+    add_library(lorac_kernels_${isa} OBJECT ${lorac_kernel_sources})
     target_include_directories(lorac_kernels_${isa} PRIVATE ${PROJECT_SOURCE_DIR})
     target_compile_features(lorac_kernels_${isa} PRIVATE c_std_17)
     target_compile_definitions(lorac_kernels_${isa} PRIVATE LORAC_ISA=${isa})
     target_link_libraries(lorac_kernels_${isa} PRIVATE lorac_flags)
-    # -O3 also in Debug: these loops are the program's time; fused multiply-add where the ISA has it
-    target_compile_options(lorac_kernels_${isa} PRIVATE -O3 -ffp-contract=fast -Wno-psabi ${ARGN})
+    target_compile_options(lorac_kernels_${isa} PRIVATE ${ARGN})
     set_target_properties(lorac_kernels_${isa} PROPERTIES C_VISIBILITY_PRESET hidden
         POSITION_INDEPENDENT_CODE ON)
     set(lorac_kernel_objects ${lorac_kernel_objects} $<TARGET_OBJECTS:lorac_kernels_${isa}> PARENT_SCOPE)

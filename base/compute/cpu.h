@@ -1,0 +1,62 @@
+/*
+ * cpu.h - the cpu backend among its own files: OpenBLAS for wide products, kernels.h for the rest.
+ *
+ * Work is cut into pieces by its sizes, never by the number of threads, and each output has one writer:
+ * what our own kernels compute doesn't depend on the number of threads. (OpenBLAS promises that only for
+ * equal numbers of threads.)
+ */
+#ifndef LORAC_BASE_COMPUTE_CPU_H
+#define LORAC_BASE_COMPUTE_CPU_H
+
+#include "base/compute/kernels.h"
+
+enum {
+    LORAC_CPU_PIECE = 16384,   // elements of one piece of work on rows or elements
+    LORAC_CPU_PANEL = 1 << 20, // floats of decoded weights at a time (4 MiB)
+    LORAC_CPU_MAX_HEAD = 256,  // head sizes above, and ...
+    LORAC_CPU_MAX_GROUP = 64,  // ... more query heads per key head, are left to `ref`
+    LORAC_CPU_SPLIT = 512,     // cached keys of one piece of a decoding step
+};
+
+struct lorac_cpu { // lorac_device.state
+    const struct lorac_kernels *kernels;
+    float *panel;     // (LORAC_CPU_PANEL)
+    float *attention; // (threads, lorac_cpu_attention_floats)
+    float *parts;     // (n_parts) of attention over a long past, grown by need
+    size_t n_parts;
+    int blas_threads; // OpenBLAS's number before open
+};
+
+static inline struct lorac_cpu *lorac_cpu(const struct lorac_device *dev)
+{
+    return dev->state;
+}
+
+static inline size_t lorac_pieces(size_t n, size_t piece)
+{
+    return (n + piece - 1) / piece;
+}
+
+/* Tests: use the kernels called `isa` from now on; false where this build or processor has none such. */
+LORAC_MUST_CHECK bool lorac_cpu_use(struct lorac_device *dev, const char *isa);
+
+/* Entries of the table; see device.h. */
+lorac_matmul_fn lorac_cpu_matmul_nt, lorac_cpu_matmul_nn, lorac_cpu_matmul_tn;
+void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
+                      const struct lorac_weight *w, const float *bias, size_t N);
+void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
+                               const struct lorac_weight *w, size_t N, float beta);
+size_t lorac_cpu_attention_floats(void); // of scratch, a thread
+/* At least n floats that are kept until more are asked for; NULL where there is no memory. */
+float *lorac_cpu_parts(struct lorac_device *dev, size_t n);
+void lorac_cpu_attention(struct lorac_device *dev, float *out, float *lse, const float *q,
+                         const float *k, const float *v, const float *cache_k, const float *cache_v,
+                         size_t cache_rows, const struct lorac_segment *segments, size_t S,
+                         const struct lorac_attention *a);
+void lorac_cpu_attention_backward(struct lorac_device *dev, float *dq, float *dk, float *dv,
+                                  const float *dout, const float *out, const float *lse,
+                                  const float *q, const float *k, const float *v,
+                                  const struct lorac_segment *segments, size_t S,
+                                  const struct lorac_attention *a);
+
+#endif

@@ -1,0 +1,190 @@
+/*
+ * cpu_matmul.c - products of the cpu backend; row-major throughout.
+ *
+ * OpenBLAS where all sides are wide. Not where one is as small as an adapter's rank, where it reaches a
+ * tenth of its speed: these products read and write their wide matrices once and do little with them.
+ * Nor for few rows (decoding, short prompts), which read each weight once as it is stored: measured
+ * against sgemm with tools/bench/bench_ops.c.
+ */
+#include "base/compute/cpu.h"
+
+#include <assert.h>
+#include <cblas.h>
+#include <limits.h>
+
+enum {
+    RANK = 64,       // at most: our own kernels
+    FEW = 16,        // rows at most: our own kernels,
+    FEW_STORED = 64, // ... of 16-bit weights, which sgemm would need decoded first
+    SMALL = 1 << 16, // multiplications that aren't worth waking the threads
+    ROWS = 16,       // rows of one piece
+    OUTPUTS = 64,    // outputs of one piece of dot products
+    COLUMNS = 512,   // columns of one piece of sums over rows of b
+    DEPTH = 32,      // rows summed at once in matmul_tn: they stay in the cache for all ranks
+};
+
+static int blas(size_t n)
+{
+    assert(n <= INT_MAX); // guaranteed by lorac_model_open(), which rejects larger models
+    return (int)n;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* y (N,OC) with row length ldy = beta y + alpha x (N,C) w (OC,C)^T */
+static void dots(struct lorac_device *dev, float *y, const float *x, const void *w,
+                 enum lorac_dtype type, size_t N, size_t C, size_t OC, float alpha, float beta)
+{
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+    size_t row = C * lorac_dtype_size(type);
+    size_t across = lorac_pieces(OC, OUTPUTS);
+    size_t pieces = lorac_pieces(N, ROWS) * across;
+#pragma omp parallel for num_threads(dev->threads) if (pieces > 1 && N * C * OC > SMALL)
+    for (size_t i = 0; i < pieces; i++) {
+        size_t n = i / across * ROWS;
+        size_t o = i % across * OUTPUTS;
+        k->dots(y + n * OC + o, OC, x + n * C, C, (const char *)w + o * row, C, type,
+                smaller(ROWS, N - n), smaller(OUTPUTS, OC - o), C, alpha, beta);
+    }
+}
+
+/* y (N,C) = beta y + alpha u (N,R) b (R,C); u's rows are ldu long */
+static void sums(struct lorac_device *dev, float *y, const float *u, size_t ldu, const float *b,
+                 size_t N, size_t C, size_t R, float alpha, float beta)
+{
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+    size_t across = lorac_pieces(C, COLUMNS);
+    size_t pieces = lorac_pieces(N, ROWS) * across;
+#pragma omp parallel for num_threads(dev->threads) if (pieces > 1 && N * C * R > SMALL)
+    for (size_t i = 0; i < pieces; i++) {
+        size_t n = i / across * ROWS;
+        size_t c = i % across * COLUMNS;
+        k->tile(y + n * C + c, C, u + n * ldu, ldu, 1, b + c, C, smaller(ROWS, N - n),
+                smaller(COLUMNS, C - c), R, alpha, beta);
+    }
+}
+
+void lorac_cpu_matmul_nt(struct lorac_device *dev, float *out, const float *a, const float *b,
+                         size_t N, size_t C, size_t OC, float alpha, float beta)
+{
+    if (OC <= RANK || N <= FEW) {
+        dots(dev, out, a, b, LORAC_F32, N, C, OC, alpha, beta);
+    } else {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas(N), blas(OC), blas(C), alpha, a,
+                    blas(C), b, blas(C), beta, out, blas(OC));
+    }
+}
+
+void lorac_cpu_matmul_nn(struct lorac_device *dev, float *out, const float *a, const float *b,
+                         size_t N, size_t C, size_t OC, float alpha, float beta)
+{
+    if (OC <= RANK || N <= FEW) {
+        sums(dev, out, a, OC, b, N, C, OC, alpha, beta);
+    } else {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas(N), blas(C), blas(OC), alpha, a,
+                    blas(OC), b, blas(C), beta, out, blas(C));
+    }
+}
+
+void lorac_cpu_matmul_tn(struct lorac_device *dev, float *out, const float *a, const float *b,
+                         size_t N, size_t C, size_t OC, float alpha, float beta)
+{
+    if (OC > RANK && N > 0) {
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas(OC), blas(C), blas(N), alpha, a,
+                    blas(OC), b, blas(C), beta, out, blas(C));
+        return;
+    }
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+    size_t pieces = lorac_pieces(C, COLUMNS);
+#pragma omp parallel for num_threads(dev->threads) if (pieces > 1 && N * C * OC > SMALL)
+    for (size_t i = 0; i < pieces; i++) {
+        size_t c = i * COLUMNS;
+        size_t n = 0;
+        do {
+            k->tile(out + c, C, a + n * OC, 1, OC, b + n * C + c, C, OC, smaller(COLUMNS, C - c),
+                    smaller(DEPTH, N - n), alpha, n ? 1.0F : beta);
+            n += DEPTH;
+        } while (n < N);
+    }
+}
+
+/* Whether sgemm can read the stored weights where they are. */
+static bool is_plain(const struct lorac_weight *w)
+{
+    return w->dtype == LORAC_F32 && (uintptr_t)w->data % sizeof(float) == 0;
+}
+
+/* Rows o .. o+rows-1 of w as float32: in the file where they are plain, else decoded into the panel. */
+static const float *decoded(struct lorac_device *dev, const struct lorac_weight *w, size_t o,
+                            size_t rows)
+{
+    const struct lorac_cpu *cpu = lorac_cpu(dev);
+    size_t size = lorac_dtype_size(w->dtype);
+    const char *from = (const char *)w->data + o * w->C * size;
+    if (is_plain(w)) { return (const float *)(const void *)from; }
+    size_t n = rows * w->C;
+    assert(n <= LORAC_CPU_PANEL);
+    size_t pieces = lorac_pieces(n, LORAC_CPU_PIECE);
+#pragma omp parallel for num_threads(dev->threads) if (pieces > 1)
+    for (size_t i = 0; i < pieces; i++) {
+        size_t at = i * LORAC_CPU_PIECE;
+        cpu->kernels->decode(cpu->panel + at, from + at * size, w->dtype,
+                             smaller(LORAC_CPU_PIECE, n - at));
+    }
+    return cpu->panel;
+}
+
+/* Rows of w that one product takes. */
+static size_t panel_rows(const struct lorac_weight *w)
+{
+    return is_plain(w) ? w->OC : smaller(w->OC, LORAC_CPU_PANEL / w->C);
+}
+
+void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
+                      const struct lorac_weight *w, const float *bias, size_t N)
+{
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+    size_t C = w->C;
+    size_t OC = w->OC;
+    size_t step = panel_rows(w);
+    size_t few = w->dtype == LORAC_F32 ? FEW : FEW_STORED;
+    if (N <= few || step == 0) { // 0: a row longer than the panel
+        dots(dev, y, x, w->data, w->dtype, N, C, OC, 1.0F, 0.0F);
+    } else {
+        for (size_t o = 0; o < OC; o += step) {
+            size_t rows = smaller(step, OC - o);
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas(N), blas(rows), blas(C), 1.0F,
+                        x, blas(C), decoded(dev, w, o, rows), blas(C), 0.0F, y + o, blas(OC));
+        }
+    }
+    if (!bias) { return; }
+#pragma omp parallel for num_threads(dev->threads) if (N * OC > LORAC_CPU_PIECE)
+    for (size_t n = 0; n < N; n++) {
+        k->add(y + n * OC, bias, OC);
+    }
+}
+
+void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
+                               const struct lorac_weight *w, size_t N, float beta)
+{
+    size_t C = w->C;
+    size_t OC = w->OC;
+    size_t step = panel_rows(w);
+    if (step == 0) {
+        lorac_backend_ref.linear_backward(dev, dx, dy, w, N, beta);
+        return;
+    }
+    for (size_t o = 0; o < OC; o += step) {
+        size_t rows = smaller(step, OC - o);
+        const float *part = decoded(dev, w, o, rows);
+        if (N <= FEW) {
+            sums(dev, dx, dy + o, OC, part, N, C, rows, 1.0F, o ? 1.0F : beta);
+        } else {
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas(N), blas(C), blas(rows),
+                        1.0F, dy + o, blas(OC), part, blas(C), o ? 1.0F : beta, dx, blas(C));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+/* kernels_products.c - products of float32 matrices in register blocks, and decoding of stored numbers. */
+#include "base/compute/kernels_isa.h"
+
+/* The block of c held in registers. A vector takes one register of AVX-512 (of 32), two of AVX2 (of 16),
+ * four of NEON (of 32) and SSE2 (of 16). */
+#ifdef __AVX512F__
+enum { TILE_M = 8, TILE_V = 2, DOTS_M = 4, DOTS_N = 4 };
+#else
+enum { TILE_M = 4, TILE_V = 1, DOTS_M = 2, DOTS_N = 2 };
+#endif
+
+struct operands {
+    float *c;
+    const float *a, *b;
+    size_t ldc, a_row, a_col, ldb, k;
+    float alpha, beta;
+};
+
+/* One vector of c from its product; `last` < 16 columns of it exist unless full. */
+LORAC_INLINE void put(float *c, v16 product, const struct operands *t, bool full, size_t last)
+{
+    v16 y = product * splat(t->alpha);
+    if (t->beta != 0.0F) { y += splat(t->beta) * (full ? load(c) : load_some(c, last)); }
+    if (full) {
+        store(c, y);
+    } else {
+        store_some(c, y, last);
+    }
+}
+
+/* c (M, 16 V); `last` < 16: so many columns of the last vector exist. M, V, full are constants. */
+LORAC_INLINE void tile_block(const struct operands *t, size_t M, size_t V, bool full, size_t last)
+{
+    v16 acc[TILE_M][TILE_V];
+    for (size_t i = 0; i < M; i++) {
+        for (size_t v = 0; v < V; v++) {
+            acc[i][v] = (v16){0};
+        }
+    }
+    const float *a = t->a;
+    const float *b = t->b;
+    for (size_t l = 0; l < t->k; l++, a += t->a_col, b += t->ldb) {
+        v16 row[TILE_V];
+        for (size_t v = 0; v < V; v++) {
+            row[v] = full ? load(b + v * LANES) : load_some(b + v * LANES, last);
+        }
+        for (size_t i = 0; i < M; i++) {
+            v16 x = splat(a[i * t->a_row]);
+            for (size_t v = 0; v < V; v++) {
+                acc[i][v] += x * row[v];
+            }
+        }
+    }
+    for (size_t i = 0; i < M; i++) {
+        for (size_t v = 0; v < V; v++) {
+            put(t->c + i * t->ldc + v * LANES, acc[i][v], t, full, last);
+        }
+    }
+}
+
+/* M rows of c, all n columns. */
+LORAC_INLINE void tile_rows(struct operands t, size_t M, size_t n)
+{
+    size_t j = 0;
+    for (; n - j >= (size_t)TILE_V * LANES; j += (size_t)TILE_V * LANES) {
+        tile_block(&t, M, TILE_V, true, LANES);
+        t.b += (size_t)TILE_V * LANES;
+        t.c += (size_t)TILE_V * LANES;
+    }
+    for (; n - j >= LANES; j += LANES) {
+        tile_block(&t, M, 1, true, LANES);
+        t.b += LANES;
+        t.c += LANES;
+    }
+    if (j < n) { tile_block(&t, M, 1, false, n - j); }
+}
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): c is written through `t` */
+void LORAC_KERNEL(tile)(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col,
+                        const float *b, size_t ldb, size_t m, size_t n, size_t k, float alpha,
+                        float beta)
+{
+    struct operands t = {c, a, b, ldc, a_row, a_col, ldb, k, alpha, beta};
+    while (m > 0) {
+        size_t step = m >= TILE_M ? TILE_M : m >= TILE_M / 2 ? TILE_M / 2 : 1;
+        if (step == TILE_M) {
+            tile_rows(t, TILE_M, n);
+        } else if (step == TILE_M / 2) {
+            tile_rows(t, TILE_M / 2, n);
+        } else {
+            tile_rows(t, 1, n);
+        }
+        t.a += step * a_row;
+        t.c += step * ldc;
+        m -= step;
+    }
+}
+
+LORAC_INLINE v16 load_as(const unsigned char *p, enum lorac_dtype type)
+{
+    return type == LORAC_F32 ? load(p) : type == LORAC_F16 ? load_f16(p) : load_bf16(p);
+}
+
+/* The last n < 16 elements of a row. */
+LORAC_INLINE v16 load_some_as(const unsigned char *p, enum lorac_dtype type, size_t n)
+{
+    if (type == LORAC_F32) { return load_some(p, n); }
+    unsigned char padded[2 * LANES] = {0};
+    memcpy(padded, p, 2 * n);
+    return type == LORAC_F16 ? load_f16(padded) : load_bf16(padded);
+}
+
+/* c (M,N) from the lanes of its sums. */
+LORAC_INLINE void put_sums(const struct operands *t, v16 acc[DOTS_M][DOTS_N], size_t M, size_t N)
+{
+    float sum[DOTS_M * DOTS_N];
+    if (M * N == LANES) {
+        v16 all[LANES];
+        memcpy(all, acc, sizeof all);
+        v16 sums = sums16(all);
+        memcpy(sum, &sums, sizeof sum);
+    } else {
+        for (size_t i = 0; i < M * N; i++) {
+            sum[i] = sum16(acc[i / N][i % N]);
+        }
+    }
+    for (size_t i = 0; i < M * N; i++) {
+        float *at = t->c + i / N * t->ldc + i % N;
+        float y = t->alpha * sum[i];
+        *at = t->beta == 0.0F ? y : y + t->beta * *at;
+    }
+}
+
+/* M rows of a times N rows of b; M, N, type are constants. */
+LORAC_INLINE void dots_block(const struct operands *t, const unsigned char *b, size_t M, size_t N,
+                             enum lorac_dtype type)
+{
+    size_t size = type == LORAC_F32 ? 4 : 2;
+    v16 acc[DOTS_M][DOTS_N];
+    for (size_t i = 0; i < M; i++) {
+        for (size_t j = 0; j < N; j++) {
+            acc[i][j] = (v16){0};
+        }
+    }
+    size_t l = 0;
+    for (; l + LANES <= t->k; l += LANES) {
+        v16 row[DOTS_N];
+        for (size_t j = 0; j < N; j++) {
+            row[j] = load_as(b + (j * t->ldb + l) * size, type);
+        }
+        for (size_t i = 0; i < M; i++) {
+            v16 x = load(t->a + i * t->a_row + l);
+            for (size_t j = 0; j < N; j++) {
+                acc[i][j] += x * row[j];
+            }
+        }
+    }
+    if (l < t->k) {
+        for (size_t j = 0; j < N; j++) {
+            v16 row = load_some_as(b + (j * t->ldb + l) * size, type, t->k - l);
+            for (size_t i = 0; i < M; i++) {
+                acc[i][j] += load_some(t->a + i * t->a_row + l, t->k - l) * row;
+            }
+        }
+    }
+    put_sums(t, acc, M, N);
+}
+
+LORAC_INLINE void dots_type(struct operands t, const unsigned char *b, size_t m, size_t n,
+                            enum lorac_dtype type)
+{
+    size_t size = type == LORAC_F32 ? 4 : 2;
+    while (m > 0) {
+        size_t step = m >= DOTS_M ? DOTS_M : 1;
+        struct operands u = t;
+        const unsigned char *at = b;
+        size_t j = 0;
+        for (; n - j >= DOTS_N; j += DOTS_N) {
+            if (step == DOTS_M) {
+                dots_block(&u, at, DOTS_M, DOTS_N, type);
+            } else {
+                dots_block(&u, at, 1, DOTS_N, type);
+            }
+            at += DOTS_N * t.ldb * size;
+            u.c += DOTS_N;
+        }
+        for (; j < n; j++) {
+            if (step == DOTS_M) {
+                dots_block(&u, at, DOTS_M, 1, type);
+            } else {
+                dots_block(&u, at, 1, 1, type);
+            }
+            at += t.ldb * size;
+            u.c += 1;
+        }
+        t.a += step * t.a_row;
+        t.c += step * t.ldc;
+        m -= step;
+    }
+}
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): c is written through `t` */
+void LORAC_KERNEL(dots)(float *c, size_t ldc, const float *a, size_t lda, const void *b, size_t ldb,
+                        enum lorac_dtype type, size_t m, size_t n, size_t k, float alpha,
+                        float beta)
+{
+    struct operands t = {c, a, NULL, ldc, lda, 1, ldb, k, alpha, beta};
+    switch (type) {
+    case LORAC_F32:
+        dots_type(t, b, m, n, LORAC_F32);
+        break;
+    case LORAC_F16:
+        dots_type(t, b, m, n, LORAC_F16);
+        break;
+    case LORAC_BF16:
+    case LORAC_N_DTYPES:
+        dots_type(t, b, m, n, LORAC_BF16);
+        break;
+    }
+}
+
+void LORAC_KERNEL(decode)(float *out, const void *in, enum lorac_dtype type, size_t n)
+{
+    const unsigned char *from = in;
+    if (type == LORAC_F32) {
+        if (n) { memcpy(out, in, n * sizeof *out); }
+        return;
+    }
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        store(out + i, type == LORAC_F16 ? load_f16(from + 2 * i) : load_bf16(from + 2 * i));
+    }
+    if (i < n) { store_some(out + i, load_some_as(from + 2 * i, type, n - i), n - i); }
+}

@@ -1,0 +1,270 @@
+/*
+ * Attention. What is promised:
+ *   - the cpu backend agrees with `ref`, forward and backward, on each instruction set: grouped heads,
+ *     segments that continue each other (chains of three, two children of one parent, single rows),
+ *     cached rows, windows, without causality, head sizes around whole vectors, heads too large for its
+ *     blocks;
+ *   - its result does not depend on the number of threads;
+ *   - ref's backward is the derivative of its forward (central differences).
+ *
+ * Tolerances, u = 2^-24: out is a mean of values in [-1,1) with weights that sum to 1. A score (at most
+ * 8 here) and the exponential of its difference to the maximum carry an error of about 16 u each, the
+ * block sums a few u more: 32 u. A gradient of k or v sums that over all rows that see it.
+ */
+#include "base/compute/device.h"
+#include "tests/support/devices.h"
+#include "tests/support/near.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define U 0x1p-24F
+
+static struct devices d;
+
+static int open_all(void **state)
+{
+    (void)state;
+    devices_open(&d);
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    devices_close(&d);
+    return 0;
+}
+
+/* A tree of depth three with a fork, and a sequence of one row. */
+static const struct lorac_segment tree[] = {
+    {.row = 0, .n = 70, .parent = -1, .slot = -1},
+    {.row = 70, .n = 3, .parent = 0, .slot = -1, .position = 70},
+    {.row = 73, .n = 66, .parent = 1, .slot = -1, .position = 73},
+    {.row = 139, .n = 1, .parent = 0, .slot = -1, .position = 70},
+    {.row = 140, .n = 1, .parent = -1, .slot = -1},
+    {.row = 141, .n = 66, .parent = -1, .slot = -1},
+};
+/* The same with cached rows before it: a decoding step, a prompt that goes on, a long past. */
+static const struct lorac_segment cached[] = {
+    {.row = 0, .n = 1, .parent = -1, .slot = 1, .past = 130, .position = 130},
+    {.row = 1, .n = 9, .parent = -1, .slot = 0, .past = 5, .position = 5},
+    {.row = 10, .n = 2, .parent = 1, .slot = 0, .past = 5, .position = 14},
+    {.row = 12, .n = 3, .parent = -1, .slot = -1},
+    {.row = 15, .n = 1, .parent = -1, .slot = 2, .past = 1100, .position = 1100},
+    {.row = 16, .n = 70, .parent = -1, .slot = 1, .past = 64, .position = 64},
+};
+enum { CACHE_ROWS = 1100, SLOTS = 3 };
+
+static size_t rows_of(const struct lorac_segment *segments, size_t S)
+{
+    return segments[S - 1].row + segments[S - 1].n;
+}
+
+static void check_forward(const struct lorac_segment *segments, size_t S,
+                          const struct lorac_attention *a)
+{
+    size_t N = rows_of(segments, S);
+    size_t cache = (size_t)SLOTS * CACHE_ROWS * a->G * a->D;
+    const float *q = scratch(N * a->H * a->D, 1);
+    const float *k = scratch(N * a->G * a->D, 2);
+    const float *v = scratch(N * a->G * a->D, 3);
+    const float *ck = segments == cached ? scratch(cache, 4) : NULL;
+    const float *cv = segments == cached ? scratch(cache, 5) : NULL;
+    const float *want[2] = {NULL};
+    char what[100];
+    snprintf(what, sizeof what, "S %zu H %zu G %zu D %zu window %zu causal %d", S, a->H, a->G, a->D,
+             a->window, a->causal);
+    for (size_t i = 0; i < d.n; i++) {
+        float *out = scratch(N * a->H * a->D, 6);
+        float *lse = scratch(N * a->H, 7);
+        d.at[i].ops->attention(&d.at[i], out, lse, q, k, v, ck, cv, CACHE_ROWS, segments, S, a);
+        if (i == 0) {
+            want[0] = out;
+            want[1] = lse;
+        }
+        agree(&d, i, what, out, want[0], N * a->H * a->D, 32.0F * U, 0.0F);
+        agree(&d, i, what, lse, want[1], N * a->H, 32.0F * U, 4.0F * U);
+        if (i > 1 && i == d.n - 1) { // one thread; its neighbour has the same kernels and two
+            float *two = scratch(N * a->H * a->D, 6);
+            d.at[i - 1].ops->attention(&d.at[i - 1], two, lse, q, k, v, ck, cv, CACHE_ROWS,
+                                       segments, S, a);
+            assert_memory_equal(out, two, N * a->H * a->D * sizeof *out);
+        }
+    }
+    scratch_free();
+}
+
+static void check_backward(const struct lorac_segment *segments, size_t S,
+                           const struct lorac_attention *a)
+{
+    size_t N = rows_of(segments, S);
+    size_t nq = N * a->H * a->D;
+    size_t nk = N * a->G * a->D;
+    const float *q = scratch(nq, 1);
+    const float *k = scratch(nk, 2);
+    const float *v = scratch(nk, 3);
+    const float *dout = scratch(nq, 4);
+    float *out = scratch(nq, 5);
+    float *lse = scratch(N * a->H, 6);
+    const float *want[3] = {NULL};
+    char what[100];
+    snprintf(what, sizeof what, "S %zu H %zu G %zu D %zu window %zu causal %d", S, a->H, a->G, a->D,
+             a->window, a->causal);
+    d.at[0].ops->attention(&d.at[0], out, lse, q, k, v, NULL, NULL, 0, segments, S, a);
+    for (size_t i = 0; i < d.n; i++) {
+        float *dq = scratch(nq, 7);
+        float *dk = scratch(nk, 8);
+        float *dv = scratch(nk, 9);
+        d.at[i].ops->attention_backward(&d.at[i], dq, dk, dv, dout, out, lse, q, k, v, segments, S,
+                                        a);
+        if (i == 0) {
+            want[0] = dq;
+            want[1] = dk;
+            want[2] = dv;
+        }
+        float sum = (float)(a->H / a->G) * 32.0F * U; // the first rows' weights sum to a few
+        agree(&d, i, what, dq, want[0], nq, 64.0F * U, 8.0F * U);
+        agree(&d, i, what, dk, want[1], nk, 4.0F * sum, 8.0F * U);
+        agree(&d, i, what, dv, want[2], nk, 4.0F * sum, 8.0F * U);
+        if (i > 1 && i == d.n - 1) {
+            float *two = scratch(nk, 8);
+            d.at[i - 1].ops->attention_backward(&d.at[i - 1], dq, two, dv, dout, out, lse, q, k, v,
+                                                segments, S, a);
+            assert_memory_equal(dk, two, nk * sizeof *dk);
+        }
+    }
+    scratch_free();
+}
+
+static struct lorac_attention attention(size_t H, size_t G, size_t D, size_t window, bool causal)
+{
+    return (struct lorac_attention){H, G, D, 4.0F / sqrtf((float)D), window, causal};
+}
+
+static const size_t head_sizes[] = {8, 12, 64, 80, 128};
+
+static void head_sizes_agree(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < 5; s++) {
+        struct lorac_attention a = attention(2, 1, head_sizes[s], 0, true);
+        size_t S = a.D < 64 ? 6 : 2; // ref takes D^2 steps for each pair of rows
+        check_forward(tree, S, &a);
+        check_forward(cached, S, &a);
+        check_backward(tree, S, &a);
+    }
+}
+
+static void groups_agree(void **state)
+{
+    (void)state;
+    static const size_t heads[][2] = {{1, 1}, {3, 3}, {3, 1}, {6, 2}, {9, 1}};
+    for (size_t s = 0; s < 5; s++) {
+        struct lorac_attention a = attention(heads[s][0], heads[s][1], 8, 0, true);
+        check_forward(tree, 6, &a);
+        check_forward(cached, 6, &a);
+        check_backward(tree, 6, &a);
+    }
+}
+
+static void windows_agree(void **state)
+{
+    (void)state;
+    static const size_t windows[] = {1, 2, 63, 64, 65, 100};
+    for (size_t s = 0; s < 6; s++) {
+        struct lorac_attention a = attention(2, 1, 8, windows[s], true);
+        check_forward(tree, 6, &a);
+        check_forward(cached, 6, &a);
+        check_backward(tree, 6, &a);
+    }
+}
+
+static void attention_without_causality_agrees(void **state)
+{
+    (void)state;
+    struct lorac_attention a = attention(2, 1, 8, 3, false); // the window is not used
+    check_forward(tree, 6, &a);
+    check_forward(cached, 6, &a);
+    check_backward(tree, 6, &a);
+}
+
+static void heads_larger_than_a_block_agree(void **state)
+{
+    (void)state;
+    struct lorac_attention wide = attention(1, 1, 260, 0, true);
+    check_forward(tree, 2, &wide);
+    check_backward(tree, 2, &wide);
+    struct lorac_attention many = attention(65, 1, 8, 0, true);
+    check_forward(tree, 2, &many);
+    check_backward(tree, 2, &many);
+}
+
+/* ---- finite differences of ref ---- */
+
+static const struct lorac_segment small[] = {
+    {.row = 0, .n = 3, .parent = -1, .slot = -1},
+    {.row = 3, .n = 2, .parent = 0, .slot = -1, .position = 3},
+    {.row = 5, .n = 1, .parent = 1, .slot = -1, .position = 5},
+    {.row = 6, .n = 2, .parent = 0, .slot = -1, .position = 3},
+};
+enum { SMALL_S = 4, SMALL_N = 8, H = 4, G = 2, D = 3, NQ = SMALL_N * H * D, NK = SMALL_N * G * D };
+
+struct scene {
+    float q[NQ], k[NK], v[NK], dout[NQ], out[NQ], lse[SMALL_N * H];
+    struct lorac_attention a;
+};
+
+static double loss(void *context) // sum dout out
+{
+    struct scene *s = context;
+    d.at[0].ops->attention(&d.at[0], s->out, s->lse, s->q, s->k, s->v, NULL, NULL, 0, small,
+                           SMALL_S, &s->a);
+    double sum = 0.0;
+    for (size_t i = 0; i < NQ; i++) {
+        sum += (double)s->dout[i] * (double)s->out[i];
+    }
+    return sum;
+}
+
+static void backward_is_the_derivative(void **state)
+{
+    (void)state;
+    static const size_t windows[] = {0, 3, 0};
+    for (size_t w = 0; w < 3; w++) {
+        struct scene s = {.a = {H, G, D, 0.7F, windows[w], w < 2}};
+        fill(s.q, NQ, 1);
+        fill(s.k, NK, 2);
+        fill(s.v, NK, 3);
+        fill(s.dout, NQ, 4);
+        float dq[NQ];
+        float dk[NK];
+        float dv[NK];
+        loss(&s);
+        d.at[0].ops->attention_backward(&d.at[0], dq, dk, dv, s.dout, s.out, s.lse, s.q, s.k, s.v,
+                                        small, SMALL_S, &s.a);
+        // h^2 / 6 times a third derivative of order 1, and sqrt(96) u / h of rounding: both < 1e-4
+        near_gradient("dq", loss, &s, s.q, dq, NQ, 2e-4, 0.0);
+        near_gradient("dk", loss, &s, s.k, dk, NK, 2e-4, 0.0);
+        near_gradient("dv", loss, &s, s.v, dv, NK, 2e-4, 0.0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(head_sizes_agree),
+        cmocka_unit_test(groups_agree),
+        cmocka_unit_test(windows_agree),
+        cmocka_unit_test(attention_without_causality_agrees),
+        cmocka_unit_test(heads_larger_than_a_block_agree),
+        cmocka_unit_test(backward_is_the_derivative),
+    };
+    return cmocka_run_group_tests_name("attention", tests, open_all, close_all);
+}

@@ -1,0 +1,243 @@
+/*
+ * Products of matrices and of stored weights. What is promised:
+ *   - the cpu backend agrees with `ref` on each instruction set that this processor has, at sizes around
+ *     the blocks of its kernels, for every storage type, aligned or not, of one panel or several;
+ *   - decoding is exact;
+ *   - beta 0 does not read what was there.
+ * That threads change nothing is in test_ops.c.
+ *
+ * Tolerances: u = 2^-24 is half the distance of floats at 1. A sum of n products of values in [-1,1) is
+ * a random walk whose partial sums grow like sqrt(k) / 3, each rounded by u: its error has a standard
+ * deviation below n u / 7; n u is 7 of them.
+ */
+#include "base/compute/device.h"
+#include "tests/support/devices.h"
+#include "tests/support/near.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define U 0x1p-24F
+
+static struct devices d;
+
+static int open_all(void **state)
+{
+    (void)state;
+    devices_open(&d);
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    devices_close(&d);
+    return 0;
+}
+
+static float of_sum(size_t n)
+{
+    return ((float)n + 8.0F) * U;
+}
+
+/* ---- products ---- */
+
+enum product { NT, NN, TN };
+
+static void check_product(enum product kind, size_t N, size_t C, size_t OC, float alpha, float beta)
+{
+    size_t n_a = kind == NT ? N * C : N * OC;
+    size_t n_b = kind == TN ? N * C : OC * C;
+    size_t n_out = kind == NT ? N * OC : kind == NN ? N * C : OC * C;
+    size_t depth = kind == NT ? C : kind == NN ? OC : N;
+    const float *a = scratch(n_a, 1);
+    const float *b = scratch(n_b, 2);
+    const float *want = NULL;
+    char what[100];
+    snprintf(what, sizeof what, "matmul kind %d N %zu C %zu OC %zu", (int)kind, N, C, OC);
+    for (size_t i = 0; i < d.n; i++) {
+        struct lorac_device *dev = &d.at[i];
+        float *out = scratch(n_out, 3);
+        if (beta == 0.0F) { out[0] = NAN; } // not read
+        lorac_matmul_fn *f = kind == NT   ? dev->ops->matmul_nt
+                             : kind == NN ? dev->ops->matmul_nn
+                                          : dev->ops->matmul_tn;
+        f(dev, out, a, b, N, C, OC, alpha, beta);
+        if (i == 0) {
+            want = out;
+        } else {
+            agree(&d, i, what, out, want, n_out, of_sum(depth) * fmaxf(alpha, 1.0F), 4.0F * U);
+        }
+    }
+    scratch_free();
+}
+
+static void products_agree(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 3, 5, 17, 64, 130};
+    for (size_t n = 0; n < 6; n++) {
+        for (size_t c = 0; c < 6; c++) {
+            for (size_t o = 0; o < 6; o++) {
+                float beta = (n + c + o) % 3 == 0 ? 0.0F : (n + c + o) % 3 == 1 ? 1.0F : -0.5F;
+                for (int kind = NT; kind <= TN; kind++) {
+                    check_product((enum product)kind, sizes[n], sizes[c], sizes[o], 0.75F, beta);
+                }
+            }
+        }
+    }
+}
+
+static void products_of_adapters_agree(void **state) // small rank, wide sides
+{
+    (void)state;
+    static const size_t ranks[] = {4, 8, 16, 64, 65};
+    for (size_t r = 0; r < 5; r++) {
+        check_product(NT, 33, 1100, ranks[r], 1.0F, 0.0F);
+        check_product(NN, 33, 1100, ranks[r], 2.0F, 1.0F);
+        check_product(TN, 100, 1100, ranks[r], 1.0F, 1.0F);
+        check_product(NN, 1, 1100, ranks[r], 2.0F, 1.0F);
+        check_product(TN, 257, 100, ranks[r], 1.0F, 0.0F);
+        check_product(NT, 257, 100, ranks[r], 1.0F, 0.0F);
+    }
+}
+
+static void an_empty_product_writes_zero(void **state)
+{
+    (void)state;
+    check_product(TN, 0, 33, 8, 1.0F, 0.0F);
+    check_product(TN, 0, 33, 80, 1.0F, 0.0F);
+    check_product(TN, 0, 33, 8, 1.0F, 1.0F);
+}
+
+/* A weight of `type` at an address that is `shift` bytes off alignment. *base is to be freed. */
+static struct lorac_weight weight(unsigned char **base, enum lorac_dtype type, size_t OC, size_t C,
+                                  size_t shift)
+{
+    const float *x = scratch(OC * C, 5);
+    *base = malloc(OC * C * lorac_dtype_size(type) + shift);
+    assert_non_null(*base);
+    lorac_dtype_encode(*base + shift, x, type, OC * C);
+    return (struct lorac_weight){*base + shift, type, OC, C};
+}
+
+static void check_linear(enum lorac_dtype type, size_t shift, size_t N, size_t C, size_t OC)
+{
+    unsigned char *base = NULL;
+    struct lorac_weight w = weight(&base, type, OC, C, shift);
+    const float *x = scratch(N * C, 1);
+    const float *dy = scratch(N * OC, 2);
+    const float *bias = OC % 2 ? scratch(OC, 3) : NULL;
+    float beta = C % 2 ? 1.0F : 0.0F;
+    const float *want_y = NULL;
+    const float *want_dx = NULL;
+    char what[100];
+    snprintf(what, sizeof what, "linear %s +%zu N %zu C %zu OC %zu", lorac_dtype_name(type), shift,
+             N, C, OC);
+    for (size_t i = 0; i < d.n; i++) {
+        struct lorac_device *dev = &d.at[i];
+        float *y = scratch(N * OC, 6);
+        float *dx = scratch(N * C, 7);
+        dev->ops->linear(dev, y, x, &w, bias, N);
+        dev->ops->linear_backward(dev, dx, dy, &w, N, beta);
+        if (i == 0) {
+            want_y = y;
+            want_dx = dx;
+        } else {
+            agree(&d, i, what, y, want_y, N * OC, of_sum(C), 4.0F * U);
+            agree(&d, i, what, dx, want_dx, N * C, of_sum(OC), 4.0F * U);
+        }
+    }
+    free(base);
+    scratch_free();
+}
+
+static void linear_layers_agree(void **state)
+{
+    (void)state;
+    static const size_t rows[] = {1, 3, 17, 70};
+    static const size_t sizes[] = {1, 17, 64, 257};
+    for (int type = 0; type < LORAC_N_DTYPES; type++) {
+        for (size_t n = 0; n < 4; n++) {
+            for (size_t c = 0; c < 4; c++) {
+                for (size_t o = 0; o < 4; o++) {
+                    size_t shift = (n + c) % 2; // an odd address
+                    check_linear((enum lorac_dtype)type, shift, rows[n], sizes[c], sizes[o]);
+                }
+            }
+        }
+    }
+    check_linear(LORAC_F32, 0, 70, 257, 64);
+}
+
+static void weights_of_several_panels_agree(void **state)
+{
+    (void)state;
+    check_linear(LORAC_F32, 1, 17, 70000, 17); // 14 rows a panel
+}
+
+static void embeddings_are_exact(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {2, 0, 6, 2};
+    for (int type = 0; type < LORAC_N_DTYPES; type++) {
+        unsigned char *base = NULL;
+        struct lorac_weight w = weight(&base, (enum lorac_dtype)type, 7, 100, 1);
+        const float *want = NULL;
+        for (size_t i = 0; i < d.n; i++) {
+            float *y = scratch((size_t)4 * 100, 1);
+            d.at[i].ops->embed(&d.at[i], y, ids, &w, 4);
+            if (i == 0) { want = y; }
+            agree(&d, i, "embed", y, want, 400, 0.0F, 0.0F);
+        }
+        free(base);
+        scratch_free();
+    }
+}
+
+static void every_half_decodes_exactly(void **state)
+{
+    (void)state;
+    enum { N = 65536 };
+    uint16_t *all = malloc(N * sizeof *all);
+    assert_non_null(all);
+    for (size_t i = 0; i < N; i++) {
+        all[i] = (uint16_t)i;
+    }
+    static const int32_t ids[] = {0};
+    for (int type = LORAC_F16; type <= LORAC_BF16; type++) {
+        struct lorac_weight w = {all, (enum lorac_dtype)type, 1, N};
+        float *want = scratch(N, 1);
+        lorac_dtype_decode(want, all, w.dtype, N);
+        for (size_t i = 0; i < d.n; i++) {
+            float *y = scratch(N, 2);
+            d.at[i].ops->embed(&d.at[i], y, ids, &w, 1);
+            for (size_t j = 0; j < N; j++) { // a NaN may lose its signalling bit
+                assert_true(isnan(want[j]) ? isnan(y[j]) : memcmp(&want[j], &y[j], 4) == 0);
+            }
+        }
+    }
+    free(all);
+    scratch_free();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_agree),
+        cmocka_unit_test(products_of_adapters_agree),
+        cmocka_unit_test(an_empty_product_writes_zero),
+        cmocka_unit_test(linear_layers_agree),
+        cmocka_unit_test(weights_of_several_panels_agree),
+        cmocka_unit_test(embeddings_are_exact),
+        cmocka_unit_test(every_half_decodes_exactly),
+    };
+    return cmocka_run_group_tests_name("products", tests, open_all, close_all);
+}

@@ -1,0 +1,28 @@
+/* devices.h - `ref` and the cpu backend with each set of kernels that this processor can run. */
+#ifndef LORAC_TESTS_DEVICES_H
+#define LORAC_TESTS_DEVICES_H
+
+#include "base/compute/device.h"
+
+enum { MAX_DEVICES = 5 };
+
+struct devices {
+    struct lorac_device at[MAX_DEVICES]; // at[0] is ref
+    const char *name[MAX_DEVICES];       // "ref", "generic", "avx2", "avx512", "1 thread"
+    size_t n;
+};
+
+/* Opened with 2 threads, and once more with 1. Only ref where the build has no cpu backend. */
+void devices_open(struct devices *d);
+void devices_close(struct devices *d);
+
+/* n floats, filled from `stream` (near.h), of exactly that size so that sanitizers see each overrun; all
+ * of them are freed by scratch_free(). */
+float *scratch(size_t n, unsigned stream);
+void scratch_free(void);
+
+/* Fails the test unless device i's result is that of ref, naming the device. */
+void agree(const struct devices *d, size_t i, const char *what, const float *got, const float *want,
+           size_t n, float abs, float rel);
+
+#endif
