@@ -1,0 +1,131 @@
+/*
+ * The vault backend. What is promised:
+ *   - touching its memory outside an operation dies, reading as well as writing, also weights it holds;
+ *   - operations read and write it, and results marked `host` are ordinary memory;
+ *   - every operation of the table is there;
+ *   - alloc and hold return NULL when it is full.
+ */
+#include "tests/support/vault.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void nothing(volatile float *p)
+{
+    (void)p;
+}
+
+static void peek(volatile float *p)
+{
+    (void)*p;
+}
+
+static void poke(volatile float *p)
+{
+    *p = 1.0F;
+}
+
+/* Whether a child that does `act` to p dies of SIGSEGV. */
+static bool dies(void (*act)(volatile float *), volatile float *p)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL); // neither cmocka's handler nor a sanitizer's
+        act(p);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;
+}
+
+static void touching_it_outside_an_operation_dies(void **state)
+{
+    (void)state;
+    struct lorac_device dev;
+    vault_open(&dev, 1 << 20);
+    static const float host[3] = {1.0F, 2.0F, 3.0F};
+    float *x = dev.ops->alloc(&dev, sizeof host);
+    const float *w = dev.ops->hold(&dev, host, sizeof host);
+    assert_non_null(x);
+    assert_non_null(w);
+    assert_false(dies(nothing, x));
+    assert_true(dies(peek, x));
+    assert_true(dies(poke, x));
+    dev.ops->copy(&dev, x, w, sizeof host); // closed again afterwards
+    assert_true(dies(peek, x));
+    float back[3] = {0.0F};
+    dev.ops->read(&dev, back, x, sizeof back);
+    assert_memory_equal(back, host, sizeof host);
+    lorac_device_close(&dev);
+}
+
+static void operations_work_inside(void **state)
+{
+    (void)state;
+    struct lorac_device dev;
+    vault_open(&dev, 1 << 20);
+    static const float host[4] = {0.5F, -1.0F, 2.0F, 0.25F};
+    static const uint32_t first[] = {0, 1, 2};
+    static const int32_t target[] = {1, 0};
+    float *x = dev.ops->alloc(&dev, sizeof host);
+    float *y = dev.ops->alloc(&dev, sizeof host);
+    dev.ops->write(&dev, x, host, sizeof host);
+    dev.ops->add(&dev, y, x, 4); // alloc zeroes
+    assert_true(dev.ops->sum_squares(&dev, y, 4) == 0.25 + 1.0 + 4.0 + 0.0625);
+    float nll[2];
+    dev.ops->cross_entropy(&dev, nll, y, first, target, 2, 2, true);
+    float copy[4];
+    float want[2];
+    memcpy(copy, host, sizeof copy);
+    lorac_backend_ref.cross_entropy(NULL, want, copy, first, target, 2, 2, true);
+    assert_memory_equal(nll, want, sizeof nll);
+    float back[4];
+    dev.ops->read(&dev, back, y, sizeof back);
+    assert_memory_equal(back, copy, sizeof back);
+    lorac_device_close(&dev);
+}
+
+static void no_operation_is_missing(void **state)
+{
+    (void)state;
+    const void *const *entry = (const void *const *)(const void *)&lorac_backend_vault;
+    const void *const *ref = (const void *const *)(const void *)&lorac_backend_ref;
+    for (size_t i = 0; i < sizeof lorac_backend_vault / sizeof *entry; i++) {
+        assert_non_null(ref[i]);
+        assert_non_null(entry[i]);
+        assert_ptr_not_equal(entry[i], ref[i]); // else it would compute with the vault closed
+    }
+}
+
+static void a_full_vault_has_no_memory(void **state)
+{
+    (void)state;
+    struct lorac_device dev;
+    vault_open(&dev, 4096);
+    static const char byte = 0;
+    assert_null(dev.ops->alloc(&dev, (size_t)1 << 40));
+    assert_non_null(dev.ops->alloc(&dev, (size_t)sysconf(_SC_PAGESIZE) - 63));
+    assert_null(dev.ops->alloc(&dev, 1));
+    assert_null(dev.ops->hold(&dev, &byte, 1));
+    lorac_device_close(&dev);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(touching_it_outside_an_operation_dies),
+        cmocka_unit_test(operations_work_inside),
+        cmocka_unit_test(no_operation_is_missing),
+        cmocka_unit_test(a_full_vault_has_no_memory),
+    };
+    return cmocka_run_group_tests_name("vault", tests, NULL, NULL);
+}

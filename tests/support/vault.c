@@ -1,0 +1,340 @@
+/* vault.c - see vault.h. Every operation is the same three lines: open, compute as ref, close. */
+#define _GNU_SOURCE // MAP_ANONYMOUS
+#include "tests/support/vault.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct vault {
+    char *base;
+    size_t size, used;
+    bool open;
+};
+
+static void unlock(struct lorac_device *dev)
+{
+    struct vault *v = dev->state;
+    assert_false(v->open); // operations don't call each other through the table
+    assert_int_equal(mprotect(v->base, v->size, PROT_READ | PROT_WRITE), 0);
+    v->open = true;
+}
+
+static void lock(struct lorac_device *dev)
+{
+    struct vault *v = dev->state;
+    assert_int_equal(mprotect(v->base, v->size, PROT_NONE), 0);
+    v->open = false;
+}
+
+/* ---- memory ---- */
+
+static void *vault_alloc(struct lorac_device *dev, size_t bytes)
+{
+    struct vault *v = dev->state;
+    if (bytes > v->size - v->used) { return NULL; }
+    size_t rounded = (bytes + 63) / 64 * 64; // size is a multiple of pages
+    void *p = v->base + v->used;             // fresh pages are zero
+    v->used += rounded;
+    return p;
+}
+
+static void vault_release(struct lorac_device *dev, void *p)
+{
+    (void)dev;
+    (void)p;
+}
+
+static void vault_copy(struct lorac_device *dev, void *to, const void *from, size_t bytes)
+{
+    unlock(dev);
+    lorac_backend_ref.copy(dev, to, from, bytes);
+    lock(dev);
+}
+
+static void vault_zero(struct lorac_device *dev, void *to, size_t bytes)
+{
+    unlock(dev);
+    lorac_backend_ref.zero(dev, to, bytes);
+    lock(dev);
+}
+
+static const void *vault_hold(struct lorac_device *dev, const void *host, size_t bytes)
+{
+    void *p = vault_alloc(dev, bytes);
+    if (p) { vault_copy(dev, p, host, bytes); }
+    return p;
+}
+
+static void vault_drop(struct lorac_device *dev, const void *held)
+{
+    (void)dev;
+    (void)held;
+}
+
+/* ---- operations ---- */
+
+static void vault_matmul_nt(struct lorac_device *dev, float *out, const float *a, const float *b,
+                            size_t N, size_t C, size_t OC, float alpha, float beta)
+{
+    unlock(dev);
+    lorac_backend_ref.matmul_nt(dev, out, a, b, N, C, OC, alpha, beta);
+    lock(dev);
+}
+
+static void vault_matmul_nn(struct lorac_device *dev, float *out, const float *a, const float *b,
+                            size_t N, size_t C, size_t OC, float alpha, float beta)
+{
+    unlock(dev);
+    lorac_backend_ref.matmul_nn(dev, out, a, b, N, C, OC, alpha, beta);
+    lock(dev);
+}
+
+static void vault_matmul_tn(struct lorac_device *dev, float *out, const float *a, const float *b,
+                            size_t N, size_t C, size_t OC, float alpha, float beta)
+{
+    unlock(dev);
+    lorac_backend_ref.matmul_tn(dev, out, a, b, N, C, OC, alpha, beta);
+    lock(dev);
+}
+
+static void vault_linear(struct lorac_device *dev, float *y, const float *x,
+                         const struct lorac_weight *w, const float *bias, size_t N)
+{
+    unlock(dev);
+    lorac_backend_ref.linear(dev, y, x, w, bias, N);
+    lock(dev);
+}
+
+static void vault_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
+                                  const struct lorac_weight *w, size_t N, float beta)
+{
+    unlock(dev);
+    lorac_backend_ref.linear_backward(dev, dx, dy, w, N, beta);
+    lock(dev);
+}
+
+static void vault_embed(struct lorac_device *dev, float *y, const int32_t *ids,
+                        const struct lorac_weight *w, size_t N)
+{
+    unlock(dev);
+    lorac_backend_ref.embed(dev, y, ids, w, N);
+    lock(dev);
+}
+
+static void vault_rmsnorm(struct lorac_device *dev, float *y, const float *x, const float *g,
+                          size_t N, size_t C, float eps)
+{
+    unlock(dev);
+    lorac_backend_ref.rmsnorm(dev, y, x, g, N, C, eps);
+    lock(dev);
+}
+
+static void vault_rmsnorm_backward(struct lorac_device *dev, float *dx, const float *dy,
+                                   const float *x, const float *g, size_t N, size_t C, float eps)
+{
+    unlock(dev);
+    lorac_backend_ref.rmsnorm_backward(dev, dx, dy, x, g, N, C, eps);
+    lock(dev);
+}
+
+static void vault_layernorm(struct lorac_device *dev, float *y, const float *x, const float *g,
+                            const float *b, size_t N, size_t C, float eps)
+{
+    unlock(dev);
+    lorac_backend_ref.layernorm(dev, y, x, g, b, N, C, eps);
+    lock(dev);
+}
+
+static void vault_layernorm_backward(struct lorac_device *dev, float *dx, const float *dy,
+                                     const float *x, const float *g, size_t N, size_t C, float eps)
+{
+    unlock(dev);
+    lorac_backend_ref.layernorm_backward(dev, dx, dy, x, g, N, C, eps);
+    lock(dev);
+}
+
+static void vault_add(struct lorac_device *dev, float *y, const float *x, size_t n)
+{
+    unlock(dev);
+    lorac_backend_ref.add(dev, y, x, n);
+    lock(dev);
+}
+
+static void vault_gather(struct lorac_device *dev, float *y, const float *x, const uint32_t *rows,
+                         size_t U, size_t C)
+{
+    unlock(dev);
+    lorac_backend_ref.gather(dev, y, x, rows, U, C);
+    lock(dev);
+}
+
+static void vault_scatter_add(struct lorac_device *dev, float *x, const float *y,
+                              const uint32_t *rows, size_t U, size_t C)
+{
+    unlock(dev);
+    lorac_backend_ref.scatter_add(dev, x, y, rows, U, C);
+    lock(dev);
+}
+
+static void vault_rope(struct lorac_device *dev, float *x, const float *table,
+                       const uint32_t *position, size_t N, size_t heads, size_t D, float sign)
+{
+    unlock(dev);
+    lorac_backend_ref.rope(dev, x, table, position, N, heads, D, sign);
+    lock(dev);
+}
+
+static void vault_gate(struct lorac_device *dev, float *h, const float *gate, const float *up,
+                       size_t n, enum lorac_activation act)
+{
+    unlock(dev);
+    lorac_backend_ref.gate(dev, h, gate, up, n, act);
+    lock(dev);
+}
+
+static void vault_gate_backward(struct lorac_device *dev, float *dgate, float *dup, const float *dh,
+                                const float *gate, const float *up, size_t n,
+                                enum lorac_activation act)
+{
+    unlock(dev);
+    lorac_backend_ref.gate_backward(dev, dgate, dup, dh, gate, up, n, act);
+    lock(dev);
+}
+
+static void vault_dropout(struct lorac_device *dev, float *y, const float *x, size_t n, float p,
+                          uint64_t key, uint64_t step)
+{
+    unlock(dev);
+    lorac_backend_ref.dropout(dev, y, x, n, p, key, step);
+    lock(dev);
+}
+
+static void vault_attention(struct lorac_device *dev, float *out, float *lse, const float *q,
+                            const float *k, const float *v, const float *cache_k,
+                            const float *cache_v, size_t cache_rows,
+                            const struct lorac_segment *segments, size_t S,
+                            const struct lorac_attention *a)
+{
+    unlock(dev);
+    lorac_backend_ref.attention(dev, out, lse, q, k, v, cache_k, cache_v, cache_rows, segments, S,
+                                a);
+    lock(dev);
+}
+
+static void vault_attention_backward(struct lorac_device *dev, float *dq, float *dk, float *dv,
+                                     const float *dout, const float *out, const float *lse,
+                                     const float *q, const float *k, const float *v,
+                                     const struct lorac_segment *segments, size_t S,
+                                     const struct lorac_attention *a)
+{
+    unlock(dev);
+    lorac_backend_ref.attention_backward(dev, dq, dk, dv, dout, out, lse, q, k, v, segments, S, a);
+    lock(dev);
+}
+
+static void vault_cross_entropy(struct lorac_device *dev, float *nll, float *logits,
+                                const uint32_t *first, const int32_t *target, size_t U, size_t V,
+                                bool gradient)
+{
+    unlock(dev);
+    lorac_backend_ref.cross_entropy(dev, nll, logits, first, target, U, V, gradient);
+    lock(dev);
+}
+
+static double vault_sum_squares(struct lorac_device *dev, const float *x, size_t n)
+{
+    unlock(dev);
+    double result = lorac_backend_ref.sum_squares(dev, x, n);
+    lock(dev);
+    return result;
+}
+
+static void vault_adamw(struct lorac_device *dev, float *p, float *m, float *v, const float *g,
+                        size_t n, float g_scale, float lr, float b1, float b2, float eps, float wd,
+                        float c1, float c2)
+{
+    unlock(dev);
+    lorac_backend_ref.adamw(dev, p, m, v, g, n, g_scale, lr, b1, b2, eps, wd, c1, c2);
+    lock(dev);
+}
+
+static void vault_sgd(struct lorac_device *dev, float *p, float *m, const float *g, size_t n,
+                      float g_scale, float lr, float momentum, float wd)
+{
+    unlock(dev);
+    lorac_backend_ref.sgd(dev, p, m, g, n, g_scale, lr, momentum, wd);
+    lock(dev);
+}
+
+static enum lorac_status vault_open_state(struct lorac_device *dev, struct lorac_err *err)
+{
+    struct vault *v = calloc(1, sizeof *v);
+    if (!v) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a vault"); }
+    dev->state = v;
+    return LORAC_OK;
+}
+
+static void vault_close(struct lorac_device *dev)
+{
+    struct vault *v = dev->state;
+    if (v->base) { munmap(v->base, v->size); }
+    free(v);
+    dev->state = NULL;
+}
+
+void vault_open(struct lorac_device *dev, size_t bytes)
+{
+    *dev = (struct lorac_device){.ops = &lorac_backend_vault, .threads = 1};
+    assert_int_equal(dev->ops->open(dev, NULL), LORAC_OK);
+    struct vault *v = dev->state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    v->size = (bytes + page - 1) / page * page;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *p = mmap(NULL, v->size, PROT_NONE, flags, -1, 0);
+    assert_true(p != MAP_FAILED);
+    v->base = p;
+}
+
+const struct lorac_backend lorac_backend_vault = {
+    .name = "vault",
+    .alloc = vault_alloc,
+    .release = vault_release,
+    .write = vault_copy,
+    .read = vault_copy,
+    .copy = vault_copy,
+    .zero = vault_zero,
+    .hold = vault_hold,
+    .drop = vault_drop,
+    .matmul_nt = vault_matmul_nt,
+    .matmul_nn = vault_matmul_nn,
+    .matmul_tn = vault_matmul_tn,
+    .linear = vault_linear,
+    .linear_backward = vault_linear_backward,
+    .embed = vault_embed,
+    .rmsnorm = vault_rmsnorm,
+    .rmsnorm_backward = vault_rmsnorm_backward,
+    .layernorm = vault_layernorm,
+    .layernorm_backward = vault_layernorm_backward,
+    .add = vault_add,
+    .gather = vault_gather,
+    .scatter_add = vault_scatter_add,
+    .rope = vault_rope,
+    .gate = vault_gate,
+    .gate_backward = vault_gate_backward,
+    .dropout = vault_dropout,
+    .attention = vault_attention,
+    .attention_backward = vault_attention_backward,
+    .cross_entropy = vault_cross_entropy,
+    .sum_squares = vault_sum_squares,
+    .adamw = vault_adamw,
+    .sgd = vault_sgd,
+    .open = vault_open_state,
+    .close = vault_close,
+};
