@@ -186,7 +186,7 @@ static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evalu
 static size_t best_label(const struct lorac_choice *choice, size_t K, const float *nll)
 {
     size_t best = 0;
-    double least = INFINITY;
+    double least = (double)INFINITY;
     for (size_t k = 0; k < K; k++) {
         double sum = (double)nll[choice[k].first];
         for (size_t t = 0; t < choice[k].n_rest; t++) {

@@ -158,7 +158,7 @@ static enum lorac_status choose(size_t *best, double *probability, struct predic
     enum lorac_status st = lorac_pass_forward(p->pass, b, NULL, err);
     if (st) { return st; }
     lorac_pass_loss(p->pass, b, p->nll, false);
-    double least = INFINITY;
+    double least = (double)INFINITY;
     double total = 0.0; // sum of exp(-(loss - least))
     size_t at = K;
     for (size_t k = 0; k < K; k++) {
