@@ -60,6 +60,12 @@ static const struct lorac_segment cached[] = {
     {.row = 15, .n = 1, .parent = -1, .slot = 2, .past = 1100, .position = 1100},
     {.row = 16, .n = 70, .parent = -1, .slot = 1, .past = 64, .position = 64},
 };
+static const struct lorac_segment small[] = {
+    {.row = 0, .n = 3, .parent = -1, .slot = -1},
+    {.row = 3, .n = 2, .parent = 0, .slot = -1, .position = 3},
+    {.row = 5, .n = 1, .parent = 1, .slot = -1, .position = 5},
+    {.row = 6, .n = 2, .parent = 0, .slot = -1, .position = 3},
+};
 enum { CACHE_ROWS = 1100, SLOTS = 3 };
 
 static size_t rows_of(const struct lorac_segment *segments, size_t S)
@@ -199,21 +205,15 @@ static void heads_larger_than_a_block_agree(void **state)
 {
     (void)state;
     struct lorac_attention wide = attention(1, 1, 260, 0, true);
-    check_forward(tree, 2, &wide);
-    check_backward(tree, 2, &wide);
+    check_forward(small, 4, &wide);
+    check_backward(small, 4, &wide);
     struct lorac_attention many = attention(65, 1, 8, 0, true);
-    check_forward(tree, 2, &many);
-    check_backward(tree, 2, &many);
+    check_forward(small, 4, &many);
+    check_backward(small, 4, &many);
 }
 
 /* ---- finite differences of ref ---- */
 
-static const struct lorac_segment small[] = {
-    {.row = 0, .n = 3, .parent = -1, .slot = -1},
-    {.row = 3, .n = 2, .parent = 0, .slot = -1, .position = 3},
-    {.row = 5, .n = 1, .parent = 1, .slot = -1, .position = 5},
-    {.row = 6, .n = 2, .parent = 0, .slot = -1, .position = 3},
-};
 enum { SMALL_S = 4, SMALL_N = 8, H = 4, G = 2, D = 3, NQ = SMALL_N * H * D, NK = SMALL_N * G * D };
 
 struct scene {
