@@ -43,7 +43,7 @@ enum lorac_status lorac_config_window(struct lorac_config *c, const struct lorac
                                       struct lorac_err *err)
 {
     json_t *value = json_object_get(root->value, "sliding_window");
-    if (value && json_is_null(value)) { c->window = 0; } // null: no window; absent: the default
+    if (json_is_null(value)) { c->window = 0; } // null: no window; absent: the default
     return lorac_json_size(&c->window, root, "sliding_window", false, 0, SIZE_MAX / 2, err);
 }
 

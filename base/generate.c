@@ -153,6 +153,40 @@ static bool ended_by_text(struct result *r, const struct lorac_sampling *o,
     return false;
 }
 
+/* The loop behind the prompt: draw, show, feed. */
+static enum lorac_status go_on(struct lorac_ids *ids, struct lorac_ids *seen, struct result *r,
+                               enum lorac_finish *finish, struct lorac_generator *g,
+                               const struct lorac_tokenizer *t, const struct lorac_sampling *o,
+                               struct lorac_err *err)
+{
+    struct lorac_stream stream = {0};
+    enum lorac_status st = LORAC_OK;
+    *finish = LORAC_FINISH_LENGTH;
+    for (size_t i = 0; i < o->max_tokens && !st; i++) {
+        int32_t id = lorac_sample(g->logits, g->order, g->m->config.V, seen->at, seen->n, o, i);
+        if (lorac_token_is_end(t, id)) {
+            *finish = LORAC_FINISH_END;
+            break;
+        }
+        st = lorac_ids_add(ids, id, err);
+        if (!st) { st = lorac_ids_add(seen, id, err); }
+        if (!st) { st = lorac_stream_add(r->text, &stream, t, id, true, err); }
+        if (!st && r->text->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for text"); }
+        if (st || (r->text->n > r->begin && ended_by_text(r, o, finish))) { break; }
+        if (seen->n == g->max_positions) {
+            *finish = LORAC_FINISH_CONTEXT;
+            break;
+        }
+        if (i + 1 < o->max_tokens) { st = feed(g, &id, 1, seen->n - 1, err); }
+    }
+    if (!st && *finish != LORAC_FINISH_STOP && *finish != LORAC_FINISH_CALLER) {
+        st = lorac_stream_end(r->text, &stream, t, true, err);
+        if (!st) { (void)show_until(r, r->text->n); }
+    }
+    lorac_stream_free(&stream);
+    return st;
+}
+
 enum lorac_status lorac_generate(struct lorac_ids *ids, struct lorac_buf *text,
                                  enum lorac_finish *finish, struct lorac_generator *g,
                                  const struct lorac_tokenizer *t, const int32_t *prompt, size_t n,
@@ -170,37 +204,14 @@ enum lorac_status lorac_generate(struct lorac_ids *ids, struct lorac_buf *text,
                           "least one new token",
                           n, g->max_positions);
     }
-    struct lorac_stream stream = {0};
     struct lorac_ids seen = {0}; // prompt and result, for the penalty
     struct result r = {text, text->n, text->n, show, self};
     enum lorac_status st = LORAC_OK;
-    for (size_t i = 0; i < n && !st; i++) {
-        st = lorac_ids_add(&seen, prompt[i], err);
+    for (size_t k = 0; k < n && !st; k++) {
+        st = lorac_ids_add(&seen, prompt[k], err);
     }
     if (!st) { st = feed(g, prompt, n, 0, err); }
-    *finish = LORAC_FINISH_LENGTH;
-    for (size_t i = 0; i < o->max_tokens && !st; i++) {
-        int32_t id = lorac_sample(g->logits, g->order, g->m->config.V, seen.at, seen.n, o, i);
-        if (lorac_token_is_end(t, id)) {
-            *finish = LORAC_FINISH_END;
-            break;
-        }
-        st = lorac_ids_add(ids, id, err);
-        if (!st) { st = lorac_ids_add(&seen, id, err); }
-        if (!st) { st = lorac_stream_add(text, &stream, t, id, true, err); }
-        if (!st && text->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for text"); }
-        if (st || (text->n > r.begin && ended_by_text(&r, o, finish))) { break; }
-        if (seen.n == g->max_positions) {
-            *finish = LORAC_FINISH_CONTEXT;
-            break;
-        }
-        if (i + 1 < o->max_tokens) { st = feed(g, &id, 1, seen.n - 1, err); }
-    }
-    if (!st && *finish != LORAC_FINISH_STOP && *finish != LORAC_FINISH_CALLER) {
-        st = lorac_stream_end(text, &stream, t, true, err);
-        if (!st) { (void)show_until(&r, text->n); }
-    }
-    lorac_stream_free(&stream);
+    if (!st) { st = go_on(ids, &seen, &r, finish, g, t, o, err); }
     lorac_ids_free(&seen);
     return st;
 }

@@ -63,7 +63,7 @@ static enum lorac_status open_vector(const float **out, struct opening *o, const
 {
     const struct lorac_tensor *t = NULL;
     enum lorac_status st = claim(&t, o, name, &n, 1, err);
-    if (st) { return st; }
+    if (st || !t) { return st; }
     float *host = lorac_mem_new(n, sizeof *host);
     if (!host) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for '%s'", o->m->dir, name); }
     lorac_dtype_decode(host, t->data, t->dtype, n);

@@ -65,35 +65,33 @@ static void place_acts(struct lorac_place *p, struct lorac_pass *s)
     s->head_dnorm = LORAC_PLACE(p, s->head_rows, c->C);
 }
 
-/* What the socket keeps: of every module where all layers are kept, else of one layer at a time. */
+/* Floats that the socket keeps of module i. */
+static size_t saved_floats(const struct lorac_pass *s, size_t i)
+{
+    if (!s->has_socket || !s->socket.adapts(s->socket.self, i)) { return 0; }
+    size_t rows = i + 1 == s->m->n_linear ? s->head_rows : s->o.max_rows;
+    return s->socket.saved_floats(s->socket.self, i, rows);
+}
+
+/* What the socket keeps: of every module where all layers are kept, else one buffer for each of the kinds
+ * q, k, v, ..., as large as the largest of them needs. */
 static void place_saved(struct lorac_place *p, struct lorac_pass *s)
 {
     size_t head = s->m->n_linear - 1;
-    for (size_t i = 0; i < s->m->n_linear; i++) {
-        s->saved[i] = NULL;
-        if (!s->has_socket || !s->socket.adapts(s->socket.self, i)) { continue; }
-        size_t rows = i == head ? s->head_rows : s->o.max_rows;
-        size_t n = s->socket.saved_floats(s->socket.self, i, rows);
-        bool shared = s->o.keep != LORAC_KEEP_ALL && i != head;
-        if (!shared) {
-            s->saved[i] = LORAC_PLACE(p, n);
-            continue;
-        }
-        for (size_t j = i % LORAC_PER_LAYER; j < i; j += LORAC_PER_LAYER) { // one kind, one buffer
-            if (s->saved[j] || (!p->block && s->socket.adapts(s->socket.self, j))) {
-                s->saved[i] = s->saved[j];
-                n = 0;
-                break;
-            }
-        }
-        if (n) {
-            for (size_t j = i; j < head; j += LORAC_PER_LAYER) { // as large as the largest needs
-                if (!s->socket.adapts(s->socket.self, j)) { continue; }
-                size_t want = s->socket.saved_floats(s->socket.self, j, rows);
-                n = want > n ? want : n;
-            }
-            s->saved[i] = LORAC_PLACE(p, n);
-        }
+    size_t most[LORAC_PER_LAYER] = {0};
+    float *shared[LORAC_PER_LAYER] = {0};
+    bool all = s->o.keep == LORAC_KEEP_ALL;
+    for (size_t i = 0; i <= head; i++) {
+        size_t n = saved_floats(s, i);
+        size_t kind = i % LORAC_PER_LAYER;
+        s->saved[i] = n && (all || i == head) ? LORAC_PLACE(p, n) : NULL;
+        if (!all && i < head && n > most[kind]) { most[kind] = n; }
+    }
+    for (size_t k = 0; k < LORAC_PER_LAYER; k++) {
+        if (most[k]) { shared[k] = LORAC_PLACE(p, most[k]); }
+    }
+    for (size_t i = 0; i < head && !all; i++) {
+        s->saved[i] = shared[i % LORAC_PER_LAYER];
     }
 }
 

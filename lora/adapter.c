@@ -304,7 +304,7 @@ static void backward(void *self, size_t m, float *dx, const float *dy, const flo
     const struct lorac_lora *l = find(a, m);
     struct lorac_device *dev = a->model->dev;
     const struct lorac_backend *op = dev->ops;
-    const float *u = saved;            // (N,R)
+    const float *u = saved; // (N,R)
     assert(l && N <= a->max_rows);
     float *du = a->scratch + N * l->C; // (N,R)
     op->matmul_nt(dev, du, dy, l->bt, N, l->OC, l->R, l->scale, 0.0F);

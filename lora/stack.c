@@ -47,8 +47,8 @@ static void forward(void *self, size_t m, float *y, float *saved, const float *x
     }
 }
 
-static void backward(void *self, size_t m, float *dx, const float *dy, const float *saved,
-                     const float *x, size_t N)
+static void backward(void *self, size_t m, float *dx, // NOLINT(readability-non-const-parameter)
+                     const float *dy, const float *saved, const float *x, size_t N)
 {
     (void)self;
     (void)m;

@@ -1,4 +1,5 @@
 /* cmd_common.c - what the verbs share; see verbs.h. */
+#define _POSIX_C_SOURCE 200809L // strerror_r
 #include "tools/verbs.h"
 
 #include <errno.h>
@@ -76,8 +77,10 @@ enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lora
     bool standard = strcmp(path, "-") == 0;
     FILE *f = standard ? stdin : fopen(path, "rbe");
     if (!f) {
-        return lorac_fail(err, LORAC_EIO, "%s: cannot open: %s", path, strerror(errno));
-    } // NOLINT
+        char reason[128];
+        const char *why = strerror_r(errno, reason, sizeof reason) == 0 ? reason : "unknown reason";
+        return lorac_fail(err, LORAC_EIO, "%s: cannot open: %s", path, why);
+    }
     char block[65536];
     for (size_t n = fread(block, 1, sizeof block, f); n; n = fread(block, 1, sizeof block, f)) {
         lorac_buf_add(out, block, n);

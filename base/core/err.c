@@ -5,16 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum lorac_status lorac_fail(struct lorac_err *err, enum lorac_status code, const char *fmt, ...)
+void lorac_err_set(struct lorac_err *err, enum lorac_status code, const char *fmt, ...)
 {
-    if (err) {
-        va_list args;
-        va_start(args, fmt);
-        vsnprintf(err->text, sizeof err->text, fmt, args);
-        va_end(args);
-        err->code = code;
-    }
-    return code;
+    if (!err) { return; }
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    err->code = code;
 }
 
 void lorac_err_prefix(struct lorac_err *err, const char *fmt, ...)

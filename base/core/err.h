@@ -26,9 +26,19 @@ struct lorac_err {
     char text[512]; // always NUL-terminated; empty until the first failure
 };
 
-/* Record a failure and return `code`, so that callers can write `return lorac_fail(...)`. */
-LORAC_API enum lorac_status lorac_fail(struct lorac_err *err, enum lorac_status code,
-                                       const char *fmt, ...) LORAC_PRINTF(3, 4);
+/* Record a failure: `err->code`, and one line in `err->text`. */
+LORAC_API void lorac_err_set(struct lorac_err *err, enum lorac_status code, const char *fmt, ...)
+    LORAC_PRINTF(3, 4);
+
+static inline enum lorac_status lorac_status_of(enum lorac_status code)
+{
+    return code;
+}
+
+/* The same as an expression with the value `code`: `return lorac_fail(err, LORAC_EIO, "...", ...)`. A macro,
+ * so that compilers and analysers see that a failure never looks like success. */
+#define lorac_fail(err, code, ...) \
+    ((void)(lorac_err_set((err), (code), __VA_ARGS__)), lorac_status_of(code))
 
 /* Put context in front of the message: "adapter.safetensors: " + old text. */
 LORAC_API void lorac_err_prefix(struct lorac_err *err, const char *fmt, ...) LORAC_PRINTF(2, 3);

@@ -94,7 +94,11 @@ enum lorac_status lorac_map_open(struct lorac_map *out, const char *path, struct
 void lorac_map_close(struct lorac_map *map)
 {
     if (map && map->data) {
-        munmap((void *)(uintptr_t)map->data, map->size); // drops const, which munmap never writes
+        union {
+            const unsigned char *mapped;
+            void *writable;
+        } at = {map->data}; // munmap takes a pointer to non-const, but writes nothing
+        munmap(at.writable, map->size);
     }
     if (map) { *map = (struct lorac_map){0}; }
 }
@@ -432,7 +436,9 @@ enum lorac_status lorac_dir_list(char ***out, const char *path, struct lorac_err
     return *out ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no memory to list it", path);
 }
 
-static enum lorac_status remove_tree(const char *path, int depth, struct lorac_err *err)
+// recursion ends at MAX_DEPTH
+static enum lorac_status remove_tree(const char *path, int depth, // NOLINT(misc-no-recursion)
+                                     struct lorac_err *err)
 {
     if (depth > MAX_DEPTH) { return lorac_fail(err, LORAC_EIO, "%s: is nested too deep", path); }
     char **names = NULL;

@@ -41,7 +41,7 @@ void *lorac_mem_grow(void *p, size_t n, size_t *cap, size_t want, size_t size)
     if (p && room == *cap) { return p; }
     void *larger = lorac_mem_new(room, size);
     if (!larger) { return NULL; }
-    if (n) { memcpy(larger, p, n * size); }
+    if (p && n) { memcpy(larger, p, n * size); }
     lorac_mem_free(p);
     *cap = room;
     return larger;
