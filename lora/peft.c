@@ -199,7 +199,7 @@ static enum lorac_status check_base(const struct reader *r, bool force, struct l
     if (force || !base || strcmp(base, r->m->fingerprint) == 0) { return LORAC_OK; }
     return lorac_fail(err, LORAC_EUSER,
                       "%s: was made for another base: it names fingerprint %.16s..., the model %s "
-                      "has %.16s... (force loads it all the same)",
+                      "has %.16s... (--force loads it all the same)",
                       r->tensor_path, base, r->m->dir, r->m->fingerprint);
 }
 
