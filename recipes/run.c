@@ -21,6 +21,8 @@ struct run {
     struct lorac_job *job;
     struct lorac_adapter *adapter;
     struct lorac_socket socket;
+    struct lorac_stack stack; // the same adapter for evaluation: neither dropout nor its scratch
+    struct lorac_socket inference;
     struct lorac_optim *optim;
     struct lorac_loader *loader;
     struct lorac_batch *batch;
@@ -181,8 +183,10 @@ static enum lorac_status open_evaluator(struct run *run, struct lorac_err *err)
             lorac_metric_name(run->metric));
     }
     unsigned metrics = r->eval.metrics | 1U << run->metric;
+    run->stack = (struct lorac_stack){.n = 1, .adapter = {run->adapter}, .factor = {1.0F}};
+    run->inference = lorac_stack_socket(&run->stack);
     return lorac_evaluator_new(&run->evaluator, run->job, run->job->valid.set, metrics,
-                               &run->socket, err);
+                               &run->inference, err);
 }
 
 static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, struct lorac_err *err)
