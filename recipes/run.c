@@ -172,7 +172,12 @@ static enum lorac_status open_evaluator(struct run *run, struct lorac_err *err)
     run->metric = r->eval.early_stop.metric
                       ? (enum lorac_recipe_metric)(r->eval.early_stop.metric - 1)
                       : LORAC_RECIPE_METRIC_LOSS;
-    if (!run->job->valid.set) { return LORAC_OK; }
+    if (!run->job->valid.set) {
+        bool last = r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U;
+        if (last && !r->eval.early_stop.metric) { return LORAC_OK; }
+        return lorac_fail(err, LORAC_EUSER, "%s, but without data.valid nothing is evaluated",
+                          last ? "eval.early_stop.metric is given" : "output.keep is [best] alone");
+    }
     bool needs_labels =
         run->metric == LORAC_RECIPE_METRIC_ACCURACY || run->metric == LORAC_RECIPE_METRIC_MACRO_F1;
     if (needs_labels && !run->job->K) {
