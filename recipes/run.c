@@ -260,12 +260,12 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
         run->watch->note(run->watch->self,
                          "the run had saved nothing yet: it starts from the beginning");
     }
-    if (!st) { st = lorac_recipe_write(run->r, p->recipe, err); }
     if (!st) { st = lorac_dir_make(p->state_dir, err); }
     if (!st) {
         st = lorac_manifest_write(p, run->job, run->adapter, run->steps, run->started, NULL, err);
     }
     if (!st) { st = lorac_metrics_begin(p, (size_t)run->state.step, err); }
+    if (!st) { st = lorac_recipe_write(run->r, p->recipe, err); } // last: from now on it is a run
     if (!st) { st = open_pass(run, err); }
     size_t shared = 0;
     if (!st && run->job->valid.set) {

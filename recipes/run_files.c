@@ -53,17 +53,6 @@ void lorac_run_paths_free(struct lorac_run_paths *p)
     *p = (struct lorac_run_paths){0};
 }
 
-/* True where the folder holds nothing but the lock of a run that never began. */
-static bool is_free(const struct lorac_run_paths *p)
-{
-    char **names = NULL;
-    if (!lorac_path_exists(p->dir)) { return true; }
-    if (lorac_dir_list(&names, p->dir, NULL)) { return false; }
-    bool only_lock = !names[0] || (strcmp(names[0], "lock") == 0 && !names[1]);
-    lorac_mem_free(names);
-    return only_lock;
-}
-
 enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p, struct lorac_err *err)
 {
     const char *const folders[] = {p->dir, p->state_dir};
@@ -88,6 +77,28 @@ enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p, struct lorac_
     return st;
 }
 
+/* Does the folder hold only what a run writes before its recipe makes it one? It was killed then. */
+static bool is_unborn(const struct lorac_run_paths *p)
+{
+    static const char *const known[] = {"lock", "run.json", "metrics.csv", "state"};
+    static const char *const begun[] = {"run.json.tmp-", "metrics.csv.tmp-",
+                                        "recipe.resolved.yaml.tmp-"};
+    char **names = NULL;
+    bool ours = lorac_path_exists(p->lock) && lorac_dir_list(&names, p->dir, NULL) == LORAC_OK;
+    for (size_t i = 0; ours && names[i]; i++) {
+        bool one = false;
+        for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
+            one = one || strcmp(names[i], known[k]) == 0;
+        }
+        for (size_t k = 0; k < sizeof begun / sizeof begun[0]; k++) {
+            one = one || strncmp(names[i], begun[k], strlen(begun[k])) == 0;
+        }
+        ours = one;
+    }
+    lorac_mem_free(names);
+    return ours && lorac_dir_is_empty(p->state_dir);
+}
+
 enum lorac_status lorac_run_check_folder(const struct lorac_run_paths *p, enum lorac_run_mode mode,
                                          struct lorac_err *err)
 {
@@ -103,7 +114,7 @@ enum lorac_status lorac_run_check_folder(const struct lorac_run_paths *p, enum l
             "choose another folder with --set output.dir=DIR",
             p->dir);
     }
-    if (!run && !is_free(p)) {
+    if (!run && !lorac_dir_is_empty(p->dir) && !is_unborn(p)) {
         return lorac_fail(err, LORAC_EUSER,
                           "%s: holds files that are no run of lorac; choose another output.dir",
                           p->dir);
