@@ -263,10 +263,21 @@ enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p, const st
     enum lorac_status st = lorac_recipe_open(&old, p->recipe, NULL, 0, NULL, err);
     if (!st) {
         lorac_recipe_diff(&diff, old, r);
-        if (diff.n) {
-            st = lorac_fail(err, LORAC_EUSER, "%s: the recipe has changed since the run began: %s",
-                            p->dir, diff.at);
+        struct lorac_buf line = {0}; // a line a key becomes one line of all
+        for (size_t i = 0; i < diff.n; i++) {
+            if (diff.at[i] != '\n') {
+                lorac_buf_add(&line, &diff.at[i], 1);
+            } else if (i + 1 < diff.n) {
+                lorac_buf_str(&line, "; ");
+            }
         }
+        if (diff.no_memory || line.no_memory) {
+            st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to compare recipes", p->dir);
+        } else if (line.n) {
+            st = lorac_fail(err, LORAC_EUSER, "%s: the recipe has changed since the run began: %s",
+                            p->dir, line.at);
+        }
+        lorac_buf_free(&line);
     }
     if (!st) { st = lorac_json_load(&root, p->manifest, MANIFEST_LIMIT, err); }
     if (!st) { st = lorac_json_string(&base, &root, "base_fingerprint", true, err); }
