@@ -459,7 +459,8 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
             st = evaluate(run, out, err);
             if (!st && run->state.patience >= patience) { out->end = LORAC_RUN_EARLY; }
         }
-        if (!st && now < run->steps && run->watch->stop && run->watch->stop(run->watch->self)) {
+        bool more = !st && now < run->steps && out->end == LORAC_RUN_DONE;
+        if (more && run->watch->stop && run->watch->stop(run->watch->self)) {
             out->end = LORAC_RUN_STOPPED;
         }
         if (!st && (due(now, run->save_every, run->steps) || out->end != LORAC_RUN_DONE)) {
