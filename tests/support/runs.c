@@ -1,0 +1,162 @@
+/* runs.c - see runs.h. */
+#include "tests/support/runs.h"
+
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "tests/support/tiny.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char train[] =
+    "text,label\n"
+    "a warm tale,good\na flat tale,bad\nit sings,good\nit drags,bad\n"
+    "bright and quick,good\ndull and slow,bad\nI laughed,good\nI slept,bad\n"
+    "worth it,good\nnot worth it,bad\nfine acting,good\npoor acting,bad\n"
+    "see it,good\nskip it,bad\na joy,good\na bore,bad\n"
+    "\"sweet, wise\",good\n\"long, loud\",bad\nso alive,good\nso dead,bad\n";
+static const char valid[] = "text,label\nit shines,good\nit sags,bad\nwise,good\nloud,bad\n"
+                            "a warm joy,good\na flat bore,bad\n";
+static const char recipe[] = "recipe: 1\n"
+                             "seed: 7\n"
+                             "model: {path: model, max_length: 48}\n"
+                             "adapter: {rank: 4, alpha: 8, dropout: 0.1}\n"
+                             "data: {train: train.csv, valid: valid.csv}\n"
+                             "template: {prompt: '{text} is', completion: ' {label}'}\n"
+                             "train: {epochs: 3, batch_size: 3, accumulate: 2, threads: 1}\n"
+                             "optimizer: {lr: 0.01, warmup: 2}\n"
+                             "eval: {every: 4 steps, metrics: [loss, accuracy], samples: 0}\n"
+                             "output: {dir: out, save_every: 5 steps}\n";
+
+int runs_make(void **state)
+{
+    (void)state;
+    tiny_write(tiny_path("model"));
+    tiny_text("train.csv", train);
+    tiny_text("valid.csv", valid);
+    return 0;
+}
+
+int runs_remove(void **state)
+{
+    (void)state;
+    tiny_remove();
+    return 0;
+}
+
+enum { MAX_SETS = 16 };
+
+struct lorac_recipe *runs_recipe(const char *out, const char *const *sets)
+{
+    struct lorac_recipe *r = NULL;
+    struct lorac_err err = {0};
+    struct lorac_recipe_set all[MAX_SETS];
+    char dir[256];
+    size_t n = 0;
+    (void)snprintf(dir, sizeof dir, "output.dir=%s", out);
+    all[n++] = (struct lorac_recipe_set){dir, false};
+    for (; sets && *sets; sets++) { // "-KEY" unsets
+        assert_true(n < MAX_SETS);
+        bool unset = **sets == '-';
+        all[n++] = (struct lorac_recipe_set){*sets + unset, unset};
+    }
+    if (lorac_recipe_parse(&r, recipe, sizeof recipe - 1, "run.yaml", tiny_dir(), all, n, NULL,
+                           &err)) {
+        fail_msg("%s", err.text);
+    }
+    return r;
+}
+
+enum lorac_status runs_go(struct lorac_run_result *result, const char *out,
+                          enum lorac_run_mode mode, const struct lorac_run_watch *watch,
+                          const char *const *sets, struct lorac_err *err)
+{
+    static const struct lorac_run_watch nobody = {0};
+    struct lorac_recipe *r = runs_recipe(tiny_path(out), sets);
+    enum lorac_status st = lorac_run(result, r, mode, watch ? watch : &nobody, err);
+    lorac_recipe_free(r);
+    return st;
+}
+
+struct lorac_run_result runs_well(const char *out, enum lorac_run_mode mode,
+                                  const struct lorac_run_watch *watch, const char *const *sets)
+{
+    struct lorac_run_result result;
+    struct lorac_err err = {0};
+    if (runs_go(&result, out, mode, watch, sets, &err)) { fail_msg("%s", err.text); }
+    return result;
+}
+
+char *runs_metrics(const char *out)
+{
+    char name[300];
+    size_t n = 0;
+    (void)snprintf(name, sizeof name, "%s/metrics.csv", out);
+    char *text = tiny_read(tiny_path(name), &n);
+    char *to = text;
+    for (char *line = text; *line;) { // move each line without its last column
+        char *end = strchr(line, '\n');
+        assert_non_null(end);
+        *end = '\0';
+        char *comma = strrchr(line, ',');
+        assert_non_null(comma);
+        size_t length = (size_t)(comma - line);
+        memmove(to, line, length);
+        to[length] = '\n';
+        to += length + 1;
+        line = end + 1;
+    }
+    *to = '\0';
+    return text;
+}
+
+static void same_file(const char *a, const char *b, const char *name)
+{
+    char path[2][300];
+    size_t n[2];
+    (void)snprintf(path[0], sizeof path[0], "%s/%s", a, name);
+    (void)snprintf(path[1], sizeof path[1], "%s/%s", b, name);
+    char *text[2] = {tiny_read(tiny_path(path[0]), &n[0]), tiny_read(tiny_path(path[1]), &n[1])};
+    if (n[0] != n[1] || memcmp(text[0], text[1], n[0]) != 0) {
+        fail_msg("%s and %s differ", path[0], path[1]);
+    }
+    lorac_mem_free(text[0]);
+    lorac_mem_free(text[1]);
+}
+
+void runs_same(const char *a, const char *b)
+{
+    static const char *const files[] = {
+        "best/adapter_model.safetensors", "best/adapter_config.json",
+        "last/adapter_model.safetensors", "last/adapter_config.json",
+        "state/state.safetensors",
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        same_file(a, b, files[i]);
+    }
+    char *metrics[2] = {runs_metrics(a), runs_metrics(b)};
+    assert_string_equal(metrics[0], metrics[1]);
+    lorac_mem_free(metrics[0]);
+    lorac_mem_free(metrics[1]);
+}
+
+static void count_step(void *self, const struct lorac_run_step *s)
+{
+    ((struct runs_stop *)self)->step = s->step;
+}
+
+static bool stop_at(void *self)
+{
+    const struct runs_stop *s = self;
+    return s->step == s->at;
+}
+
+struct lorac_run_watch runs_stop_watch(struct runs_stop *s)
+{
+    return (struct lorac_run_watch){.self = s, .step = count_step, .stop = stop_at};
+}
