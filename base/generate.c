@@ -173,7 +173,7 @@ static enum lorac_status go_on(struct lorac_ids *ids, struct lorac_ids *seen, st
         if (!st) { st = lorac_stream_add(r->text, &stream, t, id, true, err); }
         if (!st && r->text->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for text"); }
         if (st || (r->text->n > r->begin && ended_by_text(r, o, finish))) { break; }
-        if (seen->n == g->max_positions) {
+        if (seen->n == g->max_positions && i + 1 < o->max_tokens) {
             *finish = LORAC_FINISH_CONTEXT;
             break;
         }
