@@ -20,7 +20,7 @@ enum { C = 16, L = 2, H = 2, G = 1, D = 8, F = 24, V = 260, MAX_TENSORS = 3 + 9 
 static const char config[] =
     "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 16, \"num_hidden_layers\": 2,\n"
     " \"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"intermediate_size\": 24,\n"
-    " \"vocab_size\": 260, \"max_position_embeddings\": 128, \"rms_norm_eps\": 1e-5,\n"
+    " \"vocab_size\": 260, \"max_position_embeddings\": 512, \"rms_norm_eps\": 1e-5,\n"
     " \"rope_theta\": 1000.0, \"tie_word_embeddings\": false, \"eos_token_id\": 257}\n";
 
 struct tensors {

@@ -1,0 +1,526 @@
+/*
+ * Generation. What is promised:
+ *   - the token drawn has the distribution of the logits after temperature, top-k and top-p, and the
+ *     repetition penalty is that of Keskar et al. 2019;
+ *   - the same seed gives the same text, another seed another;
+ *   - greedy text through the cache is that of a full forward pass for every token;
+ *   - generation ends at max_tokens, at a token that ends, at the last position, or before a stop text, of
+ *     which nothing is ever shown; what is shown is the text;
+ *   - a prompt that is empty or fills the context is an error;
+ *   - real models (label data): likelihood, perplexity and greedy tokens are those of transformers.
+ */
+#include "base/core/file.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "base/generate.h"
+#include "tests/support/near.h"
+#include "tests/support/tiny.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- sampling ---- */
+
+enum { V = 8, DRAWS = 20000 };
+static const float logits[V] = {0.5F, -1.0F, 2.0F, 0.0F, 1.5F, -3.0F, 1.0F, 0.25F};
+
+/* What of 20000 draws differs from p (V): Pearson's chi-square; tokens with p 0 never come. */
+static double chi_square(const struct lorac_sampling *o, const double *p, size_t *kinds)
+{
+    size_t count[V] = {0};
+    double chi = 0.0;
+    *kinds = 0;
+    for (size_t i = 0; i < DRAWS; i++) {
+        float x[V];
+        uint32_t order[V];
+        memcpy(x, logits, sizeof x);
+        count[lorac_sample(x, order, V, NULL, 0, o, i)]++;
+    }
+    for (size_t i = 0; i < V; i++) {
+        if (!(p[i] > 0.0)) {
+            assert_int_equal(count[i], 0);
+            continue;
+        }
+        double want = p[i] * DRAWS;
+        chi += ((double)count[i] - want) * ((double)count[i] - want) / want;
+        (*kinds)++;
+    }
+    return chi;
+}
+
+/* softmax(logits / t) over the `n` likeliest. */
+static void softmax(double *p, double t, size_t n)
+{
+    double total = 0.0;
+    for (size_t i = 0; i < V; i++) {
+        size_t above = 0;
+        for (size_t j = 0; j < V; j++) {
+            above += logits[j] > logits[i];
+        }
+        p[i] = above < n ? exp((double)logits[i] / t) : 0.0;
+        total += p[i];
+    }
+    for (size_t i = 0; i < V; i++) {
+        p[i] /= total;
+    }
+}
+
+static void draws_have_the_distribution_that_is_asked_for(void **state)
+{
+    (void)state;
+    // quantiles of chi-square at 0.9999 for 1 .. 7 degrees of freedom
+    static const double limit[] = {15.1, 18.4, 21.1, 23.5, 25.7, 27.9, 29.9};
+    static const struct {
+        double temperature;
+        size_t top_k;
+        double top_p;
+        size_t n; // tokens left
+    } cases[] = {
+        {1.0, 0, 1.0, 8},   {0.7, 0, 1.0, 8}, {2.0, 0, 1.0, 8},
+        {1.0, 3, 1.0, 3},   {1.0, 8, 1.0, 8}, {1.0, 99, 1.0, 8},
+        {1.0, 0, 0.385, 1}, // softmax, likeliest first: .390 .237 .144 .087 .068 .053 .019 .003
+        {1.0, 0, 0.7, 3},   {1.0, 0, 0.9, 5}, {1.0, 2, 0.999, 2},
+        {2.0, 5, 0.8, 4}, // of the five: .305 .238 .185 .144 .127
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct lorac_sampling o = lorac_sampling_defaults;
+        double p[V];
+        size_t kinds = 0;
+        o.temperature = cases[c].temperature;
+        o.top_k = cases[c].top_k;
+        o.top_p = cases[c].top_p;
+        o.seed = 40 + c;
+        softmax(p, cases[c].temperature, cases[c].n);
+        double chi = chi_square(&o, p, &kinds);
+        assert_int_equal(kinds, cases[c].n);
+        if (kinds > 1 && chi > limit[kinds - 2]) {
+            fail_msg("case %zu: chi-square %.1f with %zu tokens", c, chi, kinds);
+        }
+    }
+}
+
+static void the_penalty_divides_what_is_likely_and_multiplies_what_is_not(void **state)
+{
+    (void)state;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    static const int32_t seen[] = {2, 5, 2, 2, 3}; // 2 three times: counted once
+    float x[V];
+    uint32_t order[V];
+    o.repetition_penalty = 1.25;
+    memcpy(x, logits, sizeof x);
+    assert_int_equal(lorac_sample(x, order, V, seen, 5, &o, 0), 2); // 2.0 / 1.25 = 1.6 > 1.5
+    static const float want[V] = {0.5F, -1.0F, 1.6F, 0.0F, 1.5F, -3.75F, 1.0F, 0.25F};
+    assert_memory_equal(x, want, sizeof x);
+    o.repetition_penalty = 1.5;
+    memcpy(x, logits, sizeof x);
+    assert_int_equal(lorac_sample(x, order, V, seen, 5, &o, 0), 4); // 1.33 < 1.5
+}
+
+static void ties_go_to_the_lower_id(void **state)
+{
+    (void)state;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    float x[4] = {1.0F, 2.0F, 2.0F, 2.0F};
+    uint32_t order[4];
+    assert_int_equal(lorac_sample(x, order, 4, NULL, 0, &o, 0), 1);
+    o.temperature = 1.0;
+    o.top_k = 1;
+    for (uint64_t i = 0; i < 20; i++) {
+        assert_int_equal(lorac_sample(x, order, 4, NULL, 0, &o, i), 1);
+    }
+}
+
+/* ---- a small model ---- */
+
+struct fixture {
+    struct lorac_device dev;
+    struct lorac_model *m;
+    struct lorac_tokenizer *t;
+    struct lorac_generator *g;
+    struct lorac_ids prompt, ids;
+    struct lorac_buf text, shown;
+    enum lorac_finish finish;
+    size_t calls, stop_after; // of `show`; 0: never
+};
+
+static void check(enum lorac_status st, const struct lorac_err *err)
+{
+    if (st) { fail_msg("%s", err->text); }
+}
+
+static void open_at(struct fixture *f, const char *dir, size_t max_positions, const char *prompt)
+{
+    struct lorac_err err = {0};
+    *f = (struct fixture){0};
+    check(lorac_device_open(&f->dev, NULL, 1, &err), &err);
+    check(lorac_model_open(&f->m, &f->dev, dir, &err), &err);
+    check(lorac_tokenizer_open(&f->t, dir, &err), &err);
+    check(lorac_generator_new(&f->g, f->m, NULL, max_positions, &err), &err);
+    struct lorac_text text = {prompt, strlen(prompt), false};
+    check(lorac_encode(&f->prompt, f->t, &text, 1, LORAC_ENCODE_BEGINS, &err), &err);
+}
+
+static void close_all(struct fixture *f)
+{
+    lorac_generator_free(f->g);
+    lorac_tokenizer_free(f->t);
+    lorac_model_close(f->m);
+    lorac_device_close(&f->dev);
+    lorac_ids_free(&f->prompt);
+    lorac_ids_free(&f->ids);
+    lorac_buf_free(&f->text);
+    lorac_buf_free(&f->shown);
+}
+
+static bool show(void *self, const char *text, size_t n)
+{
+    struct fixture *f = self;
+    assert_true(n > 0);
+    lorac_buf_add(&f->shown, text, n);
+    return ++f->calls != f->stop_after;
+}
+
+static const char *generate(struct fixture *f, const struct lorac_sampling *o)
+{
+    struct lorac_err err = {0};
+    f->ids.n = 0;
+    f->calls = 0;
+    lorac_buf_clear(&f->text);
+    lorac_buf_str(&f->text, "");
+    lorac_buf_clear(&f->shown);
+    lorac_buf_str(&f->shown, "");
+    check(lorac_generate(&f->ids, &f->text, &f->finish, f->g, f->t, f->prompt.at, f->prompt.n, o,
+                         show, f, &err),
+          &err);
+    return f->text.at;
+}
+
+/* The likeliest next token by a whole forward pass over `ids`. */
+static int32_t next_by_recomputing(struct fixture *f, const struct lorac_ids *ids)
+{
+    struct lorac_pass *pass = NULL;
+    struct lorac_batch *b = NULL;
+    struct lorac_pass_options o = {.max_rows = ids->n};
+    size_t best = 0;
+    float *out = lorac_mem_new(f->m->config.V, sizeof *out);
+    assert_int_equal(lorac_pass_new(&pass, f->m, NULL, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_batch_new(&b, ids->n, 1, 1, NULL), LORAC_OK);
+    lorac_batch_clear(b);
+    (void)lorac_batch_add(b, ids->at, ids->n, -1);
+    lorac_batch_want_logits(b, ids->n - 1);
+    assert_int_equal(lorac_pass_forward(pass, b, NULL, NULL), LORAC_OK);
+    lorac_pass_logits(pass, b, out);
+    for (size_t i = 1; i < f->m->config.V; i++) {
+        if (out[i] > out[best]) { best = i; }
+    }
+    lorac_mem_free(out);
+    lorac_pass_free(pass);
+    lorac_batch_free(b);
+    return (int32_t)best;
+}
+
+static void greedy_text_is_that_of_full_recomputation(void **state)
+{
+    (void)state;
+    static const char *const prompts[] = {"a", "once upon", "The quick brown fox"};
+    for (size_t k = 0; k < 3; k++) {
+        struct fixture f;
+        struct lorac_sampling o = lorac_sampling_defaults;
+        o.max_tokens = 40;
+        open_at(&f, tiny_path("model"), 0, prompts[k]);
+        (void)generate(&f, &o);
+        assert_true(f.ids.n > 0);
+        for (size_t i = 0; i < f.ids.n; i++) {
+            int32_t want = next_by_recomputing(&f, &f.prompt);
+            assert_int_equal(f.ids.at[i], want);
+            assert_int_equal(lorac_ids_add(&f.prompt, want, NULL), LORAC_OK);
+        }
+        close_all(&f);
+    }
+}
+
+static void a_prompt_longer_than_a_chunk_goes_in_pieces(void **state)
+{
+    (void)state;
+    static char prompt[301]; // more than 256 rows
+    struct fixture f;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    o.max_tokens = 4;
+    for (size_t i = 0; i < sizeof prompt - 1; i++) {
+        prompt[i] = (char)('a' + i * i % 23);
+    }
+    open_at(&f, tiny_path("model"), 0, prompt);
+    assert_true(f.prompt.n > 256);
+    (void)generate(&f, &o);
+    assert_true(f.ids.n > 0);
+    for (size_t i = 0; i < f.ids.n; i++) {
+        assert_int_equal(f.ids.at[i], next_by_recomputing(&f, &f.prompt));
+        assert_int_equal(lorac_ids_add(&f.prompt, f.ids.at[i], NULL), LORAC_OK);
+    }
+    close_all(&f);
+}
+
+static void a_context_of_just_the_tokens_asked_for_is_enough(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct fixture small;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    o.max_tokens = 8;
+    open_at(&f, tiny_path("model"), 0, "once upon");
+    open_at(&small, tiny_path("model"), f.prompt.n + 8, "once upon");
+    (void)generate(&f, &o);
+    (void)generate(&small, &o);
+    assert_int_equal(f.ids.n, small.ids.n);
+    assert_memory_equal(f.ids.at, small.ids.at, f.ids.n * sizeof *f.ids.at);
+    assert_int_equal(f.finish, LORAC_FINISH_LENGTH);
+    assert_int_equal(small.finish, LORAC_FINISH_LENGTH); // the last token needs no position
+    close_all(&f);
+    close_all(&small);
+}
+
+static void the_same_seed_gives_the_same_text(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    o.max_tokens = 30;
+    o.temperature = 1.0;
+    o.seed = 9;
+    open_at(&f, tiny_path("model"), 0, "once");
+    const char *text = generate(&f, &o);
+    assert_true(f.text.n > 0);
+    char *first = lorac_mem_string(text, strlen(text));
+    assert_string_equal(generate(&f, &o), first);
+    o.seed = 10;
+    assert_string_not_equal(generate(&f, &o), first);
+    lorac_mem_free(first);
+    close_all(&f);
+}
+
+/* ---- ends ---- */
+
+static void generation_ends_where_it_has_to(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    open_at(&f, tiny_path("model"), 128, "once");
+    o.max_tokens = 7;
+    (void)generate(&f, &o);
+    assert_true(f.ids.n == 7 && f.finish == LORAC_FINISH_LENGTH);
+    assert_string_equal(f.shown.at, f.text.at);
+    o.max_tokens = 0;
+    (void)generate(&f, &o);
+    assert_true(f.ids.n == 0 && f.text.n == 0 && f.finish == LORAC_FINISH_LENGTH);
+    o.max_tokens = 1000; // there are 128 positions
+    o.temperature = 3.0; // random: sooner or later </s> comes, or the context ends
+    bool ended = false;
+    bool full = false;
+    for (o.seed = 0; o.seed < 200 && !(ended && full); o.seed++) {
+        (void)generate(&f, &o);
+        ended = ended || f.finish == LORAC_FINISH_END;
+        full = full || f.finish == LORAC_FINISH_CONTEXT;
+        assert_true(f.finish == LORAC_FINISH_END || f.finish == LORAC_FINISH_CONTEXT);
+        assert_true(f.finish == LORAC_FINISH_END ? f.prompt.n + f.ids.n < 128
+                                                 : f.prompt.n + f.ids.n == 128);
+        for (size_t i = 0; i < f.ids.n; i++) {
+            assert_false(lorac_token_is_end(f.t, f.ids.at[i]));
+        }
+    }
+    assert_true(ended && full);
+    close_all(&f);
+}
+
+static void a_caller_can_stop(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    open_at(&f, tiny_path("model"), 0, "once");
+    f.stop_after = 3;
+    (void)generate(&f, &o);
+    assert_true(f.finish == LORAC_FINISH_CALLER && f.calls == 3);
+    close_all(&f);
+}
+
+static void a_stop_text_is_cut_off_and_never_shown(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    o.max_tokens = 60;
+    o.temperature = 0.8; // varied text
+    size_t tried = 0;
+    open_at(&f, tiny_path("model"), 0, "once");
+    for (o.seed = 0; o.seed < 20; o.seed++) {
+        o.n_stop = 0;
+        const char *text = generate(&f, &o);
+        char *whole = lorac_mem_string(text, strlen(text));
+        size_t n = strlen(whole);
+        for (size_t at = 0; n > 12 && at + 5 < n; at += 3) { // 1 to 5 bytes of the text itself
+            char stop[6] = "";
+            memcpy(stop, whole + at, 1 + at % 5);
+            const char *const stops[] = {"never in there", stop};
+            o.stop = stops;
+            o.n_stop = 2;
+            const char *cut = strstr(whole, stop);
+            (void)generate(&f, &o);
+            assert_int_equal(f.finish, LORAC_FINISH_STOP);
+            assert_int_equal(f.text.n, (size_t)(cut - whole));
+            assert_memory_equal(f.text.at, whole, f.text.n);
+            assert_string_equal(f.shown.at, f.text.at);
+        }
+        tried += n > 12;
+        lorac_mem_free(whole);
+    }
+    assert_true(tried > 10);
+    close_all(&f);
+}
+
+static void a_prompt_without_room_is_an_error(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct lorac_err err = {0};
+    struct lorac_sampling o = lorac_sampling_defaults;
+    open_at(&f, tiny_path("model"), 10, "once upon");
+    assert_int_equal(f.prompt.n, 10);
+    assert_int_equal(
+        lorac_generate(&f.ids, &f.text, &f.finish, f.g, f.t, f.prompt.at, 10, &o, NULL, NULL, &err),
+        LORAC_EUSER);
+    assert_string_equal(err.text,
+                        "the prompt has 10 tokens, the context holds 10 with at least one "
+                        "new token");
+    assert_int_equal(
+        lorac_generate(&f.ids, &f.text, &f.finish, f.g, f.t, f.prompt.at, 0, &o, NULL, NULL, &err),
+        LORAC_EUSER);
+    assert_non_null(strstr(err.text, "the prompt is empty"));
+    close_all(&f);
+}
+
+/* ---- real models ---- */
+
+static double real_nll(struct fixture *f, const struct lorac_ids *ids)
+{
+    struct lorac_pass *pass = NULL;
+    struct lorac_batch *b = NULL;
+    struct lorac_pass_options o = {.max_rows = ids->n};
+    float *nll = lorac_mem_new(ids->n, sizeof *nll);
+    double sum = 0.0;
+    assert_int_equal(lorac_pass_new(&pass, f->m, NULL, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_batch_new(&b, ids->n, 1, ids->n, NULL), LORAC_OK);
+    lorac_batch_clear(b);
+    (void)lorac_batch_add(b, ids->at, ids->n, -1);
+    for (size_t i = 1; i < ids->n; i++) {
+        lorac_batch_score(b, i - 1, ids->at[i]);
+    }
+    assert_int_equal(lorac_pass_forward(pass, b, NULL, NULL), LORAC_OK);
+    lorac_pass_loss(pass, b, nll, false);
+    for (size_t i = 0; i < b->T; i++) {
+        sum += (double)nll[i];
+    }
+    lorac_mem_free(nll);
+    lorac_pass_free(pass);
+    lorac_batch_free(b);
+    return sum;
+}
+
+static void read_list(struct lorac_ids *ids, const struct lorac_json *from, const char *key)
+{
+    struct lorac_json list = lorac_json_get(from, key);
+    ids->n = 0;
+    for (size_t i = 0; i < json_array_size(list.value); i++) {
+        int32_t id = (int32_t)json_integer_value(json_array_get(list.value, i));
+        assert_int_equal(lorac_ids_add(ids, id, NULL), LORAC_OK);
+    }
+    assert_true(ids->n > 0);
+}
+
+static void near_real(const char *what, double got, const struct lorac_json *from, const char *key)
+{
+    double want = 0.0;
+    assert_int_equal(lorac_json_number(&want, from, key, true, NULL), LORAC_OK);
+    if (fabs(got - want) > 2e-6 * want) { // 8 digits in the file, float32 on both sides
+        fail_msg("%s %s: %.9g, expected %.9g", what, key, got, want);
+    }
+}
+
+static void real_models_say_what_transformers_says(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"TinyStories-656K-f32", "TinyStories-656K-bf16"};
+    struct lorac_json root = {0};
+    assert_int_equal(
+        lorac_json_load(&root, LORAC_TESTS_DIR "/golden/reference.json", 1 << 20, NULL), LORAC_OK);
+    for (size_t i = 0; i < 2; i++) {
+        char dir[512];
+        (void)snprintf(dir, sizeof dir, "%s/models/%s", LORAC_TEST_DATA, names[i]);
+        if (!lorac_path_is_dir(dir)) {
+            print_message("skipped: %s is not there\n", dir);
+            continue;
+        }
+        struct lorac_json at = lorac_json_get(&root, names[i]);
+        struct lorac_ids want = {0};
+        struct fixture f;
+        const char *prompt = "";
+        assert_int_equal(lorac_json_string(&prompt, &at, "prompt", true, NULL), LORAC_OK);
+        open_at(&f, dir, 0, prompt);
+        read_list(&want, &at, "ids");
+        double nll = real_nll(&f, &want);
+        near_real(names[i], nll, &at, "nll_sum");
+        near_real(names[i], nll / (double)(want.n - 1), &at, "nll_mean");
+        near_real(names[i], exp(nll / (double)(want.n - 1)), &at, "perplexity");
+        read_list(&want, &at, "prompt_ids");
+        assert_int_equal(f.prompt.n, want.n);
+        assert_memory_equal(f.prompt.at, want.at, want.n * sizeof *want.at);
+        read_list(&want, &at, "continuation_ids");
+        struct lorac_sampling o = lorac_sampling_defaults;
+        o.max_tokens = want.n;
+        (void)generate(&f, &o);
+        assert_int_equal(f.ids.n, want.n);
+        assert_memory_equal(f.ids.at, want.at, want.n * sizeof *want.at);
+        lorac_ids_free(&want);
+        close_all(&f);
+    }
+    lorac_json_free(&root);
+}
+
+static int make(void **state)
+{
+    (void)state;
+    tiny_write(tiny_path("model"));
+    return 0;
+}
+
+static int clear(void **state)
+{
+    (void)state;
+    tiny_remove();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(draws_have_the_distribution_that_is_asked_for),
+        cmocka_unit_test(the_penalty_divides_what_is_likely_and_multiplies_what_is_not),
+        cmocka_unit_test(ties_go_to_the_lower_id),
+        cmocka_unit_test(greedy_text_is_that_of_full_recomputation),
+        cmocka_unit_test(a_prompt_longer_than_a_chunk_goes_in_pieces),
+        cmocka_unit_test(a_context_of_just_the_tokens_asked_for_is_enough),
+        cmocka_unit_test(the_same_seed_gives_the_same_text),
+        cmocka_unit_test(generation_ends_where_it_has_to),
+        cmocka_unit_test(a_caller_can_stop),
+        cmocka_unit_test(a_stop_text_is_cut_off_and_never_shown),
+        cmocka_unit_test(a_prompt_without_room_is_an_error),
+        cmocka_unit_test(real_models_say_what_transformers_says),
+    };
+    return cmocka_run_group_tests_name("generate", tests, make, clear);
+}
