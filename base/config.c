@@ -175,6 +175,28 @@ static enum lorac_status read_rope_type(struct lorac_config *c, const struct lor
     return st;
 }
 
+/* A key whose presence changes the mathematics in a way that nothing here computes; 1 changes nothing. */
+static enum lorac_status refuse_key(const struct lorac_json *object, const char *key,
+                                    struct lorac_err *err)
+{
+    struct lorac_json at = lorac_json_get(object, key);
+    bool harmless = !at.value || (json_is_number(at.value) && json_number_value(at.value) == 1.0);
+    return harmless ? LORAC_OK : lorac_json_fail(&at, "absent (not supported)", err);
+}
+
+static enum lorac_status refuse_unknown(const struct lorac_json *root, struct lorac_err *err)
+{
+    static const char *const keys[] = {
+        "quantization_config",     "partial_rotary_factor", "attn_logit_softcapping",
+        "final_logit_softcapping", "logit_scale",           "embedding_multiplier",
+        "residual_multiplier",     "num_local_experts"};
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && !st; i++) {
+        st = refuse_key(root, keys[i], err);
+    }
+    return st;
+}
+
 static enum lorac_status read_rope(struct lorac_config *c, const struct lorac_json *root,
                                    struct lorac_err *err)
 {
@@ -185,28 +207,14 @@ static enum lorac_status read_rope(struct lorac_config *c, const struct lorac_js
     }
     enum lorac_status st = lorac_json_number(&c->theta, root, "rope_theta", false, err);
     if (!st && rope.value) { st = lorac_json_number(&c->theta, &rope, "rope_theta", false, err); }
+    if (!st && rope.value) { st = refuse_key(&rope, "partial_rotary_factor", err); }
     if (!st && rope.value) { st = read_rope_type(c, &rope, err); }
     if (!st && !(c->theta > 1.0)) {
-        struct lorac_json at = lorac_json_get(rope.value ? &rope : root, "rope_theta");
+        struct lorac_json at = lorac_json_get(&rope, "rope_theta");
+        if (!at.value) { at = lorac_json_get(root, "rope_theta"); }
         st = lorac_json_fail(&at, "above 1", err);
     }
     return st;
-}
-
-/* Keys whose presence changes the mathematics in a way that nothing here computes. */
-static enum lorac_status refuse_unknown(const struct lorac_json *root, struct lorac_err *err)
-{
-    static const char *const keys[] = {
-        "quantization_config",     "partial_rotary_factor", "attn_logit_softcapping",
-        "final_logit_softcapping", "logit_scale",           "embedding_multiplier",
-        "residual_multiplier",     "num_local_experts"};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        struct lorac_json at = lorac_json_get(root, keys[i]);
-        if (at.value && !(json_is_number(at.value) && json_number_value(at.value) == 1.0)) {
-            return lorac_json_fail(&at, "absent (not supported)", err);
-        }
-    }
-    return LORAC_OK;
 }
 
 enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac_json *root,
@@ -224,6 +232,10 @@ enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac
     st = refuse_unknown(root, err);
     if (!st) { st = read_sizes(out, root, err); }
     if (!st) { st = lorac_json_number(&out->eps, root, "rms_norm_eps", false, err); }
+    if (!st && !(out->eps > 0.0 && out->eps < 1.0)) {
+        struct lorac_json at = lorac_json_get(root, "rms_norm_eps");
+        st = lorac_json_fail(&at, "above 0 and below 1", err);
+    }
     if (!st) { st = lorac_json_bool(&out->tie, root, "tie_word_embeddings", false, err); }
     if (!st) { st = read_activation(out, root, err); }
     if (!st) { st = read_rope(out, root, err); }
