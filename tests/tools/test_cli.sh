@@ -1,0 +1,248 @@
+#!/bin/sh
+# The program lorac, from outside. What is promised:
+#   - exit codes: 0 success, 1 failed, 2 wrong usage; errors are one line on stderr and nothing on stdout;
+#   - --help of every verb, --version, a recipe template that is a valid recipe once filled in;
+#   - --json prints one object on one line;
+#   - train, eval, predict, generate, score, tokenize, merge, inspect work together on a small model; a
+#     merged checkpoint has the logits of base and adapter.
+# usage: test_cli.sh LORAC MAKE_TINY
+set -u
+lorac=$1
+make_tiny=$2
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+failed=0
+OMP_NUM_THREADS=1
+export OMP_NUM_THREADS
+
+fail() {
+    echo "FAILED: $*"
+    failed=1
+}
+
+# expect CODE WORDS...: the program ends with this code; out and err keep what it printed.
+expect() {
+    want=$1
+    shift
+    "$lorac" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    got=$?
+    [ "$got" = "$want" ] || {
+        fail "lorac $*: exit code $got, expected $want"
+        sed 's/^/    /' "$dir/err"
+    }
+}
+
+# refused CODE TEXT WORDS...: it fails with one line that holds the text, and prints nothing.
+refused() {
+    code=$1
+    text=$2
+    shift 2
+    expect "$code" "$@"
+    grep -qF -- "$text" "$dir/err" || { fail "lorac $*: no '$text' in:"; cat "$dir/err"; }
+    [ -s "$dir/out" ] && fail "lorac $*: prints although it fails"
+    [ "$(grep -c '^lorac: ' "$dir/err")" = 1 ] || fail "lorac $*: not one line of error"
+}
+
+# has TEXT...: each is in what was printed.
+has() {
+    for text; do
+        grep -qF -- "$text" "$dir/out" || { fail "no '$text' in:"; cat "$dir/out"; }
+    done
+}
+
+# json KEY...: what was printed is one line with one object that has these keys.
+json() {
+    [ "$(wc -l <"$dir/out")" = 1 ] || fail "not one line of JSON"
+    grep -q '^{.*}$' "$dir/out" || { fail "no JSON object:"; cat "$dir/out"; }
+    for key; do
+        has "\"$key\": "
+    done
+    # quotes in pairs, no comma before a bracket, no nan or inf: what printf gets wrong
+    sed 's/\\.//g' "$dir/out" | awk -F'"' 'NF % 2 == 0 { exit 1 }' || fail "quotes do not pair up"
+    sed 's/\\.//g; s/"[^"]*"/S/g' "$dir/out" | grep -qE ',[ ]*[]}]|nan|inf|[[{][ ]*,' &&
+        { fail "malformed JSON:"; cat "$dir/out"; }
+    return 0
+}
+
+# value KEY: of the JSON printed last.
+value() {
+    sed -n "s/.*\"$1\": \([^,}]*\)[,}].*/\1/p" "$dir/out"
+}
+
+"$make_tiny" "$dir/model" || exit 1
+model=$dir/model
+{
+    echo "text,label"
+    for i in 1 2 3 4 5 6; do
+        echo "\"so, $i warm\",good"
+        echo "so $i flat,bad"
+    done
+} >"$dir/train.csv"
+cat >"$dir/run.yaml" <<END
+recipe: 1
+model: {path: model, max_length: 40}
+adapter: {rank: 4, alpha: 8}
+data: {train: train.csv, valid: {split: 0.25, stratify: label}, test: train.csv}
+template: {prompt: '{text} is', completion: ' {label}'}
+train: {epochs: 2, batch_size: 3, threads: 1}
+optimizer: {lr: 0.01}
+eval: {metrics: [loss, accuracy]}
+output: {dir: runs/one}
+END
+
+# ---- usage ----
+"$lorac" >"$dir/out" 2>"$dir/err"
+[ $? = 2 ] || fail "without a verb: not 2"
+expect 0 --help
+has "usage: lorac VERB" "exit codes: 0 success, 1 failed, 2 wrong usage"
+expect 0 --version
+has "lorac "
+for verb in train eval predict generate score merge inspect tokenize recipe; do
+    expect 0 $verb --help
+    has "usage: lorac $verb" "--help"
+    expect 0 --help
+    has "  $verb "
+    refused 2 "unknown option --frobnicate" $verb --frobnicate
+done
+refused 2 "there is no verb 'trian'" trian
+refused 2 "something is missing" train
+refused 2 "one word too many" train a b
+refused 2 "--model DIR is missing" score --ids 1,2
+refused 2 "--model is given twice" score --model a --model b --ids 1,2
+refused 2 "--json takes no value" score --model a --ids 1,2 --json=yes
+refused 2 "--model needs a value" score --ids 1,2 --model
+refused 2 "--text FILE or --ids LIST" score --model "$model"
+refused 2 "--resume and --overwrite exclude each other" train "$dir/run.yaml" --resume --overwrite
+refused 2 "--split must be train, valid or test" eval "$dir/run.yaml" --split dev
+refused 2 "--temperature must be a number from 0 to 100" generate --model "$model" --prompt a \
+    --temperature hot
+refused 2 "--text is for --verify" merge --model "$model" --adapter x --out y --text z
+refused 2 "recipe takes explain" recipe frobnicate
+
+# ---- failures ----
+refused 1 "no/such/recipe.yaml" train no/such/recipe.yaml
+refused 1 "no/such/model/config.json: cannot open" score --model no/such/model --ids 1,2
+refused 1 "'x' is no token id" score --model "$model" --ids 1,x
+refused 1 "at least two are needed" score --model "$model" --ids 1
+refused 1 "token id 260 is outside the model's vocabulary of 260" score --model "$model" --ids 1,260
+refused 1 "merge needs at least one --adapter" merge --model "$model" --out "$dir/none"
+refused 1 "is no run (it holds no recipe.resolved.yaml)" eval "$dir"
+refused 1 "unknown key" train "$dir/run.yaml" --set train.epoch=1
+refused 1 "--field needs an adapter with a template" generate --model "$model" --prompt a --field x=y
+
+# ---- recipes ----
+expect 0 recipe explain adapter.rank
+has "adapter.rank"
+expect 0 recipe explain
+has "optimizer.lr" "output.dir"
+refused 1 "did you mean 'rank'" recipe explain adapter.rnak
+expect 0 recipe schema
+has '"$schema"'
+expect 0 recipe check "$dir/run.yaml"
+has "recipe: 1"
+cp "$dir/out" "$dir/resolved.yaml"
+expect 0 recipe check "$dir/resolved.yaml"
+cmp -s "$dir/out" "$dir/resolved.yaml" || fail "a resolved recipe does not resolve to itself"
+expect 0 recipe template
+has "optimizer:" "lr:"
+
+# ---- tokens ----
+expect 0 tokenize --model "$model" hi
+[ "$(cat "$dir/out")" = "256 104 105" ] || { fail "tokenize:"; cat "$dir/out"; }
+expect 0 tokenize --model "$model" --bare --json 'a "b"\'
+json ids tokens
+has '"ids": [97, 32, 34, 98, 34, 92]'
+expect 0 tokenize --model "$model" --decode --skip-special "256 104 105"
+[ "$(cat "$dir/out")" = "hi" ] || fail "decode"
+printf 'from a pipe' | "$lorac" tokenize --model "$model" --bare - >"$dir/out" || fail "tokenize -"
+has "102 114 111 109 32 97 32 112 105 112 101"
+
+# ---- train ----
+expect 0 train "$dir/run.yaml" --json
+json end steps seconds peak_bytes best_step loss accuracy
+has '"end": "finished"' '"steps": 6'
+for file in recipe.resolved.yaml run.json metrics.csv state/state.safetensors \
+    best/adapter_config.json best/adapter_model.safetensors last/adapter_model.safetensors; do
+    [ -s "$dir/runs/one/$file" ] || fail "train left no $file"
+done
+grep -qF '"status": "finished"' "$dir/runs/one/run.json" || fail "run.json is not finished"
+refused 1 "holds a run already" train "$dir/run.yaml"
+expect 0 train "$dir/run.yaml" --resume
+expect 0 train "$dir/run.yaml" --overwrite --set train.epochs=4
+grep -qF 'epochs: 4' "$dir/runs/one/recipe.resolved.yaml" || fail "--set is not in the run's recipe"
+[ -s "$dir/out" ] && fail "train prints on stdout without --json"
+adapter=$dir/runs/one/best
+
+# ---- eval, predict ----
+expect 0 eval "$dir/run.yaml" --split test --json
+json split model rows tokens loss perplexity accuracy macro_f1 labels
+base=$(value loss)
+expect 0 eval "$dir/runs/one" --split test --json
+json adapter
+trained=$(value loss)
+awk "BEGIN { exit !($trained < $base) }" || fail "training did not lower the loss: $base, $trained"
+expect 0 eval "$dir/runs/one" --base --split test --json
+[ "$(value loss)" = "$base" ] || fail "--base is not the base"
+expect 0 eval "$dir/runs/one"
+has "loss " "accuracy "
+expect 0 predict "$dir/runs/one" --in "$dir/train.csv" --out "$dir/answers.csv" --json
+json rows out
+has '"rows": 12'
+[ "$(head -1 "$dir/answers.csv")" = "text,label,prediction,probability" ] || fail "predict's header"
+grep -qE '^"so, 1 warm",good,(good|bad),[01]\.[0-9]+$' "$dir/answers.csv" || fail "predict's rows"
+
+# ---- generate ----
+expect 0 generate --model "$model" --prompt 'it' --max-tokens 5 --json
+json ids text finish prompt_tokens tokens seconds
+[ "$(value finish)" = '"length"' ] || [ "$(value finish)" = '"end"' ] || fail "finish: $(value finish)"
+for seed in 1 1 2; do
+    expect 0 generate --model "$model" --prompt 'it' --max-tokens 30 --temperature 1 --seed $seed --json
+    value tokens >>"$dir/tokens"
+    sed 's/, "seconds.*//' "$dir/out" >"$dir/text$seed$(ls "$dir" | grep -c "^text$seed")"
+done
+cmp -s "$dir/text10" "$dir/text11" || fail "one seed gives two texts"
+cmp -s "$dir/text10" "$dir/text20" && fail "two seeds give one text"
+expect 0 generate --model "$model" --adapter "$adapter" --prompt 'so 1 warm' --max-tokens 6 --json
+templated=$(value prompt_tokens)
+expect 0 generate --model "$model" --adapter "$adapter" --prompt 'so 1 warm is' --raw --max-tokens 6 --json
+[ "$(value prompt_tokens)" = "$templated" ] || fail "the adapter's template was not used"
+
+# ---- score, merge, inspect ----
+ids=256,115,111,32,49,32,119,97,114,109,32,105,115
+expect 0 score --model "$model" --ids $ids --json
+json tokens nll mean_nll perplexity
+[ "$(value tokens)" = 12 ] || fail "score counts $(value tokens) tokens"
+plain=$(value nll)
+expect 0 score --model "$model" --adapter "$adapter" --ids $ids --json --logits "$dir/with.safetensors"
+with=$(value nll)
+[ "$with" = "$plain" ] && fail "the adapter changes nothing"
+expect 0 score --model "$model" --adapter "$adapter:0" --ids $ids --json
+[ "$(value nll)" = "$plain" ] || fail "an adapter times 0 is not the base"
+printf 'so 1 warm is' >"$dir/text"
+expect 0 score --model "$model" --text "$dir/text" --json
+[ "$(value nll)" = "$plain" ] || fail "text and ids score differently"
+expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged" --verify --json
+json out verified rows largest_difference mean_difference largest_logit top1_agreement
+awk "BEGIN { exit !($(value largest_difference) < 1e-4 * $(value largest_logit)) }" ||
+    fail "the merged model differs: $(cat "$dir/out")"
+expect 0 score --model "$dir/merged" --ids $ids --json --logits "$dir/without.safetensors"
+awk "BEGIN { d = $(value nll) - $with; exit !(d < 1e-4 && d > -1e-4) }" ||
+    fail "merged and unmerged score differently: $with, $(value nll)"
+# the same size, and the numbers agree to 1e-3 (read as floats by od)
+for side in with without; do
+    od -An -v -tf4 -w4 -j 200 "$dir/$side.safetensors" >"$dir/$side"
+done
+paste "$dir/with" "$dir/without" | awk '
+    { d = $1 - $2; if (d < 0) d = -d; if (d > most) most = d; n++ }
+    END { exit !(n > 3000 && most < 1e-3) }' || fail "merged logits differ"
+expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged2"
+has "read back and compared"
+expect 0 inspect "$model"
+expect 0 inspect "$adapter"
+expect 0 inspect "$model" --json
+json
+expect 0 inspect "$adapter" --json
+json
+
+[ $failed = 0 ] && echo "all as promised"
+exit $failed
