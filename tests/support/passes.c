@@ -32,7 +32,7 @@ void passes_open_on(struct passes *p, const char *name, const char *backend)
 {
     struct lorac_err err = {0};
     struct lorac_device dev;
-    check(lorac_device_open(&dev, backend, 2, &err), &err);
+    check(lorac_device_open(&dev, backend, 1, &err), &err);
     passes_open(p, name, dev);
 }
 
