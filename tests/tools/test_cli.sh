@@ -95,13 +95,12 @@ END
 [ $? = 2 ] || fail "without a verb: not 2"
 expect 0 --help
 has "usage: lorac VERB" "exit codes: 0 success, 1 failed, 2 wrong usage"
+for verb in train eval predict generate score merge inspect tokenize recipe; do has "  $verb "; done
 expect 0 --version
 has "lorac "
 for verb in train eval predict generate score merge inspect tokenize recipe; do
     expect 0 $verb --help
     has "usage: lorac $verb" "--help"
-    expect 0 --help
-    has "  $verb "
     refused 2 "unknown option --frobnicate" $verb --frobnicate
 done
 refused 2 "there is no verb 'trian'" trian
