@@ -153,6 +153,15 @@ static bool ended_by_text(struct result *r, const struct lorac_sampling *o,
     return false;
 }
 
+static bool all_finite(const float *x, size_t n)
+{
+    float sum = 0.0F; // 0 x is 0 for what is finite and NaN for what is not
+    for (size_t i = 0; i < n; i++) {
+        sum += 0.0F * x[i];
+    }
+    return sum == 0.0F;
+}
+
 /* The loop behind the prompt: draw, show, feed. */
 static enum lorac_status go_on(struct lorac_ids *ids, struct lorac_ids *seen, struct result *r,
                                enum lorac_finish *finish, struct lorac_generator *g,
@@ -163,6 +172,13 @@ static enum lorac_status go_on(struct lorac_ids *ids, struct lorac_ids *seen, st
     enum lorac_status st = LORAC_OK;
     *finish = LORAC_FINISH_LENGTH;
     for (size_t i = 0; i < o->max_tokens && !st; i++) {
+        if (!all_finite(g->logits, g->m->config.V)) {
+            st = lorac_fail(err, LORAC_EFORMAT,
+                            "the logits behind token %zu are not finite: are the weights "
+                            "or the adapter damaged?",
+                            seen->n);
+            break;
+        }
         int32_t id = lorac_sample(g->logits, g->order, g->m->config.V, seen->at, seen->n, o, i);
         if (lorac_token_is_end(t, id)) {
             *finish = LORAC_FINISH_END;

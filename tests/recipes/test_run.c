@@ -258,7 +258,7 @@ static void a_resumed_run_names_the_best_that_an_earlier_process_saw(void **stat
 {
     (void)state;
     // steps so large that the accuracy stays that of one label for all: the first one counts
-    static const char *const sets[] = {"optimizer.lr=20",
+    static const char *const sets[] = {"optimizer.lr=2",
                                        "optimizer.schedule=constant",
                                        "optimizer.warmup=0",
                                        "eval.every=1 steps",
@@ -286,7 +286,7 @@ static void a_resumed_run_names_the_best_that_an_earlier_process_saw(void **stat
 static void a_run_that_stopped_early_stays_ended(void **state)
 {
     (void)state;
-    static const char *const sets[] = {"optimizer.lr=20",
+    static const char *const sets[] = {"optimizer.lr=2",
                                        "optimizer.schedule=constant",
                                        "optimizer.warmup=0",
                                        "eval.every=1 steps",
