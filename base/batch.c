@@ -30,6 +30,13 @@ enum lorac_status lorac_batch_new(struct lorac_batch **out, size_t max_rows, siz
     return LORAC_OK;
 }
 
+size_t lorac_batch_bytes(size_t max_rows, size_t max_segments, size_t max_targets)
+{
+    const struct lorac_batch *b = NULL;
+    size_t row = sizeof *b->ids + sizeof *b->position + sizeof *b->head_row + sizeof *b->first;
+    return max_rows * row + max_segments * sizeof *b->segments + max_targets * sizeof *b->target;
+}
+
 void lorac_batch_free(struct lorac_batch *b)
 {
     if (!b) { return; }

@@ -42,6 +42,8 @@ struct lorac_batch {
 LORAC_MUST_CHECK enum lorac_status lorac_batch_new(struct lorac_batch **out, size_t max_rows,
                                                    size_t max_segments, size_t max_targets,
                                                    struct lorac_err *err);
+/* Bytes that such a batch takes. */
+size_t lorac_batch_bytes(size_t max_rows, size_t max_segments, size_t max_targets);
 void lorac_batch_free(struct lorac_batch *b);
 void lorac_batch_clear(struct lorac_batch *b); // N = S = U = T = 0
 

@@ -29,6 +29,29 @@ const char *lorac_finish_name(enum lorac_finish f)
     return names[f];
 }
 
+static struct lorac_pass_options pass_options(const struct lorac_model *m, size_t max_positions)
+{
+    size_t limit = m->config.max_positions;
+    size_t n = max_positions && max_positions < limit ? max_positions : limit;
+    return (struct lorac_pass_options){
+        .max_rows = n < PREFILL_ROWS ? n : PREFILL_ROWS,
+        .max_positions = n,
+    };
+}
+
+enum lorac_status lorac_generator_measure(size_t *bytes, const struct lorac_model *m,
+                                          const struct lorac_socket *socket, size_t max_positions,
+                                          struct lorac_err *err)
+{
+    struct lorac_pass_options o = pass_options(m, max_positions);
+    size_t cache = 0;
+    enum lorac_status st = lorac_pass_measure(bytes, m, socket, &o, err);
+    if (!st) { st = lorac_cache_measure(&cache, m, 1, o.max_positions, err); }
+    *bytes += cache + m->config.V * (sizeof(float) + sizeof(uint32_t)) +
+              lorac_batch_bytes(o.max_rows, 1, 1);
+    return st;
+}
+
 enum lorac_status lorac_generator_new(struct lorac_generator **out, const struct lorac_model *m,
                                       const struct lorac_socket *socket, size_t max_positions,
                                       struct lorac_err *err)
@@ -36,18 +59,16 @@ enum lorac_status lorac_generator_new(struct lorac_generator **out, const struct
     *out = NULL;
     struct lorac_generator *g = lorac_mem_new(1, sizeof *g);
     if (!g) { return lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
-    size_t limit = m->config.max_positions;
+    struct lorac_pass_options o = pass_options(m, max_positions);
     g->m = m;
-    g->max_positions = max_positions && max_positions < limit ? max_positions : limit;
-    size_t rows = g->max_positions < PREFILL_ROWS ? g->max_positions : PREFILL_ROWS;
-    struct lorac_pass_options o = {.max_rows = rows, .max_positions = g->max_positions};
+    g->max_positions = o.max_positions;
     g->logits = lorac_mem_new(m->config.V, sizeof *g->logits);
     g->order = lorac_mem_new(m->config.V, sizeof *g->order);
     enum lorac_status st = LORAC_OK;
     if (!g->logits || !g->order) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
     if (!st) { st = lorac_pass_new(&g->pass, m, socket, &o, err); }
     if (!st) { st = lorac_cache_new(&g->cache, m, 1, g->max_positions, err); }
-    if (!st) { st = lorac_batch_new(&g->batch, rows, 1, 1, err); }
+    if (!st) { st = lorac_batch_new(&g->batch, o.max_rows, 1, 1, err); }
     if (st) {
         lorac_generator_free(g);
         return st;

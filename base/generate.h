@@ -43,6 +43,12 @@ LORAC_MUST_CHECK enum lorac_status lorac_generator_new(struct lorac_generator **
                                                        const struct lorac_socket *socket, // or NULL
                                                        size_t max_positions, // prompt + new tokens
                                                        struct lorac_err *err);
+/* Bytes that such a generator takes. */
+LORAC_MUST_CHECK enum lorac_status lorac_generator_measure(size_t *bytes,
+                                                           const struct lorac_model *m,
+                                                           const struct lorac_socket *socket,
+                                                           size_t max_positions,
+                                                           struct lorac_err *err);
 void lorac_generator_free(struct lorac_generator *g);
 /* Go on with other adapters (NULL: the bare base); the base is not loaded again. */
 LORAC_MUST_CHECK enum lorac_status lorac_generator_use(struct lorac_generator *g,

@@ -81,6 +81,10 @@ struct lorac_cache;
 LORAC_MUST_CHECK enum lorac_status lorac_cache_new(struct lorac_cache **out,
                                                    const struct lorac_model *m, size_t slots,
                                                    size_t rows, struct lorac_err *err);
+/* Bytes that such a cache takes. */
+LORAC_MUST_CHECK enum lorac_status lorac_cache_measure(size_t *bytes, const struct lorac_model *m,
+                                                       size_t slots, size_t rows,
+                                                       struct lorac_err *err);
 void lorac_cache_free(struct lorac_cache *c);
 
 enum lorac_keep {
@@ -109,6 +113,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_pass_measure(size_t *bytes, const struc
                                                       const struct lorac_socket *socket,
                                                       const struct lorac_pass_options *options,
                                                       struct lorac_err *err);
+/* Rows of logits that a pass of `max_rows` makes at a time: its float32 chunk is (rows,V). */
+size_t lorac_pass_head_rows(const struct lorac_model *m, size_t max_rows);
 /* Run with other adapters from now on (NULL: the bare base). Only for a pass that keeps nothing. */
 LORAC_MUST_CHECK enum lorac_status lorac_pass_use(struct lorac_pass *p,
                                                   const struct lorac_socket *socket,

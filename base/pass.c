@@ -130,6 +130,12 @@ static enum lorac_status write_rope(struct lorac_pass *p, struct lorac_err *err)
     return LORAC_OK;
 }
 
+size_t lorac_pass_head_rows(const struct lorac_model *m, size_t max_rows)
+{
+    size_t rows = LOGITS_AT_A_TIME / m->config.V;
+    return least(rows < MIN_HEAD_ROWS ? MIN_HEAD_ROWS : rows, max_rows);
+}
+
 /* Everything but the blocks. */
 static enum lorac_status prepare(struct lorac_pass **out, const struct lorac_model *m,
                                  const struct lorac_socket *socket,
@@ -147,9 +153,7 @@ static enum lorac_status prepare(struct lorac_pass **out, const struct lorac_mod
     if (!p->o.max_positions) { p->o.max_positions = c->max_positions; }
     p->o.max_positions = least(p->o.max_positions, c->max_positions);
     p->n_sets = p->o.keep == LORAC_KEEP_ALL ? c->L : 1;
-    p->head_rows = LOGITS_AT_A_TIME / c->V;
-    if (p->head_rows < MIN_HEAD_ROWS) { p->head_rows = MIN_HEAD_ROWS; }
-    p->head_rows = least(p->head_rows, p->o.max_rows);
+    p->head_rows = lorac_pass_head_rows(m, p->o.max_rows);
     p->layers = lorac_mem_new(p->n_sets, sizeof *p->layers);
     p->x = lorac_mem_new(c->L + 1, sizeof *p->x);
     p->saved = lorac_mem_new(m->n_linear, sizeof *p->saved);
@@ -243,6 +247,26 @@ enum lorac_status lorac_pass_use(struct lorac_pass *p, const struct lorac_socket
 
 /* ---- cache ---- */
 
+static void place_cache(struct lorac_place *place, struct lorac_cache *c)
+{
+    const struct lorac_config *config = &c->m->config;
+    for (size_t l = 0; l < config->L; l++) {
+        float *k = LORAC_PLACE(place, c->slots, c->rows, config->G, config->D);
+        float *v = LORAC_PLACE(place, c->slots, c->rows, config->G, config->D);
+        if (c->k) { c->k[l] = k; }
+        if (c->v) { c->v[l] = v; }
+    }
+}
+
+enum lorac_status lorac_cache_measure(size_t *bytes, const struct lorac_model *m, size_t slots,
+                                      size_t rows, struct lorac_err *err)
+{
+    struct lorac_cache cache = {.m = m, .slots = slots, .rows = rows};
+    struct lorac_place place = {0};
+    place_cache(&place, &cache);
+    return lorac_place_size(bytes, &place, err);
+}
+
 enum lorac_status lorac_cache_new(struct lorac_cache **out, const struct lorac_model *m,
                                   size_t slots, size_t rows, struct lorac_err *err)
 {
@@ -257,17 +281,17 @@ enum lorac_status lorac_cache_new(struct lorac_cache **out, const struct lorac_m
     cache->v = lorac_mem_new(c->L, sizeof *cache->v);
     enum lorac_status st = LORAC_OK;
     struct lorac_place place = {0};
-    for (int run = 0; run < 2 && !st && cache->k && cache->v; run++) {
-        for (size_t l = 0; l < c->L; l++) {
-            cache->k[l] = LORAC_PLACE(&place, slots, rows, c->G, c->D);
-            cache->v[l] = LORAC_PLACE(&place, slots, rows, c->G, c->D);
-        }
-        size_t bytes = 0;
-        void *block = NULL;
-        if (run == 0) { st = take_block(&block, &bytes, &place, m->dev, err); }
-        if (block) { cache->block = block; }
-    }
+    size_t bytes = 0;
+    void *block = NULL;
     if (!cache->k || !cache->v) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a cache"); }
+    if (!st) {
+        place_cache(&place, cache);
+        st = take_block(&block, &bytes, &place, m->dev, err);
+    }
+    if (!st) {
+        cache->block = block;
+        place_cache(&place, cache);
+    }
     if (st) {
         lorac_cache_free(cache);
         return st;

@@ -467,6 +467,13 @@ bool lorac_dataset_is_cached(const struct lorac_dataset *d)
     return d->cached;
 }
 
+size_t lorac_dataset_memory(const struct lorac_dataset *d)
+{
+    size_t rows = d->o.rows ? d->o.n_rows : lorac_table_rows(d->table);
+    size_t ids = d->cached ? d->cache.cap * sizeof *d->cache.at + d->n * sizeof *d->start : 0;
+    return rows * sizeof *d->entries + ids;
+}
+
 size_t lorac_dataset_label_count(const struct lorac_dataset *d, size_t k)
 {
     for (size_t j = 0; j < d->n_labels; j++) {

@@ -245,6 +245,7 @@ uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i);  // and it
 size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i);  // tokens
 size_t lorac_dataset_trained(const struct lorac_dataset *d, size_t i); // trained tokens
 bool lorac_dataset_is_cached(const struct lorac_dataset *d);
+size_t lorac_dataset_memory(const struct lorac_dataset *d); // bytes that lengths and ids take
 /* Example i < size into the buffer. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_example(struct lorac_example *e,
                                                          const struct lorac_dataset *d, size_t i,

@@ -42,9 +42,9 @@ static size_t place(struct lorac_adapter *a, float *params, float *grads)
     return at;
 }
 
-enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct lorac_model *m,
-                                      const struct lorac_match *match, enum lorac_scaling scaling,
-                                      struct lorac_err *err)
+enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct lorac_model *m,
+                                        const struct lorac_match *match, enum lorac_scaling scaling,
+                                        struct lorac_err *err)
 {
     *out = NULL;
     struct lorac_adapter *a = lorac_mem_new(1, sizeof *a);
@@ -79,12 +79,6 @@ enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct l
         };
     }
     a->n_params = place(a, NULL, NULL);
-    a->params = m->dev->ops->alloc(m->dev, a->n_params * sizeof *a->params);
-    if (!a->params) {
-        st = lorac_fail(err, LORAC_ENOMEM, "no memory for %zu parameters", a->n_params);
-        goto done;
-    }
-    place(a, a->params, NULL);
 done:
     if (st) {
         lorac_adapter_free(a);
@@ -92,6 +86,24 @@ done:
     }
     *out = a;
     return st;
+}
+
+enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct lorac_model *m,
+                                      const struct lorac_match *match, enum lorac_scaling scaling,
+                                      struct lorac_err *err)
+{
+    enum lorac_status st = lorac_adapter_outline(out, m, match, scaling, err);
+    if (st) { return st; }
+    struct lorac_adapter *a = *out;
+    a->params = m->dev->ops->alloc(m->dev, a->n_params * sizeof *a->params);
+    if (!a->params) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory for %zu parameters", a->n_params);
+        lorac_adapter_free(a);
+        *out = NULL;
+        return st;
+    }
+    place(a, a->params, NULL);
+    return LORAC_OK;
 }
 
 void lorac_adapter_free(struct lorac_adapter *a)
@@ -109,7 +121,7 @@ void lorac_adapter_free(struct lorac_adapter *a)
 }
 
 /* Floats that one call at the socket needs: x after dropout (N,C), du (N,R). */
-static size_t scratch_floats(const struct lorac_adapter *a, size_t max_rows)
+size_t lorac_adapter_scratch(const struct lorac_adapter *a, size_t max_rows)
 {
     size_t most = 0;
     for (size_t i = 0; i < a->n; i++) {
@@ -125,7 +137,7 @@ enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, size_t max_rows
     struct lorac_device *dev = a->model->dev;
     if (!a->grads) { a->grads = dev->ops->alloc(dev, a->n_params * sizeof *a->grads); }
     dev->ops->release(dev, a->scratch);
-    a->scratch = dev->ops->alloc(dev, scratch_floats(a, max_rows) * sizeof *a->scratch);
+    a->scratch = dev->ops->alloc(dev, lorac_adapter_scratch(a, max_rows) * sizeof *a->scratch);
     if (!a->grads || !a->scratch) {
         return lorac_fail(err, LORAC_ENOMEM, "no memory for the gradients of %zu parameters",
                           a->n_params);

@@ -96,10 +96,17 @@ LORAC_MUST_CHECK enum lorac_status lorac_adapter_alloc(
     struct lorac_adapter **out, const struct lorac_model *m,
     const struct lorac_match *match, // (n_linear)
     enum lorac_scaling scaling, struct lorac_err *err);
+/* Modules and shapes alone, without memory for values: to measure what an adapter would take. */
+LORAC_MUST_CHECK enum lorac_status lorac_adapter_outline(
+    struct lorac_adapter **out, const struct lorac_model *m,
+    const struct lorac_match *match, // (n_linear)
+    enum lorac_scaling scaling, struct lorac_err *err);
 void lorac_adapter_free(struct lorac_adapter *a);
 /* Make it trainable with batches of up to `max_rows` rows: gradients and scratch. */
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, size_t max_rows,
                                                          struct lorac_err *err);
+/* Floats of the scratch that it takes for that. */
+size_t lorac_adapter_scratch(const struct lorac_adapter *a, size_t max_rows);
 /* The socket through which a training pass runs it. */
 struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a);
 /* Name of module i's tensors in PEFT's file: "base_model.model.<module>.lora_A.weight". */
@@ -181,6 +188,8 @@ size_t lorac_optim_steps(const struct lorac_optim *o);   // done so far
 double lorac_optim_next_lr(const struct lorac_optim *o); // of the step to come
 /* State for resuming: `n` blocks of floats (the moments), each as long as the parameters. */
 size_t lorac_optim_blocks(const struct lorac_optim *o);
+size_t lorac_optim_blocks_of(
+    const char *name); // of an optimiser of the table; 0: there is none such
 const char *lorac_optim_block_name(const struct lorac_optim *o, size_t i); // "m", "v"
 float *lorac_optim_block(struct lorac_optim *o, size_t i);                 // device memory
 void lorac_optim_set_steps(struct lorac_optim *o, size_t steps);

@@ -45,14 +45,25 @@ static const struct optimiser optimisers[] = {
     {"sgd", 1, {"m"}, sgd},
 };
 
+static const struct optimiser *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof optimisers / sizeof optimisers[0]; i++) {
+        if (strcmp(optimisers[i].name, name) == 0) { return &optimisers[i]; }
+    }
+    return NULL;
+}
+
+size_t lorac_optim_blocks_of(const char *name)
+{
+    const struct optimiser *kind = find(name);
+    return kind ? kind->n_blocks : 0;
+}
+
 enum lorac_status lorac_optim_new(struct lorac_optim **out, struct lorac_adapter *a,
                                   const struct lorac_optim_options *options, struct lorac_err *err)
 {
     *out = NULL;
-    const struct optimiser *kind = NULL;
-    for (size_t i = 0; i < sizeof optimisers / sizeof optimisers[0]; i++) {
-        if (strcmp(optimisers[i].name, options->name) == 0) { kind = &optimisers[i]; }
-    }
+    const struct optimiser *kind = find(options->name);
     if (!kind) {
         return lorac_fail(err, LORAC_EUSER, "there is no optimiser '%s' (adamw, sgd)",
                           options->name);

@@ -68,14 +68,50 @@ static size_t most(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Rows that one prompt with all its labels may take, from the longest answers seen. */
-static size_t choice_rows(const struct lorac_evaluator *e)
+static size_t generator_positions(const struct lorac_job *j)
 {
+    return j->recipe->model.max_length + ANSWER_ROOM;
+}
+
+/* What the buffers of an evaluator must hold. */
+struct capacity {
+    bool labels; // the answers of all labels are compared
+    size_t rows, segments, targets;
+};
+
+static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_ROWS};
+
+static struct capacity find_capacity(const struct lorac_job *j, const struct lorac_dataset *set,
+                                     unsigned metrics, const struct lorac_loader *loader)
+{
+    unsigned wants = 1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1;
+    struct capacity c = {.labels = j->K && (metrics & wants), .rows = EVAL_ROWS};
     size_t longest = 0;
-    for (size_t i = 0; i < lorac_dataset_size(e->set); i++) {
-        longest = most(longest, lorac_dataset_trained(e->set, i));
+    for (size_t i = 0; i < lorac_dataset_size(set); i++) {
+        longest = most(longest, lorac_dataset_trained(set, i));
     }
-    return e->j->recipe->model.max_length + e->j->K * (longest + ANSWER_ROOM);
+    if (c.labels) { // one prompt with all its labels, from the longest answers seen
+        size_t rows = j->recipe->model.max_length + j->K * (longest + ANSWER_ROOM);
+        c.rows = most(c.rows, rows);
+    }
+    c.rows = most(c.rows, lorac_loader_max_rows(loader));
+    c.segments = most(lorac_loader_max_segments(loader), c.rows);
+    c.targets = c.rows + (c.labels ? c.rows * 2 : 0);
+    return c;
+}
+
+static enum lorac_status take_buffers(struct lorac_evaluator *e, const struct capacity *c,
+                                      struct lorac_err *err)
+{
+    size_t K = c->labels ? e->j->K : 0;
+    e->nll = lorac_mem_new(c->targets, sizeof *e->nll);
+    e->choice = lorac_mem_new(c->segments * K + 1, sizeof *e->choice);
+    e->truth = lorac_mem_new(K ? c->segments : 1, sizeof *e->truth);
+    e->confusion = lorac_mem_new(K + 1, 3 * sizeof *e->confusion);
+    if (!e->nll || !e->choice || !e->truth || !e->confusion) {
+        return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate");
+    }
+    return lorac_batch_new(&e->batch, c->rows, c->segments, c->targets, err);
 }
 
 enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct lorac_job *j,
@@ -90,38 +126,54 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct
     e->metrics = metrics;
     e->has_socket = socket != NULL;
     if (socket) { e->socket = *socket; }
-    struct lorac_loader_options options = {.batch_tokens = EVAL_ROWS};
-    struct lorac_pass_options o = {0};
-    size_t rows = EVAL_ROWS;
-    size_t segments = 0;
-    size_t targets = 0;
-    bool labels =
-        j->K && (asked(e, LORAC_RECIPE_METRIC_ACCURACY) || asked(e, LORAC_RECIPE_METRIC_MACRO_F1));
-    enum lorac_status st = lorac_loader_open(&e->loader, set, &options, err);
-    if (!st && labels) {
+    struct capacity c = {0};
+    enum lorac_status st = lorac_loader_open(&e->loader, set, &loader_options, err);
+    if (!st) { c = find_capacity(j, set, metrics, e->loader); }
+    if (!st && c.labels) {
         st = lorac_choices_open(&e->choices, set, (const char *const *)j->labels, j->K, err);
-        rows = most(rows, choice_rows(e));
     }
-    if (st) { goto done; }
-    rows = most(rows, lorac_loader_max_rows(e->loader));
-    segments = most(lorac_loader_max_segments(e->loader), rows);
-    targets = rows + (labels ? rows * 2 : 0);
-    o.max_rows = rows;
-    e->nll = lorac_mem_new(targets, sizeof *e->nll);
-    e->choice = lorac_mem_new(labels ? segments * j->K : 1, sizeof *e->choice);
-    e->truth = lorac_mem_new(labels ? segments : 1, sizeof *e->truth);
-    e->confusion = lorac_mem_new(j->K + 1, 3 * sizeof *e->confusion);
-    if (!e->nll || !e->choice || !e->truth || !e->confusion) {
-        st = lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate");
-    }
-    if (!st) { st = lorac_batch_new(&e->batch, rows, segments, targets, err); }
+    if (!st) { st = take_buffers(e, &c, err); }
+    struct lorac_pass_options o = {.max_rows = c.rows};
     if (!st) { st = lorac_pass_new(&e->pass, j->model, socket, &o, err); }
-done:
     if (st) {
         lorac_evaluator_free(e);
         e = NULL;
     }
     *out = e;
+    return st;
+}
+
+/* Rows of one evaluation: every example, and every prompt with all labels (as long as the rows' own
+ * answers are on average). */
+static size_t count_rows(const struct lorac_job *j, const struct lorac_dataset *set, bool labels)
+{
+    const struct lorac_data_counts *c = lorac_dataset_counts(set);
+    size_t all = c->tokens - c->used;
+    if (!labels) { return all; }
+    return all + (c->tokens - c->trained) + j->K * (c->trained - c->used);
+}
+
+enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
+                                          const struct lorac_job *j,
+                                          const struct lorac_dataset *set, unsigned metrics,
+                                          const struct lorac_socket *socket, struct lorac_err *err)
+{
+    const struct lorac_evaluator *e = NULL;
+    struct lorac_loader *loader = NULL;
+    *out = (struct lorac_evaluation_size){0};
+    enum lorac_status st = lorac_loader_open(&loader, set, &loader_options, err);
+    if (st) { return st; }
+    struct capacity c = find_capacity(j, set, metrics, loader);
+    struct lorac_pass_options o = {.max_rows = c.rows};
+    lorac_loader_close(loader);
+    st = lorac_pass_measure(&out->bytes, j->model, socket, &o, err);
+    if (!st) {
+        st = lorac_generator_measure(&out->generator_bytes, j->model, socket,
+                                     generator_positions(j), err);
+    }
+    out->bytes += c.targets * sizeof *e->nll + lorac_batch_bytes(c.rows, c.segments, c.targets);
+    if (c.labels) { out->bytes += c.segments * (j->K * sizeof *e->choice + sizeof *e->truth); }
+    out->rows = count_rows(j, set, c.labels);
     return st;
 }
 
@@ -260,7 +312,7 @@ static enum lorac_status need_generator(struct lorac_evaluator *e, struct lorac_
 {
     if (e->generator) { return LORAC_OK; }
     return lorac_generator_new(&e->generator, e->j->model, e->has_socket ? &e->socket : NULL,
-                               e->j->recipe->model.max_length + ANSWER_ROOM, err);
+                               generator_positions(e->j), err);
 }
 
 /* Example i: its prompt's ids continued greedily. */

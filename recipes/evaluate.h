@@ -34,6 +34,15 @@ LORAC_MUST_CHECK enum lorac_status lorac_evaluator_new(struct lorac_evaluator **
                                                        unsigned metrics, // bit m: metric m
                                                        const struct lorac_socket *socket,
                                                        struct lorac_err *err);
+/* Bytes that such an evaluator takes, and that its generator takes from the first answer on (samples,
+ * exact_match); and the rows that one evaluation runs, answers left out. */
+struct lorac_evaluation_size {
+    size_t bytes, generator_bytes;
+    size_t rows;
+};
+LORAC_MUST_CHECK enum lorac_status lorac_evaluator_measure(
+    struct lorac_evaluation_size *out, const struct lorac_job *j, const struct lorac_dataset *set,
+    unsigned metrics, const struct lorac_socket *socket, struct lorac_err *err);
 void lorac_evaluator_free(struct lorac_evaluator *e);
 
 /* Called now and then with the share done (0..1); return false to stop (LORAC_EUSER "interrupted"). */

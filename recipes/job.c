@@ -211,6 +211,16 @@ static enum lorac_status split_table(struct lorac_job *j, struct lorac_err *err)
     return st;
 }
 
+enum lorac_status lorac_job_open_test(struct lorac_job *j, struct lorac_err *err)
+{
+    const char *path = j->recipe->data.test;
+    if (!path) {
+        return lorac_fail(err, LORAC_EUSER, "the recipe names no data.test to evaluate on");
+    }
+    enum lorac_status st = open_table(&j->test.table, j, path, err);
+    return st ? st : open_set(&j->test, j->test.table, NULL, 0, j, err);
+}
+
 static enum lorac_status open_data(struct lorac_job *j, unsigned parts, struct lorac_err *err)
 {
     const struct lorac_recipe *r = j->recipe;
@@ -229,12 +239,17 @@ static enum lorac_status open_data(struct lorac_job *j, unsigned parts, struct l
         st = open_table(&j->valid.table, j, r->data.valid.path, err);
         if (!st) { st = open_set(&j->valid, j->valid.table, NULL, 0, j, err); }
     }
-    if (!st && (parts & LORAC_JOB_TEST)) {
-        if (!r->data.test) {
-            return lorac_fail(err, LORAC_EUSER, "the recipe names no data.test to evaluate on");
-        }
-        st = open_table(&j->test.table, j, r->data.test, err);
-        if (!st) { st = open_set(&j->test, j->test.table, NULL, 0, j, err); }
+    if (!st && (parts & LORAC_JOB_TEST)) { st = lorac_job_open_test(j, err); }
+    return st;
+}
+
+enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *err)
+{
+    const char *dir = j->recipe->model.path;
+    enum lorac_status st = lorac_model_open(&j->model, &j->dev, dir, err);
+    if (!st && lorac_tokenizer_size(j->tokenizer) > j->model->config.V) {
+        st = lorac_fail(err, LORAC_EFORMAT, "%s: the tokenizer has %zu tokens, the model %zu", dir,
+                        lorac_tokenizer_size(j->tokenizer), j->model->config.V);
     }
     return st;
 }
@@ -249,13 +264,7 @@ enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_reci
     enum lorac_status st = lorac_device_open(&j->dev, NULL, (int)r->train.threads, err);
     if (!st) { st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err); }
     if (!st) { st = open_data(j, parts, err); }
-    if (!st && !(parts & LORAC_JOB_NO_MODEL)) {
-        st = lorac_model_open(&j->model, &j->dev, r->model.path, err);
-    }
-    if (!st && j->model && lorac_tokenizer_size(j->tokenizer) > j->model->config.V) {
-        st = lorac_fail(err, LORAC_EFORMAT, "%s: the tokenizer has %zu tokens, the model %zu",
-                        r->model.path, lorac_tokenizer_size(j->tokenizer), j->model->config.V);
-    }
+    if (!st && !(parts & LORAC_JOB_NO_MODEL)) { st = lorac_job_open_model(j, err); }
     if (st) {
         lorac_job_close(j);
         return st;
@@ -344,8 +353,19 @@ struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe
     return o;
 }
 
-enum lorac_status lorac_job_adapter(struct lorac_adapter **out, const struct lorac_job *j,
-                                    struct lorac_err *err)
+static enum lorac_status outline(struct lorac_adapter **out, const struct lorac_model *m,
+                                 const struct lorac_adapter_options *o, struct lorac_err *err)
+{
+    struct lorac_match *match = lorac_mem_new(m->n_linear, sizeof *match);
+    if (!match) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
+    enum lorac_status st = lorac_match_modules(match, m, o, err);
+    if (!st) { st = lorac_adapter_outline(out, m, match, o->scaling, err); }
+    lorac_mem_free(match);
+    return st;
+}
+
+static enum lorac_status make_adapter(struct lorac_adapter **out, const struct lorac_job *j,
+                                      bool values, struct lorac_err *err)
 {
     const struct lorac_recipe *r = j->recipe;
     *out = NULL;
@@ -369,9 +389,21 @@ enum lorac_status lorac_job_adapter(struct lorac_adapter **out, const struct lor
                         r->adapter.layers.last, L);
     } else {
         struct lorac_adapter_options o = lorac_job_adapter_options(r, L, overrides, list);
-        st = lorac_adapter_new(out, j->model, &o, err);
+        st = values ? lorac_adapter_new(out, j->model, &o, err) : outline(out, j->model, &o, err);
     }
     lorac_mem_free(overrides);
     lorac_mem_free(list);
     return st;
+}
+
+enum lorac_status lorac_job_adapter(struct lorac_adapter **out, const struct lorac_job *j,
+                                    struct lorac_err *err)
+{
+    return make_adapter(out, j, true, err);
+}
+
+enum lorac_status lorac_job_adapter_outline(struct lorac_adapter **out, const struct lorac_job *j,
+                                            struct lorac_err *err)
+{
+    return make_adapter(out, j, false, err);
 }

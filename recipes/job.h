@@ -39,6 +39,9 @@ enum lorac_job_parts {
 LORAC_MUST_CHECK enum lorac_status lorac_job_open(struct lorac_job **out,
                                                   const struct lorac_recipe *r, unsigned parts,
                                                   struct lorac_err *err);
+/* What was left out, for a caller that needs it later: the model, and the test data. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_job_open_test(struct lorac_job *j, struct lorac_err *err);
 void lorac_job_close(struct lorac_job *j);
 
 /* The adapter options that the recipe asks for, with `layers` resolved for a model of L layers into `list`
@@ -50,5 +53,9 @@ struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe
 LORAC_MUST_CHECK enum lorac_status lorac_job_adapter(struct lorac_adapter **out,
                                                      const struct lorac_job *j,
                                                      struct lorac_err *err);
+/* Its modules and shapes, without values (the one of adapter.from comes with them). */
+LORAC_MUST_CHECK enum lorac_status lorac_job_adapter_outline(struct lorac_adapter **out,
+                                                             const struct lorac_job *j,
+                                                             struct lorac_err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "recipes/run_files.h"
+#include "recipes/setup.h"
 #include "recipes/state.h"
 
 #include <math.h>
@@ -30,38 +31,13 @@ struct run {
     struct lorac_evaluator *evaluator; // NULL: no validation data
     float *nll;                        // (rows of a batch)
     struct lorac_state state;
-    size_t steps, eval_every, save_every; // in steps; 0: only at the end
-    double steps_per_epoch;
+    struct lorac_length length;
     enum lorac_recipe_metric metric; // that chooses the best
     double rate;                     // seconds a step, smoothed
     char started[32];
 };
 
 /* ---- setting up ---- */
-
-static size_t interval(const struct lorac_recipe_interval *i, double steps_per_epoch)
-{
-    if (i->unit == LORAC_RECIPE_EVERY_END) { return 0; }
-    if (i->unit == LORAC_RECIPE_EVERY_STEPS) { return i->steps; }
-    double steps = round(i->epochs * steps_per_epoch);
-    return steps < 1.0 ? 1 : (size_t)steps;
-}
-
-/* Steps of the whole run: as many as asked for, or micro-batches of all epochs over `accumulate`. */
-static void count_steps(struct run *run)
-{
-    const struct lorac_recipe *r = run->r;
-    size_t micro = 0;
-    size_t epochs = r->train.steps ? 1 : r->train.epochs;
-    for (size_t e = 0; e < epochs; e++) {
-        micro += lorac_loader_count(run->loader, e);
-    }
-    double windows = (double)micro / (double)r->train.accumulate;
-    run->steps_per_epoch = windows / (double)epochs;
-    run->steps = r->train.steps ? r->train.steps : (size_t)ceil(windows);
-    run->eval_every = interval(&r->eval.every, run->steps_per_epoch);
-    run->save_every = interval(&r->output.save_every, run->steps_per_epoch);
-}
 
 /* The prompt template as the adapter carries it. */
 static enum lorac_status set_template(struct run *run, struct lorac_err *err)
@@ -92,53 +68,25 @@ static enum lorac_status set_template(struct run *run, struct lorac_err *err)
 
 static enum lorac_status open_optim(struct run *run, struct lorac_err *err)
 {
-    static const char *const names[] = {"adamw", "sgd"};
-    static const enum lorac_schedule schedules[] = {LORAC_CONSTANT, LORAC_LINEAR, LORAC_COSINE};
-    const struct lorac_recipe *r = run->r;
-    const struct lorac_recipe_amount *warmup = &r->optimizer.warmup;
-    struct lorac_optim_options o = {
-        .name = names[r->optimizer.name],
-        .lr = r->optimizer.lr,
-        .beta1 = r->optimizer.betas[0],
-        .beta2 = r->optimizer.betas[1],
-        .eps = r->optimizer.eps,
-        .momentum = r->optimizer.momentum,
-        .weight_decay = r->optimizer.weight_decay,
-        .clip_norm = r->optimizer.clip_norm,
-        .schedule = schedules[r->optimizer.schedule],
-        .warmup = warmup->is_percent ? (size_t)round(warmup->percent / 100.0 * (double)run->steps)
-                                     : warmup->steps,
-        .steps = run->steps,
-        .final_lr_ratio = r->optimizer.final_lr_ratio,
-    };
+    struct lorac_optim_options o = lorac_setup_optim(run->r, run->length.steps);
     return lorac_optim_new(&run->optim, run->adapter, &o, err);
 }
 
-/* Keep all activations where they take at most half of the machine's memory. */
 static enum lorac_status open_pass(struct run *run, struct lorac_err *err)
 {
-    struct lorac_pass_options o = {
-        .max_rows = run->batch->max_rows,
-        .max_positions = run->r->model.max_length,
-        .keep = LORAC_KEEP_ALL,
-    };
+    struct lorac_pass_options o;
     size_t bytes = 0;
-    enum lorac_status st = LORAC_OK;
-    if (run->r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_LAYERS) {
-        o.keep = LORAC_KEEP_LAYERS;
-    } else if (run->r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_AUTO) {
-        st = lorac_pass_measure(&bytes, run->job->model, &run->socket, &o, err);
-        if (!st && bytes > lorac_machine_memory() / 2) { o.keep = LORAC_KEEP_LAYERS; }
-    }
+    enum lorac_status st = lorac_setup_pass(&o, &bytes, run->r, run->job->model, &run->socket,
+                                            run->batch->max_rows, err);
     if (!st) { st = lorac_pass_new(&run->pass, run->job->model, &run->socket, &o, err); }
     if (!st && run->watch->begin) {
         struct lorac_run_begin begin = {
             .job = run->job,
             .adapter = run->adapter,
             .dir = run->paths.dir,
-            .steps = run->steps,
+            .steps = run->length.steps,
             .first_step = run->state.step,
-            .steps_per_epoch = run->steps_per_epoch,
+            .steps_per_epoch = run->length.steps_per_epoch,
             .activation_bytes = lorac_pass_bytes(run->pass),
             .parameter_bytes =
                 (2 + lorac_optim_blocks(run->optim)) * run->adapter->n_params * sizeof(float),
@@ -151,13 +99,7 @@ static enum lorac_status open_pass(struct run *run, struct lorac_err *err)
 
 static enum lorac_status open_loader(struct run *run, struct lorac_err *err)
 {
-    const struct lorac_recipe *r = run->r;
-    struct lorac_loader_options o = {
-        .batch_tokens = r->train.batch_tokens,
-        .batch_size = r->train.batch_size,
-        .shuffle = r->train.shuffle,
-        .seed = r->seed,
-    };
+    struct lorac_loader_options o = lorac_setup_loader(run->r);
     enum lorac_status st = lorac_loader_open(&run->loader, run->job->train.set, &o, err);
     if (st) { return st; }
     size_t rows = lorac_loader_max_rows(run->loader);
@@ -168,26 +110,9 @@ static enum lorac_status open_loader(struct run *run, struct lorac_err *err)
 
 static enum lorac_status open_evaluator(struct run *run, struct lorac_err *err)
 {
-    const struct lorac_recipe *r = run->r;
-    run->metric = r->eval.early_stop.metric
-                      ? (enum lorac_recipe_metric)(r->eval.early_stop.metric - 1)
-                      : LORAC_RECIPE_METRIC_LOSS;
-    if (!run->job->valid.set) {
-        bool last = r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U;
-        if (last && !r->eval.early_stop.metric) { return LORAC_OK; }
-        return lorac_fail(err, LORAC_EUSER, "%s, but without data.valid nothing is evaluated",
-                          last ? "eval.early_stop.metric is given" : "output.keep is [best] alone");
-    }
-    bool needs_labels =
-        run->metric == LORAC_RECIPE_METRIC_ACCURACY || run->metric == LORAC_RECIPE_METRIC_MACRO_F1;
-    if (needs_labels && !run->job->K) {
-        return lorac_fail(
-            err, LORAC_EUSER,
-            "eval.early_stop.metric is %s, but there are no labels to choose from; write "
-            "data.labels.map or choose loss",
-            lorac_metric_name(run->metric));
-    }
-    unsigned metrics = r->eval.metrics | 1U << run->metric;
+    unsigned metrics = 0;
+    enum lorac_status st = lorac_setup_metrics(&metrics, &run->metric, run->job, err);
+    if (st || !run->job->valid.set) { return st; }
     run->stack = (struct lorac_stack){.n = 1, .adapter = {run->adapter}, .factor = {1.0F}};
     run->inference = lorac_stack_socket(&run->stack);
     return lorac_evaluator_new(&run->evaluator, run->job, run->job->valid.set, metrics,
@@ -206,7 +131,7 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     if (!st) { st = lorac_adapter_reserve(run->adapter, run->batch->max_rows, err); }
     if (st) { return st; }
     run->socket = lorac_adapter_socket(run->adapter);
-    count_steps(run);
+    run->length = lorac_setup_length(run->r, run->loader);
     st = open_optim(run, err);
     if (!st) { st = open_evaluator(run, err); }
     if (!st) { st = lorac_dir_make(run->paths.dir, err); }
@@ -262,7 +187,8 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     }
     if (!st) { st = lorac_dir_make(p->state_dir, err); }
     if (!st) {
-        st = lorac_manifest_write(p, run->job, run->adapter, run->steps, run->started, NULL, err);
+        st = lorac_manifest_write(p, run->job, run->adapter, run->length.steps, run->started, NULL,
+                                  err);
     }
     if (!st) { st = lorac_metrics_begin(p, (size_t)run->state.step, err); }
     if (!st) { st = lorac_recipe_write(run->r, p->recipe, err); } // last: from now on it is a run
@@ -328,7 +254,7 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
 {
     const struct lorac_recipe *r = run->r;
     double begin = lorac_clock();
-    struct lorac_run_step s = {.steps = run->steps};
+    struct lorac_run_step s = {.steps = run->length.steps};
     double loss = 0.0;
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < r->train.accumulate && !st; i++) {
@@ -352,7 +278,7 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
     s.seconds = lorac_clock() - begin;
     run->rate = run->rate > 0.0 ? 0.9 * run->rate + 0.1 * s.seconds : s.seconds;
     s.tokens_per_second = (double)s.tokens / run->rate;
-    s.remaining = run->rate * (double)(run->steps - s.step);
+    s.remaining = run->rate * (double)(run->length.steps - s.step);
     st = lorac_metrics_step(&run->paths, &s, err);
     if (!st && run->watch->step) { run->watch->step(run->watch->self, &s); }
     return st;
@@ -448,29 +374,25 @@ static enum lorac_status save(struct run *run, struct lorac_err *err)
     return st;
 }
 
-static bool due(size_t step, size_t every, size_t steps)
-{
-    return step == steps || (every && step % every == 0);
-}
-
 static enum lorac_status loop(struct run *run, struct lorac_run_result *out, struct lorac_err *err)
 {
     size_t patience = run->r->eval.early_stop.metric ? run->r->eval.early_stop.patience : SIZE_MAX;
     enum lorac_status st = LORAC_OK;
     out->end = run->state.patience >= patience ? LORAC_RUN_EARLY : LORAC_RUN_DONE;
-    while (!st && run->state.step < run->steps && out->end == LORAC_RUN_DONE) {
+    while (!st && run->state.step < run->length.steps && out->end == LORAC_RUN_DONE) {
         st = step(run, err);
         if (st) { break; }
         size_t now = (size_t)run->state.step;
-        if (run->evaluator && due(now, run->eval_every, run->steps)) {
+        if (run->evaluator && lorac_setup_due(now, run->length.eval_every, run->length.steps)) {
             st = evaluate(run, out, err);
             if (!st && run->state.patience >= patience) { out->end = LORAC_RUN_EARLY; }
         }
-        bool more = !st && now < run->steps && out->end == LORAC_RUN_DONE;
+        bool more = !st && now < run->length.steps && out->end == LORAC_RUN_DONE;
         if (more && run->watch->stop && run->watch->stop(run->watch->self)) {
             out->end = LORAC_RUN_STOPPED;
         }
-        if (!st && (due(now, run->save_every, run->steps) || out->end != LORAC_RUN_DONE)) {
+        if (!st && (lorac_setup_due(now, run->length.save_every, run->length.steps) ||
+                    out->end != LORAC_RUN_DONE)) {
             st = save(run, err);
         }
     }
@@ -522,8 +444,8 @@ enum lorac_status lorac_run(struct lorac_run_result *out, const struct lorac_rec
     out->seconds = lorac_clock() - started;
     out->peak_bytes = lorac_machine_peak();
     if (!st) {
-        st = lorac_manifest_write(&run.paths, run.job, run.adapter, run.steps, run.started, out,
-                                  err);
+        st = lorac_manifest_write(&run.paths, run.job, run.adapter, run.length.steps, run.started,
+                                  out, err);
     }
     close_run(&run);
     return st;

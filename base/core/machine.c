@@ -3,6 +3,7 @@
 #include "base/core/machine.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -12,6 +13,39 @@ size_t lorac_machine_memory(void)
     long pages = sysconf(_SC_PHYS_PAGES);
     long size = sysconf(_SC_PAGESIZE);
     return pages > 0 && size > 0 ? (size_t)pages * (size_t)size : 0;
+}
+
+/* The free memory and what the system can take back from its file cache (Linux: MemAvailable). */
+size_t lorac_machine_available(void)
+{
+    char line[256];
+    unsigned long long kib = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f && fgets(line, sizeof line, f)) {
+        static const char key[] = "MemAvailable:"; // "MemAvailable:   24097064 kB"
+        if (strncmp(line, key, sizeof key - 1) != 0) { continue; }
+        kib = strtoull(line + sizeof key - 1, NULL, 10);
+        break;
+    }
+    if (f) { fclose(f); }
+    return (size_t)kib * 1024;
+}
+
+void lorac_machine_resident(size_t *own, size_t *files)
+{
+    char line[256];
+    size_t pages[3] = {0}; // size, resident, of these shared: pages of files
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f && fgets(line, sizeof line, f)) {
+        char *at = line;
+        for (size_t i = 0; i < 3; i++) {
+            pages[i] = strtoull(at, &at, 10);
+        }
+    }
+    if (f) { fclose(f); }
+    *files = pages[2] * size;
+    *own = pages[1] > pages[2] ? (pages[1] - pages[2]) * size : 0;
 }
 
 size_t lorac_machine_peak(void)

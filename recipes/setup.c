@@ -1,0 +1,112 @@
+/* setup.c - see setup.h. */
+#include "recipes/setup.h"
+
+#include "base/core/machine.h"
+#include "recipes/evaluate.h"
+
+#include <math.h>
+
+static size_t interval(const struct lorac_recipe_interval *i, double steps_per_epoch)
+{
+    if (i->unit == LORAC_RECIPE_EVERY_END) { return 0; }
+    if (i->unit == LORAC_RECIPE_EVERY_STEPS) { return i->steps; }
+    double steps = round(i->epochs * steps_per_epoch);
+    return steps < 1.0 ? 1 : (size_t)steps;
+}
+
+struct lorac_length lorac_setup_length(const struct lorac_recipe *r, struct lorac_loader *loader)
+{
+    struct lorac_length l = {0};
+    size_t micro = 0;
+    size_t epochs = r->train.steps ? 1 : r->train.epochs;
+    for (size_t e = 0; e < epochs; e++) {
+        micro += lorac_loader_count(loader, e);
+    }
+    double windows = (double)micro / (double)r->train.accumulate;
+    l.steps_per_epoch = windows / (double)epochs;
+    l.steps = r->train.steps ? r->train.steps : (size_t)ceil(windows);
+    l.eval_every = interval(&r->eval.every, l.steps_per_epoch);
+    l.save_every = interval(&r->output.save_every, l.steps_per_epoch);
+    return l;
+}
+
+bool lorac_setup_due(size_t step, size_t every, size_t steps)
+{
+    return step == steps || (every && step % every == 0);
+}
+
+struct lorac_loader_options lorac_setup_loader(const struct lorac_recipe *r)
+{
+    return (struct lorac_loader_options){
+        .batch_tokens = r->train.batch_tokens,
+        .batch_size = r->train.batch_size,
+        .shuffle = r->train.shuffle,
+        .seed = r->seed,
+    };
+}
+
+struct lorac_optim_options lorac_setup_optim(const struct lorac_recipe *r, size_t steps)
+{
+    static const char *const names[] = {"adamw", "sgd"};
+    static const enum lorac_schedule schedules[] = {LORAC_CONSTANT, LORAC_LINEAR, LORAC_COSINE};
+    const struct lorac_recipe_amount *warmup = &r->optimizer.warmup;
+    return (struct lorac_optim_options){
+        .name = names[r->optimizer.name],
+        .lr = r->optimizer.lr,
+        .beta1 = r->optimizer.betas[0],
+        .beta2 = r->optimizer.betas[1],
+        .eps = r->optimizer.eps,
+        .momentum = r->optimizer.momentum,
+        .weight_decay = r->optimizer.weight_decay,
+        .clip_norm = r->optimizer.clip_norm,
+        .schedule = schedules[r->optimizer.schedule],
+        .warmup = warmup->is_percent ? (size_t)round(warmup->percent / 100.0 * (double)steps)
+                                     : warmup->steps,
+        .steps = steps,
+        .final_lr_ratio = r->optimizer.final_lr_ratio,
+    };
+}
+
+enum lorac_status lorac_setup_pass(struct lorac_pass_options *out, size_t *bytes,
+                                   const struct lorac_recipe *r, const struct lorac_model *m,
+                                   const struct lorac_socket *socket, size_t max_rows,
+                                   struct lorac_err *err)
+{
+    bool layers = r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_LAYERS;
+    bool chooses = r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_AUTO;
+    *out = (struct lorac_pass_options){
+        .max_rows = max_rows,
+        .max_positions = r->model.max_length,
+        .keep = layers ? LORAC_KEEP_LAYERS : LORAC_KEEP_ALL,
+    };
+    enum lorac_status st = lorac_pass_measure(bytes, m, socket, out, err);
+    if (!st && chooses && *bytes > lorac_machine_memory() / 2) {
+        out->keep = LORAC_KEEP_LAYERS;
+        st = lorac_pass_measure(bytes, m, socket, out, err);
+    }
+    return st;
+}
+
+enum lorac_status lorac_setup_metrics(unsigned *metrics, enum lorac_recipe_metric *best,
+                                      const struct lorac_job *j, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    *best = r->eval.early_stop.metric ? (enum lorac_recipe_metric)(r->eval.early_stop.metric - 1)
+                                      : LORAC_RECIPE_METRIC_LOSS;
+    *metrics = r->eval.metrics | 1U << *best;
+    bool last = r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U;
+    if (!j->valid.set && (!last || r->eval.early_stop.metric)) {
+        return lorac_fail(err, LORAC_EUSER, "%s, but without data.valid nothing is evaluated",
+                          last ? "eval.early_stop.metric is given" : "output.keep is [best] alone");
+    }
+    bool needs_labels =
+        *best == LORAC_RECIPE_METRIC_ACCURACY || *best == LORAC_RECIPE_METRIC_MACRO_F1;
+    if (needs_labels && !j->K) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "eval.early_stop.metric is %s, but there are no labels to choose from; write "
+            "data.labels.map or choose loss",
+            lorac_metric_name(*best));
+    }
+    return LORAC_OK;
+}

@@ -1,0 +1,36 @@
+/*
+ * setup.h - inside recipes/: what follows from a recipe and its opened data before the first step. A run
+ * (run.c) does it, a plan (plan.c) tells it; both ask here.
+ */
+#ifndef LORAC_RECIPES_SETUP_H
+#define LORAC_RECIPES_SETUP_H
+
+#include "recipes/job.h"
+
+/* How long a run is. */
+struct lorac_length {
+    size_t steps;
+    double steps_per_epoch;
+    size_t eval_every, save_every; // in steps; 0: only at the end
+};
+/* Steps as many as asked for, or micro-batches of all epochs over `accumulate`. */
+struct lorac_length lorac_setup_length(const struct lorac_recipe *r, struct lorac_loader *loader);
+/* Is something to be done after step `step` (from 1) that is done every `every` steps and at the end? */
+bool lorac_setup_due(size_t step, size_t every, size_t steps);
+
+struct lorac_loader_options lorac_setup_loader(const struct lorac_recipe *r);
+struct lorac_optim_options lorac_setup_optim(const struct lorac_recipe *r, size_t steps);
+/* How the training pass keeps activations of up to `max_rows` rows, and the bytes that it takes. With
+ * keep_activations: auto all are kept where they take at most half of the machine's memory. */
+LORAC_MUST_CHECK enum lorac_status lorac_setup_pass(struct lorac_pass_options *out, size_t *bytes,
+                                                    const struct lorac_recipe *r,
+                                                    const struct lorac_model *m,
+                                                    const struct lorac_socket *socket,
+                                                    size_t max_rows, struct lorac_err *err);
+/* The metrics that an evaluation measures (bits), and the one that chooses the best. */
+LORAC_MUST_CHECK enum lorac_status lorac_setup_metrics(unsigned *metrics,
+                                                       enum lorac_recipe_metric *best,
+                                                       const struct lorac_job *j,
+                                                       struct lorac_err *err);
+
+#endif
