@@ -144,13 +144,14 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct
 }
 
 /* Rows of one evaluation: every example, and every prompt with all labels (as long as the rows' own
- * answers are on average). */
-static size_t count_rows(const struct lorac_job *j, const struct lorac_dataset *set, bool labels)
+ * answers are on average), whose first tokens are scored at the prompt's last row. */
+static void count_rows(struct lorac_evaluation_size *out, const struct lorac_job *j,
+                       const struct lorac_dataset *set, bool labels)
 {
     const struct lorac_data_counts *c = lorac_dataset_counts(set);
-    size_t all = c->tokens - c->used;
-    if (!labels) { return all; }
-    return all + (c->tokens - c->trained) + j->K * (c->trained - c->used);
+    size_t answers = labels ? j->K * (c->trained - c->used) : 0;
+    out->rows = c->tokens - c->used + (labels ? c->tokens - c->trained + answers : 0);
+    out->scored = c->trained + (labels ? c->used + answers : 0);
 }
 
 enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
@@ -173,7 +174,7 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
     }
     out->bytes += c.targets * sizeof *e->nll + lorac_batch_bytes(c.rows, c.segments, c.targets);
     if (c.labels) { out->bytes += c.segments * (j->K * sizeof *e->choice + sizeof *e->truth); }
-    out->rows = count_rows(j, set, c.labels);
+    count_rows(out, j, set, c.labels);
     return st;
 }
 

@@ -35,10 +35,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_evaluator_new(struct lorac_evaluator **
                                                        const struct lorac_socket *socket,
                                                        struct lorac_err *err);
 /* Bytes that such an evaluator takes, and that its generator takes from the first answer on (samples,
- * exact_match); and the rows that one evaluation runs, answers left out. */
+ * exact_match); the rows that one evaluation runs, and of these the ones that score, answers left out. */
 struct lorac_evaluation_size {
     size_t bytes, generator_bytes;
-    size_t rows;
+    size_t rows, scored;
 };
 LORAC_MUST_CHECK enum lorac_status lorac_evaluator_measure(
     struct lorac_evaluation_size *out, const struct lorac_job *j, const struct lorac_dataset *set,

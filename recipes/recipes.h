@@ -4,6 +4,7 @@
 
 #include "recipes/evaluate.h"
 #include "recipes/job.h"
+#include "recipes/plan.h"
 #include "recipes/predict.h"
 #include "recipes/recipe.h"
 #include "recipes/run.h"

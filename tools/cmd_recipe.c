@@ -51,6 +51,38 @@ enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const
     return st;
 }
 
+/* What became of rows that were not used as they are. */
+void say_counts(FILE *to, const struct lorac_data_counts *c)
+{
+    const struct {
+        const struct lorac_tally *t;
+        const char *text;
+    } tallies[] = {
+        {&c->skipped_empty, "skipped: an empty cell"},
+        {&c->skipped_long, "skipped: too long"},
+        {&c->skipped_label, "skipped: unknown label"},
+        {&c->kept_empty, "with an empty cell, kept"},
+        {&c->truncated, "with a shortened prompt"},
+        {&c->duplicates, "the same as an earlier row"},
+    };
+    for (size_t i = 0; i < sizeof tallies / sizeof tallies[0]; i++) {
+        const struct lorac_tally *t = tallies[i].t;
+        if (!t->n) { continue; }
+        fprintf(to, "           %zu %s (line", t->n, tallies[i].text);
+        for (size_t k = 0; k < t->n && k < LORAC_TALLY_LINES; k++) {
+            fprintf(to, "%s %llu", k ? "," : t->n == 1 ? "" : "s", (unsigned long long)t->line[k]);
+        }
+        fprintf(to, "%s)\n", t->n > LORAC_TALLY_LINES ? ", ..." : "");
+    }
+    size_t used = c->used ? c->used : 1;
+    if (c->last_trained_is_eos < c->used) {
+        fprintf(
+            to,
+            "           note: only %zu %% of the rows end with a trained end-of-sequence token\n",
+            100 * c->last_trained_is_eos / used);
+    }
+}
+
 static int print(struct lorac_buf *b)
 {
     bool lost = b->no_memory || !b->at;

@@ -3,6 +3,7 @@
 #define LORAC_TOOLS_CMD_RECIPES_H
 
 #include "tools/verbs.h"
+#include <stdio.h>
 
 #define RECIPE_OPTIONS                                                 \
     {"--set", "KEY=VALUE", "change a key of the recipe", false, true}, \
@@ -17,5 +18,8 @@ enum lorac_status recipe_open(struct lorac_recipe **out, const char *path, const
 /* A recipe, or the folder of a run: then its resolved recipe, and `adapter` names best/ or last/ in it. */
 enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,
                                 const struct args *a, struct lorac_err *err);
+
+/* Lines on the rows that were skipped, cut, kept or doubled, with the places of the first of them. */
+void say_counts(FILE *to, const struct lorac_data_counts *c);
 
 #endif

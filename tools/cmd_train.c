@@ -19,37 +19,7 @@ static void say_data(const char *name, const struct lorac_data *d)
     fprintf(stderr, "  %-8s %s rows, %s tokens, %s of them trained, the longest row %zu\n", name,
             show_count(rows, c->used), show_count(tokens, c->tokens),
             show_count(trained, c->trained), c->longest);
-    const struct {
-        const struct lorac_tally *t;
-        const char *text;
-    } tallies[] = {
-        {&c->skipped_empty, "skipped: an empty cell"},
-        {&c->skipped_long, "skipped: too long"},
-        {&c->skipped_label, "skipped: unknown label"},
-        {&c->kept_empty, "with an empty cell, kept"},
-        {&c->truncated, "with a shortened prompt"},
-        {&c->duplicates, "the same as an earlier row"},
-    };
-    for (size_t i = 0; i < sizeof tallies / sizeof tallies[0]; i++) {
-        const struct lorac_tally *t = tallies[i].t;
-        if (!t->n) { continue; }
-        fprintf(stderr, "           %zu %s (line", t->n, tallies[i].text);
-        for (size_t k = 0; k < t->n && k < LORAC_TALLY_LINES; k++) {
-            fprintf(stderr, "%s %llu",
-                    k           ? ","
-                    : t->n == 1 ? ""
-                                : "s",
-                    (unsigned long long)t->line[k]);
-        }
-        fprintf(stderr, "%s)\n", t->n > LORAC_TALLY_LINES ? ", ..." : "");
-    }
-    size_t used = c->used ? c->used : 1;
-    if (c->last_trained_is_eos < c->used) {
-        fprintf(
-            stderr,
-            "           note: only %zu %% of the rows end with a trained end-of-sequence token\n",
-            100 * c->last_trained_is_eos / used);
-    }
+    say_counts(stderr, c);
 }
 
 /* "q_proj, v_proj (4 modules)": which kinds of modules carry the adapter. */

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 static const struct verb *const verbs[] = {
-    &verb_train, &verb_eval,    &verb_predict,  &verb_generate, &verb_score,
-    &verb_merge, &verb_inspect, &verb_tokenize, &verb_recipe,
+    &verb_plan,  &verb_train, &verb_eval,    &verb_predict,  &verb_generate,
+    &verb_score, &verb_merge, &verb_inspect, &verb_tokenize, &verb_recipe,
 };
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 
@@ -25,7 +25,9 @@ static void help(FILE *to)
     fprintf(
         to,
         "\nstart here:\n"
-        "  lorac recipe template > mine.yaml     a commented recipe with every key\n"
+        "  lorac recipe init --model DIR --csv FILE --out mine.yaml\n"
+        "                                        a recipe for your table\n"
+        "  lorac plan mine.yaml                  what would it do, does it fit?\n"
         "  lorac train mine.yaml                 adapt the model it names to the table it names\n"
         "  lorac eval runs/mine                  how good is the result?\n\n"
         "exit codes: 0 success, 1 failed, 2 wrong usage\n");

@@ -1,0 +1,378 @@
+/* plan.c - see plan.h. */
+#include "recipes/plan.h"
+
+#include "base/core/machine.h"
+#include "base/core/mem.h"
+#include "recipes/evaluate.h"
+#include "recipes/setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const int lorac_plan_percentiles[LORAC_PLAN_PERCENTILES] = {50, 90, 99, 100};
+
+static const char *const part_names[LORAC_PLAN_N_PARTS] = {
+    [LORAC_PLAN_PROGRAM] = "program and tokenizer", [LORAC_PLAN_TABLES] = "tables and token ids",
+    [LORAC_PLAN_WEIGHTS] = "weights, mapped",       [LORAC_PLAN_ACTIVATIONS] = "activations",
+    [LORAC_PLAN_LOGITS] = "logits chunk",           [LORAC_PLAN_ADAPTER] = "adapter and gradients",
+    [LORAC_PLAN_MOMENTS] = "optimiser moments",     [LORAC_PLAN_EVALUATION] = "evaluation pass",
+    [LORAC_PLAN_SAMPLES] = "generating samples",    [LORAC_PLAN_SAVING] = "saving",
+};
+
+const char *lorac_plan_part_name(enum lorac_plan_part part)
+{
+    return part_names[part];
+}
+
+/* ---- modules ---- */
+
+/* "model.layers.3.mlp.up_proj" is "mlp.up_proj" of layer 3; other names are a kind of their own. */
+static const char *kind_of(const char *name, size_t *layer)
+{
+    static const char layers[] = "model.layers.";
+    size_t n = sizeof layers - 1;
+    char *end = NULL;
+    *layer = 0;
+    if (strncmp(name, layers, n) != 0) { return name; }
+    unsigned long l = strtoul(name + n, &end, 10);
+    if (end == name + n || *end != '.') { return name; }
+    *layer = l;
+    return end + 1;
+}
+
+static enum lorac_status group_modules(struct lorac_plan *p, struct lorac_err *err)
+{
+    const struct lorac_adapter *a = p->adapter;
+    p->group = lorac_mem_new(a->n, sizeof *p->group);
+    if (!p->group) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
+    for (size_t i = 0; i < a->n; i++) {
+        const struct lorac_lora *l = &a->lora[i];
+        size_t layer = 0;
+        const char *kind = kind_of(a->model->linear[l->m].name, &layer);
+        struct lorac_plan_group *g = p->group;
+        for (; g < p->group + p->n_groups; g++) {
+            bool same_shape = g->OC == l->OC && g->C == l->C && g->R == l->R;
+            bool same_alpha = !(g->alpha < l->alpha) && !(g->alpha > l->alpha);
+            if (same_shape && same_alpha && strcmp(g->kind, kind) == 0) { break; }
+        }
+        if (g == p->group + p->n_groups) {
+            p->n_groups++;
+            *g = (struct lorac_plan_group){kind, 0, layer, 0, l->OC, l->C, l->R, l->alpha, 0};
+        }
+        g->n++;
+        g->last = layer;
+        g->params += l->R * (l->C + l->OC);
+    }
+    return LORAC_OK;
+}
+
+/* ---- rows ---- */
+
+static int ascending(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static enum lorac_status look_at_lengths(struct lorac_plan_data *d, struct lorac_err *err)
+{
+    size_t n = lorac_dataset_size(d->set);
+    uint32_t *length = lorac_mem_new(n, sizeof *length);
+    if (!length) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
+    size_t longest = lorac_dataset_counts(d->set)->longest;
+    d->bar_width = (longest + LORAC_PLAN_BARS - 1) / LORAC_PLAN_BARS;
+    d->n_bars = (longest + d->bar_width - 1) / d->bar_width;
+    for (size_t i = 0; i < n; i++) {
+        length[i] = (uint32_t)lorac_dataset_length(d->set, i);
+        d->bar[(length[i] - 1) / d->bar_width]++;
+    }
+    qsort(length, n, sizeof *length, ascending);
+    for (size_t k = 0; k < LORAC_PLAN_PERCENTILES;
+         k++) { // the smallest with that share below or at it
+        size_t rank = (n * (size_t)lorac_plan_percentiles[k] + 99) / 100;
+        d->percentile[k] = length[rank ? rank - 1 : 0];
+    }
+    lorac_mem_free(length);
+    return LORAC_OK;
+}
+
+static enum lorac_status look_at_data(struct lorac_plan *p, struct lorac_err *err)
+{
+    const struct lorac_job *j = p->job;
+    const struct lorac_dataset *const sets[] = {j->train.set, j->valid.set, j->test.set};
+    static const char *const names[] = {"train", "valid", "test"};
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < 3 && !st; i++) {
+        struct lorac_plan_data *d = &p->data[i];
+        d->name = names[i];
+        d->set = sets[i];
+        if (!d->set) { continue; }
+        st = look_at_lengths(d, err);
+        if (!st && i > 0) { st = lorac_dataset_shared(&d->shared, j->train.set, d->set, err); }
+    }
+    return st;
+}
+
+/* ---- memory ---- */
+
+/* Pages of a mapped file come into memory this many bytes at a time (Linux's fault_around_bytes). */
+enum { FAULT_AROUND = 64 << 10 };
+
+static enum lorac_status mark_rows(unsigned char *touched, const struct lorac_weight *w,
+                                   const struct lorac_dataset *set, struct lorac_err *err)
+{
+    size_t row = w->C * lorac_dtype_size(w->dtype);
+    struct lorac_example e = {0};
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; set && i < lorac_dataset_size(set) && !st; i++) {
+        st = lorac_dataset_example(&e, set, i, err);
+        for (size_t k = 0; k < e.ids.n && !st; k++) {
+            size_t at = (size_t)e.ids.at[k] * row;
+            for (size_t c = at / FAULT_AROUND; c <= (at + row - 1) / FAULT_AROUND; c++) {
+                touched[c] = 1;
+            }
+        }
+    }
+    lorac_example_free(&e);
+    return st;
+}
+
+/* Bytes of the embedding that no row of the data reads: it is read whole where it is also the output. */
+static enum lorac_status untouched(size_t *out, const struct lorac_plan *p, struct lorac_err *err)
+{
+    const struct lorac_job *j = p->job;
+    const struct lorac_weight *w = &j->model->embedding;
+    size_t bytes = w->OC * w->C * lorac_dtype_size(w->dtype);
+    size_t chunks = bytes / FAULT_AROUND + 1;
+    *out = 0;
+    bool whole = j->model->linear[j->model->n_linear - 1].w.data == w->data;
+    if (whole || !lorac_dataset_is_cached(j->train.set)) { return LORAC_OK; }
+    unsigned char *touched = lorac_mem_new(chunks, 1);
+    if (!touched) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
+    enum lorac_status st = mark_rows(touched, w, j->train.set, err);
+    if (!st) { st = mark_rows(touched, w, j->valid.set, err); }
+    for (size_t c = 0; c + 1 < chunks; c++) {
+        if (!touched[c]) { *out += FAULT_AROUND; }
+    }
+    lorac_mem_free(touched);
+    return st;
+}
+
+/* `sampled`: bytes that came into memory when the model was opened, from all over the file. */
+static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, struct lorac_err *err)
+{
+    const struct lorac_checkpoint *c = p->job->model->files;
+    size_t bytes = 0;
+    size_t unread = 0;
+    for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
+        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
+        bytes += t->n * lorac_dtype_size(t->dtype); // of what is mapped: no overflow
+    }
+    enum lorac_status st = untouched(&unread, p, err);
+    double share = bytes ? (double)sampled / (double)bytes : 0.0; // mapped by the fingerprint
+    share = share < 1.0 ? share : 1.0;
+    p->bytes[LORAC_PLAN_WEIGHTS] = bytes - (size_t)((1.0 - share) * (double)unread);
+    return st;
+}
+
+/* Parameters, gradients, moments; and what saving takes: the file is mapped and compared tensor by tensor. */
+static void weigh_adapter(struct lorac_plan *p, const struct lorac_optim_options *o)
+{
+    const struct lorac_adapter *a = p->adapter;
+    size_t params = a->n_params * sizeof(float);
+    size_t largest = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        const struct lorac_lora *l = &a->lora[i];
+        size_t n = l->R * (l->C > l->OC ? l->C : l->OC) * sizeof(float);
+        largest = n > largest ? n : largest;
+    }
+    p->adapter_file_bytes = params;
+    p->bytes[LORAC_PLAN_ADAPTER] =
+        2 * params + lorac_adapter_scratch(a, p->max_rows) * sizeof(float);
+    p->bytes[LORAC_PLAN_MOMENTS] = lorac_optim_blocks_of(o->name) * params;
+    p->bytes[LORAC_PLAN_SAVING] = params + 3 * largest;
+}
+
+static enum lorac_status weigh_passes(struct lorac_plan *p, struct lorac_err *err)
+{
+    const struct lorac_job *j = p->job;
+    const struct lorac_recipe *r = j->recipe;
+    struct lorac_socket socket = lorac_adapter_socket(p->adapter);
+    struct lorac_pass_options o;
+    struct lorac_evaluation_size eval = {0};
+    enum lorac_recipe_metric best;
+    unsigned metrics = 0;
+    size_t pass = 0;
+    size_t logits =
+        lorac_pass_head_rows(j->model, p->max_rows) * j->model->config.V * sizeof(float);
+    enum lorac_status st = lorac_setup_pass(&o, &pass, r, j->model, &socket, p->max_rows, err);
+    if (!st) { st = lorac_setup_metrics(&metrics, &best, j, err); }
+    if (!st && j->valid.set) {
+        st = lorac_evaluator_measure(&eval, j, j->valid.set, metrics, &socket, err);
+    }
+    if (st) { return st; }
+    bool answers = r->eval.samples || (metrics >> LORAC_RECIPE_METRIC_EXACT_MATCH & 1U);
+    p->recomputes = o.keep == LORAC_KEEP_LAYERS;
+    p->bytes[LORAC_PLAN_LOGITS] = logits;
+    p->bytes[LORAC_PLAN_ACTIVATIONS] += pass - logits;
+    p->bytes[LORAC_PLAN_EVALUATION] = eval.bytes;
+    p->bytes[LORAC_PLAN_SAMPLES] = answers ? eval.generator_bytes : 0;
+    p->eval_rows = eval.rows;
+    p->eval_scored = eval.scored;
+    return LORAC_OK;
+}
+
+/* What `d` keeps of its rows, and of its table where that is its own. */
+static size_t data_bytes(const struct lorac_data *d)
+{
+    return (d->table ? lorac_table_memory(d->table) : 0) +
+           (d->set ? lorac_dataset_memory(d->set) : 0);
+}
+
+/* ---- the length of the run ---- */
+
+static enum lorac_status measure_length(struct lorac_plan *p, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = p->job->recipe;
+    struct lorac_loader_options options = lorac_setup_loader(r);
+    struct lorac_loader *loader = NULL;
+    enum lorac_status st = lorac_loader_open(&loader, p->job->train.set, &options, err);
+    if (st) { return st; }
+    struct lorac_length l = lorac_setup_length(r, loader);
+    p->max_rows = lorac_loader_max_rows(loader);
+    p->bytes[LORAC_PLAN_ACTIVATIONS] =
+        lorac_batch_bytes(p->max_rows, lorac_loader_max_segments(loader), p->max_rows);
+    lorac_loader_close(loader);
+    p->steps = l.steps;
+    p->steps_per_epoch = l.steps_per_epoch;
+    p->eval_every = l.eval_every;
+    for (size_t s = l.eval_every; l.eval_every && s < l.steps && p->job->valid.set;
+         s += l.eval_every) {
+        p->evaluations++;
+    }
+    p->evaluations += p->job->valid.set != NULL; // at the end
+    return LORAC_OK;
+}
+
+/* ---- all of it ---- */
+
+static enum lorac_status open_job(struct lorac_plan *p, size_t *sampled,
+                                  const struct lorac_recipe *r, struct lorac_err *err)
+{
+    size_t own = 0;
+    size_t files = 0;
+    size_t all_files = 0;
+    enum lorac_status st = lorac_job_open(&p->job, r, LORAC_JOB_TRAIN | LORAC_JOB_NO_MODEL, err);
+    if (st) { return st; }
+    lorac_machine_resident(&own, &files);
+    st = lorac_job_open_model(p->job, err);
+    lorac_machine_resident(&own, &all_files);
+    *sampled = all_files > files ? all_files - files : 0; // counts with the weights
+    size_t tables = data_bytes(&p->job->train) + data_bytes(&p->job->valid);
+    size_t resident = own + files;
+    p->bytes[LORAC_PLAN_TABLES] = tables;
+    p->bytes[LORAC_PLAN_PROGRAM] = resident > tables ? resident - tables : 0;
+    p->available = lorac_machine_available();
+    if (p->available) { p->available += own; } // what the plan itself holds the run will have
+    if (!st && r->data.test) { st = lorac_job_open_test(p->job, err); }
+    return st;
+}
+
+enum lorac_status lorac_plan_make(struct lorac_plan **out, const struct lorac_recipe *r,
+                                  struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_plan *p = lorac_mem_new(1, sizeof *p);
+    if (!p) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
+    size_t sampled = 0;
+    enum lorac_status st = open_job(p, &sampled, r, err);
+    if (!st) { st = lorac_job_adapter_outline(&p->adapter, p->job, err); }
+    if (!st) { st = group_modules(p, err); }
+    if (!st) { st = look_at_data(p, err); }
+    if (!st) { st = measure_length(p, err); }
+    if (!st) {
+        struct lorac_optim_options o = lorac_setup_optim(r, p->steps);
+        weigh_adapter(p, &o);
+        st = weigh_weights(p, sampled, err);
+    }
+    if (!st) { st = weigh_passes(p, err); }
+    for (size_t i = 0; i < LORAC_PLAN_N_PARTS; i++) {
+        p->total += p->bytes[i];
+    }
+    if (st) {
+        lorac_plan_free(p);
+        p = NULL;
+    }
+    *out = p;
+    return st;
+}
+
+void lorac_plan_free(struct lorac_plan *p)
+{
+    if (!p) { return; }
+    lorac_adapter_free(p->adapter);
+    lorac_job_close(p->job);
+    lorac_mem_free(p->group);
+    lorac_mem_free(p);
+}
+
+/* ---- does it fit? ---- */
+
+/* What makes a part smaller. */
+static void advise(struct lorac_buf *b, const struct lorac_plan *p, enum lorac_plan_part part)
+{
+    const struct lorac_recipe *r = p->job->recipe;
+    switch (part) {
+    case LORAC_PLAN_ACTIVATIONS:
+    case LORAC_PLAN_LOGITS:
+        if (r->train.batch_size) {
+            lorac_buf_printf(b, "train.batch_size below %zu", r->train.batch_size);
+        } else {
+            lorac_buf_printf(b, "train.batch_tokens below %zu", r->train.batch_tokens);
+        }
+        if (!p->recomputes) { lorac_buf_str(b, ", train.keep_activations: layers"); }
+        lorac_buf_printf(b, ", model.max_length below %zu", r->model.max_length);
+        return;
+    case LORAC_PLAN_EVALUATION:
+    case LORAC_PLAN_SAMPLES:
+        lorac_buf_printf(b, "model.max_length below %zu%s", r->model.max_length,
+                         p->job->K ? ", eval.metrics: [loss]" : "");
+        return;
+    case LORAC_PLAN_ADAPTER:
+    case LORAC_PLAN_MOMENTS:
+    case LORAC_PLAN_SAVING:
+        lorac_buf_printf(b, "adapter.rank below %zu, fewer adapter.targets", r->adapter.rank);
+        return;
+    case LORAC_PLAN_WEIGHTS:
+        lorac_buf_str(b, "a smaller base, or one stored as bfloat16");
+        return;
+    case LORAC_PLAN_PROGRAM:
+    case LORAC_PLAN_TABLES:
+    case LORAC_PLAN_N_PARTS:
+        lorac_buf_str(b, "a smaller table");
+        return;
+    }
+}
+
+enum lorac_status lorac_plan_fits(const struct lorac_plan *p, size_t available,
+                                  struct lorac_err *err)
+{
+    enum { MIB = 20 };
+    enum lorac_plan_part largest = 0;
+    struct lorac_buf hint = {0};
+    if (p->total <= available) { return LORAC_OK; }
+    for (size_t i = 1; i < LORAC_PLAN_N_PARTS; i++) {
+        if (p->bytes[i] > p->bytes[largest]) { largest = (enum lorac_plan_part)i; }
+    }
+    advise(&hint, p, largest);
+    enum lorac_status st = lorac_fail(
+        err, LORAC_EUSER,
+        "the run needs about %zu MiB of memory and this machine has %zu MiB available; the largest "
+        "part is '%s' with %zu MiB: try %s",
+        p->total >> MIB, available >> MIB, part_names[largest], p->bytes[largest] >> MIB,
+        hint.at ? hint.at : "a smaller one");
+    lorac_buf_free(&hint);
+    return st;
+}

@@ -1,0 +1,316 @@
+/* cmd_plan.c - `lorac plan`: what a run would do, before it. */
+#define _POSIX_C_SOURCE 200809L // isatty, fileno
+#include "tools/cmd_recipes.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { BAR_WIDTH = 40, EXAMPLES = 2 };
+
+/* ---- modules, steps, memory ---- */
+
+static void say_modules(const struct lorac_plan *p)
+{
+    char t[32];
+    const struct lorac_model *m = p->job->model;
+    printf("base      %s (%s parameters, %s)\n", m->dir, show_count(t, lorac_model_parameters(m)),
+           m->config.arch);
+    printf("adapter   %s parameters on %zu of %zu modules, ", show_count(t, p->adapter->n_params),
+           p->adapter->n, m->n_linear);
+    printf("%s on disk\n", show_bytes(t, p->adapter_file_bytes));
+    printf("  %-20s %5s  %-7s %-13s %4s %6s %11s\n", "module", "count", "layers", "shape", "rank",
+           "alpha", "parameters");
+    for (size_t i = 0; i < p->n_groups; i++) {
+        const struct lorac_plan_group *g = &p->group[i];
+        char layers[48];
+        char shape[48];
+        (void)snprintf(layers, sizeof layers, g->n > 1 ? "%zu-%zu" : "%zu", g->first, g->last);
+        (void)snprintf(shape, sizeof shape, "%zu x %zu", g->OC, g->C);
+        printf("  %-20s %5zu  %-7s %-13s %4zu %6g %11s\n", g->kind, g->n,
+               strchr(g->kind, '.') ? layers : "-", shape, g->R, g->alpha,
+               show_count(t, g->params));
+    }
+}
+
+static void say_steps(const struct lorac_plan *p)
+{
+    char t[32];
+    printf("steps     %zu (%.1f an epoch, batches of up to %s rows), ", p->steps,
+           p->steps_per_epoch, show_count(t, p->max_rows));
+    if (p->evaluations == 0) {
+        printf("no validation data\n");
+    } else {
+        printf("%zu evaluation%s of %s rows", p->evaluations, p->evaluations == 1 ? "" : "s",
+               show_count(t, p->eval_rows));
+        printf(p->eval_every ? " (every %zu steps and at the end)\n" : " (at the end)\n",
+               p->eval_every);
+    }
+}
+
+static void say_memory(const struct lorac_plan *p)
+{
+    char t[32];
+    printf("memory    about %s at the most", show_bytes(t, p->total));
+    if (p->available) { printf(" of %s available", show_bytes(t, p->available)); }
+    printf("\n");
+    for (size_t i = 0; i < LORAC_PLAN_N_PARTS; i++) {
+        if (!p->bytes[i]) { continue; }
+        printf("  %-22s %12s%s\n", lorac_plan_part_name((enum lorac_plan_part)i),
+               show_bytes(t, p->bytes[i]),
+               i == LORAC_PLAN_ACTIVATIONS && p->recomputes ? "  (recomputing inside layers)" : "");
+    }
+}
+
+/* ---- rows ---- */
+
+static void say_bars(const struct lorac_plan_data *d)
+{
+    size_t most = 1;
+    size_t first = 0;
+    for (size_t i = 0; i < d->n_bars; i++) {
+        most = d->bar[i] > most ? d->bar[i] : most;
+    }
+    while (first < d->n_bars && d->bar[first] == 0) {
+        first++;
+    }
+    for (size_t i = first; i < d->n_bars; i++) {
+        size_t n = (d->bar[i] * BAR_WIDTH + most - 1) / most;
+        printf("  %5zu-%-5zu ", i * d->bar_width + 1, (i + 1) * d->bar_width);
+        for (size_t k = 0; k < n; k++) {
+            putchar('#');
+        }
+        printf("%s%zu\n", n ? " " : "", d->bar[i]);
+    }
+}
+
+static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d)
+{
+    char t[3][32];
+    if (!d->set) { return; }
+    const struct lorac_data_counts *c = lorac_dataset_counts(d->set);
+    printf("%-9s %s rows, %s tokens, %s of them trained\n", d->name, show_count(t[0], c->used),
+           show_count(t[1], c->tokens), show_count(t[2], c->trained));
+    printf("  tokens a row: ");
+    for (size_t k = 0; k < LORAC_PLAN_PERCENTILES; k++) {
+        printf("%zu (%d %%)%s", d->percentile[k], lorac_plan_percentiles[k],
+               k + 1 < LORAC_PLAN_PERCENTILES ? ", " : "");
+    }
+    printf("; model.max_length is %zu\n", p->job->recipe->model.max_length);
+    say_counts(stdout, c);
+    if (d->shared) {
+        printf("           %zu of these rows stand in the training rows, too\n", d->shared);
+    }
+    printf("  the last trained token is end-of-sequence in %.4g %% of the rows\n",
+           100.0 * (double)c->last_trained_is_eos / (double)(c->used ? c->used : 1));
+    if (d == &p->data[0]) { say_bars(d); }
+}
+
+/* ---- examples, token by token ---- */
+
+static void put_text(const struct lorac_buf *text, size_t from)
+{
+    for (size_t i = from; i < text->n; i++) {
+        if (text->at[i] == '\n') {
+            fputs("\\n", stdout);
+        } else {
+            putchar(text->at[i]);
+        }
+    }
+}
+
+/* A token ends at a bar; a trained one stands in brackets, on a terminal in green. */
+static enum lorac_status say_example(const struct lorac_plan *p, size_t i, bool terminal,
+                                     struct lorac_err *err)
+{
+    struct lorac_example e = {0};
+    struct lorac_stream stream = {0};
+    struct lorac_buf text = {0};
+    const struct lorac_tokenizer *t = p->job->tokenizer;
+    enum lorac_status st = lorac_dataset_example(&e, p->job->train.set, i, err);
+    if (!st) {
+        printf("example, line %llu:\n  ",
+               (unsigned long long)lorac_dataset_line(p->job->train.set, i));
+    }
+    for (size_t k = 0; k < e.ids.n && !st; k++) {
+        bool trained = k >= e.trained_from;
+        size_t from = text.n;
+        st = lorac_stream_add(&text, &stream, t, e.ids.at[k], false, err);
+        if (!st && k + 1 == e.ids.n) { st = lorac_stream_end(&text, &stream, t, false, err); }
+        fputs(!trained ? "" : terminal ? "\x1b[32;1m" : "[", stdout);
+        put_text(&text, from);
+        fputs(!trained ? "" : terminal ? "\x1b[0m" : "]", stdout);
+        if (!trained || terminal) { fputs(terminal ? "\x1b[2m|\x1b[0m" : "|", stdout); }
+    }
+    printf("\n");
+    lorac_buf_free(&text);
+    lorac_stream_free(&stream);
+    lorac_example_free(&e);
+    return st;
+}
+
+static enum lorac_status say_examples(const struct lorac_plan *p, struct lorac_err *err)
+{
+    bool terminal = isatty(fileno(stdout)) != 0;
+    size_t n = lorac_dataset_size(p->job->train.set);
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < n && i < EXAMPLES && !st; i++) {
+        st = say_example(p, i, terminal, err);
+    }
+    return st;
+}
+
+static void say_probe(const struct lorac_plan_probe *o)
+{
+    char t[32];
+    printf("measured  a step takes %.3f s (%.0f tokens/s, loss %.4f), an evaluation about %.3g s\n",
+           o->step_seconds, o->tokens_per_second, o->loss, o->eval_seconds);
+    printf("time      about %s for the whole run\n", show_time(t, o->seconds));
+}
+
+/* ---- the same as JSON ---- */
+
+static void json_groups(struct out *j, const struct lorac_plan *p)
+{
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, "[");
+    for (size_t i = 0; i < p->n_groups; i++) {
+        const struct lorac_plan_group *g = &p->group[i];
+        lorac_buf_str(&b, i ? ", {\"kind\": " : "{\"kind\": ");
+        lorac_json_quote(&b, g->kind, strlen(g->kind));
+        lorac_buf_printf(&b,
+                         ", \"modules\": %zu, \"shape\": [%zu, %zu], \"rank\": %zu, \"alpha\": %g, "
+                         "\"parameters\": %zu}",
+                         g->n, g->OC, g->C, g->R, g->alpha, g->params);
+    }
+    lorac_buf_str(&b, "]");
+    out_raw(j, "groups", b.at ? b.at : "[]");
+    lorac_buf_free(&b);
+}
+
+static void json_memory(struct out *j, const struct lorac_plan *p)
+{
+    struct out m = {0};
+    for (size_t i = 0; i < LORAC_PLAN_N_PARTS; i++) {
+        out_count(&m, lorac_plan_part_name((enum lorac_plan_part)i), p->bytes[i]);
+    }
+    out_count(&m, "total", p->total);
+    out_count(&m, "available", p->available);
+    lorac_buf_str(&m.b, "}");
+    out_raw(j, "memory", m.b.at ? m.b.at : "{}");
+    lorac_buf_free(&m.b);
+}
+
+static void json_data(struct out *j, const struct lorac_plan_data *d)
+{
+    if (!d->set) { return; }
+    const struct lorac_data_counts *c = lorac_dataset_counts(d->set);
+    struct out o = {0};
+    struct lorac_buf bars = {0};
+    char name[32];
+    out_count(&o, "rows", c->rows);
+    out_count(&o, "used", c->used);
+    out_count(&o, "tokens", c->tokens);
+    out_count(&o, "trained", c->trained);
+    out_count(&o, "skipped_empty", c->skipped_empty.n);
+    out_count(&o, "skipped_long", c->skipped_long.n);
+    out_count(&o, "skipped_label", c->skipped_label.n);
+    out_count(&o, "truncated", c->truncated.n);
+    out_count(&o, "duplicates", c->duplicates.n);
+    out_count(&o, "in_train_too", d->shared);
+    out_count(&o, "ends_with_eos", c->last_trained_is_eos);
+    for (size_t k = 0; k < LORAC_PLAN_PERCENTILES; k++) {
+        (void)snprintf(name, sizeof name, "p%d", lorac_plan_percentiles[k]);
+        out_count(&o, name, d->percentile[k]);
+    }
+    out_count(&o, "bar_width", d->bar_width);
+    for (size_t i = 0; i < d->n_bars; i++) {
+        lorac_buf_printf(&bars, "%s%zu", i ? ", " : "[", d->bar[i]);
+    }
+    lorac_buf_str(&bars, "]");
+    out_raw(&o, "bars", bars.at ? bars.at : "[]");
+    lorac_buf_str(&o.b, "}");
+    out_raw(j, d->name, o.b.at ? o.b.at : "{}");
+    lorac_buf_free(&bars);
+    lorac_buf_free(&o.b);
+}
+
+static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe *o, bool fits)
+{
+    struct out j = {0};
+    out_count(&j, "parameters", p->adapter->n_params);
+    out_count(&j, "modules", p->adapter->n);
+    json_groups(&j, p);
+    out_count(&j, "adapter_file_bytes", p->adapter_file_bytes);
+    json_memory(&j, p);
+    out_bool(&j, "fits", fits);
+    out_bool(&j, "recomputes", p->recomputes);
+    for (size_t i = 0; i < 3; i++) {
+        json_data(&j, &p->data[i]);
+    }
+    out_count(&j, "steps", p->steps);
+    out_real(&j, "steps_per_epoch", p->steps_per_epoch);
+    out_count(&j, "evaluations", p->evaluations);
+    if (o) {
+        out_real(&j, "step_seconds", o->step_seconds);
+        out_real(&j, "seconds", o->seconds);
+        out_real(&j, "loss", o->loss);
+    }
+    return out_print(&j);
+}
+
+static enum lorac_status say_plan(const struct lorac_plan *p, struct lorac_err *err)
+{
+    say_modules(p);
+    for (size_t i = 0; i < 3; i++) {
+        say_data(p, &p->data[i]);
+    }
+    if (p->job->K) { printf("labels    %zu, of {%s}\n", p->job->K, p->job->label_variable); }
+    say_steps(p);
+    say_memory(p);
+    return say_examples(p, err);
+}
+
+static int run(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct lorac_recipe *r = NULL;
+    struct lorac_plan *p = NULL;
+    struct lorac_plan_probe probe = {0};
+    bool as_json = args_has(a, "--json");
+    bool probes = args_has(a, "--probe");
+    int code = 0;
+    enum lorac_status st = recipe_open(&r, a->positional[0], a, &err);
+    if (!st) { st = lorac_plan_make(&p, r, &err); }
+    if (!st && !as_json) { st = say_plan(p, &err); }
+    enum lorac_status fits =
+        !st && p->available ? lorac_plan_fits(p, p->available, &err) : LORAC_OK;
+    if (!st && !fits && probes) { st = lorac_plan_probe(&probe, p, &err); }
+    if (!st && as_json) { code = print_json(p, probes && !fits ? &probe : NULL, !fits); }
+    if (!st && !fits && probes && !as_json) { say_probe(&probe); }
+    if (st || fits) { code = complain(&err); }
+    lorac_plan_free(p);
+    lorac_recipe_free(r);
+    return code;
+}
+
+static const struct option options[] = {
+    RECIPE_OPTIONS,
+    {"--probe", NULL, "measure one step, and say how long the run would take", false, false},
+    {"--json", NULL, "print one JSON object", false, false},
+    {0},
+};
+
+const struct verb verb_plan = {
+    .name = "plan",
+    .usage = "RECIPE [--set KEY=VALUE]... [--probe]",
+    .summary = "what a run would do, before it: modules, rows, steps, memory",
+    .about =
+        "  lorac plan recipes/sst2.yaml --set model.path=DIR\n\n"
+        "Reads the recipe, the tables and the checkpoint's header, but no weights. In the examples a token\n"
+        "ends at a bar, and what is trained stands in brackets (in green on a terminal). A run that does\n"
+        "not fit this machine's memory ends with exit code 1 and says what to try.\n",
+    .options = options,
+    .min_positional = 1,
+    .max_positional = 1,
+    .run = run,
+};
