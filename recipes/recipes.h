@@ -3,6 +3,7 @@
 #define LORAC_RECIPES_H
 
 #include "recipes/evaluate.h"
+#include "recipes/init.h"
 #include "recipes/job.h"
 #include "recipes/plan.h"
 #include "recipes/predict.h"

@@ -91,12 +91,39 @@ static int print(struct lorac_buf *b)
     return lost ? EXIT_FAILED : 0;
 }
 
+/* `recipe init`: guess a recipe, and write it where nothing stands yet. */
+static int init(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct lorac_buf b = {0};
+    const char *model = args_text(a, "--model", NULL);
+    const char *table = args_text(a, "--csv", NULL);
+    const char *out = args_text(a, "--out", NULL);
+    if (!model || !table) {
+        fprintf(stderr, "lorac: recipe init needs --model DIR and --csv FILE\n");
+        return EXIT_USAGE;
+    }
+    enum lorac_status st = LORAC_OK;
+    if (out && lorac_path_exists(out)) {
+        st = lorac_fail(&err, LORAC_EUSER, "%s: is there already; choose another name", out);
+    }
+    if (!st) { st = lorac_recipe_init(&b, model, table, &err); }
+    if (!st && b.no_memory) { st = lorac_fail(&err, LORAC_ENOMEM, "no memory for a recipe"); }
+    if (!st && !out) { return print(&b); }
+    if (!st) { st = lorac_file_write(out, b.at, b.n, &err); }
+    lorac_buf_free(&b);
+    if (st) { return complain(&err); }
+    fprintf(stderr, "%s is written; see what it would do with\n  lorac plan %s\n", out, out);
+    return 0;
+}
+
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
     struct lorac_buf b = {0};
     const char *what = a->positional[0];
     const char *more = a->n_positional > 1 ? a->positional[1] : NULL;
+    if (strcmp(what, "init") == 0 && !more) { return init(a); }
     if (strcmp(what, "explain") == 0) {
         if (lorac_recipe_explain(&b, more, &err)) {
             lorac_buf_free(&b);
@@ -119,17 +146,25 @@ static int run(const struct args *a)
         lorac_recipe_free(r);
         return print(&b);
     }
-    fprintf(stderr, "lorac: recipe takes explain [KEY], template, schema or check RECIPE\n");
+    fprintf(stderr, "lorac: recipe takes explain [KEY], template, schema, check RECIPE or init\n");
     return EXIT_USAGE;
 }
 
-static const struct option options[] = {RECIPE_OPTIONS, {0}};
+static const struct option options[] = {
+    RECIPE_OPTIONS,
+    {"--model", "DIR", "init: the base model", false, false},
+    {"--csv", "FILE", "init: the table to train on", false, false},
+    {"--out", "FILE", "init: the recipe to write (default: standard output)", false, false},
+    {0},
+};
 
 const struct verb verb_recipe = {
     .name = "recipe",
-    .usage = "explain [KEY] | template | schema | check RECIPE",
-    .summary = "explain the keys of recipes, print a template, check a file",
+    .usage =
+        "init --model DIR --csv FILE [--out FILE] | explain [KEY] | template | schema | check RECIPE",
+    .summary = "write a first recipe for a table, explain keys, check a file",
     .about =
+        "  lorac recipe init --model DIR --csv FILE   guess format, columns, labels and lengths\n"
         "  lorac recipe explain                every key with its default\n"
         "  lorac recipe explain adapter.rank   one key, or one section, at length\n"
         "  lorac recipe template > mine.yaml   a commented recipe to fill in\n"

@@ -1,0 +1,263 @@
+/*
+ * A first recipe for a table. What is promised: delimiter, quotes, header, columns and labels are recognised in
+ * made and in real tables; the result reads without errors and opens; what it says of lengths is true; a
+ * table that is none is an error; every failed allocation is reported.
+ */
+#include "recipes/init.h"
+
+#include "base/core/fault.h"
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "recipes/job.h"
+#include "tests/support/tiny.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static int make(void **state)
+{
+    (void)state;
+    tiny_write(tiny_path("model"));
+    return 0;
+}
+
+static int clear(void **state)
+{
+    (void)state;
+    tiny_remove();
+    return 0;
+}
+
+/* The recipe for a table, read and opened. */
+struct first {
+    struct lorac_buf text;
+    struct lorac_recipe *r;
+    struct lorac_job *j;
+};
+
+static struct first open_first(const char *table)
+{
+    struct first f = {{0}, NULL, NULL};
+    struct lorac_err err = {0};
+    if (lorac_recipe_init(&f.text, tiny_path("model"), table, &err) ||
+        lorac_recipe_parse(&f.r, f.text.at, f.text.n, "first.yaml", NULL, NULL, 0, NULL, &err) ||
+        lorac_job_open(&f.j, f.r, LORAC_JOB_TRAIN | LORAC_JOB_NO_MODEL, &err)) {
+        fail_msg("%s", err.text);
+    }
+    return f;
+}
+
+static void close_first(struct first *f)
+{
+    lorac_job_close(f->j);
+    lorac_recipe_free(f->r);
+    lorac_buf_free(&f->text);
+}
+
+/* 24 rows of a text, a number and one of two labels, with this delimiter. */
+static const char *write_table(const char *header, char d, const char *quote)
+{
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, header);
+    for (int i = 0; i < 24; i++) {
+        lorac_buf_printf(&b, "%d%c%sword, number %d%s%c%s\n", i, d, quote, i, quote, d,
+                         i % 3 ? "good" : "bad");
+    }
+    tiny_text("table", b.at);
+    lorac_buf_free(&b);
+    return tiny_path("table");
+}
+
+static void check_made(const struct first *f, char delimiter, bool header, const char *text,
+                       const char *label)
+{
+    assert_int_equal(f->r->data.format.delimiter, delimiter);
+    assert_int_equal(f->r->data.format.header, header);
+    assert_int_equal(f->r->data.columns.n, 2);
+    assert_string_equal(f->r->data.columns.at[0].key, "text");
+    assert_string_equal(f->r->data.columns.at[0].value, text);
+    assert_string_equal(f->r->data.columns.at[1].key, "label");
+    assert_string_equal(f->r->data.columns.at[1].value, label);
+    assert_int_equal(f->r->data.labels.map.n, 2);
+    assert_int_equal(f->r->model.max_length, 32); // no row is longer
+    assert_int_equal(f->r->data.valid.kind, LORAC_RECIPE_SPLIT_FRACTION);
+    assert_string_equal(f->r->data.valid.stratify, "label");
+}
+
+static void delimiter_header_and_columns_are_recognised(void **state)
+{
+    (void)state;
+    static const char delimiters[] = {',', '\t', ';', '|'};
+    for (size_t i = 0; i < sizeof delimiters; i++) {
+        char d = delimiters[i];
+        char header[64];
+        const char *quote = d == ',' ? "\"" : "";
+        (void)snprintf(header, sizeof header, "id%cthe text%cmood\n", d, d);
+        struct first f = open_first(write_table(header, d, quote));
+        check_made(&f, d, true, "the text", "mood");
+        close_first(&f);
+        f = open_first(write_table("", d, quote));
+        check_made(&f, d, false, "2", "3");
+        close_first(&f);
+    }
+}
+
+static void quotes_that_are_text_are_left_alone(void **state)
+{
+    (void)state;
+    tiny_text("table",
+              "\"so\" it goes\tx\n\"b\" and more\tx\nsome\ty\nmore\ty\na\tx\nb\ty\nc\tx\nd\ty\n");
+    struct first f = open_first(tiny_path("table"));
+    assert_int_equal(f.r->data.format.quote, '\0');
+    assert_int_equal(f.r->data.format.delimiter, '\t');
+    assert_int_equal(f.r->data.valid.kind, LORAC_RECIPE_SPLIT_NONE); // too few rows
+    assert_int_equal(lorac_dataset_size(f.j->train.set), 8);
+    close_first(&f);
+}
+
+static void a_first_row_that_occurs_again_is_no_header(void **state)
+{
+    (void)state;
+    tiny_text("table",
+              "fine,good\nso so,bad\nwell,good\nno,bad\nyes,good\nnever,bad\nok,good\nhm,bad\n");
+    struct first f = open_first(tiny_path("table"));
+    assert_false(f.r->data.format.header);
+    close_first(&f);
+}
+
+static void without_labels_the_answer_is_the_column_that_is_called_so(void **state)
+{
+    (void)state;
+    tiny_text("table", "output,question,note\nParis,the capital of France?,a\nRome,of Italy?,b\n");
+    struct first f = open_first(tiny_path("table"));
+    assert_int_equal(f.r->data.labels.map.n, 0);
+    assert_string_equal(f.r->data.columns.at[1].key, "answer");
+    assert_string_equal(f.r->data.columns.at[1].value, "output");
+    assert_string_equal(f.r->data.columns.at[0].value, "question");
+    close_first(&f);
+}
+
+static void rows_with_empty_cells_and_long_rows_are_told(void **state)
+{
+    (void)state;
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, "text,label\n,x\n");
+    for (int i = 0; i < 150; i++) {
+        lorac_buf_printf(&b, "%s%d,%s\n",
+                         i == 7 ? "long, or so it seems, for a row like this one" : "r", i,
+                         i % 2 ? "x" : "y");
+    }
+    char *comma = b.at;
+    while ((comma = strstr(comma, ", ")) !=
+           NULL) { // the commas of the long row would be delimiters
+        *comma = '.';
+    }
+    tiny_text("table", b.at);
+    lorac_buf_free(&b);
+    struct first f = open_first(tiny_path("table"));
+    assert_int_equal(f.r->data.on_empty, LORAC_RECIPE_EMPTY_SKIP);
+    assert_non_null(strstr(f.text.at, "1 rows have an empty cell"));
+    assert_non_null(strstr(f.text.at, "max_length: 32   # tokens; 1 of 151 rows are longer"));
+    close_first(&f);
+}
+
+static void what_is_no_table_is_an_error(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"one\ntwo\nthree\n", "has one column"},
+        {"", "empty"},
+        {"a,b\nc\n", "has one column"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lorac_buf b = {0};
+        struct lorac_err err = {0};
+        tiny_text("table", cases[i].text);
+        assert_int_not_equal(lorac_recipe_init(&b, tiny_path("model"), tiny_path("table"), &err),
+                             LORAC_OK);
+        if (!strstr(err.text, cases[i].message)) { fail_msg("%s", err.text); }
+        assert_int_equal(b.n, 0);
+        lorac_buf_free(&b);
+    }
+}
+
+/* A real table, where it is there. */
+static bool real(struct first *f, const char *name)
+{
+    char *path = lorac_path_join(LORAC_TEST_DATA "/csv", name);
+    bool there = lorac_path_exists(path);
+    if (there) {
+        *f = open_first(path);
+    } else {
+        printf("skipped: %s is not there\n", path);
+    }
+    lorac_mem_free(path);
+    return there;
+}
+
+static void real_tables_are_recognised(void **state)
+{
+    (void)state;
+    struct first f;
+    if (real(&f, "banking77/train.csv")) {
+        assert_true(f.r->data.format.header);
+        assert_string_equal(f.r->data.columns.at[0].value, "text");
+        assert_string_equal(f.r->data.columns.at[1].value, "category");
+        assert_int_equal(f.j->K, 77);
+        close_first(&f);
+    }
+    if (real(&f, "sst2/train.tsv")) {
+        assert_int_equal(f.r->data.format.delimiter, '\t');
+        assert_false(f.r->data.format.header);
+        assert_string_equal(f.r->data.columns.at[1].value, "2");
+        assert_int_equal(f.j->K, 2);
+        close_first(&f);
+    }
+    if (real(&f, "e2e-nlg/devset.csv")) {
+        assert_string_equal(f.r->data.columns.at[0].value, "mr");
+        assert_string_equal(f.r->data.columns.at[1].key, "answer");
+        assert_string_equal(f.r->data.columns.at[1].value, "ref");
+        assert_int_equal(f.j->K, 0);
+        close_first(&f);
+    }
+}
+
+static void a_missing_allocation_is_reported(void **state)
+{
+    (void)state;
+    const char *table = write_table("id,text,mood\n", ',', "\"");
+    enum lorac_status st = LORAC_ENOMEM;
+    for (long n = 0; st && n < 100000; n++) {
+        struct lorac_buf b = {0};
+        struct lorac_err err = {0};
+        lorac_mem_fail_after(n);
+        st = lorac_recipe_init(&b, tiny_path("model"), table, &err);
+        lorac_mem_fail_after(-1);
+        if (!st && b.no_memory) { st = LORAC_ENOMEM; }
+        if (st) { assert_int_equal(st, LORAC_ENOMEM); }
+        lorac_buf_free(&b);
+        if (n > 2000) { n += n / 8; } // a tokenizer's entries are alike
+    }
+    assert_int_equal(st, LORAC_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(delimiter_header_and_columns_are_recognised),
+        cmocka_unit_test(quotes_that_are_text_are_left_alone),
+        cmocka_unit_test(a_first_row_that_occurs_again_is_no_header),
+        cmocka_unit_test(without_labels_the_answer_is_the_column_that_is_called_so),
+        cmocka_unit_test(rows_with_empty_cells_and_long_rows_are_told),
+        cmocka_unit_test(what_is_no_table_is_an_error),
+        cmocka_unit_test(real_tables_are_recognised),
+        cmocka_unit_test(a_missing_allocation_is_reported),
+    };
+    return cmocka_run_group_tests(tests, make, clear);
+}
