@@ -6,6 +6,7 @@
 #define LORAC_BASE_H
 
 #include "base/batch.h"
+#include "base/compare.h"
 #include "base/compute/device.h"
 #include "base/config.h"
 #include "base/core/buf.h"

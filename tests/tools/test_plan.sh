@@ -1,0 +1,109 @@
+#!/bin/sh
+# The verbs plan, recipe init and diff, from outside. What is promised:
+#   - plan tells modules, rows, steps and memory, marks what is trained, and opens no run;
+#   - recipe init writes a recipe that recipe check and plan take, and never over a file;
+#   - diff ends with 0 for the same, 1 for different, 2 for what cannot be compared;
+#   - --json prints one object on one line.
+# usage: test_plan.sh LORAC MAKE_TINY
+set -u
+lorac=$1
+make_tiny=$2
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+failed=0
+OMP_NUM_THREADS=1
+export OMP_NUM_THREADS
+
+fail() {
+    echo "FAILED: $*"
+    failed=1
+}
+
+# expect CODE WORDS...: the program ends with this code; out and err keep what it printed.
+expect() {
+    want=$1
+    shift
+    "$lorac" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    got=$?
+    [ "$got" = "$want" ] || {
+        fail "lorac $*: exit code $got, expected $want"
+        sed 's/^/    /' "$dir/err"
+    }
+}
+
+# has FILE TEXT...: each stands in it.
+has() {
+    file=$1
+    shift
+    for text; do
+        grep -qF -- "$text" "$dir/$file" || { fail "no '$text' in:"; cat "$dir/$file"; }
+    done
+}
+
+# json KEY...: one line with one object that has these keys.
+json() {
+    [ "$(wc -l <"$dir/out")" = 1 ] || fail "not one line of JSON"
+    grep -q '^{.*}$' "$dir/out" || { fail "no JSON object:"; cat "$dir/out"; }
+    for key; do
+        has out "\"$key\": "
+    done
+}
+
+"$make_tiny" "$dir/model" || exit 1
+i=0
+echo "word,letter" >"$dir/table.csv"
+while [ $i -lt 12 ]; do
+    printf 'w%d,a\nx%d,b\n' $i $i >>"$dir/table.csv"
+    i=$((i + 1))
+done
+
+# ---- recipe init ----
+expect 2 recipe init --model "$dir/model"
+expect 0 recipe init --model "$dir/model" --csv "$dir/table.csv" --out "$dir/mine.yaml"
+has err "lorac plan $dir/mine.yaml"
+has mine.yaml 'text: "word", label: "letter"' '"a": "a"   # 12 rows' 'header: true'
+expect 0 recipe check "$dir/mine.yaml"
+expect 1 recipe init --model "$dir/model" --csv "$dir/table.csv" --out "$dir/mine.yaml"
+has err "is there already"
+expect 0 recipe init --model "$dir/model" --csv "$dir/table.csv"
+cmp -s "$dir/out" "$dir/mine.yaml" || fail "standard output and the file differ"
+expect 1 recipe init --model "$dir/model" --csv "$dir/missing.csv"
+has err "missing.csv"
+
+# ---- plan ----
+expect 0 plan "$dir/mine.yaml"
+has out "self_attn.q_proj" "mlp.down_proj" "memory    about" "optimiser moments" "steps     3" \
+    "end-of-sequence in 100 %" "labels    2" '|:|[ ][a][</s>]'
+[ -e "$dir/runs" ] && fail "plan makes the folder of a run"
+expect 0 plan "$dir/mine.yaml" --probe
+has out "a step takes" "for the whole run"
+expect 0 plan "$dir/mine.yaml" --json --probe
+json parameters groups memory total available fits train valid p99 bars steps evaluations seconds loss
+expect 1 plan "$dir/mine.yaml" --set adapter.targets='[nothing]'
+has err "nothing"
+expect 1 plan "$dir/missing.yaml"
+
+# ---- diff ----
+"$lorac" train "$dir/mine.yaml" --set output.dir="$dir/a" >/dev/null 2>&1 || fail "training"
+"$lorac" train "$dir/mine.yaml" --set output.dir="$dir/b" --set optimizer.lr=3e-4 >/dev/null 2>&1 ||
+    fail "training"
+expect 0 diff "$dir/a/best" "$dir/a/best"
+has out "the same"
+expect 1 diff "$dir/a/last" "$dir/b/last"
+has out "different" "numbers differ" "lora_A.weight: up to"
+expect 1 diff "$dir/a" "$dir/b"
+has out "recipe:" "optimizer.lr: 0.0002 -> 0.0003" "best/" "last/"
+expect 1 diff "$dir/a" "$dir/b" --json
+json recipe best last largest same
+expect 0 diff "$dir/model" "$dir/model" --json
+json same config tensors
+cp -r "$dir/a/last" "$dir/c"
+sed 's/"r": 8/"r": 9/' "$dir/a/last/adapter_config.json" >"$dir/c/adapter_config.json"
+expect 1 diff "$dir/a/last" "$dir/c"
+has out "r: 8 -> 9" "largest difference is 0"
+expect 2 diff "$dir/a" "$dir/a/best"
+has err "is a run"
+expect 2 diff "$dir/a" "$dir/nowhere"
+has err "nowhere: is not there"
+
+exit $failed
