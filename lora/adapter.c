@@ -247,14 +247,27 @@ void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t
     }
 }
 
-double lorac_adapter_b_squares(const struct lorac_adapter *a)
+static double b_squares(const struct lorac_adapter *a, size_t i)
 {
     struct lorac_device *dev = a->model->dev;
+    return dev->ops->sum_squares(dev, a->lora[i].bt, a->lora[i].R * a->lora[i].OC);
+}
+
+double lorac_adapter_b_squares(const struct lorac_adapter *a)
+{
     double sum = 0.0;
     for (size_t i = 0; i < a->n; i++) {
-        sum += dev->ops->sum_squares(dev, a->lora[i].bt, a->lora[i].R * a->lora[i].OC);
+        sum += b_squares(a, i);
     }
     return sum;
+}
+
+const char *lorac_adapter_idle(const struct lorac_adapter *a)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        if (!(b_squares(a, i) > 0.0)) { return a->model->linear[a->lora[i].m].name; }
+    }
+    return NULL;
 }
 
 /* ---- the socket ---- */

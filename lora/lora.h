@@ -122,6 +122,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_lora_write(struct lorac_adapter *a, siz
 void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t seed);
 /* sum of squares of all B: 0 says that the adapter changes nothing. */
 double lorac_adapter_b_squares(const struct lorac_adapter *a);
+/* The name of the first module whose B is zero, so that its pair changes nothing; NULL: none. */
+const char *lorac_adapter_idle(const struct lorac_adapter *a);
 
 /* Several adapters at once, each with a factor: y = x W^T + b + sum factor s x A^T B^T. For inference. */
 enum { LORAC_MAX_STACK = 8 };

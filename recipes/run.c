@@ -33,6 +33,7 @@ struct run {
     struct lorac_state state;
     struct lorac_length length;
     enum lorac_recipe_metric metric; // that chooses the best
+    bool not_finite;                 // the step that failed did so for its loss or gradient
     double rate;                     // seconds a step, smoothed
     char started[32];
 };
@@ -230,6 +231,7 @@ static enum lorac_status micro_batch(struct run *run, double *loss, size_t *toke
         sum += (double)run->nll[t];
     }
     if (!isfinite(sum)) {
+        run->not_finite = true;
         struct lorac_buf rows = {0};
         name_rows(&rows, run, examples, n);
         st = lorac_fail(
@@ -266,6 +268,7 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
     if (st) { return st; }
     s.lr = lorac_optim_next_lr(run->optim);
     st = lorac_optim_step(run->optim, s.trained, &s.grad_norm, err);
+    if (st) { run->not_finite = true; }
     if (!st && run->state.step == 0 && !(s.grad_norm > 0.0)) {
         st = lorac_fail(err, LORAC_EUSER,
                         "the gradient of the first step is zero: nothing would train");
@@ -321,6 +324,14 @@ static enum lorac_status save_adapter(struct run *run, const char *dir, struct l
                           "%s: every B is zero after %zu steps: the adapter changes "
                           "nothing and is not saved; is optimizer.lr zero?",
                           dir, (size_t)run->state.step);
+    }
+    const char *idle = lorac_adapter_idle(run->adapter);
+    if (idle) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "%s: module '%s' received no gradient in %zu steps (its B is zero); leave it out with "
+            "adapter.exclude",
+            dir, idle, (size_t)run->state.step);
     }
     return lorac_peft_save(dir, run->adapter, run->r->model.path, LORAC_F32, err);
 }
@@ -380,7 +391,13 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
     enum lorac_status st = LORAC_OK;
     out->end = run->state.patience >= patience ? LORAC_RUN_EARLY : LORAC_RUN_DONE;
     while (!st && run->state.step < run->length.steps && out->end == LORAC_RUN_DONE) {
+        struct lorac_state before = run->state;
         st = step(run, err);
+        if (run->not_finite &&
+            before.step > 0) { // parameters and moments are still those of before
+            run->state = before;
+            (void)save(run, NULL); // the step's own error is the one to tell
+        }
         if (st) { break; }
         size_t now = (size_t)run->state.step;
         if (run->evaluator && lorac_setup_due(now, run->length.eval_every, run->length.steps)) {

@@ -71,6 +71,8 @@ static void a_is_a_function_of_seed_and_name(void **state)
     }
     assert_true(lorac_adapter_b_squares(all) == 0.0);
     assert_true(lorac_adapter_b_squares(p.a) > 0.0);
+    assert_string_equal(lorac_adapter_idle(all), "model.layers.0.self_attn.q_proj");
+    assert_null(lorac_adapter_idle(p.a));
     lorac_adapter_free(all);
     lorac_adapter_free(few);
     lorac_adapter_free(seeded);

@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -204,6 +205,35 @@ static void a_run_that_changes_nothing_is_an_error(void **state)
     assert_false(lorac_path_exists(tiny_path("h"))); // found before a folder was made
 }
 
+static void what_was_learnt_before_a_step_that_is_not_finite_is_kept(void **state)
+{
+    (void)state;
+    // steps so large that a later one overflows; nothing is due to be saved before the end
+    static const char *const sets[] = {"optimizer.name=sgd",
+                                       "optimizer.lr=1000",
+                                       "optimizer.clip_norm=0",
+                                       "optimizer.schedule=constant",
+                                       "optimizer.warmup=0",
+                                       "train.epochs=20",
+                                       "eval.every=end",
+                                       "output.save_every=end",
+                                       NULL};
+    struct lorac_run_result result;
+    struct lorac_err err = {0};
+    assert_int_equal(runs_go(&result, "n", LORAC_RUN_NEW, NULL, sets, &err), LORAC_EUSER);
+    assert_non_null(strstr(err.text, "not finite"));
+    const char *at = strstr(err.text, "step ");
+    assert_non_null(at);
+    char before[32];
+    (void)snprintf(before, sizeof before, "%lu", strtoul(at + 5, NULL, 10) - 1);
+    struct lorac_checkpoint *c = NULL;
+    assert_int_equal(lorac_checkpoint_open(&c, tiny_path("n/state/state.safetensors"), &err),
+                     LORAC_OK);
+    assert_string_equal(lorac_checkpoint_metadata(c, "step"), before);
+    lorac_checkpoint_close(c);
+    assert_true(lorac_path_is_dir(tiny_path("n/last")));
+}
+
 static void a_loss_that_is_not_finite_names_step_and_lines(void **state)
 {
     (void)state;
@@ -293,6 +323,7 @@ int main(void)
         cmocka_unit_test(resuming_with_another_table_or_base_is_refused),
         cmocka_unit_test(another_process_on_the_folder_is_refused),
         cmocka_unit_test(a_run_that_changes_nothing_is_an_error),
+        cmocka_unit_test(what_was_learnt_before_a_step_that_is_not_finite_is_kept),
         cmocka_unit_test(a_loss_that_is_not_finite_names_step_and_lines),
         cmocka_unit_test(a_damaged_state_is_refused),
     };
