@@ -42,6 +42,32 @@ static const char *field(const struct args *a, const char *name)
     return NULL;
 }
 
+/* Each --field must name a variable: what fills nothing would be lost without a word. */
+static enum lorac_status check_fields(const char *const *names, size_t n, const struct args *a,
+                                      struct lorac_err *err)
+{
+    for (size_t i = 0; args_each(a, "--field", i); i++) {
+        const char *text = args_each(a, "--field", i);
+        const char *equals = strchr(text, '=');
+        if (!equals) {
+            return lorac_fail(err, LORAC_EUSER, "--field %s: expected NAME=VALUE", text);
+        }
+        bool known = false;
+        for (size_t k = 0; k < n; k++) {
+            size_t length = strlen(names[k]);
+            known = known ||
+                    ((size_t)(equals - text) == length && strncmp(text, names[k], length) == 0);
+        }
+        if (!known) {
+            return lorac_fail(err, LORAC_EUSER,
+                              "--field %s: the adapter's template has no such variable; its first "
+                              "of %zu is '%s'",
+                              text, n, n ? names[0] : "");
+        }
+    }
+    return LORAC_OK;
+}
+
 /* Fill the template's variables from --field, and the only one without a field from the prompt. */
 static enum lorac_status fill(struct lorac_cell *values, const char *const *names, size_t n,
                               const struct args *a, const struct lorac_buf *prompt,
@@ -62,6 +88,13 @@ static enum lorac_status fill(struct lorac_cell *values, const char *const *name
                 names[i]);
         }
         values[i] = (struct lorac_cell){prompt->at ? prompt->at : "", prompt->n};
+    }
+    if (!open && prompt->n) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "the adapter's template leaves no place for --prompt%s; give it as '', or "
+            "prompt without the template with --raw",
+            n ? ": --field fills all its variables" : ": it has no variables");
     }
     return LORAC_OK;
 }
@@ -86,11 +119,24 @@ static enum lorac_status encode_template(struct lorac_ids *ids, const struct ben
         size_t n = variables_of(names, names_text);
         struct lorac_template_options o = {text, NULL, names, n};
         st = lorac_template_parse(&template, &o, err);
+        if (!st) { st = check_fields(names, n, a, err); }
         if (!st) { st = fill(values, names, n, a, prompt, err); }
     }
     if (!st) { st = lorac_prompt_encode(ids, template, b->tokenizer, values, err); }
     lorac_template_free(template);
     lorac_mem_free(names_text);
+    lorac_json_free(&root);
+    return st;
+}
+
+/* Whether the template begins with the completion: free text, whose prompts are beginnings of it. */
+static enum lorac_status no_prompt(bool *none, const char *json, struct lorac_err *err)
+{
+    const char *text = "";
+    struct lorac_json root = {0};
+    enum lorac_status st = lorac_json_parse(&root, json, strlen(json), "lorac.template", err);
+    if (!st) { st = lorac_json_string(&text, &root, "prompt", true, err); }
+    *none = !st && *text == '\0';
     lorac_json_free(&root);
     return st;
 }
@@ -130,10 +176,14 @@ static enum lorac_status encode_prompt(struct lorac_ids *ids, const struct bench
         st = lorac_fail(err, LORAC_EUSER, "the prompt is too long");
     }
     if (!st && !args_has(a, "--raw")) { st = common_template(&template, b, err); }
+    bool none = false;
+    if (!st && template) { st = no_prompt(&none, template, err); }
+    if (none) { template = NULL; }
     if (!st && template) {
         st = encode_template(ids, b, a, template, &prompt, err);
     } else if (!st && args_has(a, "--field")) {
-        st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template");
+        st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template%s",
+                        none ? ", this one's has no prompt" : "");
     } else if (!st) {
         struct lorac_text text = {prompt.at ? prompt.at : "", prompt.n, true};
         st = lorac_encode(ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err);
@@ -199,6 +249,9 @@ static int run(const struct args *a)
     enum lorac_finish finish = LORAC_FINISH_END;
     bool as_json = args_has(a, "--json");
     enum lorac_status st = read_sampling(&o, stops, a, &err);
+    if (!st && o.max_tokens == 0) {
+        st = lorac_fail(&err, LORAC_EUSER, "--max-tokens must be at least 1");
+    }
     if (st) {
         (void)complain(&err);
         return EXIT_USAGE;
@@ -221,6 +274,10 @@ static int run(const struct args *a)
         code = print_json(&ids, &text, finish, prompt.n, lorac_clock() - begin);
     } else {
         putchar('\n');
+        if (finish == LORAC_FINISH_CONTEXT) {
+            fprintf(stderr, "note: ended after %zu tokens, where the model's context is full\n",
+                    ids.n);
+        }
     }
     lorac_generator_free(g);
     lorac_ids_free(&prompt);
@@ -255,7 +312,8 @@ const struct verb verb_generate = {
         "  lorac generate --model DIR --prompt 'Once upon a time' --temperature 0.8 --seed 7\n"
         "  lorac generate --model DIR --adapter runs/sst2/best --prompt 'a fine film'\n\n"
         "An adapter that lorac trained carries the template of its prompts: TEXT then fills the\n"
-        "template's variable, so that the model reads what it was trained on. --raw turns that off.\n",
+        "template's variable, so that the model reads what it was trained on. --raw turns that off.\n"
+        "After training on free text (no template.prompt), TEXT is taken as it is.\n",
     .options = options,
     .run = run,
 };

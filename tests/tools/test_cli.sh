@@ -115,6 +115,7 @@ refused 2 "--resume and --overwrite exclude each other" train "$dir/run.yaml" --
 refused 2 "--split must be train, valid or test" eval "$dir/run.yaml" --split dev
 refused 2 "--temperature must be a number from 0 to 100" generate --model "$model" --prompt a \
     --temperature hot
+refused 2 "--max-tokens must be at least 1" generate --model "$model" --prompt a --max-tokens 0
 refused 2 "--text is for --verify" merge --model "$model" --adapter x --out y --text z
 refused 2 "recipe takes explain" recipe frobnicate
 
@@ -205,6 +206,22 @@ expect 0 generate --model "$model" --adapter "$adapter" --prompt 'so 1 warm' --m
 templated=$(value prompt_tokens)
 expect 0 generate --model "$model" --adapter "$adapter" --prompt 'so 1 warm is' --raw --max-tokens 6 --json
 [ "$(value prompt_tokens)" = "$templated" ] || fail "the adapter's template was not used"
+refused 1 "--field txt=a: the adapter's template has no such variable" generate --model "$model" \
+    --adapter "$adapter" --prompt a --field txt=a
+refused 1 "--field text: expected NAME=VALUE" generate --model "$model" --adapter "$adapter" \
+    --prompt a --field text
+refused 1 "leaves no place for --prompt: --field fills all" generate --model "$model" \
+    --adapter "$adapter" --prompt a --field text=a
+expect 0 generate --model "$model" --adapter "$adapter" --prompt '' --field 'text=so 1 warm' \
+    --max-tokens 6 --json
+[ "$(value prompt_tokens)" = "$templated" ] || fail "--field does not fill the template"
+# an adapter of free text has no prompt of its own: TEXT begins the text
+expect 0 train "$dir/run.yaml" --unset data.valid --unset template.prompt \
+    --set 'template.completion="{text}"' --set "output.dir=$dir/free" --set train.epochs=1
+expect 0 generate --model "$model" --adapter "$dir/free/last" --prompt so --max-tokens 6 --json
+[ "$(value prompt_tokens)" = 3 ] || fail "free text: $(value prompt_tokens) tokens of prompt"
+refused 1 "this one's has no prompt" generate --model "$model" --adapter "$dir/free/last" \
+    --prompt so --field text=a
 
 # ---- score, merge, inspect ----
 ids=256,115,111,32,49,32,119,97,114,109,32,105,115
