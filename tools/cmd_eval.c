@@ -1,8 +1,10 @@
 /* cmd_eval.c - `lorac eval` and `lorac predict`: a recipe's or a run's model on tables. */
+#define _POSIX_C_SOURCE 200809L // stat
 #include "tools/cmd_recipes.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* A recipe's data with the model as a run or --adapter left it. */
 struct subject {
@@ -14,6 +16,21 @@ struct subject {
     struct lorac_socket socket;
     struct status_line line;
 };
+
+/* Of --base and --adapter one would win, and the other be ignored: say so instead. */
+static bool base_excludes_adapter(const struct args *a)
+{
+    bool both = args_has(a, "--base") && args_has(a, "--adapter");
+    if (both) { fprintf(stderr, "lorac: --base and --adapter exclude each other\n"); }
+    return both;
+}
+
+static bool is_one_file(const char *a, const char *b)
+{
+    struct stat x;
+    struct stat y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
 
 static enum lorac_status open_subject(struct subject *s, const struct args *a, unsigned parts,
                                       struct lorac_err *err)
@@ -114,6 +131,7 @@ static int run_eval(const struct args *a)
     const char *split = args_text(a, "--split", "valid");
     unsigned parts = 0;
     int code = 0;
+    if (base_excludes_adapter(a)) { return EXIT_USAGE; }
     enum lorac_status st = pick_split(&set, &parts, split, NULL, &err);
     if (st) {
         (void)complain(&err);
@@ -140,7 +158,12 @@ static int run_predict(const struct args *a)
     size_t rows = 0;
     size_t max_tokens = 128;
     const char *out = args_text(a, "--out", "");
+    if (base_excludes_adapter(a)) { return EXIT_USAGE; }
     enum lorac_status st = args_count(&max_tokens, a, "--max-tokens", &err);
+    if (!st && is_one_file(args_text(a, "--in", ""), out)) {
+        st = lorac_fail(&err, LORAC_EUSER, "%s: is the table to read (--in); write to another file",
+                        out);
+    }
     if (!st) { st = open_subject(&s, a, 0, &err); }
     if (!st) {
         st = lorac_predict(&rows, s.j, s.adapter ? &s.socket : NULL, args_text(a, "--in", ""), out,

@@ -116,6 +116,10 @@ refused 2 "--split must be train, valid or test" eval "$dir/run.yaml" --split de
 refused 2 "--temperature must be a number from 0 to 100" generate --model "$model" --prompt a \
     --temperature hot
 refused 2 "--max-tokens must be at least 1" generate --model "$model" --prompt a --max-tokens 0
+refused 2 "--base and --adapter exclude each other" eval "$dir/run.yaml" --base --adapter x
+refused 2 "--base and --adapter exclude each other" predict "$dir" --base --adapter x --in a --out b
+refused 1 "is the table to read (--in)" predict "$dir/run.yaml" --in "$dir/train.csv" \
+    --out "$dir/train.csv"
 refused 2 "--text is for --verify" merge --model "$model" --adapter x --out y --text z
 refused 2 "recipe takes explain" recipe frobnicate
 
