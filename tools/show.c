@@ -1,11 +1,12 @@
 /* show.c - JSON objects, numbers for people, the progress line; see verbs.h. */
-#define _POSIX_C_SOURCE 200809L // isatty, fileno, sigaction
+#define _DEFAULT_SOURCE // isatty, fileno, sigaction, ioctl's window size
 #include "tools/verbs.h"
 
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* ---- JSON ---- */
@@ -116,6 +117,14 @@ void status_begin(struct status_line *s)
     *s = (struct status_line){.terminal = terminal, .shown = terminal ? -1e9 : lorac_clock()};
 }
 
+/* Columns of the terminal; a line that is as wide would wrap, and could not be drawn over. */
+static size_t columns(void)
+{
+    struct winsize w = {0};
+    bool known = ioctl(fileno(stderr), TIOCGWINSZ, &w) == 0 && w.ws_col > 1;
+    return known ? w.ws_col : 80;
+}
+
 void status_show(struct status_line *s, const char *text, bool always)
 {
     double now = lorac_clock();
@@ -126,8 +135,10 @@ void status_show(struct status_line *s, const char *text, bool always)
         fprintf(stderr, "%s\n", text);
         return;
     }
-    size_t n = strlen(text);
-    fprintf(stderr, "\r%s%*s", text, (int)(s->width > n ? s->width - n : 0), "");
+    size_t n = strlen(text); // ASCII: a byte is a column
+    size_t most = columns() - 1;
+    if (n > most) { n = most; }
+    fprintf(stderr, "\r%.*s%*s", (int)n, text, (int)(s->width > n ? s->width - n : 0), "");
     s->width = n;
     fflush(stderr);
 }
