@@ -127,7 +127,8 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct
     e->has_socket = socket != NULL;
     if (socket) { e->socket = *socket; }
     struct capacity c = {0};
-    enum lorac_status st = lorac_loader_open(&e->loader, set, &loader_options, err);
+    enum lorac_status st = lorac_job_check_length(j, err);
+    if (!st) { st = lorac_loader_open(&e->loader, set, &loader_options, err); }
     if (!st) { c = find_capacity(j, set, metrics, e->loader); }
     if (!st && c.labels) {
         st = lorac_choices_open(&e->choices, set, (const char *const *)j->labels, j->K, err);

@@ -206,6 +206,7 @@ static enum lorac_status split_table(struct lorac_job *j, struct lorac_err *err)
     if (!st) {
         st = lorac_split_make(&j->valid.split, lorac_table_rows(j->train.table),
                               r->data.valid.fraction, stratify ? &classes : NULL, r->seed, err);
+        if (st) { lorac_err_prefix(err, "data.valid: %s: ", r->data.train); }
     }
     lorac_classes_free(&classes);
     return st;
@@ -241,6 +242,26 @@ static enum lorac_status open_data(struct lorac_job *j, unsigned parts, struct l
     }
     if (!st && (parts & LORAC_JOB_TEST)) { st = lorac_job_open_test(j, err); }
     return st;
+}
+
+enum lorac_status lorac_job_check_length(const struct lorac_job *j, struct lorac_err *err)
+{
+    const struct {
+        const struct lorac_data *data;
+        const char *name;
+    } parts[] = {{&j->train, "train"}, {&j->valid, "valid"}, {&j->test, "test"}};
+    size_t limit = j->model->config.max_positions;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (!parts[i].data->set) { continue; }
+        size_t longest = lorac_dataset_counts(parts[i].data->set)->longest;
+        if (longest <= limit) { continue; }
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "model.max_length: %zu, and the longest row of data.%s has %zu tokens, but "
+            "%s reads at most %zu; expected %zu or less",
+            j->recipe->model.max_length, parts[i].name, longest, j->model->dir, limit, limit);
+    }
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *err)

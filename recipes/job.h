@@ -42,6 +42,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_job_open(struct lorac_job **out,
 /* What was left out, for a caller that needs it later: the model, and the test data. */
 LORAC_MUST_CHECK enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_job_open_test(struct lorac_job *j, struct lorac_err *err);
+/* LORAC_EUSER where a row is longer than the model's context: model.max_length may ask for more than the
+ * model reads as long as no row is that long. The model is open. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_check_length(const struct lorac_job *j,
+                                                          struct lorac_err *err);
 void lorac_job_close(struct lorac_job *j);
 
 /* The adapter options that the recipe asks for, with `layers` resolved for a model of L layers into `list`

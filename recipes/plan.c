@@ -277,7 +277,7 @@ static enum lorac_status open_job(struct lorac_plan *p, size_t *sampled,
     p->available = lorac_machine_available();
     if (p->available) { p->available += own; } // what the plan itself holds the run will have
     if (!st && r->data.test) { st = lorac_job_open_test(p->job, err); }
-    return st;
+    return st ? st : lorac_job_check_length(p->job, err);
 }
 
 enum lorac_status lorac_plan_make(struct lorac_plan **out, const struct lorac_recipe *r,

@@ -7,7 +7,10 @@
 struct screen {
     struct status_line line;
     const char *recipe;
+    size_t first_step;
 };
+
+enum { FEW_STEPS = 20 };
 
 static void say_data(const char *name, const struct lorac_data *d)
 {
@@ -46,7 +49,8 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
 {
     char t[4][32];
     const struct lorac_job *j = b->job;
-    (void)self;
+    struct screen *screen = self;
+    screen->first_step = b->first_step;
     fprintf(stderr, "  base     %s (%s parameters, %s)\n", j->model->dir,
             show_count(t[0], lorac_model_parameters(j->model)), j->model->config.arch);
     fprintf(stderr,
@@ -64,6 +68,12 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
     fprintf(stderr, "  steps    %zu (%.1f an epoch), %d threads, into %s\n", b->steps,
             b->steps_per_epoch, j->dev.threads, b->dir);
     if (b->first_step) { fprintf(stderr, "  resuming after step %zu\n", b->first_step); }
+    if (b->steps < FEW_STEPS && !b->first_step) {
+        fprintf(stderr,
+                "note: %zu steps are few to learn from; a smaller train.batch_tokens or more "
+                "train.epochs give more\n",
+                b->steps);
+    }
 }
 
 static void on_step(void *self, const struct lorac_run_step *s)
@@ -73,9 +83,9 @@ static void on_step(void *self, const struct lorac_run_step *s)
     char left[32];
     (void)snprintf(
         text, sizeof text,
-        "step %zu/%zu  epoch %.2f  loss %.4f  lr %.2e  |grad| %.3g  %.0f tokens/s  %s left",
-        s->step, s->steps, s->epoch, s->loss, s->lr, s->grad_norm, s->tokens_per_second,
-        show_time(left, s->remaining));
+        "step %zu/%zu  %s left  epoch %.2f  loss %.4f  %.0f tokens/s  lr %.2e  |grad| %.3g",
+        s->step, s->steps, show_time(left, s->remaining), s->epoch, s->loss, s->tokens_per_second,
+        s->lr, s->grad_norm);
     status_show(&screen->line, text, s->step == s->steps || s->step == 1);
 }
 
@@ -103,13 +113,15 @@ static void on_eval(void *self, const struct lorac_run_eval *e)
             e->is_best ? "  best so far" : "");
 }
 
-/* One line of text, its line ends shown as a sign. */
+/* One line of text; what would move the cursor or colour the terminal is shown as a sign. */
 static void say_line(const char *label, const char *text)
 {
     fprintf(stderr, "    %s", label);
     for (const char *c = text; *c; c++) {
         if (*c == '\n') {
             fputs("\\n", stderr);
+        } else if ((unsigned char)*c < ' ' || *c == 127) {
+            fprintf(stderr, "\\x%02x", (unsigned)*c);
         } else {
             fputc(*c, stderr);
         }
@@ -139,7 +151,7 @@ static bool on_stop(void *self)
 }
 
 static void say_end(const struct lorac_recipe *r, const struct lorac_run_result *result,
-                    const char *recipe)
+                    const struct screen *screen)
 {
     char time[32];
     char peak[32];
@@ -150,14 +162,20 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
         fprintf(
             stderr,
             "stopped after step %zu; everything is saved. Go on with\n  lorac train %s --resume\n",
-            result->step, recipe);
+            result->step, screen->recipe);
         return;
     }
     if (result->end == LORAC_RUN_EARLY) {
         fprintf(stderr, "stopped early at step %zu: no better evaluation for %zu in a row\n",
                 result->step, r->eval.early_stop.patience);
     }
-    fprintf(stderr, "done: %zu steps in %s, %s of memory at the most\n", result->step, time, peak);
+    if (screen->first_step && screen->first_step == result->step) {
+        fprintf(stderr, "nothing to do: this run had ended already, after %zu steps\n",
+                result->step);
+    } else {
+        fprintf(stderr, "done: %zu steps in %s, %s of memory at the most\n", result->step, time,
+                peak);
+    }
     if (result->has_valid) {
         fprintf(stderr, "best at step %zu: loss %.4f", result->best_step, result->best.loss);
         if (result->best.has_accuracy) {
@@ -166,7 +184,10 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
         fputc('\n', stderr);
     }
     fprintf(stderr, "the adapter is in %s/%s; try\n  lorac eval %s%s\n", r->output.dir, best,
-            r->output.dir, r->data.test ? " --split test" : "");
+            r->output.dir,
+            r->data.test        ? " --split test"
+            : result->has_valid ? ""
+                                : " --split train");
 }
 
 static int run(const struct args *a)
@@ -216,7 +237,7 @@ static int run(const struct args *a)
         }
         code = out_print(&j);
     }
-    if (!st) { say_end(r, &result, a->positional[0]); }
+    if (!st) { say_end(r, &result, &screen); }
     lorac_recipe_free(r);
     return code;
 }

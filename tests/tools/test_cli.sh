@@ -134,6 +134,20 @@ refused 1 "is no run (it holds no recipe.resolved.yaml)" eval "$dir"
 refused 1 "unknown key" train "$dir/run.yaml" --set train.epoch=1
 refused 1 "--field needs an adapter with a template" generate --model "$model" --prompt a --field x=y
 
+# a row that the model cannot read, before the first step and whoever asks
+awk 'BEGIN { print "text,label"; for (i = 0; i < 8; i++) { s = i; while (length(s) < 600) { s = s " it" }
+             print s "," (i % 2 ? "good" : "bad") } }' >"$dir/long.csv"
+for verb in train eval; do
+    expect 1 $verb "$dir/run.yaml" --set "data.train=$dir/long.csv" \
+        --set model.max_length=2000 \
+        --set "output.dir=$dir/long"
+    grep -qE 'model.max_length: 2000, and the longest row of data.(train|valid) has 6[0-9]{2} tokens' \
+        "$dir/err" || { fail "$verb of long rows:"; cat "$dir/err"; }
+    grep -qF "reads at most 512; expected 512 or less" "$dir/err" || fail "$verb names no limit"
+done
+expect 1 train "$dir/run.yaml" --set 'data.valid={split: 0.001}'
+grep -qF "lorac: data.valid: $dir/train.csv: split: 0.001 of 12 rows leaves a side empty" "$dir/err" ||
+    { fail "an empty side has no place:"; cat "$dir/err"; }
 # ---- recipes ----
 expect 0 recipe explain adapter.rank
 has "adapter.rank"
@@ -165,6 +179,7 @@ has "102 114 111 109 32 97 32 112 105 112 101"
 expect 0 train "$dir/run.yaml" --json
 json end steps seconds peak_bytes best_step loss accuracy
 has '"end": "finished"' '"steps": 6'
+grep -qF "note: 6 steps are few to learn from" "$dir/err" || fail "six steps are not called few"
 for file in recipe.resolved.yaml run.json metrics.csv state/state.safetensors \
     best/adapter_config.json best/adapter_model.safetensors last/adapter_model.safetensors; do
     [ -s "$dir/runs/one/$file" ] || fail "train left no $file"
@@ -172,6 +187,8 @@ done
 grep -qF '"status": "finished"' "$dir/runs/one/run.json" || fail "run.json is not finished"
 refused 1 "holds a run already" train "$dir/run.yaml"
 expect 0 train "$dir/run.yaml" --resume
+grep -qF "nothing to do: this run had ended already, after 6 steps" "$dir/err" ||
+    fail "a finished run is not called finished"
 expect 0 train "$dir/run.yaml" --overwrite --set train.epochs=4
 grep -qF 'epochs: 4' "$dir/runs/one/recipe.resolved.yaml" || fail "--set is not in the run's recipe"
 [ -s "$dir/out" ] && fail "train prints on stdout without --json"
@@ -222,6 +239,7 @@ expect 0 generate --model "$model" --adapter "$adapter" --prompt '' --field 'tex
 # an adapter of free text has no prompt of its own: TEXT begins the text
 expect 0 train "$dir/run.yaml" --unset data.valid --unset template.prompt \
     --set 'template.completion="{text}"' --set "output.dir=$dir/free" --set train.epochs=1
+grep -qF "lorac eval $dir/free --split test" "$dir/err" || fail "how to evaluate is not said"
 expect 0 generate --model "$model" --adapter "$dir/free/last" --prompt so --max-tokens 6 --json
 [ "$(value prompt_tokens)" = 3 ] || fail "free text: $(value prompt_tokens) tokens of prompt"
 refused 1 "this one's has no prompt" generate --model "$model" --adapter "$dir/free/last" \
