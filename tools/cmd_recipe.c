@@ -16,8 +16,12 @@ enum lorac_status recipe_open(struct lorac_recipe **out, const char *path, const
         if (set || unset) { sets[n++] = (struct lorac_recipe_set){a->values[i], unset}; }
     }
     enum lorac_status st = lorac_recipe_open(out, path, sets, n, &errors, err);
-    for (size_t i = 1; i < errors.n; i++) { // the first is `err`, which the caller shows
-        fprintf(stderr, "lorac: %s\n", errors.at[i].text);
+    for (size_t i = 0; i < errors.n; i++) { // in the file's order; the caller shows the last
+        if (i + 1 < errors.n) {
+            fprintf(stderr, "lorac: %s\n", errors.at[i].text);
+        } else if (st == LORAC_EUSER) {
+            (void)lorac_fail(err, st, "%s", errors.at[i].text);
+        }
     }
     lorac_recipe_errors_free(&errors);
     return st;

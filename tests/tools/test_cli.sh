@@ -148,6 +148,12 @@ done
 expect 1 train "$dir/run.yaml" --set 'data.valid={split: 0.001}'
 grep -qF "lorac: data.valid: $dir/train.csv: split: 0.001 of 12 rows leaves a side empty" "$dir/err" ||
     { fail "an empty side has no place:"; cat "$dir/err"; }
+# all errors of a recipe, in its order
+printf 'recipe: 1\nmodle: {path: x}\ndata:\n  trian: a.csv\nseed: x\n' >"$dir/wrong.yaml"
+expect 1 recipe check "$dir/wrong.yaml"
+sed -n "s|lorac: $dir/wrong.yaml:\([0-9]*\):.*|\1|p" "$dir/err" | tr '\n' ' ' | grep -qx '2 4 5 ' ||
+    { fail "errors out of order:"; cat "$dir/err"; }
+
 # ---- recipes ----
 expect 0 recipe explain adapter.rank
 has "adapter.rank"
