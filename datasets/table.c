@@ -203,6 +203,15 @@ uint64_t lorac_table_line(const struct lorac_table *t, size_t i)
     return t->jumps[lo].line + (i - t->jumps[lo].row);
 }
 
+/* A delimiter that stands in the only column's name although the table is read with another one, or 0. */
+static char other_delimiter(const char *name, char delimiter)
+{
+    for (const char *c = ",;\t|"; *c; c++) {
+        if (*c != delimiter && strchr(name, *c)) { return *c; }
+    }
+    return '\0';
+}
+
 enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table *t,
                                           const char *name, struct lorac_err *err)
 {
@@ -225,6 +234,13 @@ enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table 
     }
     struct lorac_buf hint = {0};
     lorac_names_hint(&hint, name, (const char *const *)t->names, t->columns);
+    char other =
+        t->columns == 1 && t->names ? other_delimiter(t->names[0], t->format.delimiter) : 0;
+    if (other == '\t') {
+        lorac_buf_str(&hint, "; is data.format.delimiter \"\\t\", a tab?");
+    } else if (other) {
+        lorac_buf_printf(&hint, "; is data.format.delimiter '%c'?", other);
+    }
     lorac_fail(err, LORAC_EUSER, "%s: no column '%.40s'%s", t->file, name, hint.at ? hint.at : "");
     lorac_buf_free(&hint);
     return LORAC_EUSER;

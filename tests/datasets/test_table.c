@@ -158,6 +158,26 @@ static void a_row_buffer_may_serve_several_tables(void **state)
     lorac_table_close(b);
 }
 
+static void another_delimiter_is_guessed_where_a_table_has_one_column(void **state)
+{
+    (void)state;
+    const char *const cases[][2] = {
+        {"text;label\na;b\n", "t.csv: no column 'text'; there are 'text;label'; is "
+                              "data.format.delimiter ';'?"},
+        {"text\tlabel\na\tb\n", "t.csv: no column 'text'; there are 'text\tlabel'; is "
+                                "data.format.delimiter \"\\t\", a tab?"},
+        {"txt\na\n", "t.csv: no column 'text' (did you mean 'txt'?); there are 'txt'"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lorac_table *t = parse(cases[i][0], strlen(cases[i][0]), &plain);
+        struct lorac_err err = {0};
+        size_t c = 0;
+        assert_int_equal(lorac_table_column_find(&c, t, "text", &err), LORAC_EUSER);
+        assert_string_equal(err.text, cases[i][1]);
+        lorac_table_close(t);
+    }
+}
+
 static void columns_are_found_by_name_then_by_number(void **state)
 {
     (void)state;
@@ -407,6 +427,7 @@ int main(void)
         cmocka_unit_test(line_ends_and_blank_lines_do_not_change_the_cells),
         cmocka_unit_test(the_format_is_the_callers),
         cmocka_unit_test(a_row_buffer_may_serve_several_tables),
+        cmocka_unit_test(another_delimiter_is_guessed_where_a_table_has_one_column),
         cmocka_unit_test(columns_are_found_by_name_then_by_number),
         cmocka_unit_test(a_damaged_table_is_refused_with_its_place),
         cmocka_unit_test(limits_hold),
