@@ -31,7 +31,7 @@ const struct lorac_key lorac_keys[] = {
 
     {"adapter.method", LORAC_KEY_CHOICE, AT(adapter.method), .choices = "lora", .otherwise = "lora",
      .help = "the kind of adapter"},
-    {"adapter.rank", LORAC_KEY_COUNT, AT(adapter.rank), COUNTS(1, 65536), .otherwise = "8",
+    {"adapter.rank", LORAC_KEY_COUNT, AT(adapter.rank), COUNTS(1, 4096), .otherwise = "8",
      .help = "rank of the update B A of each adapted weight",
      .more = "Called r in PEFT. Memory and time of the adapter grow in proportion to it."},
     {"adapter.alpha", LORAC_KEY_NUMBER, LORAC_KEY_ABOVE_MIN, AT(adapter.alpha), COUNTS(0, 1e6), .otherwise = "16",
@@ -56,7 +56,7 @@ const struct lorac_key lorac_keys[] = {
      .more = "The backward pass stops at the lowest adapted layer, so last:N also saves time."},
     {"adapter.bias", LORAC_KEY_CHOICE, AT(adapter.bias), .choices = "none|lora_only|all", .later = "lora_only|all", .otherwise = "none",
      .help = "which biases train"},
-    {"adapter.overrides", LORAC_KEY_OVERRIDES, AT(adapter.overrides), COUNTS(1, 65536), .otherwise = "[]",
+    {"adapter.overrides", LORAC_KEY_OVERRIDES, AT(adapter.overrides), COUNTS(1, 4096), .otherwise = "[]",
      .help = "other ranks or alphas for some modules: [{match: REGEX, rank: 4, alpha: 8}]",
      .more = "The first entry that matches a module wins; each must match something."},
 

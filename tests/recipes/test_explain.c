@@ -86,7 +86,7 @@ static void the_json_schema_holds_every_key(void **state)
                             lorac_keys[i].help);
     }
     json_t *rank = schema_of(root.value, "adapter.rank");
-    assert_int_equal(json_integer_value(json_object_get(rank, "maximum")), 65536);
+    assert_int_equal(json_integer_value(json_object_get(rank, "maximum")), 4096);
     assert_int_equal(json_array_size(json_object_get(root.value, "required")), 3);
     assert_true(json_is_false(
         json_object_get(schema_of(root.value, "data.format"), "additionalProperties")));
