@@ -7,6 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool near_word(const char *word, const char *name)
+{
+    size_t n = strlen(word);
+    size_t m = strlen(name);
+    size_t head = 0;
+    while (word[head] && word[head] == name[head]) {
+        head++;
+    }
+    size_t tail = 0; // of what is behind the head
+    while (head + tail < n && head + tail < m && word[n - 1 - tail] == name[m - 1 - tail]) {
+        tail++;
+    }
+    size_t w = n - head - tail; // letters in which they differ
+    size_t k = m - head - tail;
+    bool swapped = w == 2 && k == 2 && word[head] == name[head + 1] && word[head + 1] == name[head];
+    return (w <= 1 && k <= 1) || swapped;
+}
+
 static const struct option *find_option(const struct verb *v, const char *name, size_t n)
 {
     for (const struct option *o = v->options; o->name; o++) {
@@ -23,8 +41,15 @@ static enum lorac_status add_option(struct args *a, const struct verb *v, int *i
     size_t n = equals ? (size_t)(equals - word) : strlen(word);
     const struct option *o = find_option(v, word, n);
     if (!o) {
-        return lorac_fail(err, LORAC_EUSER, "unknown option %.*s; see lorac %s --help", (int)n,
-                          word, v->name);
+        char given[64];
+        (void)snprintf(given, sizeof given, "%.*s", (int)(n < 63 ? n : 63), word);
+        const char *meant = NULL;
+        for (o = v->options; o->name; o++) {
+            if (near_word(given, o->name)) { meant = o->name; }
+        }
+        return lorac_fail(err, LORAC_EUSER, "unknown option %s%s%s%s; see lorac %s --help", given,
+                          meant ? " (did you mean " : "", meant ? meant : "", meant ? "?)" : "",
+                          v->name);
     }
     for (size_t k = 0; k < a->n_given && !o->many; k++) {
         if (a->given[k] == o) { return lorac_fail(err, LORAC_EUSER, "%s is given twice", o->name); }
@@ -137,9 +162,9 @@ enum lorac_status args_count(size_t *out, const struct args *a, const char *name
                              struct lorac_err *err)
 {
     double v = (double)*out;
-    enum lorac_status st = args_number(&v, a, name, 0.0, 1e15, err);
-    if (!st && v != floor(v)) {
-        st = lorac_fail(err, LORAC_EUSER, "%s must be a whole number, found '%s'", name,
+    enum lorac_status st = args_number(&v, a, name, 0.0, 1e15, NULL);
+    if (st || v != floor(v)) {
+        st = lorac_fail(err, LORAC_EUSER, "%s must be a whole number, 0 or more, found '%s'", name,
                         args_text(a, name, ""));
     }
     if (!st) { *out = (size_t)v; }

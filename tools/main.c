@@ -77,6 +77,11 @@ int main(int argc, char **argv)
         }
         return verbs[i]->run(&a);
     }
-    fprintf(stderr, "lorac: there is no verb '%s'; lorac --help lists them\n", argv[1]);
+    const char *meant = NULL;
+    for (size_t i = 0; i < N_VERBS; i++) {
+        if (near_word(argv[1], verbs[i]->name)) { meant = verbs[i]->name; }
+    }
+    fprintf(stderr, "lorac: there is no verb '%s'%s%s%s; lorac --help lists them\n", argv[1],
+            meant ? " (did you mean '" : "", meant ? meant : "", meant ? "'?)" : "");
     return EXIT_USAGE;
 }

@@ -103,7 +103,10 @@ for verb in train eval predict generate score merge inspect tokenize recipe; do
     has "usage: lorac $verb" "--help"
     refused 2 "unknown option --frobnicate" $verb --frobnicate
 done
-refused 2 "there is no verb 'trian'" trian
+refused 2 "there is no verb 'trian' (did you mean 'train'?)" trian
+refused 2 "there is no verb 'frobnicate'; lorac --help" frobnicate
+refused 2 "unknown option --sett (did you mean --set?)" train a --sett b=1
+refused 2 "unknown option --modle (did you mean --model?)" score --modle=a
 refused 2 "something is missing" train
 refused 2 "one word too many" train a b
 refused 2 "--model DIR is missing" score --ids 1,2
@@ -126,6 +129,8 @@ refused 2 "recipe takes explain" recipe frobnicate
 # ---- failures ----
 refused 1 "no/such/recipe.yaml" train no/such/recipe.yaml
 refused 1 "no/such/model/config.json: cannot open" score --model no/such/model --ids 1,2
+refused 1 "--threads must be a whole number, 0 or more, found '-1'" score --model "$model" \
+    --ids 1,2 --threads -1
 refused 1 "'x' is no token id" score --model "$model" --ids 1,x
 refused 1 "at least two are needed" score --model "$model" --ids 1
 refused 1 "token id 260 is outside the model's vocabulary of 260" score --model "$model" --ids 1,260
