@@ -292,9 +292,10 @@ enum lorac_status lorac_image_parse(struct lorac_image *out, const unsigned char
         length |= (uint64_t)bytes[i] << (8 * i);
     }
     if (length > LORAC_MAX_HEADER) {
-        return lorac_fail(err, LORAC_EFORMAT,
-                          "%s: claims a header of %llu bytes, at most %d are accepted", file,
-                          (unsigned long long)length, LORAC_MAX_HEADER);
+        return lorac_fail(
+            err, LORAC_EFORMAT, "%s: claims a header of %llu bytes, at most %d are accepted%s",
+            file, (unsigned long long)length, LORAC_MAX_HEADER,
+            n > LENGTH && bytes[LENGTH] != '{' ? " (this is no safetensors file)" : "");
     }
     if (length > n - LENGTH) {
         return lorac_fail(err, LORAC_EFORMAT,

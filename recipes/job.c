@@ -1,6 +1,7 @@
 /* job.c - see job.h. */
 #include "recipes/job.h"
 
+#include "base/core/file.h"
 #include "base/core/mem.h"
 
 #include <stdio.h>
@@ -283,6 +284,9 @@ enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_reci
     if (!j) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the run"); }
     j->recipe = r;
     enum lorac_status st = lorac_device_open(&j->dev, NULL, (int)r->train.threads, err);
+    if (!st && !lorac_path_is_dir(r->model.path)) {
+        st = lorac_fail(err, LORAC_EUSER, "model.path: %s is no folder", r->model.path);
+    }
     if (!st) { st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err); }
     if (!st) { st = open_data(j, parts, err); }
     if (!st && !(parts & LORAC_JOB_NO_MODEL)) { st = lorac_job_open_model(j, err); }

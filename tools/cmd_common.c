@@ -26,6 +26,43 @@ static enum lorac_status split_adapter(char **dir, float *scale, const char *tex
     return *dir ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory");
 }
 
+/* Whether the folder holds this file. */
+static bool holds(const char *dir, const char *file)
+{
+    char *path = lorac_path_join(dir, file);
+    bool there = path && lorac_path_exists(path);
+    lorac_mem_free(path);
+    return there;
+}
+
+/* The folders that are easily mistaken for one another: a model's, an adapter's, a run's. */
+static enum lorac_status check_model(const char *dir, struct lorac_err *err)
+{
+    if (!lorac_path_is_dir(dir)) {
+        return lorac_fail(err, LORAC_EUSER, "--model %s: is no folder", dir);
+    }
+    if (!holds(dir, "config.json") && holds(dir, "adapter_config.json")) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "--model %s: is an adapter, expected its base model's folder (and the "
+                          "adapter behind --adapter)",
+                          dir);
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status check_adapter(const char *dir, struct lorac_err *err)
+{
+    if (!lorac_path_is_dir(dir)) {
+        return lorac_fail(err, LORAC_EUSER, "--adapter %s: is no folder", dir);
+    }
+    if (!holds(dir, "adapter_config.json") && holds(dir, "recipe.resolved.yaml")) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "--adapter %s: is a run, expected one of its adapters: %s/%s", dir, dir,
+                          holds(dir, "best") ? "best" : "last");
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err)
 {
@@ -34,6 +71,7 @@ enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokeniz
     const char *dir = args_text(a, "--model", "");
     enum lorac_status st = args_count(&threads, a, "--threads", err);
     if (!st) { st = lorac_device_open(&b->dev, NULL, (int)threads, err); }
+    if (!st) { st = check_model(dir, err); }
     if (!st) { st = lorac_model_open(&b->model, &b->dev, dir, err); }
     if (!st && tokenizer) { st = lorac_tokenizer_open(&b->tokenizer, dir, err); }
     for (size_t i = 0; !st && args_each(a, "--adapter", i); i++) {
@@ -43,6 +81,7 @@ enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokeniz
             break;
         }
         st = split_adapter(&folder, &b->stack.factor[i], args_each(a, "--adapter", i), err);
+        if (!st) { st = check_adapter(folder, err); }
         if (!st) {
             st = lorac_peft_load(&b->adapters[i], b->model, folder, args_has(a, "--force"), err);
         }

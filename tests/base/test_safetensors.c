@@ -470,14 +470,14 @@ static void a_length_is_not_believed(void **state)
          ": claims a header of 100000000 bytes, but 2 follow its length"},
         {{0x01, 0xe1, 0xf5, 0x05},
          10,
-         ": claims a header of 100000001 bytes, at most 100000000 are accepted"},
+         ": claims a header of 100000001 bytes, at most 100000000 are accepted (this is no safetensors file)"},
         {{255, 255, 255, 255, 255, 255, 255, 255},
          10,
-         ": claims a header of 18446744073709551615 bytes, at most 100000000 are accepted"},
+         ": claims a header of 18446744073709551615 bytes, at most 100000000 are accepted (this is no safetensors file)"},
         {{248, 255, 255, 255, 255, 255, 255, 255},
          10, // + 8 is 0
-         ": claims a header of 18446744073709551608 bytes, at most 100000000 are accepted"},
-        {{0, 0, 0, 0, 0, 0, 0, 128},
+         ": claims a header of 18446744073709551608 bytes, at most 100000000 are accepted (this is no safetensors file)"},
+        {{0, 0, 0, 0, 0, 0, 0, 128, '{', '}'},
          10,
          ": claims a header of 9223372036854775808 bytes, at most 100000000 are accepted"},
     };
@@ -485,8 +485,9 @@ static void a_length_is_not_believed(void **state)
         expect_refused(cases[i].bytes, cases[i].n, cases[i].message);
     }
     unsigned char kib[1024] = {0, 0, 0, 0x40}; // 1 GiB in 1 KiB
-    expect_refused(kib, sizeof kib,
-                   ": claims a header of 1073741824 bytes, at most 100000000 are accepted");
+    expect_refused(
+        kib, sizeof kib,
+        ": claims a header of 1073741824 bytes, at most 100000000 are accepted (this is no safetensors file)");
 }
 
 static void deep_nesting_is_refused(void **state)

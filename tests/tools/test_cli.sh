@@ -128,7 +128,8 @@ refused 2 "recipe takes explain" recipe frobnicate
 
 # ---- failures ----
 refused 1 "no/such/recipe.yaml" train no/such/recipe.yaml
-refused 1 "no/such/model/config.json: cannot open" score --model no/such/model --ids 1,2
+refused 1 "--model no/such/model: is no folder" score --model no/such/model --ids 1,2
+refused 1 "model.path: $dir/none is no folder" train "$dir/run.yaml" --set "model.path=$dir/none"
 refused 1 "--threads must be a whole number, 0 or more, found '-1'" score --model "$model" \
     --ids 1,2 --threads -1
 refused 1 "'x' is no token id" score --model "$model" --ids 1,x
@@ -255,6 +256,13 @@ expect 0 generate --model "$model" --adapter "$dir/free/last" --prompt so --max-
 [ "$(value prompt_tokens)" = 3 ] || fail "free text: $(value prompt_tokens) tokens of prompt"
 refused 1 "this one's has no prompt" generate --model "$model" --adapter "$dir/free/last" \
     --prompt so --field text=a
+
+# ---- folders mistaken for one another ----
+refused 1 "is an adapter, expected its base model's folder" score --model "$adapter" --ids 1,2
+refused 1 "is a run, expected one of its adapters: $dir/runs/one/best" score --model "$model" \
+    --adapter "$dir/runs/one" --ids 1,2
+refused 1 "--adapter no/such: is no folder" score --model "$model" --adapter no/such --ids 1,2
+refused 1 "(this is no safetensors file)" inspect "$dir/train.csv"
 
 # ---- score, merge, inspect ----
 ids=256,115,111,32,49,32,119,97,114,109,32,105,115
