@@ -141,6 +141,31 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     return st;
 }
 
+/* A column that the template never reads, and a prompt that reads none, are seldom meant. */
+static void note_unused(const struct run *run, struct lorac_buf *b)
+{
+    const struct lorac_recipe *r = run->r;
+    const struct lorac_dataset *set = run->job->train.set;
+    const struct lorac_template *t = lorac_dataset_template(set);
+    size_t in_prompt = 0;
+    for (size_t i = 0; i < r->data.columns.n; i++) {
+        size_t v = 0;
+        const char *name = r->data.columns.at[i].key;
+        if (lorac_dataset_variable(&v, set, name, NULL)) { continue; }
+        in_prompt += lorac_template_prompt_uses(t, v);
+        bool stratifies = r->data.valid.stratify && strcmp(r->data.valid.stratify, name) == 0;
+        if (lorac_template_uses(t, v) || stratifies) { continue; }
+        lorac_buf_clear(b);
+        lorac_buf_printf(b, "the template does not use {%s} (data.columns)", name);
+        run->watch->note(run->watch->self, b->at ? b->at : "");
+    }
+    if (r->data.columns.n && !in_prompt && run->job->K) {
+        lorac_buf_clear(b);
+        lorac_buf_str(b, "template.prompt holds no variable: every row asks the same question");
+        run->watch->note(run->watch->self, b->at ? b->at : "");
+    }
+}
+
 /* What a user should know before the first step. */
 static void notes(const struct run *run, size_t shared)
 {
@@ -166,6 +191,7 @@ static void notes(const struct run *run, size_t shared)
                          r->data.labels.map.at[k].key);
         run->watch->note(run->watch->self, b.at ? b.at : "");
     }
+    note_unused(run, &b);
     lorac_buf_free(&b);
 }
 

@@ -154,6 +154,12 @@ done
 expect 1 train "$dir/run.yaml" --set 'data.valid={split: 0.001}'
 grep -qF "lorac: data.valid: $dir/train.csv: split: 0.001 of 12 rows leaves a side empty" "$dir/err" ||
     { fail "an empty side has no place:"; cat "$dir/err"; }
+# what is named and not used
+expect 0 train "$dir/run.yaml" --set "output.dir=$dir/unused" --set template.prompt=so \
+    --set 'data.columns={text: text, label: label}' --set train.epochs=1
+grep -qF "note: the template does not use {text} (data.columns)" "$dir/err" ||
+    fail "an unused column passes without a word"
+grep -qF "note: template.prompt holds no variable" "$dir/err" || fail "one prompt for all rows"
 # all errors of a recipe, in its order
 printf 'recipe: 1\nmodle: {path: x}\ndata:\n  trian: a.csv\nseed: x\n' >"$dir/wrong.yaml"
 expect 1 recipe check "$dir/wrong.yaml"
