@@ -336,6 +336,28 @@ static void limits_hold(void **state)
     lorac_mem_free(text);
 }
 
+static void a_quote_left_open_at_row_900000_is_named_there(void **state)
+{
+    (void)state;
+    enum { ROWS = 900000, LINE = 8 };
+    struct lorac_err err = {0};
+    struct lorac_table *t = NULL;
+    char *text = lorac_mem_new(((size_t)ROWS + 2) * LINE, 1);
+    assert_non_null(text);
+    for (size_t i = 0; i <= ROWS + 1; i++) { // line i + 1; the header is line 1
+        memcpy(text + i * LINE,
+               i == 0      ? "aaa,bbb\n"
+               : i == ROWS ? "a ,\"b b\n"
+                           : "aaa,b b\n",
+               LINE);
+    }
+    assert_int_equal(lorac_table_parse(&t, text, ((size_t)ROWS + 2) * LINE, "t.csv", NULL, &err),
+                     LORAC_EFORMAT);
+    assert_string_equal(err.text, "t.csv:900001:4: a quote opens here and never closes, expected a "
+                                  "closing one");
+    lorac_mem_free(text);
+}
+
 static enum lorac_status open_and_read(struct lorac_err *err)
 {
     static const char text[] = "a,b,c\n1,\"2\n2\",3\n4,5,6\n";
@@ -431,6 +453,7 @@ int main(void)
         cmocka_unit_test(columns_are_found_by_name_then_by_number),
         cmocka_unit_test(a_damaged_table_is_refused_with_its_place),
         cmocka_unit_test(limits_hold),
+        cmocka_unit_test(a_quote_left_open_at_row_900000_is_named_there),
         cmocka_unit_test(every_failed_allocation_is_reported),
         cmocka_unit_test(a_missing_file_is_an_error_that_names_it),
         cmocka_unit_test(real_tables_open_with_the_rows_they_have),
