@@ -130,6 +130,11 @@ enum lorac_status lorac_choices_open(struct lorac_choices **out, const struct lo
     return st;
 }
 
+size_t lorac_choices_tokens(const struct lorac_choices *c)
+{
+    return c->fixed ? c->ids.n : 0;
+}
+
 static size_t begin_of(const struct lorac_choices *c, size_t k)
 {
     return k > 0 ? c->end[k - 1] : 0;

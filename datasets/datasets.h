@@ -323,6 +323,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_choices_open(struct lorac_choices **out
                                                       const char *const *labels, size_t K,
                                                       struct lorac_err *err);
 void lorac_choices_close(struct lorac_choices *c);
+/* Tokens of all K completions together: with the prompt's, the rows that an example takes at most. 0 where
+ * the completion holds other variables than the label, so that it differs from row to row. */
+size_t lorac_choices_tokens(const struct lorac_choices *c);
 /* Add example i to the batch. *added false: it does not fit behind what is there; ask again with an
  * empty batch (where it does not fit an empty one either, LORAC_EUSER says what it needs). choice (K) and
  * *truth written: which entries belong to which label, and the index of the row's own label (K: none). */

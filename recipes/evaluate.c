@@ -25,6 +25,7 @@ struct lorac_evaluator {
     size_t *truth;               // (rows in a batch)
     size_t *confusion;           // (K,3): true positives, false positives, false negatives
     struct lorac_example example;
+    struct lorac_ids want; // the completion of `example`
 };
 
 static const char *const metric_names[] = {"loss", "perplexity", "accuracy", "macro_f1",
@@ -73,6 +74,13 @@ static size_t generator_positions(const struct lorac_job *j)
     return j->recipe->model.max_length + ANSWER_ROOM;
 }
 
+/* Are the answers of all labels compared? */
+static bool compares_labels(const struct lorac_job *j, unsigned metrics)
+{
+    unsigned wants = 1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1;
+    return j->K && (metrics & wants);
+}
+
 /* What the buffers of an evaluator must hold. */
 struct capacity {
     bool labels; // the answers of all labels are compared
@@ -81,18 +89,12 @@ struct capacity {
 
 static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_ROWS};
 
-static struct capacity find_capacity(const struct lorac_job *j, const struct lorac_dataset *set,
-                                     unsigned metrics, const struct lorac_loader *loader)
+static struct capacity find_capacity(const struct lorac_job *j, const struct lorac_loader *loader,
+                                     const struct lorac_choices *choices) // or NULL
 {
-    unsigned wants = 1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1;
-    struct capacity c = {.labels = j->K && (metrics & wants), .rows = EVAL_ROWS};
-    size_t longest = 0;
-    for (size_t i = 0; i < lorac_dataset_size(set); i++) {
-        longest = most(longest, lorac_dataset_trained(set, i));
-    }
-    if (c.labels) { // one prompt with all its labels, from the longest answers seen
-        size_t rows = j->recipe->model.max_length + j->K * (longest + ANSWER_ROOM);
-        c.rows = most(c.rows, rows);
+    struct capacity c = {.labels = choices != NULL, .rows = EVAL_ROWS};
+    if (c.labels) { // one prompt with all its labels
+        c.rows = most(c.rows, j->recipe->model.max_length + lorac_choices_tokens(choices));
     }
     c.rows = most(c.rows, lorac_loader_max_rows(loader));
     c.segments = most(lorac_loader_max_segments(loader), c.rows);
@@ -105,8 +107,8 @@ static enum lorac_status take_buffers(struct lorac_evaluator *e, const struct ca
 {
     size_t K = c->labels ? e->j->K : 0;
     e->nll = lorac_mem_new(c->targets, sizeof *e->nll);
-    e->choice = lorac_mem_new(c->segments * K + 1, sizeof *e->choice);
-    e->truth = lorac_mem_new(K ? c->segments : 1, sizeof *e->truth);
+    e->choice = lorac_mem_new(K ? c->targets : 1, sizeof *e->choice);    // each has a target
+    e->truth = lorac_mem_new(K ? c->segments + 1 : 1, sizeof *e->truth); // one may not fit
     e->confusion = lorac_mem_new(K + 1, 3 * sizeof *e->confusion);
     if (!e->nll || !e->choice || !e->truth || !e->confusion) {
         return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate");
@@ -129,12 +131,12 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct
     struct capacity c = {0};
     enum lorac_status st = lorac_job_check_length(j, err);
     if (!st) { st = lorac_loader_open(&e->loader, set, &loader_options, err); }
-    if (!st) { c = find_capacity(j, set, metrics, e->loader); }
-    if (!st && c.labels) {
+    if (!st && compares_labels(j, metrics)) {
         st = lorac_choices_open(&e->choices, set, (const char *const *)j->labels, j->K, err);
     }
+    if (!st) { c = find_capacity(j, e->loader, e->choices); }
     if (!st) { st = take_buffers(e, &c, err); }
-    struct lorac_pass_options o = {.max_rows = c.rows};
+    struct lorac_pass_options o = {.max_rows = c.rows, .max_positions = c.rows}; // no row's is more
     if (!st) { st = lorac_pass_new(&e->pass, j->model, socket, &o, err); }
     if (st) {
         lorac_evaluator_free(e);
@@ -164,17 +166,25 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
     struct lorac_loader *loader = NULL;
     *out = (struct lorac_evaluation_size){0};
     enum lorac_status st = lorac_loader_open(&loader, set, &loader_options, err);
-    if (st) { return st; }
-    struct capacity c = find_capacity(j, set, metrics, loader);
-    struct lorac_pass_options o = {.max_rows = c.rows};
+    struct lorac_choices *choices = NULL;
+    if (!st && compares_labels(j, metrics)) {
+        st = lorac_choices_open(&choices, set, (const char *const *)j->labels, j->K, err);
+    }
+    struct capacity c = {0};
+    if (!st) { c = find_capacity(j, loader, choices); }
+    lorac_choices_close(choices);
     lorac_loader_close(loader);
+    if (st) { return st; }
+    struct lorac_pass_options o = {.max_rows = c.rows, .max_positions = c.rows};
     st = lorac_pass_measure(&out->bytes, j->model, socket, &o, err);
     if (!st) {
         st = lorac_generator_measure(&out->generator_bytes, j->model, socket,
                                      generator_positions(j), err);
     }
     out->bytes += c.targets * sizeof *e->nll + lorac_batch_bytes(c.rows, c.segments, c.targets);
-    if (c.labels) { out->bytes += c.segments * (j->K * sizeof *e->choice + sizeof *e->truth); }
+    if (c.labels) {
+        out->bytes += c.targets * sizeof *e->choice + (c.segments + 1) * sizeof *e->truth;
+    }
     count_rows(out, j, set, c.labels);
     return st;
 }
@@ -192,6 +202,7 @@ void lorac_evaluator_free(struct lorac_evaluator *e)
     lorac_mem_free(e->truth);
     lorac_mem_free(e->confusion);
     lorac_example_free(&e->example);
+    lorac_ids_free(&e->want);
     lorac_mem_free(e);
 }
 
@@ -317,6 +328,30 @@ static enum lorac_status need_generator(struct lorac_evaluator *e, struct lorac_
                                generator_positions(e->j), err);
 }
 
+/* e->example: the ids of example i's prompt; e->want: those of its completion. What is trained says nothing
+ * about where the prompt ends (train_on: all). Without a prompt, all but the first token is completion. */
+static enum lorac_status divide(struct lorac_evaluator *e, size_t i, struct lorac_err *err)
+{
+    struct lorac_example *x = &e->example;
+    const struct lorac_template *t = lorac_dataset_template(e->set);
+    enum lorac_status st = LORAC_OK;
+    e->want.n = 0;
+    if (!lorac_template_has_prompt(t)) {
+        st = lorac_dataset_example(x, e->set, i, err);
+        for (size_t k = x->trained_from; k < x->ids.n && !st; k++) {
+            st = lorac_ids_add(&e->want, x->ids.at[k], err);
+        }
+        x->ids.n = st ? 0 : x->trained_from;
+        return st;
+    }
+    st = lorac_dataset_prompt(x, e->set, i, 0, err); // for the values
+    if (!st) {
+        st = lorac_completion_encode(&e->want, t, e->j->tokenizer, x->values,
+                                     e->j->recipe->template.append_eos, err);
+    }
+    return st ? st : lorac_dataset_prompt(x, e->set, i, e->want.n, err);
+}
+
 /* Example i: its prompt's ids continued greedily. */
 static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want,
                                 struct lorac_buf *got, struct lorac_evaluator *e, size_t i,
@@ -325,18 +360,16 @@ static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want
     struct lorac_example *x = &e->example;
     struct lorac_ids ids = {0};
     enum lorac_finish finish = LORAC_FINISH_END;
-    size_t room = lorac_dataset_trained(e->set, i);
     enum lorac_status st = need_generator(e, err);
-    if (!st) { st = lorac_dataset_example(x, e->set, i, err); }
+    if (!st) { st = divide(e, i, err); }
     if (st) { return st; }
-    size_t n = x->trained_from;
     struct lorac_sampling o = lorac_sampling_defaults;
-    o.max_tokens = room + ANSWER_ROOM;
-    if (prompt) { st = lorac_decode(prompt, e->j->tokenizer, x->ids.at, n, true, err); }
-    if (!st) { st = lorac_decode(want, e->j->tokenizer, x->ids.at + n, x->ids.n - n, true, err); }
+    o.max_tokens = e->want.n + ANSWER_ROOM;
+    if (prompt) { st = lorac_decode(prompt, e->j->tokenizer, x->ids.at, x->ids.n, true, err); }
+    if (!st) { st = lorac_decode(want, e->j->tokenizer, e->want.at, e->want.n, true, err); }
     if (!st) {
-        st = lorac_generate(&ids, got, &finish, e->generator, e->j->tokenizer, x->ids.at, n, &o,
-                            NULL, NULL, err);
+        st = lorac_generate(&ids, got, &finish, e->generator, e->j->tokenizer, x->ids.at, x->ids.n,
+                            &o, NULL, NULL, err);
     }
     lorac_ids_free(&ids);
     return st;

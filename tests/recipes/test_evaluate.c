@@ -225,6 +225,48 @@ static void exact_match_compares_greedy_continuations(void **state)
     }
 }
 
+static void what_is_trained_does_not_change_what_is_asked(void **state)
+{
+    (void)state;
+    struct lorac_buf text[2][3] = {0};
+    static const char *const sets[2][2] = {{NULL}, {"template.train_on=all", NULL}};
+    for (size_t i = 0; i < 2; i++) {
+        struct subject s;
+        struct lorac_evaluator *e = NULL;
+        open_job(&s, LORAC_JOB_VALID, sets[i]);
+        assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, 0, NULL, NULL), LORAC_OK);
+        assert_int_equal(lorac_evaluator_sample(&text[i][0], &text[i][1], &text[i][2], e, 4, NULL),
+                         LORAC_OK);
+        lorac_evaluator_free(e);
+        close_job(&s);
+    }
+    assert_string_equal(text[1][0].at, "a warm joy is");
+    assert_string_equal(text[1][1].at, " good");
+    for (size_t k = 0; k < 3; k++) {
+        assert_string_equal(text[0][k].at, text[1][k].at);
+        lorac_buf_free(&text[0][k]);
+        lorac_buf_free(&text[1][k]);
+    }
+}
+
+/* A dozen labels, each much longer than any answer in the table. */
+static void labels_of_any_length_fit(void **state)
+{
+    (void)state;
+    char map[2048] = "data.labels.map={good: g, bad: b";
+    size_t n = strlen(map);
+    for (int i = 0; i < 12; i++) {
+        n += (size_t)snprintf(map + n, sizeof map - n, ", l%d: '%d %0100d'", i, i, 0);
+    }
+    (void)snprintf(map + n, sizeof map - n, "}");
+    const char *const sets[] = {map, "model.max_length=128", NULL};
+    struct subject s;
+    open_job(&s, LORAC_JOB_VALID, sets);
+    assert_int_equal(s.j->K, 14);
+    assert_true(evaluate(&s, 1U << LORAC_RECIPE_METRIC_ACCURACY).has_accuracy);
+    close_job(&s);
+}
+
 static void metrics_compare_in_their_direction(void **state)
 {
     (void)state;
@@ -482,6 +524,8 @@ int main(void)
         cmocka_unit_test(loss_is_the_mean_over_scored_tokens),
         cmocka_unit_test(accuracy_and_f1_are_those_of_the_answers),
         cmocka_unit_test(exact_match_compares_greedy_continuations),
+        cmocka_unit_test(what_is_trained_does_not_change_what_is_asked),
+        cmocka_unit_test(labels_of_any_length_fit),
         cmocka_unit_test(metrics_compare_in_their_direction),
         cmocka_unit_test(an_evaluation_can_be_interrupted),
         cmocka_unit_test(predict_adds_the_label_and_its_probability),
