@@ -50,6 +50,8 @@ struct lorac_cell {
     const char *at; // UTF-8, not NUL-terminated
     size_t n;       // bytes
 };
+/* Nothing in it but white space: what data.on_empty is about. */
+bool lorac_cell_is_blank(const struct lorac_cell *cell);
 
 /* The cells of one row. Zeroed = empty; owns what they point to (lorac_row_free). */
 struct lorac_row {

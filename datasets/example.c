@@ -50,7 +50,7 @@ static bool is_space(utf8proc_int32_t c)
     return k == UTF8PROC_CATEGORY_ZS || k == UTF8PROC_CATEGORY_ZL || k == UTF8PROC_CATEGORY_ZP;
 }
 
-static bool is_blank(const struct lorac_cell *cell)
+bool lorac_cell_is_blank(const struct lorac_cell *cell)
 {
     size_t i = 0;
     while (i < cell->n) {
@@ -98,7 +98,7 @@ enum lorac_status lorac_example_read(struct lorac_made *made, struct lorac_examp
         values[v] = e->row.cells[d->columns[v]];
         if (!lorac_template_uses(d->template, v)) { continue; }
         bool label = v == d->label_variable && d->n_labels > 0;
-        if (is_blank(&values[v])) {
+        if (lorac_cell_is_blank(&values[v])) {
             made->kept_empty = d->o.on_empty == LORAC_BAD_KEEP;
             made->variable = v;
             if (!made->kept_empty) { made->verdict = LORAC_ROW_EMPTY; }

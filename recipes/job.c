@@ -94,7 +94,9 @@ static enum lorac_status labels_of_column(struct lorac_job *j, size_t index, str
         j->labels = lorac_mem_new(classes.K, sizeof *j->labels);
         if (!j->labels) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
         for (size_t k = 0; k < classes.K && !st; k++) {
-            st = add_label(j, classes.value[k], err);
+            struct lorac_cell cell = {classes.value[k], strlen(classes.value[k])};
+            bool row = r->data.on_empty == LORAC_RECIPE_EMPTY_KEEP || !lorac_cell_is_blank(&cell);
+            if (row) { st = add_label(j, classes.value[k], err); } // else no row has this answer
         }
     }
     lorac_classes_free(&classes);

@@ -79,8 +79,12 @@ static enum lorac_status open_choice(struct predictor *p, struct lorac_err *err)
         st = lorac_completion_encode(&p->answers[k], p->template, p->j->tokenizer, p->values,
                                      p->j->recipe->template.append_eos, err);
         rows += p->answers[k].n;
+        if (!st && p->answers[k].n == 0) {
+            st = lorac_fail(err, LORAC_EUSER, "label '%.60s' has no tokens, expected at least one",
+                            p->j->labels[k]);
+        }
     }
-    struct lorac_pass_options o = {.max_rows = rows, .max_positions = 0};
+    struct lorac_pass_options o = {.max_rows = rows, .max_positions = rows};
     p->nll = st ? NULL : lorac_mem_new(rows, sizeof *p->nll);
     if (!st && !p->nll) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
     if (!st) { st = lorac_batch_new(&p->batch, rows, K + 1, rows, err); }
@@ -125,6 +129,13 @@ static enum lorac_status encode_prompt(struct predictor *p, const struct lorac_r
                           lorac_table_file(p->table), (unsigned long long)row->line);
     }
     size_t keep = max - room;
+    if (p->prompt.n > keep && p->j->recipe->data.on_too_long == LORAC_RECIPE_TOO_LONG_ERROR) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: line %llu: a prompt of %zu tokens, at most %zu fit model.max_length "
+                          "%zu (data.on_too_long: error)",
+                          lorac_table_file(p->table), (unsigned long long)row->line, p->prompt.n,
+                          keep, max);
+    }
     if (p->prompt.n > keep) {
         bool bos = p->prompt.at[0] == lorac_tokenizer_bos(p->j->tokenizer);
         size_t cut = p->prompt.n - keep;
@@ -165,6 +176,12 @@ static enum lorac_status choose(size_t *best, double *probability, struct predic
         double loss = (double)p->nll[k];
         for (size_t i = 1; i < p->answers[k].n; i++) {
             loss += (double)p->nll[at++];
+        }
+        if (!isfinite(loss)) {
+            return lorac_fail(err, LORAC_EFORMAT,
+                              "the likelihood of label '%.60s' is not finite: are the weights or "
+                              "the adapter damaged?",
+                              p->j->labels[k]);
         }
         if (loss < least) {
             total = total * exp(loss - least) + 1.0;

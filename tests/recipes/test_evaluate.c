@@ -451,6 +451,61 @@ static void tables_that_do_not_fit_are_errors(void **state)
     close_job(&s);
 }
 
+static void an_answer_that_no_row_has_is_no_label(void **state)
+{
+    (void)state;
+    struct subject s;
+    tiny_text("gaps.csv", "text,label\na,x\nb,y\nc,\nd,x\ne, \nf,y\ng,x\nh,x\ni,x\nj,x\n"
+                          "k,x\nl,x\nm,x\nn,x\no,x\np,x\n");
+    const char *const sets[] = {set_path("data.train", "gaps.csv"), "-data.valid",
+                                "data.on_empty=skip", NULL};
+    open_job(&s, LORAC_JOB_TRAIN, sets);
+    assert_int_equal(s.j->K, 2);
+    assert_string_equal(s.j->labels[0], "x");
+    assert_string_equal(s.j->labels[1], "y");
+    close_job(&s);
+}
+
+static void predict_refuses_what_it_cannot_answer(void **state)
+{
+    (void)state;
+    struct subject s;
+    struct lorac_err err = {0};
+    tiny_text("in.csv", "text\nso\n");
+    static const char *const empty[] = {"data.labels.map={good: x, bad: ''}",
+                                        "template.completion='{label}'",
+                                        "template.append_eos=false", NULL};
+    open_job(&s, 0, empty);
+    assert_int_equal(predict(&s, "in.csv", &err), LORAC_EUSER);
+    assert_string_equal(err.text, "label '' has no tokens, expected at least one");
+    close_job(&s);
+
+    tiny_text("long.csv", "text\nso\nso very much longer than the eight tokens that fit here\n");
+    static const char *const strict[] = {"data.on_too_long=error", labels, NULL};
+    open_job(&s, 0, strict);
+    assert_int_equal(predict(&s, "long.csv", &err), LORAC_EUSER);
+    assert_non_null(strstr(err.text, "long.csv: line 3: a prompt of 59 tokens, at most 45 fit "
+                                     "model.max_length 48 (data.on_too_long: error)"));
+    close_job(&s);
+
+    size_t n = 0;
+    char *good = tiny_read(tiny_path("model/model.safetensors"), &n);
+    char *bad = tiny_read(tiny_path("model/model.safetensors"), &n);
+    memset(bad + n - 4, 0xff, 4); // the last number of the last norm becomes NaN
+    assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), bad, n, NULL),
+                     LORAC_OK);
+    static const char *const mapped[] = {labels, NULL};
+    open_job(&s, 0, mapped);
+    assert_int_equal(predict(&s, "in.csv", &err), LORAC_EFORMAT);
+    assert_string_equal(err.text, "the likelihood of label 'x' is not finite: are the weights or "
+                                  "the adapter damaged?");
+    close_job(&s);
+    assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), good, n, NULL),
+                     LORAC_OK);
+    lorac_mem_free(good);
+    lorac_mem_free(bad);
+}
+
 /* ---- jobs ---- */
 
 static void adapter_is(const char *const *sets, size_t modules, size_t first, const char *want)
@@ -533,6 +588,8 @@ int main(void)
         cmocka_unit_test(tables_without_a_header_or_quotes_stay_so),
         cmocka_unit_test(without_labels_it_is_the_greedy_text),
         cmocka_unit_test(tables_that_do_not_fit_are_errors),
+        cmocka_unit_test(an_answer_that_no_row_has_is_no_label),
+        cmocka_unit_test(predict_refuses_what_it_cannot_answer),
         cmocka_unit_test(the_recipes_layers_and_targets_reach_the_adapter),
         cmocka_unit_test(jobs_that_cannot_be_are_errors),
     };
