@@ -138,6 +138,10 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     if (!st) { st = open_evaluator(run, err); }
     if (!st) { st = lorac_dir_make(run->paths.dir, err); }
     if (!st) { st = lorac_lock_open(&run->lock, run->paths.lock, err); }
+    // now that nobody else can begin one here: a run may have come and gone while the model was opened
+    if (!st && mode == LORAC_RUN_NEW && lorac_path_exists(run->paths.recipe)) {
+        st = lorac_run_check_folder(&run->paths, mode, err);
+    }
     return st;
 }
 
@@ -202,8 +206,8 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     enum lorac_status st = LORAC_OK;
     bool resume = mode == LORAC_RUN_RESUME;
     lorac_clock_utc(run->started);
-    if (mode == LORAC_RUN_OVERWRITE) { st = lorac_run_clear(p, err); }
-    if (!st) { st = lorac_run_sweep(p, err); }
+    st = lorac_run_sweep(p, err);
+    if (!st && mode == LORAC_RUN_OVERWRITE) { st = lorac_run_clear(p, err); }
     if (!st && resume) { st = lorac_manifest_check(p, run->job, run->watch, err); }
     if (!st && resume && lorac_path_exists(p->state)) {
         st = lorac_state_read(&run->state, run->adapter, run->optim, p->state, err);
@@ -415,6 +419,7 @@ static enum lorac_status save(struct run *run, struct lorac_err *err)
 static enum lorac_status loop(struct run *run, struct lorac_run_result *out, struct lorac_err *err)
 {
     size_t patience = run->r->eval.early_stop.metric ? run->r->eval.early_stop.patience : SIZE_MAX;
+    bool keeps_best = run->r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U;
     enum lorac_status st = LORAC_OK;
     out->end = run->state.patience >= patience ? LORAC_RUN_EARLY : LORAC_RUN_DONE;
     while (!st && run->state.step < run->length.steps && out->end == LORAC_RUN_DONE) {
@@ -427,18 +432,20 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
         }
         if (st) { break; }
         size_t now = (size_t)run->state.step;
+        bool new_best = false;
         if (run->evaluator && lorac_setup_due(now, run->length.eval_every, run->length.steps)) {
             st = evaluate(run, out, err);
+            new_best = keeps_best && run->state.best_step == now;
             if (!st && run->state.patience >= patience) { out->end = LORAC_RUN_EARLY; }
         }
         bool more = !st && now < run->length.steps && out->end == LORAC_RUN_DONE;
         if (more && run->watch->stop && run->watch->stop(run->watch->self)) {
             out->end = LORAC_RUN_STOPPED;
         }
-        if (!st && (lorac_setup_due(now, run->length.save_every, run->length.steps) ||
-                    out->end != LORAC_RUN_DONE)) {
-            st = save(run, err);
-        }
+        // with a new best/, too: a run that is killed now must not go on without knowing of it
+        bool saves = new_best || out->end != LORAC_RUN_DONE ||
+                     lorac_setup_due(now, run->length.save_every, run->length.steps);
+        if (!st && saves) { st = save(run, err); }
     }
     out->step = (size_t)run->state.step;
     out->has_valid = run->state.has_best != 0;

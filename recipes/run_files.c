@@ -53,10 +53,27 @@ void lorac_run_paths_free(struct lorac_run_paths *p)
     *p = (struct lorac_run_paths){0};
 }
 
+/* A process killed while it replaced the folder `to` left "TO.old": the folder itself where the new one was not
+ * there yet, or what was still to be removed. */
+static enum lorac_status put_back(const char *to, struct lorac_err *err)
+{
+    struct lorac_buf old = {0};
+    lorac_buf_printf(&old, "%s.old", to);
+    if (old.no_memory) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to); }
+    enum lorac_status st = LORAC_OK;
+    if (lorac_path_is_dir(old.at)) {
+        st = lorac_path_exists(to) ? lorac_dir_remove(old.at, err)
+                                   : lorac_dir_replace(to, old.at, err);
+    }
+    lorac_buf_free(&old);
+    return st;
+}
+
 enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p, struct lorac_err *err)
 {
     const char *const folders[] = {p->dir, p->state_dir};
-    enum lorac_status st = LORAC_OK;
+    enum lorac_status st = put_back(p->best, err);
+    if (!st) { st = put_back(p->last, err); }
     for (size_t f = 0; f < 2 && !st; f++) {
         char **names = NULL;
         if (!lorac_path_is_dir(folders[f])) { continue; }

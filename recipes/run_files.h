@@ -20,7 +20,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_run_check_folder(const struct lorac_run
 LORAC_MUST_CHECK enum lorac_status lorac_run_clear(const struct lorac_run_paths *p,
                                                    struct lorac_err *err);
 
-/* Remove temporary files that a killed process left. The lock must be held. */
+/* Remove temporary files that a killed process left, and put back the adapter's folder that it had moved aside.
+ * The lock must be held. */
 LORAC_MUST_CHECK enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p,
                                                    struct lorac_err *err);
 

@@ -183,6 +183,50 @@ static void another_process_on_the_folder_is_refused(void **state)
     runs_well("f", LORAC_RUN_OVERWRITE, NULL, quick);
 }
 
+static void a_folder_moved_aside_is_put_back(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"k/best", "k/last"};
+    static const char *const aside[] = {"k/best.old", "k/last.old"};
+    struct lorac_err err = {0};
+    runs_well("k", LORAC_RUN_NEW, NULL, quick);
+    runs_well("whole", LORAC_RUN_OVERWRITE, NULL, quick);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(rename(tiny_path(folders[i]), tiny_path(aside[i])), 0);
+        runs_well("k", LORAC_RUN_RESUME, NULL, quick);
+        runs_same("whole", "k");
+        assert_false(lorac_path_exists(tiny_path(aside[i])));
+        assert_int_equal(lorac_dir_make(tiny_path(aside[i]), &err), LORAC_OK); // or left behind
+        runs_well("k", LORAC_RUN_RESUME, NULL, quick);
+        runs_same("whole", "k");
+        assert_false(lorac_path_exists(tiny_path(aside[i])));
+        assert_int_equal(rename(tiny_path(folders[i]), tiny_path(aside[i])), 0);
+    }
+    static const char *const last[] = {"train.epochs=1", "-data.valid", "output.keep=[last]", NULL};
+    runs_well("k", LORAC_RUN_OVERWRITE, NULL, last);
+    assert_false(lorac_path_exists(tiny_path("k/best"))); // the old run's
+}
+
+/* Asked at step 3: does the state know of the best of step 2? */
+static void look_for_state(void *self, const struct lorac_run_step *s)
+{
+    if (s->step == 3) {
+        *(bool *)self = lorac_path_exists(tiny_path("l/best")) &&
+                        lorac_path_exists(tiny_path("l/state/state.safetensors"));
+    }
+}
+
+static void the_state_is_saved_with_each_best(void **state)
+{
+    (void)state;
+    static const char *const rare[] = {"train.epochs=1", "eval.every=2 steps",
+                                       "output.save_every=end", NULL};
+    bool there = false;
+    struct lorac_run_watch watch = {.self = &there, .step = look_for_state};
+    runs_well("l", LORAC_RUN_NEW, &watch, rare);
+    assert_true(there);
+}
+
 /* ---- nothing to train ---- */
 
 static void a_run_that_changes_nothing_is_an_error(void **state)
@@ -322,6 +366,8 @@ int main(void)
         cmocka_unit_test(resuming_with_another_recipe_is_refused),
         cmocka_unit_test(resuming_with_another_table_or_base_is_refused),
         cmocka_unit_test(another_process_on_the_folder_is_refused),
+        cmocka_unit_test(a_folder_moved_aside_is_put_back),
+        cmocka_unit_test(the_state_is_saved_with_each_best),
         cmocka_unit_test(a_run_that_changes_nothing_is_an_error),
         cmocka_unit_test(what_was_learnt_before_a_step_that_is_not_finite_is_kept),
         cmocka_unit_test(a_loss_that_is_not_finite_names_step_and_lines),
