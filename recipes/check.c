@@ -87,6 +87,31 @@ static enum lorac_status check_idle(struct lorac_reading *rd, const char *path, 
     return lorac_reading_complain(rd, node, lorac_key_find(path), "has no effect %s", why);
 }
 
+/* An adapter that is taken up brings its own modules, ranks and scale. */
+static enum lorac_status check_from(struct lorac_reading *rd)
+{
+    const struct lorac_recipe *r = rd->recipe;
+    const struct {
+        const char *path;
+        bool is_default;
+    } keys[] = {
+        {"adapter.rank", r->adapter.rank == 8},
+        {"adapter.alpha", !(r->adapter.alpha < 16.0) && !(r->adapter.alpha > 16.0)},
+        {"adapter.scaling", r->adapter.scaling == LORAC_RECIPE_SCALING_STANDARD},
+        {"adapter.init", r->adapter.init == LORAC_RECIPE_INIT_DEFAULT},
+        {"adapter.targets", r->adapter.targets.kind == LORAC_RECIPE_TARGETS_ALL_LINEAR},
+        {"adapter.exclude", r->adapter.exclude.n == 0},
+        {"adapter.layers", r->adapter.layers.kind == LORAC_RECIPE_LAYERS_ALL},
+        {"adapter.overrides", r->adapter.overrides.n == 0},
+    };
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; r->adapter.from && i < sizeof keys / sizeof *keys && !st; i++) {
+        st = check_idle(rd, keys[i].path, keys[i].is_default, false,
+                        "with adapter.from, which brings its own");
+    }
+    return st;
+}
+
 enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lorac_source *source)
 {
     const struct lorac_recipe *r = rd->recipe;
@@ -113,6 +138,7 @@ enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lor
         st = check_idle(rd, "optimizer.momentum", !(r->optimizer.momentum > 0.0),
                         r->optimizer.name == LORAC_RECIPE_OPTIMIZER_SGD, "with adamw");
     }
+    if (!st) { st = check_from(rd); }
     if (!st && r->data.format.delimiter == r->data.format.quote) {
         st = lorac_reading_complain(rd, rd->nodes[index_of("data.format.quote")],
                                     lorac_key_find("data.format.quote"),

@@ -130,6 +130,8 @@ static const struct {
      "r.yaml:5:18: eval.metrics: must be 'loss' or 'perplexity' or 'accuracy' or 'macro_f1' or 'exact_match', found 'bleu'"},
     {MORE, "eval: {early_stop: {patience: 5}}\n",
      "r.yaml:5:31: eval.early_stop.patience: has no effect without eval.early_stop.metric"},
+    {MORE, "adapter: {from: a, rank: 4, alpha: 16, layers: last:1}\n",
+     "r.yaml:5:26: adapter.rank: has no effect with adapter.from, which brings its own\nr.yaml:5:48: adapter.layers: has no effect with adapter.from, which brings its own"},
     {MORE, "eval: {early_stop: 3}\n",
      "r.yaml:5:20: eval.early_stop: must be a map of keys, found '3'"},
     {MORE, "output: {dir: ''}\n",
