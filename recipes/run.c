@@ -120,6 +120,12 @@ static enum lorac_status open_evaluator(struct run *run, struct lorac_err *err)
                                &run->inference, err);
 }
 
+/* Does output.log ask for metrics.csv? */
+static bool logs_csv(const struct run *run)
+{
+    return (run->r->output.log >> LORAC_RECIPE_LOG_CSV & 1U) != 0;
+}
+
 static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, struct lorac_err *err)
 {
     const struct lorac_recipe *r = run->r;
@@ -222,7 +228,7 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
         st = lorac_manifest_write(p, run->job, run->adapter, run->length.steps, run->started, NULL,
                                   err);
     }
-    if (!st) { st = lorac_metrics_begin(p, (size_t)run->state.step, err); }
+    if (!st && logs_csv(run)) { st = lorac_metrics_begin(p, (size_t)run->state.step, err); }
     if (!st) { st = lorac_recipe_write(run->r, p->recipe, err); } // last: from now on it is a run
     if (!st) { st = open_pass(run, err); }
     size_t shared = 0;
@@ -313,7 +319,7 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
     run->rate = run->rate > 0.0 ? 0.9 * run->rate + 0.1 * s.seconds : s.seconds;
     s.tokens_per_second = (double)s.tokens / run->rate;
     s.remaining = run->rate * (double)(run->length.steps - s.step);
-    st = lorac_metrics_step(&run->paths, &s, err);
+    if (logs_csv(run)) { st = lorac_metrics_step(&run->paths, &s, err); }
     if (!st && run->watch->step) { run->watch->step(run->watch->self, &s); }
     return st;
 }
@@ -398,7 +404,7 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
         }
     }
     double epoch = (double)s->examples / (double)lorac_dataset_size(run->job->train.set);
-    if (!st) { st = lorac_metrics_eval(&run->paths, epoch, &e, err); }
+    if (!st && logs_csv(run)) { st = lorac_metrics_eval(&run->paths, epoch, &e, err); }
     if (!st && run->watch->eval) { run->watch->eval(run->watch->self, &e); }
     if (!st) { st = show_samples(run, err); }
     return st;

@@ -183,6 +183,16 @@ static void another_process_on_the_folder_is_refused(void **state)
     runs_well("f", LORAC_RUN_OVERWRITE, NULL, quick);
 }
 
+static void the_log_is_written_where_it_is_asked_for(void **state)
+{
+    (void)state;
+    static const char *const silent[] = {"train.epochs=1", "output.log=[terminal]", NULL};
+    runs_well("m", LORAC_RUN_NEW, NULL, silent);
+    assert_false(lorac_path_exists(tiny_path("m/metrics.csv")));
+    runs_well("m", LORAC_RUN_RESUME, NULL, silent);
+    assert_false(lorac_path_exists(tiny_path("m/metrics.csv")));
+}
+
 static void a_folder_moved_aside_is_put_back(void **state)
 {
     (void)state;
@@ -366,6 +376,7 @@ int main(void)
         cmocka_unit_test(resuming_with_another_recipe_is_refused),
         cmocka_unit_test(resuming_with_another_table_or_base_is_refused),
         cmocka_unit_test(another_process_on_the_folder_is_refused),
+        cmocka_unit_test(the_log_is_written_where_it_is_asked_for),
         cmocka_unit_test(a_folder_moved_aside_is_put_back),
         cmocka_unit_test(the_state_is_saved_with_each_best),
         cmocka_unit_test(a_run_that_changes_nothing_is_an_error),
