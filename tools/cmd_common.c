@@ -3,9 +3,12 @@
 #include "tools/verbs.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAX_THREADS = 4096 }; // as train.threads
 
 int complain(const struct lorac_err *err)
 {
@@ -13,15 +16,20 @@ int complain(const struct lorac_err *err)
     return EXIT_FAILED;
 }
 
-/* "DIR" or "DIR:SCALE": the scale is what follows the last colon, where that is a number. */
+/* "DIR" or "DIR:SCALE": the scale is what follows the last colon, where that is a number and no folder has
+ * the whole name. */
 static enum lorac_status split_adapter(char **dir, float *scale, const char *text,
                                        struct lorac_err *err)
 {
     const char *colon = strrchr(text, ':');
     char *end = NULL;
     double v = colon ? strtod(colon + 1, &end) : 1.0;
-    bool number = colon && end != colon + 1 && *end == '\0';
+    bool number = colon && end != colon + 1 && *end == '\0' && !lorac_path_is_dir(text);
     *scale = number ? (float)v : 1.0F;
+    *dir = NULL;
+    if (!isfinite(*scale)) {
+        return lorac_fail(err, LORAC_EUSER, "--adapter %s: the scale must be finite", text);
+    }
     *dir = lorac_mem_string(text, number ? (size_t)(colon - text) : strlen(text));
     return *dir ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory");
 }
@@ -70,6 +78,10 @@ enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokeniz
     size_t threads = 0;
     const char *dir = args_text(a, "--model", "");
     enum lorac_status st = args_count(&threads, a, "--threads", err);
+    if (!st && threads > MAX_THREADS) {
+        st = lorac_fail(err, LORAC_EUSER, "--threads must be at most %d, found %zu", MAX_THREADS,
+                        threads);
+    }
     if (!st) { st = lorac_device_open(&b->dev, NULL, (int)threads, err); }
     if (!st) { st = check_model(dir, err); }
     if (!st) { st = lorac_model_open(&b->model, &b->dev, dir, err); }

@@ -64,6 +64,12 @@ static enum lorac_status check_fields(const char *const *names, size_t n, const 
                               "of %zu is '%s'",
                               text, n, n ? names[0] : "");
         }
+        for (size_t k = 0; k < i; k++) {
+            size_t length = (size_t)(equals - text) + 1;
+            if (strncmp(args_each(a, "--field", k), text, length) == 0) {
+                return lorac_fail(err, LORAC_EUSER, "--field %s: is given twice", text);
+            }
+        }
     }
     return LORAC_OK;
 }
@@ -219,6 +225,9 @@ static enum lorac_status read_sampling(struct lorac_sampling *o, const char **st
     o->stop = stops;
     for (size_t i = 0; args_each(a, "--stop", i); i++) {
         stops[o->n_stop++] = args_each(a, "--stop", i);
+        if (!st && !*args_each(a, "--stop", i)) {
+            st = lorac_fail(err, LORAC_EUSER, "--stop needs a text, found ''");
+        }
     }
     return st;
 }

@@ -36,11 +36,17 @@ enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const
     char *resolved = lorac_path_join(path, "recipe.resolved.yaml");
     char *best = lorac_path_join(path, "best");
     char *last = lorac_path_join(path, "last");
+    char *old = lorac_path_join(path, "best.old");
     enum lorac_status st = LORAC_OK;
-    if (!resolved || !best || !last) {
+    if (!resolved || !best || !last || !old) {
         st = lorac_fail(err, LORAC_ENOMEM, "no memory");
     } else if (!lorac_path_exists(resolved)) {
         st = lorac_fail(err, LORAC_EUSER, "%s: is no run (it holds no recipe.resolved.yaml)", path);
+    } else if (!lorac_path_is_dir(best) && lorac_path_is_dir(old)) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "%s: a save was cut short and left best.old; lorac train --resume puts it "
+                        "right",
+                        path);
     } else if (!lorac_path_is_dir(best) && !lorac_path_is_dir(last)) {
         st = lorac_fail(err, LORAC_EUSER, "%s: has saved no adapter yet", path);
     } else {
@@ -52,6 +58,7 @@ enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const
     lorac_mem_free(resolved);
     lorac_mem_free(best);
     lorac_mem_free(last);
+    lorac_mem_free(old);
     return st;
 }
 

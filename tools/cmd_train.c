@@ -155,7 +155,8 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
 {
     char time[32];
     char peak[32];
-    const char *best = result->has_valid ? "best" : "last";
+    bool keeps_best = r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U;
+    const char *best = result->has_valid && keeps_best ? "best" : "last";
     show_time(time, result->seconds);
     show_bytes(peak, result->peak_bytes);
     if (result->end == LORAC_RUN_STOPPED) {

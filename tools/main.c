@@ -47,6 +47,14 @@ static void wait_asleep(char **argv)
     // where that is not possible, waiting stays as it is
 }
 
+/* What was printed must have got there: a full disk is a failure, too. */
+static int flushed(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) { return code; }
+    fprintf(stderr, "lorac: cannot write to standard output\n");
+    return code ? code : EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     wait_asleep(argv);
@@ -75,7 +83,7 @@ int main(int argc, char **argv)
             args_help(verbs[i]);
             return 0;
         }
-        return verbs[i]->run(&a);
+        return flushed(verbs[i]->run(&a));
     }
     const char *meant = NULL;
     for (size_t i = 0; i < N_VERBS; i++) {

@@ -125,8 +125,15 @@ refused 1 "is the table to read (--in)" predict "$dir/run.yaml" --in "$dir/train
     --out "$dir/train.csv"
 refused 2 "--text is for --verify" merge --model "$model" --adapter x --out y --text z
 refused 2 "recipe takes explain" recipe frobnicate
+refused 2 "--stop needs a text" generate --model "$model" --prompt a --stop ''
 
 # ---- failures ----
+refused 1 "--threads must be at most 4096" score --model "$model" --ids 1,2 --threads 4294967297
+refused 1 "the scale must be finite" score --model "$model" --ids 1,2 --adapter x:nan
+if [ -w /dev/full ]; then
+    "$lorac" recipe schema >/dev/full 2>"$dir/err" && fail "a full disk is no failure"
+    grep -q "cannot write to standard output" "$dir/err" || fail "nothing said of a full disk"
+fi
 refused 1 "no/such/recipe.yaml" train no/such/recipe.yaml
 refused 1 "--model no/such/model: is no folder" score --model no/such/model --ids 1,2
 refused 1 "model.path: $dir/none is no folder" train "$dir/run.yaml" --set "model.path=$dir/none"
@@ -254,6 +261,14 @@ refused 1 "leaves no place for --prompt: --field fills all" generate --model "$m
 expect 0 generate --model "$model" --adapter "$adapter" --prompt '' --field 'text=so 1 warm' \
     --max-tokens 6 --json
 [ "$(value prompt_tokens)" = "$templated" ] || fail "--field does not fill the template"
+refused 1 "is given twice" generate --model "$model" --adapter "$adapter" --prompt '' --field text=b \
+    --field text=c
+expect 0 train "$dir/run.yaml" --set train.epochs=1 --set output.dir="$dir/runs/kept" --set output.keep='[last]'
+grep -qF "the adapter is in $dir/runs/kept/last" "$dir/err" || fail "train names a folder it did not keep"
+# a save that was cut short is not the last one in disguise
+mv "$dir/runs/one/best" "$dir/runs/one/best.old"
+refused 1 "left best.old; lorac train --resume puts it right" eval "$dir/runs/one"
+mv "$dir/runs/one/best.old" "$dir/runs/one/best"
 # an adapter of free text has no prompt of its own: TEXT begins the text
 expect 0 train "$dir/run.yaml" --unset data.valid --unset template.prompt \
     --set 'template.completion="{text}"' --set "output.dir=$dir/free" --set train.epochs=1
