@@ -205,6 +205,18 @@ static enum lorac_status read_rope(struct lorac_config *c, const struct lorac_js
     if (rope.value && !json_is_object(rope.value)) {
         return lorac_json_fail(&rope, "an object", err);
     }
+    struct lorac_json scaling = lorac_json_get(root, "rope_scaling");
+    if (scaling.value && rope.value != scaling.value) {
+        return lorac_json_fail(&scaling, "absent beside rope_parameters", err);
+    }
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(rope.value, key, value)
+    {
+        if (!json_is_object(value)) { continue; }
+        struct lorac_json at = lorac_json_get(&rope, key); // settings of one type of layer
+        return lorac_json_fail(&at, "a number or text (settings by layer are not supported)", err);
+    }
     enum lorac_status st = lorac_json_number(&c->theta, root, "rope_theta", false, err);
     if (!st && rope.value) { st = lorac_json_number(&c->theta, &rope, "rope_theta", false, err); }
     if (!st && rope.value) { st = refuse_key(&rope, "partial_rotary_factor", err); }

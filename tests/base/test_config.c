@@ -138,6 +138,10 @@ static const struct {
      ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, "
      "\"high_freq_factor\": 1, \"original_max_position_embeddings\": 64}}",
      "config.json: 'rope_scaling' must be 0 < low_freq_factor < high_freq_factor and original positions > 0, found {\"rope_type\":\"llama3\",\"factor\":8,\"low_fr..."},
+    {"}", ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 5}}}",
+     "config.json: 'rope_parameters.full_attention' must be a number or text (settings by layer are not supported), found {\"rope_theta\":5}"},
+    {"}", ", \"rope_parameters\": {\"rope_theta\": 5}, \"rope_scaling\": {\"type\": \"yarn\"}}",
+     "config.json: 'rope_scaling' must be absent beside rope_parameters, found {\"type\":\"yarn\"}"},
     {"}", ", \"quantization_config\": {\"bits\": 4}}",
      "config.json: 'quantization_config' must be absent (not supported), found {\"bits\":4}"},
     {"}", ", \"partial_rotary_factor\": 0.5}",
