@@ -111,12 +111,25 @@ static enum lorac_status feed(struct lorac_generator *g, const int32_t *ids, siz
     return st;
 }
 
+/* Where `what` (k > 0 bytes) first stands in n bytes, which may hold NUL; or NULL. */
+static const char *find(const char *text, size_t n, const char *what, size_t k)
+{
+    const char *end = text + n;
+    for (const char *c = text; (size_t)(end - c) >= k; c++) {
+        c = memchr(c, what[0], (size_t)(end - c) - k + 1);
+        if (!c) { return NULL; }
+        if (memcmp(c, what, k) == 0) { return c; }
+    }
+    return NULL;
+}
+
 /* Where the first stop text begins in `text`, or SIZE_MAX. */
 static size_t find_stop(const struct lorac_buf *text, size_t from, const struct lorac_sampling *o)
 {
     size_t first = SIZE_MAX;
     for (size_t i = 0; i < o->n_stop && text->n; i++) {
-        const char *hit = strstr(text->at + from, o->stop[i]);
+        size_t k = strlen(o->stop[i]);
+        const char *hit = k ? find(text->at + from, text->n - from, o->stop[i], k) : NULL;
         if (hit && (size_t)(hit - text->at) < first) { first = (size_t)(hit - text->at); }
     }
     return first;

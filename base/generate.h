@@ -19,7 +19,7 @@ struct lorac_sampling {
     double
         repetition_penalty; // 1: none (Keskar et al. 2019: positive logits / it, negative times it)
     uint64_t seed;
-    const char *const *stop; // texts that end generation; not part of the result
+    const char *const *stop; // texts that end generation, not part of the result; "" does nothing
     size_t n_stop;
 };
 extern const struct lorac_sampling lorac_sampling_defaults; // 128 tokens, greedy

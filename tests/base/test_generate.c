@@ -384,6 +384,34 @@ static void a_stop_text_is_cut_off_and_never_shown(void **state)
     close_all(&f);
 }
 
+static void a_stop_text_is_found_behind_a_nul(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    char stop[4] = "";
+    const char *const stops[] = {stop};
+    o.max_tokens = 200;
+    o.temperature = 1.5;
+    size_t at = 0; // behind the NUL
+    open_at(&f, tiny_path("model"), 0, "once");
+    for (o.seed = 0; !at && o.seed < 200; o.seed += at == 0) {
+        const char *text = generate(&f, &o);
+        size_t nul = strlen(text);
+        bool text_behind = nul + 4 < f.text.n && !memchr(text + nul + 1, '\0', 3);
+        if (!text_behind) { continue; }
+        memcpy(stop, text + nul + 1, 3);
+        if (!strstr(text, stop)) { at = nul + 1; }
+    }
+    assert_true(at > 0);
+    o.stop = stops;
+    o.n_stop = 1;
+    (void)generate(&f, &o);
+    assert_int_equal(f.finish, LORAC_FINISH_STOP);
+    assert_int_equal(f.text.n, at);
+    close_all(&f);
+}
+
 static void a_prompt_without_room_is_an_error(void **state)
 {
     (void)state;
@@ -519,6 +547,7 @@ int main(void)
         cmocka_unit_test(generation_ends_where_it_has_to),
         cmocka_unit_test(a_caller_can_stop),
         cmocka_unit_test(a_stop_text_is_cut_off_and_never_shown),
+        cmocka_unit_test(a_stop_text_is_found_behind_a_nul),
         cmocka_unit_test(a_prompt_without_room_is_an_error),
         cmocka_unit_test(real_models_say_what_transformers_says),
     };
