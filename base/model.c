@@ -190,17 +190,35 @@ static enum lorac_status refuse_leftovers(struct opening *o, struct lorac_err *e
     return LORAC_OK;
 }
 
+/* Before memory is taken for them: the files must hold as many numbers as the norms and biases have. */
+static enum lorac_status check_size(const struct lorac_model *m, size_t vectors,
+                                    struct lorac_err *err)
+{
+    size_t held = 0; // cannot overflow: each number takes a byte or more of a mapped file
+    for (size_t i = 0; i < lorac_checkpoint_count(m->files); i++) {
+        held += lorac_checkpoint_at(m->files, i)->n;
+    }
+    if (vectors <= held) { return LORAC_OK; }
+    return lorac_fail(
+        err, LORAC_EFORMAT,
+        "%s: the files hold %zu numbers, config.json asks for %zu in norms and biases "
+        "alone",
+        m->dir, held, vectors);
+}
+
 static enum lorac_status open_tensors(struct lorac_model *m, struct lorac_err *err)
 {
     const struct lorac_config *c = &m->config;
     struct opening o = {.m = m};
     size_t per_layer = 2 * c->C + (c->qkv_bias ? (c->H + 2 * c->G) * c->D : 0) +
                        (c->o_bias ? c->C : 0) + (c->mlp_bias ? 2 * c->F + c->C : 0);
+    size_t vectors = c->L * per_layer + c->C;
+    enum lorac_status st = check_size(m, vectors, err);
+    if (st) { return st; }
     m->n_linear = LORAC_PER_LAYER * c->L + 1;
     m->linear = lorac_mem_new(m->n_linear, sizeof *m->linear);
     o.used = lorac_mem_new(lorac_checkpoint_count(m->files), 1);
-    m->vectors = m->dev->ops->alloc(m->dev, (c->L * per_layer + c->C) * sizeof(float));
-    enum lorac_status st = LORAC_OK;
+    m->vectors = m->dev->ops->alloc(m->dev, vectors * sizeof(float));
     if (!m->linear || !o.used || !m->vectors) {
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory for the model", m->dir);
     }

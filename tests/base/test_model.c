@@ -306,6 +306,25 @@ static void parameters_are_counted_a_tied_matrix_once(void **state)
     }
 }
 
+static void a_configuration_much_larger_than_the_files_is_refused(void **state)
+{
+    (void)state;
+    struct lorac_device dev;
+    struct lorac_model *m = NULL;
+    struct lorac_err err = {0};
+    tiny_write(tiny_path("small"));
+    tiny_text("small/config.json",
+              "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 65536, "
+              "\"num_hidden_layers\": 1024, \"num_attention_heads\": 2, \"intermediate_size\": 24, "
+              "\"vocab_size\": 260}");
+    assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
+    assert_int_equal(lorac_model_open(&m, &dev, tiny_path("small"), &err), LORAC_EFORMAT);
+    assert_non_null(strstr(err.text, "small: the files hold "));
+    assert_non_null(
+        strstr(err.text, " numbers, config.json asks for 134283264 in norms and biases alone"));
+    lorac_device_close(&dev);
+}
+
 static void real_models_open(void **state)
 {
     (void)state;
@@ -378,6 +397,7 @@ int main(void)
         cmocka_unit_test(a_tied_matrix_has_either_name_or_both),
         cmocka_unit_test(both_names_are_one_matrix),
         cmocka_unit_test(parameters_are_counted_a_tied_matrix_once),
+        cmocka_unit_test(a_configuration_much_larger_than_the_files_is_refused),
         cmocka_unit_test(real_models_open),
         cmocka_unit_test(every_failure_is_reported_and_nothing_leaks),
     };
