@@ -442,6 +442,11 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
         .exact_match = (double)NAN,
     };
     enum lorac_status st = measure_loss(out, e, &p, err);
+    if (!st && !isfinite(out->loss)) { // no label is likelier than another then
+        st = lorac_fail(err, LORAC_EFORMAT,
+                        "the loss is not finite: are the weights or the adapter damaged, or was "
+                        "optimizer.lr too high?");
+    }
     p.done += 1.0;
     if (!st && e->choices) {
         st = measure_accuracy(out, e, &p, err);

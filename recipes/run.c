@@ -379,13 +379,9 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
     struct lorac_scores scores;
     struct lorac_state *s = &run->state;
     enum lorac_status st = lorac_evaluate(&scores, run->evaluator, evaluating, run, err);
-    if (st) { return st; }
-    if (!isfinite(scores.loss)) { // it would never be beaten, or never beat anything
-        return lorac_fail(
-            err, LORAC_EUSER,
-            "the validation loss at step %zu is not finite; the last save is from before: try a "
-            "smaller optimizer.lr",
-            (size_t)s->step);
+    if (st) {
+        lorac_err_prefix(err, "validation at step %zu: ", (size_t)s->step);
+        return st;
     }
     double value = lorac_scores_get(&scores, run->metric);
     double delta = run->r->eval.early_stop.metric ? run->r->eval.early_stop.min_delta : 0.0;

@@ -466,7 +466,7 @@ static void an_answer_that_no_row_has_is_no_label(void **state)
     close_job(&s);
 }
 
-static void predict_refuses_what_it_cannot_answer(void **state)
+static void what_cannot_be_answered_or_measured_is_an_error(void **state)
 {
     (void)state;
     struct subject s;
@@ -499,6 +499,15 @@ static void predict_refuses_what_it_cannot_answer(void **state)
     assert_int_equal(predict(&s, "in.csv", &err), LORAC_EFORMAT);
     assert_string_equal(err.text, "the likelihood of label 'x' is not finite: are the weights or "
                                   "the adapter damaged?");
+    close_job(&s);
+    struct lorac_evaluator *e = NULL;
+    struct lorac_scores scores;
+    open_job(&s, LORAC_JOB_VALID, mapped);
+    assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, 1, NULL, NULL), LORAC_OK);
+    assert_int_equal(lorac_evaluate(&scores, e, NULL, NULL, &err), LORAC_EFORMAT);
+    assert_string_equal(err.text, "the loss is not finite: are the weights or the adapter damaged, "
+                                  "or was optimizer.lr too high?");
+    lorac_evaluator_free(e);
     close_job(&s);
     assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), good, n, NULL),
                      LORAC_OK);
@@ -589,7 +598,7 @@ int main(void)
         cmocka_unit_test(without_labels_it_is_the_greedy_text),
         cmocka_unit_test(tables_that_do_not_fit_are_errors),
         cmocka_unit_test(an_answer_that_no_row_has_is_no_label),
-        cmocka_unit_test(predict_refuses_what_it_cannot_answer),
+        cmocka_unit_test(what_cannot_be_answered_or_measured_is_an_error),
         cmocka_unit_test(the_recipes_layers_and_targets_reach_the_adapter),
         cmocka_unit_test(jobs_that_cannot_be_are_errors),
     };
