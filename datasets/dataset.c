@@ -506,6 +506,17 @@ enum lorac_status lorac_dataset_example(struct lorac_example *e, const struct lo
     return LORAC_OK;
 }
 
+uint64_t lorac_dataset_digest(const struct lorac_dataset *d)
+{
+    uint64_t h = d->n;
+    for (size_t i = 0; i < d->n; i++) { // in order: multiply, add, mix (SplitMix64's constants)
+        h = h * 0x9E3779B97F4A7C15U + d->entries[i].hash;
+        h = (h ^ (h >> 30)) * 0xBF58476D1CE4E5B9U;
+        h ^= h >> 31;
+    }
+    return h;
+}
+
 enum lorac_status lorac_dataset_shared(size_t *out, const struct lorac_dataset *a,
                                        const struct lorac_dataset *b, struct lorac_err *err)
 {

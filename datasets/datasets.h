@@ -263,6 +263,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_dataset_variable(size_t *out,
                                                           const char *name, struct lorac_err *err);
 /* Rows (used or not) whose label entry k of the options' `labels` gave: 0 is worth a word to the user. */
 size_t lorac_dataset_label_count(const struct lorac_dataset *d, size_t k);
+/* A number that differs, but for one chance in 2^64, where any example's ids or what is trained of them do. */
+uint64_t lorac_dataset_digest(const struct lorac_dataset *d);
 /* Examples of `b` whose ids stand in `a` too: what leaks from training into validation. Ids are compared
  * by a 64-bit hash: of a million rows, one chance in 10^7 that one is counted wrongly. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_shared(size_t *out, const struct lorac_dataset *a,

@@ -163,6 +163,14 @@ static void quoted(struct lorac_buf *b, const char *key, const char *value)
     lorac_buf_str(b, ",\n");
 }
 
+/* What the tokenizer made of the rows, of training and validation: neither table nor base tell of it. */
+static void examples_text(char text[64], const struct lorac_job *j)
+{
+    (void)snprintf(text, 64, "%016llx %016llx",
+                   (unsigned long long)lorac_dataset_digest(j->train.set),
+                   j->valid.set ? (unsigned long long)lorac_dataset_digest(j->valid.set) : 0ULL);
+}
+
 static enum lorac_status hash_file(char hex[65], const char *path, struct lorac_err *err)
 {
     struct lorac_map map;
@@ -229,6 +237,8 @@ enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p, const st
     if (!st && r->data.valid.kind == LORAC_RECIPE_SPLIT_PATH) {
         st = add_table(&b, "valid", r->data.valid.path, err);
     }
+    examples_text(text, j);
+    quoted(&b, "examples", text);
     if (!st) {
         lorac_buf_printf(&b, "  \"parameters\": %zu,\n  \"modules\": %zu,\n  \"steps\": %zu",
                          a->n_params, a->n, steps);
@@ -275,6 +285,7 @@ enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p, const st
     struct lorac_buf diff = {0};
     const char *base = "";
     const char *cpu = "";
+    const char *examples = "";
     size_t threads = 0;
     char now[64];
     enum lorac_status st = lorac_recipe_open(&old, p->recipe, NULL, 0, NULL, err);
@@ -305,6 +316,14 @@ enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p, const st
     if (!st) { st = check_table(&root, "train", r->data.train, err); }
     if (!st && r->data.valid.kind == LORAC_RECIPE_SPLIT_PATH) {
         st = check_table(&root, "valid", r->data.valid.path, err);
+    }
+    if (!st) { st = lorac_json_string(&examples, &root, "examples", true, err); }
+    examples_text(now, j);
+    if (!st && strcmp(examples, now) != 0) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "%s: makes other tokens of the same tables than when the run began: its "
+                        "tokenizer has changed",
+                        r->model.path);
     }
     if (!st) { st = lorac_json_string(&cpu, &root, "cpu", true, err); }
     if (!st) { st = lorac_json_size(&threads, &root, "threads", true, 1, 1 << 20, err); }

@@ -161,6 +161,18 @@ static void resuming_with_another_table_or_base_is_refused(void **state)
     touch("model/model.safetensors", 2);
     refused("e", LORAC_RUN_RESUME, NULL, "DIR/model: is not the base that this run began with");
     touch("model/model.safetensors", 2);
+    size_t n = 0;
+    char *good = tiny_read(tiny_path("model/tokenizer.json"), &n);
+    char *other = tiny_read(tiny_path("model/tokenizer.json"), &n);
+    memcpy(strstr(other, "\"a\": 97"), "\"b\": 97", 7);
+    memcpy(strstr(other + (strstr(good, "\"a\": 97") - good) + 7, "\"b\": 98"), "\"a\": 98", 7);
+    tiny_text("model/tokenizer.json", other);
+    refused("e", LORAC_RUN_RESUME, NULL,
+            "DIR/model: makes other tokens of the same tables than when the run began: its "
+            "tokenizer has changed");
+    tiny_text("model/tokenizer.json", good);
+    lorac_mem_free(good);
+    lorac_mem_free(other);
     runs_well("e", LORAC_RUN_RESUME, NULL, NULL);
 }
 
