@@ -451,21 +451,6 @@ static void tables_that_do_not_fit_are_errors(void **state)
     close_job(&s);
 }
 
-static void an_answer_that_no_row_has_is_no_label(void **state)
-{
-    (void)state;
-    struct subject s;
-    tiny_text("gaps.csv", "text,label\na,x\nb,y\nc,\nd,x\ne, \nf,y\ng,x\nh,x\ni,x\nj,x\n"
-                          "k,x\nl,x\nm,x\nn,x\no,x\np,x\n");
-    const char *const sets[] = {set_path("data.train", "gaps.csv"), "-data.valid",
-                                "data.on_empty=skip", NULL};
-    open_job(&s, LORAC_JOB_TRAIN, sets);
-    assert_int_equal(s.j->K, 2);
-    assert_string_equal(s.j->labels[0], "x");
-    assert_string_equal(s.j->labels[1], "y");
-    close_job(&s);
-}
-
 static void what_cannot_be_answered_or_measured_is_an_error(void **state)
 {
     (void)state;
@@ -597,7 +582,6 @@ int main(void)
         cmocka_unit_test(tables_without_a_header_or_quotes_stay_so),
         cmocka_unit_test(without_labels_it_is_the_greedy_text),
         cmocka_unit_test(tables_that_do_not_fit_are_errors),
-        cmocka_unit_test(an_answer_that_no_row_has_is_no_label),
         cmocka_unit_test(what_cannot_be_answered_or_measured_is_an_error),
         cmocka_unit_test(the_recipes_layers_and_targets_reach_the_adapter),
         cmocka_unit_test(jobs_that_cannot_be_are_errors),
