@@ -402,7 +402,8 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
     double epoch = (double)s->examples / (double)lorac_dataset_size(run->job->train.set);
     if (!st && logs_csv(run)) { st = lorac_metrics_eval(&run->paths, epoch, &e, err); }
     if (!st && run->watch->eval) { run->watch->eval(run->watch->self, &e); }
-    if (!st) { st = show_samples(run, err); }
+    bool last = s->step == run->length.steps;
+    if (!st && (e.is_best || last)) { st = show_samples(run, err); }
     return st;
 }
 

@@ -117,6 +117,11 @@ static int run(const struct args *a)
                         ids.n, context);
     }
     if (!st) { st = score(&nll, &b, &ids, context, &err); }
+    if (!st && !isfinite(nll)) {
+        st = lorac_fail(&err, LORAC_EFORMAT,
+                        "the likelihood is not finite: are the weights or the adapter "
+                        "damaged?");
+    }
     if (!st && logits) { st = write_logits(logits, &b, &ids, &err); }
     int code = 0;
     size_t scored = ids.n ? ids.n - 1 : 0;
