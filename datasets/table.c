@@ -234,8 +234,8 @@ enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table 
     }
     struct lorac_buf hint = {0};
     lorac_names_hint(&hint, name, (const char *const *)t->names, t->columns);
-    char other =
-        t->columns == 1 && t->names ? other_delimiter(t->names[0], t->format.delimiter) : 0;
+    char other = '\0';
+    if (t->columns == 1 && t->names) { other = other_delimiter(t->names[0], t->format.delimiter); }
     if (other == '\t') {
         lorac_buf_str(&hint, "; is data.format.delimiter \"\\t\", a tab?");
     } else if (other) {

@@ -62,6 +62,8 @@ static double dot(const float *a, const float *b, size_t n)
     return sum;
 }
 
+// the definition in one piece: segments, queries and heads, then the softmax over the keys in sight
+// NOLINTNEXTLINE(readability-function-size,readability-function-cognitive-complexity)
 void lorac_ref_attention(struct lorac_device *dev, float *out, float *lse, const float *q,
                          const float *k, const float *v, const float *cache_k, const float *cache_v,
                          size_t cache_rows, const struct lorac_segment *segments, size_t S,
@@ -110,6 +112,7 @@ void lorac_ref_attention(struct lorac_device *dev, float *out, float *lse, const
 /* With p_j = exp(scale q k_j - lse), o = sum_j p_j v_j and do given:
  *   dv_j += p_j do      dp_j = do v_j      ds_j = p_j (dp_j - do o)        (softmax backward)
  *   dq += scale ds_j k_j     dk_j += scale ds_j q                       pinned by ops.attention */
+// NOLINTNEXTLINE(readability-function-size)
 void lorac_ref_attention_backward(struct lorac_device *dev, float *dq, float *dk, float *dv,
                                   const float *dout, const float *out, const float *lse,
                                   const float *q, const float *k, const float *v,

@@ -36,8 +36,12 @@ struct shape {
     size_t OC, C;
 };
 static const struct shape kinds[] = {
-    {"self_attn.q_proj", H *D, C}, {"self_attn.k_proj", G *D, C}, {"self_attn.v_proj", G *D, C},
-    {"self_attn.o_proj", C, H *D}, {"mlp.gate_proj", F, C},       {"mlp.up_proj", F, C},
+    {"self_attn.q_proj", (size_t)H *D, C},
+    {"self_attn.k_proj", (size_t)G *D, C},
+    {"self_attn.v_proj", (size_t)G *D, C},
+    {"self_attn.o_proj", C, (size_t)H *D},
+    {"mlp.gate_proj", F, C},
+    {"mlp.up_proj", F, C},
     {"mlp.down_proj", C, F},
 };
 enum { N_KINDS = sizeof kinds / sizeof kinds[0], N_TENSORS = L * (N_KINDS + 2) + 2 };
