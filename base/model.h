@@ -6,13 +6,17 @@
  * Every linear layer has an index m and the module name that PEFT gives it:
  *   m = 7 l + {q,k,v,o,gate,up,down}   "model.layers.<l>.self_attn.q_proj", ...     m = 7 L: "lm_head"
  *
+ * The other modules follow: "model.embed_tokens", then of each layer "...input_layernorm" and
+ * "...post_attention_layernorm", last "model.norm" (lorac_norm_module(), lorac_module_name()).
+ *
  * Frozen means that no code here changes a weight or computes its gradient. What adapts the model plugs
- * into the **socket** of its linear layers:
+ * into the **socket**:
  *
  *   forward:   y = x W^T + b,   then  socket forward  may change y
  *   backward:  dx (+)= dy W,    then  socket backward  accumulates its own gradients and adds to dx
  *
- * The backward pass ends at the lowest module that trains: nothing below it is computed.
+ * W, b and the norms' gains are the model's own, or tensors of the socket that stand in for them (modules
+ * trained in full). The backward pass ends at the lowest module that trains: nothing below it is computed.
  */
 #ifndef LORAC_BASE_MODEL_H
 #define LORAC_BASE_MODEL_H
@@ -38,6 +42,7 @@ struct lorac_model {
     struct lorac_checkpoint *files;   // the weights, mapped
     struct lorac_weight embedding;    // (V,C)
     size_t n_linear;                  // 7 L + 1
+    size_t n_modules;                 // with embedding and norms: 9 L + 3
     struct lorac_linear *linear;      // (n_linear)
     float *norm_attention, *norm_mlp; // (L,C) device memory, float32
     float *norm_final;                // (C)
@@ -55,12 +60,28 @@ void lorac_model_close(struct lorac_model *m);
 /* Parameters of the base (a tied matrix counts once). */
 size_t lorac_model_parameters(const struct lorac_model *m);
 
-/* What adapts the linear layers. One object may hold any number of adapters. */
+/* Indices of the modules that are no linear layers. */
+size_t lorac_embed_module(const struct lorac_model *m);
+enum lorac_norm { LORAC_NORM_ATTENTION, LORAC_NORM_MLP };
+size_t lorac_norm_module(const struct lorac_model *m, size_t layer, enum lorac_norm which);
+size_t lorac_norm_final_module(const struct lorac_model *m); // the last one
+/* "model.layers.0.mlp.down_proj", as PEFT knows the module. */
+void lorac_module_name(char name[96], const struct lorac_model *m, size_t module);
+/* The model's own tensors of a module: the weight (NULL for a norm) and the vector, a linear layer's bias or a
+ * norm's gain (NULL: none), with its length. */
+const struct lorac_weight *lorac_module_weight(const struct lorac_model *m, size_t module);
+const float *lorac_module_vector(const struct lorac_model *m, size_t module, size_t *n);
+
+/* What adapts the modules. One object may hold any number of adapters. */
 struct lorac_socket {
     void *self;
-    /* Does module m carry an adapter, and does that train? */
+    /* Does linear layer m carry an adapter? Does module m train? */
     bool (*adapts)(const void *self, size_t m);
     bool (*trains)(const void *self, size_t m);
+    /* What stands in for module m's own weight (OC,C) and vector; NULL results: nothing does. NULL
+     * functions: nothing ever does, and the two backwards below are not called. */
+    const struct lorac_weight *(*weight)(const void *self, size_t m);
+    const float *(*vector)(const void *self, size_t m);
     /* Floats that must survive from forward to backward for N rows. */
     size_t (*saved_floats)(const void *self, size_t m, size_t N);
     void (*forward)(void *self, size_t m,
@@ -74,6 +95,15 @@ struct lorac_socket {
                      const float *saved, // (saved_floats) as left by forward
                      const float *x,     // (N,C)
                      size_t N);
+    /* Accumulate the gradients of what stands in for a norm's gain and for the embedding. */
+    void (*norm_backward)(void *self, size_t m,
+                          const float *dy, // (N,C) of the norm's output
+                          const float *x,  // (N,C) its input
+                          size_t N, float eps);
+    void (*embed_backward)(void *self,
+                           const float *dy,    // (N,C) of the rows looked up
+                           const int32_t *ids, // (N) host
+                           size_t N);
 };
 
 /* Keys and values of earlier rows. Sequences (slots) are independent; the caller counts their rows. */

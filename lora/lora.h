@@ -8,8 +8,13 @@
  * B lies in memory transposed, Bt (R,OC): then A and Bt are the same kind of matrix, R long rows,
  * and three products serve both. Files hold PEFT's B (OC,R).
  *
+ * Beside the pairs an adapter may hold **full copies**: weights, norms' gains and biases that stand in for the
+ * base's own and train whole (PEFT's modules_to_save and bias). With all modules copied, training is
+ * pretraining.
+ *
  * All parameters of an adapter are one block, its gradients another of the same layout, so that the norm,
- * the optimiser and the resume state are one call each.
+ * the optimiser and the resume state are one call each. Matrices lie first, vectors behind them: they
+ * decay differently.
  */
 #ifndef LORAC_LORA_LORA_H
 #define LORAC_LORA_LORA_H
@@ -29,6 +34,11 @@ struct lorac_override {
     double alpha;      // 0: not overridden
 };
 
+/* Embedding and output of a tied base are one matrix. Trained in full: do they stay one, or part? */
+enum lorac_tie { LORAC_TIE_UNSET, LORAC_TIE_KEEP, LORAC_TIE_UNTIE };
+/* Which biases of linear layers train: PEFT's `bias`. */
+enum lorac_bias { LORAC_BIAS_NONE, LORAC_BIAS_LORA_ONLY, LORAC_BIAS_ALL };
+
 struct lorac_adapter_options {
     const char *regex;          // full-match regex, or
     const char *const *targets; // name suffixes (n_targets); both absent: all-linear
@@ -45,6 +55,11 @@ struct lorac_adapter_options {
     double dropout; // 0 .. <1, on the adapters' input
     enum lorac_lora_init init;
     uint64_t seed;
+    const char *const *train_also; // (n_train_also) name ends of modules trained in full
+    size_t n_train_also;
+    bool train_all; // every module is; no pairs then
+    enum lorac_tie tie;
+    enum lorac_bias bias;
 };
 
 /* One adapted module. */
@@ -58,12 +73,28 @@ struct lorac_lora {
     uint64_t drop_key; // of its dropout stream
 };
 
+/* One tensor trained in full. */
+struct lorac_full {
+    size_t m;              // its module; of a tied pair (LORAC_TIE_KEEP) the embedding
+    bool vector;           // a norm's gain or a bias; otherwise a weight
+    size_t n;              // floats
+    struct lorac_weight w; // a weight: (OC,C) at p, float32
+    float *p, *dp; // in the parameter block and the gradient block; dp NULL where it doesn't train
+};
+
 struct lorac_adapter {
     const struct lorac_model *model; // borrowed
     size_t n;                        // adapted modules, in order of m
     struct lorac_lora *lora;         // (n)
     int32_t *at;                     // (n_linear) index into lora, or -1
+    size_t n_full;                   // weights in order of m, then vectors in order of m
+    struct lorac_full *full;         // (n_full)
+    int32_t *weight_at;              // (n_modules) index into full of what stands in for the weight, or -1
+    int32_t *vector_at;              // (n_modules) and for the vector
+    enum lorac_tie tie;
+    enum lorac_bias bias;
     size_t n_params;                 // floats in params
+    size_t n_matrices;               // of them in matrices, which lie first; the rest are vectors
     float *params, *grads;           // device memory; grads NULL where it doesn't train
     enum lorac_scaling scaling;
     enum lorac_lora_init init;
@@ -75,18 +106,20 @@ struct lorac_adapter {
     char *name;          // folder it came from, or NULL
 };
 
-/* For each of the model's modules: the rank and alpha it gets, 0 where it has no adapter. A target,
- * exclusion or override that matches nothing is LORAC_EUSER with the near misses listed. */
+/* For each of the model's modules: the rank and alpha it gets, 0 where it has no adapter, and which of its
+ * tensors train in full. A target, exclusion, override or train_also that matches nothing is LORAC_EUSER
+ * with the near misses listed. */
 struct lorac_match {
     size_t rank;
     double alpha;
+    bool weight, vector; // trained in full
 };
-LORAC_MUST_CHECK enum lorac_status lorac_match_modules(struct lorac_match *out, // (n_linear)
+LORAC_MUST_CHECK enum lorac_status lorac_match_modules(struct lorac_match *out, // (n_modules)
                                                        const struct lorac_model *m,
                                                        const struct lorac_adapter_options *o,
                                                        struct lorac_err *err);
 
-/* A fresh adapter: A random (keyed by seed and tensor name), B zero. */
+/* A fresh adapter: A random (keyed by seed and tensor name), B zero, full copies as the base has them. */
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_new(struct lorac_adapter **out,
                                                      const struct lorac_model *m,
                                                      const struct lorac_adapter_options *o,
@@ -94,13 +127,13 @@ LORAC_MUST_CHECK enum lorac_status lorac_adapter_new(struct lorac_adapter **out,
 /* An adapter with the given modules and no values yet (readers). */
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_alloc(
     struct lorac_adapter **out, const struct lorac_model *m,
-    const struct lorac_match *match, // (n_linear)
-    enum lorac_scaling scaling, struct lorac_err *err);
+    const struct lorac_match *match, // (n_modules)
+    enum lorac_scaling scaling, enum lorac_tie tie, struct lorac_err *err);
 /* Modules and shapes alone, without memory for values: to measure what an adapter would take. */
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_outline(
     struct lorac_adapter **out, const struct lorac_model *m,
-    const struct lorac_match *match, // (n_linear)
-    enum lorac_scaling scaling, struct lorac_err *err);
+    const struct lorac_match *match, // (n_modules)
+    enum lorac_scaling scaling, enum lorac_tie tie, struct lorac_err *err);
 void lorac_adapter_free(struct lorac_adapter *a);
 /* Make it trainable with batches of up to `max_rows` rows: gradients and scratch. */
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, size_t max_rows,
@@ -117,12 +150,16 @@ LORAC_MUST_CHECK enum lorac_status lorac_lora_read(float *host, const struct lor
                                                    size_t i, bool b, struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b,
                                                     const float *host, struct lorac_err *err);
+/* Fill full copy i with the base's own values. */
+LORAC_MUST_CHECK enum lorac_status lorac_full_copy(struct lorac_adapter *a, size_t i,
+                                                   struct lorac_err *err);
 /* Drop this share of the adapters' inputs while training; the draws are a function of the seed, the module
  * and a->step. */
 void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t seed);
 /* sum of squares of all B: 0 says that the adapter changes nothing. */
 double lorac_adapter_b_squares(const struct lorac_adapter *a);
-/* The name of the first module whose B is zero, so that its pair changes nothing; NULL: none. */
+/* The name of the first module that changes nothing: its B is zero, or a full copy is still the base's.
+ * NULL: none. */
 const char *lorac_adapter_idle(const struct lorac_adapter *a);
 
 /* Several adapters at once, each with a factor: y = x W^T + b + sum factor s x A^T B^T. For inference. */
@@ -164,7 +201,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lor
 enum lorac_schedule { LORAC_CONSTANT, LORAC_LINEAR, LORAC_COSINE };
 struct lorac_optim_options {
     const char *name; // "adamw", "sgd": a row of the table
-    double lr, beta1, beta2, eps, momentum, weight_decay;
+    double lr, beta1, beta2, eps, momentum;
+    double weight_decay; // of matrices
+    double vector_decay; // of norms' gains and biases
     double clip_norm; // 0: no clipping
     enum lorac_schedule schedule;
     size_t warmup;         // steps
