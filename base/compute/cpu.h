@@ -12,6 +12,7 @@
 
 enum {
     LORAC_CPU_PIECE = 16384,   // elements of one piece of work on rows or elements
+    LORAC_CPU_COLUMNS = 64,    // columns of one piece of sums over rows
     LORAC_CPU_PANEL = 1 << 20, // floats of decoded weights at a time (4 MiB)
     LORAC_CPU_MAX_HEAD = 256,  // head sizes above, and ...
     LORAC_CPU_MAX_GROUP = 64,  // ... more query heads per key head, are left to `ref`

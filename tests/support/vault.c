@@ -128,6 +128,30 @@ static void vault_embed(struct lorac_device *dev, float *y, const int32_t *ids,
     lock(dev);
 }
 
+static void vault_embed_backward(struct lorac_device *dev, float *dw, const float *dy,
+                                 const int32_t *ids, size_t N, size_t C)
+{
+    unlock(dev);
+    lorac_backend_ref.embed_backward(dev, dw, dy, ids, N, C);
+    lock(dev);
+}
+
+static void vault_column_sums(struct lorac_device *dev, float *sums, const float *y, size_t N,
+                              size_t C)
+{
+    unlock(dev);
+    lorac_backend_ref.column_sums(dev, sums, y, N, C);
+    lock(dev);
+}
+
+static void vault_rmsnorm_gain_backward(struct lorac_device *dev, float *dg, const float *dy,
+                                        const float *x, size_t N, size_t C, float eps)
+{
+    unlock(dev);
+    lorac_backend_ref.rmsnorm_gain_backward(dev, dg, dy, x, N, C, eps);
+    lock(dev);
+}
+
 static void vault_rmsnorm(struct lorac_device *dev, float *y, const float *x, const float *g,
                           size_t N, size_t C, float eps)
 {
@@ -318,8 +342,11 @@ const struct lorac_backend lorac_backend_vault = {
     .linear = vault_linear,
     .linear_backward = vault_linear_backward,
     .embed = vault_embed,
+    .embed_backward = vault_embed_backward,
+    .column_sums = vault_column_sums,
     .rmsnorm = vault_rmsnorm,
     .rmsnorm_backward = vault_rmsnorm_backward,
+    .rmsnorm_gain_backward = vault_rmsnorm_gain_backward,
     .layernorm = vault_layernorm,
     .layernorm_backward = vault_layernorm_backward,
     .add = vault_add,

@@ -108,6 +108,55 @@ static void rmsnorm_backward_is_the_derivative(void **state)
     near_gradient("rmsnorm", rmsnorm_loss, &s, s.x, s.dx, NX, tolerance, 0.0);
 }
 
+static void gains_gradient_is_the_derivative(void **state)
+{
+    (void)state;
+    struct scene s;
+    setup(&s);
+    ones(s.dx);
+    ops->rmsnorm_gain_backward(&s.dev, s.dx, s.w, s.x, N, C, 0.1F);
+    subtract_ones(s.dx);
+    near_gradient("rmsnorm's gain", rmsnorm_loss, &s, s.c, s.dx, C, tolerance, 0.0);
+}
+
+static void biass_gradient_is_the_derivative(void **state)
+{
+    (void)state;
+    struct scene s;
+    setup(&s);
+    s.weight = (struct lorac_weight){s.b, LORAC_F32, OC, C};
+    ones(s.dx);
+    ops->column_sums(&s.dev, s.dx, s.w, N, OC);
+    subtract_ones(s.dx);
+    near_gradient("a bias", linear_loss, &s, s.c, s.dx, OC, tolerance, 0.0);
+}
+
+static const int32_t looked_up[N] = {3, 0, 3}; // one of them twice
+
+static double embed_loss(void *context)
+{
+    struct scene *s = context;
+    ops->embed(&s->dev, s->y, looked_up, &s->weight, N);
+    return weighted(s, NX);
+}
+
+static void embeddings_gradient_is_the_derivative(void **state)
+{
+    (void)state;
+    struct scene s;
+    float dw[OC * C];
+    setup(&s);
+    s.weight = (struct lorac_weight){s.b, LORAC_F32, OC, C};
+    for (size_t i = 0; i < (size_t)OC * C; i++) {
+        dw[i] = 1.0F;
+    }
+    ops->embed_backward(&s.dev, dw, s.w, looked_up, N, C);
+    for (size_t i = 0; i < (size_t)OC * C; i++) {
+        dw[i] -= 1.0F;
+    }
+    near_gradient("embed", embed_loss, &s, s.b, dw, (size_t)OC * C, tolerance, 0.0);
+}
+
 static double layernorm_loss(void *context)
 {
     struct scene *s = context;
@@ -212,6 +261,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_backward_is_the_derivative),
         cmocka_unit_test(rmsnorm_backward_is_the_derivative),
+        cmocka_unit_test(gains_gradient_is_the_derivative),
+        cmocka_unit_test(biass_gradient_is_the_derivative),
+        cmocka_unit_test(embeddings_gradient_is_the_derivative),
         cmocka_unit_test(layernorm_backward_is_the_derivative),
         cmocka_unit_test(gate_backward_is_the_derivative),
         cmocka_unit_test(rotating_back_is_the_derivative),

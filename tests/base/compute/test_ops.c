@@ -86,6 +86,38 @@ static void normalisations_agree(void **state)
     }
 }
 
+/* Sums of n products of numbers up to 4, in double on both sides but for r and the last rounding. */
+static void sums_over_rows_agree(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    static int32_t ids[N];
+    for (size_t n = 0; n < N; n++) {
+        ids[n] = (int32_t)(n * n % 7);
+    }
+    for (size_t s = 0; s < N_ROW_SIZES; s++) {
+        size_t C = row_sizes[s];
+        const float *x = scratch(N * C, 1);
+        const float *dy = scratch(N * C, 2);
+        const float *want[3] = {NULL};
+        for (size_t i = 0; i < d.n; i++) {
+            struct lorac_device *dev = &d.at[i];
+            float *got[3] = {scratch(C, 3), scratch(C, 4), scratch(7 * C, 5)};
+            const size_t sizes[3] = {C, C, 7 * C};
+            static const char *const names[] = {"column_sums", "rmsnorm_gain_backward",
+                                                "embed_backward"};
+            dev->ops->column_sums(dev, got[0], dy, N, C);
+            dev->ops->rmsnorm_gain_backward(dev, got[1], dy, x, N, C, 1e-2F);
+            dev->ops->embed_backward(dev, got[2], dy, ids, N, C);
+            for (size_t j = 0; j < 3; j++) {
+                if (i == 0) { want[j] = got[j]; }
+                agree(&d, i, names[j], got[j], want[j], sizes[j], 128.0F * U, 4.0F * U);
+            }
+        }
+        scratch_free();
+    }
+}
+
 static void rows_move_exactly(void **state)
 {
     (void)state;
@@ -395,6 +427,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(normalisations_agree),
+        cmocka_unit_test(sums_over_rows_agree),
         cmocka_unit_test(rows_move_exactly),
         cmocka_unit_test(rotations_agree),
         cmocka_unit_test(gates_agree),
