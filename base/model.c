@@ -217,6 +217,7 @@ static enum lorac_status open_tensors(struct lorac_model *m, struct lorac_err *e
     enum lorac_status st = check_size(m, vectors, err);
     if (st) { return st; }
     m->n_linear = LORAC_PER_LAYER * c->L + 1;
+    m->n_modules = m->n_linear + 2 * c->L + 2;
     m->linear = lorac_mem_new(m->n_linear, sizeof *m->linear);
     o.used = lorac_mem_new(lorac_checkpoint_count(m->files), 1);
     m->vectors = m->dev->ops->alloc(m->dev, vectors * sizeof(float));
@@ -295,6 +296,59 @@ void lorac_model_close(struct lorac_model *m)
     lorac_checkpoint_close(m->files);
     lorac_mem_free(m->dir);
     lorac_mem_free(m);
+}
+
+/* ---- modules ---- */
+
+size_t lorac_embed_module(const struct lorac_model *m)
+{
+    return m->n_linear;
+}
+
+size_t lorac_norm_module(const struct lorac_model *m, size_t layer, enum lorac_norm which)
+{
+    return m->n_linear + 1 + 2 * layer + (which == LORAC_NORM_MLP);
+}
+
+size_t lorac_norm_final_module(const struct lorac_model *m)
+{
+    return m->n_modules - 1;
+}
+
+void lorac_module_name(char name[LORAC_MODULE_NAME], const struct lorac_model *m, size_t module)
+{
+    enum { SIZE = LORAC_MODULE_NAME };
+    if (module < m->n_linear) {
+        (void)snprintf(name, SIZE, "%s", m->linear[module].name);
+    } else if (module == lorac_embed_module(m)) {
+        (void)snprintf(name, SIZE, "model.embed_tokens");
+    } else if (module == lorac_norm_final_module(m)) {
+        (void)snprintf(name, SIZE, "model.norm");
+    } else {
+        size_t i = module - m->n_linear - 1;
+        (void)snprintf(name, SIZE, "model.layers.%zu.%s", i / 2,
+                       i % 2 ? "post_attention_layernorm" : "input_layernorm");
+    }
+}
+
+const struct lorac_weight *lorac_module_weight(const struct lorac_model *m, size_t module)
+{
+    if (module < m->n_linear) { return &m->linear[module].w; }
+    return module == lorac_embed_module(m) ? &m->embedding : NULL;
+}
+
+const float *lorac_module_vector(const struct lorac_model *m, size_t module, size_t *n)
+{
+    *n = 0;
+    if (module < m->n_linear) {
+        if (m->linear[module].bias) { *n = m->linear[module].w.OC; }
+        return m->linear[module].bias;
+    }
+    if (module == lorac_embed_module(m)) { return NULL; }
+    *n = m->config.C;
+    if (module == lorac_norm_final_module(m)) { return m->norm_final; }
+    size_t i = module - m->n_linear - 1;
+    return (i % 2 ? m->norm_mlp : m->norm_attention) + i / 2 * m->config.C;
 }
 
 size_t lorac_model_parameters(const struct lorac_model *m)

@@ -28,10 +28,12 @@
 
 enum { LORAC_Q, LORAC_K, LORAC_V, LORAC_O, LORAC_GATE, LORAC_UP, LORAC_DOWN, LORAC_PER_LAYER };
 
+enum { LORAC_MODULE_NAME = 96 }; // bytes of a module's name
+
 struct lorac_linear {
-    char name[96];         // module name as PEFT knows it, without ".weight"
-    struct lorac_weight w; // (OC,C)
-    const float *bias;     // (OC) device memory, or NULL
+    char name[LORAC_MODULE_NAME]; // module name as PEFT knows it, without ".weight"
+    struct lorac_weight w;        // (OC,C)
+    const float *bias;            // (OC) device memory, or NULL
 };
 
 /* Opened by lorac_model_open(); read-only afterwards, so that several passes may share it. */
@@ -66,7 +68,7 @@ enum lorac_norm { LORAC_NORM_ATTENTION, LORAC_NORM_MLP };
 size_t lorac_norm_module(const struct lorac_model *m, size_t layer, enum lorac_norm which);
 size_t lorac_norm_final_module(const struct lorac_model *m); // the last one
 /* "model.layers.0.mlp.down_proj", as PEFT knows the module. */
-void lorac_module_name(char name[96], const struct lorac_model *m, size_t module);
+void lorac_module_name(char name[LORAC_MODULE_NAME], const struct lorac_model *m, size_t module);
 /* The model's own tensors of a module: the weight (NULL for a norm) and the vector, a linear layer's bias or a
  * norm's gain (NULL: none), with its length. */
 const struct lorac_weight *lorac_module_weight(const struct lorac_model *m, size_t module);

@@ -11,9 +11,19 @@ enum { LOGITS_AT_A_TIME = 8 << 20, MIN_HEAD_ROWS = 16 }; // floats; 32 MiB
 
 size_t lorac_stage(const struct lorac_model *m, size_t module)
 {
-    static const size_t stages[LORAC_PER_LAYER] = {0, 0, 0, 1, 2, 2, 3};
-    (void)m;
-    return module / LORAC_PER_LAYER * 4 + stages[module % LORAC_PER_LAYER]; // lm_head: 4 L
+    static const size_t linear[LORAC_PER_LAYER] = {
+        LORAC_STAGE_QKV,     LORAC_STAGE_QKV,     LORAC_STAGE_QKV,  LORAC_STAGE_O,
+        LORAC_STAGE_GATE_UP, LORAC_STAGE_GATE_UP, LORAC_STAGE_DOWN,
+    };
+    size_t last = LORAC_STAGES * m->config.L + 1; // the norm's before the head
+    if (module == lorac_embed_module(m)) { return 0; }
+    if (module == lorac_norm_final_module(m)) { return last; }
+    if (module == m->n_linear - 1) { return last + 1; }
+    if (module < m->n_linear) {
+        return module / LORAC_PER_LAYER * LORAC_STAGES + linear[module % LORAC_PER_LAYER];
+    }
+    size_t i = module - lorac_norm_module(m, 0, LORAC_NORM_ATTENTION);
+    return i / 2 * LORAC_STAGES + (i % 2 ? LORAC_STAGE_NORM_MLP : LORAC_STAGE_NORM_ATTENTION);
 }
 
 static size_t least(size_t a, size_t b)
@@ -98,7 +108,8 @@ static void place_saved(struct lorac_place *p, struct lorac_pass *s)
 static void find_lowest(struct lorac_pass *p)
 {
     p->lowest = SIZE_MAX;
-    for (size_t i = 0; p->has_socket && i < p->m->n_linear; i++) {
+    size_t n = p->has_socket ? (p->socket.weight ? p->m->n_modules : p->m->n_linear) : 0;
+    for (size_t i = 0; i < n; i++) {
         if (p->socket.trains(p->socket.self, i)) {
             p->lowest = least(p->lowest, lorac_stage(p->m, i));
         }
@@ -309,13 +320,30 @@ void lorac_cache_free(struct lorac_cache *c)
     lorac_mem_free(c);
 }
 
+/* ---- what stands in for the model's own ---- */
+
+const struct lorac_weight *lorac_pass_weight(const struct lorac_pass *p, size_t module)
+{
+    const struct lorac_weight *w = NULL;
+    if (p->has_socket && p->socket.weight) { w = p->socket.weight(p->socket.self, module); }
+    return w ? w : lorac_module_weight(p->m, module);
+}
+
+const float *lorac_pass_vector(const struct lorac_pass *p, size_t module)
+{
+    const float *v = NULL;
+    size_t n = 0;
+    if (p->has_socket && p->socket.vector) { v = p->socket.vector(p->socket.self, module); }
+    return v ? v : lorac_module_vector(p->m, module, &n);
+}
+
 /* ---- forward ---- */
 
 void lorac_linear_forward(struct lorac_pass *p, size_t module, float *y, const float *x, size_t N,
                           const struct lorac_batch *batch)
 {
-    const struct lorac_linear *l = &p->m->linear[module];
-    p->dev->ops->linear(p->dev, y, x, &l->w, l->bias, N);
+    p->dev->ops->linear(p->dev, y, x, lorac_pass_weight(p, module), lorac_pass_vector(p, module),
+                        N);
     if (p->has_socket && p->socket.adapts(p->socket.self, module)) {
         p->socket.forward(p->socket.self, module, y, p->saved[module], x, N, batch);
     }
@@ -361,7 +389,8 @@ void lorac_layer_forward(struct lorac_pass *p, size_t l, const struct lorac_batc
     size_t N = batch->N;
     struct lorac_attention attention = lorac_layer_attention(c, l);
 
-    op->rmsnorm(dev, p->norm, x, p->m->norm_attention + l * c->C, N, c->C, (float)c->eps);
+    const float *g = lorac_pass_vector(p, lorac_norm_module(p->m, l, LORAC_NORM_ATTENTION)); // (C)
+    op->rmsnorm(dev, p->norm, x, g, N, c->C, (float)c->eps);
     lorac_linear_forward(p, m + LORAC_Q, a->q, p->norm, N, batch);
     lorac_linear_forward(p, m + LORAC_K, a->k, p->norm, N, batch);
     lorac_linear_forward(p, m + LORAC_V, a->v, p->norm, N, batch);
@@ -374,7 +403,8 @@ void lorac_layer_forward(struct lorac_pass *p, size_t l, const struct lorac_batc
     lorac_linear_forward(p, m + LORAC_O, a->mid, a->attn, N, batch);
     op->add(dev, a->mid, x, N * c->C);
 
-    op->rmsnorm(dev, p->norm, a->mid, p->m->norm_mlp + l * c->C, N, c->C, (float)c->eps);
+    g = lorac_pass_vector(p, lorac_norm_module(p->m, l, LORAC_NORM_MLP));
+    op->rmsnorm(dev, p->norm, a->mid, g, N, c->C, (float)c->eps);
     lorac_linear_forward(p, m + LORAC_GATE, a->gate, p->norm, N, batch);
     lorac_linear_forward(p, m + LORAC_UP, a->up, p->norm, N, batch);
     op->gate(dev, p->h, a->gate, a->up, N * c->F, c->act);
@@ -428,7 +458,8 @@ enum lorac_status lorac_pass_forward(struct lorac_pass *p, const struct lorac_ba
 {
     enum lorac_status st = check_batch(p, batch, cache, err);
     if (st) { return st; }
-    p->dev->ops->embed(p->dev, p->x[0], batch->ids, &p->m->embedding, batch->N);
+    p->dev->ops->embed(p->dev, p->x[0], batch->ids, lorac_pass_weight(p, lorac_embed_module(p->m)),
+                       batch->N);
     for (size_t l = 0; l < p->m->config.L; l++) {
         lorac_layer_forward(p, l, batch, cache);
     }

@@ -56,8 +56,22 @@ struct lorac_cache {
     float **k, **v; // (L) each (slots,rows,G,D)
 };
 
-/* Depth of a module in the forward pass: q, k, v of layer 0 are 0, its o 1, gate and up 2, down 3, ... */
+/* Depth of a module in the forward pass: the embedding is 0, then each layer has the six of below, then come
+ * the last norm and the head. */
+enum {
+    LORAC_STAGE_NORM_ATTENTION = 1,
+    LORAC_STAGE_QKV,
+    LORAC_STAGE_O,
+    LORAC_STAGE_NORM_MLP,
+    LORAC_STAGE_GATE_UP,
+    LORAC_STAGE_DOWN,
+    LORAC_STAGES = LORAC_STAGE_DOWN, // of a layer
+};
 size_t lorac_stage(const struct lorac_model *m, size_t module);
+
+/* Weight and vector of a module: the socket's, where they stand in for the model's own. */
+const struct lorac_weight *lorac_pass_weight(const struct lorac_pass *p, size_t module);
+const float *lorac_pass_vector(const struct lorac_pass *p, size_t module);
 
 /* y (N,OC) = x W^T + b, adapted. */
 void lorac_linear_forward(struct lorac_pass *p, size_t module, float *y, const float *x, size_t N,

@@ -26,10 +26,11 @@ static double scale_of(enum lorac_scaling scaling, double alpha, size_t R)
 
 /* ---- memory ---- */
 
-/* Pointers into one block: A and Bt of each module in turn. Returns the floats used. */
-static size_t place(struct lorac_adapter *a, float *params, float *grads)
+/* Pointers into one block: A and Bt of each module in turn, full weights, full vectors. */
+static void place(struct lorac_adapter *a, float *params, float *grads)
 {
     size_t at = 0;
+    size_t vectors = 0;
     for (size_t i = 0; i < a->n; i++) {
         struct lorac_lora *l = &a->lora[i];
         size_t b_at = at + l->R * l->C;
@@ -39,12 +40,49 @@ static size_t place(struct lorac_adapter *a, float *params, float *grads)
         l->dbt = grads ? grads + b_at : NULL;
         at = b_at + l->R * l->OC;
     }
-    return at;
+    for (size_t i = 0; i < a->n_full; i++) {
+        struct lorac_full *f = &a->full[i];
+        f->p = params ? params + at : NULL;
+        f->dp = grads ? grads + at : NULL;
+        f->w.data = f->vector ? NULL : f->p;
+        at += f->n;
+        vectors += f->vector ? f->n : 0;
+    }
+    a->n_params = at;
+    a->n_matrices = at - vectors;
+}
+
+/* The tensors that train in full: weights, then vectors. Of a tied pair that stays one, the embedding's
+ * entry serves both. */
+static void list_full(struct lorac_adapter *a, const struct lorac_match *match)
+{
+    const struct lorac_model *m = a->model;
+    size_t head = m->n_linear - 1;
+    size_t embed = lorac_embed_module(m);
+    bool one = m->config.tie && a->tie == LORAC_TIE_KEEP;
+    for (size_t i = 0; i < m->n_modules; i++) {
+        bool shared = one && (i == head || i == embed);
+        bool full = shared ? match[head].weight || match[embed].weight : match[i].weight;
+        a->weight_at[i] = -1;
+        if (!full || (shared && i == head)) { continue; }
+        const struct lorac_weight *w = lorac_module_weight(m, i);
+        a->weight_at[i] = (int32_t)a->n_full;
+        a->full[a->n_full++] =
+            (struct lorac_full){.m = i, .n = w->OC * w->C, .w = {NULL, LORAC_F32, w->OC, w->C}};
+    }
+    if (one) { a->weight_at[head] = a->weight_at[embed]; }
+    for (size_t i = 0; i < m->n_modules; i++) {
+        size_t n = 0;
+        a->vector_at[i] = -1;
+        if (!match[i].vector || !lorac_module_vector(m, i, &n)) { continue; }
+        a->vector_at[i] = (int32_t)a->n_full;
+        a->full[a->n_full++] = (struct lorac_full){.m = i, .vector = true, .n = n};
+    }
 }
 
 enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct lorac_model *m,
                                         const struct lorac_match *match, enum lorac_scaling scaling,
-                                        struct lorac_err *err)
+                                        enum lorac_tie tie, struct lorac_err *err)
 {
     *out = NULL;
     struct lorac_adapter *a = lorac_mem_new(1, sizeof *a);
@@ -53,8 +91,12 @@ enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct
     a->scaling = scaling;
     a->lora = lorac_mem_new(m->n_linear, sizeof *a->lora);
     a->at = lorac_mem_new(m->n_linear, sizeof *a->at);
+    a->tie = tie;
+    a->full = lorac_mem_new(2 * m->n_modules, sizeof *a->full);
+    a->weight_at = lorac_mem_new(m->n_modules, sizeof *a->weight_at);
+    a->vector_at = lorac_mem_new(m->n_modules, sizeof *a->vector_at);
     enum lorac_status st = LORAC_OK;
-    if (!a->lora || !a->at) {
+    if (!a->lora || !a->at || !a->full || !a->weight_at || !a->vector_at) {
         st = lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter");
         goto done;
     }
@@ -78,7 +120,8 @@ enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct
             .scale = (float)scale_of(scaling, match[i].alpha, R),
         };
     }
-    a->n_params = place(a, NULL, NULL);
+    list_full(a, match);
+    place(a, NULL, NULL);
 done:
     if (st) {
         lorac_adapter_free(a);
@@ -90,9 +133,9 @@ done:
 
 enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct lorac_model *m,
                                       const struct lorac_match *match, enum lorac_scaling scaling,
-                                      struct lorac_err *err)
+                                      enum lorac_tie tie, struct lorac_err *err)
 {
-    enum lorac_status st = lorac_adapter_outline(out, m, match, scaling, err);
+    enum lorac_status st = lorac_adapter_outline(out, m, match, scaling, tie, err);
     if (st) { return st; }
     struct lorac_adapter *a = *out;
     a->params = m->dev->ops->alloc(m->dev, a->n_params * sizeof *a->params);
@@ -115,6 +158,9 @@ void lorac_adapter_free(struct lorac_adapter *a)
     dev->ops->release(dev, a->scratch);
     lorac_mem_free(a->lora);
     lorac_mem_free(a->at);
+    lorac_mem_free(a->full);
+    lorac_mem_free(a->weight_at);
+    lorac_mem_free(a->vector_at);
     lorac_mem_free(a->template_json);
     lorac_mem_free(a->name);
     lorac_mem_free(a);
@@ -193,6 +239,50 @@ enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b, co
     return LORAC_OK;
 }
 
+/* Elements first .. first+n-1 of what full copy f stands in for, n <= CHUNK, as float32. */
+enum { CHUNK = 1024 };
+static void base_values(float host[CHUNK], const struct lorac_adapter *a,
+                        const struct lorac_full *f, size_t first, size_t n)
+{
+    struct lorac_device *dev = a->model->dev;
+    unsigned char bytes[CHUNK * sizeof(float)];
+    if (f->vector) {
+        size_t all = 0;
+        const float *v = lorac_module_vector(a->model, f->m, &all);
+        dev->ops->read(dev, host, v + first, n * sizeof *host);
+        return;
+    }
+    const struct lorac_weight *w = lorac_module_weight(a->model, f->m);
+    size_t size = lorac_dtype_size(w->dtype);
+    dev->ops->read(dev, bytes, (const unsigned char *)w->data + first * size, n * size);
+    lorac_dtype_decode(host, bytes, w->dtype, n);
+}
+
+void lorac_full_copy(struct lorac_adapter *a, size_t i)
+{
+    const struct lorac_full *f = &a->full[i];
+    float host[CHUNK];
+    for (size_t first = 0; first < f->n; first += CHUNK) {
+        size_t n = f->n - first < CHUNK ? f->n - first : CHUNK;
+        base_values(host, a, f, first, n);
+        a->model->dev->ops->write(a->model->dev, f->p + first, host, n * sizeof *host);
+    }
+}
+
+static bool is_unmoved(const struct lorac_adapter *a, const struct lorac_full *f)
+{
+    float base[CHUNK];
+    float now[CHUNK];
+    bool same = true;
+    for (size_t first = 0; first < f->n && same; first += CHUNK) {
+        size_t n = f->n - first < CHUNK ? f->n - first : CHUNK;
+        base_values(base, a, f, first, n);
+        a->model->dev->ops->read(a->model->dev, now, f->p + first, n * sizeof *now);
+        same = memcmp(base, now, n * sizeof *now) == 0;
+    }
+    return same;
+}
+
 /* A of module i from its own stream: neither order nor other modules change it. */
 static enum lorac_status init_a(struct lorac_adapter *a, size_t i, uint64_t seed,
                                 struct lorac_err *err)
@@ -219,17 +309,21 @@ enum lorac_status lorac_adapter_new(struct lorac_adapter **out, const struct lor
                                     const struct lorac_adapter_options *o, struct lorac_err *err)
 {
     *out = NULL;
-    struct lorac_match *match = lorac_mem_new(m->n_linear, sizeof *match);
+    struct lorac_match *match = lorac_mem_new(m->n_modules, sizeof *match);
     if (!match) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
     enum lorac_status st = lorac_match_modules(match, m, o, err);
-    if (!st) { st = lorac_adapter_alloc(out, m, match, o->scaling, err); }
+    if (!st) { st = lorac_adapter_alloc(out, m, match, o->scaling, o->tie, err); }
     lorac_mem_free(match);
     if (st) { return st; }
     struct lorac_adapter *a = *out;
     a->init = o->init;
+    a->bias = o->bias;
     lorac_adapter_set_dropout(a, o->dropout, o->seed);
     for (size_t i = 0; i < a->n && !st; i++) {
         st = init_a(a, i, o->seed, err);
+    }
+    for (size_t i = 0; i < a->n_full && !st; i++) {
+        lorac_full_copy(a, i);
     }
     if (st) {
         lorac_adapter_free(a);
@@ -262,12 +356,19 @@ double lorac_adapter_b_squares(const struct lorac_adapter *a)
     return sum;
 }
 
-const char *lorac_adapter_idle(const struct lorac_adapter *a)
+bool lorac_adapter_idle(char name[LORAC_MODULE_NAME], const struct lorac_adapter *a)
 {
     for (size_t i = 0; i < a->n; i++) {
-        if (!(b_squares(a, i) > 0.0)) { return a->model->linear[a->lora[i].m].name; }
+        if (b_squares(a, i) > 0.0) { continue; }
+        lorac_module_name(name, a->model, a->lora[i].m);
+        return true;
     }
-    return NULL;
+    for (size_t i = 0; i < a->n_full; i++) {
+        if (!is_unmoved(a, &a->full[i])) { continue; }
+        lorac_module_name(name, a->model, a->full[i].m);
+        return true;
+    }
+    return false;
 }
 
 /* ---- the socket ---- */
@@ -277,15 +378,40 @@ static const struct lorac_lora *find(const struct lorac_adapter *a, size_t m)
     return a->at[m] >= 0 ? &a->lora[a->at[m]] : NULL;
 }
 
+static struct lorac_full *full_weight(const struct lorac_adapter *a, size_t m)
+{
+    return a->weight_at[m] >= 0 ? &a->full[a->weight_at[m]] : NULL;
+}
+
+static struct lorac_full *full_vector(const struct lorac_adapter *a, size_t m)
+{
+    return a->vector_at[m] >= 0 ? &a->full[a->vector_at[m]] : NULL;
+}
+
 static bool adapts(const void *self, size_t m)
 {
-    return find(self, m) != NULL;
+    return find(self, m) || full_weight(self, m) || full_vector(self, m);
 }
 
 static bool trains(const void *self, size_t m)
 {
-    const struct lorac_lora *l = find(self, m);
-    return l && l->da;
+    const struct lorac_adapter *a = self;
+    const struct lorac_lora *l = m < a->model->n_linear ? find(a, m) : NULL;
+    const struct lorac_full *w = full_weight(a, m);
+    const struct lorac_full *v = full_vector(a, m);
+    return (l && l->da) || (w && w->dp) || (v && v->dp);
+}
+
+static const struct lorac_weight *stand_in_weight(const void *self, size_t m)
+{
+    const struct lorac_full *f = full_weight(self, m);
+    return f ? &f->w : NULL;
+}
+
+static const float *stand_in_vector(const void *self, size_t m)
+{
+    const struct lorac_full *f = full_vector(self, m);
+    return f ? f->p : NULL;
 }
 
 static size_t saved_floats(const void *self, size_t m, size_t N)
@@ -314,9 +440,35 @@ static void forward(void *self, size_t m, float *y, float *saved, const float *x
     const struct lorac_backend *op = dev->ops;
     float *u = saved; // (N,R)
     (void)batch;
-    assert(l);
+    if (!l) { return; } // a full copy has stood in already
     op->matmul_nt(dev, u, dropped(a, l, x, N), l->a, N, l->C, l->R, 1.0F, 0.0F);
     op->matmul_nn(dev, y, u, l->bt, N, l->OC, l->R, l->scale, 1.0F);
+}
+
+/* dW += dy^T x      db += sum_n dy_n */
+static void full_backward(const struct lorac_adapter *a, size_t m, const float *dy, const float *x,
+                          size_t N)
+{
+    struct lorac_device *dev = a->model->dev;
+    const struct lorac_full *w = full_weight(a, m);
+    const struct lorac_full *b = full_vector(a, m);
+    if (w && w->dp) { dev->ops->matmul_tn(dev, w->dp, dy, x, N, w->w.C, w->w.OC, 1.0F, 1.0F); }
+    if (b && b->dp) { dev->ops->column_sums(dev, b->dp, dy, N, b->n); }
+}
+
+static void norm_backward(void *self, size_t m, const float *dy, const float *x, size_t N,
+                          float eps)
+{
+    const struct lorac_adapter *a = self;
+    const struct lorac_full *g = full_vector(a, m);
+    a->model->dev->ops->rmsnorm_gain_backward(a->model->dev, g->dp, dy, x, N, g->n, eps);
+}
+
+static void embed_backward(void *self, const float *dy, const int32_t *ids, size_t N)
+{
+    const struct lorac_adapter *a = self;
+    const struct lorac_full *w = full_weight(a, lorac_embed_module(a->model));
+    a->model->dev->ops->embed_backward(a->model->dev, w->dp, dy, ids, N, w->w.C);
 }
 
 /* With u kept and dy given:
@@ -330,7 +482,9 @@ static void backward(void *self, size_t m, float *dx, const float *dy, const flo
     struct lorac_device *dev = a->model->dev;
     const struct lorac_backend *op = dev->ops;
     const float *u = saved; // (N,R)
-    assert(l && N <= a->max_rows);
+    full_backward(a, m, dy, x, N);
+    if (!l) { return; }
+    assert(N <= a->max_rows);
     float *du = a->scratch + N * l->C; // (N,R)
     op->matmul_nt(dev, du, dy, l->bt, N, l->OC, l->R, l->scale, 0.0F);
     if (l->da) {
@@ -357,5 +511,9 @@ struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a)
         .saved_floats = saved_floats,
         .forward = forward,
         .backward = backward,
+        .weight = stand_in_weight,
+        .vector = stand_in_vector,
+        .norm_backward = norm_backward,
+        .embed_backward = embed_backward,
     };
 }

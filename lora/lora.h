@@ -89,13 +89,13 @@ struct lorac_adapter {
     int32_t *at;                     // (n_linear) index into lora, or -1
     size_t n_full;                   // weights in order of m, then vectors in order of m
     struct lorac_full *full;         // (n_full)
-    int32_t *weight_at;              // (n_modules) index into full of what stands in for the weight, or -1
-    int32_t *vector_at;              // (n_modules) and for the vector
+    int32_t *weight_at; // (n_modules) index into full of what stands in for the weight, or -1
+    int32_t *vector_at; // (n_modules) and for the vector
     enum lorac_tie tie;
     enum lorac_bias bias;
-    size_t n_params;                 // floats in params
-    size_t n_matrices;               // of them in matrices, which lie first; the rest are vectors
-    float *params, *grads;           // device memory; grads NULL where it doesn't train
+    size_t n_params;       // floats in params
+    size_t n_matrices;     // of them in matrices, which lie first; the rest are vectors
+    float *params, *grads; // device memory; grads NULL where it doesn't train
     enum lorac_scaling scaling;
     enum lorac_lora_init init;
     double dropout;
@@ -151,16 +151,14 @@ LORAC_MUST_CHECK enum lorac_status lorac_lora_read(float *host, const struct lor
 LORAC_MUST_CHECK enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b,
                                                     const float *host, struct lorac_err *err);
 /* Fill full copy i with the base's own values. */
-LORAC_MUST_CHECK enum lorac_status lorac_full_copy(struct lorac_adapter *a, size_t i,
-                                                   struct lorac_err *err);
+void lorac_full_copy(struct lorac_adapter *a, size_t i);
 /* Drop this share of the adapters' inputs while training; the draws are a function of the seed, the module
  * and a->step. */
 void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t seed);
 /* sum of squares of all B: 0 says that the adapter changes nothing. */
 double lorac_adapter_b_squares(const struct lorac_adapter *a);
-/* The name of the first module that changes nothing: its B is zero, or a full copy is still the base's.
- * NULL: none. */
-const char *lorac_adapter_idle(const struct lorac_adapter *a);
+/* Is there a module that changes nothing, its B zero or a full copy still the base's? The first's name. */
+bool lorac_adapter_idle(char name[LORAC_MODULE_NAME], const struct lorac_adapter *a);
 
 /* Several adapters at once, each with a factor: y = x W^T + b + sum factor s x A^T B^T. For inference. */
 enum { LORAC_MAX_STACK = 8 };
@@ -169,7 +167,11 @@ struct lorac_stack {
     const struct lorac_adapter *adapter[LORAC_MAX_STACK]; // borrowed
     float factor[LORAC_MAX_STACK];
 };
-/* `s` must outlive the socket. */
+/* Full copies stand in for the base's tensors: they neither scale nor add up. A factor other than 1 on an
+ * adapter that has some, or two copies of one tensor, is LORAC_EUSER with the module's name. */
+LORAC_MUST_CHECK enum lorac_status lorac_stack_check(const struct lorac_stack *s,
+                                                     struct lorac_err *err);
+/* `s` must outlive the socket and pass lorac_stack_check(). */
 struct lorac_socket lorac_stack_socket(struct lorac_stack *s);
 
 /* ---- files: PEFT's adapter_config.json + adapter_model.safetensors ---- */
@@ -204,7 +206,7 @@ struct lorac_optim_options {
     double lr, beta1, beta2, eps, momentum;
     double weight_decay; // of matrices
     double vector_decay; // of norms' gains and biases
-    double clip_norm; // 0: no clipping
+    double clip_norm;    // 0: no clipping
     enum lorac_schedule schedule;
     size_t warmup;         // steps
     size_t steps;          // of the whole run

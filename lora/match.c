@@ -296,6 +296,9 @@ enum lorac_status lorac_match_as(struct lorac_match *out, const struct lorac_mod
         if (!st && yes) { st = settle(&out[i], &k, m->linear[i].name, err); }
         found += yes;
     }
+    for (size_t i = m->n_linear; i < m->n_modules; i++) {
+        out[i] = (struct lorac_match){0};
+    }
     if (st == LORAC_EUSER) { st = words->code; } // a pattern that takes too long
     if (!st && found == 0) { st = nothing(&k, err); }
     if (!st && words->strict) { st = check_used(&k, err); }

@@ -12,7 +12,8 @@ struct optimiser {
     const char *name; // as a recipe writes it
     size_t n_blocks;  // moments kept
     const char *block[MAX_BLOCKS];
-    void (*step)(struct lorac_optim *o, float g_scale, float lr);
+    /* Parameters first .. first+n-1, which decay by wd. */
+    void (*step)(struct lorac_optim *o, size_t first, size_t n, float g_scale, float lr, float wd);
 };
 
 struct lorac_optim {
@@ -23,21 +24,21 @@ struct lorac_optim {
     size_t steps;            // done
 };
 
-static void adamw(struct lorac_optim *o, float g_scale, float lr)
+static void adamw(struct lorac_optim *o, size_t first, size_t n, float g_scale, float lr, float wd)
 {
     struct lorac_device *dev = o->a->model->dev;
     double t = (double)o->steps + 1.0;
-    dev->ops->adamw(dev, o->a->params, lorac_optim_block(o, 0), lorac_optim_block(o, 1),
-                    o->a->grads, o->a->n_params, g_scale, lr, (float)o->o.beta1, (float)o->o.beta2,
-                    (float)o->o.eps, (float)o->o.weight_decay, (float)(1.0 - pow(o->o.beta1, t)),
-                    (float)(1.0 - pow(o->o.beta2, t)));
+    dev->ops->adamw(dev, o->a->params + first, lorac_optim_block(o, 0) + first,
+                    lorac_optim_block(o, 1) + first, o->a->grads + first, n, g_scale, lr,
+                    (float)o->o.beta1, (float)o->o.beta2, (float)o->o.eps, wd,
+                    (float)(1.0 - pow(o->o.beta1, t)), (float)(1.0 - pow(o->o.beta2, t)));
 }
 
-static void sgd(struct lorac_optim *o, float g_scale, float lr)
+static void sgd(struct lorac_optim *o, size_t first, size_t n, float g_scale, float lr, float wd)
 {
     struct lorac_device *dev = o->a->model->dev;
-    dev->ops->sgd(dev, o->a->params, lorac_optim_block(o, 0), o->a->grads, o->a->n_params, g_scale,
-                  lr, (float)o->o.momentum, (float)o->o.weight_decay);
+    dev->ops->sgd(dev, o->a->params + first, lorac_optim_block(o, 0) + first, o->a->grads + first,
+                  n, g_scale, lr, (float)o->o.momentum, wd);
 }
 
 static const struct optimiser optimisers[] = {
@@ -108,7 +109,12 @@ enum lorac_status lorac_optim_step(struct lorac_optim *o, size_t tokens, double 
     // as torch.nn.utils.clip_grad_norm_, whose 1e-6 keeps the division safe
     double clip = o->o.clip_norm > 0.0 ? o->o.clip_norm / (*norm + 1e-6) : 1.0;
     double scale = mean * (clip < 1.0 ? clip : 1.0);
-    o->kind->step(o, (float)scale, (float)lorac_schedule_lr(&o->o, o->steps));
+    float lr = (float)lorac_schedule_lr(&o->o, o->steps);
+    o->kind->step(o, 0, a->n_matrices, (float)scale, lr, (float)o->o.weight_decay);
+    if (a->n_params > a->n_matrices) {
+        o->kind->step(o, a->n_matrices, a->n_params - a->n_matrices, (float)scale, lr,
+                      (float)o->o.vector_decay);
+    }
     dev->ops->zero(dev, a->grads, a->n_params * sizeof *a->grads);
     o->steps++;
     return LORAC_OK;

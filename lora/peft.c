@@ -28,8 +28,8 @@ struct reader {
     char *config_path, *tensor_path;
     struct lorac_peft_config config;
     struct lorac_checkpoint *files;
-    struct lorac_match *match; // (n_linear) what the config says
-    unsigned char *seen;       // (n_linear)
+    struct lorac_match *match; // (n_modules) what the config says
+    unsigned char *seen;       // (n_modules)
 };
 
 static bool cut_end(char *name, const char *end)
@@ -208,8 +208,8 @@ static enum lorac_status open_files(struct reader *r, const char *dir, struct lo
     r->config_path = lorac_path_join(dir, LORAC_PEFT_CONFIG);
     r->tensor_path = lorac_path_join(dir, LORAC_PEFT_TENSORS);
     char *legacy = lorac_path_join(dir, "adapter_model.bin");
-    r->match = lorac_mem_new(r->m->n_linear, sizeof *r->match);
-    r->seen = lorac_mem_new(r->m->n_linear, 1);
+    r->match = lorac_mem_new(r->m->n_modules, sizeof *r->match);
+    r->seen = lorac_mem_new(r->m->n_modules, 1);
     enum lorac_status st = LORAC_OK;
     if (!r->config_path || !r->tensor_path || !legacy || !r->match || !r->seen) {
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to read the adapter", dir);
@@ -249,7 +249,7 @@ static enum lorac_status make_adapter(struct lorac_adapter **out, const struct r
                                       const char *dir, struct lorac_err *err)
 {
     const struct lorac_adapter_options *o = &r->config.options;
-    enum lorac_status st = lorac_adapter_alloc(out, r->m, r->match, o->scaling, err);
+    enum lorac_status st = lorac_adapter_alloc(out, r->m, r->match, o->scaling, o->tie, err);
     if (st) {
         lorac_err_prefix(err, "%s: ", r->tensor_path);
         return st;

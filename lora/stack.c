@@ -3,6 +3,38 @@
 
 #include <assert.h>
 
+enum lorac_status lorac_stack_check(const struct lorac_stack *s, struct lorac_err *err)
+{
+    char name[LORAC_MODULE_NAME];
+    for (size_t i = 0; i < s->n; i++) {
+        const struct lorac_adapter *a = s->adapter[i];
+        if (a->n_full == 0) { continue; }
+        lorac_module_name(name, a->model, a->full[0].m);
+        if (s->factor[i] != 1.0F) {
+            return lorac_fail(
+                err, LORAC_EUSER,
+                "adapter %zu has the factor %g, but holds '%s' trained in full, which "
+                "cannot be scaled",
+                i + 1, (double)s->factor[i], name);
+        }
+        for (size_t k = 0; k < a->model->n_modules; k++) {
+            for (size_t j = 0; j < i; j++) {
+                const struct lorac_adapter *b = s->adapter[j];
+                bool both = (a->weight_at[k] >= 0 && b->weight_at[k] >= 0) ||
+                            (a->vector_at[k] >= 0 && b->vector_at[k] >= 0);
+                if (!both) { continue; }
+                lorac_module_name(name, a->model, k);
+                return lorac_fail(
+                    err, LORAC_EUSER,
+                    "adapters %zu and %zu both hold '%s' trained in full: one of them "
+                    "would be lost",
+                    j + 1, i + 1, name);
+            }
+        }
+    }
+    return LORAC_OK;
+}
+
 static bool adapts(const void *self, size_t m)
 {
     const struct lorac_stack *s = self;
@@ -11,6 +43,27 @@ static bool adapts(const void *self, size_t m)
         any = any || s->adapter[i]->at[m] >= 0;
     }
     return any;
+}
+
+/* At most one adapter of a stack has a copy of a tensor, with factor 1 (lorac_stack_check). */
+static const struct lorac_weight *weight(const void *self, size_t m)
+{
+    const struct lorac_stack *s = self;
+    for (size_t i = 0; i < s->n; i++) {
+        int32_t at = s->adapter[i]->weight_at[m];
+        if (at >= 0) { return &s->adapter[i]->full[at].w; }
+    }
+    return NULL;
+}
+
+static const float *vector(const void *self, size_t m)
+{
+    const struct lorac_stack *s = self;
+    for (size_t i = 0; i < s->n; i++) {
+        int32_t at = s->adapter[i]->vector_at[m];
+        if (at >= 0) { return s->adapter[i]->full[at].p; }
+    }
+    return NULL;
 }
 
 static bool trains(const void *self, size_t m)
@@ -69,5 +122,7 @@ struct lorac_socket lorac_stack_socket(struct lorac_stack *s)
         .saved_floats = saved_floats,
         .forward = forward,
         .backward = backward,
+        .weight = weight,
+        .vector = vector,
     };
 }

@@ -383,10 +383,10 @@ struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe
 static enum lorac_status outline(struct lorac_adapter **out, const struct lorac_model *m,
                                  const struct lorac_adapter_options *o, struct lorac_err *err)
 {
-    struct lorac_match *match = lorac_mem_new(m->n_linear, sizeof *match);
+    struct lorac_match *match = lorac_mem_new(m->n_modules, sizeof *match);
     if (!match) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
     enum lorac_status st = lorac_match_modules(match, m, o, err);
-    if (!st) { st = lorac_adapter_outline(out, m, match, o->scaling, err); }
+    if (!st) { st = lorac_adapter_outline(out, m, match, o->scaling, o->tie, err); }
     lorac_mem_free(match);
     return st;
 }

@@ -356,18 +356,18 @@ static bool evaluating(void *self, double done)
 
 static enum lorac_status save_adapter(struct run *run, const char *dir, struct lorac_err *err)
 {
-    if (!(lorac_adapter_b_squares(run->adapter) > 0.0)) {
+    if (run->adapter->n && !(lorac_adapter_b_squares(run->adapter) > 0.0)) {
         return lorac_fail(err, LORAC_EUSER,
                           "%s: every B is zero after %zu steps: the adapter changes "
                           "nothing and is not saved; is optimizer.lr zero?",
                           dir, (size_t)run->state.step);
     }
-    const char *idle = lorac_adapter_idle(run->adapter);
-    if (idle) {
+    char idle[LORAC_MODULE_NAME];
+    if (lorac_adapter_idle(idle, run->adapter)) {
         return lorac_fail(
             err, LORAC_EUSER,
-            "%s: module '%s' received no gradient in %zu steps (its B is zero); leave it out with "
-            "adapter.exclude",
+            "%s: module '%s' received no gradient in %zu steps (its B is zero, or its copy is "
+            "still the base's); leave it out (adapter.exclude, adapter.train_also)",
             dir, idle, (size_t)run->state.step);
     }
     return lorac_peft_save(dir, run->adapter, run->r->model.path, LORAC_F32, err);

@@ -101,6 +101,7 @@ enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokeniz
         b->stack.n = i + 1;
         lorac_mem_free(folder);
     }
+    if (!st) { st = lorac_stack_check(&b->stack, err); }
     if (st) { bench_close(b); }
     return st;
 }

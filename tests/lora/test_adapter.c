@@ -71,8 +71,10 @@ static void a_is_a_function_of_seed_and_name(void **state)
     }
     assert_true(lorac_adapter_b_squares(all) == 0.0);
     assert_true(lorac_adapter_b_squares(p.a) > 0.0);
-    assert_string_equal(lorac_adapter_idle(all), "model.layers.0.self_attn.q_proj");
-    assert_null(lorac_adapter_idle(p.a));
+    char idle[LORAC_MODULE_NAME];
+    assert_true(lorac_adapter_idle(idle, all));
+    assert_string_equal(idle, "model.layers.0.self_attn.q_proj");
+    assert_false(lorac_adapter_idle(idle, p.a));
     lorac_adapter_free(all);
     lorac_adapter_free(few);
     lorac_adapter_free(seeded);
