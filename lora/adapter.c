@@ -460,14 +460,14 @@ static void norm_backward(void *self, size_t m, const float *dy, const float *x,
                           float eps)
 {
     const struct lorac_adapter *a = self;
-    const struct lorac_full *g = full_vector(a, m);
+    const struct lorac_full *g = &a->full[a->vector_at[m]]; // it trains, or nobody calls
     a->model->dev->ops->rmsnorm_gain_backward(a->model->dev, g->dp, dy, x, N, g->n, eps);
 }
 
 static void embed_backward(void *self, const float *dy, const int32_t *ids, size_t N)
 {
     const struct lorac_adapter *a = self;
-    const struct lorac_full *w = full_weight(a, lorac_embed_module(a->model));
+    const struct lorac_full *w = &a->full[a->weight_at[lorac_embed_module(a->model)]];
     a->model->dev->ops->embed_backward(a->model->dev, w->dp, dy, ids, N, w->w.C);
 }
 
