@@ -3,8 +3,11 @@
  *
  * OpenBLAS where all sides are wide. Not where one is as small as an adapter's rank, where it reaches a
  * tenth of its speed: these products read and write their wide matrices once and do little with them.
- * Nor for few rows (decoding, short prompts), which read each weight once as it is stored: measured
- * against sgemm with tools/bench/bench_ops.c.
+ * Nor for few rows (decoding, short prompts), which read each weight once as it is stored, nor for small
+ * weights: measured against sgemm with tools/bench/bench_ops.c.
+ *
+ * Long sums are made in blocks on both ways, so that a row's result depends on its neighbours in the batch
+ * by roundings of a short sum only (accumulation: base.test_pass).
  */
 #include "base/compute/cpu.h"
 
@@ -16,11 +19,15 @@ enum {
     RANK = 64,       // at most: our own kernels
     FEW = 16,        // rows at most: our own kernels,
     FEW_STORED = 64, // ... of 16-bit weights, which sgemm would need decoded first
+    NARROW =
+        1 << 14, // elements of a weight at most: our own kernels, as fast there, whatever the rows
     SMALL = 1 << 16, // multiplications that aren't worth waking the threads
     ROWS = 16,       // rows of one piece
     OUTPUTS = 64,    // outputs of one piece of dot products
     COLUMNS = 512,   // columns of one piece of sums over rows of b
     DEPTH = 32,      // rows summed at once in matmul_tn: they stay in the cache for all ranks
+    CHAIN =
+        128, // terms of a long sum added up in one go: blocks keep its error small, as sgemm's do
 };
 
 static int blas(size_t n)
@@ -62,8 +69,13 @@ static void sums(struct lorac_device *dev, float *y, const float *u, size_t ldu,
     for (size_t i = 0; i < pieces; i++) {
         size_t n = i / across * ROWS;
         size_t c = i % across * COLUMNS;
-        k->tile(y + n * C + c, C, u + n * ldu, ldu, 1, b + c, C, smaller(ROWS, N - n),
-                smaller(COLUMNS, C - c), R, alpha, beta);
+        size_t r = 0;
+        do {
+            k->tile(y + n * C + c, C, u + n * ldu + r, ldu, 1, b + r * C + c, C,
+                    smaller(ROWS, N - n), smaller(COLUMNS, C - c), smaller(CHAIN, R - r), alpha,
+                    r ? 1.0F : beta);
+            r += CHAIN;
+        } while (r < R);
     }
 }
 
@@ -151,7 +163,7 @@ void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
     size_t OC = w->OC;
     size_t step = panel_rows(w);
     size_t few = w->dtype == LORAC_F32 ? FEW : FEW_STORED;
-    if (N <= few || step == 0) { // 0: a row longer than the panel
+    if (N <= few || C * OC <= NARROW || step == 0) { // 0: a row longer than the panel
         dots(dev, y, x, w->data, w->dtype, N, C, OC, 1.0F, 0.0F);
     } else {
         for (size_t o = 0; o < OC; o += step) {
@@ -180,7 +192,7 @@ void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float 
     for (size_t o = 0; o < OC; o += step) {
         size_t rows = smaller(step, OC - o);
         const float *part = decoded(dev, w, o, rows);
-        if (N <= FEW) {
+        if (N <= FEW || C * OC <= NARROW) {
             sums(dev, dx, dy + o, OC, part, N, C, rows, 1.0F, o ? 1.0F : beta);
         } else {
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas(N), blas(C), blas(rows),
