@@ -12,6 +12,7 @@
 
 struct lorac_arch {
     const char *name; // as config.json's "architectures" has it
+    const char *type; // and its "model_type"
     /* Defaults of the class are set before, common keys are read after. */
     void (*defaults)(struct lorac_config *c);
     /* What only this architecture has. */

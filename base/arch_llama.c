@@ -16,4 +16,4 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
     return st;
 }
 
-const struct lorac_arch lorac_arch_llama = {"LlamaForCausalLM", defaults, read};
+const struct lorac_arch lorac_arch_llama = {"LlamaForCausalLM", "llama", defaults, read};

@@ -17,4 +17,4 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
     return st;
 }
 
-const struct lorac_arch lorac_arch_mistral = {"MistralForCausalLM", defaults, read};
+const struct lorac_arch lorac_arch_mistral = {"MistralForCausalLM", "mistral", defaults, read};

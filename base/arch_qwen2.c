@@ -30,4 +30,4 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
     return st;
 }
 
-const struct lorac_arch lorac_arch_qwen2 = {"Qwen2ForCausalLM", defaults, read};
+const struct lorac_arch lorac_arch_qwen2 = {"Qwen2ForCausalLM", "qwen2", defaults, read};

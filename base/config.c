@@ -255,6 +255,51 @@ enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac
     return st;
 }
 
+struct lorac_linear_shape lorac_config_linear(const struct lorac_config *c, size_t m)
+{
+    const struct {
+        const char *name;
+        size_t OC, C;
+        bool bias;
+    } kinds[LORAC_PER_LAYER] = {
+        [LORAC_Q] = {"self_attn.q_proj", c->H * c->D, c->C, c->qkv_bias},
+        [LORAC_K] = {"self_attn.k_proj", c->G * c->D, c->C, c->qkv_bias},
+        [LORAC_V] = {"self_attn.v_proj", c->G * c->D, c->C, c->qkv_bias},
+        [LORAC_O] = {"self_attn.o_proj", c->C, c->H * c->D, c->o_bias},
+        [LORAC_GATE] = {"mlp.gate_proj", c->F, c->C, c->mlp_bias},
+        [LORAC_UP] = {"mlp.up_proj", c->F, c->C, c->mlp_bias},
+        [LORAC_DOWN] = {"mlp.down_proj", c->C, c->F, c->mlp_bias},
+    };
+    size_t k = m % LORAC_PER_LAYER;
+    struct lorac_linear_shape shape = {.OC = kinds[k].OC, .C = kinds[k].C, .bias = kinds[k].bias};
+    (void)snprintf(shape.name, sizeof shape.name, "model.layers.%zu.%s", m / LORAC_PER_LAYER,
+                   kinds[k].name);
+    return shape;
+}
+
+const char *lorac_arch_of_type(const char *model_type)
+{
+    for (size_t i = 0; i < N_ARCHS; i++) {
+        if (strcmp(archs[i]->type, model_type) == 0) { return archs[i]->name; }
+    }
+    return NULL;
+}
+
+const char *lorac_arch_type(const char *arch)
+{
+    for (size_t i = 0; i < N_ARCHS; i++) {
+        if (strcmp(archs[i]->name, arch) == 0) { return archs[i]->type; }
+    }
+    return NULL;
+}
+
+void lorac_arch_types(struct lorac_buf *b)
+{
+    for (size_t i = 0; i < N_ARCHS; i++) {
+        lorac_buf_printf(b, "%s%s", i ? ", " : "", archs[i]->type);
+    }
+}
+
 void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c)
 {
     lorac_buf_printf(b, "%s C=%zu L=%zu H=%zu G=%zu D=%zu F=%zu V=%zu eps=%.9g act=%d tie=%d",

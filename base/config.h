@@ -42,6 +42,20 @@ struct lorac_config {
 LORAC_MUST_CHECK enum lorac_status lorac_config_read(struct lorac_config *out,
                                                      const struct lorac_json *root,
                                                      struct lorac_err *err);
+/* A linear layer of a model: m = 7 l + {q,k,v,o,gate,up,down}. */
+enum { LORAC_Q, LORAC_K, LORAC_V, LORAC_O, LORAC_GATE, LORAC_UP, LORAC_DOWN, LORAC_PER_LAYER };
+struct lorac_linear_shape {
+    char name[96]; // module name, without ".weight"
+    size_t OC, C;
+    bool bias;
+};
+struct lorac_linear_shape lorac_config_linear(const struct lorac_config *c, size_t m); // m < 7 L
+
+/* The architecture that transformers calls `model_type` ("llama"), and back; NULL: none in the table. */
+const char *lorac_arch_of_type(const char *model_type);
+const char *lorac_arch_type(const char *arch);
+void lorac_arch_types(struct lorac_buf *b); // append all types, "llama, mistral, ..."
+
 /* Append the configuration as one canonical line: what the base's fingerprint covers. */
 void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c);
 

@@ -75,45 +75,19 @@ static enum lorac_status open_vector(const float **out, struct opening *o, const
     return LORAC_OK;
 }
 
-static enum lorac_status open_linear(struct opening *o, size_t i, const char *name, size_t OC,
-                                     size_t C, bool bias, struct lorac_err *err)
+static enum lorac_status open_linear(struct opening *o, size_t m, struct lorac_err *err)
 {
-    struct lorac_linear *l = &o->m->linear[i];
+    struct lorac_linear *l = &o->m->linear[m];
+    struct lorac_linear_shape shape = lorac_config_linear(&o->m->config, m);
     char tensor[128];
-    (void)snprintf(l->name, sizeof l->name, "%s", name);
-    (void)snprintf(tensor, sizeof tensor, "%s.weight", name);
+    (void)snprintf(l->name, sizeof l->name, "%s", shape.name);
+    (void)snprintf(tensor, sizeof tensor, "%s.weight", shape.name);
     const struct lorac_tensor *t = NULL;
-    enum lorac_status st = claim(&t, o, tensor, (const size_t[]){OC, C}, 2, err);
+    enum lorac_status st = claim(&t, o, tensor, (const size_t[]){shape.OC, shape.C}, 2, err);
     if (!st) { st = open_matrix(&l->w, t, o->m, err); }
-    if (!st && bias) {
-        (void)snprintf(tensor, sizeof tensor, "%s.bias", name);
-        st = open_vector(&l->bias, o, tensor, OC, err);
-    }
-    return st;
-}
-
-static enum lorac_status open_layer(struct opening *o, size_t l, struct lorac_err *err)
-{
-    const struct lorac_config *c = &o->m->config;
-    const struct {
-        const char *name;
-        size_t OC, C;
-        bool bias;
-    } kinds[LORAC_PER_LAYER] = {
-        [LORAC_Q] = {"self_attn.q_proj", c->H * c->D, c->C, c->qkv_bias},
-        [LORAC_K] = {"self_attn.k_proj", c->G * c->D, c->C, c->qkv_bias},
-        [LORAC_V] = {"self_attn.v_proj", c->G * c->D, c->C, c->qkv_bias},
-        [LORAC_O] = {"self_attn.o_proj", c->C, c->H * c->D, c->o_bias},
-        [LORAC_GATE] = {"mlp.gate_proj", c->F, c->C, c->mlp_bias},
-        [LORAC_UP] = {"mlp.up_proj", c->F, c->C, c->mlp_bias},
-        [LORAC_DOWN] = {"mlp.down_proj", c->C, c->F, c->mlp_bias},
-    };
-    char name[96];
-    enum lorac_status st = LORAC_OK;
-    for (size_t k = 0; k < LORAC_PER_LAYER && !st; k++) {
-        (void)snprintf(name, sizeof name, "model.layers.%zu.%s", l, kinds[k].name);
-        st = open_linear(o, LORAC_PER_LAYER * l + k, name, kinds[k].OC, kinds[k].C, kinds[k].bias,
-                         err);
+    if (!st && shape.bias) {
+        (void)snprintf(tensor, sizeof tensor, "%s.bias", shape.name);
+        st = open_vector(&l->bias, o, tensor, shape.OC, err);
     }
     return st;
 }
@@ -229,8 +203,8 @@ static enum lorac_status open_tensors(struct lorac_model *m, struct lorac_err *e
     if (!st) { st = open_norms(&m->norm_mlp, &o, "post_attention_layernorm", err); }
     m->norm_final = st ? NULL : m->vectors + o.vector_at;
     if (!st) { st = open_vector(NULL, &o, "model.norm.weight", c->C, err); }
-    for (size_t l = 0; l < c->L && !st; l++) {
-        st = open_layer(&o, l, err);
+    for (size_t i = 0; i < LORAC_PER_LAYER * c->L && !st; i++) {
+        st = open_linear(&o, i, err);
     }
     if (!st) { st = refuse_leftovers(&o, err); }
     lorac_mem_free(o.used);

@@ -26,8 +26,6 @@
 #include "base/config.h"
 #include "base/safetensors.h"
 
-enum { LORAC_Q, LORAC_K, LORAC_V, LORAC_O, LORAC_GATE, LORAC_UP, LORAC_DOWN, LORAC_PER_LAYER };
-
 enum { LORAC_MODULE_NAME = 96 }; // bytes of a module's name
 
 struct lorac_linear {

@@ -11,7 +11,7 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "lora/sibling.h"
+#include "base/core/sibling.h"
 
 #include <assert.h>
 #include <math.h>

@@ -5,8 +5,8 @@
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/core/sibling.h"
 #include "lora/peft_config.h"
-#include "lora/sibling.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* sibling.c - see sibling.h. */
 #define _POSIX_C_SOURCE 200809L // getpid
-#include "lora/sibling.h"
+#include "base/core/sibling.h"
 
 #include "base/core/mem.h"
 

@@ -1,6 +1,6 @@
-/* sibling.h - where a folder is built before it gets its name; inside lora/ only. */
-#ifndef LORAC_LORA_SIBLING_H
-#define LORAC_LORA_SIBLING_H
+/* sibling.h - where a folder is built before it gets its name. */
+#ifndef LORAC_BASE_CORE_SIBLING_H
+#define LORAC_BASE_CORE_SIBLING_H
 
 #include "base/core/err.h"
 
