@@ -13,7 +13,7 @@ static struct lorac_tokenizer *tokenizer_new(struct lorac_err *err)
         (void)lorac_no_memory(err);
         return NULL;
     }
-    t->unk = t->bos = t->eos = -1;
+    t->unk = t->bos = t->eos = t->pad = -1;
     return t;
 }
 
@@ -146,6 +146,11 @@ int32_t lorac_tokenizer_bos(const struct lorac_tokenizer *t)
 int32_t lorac_tokenizer_eos(const struct lorac_tokenizer *t)
 {
     return t->eos;
+}
+
+int32_t lorac_tokenizer_pad(const struct lorac_tokenizer *t)
+{
+    return t->pad;
 }
 
 bool lorac_token_is_end(const struct lorac_tokenizer *t, int32_t id)

@@ -105,6 +105,7 @@ bool lorac_token_is_special(const struct lorac_tokenizer *t, int32_t id);
 int32_t lorac_tokenizer_bos(const struct lorac_tokenizer *t); // -1: none
 int32_t lorac_tokenizer_eos(
     const struct lorac_tokenizer *t); // the one that training appends; -1: none
+int32_t lorac_tokenizer_pad(const struct lorac_tokenizer *t); // -1: none; nothing here pads
 /* True for every id that ends generation: generation_config.json may list several. */
 bool lorac_token_is_end(const struct lorac_tokenizer *t, int32_t id);
 

@@ -121,6 +121,7 @@ static enum lorac_status read_names(struct lorac_tokenizer *t, const struct lora
         if (at.value) { st = read_special(&id, t, &at, err); }
         if (i == 0 && t->bos < 0) { t->bos = id; }
         if (i == 1 && t->eos < 0) { t->eos = id; }
+        if (i == 3 && t->pad < 0) { t->pad = id; }
     }
     for (size_t k = 0; k < 2; k++) {
         struct lorac_json list = lorac_json_get(root, lists[k]);

@@ -202,7 +202,7 @@ struct lorac_tokenizer {
     struct lorac_dec dec[TOK_MAX_PARTS];
     size_t n_norm, n_pre, n_dec;
     struct lorac_ids before, after; // of the post-processor
-    int32_t bos, eos;               // -1: none
+    int32_t bos, eos, pad;          // -1: none
     struct lorac_ids ends;
 };
 

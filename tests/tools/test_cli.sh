@@ -95,10 +95,10 @@ END
 [ $? = 2 ] || fail "without a verb: not 2"
 expect 0 --help
 has "usage: lorac VERB" "exit codes: 0 success, 1 failed, 2 wrong usage"
-for verb in train eval predict generate score merge inspect tokenize recipe; do has "  $verb "; done
+for verb in train eval predict generate score merge inspect tokenize recipe init; do has "  $verb "; done
 expect 0 --version
 has "lorac "
-for verb in train eval predict generate score merge inspect tokenize recipe; do
+for verb in train eval predict generate score merge inspect tokenize recipe init; do
     expect 0 $verb --help
     has "usage: lorac $verb" "--help"
     refused 2 "unknown option --frobnicate" $verb --frobnicate
@@ -321,6 +321,34 @@ expect 0 inspect "$model" --json
 json
 expect 0 inspect "$adapter" --json
 json
+
+# ---- init ----
+shape="--hidden-size 32 --num-hidden-layers 2 --num-attention-heads 4 --intermediate-size 48"
+expect 0 init --out "$dir/new" --arch qwen2 --tokenizer "$model" $shape --num-key-value-heads 2 \
+    --dtype bfloat16 --seed 3 --rope-theta 5000 --tie-word-embeddings true --json
+json out architecture parameters vocab_size fingerprint
+[ "$(value parameters)" = 23968 ] || fail "init: $(value parameters) parameters"
+grep -qF '"rope_theta": 5000.0' "$dir/new/config.json" || fail "--rope-theta is not in config.json"
+expect 0 score --model "$dir/new" --text "$dir/text" --json
+awk "BEGIN { d = $(value mean_nll) / log(260); exit !(d > 0.95 && d < 1.05) }" ||
+    fail "a new model knows something: $(value mean_nll)"
+expect 0 init --out "$dir/newer" --config "$dir/new/config.json" --num-hidden-layers 3 --vocab-size 300
+has "a random Qwen2ForCausalLM of" "3 layers of width 32, vocabulary 300; read back and compared"
+refused 1 "$dir/new: exists and is not an empty folder" init --out "$dir/new" --arch llama $shape
+refused 1 "init needs --config FILE or --arch NAME, one of them" init --out "$dir/none"
+refused 1 "--arch gpt2: is not known; supported are llama, mistral, qwen2" init --out "$dir/none" --arch gpt2
+refused 1 "the options: 'vocab_size' is missing" init --out "$dir/none" --arch llama $shape
+refused 1 "hidden_size (30) is no multiple of num_attention_heads (4)" init --out "$dir/none" \
+    --config "$dir/new/config.json" --hidden-size 30
+refused 1 "num_attention_heads (4) is no multiple of num_key_value_heads (3)" init --out "$dir/none" \
+    --config "$dir/new/config.json" --num-key-value-heads 3
+refused 1 "vocab_size is 259, but the tokenizer in $model has 260 tokens" init --out "$dir/none" \
+    --arch llama --tokenizer "$model" $shape --vocab-size 259
+refused 1 "--dtype must be float32, bfloat16 or float16, found 'int8'" init --out "$dir/none" \
+    --arch llama $shape --dtype int8
+refused 1 "--tie-word-embeddings must be true or false, found 'yes'" init --out "$dir/none" \
+    --arch llama $shape --tie-word-embeddings yes
+[ -e "$dir/none" ] && fail "a refused init leaves a folder"
 
 [ $failed = 0 ] && echo "all as promised"
 exit $failed

@@ -18,87 +18,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    L = 12,
-    C = 1024,
-    H = 16,
-    G = 4,
-    D = 64,
-    F = 3072,
-    V = 50257,
-    N = 256,
-    RANK = 8,
-    WARMUP = 2
-};
-
-struct shape {
-    const char *name;
-    size_t OC, C;
-};
-static const struct shape kinds[] = {
-    {"self_attn.q_proj", (size_t)H *D, C},
-    {"self_attn.k_proj", (size_t)G *D, C},
-    {"self_attn.v_proj", (size_t)G *D, C},
-    {"self_attn.o_proj", C, (size_t)H *D},
-    {"mlp.gate_proj", F, C},
-    {"mlp.up_proj", F, C},
-    {"mlp.down_proj", C, F},
-};
-enum { N_KINDS = sizeof kinds / sizeof kinds[0], N_TENSORS = L * (N_KINDS + 2) + 2 };
-
-static enum lorac_status fill(void *self, void *to, size_t i, struct lorac_err *err)
-{
-    const struct lorac_tensor_spec *t = (const struct lorac_tensor_spec *)self + i;
-    float *x = to;
-    size_t n = t->n_dims == 1 ? t->dims[0] : t->dims[0] * t->dims[1];
-    uint64_t key = lorac_rng_key(1, t->name);
-    (void)err;
-    for (size_t k = 0; k < n; k += 4) { // uniform with a standard deviation of 0.02; gains are 1
-        uint32_t bits[4];
-        lorac_rng_bits(bits, key, 0, k);
-        for (size_t j = k; j < n && j < k + 4; j++) {
-            x[j] = t->n_dims == 1 ? 1.0F : ((float)bits[j - k] * 0x1p-32F - 0.5F) * 0.0693F;
-        }
-    }
-    return LORAC_OK;
-}
+enum { V = 50257, N = 256, RANK = 8, WARMUP = 2 };
 
 static enum lorac_status make_model(const char *dir, struct lorac_err *err)
 {
-    static char names[N_TENSORS][96];
-    static struct lorac_tensor_spec specs[N_TENSORS];
     static const char config[] =
-        "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"hidden_size\": 1024, "
+        "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 1024, "
         "\"num_hidden_layers\": 12, \"num_attention_heads\": 16, \"num_key_value_heads\": 4, "
-        "\"intermediate_size\": 3072, \"vocab_size\": 50257, \"max_position_embeddings\": 2048, "
-        "\"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\", "
-        "\"tie_word_embeddings\": true, \"torch_dtype\": \"float32\"}\n";
-    size_t n = 0;
-    for (size_t l = 0; l < L; l++) {
-        for (size_t k = 0; k < N_KINDS; k++, n++) {
-            (void)snprintf(names[n], sizeof names[n], "model.layers.%zu.%s.weight", l,
-                           kinds[k].name);
-            specs[n] = (struct lorac_tensor_spec){
-                .name = names[n], .n_dims = 2, .dims = {kinds[k].OC, kinds[k].C}};
-        }
-        for (size_t k = 0; k < 2; k++, n++) {
-            (void)snprintf(names[n], sizeof names[n], "model.layers.%zu.%s.weight", l,
-                           k ? "post_attention_layernorm" : "input_layernorm");
-            specs[n] = (struct lorac_tensor_spec){.name = names[n], .n_dims = 1, .dims = {C}};
-        }
-    }
-    specs[n++] = (struct lorac_tensor_spec){.name = "model.norm.weight", .n_dims = 1, .dims = {C}};
-    specs[n++] = (struct lorac_tensor_spec){
-        .name = "model.embed_tokens.weight", .n_dims = 2, .dims = {V, C}};
-    char *path = lorac_path_join(dir, "model.safetensors");
-    char *json = lorac_path_join(dir, "config.json");
-    enum lorac_status st = lorac_dir_make(dir, err);
-    if (!st && !lorac_path_exists(path)) {
-        st = lorac_safetensors_write(path, specs, n, NULL, 0, fill, specs, err);
-    }
-    if (!st) { st = lorac_file_write(json, config, sizeof config - 1, err); }
-    lorac_mem_free(path);
-    lorac_mem_free(json);
+        "\"intermediate_size\": 3072, \"vocab_size\": 50257, \"rms_norm_eps\": 1e-5, "
+        "\"tie_word_embeddings\": true}";
+    static const struct lorac_init_options options = {.seed = 1};
+    struct lorac_json root = {0};
+    if (!lorac_dir_is_empty(dir)) { return LORAC_OK; } // of an earlier run
+    enum lorac_status st = lorac_json_parse(&root, config, sizeof config - 1, "config", err);
+    if (!st) { st = lorac_model_init(dir, &root, &options, err); }
+    lorac_json_free(&root);
     return st;
 }
 

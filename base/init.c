@@ -1,0 +1,476 @@
+/* init.c - see init.h: complete the configuration, list the tensors, write them, read all of it back. */
+#include "base/init.h"
+
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "base/core/rng.h"
+#include "base/core/sibling.h"
+#include "base/model.h"
+#include "base/tokenizer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK = 4096 };
+static const size_t default_shard = 5000000000U;
+static const double default_range = 0.02; // initializer_range of every class in the table
+
+struct tensor {
+    char name[LORAC_NAME_SIZE];
+    float constant; // all elements, where std is 0
+    double std;
+    size_t zero_row; // SIZE_MAX: none
+};
+
+struct init {
+    const struct lorac_init_options *options;
+    json_t *json; // the completed configuration
+    struct lorac_config config;
+    double range;
+    size_t pad;                     // row of the embedding that is 0; SIZE_MAX: none
+    struct tensor *tensors;         // (n)
+    struct lorac_tensor_spec *spec; // (n) in the order of the files
+    size_t n;
+    size_t first; // of the shard at hand
+};
+
+/* ---- the configuration ---- */
+
+static enum lorac_status no_memory(struct lorac_err *err)
+{
+    return lorac_fail(err, LORAC_ENOMEM, "no memory to make a model");
+}
+
+static enum lorac_status put(json_t *object, const char *key, json_t *value, struct lorac_err *err)
+{
+    return json_object_set_new(object, key, value) ? no_memory(err) : LORAC_OK;
+}
+
+/* A key that is there stays. */
+static enum lorac_status put_absent(json_t *object, const char *key, json_t *value,
+                                    struct lorac_err *err)
+{
+    json_t *there = json_object_get(object, key);
+    if (!there || json_is_null(there)) { return put(object, key, value, err); }
+    json_decref(value);
+    return LORAC_OK;
+}
+
+static enum lorac_status put_id(json_t *object, const char *key, int32_t id, struct lorac_err *err)
+{
+    return put(object, key, id < 0 ? json_null() : json_integer(id), err);
+}
+
+/* The vocabulary and its special tokens. */
+static enum lorac_status put_tokenizer(json_t *json, const char *file, const char *dir,
+                                       struct lorac_err *err)
+{
+    struct lorac_tokenizer *t = NULL;
+    struct lorac_json root = {.value = json, .file = file};
+    size_t V = 0;
+    enum lorac_status st = lorac_tokenizer_open(&t, dir, err);
+    if (!st) { st = lorac_json_size(&V, &root, "vocab_size", false, 1, SIZE_MAX / 2, err); }
+    if (st) { goto done; }
+    if (V > 0 && V < lorac_tokenizer_size(t)) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "%s: vocab_size is %zu, but the tokenizer in %s has %zu tokens", file, V,
+                        dir, lorac_tokenizer_size(t));
+        goto done;
+    }
+    if (V == 0) {
+        st = put(json, "vocab_size", json_integer((json_int_t)lorac_tokenizer_size(t)), err);
+    }
+    if (!st) { st = put_id(json, "bos_token_id", lorac_tokenizer_bos(t), err); }
+    if (!st) { st = put_id(json, "eos_token_id", lorac_tokenizer_eos(t), err); }
+    if (!st) { st = put_id(json, "pad_token_id", lorac_tokenizer_pad(t), err); }
+done:
+    lorac_tokenizer_free(t);
+    return st;
+}
+
+/* What may be left out of a config.json, with the values that lorac reads then: the defaults of
+ * transformers' classes differ from each other and from version to version. */
+static enum lorac_status put_defaults(json_t *json, const struct lorac_config *c, double range,
+                                      struct lorac_err *err)
+{
+    const struct {
+        const char *key;
+        json_t *value;
+    } keys[] = {
+        {"hidden_act", json_string("silu")},
+        {"initializer_range", json_real(range)},
+        {"max_position_embeddings", json_integer((json_int_t)c->max_positions)},
+        {"num_key_value_heads", json_integer((json_int_t)c->G)},
+        {"rms_norm_eps", json_real(c->eps)},
+        {"tie_word_embeddings", json_boolean(c->tie)},
+        {"use_cache", json_true()},
+    };
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        enum lorac_status one = put_absent(json, keys[i].key, keys[i].value, st ? NULL : err);
+        st = st ? st : one;
+    }
+    bool rope = json_is_object(json_object_get(json, "rope_parameters"));
+    if (!st && !rope) { st = put_absent(json, "rope_theta", json_real(c->theta), err); }
+    return st;
+}
+
+static enum lorac_status put_types(json_t *json, const struct lorac_config *c,
+                                   enum lorac_dtype dtype, struct lorac_err *err)
+{
+    static const char *const names[LORAC_N_DTYPES] = {
+        [LORAC_F32] = "float32", [LORAC_F16] = "float16", [LORAC_BF16] = "bfloat16"};
+    (void)json_object_del(
+        json, "dtype"); // transformers 5's name of the same; it reads both, 4 reads this one
+    enum lorac_status st = put(json, "torch_dtype", json_string(names[dtype]), err);
+    return st ? st : put(json, "model_type", json_string(lorac_arch_type(c->arch)), err);
+}
+
+/* A special token's id is a row of the embedding; *id SIZE_MAX where there is none. */
+static enum lorac_status check_id(size_t *id, const struct init *g, const struct lorac_json *root,
+                                  const char *key, struct lorac_err *err)
+{
+    struct lorac_json at = lorac_json_get(root, key);
+    *id = SIZE_MAX;
+    if (json_is_array(at.value)) { return LORAC_OK; } // of several ends; the tokenizer checks them
+    return lorac_json_size(id, root, key, false, 0, g->config.V - 1, err);
+}
+
+static enum lorac_status complete(struct init *g, const struct lorac_json *config,
+                                  struct lorac_err *err)
+{
+    struct lorac_json root = {.file = config->file};
+    size_t id = 0;
+    g->json = json_deep_copy(config->value);
+    root.value = g->json;
+    if (!json_is_object(g->json)) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: holds no JSON object", config->file);
+    }
+    enum lorac_status st = LORAC_OK;
+    const char *tokenizer = g->options->tokenizer;
+    if (tokenizer) { st = put_tokenizer(g->json, config->file, tokenizer, err); }
+    if (!st) { st = lorac_config_read(&g->config, &root, err); }
+    if (!st) { st = check_id(&id, g, &root, "bos_token_id", err); }
+    if (!st) { st = check_id(&id, g, &root, "eos_token_id", err); }
+    if (!st) { st = check_id(&g->pad, g, &root, "pad_token_id", err); }
+    if (!st) { st = lorac_json_number(&g->range, &root, "initializer_range", false, err); }
+    if (!st && !(g->range > 0.0 && g->range <= 1.0)) {
+        struct lorac_json at = lorac_json_get(&root, "initializer_range");
+        st = lorac_json_fail(&at, "above 0 and at most 1", err);
+    }
+    if (!st) { st = put_defaults(g->json, &g->config, g->range, err); }
+    if (!st) { st = put_types(g->json, &g->config, g->options->dtype, err); }
+    return st;
+}
+
+/* ---- the tensors ---- */
+
+/* One more tensor (rows,cols), or (rows) where cols is 0; there is room. */
+static struct tensor *add(struct init *g, size_t rows, size_t cols, const char *module,
+                          const char *kind)
+{
+    struct tensor *t = &g->tensors[g->n];
+    (void)snprintf(t->name, sizeof t->name, "%.200s.%.20s", module, kind);
+    t->std = cols ? g->range : 0.0;
+    t->zero_row = SIZE_MAX;
+    g->spec[g->n++] = (struct lorac_tensor_spec){
+        .name = t->name, .dtype = g->options->dtype, .n_dims = cols ? 2 : 1, .dims = {rows, cols}};
+    return t;
+}
+
+static void add_norm(struct init *g, const char *module)
+{
+    add(g, g->config.C, 0, module, "weight")->constant = 1.0F;
+}
+
+static void add_linear(struct init *g, size_t m)
+{
+    struct lorac_linear_shape shape = lorac_config_linear(&g->config, m);
+    bool residual = m % LORAC_PER_LAYER == LORAC_O || m % LORAC_PER_LAYER == LORAC_DOWN;
+    struct tensor *t = add(g, shape.OC, shape.C, shape.name, "weight");
+    if (residual && g->options->scale_residual) { t->std /= sqrt(2.0 * (double)g->config.L); }
+    if (shape.bias) { add(g, shape.OC, 0, shape.name, "bias")->constant = 0.0F; }
+}
+
+/* The tensors that opening a model asks for, from the embedding up. */
+static enum lorac_status list_tensors(struct init *g, struct lorac_err *err)
+{
+    const struct lorac_config *c = &g->config;
+    size_t most = 3 + c->L * (2 + 2 * LORAC_PER_LAYER); // L is at most 1024
+    g->tensors = lorac_mem_new(most, sizeof *g->tensors);
+    g->spec = lorac_mem_new(most, sizeof *g->spec);
+    if (!g->tensors || !g->spec) { return no_memory(err); }
+    add(g, c->V, c->C, "model.embed_tokens", "weight")->zero_row = g->pad;
+    for (size_t l = 0; l < c->L; l++) {
+        char name[96];
+        (void)snprintf(name, sizeof name, "model.layers.%zu.input_layernorm", l);
+        add_norm(g, name);
+        for (size_t k = 0; k < LORAC_PER_LAYER; k++) {
+            add_linear(g, LORAC_PER_LAYER * l + k);
+        }
+        (void)snprintf(name, sizeof name, "model.layers.%zu.post_attention_layernorm", l);
+        add_norm(g, name);
+    }
+    add_norm(g, "model.norm");
+    if (!c->tie) { add(g, c->V, c->C, "lm_head", "weight"); }
+    return LORAC_OK;
+}
+
+static size_t elements(const struct lorac_tensor_spec *t)
+{
+    return t->dims[0] * (t->n_dims == 2 ? t->dims[1] : 1); // at most 2^24 x 2^20
+}
+
+/* x (n) written: elements first .. first+n-1 of tensor i. */
+static void draw(float *x, const struct init *g, size_t i, size_t first, size_t n)
+{
+    const struct tensor *t = &g->tensors[i];
+    size_t C = g->spec[i].n_dims == 2 ? g->spec[i].dims[1] : 1;
+    uint64_t key = lorac_rng_key(g->options->seed, t->name);
+    for (size_t k = 0; k < n; k++) {
+        size_t at = first + k;
+        x[k] = t->constant;
+        if (t->std > 0.0 && at / C != t->zero_row) {
+            x[k] = (float)(t->std * lorac_rng_normal(key, 0, at));
+        }
+    }
+}
+
+/* lorac_fill_fn: the elements of tensor first + i, block by block. */
+static enum lorac_status fill(void *self, void *to, size_t i, struct lorac_err *err)
+{
+    const struct init *g = self;
+    const struct lorac_tensor_spec *t = &g->spec[g->first + i];
+    size_t n = elements(t);
+    float x[BLOCK];
+    (void)err;
+    for (size_t first = 0; first < n; first += BLOCK) {
+        size_t part = n - first < BLOCK ? n - first : BLOCK;
+        draw(x, g, g->first + i, first, part);
+        lorac_dtype_encode((unsigned char *)to + first * lorac_dtype_size(t->dtype), x, t->dtype,
+                           part);
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status compare(const struct init *g, const struct lorac_model *m,
+                                 struct lorac_err *err)
+{
+    float x[BLOCK];
+    unsigned char bytes[BLOCK * sizeof(float)];
+    for (size_t i = 0; i < g->n; i++) {
+        const struct lorac_tensor *got = lorac_checkpoint_find(m->files, g->tensors[i].name);
+        size_t size = lorac_dtype_size(g->options->dtype);
+        bool same = got && got->dtype == g->options->dtype && got->n == elements(&g->spec[i]);
+        for (size_t first = 0; same && first < got->n; first += BLOCK) {
+            size_t part = got->n - first < BLOCK ? got->n - first : BLOCK;
+            draw(x, g, i, first, part);
+            lorac_dtype_encode(bytes, x, got->dtype, part);
+            same = memcmp((const unsigned char *)got->data + first * size, bytes, part * size) == 0;
+        }
+        if (!same) {
+            return lorac_fail(err, LORAC_EIO, "%s: '%s' reads back with other values", m->dir,
+                              g->tensors[i].name);
+        }
+    }
+    return LORAC_OK;
+}
+
+/* ---- the files ---- */
+
+static enum lorac_status write_json(const char *dir, const char *name, const json_t *json,
+                                    struct lorac_err *err)
+{
+    // 15 digits: every number that a person wrote comes back as it was
+    char *text = json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
+    char *path = lorac_path_join(dir, name);
+    struct lorac_buf b = {0};
+    if (text) { lorac_buf_printf(&b, "%s\n", text); }
+    enum lorac_status st =
+        text && path && !b.no_memory ? lorac_file_write(path, b.at, b.n, err) : no_memory(err);
+    lorac_buf_free(&b);
+    lorac_mem_free(path);
+    free(text);
+    return st;
+}
+
+/* What generate() of transformers reads. */
+static enum lorac_status write_generation(const struct init *g, const char *dir,
+                                          struct lorac_err *err)
+{
+    static const char *const keys[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
+    json_t *json = json_object();
+    enum lorac_status st = put(json, "_from_model_config", json_true(), err);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {
+        json_t *id = json_object_get(g->json, keys[i]);
+        if (!json_is_null(id)) { st = put(json, keys[i], json_incref(id), err); }
+    }
+    if (!st) { st = write_json(dir, "generation_config.json", json, err); }
+    json_decref(json);
+    return st;
+}
+
+static enum lorac_status copy_tokenizer(const char *dir, const char *from, struct lorac_err *err)
+{
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "added_tokens.json",
+                                        "tokenizer.model",
+                                        "chat_template.jinja"};
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++) {
+        char *source = lorac_path_join(from, names[i]);
+        char *copy = lorac_path_join(dir, names[i]);
+        if (!source || !copy) { st = no_memory(err); }
+        if (!st && lorac_path_exists(source)) { st = lorac_file_copy(copy, source, err); }
+        lorac_mem_free(source);
+        lorac_mem_free(copy);
+    }
+    return st;
+}
+
+/* The tensor behind the last one of the shard that begins with `first`. */
+static size_t shard_end(const struct init *g, size_t first)
+{
+    size_t limit = g->options->shard_bytes ? g->options->shard_bytes : default_shard;
+    size_t bytes = 0;
+    size_t i = first;
+    for (; i < g->n; i++) {
+        size_t more = elements(&g->spec[i]) * lorac_dtype_size(g->options->dtype);
+        if (i > first && (more > limit || bytes > limit - more)) { break; }
+        bytes += more;
+    }
+    return i;
+}
+
+struct shards {
+    char (*file)[64];       // (n) of shards
+    const char **of_tensor; // (tensors)
+    const char **name;      // (tensors)
+    size_t n;
+};
+
+static enum lorac_status list_shards(struct shards *s, const struct init *g, struct lorac_err *err)
+{
+    for (size_t i = 0; i < g->n; i = shard_end(g, i)) {
+        s->n++;
+    }
+    s->file = lorac_mem_new(s->n, sizeof *s->file);
+    s->of_tensor = lorac_mem_new(g->n, sizeof *s->of_tensor);
+    s->name = lorac_mem_new(g->n, sizeof *s->name);
+    if (!s->file || !s->of_tensor || !s->name) { return no_memory(err); }
+    size_t end = 0;
+    for (size_t k = 0; k < s->n; k++) {
+        if (s->n == 1) {
+            (void)snprintf(s->file[k], sizeof s->file[k], "model.safetensors");
+        } else {
+            (void)snprintf(s->file[k], sizeof s->file[k], "model-%05zu-of-%05zu.safetensors", k + 1,
+                           s->n);
+        }
+        size_t i = end;
+        for (end = shard_end(g, i); i < end; i++) {
+            s->of_tensor[i] = s->file[k];
+            s->name[i] = g->tensors[i].name;
+        }
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status write_weights(struct init *g, const char *dir, struct lorac_err *err)
+{
+    struct shards s = {0};
+    uint64_t total = 0;
+    char *index = lorac_path_join(dir, "model.safetensors.index.json");
+    enum lorac_status st = index ? list_shards(&s, g, err) : no_memory(err);
+    g->first = 0;
+    for (size_t k = 0; k < s.n && !st; k++) {
+        size_t end = shard_end(g, g->first);
+        char *path = lorac_path_join(dir, s.file[k]);
+        st = path ? lorac_safetensors_write(path, g->spec + g->first, end - g->first, NULL, 0, fill,
+                                            g, err)
+                  : no_memory(err);
+        lorac_mem_free(path);
+        g->first = end;
+    }
+    for (size_t i = 0; i < g->n; i++) {
+        total += elements(&g->spec[i]) * lorac_dtype_size(g->options->dtype);
+    }
+    if (!st && s.n > 1) {
+        st = lorac_safetensors_index_write(index, s.name, s.of_tensor, g->n, total, err);
+    }
+    lorac_mem_free(s.file);
+    lorac_mem_free(s.of_tensor);
+    lorac_mem_free(s.name);
+    lorac_mem_free(index);
+    return st;
+}
+
+/* ---- the whole ---- */
+
+static enum lorac_status read_back(const struct init *g, const char *dir, struct lorac_err *err)
+{
+    struct lorac_device dev = {0};
+    struct lorac_model *m = NULL;
+    struct lorac_tokenizer *t = NULL;
+    enum lorac_status st = lorac_device_open(&dev, "ref", 1, err);
+    if (st) { return st; }
+    st = lorac_model_open(&m, &dev, dir, err);
+    if (!st) { st = compare(g, m, err); }
+    if (!st && g->options->tokenizer) { st = lorac_tokenizer_open(&t, dir, err); }
+    lorac_tokenizer_free(t);
+    lorac_model_close(m);
+    lorac_device_close(&dev);
+    return st;
+}
+
+static enum lorac_status write_all(struct init *g, const char *dir, struct lorac_err *err)
+{
+    enum lorac_status st = lorac_dir_remove(dir, err); // of a process that died with this number
+    if (!st) { st = lorac_dir_make(dir, err); }
+    if (!st) { st = write_json(dir, "config.json", g->json, err); }
+    if (!st && g->options->tokenizer) { st = copy_tokenizer(dir, g->options->tokenizer, err); }
+    if (!st && g->options->tokenizer) { st = write_generation(g, dir, err); }
+    if (!st) { st = write_weights(g, dir, err); }
+    return st ? st : read_back(g, dir, err);
+}
+
+enum lorac_status lorac_model_init(const char *out, const struct lorac_json *config,
+                                   const struct lorac_init_options *options, struct lorac_err *err)
+{
+    struct init *g = NULL;
+    char *to = NULL;
+    char *temp = NULL;
+    enum lorac_status st = lorac_sibling(&to, &temp, out, err);
+    if (!st && !lorac_dir_is_empty(to)) {
+        st = lorac_fail(err, LORAC_EUSER, "%s: exists and is not an empty folder", to);
+    }
+    if (st) { goto done; }
+    g = lorac_mem_new(1, sizeof *g);
+    if (!g) {
+        st = no_memory(err);
+        goto done;
+    }
+    g->options = options;
+    g->range = default_range;
+    st = complete(g, config, err);
+    if (!st) { st = list_tensors(g, err); }
+    if (st) { goto done; }
+    st = write_all(g, temp, err);
+    if (!st) { st = lorac_dir_replace(to, temp, err); }
+    if (st && lorac_dir_remove(temp, NULL)) { goto done; } // the first failure is the one to tell
+done:
+    if (g) {
+        json_decref(g->json);
+        lorac_mem_free(g->tensors);
+        lorac_mem_free(g->spec);
+        lorac_mem_free(g);
+    }
+    lorac_mem_free(to);
+    lorac_mem_free(temp);
+    return st;
+}
