@@ -22,5 +22,6 @@
 #include "base/model.h"
 #include "base/safetensors.h"
 #include "base/tokenizer.h"
+#include "base/tokenizer_train.h"
 
 #endif

@@ -114,6 +114,9 @@ const struct lorac_merge *lorac_merges_find(const struct lorac_merges *m, int32_
 
 /* ---- the parts that the file lists ---- */
 
+/* PRETOKENIZE of GPT-2's encoder.py: what a ByteLevel with use_regex splits with. */
+extern const char lorac_gpt2_pattern[];
+
 enum norm_kind {
     NORM_PREPEND,
     NORM_REPLACE,

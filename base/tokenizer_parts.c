@@ -91,8 +91,8 @@ enum lorac_status lorac_read_norm(struct lorac_tokenizer *t, const struct lorac_
 
 /* ---- pre-tokenizers ---- */
 
-/* PRETOKENIZE of GPT-2's encoder.py, as byte_level.rs has it. */
-static const char gpt2_pattern[] =
+// as byte_level.rs has it
+const char lorac_gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 static enum lorac_status read_byte_level(struct lorac_pre *pre, const struct lorac_json *at,
@@ -108,7 +108,7 @@ static enum lorac_status read_byte_level(struct lorac_pre *pre, const struct lor
     pre->kind = PRE_BYTE_LEVEL;
     pre->prefix = prefix ? PREFIX_ALWAYS : PREFIX_NEVER;
     pre->has_pattern = regex;
-    return regex ? lorac_pattern_regex(&pre->pattern, gpt2_pattern, at, err) : LORAC_OK;
+    return regex ? lorac_pattern_regex(&pre->pattern, lorac_gpt2_pattern, at, err) : LORAC_OK;
 }
 
 static const char *const behaviors[] = {"Removed",        "Isolated",   "MergedWithPrevious",
