@@ -1,204 +1,8 @@
 /* cmd_generate.c - `lorac generate`: prompt a model, with or without adapters. */
 #include "tools/verbs.h"
-#include <lorac/datasets.h>
 
 #include <stdio.h>
 #include <string.h>
-
-enum { MAX_FIELDS = 32, PROMPT_LIMIT = 16 << 20 };
-
-/* ---- the adapter's own template ---- */
-
-/* Names in braces, each once: "Review: {text}" has one. `names` are cut out of `text` (clobbered). */
-static size_t variables_of(const char *names[MAX_FIELDS], char *text)
-{
-    size_t n = 0;
-    for (char *c = text; c && *c && n < MAX_FIELDS; c++) {
-        if ((c[0] == '{' && c[1] == '{') || (c[0] == '}' && c[1] == '}')) {
-            c++;
-            continue;
-        }
-        char *end = *c == '{' ? strchr(c, '}') : NULL;
-        if (!end) { continue; }
-        *end = '\0';
-        bool known = false;
-        for (size_t i = 0; i < n; i++) {
-            known = known || strcmp(names[i], c + 1) == 0;
-        }
-        if (!known) { names[n++] = c + 1; }
-        c = end;
-    }
-    return n;
-}
-
-/* The value of --field NAME=VALUE, or NULL. */
-static const char *field(const struct args *a, const char *name)
-{
-    size_t n = strlen(name);
-    for (size_t i = 0; args_each(a, "--field", i); i++) {
-        const char *text = args_each(a, "--field", i);
-        if (strncmp(text, name, n) == 0 && text[n] == '=') { return text + n + 1; }
-    }
-    return NULL;
-}
-
-/* Each --field must name a variable: what fills nothing would be lost without a word. */
-static enum lorac_status check_fields(const char *const *names, size_t n, const struct args *a,
-                                      struct lorac_err *err)
-{
-    for (size_t i = 0; args_each(a, "--field", i); i++) {
-        const char *text = args_each(a, "--field", i);
-        const char *equals = strchr(text, '=');
-        if (!equals) {
-            return lorac_fail(err, LORAC_EUSER, "--field %s: expected NAME=VALUE", text);
-        }
-        bool known = false;
-        for (size_t k = 0; k < n; k++) {
-            size_t length = strlen(names[k]);
-            known = known ||
-                    ((size_t)(equals - text) == length && strncmp(text, names[k], length) == 0);
-        }
-        if (!known) {
-            return lorac_fail(err, LORAC_EUSER,
-                              "--field %s: the adapter's template has no such variable; its first "
-                              "of %zu is '%s'",
-                              text, n, n ? names[0] : "");
-        }
-        for (size_t k = 0; k < i; k++) {
-            size_t length = (size_t)(equals - text) + 1;
-            if (strncmp(args_each(a, "--field", k), text, length) == 0) {
-                return lorac_fail(err, LORAC_EUSER, "--field %s: is given twice", text);
-            }
-        }
-    }
-    return LORAC_OK;
-}
-
-/* Fill the template's variables from --field, and the only one without a field from the prompt. */
-static enum lorac_status fill(struct lorac_cell *values, const char *const *names, size_t n,
-                              const struct args *a, const struct lorac_buf *prompt,
-                              struct lorac_err *err)
-{
-    size_t open = 0;
-    for (size_t i = 0; i < n; i++) {
-        const char *value = field(a, names[i]);
-        if (value) {
-            values[i] = (struct lorac_cell){value, strlen(value)};
-            continue;
-        }
-        if (open++) {
-            return lorac_fail(
-                err, LORAC_EUSER,
-                "the adapter's template also needs --field %s=...; --raw would prompt without "
-                "the template",
-                names[i]);
-        }
-        values[i] = (struct lorac_cell){prompt->at ? prompt->at : "", prompt->n};
-    }
-    if (!open && prompt->n) {
-        return lorac_fail(
-            err, LORAC_EUSER,
-            "the adapter's template leaves no place for --prompt%s; give it as '', or "
-            "prompt without the template with --raw",
-            n ? ": --field fills all its variables" : ": it has no variables");
-    }
-    return LORAC_OK;
-}
-
-static enum lorac_status encode_template(struct lorac_ids *ids, const struct bench *b,
-                                         const struct args *a, const char *json,
-                                         const struct lorac_buf *prompt, struct lorac_err *err)
-{
-    const char *text = "";
-    struct lorac_json root = {0};
-    struct lorac_template *template = NULL;
-    char *names_text = NULL;
-    const char *names[MAX_FIELDS];
-    struct lorac_cell values[MAX_FIELDS];
-    enum lorac_status st = lorac_json_parse(&root, json, strlen(json), "lorac.template", err);
-    if (!st) { st = lorac_json_string(&text, &root, "prompt", true, err); }
-    if (!st) {
-        names_text = lorac_mem_string(text, strlen(text));
-        if (!names_text) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for the template"); }
-    }
-    if (!st) {
-        size_t n = variables_of(names, names_text);
-        struct lorac_template_options o = {text, NULL, names, n};
-        st = lorac_template_parse(&template, &o, err);
-        if (!st) { st = check_fields(names, n, a, err); }
-        if (!st) { st = fill(values, names, n, a, prompt, err); }
-    }
-    if (!st) { st = lorac_prompt_encode(ids, template, b->tokenizer, values, err); }
-    lorac_template_free(template);
-    lorac_mem_free(names_text);
-    lorac_json_free(&root);
-    return st;
-}
-
-/* Whether the template begins with the completion: free text, whose prompts are beginnings of it. */
-static enum lorac_status no_prompt(bool *none, const char *json, struct lorac_err *err)
-{
-    const char *text = "";
-    struct lorac_json root = {0};
-    enum lorac_status st = lorac_json_parse(&root, json, strlen(json), "lorac.template", err);
-    if (!st) { st = lorac_json_string(&text, &root, "prompt", true, err); }
-    *none = !st && *text == '\0';
-    lorac_json_free(&root);
-    return st;
-}
-
-/* The template of the adapters, where they have one and agree. */
-static enum lorac_status common_template(const char **out, const struct bench *b,
-                                         struct lorac_err *err)
-{
-    *out = NULL;
-    for (size_t i = 0; i < b->stack.n; i++) {
-        const char *t = b->stack.adapter[i]->template_json;
-        if (!t) { continue; }
-        if (*out && strcmp(*out, t) != 0) {
-            return lorac_fail(
-                err, LORAC_EUSER,
-                "the adapters were trained with different templates; choose with --raw and the "
-                "whole prompt");
-        }
-        *out = t;
-    }
-    return LORAC_OK;
-}
-
-static enum lorac_status encode_prompt(struct lorac_ids *ids, const struct bench *b,
-                                       const struct args *a, struct lorac_err *err)
-{
-    const char *given = args_text(a, "--prompt", "");
-    struct lorac_buf prompt = {0};
-    const char *template = NULL;
-    enum lorac_status st = LORAC_OK;
-    if (strcmp(given, "-") == 0) {
-        st = read_text(&prompt, "-", err);
-    } else {
-        lorac_buf_str(&prompt, given);
-    }
-    if (!st && prompt.n > PROMPT_LIMIT) {
-        st = lorac_fail(err, LORAC_EUSER, "the prompt is too long");
-    }
-    if (!st && !args_has(a, "--raw")) { st = common_template(&template, b, err); }
-    bool none = false;
-    if (!st && template) { st = no_prompt(&none, template, err); }
-    if (none) { template = NULL; }
-    if (!st && template) {
-        st = encode_template(ids, b, a, template, &prompt, err);
-    } else if (!st && args_has(a, "--field")) {
-        st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template%s",
-                        none ? ", this one's has no prompt" : "");
-    } else if (!st) {
-        struct lorac_text text = {prompt.at ? prompt.at : "", prompt.n, true};
-        st = lorac_encode(ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err);
-    }
-    lorac_buf_free(&prompt);
-    return st;
-}
-
-/* ---- the verb ---- */
 
 static bool show(void *self, const char *text, size_t n)
 {
@@ -267,7 +71,7 @@ static int run(const struct args *a)
     }
     stop_on_signals();
     st = bench_open(&b, a, true, &err);
-    if (!st) { st = encode_prompt(&prompt, &b, a, &err); }
+    if (!st) { st = bench_prompt(&prompt, &b, a, &err); }
     if (!st) {
         st = lorac_generator_new(&g, b.model, bench_socket(&b), prompt.n + o.max_tokens, &err);
     }
@@ -298,9 +102,7 @@ static int run(const struct args *a)
 
 static const struct option options[] = {
     MODEL_OPTIONS,
-    {"--prompt", "TEXT", "what to continue; - reads standard input", true, false},
-    {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true},
-    {"--raw", NULL, "prompt as given, without the adapter's template", false, false},
+    PROMPT_OPTIONS,
     {"--max-tokens", "N", "new tokens at the most (default: 128)", false, false},
     {"--temperature", "T", "0 takes the likeliest token, always (default: 0)", false, false},
     {"--top-k", "K", "draw among the K likeliest (default: all)", false, false},

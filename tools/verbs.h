@@ -36,6 +36,16 @@ const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapte
         "--threads", "N", "threads to compute with (default: all)", false, false           \
     }
 
+/* The ids of --prompt: through the template that the adapters carry (filled by --field, too) unless --raw. */
+enum lorac_status bench_prompt(struct lorac_ids *ids, const struct bench *b, const struct args *a,
+                               struct lorac_err *err);
+#define PROMPT_OPTIONS                                                                       \
+    {"--prompt", "TEXT", "what to continue; - reads standard input", true, false},           \
+        {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true}, \
+    {                                                                                        \
+        "--raw", NULL, "prompt as given, without the adapter's template", false, false       \
+    }
+
 /* All of a file, or of standard input for "-". Owned by the caller (lorac_buf_free). */
 enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lorac_err *err);
 
