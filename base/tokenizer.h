@@ -99,6 +99,11 @@ void lorac_stream_free(struct lorac_stream *s);
 size_t lorac_tokenizer_size(const struct lorac_tokenizer *t); // ids are 0 .. size-1
 /* The token as the vocabulary writes it ("\xC4\xA0the", "<0x0A>"); NULL for an unused id. */
 const char *lorac_token_text(const struct lorac_tokenizer *t, int32_t id);
+/* Append what the token adds to a text that goes on: its bytes, which need not be whole UTF-8 characters;
+ * of a special token its text. An id outside the vocabulary is LORAC_EUSER. */
+LORAC_MUST_CHECK enum lorac_status lorac_token_bytes(struct lorac_buf *bytes,
+                                                     const struct lorac_tokenizer *t, int32_t id,
+                                                     struct lorac_err *err);
 int32_t lorac_token_find(const struct lorac_tokenizer *t, const char *text); // -1: none
 bool lorac_token_is_special(const struct lorac_tokenizer *t, int32_t id);
 

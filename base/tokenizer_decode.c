@@ -21,6 +21,7 @@ struct decoder {
     struct lorac_matcher matcher;
     size_t limit; // bytes that the text may grow to
     size_t open;  // bytes at the end that later tokens can change
+    bool raw;     // bytes that form no character stay bytes
 };
 
 static enum lorac_status replace(struct decoder *d, const struct lorac_dec *dec, const char *s,
@@ -90,7 +91,7 @@ static enum lorac_status end_run(struct decoder *d, struct lorac_buf *run, struc
     enum lorac_status st = LORAC_OK;
     if (run->no_memory) { return lorac_no_memory(err); }
     const size_t before = d->tmp.text.n;
-    if (run->n && lorac_utf8_check(run->at, run->n) == run->n) {
+    if (run->n && (d->raw || lorac_utf8_check(run->at, run->n) == run->n)) {
         lorac_buf_add(&d->tmp.text, run->at, run->n);
         st = lorac_lane_close(&d->tmp, true, err);
     } else {
@@ -145,7 +146,9 @@ static enum lorac_status byte_level(struct decoder *d, struct lorac_err *err)
             lorac_buf_add(&bytes, (char[]){(char)byte}, 1);
         }
     }
-    if (!bytes.no_memory && bytes.n) {
+    if (d->raw) {
+        lorac_buf_add(&d->tmp.text, bytes.at ? bytes.at : "", bytes.n);
+    } else if (!bytes.no_memory && bytes.n) {
         d->open = lorac_utf8_lossy(&d->tmp.text, bytes.at, bytes.n);
     }
     enum lorac_status st =
@@ -243,19 +246,32 @@ static void release(struct decoder *d)
     lorac_matcher_release(&d->matcher);
 }
 
+static enum lorac_status append_decoded(struct lorac_buf *text, struct decoder *d,
+                                        const int32_t *ids, size_t n, bool skip_special,
+                                        struct before before, struct lorac_err *err)
+{
+    enum lorac_status st = decode(d, ids, n, skip_special, &before, err);
+    if (!st) {
+        lorac_buf_add(text, d->lane.text.at ? d->lane.text.at : "", d->lane.text.n);
+        if (text->no_memory) { st = lorac_no_memory(err); }
+    }
+    release(d);
+    return st;
+}
+
 enum lorac_status lorac_decode(struct lorac_buf *text, const struct lorac_tokenizer *t,
                                const int32_t *ids, size_t n, bool skip_special,
                                struct lorac_err *err)
 {
     struct decoder d = {.t = t};
-    struct before before = {0};
-    enum lorac_status st = decode(&d, ids, n, skip_special, &before, err);
-    if (!st) {
-        lorac_buf_add(text, d.lane.text.at ? d.lane.text.at : "", d.lane.text.n);
-        if (text->no_memory) { st = lorac_no_memory(err); }
-    }
-    release(&d);
-    return st;
+    return append_decoded(text, &d, ids, n, skip_special, (struct before){0}, err);
+}
+
+enum lorac_status lorac_token_bytes(struct lorac_buf *bytes, const struct lorac_tokenizer *t,
+                                    int32_t id, struct lorac_err *err)
+{
+    struct decoder d = {.t = t, .raw = true};
+    return append_decoded(bytes, &d, &id, 1, false, (struct before){true, true}, err);
 }
 
 /* Show what is final of the decoded text. The ids of a stream are those whose text is not; once it is

@@ -117,11 +117,10 @@ void status_begin(struct status_line *s)
     *s = (struct status_line){.terminal = terminal, .shown = terminal ? -1e9 : lorac_clock()};
 }
 
-/* Columns of the terminal; a line that is as wide would wrap, and could not be drawn over. */
-static size_t columns(void)
+size_t show_columns(FILE *to)
 {
     struct winsize w = {0};
-    bool known = ioctl(fileno(stderr), TIOCGWINSZ, &w) == 0 && w.ws_col > 1;
+    bool known = ioctl(fileno(to), TIOCGWINSZ, &w) == 0 && w.ws_col > 1;
     return known ? w.ws_col : 80;
 }
 
@@ -135,8 +134,8 @@ void status_show(struct status_line *s, const char *text, bool always)
         fprintf(stderr, "%s\n", text);
         return;
     }
-    size_t n = strlen(text); // ASCII: a byte is a column
-    size_t most = columns() - 1;
+    size_t n = strlen(text);                // ASCII: a byte is a column
+    size_t most = show_columns(stderr) - 1; // as wide as the terminal it would wrap
     if (n > most) { n = most; }
     fprintf(stderr, "\r%.*s%*s", (int)n, text, (int)(s->width > n ? s->width - n : 0), "");
     s->width = n;

@@ -5,10 +5,11 @@
 #include "tools/args.h"
 #include <lorac/lora.h>
 #include <lorac/recipes.h>
+#include <stdio.h>
 
 extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, verb_score,
     verb_tokenize, verb_tokenizer, verb_merge, verb_inspect, verb_recipe, verb_plan, verb_diff,
-    verb_init;
+    verb_init, verb_next;
 
 /* "lorac: ERROR" on stderr; returns the exit code for it. */
 int complain(const struct lorac_err *err);
@@ -71,6 +72,7 @@ int out_print(struct out *j); // prints, frees, returns the exit code
 const char *show_bytes(char text[32], size_t bytes);
 const char *show_time(char text[32], double seconds);
 const char *show_count(char text[32], size_t n);
+size_t show_columns(FILE *to); // of the terminal that it is; 80 where it is none
 
 /* A line that is drawn over itself on a terminal, and printed now and then elsewhere. */
 struct status_line {

@@ -3,6 +3,7 @@
  *   - ids, and text back, are those of the reference for every kind of part that is read
  *     (golden/tokenizer/, made by golden/make_tokenizer.py);
  *   - a stream gives, token by token, the text that decoding all ids gives, and only whole characters;
+ *   - the bytes of tokens, one behind the other, are the text that they came from;
  *   - special tokens become ids only in text that may carry them, also where stretches meet;
  *   - BOS and EOS are put once; text that continues gets no dummy prefix;
  *   - several threads may use one tokenizer; every failed allocation is reported and leaks nothing;
@@ -365,6 +366,27 @@ static void a_stream_shows_a_character_when_it_is_whole(void **state)
     close_golden(&g);
 }
 
+/* Of text that goes on, in vocabularies of either family: spaces in front and bytes of a character stay. */
+static void the_bytes_of_tokens_are_the_text(void **state)
+{
+    (void)state;
+    static const char text[] = " a b\n\xF0\x9F\x98\x80!";
+    static const char *const names[] = {"gpt2", "llama2", "mistral"};
+    for (size_t k = 0; k < 3; k++) {
+        struct golden g = open_golden(names[k]);
+        struct lorac_ids ids = encode(g.t, text, sizeof text - 1, false, LORAC_ENCODE_CONTINUES);
+        struct lorac_buf bytes = {0};
+        assert_true(ids.n > 6); // the character is not one token
+        for (size_t i = 0; i < ids.n; i++) {
+            assert_int_equal(lorac_token_bytes(&bytes, g.t, ids.at[i], NULL), LORAC_OK);
+        }
+        assert_string_equal(bytes.at, text);
+        lorac_buf_free(&bytes);
+        lorac_ids_free(&ids);
+        close_golden(&g);
+    }
+}
+
 static void what_is_no_text_or_no_id_is_an_error(void **state)
 {
     (void)state;
@@ -477,6 +499,7 @@ int main(void)
         cmocka_unit_test(text_that_continues_gets_no_dummy_prefix),
         cmocka_unit_test(tokens_are_found_by_text_and_by_id),
         cmocka_unit_test(a_stream_shows_a_character_when_it_is_whole),
+        cmocka_unit_test(the_bytes_of_tokens_are_the_text),
         cmocka_unit_test(what_is_no_text_or_no_id_is_an_error),
         cmocka_unit_test(every_failed_allocation_is_reported),
         cmocka_unit_test(several_threads_use_one_tokenizer),
