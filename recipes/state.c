@@ -1,6 +1,8 @@
 /* state.c - see state.h. */
 #include "recipes/state.h"
 
+#include "base/core/buf.h"
+#include "base/core/file.h"
 #include "base/core/mem.h"
 
 #include <errno.h>
@@ -74,20 +76,9 @@ static enum lorac_status fill(void *self, void *to, size_t i, struct lorac_err *
     return LORAC_OK;
 }
 
-enum lorac_status lorac_state_write(const char *path, const struct lorac_state *s,
-                                    const struct lorac_adapter *a, struct lorac_optim *o,
-                                    struct lorac_err *err)
+/* The fields of a state as its file says them. */
+static void write_fields(char text[N_FIELDS][NUMBER], const struct lorac_state *s)
 {
-    float *at[MAX_BLOCKS];
-    const char *names[MAX_BLOCKS];
-    struct lorac_tensor_spec specs[MAX_BLOCKS] = {0};
-    size_t n = blocks(at, names, a, o);
-    for (size_t i = 0; i < n; i++) {
-        specs[i] = (struct lorac_tensor_spec){
-            .name = names[i], .dtype = LORAC_F32, .n_dims = 1, .dims = {a->n_params}};
-    }
-    char text[N_FIELDS][NUMBER];
-    const char *meta[2 * N_FIELDS];
     for (size_t i = 0; i < N_FIELDS; i++) {
         uint64_t count = 0;
         double real = 0.0;
@@ -99,11 +90,72 @@ enum lorac_status lorac_state_write(const char *path, const struct lorac_state *
             memcpy(&count, from, sizeof count);
             (void)snprintf(text[i], NUMBER, "%" PRIu64, count);
         }
+    }
+}
+
+/* Does the file at `path` hold these fields and these blocks? */
+static enum lorac_status compare(const char *path, char text[N_FIELDS][NUMBER],
+                                 const struct fill *f, const char *const *names, size_t n,
+                                 struct lorac_err *err)
+{
+    struct lorac_checkpoint *c = NULL;
+    void *host = lorac_mem_new(f->bytes, 1);
+    if (!host) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to compare it", path); }
+    enum lorac_status st = lorac_checkpoint_open(&c, path, err);
+    if (st) { lorac_err_prefix(err, "reading back what was saved: "); }
+    for (size_t i = 0; i < N_FIELDS && !st; i++) {
+        const char *got = lorac_checkpoint_metadata(c, fields[i].name);
+        if (got && strcmp(got, text[i]) == 0) { continue; }
+        st = lorac_fail(err, LORAC_EIO, "%s: '%s' reads back as %s, %s was written", path,
+                        fields[i].name, got ? got : "nothing", text[i]);
+    }
+    for (size_t i = 0; i < n && !st; i++) {
+        const struct lorac_tensor *t = lorac_checkpoint_find(c, names[i]);
+        f->dev->ops->read(f->dev, host, f->at[i], f->bytes);
+        if (!t || t->dtype != LORAC_F32 || t->n * sizeof(float) != f->bytes ||
+            memcmp(t->data, host, f->bytes) != 0) {
+            st = lorac_fail(err, LORAC_EIO, "%s: tensor '%s' reads back with other values", path,
+                            names[i]);
+        }
+    }
+    lorac_checkpoint_close(c);
+    lorac_mem_free(host);
+    return st;
+}
+
+enum lorac_status lorac_state_write(const char *path, const struct lorac_state *s,
+                                    const struct lorac_adapter *a, struct lorac_optim *o,
+                                    struct lorac_err *err)
+{
+    float *at[MAX_BLOCKS];
+    const char *names[MAX_BLOCKS];
+    struct lorac_tensor_spec specs[MAX_BLOCKS] = {0};
+    struct lorac_buf temp = {0}; // lorac_run_sweep() removes what is called so
+    size_t n = blocks(at, names, a, o);
+    for (size_t i = 0; i < n; i++) {
+        specs[i] = (struct lorac_tensor_spec){
+            .name = names[i], .dtype = LORAC_F32, .n_dims = 1, .dims = {a->n_params}};
+    }
+    char text[N_FIELDS][NUMBER];
+    const char *meta[2 * N_FIELDS];
+    write_fields(text, s);
+    for (size_t i = 0; i < N_FIELDS; i++) {
         meta[2 * i] = fields[i].name;
         meta[2 * i + 1] = text[i];
     }
     struct fill f = {a->model->dev, at, a->n_params * sizeof(float)};
-    return lorac_safetensors_write(path, specs, n, meta, N_FIELDS, fill, &f, err);
+    lorac_buf_printf(&temp, "%s.tmp-new", path);
+    if (temp.no_memory) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to write it", path); }
+    enum lorac_status st =
+        lorac_safetensors_write(temp.at, specs, n, meta, N_FIELDS, fill, &f, err);
+    if (!st) { st = compare(temp.at, text, &f, names, n, err); }
+    if (!st) { st = lorac_file_replace(path, temp.at, err); }
+    if (st && lorac_file_remove(temp.at, NULL)) {
+        goto done;
+    } // the first failure is the one to tell
+done:
+    lorac_buf_free(&temp);
+    return st;
 }
 
 static enum lorac_status read_field(struct lorac_state *s, size_t i,

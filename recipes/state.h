@@ -21,6 +21,7 @@ struct lorac_state {
     struct lorac_scores best_scores;
 };
 
+/* Written beside `path`, read back and compared with memory; only then does it take the name. */
 LORAC_MUST_CHECK enum lorac_status lorac_state_write(const char *path, const struct lorac_state *s,
                                                      const struct lorac_adapter *a,
                                                      struct lorac_optim *o, struct lorac_err *err);

@@ -1,4 +1,4 @@
-/* fault.h - tests only: make the n-th allocation or system call fail. */
+/* fault.h - tests only: make the n-th allocation or system call fail, or a disk that keeps other bytes. */
 #ifndef LORAC_BASE_CORE_FAULT_H
 #define LORAC_BASE_CORE_FAULT_H
 
@@ -6,5 +6,9 @@
 void lorac_mem_fail_after(long n);
 /* The same for the calls in file.c that can fail: open, stat, map, write, fsync, close, rename, ... */
 void lorac_sys_fail_after(long n);
+/* The same, with this errno (ENOSPC, EROFS, ...) instead of EIO. */
+void lorac_sys_fail_with(long n, int code);
+/* Of all bytes that are written from now on, flip a bit of the one at `offset`; <0 = of none. */
+void lorac_sys_wrong_byte(long offset);
 
 #endif

@@ -28,17 +28,46 @@ struct lorac_out {
 };
 
 static _Atomic long fail_after = -1; // tests only, see fault.h
+static _Atomic int fail_errno = EIO;
+static _Atomic long wrong_at = -1;
 
 void lorac_sys_fail_after(long n)
 {
     fail_after = n;
+    fail_errno = EIO;
+}
+
+void lorac_sys_fail_with(long n, int code)
+{
+    fail_after = n;
+    fail_errno = code;
+}
+
+void lorac_sys_wrong_byte(long offset)
+{
+    wrong_at = offset;
 }
 
 static bool refused(void)
 {
     if (fail_after < 0 || fail_after-- != 0) { return false; }
-    errno = EIO;
+    errno = fail_errno;
     return true;
+}
+
+/* write(2), but for what tests ask for. */
+static ssize_t put(int fd, const void *bytes, size_t n)
+{
+    if (refused()) { return -1; }
+    long at = wrong_at;
+    if (at == 0) {
+        unsigned char wrong = *(const unsigned char *)bytes ^ 1U;
+        wrong_at = -1;
+        return write(fd, &wrong, 1);
+    }
+    ssize_t done = write(fd, bytes, at > 0 && (size_t)at < n ? (size_t)at : n);
+    if (at > 0 && done > 0) { wrong_at = at - done; }
+    return done;
 }
 
 static const char *reason(char *text, size_t n)
@@ -159,7 +188,7 @@ static enum lorac_status write_all(struct lorac_out *out, const unsigned char *b
                                    struct lorac_err *err)
 {
     while (n > 0) {
-        ssize_t done = refused() ? -1 : write(out->fd, bytes, n);
+        ssize_t done = put(out->fd, bytes, n);
         if (done < 0 && errno == EINTR) { continue; }
         if (done <= 0) { return io_fail(err, out->path, "write"); }
         bytes += done;
@@ -215,19 +244,27 @@ static enum lorac_status sync_folder_of(const char *path, struct lorac_err *err)
     return st;
 }
 
-enum lorac_status lorac_out_commit(struct lorac_out *out, struct lorac_err *err)
+/* All bytes on disk, under the temporary name. */
+static enum lorac_status finish(struct lorac_out *out, struct lorac_err *err)
 {
     enum lorac_status st = flush(out, err);
     if (!st && (refused() || fsync(out->fd) != 0)) { st = io_fail(err, out->path, "write"); }
     if (!st && (refused() || close(out->fd) != 0)) { st = io_fail(err, out->path, "close"); }
     if (!st) { out->fd = -1; }
-    if (!st && (refused() || rename(out->temp, out->path) != 0)) {
-        st = io_fail(err, out->path, "rename the finished file to this name");
-    }
-    if (!st) {
-        out->temp[0] = '\0'; // it has the final name now
-        st = sync_folder_of(out->path, err);
-    }
+    return st;
+}
+
+static enum lorac_status appear(struct lorac_out *out, struct lorac_err *err)
+{
+    enum lorac_status st = lorac_file_replace(out->path, out->temp, err);
+    if (!st) { out->temp[0] = '\0'; } // it has the final name now
+    return st;
+}
+
+enum lorac_status lorac_out_commit(struct lorac_out *out, struct lorac_err *err)
+{
+    enum lorac_status st = finish(out, err);
+    if (!st) { st = appear(out, err); }
     lorac_out_free(out);
     return st;
 }
@@ -242,18 +279,31 @@ void lorac_out_free(struct lorac_out *out)
     lorac_mem_free(out);
 }
 
+/* Does what was written read back as these bytes? */
+static enum lorac_status read_back(const struct lorac_out *out, const void *bytes, size_t n,
+                                   struct lorac_err *err)
+{
+    struct lorac_map map = {0};
+    enum lorac_status st = lorac_map_open(&map, out->temp, err);
+    if (!st && (map.size != n || (n && memcmp(map.data, bytes, n) != 0))) {
+        st = lorac_fail(err, LORAC_EIO, "%s: reads back with other bytes than were written",
+                        out->path);
+    }
+    lorac_map_close(&map);
+    return st;
+}
+
 enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t n,
                                    struct lorac_err *err)
 {
     struct lorac_out *out = NULL;
     enum lorac_status st = lorac_out_open(&out, path, err);
-    if (st) { return st; }
-    st = lorac_out_write(out, bytes, n, err);
-    if (st) {
-        lorac_out_free(out);
-        return st;
-    }
-    return lorac_out_commit(out, err);
+    if (!st) { st = lorac_out_write(out, bytes, n, err); }
+    if (!st) { st = finish(out, err); }
+    if (!st) { st = read_back(out, bytes, n, err); }
+    if (!st) { st = appear(out, err); }
+    lorac_out_free(out);
+    return st;
 }
 
 enum lorac_status lorac_file_append(const char *path, const void *bytes, size_t n,
@@ -264,7 +314,7 @@ enum lorac_status lorac_file_append(const char *path, const void *bytes, size_t 
     int fd = refused() ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0) { return io_fail(err, path, "open"); }
     while (n > 0 && !st) {
-        ssize_t done = refused() ? -1 : write(fd, at, n);
+        ssize_t done = put(fd, at, n);
         if (done < 0 && errno == EINTR) { continue; }
         if (done <= 0) {
             st = io_fail(err, path, "write");
@@ -283,6 +333,14 @@ enum lorac_status lorac_file_remove(const char *path, struct lorac_err *err)
         return io_fail(err, path, "remove");
     }
     return LORAC_OK;
+}
+
+enum lorac_status lorac_file_replace(const char *to, const char *from, struct lorac_err *err)
+{
+    if (refused() || rename(from, to) != 0) {
+        return io_fail(err, to, "rename the finished file to this name");
+    }
+    return sync_folder_of(to, err);
 }
 
 enum lorac_status lorac_lock_open(int *fd, const char *path, struct lorac_err *err)

@@ -47,7 +47,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_out_printf(struct lorac_out *out, struc
 LORAC_MUST_CHECK enum lorac_status lorac_out_commit(struct lorac_out *out, struct lorac_err *err);
 void lorac_out_free(struct lorac_out *out); // abandon: the temporary file is removed
 
-/* All of `bytes` as the file at `path`, atomically. */
+/* All of `bytes` as the file at `path`, atomically, read back and compared before it appears. */
 LORAC_MUST_CHECK enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t n,
                                                     struct lorac_err *err);
 /* Add bytes to the end of a file, which is made where it is missing. For logs: not atomic. */
@@ -55,6 +55,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_file_append(const char *path, const voi
                                                      struct lorac_err *err);
 /* Remove a file. A missing one is fine. */
 LORAC_MUST_CHECK enum lorac_status lorac_file_remove(const char *path, struct lorac_err *err);
+/* Give a finished file its name, in place of one that has it. */
+LORAC_MUST_CHECK enum lorac_status lorac_file_replace(const char *to, const char *from,
+                                                      struct lorac_err *err);
 /* Copy a file byte for byte, atomically. */
 LORAC_MUST_CHECK enum lorac_status lorac_file_copy(const char *to, const char *from,
                                                    struct lorac_err *err);

@@ -2,6 +2,7 @@
  * Files. What is promised:
  *   - a written file appears whole, or the old one stays and no temporary file is left,
  *     whichever system call or allocation fails;
+ *   - a whole file that reads back with other bytes than were written is an error;
  *   - maps and reads give the bytes; a folder, a missing file, a file over the limit is an error;
  *   - a folder is replaced whole.
  */
@@ -79,6 +80,23 @@ static void a_write_happens_whole_or_not_at_all(void **state)
         expect_content(path, "new");
     }
     assert_true(failures > 6); // open, write, fsync, close, rename, folder; memory
+    lorac_mem_free(path);
+}
+
+static void another_byte_on_the_disk_is_found(void **state)
+{
+    (void)state;
+    char *path = lorac_path_join(dir, "a");
+    assert_int_equal(lorac_file_write(path, "old", 3, NULL), LORAC_OK);
+    for (long at = 0; at < 3; at++) {
+        struct lorac_err err = {0};
+        lorac_sys_wrong_byte(at);
+        assert_int_equal(lorac_file_write(path, "new", 3, &err), LORAC_EIO);
+        assert_non_null(strstr(err.text, "a: reads back with other bytes than were written"));
+        expect_content(path, "old");
+        assert_int_equal(count_names(), 1);
+    }
+    lorac_sys_wrong_byte(-1);
     lorac_mem_free(path);
 }
 
@@ -181,6 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_happens_whole_or_not_at_all),
+        cmocka_unit_test(another_byte_on_the_disk_is_found),
         cmocka_unit_test(what_is_no_readable_file_is_an_error),
         cmocka_unit_test(large_and_small_writes_arrive_in_order),
         cmocka_unit_test(a_folder_is_replaced_whole),
