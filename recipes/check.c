@@ -135,6 +135,10 @@ enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lor
                         stops, without);
     }
     if (!st) {
+        st = check_idle(rd, "train.watchdog.patience", r->train.watchdog.patience == 3,
+                        r->train.watchdog.loss_above > 0.0, "without train.watchdog.loss_above");
+    }
+    if (!st) {
         st = check_idle(rd, "optimizer.momentum", !(r->optimizer.momentum > 0.0),
                         r->optimizer.name == LORAC_RECIPE_OPTIMIZER_SGD, "with adamw");
     }

@@ -227,7 +227,8 @@ static void add_schema(struct lorac_buf *buf, const struct lorac_key *key)
         lorac_buf_str(buf, "}]");
         break;
     case LORAC_KEY_NUMBER: // 1e-5 is a string to YAML 1.1, so a string may stand there
-        lorac_buf_str(buf, "\"type\": [\"number\", \"string\"], ");
+        lorac_buf_printf(buf, "\"type\": [\"number\", \"string\"%s], ",
+                         key->otherwise ? "" : ", \"null\"");
         add_bounds(buf, key);
         break;
     case LORAC_KEY_BETAS:

@@ -203,6 +203,15 @@ static void print_count(struct lorac_buf *buf, const struct lorac_key *key, size
     }
 }
 
+static void print_number(struct lorac_buf *buf, const struct lorac_key *key, double x)
+{
+    if (!key->otherwise && !(x > key->min)) { // such a key is LORAC_KEY_ABOVE_MIN
+        lorac_buf_str(buf, "null");
+    } else {
+        lorac_number_print(buf, x);
+    }
+}
+
 void lorac_value_print(struct lorac_buf *buf, const struct lorac_recipe *recipe,
                        const struct lorac_key *key)
 {
@@ -234,7 +243,7 @@ void lorac_value_print(struct lorac_buf *buf, const struct lorac_recipe *recipe,
         }
         break;
     case LORAC_KEY_NUMBER:
-        lorac_number_print(buf, *(const double *)field);
+        print_number(buf, key, *(const double *)field);
         break;
     case LORAC_KEY_BETAS:
         lorac_buf_str(buf, "[");

@@ -196,6 +196,10 @@ struct lorac_recipe {
         bool shuffle;
         size_t threads; // 0: auto
         enum lorac_recipe_activations keep_activations;
+        struct {
+            double loss_above; // 0: none
+            size_t patience;
+        } watchdog;
     } train;
     struct {
         enum lorac_recipe_optimizer name;

@@ -34,6 +34,7 @@ struct run {
     struct lorac_length length;
     enum lorac_recipe_metric metric; // that chooses the best
     bool not_finite;                 // the step that failed did so for its loss or gradient
+    double loss;                     // of the last step
     double rate;                     // seconds a step, smoothed
     char started[32];
 };
@@ -201,6 +202,14 @@ static void notes(const struct run *run, size_t shared)
                          r->data.labels.map.at[k].key);
         run->watch->note(run->watch->self, b.at ? b.at : "");
     }
+    if (r->train.watchdog.loss_above > 0.0 && r->train.watchdog.patience > run->length.steps) {
+        lorac_buf_clear(&b);
+        lorac_buf_printf(&b,
+                         "train.watchdog.patience: the run has only %zu steps, so the watchdog can "
+                         "never stop it",
+                         run->length.steps);
+        run->watch->note(run->watch->self, b.at ? b.at : "");
+    }
     note_unused(run, &b);
     lorac_buf_free(&b);
 }
@@ -315,6 +324,9 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
     s.step = (size_t)run->state.step;
     s.epoch = (double)run->state.examples / (double)lorac_dataset_size(run->job->train.set);
     s.loss = loss / (double)s.trained;
+    run->loss = s.loss;
+    double limit = r->train.watchdog.loss_above;
+    run->state.above = limit > 0.0 && s.loss > limit ? run->state.above + 1 : 0;
     s.seconds = lorac_clock() - begin;
     run->rate = run->rate > 0.0 ? 0.9 * run->rate + 0.1 * s.seconds : s.seconds;
     s.tokens_per_second = (double)s.tokens / run->rate;
@@ -419,6 +431,22 @@ static enum lorac_status save(struct run *run, struct lorac_err *err)
     return st;
 }
 
+/* train.watchdog: a loss that stays too high ends the run, its state saved. */
+static enum lorac_status watch_loss(struct run *run, struct lorac_err *err)
+{
+    double limit = run->r->train.watchdog.loss_above;
+    size_t patience = run->r->train.watchdog.patience;
+    if (!(limit > 0.0) || run->state.above < patience) { return LORAC_OK; }
+    run->state.above = 0; // who resumes has seen it
+    enum lorac_status st = save(run, err);
+    if (st) { return st; }
+    return lorac_fail(err, LORAC_EUSER,
+                      "step %zu: the training loss is %.4g, and was above %g "
+                      "(train.watchdog.loss_above) in each of the last %zu steps; the state is "
+                      "saved: begin anew with a smaller optimizer.lr, or go on with --resume",
+                      (size_t)run->state.step, run->loss, limit, patience);
+}
+
 static enum lorac_status loop(struct run *run, struct lorac_run_result *out, struct lorac_err *err)
 {
     size_t patience = run->r->eval.early_stop.metric ? run->r->eval.early_stop.patience : SIZE_MAX;
@@ -441,6 +469,7 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
             new_best = keeps_best && run->state.best_step == now;
             if (!st && run->state.patience >= patience) { out->end = LORAC_RUN_EARLY; }
         }
+        if (!st) { st = watch_loss(run, err); }
         bool more = !st && now < run->length.steps && out->end == LORAC_RUN_DONE;
         if (more && run->watch->stop && run->watch->stop(run->watch->self)) {
             out->end = LORAC_RUN_STOPPED;

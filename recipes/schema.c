@@ -121,6 +121,11 @@ const struct lorac_key lorac_keys[] = {
     {"train.keep_activations", LORAC_KEY_CHOICE, AT(train.keep_activations), .choices = "auto|all|layers", .otherwise = "auto",
      .help = "what the forward pass keeps for the backward pass",
      .more = "layers: only each layer's input; the rest is computed again, for less memory."},
+    {"train.watchdog.loss_above", LORAC_KEY_NUMBER, LORAC_KEY_ABOVE_MIN, AT(train.watchdog.loss_above), COUNTS(0, 1e9),
+     .help = "stop with an error when the training loss stays above this; omit to train on",
+     .more = "The state is saved first; --resume goes on, and the watchdog counts anew."},
+    {"train.watchdog.patience", LORAC_KEY_COUNT, AT(train.watchdog.patience), COUNTS(1, 1e9), .otherwise = "3",
+     .help = "steps in a row above it before the run stops"},
 
     {"optimizer.name", LORAC_KEY_CHOICE, AT(optimizer.name), .choices = "adamw|sgd", .otherwise = "adamw",
      .help = "the optimiser"},

@@ -37,6 +37,7 @@ static const struct {
     COUNTER(has_best),
     COUNTER(best_step),
     COUNTER(patience),
+    COUNTER(above),
     REAL(best),
     COUNTER(best_scores.rows),
     COUNTER(best_scores.tokens),

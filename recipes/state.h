@@ -17,6 +17,7 @@ struct lorac_state {
     uint64_t has_best;        // 1: the next three count
     uint64_t best_step;
     uint64_t patience; // evaluations since without a better one
+    uint64_t above;    // steps in a row whose loss the watchdog dislikes
     double best;       // value of the metric that chooses
     struct lorac_scores best_scores;
 };

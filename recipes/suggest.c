@@ -75,6 +75,8 @@ static const struct {
     {"micro_batch_size", "train.batch_size"},
     {"gradient_accumulation_steps", "train.accumulate"},
     {"gradient_checkpointing", "train.keep_activations"},
+    {"loss_watchdog_threshold", "train.watchdog.loss_above"},
+    {"loss_watchdog_patience", "train.watchdog.patience"},
     {"eval_steps", "eval.every"},
     {"save_steps", "output.save_every"},
     {"output_dir", "output.dir"},

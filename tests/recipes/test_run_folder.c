@@ -5,6 +5,7 @@
  *   - resuming refuses another recipe, table or base, and says which;
  *   - one process at a time works on a folder;
  *   - what would train or keep nothing is an error that says why;
+ *   - a training loss that stays above train.watchdog.loss_above ends the run with its state saved;
  *   - a damaged state is refused.
  */
 #include "base/core/file.h"
@@ -320,6 +321,88 @@ static void a_loss_that_is_not_finite_names_step_and_lines(void **state)
     lorac_mem_free(bad);
 }
 
+/* ---- the watchdog ---- */
+
+static const char *const watched[] = {"train.watchdog.loss_above=1e-6", "train.watchdog.patience=4",
+                                      "eval.every=4 steps", "output.save_every=end", NULL};
+
+static void a_loss_that_stays_high_stops_the_run_and_saves_it(void **state)
+{
+    (void)state;
+    struct lorac_run_result result;
+    struct lorac_err err = {0};
+    for (int stop = 4; stop <= 8; stop += 4) { // resumed, it counts anew
+        enum lorac_run_mode mode = stop == 4 ? LORAC_RUN_NEW : LORAC_RUN_RESUME;
+        char begins[32];
+        (void)snprintf(begins, sizeof begins, "step %d: the training loss is ", stop);
+        assert_int_equal(runs_go(&result, "w", mode, NULL, watched, &err), LORAC_EUSER);
+        assert_int_equal(strncmp(err.text, begins, strlen(begins)), 0);
+        assert_non_null(strstr(err.text, ", and was above 1e-06 (train.watchdog.loss_above) in "
+                                         "each of the last 4 steps; the state is saved: "));
+    }
+    assert_true(lorac_path_is_dir(tiny_path("w/best")) && lorac_path_is_dir(tiny_path("w/last")));
+    struct lorac_run_result r = runs_well("w", LORAC_RUN_RESUME, NULL, watched); // 3 steps are left
+    assert_int_equal(r.step, RUNS_STEPS);
+    runs_well("x", LORAC_RUN_NEW, NULL, (const char *const[]){"output.save_every=end", NULL});
+    char *w = runs_metrics("w");
+    char *x = runs_metrics("x");
+    assert_string_equal(w, x); // nothing was lost on the way
+    lorac_mem_free(w);
+    lorac_mem_free(x);
+}
+
+/* The losses of a run's steps, from its metrics. */
+static void read_losses(double loss[RUNS_STEPS], const char *out)
+{
+    char *csv = runs_metrics(out);
+    const char *at = csv;
+    for (size_t i = 0; i < RUNS_STEPS; i++) {
+        at = strstr(at, ",train,");
+        assert_non_null(at);
+        at += 7;
+        loss[i] = strtod(at, NULL);
+    }
+    lorac_mem_free(csv);
+}
+
+static void a_high_loss_now_and_then_does_not_stop_it(void **state)
+{
+    (void)state;
+    double loss[RUNS_STEPS];
+    char limit[64] = "";
+    char patience[64] = "";
+    read_losses(loss, "x"); // a limit that is passed more often than in a row, and one time more
+    for (size_t k = 0; k < RUNS_STEPS && !limit[0]; k++) {
+        size_t all = 0;
+        size_t row = 0;
+        size_t longest = 0;
+        for (size_t i = 0; i < RUNS_STEPS; i++) {
+            bool above = loss[i] > loss[k] * 1.0001;
+            all += above;
+            row = above ? row + 1 : 0;
+            longest = row > longest ? row : longest;
+        }
+        if (all == longest) { continue; }
+        (void)snprintf(limit, sizeof limit, "train.watchdog.loss_above=%.9g", loss[k] * 1.0001);
+        (void)snprintf(patience, sizeof patience, "train.watchdog.patience=%zu", longest + 1);
+    }
+    assert_true(limit[0] != '\0');
+    const char *const sets[] = {limit, patience, NULL};
+    runs_well("y", LORAC_RUN_NEW, NULL, sets);
+}
+
+static void an_interrupted_run_keeps_the_watchdogs_count(void **state)
+{
+    (void)state;
+    struct lorac_run_result result;
+    struct lorac_err err = {0};
+    struct runs_stop s = {.at = 3};
+    struct lorac_run_watch watch = runs_stop_watch(&s);
+    runs_well("z", LORAC_RUN_NEW, &watch, watched);
+    assert_int_equal(runs_go(&result, "z", LORAC_RUN_RESUME, NULL, watched, &err), LORAC_EUSER);
+    assert_int_equal(strncmp(err.text, "step 4: the training loss", 25), 0);
+}
+
 /* ---- the state's file ---- */
 
 static void a_damaged_state_is_refused(void **state)
@@ -394,6 +477,9 @@ int main(void)
         cmocka_unit_test(a_run_that_changes_nothing_is_an_error),
         cmocka_unit_test(what_was_learnt_before_a_step_that_is_not_finite_is_kept),
         cmocka_unit_test(a_loss_that_is_not_finite_names_step_and_lines),
+        cmocka_unit_test(a_loss_that_stays_high_stops_the_run_and_saves_it),
+        cmocka_unit_test(a_high_loss_now_and_then_does_not_stop_it),
+        cmocka_unit_test(an_interrupted_run_keeps_the_watchdogs_count),
         cmocka_unit_test(a_damaged_state_is_refused),
     };
     return cmocka_run_group_tests_name("run_folder", tests, runs_make, runs_remove);

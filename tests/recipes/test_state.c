@@ -82,7 +82,7 @@ static void a_state_reads_back(void **state)
 {
     (void)state;
     struct subject s = open_subject();
-    struct lorac_state got;
+    struct lorac_state got = {0};
     struct lorac_err err = {0};
     if (write_state(&s, &err) || lorac_state_read(&got, s.a, s.o, tiny_path("s/state"), &err)) {
         fail_msg("%s", err.text);
@@ -160,7 +160,7 @@ static void whatever_fails_the_old_state_or_the_new_one_stands(void **state)
 {
     (void)state;
     struct subject s = open_subject();
-    struct lorac_state got;
+    struct lorac_state got = {0};
     assert_int_equal(write_state(&s, NULL), LORAC_OK);
     s.s.step = 4;
     long failures = 0;
