@@ -1,84 +1,179 @@
 /* cmd_merge.c - `lorac merge`: adapters into a checkpoint of its own, verified by its logits. */
-#include "tools/verbs.h"
+#include "tools/cmd_recipes.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { ROWS = 256, SEGMENT = 64 };
+enum {
+    BATCH = 256,   // tokens that both models read at once
+    PIECE = 64,    // tokens of a piece of --text
+    TOKENS = 2048, // compared at the most
+    EXAMPLES = 64, // rows of --rows at the most, spread over the table
+};
 
 /* What the merged model's logits differ by. */
 struct difference {
-    size_t rows, agree;          // rows compared, rows whose likeliest token is the same
+    size_t rows, agree;          // tokens compared, those whose likeliest next token is the same
     double largest, mean, scale; // scale: largest |logit|
 };
 
-/* Text to compare on: --text, or a walk through the vocabulary. */
-static enum lorac_status fill_batch(struct lorac_batch *batch, const struct bench *b,
-                                    const struct args *a, struct lorac_err *err)
+/* What both models read: pieces of text, each from its own beginning. */
+struct sample {
+    struct lorac_ids ids;
+    size_t length[TOKENS]; // of piece i, at most BATCH and what the model reads
+    size_t n;
+};
+
+/* Cut `n` more ids into pieces. */
+static enum lorac_status add_pieces(struct sample *s, const int32_t *ids, size_t n, size_t limit,
+                                    struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    if (n > TOKENS - s->ids.n) { n = TOKENS - s->ids.n; }
+    for (size_t at = 0; at < n && !st; at++) {
+        if (at % limit == 0) { s->length[s->n++] = n - at < limit ? n - at : limit; }
+        st = lorac_ids_add(&s->ids, ids[at], err);
+    }
+    return st;
+}
+
+/* --text: the beginning of a file. */
+static enum lorac_status sample_text(struct sample *s, const struct bench *b, const char *path,
+                                     size_t limit, struct lorac_err *err)
 {
     struct lorac_ids ids = {0};
     struct lorac_buf buf = {0};
-    const char *path = args_text(a, "--text", NULL);
-    size_t limit =
-        b->model->config.max_positions < SEGMENT ? b->model->config.max_positions : SEGMENT;
-    enum lorac_status st = LORAC_OK;
-    if (path) {
-        st = read_text(&buf, path, err);
-        struct lorac_text text = {buf.at ? buf.at : "", buf.n, false};
-        if (!st) { st = lorac_encode(&ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err); }
-    }
-    for (size_t i = 0; !path && i < ROWS && !st; i++) {
-        st = lorac_ids_add(&ids, (int32_t)((i * 7919 + 13) % b->model->config.V), err);
-    }
-    lorac_batch_clear(batch);
-    for (size_t at = 0; at < ids.n && batch->N < ROWS && !st; at += limit) {
-        size_t n = ids.n - at < limit ? ids.n - at : limit;
-        n = n < ROWS - batch->N ? n : ROWS - batch->N;
-        (void)lorac_batch_add(batch, ids.at + at, n, -1);
-    }
-    for (size_t n = 0; n < batch->N && !st; n++) {
-        lorac_batch_want_logits(batch, n);
-    }
-    if (!st && batch->N == 0) { st = lorac_fail(err, LORAC_EUSER, "%s: holds no token", path); }
+    enum lorac_status st = read_text(&buf, path, err);
+    struct lorac_text text = {buf.at ? buf.at : "", buf.n, false};
+    if (!st) { st = lorac_encode(&ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err); }
+    if (!st) { st = add_pieces(s, ids.at, ids.n, limit, err); }
+    if (!st && s->n == 0) { st = lorac_fail(err, LORAC_EUSER, "%s: holds no token", path); }
     lorac_ids_free(&ids);
     lorac_buf_free(&buf);
     return st;
 }
 
-static enum lorac_status run_model(float **out, const struct lorac_model *m,
-                                   const struct lorac_socket *socket,
-                                   const struct lorac_batch *batch, struct lorac_err *err)
+/* --rows: examples of a recipe's test rows, where it has none of its validation, else training rows, as its
+ * template makes them. */
+static enum lorac_status sample_rows(struct sample *s, const struct bench *b, const struct args *a,
+                                     size_t limit, struct lorac_err *err)
 {
-    struct lorac_pass *p = NULL;
-    struct lorac_pass_options o = {.max_rows = ROWS, .max_positions = SEGMENT};
-    *out = lorac_mem_new(batch->N * m->config.V, sizeof **out);
-    if (!*out) { return lorac_fail(err, LORAC_ENOMEM, "no memory for logits"); }
-    enum lorac_status st = lorac_pass_new(&p, m, socket, &o, err);
-    if (!st) { st = lorac_pass_forward(p, batch, NULL, err); }
-    if (!st) { lorac_pass_logits(p, batch, *out); }
-    lorac_pass_free(p);
+    struct lorac_recipe *r = NULL;
+    struct lorac_job *j = NULL;
+    struct lorac_example e = {0};
+    const struct lorac_dataset *set = NULL;
+    char *adapter = NULL;
+    enum lorac_status st = recipe_or_run(&r, &adapter, args_text(a, "--rows", ""), a, err);
+    if (st) { return st; }
+    unsigned part = r->data.test                                    ? LORAC_JOB_TEST
+                    : r->data.valid.kind != LORAC_RECIPE_SPLIT_NONE ? LORAC_JOB_VALID
+                                                                    : LORAC_JOB_TRAIN;
+    st = lorac_job_open(&j, r, part | LORAC_JOB_NO_MODEL, err);
+    if (!st) {
+        set = part == LORAC_JOB_TEST    ? j->test.set
+              : part == LORAC_JOB_VALID ? j->valid.set
+                                        : j->train.set;
+    }
+    size_t size = set ? lorac_dataset_size(set) : 0;
+    size_t n = size < EXAMPLES ? size : EXAMPLES;
+    for (size_t i = 0; i < n && !st; i++) {
+        st = lorac_dataset_example(&e, set, i * size / n, err);
+        if (!st) { st = add_pieces(s, e.ids.at, e.ids.n, limit, err); }
+    }
+    for (size_t i = 0; i < s->ids.n && !st; i++) {
+        if ((size_t)s->ids.at[i] < b->model->config.V) { continue; }
+        st = lorac_fail(err, LORAC_EUSER,
+                        "--rows: %s makes token %d of its rows, but %s knows %zu; give a recipe "
+                        "of this model",
+                        r->model.path, (int)s->ids.at[i], b->model->dir, b->model->config.V);
+    }
+    lorac_example_free(&e);
+    lorac_job_close(j);
+    lorac_recipe_free(r);
+    lorac_mem_free(adapter);
     return st;
 }
 
-static struct difference compare(const float *a, const float *b, size_t N, size_t V)
+/* What to compare on: --text, --rows, or a walk through the vocabulary. */
+static enum lorac_status make_sample(struct sample *s, const struct bench *b, const struct args *a,
+                                     struct lorac_err *err)
 {
-    struct difference d = {.rows = N};
+    size_t most = b->model->config.max_positions;
+    size_t piece = most < PIECE ? most : PIECE;
+    if (args_has(a, "--text")) { return sample_text(s, b, args_text(a, "--text", ""), piece, err); }
+    if (args_has(a, "--rows")) { return sample_rows(s, b, a, most < BATCH ? most : BATCH, err); }
+    int32_t walk[BATCH];
+    for (size_t i = 0; i < BATCH; i++) {
+        walk[i] = (int32_t)((i * 7919 + 13) % b->model->config.V);
+    }
+    return add_pieces(s, walk, BATCH, piece, err);
+}
+
+/* The next pieces of the sample, from piece *at and token *from on: all their logits are wanted. */
+static void next_batch(struct lorac_batch *batch, const struct sample *s, size_t *at, size_t *from)
+{
+    lorac_batch_clear(batch);
+    for (; *at < s->n && batch->N + s->length[*at] <= BATCH; *from += s->length[(*at)++]) {
+        (void)lorac_batch_add(batch, s->ids.at + *from, s->length[*at], -1);
+    }
+    for (size_t n = 0; n < batch->N; n++) {
+        lorac_batch_want_logits(batch, n);
+    }
+}
+
+/* Add what N rows of logits differ by. */
+static void compare(struct difference *d, const float *a, const float *b, size_t N, size_t V)
+{
     for (size_t n = 0; n < N; n++, a += V, b += V) {
         size_t best_a = 0;
         size_t best_b = 0;
         for (size_t i = 0; i < V; i++) {
             double diff = fabs((double)a[i] - (double)b[i]);
-            d.largest = fmax(d.largest, diff);
-            d.mean += diff;
-            d.scale = fmax(d.scale, fabs((double)a[i]));
+            d->largest = diff > d->largest || isnan(diff) ? diff : d->largest; // NaN stays
+            d->mean += diff / (double)V;
+            d->scale = fmax(d->scale, fabs((double)a[i]));
             if (a[i] > a[best_a]) { best_a = i; }
             if (b[i] > b[best_b]) { best_b = i; }
         }
-        d.agree += best_a == best_b;
+        d->agree += best_a == best_b;
     }
-    d.mean /= (double)N * (double)V;
-    return d;
+    d->rows += N;
+}
+
+/* Both models on the whole sample. */
+static enum lorac_status run_both(struct difference *d, struct bench *b,
+                                  const struct lorac_model *merged, const struct sample *s,
+                                  struct lorac_err *err)
+{
+    size_t V = b->model->config.V;
+    struct lorac_pass_options o = {.max_rows = BATCH, .max_positions = BATCH};
+    struct lorac_batch *batch = NULL;
+    struct lorac_pass *with = NULL;
+    struct lorac_pass *without = NULL;
+    float *want = lorac_mem_new((size_t)BATCH * V, sizeof *want);
+    float *got = lorac_mem_new((size_t)BATCH * V, sizeof *got);
+    enum lorac_status st =
+        want && got ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for logits");
+    if (!st) { st = lorac_batch_new(&batch, BATCH, BATCH, 1, err); }
+    if (!st) { st = lorac_pass_new(&with, b->model, bench_socket(b), &o, err); }
+    if (!st) { st = lorac_pass_new(&without, merged, NULL, &o, err); }
+    for (size_t at = 0, from = 0; at < s->n && !st;) {
+        next_batch(batch, s, &at, &from);
+        st = lorac_pass_forward(with, batch, NULL, err);
+        if (!st) { st = lorac_pass_forward(without, batch, NULL, err); }
+        if (st) { break; }
+        lorac_pass_logits(with, batch, want);
+        lorac_pass_logits(without, batch, got);
+        compare(d, want, got, batch->N, V);
+    }
+    if (d->rows) { d->mean /= (double)d->rows; }
+    lorac_pass_free(without);
+    lorac_pass_free(with);
+    lorac_batch_free(batch);
+    lorac_mem_free(got);
+    lorac_mem_free(want);
+    return st;
 }
 
 /* How far rounding the merged weights to the file's type may move a logit, as a share of the largest. */
@@ -93,28 +188,20 @@ static enum lorac_status verify(struct difference *d, struct bench *b, const cha
                                 const struct args *a, struct lorac_err *err)
 {
     struct lorac_model *merged = NULL;
-    struct lorac_batch *batch = NULL;
-    float *want = NULL;
-    float *got = NULL;
-    enum lorac_status st = lorac_batch_new(&batch, ROWS, ROWS, 1, err);
-    if (!st) { st = fill_batch(batch, b, a, err); }
+    struct sample *s = lorac_mem_new(1, sizeof *s);
+    if (!s) { return lorac_fail(err, LORAC_ENOMEM, "no memory to verify"); }
+    enum lorac_status st = make_sample(s, b, a, err);
     if (!st) { st = lorac_model_open(&merged, &b->dev, out, err); }
-    if (!st) { st = run_model(&want, b->model, bench_socket(b), batch, err); }
-    if (!st) { st = run_model(&got, merged, NULL, batch, err); }
-    if (!st) {
-        *d = compare(want, got, batch->N, b->model->config.V);
-        if (!(d->largest <= bound(b->model) * d->scale)) {
-            st = lorac_fail(
-                err, LORAC_EFORMAT,
-                "%s: the merged model's logits differ by up to %.3g (largest logit %.3g), more than "
-                "rounding explains",
-                out, d->largest, d->scale);
-        }
+    if (!st) { st = run_both(d, b, merged, s, err); }
+    if (!st && !(d->largest <= bound(b->model) * d->scale)) {
+        st = lorac_fail(err, LORAC_EFORMAT,
+                        "%s: the merged model's logits differ by up to %.3g (largest logit %.3g), "
+                        "more than rounding explains (%g of the largest)",
+                        out, d->largest, d->scale, bound(b->model));
     }
-    lorac_mem_free(want);
-    lorac_mem_free(got);
     lorac_model_close(merged);
-    lorac_batch_free(batch);
+    lorac_ids_free(&s->ids);
+    lorac_mem_free(s);
     return st;
 }
 
@@ -125,14 +212,17 @@ static int run(const struct args *a)
     struct difference d = {0};
     const char *out = args_text(a, "--out", "");
     bool check = args_has(a, "--verify");
-    if (args_has(a, "--text") && !check) {
-        fprintf(stderr, "lorac: --text is for --verify\n");
+    const char *wrong = !args_has(a, "--adapter") ? "merge needs at least one --adapter DIR"
+                        : args_has(a, "--text") && args_has(a, "--rows")
+                            ? "--text and --rows exclude each other"
+                        : args_has(a, "--text") && !check ? "--text is for --verify"
+                        : args_has(a, "--rows") && !check ? "--rows is for --verify"
+                                                          : NULL;
+    if (wrong) {
+        fprintf(stderr, "lorac: %s\n", wrong);
         return EXIT_USAGE;
     }
     enum lorac_status st = bench_open(&b, a, args_has(a, "--text"), &err);
-    if (!st && b.stack.n == 0) {
-        st = lorac_fail(&err, LORAC_EUSER, "merge needs at least one --adapter DIR");
-    }
     if (!st) { st = lorac_merge(out, b.model, &b.stack, &err); }
     if (!st && check) { st = verify(&d, &b, out, a, &err); }
     int code = 0;
@@ -154,7 +244,7 @@ static int run(const struct args *a)
         printf("merged into %s, read back and compared\n", out);
         if (check) {
             printf(
-                "verified on %zu rows: logits differ by %.3g at the most, %.3g on average (largest logit "
+                "verified on %zu tokens: logits differ by %.3g at the most, %.3g on average (largest logit "
                 "%.3g); the likeliest token is the same in %zu of %zu\n",
                 d.rows, d.largest, d.mean, d.scale, d.agree, d.rows);
         }
@@ -167,7 +257,9 @@ static const struct option options[] = {
     MODEL_OPTIONS,
     {"--out", "DIR", "the new checkpoint's folder", true, false},
     {"--verify", NULL, "run both models and compare their logits", false, false},
-    {"--text", "FILE", "the text that --verify runs them on", false, false},
+    {"--rows", "RECIPE|RUN", "run them on rows of this recipe's tables, as its template makes them",
+     false, false},
+    {"--text", "FILE", "run them on this text", false, false},
     {"--json", NULL, "print one JSON object", false, false},
     {0},
 };
@@ -177,9 +269,13 @@ const struct verb verb_merge = {
     .usage = "--model DIR --adapter DIR[:SCALE] --out DIR [--verify]",
     .summary = "put adapters into a checkpoint of its own",
     .about =
-        "  lorac merge --model DIR --adapter runs/sst2/best --out merged --verify\n\n"
+        "  lorac merge --model DIR --adapter runs/sst2/best --out merged --verify --rows runs/sst2\n\n"
         "Sums are float32, rounded once to the type of the file; shards, tokenizer and configuration\n"
-        "are kept, so the result opens wherever the base does.\n",
+        "are kept, so the result opens wherever the base does.\n\n"
+        "--verify opens the files that were written, runs both models on up to 2,048 tokens (of the test\n"
+        "rows, else the validation or training rows, of --rows; of --text; else of a walk through the\n"
+        "vocabulary), and fails where a logit differs by more than rounding to the file's type explains:\n"
+        "1e-4 of the largest logit for float32, 2e-2 for float16, 1e-1 for bfloat16.\n",
     .options = options,
     .run = run,
 };

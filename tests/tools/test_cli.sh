@@ -123,6 +123,8 @@ refused 2 "--base and --adapter exclude each other" eval "$dir/run.yaml" --base 
 refused 2 "--base and --adapter exclude each other" predict "$dir" --base --adapter x --in a --out b
 refused 1 "is the table to read (--in)" predict "$dir/run.yaml" --in "$dir/train.csv" \
     --out "$dir/train.csv"
+refused 2 "--rows is for --verify" merge --model "$model" --adapter x --out y --rows z
+refused 2 "--text and --rows exclude" merge --model "$model" --adapter x --out y --verify --rows z --text z
 refused 2 "--text is for --verify" merge --model "$model" --adapter x --out y --text z
 refused 2 "recipe takes explain" recipe frobnicate
 refused 2 "--stop needs a text" generate --model "$model" --prompt a --stop ''
@@ -142,7 +144,7 @@ refused 1 "--threads must be a whole number, 0 or more, found '-1'" score --mode
 refused 1 "'x' is no token id" score --model "$model" --ids 1,x
 refused 1 "at least two are needed" score --model "$model" --ids 1
 refused 1 "token id 260 is outside the model's vocabulary of 260" score --model "$model" --ids 1,260
-refused 1 "merge needs at least one --adapter" merge --model "$model" --out "$dir/none"
+refused 2 "merge needs at least one --adapter" merge --model "$model" --out "$dir/none"
 refused 1 "is no run (it holds no recipe.resolved.yaml)" eval "$dir"
 refused 1 "unknown key" train "$dir/run.yaml" --set train.epoch=1
 refused 1 "--field needs an adapter with a template" generate --model "$model" --prompt a --field x=y
@@ -313,6 +315,15 @@ done
 paste "$dir/with" "$dir/without" | awk '
     { d = $1 - $2; if (d < 0) d = -d; if (d > most) most = d; n++ }
     END { exit !(n > 3000 && most < 1e-3) }' || fail "merged logits differ"
+for rows in "$dir/run.yaml" "$dir/runs/one"; do
+    rm -rf "$dir/merged1"
+    expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged1" --verify --rows "$rows" --json
+    [ "$(value rows)" = 228 ] || fail "12 rows of 19 tokens: $(value rows)"
+    [ "$(value top1_agreement)" = 1 ] || fail "merged and unmerged prefer other tokens"
+done
+sed 's/^data: .*/data: {train: train.csv}/' "$dir/run.yaml" >"$dir/rows.yaml"
+expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged3" --verify --rows "$dir/rows.yaml"
+has "verified on 228 tokens"
 expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged2"
 has "read back and compared"
 expect 0 inspect "$model"
