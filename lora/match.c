@@ -8,6 +8,7 @@
  *   targets    equal: yes, whatever `layers` says; or ends with "." + entry
  *   neither    every linear layer but lm_head
  *   layers     the number that stands as a component after two others; names without one don't match
+ * A module that trains in full (match_full.c) gets no pair.
  * Unlike PEFT, `layers` also filters what a regex or all-linear gives (PEFT refuses the combination).
  */
 #include "lora/match.h"
@@ -20,7 +21,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { MAX_RANK = 4096, FITS = 1, USED = 2 };
+enum { MAX_RANK = 4096, FITS = 1, USED = 2, COVERED = 4 };
 
 struct matcher {
     const struct lorac_model *model;
@@ -28,20 +29,12 @@ struct matcher {
     const struct lorac_match_words *words;
     struct lorac_pattern *regex;      // or NULL
     struct lorac_pattern **overrides; // (n_overrides)
-    // For each entry of the options: FITS: a module bears that name; USED: and one is adapted for it.
+    // For each entry of the options: FITS: a module bears that name; USED: and one is adapted for it;
+    // COVERED: and one trains in full.
     unsigned char *targets, *exclude, *layers, *ranks; // parts of `marks`; ranks: of overrides
     unsigned char *marks;
     unsigned char regex_mark;
 };
-
-/* PEFT's rule for an entry of a list. */
-static bool is_suffix(const char *name, const char *entry, bool *equal)
-{
-    size_t n = strlen(name);
-    size_t k = strlen(entry);
-    *equal = strcmp(name, entry) == 0;
-    return *equal || (k > 0 && n > k && name[n - k - 1] == '.' && strcmp(name + n - k, entry) == 0);
-}
 
 /* Layer number of a module name: PEFT's ".*?\.[^.]*\.(\d+)\." at the name's start. */
 static bool layer_of(size_t *layer, const char *name)
@@ -87,8 +80,7 @@ static bool is_excluded(struct matcher *k, const char *name)
 {
     bool yes = false;
     for (size_t i = 0; i < k->o->n_exclude; i++) {
-        bool equal = false;
-        if (is_suffix(name, k->o->exclude[i], &equal)) {
+        if (lorac_is_suffix(name, k->o->exclude[i])) {
             k->exclude[i] = FITS | USED;
             yes = true;
         }
@@ -96,11 +88,12 @@ static bool is_excluded(struct matcher *k, const char *name)
     return yes;
 }
 
-static enum lorac_status is_target(bool *yes, struct matcher *k, const char *name,
+/* covered: the module trains in full. */
+static enum lorac_status is_target(bool *yes, struct matcher *k, const char *name, bool covered,
                                    struct lorac_err *err)
 {
     const struct lorac_adapter_options *o = k->o;
-    bool excluded = is_excluded(k, name);
+    bool excluded = is_excluded(k, name) || covered;
     bool allowed = layer_allowed(o, name);
     *yes = false;
     if (o->regex) {
@@ -113,9 +106,9 @@ static enum lorac_status is_target(bool *yes, struct matcher *k, const char *nam
         *yes = strcmp(name, "lm_head") != 0 && allowed && !excluded;
     }
     for (size_t i = 0; i < o->n_targets && !o->regex; i++) {
-        bool equal = false;
-        if (!is_suffix(name, o->targets[i], &equal)) { continue; }
-        k->targets[i] |= FITS;
+        if (!lorac_is_suffix(name, o->targets[i])) { continue; }
+        bool equal = strcmp(name, o->targets[i]) == 0;
+        k->targets[i] |= covered ? FITS | COVERED : FITS;
         if ((equal || allowed) && !excluded) {
             k->targets[i] |= USED;
             *yes = true;
@@ -133,7 +126,6 @@ static enum lorac_status settle(struct lorac_match *out, struct matcher *k, cons
                                 struct lorac_err *err)
 {
     const struct lorac_adapter_options *o = k->o;
-    *out = (struct lorac_match){0};
     for (size_t i = 0; i < o->n_overrides; i++) {
         const struct lorac_override *v = &o->overrides[i];
         bool fits = false;
@@ -159,7 +151,7 @@ static enum lorac_status no_module(const struct matcher *k, const char *place, c
                                    struct lorac_err *err)
 {
     char near[256];
-    lorac_nearest_modules(near, sizeof near, k->model, entry);
+    lorac_nearest_modules(near, sizeof near, k->model, k->model->n_linear, entry);
     return lorac_fail(err, k->words->code, "%s: '%.100s' matches no module; the nearest are %s",
                       place, entry, near);
 }
@@ -194,16 +186,21 @@ static enum lorac_status check_used(const struct matcher *k, struct lorac_err *e
     enum lorac_status st = check_layers(k, err);
     if (st) { return st; }
     for (size_t i = 0; i < o->n_targets && !o->regex; i++) {
-        if (!(k->targets[i] & USED)) {
-            return lorac_fail(err, w->code, "%s: all that '%.100s' matches is left out by %s or %s",
-                              w->targets, o->targets[i], w->exclude, w->layers);
+        if (k->targets[i] & USED) { continue; }
+        if (k->targets[i] & COVERED) {
+            return lorac_fail(err, w->code,
+                              "%s: what '%.100s' matches trains in full by %s and gets no adapter; "
+                              "leave it out of one of the two",
+                              w->targets, o->targets[i], w->train_also);
         }
+        return lorac_fail(err, w->code, "%s: all that '%.100s' matches is left out by %s or %s",
+                          w->targets, o->targets[i], w->exclude, w->layers);
     }
     for (size_t i = 0; i < o->n_overrides; i++) {
         const char *entry = o->overrides[i].match;
         if (!k->ranks[i]) {
             char near[256];
-            lorac_nearest_modules(near, sizeof near, k->model, entry);
+            lorac_nearest_modules(near, sizeof near, k->model, k->model->n_linear, entry);
             return lorac_fail(err, w->code,
                               "%s: '%.100s' matches no adapted module; the nearest modules are %s",
                               w->overrides, entry, near);
@@ -223,13 +220,26 @@ static enum lorac_status nothing(const struct matcher *k, struct lorac_err *err)
     if (o->regex && !k->regex_mark) { return no_module(k, k->words->targets, o->regex, err); }
     enum lorac_status st = k->words->strict ? check_used(k, err) : LORAC_OK;
     if (st) { return st; }
-    return lorac_fail(err, k->words->code, "%s: no module of the model is a target",
-                      k->words->targets);
+    return lorac_fail(err, k->words->code, "%s: no module of the model is a target%s%s",
+                      k->words->targets, o->n_train_also ? " beside those of " : "",
+                      o->n_train_also ? k->words->train_also : "");
+}
+
+/* With all modules trained in full nothing is left to choose. */
+static enum lorac_status check_all(const struct lorac_adapter_options *o,
+                                   const struct lorac_match_words *w, struct lorac_err *err)
+{
+    bool chooses = o->regex || o->n_targets || o->n_exclude || o->layers || o->n_overrides ||
+                   o->n_train_also || o->bias != LORAC_BIAS_NONE;
+    if (!chooses) { return LORAC_OK; }
+    return lorac_fail(err, w->code, "%s: all leaves no module to %s, %s, %s, %s or %s",
+                      w->train_also, w->targets, w->exclude, w->layers, w->overrides, w->bias);
 }
 
 static enum lorac_status check_options(const struct lorac_adapter_options *o,
                                        const struct lorac_match_words *w, struct lorac_err *err)
 {
+    if (o->train_all) { return check_all(o, w, err); }
     if (o->rank < 1 || o->rank > MAX_RANK) {
         return lorac_fail(err, w->code, "the rank must be from 1 to %d, found %zu", MAX_RANK,
                           o->rank);
@@ -280,28 +290,33 @@ static enum lorac_status compile(struct matcher *k, struct lorac_err *err)
     return st == LORAC_EUSER ? k->words->code : st;
 }
 
+static enum lorac_status match_pairs(struct lorac_match *out, struct matcher *k,
+                                     struct lorac_err *err)
+{
+    const struct lorac_model *m = k->model;
+    size_t found = 0;
+    enum lorac_status st = compile(k, err);
+    for (size_t i = 0; i < m->n_linear && !st; i++) {
+        bool yes = false;
+        st = is_target(&yes, k, m->linear[i].name, out[i].weight, err);
+        if (!st && yes) { st = settle(&out[i], k, m->linear[i].name, err); }
+        found += yes;
+    }
+    if (st == LORAC_EUSER) { st = k->words->code; } // a pattern that takes too long
+    if (!st && found == 0 && !k->words->may_be_empty) { st = nothing(k, err); }
+    if (!st && k->words->strict) { st = check_used(k, err); }
+    return st;
+}
+
 enum lorac_status lorac_match_as(struct lorac_match *out, const struct lorac_model *m,
                                  const struct lorac_adapter_options *o,
                                  const struct lorac_match_words *words, struct lorac_err *err)
 {
     struct matcher k = {.model = m, .o = o, .words = words};
-    size_t found = 0;
     enum lorac_status st = check_options(o, words, err);
-    if (st) { return st; }
-    st = compile(&k, err);
-    for (size_t i = 0; i < m->n_linear && !st; i++) {
-        bool yes = false;
-        out[i] = (struct lorac_match){0};
-        st = is_target(&yes, &k, m->linear[i].name, err);
-        if (!st && yes) { st = settle(&out[i], &k, m->linear[i].name, err); }
-        found += yes;
-    }
-    for (size_t i = m->n_linear; i < m->n_modules; i++) {
-        out[i] = (struct lorac_match){0};
-    }
-    if (st == LORAC_EUSER) { st = words->code; } // a pattern that takes too long
-    if (!st && found == 0) { st = nothing(&k, err); }
-    if (!st && words->strict) { st = check_used(&k, err); }
+    if (!st) { st = lorac_match_full(out, m, o, words, err); }
+    if (!st && !o->train_all) { st = match_pairs(out, &k, err); }
+    if (!st) { st = lorac_match_biases(out, m, o, words, err); }
     for (size_t i = 0; k.overrides && i < o->n_overrides; i++) {
         lorac_pattern_free(k.overrides[i]);
     }
@@ -314,8 +329,14 @@ enum lorac_status lorac_match_as(struct lorac_match *out, const struct lorac_mod
 enum lorac_status lorac_match_modules(struct lorac_match *out, const struct lorac_model *m,
                                       const struct lorac_adapter_options *o, struct lorac_err *err)
 {
-    static const struct lorac_match_words recipe = {
-        "adapter.targets", "adapter.exclude", "adapter.layers", "adapter.overrides", true,
-        LORAC_EUSER};
+    static const struct lorac_match_words recipe = {.targets = "adapter.targets",
+                                                    .exclude = "adapter.exclude",
+                                                    .layers = "adapter.layers",
+                                                    .overrides = "adapter.overrides",
+                                                    .train_also = "adapter.train_also",
+                                                    .tie = "adapter.tie",
+                                                    .bias = "adapter.bias",
+                                                    .strict = true,
+                                                    .code = LORAC_EUSER};
     return lorac_match_as(out, m, o, &recipe, err);
 }

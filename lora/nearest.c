@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_LENGTH = 95, LISTED = 5, SPREAD = 1 };
+enum { NAME = LORAC_MODULE_NAME, MAX_LENGTH = NAME - 1, LISTED = 5, SPREAD = 1 };
 
 static size_t length(const char *s)
 {
@@ -47,7 +47,7 @@ static const char *tail(const char *name, size_t dots)
 }
 
 struct near {
-    const char *name[LISTED];
+    char name[LISTED][NAME];
     size_t d[LISTED], n;
 };
 
@@ -59,29 +59,32 @@ static void keep(struct near *k, const char *name, size_t d)
     if (k->n == LISTED && d >= k->d[LISTED - 1]) { return; }
     size_t i = k->n < LISTED ? k->n++ : LISTED - 1;
     for (; i > 0 && k->d[i - 1] > d; i--) {
-        k->name[i] = k->name[i - 1];
+        memcpy(k->name[i], k->name[i - 1], NAME);
         k->d[i] = k->d[i - 1];
     }
-    k->name[i] = name;
+    (void)snprintf(k->name[i], NAME, "%s", name);
     k->d[i] = d;
 }
 
-void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, const char *text)
+void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, size_t n,
+                           const char *text)
 {
     size_t dots = 0;
     for (const char *s = text; *s; s++) {
         dots += *s == '.';
     }
     struct near k = {.n = 0};
-    for (size_t i = 0; i < m->n_linear; i++) {
-        const char *name = tail(m->linear[i].name, dots);
+    for (size_t i = 0; i < n; i++) {
+        char module[NAME];
+        lorac_module_name(module, m, i);
+        const char *name = tail(module, dots);
         keep(&k, name, distance(name, text));
     }
     out[0] = '\0';
     size_t used = 0;
     for (size_t i = 0; i < k.n && k.d[i] <= k.d[0] + SPREAD; i++) {
-        int n = snprintf(out + used, size - used, "%s%s", i ? ", " : "", k.name[i]);
-        if (n < 0 || (size_t)n >= size - used) { break; }
-        used += (size_t)n;
+        int written = snprintf(out + used, size - used, "%s%s", i ? ", " : "", k.name[i]);
+        if (written < 0 || (size_t)written >= size - used) { break; }
+        used += (size_t)written;
     }
 }

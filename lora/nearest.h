@@ -5,7 +5,9 @@
 #include "base/model.h"
 
 /* Write up to five names, "q_proj, k_proj, v_proj", nearest first (Levenshtein distance; ties in the
- * model's order). `text` is compared with as many last components of each name as it has itself. */
-void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, const char *text);
+ * model's order) of its first `n` modules: m->n_linear or m->n_modules. `text` is compared with as many last
+ * components of each name as it has itself. */
+void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, size_t n,
+                           const char *text);
 
 #endif

@@ -1,9 +1,8 @@
 /*
  * peft.c - reading a PEFT adapter folder. The writer is peft_save.c.
  *
- *   adapter_config.json         modules, ranks, alphas           peft_config.h
- *   adapter_model.safetensors   base_model.model.<module>.lora_A.weight  (R,C)
- *                               base_model.model.<module>.lora_B.weight  (OC,R)
+ *   adapter_config.json         modules, ranks, alphas, what trains in full      peft_config.h
+ *   adapter_model.safetensors   the tensors that follow from it                  peft_tensors.c
  *   its metadata                lorac.base: fingerprint of the base; lorac.template: the prompt template
  *
  * The two files must tell the same story: the modules that the config gives this model are exactly those
@@ -15,21 +14,25 @@
 #include "base/core/mem.h"
 #include "lora/nearest.h"
 #include "lora/peft_config.h"
+#include "lora/peft_tensors.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum part { PART_A, PART_B, PART_BASE, PART_OTHER };
-enum { SEEN_A = 1, SEEN_B = 2 };
+/* What a tensor's name ends with. */
+enum part { PART_PAIR, PART_BASE, PART_BIAS, PART_ECHO, PART_OTHER };
 
 struct reader {
     const struct lorac_model *m;
     char *config_path, *tensor_path;
     struct lorac_peft_config config;
     struct lorac_checkpoint *files;
-    struct lorac_match *match; // (n_modules) what the config says
-    unsigned char *seen;       // (n_modules)
+    struct lorac_match *match;          // (n_modules) what the config says
+    enum lorac_tie tie;                 // and of a tied pair
+    struct lorac_adapter *outline;      // the same with shapes
+    struct lorac_peft_tensors expected; // and its tensors
+    unsigned char *seen;                // (expected.n)
 };
 
 static bool cut_end(char *name, const char *end)
@@ -44,13 +47,27 @@ static bool cut_end(char *name, const char *end)
 /* The module and the part that a tensor's name stands for. */
 static enum part split(char module[LORAC_NAME_SIZE], const char *name)
 {
+    static const struct {
+        const char *end;
+        enum part part;
+    } ends[] = {
+        {".lora_A.weight", PART_PAIR},
+        {".lora_B.weight", PART_PAIR},
+        {".base_layer.weight", PART_BASE},
+        {".weight", PART_BASE},
+        {".modules_to_save.bias", PART_ECHO},
+        {".original_module.bias", PART_ECHO},
+        {".lora_B.bias", PART_OTHER},
+        {".base_layer.bias", PART_BIAS},
+        {".bias", PART_BIAS},
+    };
     static const char prefix[] = "base_model.model.";
     module[0] = '\0';
     if (strncmp(name, prefix, sizeof prefix - 1) != 0) { return PART_OTHER; }
     (void)snprintf(module, LORAC_NAME_SIZE, "%s", name + sizeof prefix - 1);
-    if (cut_end(module, ".lora_A.weight")) { return PART_A; }
-    if (cut_end(module, ".lora_B.weight")) { return PART_B; }
-    if (cut_end(module, ".base_layer.weight") || cut_end(module, ".weight")) { return PART_BASE; }
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (cut_end(module, ends[i].end)) { return ends[i].part; }
+    }
     return PART_OTHER;
 }
 
@@ -89,14 +106,30 @@ static enum lorac_status decode(float **out, const char *file, const struct lora
     return LORAC_OK;
 }
 
+/* *same: two tensors have one shape and, as float32, equal values. */
+static enum lorac_status compare(bool *same, const struct reader *r, const struct lorac_tensor *t,
+                                 const struct lorac_tensor *like, struct lorac_err *err)
+{
+    float *got = NULL;
+    float *want = NULL;
+    *same = like->n_dims == t->n_dims && like->n == t->n &&
+            memcmp(like->dims, t->dims, t->n_dims * sizeof t->dims[0]) == 0;
+    if (!*same) { return LORAC_OK; }
+    enum lorac_status st = decode(&got, r->tensor_path, t, err);
+    if (!st) { st = decode(&want, r->m->dir, like, err); }
+    *same = !st && memcmp(got, want, t->n * sizeof *got) == 0;
+    lorac_mem_free(got);
+    lorac_mem_free(want);
+    return st;
+}
+
 /* PEFT also stores the embedding and the output matrix of the base where an adapter sits on one, or when told
  * to. As long as they are the base's own they say nothing; trained ones would be lost. */
 static enum lorac_status check_base_copy(const struct reader *r, const struct lorac_tensor *t,
                                          const char *module, struct lorac_err *err)
 {
     char name[LORAC_NAME_SIZE + 8];
-    float *got = NULL;
-    float *want = NULL;
+    bool same = false;
     (void)snprintf(name, sizeof name, "%s.weight", module);
     const struct lorac_tensor *base = lorac_checkpoint_find(r->m->files, name);
     if (!base && r->m->config.tie && strcmp(module, "lm_head") == 0) {
@@ -107,19 +140,29 @@ static enum lorac_status check_base_copy(const struct reader *r, const struct lo
                           "%s: tensor '%s' is neither an A or B of LoRA nor a weight of the base",
                           r->tensor_path, t->name);
     }
-    bool same = base->n_dims == t->n_dims && base->n == t->n &&
-                memcmp(base->dims, t->dims, t->n_dims * sizeof t->dims[0]) == 0;
-    enum lorac_status st = same ? decode(&got, r->tensor_path, t, err) : LORAC_OK;
-    if (!st && same) { st = decode(&want, r->m->dir, base, err); }
-    if (!st && (!same || memcmp(got, want, t->n * sizeof *got) != 0)) {
-        st = lorac_fail(err, LORAC_EFORMAT,
-                        "%s: tensor '%s' differs from the base's '%s'; weights of the base that "
-                        "were trained are not supported",
-                        r->tensor_path, t->name, base->name);
-    }
-    lorac_mem_free(got);
-    lorac_mem_free(want);
-    return st;
+    enum lorac_status st = compare(&same, r, t, base, err);
+    if (st || same) { return st; }
+    return lorac_fail(
+        err, LORAC_EFORMAT,
+        "%s: tensor '%s' differs from the base's '%s', and modules_to_save of %s does "
+        "not name its module",
+        r->tensor_path, t->name, base->name, LORAC_PEFT_CONFIG);
+}
+
+/* With bias: all PEFT stores the bias of a module trained in full three times: as the module's own, and under the
+ * names that its wrapper has in memory. They must say the same. */
+static enum lorac_status check_echo(const struct reader *r, const struct lorac_tensor *t,
+                                    const char *module, struct lorac_err *err)
+{
+    char name[LORAC_NAME_SIZE + 32];
+    bool own = strstr(t->name, ".modules_to_save.") != NULL;
+    bool same = false;
+    (void)snprintf(name, sizeof name, "%s%s.bias", own ? "base_model.model." : "", module);
+    const struct lorac_tensor *like = lorac_checkpoint_find(own ? r->files : r->m->files, name);
+    enum lorac_status st = like ? compare(&same, r, t, like, err) : LORAC_OK;
+    if (st || same) { return st; }
+    return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' is not the same as '%s' of %s",
+                      r->tensor_path, t->name, name, own ? "this file" : "the base");
 }
 
 static enum lorac_status no_such_part(const struct reader *r, const struct lorac_tensor *t,
@@ -132,63 +175,88 @@ static enum lorac_status no_such_part(const struct reader *r, const struct lorac
     if (strstr(t->name, ".lora_embedding_")) {
         why = "adapts an embedding, which is not supported";
     }
-    if (strstr(t->name, ".bias")) { why = "is a trained bias, which is not supported"; }
+    if (strstr(t->name, ".lora_B.bias")) { why = "is a bias on B, which is not supported"; }
     return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' %s", r->tensor_path, t->name, why);
 }
 
-static enum lorac_status check_tensor(struct reader *r, const struct lorac_tensor *t,
-                                      struct lorac_err *err)
+/* An A or B that the config does not ask for. */
+static enum lorac_status no_such_pair(const struct reader *r, const struct lorac_tensor *t,
+                                      const char *module, struct lorac_err *err)
 {
-    char module[LORAC_NAME_SIZE];
-    enum part part = split(module, t->name);
-    if (part == PART_OTHER) { return no_such_part(r, t, err); }
-    if (part == PART_BASE) { return check_base_copy(r, t, module, err); }
     size_t m = 0;
     while (m < r->m->n_linear && strcmp(r->m->linear[m].name, module) != 0) {
         m++;
     }
-    if (m == r->m->n_linear) {
-        char near[200];
-        lorac_nearest_modules(near, sizeof near, r->m, module);
-        return lorac_fail(
-            err, LORAC_EFORMAT,
-            "%s: tensor '%.120s': the model has no such linear layer; the nearest are "
-            "%s",
-            r->tensor_path, t->name, near);
-    }
-    size_t rank = r->match[m].rank;
-    if (rank == 0) {
+    if (m < r->m->n_linear) {
         return lorac_fail(err, LORAC_EFORMAT,
-                          "%s: tensor '%s': target_modules of %s does not name this module",
+                          "%s: tensor '%s': target_modules of %s does not name this module%s",
+                          r->tensor_path, t->name, LORAC_PEFT_CONFIG,
+                          r->match[m].weight ? ", or modules_to_save takes it" : "");
+    }
+    char near[200];
+    lorac_nearest_modules(near, sizeof near, r->m, r->m->n_linear, module);
+    return lorac_fail(err, LORAC_EFORMAT,
+                      "%s: tensor '%.120s': the model has no such linear layer; the nearest are %s",
+                      r->tensor_path, t->name, near);
+}
+
+static enum lorac_status unexpected(const struct reader *r, const struct lorac_tensor *t,
+                                    struct lorac_err *err)
+{
+    char module[LORAC_NAME_SIZE];
+    switch (split(module, t->name)) {
+    case PART_PAIR:
+        return no_such_pair(r, t, module, err);
+    case PART_BASE:
+        return check_base_copy(r, t, module, err);
+    case PART_ECHO:
+        return check_echo(r, t, module, err);
+    case PART_BIAS:
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "%s: tensor '%s': neither bias nor modules_to_save of %s asks for it",
                           r->tensor_path, t->name, LORAC_PEFT_CONFIG);
+    case PART_OTHER:
+        break;
     }
-    const struct lorac_weight *w = &r->m->linear[m].w;
-    size_t rows = part == PART_A ? rank : w->OC;
-    size_t cols = part == PART_A ? w->C : rank;
-    if (t->n_dims != 2 || t->dims[0] != rows || t->dims[1] != cols) {
-        char shape[100];
-        return lorac_fail(
-            err, LORAC_EFORMAT, "%s: tensor '%s' has shape (%s), expected (%zu,%zu) for rank %zu",
-            r->tensor_path, t->name, shape_text(shape, sizeof shape, t), rows, cols, rank);
+    return no_such_part(r, t, err);
+}
+
+static enum lorac_status check_shape(const struct reader *r, const struct lorac_tensor *t,
+                                     const struct lorac_peft_tensor *want, struct lorac_err *err)
+{
+    char shape[100];
+    if (t->n_dims == want->n_dims &&
+        memcmp(t->dims, want->dims, want->n_dims * sizeof want->dims[0]) == 0) {
+        return LORAC_OK;
     }
-    r->seen[m] |= part == PART_A ? SEEN_A : SEEN_B;
-    return LORAC_OK;
+    (void)shape_text(shape, sizeof shape, t);
+    if (want->n_dims == 1) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' has shape (%s), expected (%zu)",
+                          r->tensor_path, t->name, shape, want->dims[0]);
+    }
+    char rank[40] = "";
+    if (want->part != LORAC_PEFT_FULL) {
+        (void)snprintf(rank, sizeof rank, " for rank %zu", r->outline->lora[want->i].R);
+    }
+    return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' has shape (%s), expected (%zu,%zu)%s",
+                      r->tensor_path, t->name, shape, want->dims[0], want->dims[1], rank);
 }
 
 static enum lorac_status check_tensors(struct reader *r, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < lorac_checkpoint_count(r->files) && !st; i++) {
-        st = check_tensor(r, lorac_checkpoint_at(r->files, i), err);
+        const struct lorac_tensor *t = lorac_checkpoint_at(r->files, i);
+        const struct lorac_peft_tensor *want = lorac_peft_tensor_find(&r->expected, t->name);
+        st = want ? check_shape(r, t, want, err) : unexpected(r, t, err);
+        if (want) { r->seen[want - r->expected.at] = 1; }
     }
-    for (size_t m = 0; m < r->m->n_linear && !st; m++) {
-        if (r->match[m].rank && r->seen[m] != (SEEN_A | SEEN_B)) {
-            st = lorac_fail(err, LORAC_EFORMAT,
-                            "%s: tensor 'base_model.model.%s.lora_%c.weight' is missing; "
-                            "target_modules of %s names its module",
-                            r->tensor_path, r->m->linear[m].name, r->seen[m] & SEEN_A ? 'B' : 'A',
-                            LORAC_PEFT_CONFIG);
-        }
+    for (size_t i = 0; i < r->expected.n && !st; i++) {
+        bool full = r->expected.at[i].part == LORAC_PEFT_FULL;
+        if (r->seen[i]) { continue; }
+        st = lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' is missing; %s of %s names its module",
+                        r->tensor_path, r->expected.at[i].name,
+                        full ? "modules_to_save or bias" : "target_modules", LORAC_PEFT_CONFIG);
     }
     return st;
 }
@@ -209,9 +277,8 @@ static enum lorac_status open_files(struct reader *r, const char *dir, struct lo
     r->tensor_path = lorac_path_join(dir, LORAC_PEFT_TENSORS);
     char *legacy = lorac_path_join(dir, "adapter_model.bin");
     r->match = lorac_mem_new(r->m->n_modules, sizeof *r->match);
-    r->seen = lorac_mem_new(r->m->n_modules, 1);
     enum lorac_status st = LORAC_OK;
-    if (!r->config_path || !r->tensor_path || !legacy || !r->match || !r->seen) {
+    if (!r->config_path || !r->tensor_path || !legacy || !r->match) {
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to read the adapter", dir);
         goto done;
     }
@@ -230,26 +297,62 @@ done:
     return st;
 }
 
+/* Which tensors the file must hold, without memory for their values: its lengths aren't believed yet. */
+static enum lorac_status expect_tensors(struct reader *r, struct lorac_err *err)
+{
+    const struct lorac_adapter_options *o = &r->config.options;
+    enum lorac_status st = lorac_peft_config_match(r->match, &r->config, r->m, err);
+    bool ends = r->match[lorac_embed_module(r->m)].weight || r->match[r->m->n_linear - 1].weight;
+    r->tie = r->m->config.tie && ends ? o->tie : LORAC_TIE_UNSET; // elsewhere it says nothing
+    if (!st) {
+        st = lorac_adapter_outline(&r->outline, r->m, r->match, o->scaling, r->tie, err);
+        if (st) { lorac_err_prefix(err, "%s: ", r->config_path); }
+    }
+    if (!st) { st = lorac_peft_tensors(&r->expected, r->outline, err); }
+    if (st) { return st; }
+    if (r->expected.n == 0) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: names no module of the model", r->config_path);
+    }
+    r->seen = lorac_mem_new(r->expected.n, 1);
+    return r->seen ? LORAC_OK
+                   : lorac_fail(err, LORAC_ENOMEM, "%s: no memory to read it", r->tensor_path);
+}
+
 static enum lorac_status read_values(struct lorac_adapter *a, const struct reader *r,
                                      struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
-    for (size_t i = 0; i < 2 * a->n && !st; i++) {
-        char name[LORAC_NAME_SIZE];
+    for (size_t i = 0; i < r->expected.n && !st; i++) {
+        const struct lorac_peft_tensor *t = &r->expected.at[i];
         float *x = NULL;
-        lorac_lora_tensor_name(name, a, i / 2, i % 2);
-        st = decode(&x, r->tensor_path, lorac_checkpoint_find(r->files, name), err);
-        if (!st) { st = lorac_lora_write(a, i / 2, i % 2, x, err); }
+        st = decode(&x, r->tensor_path, lorac_checkpoint_find(r->files, t->name), err);
+        if (!st) { st = lorac_peft_tensor_write(a, t, x, err); }
         lorac_mem_free(x);
     }
     return st;
+}
+
+/* What is stored under two names must be one matrix. */
+static enum lorac_status check_tied(const struct reader *r, struct lorac_err *err)
+{
+    static const char embed[] = "base_model.model.model.embed_tokens.weight";
+    static const char head[] = "base_model.model.lm_head.weight";
+    bool same = false;
+    if (r->outline->tie != LORAC_TIE_KEEP) { return LORAC_OK; }
+    enum lorac_status st = compare(&same, r, lorac_checkpoint_find(r->files, embed),
+                                   lorac_checkpoint_find(r->files, head), err);
+    if (st || same) { return st; }
+    return lorac_fail(err, LORAC_EFORMAT,
+                      "%s: tensors '%s' and '%s' differ, but ensure_weight_tying of %s makes them "
+                      "one",
+                      r->tensor_path, embed, head, LORAC_PEFT_CONFIG);
 }
 
 static enum lorac_status make_adapter(struct lorac_adapter **out, const struct reader *r,
                                       const char *dir, struct lorac_err *err)
 {
     const struct lorac_adapter_options *o = &r->config.options;
-    enum lorac_status st = lorac_adapter_alloc(out, r->m, r->match, o->scaling, o->tie, err);
+    enum lorac_status st = lorac_adapter_alloc(out, r->m, r->match, o->scaling, r->tie, err);
     if (st) {
         lorac_err_prefix(err, "%s: ", r->tensor_path);
         return st;
@@ -257,6 +360,7 @@ static enum lorac_status make_adapter(struct lorac_adapter **out, const struct r
     struct lorac_adapter *a = *out;
     const char *template_json = lorac_checkpoint_metadata(r->files, LORAC_PEFT_TEMPLATE);
     a->init = o->init;
+    a->bias = o->bias;
     lorac_adapter_set_dropout(a, o->dropout, 0);
     a->name = lorac_mem_string(dir, strlen(dir));
     if (template_json) {
@@ -275,8 +379,9 @@ enum lorac_status lorac_peft_load(struct lorac_adapter **out, const struct lorac
     *out = NULL;
     enum lorac_status st = open_files(&r, dir, err);
     if (!st) { st = check_base(&r, force, err); }
-    if (!st) { st = lorac_peft_config_match(r.match, &r.config, m, err); }
+    if (!st) { st = expect_tensors(&r, err); }
     if (!st) { st = check_tensors(&r, err); }
+    if (!st) { st = check_tied(&r, err); }
     if (!st) { st = make_adapter(out, &r, dir, err); }
     if (st) {
         lorac_adapter_free(*out);
@@ -284,7 +389,9 @@ enum lorac_status lorac_peft_load(struct lorac_adapter **out, const struct lorac
     }
     lorac_checkpoint_close(r.files);
     lorac_peft_config_free(&r.config);
+    lorac_adapter_free(r.outline);
     lorac_mem_free(r.match);
+    lorac_mem_free(r.expected.at);
     lorac_mem_free(r.seen);
     lorac_mem_free(r.config_path);
     lorac_mem_free(r.tensor_path);

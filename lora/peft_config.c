@@ -4,6 +4,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "lora/match.h"
+#include "lora/peft_files.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -41,6 +42,8 @@ static const struct key {
     {"use_rslora", READ, NULL},
     {"bias", READ, NULL},
     {"init_lora_weights", READ, NULL},
+    {"modules_to_save", READ, NULL},
+    {"ensure_weight_tying", READ, NULL},
 
     {"inference_mode", ANY, NULL},
     {"revision", ANY, NULL},
@@ -58,8 +61,6 @@ static const struct key {
     {"lora_bias", FALSE_ONLY, "a bias on B is not supported"},
     {"use_qalora", FALSE_ONLY, "QALoRA is not supported"},
     {"use_bdlora", FALSE_ONLY, "BD-LoRA is not supported"},
-    {"ensure_weight_tying", FALSE_ONLY, "adapters shared by tied weights are not supported"},
-    {"modules_to_save", EMPTY_ONLY, "modules trained in full are not supported"},
     {"loftq_config", EMPTY_ONLY, "LoftQ quantises the base"},
     {"megatron_config", EMPTY_ONLY, "Megatron's layers are not supported"},
     {"layer_replication", EMPTY_ONLY, "replicated layers are not supported"},
@@ -156,12 +157,32 @@ static enum lorac_status read_init(struct lorac_adapter_options *o, const struct
     return lorac_json_fail(&at, "true, false or a method that is known", err);
 }
 
+/* Which biases train, and what becomes of a tied pair. */
+static enum lorac_status read_full(struct lorac_adapter_options *o, const struct lorac_json *root,
+                                   struct lorac_err *err)
+{
+    const char *bias = "none";
+    bool keep = false;
+    enum lorac_status st = lorac_json_string(&bias, root, "bias", false, err);
+    if (!st) { st = lorac_json_bool(&keep, root, "ensure_weight_tying", false, err); }
+    if (st) { return st; }
+    struct lorac_json at = lorac_json_get(root, "bias");
+    if (strcmp(bias, "all") == 0) {
+        o->bias = LORAC_BIAS_ALL;
+    } else if (strcmp(bias, "lora_only") == 0) {
+        o->bias = LORAC_BIAS_LORA_ONLY;
+    } else if (strcmp(bias, "none") != 0) {
+        return lorac_json_fail(&at, "\"none\", \"lora_only\" or \"all\"", err);
+    }
+    o->tie = keep ? LORAC_TIE_KEEP : LORAC_TIE_UNTIE;
+    return LORAC_OK;
+}
+
 static enum lorac_status read_kind(struct lorac_peft_config *c, struct lorac_err *err)
 {
     const struct lorac_json *root = &c->root;
     const char *type = NULL;
     const char *task = NULL;
-    const char *bias = "none";
     struct lorac_json at = lorac_json_get(root, "peft_type");
     enum lorac_status st = lorac_json_string(&type, root, "peft_type", true, err);
     if (st) { return st; }
@@ -172,12 +193,8 @@ static enum lorac_status read_kind(struct lorac_peft_config *c, struct lorac_err
     if (task && strcmp(task, "CAUSAL_LM") != 0) {
         return lorac_json_fail(&at, "\"CAUSAL_LM\" or null", err);
     }
-    st = lorac_json_string(&bias, root, "bias", false, err);
+    st = read_full(&c->options, root, err);
     if (st) { return st; }
-    at = lorac_json_get(root, "bias");
-    if (strcmp(bias, "none") != 0) {
-        return refuse(&at, "\"none\"", "trained biases are not supported", err);
-    }
     return lorac_json_string(&c->base_name, root, "base_model_name_or_path", false, err);
 }
 
@@ -231,8 +248,10 @@ static enum lorac_status read_targets(struct lorac_peft_config *c, struct lorac_
     struct lorac_adapter_options *o = &c->options;
     struct lorac_json targets = lorac_json_get(&c->root, "target_modules");
     struct lorac_json exclude = lorac_json_get(&c->root, "exclude_modules");
+    struct lorac_json full = lorac_json_get(&c->root, "modules_to_save");
     size_t n = json_array_size(targets.value);
     size_t n_exclude = json_array_size(exclude.value);
+    size_t n_full = json_array_size(full.value);
     const char *text = json_string_value(targets.value);
     if ((!text || !text[0]) && n == 0) {
         return lorac_json_fail(&targets, "a list of names or a pattern", err);
@@ -241,13 +260,19 @@ static enum lorac_status read_targets(struct lorac_peft_config *c, struct lorac_
     if (exclude.value && (!json_is_array(exclude.value) || n_exclude > MAX_NAMES)) {
         return refuse(&exclude, "null or a list of names", "patterns are not supported here", err);
     }
-    c->names = lorac_mem_new(n + n_exclude, sizeof *c->names);
+    if (full.value &&
+        (!(json_is_array(full.value) || is_empty(full.value)) || n_full > MAX_NAMES)) {
+        return lorac_json_fail(&full, "null or a list of names", err);
+    }
+    c->names = lorac_mem_new(n + n_exclude + n_full, sizeof *c->names);
     if (!c->names) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", c->root.file); }
     enum lorac_status st = read_names(c->names, &o->n_targets, &targets, err);
     if (!st) { st = read_names(c->names + n, &o->n_exclude, &exclude, err); }
+    if (!st) { st = read_names(c->names + n + n_exclude, &o->n_train_also, &full, err); }
     if (st) { return st; }
     o->targets = c->names;
     o->exclude = c->names + n;
+    o->train_also = c->names + n + n_exclude;
     if (text) {
         char lower[sizeof "all-linear"] = "";
         for (size_t i = 0; i + 1 < sizeof lower && text[i]; i++) {
@@ -377,12 +402,18 @@ enum lorac_status lorac_peft_config_match(struct lorac_match *out,
                                           const struct lorac_peft_config *c,
                                           const struct lorac_model *m, struct lorac_err *err)
 {
-    static const struct lorac_match_words words = {"target_modules",
-                                                   "exclude_modules",
-                                                   "layers_to_transform",
-                                                   "rank_pattern or alpha_pattern",
-                                                   false,
-                                                   LORAC_EFORMAT};
+    const char *regex = c->options.regex;
+    const struct lorac_match_words words = {
+        .targets = "target_modules",
+        .exclude = "exclude_modules",
+        .layers = "layers_to_transform",
+        .overrides = "rank_pattern or alpha_pattern",
+        .train_also = "modules_to_save",
+        .tie = "ensure_weight_tying",
+        .bias = "bias",
+        .may_be_empty = regex && strcmp(regex, LORAC_PEFT_NO_TARGETS) == 0,
+        .code = LORAC_EFORMAT,
+    };
     enum lorac_status st = lorac_match_as(out, m, &c->options, &words, err);
     if (st) { lorac_err_prefix(err, "%s: ", c->root.file); }
     return st;

@@ -2,10 +2,14 @@
 #include "lora/peft_config.h"
 
 #include "base/core/mem.h"
+#include "lora/match.h"
+#include "lora/peft_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { NAME = LORAC_MODULE_NAME };
 
 /* The shortest decimal that reads back as v: 16, 0.05. */
 static void add_number(struct lorac_buf *out, double v)
@@ -59,6 +63,11 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
 /* True where an adapter sits on every module that has the last component of an adapted one, so that these
  * components as target_modules give the same modules again. */
 static bool suffixes_suffice(const struct lorac_adapter *a)
@@ -78,6 +87,10 @@ static bool suffixes_suffice(const struct lorac_adapter *a)
 static enum lorac_status add_targets(struct lorac_buf *out, const struct lorac_adapter *a,
                                      struct lorac_err *err)
 {
+    if (a->n == 0) {
+        lorac_buf_str(out, "  \"target_modules\": \"" LORAC_PEFT_NO_TARGETS "\",\n");
+        return LORAC_OK;
+    }
     bool short_names = suffixes_suffice(a);
     const char **names = lorac_mem_new(a->n, sizeof *names);
     if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu names", a->n); }
@@ -94,6 +107,53 @@ static enum lorac_status add_targets(struct lorac_buf *out, const struct lorac_a
         comma = ",";
     }
     lorac_buf_str(out, "\n  ],\n");
+    lorac_mem_free(names);
+    return LORAC_OK;
+}
+
+/* Does module m train in full, so that modules_to_save has to name it? Biases alone are `bias`'s. */
+static bool is_full(const struct lorac_adapter *a, size_t m)
+{
+    return a->weight_at[m] >= 0 || (m > lorac_embed_module(a->model) && a->vector_at[m] >= 0);
+}
+
+/* Does PEFT take exactly ours by `entry`, each as a whole component of its name? */
+static bool names_only_ours(const struct lorac_adapter *a, const char *entry)
+{
+    for (size_t m = 0; m < a->model->n_modules; m++) {
+        char name[NAME];
+        lorac_module_name(name, a->model, m);
+        if (!lorac_ends_with(name, entry)) { continue; }
+        if (!is_full(a, m) || !lorac_is_suffix(name, entry)) { return false; }
+    }
+    return true;
+}
+
+/* The last component where it names nothing else, otherwise the whole name: PEFT compares bare ends. */
+static enum lorac_status add_modules_to_save(struct lorac_buf *out, const struct lorac_adapter *a,
+                                             struct lorac_err *err)
+{
+    const struct lorac_model *model = a->model;
+    char(*names)[NAME] = lorac_mem_new(model->n_modules, sizeof *names);
+    size_t n = 0;
+    if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for module names"); }
+    for (size_t m = 0; m < model->n_modules; m++) {
+        if (!is_full(a, m)) { continue; }
+        char *name = names[n++];
+        lorac_module_name(name, model, m);
+        const char *last = last_component(name);
+        if (names_only_ours(a, last)) { memmove(name, last, strlen(last) + 1); }
+    }
+    qsort(names, n, sizeof *names, by_text);
+    const char *comma = "[";
+    lorac_buf_str(out, "  \"modules_to_save\": ");
+    for (size_t i = 0; i < n; i++) {
+        if (i && strcmp(names[i], names[i - 1]) == 0) { continue; }
+        lorac_buf_printf(out, "%s\n    ", comma);
+        lorac_json_quote(out, names[i], strlen(names[i]));
+        comma = ",";
+    }
+    lorac_buf_str(out, n ? "\n  ],\n" : "null,\n");
     lorac_mem_free(names);
     return LORAC_OK;
 }
@@ -122,7 +182,7 @@ static bool only_itself(const struct lorac_adapter *a, size_t i)
 static enum lorac_status add_pattern(struct lorac_buf *out, const struct lorac_adapter *a,
                                      size_t rank, double alpha, bool ranks, struct lorac_err *err)
 {
-    const char **names = lorac_mem_new(a->n, sizeof *names);
+    const char **names = lorac_mem_new(a->n + 1, sizeof *names);
     size_t n = 0;
     if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu names", a->n); }
     for (size_t i = 0; i < a->n; i++) {
@@ -157,6 +217,7 @@ static enum lorac_status add_pattern(struct lorac_buf *out, const struct lorac_a
 enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lorac_adapter *a,
                                          const char *base_name, struct lorac_err *err)
 {
+    static const char *const biases[] = {"none", "lora_only", "all"};
     size_t rank = 8;
     double alpha = 8;
     common_values(&rank, &alpha, a);
@@ -170,19 +231,22 @@ enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lor
         lorac_buf_str(out, "null");
     }
     lorac_buf_printf(out,
-                     ",\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n"
+                     ",\n  \"bias\": \"%s\",\n%s  \"fan_in_fan_out\": false,\n"
                      "  \"inference_mode\": true,\n  \"init_lora_weights\": %s,\n"
                      "  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n"
                      "  \"loftq_config\": {},\n  \"lora_alpha\": ",
+                     biases[a->bias],
+                     a->tie == LORAC_TIE_KEEP ? "  \"ensure_weight_tying\": true,\n" : "",
                      a->init == LORAC_INIT_GAUSSIAN ? "\"gaussian\"" : "true");
     add_number(out, alpha);
     lorac_buf_str(out, ",\n  \"lora_dropout\": ");
     add_number(out, a->dropout);
     if (a->dropout == 0) { lorac_buf_str(out, ".0"); } // a float in PEFT
-    lorac_buf_printf(out,
-                     ",\n  \"megatron_config\": null,\n  \"megatron_core\": \"megatron.core\",\n"
-                     "  \"modules_to_save\": null,\n  \"peft_type\": \"LORA\",\n  \"r\": %zu,\n",
-                     rank);
+    lorac_buf_str(out,
+                  ",\n  \"megatron_config\": null,\n  \"megatron_core\": \"megatron.core\",\n");
+    st = add_modules_to_save(out, a, err);
+    if (st) { return st; }
+    lorac_buf_printf(out, "  \"peft_type\": \"LORA\",\n  \"r\": %zu,\n", rank);
     st = add_pattern(out, a, rank, alpha, true, err);
     if (st) { return st; }
     lorac_buf_str(out, "  \"revision\": null,\n");

@@ -8,6 +8,9 @@
 #define LORAC_PEFT_TENSORS "adapter_model.safetensors"
 #define LORAC_PEFT_CARD "README.md"
 
+/* PEFT's word for target_modules where no module has a pair: a pattern that fits none. */
+#define LORAC_PEFT_NO_TARGETS "dummy-target-modules"
+
 /* Keys of the safetensors metadata. */
 #define LORAC_PEFT_BASE "lorac.base"         // fingerprint of the base
 #define LORAC_PEFT_TEMPLATE "lorac.template" // JSON of the prompt template

@@ -7,47 +7,27 @@
 #include "base/core/mem.h"
 #include "base/core/sibling.h"
 #include "lora/peft_config.h"
+#include "lora/peft_tensors.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct entry {
-    char name[LORAC_NAME_SIZE];
-    size_t i; // of the module
-    bool b;
-};
-
 struct writer {
     const struct lorac_adapter *a;
-    struct entry *entries; // (2n) in the order of the file
+    struct lorac_peft_tensors tensors;
     struct lorac_tensor_spec *specs;
     enum lorac_dtype dtype;
     float *host; // the largest tensor
 };
 
-static size_t elements(const struct lorac_lora *l, bool b)
-{
-    return l->R * (b ? l->OC : l->C);
-}
-
-static size_t largest(const struct lorac_adapter *a)
-{
-    size_t most = 1;
-    for (size_t i = 0; i < 2 * a->n; i++) {
-        size_t n = elements(&a->lora[i / 2], i % 2);
-        most = n > most ? n : most;
-    }
-    return most;
-}
-
 static enum lorac_status fill(void *self, void *to, size_t i, struct lorac_err *err)
 {
     struct writer *w = self;
-    const struct entry *e = &w->entries[i];
-    size_t n = elements(&w->a->lora[e->i], e->b);
-    enum lorac_status st = lorac_lora_read(w->host, w->a, e->i, e->b, err);
+    const struct lorac_peft_tensor *e = &w->tensors.at[i];
+    size_t n = lorac_peft_tensor_size(e);
+    enum lorac_status st = lorac_peft_tensor_read(w->host, w->a, e, err);
     if (st) { return st; }
     for (size_t j = 0; j < n; j++) {
         if (!isfinite(w->host[j])) {
@@ -60,35 +40,24 @@ static enum lorac_status fill(void *self, void *to, size_t i, struct lorac_err *
     return LORAC_OK;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
-}
-
 static enum lorac_status write_tensors(const char *path, struct writer *w, struct lorac_err *err)
 {
     const struct lorac_adapter *a = w->a;
-    size_t n = 2 * a->n;
-    w->entries = lorac_mem_new(n, sizeof *w->entries);
+    enum lorac_status st = lorac_peft_tensors(&w->tensors, a, err);
+    if (st) { return st; }
+    size_t n = w->tensors.n;
     w->specs = lorac_mem_new(n, sizeof *w->specs);
-    w->host = lorac_mem_new(largest(a), sizeof *w->host);
-    if (!w->entries || !w->specs || !w->host) {
+    w->host = lorac_mem_new(lorac_peft_tensors_largest(&w->tensors), sizeof *w->host);
+    if (!w->specs || !w->host) {
         return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to write the adapter", path);
     }
     for (size_t i = 0; i < n; i++) {
-        w->entries[i].i = i / 2;
-        w->entries[i].b = i % 2;
-        lorac_lora_tensor_name(w->entries[i].name, a, i / 2, i % 2);
-    }
-    qsort(w->entries, n, sizeof *w->entries, by_name);
-    for (size_t i = 0; i < n; i++) {
-        const struct lorac_lora *l = &a->lora[w->entries[i].i];
-        bool b = w->entries[i].b;
+        const struct lorac_peft_tensor *t = &w->tensors.at[i];
         w->specs[i] = (struct lorac_tensor_spec){
-            .name = w->entries[i].name,
+            .name = t->name,
             .dtype = w->dtype,
-            .n_dims = 2,
-            .dims = {b ? l->OC : l->R, b ? l->R : l->C},
+            .n_dims = t->n_dims,
+            .dims = {t->dims[0], t->dims[1]},
         };
     }
     const char *meta[6] = {LORAC_PEFT_VERSION,    LORAC_VERSION,       LORAC_PEFT_BASE,
@@ -110,7 +79,7 @@ static enum lorac_status write_card(const char *path, const struct lorac_adapter
                                     const char *base_name, struct lorac_err *err)
 {
     struct lorac_buf text = {0};
-    size_t lowest = a->lora[0].R;
+    size_t lowest = a->n ? a->lora[0].R : 0;
     size_t highest = lowest;
     for (size_t i = 0; i < a->n; i++) {
         lowest = a->lora[i].R < lowest ? a->lora[i].R : lowest;
@@ -125,9 +94,11 @@ static enum lorac_status write_card(const char *path, const struct lorac_adapter
     lorac_buf_str(&text, "library_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n---\n\n"
                          "# LoRA adapter\n\n");
     lorac_buf_printf(&text, "- Base: %s\n", base_name ? base_name : "not named");
-    lorac_buf_printf(&text, "- Modules: %zu, rank %zu", a->n, lowest);
+    lorac_buf_printf(&text, "- Modules: %zu", a->n);
+    if (a->n) { lorac_buf_printf(&text, ", rank %zu", lowest); }
     if (highest != lowest) { lorac_buf_printf(&text, " to %zu", highest); }
-    lorac_buf_printf(&text, ", %zu parameters\n", a->n_params);
+    if (a->n_full) { lorac_buf_printf(&text, "; %zu tensors trained in full", a->n_full); }
+    lorac_buf_printf(&text, "; %zu parameters\n", a->n_params);
     lorac_buf_printf(&text, "- Made with lorac %s\n", LORAC_VERSION);
     enum lorac_status st = text.no_memory
                                ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory to write it", path)
@@ -145,8 +116,7 @@ static bool same_text(const char *a, const char *b)
 static enum lorac_status compare_values(const struct lorac_adapter *got, struct writer *w,
                                         const char *dir, struct lorac_err *err)
 {
-    const struct lorac_adapter *a = w->a;
-    size_t most = largest(a);
+    size_t most = lorac_peft_tensors_largest(&w->tensors);
     float *back = lorac_mem_new(most, sizeof *back);
     float *stored = lorac_mem_new(most, sizeof *stored);
     enum lorac_status st = LORAC_OK;
@@ -154,20 +124,17 @@ static enum lorac_status compare_values(const struct lorac_adapter *got, struct 
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to compare it", dir);
         goto done;
     }
-    for (size_t k = 0; k < 2 * a->n && !st; k++) {
-        size_t i = k / 2;
-        bool b = k % 2;
-        size_t n = elements(&a->lora[i], b);
-        st = lorac_lora_read(back, got, i, b, err);
-        if (!st) { st = lorac_lora_read(w->host, a, i, b, err); }
+    for (size_t k = 0; k < w->tensors.n && !st; k++) {
+        const struct lorac_peft_tensor *t = &w->tensors.at[k];
+        size_t n = lorac_peft_tensor_size(t);
+        st = lorac_peft_tensor_read(back, got, t, err);
+        if (!st) { st = lorac_peft_tensor_read(w->host, w->a, t, err); }
         if (st) { break; }
         lorac_dtype_encode(stored, w->host, w->dtype, n);
         lorac_dtype_decode(w->host, stored, w->dtype, n);
         if (memcmp(back, w->host, n * sizeof *back) != 0) {
-            char name[LORAC_NAME_SIZE];
-            lorac_lora_tensor_name(name, a, i, b);
             st = lorac_fail(err, LORAC_EIO, "%s: tensor '%s' reads back with other values", dir,
-                            name);
+                            t->name);
         }
     }
 done:
@@ -185,11 +152,15 @@ static enum lorac_status compare(const char *dir, struct writer *w, struct lorac
         lorac_err_prefix(err, "reading back what was saved: ");
         return st;
     }
-    bool same = got->n == a->n && got->scaling == a->scaling && got->init == a->init &&
-                got->dropout == a->dropout && same_text(got->template_json, a->template_json);
+    bool same = got->n == a->n && got->n_full == a->n_full && got->scaling == a->scaling &&
+                got->init == a->init && got->dropout == a->dropout && got->tie == a->tie &&
+                got->bias == a->bias && same_text(got->template_json, a->template_json);
     for (size_t i = 0; i < a->n && same; i++) {
         same = got->lora[i].m == a->lora[i].m && got->lora[i].R == a->lora[i].R &&
                got->lora[i].alpha == a->lora[i].alpha;
+    }
+    for (size_t i = 0; i < a->n_full && same; i++) {
+        same = got->full[i].m == a->full[i].m && got->full[i].vector == a->full[i].vector;
     }
     st = same ? compare_values(got, w, dir, err)
               : lorac_fail(err, LORAC_EIO, "%s: the settings read back differ", dir);
@@ -261,7 +232,7 @@ enum lorac_status lorac_peft_save(const char *dir, const struct lorac_adapter *a
     if (!st) { st = lorac_dir_replace(to, temp, err); }
     if (st && lorac_dir_remove(temp, NULL)) { goto done; } // the first failure is the one to tell
 done:
-    lorac_mem_free(w.entries);
+    lorac_mem_free(w.tensors.at);
     lorac_mem_free(w.specs);
     lorac_mem_free(w.host);
     lorac_mem_free(to);

@@ -1,0 +1,120 @@
+/*
+ * peft_tensors.c - see peft_tensors.h.
+ *
+ *   base_model.model.<module>.lora_A.weight     (R,C)     a pair
+ *   base_model.model.<module>.lora_B.weight     (OC,R)
+ *   base_model.model.<module>.weight            (OC,C)    a full copy; of a norm (C)
+ *   base_model.model.<module>.bias              (OC)
+ *   base_model.model.<module>.base_layer.bias   (OC)      where the module has a pair, too
+ *                                                         (huggingface/peft: utils/save_and_load.py)
+ */
+#include "lora/peft_tensors.h"
+
+#include "base/core/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add_pair(struct lorac_peft_tensors *list, const struct lorac_adapter *a, size_t i)
+{
+    const struct lorac_lora *l = &a->lora[i];
+    struct lorac_peft_tensor *t = &list->at[list->n];
+    list->n += 2;
+    t[0] =
+        (struct lorac_peft_tensor){.part = LORAC_PEFT_A, .i = i, .n_dims = 2, .dims = {l->R, l->C}};
+    t[1] = (struct lorac_peft_tensor){
+        .part = LORAC_PEFT_B, .i = i, .n_dims = 2, .dims = {l->OC, l->R}};
+    lorac_lora_tensor_name(t[0].name, a, i, false);
+    lorac_lora_tensor_name(t[1].name, a, i, true);
+}
+
+static void add_full(struct lorac_peft_tensors *list, const struct lorac_adapter *a, size_t i,
+                     size_t module)
+{
+    const struct lorac_full *f = &a->full[i];
+    struct lorac_peft_tensor *t = &list->at[list->n++];
+    bool linear = module < a->model->n_linear;
+    bool pair = linear && a->at[module] >= 0;
+    char name[LORAC_MODULE_NAME];
+    *t = (struct lorac_peft_tensor){.part = LORAC_PEFT_FULL, .i = i, .n_dims = 1, .dims = {f->n}};
+    if (!f->vector) {
+        t->n_dims = 2;
+        t->dims[0] = f->w.OC;
+        t->dims[1] = f->w.C;
+    }
+    lorac_module_name(name, a->model, module);
+    (void)snprintf(t->name, sizeof t->name, "base_model.model.%s%s.%s", name,
+                   f->vector && pair ? ".base_layer" : "", f->vector && linear ? "bias" : "weight");
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct lorac_peft_tensor *)a)->name,
+                  ((const struct lorac_peft_tensor *)b)->name);
+}
+
+enum lorac_status lorac_peft_tensors(struct lorac_peft_tensors *out, const struct lorac_adapter *a,
+                                     struct lorac_err *err)
+{
+    size_t most = 2 * a->n + a->n_full + 1;
+    *out = (struct lorac_peft_tensors){.at = lorac_mem_new(most, sizeof *out->at)};
+    if (!out->at) { return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu tensors", most); }
+    for (size_t i = 0; i < a->n; i++) {
+        add_pair(out, a, i);
+    }
+    for (size_t i = 0; i < a->n_full; i++) {
+        const struct lorac_full *f = &a->full[i];
+        add_full(out, a, i, f->m);
+        bool both = a->tie == LORAC_TIE_KEEP && f->m == lorac_embed_module(a->model);
+        if (both) { add_full(out, a, i, a->model->n_linear - 1); }
+    }
+    qsort(out->at, out->n, sizeof *out->at, by_name);
+    return LORAC_OK;
+}
+
+const struct lorac_peft_tensor *lorac_peft_tensor_find(const struct lorac_peft_tensors *list,
+                                                       const char *name)
+{
+    struct lorac_peft_tensor key = {.n_dims = 0};
+    (void)snprintf(key.name, sizeof key.name, "%s", name);
+    return bsearch(&key, list->at, list->n, sizeof key, by_name);
+}
+
+size_t lorac_peft_tensor_size(const struct lorac_peft_tensor *t)
+{
+    return t->dims[0] * (t->n_dims == 2 ? t->dims[1] : 1);
+}
+
+size_t lorac_peft_tensors_largest(const struct lorac_peft_tensors *list)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        size_t n = lorac_peft_tensor_size(&list->at[i]);
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+enum lorac_status lorac_peft_tensor_read(float *host, const struct lorac_adapter *a,
+                                         const struct lorac_peft_tensor *t, struct lorac_err *err)
+{
+    struct lorac_device *dev = a->model->dev;
+    if (t->part != LORAC_PEFT_FULL) {
+        return lorac_lora_read(host, a, t->i, t->part == LORAC_PEFT_B, err);
+    }
+    dev->ops->read(dev, host, a->full[t->i].p, a->full[t->i].n * sizeof *host);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_peft_tensor_write(struct lorac_adapter *a,
+                                          const struct lorac_peft_tensor *t, const float *host,
+                                          struct lorac_err *err)
+{
+    struct lorac_device *dev = a->model->dev;
+    if (t->part != LORAC_PEFT_FULL) {
+        return lorac_lora_write(a, t->i, t->part == LORAC_PEFT_B, host, err);
+    }
+    dev->ops->write(dev, a->full[t->i].p, host, a->full[t->i].n * sizeof *host);
+    return LORAC_OK;
+}
