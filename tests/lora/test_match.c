@@ -17,11 +17,18 @@
 
 #include <cmocka.h>
 
-enum { L = 12, N = 7 * L + 1 };
+enum { L = 12, N = 7 * L + 1, ALL = N + 2 * L + 2, WIDTH = 1 };
 
 static struct lorac_linear linear[N];
-static struct lorac_model model = {.config.L = L, .n_linear = N, .linear = linear};
-static struct lorac_match match[N];
+static float gains[L * WIDTH];
+static struct lorac_model model = {.config = {.L = L, .C = WIDTH},
+                                   .n_linear = N,
+                                   .n_modules = ALL,
+                                   .linear = linear,
+                                   .norm_attention = gains,
+                                   .norm_mlp = gains,
+                                   .norm_final = gains};
+static struct lorac_match match[ALL];
 
 static int make_model(void **state)
 {

@@ -59,6 +59,27 @@ static void what_peft_writes_is_read(void **state)
     assert_string_equal(o->overrides[0].match, "zz");
     assert_int_equal(o->overrides[1].rank, 3);
     assert_true(o->overrides[2].rank == 0 && o->overrides[2].alpha == 1.5);
+    assert_int_equal(o->n_train_also, 0);
+    assert_int_equal(o->bias, LORAC_BIAS_NONE);
+    lorac_peft_config_free(&c);
+}
+
+static void what_trains_in_full_is_read(void **state)
+{
+    (void)state;
+    static const char text[] = START ", \"exclude_modules\": [\"x\"], \"bias\": \"lora_only\","
+                                     " \"modules_to_save\": [\"lm_head\", \"model.norm\"],"
+                                     " \"ensure_weight_tying\": true}";
+    struct lorac_peft_config c;
+    struct lorac_err err = {0};
+    if (lorac_peft_config_parse(&c, text, strlen(text), "F", &err)) { fail_msg("%s", err.text); }
+    assert_int_equal(c.options.n_train_also, 2);
+    assert_string_equal(c.options.train_also[0], "lm_head");
+    assert_string_equal(c.options.train_also[1], "model.norm");
+    assert_string_equal(c.options.exclude[0], "x");
+    assert_string_equal(c.options.targets[0], "q_proj");
+    assert_int_equal(c.options.bias, LORAC_BIAS_LORA_ONLY);
+    assert_int_equal(c.options.tie, LORAC_TIE_KEEP);
     lorac_peft_config_free(&c);
 }
 
@@ -170,11 +191,12 @@ static void what_is_not_understood_is_refused_by_name(void **state)
          "F: 'use_dora' must be false (DoRA is not supported), found true"},
         {START ", \"lora_bias\": true}",
          "F: 'lora_bias' must be false (a bias on B is not supported), found true"},
-        {START ", \"bias\": \"all\"}",
-         "F: 'bias' must be \"none\" (trained biases are not supported), found \"all\""},
-        {START ", \"modules_to_save\": [\"lm_head\"]}",
-         "F: 'modules_to_save' must be null or empty (modules trained in full are not supported), found "
-         "[\"lm_head\"]"},
+        {START ", \"bias\": \"some\"}",
+         "F: 'bias' must be \"none\", \"lora_only\" or \"all\", found \"some\""},
+        {START ", \"modules_to_save\": \"lm_head\"}",
+         "F: 'modules_to_save' must be null or a list of names, found \"lm_head\""},
+        {START ", \"modules_to_save\": [\"lm_head\", 1]}",
+         "F: 'modules_to_save[1]' must be a module's name, found 1"},
         {START ", \"fan_in_fan_out\": true}",
          "F: 'fan_in_fan_out' must be false (these models store every weight as (out,in)), found true"},
         {START ", \"layer_replication\": [[0, 2]]}",
@@ -196,9 +218,8 @@ static void what_is_not_understood_is_refused_by_name(void **state)
         {START ", \"megatron_config\": {\"a\": 1}}",
          "F: 'megatron_config' must be null or empty (Megatron's layers are not supported), found "
          "{\"a\":1}"},
-        {START ", \"ensure_weight_tying\": true}",
-         "F: 'ensure_weight_tying' must be false (adapters shared by tied weights are not supported), "
-         "found true"},
+        {START ", \"ensure_weight_tying\": 1}",
+         "F: 'ensure_weight_tying' must be true or false, found 1"},
         {START ", \"kasa_config\": {}}",
          "F: 'kasa_config' must be null (KaSA changes the base), found {}"},
         {START ", \"enable_lora\": [true, false]}",
@@ -251,8 +272,8 @@ static void configs_of_real_adapters_are_read_or_refused_with_the_reason(void **
         {"gpt2-cattn-causal", NULL},
         {"gpt2-seqcls", "'fan_in_fan_out' must be false"},
         {"trl-kto-gpt2", "'fan_in_fan_out' must be false"},
-        {"bert-base-lora", "'modules_to_save' must be null or empty"},
-        {"distilbert-imdb", "'modules_to_save' must be null or empty"},
+        {"bert-base-lora", "'task_type' must be"},
+        {"distilbert-imdb", "'task_type' must be"},
     };
     if (!lorac_path_is_dir(LORAC_TEST_DATA "/adapters")) {
         print_message("skipped: %s is not there\n", LORAC_TEST_DATA "/adapters");
@@ -281,6 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_peft_writes_is_read),
+        cmocka_unit_test(what_trains_in_full_is_read),
         cmocka_unit_test(absent_keys_have_pefts_defaults),
         cmocka_unit_test(a_string_is_a_pattern),
         cmocka_unit_test(wrong_types_and_ranges_say_what_was_expected),

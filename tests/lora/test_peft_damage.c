@@ -146,8 +146,7 @@ static void each_damage_has_its_message(void **state)
         {.config = CONFIG ", \"use_dora\": true}",
          .message = C_ "'use_dora' must be false (DoRA is not supported), found true"},
         {.config = "{\"peft_type\": \"LORA\", \"r\": 64, \"target_modules\": [\"q_proj\"]}",
-         .message =
-             T_ "tensor '" Q ".lora_A.weight' has shape (4,32), expected (64,32) for rank 64"},
+         .message = C_ "rank 64 is larger than module 'model.layers.0.self_attn.q_proj' (32 x 32)"},
         {.rows = 5,
          .message = T_ "tensor '" Q ".lora_A.weight' has shape (5,32), expected (4,32) for rank 4"},
         {.cols = 48,
@@ -197,7 +196,7 @@ static void each_damage_has_its_message(void **state)
              T_ "tensor '" Q ".lora_magnitude_vector' belongs to DoRA, which is not supported"},
         {.extra = Q ".lora_B.bias",
          .extra_rows = 1,
-         .message = T_ "tensor '" Q ".lora_B.bias' is a trained bias, which is not supported"},
+         .message = T_ "tensor '" Q ".lora_B.bias' is a bias on B, which is not supported"},
         {.extra = "base_model.model.model.embed_tokens.lora_embedding_A",
          .extra_rows = 4,
          .message = T_ "tensor 'base_model.model.model.embed_tokens.lora_embedding_A' adapts an "
@@ -206,13 +205,14 @@ static void each_damage_has_its_message(void **state)
          .extra_rows = 67,
          .message =
              T_ "tensor 'base_model.model.model.embed_tokens.weight' differs from the base's "
-                "'model.embed_tokens.weight'; weights of the base that were trained are not "
-                "supported"},
+                "'model.embed_tokens.weight', and modules_to_save of adapter_config.json does not "
+                "name its module"},
         {.extra = "base_model.model.lm_head.base_layer.weight",
          .extra_rows = 66,
          .message =
              T_ "tensor 'base_model.model.lm_head.base_layer.weight' differs from the base's "
-                "'lm_head.weight'; weights of the base that were trained are not supported"},
+                "'lm_head.weight', and modules_to_save of adapter_config.json does not name its "
+                "module"},
         {.extra = "base_model.model.score.weight",
          .extra_rows = 2,
          .message =
