@@ -87,29 +87,53 @@ static enum lorac_status check_idle(struct lorac_reading *rd, const char *path, 
     return lorac_reading_complain(rd, node, lorac_key_find(path), "has no effect %s", why);
 }
 
-/* An adapter that is taken up brings its own modules, ranks and scale. */
-static enum lorac_status check_from(struct lorac_reading *rd)
+/* The keys that say where pairs go and what they are, and those that say what trains in full. */
+static enum lorac_status check_adapter(struct lorac_reading *rd)
 {
     const struct lorac_recipe *r = rd->recipe;
     const struct {
         const char *path;
         bool is_default;
+        bool of_pairs;
     } keys[] = {
-        {"adapter.rank", r->adapter.rank == 8},
-        {"adapter.alpha", !(r->adapter.alpha < 16.0) && !(r->adapter.alpha > 16.0)},
-        {"adapter.scaling", r->adapter.scaling == LORAC_RECIPE_SCALING_STANDARD},
-        {"adapter.init", r->adapter.init == LORAC_RECIPE_INIT_DEFAULT},
-        {"adapter.targets", r->adapter.targets.kind == LORAC_RECIPE_TARGETS_ALL_LINEAR},
-        {"adapter.exclude", r->adapter.exclude.n == 0},
-        {"adapter.layers", r->adapter.layers.kind == LORAC_RECIPE_LAYERS_ALL},
-        {"adapter.overrides", r->adapter.overrides.n == 0},
+        {"adapter.rank", r->adapter.rank == 8, true},
+        {"adapter.alpha", !(r->adapter.alpha < 16.0) && !(r->adapter.alpha > 16.0), true},
+        {"adapter.scaling", r->adapter.scaling == LORAC_RECIPE_SCALING_STANDARD, true},
+        {"adapter.init", r->adapter.init == LORAC_RECIPE_INIT_DEFAULT, true},
+        {"adapter.targets", r->adapter.targets.kind == LORAC_RECIPE_TARGETS_ALL_LINEAR, true},
+        {"adapter.exclude", r->adapter.exclude.n == 0, true},
+        {"adapter.layers", r->adapter.layers.kind == LORAC_RECIPE_LAYERS_ALL, true},
+        {"adapter.overrides", r->adapter.overrides.n == 0, true},
+        {"adapter.bias", r->adapter.bias == LORAC_RECIPE_BIAS_NONE, true},
+        {"adapter.train_also", !r->adapter.train_also.all && r->adapter.train_also.names.n == 0,
+         false},
+        {"adapter.tie", r->adapter.tie == 0, false},
     };
     enum lorac_status st = LORAC_OK;
-    for (size_t i = 0; r->adapter.from && i < sizeof keys / sizeof *keys && !st; i++) {
-        st = check_idle(rd, keys[i].path, keys[i].is_default, false,
-                        "with adapter.from, which brings its own");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {
+        if (r->adapter.from) {
+            st = check_idle(rd, keys[i].path, keys[i].is_default, false,
+                            "with adapter.from, which brings its own");
+        } else if (r->adapter.train_also.all && keys[i].of_pairs) {
+            st = check_idle(rd, keys[i].path, keys[i].is_default, false,
+                            "with adapter.train_also: all, which leaves no module for a pair");
+        }
+    }
+    if (!st && r->adapter.train_also.all) {
+        st = check_idle(rd, "adapter.dropout", !(r->adapter.dropout > 0.0), false,
+                        "with adapter.train_also: all: it drops inputs of pairs");
     }
     return st;
+}
+
+/* Decay of vectors where none trains. What adapter.from brings is not known here. */
+static enum lorac_status check_vector_decay(struct lorac_reading *rd)
+{
+    const struct lorac_recipe *r = rd->recipe;
+    bool trains = r->adapter.train_also.all || r->adapter.train_also.names.n || r->adapter.from ||
+                  r->adapter.bias != LORAC_RECIPE_BIAS_NONE;
+    return check_idle(rd, "optimizer.vector_decay", !(r->optimizer.vector_decay > 0.0), trains,
+                      "without adapter.train_also or adapter.bias: no vector trains");
 }
 
 enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lorac_source *source)
@@ -142,7 +166,8 @@ enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lor
         st = check_idle(rd, "optimizer.momentum", !(r->optimizer.momentum > 0.0),
                         r->optimizer.name == LORAC_RECIPE_OPTIMIZER_SGD, "with adamw");
     }
-    if (!st) { st = check_from(rd); }
+    if (!st) { st = check_adapter(rd); }
+    if (!st) { st = check_vector_decay(rd); }
     if (!st && r->data.format.delimiter == r->data.format.quote) {
         st = lorac_reading_complain(rd, rd->nodes[index_of("data.format.quote")],
                                     lorac_key_find("data.format.quote"),

@@ -90,6 +90,9 @@ static void add_type(struct lorac_buf *buf, const struct lorac_key *key)
     case LORAC_KEY_TARGETS:
         lorac_buf_str(buf, "all-linear, a list of text, or a regex");
         break;
+    case LORAC_KEY_MODULES:
+        lorac_buf_str(buf, "a list of text, or all");
+        break;
     case LORAC_KEY_LAYERS:
         lorac_buf_str(buf, "all, last:6, [0, 1, 11] or 4-11");
         break;
@@ -260,6 +263,9 @@ static void add_schema(struct lorac_buf *buf, const struct lorac_key *key)
     case LORAC_KEY_TARGETS:
         lorac_buf_printf(buf, "\"type\": [\"string\", \"array\"], \"items\": {%s}, \"minItems\": 1",
                          TEXT);
+        break;
+    case LORAC_KEY_MODULES:
+        lorac_buf_printf(buf, "\"type\": [\"string\", \"array\"], \"items\": {%s}", TEXT);
         break;
     case LORAC_KEY_LAYERS:
         lorac_buf_str(buf,

@@ -330,6 +330,8 @@ struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe
                                                        struct lorac_override *overrides,
                                                        size_t *list)
 {
+    static const enum lorac_tie ties[] = {LORAC_TIE_UNSET, LORAC_TIE_KEEP, LORAC_TIE_UNTIE};
+    static const enum lorac_bias biases[] = {LORAC_BIAS_NONE, LORAC_BIAS_LORA_ONLY, LORAC_BIAS_ALL};
     struct lorac_adapter_options o = {
         .exclude = (const char *const *)r->adapter.exclude.at,
         .n_exclude = r->adapter.exclude.n,
@@ -343,6 +345,11 @@ struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe
         .init = r->adapter.init == LORAC_RECIPE_INIT_GAUSSIAN ? LORAC_INIT_GAUSSIAN
                                                               : LORAC_INIT_DEFAULT,
         .seed = r->seed,
+        .train_also = (const char *const *)r->adapter.train_also.names.at,
+        .n_train_also = r->adapter.train_also.names.n,
+        .train_all = r->adapter.train_also.all,
+        .tie = ties[r->adapter.tie],
+        .bias = biases[r->adapter.bias],
     };
     if (r->adapter.targets.kind == LORAC_RECIPE_TARGETS_REGEX) {
         o.regex = r->adapter.targets.regex;

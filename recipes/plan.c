@@ -41,28 +41,60 @@ static const char *kind_of(const char *name, size_t *layer)
     return end + 1;
 }
 
+/* Count a module of layer `layer` with `like`'s group, which it may be the first of. */
+static void add_to_group(struct lorac_plan *p, const struct lorac_plan_group *like, size_t layer)
+{
+    struct lorac_plan_group *g = p->group;
+    for (; g < p->group + p->n_groups; g++) {
+        bool same_shape = g->OC == like->OC && g->C == like->C && g->R == like->R;
+        bool same_alpha = !(g->alpha < like->alpha) && !(g->alpha > like->alpha);
+        if (same_shape && same_alpha && strcmp(g->kind, like->kind) == 0) { break; }
+    }
+    if (g == p->group + p->n_groups) {
+        p->n_groups++;
+        *g = *like;
+        g->first = layer;
+        g->params = 0;
+    }
+    g->n++;
+    g->last = layer;
+    g->params += like->params;
+}
+
+static void group_full(struct lorac_plan *p, const struct lorac_full *f)
+{
+    const struct lorac_adapter *a = p->adapter;
+    struct lorac_plan_group g = {
+        .OC = f->vector ? f->n : f->w.OC, .C = f->vector ? 0 : f->w.C, .params = f->n};
+    char name[LORAC_MODULE_NAME];
+    size_t layer = 0;
+    lorac_module_name(name, a->model, f->m);
+    bool both = a->tie == LORAC_TIE_KEEP && f->m == lorac_embed_module(a->model);
+    bool bias = f->vector && f->m < a->model->n_linear;
+    const char *kind = kind_of(name, &layer);
+    const char *more = bias ? ".bias" : "";
+    g.in_layers = kind != name;
+    (void)snprintf(g.kind, sizeof g.kind, "%.80s%s", kind, both ? ", lm_head" : more);
+    add_to_group(p, &g, layer);
+}
+
 static enum lorac_status group_modules(struct lorac_plan *p, struct lorac_err *err)
 {
     const struct lorac_adapter *a = p->adapter;
-    p->group = lorac_mem_new(a->n, sizeof *p->group);
+    p->group = lorac_mem_new(a->n + a->n_full, sizeof *p->group);
     if (!p->group) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
     for (size_t i = 0; i < a->n; i++) {
         const struct lorac_lora *l = &a->lora[i];
+        struct lorac_plan_group g = {
+            .OC = l->OC, .C = l->C, .R = l->R, .alpha = l->alpha, .params = l->R * (l->C + l->OC)};
         size_t layer = 0;
         const char *kind = kind_of(a->model->linear[l->m].name, &layer);
-        struct lorac_plan_group *g = p->group;
-        for (; g < p->group + p->n_groups; g++) {
-            bool same_shape = g->OC == l->OC && g->C == l->C && g->R == l->R;
-            bool same_alpha = !(g->alpha < l->alpha) && !(g->alpha > l->alpha);
-            if (same_shape && same_alpha && strcmp(g->kind, kind) == 0) { break; }
-        }
-        if (g == p->group + p->n_groups) {
-            p->n_groups++;
-            *g = (struct lorac_plan_group){kind, 0, layer, 0, l->OC, l->C, l->R, l->alpha, 0};
-        }
-        g->n++;
-        g->last = layer;
-        g->params += l->R * (l->C + l->OC);
+        g.in_layers = kind != a->model->linear[l->m].name;
+        (void)snprintf(g.kind, sizeof g.kind, "%s", kind);
+        add_to_group(p, &g, layer);
+    }
+    for (size_t i = 0; i < a->n_full; i++) {
+        group_full(p, &a->full[i]);
     }
     return LORAC_OK;
 }
@@ -189,10 +221,17 @@ static void weigh_adapter(struct lorac_plan *p, const struct lorac_optim_options
         largest = n > largest ? n : largest;
     }
     p->adapter_file_bytes = params;
+    for (size_t i = 0; i < a->n_full; i++) {
+        const struct lorac_full *f = &a->full[i];
+        size_t n = f->n * sizeof(float);
+        largest = n > largest ? n : largest;
+        bool twice = a->tie == LORAC_TIE_KEEP && f->m == lorac_embed_module(a->model);
+        p->adapter_file_bytes += twice ? n : 0; // under both of its names
+    }
     p->bytes[LORAC_PLAN_ADAPTER] =
         2 * params + lorac_adapter_scratch(a, p->max_rows) * sizeof(float);
     p->bytes[LORAC_PLAN_MOMENTS] = lorac_optim_blocks_of(o->name) * params;
-    p->bytes[LORAC_PLAN_SAVING] = params + 3 * largest;
+    p->bytes[LORAC_PLAN_SAVING] = p->adapter_file_bytes + 3 * largest;
 }
 
 static enum lorac_status weigh_passes(struct lorac_plan *p, struct lorac_err *err)
@@ -343,7 +382,11 @@ static void advise(struct lorac_buf *b, const struct lorac_plan *p, enum lorac_p
     case LORAC_PLAN_ADAPTER:
     case LORAC_PLAN_MOMENTS:
     case LORAC_PLAN_SAVING:
-        lorac_buf_printf(b, "adapter.rank below %zu, fewer adapter.targets", r->adapter.rank);
+        if (p->adapter->n_full) { lorac_buf_str(b, "fewer modules in adapter.train_also"); }
+        if (p->adapter->n) {
+            lorac_buf_printf(b, "%sadapter.rank below %zu, fewer adapter.targets",
+                             p->adapter->n_full ? ", " : "", r->adapter.rank);
+        }
         return;
     case LORAC_PLAN_WEIGHTS:
         lorac_buf_str(b, "a smaller base, or one stored as bfloat16");

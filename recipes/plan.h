@@ -11,12 +11,15 @@
 
 #include "recipes/job.h"
 
-/* Modules of one kind with one shape, rank and alpha. */
+/* Modules of one kind with one shape, rank and alpha; or tensors of one kind that train in full. */
 struct lorac_plan_group {
-    const char *kind;   // "self_attn.q_proj": the name behind its layer; borrowed from the model
-    size_t n;           // modules
-    size_t first, last; // layers; 0 where the kind lies outside them
-    size_t OC, C, R;
+    char kind
+        [LORAC_MODULE_NAME]; // "self_attn.q_proj", "self_attn.q_proj.bias": the name behind its layer
+    size_t n;                // modules
+    bool in_layers;
+    size_t first, last; // which; 0 where the kind lies outside them
+    size_t OC, C;       // C 0: a vector of OC
+    size_t R;           // 0: in full
     double alpha;
     size_t params; // of all n
 };

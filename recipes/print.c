@@ -110,6 +110,15 @@ static void print_targets(struct lorac_buf *buf, const struct lorac_recipe_targe
     }
 }
 
+static void print_modules(struct lorac_buf *buf, const struct lorac_recipe_modules *m)
+{
+    if (m->all) {
+        lorac_buf_str(buf, "all");
+    } else {
+        print_list(buf, &m->names);
+    }
+}
+
 static void print_layers(struct lorac_buf *buf, const struct lorac_recipe_layers *l)
 {
     switch (l->kind) {
@@ -275,6 +284,9 @@ void lorac_value_print(struct lorac_buf *buf, const struct lorac_recipe *recipe,
         break;
     case LORAC_KEY_TARGETS:
         print_targets(buf, field);
+        break;
+    case LORAC_KEY_MODULES:
+        print_modules(buf, field);
         break;
     case LORAC_KEY_LAYERS:
         print_layers(buf, field);

@@ -41,9 +41,10 @@ enum lorac_recipe_scaling {
 enum lorac_recipe_init { LORAC_RECIPE_INIT_DEFAULT, LORAC_RECIPE_INIT_GAUSSIAN };
 enum lorac_recipe_bias {
     LORAC_RECIPE_BIAS_NONE,
-    LORAC_RECIPE_BIAS_LORA_ONLY, // reserved, as is ALL
+    LORAC_RECIPE_BIAS_LORA_ONLY,
     LORAC_RECIPE_BIAS_ALL,
 };
+enum lorac_recipe_tie { LORAC_RECIPE_TIE_KEEP, LORAC_RECIPE_TIE_UNTIE };
 enum lorac_recipe_encoding { LORAC_RECIPE_ENCODING_UTF8 };
 enum lorac_recipe_on_unknown { LORAC_RECIPE_UNKNOWN_ERROR, LORAC_RECIPE_UNKNOWN_SKIP };
 enum lorac_recipe_on_empty {
@@ -105,6 +106,10 @@ struct lorac_recipe_targets {
     struct lorac_recipe_list names; // LIST: name suffixes, at least one
     char *regex;                    // REGEX: compiles; matches the whole module name
 };
+struct lorac_recipe_modules {
+    bool all;                       // every module
+    struct lorac_recipe_list names; // otherwise those with these name ends
+};
 struct lorac_recipe_layers {
     enum {
         LORAC_RECIPE_LAYERS_ALL,
@@ -164,6 +169,8 @@ struct lorac_recipe {
         struct lorac_recipe_layers layers;
         enum lorac_recipe_bias bias;
         struct lorac_recipe_overrides overrides;
+        struct lorac_recipe_modules train_also;
+        unsigned tie; // 0: not given; otherwise enum lorac_recipe_tie + 1
     } adapter;
     struct {
         char *train;
@@ -207,8 +214,9 @@ struct lorac_recipe {
         double betas[2];
         double eps;
         double momentum;
-        double weight_decay;
-        double clip_norm; // 0: no clipping
+        double weight_decay; // of matrices
+        double vector_decay; // of norms' gains and biases
+        double clip_norm;    // 0: no clipping
         enum lorac_recipe_schedule schedule;
         struct lorac_recipe_amount warmup;
         double final_lr_ratio;

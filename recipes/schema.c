@@ -54,11 +54,18 @@ const struct lorac_key lorac_keys[] = {
     {"adapter.layers", LORAC_KEY_LAYERS, AT(adapter.layers), .otherwise = "all",
      .help = "layers to adapt: all, last:6, [0, 1, 11] or 4-11 (from 0, both included)",
      .more = "The backward pass stops at the lowest adapted layer, so last:N also saves time."},
-    {"adapter.bias", LORAC_KEY_CHOICE, AT(adapter.bias), .choices = "none|lora_only|all", .later = "lora_only|all", .otherwise = "none",
-     .help = "which biases train"},
+    {"adapter.bias", LORAC_KEY_CHOICE, AT(adapter.bias), .choices = "none|lora_only|all", .otherwise = "none",
+     .help = "biases that train: none, lora_only (of modules with an adapter), all"},
     {"adapter.overrides", LORAC_KEY_OVERRIDES, AT(adapter.overrides), COUNTS(1, 4096), .otherwise = "[]",
      .help = "other ranks or alphas for some modules: [{match: REGEX, rank: 4, alpha: 8}]",
      .more = "The first entry that matches a module wins; each must match something."},
+    {"adapter.train_also", LORAC_KEY_MODULES, AT(adapter.train_also), .otherwise = "[]",
+     .help = "modules that train in full and get no low-rank pair: a list of name ends, or all",
+     .more = "Called modules_to_save in PEFT: lm_head, embed_tokens, model.norm, input_layernorm, layers.0.mlp.up_proj, ... "
+             "With all the whole model trains, and nothing else."},
+    {"adapter.tie", LORAC_KEY_CHOICE_OR_NONE, AT(adapter.tie), .choices = "keep|untie",
+     .help = "where embed_tokens or lm_head trains in full and the base ties them to one matrix: keep it one, or untie",
+     .more = "keep: one matrix trains for both (PEFT's ensure_weight_tying); untie: each goes its own way."},
 
     {"data.train", LORAC_KEY_PATH, LORAC_KEY_REQUIRED, AT(data.train),
      .help = "the training rows: a CSV, or a .txt of free text"},
@@ -138,7 +145,9 @@ const struct lorac_key lorac_keys[] = {
     {"optimizer.momentum", LORAC_KEY_NUMBER, LORAC_KEY_BELOW_MAX, AT(optimizer.momentum), COUNTS(0, 1), .otherwise = "0.0",
      .help = "sgd: momentum"},
     {"optimizer.weight_decay", LORAC_KEY_NUMBER, AT(optimizer.weight_decay), COUNTS(0, 1000), .otherwise = "0.0",
-     .help = "decoupled weight decay"},
+     .help = "decoupled weight decay of matrices"},
+    {"optimizer.vector_decay", LORAC_KEY_NUMBER, AT(optimizer.vector_decay), COUNTS(0, 1000), .otherwise = "0.0",
+     .help = "decoupled weight decay of norms' gains and biases that train in full"},
     {"optimizer.clip_norm", LORAC_KEY_NUMBER, AT(optimizer.clip_norm), COUNTS(0, 1e9), .otherwise = "1.0",
      .help = "largest norm of the whole gradient; 0 does not clip"},
     {"optimizer.schedule", LORAC_KEY_CHOICE, AT(optimizer.schedule), .choices = "constant|linear|cosine", .otherwise = "cosine",
@@ -201,8 +210,8 @@ bool lorac_key_is_section(const char *path)
 
 bool lorac_key_is_planned(const char *path)
 {
-    static const char *const planned[] = {"adapter.train_also", "train.memory_limit",
-                                          "train.cache_frozen_prefix", "train.share_prefix"};
+    static const char *const planned[] = {"train.memory_limit", "train.cache_frozen_prefix",
+                                          "train.share_prefix"};
     for (size_t i = 0; i < sizeof planned / sizeof *planned; i++) {
         if (strcmp(planned[i], path) == 0) { return true; }
     }

@@ -22,6 +22,7 @@ enum lorac_key_type {         // the field of struct lorac_recipe that it fills
     LORAC_KEY_LIST,           // struct lorac_recipe_list
     LORAC_KEY_MAP,            // struct lorac_recipe_map
     LORAC_KEY_TARGETS,        // struct lorac_recipe_targets
+    LORAC_KEY_MODULES,        // struct lorac_recipe_modules
     LORAC_KEY_LAYERS,         // struct lorac_recipe_layers
     LORAC_KEY_OVERRIDES,      // struct lorac_recipe_overrides
     LORAC_KEY_SPLIT,          // struct lorac_recipe_split

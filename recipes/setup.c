@@ -58,6 +58,7 @@ struct lorac_optim_options lorac_setup_optim(const struct lorac_recipe *r, size_
         .eps = r->optimizer.eps,
         .momentum = r->optimizer.momentum,
         .weight_decay = r->optimizer.weight_decay,
+        .vector_decay = r->optimizer.vector_decay,
         .clip_norm = r->optimizer.clip_norm,
         .schedule = schedules[r->optimizer.schedule],
         .warmup = warmup->is_percent ? (size_t)round(warmup->percent / 100.0 * (double)steps)

@@ -345,6 +345,17 @@ static enum lorac_status read_targets(const struct value *v)
     return read_regex(&t->regex, v, v->node);
 }
 
+static enum lorac_status read_modules(const struct value *v)
+{
+    struct lorac_recipe_modules *m = v->field;
+    if (v->node->kind == LORAC_NODE_LIST) { return read_list_at(&m->names, v, v->node); }
+    if (!is_scalar(v->node) || strcmp(v->node->text, "all") != 0) {
+        return wrong(v, v->node, "all, or a list of name ends");
+    }
+    m->all = true;
+    return LORAC_OK;
+}
+
 static enum lorac_status read_layer_list(struct lorac_recipe_layers *l, const struct value *v)
 {
     void *at = NULL;
@@ -541,6 +552,7 @@ enum lorac_status lorac_value_read(struct lorac_reading *rd, size_t i)
         [LORAC_KEY_LIST] = read_list,
         [LORAC_KEY_MAP] = read_map,
         [LORAC_KEY_TARGETS] = read_targets,
+        [LORAC_KEY_MODULES] = read_modules,
         [LORAC_KEY_LAYERS] = read_layers,
         [LORAC_KEY_OVERRIDES] = read_overrides,
         [LORAC_KEY_SPLIT] = read_split,

@@ -17,18 +17,25 @@ static void say_modules(const struct lorac_plan *p)
            m->config.arch);
     printf("adapter   %s parameters on %zu of %zu modules, ", show_count(t, p->adapter->n_params),
            p->adapter->n, m->n_linear);
+    if (p->adapter->n_full) { printf("%zu tensors in full, ", p->adapter->n_full); }
     printf("%s on disk\n", show_bytes(t, p->adapter_file_bytes));
-    printf("  %-20s %5s  %-7s %-13s %4s %6s %11s\n", "module", "count", "layers", "shape", "rank",
-           "alpha", "parameters");
+    int width = 20; // of the longest kind
+    for (size_t i = 0; i < p->n_groups; i++) {
+        int n = (int)strlen(p->group[i].kind);
+        width = n > width ? n : width;
+    }
+    printf("  %-*s %5s  %-7s %-13s %4s %6s %11s\n", width, "module", "count", "layers", "shape",
+           "rank", "alpha", "parameters");
     for (size_t i = 0; i < p->n_groups; i++) {
         const struct lorac_plan_group *g = &p->group[i];
         char layers[48];
         char shape[48];
         (void)snprintf(layers, sizeof layers, g->n > 1 ? "%zu-%zu" : "%zu", g->first, g->last);
-        (void)snprintf(shape, sizeof shape, "%zu x %zu", g->OC, g->C);
-        printf("  %-20s %5zu  %-7s %-13s %4zu %6g %11s\n", g->kind, g->n,
-               strchr(g->kind, '.') ? layers : "-", shape, g->R, g->alpha,
-               show_count(t, g->params));
+        char pair[48] = "full      -";
+        (void)snprintf(shape, sizeof shape, g->C ? "%zu x %zu" : "%zu", g->OC, g->C);
+        if (g->R) { (void)snprintf(pair, sizeof pair, "%4zu %6g", g->R, g->alpha); }
+        printf("  %-*s %5zu  %-7s %-13s %s %11s\n", width, g->kind, g->n,
+               g->in_layers ? layers : "-", shape, pair, show_count(t, g->params));
     }
 }
 
@@ -177,10 +184,11 @@ static void json_groups(struct out *j, const struct lorac_plan *p)
         const struct lorac_plan_group *g = &p->group[i];
         lorac_buf_str(&b, i ? ", {\"kind\": " : "{\"kind\": ");
         lorac_json_quote(&b, g->kind, strlen(g->kind));
-        lorac_buf_printf(&b,
-                         ", \"modules\": %zu, \"shape\": [%zu, %zu], \"rank\": %zu, \"alpha\": %g, "
-                         "\"parameters\": %zu}",
-                         g->n, g->OC, g->C, g->R, g->alpha, g->params);
+        lorac_buf_printf(&b, ", \"modules\": %zu, \"shape\": [%zu", g->n, g->OC);
+        if (g->C) { lorac_buf_printf(&b, ", %zu", g->C); }
+        lorac_buf_printf(&b, "], \"full\": %s", g->R ? "false" : "true");
+        if (g->R) { lorac_buf_printf(&b, ", \"rank\": %zu, \"alpha\": %g", g->R, g->alpha); }
+        lorac_buf_printf(&b, ", \"parameters\": %zu}", g->params);
     }
     lorac_buf_str(&b, "]");
     out_raw(j, "groups", b.at ? b.at : "[]");
@@ -239,6 +247,7 @@ static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe 
     struct out j = {0};
     out_count(&j, "parameters", p->adapter->n_params);
     out_count(&j, "modules", p->adapter->n);
+    out_count(&j, "full_tensors", p->adapter->n_full);
     json_groups(&j, p);
     out_count(&j, "adapter_file_bytes", p->adapter_file_bytes);
     json_memory(&j, p);

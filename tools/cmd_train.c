@@ -53,10 +53,10 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
     screen->first_step = b->first_step;
     fprintf(stderr, "  base     %s (%s parameters, %s)\n", j->model->dir,
             show_count(t[0], lorac_model_parameters(j->model)), j->model->config.arch);
-    fprintf(stderr,
-            "  adapter  %s parameters on %zu modules: ", show_count(t[0], b->adapter->n_params),
-            b->adapter->n);
+    fprintf(stderr, "  adapter  %s parameters", show_count(t[0], b->adapter->n_params));
+    if (b->adapter->n) { fprintf(stderr, " on %zu modules: ", b->adapter->n); }
     say_modules(b->adapter);
+    if (b->adapter->n_full) { fprintf(stderr, "; %zu tensors in full", b->adapter->n_full); }
     fprintf(stderr, "\n");
     say_data("train", &j->train);
     say_data("valid", &j->valid);
