@@ -191,9 +191,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_peft_load(struct lorac_adapter **out,
 
 /* ---- merging ---- */
 
-/* Write the checkpoint folder `out`: W + sum factor s B A in float32, rounded once to the type of the file;
- * shards, names and metadata kept; config, tokenizer and generation files copied. Read back and compared.
- * `out` must not exist or be empty. An adapted output matrix that is tied is LORAC_ENOTSUP. */
+/* Write the checkpoint folder `out`: W + sum factor s B A in float32, W the base's or the full copy of it, rounded
+ * once to the type of the file; shards, names and metadata kept; config, tokenizer and generation files copied.
+ * A tied pair that is two matrices now is stored as two, and config.json says so. Read back and compared.
+ * `out` must not exist or be empty. */
 LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
                                                const struct lorac_stack *adapters,
                                                struct lorac_err *err);

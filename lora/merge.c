@@ -3,15 +3,20 @@
  *
  *   W' = W + sum_k f_k s_k B_k A_k      float32, rounded once to the type of the file
  *
+ * where W is the base's, or the full copy that stands in for it; norms and biases are their copies.
+ *
  * Types and shapes stay, so each shard of the result is the old file with other numbers in the same places: its
  * header is copied byte for byte, and with it names, order and metadata. The product is made in panels
- * of rows, so that memory is bounded whatever the size of a matrix.
+ * of rows, so that memory is bounded whatever the size of a matrix. Only a tied pair that has parted needs
+ * one tensor more (merge_untie.h).
  */
 #include "lora/lora.h"
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/core/sibling.h"
+#include "lora/match.h"
+#include "lora/merge_untie.h"
 
 #include <assert.h>
 #include <math.h>
@@ -20,23 +25,34 @@
 
 enum { PANEL_FLOATS = 1 << 20 };
 
+/* A tensor of the result. */
+struct part {
+    const struct lorac_tensor
+        *t;           // of the base: its type and shape, its values where no copy stands in
+    const char *name; // t's; of a parted pair's second matrix its own
+    const struct lorac_full *full; // what stands in for the values, or NULL
+    size_t module;                 // the linear layer whose pairs are added; n_linear: none
+};
+
 struct merger {
     const struct lorac_model *m;
     const struct lorac_stack *s;
     struct lorac_device *dev;
-    float *b_panel;               // (rows,R) device
-    float *delta;                 // (rows,C) device
-    float *host, *weights;        // (rows,C)
-    unsigned char *bytes;         // (rows,C) in the file's type
-    float *b[LORAC_MAX_STACK];    // (OC,R) of the module at hand, host; NULL where it has none
-    const struct lorac_tensor *t; // its weight
-    size_t module;
+    bool parts;                      // the base's tied pair becomes two matrices
+    const struct lorac_tensor *twin; // of which only this one is stored; NULL: both are
+    float *b_panel;                  // (rows,R) device
+    float *delta;                    // (rows,C) device
+    float *host, *weights;           // (rows,C)
+    unsigned char *bytes;            // (rows,C) in the file's type
+    float *b[LORAC_MAX_STACK];       // (OC,R) of the module at hand, host; NULL where it has none
+    struct part part;                // at hand
 };
 
 static const struct lorac_lora *lora_of(const struct merger *g, size_t k, size_t module)
 {
     const struct lorac_adapter *a = g->s->adapter[k];
-    return g->s->factor[k] != 0 && a->at[module] >= 0 ? &a->lora[a->at[module]] : NULL;
+    if (module >= g->m->n_linear || g->s->factor[k] == 0 || a->at[module] < 0) { return NULL; }
+    return &a->lora[a->at[module]];
 }
 
 static bool is_adapted(const struct merger *g, size_t module)
@@ -48,33 +64,75 @@ static bool is_adapted(const struct merger *g, size_t module)
     return yes;
 }
 
-/* The adapted module whose weight a tensor is; n_linear where there is none. */
-static size_t module_of(const struct merger *g, const struct lorac_tensor *t)
+/* What stands in for a module's weight or vector; of all adapters at most one has it (lorac_stack_check). */
+static const struct lorac_full *full_of(const struct merger *g, size_t module, bool vector)
 {
-    size_t n = strlen(t->name);
-    size_t k = strlen(".weight");
-    size_t i = 0;
-    if (n <= k || strcmp(t->name + n - k, ".weight") != 0) { return g->m->n_linear; }
-    for (; i < g->m->n_linear; i++) {
-        const char *name = g->m->linear[i].name;
-        if (strlen(name) == n - k && memcmp(name, t->name, n - k) == 0) { break; }
+    for (size_t k = 0; k < g->s->n; k++) {
+        const struct lorac_adapter *a = g->s->adapter[k];
+        int32_t at = vector ? a->vector_at[module] : a->weight_at[module];
+        if (at >= 0) { return &a->full[at]; }
     }
-    return i < g->m->n_linear && is_adapted(g, i) ? i : g->m->n_linear;
+    return NULL;
 }
 
-/* ---- one matrix ---- */
+/* The module that a tensor of this name belongs to; n_modules: none. */
+static size_t module_of(const struct merger *g, const char *name)
+{
+    char module[LORAC_MODULE_NAME];
+    const char *dot = strrchr(name, '.');
+    size_t n = dot ? (size_t)(dot - name) : 0;
+    size_t i = 0;
+    for (; i < g->m->n_modules; i++) {
+        lorac_module_name(module, g->m, i);
+        if (strlen(module) == n && memcmp(module, name, n) == 0) { break; }
+    }
+    return i;
+}
+
+static struct part part_of(const struct merger *g, const struct lorac_tensor *t, const char *name)
+{
+    struct part p = {.t = t, .name = name, .module = g->m->n_linear};
+    size_t module = module_of(g, name);
+    if (module == g->m->n_modules) { return p; }
+    bool weight = lorac_ends_with(name, ".weight") && lorac_module_weight(g->m, module);
+    p.full = full_of(g, module, !weight);
+    if (weight && is_adapted(g, module)) { p.module = module; }
+    return p;
+}
+
+static bool is_new(const struct merger *g, const struct part *p)
+{
+    return p->full || p->module < g->m->n_linear;
+}
+
+/* ---- one tensor ---- */
 
 static size_t panel_rows(size_t C)
 {
     return C < PANEL_FLOATS ? PANEL_FLOATS / C : 1;
 }
 
+/* A vector is one row. */
+static size_t rows_of(const struct lorac_tensor *t)
+{
+    return t->n_dims == 2 ? t->dims[0] : 1;
+}
+
+static size_t row_length(const struct lorac_tensor *t)
+{
+    return t->n_dims == 2 ? t->dims[1] : t->n;
+}
+
 static enum lorac_status reserve(struct merger *g, struct lorac_err *err)
 {
     size_t most_b = 1;
     size_t most = 1;
-    for (size_t i = 0; i < g->m->n_linear; i++) {
-        const struct lorac_weight *w = &g->m->linear[i].w;
+    for (size_t i = 0; i < g->m->n_modules; i++) {
+        const struct lorac_weight *w = lorac_module_weight(g->m, i);
+        size_t n = 0;
+        (void)lorac_module_vector(g->m, i, &n);
+        most = n > most ? n : most;
+        if (!w) { continue; }
         size_t rows = panel_rows(w->C) < w->OC ? panel_rows(w->C) : w->OC;
         most = rows * w->C > most ? rows * w->C : most;
         for (size_t k = 0; k < g->s->n; k++) {
@@ -91,7 +149,7 @@ static enum lorac_status reserve(struct merger *g, struct lorac_err *err)
     return all ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory to merge");
 }
 
-static void end_module(struct merger *g)
+static void end_part(struct merger *g)
 {
     for (size_t k = 0; k < LORAC_MAX_STACK; k++) {
         lorac_mem_free(g->b[k]);
@@ -101,7 +159,7 @@ static void end_module(struct merger *g)
 
 static void release(struct merger *g)
 {
-    end_module(g);
+    end_part(g);
     g->dev->ops->release(g->dev, g->b_panel);
     g->dev->ops->release(g->dev, g->delta);
     lorac_mem_free(g->host);
@@ -109,69 +167,79 @@ static void release(struct merger *g)
     lorac_mem_free(g->bytes);
 }
 
-static enum lorac_status begin_module(struct merger *g, const struct lorac_tensor *t, size_t module,
-                                      struct lorac_err *err)
+static enum lorac_status begin_part(struct merger *g, const struct part *p, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
-    g->t = t;
-    g->module = module;
+    g->part = *p;
     for (size_t k = 0; k < g->s->n && !st; k++) {
-        const struct lorac_lora *l = lora_of(g, k, module);
+        const struct lorac_lora *l = lora_of(g, k, p->module);
         if (!l) { continue; }
         g->b[k] = lorac_mem_new(l->OC * l->R, sizeof(float));
-        if (!g->b[k]) { return lorac_fail(err, LORAC_ENOMEM, "no memory to merge '%s'", t->name); }
+        if (!g->b[k]) { return lorac_fail(err, LORAC_ENOMEM, "no memory to merge '%s'", p->name); }
         st = lorac_lora_read(g->b[k], g->s->adapter[k], (size_t)(l - g->s->adapter[k]->lora), true,
                              err);
     }
     return st;
 }
 
-/* bytes (rows,C) written: rows first .. first+rows-1 of W'. */
-static enum lorac_status merge_rows(struct merger *g, size_t first, size_t rows,
-                                    struct lorac_err *err)
+/* host (rows,C) written: the pairs' products, rows first .. first+rows-1. */
+static void add_products(struct merger *g, size_t first, size_t rows)
 {
     const struct lorac_backend *ops = g->dev->ops;
-    size_t C = g->t->dims[1];
-    size_t n = rows * C;
+    size_t C = row_length(g->part.t);
     float beta = 0.0F; // the first product is written, the others added
     for (size_t k = 0; k < g->s->n; k++) {
-        const struct lorac_lora *l = lora_of(g, k, g->module);
+        const struct lorac_lora *l = lora_of(g, k, g->part.module);
         if (!l) { continue; }
         ops->write(g->dev, g->b_panel, g->b[k] + first * l->R, rows * l->R * sizeof(float));
         ops->matmul_nn(g->dev, g->delta, g->b_panel, l->a, rows, C, l->R,
                        g->s->factor[k] * l->scale, beta);
         beta = 1.0F;
     }
-    ops->read(g->dev, g->host, g->delta, n * sizeof(float));
-    const unsigned char *w = (const unsigned char *)g->t->data;
-    lorac_dtype_decode(g->weights, w + first * C * lorac_dtype_size(g->t->dtype), g->t->dtype, n);
-    for (size_t i = 0; i < n; i++) {
+    ops->read(g->dev, g->host, g->delta, rows * C * sizeof(float));
+    for (size_t i = 0; i < rows * C; i++) {
         g->weights[i] += g->host[i];
     }
-    lorac_dtype_encode(g->bytes, g->weights, g->t->dtype, n);
-    lorac_dtype_decode(g->host, g->bytes, g->t->dtype, n);
+}
+
+/* bytes (rows,C) written: rows first .. first+rows-1 of W'. */
+static enum lorac_status merge_rows(struct merger *g, size_t first, size_t rows,
+                                    struct lorac_err *err)
+{
+    const struct part *p = &g->part;
+    const struct lorac_tensor *t = p->t;
+    size_t C = row_length(t);
+    size_t n = rows * C;
+    if (p->full) {
+        g->dev->ops->read(g->dev, g->weights, p->full->p + first * C, n * sizeof(float));
+    } else {
+        const unsigned char *w = (const unsigned char *)t->data;
+        lorac_dtype_decode(g->weights, w + first * C * lorac_dtype_size(t->dtype), t->dtype, n);
+    }
+    if (p->module < g->m->n_linear) { add_products(g, first, rows); }
+    lorac_dtype_encode(g->bytes, g->weights, t->dtype, n);
+    lorac_dtype_decode(g->host, g->bytes, t->dtype, n);
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(g->host[i])) {
             return lorac_fail(err, LORAC_EUSER,
                               "merging '%s': row %zu, column %zu becomes %g, which %s cannot hold",
-                              g->t->name, first + i / C, i % C, (double)g->weights[i],
-                              lorac_dtype_name(g->t->dtype));
+                              p->name, first + i / C, i % C, (double)g->weights[i],
+                              lorac_dtype_name(t->dtype));
         }
     }
     return LORAC_OK;
 }
 
 /* Make W' panel by panel; append it to `out`, or compare it with `same` where out is NULL. */
-static enum lorac_status each_panel(struct merger *g, const struct lorac_tensor *t, size_t module,
-                                    struct lorac_out *out, const struct lorac_tensor *same,
-                                    struct lorac_err *err)
+static enum lorac_status each_panel(struct merger *g, const struct part *p, struct lorac_out *out,
+                                    const struct lorac_tensor *same, struct lorac_err *err)
 {
-    size_t C = t->dims[1];
-    size_t row_bytes = C * lorac_dtype_size(t->dtype);
+    size_t C = row_length(p->t);
+    size_t row_bytes = C * lorac_dtype_size(p->t->dtype);
     assert((out == NULL) != (same == NULL));
-    enum lorac_status st = begin_module(g, t, module, err);
-    for (size_t first = 0; first < t->dims[0] && !st; first += panel_rows(C)) {
-        size_t left = t->dims[0] - first;
+    enum lorac_status st = begin_part(g, p, err);
+    for (size_t first = 0; first < rows_of(p->t) && !st; first += panel_rows(C)) {
+        size_t left = rows_of(p->t) - first;
         size_t rows = panel_rows(C) < left ? panel_rows(C) : left;
         st = merge_rows(g, first, rows, err);
         if (st) { break; }
@@ -179,11 +247,36 @@ static enum lorac_status each_panel(struct merger *g, const struct lorac_tensor 
             st = lorac_out_write(out, g->bytes, rows * row_bytes, err);
         } else if (memcmp((const unsigned char *)same->data + first * row_bytes, g->bytes,
                           rows * row_bytes) != 0) {
-            st = lorac_fail(err, LORAC_EIO, "'%s' reads back with other values", t->name);
+            st = lorac_fail(err, LORAC_EIO, "'%s' reads back with other values", p->name);
         }
     }
-    end_module(g);
+    end_part(g);
     return st;
+}
+
+/* ---- a tied pair ---- */
+
+static const char embed_name[] = "model.embed_tokens.weight";
+static const char head_name[] = "lm_head.weight";
+
+/* Does the pair part, and is there a matrix to store beside the one that is? */
+static void look_at_pair(struct merger *g)
+{
+    size_t head = g->m->n_linear - 1;
+    const struct lorac_full *e = full_of(g, lorac_embed_module(g->m), false);
+    const struct lorac_full *h = full_of(g, head, false);
+    g->parts = g->m->config.tie && (e != h || is_adapted(g, head));
+    const struct lorac_tensor *stored_e = lorac_checkpoint_find(g->m->files, embed_name);
+    const struct lorac_tensor *stored_h = lorac_checkpoint_find(g->m->files, head_name);
+    if (!g->parts || (stored_e && stored_h)) { return; }
+    g->twin = stored_e ? stored_e : stored_h;
+}
+
+/* The second matrix of the pair, in the type and shape of the first. */
+static struct part twin_part(const struct merger *g)
+{
+    bool embed = strcmp(g->twin->name, embed_name) == 0;
+    return part_of(g, g->twin, embed ? head_name : embed_name);
 }
 
 /* ---- files ---- */
@@ -214,6 +307,23 @@ static enum lorac_status write_header(struct lorac_out *out, const char *from,
     return st;
 }
 
+static enum lorac_status write_part(struct merger *g, const struct part *p, struct lorac_out *out,
+                                    struct lorac_err *err)
+{
+    if (is_new(g, p)) { return each_panel(g, p, out, NULL, err); }
+    return lorac_out_write(out, p->t->data, p->t->n * lorac_dtype_size(p->t->dtype), err);
+}
+
+static enum lorac_status write_longer_header(struct merger *g, struct lorac_out *out,
+                                             const char *from, struct lorac_err *err)
+{
+    struct lorac_buf text = {0};
+    enum lorac_status st = lorac_untie_header(&text, from, g->twin, twin_part(g).name, err);
+    if (!st) { st = lorac_out_write(out, text.at, text.n, err); }
+    lorac_buf_free(&text);
+    return st;
+}
+
 static enum lorac_status write_shard(struct merger *g, const char *dir, size_t shard,
                                      struct lorac_err *err)
 {
@@ -223,16 +333,19 @@ static enum lorac_status write_shard(struct merger *g, const char *dir, size_t s
     char *path = lorac_path_join(dir, file_name(from));
     enum lorac_status st = path ? lorac_out_open(&out, path, err)
                                 : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
-    if (!st) { st = write_header(out, from, err); }
+    bool longer = g->twin && g->twin->shard == shard;
+    if (!st) {
+        st = longer ? write_longer_header(g, out, from, err) : write_header(out, from, err);
+    }
     for (size_t i = 0; i < lorac_checkpoint_count(c) && !st; i++) {
         const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
         if (t->shard != shard) { continue; }
-        size_t module = module_of(g, t);
-        if (module < g->m->n_linear) {
-            st = each_panel(g, t, module, out, NULL, err);
-        } else {
-            st = lorac_out_write(out, t->data, t->n * lorac_dtype_size(t->dtype), err);
-        }
+        struct part p = part_of(g, t, t->name);
+        st = write_part(g, &p, out, err);
+    }
+    if (longer && !st) {
+        struct part p = twin_part(g);
+        st = write_part(g, &p, out, err);
     }
     if (!st) {
         st = lorac_out_commit(out, err);
@@ -243,12 +356,7 @@ static enum lorac_status write_shard(struct merger *g, const char *dir, size_t s
     return st;
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name);
-    size_t k = strlen(end);
-    return n >= k && strcmp(name + n - k, end) == 0;
-}
+static const char index_name[] = "model.safetensors.index.json";
 
 /* Weights, what points at them, adapters and hidden files stay behind. */
 static bool is_copied(const struct merger *g, const char *name)
@@ -257,22 +365,22 @@ static bool is_copied(const struct merger *g, const char *name)
         ".safetensors", ".bin",     ".gguf", ".ggml", ".pt",  ".pth",       ".ckpt",
         ".h5",          ".msgpack", ".onnx", ".ot",   ".npz", ".index.json"};
     const char *shard = file_name(lorac_checkpoint_shard_file(g->m->files, 0));
-    if (strcmp(name, "model.safetensors.index.json") == 0) {
+    if (strcmp(name, index_name) == 0) {
         return strcmp(shard, "model.safetensors") != 0; // the single file wins over an index
     }
     bool copied = name[0] != '.' && strncmp(name, "adapter_", strlen("adapter_")) != 0;
     for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++) {
-        copied = copied && !ends_with(name, weights[i]);
+        copied = copied && !lorac_ends_with(name, weights[i]);
     }
     return copied;
 }
 
-/* Copy a file, then read both. */
-static enum lorac_status copy_file(const char *dir, const char *from_dir, const char *name,
+/* Copy a file, then read both. What names the tensors follows a pair that has parted. */
+static enum lorac_status copy_file(const struct merger *g, const char *dir, const char *name,
                                    struct lorac_err *err)
 {
     char *to = lorac_path_join(dir, name);
-    char *from = lorac_path_join(from_dir, name);
+    char *from = lorac_path_join(g->m->dir, name);
     struct lorac_map a = {0};
     struct lorac_map b = {0};
     enum lorac_status st = LORAC_OK;
@@ -281,6 +389,15 @@ static enum lorac_status copy_file(const char *dir, const char *from_dir, const 
         goto done;
     }
     if (lorac_path_is_dir(from)) { goto done; }
+    if (g->parts && strcmp(name, "config.json") == 0) {
+        st = lorac_untie_config(to, from, g->m, err);
+        goto done;
+    }
+    if (g->twin && strcmp(name, index_name) == 0) {
+        const char *shard = lorac_checkpoint_shard_file(g->m->files, g->twin->shard);
+        st = lorac_untie_index(to, from, g->twin, twin_part(g).name, file_name(shard), err);
+        goto done;
+    }
     st = lorac_file_copy(to, from, err);
     if (!st) { st = lorac_map_open(&a, to, err); }
     if (!st) { st = lorac_map_open(&b, from, err); }
@@ -300,7 +417,7 @@ static enum lorac_status copy_files(const struct merger *g, const char *dir, str
     char **names = NULL;
     enum lorac_status st = lorac_dir_list(&names, g->m->dir, err);
     for (size_t i = 0; !st && names[i]; i++) {
-        if (is_copied(g, names[i])) { st = copy_file(dir, g->m->dir, names[i], err); }
+        if (is_copied(g, names[i])) { st = copy_file(g, dir, names[i], err); }
     }
     lorac_mem_free(names);
     return st;
@@ -308,20 +425,21 @@ static enum lorac_status copy_files(const struct merger *g, const char *dir, str
 
 /* ---- the whole ---- */
 
-static enum lorac_status compare_tensor(struct merger *g, const struct lorac_tensor *t,
-                                        const struct lorac_tensor *got, struct lorac_err *err)
+static enum lorac_status compare_part(struct merger *g, const struct part *p,
+                                      const struct lorac_checkpoint *files, struct lorac_err *err)
 {
-    if (strcmp(t->name, got->name) != 0 || t->dtype != got->dtype || t->n_dims != got->n_dims ||
+    const struct lorac_tensor *t = p->t;
+    const struct lorac_tensor *got = lorac_checkpoint_find(files, p->name);
+    if (!got || t->dtype != got->dtype || t->n_dims != got->n_dims || t->shard != got->shard ||
         memcmp(t->dims, got->dims, t->n_dims * sizeof t->dims[0]) != 0) {
         return lorac_fail(err, LORAC_EIO, "'%s' reads back with another name, type or shape",
-                          t->name);
+                          p->name);
     }
-    size_t module = module_of(g, t);
-    if (module < g->m->n_linear) { return each_panel(g, t, module, NULL, got, err); }
+    if (is_new(g, p)) { return each_panel(g, p, NULL, got, err); }
     size_t bytes = t->n * lorac_dtype_size(t->dtype);
     if (bytes && memcmp(t->data, got->data, bytes) != 0) {
         return lorac_fail(err, LORAC_EIO, "'%s' was copied but reads back with other values",
-                          t->name);
+                          p->name);
     }
     return LORAC_OK;
 }
@@ -330,12 +448,19 @@ static enum lorac_status compare(struct merger *g, const char *dir, struct lorac
 {
     struct lorac_checkpoint *got = NULL;
     const struct lorac_checkpoint *c = g->m->files;
+    size_t n = lorac_checkpoint_count(c) + (g->twin != NULL);
     enum lorac_status st = lorac_checkpoint_open(&got, dir, err);
-    if (!st && lorac_checkpoint_count(got) != lorac_checkpoint_count(c)) {
+    if (!st && lorac_checkpoint_count(got) != n) {
         st = lorac_fail(err, LORAC_EIO, "reads back with another number of tensors");
     }
     for (size_t i = 0; !st && i < lorac_checkpoint_count(c); i++) {
-        st = compare_tensor(g, lorac_checkpoint_at(c, i), lorac_checkpoint_at(got, i), err);
+        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
+        struct part p = part_of(g, t, t->name);
+        st = compare_part(g, &p, got, err);
+    }
+    if (!st && g->twin) {
+        struct part p = twin_part(g);
+        st = compare_part(g, &p, got, err);
     }
     lorac_checkpoint_close(got);
     if (st) { lorac_err_prefix(err, "%s: ", dir); }
@@ -344,7 +469,6 @@ static enum lorac_status compare(struct merger *g, const char *dir, struct lorac
 
 static enum lorac_status check(const struct merger *g, const char *out, struct lorac_err *err)
 {
-    size_t head = g->m->n_linear - 1;
     if (g->s->n < 1 || g->s->n > LORAC_MAX_STACK) {
         return lorac_fail(err, LORAC_EUSER, "from 1 to %d adapters can be merged, found %zu",
                           LORAC_MAX_STACK, g->s->n);
@@ -358,13 +482,8 @@ static enum lorac_status check(const struct merger *g, const char *out, struct l
             return lorac_fail(err, LORAC_EUSER, "adapter %zu was loaded for another model", k);
         }
     }
-    if (g->m->config.tie && is_adapted(g, head)) {
-        return lorac_fail(
-            err, LORAC_ENOTSUP,
-            "%s: cannot merge an adapter on '%s': the model ties it to the embedding, "
-            "and one stored matrix cannot be both",
-            g->m->dir, g->m->linear[head].name);
-    }
+    enum lorac_status st = lorac_stack_check(g->s, err);
+    if (st) { return st; }
     if (!lorac_dir_is_empty(out)) {
         return lorac_fail(err, LORAC_EUSER, "%s: exists and is not an empty folder", out);
     }
@@ -379,7 +498,9 @@ enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
     char *temp = NULL;
     enum lorac_status st = lorac_sibling(&to, &temp, out, err);
     if (!st) { st = check(&g, to, err); }
-    if (!st) { st = reserve(&g, err); }
+    if (st) { goto done; }
+    look_at_pair(&g);
+    st = reserve(&g, err);
     if (st) { goto done; }
     st = lorac_dir_remove(temp, err); // of a process that died with this number
     if (!st) { st = lorac_dir_make(temp, err); }

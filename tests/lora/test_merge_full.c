@@ -1,0 +1,359 @@
+/*
+ * Merging what trained in full. What is promised:
+ *   - each copy replaces its tensor, rounded once to the type of the file, and pairs are added beside;
+ *   - the merged model gives the logits of base and adapter;
+ *   - a tied pair that stays one is stored as it was; one that has parted is stored as two, in one file or in
+ *     shards, and config.json says so and nothing else;
+ *   - copies that cannot be combined are refused, and whatever fails, nothing is left.
+ */
+#include "base/core/fault.h"
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "tests/support/near.h"
+#include "tests/support/passes.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MODELS LORAC_TESTS_DIR "/golden/models/"
+
+static char dir[] = "test_merge_full.XXXXXX";
+static struct lorac_device dev;
+
+static int set_up(void **state)
+{
+    (void)state;
+    return !mkdtemp(dir) || lorac_device_open(&dev, "ref", 1, NULL);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    lorac_device_close(&dev);
+    return lorac_dir_remove(dir, NULL) != LORAC_OK;
+}
+
+static struct lorac_model *open_model(const char *folder)
+{
+    struct lorac_model *m = NULL;
+    struct lorac_err err = {0};
+    if (lorac_model_open(&m, &dev, folder, &err)) { fail_msg("%s", err.text); }
+    return m;
+}
+
+/* An adapter whose numbers are all away from the base's. */
+static struct lorac_adapter *moved(const struct lorac_model *m, struct lorac_adapter_options o)
+{
+    struct lorac_err err = {0};
+    struct lorac_adapter *a = NULL;
+    o.rank = 2;
+    o.alpha = 4;
+    if (lorac_adapter_new(&a, m, &o, &err)) { fail_msg("%s", err.text); }
+    float *x = lorac_mem_new(a->n_params, sizeof *x);
+    float *d = lorac_mem_new(a->n_params, sizeof *d);
+    fill(d, a->n_params, 7);
+    dev.ops->read(&dev, x, a->params, a->n_params * sizeof *x);
+    for (size_t i = 0; i < a->n_params; i++) {
+        x[i] += 0.05F * d[i];
+    }
+    dev.ops->write(&dev, a->params, x, a->n_params * sizeof *x);
+    lorac_mem_free(x);
+    lorac_mem_free(d);
+    return a;
+}
+
+static float *logits(const struct lorac_model *m, const struct lorac_socket *socket, size_t *n)
+{
+    static const int32_t ids[] = {5, 17, 1, 44, 60, 3};
+    enum { N = sizeof ids / sizeof ids[0] };
+    struct lorac_err err = {0};
+    struct lorac_batch *b = NULL;
+    struct lorac_pass *p = NULL;
+    struct lorac_pass_options o = {.max_rows = N};
+    assert_int_equal(lorac_batch_new(&b, N, 1, 1, NULL), LORAC_OK);
+    lorac_batch_clear(b);
+    (void)lorac_batch_add(b, ids, N, -1);
+    for (size_t i = 0; i < N; i++) {
+        lorac_batch_want_logits(b, i);
+    }
+    *n = N * m->config.V;
+    float *out = lorac_mem_new(*n, sizeof *out);
+    assert_int_equal(lorac_pass_new(&p, m, socket, &o, &err), LORAC_OK);
+    assert_int_equal(lorac_pass_forward(p, b, NULL, &err), LORAC_OK);
+    lorac_pass_logits(p, b, out);
+    lorac_pass_free(p);
+    lorac_batch_free(b);
+    return out;
+}
+
+/* The merged tensor of a copy holds its numbers, rounded once. */
+static void expect_copy(const struct lorac_model *merged, const struct lorac_adapter *a, size_t i)
+{
+    const struct lorac_full *f = &a->full[i];
+    char module[LORAC_MODULE_NAME];
+    char name[LORAC_NAME_SIZE];
+    lorac_module_name(module, a->model, f->m);
+    bool bias = f->vector && f->m < a->model->n_linear;
+    (void)snprintf(name, sizeof name, "%s.%s", module, bias ? "bias" : "weight");
+    const struct lorac_tensor *t = lorac_checkpoint_find(merged->files, name);
+    if (!t) { fail_msg("no tensor %s", name); }
+    float *x = lorac_mem_new(f->n, sizeof *x);
+    unsigned char *bytes = lorac_mem_new(f->n, sizeof *x);
+    dev.ops->read(&dev, x, f->p, f->n * sizeof *x);
+    lorac_dtype_encode(bytes, x, t->dtype, f->n);
+    assert_int_equal(t->n, f->n);
+    bool pair = f->m < a->model->n_linear && a->at[f->m] >= 0;
+    if (!pair || f->vector) {
+        assert_memory_equal(bytes, t->data, f->n * lorac_dtype_size(t->dtype));
+    }
+    lorac_mem_free(x);
+    lorac_mem_free(bytes);
+}
+
+/* Merge, and compare tensors and logits; the number of tensors grows by `more`. */
+static void merges(const char *name, const char *base, struct lorac_adapter_options o, bool tied,
+                   size_t more)
+{
+    struct lorac_err err = {0};
+    size_t n = 0;
+    struct lorac_model *m = open_model(base);
+    struct lorac_adapter *a = moved(m, o);
+    struct lorac_stack s = {1, {a}, {1.0F}};
+    char *out = lorac_path_join(dir, name);
+    if (lorac_merge(out, m, &s, &err)) { fail_msg("%s: %s", name, err.text); }
+    struct lorac_model *merged = open_model(out);
+    assert_int_equal(merged->config.tie, tied);
+    assert_int_equal(lorac_checkpoint_count(merged->files),
+                     lorac_checkpoint_count(m->files) + more);
+    for (size_t i = 0; i < a->n_full; i++) {
+        expect_copy(merged, a, i);
+    }
+    struct lorac_socket socket = lorac_stack_socket(&s);
+    float *want = logits(m, &socket, &n);
+    float *got = logits(merged, NULL, &n);
+    bool rounded =
+        m->linear[0].w.dtype == LORAC_BF16; // weights of some 0.2 move by up to 2^-9 of it
+    near_all(name, got, want, n, (rounded ? 5e-2F : 2e-6F) * golden_largest(want, n), 0.0F);
+    lorac_mem_free(want);
+    lorac_mem_free(got);
+    lorac_model_close(merged);
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+    lorac_mem_free(out);
+}
+
+#define LIST(...)                                     \
+    .train_also = (const char *const[]){__VA_ARGS__}, \
+    .n_train_also = sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)
+
+static void copies_replace_their_tensors(void **state)
+{
+    (void)state;
+    merges("some", MODELS "llama",
+           (struct lorac_adapter_options){
+               LIST("embed_tokens", "lm_head", "model.norm", "o_proj", "layers.1.input_layernorm")},
+           false, 0);
+    merges("all", MODELS "llama", (struct lorac_adapter_options){.train_all = true}, false, 0);
+    merges("bf16", MODELS "llama-sharded", (struct lorac_adapter_options){.train_all = true}, false,
+           0);
+    merges("biases", MODELS "llama-tied-bias",
+           (struct lorac_adapter_options){.bias = LORAC_BIAS_ALL}, true, 0);
+    merges("lora-biases", MODELS "qwen2",
+           (struct lorac_adapter_options){.bias = LORAC_BIAS_LORA_ONLY}, true, 0);
+}
+
+static void a_tied_pair_stays_one_or_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *module; // NULL: all
+        enum lorac_tie tie;
+        size_t more;
+    } cases[] = {{"keep-embed", "embed_tokens", LORAC_TIE_KEEP, 0},
+                 {"keep-all", NULL, LORAC_TIE_KEEP, 0},
+                 {"untie-embed", "embed_tokens", LORAC_TIE_UNTIE, 1},
+                 {"untie-head", "lm_head", LORAC_TIE_UNTIE, 1},
+                 {"untie-all", NULL, LORAC_TIE_UNTIE, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct lorac_adapter_options o = {.train_also = &cases[i].module,
+                                          .n_train_also = cases[i].module != NULL,
+                                          .train_all = !cases[i].module,
+                                          .tie = cases[i].tie};
+        merges(cases[i].name, MODELS "llama-tied-bias", o, cases[i].more == 0, cases[i].more);
+    }
+    // A pair on the tied output parts it from the embedding, too.
+    merges("lora-head", MODELS "qwen2",
+           (struct lorac_adapter_options){.targets = (const char *[]){"lm_head"}, .n_targets = 1},
+           false, 1);
+    merges("lora-head-keep", MODELS "qwen2",
+           (struct lorac_adapter_options){LIST("embed_tokens"), .tie = LORAC_TIE_KEEP}, true, 0);
+}
+
+static char *read_text(const char *folder, const char *name, size_t *n)
+{
+    char *text = NULL;
+    char *path = lorac_path_join(folder, name);
+    assert_int_equal(lorac_file_read(&text, n, path, 1 << 20, NULL), LORAC_OK);
+    lorac_mem_free(path);
+    return text;
+}
+
+static void only_the_tie_changes_in_the_config(void **state)
+{
+    (void)state;
+    char *out = lorac_path_join(dir, "untie-all"); // as the test before left it
+    size_t n = 0;
+    size_t k = 0;
+    char *was = read_text(MODELS "llama-tied-bias", "config.json", &n);
+    char *is = read_text(out, "config.json", &k);
+    char *at = strstr(was, "\"tie_word_embeddings\": true");
+    size_t before = (size_t)(at - was) + strlen("\"tie_word_embeddings\": ");
+    assert_non_null(at);
+    assert_int_equal(k, n + 1);
+    assert_memory_equal(was, is, before);
+    assert_memory_equal(is + before, "false", 5);
+    assert_string_equal(was + before + 4, is + before + 5);
+    lorac_mem_free(was);
+    lorac_mem_free(is);
+    lorac_mem_free(out);
+}
+
+/* The tied model's tensors in two files with an index; its config names the key in odd places, too. */
+static void write_shards(const char *to)
+{
+    static const char config_start[] = "{\"_name_or_path\": \"\\\"tie_word_embeddings\\\": true\", "
+                                       "\"extra\": {\"tie_word_embeddings\": true}, ";
+    struct lorac_model *m = open_model(MODELS "llama-tied-bias");
+    size_t half = lorac_checkpoint_count(m->files) / 2;
+    struct lorac_buf index = {0};
+    lorac_buf_str(&index, "{\"metadata\": {\"total_size\": 72448}, \"weight_map\": {");
+    assert_int_equal(lorac_dir_make(to, NULL), LORAC_OK);
+    for (size_t s = 0; s < 2; s++) {
+        struct lorac_tensor_spec specs[64];
+        char name[40];
+        size_t n = 0;
+        (void)snprintf(name, sizeof name, "model-0000%zu-of-00002.safetensors", s + 1);
+        for (size_t i = s * half; i < (s ? lorac_checkpoint_count(m->files) : half); i++) {
+            const struct lorac_tensor *t = lorac_checkpoint_at(m->files, i);
+            assert_true(n < 64);
+            specs[n++] = (struct lorac_tensor_spec){
+                t->name, t->dtype, t->n_dims, {t->dims[0], t->dims[1]}, t->data};
+            lorac_buf_printf(&index, "%s\"%s\": \"%s\"", i ? ", " : "", t->name, name);
+        }
+        char *path = lorac_path_join(to, name);
+        assert_int_equal(lorac_safetensors_write(path, specs, n, NULL, 0, NULL, NULL, NULL),
+                         LORAC_OK);
+        lorac_mem_free(path);
+    }
+    lorac_buf_str(&index, "}}");
+    size_t n = 0;
+    char *config = read_text(m->dir, "config.json", &n);
+    struct lorac_buf text = {0};
+    lorac_buf_str(&text, config_start);
+    lorac_buf_str(&text, config + 1);
+    char *paths[2] = {lorac_path_join(to, "config.json"),
+                      lorac_path_join(to, "model.safetensors.index.json")};
+    assert_int_equal(lorac_file_write(paths[0], text.at, text.n, NULL), LORAC_OK);
+    assert_int_equal(lorac_file_write(paths[1], index.at, index.n, NULL), LORAC_OK);
+    lorac_mem_free(paths[0]);
+    lorac_mem_free(paths[1]);
+    lorac_mem_free(config);
+    lorac_buf_free(&text);
+    lorac_buf_free(&index);
+    lorac_model_close(m);
+}
+
+static void a_pair_in_shards_parts_too(void **state)
+{
+    (void)state;
+    char *base = lorac_path_join(dir, "shards");
+    char *out = lorac_path_join(dir, "shards-merged");
+    write_shards(base);
+    merges("shards-merged", base,
+           (struct lorac_adapter_options){.train_all = true, .tie = LORAC_TIE_UNTIE}, false, 1);
+    size_t n = 0;
+    char *index = read_text(out, "model.safetensors.index.json", &n);
+    char *config = read_text(out, "config.json", &n);
+    assert_non_null(strstr(index, "\"lm_head.weight\": \"model-0000"));
+    assert_non_null(strstr(index, "\"total_size\": 81024")); // and 67 x 32 float32
+    assert_non_null(strstr(config, "\"extra\": {\"tie_word_embeddings\": true}"));
+    lorac_mem_free(index);
+    lorac_mem_free(config);
+    lorac_mem_free(base);
+    lorac_mem_free(out);
+}
+
+static void copies_that_cannot_be_combined_are_refused(void **state)
+{
+    (void)state;
+    struct lorac_err err = {0};
+    char *out = lorac_path_join(dir, "never");
+    struct lorac_model *m = open_model(MODELS "llama");
+    struct lorac_adapter *a = moved(m, (struct lorac_adapter_options){LIST("lm_head")});
+    struct lorac_stack s = {1, {a}, {0.5F}};
+    assert_int_equal(lorac_merge(out, m, &s, &err), LORAC_EUSER);
+    assert_string_equal(err.text, "adapter 1 has the factor 0.5, but holds 'lm_head' trained in "
+                                  "full, which cannot be scaled");
+    s = (struct lorac_stack){2, {a, a}, {1.0F, 1.0F}};
+    assert_int_equal(lorac_merge(out, m, &s, &err), LORAC_EUSER);
+    assert_string_equal(err.text, "adapters 1 and 2 both hold 'lm_head' trained in full: one of "
+                                  "them would be lost");
+    assert_false(lorac_path_exists(out));
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+    lorac_mem_free(out);
+}
+
+static void whatever_fails_nothing_is_left(void **state)
+{
+    (void)state;
+    char *home = lorac_path_join(dir, "fault");
+    char *out = lorac_path_join(home, "m");
+    char *base = lorac_path_join(dir, "shards"); // as a test before left it
+    struct lorac_model *m = open_model(base);
+    struct lorac_adapter *a =
+        moved(m, (struct lorac_adapter_options){LIST("lm_head"), .tie = LORAC_TIE_UNTIE});
+    struct lorac_stack s = {1, {a}, {1.0F}};
+    assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
+    for (int kind = 0; kind < 2; kind++) {
+        long n = 0;
+        for (;; n++) {
+            struct lorac_err err = {0};
+            kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
+            enum lorac_status st = lorac_merge(out, m, &s, &err);
+            lorac_mem_fail_after(-1);
+            lorac_sys_fail_after(-1);
+            if (!st) { break; }
+            assert_true(err.text[0] != '\0');
+            if (lorac_path_exists(out)) { // only the last sync of the folder failed
+                assert_int_equal(lorac_dir_remove(out, NULL), LORAC_OK);
+            }
+            assert_true(lorac_dir_is_empty(home));
+        }
+        assert_true(n > 20);
+        assert_int_equal(lorac_dir_remove(out, NULL), LORAC_OK);
+    }
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+    lorac_mem_free(home);
+    lorac_mem_free(base);
+    lorac_mem_free(out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(copies_replace_their_tensors),
+        cmocka_unit_test(a_tied_pair_stays_one_or_parts),
+        cmocka_unit_test(only_the_tie_changes_in_the_config),
+        cmocka_unit_test(a_pair_in_shards_parts_too),
+        cmocka_unit_test(copies_that_cannot_be_combined_are_refused),
+        cmocka_unit_test(whatever_fails_nothing_is_left),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
