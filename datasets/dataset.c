@@ -11,8 +11,7 @@
 
 static enum lorac_status no_memory(const struct lorac_dataset *d, struct lorac_err *err)
 {
-    return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for the dataset",
-                      lorac_table_file(d->table));
+    return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for the dataset", d->file);
 }
 
 /* ---- set-up: variables, labels, template ---- */
@@ -353,6 +352,7 @@ static enum lorac_status run_pass(struct lorac_dataset *d, struct lorac_err *err
     enum lorac_status st = lorac_hashes_init(&p.seen, n, err);
     if (st) { goto done; }
     d->entries = lorac_mem_new(n, sizeof *d->entries);
+    d->cap = n;
     if (!d->entries) {
         st = no_memory(d, err);
         goto done;
@@ -386,7 +386,9 @@ enum lorac_status lorac_dataset_open(struct lorac_dataset **out, const struct lo
     d->table = table;
     d->tokenizer = tokenizer;
     d->o = *o;
-    st = set_variables(d, err);
+    d->file = lorac_mem_string(lorac_table_file(table), strlen(lorac_table_file(table)));
+    if (!d->file) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a dataset"); }
+    if (!st) { st = set_variables(d, err); }
     if (!st) { st = set_labels(d, err); }
     if (!st) { st = set_template(d, err); }
     if (!st) { st = run_pass(d, err); }
@@ -412,6 +414,7 @@ void lorac_dataset_close(struct lorac_dataset *d)
         lorac_mem_free(d->labels[k].value);
         lorac_mem_free(d->labels[k].label);
     }
+    lorac_mem_free(d->file);
     lorac_mem_free(d->names);
     lorac_mem_free(d->columns);
     lorac_mem_free(d->labels);
@@ -427,6 +430,11 @@ void lorac_dataset_close(struct lorac_dataset *d)
 const struct lorac_data_counts *lorac_dataset_counts(const struct lorac_dataset *d)
 {
     return &d->counts;
+}
+
+bool lorac_dataset_is_text(const struct lorac_dataset *d)
+{
+    return d->table == NULL;
 }
 
 const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d)
@@ -447,7 +455,8 @@ size_t lorac_dataset_row(const struct lorac_dataset *d, size_t i)
 
 uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i)
 {
-    return lorac_table_line(d->table, lorac_dataset_row(d, i));
+    size_t row = lorac_dataset_row(d, i);
+    return d->table ? lorac_table_line(d->table, row) : row + 1;
 }
 
 size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i)
@@ -469,9 +478,8 @@ bool lorac_dataset_is_cached(const struct lorac_dataset *d)
 
 size_t lorac_dataset_memory(const struct lorac_dataset *d)
 {
-    size_t rows = d->o.rows ? d->o.n_rows : lorac_table_rows(d->table);
     size_t ids = d->cached ? d->cache.cap * sizeof *d->cache.at + d->n * sizeof *d->start : 0;
-    return rows * sizeof *d->entries + ids;
+    return d->cap * sizeof *d->entries + ids;
 }
 
 size_t lorac_dataset_label_count(const struct lorac_dataset *d, size_t k)

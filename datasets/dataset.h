@@ -2,12 +2,13 @@
 #ifndef LORAC_DATASETS_DATASET_H
 #define LORAC_DATASETS_DATASET_H
 
+#include "base/core/file.h"
 #include "datasets/datasets.h"
 
 /* What one used row is known by. */
 struct lorac_entry {
     uint64_t hash; // of its ids and of where training begins
-    uint32_t row;  // of the table
+    uint32_t row;  // of the table; document of the texts
     uint32_t tokens, trained;
 };
 
@@ -20,7 +21,8 @@ struct lorac_mapping {
 };
 
 struct lorac_dataset {
-    const struct lorac_table *table;         // borrowed
+    const struct lorac_table *table;         // borrowed; NULL: made of texts
+    char *file;                              // its first file, for messages
     const struct lorac_tokenizer *tokenizer; // borrowed
     struct lorac_template *template;
     struct lorac_dataset_options o; // the plain values only: its pointers are the caller's
@@ -32,11 +34,31 @@ struct lorac_dataset {
     size_t n_labels;
     size_t n_begin;              // tokens that the tokenizer puts in front: BOS or nothing
     struct lorac_entry *entries; // (n)
-    size_t n;
+    size_t n, cap;               // cap: what there is room for
     struct lorac_data_counts counts;
     bool cached;
     struct lorac_ids cache; // the ids of all entries, one behind the other
     uint64_t *start;        // (n) where each begins, if cached
+};
+
+/* ---- texts ---- */
+
+struct lorac_document {
+    size_t file, begin, n; // bytes of a file
+    size_t number;         // of the document, or of the one that it was cut from
+    bool held_out;
+    bool ends; // its end is the document's end
+};
+struct lorac_text_file {
+    char *path;           // owned
+    struct lorac_map map; // owned
+};
+struct lorac_texts {
+    struct lorac_text_file *files; // (n_files)
+    size_t n_files;
+    struct lorac_document *at; // (n)
+    size_t n, cap;
+    size_t n_documents, blank;
 };
 
 /* What became of a row. */

@@ -89,6 +89,24 @@ LORAC_MUST_CHECK enum lorac_status lorac_table_row(struct lorac_row *row,
                                                    struct lorac_err *err);
 void lorac_row_free(struct lorac_row *row); // what it owns, not the struct
 
+/* ---- texts --------------------------------------------------------------------------------------
+ * Files of plain text as documents: a file is one, or those between the separators, which belong to none.
+ * A document of white space alone is left out and counted. Otherwise every byte counts: nothing is trimmed.
+ * UTF-8, its byte order mark removed. Files stay mapped until the texts are closed. */
+struct lorac_texts;
+/* `separator` NULL: each file is one document. A file without a document is LORAC_EFORMAT. */
+LORAC_MUST_CHECK enum lorac_status lorac_texts_open(struct lorac_texts **out,
+                                                    const char *const *files, size_t n_files,
+                                                    const char *separator, struct lorac_err *err);
+void lorac_texts_close(struct lorac_texts *t);
+size_t lorac_texts_documents(const struct lorac_texts *t);
+/* Hold round(documents * fraction) documents out, drawn by `seed` (stream "split"). Where that is less than
+ * LORAC_MIN_HELD_OUT, too few to speak for the rest, every document is cut instead: its last part, `fraction`
+ * of its bytes from a line's beginning on, is held out as a document of its own. */
+enum { LORAC_MIN_HELD_OUT = 10 };
+LORAC_MUST_CHECK enum lorac_status lorac_texts_split(struct lorac_texts *t, double fraction,
+                                                     uint64_t seed, struct lorac_err *err);
+
 /* ---- classes and splits ------------------------------------------------------------------------- */
 
 /* The distinct values of a column, in order of first appearance. */
@@ -212,6 +230,10 @@ struct lorac_data_counts {
     uint64_t tokens, trained;      // of the used rows
     size_t last_trained_is_eos;    // used rows
     size_t longest, shortest;      // tokens of a used row
+    // of texts, whose rows are pieces of documents:
+    size_t documents;                         // used
+    size_t blank_documents, short_documents; // left out: white space alone, less than two tokens
+    uint64_t bytes;                    // of the documents' text: what their trained tokens spell
 };
 
 /* A row as the model reads it. Zeroed = empty; owns its memory (lorac_example_free). */
@@ -237,13 +259,30 @@ LORAC_MUST_CHECK enum lorac_status lorac_dataset_open(struct lorac_dataset **out
                                                       const struct lorac_tokenizer *tokenizer,
                                                       const struct lorac_dataset_options *o,
                                                       struct lorac_err *err);
+/* Documents in pieces of at most max_length tokens, all trained: BOS in front as the tokenizer puts it, EOS
+ * behind where `append_eos` (not behind the beginning of a document that was cut). A piece begins with the last
+ * token of the one before, so that every token but the document's first is trained once. Ids are kept; the
+ * texts are not needed afterwards. A document is tokenised in stretches of about `stretch` bytes that end at a
+ * line's end, so that time grows with the text and memory does not. */
+struct lorac_text_options {
+    bool held_out; // the documents held out by lorac_texts_split(); else the others
+    bool append_eos;
+    size_t max_length;
+    size_t stretch; // 0: 256 KiB
+};
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_open_texts(struct lorac_dataset **out,
+                                                            const struct lorac_texts *texts,
+                                                            const struct lorac_tokenizer *tokenizer,
+                                                            const struct lorac_text_options *o,
+                                                            struct lorac_err *err);
 void lorac_dataset_close(struct lorac_dataset *d);
 
 const struct lorac_data_counts *lorac_dataset_counts(const struct lorac_dataset *d);
-const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d);
-size_t lorac_dataset_size(const struct lorac_dataset *d);              // examples
+bool lorac_dataset_is_text(const struct lorac_dataset *d);
+const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d); // texts: NULL
+size_t lorac_dataset_size(const struct lorac_dataset *d);                           // examples
 size_t lorac_dataset_row(const struct lorac_dataset *d, size_t i);     // its row of the table
-uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i);  // and its line
+uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i);  // its line; document, from 1
 size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i);  // tokens
 size_t lorac_dataset_trained(const struct lorac_dataset *d, size_t i); // trained tokens
 bool lorac_dataset_is_cached(const struct lorac_dataset *d);

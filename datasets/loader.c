@@ -152,7 +152,7 @@ enum lorac_status lorac_loader_seek(struct lorac_loader *l, struct lorac_loader_
         return lorac_fail(err, LORAC_EUSER,
                           "%s: position %llu of epoch %llu, expected less than its %zu examples "
                           "(another table?)",
-                          lorac_table_file(l->d->table), (unsigned long long)state.position,
+                          l->d->file, (unsigned long long)state.position,
                           (unsigned long long)state.epoch, l->d->n);
     }
     l->state = state;

@@ -64,11 +64,13 @@ static enum lorac_status check_template(struct lorac_reading *rd, const struct l
     const struct lorac_recipe *r = rd->recipe;
     bool prompt = given(rd, "template.prompt");
     bool completion = given(rd, "template.completion");
-    bool free_text = !r->data.train || ends_with(r->data.train, ".txt");
-    if (!prompt && !completion && !free_text) {
+    if (r->data.kind == LORAC_RECIPE_DATA_TEXT || r->data.train.n == 0) { return LORAC_OK; }
+    if (!prompt && !completion) {
+        bool plain = ends_with(r->data.train.at[0], ".txt");
         return lorac_complain(rd->errors, source, 0, 0, rd->err,
                               "template.prompt: missing; a table needs template.prompt or "
-                              "template.completion (a .txt file needs neither)");
+                              "template.completion%s",
+                              plain ? "; for plain text write data.kind: text" : "");
     }
     if (prompt && !completion && r->template.train_on == LORAC_RECIPE_TRAIN_ON_COMPLETION) {
         return lorac_complain(rd->errors, source, 0, 0, rd->err,
@@ -136,6 +138,75 @@ static enum lorac_status check_vector_decay(struct lorac_reading *rd)
                       "without adapter.train_also or adapter.bias: no vector trains");
 }
 
+/* A table is one file. */
+static enum lorac_status check_table(struct lorac_reading *rd)
+{
+    const struct lorac_recipe *r = rd->recipe;
+    const struct {
+        const char *path;
+        size_t n;
+    } lists[] = {{"data.train", r->data.train.n},
+                 {"data.valid", r->data.valid.paths.n},
+                 {"data.test", r->data.test.n}};
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists && !st; i++) {
+        if (lists[i].n < 2) { continue; }
+        st = lorac_reading_complain(rd, given(rd, lists[i].path), lorac_key_find(lists[i].path),
+                                    "must be one table, found a list of %zu (several files need "
+                                    "data.kind: text)",
+                                    lists[i].n);
+    }
+    return st ? st : check_idle(rd, "data.separator", false, false, "without data.kind: text");
+}
+
+/* Texts have neither columns nor labels nor a template, and no answers to compare. */
+static enum lorac_status check_text(struct lorac_reading *rd)
+{
+    const struct lorac_recipe *r = rd->recipe;
+    const struct {
+        const char *path;
+        bool is_default;
+    } keys[] = {
+        {"data.format.delimiter", r->data.format.delimiter == ','},
+        {"data.format.quote", r->data.format.quote == '"'},
+        {"data.format.header", r->data.format.header},
+        {"data.columns", r->data.columns.n == 0},
+        {"data.labels.map", r->data.labels.map.n == 0},
+        {"data.labels.unknown", r->data.labels.unknown == LORAC_RECIPE_UNKNOWN_ERROR},
+        {"data.on_empty", r->data.on_empty == LORAC_RECIPE_EMPTY_ERROR},
+        {"data.on_too_long", r->data.on_too_long == LORAC_RECIPE_TOO_LONG_TRUNCATE_PROMPT},
+        {"data.duplicates", r->data.duplicates == LORAC_RECIPE_DUPLICATES_WARN},
+        {"template.prompt", !r->template.prompt},
+        {"template.completion", !r->template.completion},
+        {"template.train_on", r->template.train_on == LORAC_RECIPE_TRAIN_ON_COMPLETION},
+    };
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {
+        st = check_idle(rd, keys[i].path, keys[i].is_default, false, "with data.kind: text");
+    }
+    if (!st && r->data.valid.stratify) {
+        st = lorac_reading_complain(rd, given(rd, "data.valid"), lorac_key_find("data.valid"),
+                                    "'stratify' has no effect with data.kind: text");
+    }
+    if (!st && r->data.separator && !r->data.separator[0]) {
+        st = lorac_reading_complain(rd, given(rd, "data.separator"),
+                                    lorac_key_find("data.separator"),
+                                    "must be text, or null for files that are one document each");
+    }
+    if (!st && (r->eval.metrics >> LORAC_RECIPE_METRIC_EXACT_MATCH & 1U)) {
+        st =
+            lorac_reading_complain(rd, given(rd, "eval.metrics"), lorac_key_find("eval.metrics"),
+                                   "'exact_match' compares answers, and with data.kind: text there "
+                                   "are none");
+    }
+    if (!st && r->eval.early_stop.metric > LORAC_RECIPE_METRIC_PERPLEXITY + 1) {
+        st = lorac_reading_complain(rd, given(rd, "eval.early_stop.metric"),
+                                    lorac_key_find("eval.early_stop.metric"),
+                                    "must be 'loss' or 'perplexity' with data.kind: text");
+    }
+    return st;
+}
+
 enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lorac_source *source)
 {
     const struct lorac_recipe *r = rd->recipe;
@@ -144,6 +215,8 @@ enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lor
     if (!st) { st = check_either(rd, source, "train.batch_tokens", "train.batch_size"); }
     if (!st) { st = check_template(rd, source); }
     if (st || rd->errors->n) { return st; } // the rest looks at values that are all right
+    st = r->data.kind == LORAC_RECIPE_DATA_TEXT ? check_text(rd) : check_table(rd);
+    if (st || rd->errors->n) { return st; }
     st = check_idle(rd, "data.labels.unknown", r->data.labels.unknown == LORAC_RECIPE_UNKNOWN_ERROR,
                     r->data.labels.map.n > 0, "without data.labels.map");
     bool stops = r->eval.early_stop.metric != 0;

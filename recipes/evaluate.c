@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32 };
+enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32 };
 
 struct lorac_evaluator {
     const struct lorac_job *j;
@@ -51,6 +51,16 @@ double lorac_scores_get(const struct lorac_scores *s, enum lorac_recipe_metric m
         return s->exact_match;
     }
     return (double)NAN;
+}
+
+double lorac_scores_bits_per_byte(const struct lorac_scores *s)
+{
+    return s->bytes ? s->loss * (double)s->tokens / log(2.0) / (double)s->bytes : (double)NAN;
+}
+
+double lorac_scores_byte_perplexity(const struct lorac_scores *s)
+{
+    return s->bytes ? exp(s->loss * (double)s->tokens / (double)s->bytes) : (double)NAN;
 }
 
 bool lorac_metric_better(enum lorac_recipe_metric metric, double a, double b, double delta)
@@ -328,6 +338,19 @@ static enum lorac_status need_generator(struct lorac_evaluator *e, struct lorac_
                                generator_positions(e->j), err);
 }
 
+/* The same of a piece of text: it begins with the prompt, and as much again is wanted. */
+static enum lorac_status divide_text(struct lorac_evaluator *e, size_t i, struct lorac_err *err)
+{
+    struct lorac_example *x = &e->example;
+    enum lorac_status st = lorac_dataset_example(x, e->set, i, err);
+    size_t prompt = x->ids.n / 2 < TEXT_PROMPT ? x->ids.n / 2 : TEXT_PROMPT;
+    for (size_t k = prompt; k < 2 * prompt && !st; k++) {
+        st = lorac_ids_add(&e->want, x->ids.at[k], err);
+    }
+    x->ids.n = prompt;
+    return st;
+}
+
 /* e->example: the ids of example i's prompt; e->want: those of its completion. What is trained says nothing
  * about where the prompt ends (train_on: all). Without a prompt, all but the first token is completion. */
 static enum lorac_status divide(struct lorac_evaluator *e, size_t i, struct lorac_err *err)
@@ -336,6 +359,7 @@ static enum lorac_status divide(struct lorac_evaluator *e, size_t i, struct lora
     const struct lorac_template *t = lorac_dataset_template(e->set);
     enum lorac_status st = LORAC_OK;
     e->want.n = 0;
+    if (lorac_dataset_is_text(e->set)) { return divide_text(e, i, err); }
     if (!lorac_template_has_prompt(t)) {
         st = lorac_dataset_example(x, e->set, i, err);
         for (size_t k = x->trained_from; k < x->ids.n && !st; k++) {
@@ -364,7 +388,7 @@ static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want
     if (!st) { st = divide(e, i, err); }
     if (st) { return st; }
     struct lorac_sampling o = lorac_sampling_defaults;
-    o.max_tokens = e->want.n + ANSWER_ROOM;
+    o.max_tokens = e->want.n + (lorac_dataset_is_text(e->set) ? 0 : ANSWER_ROOM);
     if (prompt) { st = lorac_decode(prompt, e->j->tokenizer, x->ids.at, x->ids.n, true, err); }
     if (!st) { st = lorac_decode(want, e->j->tokenizer, e->want.at, e->want.n, true, err); }
     if (!st) {
@@ -437,6 +461,7 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
     struct progress p = {progress, self, 0.0, 1.0 + (e->choices != NULL) + exact};
     *out = (struct lorac_scores){
         .rows = lorac_dataset_size(e->set),
+        .bytes = (size_t)lorac_dataset_counts(e->set)->bytes,
         .accuracy = (double)NAN,
         .macro_f1 = (double)NAN,
         .exact_match = (double)NAN,

@@ -5,6 +5,8 @@
  *   accuracy     share of rows whose own label is the likeliest of all labels given the prompt: the prompt
  *                runs once, every label goes on from it, EOS included; ties count for the first label
  *   macro_f1     mean of the labels' F1 = 2 TP / (2 TP + FP + FN), over the labels that occur as truth or answer
+ *   bits_per_byte  of texts: the nll of all trained tokens in bits / bytes of the text that they spell, whatever
+ *                the tokenizer; byte_perplexity = 2^that. The ends of documents (EOS) count in it.
  *   exact_match  share of rows whose greedy continuation is the completion, but for white space around it
  */
 #ifndef LORAC_RECIPES_EVALUATE_H
@@ -15,11 +17,15 @@
 
 struct lorac_scores {
     size_t rows, tokens; // examples, scored tokens
+    size_t bytes;        // of the text, where the dataset is one; else 0
     double loss, perplexity;
     bool has_accuracy, has_exact_match;
     double accuracy, macro_f1, exact_match; // NaN where not measured
     double seconds;
 };
+/* NaN where there are no bytes. */
+double lorac_scores_bits_per_byte(const struct lorac_scores *s);
+double lorac_scores_byte_perplexity(const struct lorac_scores *s);
 /* One metric of a recipe's enum; NaN where it was not measured. */
 double lorac_scores_get(const struct lorac_scores *s, enum lorac_recipe_metric metric);
 /* Is `a` better than `b` by more than `delta`? Less is better for loss and perplexity. */

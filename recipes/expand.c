@@ -121,7 +121,7 @@ static enum lorac_status add_key(struct expansion *x, const char *name) // NOLIN
     rd->busy[i] = false;
     x->bad = x->bad || inner.bad;
     const char *text = value.at ? value.at : "";
-    bool is_path = key->type == LORAC_KEY_PATH;
+    bool is_path = key->type == LORAC_KEY_PATH || key->type == LORAC_KEY_PATHS;
     if (!st && is_path) { st = add_path(rd, x->out, text, node); }
     if (!st && !is_path) { lorac_buf_str(x->out, text); }
     if (!st && value.no_memory) { st = lorac_reading_no_memory(rd); }

@@ -48,6 +48,9 @@ static void add_type(struct lorac_buf *buf, const struct lorac_key *key)
     case LORAC_KEY_PATH:
         lorac_buf_str(buf, "a path, relative to the recipe's folder");
         break;
+    case LORAC_KEY_PATHS:
+        lorac_buf_str(buf, "a path or a list of paths, relative to the recipe's folder");
+        break;
     case LORAC_KEY_TEXT:
         lorac_buf_str(buf, "text");
         break;
@@ -100,7 +103,7 @@ static void add_type(struct lorac_buf *buf, const struct lorac_key *key)
         lorac_buf_str(buf, "a list of {match, rank, alpha}");
         break;
     case LORAC_KEY_SPLIT:
-        lorac_buf_str(buf, "a path, or {split: 0.1, stratify: COLUMN}");
+        lorac_buf_str(buf, "a path, a list of paths, or {split: 0.1, stratify: COLUMN}");
         break;
     case LORAC_KEY_AMOUNT:
         lorac_buf_str(buf, "steps (100) or a percentage (5%)");
@@ -196,11 +199,12 @@ static void add_overrides_schema(struct lorac_buf *buf, const struct lorac_key *
 static void add_split_schema(struct lorac_buf *buf)
 {
     lorac_buf_printf(buf,
-                     "\"type\": [\"string\", \"null\", \"object\"], \"required\": [\"split\"], "
+                     "\"type\": [\"string\", \"array\", \"null\", \"object\"], \"items\": {%s}, "
+                     "\"minItems\": 1, \"required\": [\"split\"], "
                      "\"additionalProperties\": false, \"properties\": {\"split\": {\"type\": "
                      "[\"number\", \"string\"], \"exclusiveMinimum\": 0, \"exclusiveMaximum\": 1}, "
                      "\"stratify\": {%s}}",
-                     TEXT);
+                     TEXT, TEXT);
 }
 
 /* Members of a schema object, without braces. Text may look like any scalar in YAML. */
@@ -211,6 +215,12 @@ static void add_schema(struct lorac_buf *buf, const struct lorac_key *key)
     case LORAC_KEY_TEXT:
     case LORAC_KEY_PATH:
         lorac_buf_str(buf, TEXT);
+        break;
+    case LORAC_KEY_PATHS:
+        lorac_buf_printf(buf,
+                         "\"type\": [\"string\", \"array\", \"null\"], \"items\": {%s}, "
+                         "\"minItems\": 1",
+                         TEXT);
         break;
     case LORAC_KEY_CHAR:
         lorac_buf_printf(buf, "\"type\": \"string\", \"minLength\": %d, \"maxLength\": 1",

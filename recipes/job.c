@@ -129,7 +129,14 @@ static enum lorac_status open_table(struct lorac_table **out, const struct lorac
         .quote = j->recipe->data.format.quote,
         .header = j->recipe->data.format.header,
     };
-    return lorac_table_open(out, path, &format, err);
+    enum lorac_status st = lorac_table_open(out, path, &format, err);
+    size_t n = strlen(path);
+    if (st == LORAC_EFORMAT && err && n > 4 && strcmp(path + n - 4, ".txt") == 0) {
+        size_t used = strlen(err->text);
+        (void)snprintf(err->text + used, sizeof err->text - used,
+                       " (for plain text write data.kind: text)");
+    }
+    return st;
 }
 
 /* Tokenise the rows of `data`. */
@@ -209,39 +216,98 @@ static enum lorac_status split_table(struct lorac_job *j, struct lorac_err *err)
     if (!st) {
         st = lorac_split_make(&j->valid.split, lorac_table_rows(j->train.table),
                               r->data.valid.fraction, stratify ? &classes : NULL, r->seed, err);
-        if (st) { lorac_err_prefix(err, "data.valid: %s: ", r->data.train); }
+        if (st) { lorac_err_prefix(err, "data.valid: %s: ", r->data.train.at[0]); }
     }
     lorac_classes_free(&classes);
     return st;
 }
 
-enum lorac_status lorac_job_open_test(struct lorac_job *j, struct lorac_err *err)
+/* Tokenise texts into `data`. */
+static enum lorac_status open_text_set(struct lorac_data *data, const struct lorac_texts *texts,
+                                       bool held_out, const struct lorac_job *j,
+                                       struct lorac_err *err)
 {
-    const char *path = j->recipe->data.test;
-    if (!path) {
-        return lorac_fail(err, LORAC_EUSER, "the recipe names no data.test to evaluate on");
-    }
-    enum lorac_status st = open_table(&j->test.table, j, path, err);
-    return st ? st : open_set(&j->test, j->test.table, NULL, 0, j, err);
+    const struct lorac_text_options o = {
+        .held_out = held_out,
+        .append_eos = j->recipe->template.append_eos,
+        .max_length = j->recipe->model.max_length,
+    };
+    return lorac_dataset_open_texts(&data->set, texts, j->tokenizer, &o, err);
 }
 
-static enum lorac_status open_data(struct lorac_job *j, unsigned parts, struct lorac_err *err)
+/* Files of their own into `data`: a table, or texts. */
+static enum lorac_status open_files(struct lorac_data *data, const struct lorac_recipe_list *files,
+                                    const struct lorac_job *j, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    struct lorac_texts *texts = NULL;
+    if (j->recipe->data.kind == LORAC_RECIPE_DATA_TABLE) {
+        st = open_table(&data->table, j, files->at[0], err);
+        return st ? st : open_set(data, data->table, NULL, 0, j, err);
+    }
+    st = lorac_texts_open(&texts, (const char *const *)files->at, files->n,
+                          j->recipe->data.separator, err);
+    if (!st) { st = open_text_set(data, texts, false, j, err); }
+    lorac_texts_close(texts);
+    return st;
+}
+
+enum lorac_status lorac_job_open_test(struct lorac_job *j, struct lorac_err *err)
+{
+    const struct lorac_recipe_list *files = &j->recipe->data.test;
+    if (!files->n) {
+        return lorac_fail(err, LORAC_EUSER, "the recipe names no data.test to evaluate on");
+    }
+    return open_files(&j->test, files, j, err);
+}
+
+static enum lorac_status open_texts(struct lorac_job *j, unsigned parts, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    struct lorac_texts *texts = NULL;
+    bool splits = r->data.valid.kind == LORAC_RECIPE_SPLIT_FRACTION;
+    bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
+    enum lorac_status st = LORAC_OK;
+    if ((parts & LORAC_JOB_TRAIN) || (valid && splits)) {
+        st = lorac_texts_open(&texts, (const char *const *)r->data.train.at, r->data.train.n,
+                              r->data.separator, err);
+    }
+    if (!st && texts && splits) {
+        st = lorac_texts_split(texts, r->data.valid.fraction, r->seed, err);
+        if (st) { lorac_err_prefix(err, "data.valid: %s: ", r->data.train.at[0]); }
+    }
+    if (!st && (parts & LORAC_JOB_TRAIN)) { st = open_text_set(&j->train, texts, false, j, err); }
+    if (!st && valid && splits) { st = open_text_set(&j->valid, texts, true, j, err); }
+    lorac_texts_close(texts);
+    return st;
+}
+
+static enum lorac_status open_tables(struct lorac_job *j, unsigned parts, struct lorac_err *err)
 {
     const struct lorac_recipe *r = j->recipe;
     const struct lorac_split *split = &j->valid.split;
     bool splits = r->data.valid.kind == LORAC_RECIPE_SPLIT_FRACTION;
-    enum lorac_status st = open_table(&j->train.table, j, r->data.train, err);
+    bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
+    enum lorac_status st = open_table(&j->train.table, j, r->data.train.at[0], err);
     if (!st) { st = find_labels(j, err); }
     if (!st && splits) { st = split_table(j, err); }
     if (!st && (parts & LORAC_JOB_TRAIN)) {
         st = open_set(&j->train, j->train.table, split->rest, split->n_rest, j, err);
     }
-    bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
     if (!st && valid && splits) {
         st = open_set(&j->valid, j->train.table, split->part, split->n_part, j, err);
-    } else if (!st && valid && r->data.valid.kind == LORAC_RECIPE_SPLIT_PATH) {
-        st = open_table(&j->valid.table, j, r->data.valid.path, err);
-        if (!st) { st = open_set(&j->valid, j->valid.table, NULL, 0, j, err); }
+    }
+    return st;
+}
+
+static enum lorac_status open_data(struct lorac_job *j, unsigned parts, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
+    enum lorac_status st = r->data.kind == LORAC_RECIPE_DATA_TEXT ? open_texts(j, parts, err)
+                                                                  : open_tables(j, parts, err);
+    if (!st && valid && r->data.valid.kind == LORAC_RECIPE_SPLIT_PATH) {
+        st = open_files(&j->valid, &r->data.valid.paths, j, err);
     }
     if (!st && (parts & LORAC_JOB_TEST)) { st = lorac_job_open_test(j, err); }
     return st;

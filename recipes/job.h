@@ -12,7 +12,7 @@
 
 /* One of train, valid, test. */
 struct lorac_data {
-    struct lorac_table *table; // NULL where it shares the training table
+    struct lorac_table *table; // NULL where it shares the training table, and of texts
     struct lorac_split split;  // of the training table; zeroed: all rows
     struct lorac_dataset *set; // NULL: there is none
 };

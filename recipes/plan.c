@@ -315,7 +315,7 @@ static enum lorac_status open_job(struct lorac_plan *p, size_t *sampled,
     p->bytes[LORAC_PLAN_PROGRAM] = resident > tables ? resident - tables : 0;
     p->available = lorac_machine_available();
     if (p->available) { p->available += own; } // what the plan itself holds the run will have
-    if (!st && r->data.test) { st = lorac_job_open_test(p->job, err); }
+    if (!st && r->data.test.n) { st = lorac_job_open_test(p->job, err); }
     return st ? st : lorac_job_check_length(p->job, err);
 }
 
@@ -394,7 +394,7 @@ static void advise(struct lorac_buf *b, const struct lorac_plan *p, enum lorac_p
     case LORAC_PLAN_PROGRAM:
     case LORAC_PLAN_TABLES:
     case LORAC_PLAN_N_PARTS:
-        lorac_buf_str(b, "a smaller table");
+        lorac_buf_str(b, p->job->train.table ? "a smaller table" : "less text");
         return;
     }
 }

@@ -307,6 +307,13 @@ enum lorac_status lorac_predict(size_t *rows, const struct lorac_job *j,
     struct lorac_buf line = {0};
     struct lorac_out *out = NULL;
     *rows = 0;
+    if (r->data.kind == LORAC_RECIPE_DATA_TEXT) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "the recipe's data is text (data.kind): there is no template that would ask "
+            "the rows of %s; lorac generate goes on from a text",
+            in);
+    }
     enum lorac_status st = lorac_table_open(&p.table, in, &format, err);
     if (!st) { st = map_columns(&p, err); }
     if (!st && j->K) {

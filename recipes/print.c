@@ -157,6 +157,15 @@ static void print_overrides(struct lorac_buf *buf, const struct lorac_recipe_ove
     lorac_buf_str(buf, "]");
 }
 
+static void print_paths(struct lorac_buf *buf, const struct lorac_recipe_list *list)
+{
+    if (list->n > 1) {
+        print_list(buf, list);
+    } else {
+        print_text(buf, list->n ? list->at[0] : NULL);
+    }
+}
+
 static void print_split(struct lorac_buf *buf, const struct lorac_recipe_split *s)
 {
     switch (s->kind) {
@@ -164,7 +173,7 @@ static void print_split(struct lorac_buf *buf, const struct lorac_recipe_split *
         lorac_buf_str(buf, "null");
         break;
     case LORAC_RECIPE_SPLIT_PATH:
-        print_text(buf, s->path);
+        print_paths(buf, &s->paths);
         break;
     case LORAC_RECIPE_SPLIT_FRACTION:
         lorac_buf_str(buf, "{split: ");
@@ -232,6 +241,9 @@ void lorac_value_print(struct lorac_buf *buf, const struct lorac_recipe *recipe,
     case LORAC_KEY_TEXT:
     case LORAC_KEY_PATH:
         print_text(buf, *(char *const *)field);
+        break;
+    case LORAC_KEY_PATHS:
+        print_paths(buf, field);
         break;
     case LORAC_KEY_CHAR: {
         char text[2] = {*(const char *)field, '\0'};

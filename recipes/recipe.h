@@ -45,6 +45,7 @@ enum lorac_recipe_bias {
     LORAC_RECIPE_BIAS_ALL,
 };
 enum lorac_recipe_tie { LORAC_RECIPE_TIE_KEEP, LORAC_RECIPE_TIE_UNTIE };
+enum lorac_recipe_data_kind { LORAC_RECIPE_DATA_TABLE, LORAC_RECIPE_DATA_TEXT };
 enum lorac_recipe_encoding { LORAC_RECIPE_ENCODING_UTF8 };
 enum lorac_recipe_on_unknown { LORAC_RECIPE_UNKNOWN_ERROR, LORAC_RECIPE_UNKNOWN_SKIP };
 enum lorac_recipe_on_empty {
@@ -132,9 +133,9 @@ struct lorac_recipe_overrides { // the first that matches wins
 };
 struct lorac_recipe_split {
     enum { LORAC_RECIPE_SPLIT_NONE, LORAC_RECIPE_SPLIT_PATH, LORAC_RECIPE_SPLIT_FRACTION } kind;
-    char *path;
-    double fraction; // of the training rows, in (0,1)
-    char *stratify;  // a column, or NULL
+    struct lorac_recipe_list paths; // PATH: one, or several texts
+    double fraction;                // of the training rows, in (0,1)
+    char *stratify;                 // a column, or NULL
 };
 struct lorac_recipe_amount { // steps, or a share of all steps
     bool is_percent;
@@ -173,9 +174,11 @@ struct lorac_recipe {
         unsigned tie; // 0: not given; otherwise enum lorac_recipe_tie + 1
     } adapter;
     struct {
-        char *train;
+        enum lorac_recipe_data_kind kind;
+        struct lorac_recipe_list train; // paths: one table, or texts
         struct lorac_recipe_split valid;
-        char *test; // NULL: none
+        struct lorac_recipe_list test; // none: n is 0
+        char *separator;               // of documents; NULL: a file is one
         struct {
             char delimiter, quote; // ASCII
             bool header;

@@ -183,7 +183,8 @@ static void notes(const struct run *run, size_t shared)
     const struct lorac_recipe *r = run->r;
     struct lorac_buf b = {0};
     unsigned wants = 1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1;
-    if (run->job->valid.set && !run->job->K && (r->eval.metrics & wants)) {
+    bool table = r->data.kind == LORAC_RECIPE_DATA_TABLE;
+    if (table && run->job->valid.set && !run->job->K && (r->eval.metrics & wants)) {
         lorac_buf_str(
             &b, "free text: there are no labels to choose from, so accuracy and macro_f1 are not "
                 "measured (exact_match would be)");
@@ -191,8 +192,9 @@ static void notes(const struct run *run, size_t shared)
     }
     if (shared) {
         lorac_buf_clear(&b);
-        lorac_buf_printf(&b, "%zu of the %zu validation rows stand in the training rows, too",
-                         shared, lorac_dataset_size(run->job->valid.set));
+        const char *what = table ? "rows" : "pieces";
+        lorac_buf_printf(&b, "%zu of the %zu validation %s stand in the training %s, too", shared,
+                         lorac_dataset_size(run->job->valid.set), what, what);
         run->watch->note(run->watch->self, b.at ? b.at : "");
     }
     for (size_t k = 0; k < r->data.labels.map.n; k++) {
@@ -250,7 +252,7 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
 
 /* ---- one step ---- */
 
-/* The rows of a batch, for a message about it: "rows 12, 847, ...". */
+/* The rows of a batch, for a message about it: "12, 847, ...", lines or documents. */
 static void name_rows(struct lorac_buf *b, const struct run *run, const uint32_t *examples,
                       size_t n)
 {
@@ -278,13 +280,15 @@ static enum lorac_status micro_batch(struct run *run, double *loss, size_t *toke
     }
     if (!isfinite(sum)) {
         run->not_finite = true;
+        bool text = lorac_dataset_is_text(run->job->train.set);
         struct lorac_buf rows = {0};
         name_rows(&rows, run, examples, n);
         st = lorac_fail(
             err, LORAC_EUSER,
-            "step %zu: the loss is not finite (lines %s of the training table); the state before "
+            "step %zu: the loss is not finite (%s %s of the training %s); the state before "
             "this step is kept: try a smaller optimizer.lr",
-            (size_t)run->state.step + 1, rows.at ? rows.at : "?");
+            (size_t)run->state.step + 1, text ? "documents" : "lines", rows.at ? rows.at : "?",
+            text ? "texts" : "table");
         lorac_buf_free(&rows);
     }
     *loss += sum;

@@ -184,17 +184,30 @@ static enum lorac_status hash_file(char hex[65], const char *path, struct lorac_
     return LORAC_OK;
 }
 
-/* "key": {"path": ..., "sha256": ...} for the tables of the recipe. */
-static enum lorac_status add_table(struct lorac_buf *b, const char *key, const char *path,
-                                   struct lorac_err *err)
+/* The key of file i of several: "train", "train_2", "train_3", ... */
+static void file_key(char key[40], const char *name, size_t i)
 {
-    char hex[65];
-    if (!path) { return LORAC_OK; }
-    enum lorac_status st = hash_file(hex, path, err);
-    if (st) { return st; }
-    lorac_buf_printf(b, "  \"%s\": {\"path\": ", key);
-    lorac_json_quote(b, path, strlen(path));
-    lorac_buf_printf(b, ", \"sha256\": \"%s\"},\n", hex);
+    if (i == 0) {
+        (void)snprintf(key, 40, "%s", name);
+    } else {
+        (void)snprintf(key, 40, "%s_%zu", name, i + 1);
+    }
+}
+
+/* "key": {"path": ..., "sha256": ...} for the files of the recipe. */
+static enum lorac_status add_files(struct lorac_buf *b, const char *name,
+                                   const struct lorac_recipe_list *files, struct lorac_err *err)
+{
+    for (size_t i = 0; i < files->n; i++) {
+        char hex[65];
+        char key[40];
+        enum lorac_status st = hash_file(hex, files->at[i], err);
+        if (st) { return st; }
+        file_key(key, name, i);
+        lorac_buf_printf(b, "  \"%s\": {\"path\": ", key);
+        lorac_json_quote(b, files->at[i], strlen(files->at[i]));
+        lorac_buf_printf(b, ", \"sha256\": \"%s\"},\n", hex);
+    }
     return LORAC_OK;
 }
 
@@ -206,6 +219,10 @@ static void add_scores(struct lorac_buf *b, const char *key, const struct lorac_
         lorac_buf_printf(b, ", \"accuracy\": %.9g, \"macro_f1\": %.9g", s->accuracy, s->macro_f1);
     }
     if (s->has_exact_match) { lorac_buf_printf(b, ", \"exact_match\": %.9g", s->exact_match); }
+    if (s->bytes) {
+        lorac_buf_printf(b, ", \"bytes\": %zu, \"bits_per_byte\": %.9g", s->bytes,
+                         lorac_scores_bits_per_byte(s));
+    }
     lorac_buf_str(b, "}");
 }
 
@@ -233,10 +250,8 @@ enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p, const st
     quoted(&b, "backend", j->dev.ops->name);
     quoted(&b, "base", r->model.path);
     quoted(&b, "base_fingerprint", j->model->fingerprint);
-    enum lorac_status st = add_table(&b, "train", r->data.train, err);
-    if (!st && r->data.valid.kind == LORAC_RECIPE_SPLIT_PATH) {
-        st = add_table(&b, "valid", r->data.valid.path, err);
-    }
+    enum lorac_status st = add_files(&b, "train", &r->data.train, err);
+    if (!st) { st = add_files(&b, "valid", &r->data.valid.paths, err); }
     examples_text(text, j);
     quoted(&b, "examples", text);
     if (!st) {
@@ -260,18 +275,24 @@ enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p, const st
     return st;
 }
 
-static enum lorac_status check_table(const struct lorac_json *root, const char *key,
-                                     const char *path, struct lorac_err *err)
+static enum lorac_status check_files(const struct lorac_json *root, const char *name,
+                                     const struct lorac_recipe_list *files, struct lorac_err *err)
 {
-    char hex[65];
-    const char *want = NULL;
-    struct lorac_json table = lorac_json_get(root, key);
-    enum lorac_status st = lorac_json_string(&want, &table, "sha256", true, err);
-    if (!st) { st = hash_file(hex, path, err); }
-    if (!st && strcmp(hex, want) != 0) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "%s: has changed since the run began; a resumed run needs the same data",
-                        path);
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < files->n && !st; i++) {
+        char hex[65];
+        char key[40];
+        const char *want = NULL;
+        file_key(key, name, i);
+        struct lorac_json file = lorac_json_get(root, key);
+        st = lorac_json_string(&want, &file, "sha256", true, err);
+        if (!st) { st = hash_file(hex, files->at[i], err); }
+        if (!st && strcmp(hex, want) != 0) {
+            st =
+                lorac_fail(err, LORAC_EUSER,
+                           "%s: has changed since the run began; a resumed run needs the same data",
+                           files->at[i]);
+        }
     }
     return st;
 }
@@ -313,15 +334,13 @@ enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p, const st
         st = lorac_fail(err, LORAC_EUSER, "%s: is not the base that this run began with",
                         r->model.path);
     }
-    if (!st) { st = check_table(&root, "train", r->data.train, err); }
-    if (!st && r->data.valid.kind == LORAC_RECIPE_SPLIT_PATH) {
-        st = check_table(&root, "valid", r->data.valid.path, err);
-    }
+    if (!st) { st = check_files(&root, "train", &r->data.train, err); }
+    if (!st) { st = check_files(&root, "valid", &r->data.valid.paths, err); }
     if (!st) { st = lorac_json_string(&examples, &root, "examples", true, err); }
     examples_text(now, j);
     if (!st && strcmp(examples, now) != 0) {
         st = lorac_fail(err, LORAC_EUSER,
-                        "%s: makes other tokens of the same tables than when the run began: its "
+                        "%s: makes other tokens of the same data than when the run began: its "
                         "tokenizer has changed",
                         r->model.path);
     }
@@ -341,8 +360,8 @@ enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p, const st
 
 /* ---- metrics.csv ---- */
 
-static const char header[] = "step,epoch,split,loss,perplexity,accuracy,macro_f1,exact_match,lr,"
-                             "grad_norm,tokens,trained,seconds\n";
+static const char header[] = "step,epoch,split,loss,perplexity,accuracy,macro_f1,exact_match,"
+                             "bits_per_byte,lr,grad_norm,tokens,trained,seconds\n";
 
 enum lorac_status lorac_metrics_begin(const struct lorac_run_paths *p, size_t step,
                                       struct lorac_err *err)
@@ -372,7 +391,7 @@ enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p,
                                      const struct lorac_run_step *s, struct lorac_err *err)
 {
     char line[256];
-    int n = snprintf(line, sizeof line, "%zu,%.4f,train,%.9g,%.9g,,,,%.9g,%.9g,%zu,%zu,%.4f\n",
+    int n = snprintf(line, sizeof line, "%zu,%.4f,train,%.9g,%.9g,,,,,%.9g,%.9g,%zu,%zu,%.4f\n",
                      s->step, s->epoch, s->loss, exp(s->loss), s->lr, s->grad_norm, s->tokens,
                      s->trained, s->seconds);
     return lorac_file_append(p->metrics, line, (size_t)n, err);
@@ -397,6 +416,7 @@ enum lorac_status lorac_metrics_eval(const struct lorac_run_paths *p, double epo
     field(&b, s->has_accuracy, s->accuracy);
     field(&b, s->has_accuracy, s->macro_f1);
     field(&b, s->has_exact_match, s->exact_match);
+    field(&b, s->bytes > 0, lorac_scores_bits_per_byte(s));
     lorac_buf_printf(&b, ",,,%zu,%zu,%.4f\n", s->rows, s->tokens, s->seconds);
     enum lorac_status st = b.no_memory ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->metrics)
                                        : lorac_file_append(p->metrics, b.at, b.n, err);

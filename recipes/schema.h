@@ -9,6 +9,7 @@ enum lorac_key_type {         // the field of struct lorac_recipe that it fills
     LORAC_KEY_EXTENDS,        // none: used while reading
     LORAC_KEY_TEXT,           // char *
     LORAC_KEY_PATH,           // char *, absolute
+    LORAC_KEY_PATHS,          // struct lorac_recipe_list: one path or several, absolute
     LORAC_KEY_CHAR,           // char: one ASCII character; min 0: or none
     LORAC_KEY_SEED,           // uint64_t
     LORAC_KEY_COUNT,          // size_t in [min, max]

@@ -41,6 +41,7 @@ static const struct {
     REAL(best),
     COUNTER(best_scores.rows),
     COUNTER(best_scores.tokens),
+    COUNTER(best_scores.bytes),
     REAL(best_scores.loss),
     REAL(best_scores.perplexity),
     REAL(best_scores.accuracy),

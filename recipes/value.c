@@ -75,6 +75,27 @@ static enum lorac_status read_path(const struct value *v)
     return lorac_expand_path(v->field, v->rd, v->node, v->key);
 }
 
+static enum lorac_status read_paths_at(struct lorac_recipe_list *list, const struct value *v,
+                                       const char *expected)
+{
+    const struct lorac_node *first = is_scalar(v->node) ? v->node : v->node->first;
+    void *at = NULL;
+    if (!first || v->node->kind == LORAC_NODE_MAP) { return wrong(v, v->node, expected); }
+    enum lorac_status st = take(&at, v, n_children(v->node), sizeof(char *));
+    list->at = at;
+    for (const struct lorac_node *c = first; c && !st; c = c == v->node ? NULL : c->next) {
+        if (c->kind == LORAC_NODE_BAD) { continue; }
+        if (!is_scalar(c)) { return wrong(v, c, "a path"); }
+        st = lorac_expand_path(&list->at[list->n++], v->rd, c, v->key);
+    }
+    return st;
+}
+
+static enum lorac_status read_paths(const struct value *v)
+{
+    return read_paths_at(v->field, v, "a path or a list of at least one");
+}
+
 static enum lorac_status read_char(const struct value *v)
 {
     const char *s = is_scalar(v->node) ? v->node->text : "";
@@ -451,12 +472,10 @@ static enum lorac_status read_overrides(const struct value *v)
 static enum lorac_status read_split(const struct value *v)
 {
     struct lorac_recipe_split *s = v->field;
-    if (is_scalar(v->node)) {
-        s->kind = LORAC_RECIPE_SPLIT_PATH;
-        return lorac_expand_path(&s->path, v->rd, v->node, v->key);
-    }
     if (v->node->kind != LORAC_NODE_MAP) {
-        return wrong(v, v->node, "a path or {split: 0.1, stratify: COLUMN}");
+        s->kind = LORAC_RECIPE_SPLIT_PATH;
+        return read_paths_at(&s->paths, v,
+                             "a path, a list of at least one, or {split: 0.1, stratify: COLUMN}");
     }
     s->kind = LORAC_RECIPE_SPLIT_FRACTION;
     enum lorac_status st = LORAC_OK;
@@ -539,6 +558,7 @@ enum lorac_status lorac_value_read(struct lorac_reading *rd, size_t i)
     static enum lorac_status (*const readers[])(const struct value *) = {
         [LORAC_KEY_TEXT] = read_text,
         [LORAC_KEY_PATH] = read_path,
+        [LORAC_KEY_PATHS] = read_paths,
         [LORAC_KEY_CHAR] = read_char,
         [LORAC_KEY_SEED] = read_seed,
         [LORAC_KEY_COUNT] = read_count,

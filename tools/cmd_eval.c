@@ -106,16 +106,25 @@ static int print_scores(const struct subject *s, const struct lorac_scores *scor
             out_real(&j, "macro_f1", scores->macro_f1);
             out_count(&j, "labels", s->j->K);
         }
+        if (scores->bytes) {
+            out_count(&j, "bytes", scores->bytes);
+            out_real(&j, "bits_per_byte", lorac_scores_bits_per_byte(scores));
+            out_real(&j, "byte_perplexity", lorac_scores_byte_perplexity(scores));
+        }
         if (scores->has_exact_match) { out_real(&j, "exact_match", scores->exact_match); }
         out_real(&j, "seconds", scores->seconds);
         return out_print(&j);
     }
-    printf("adapter      %s\nsplit        %s\nrows         %zu\ntokens       %zu\n", adapter, split,
-           scores->rows, scores->tokens);
+    printf("adapter      %s\nsplit        %s\n%-12s %zu\ntokens       %zu\n", adapter, split,
+           scores->bytes ? "pieces" : "rows", scores->rows, scores->tokens);
     printf("loss         %.6f\nperplexity   %.6g\n", scores->loss, scores->perplexity);
     if (scores->has_accuracy) {
         printf("accuracy     %.4f   (of %zu labels)\nmacro F1     %.4f\n", scores->accuracy,
                s->j->K, scores->macro_f1);
+    }
+    if (scores->bytes) {
+        printf("bytes        %zu\nbits a byte  %.6f   (perplexity per byte %.6g)\n", scores->bytes,
+               lorac_scores_bits_per_byte(scores), lorac_scores_byte_perplexity(scores));
     }
     if (scores->has_exact_match) { printf("exact match  %.4f\n", scores->exact_match); }
     return 0;
@@ -201,7 +210,8 @@ const struct verb verb_eval = {
         "  lorac eval recipes/sst2.yaml --split test    the base as it is, before any training\n"
         "  lorac eval runs/sst2 --split test            with the run's best adapter\n\n"
         "Accuracy takes the likeliest label behind each prompt; a label's likelihood includes the end of\n"
-        "the text. Which metrics are measured is eval.metrics in the recipe.\n",
+        "the text. Which metrics are measured is eval.metrics in the recipe. Of texts (data.kind: text), bits\n"
+        "per byte compare models with different tokenizers.\n",
     .options = eval_options,
     .min_positional = 1,
     .max_positional = 1,

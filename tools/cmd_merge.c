@@ -66,7 +66,7 @@ static enum lorac_status sample_rows(struct sample *s, const struct bench *b, co
     char *adapter = NULL;
     enum lorac_status st = recipe_or_run(&r, &adapter, args_text(a, "--rows", ""), a, err);
     if (st) { return st; }
-    unsigned part = r->data.test                                    ? LORAC_JOB_TEST
+    unsigned part = r->data.test.n                                  ? LORAC_JOB_TEST
                     : r->data.valid.kind != LORAC_RECIPE_SPLIT_NONE ? LORAC_JOB_VALID
                                                                     : LORAC_JOB_TRAIN;
     st = lorac_job_open(&j, r, part | LORAC_JOB_NO_MODEL, err);

@@ -95,9 +95,16 @@ static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d
     char t[3][32];
     if (!d->set) { return; }
     const struct lorac_data_counts *c = lorac_dataset_counts(d->set);
-    printf("%-9s %s rows, %s tokens, %s of them trained\n", d->name, show_count(t[0], c->used),
-           show_count(t[1], c->tokens), show_count(t[2], c->trained));
-    printf("  tokens a row: ");
+    bool text = lorac_dataset_is_text(d->set);
+    if (text) {
+        printf("%-9s ", d->name);
+        say_text(stdout, c);
+        printf("\n");
+    } else {
+        printf("%-9s %s rows, %s tokens, %s of them trained\n", d->name, show_count(t[0], c->used),
+               show_count(t[1], c->tokens), show_count(t[2], c->trained));
+    }
+    printf("  tokens a %s: ", text ? "piece" : "row");
     for (size_t k = 0; k < LORAC_PLAN_PERCENTILES; k++) {
         printf("%zu (%d %%)%s", d->percentile[k], lorac_plan_percentiles[k],
                k + 1 < LORAC_PLAN_PERCENTILES ? ", " : "");
@@ -105,10 +112,13 @@ static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d
     printf("; model.max_length is %zu\n", p->job->recipe->model.max_length);
     say_counts(stdout, c);
     if (d->shared) {
-        printf("           %zu of these rows stand in the training rows, too\n", d->shared);
+        const char *what = text ? "pieces" : "rows";
+        printf("           %zu of these %s stand in the training %s, too\n", d->shared, what, what);
     }
-    printf("  the last trained token is end-of-sequence in %.4g %% of the rows\n",
-           100.0 * (double)c->last_trained_is_eos / (double)(c->used ? c->used : 1));
+    if (!text) {
+        printf("  the last trained token is end-of-sequence in %.4g %% of the rows\n",
+               100.0 * (double)c->last_trained_is_eos / (double)(c->used ? c->used : 1));
+    }
     if (d == &p->data[0]) { say_bars(d); }
 }
 
@@ -135,7 +145,8 @@ static enum lorac_status say_example(const struct lorac_plan *p, size_t i, bool 
     const struct lorac_tokenizer *t = p->job->tokenizer;
     enum lorac_status st = lorac_dataset_example(&e, p->job->train.set, i, err);
     if (!st) {
-        printf("example, line %llu:\n  ",
+        printf("example, %s %llu:\n  ",
+               lorac_dataset_is_text(p->job->train.set) ? "document" : "line",
                (unsigned long long)lorac_dataset_line(p->job->train.set, i));
     }
     for (size_t k = 0; k < e.ids.n && !st; k++) {
@@ -225,6 +236,12 @@ static void json_data(struct out *j, const struct lorac_plan_data *d)
     out_count(&o, "truncated", c->truncated.n);
     out_count(&o, "duplicates", c->duplicates.n);
     out_count(&o, "in_train_too", d->shared);
+    if (c->documents) {
+        out_count(&o, "documents", c->documents);
+        out_count(&o, "blank_documents", c->blank_documents);
+        out_count(&o, "short_documents", c->short_documents);
+        out_count(&o, "bytes", (size_t)c->bytes);
+    }
     out_count(&o, "ends_with_eos", c->last_trained_is_eos);
     for (size_t k = 0; k < LORAC_PLAN_PERCENTILES; k++) {
         (void)snprintf(name, sizeof name, "p%d", lorac_plan_percentiles[k]);

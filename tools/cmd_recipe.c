@@ -63,6 +63,16 @@ enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const
 }
 
 /* What became of rows that were not used as they are. */
+void say_text(FILE *to, const struct lorac_data_counts *c)
+{
+    char documents[32];
+    char pieces[32];
+    char trained[32];
+    fprintf(to, "%s documents in %s pieces, %s tokens trained, %.2f bytes a token",
+            show_count(documents, c->documents), show_count(pieces, c->used),
+            show_count(trained, c->trained), (double)c->bytes / (double)c->trained);
+}
+
 void say_counts(FILE *to, const struct lorac_data_counts *c)
 {
     const struct {
@@ -85,8 +95,16 @@ void say_counts(FILE *to, const struct lorac_data_counts *c)
         }
         fprintf(to, "%s)\n", t->n > LORAC_TALLY_LINES ? ", ..." : "");
     }
+    if (c->blank_documents) {
+        fprintf(to, "           %zu documents of white space alone, left out\n",
+                c->blank_documents);
+    }
+    if (c->short_documents) {
+        fprintf(to, "           %zu documents of less than two tokens, left out\n",
+                c->short_documents);
+    }
     size_t used = c->used ? c->used : 1;
-    if (c->last_trained_is_eos < c->used) {
+    if (c->last_trained_is_eos < c->used && !c->documents) {
         fprintf(
             to,
             "           note: only %zu %% of the rows end with a trained end-of-sequence token\n",

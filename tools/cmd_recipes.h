@@ -20,6 +20,7 @@ enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const
                                 const struct args *a, struct lorac_err *err);
 
 /* Lines on the rows that were skipped, cut, kept or doubled, with the places of the first of them. */
+void say_text(FILE *to, const struct lorac_data_counts *c); // of texts, without a line's end
 void say_counts(FILE *to, const struct lorac_data_counts *c);
 
 #endif

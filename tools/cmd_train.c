@@ -19,6 +19,13 @@ static void say_data(const char *name, const struct lorac_data *d)
     char rows[32];
     char tokens[32];
     char trained[32];
+    if (lorac_dataset_is_text(d->set)) {
+        fprintf(stderr, "  %-8s ", name);
+        say_text(stderr, c);
+        fprintf(stderr, "\n");
+        say_counts(stderr, c);
+        return;
+    }
     fprintf(stderr, "  %-8s %s rows, %s tokens, %s of them trained, the longest row %zu\n", name,
             show_count(rows, c->used), show_count(tokens, c->tokens),
             show_count(trained, c->trained), c->longest);
@@ -109,8 +116,9 @@ static void on_eval(void *self, const struct lorac_run_eval *e)
         fprintf(stderr, "  accuracy %.4f  macro F1 %.4f", s->accuracy, s->macro_f1);
     }
     if (s->has_exact_match) { fprintf(stderr, "  exact match %.4f", s->exact_match); }
-    fprintf(stderr, "  (%zu rows, %s)%s\n", s->rows, show_time(time, s->seconds),
-            e->is_best ? "  best so far" : "");
+    if (s->bytes) { fprintf(stderr, "  bits per byte %.4f", lorac_scores_bits_per_byte(s)); }
+    fprintf(stderr, "  (%zu %s, %s)%s\n", s->rows, s->bytes ? "pieces" : "rows",
+            show_time(time, s->seconds), e->is_best ? "  best so far" : "");
 }
 
 /* One line of text; what would move the cursor or colour the terminal is shown as a sign. */
@@ -182,11 +190,14 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
         if (result->best.has_accuracy) {
             fprintf(stderr, ", accuracy %.4f", result->best.accuracy);
         }
+        if (result->best.bytes) {
+            fprintf(stderr, ", bits per byte %.4f", lorac_scores_bits_per_byte(&result->best));
+        }
         fputc('\n', stderr);
     }
     fprintf(stderr, "the adapter is in %s/%s; try\n  lorac eval %s%s\n", r->output.dir, best,
             r->output.dir,
-            r->data.test        ? " --split test"
+            r->data.test.n      ? " --split test"
             : result->has_valid ? ""
                                 : " --split train");
 }

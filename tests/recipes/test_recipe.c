@@ -189,11 +189,11 @@ static void the_full_example_gives_its_values(void **state)
     assert_int_equal(r->adapter.targets.kind, LORAC_RECIPE_TARGETS_ALL_LINEAR);
     assert_int_equal(r->adapter.layers.kind, LORAC_RECIPE_LAYERS_ALL);
     assert_int_equal(r->adapter.overrides.n, 0);
-    assert_string_equal(r->data.train, "/r/reviews.csv");
+    assert_string_equal(r->data.train.at[0], "/r/reviews.csv");
     assert_int_equal(r->data.valid.kind, LORAC_RECIPE_SPLIT_FRACTION);
     expect_number(r->data.valid.fraction, 0.1);
     assert_string_equal(r->data.valid.stratify, "label");
-    assert_string_equal(r->data.test, "/r/reviews_test.csv");
+    assert_string_equal(r->data.test.at[0], "/r/reviews_test.csv");
     assert_int_equal(r->data.format.delimiter, ',');
     assert_int_equal(r->data.format.quote, '"');
     assert_int_equal(r->data.columns.n, 2);
@@ -272,7 +272,7 @@ static void text_stays_text_however_it_looks(void **state)
         {"data.labels.map={no: yes, null: 'null', 1e3: 0x10, true: .5}", false}};
     r = parse(TEN, sets, sizeof sets / sizeof *sets);
     assert_string_equal(r->name, "007");
-    assert_string_equal(strrchr(r->data.train, '/'), "/no");
+    assert_string_equal(strrchr(r->data.train.at[0], '/'), "/no");
     static const char *const columns[][2] = {
         {"no", "null"}, {"y", "~"}, {"1.10", "1.10"}, {"on", "NA"}};
     static const char *const labels[][2] = {
@@ -409,11 +409,11 @@ static void later_layers_win_and_maps_merge_while_lists_replace(void **state)
     expect_number(r->adapter.alpha, 5.0); // a section that is set is merged
     expect_number(r->adapter.dropout, 0.3);
     expect_path(r->model.path, "sub/small"); // from the folder of the file that wrote it
-    expect_path(r->data.train, "sub/t.csv");
-    expect_path(r->data.valid.path, "v.csv");
+    expect_path(r->data.train.at[0], "sub/t.csv");
+    expect_path(r->data.valid.paths.at[0], "v.csv");
     expect_path(r->output.dir, "runs/child");
-    assert_int_equal(strncmp(r->data.test, here, strlen(here) - sizeof dir), 0);
-    assert_string_equal(r->data.test + strlen(here) - sizeof dir, "/t.csv"); // from the current one
+    assert_int_equal(strncmp(r->data.test.at[0], here, strlen(here) - sizeof dir), 0);
+    assert_string_equal(r->data.test.at[0] + strlen(here) - sizeof dir, "/t.csv"); // from the current one
     assert_int_equal(r->data.columns.n, 2);
     assert_string_equal(r->data.columns.at[0].value, "BB");
     assert_string_equal(r->data.columns.at[1].key, "c");

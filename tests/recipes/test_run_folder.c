@@ -169,7 +169,7 @@ static void resuming_with_another_table_or_base_is_refused(void **state)
     memcpy(strstr(other + (strstr(good, "\"a\": 97") - good) + 7, "\"b\": 98"), "\"a\": 98", 7);
     tiny_text("model/tokenizer.json", other);
     refused("e", LORAC_RUN_RESUME, NULL,
-            "DIR/model: makes other tokens of the same tables than when the run began: its "
+            "DIR/model: makes other tokens of the same data than when the run began: its "
             "tokenizer has changed");
     tiny_text("model/tokenizer.json", good);
     lorac_mem_free(good);
