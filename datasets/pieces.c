@@ -18,20 +18,24 @@ static enum lorac_status no_memory(const struct lorac_dataset *d, struct lorac_e
     return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for the dataset", d->file);
 }
 
-/* Where the stretch that begins at `from` ends: behind a line end that something other than white space
- * follows, where tokenizers divide, too; else behind a space; else behind a whole character. */
+static bool is_white(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Where the stretch that begins at `from` ends: behind a line end, else before a space, that stands alone between
+ * other characters: pre-tokenizers divide there, whatever follows. Else behind a whole character. */
 static size_t stretch_end(const char *text, size_t from, size_t n, size_t stretch)
 {
-    static const char white[] = " \t\r\n";
-    if (n - from <= stretch) { return n; }
     size_t most = from + stretch;
     size_t space = 0;
+    if (n - from <= stretch) { return n; }
     for (size_t i = most; i > from + 1; i--) { // between i - 1 and i
-        if (strchr(white, text[i]) || !strchr(white, text[i - 1])) { continue; }
-        if (text[i - 1] == '\n') { return i; }
-        if (!space && text[i - 1] == ' ') { space = i - 1; } // the space belongs to its word
+        bool alone = !is_white(text[i]) && is_white(text[i - 1]) && !is_white(text[i - 2]);
+        if (alone && text[i - 1] == '\n') { return i; }
+        if (alone && text[i - 1] == ' ' && i > from + 2 && !space) { space = i - 1; }
     }
-    if (space > from) { return space; }
+    if (space) { return space; }
     while (most < n && ((unsigned char)text[most] & 0xC0) == 0x80) {
         most++;
     }
@@ -112,7 +116,6 @@ static enum lorac_status add_document(struct cutter *c, const struct lorac_docum
     enum lorac_status st = encode(c, doc, err);
     size_t n = d->cache.n - start;
     if (!st && n < 2) { // nothing to train
-        d->cache.n = start;
         d->counts.short_documents++;
         return LORAC_OK;
     }
