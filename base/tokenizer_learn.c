@@ -6,13 +6,14 @@
  * count, otherwise the pair merges in its words, which changes the counts of the pairs beside it and makes
  * new ones. A word is an array of token ids that shrinks in place.
  *
- * Two pairs may make the same token ("ab"+"c", "a"+"bc"). A pair that has this token can then come back after
- * its own merge, or stand in the heap twice with different words; the merged pair keeps its count, so that
- * what is left of it follows at once.
+ * A token is made by one pair only: what merges within a stretch of bytes does not depend on what stands around
+ * it, as long as nothing merges across its ends. So a pair gets its places when its younger token is made, stands
+ * in the heap once, and never comes back after its merge.
  */
 #include "base/core/mem.h"
 #include "base/tokenizer_train_impl.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const uint32_t none = UINT32_MAX;
@@ -31,7 +32,6 @@ struct entry {
     int64_t count; // of the pair when it was put here
     int32_t a, b;
     uint32_t first, last; // places
-    uint64_t order;       // entries of one pair with equal counts: the older first
 };
 struct learner {
     struct lorac_learned *out;
@@ -45,7 +45,6 @@ struct learner {
     size_t n_fresh, cap_fresh;
     struct entry *heap;
     size_t n_heap, cap_heap;
-    uint64_t order;
 };
 
 /* ---- pairs ---- */
@@ -90,9 +89,7 @@ static enum lorac_status pairs_resize(struct lorac_pairs *p, size_t size, struct
 static bool before(const struct entry *x, const struct entry *y)
 {
     if (x->count != y->count) { return x->count > y->count; }
-    if (x->a != y->a) { return x->a < y->a; }
-    if (x->b != y->b) { return x->b < y->b; }
-    return x->order < y->order;
+    return x->a != y->a ? x->a < y->a : x->b < y->b;
 }
 
 /* Into the room. */
@@ -205,7 +202,6 @@ static enum lorac_status push_fresh(struct learner *l, struct lorac_err *err)
         struct lorac_pair *pair = find_pair(&l->out->pairs, e->a, e->b);
         pair->fresh = 0;
         e->count = pair->count;
-        e->order = l->order++;
         if (e->count > 0 && !is_too_long(l, e)) {
             push(l, *e);
         } else {
@@ -241,9 +237,9 @@ static enum lorac_status merge_word(struct learner *l, uint32_t word, int32_t *s
     return st;
 }
 
-/* The token that a pair becomes, which may be there already. */
-static enum lorac_status make_token(int32_t *id, struct lorac_learned *l, int32_t a, int32_t b,
-                                    struct lorac_err *err)
+/* The token that a pair becomes, and the merge. */
+static enum lorac_status add_merge(int32_t *id, struct lorac_learned *l, int32_t a, int32_t b,
+                                   struct lorac_err *err)
 {
     char both[TOK_MAX_TOKEN];
     size_t n = 0;
@@ -253,38 +249,30 @@ static enum lorac_status make_token(int32_t *id, struct lorac_learned *l, int32_
     memcpy(both, left, n); // together at most TOK_MAX_TOKEN: is_too_long()
     memcpy(both + n, right, m);
     *id = lorac_vocab_find(&l->tokens, both, n + m);
-    if (*id >= 0 && (size_t)*id < l->n_specials) {
+    if (*id >= 0) {
+        assert((size_t)*id < l->n_specials);
         return lorac_fail(err, LORAC_EUSER,
                           "special token '%.*s' has the name that the merge of '%s' and '%s' gets: "
                           "choose another",
                           (int)(n + m), both, left, right);
     }
-    if (*id >= 0) { return LORAC_OK; }
-    *id = (int32_t)l->tokens.size;
-    enum lorac_status st = lorac_vocab_reserve(&l->tokens, 1, l->tokens.size + 1, n + m, err);
-    if (!st) { lorac_vocab_put(&l->tokens, *id, both, n + m); }
-    return st;
-}
-
-static enum lorac_status note_merge(struct lorac_learned *l, int32_t a, int32_t b, int32_t id,
-                                    struct lorac_err *err)
-{
     struct lorac_learned_merge *p =
         lorac_mem_grow(l->merges, l->n_merges, &l->cap_merges, l->n_merges + 1, sizeof *p);
     if (!p) { return lorac_no_memory(err); }
     l->merges = p;
-    struct lorac_pair *pair = find_pair(&l->pairs, a, b);
-    if (pair->merge) { p[pair->merge - 1].a = -1; }
-    p[l->n_merges++] = (struct lorac_learned_merge){.a = a, .b = b, .id = id};
-    pair->merge = (uint32_t)l->n_merges;
+    *id = (int32_t)l->tokens.size;
+    enum lorac_status st = lorac_vocab_reserve(&l->tokens, 1, l->tokens.size + 1, n + m, err);
+    if (st) { return st; }
+    lorac_vocab_put(&l->tokens, *id, both, n + m);
+    p[l->n_merges++] = (struct lorac_learned_merge){.a = a, .b = b, .id = *id};
+    find_pair(&l->pairs, a, b)->merge = (uint32_t)l->n_merges;
     return LORAC_OK;
 }
 
 static enum lorac_status merge_pair(struct learner *l, const struct entry *e, struct lorac_err *err)
 {
     int32_t id = -1;
-    enum lorac_status st = make_token(&id, l->out, e->a, e->b, err);
-    if (!st) { st = note_merge(l->out, e->a, e->b, id, err); }
+    enum lorac_status st = add_merge(&id, l->out, e->a, e->b, err);
     for (uint32_t at = e->first; at != none && !st; at = l->places[at].next) {
         const uint32_t word = l->places[at].word;
         int32_t *s = l->ids + (l->words->texts.at[word] - 1); // where its text is in the arena
@@ -364,7 +352,7 @@ enum lorac_status lorac_learn(struct lorac_learned *out, size_t *tokens,
 enum lorac_status lorac_learned_init(struct lorac_learned *l, const char *const *specials,
                                      size_t n_specials, struct lorac_err *err)
 {
-    size_t bytes = 256 * 2;
+    size_t bytes = 512; // of the 256 characters, at most two each
     for (size_t i = 0; i < n_specials; i++) {
         bytes += strlen(specials[i]);
     }

@@ -130,11 +130,9 @@ static enum lorac_status learn(struct lorac_tokenizer_report *report, struct tra
     if (!st) { st = lorac_learn(&t->learned, &report->tokens, &t->words, o, err); }
     if (st) { return st; }
     report->entries = l->tokens.count;
+    report->merges = l->n_merges;
     report->pieces = t->words.pieces;
     report->distinct = t->words.texts.count;
-    for (size_t i = 0; i < l->n_merges; i++) {
-        report->merges += l->merges[i].a >= 0;
-    }
     if (report->entries < o->vocab_size && !o->allow_fewer) {
         return lorac_fail(
             err, LORAC_EUSER,

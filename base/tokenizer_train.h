@@ -7,14 +7,13 @@
  *
  * Ids: the special tokens as given, the 256 bytes in the order of their characters, the merges as learned.
  *
- * The reference is BpeTrainer of tokenizers 0.23, given the same documents: pairs with equal counts merge by
- * the smaller ids, and a pair that comes back after its merge, because another pair makes the same token,
- * merges again with the rank of the last time. Deliberate differences: a whole file is a document (there each
- * line is one, so that no piece holds a line's end and the next line's beginning), special tokens in the text
- * are not trained on, and a pair that would make a token of more than 4096 bytes does not merge.
+ * The reference is BpeTrainer of tokenizers 0.23, given the same documents: of pairs with equal counts the one
+ * with the smaller ids merges. Deliberate differences: a whole file is a document (there each line is one, so
+ * that no piece goes across a line's end), special tokens in the text are not trained on, and a pair whose token
+ * would have more than 4096 bytes does not merge.
  *
- * Memory grows with the distinct pieces, of which at most 256 MiB are accepted: about 40 bytes for each
- * of their bytes at the most. The files are mapped and never copied.
+ * The files are mapped, not copied. Memory grows with the distinct pieces, of which 64 MiB are accepted: about 60
+ * bytes for each of their bytes at the most (10 MB of prose have 1 MB of them).
  */
 #ifndef LORAC_BASE_TOKENIZER_TRAIN_H
 #define LORAC_BASE_TOKENIZER_TRAIN_H

@@ -14,7 +14,7 @@
 #include "base/tokenizer_train.h"
 
 enum {
-    TRAIN_MAX_DISTINCT = 1 << 28, // bytes of all distinct pieces
+    TRAIN_MAX_DISTINCT = 1 << 26, // bytes of all distinct pieces
     TRAIN_MAX_PIECE = 1 << 16,    // bytes of one
 };
 
@@ -58,7 +58,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_words_read(struct lorac_words *w,
 /* ---- tokenizer_learn.c ---- */
 
 struct lorac_learned_merge {
-    int32_t a, b, id; // a = -1: the pair merged again later
+    int32_t a, b, id;
 };
 struct lorac_pairs { // open addressing, at most half full
     struct lorac_pair *slots;
@@ -70,7 +70,7 @@ struct lorac_learned {
     size_t n_specials;
     int32_t byte_id[256];
     struct lorac_learned_merge *merges;
-    size_t n_merges, cap_merges; // with those that merged again later
+    size_t n_merges, cap_merges;
     struct lorac_pairs pairs;
 };
 LORAC_MUST_CHECK enum lorac_status lorac_learned_init(struct lorac_learned *l,

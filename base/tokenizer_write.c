@@ -54,16 +54,13 @@ static void put_model(struct lorac_buf *b, const struct lorac_learned *l)
         lorac_buf_printf(b, ": %zu", id);
     }
     lorac_buf_str(b, "\n    },\n    \"merges\": [");
-    const char *comma = "";
     for (size_t i = 0; i < l->n_merges; i++) {
         const struct lorac_learned_merge *m = &l->merges[i];
-        if (m->a < 0) { continue; }
-        lorac_buf_printf(b, "%s\n      [", comma);
+        lorac_buf_str(b, i ? ",\n      [" : "\n      [");
         quote(b, lorac_vocab_text(&l->tokens, m->a, &n));
         lorac_buf_str(b, ", ");
         quote(b, lorac_vocab_text(&l->tokens, m->b, &n));
         lorac_buf_str(b, "]");
-        comma = ",";
     }
     lorac_buf_str(b, "\n    ]\n  }\n");
 }
