@@ -3,6 +3,7 @@
 #   - exit codes: 0 success, 1 failed, 2 wrong usage; errors are one line on stderr and nothing on stdout;
 #   - --help of every verb, --version, a recipe template that is a valid recipe once filled in;
 #   - --json prints one object on one line;
+#   - a tokenizer is learned from text and used;
 #   - train, eval, predict, generate, score, tokenize, merge, inspect work together on a small model; a
 #     merged checkpoint has the logits of base and adapter.
 # usage: test_cli.sh LORAC MAKE_TINY
@@ -95,10 +96,11 @@ END
 [ $? = 2 ] || fail "without a verb: not 2"
 expect 0 --help
 has "usage: lorac VERB" "exit codes: 0 success, 1 failed, 2 wrong usage"
-for verb in train eval predict generate score merge inspect tokenize recipe init; do has "  $verb "; done
+verbs="train eval predict generate score merge inspect tokenize tokenizer recipe init"
+for verb in $verbs; do has "  $verb "; done
 expect 0 --version
 has "lorac "
-for verb in train eval predict generate score merge inspect tokenize recipe init; do
+for verb in $verbs; do
     expect 0 $verb --help
     has "usage: lorac $verb" "--help"
     refused 2 "unknown option --frobnicate" $verb --frobnicate
@@ -201,6 +203,30 @@ expect 0 tokenize --model "$model" --decode --skip-special "256 104 105"
 [ "$(cat "$dir/out")" = "hi" ] || fail "decode"
 printf 'from a pipe' | "$lorac" tokenize --model "$model" --bare - >"$dir/out" || fail "tokenize -"
 has "102 114 111 109 32 97 32 112 105 112 101"
+
+# ---- tokenizer train ----
+printf 'the mill, the river<|end|>the mill' >"$dir/mill.txt"
+expect 0 tokenizer train --out "$dir/tok" --vocab-size 262 --eos '<|end|>' "$dir/mill.txt"
+has "$dir/tok: 262 entries, 5 merges, learned in" "in 2 documents (7 pieces, 5 distinct)"
+expect 0 tokenize --model "$dir/tok" 'the mill<|end|>'
+has "258 261 76 0" # the, space mil, l
+refused 1 "$dir/tok: exists and is not an empty folder" tokenizer train --out "$dir/tok" \
+    --vocab-size 262 "$dir/mill.txt"
+refused 1 "fills 263 of 300 entries: no pair is left that occurs 2 times" tokenizer train \
+    --out "$dir/tok2" --vocab-size 300 --special '<|end|>' "$dir/mill.txt"
+[ -e "$dir/tok2" ] && fail "a tokenizer that failed is there"
+expect 0 tokenizer train --out "$dir/tok2" --vocab-size 300 --min-frequency 1 --allow-fewer \
+    --separator ', ' --pattern '\w+|\s' --special '<|end|>' --bos '<a>' --pad '<b>' \
+    --max-length 64 --json "$dir/mill.txt" "$dir/mill.txt"
+json tokenizer entries merges bytes documents pieces distinct tokens seconds
+has '"documents": 6'
+grep -qF '"pad_token": "<b>"' "$dir/tok2/tokenizer_config.json" || fail "no padding token"
+refused 2 "tokenizer takes train FILE..." tokenizer learn --out "$dir/a" --vocab-size 300 x
+refused 2 "tokenizer takes train FILE..." tokenizer train --out "$dir/a" --vocab-size 300
+refused 2 "--vocab-size N is missing" tokenizer train --out "$dir/a" x
+refused 2 "--vocab-size must be a whole number" tokenizer train --out "$dir/a" --vocab-size many x
+refused 1 "missing closing parenthesis" tokenizer train --out "$dir/a" --vocab-size 300 \
+    --pattern '(a' "$dir/mill.txt"
 
 # ---- train ----
 expect 0 train "$dir/run.yaml" --json
