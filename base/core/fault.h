@@ -8,6 +8,9 @@ void lorac_mem_fail_after(long n);
 void lorac_sys_fail_after(long n);
 /* The same, with this errno (ENOSPC, EROFS, ...) instead of EIO. */
 void lorac_sys_fail_with(long n, int code);
+/* How many are still to succeed; <0: the failure has happened, or none was asked for. */
+long lorac_mem_fail_left(void);
+long lorac_sys_fail_left(void);
 /* Of all bytes that are written from now on, flip a bit of the one at `offset`; <0 = of none. */
 void lorac_sys_wrong_byte(long offset);
 

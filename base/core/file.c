@@ -43,6 +43,11 @@ void lorac_sys_fail_with(long n, int code)
     fail_errno = code;
 }
 
+long lorac_sys_fail_left(void)
+{
+    return fail_after;
+}
+
 void lorac_sys_wrong_byte(long offset)
 {
     wrong_at = offset;

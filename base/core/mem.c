@@ -64,6 +64,11 @@ void lorac_mem_fail_after(long n)
     fail_after = n;
 }
 
+long lorac_mem_fail_left(void)
+{
+    return fail_after;
+}
+
 unsigned long lorac_mem_count(void)
 {
     return n_allocs;

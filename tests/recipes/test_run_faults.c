@@ -2,6 +2,7 @@
  * Training runs on a machine that fails. What is promised:
  *   - whichever call of the file system fails, the run says so; taken up again, or begun anew where it had
  *     not begun, it ends as the run that met no failure;
+ *   - a disk that is full, read-only or not ours to write on is named as such, with the file;
  *   - every failed allocation is reported, nothing leaks, and the folder can be used again.
  */
 #include "base/core/fault.h"
@@ -10,6 +11,7 @@
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -24,11 +26,17 @@ static const char *const quick[] = {"train.epochs=1",     "train.batch_size=10",
 
 enum { EACH = 60 }; // the early calls all, then some
 
-static enum lorac_status begin_or_go_on(struct lorac_err *err)
+/* After failure n the run, taken up or begun anew, ends as the one that met no failure. */
+static void expect_to_go_on(long n)
 {
     struct lorac_run_result result;
+    struct lorac_err err = {0};
     bool there = lorac_path_exists(tiny_path("run/recipe.resolved.yaml"));
-    return runs_go(&result, "run", there ? LORAC_RUN_RESUME : LORAC_RUN_NEW, NULL, quick, err);
+    enum lorac_run_mode mode = there ? LORAC_RUN_RESUME : LORAC_RUN_NEW;
+    if (runs_go(&result, "run", mode, NULL, quick, &err)) {
+        fail_msg("after failure %ld: %s", n, err.text);
+    }
+    runs_same("whole", "run");
 }
 
 /* The run with the n-th call failing; false where it met none. */
@@ -58,12 +66,46 @@ static void a_run_survives_every_failing_call(void **state)
     long failures = 0;
     for (; fails_at(lorac_sys_fail_after, n, LORAC_EIO); n += n < EACH ? 1 : 2) {
         failures++;
-        struct lorac_err err = {0};
-        if (begin_or_go_on(&err)) { fail_msg("after failure %ld: %s", n, err.text); }
-        runs_same("whole", "run");
+        expect_to_go_on(n);
     }
     assert_true(n > 100 && failures > EACH);
     print_message("%ld calls of %ld failed in turn\n", failures, n);
+}
+
+/* The run with the n-th call refused for this reason; false where it met no such call. */
+static bool refused_at(long n, int code, const char *reason)
+{
+    struct lorac_run_result result;
+    struct lorac_err err = {0};
+    struct lorac_run_watch nobody = {0};
+    struct lorac_recipe *r = runs_recipe(tiny_path("run"), quick);
+    assert_int_equal(lorac_dir_remove(tiny_path("run"), NULL), LORAC_OK);
+    lorac_sys_fail_with(n, code);
+    enum lorac_status st = lorac_run(&result, r, LORAC_RUN_NEW, &nobody, &err);
+    lorac_sys_fail_after(-1);
+    lorac_recipe_free(r);
+    if (!st) { return false; }
+    assert_int_equal(st, LORAC_EIO);
+    if (!strstr(err.text, reason) || !strstr(err.text, tiny_dir())) {
+        fail_msg("call %ld: %s", n, err.text);
+    }
+    return true;
+}
+
+static void a_full_or_read_only_disk_is_named_and_loses_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        int code;
+        const char *reason;
+    } kinds[] = {{ENOSPC, ": No space left on device"},
+                 {EROFS, ": Read-only file system"},
+                 {EACCES, ": Permission denied"}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        for (long n = (long)k; refused_at(n, kinds[k].code, kinds[k].reason); n += 7) {
+            expect_to_go_on(n);
+        }
+    }
 }
 
 static void every_failed_allocation_is_reported(void **state)
@@ -76,15 +118,13 @@ static void every_failed_allocation_is_reported(void **state)
     long failures = 0;
     long unnoticed = 0; // libcsv asks for less where it gets no memory
     for (long n = 0; n < all; n += n < EACH ? 1 : 31) {
-        struct lorac_err err = {0};
         if (!fails_at(lorac_mem_fail_after, n, LORAC_ENOMEM)) {
             unnoticed++;
             runs_same("whole", "run");
             continue;
         }
         failures++;
-        if (begin_or_go_on(&err)) { fail_msg("after failure %ld: %s", n, err.text); }
-        runs_same("whole", "run");
+        expect_to_go_on(n);
     }
     print_message("%ld allocations of %ld failed in turn\n", failures, all);
     assert_true(failures > EACH && unnoticed < 20);
@@ -94,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_survives_every_failing_call),
+        cmocka_unit_test(a_full_or_read_only_disk_is_named_and_loses_nothing),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests_name("run_faults", tests, runs_make, runs_remove);

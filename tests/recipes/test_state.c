@@ -44,7 +44,7 @@ static struct subject open_subject(void)
         fail_msg("%s", err.text);
     }
     s.s = (struct lorac_state){.step = 3, .micro = 6, .examples = 18, .best = 0.125};
-    s.s.best_scores = (struct lorac_scores){.rows = 6, .loss = 0.1, .exact_match = NAN};
+    s.s.best_scores = (struct lorac_scores){.rows = 6, .loss = 0.1, .exact_match = (double)NAN};
     assert_int_equal(lorac_dir_make(tiny_path("s"), NULL), LORAC_OK);
     return s;
 }
