@@ -1,19 +1,11 @@
 /*
- * A machine that fails, met by whatever a program can ask of the library. What is promised, for each
- * scenario of the table below and for its first, second, third ... allocation or system call failing:
- *   - the failure is reported as what it is, in one line; or it changes nothing at all;
- *   - nothing leaks (the sanitizer's part), and no file is left that is not whole;
- *   - asked again, the same call then succeeds with the same result.
- * Runs, states, single files and readers have loops of their own: test_run_faults.c, test_state.c and beside them.
+ * Data, recipes, evaluation, predictions, plans, first recipes and runs over earlier ones on a machine that
+ * fails. What is promised stands in faults.h. Runs and states have loops of their own: test_run_faults.c, test_state.c.
  */
-#include "base/compare.h"
-#include "base/core/fault.h"
-#include "base/core/file.h"
-#include "base/core/mem.h"
-#include "base/fingerprint.h"
 #include "recipes/init.h"
 #include "recipes/plan.h"
 #include "recipes/predict.h"
+#include "tests/support/faults.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
 
@@ -21,255 +13,8 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #include <cmocka.h>
-
-/* What a scenario came to, as text: equal results are equal texts. */
-static char result[2048];
-
-static void say(const char *fmt, ...) LORAC_PRINTF(1, 2);
-static void say(const char *fmt, ...)
-{
-    size_t n = strlen(result);
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(result + n, sizeof result - n, fmt, args);
-    va_end(args);
-}
-
-static enum lorac_status no_memory(const struct lorac_buf *b, struct lorac_err *err)
-{
-    return b->no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for text") : LORAC_OK;
-}
-
-/* ---- base ---- */
-
-/* Each function on files and folders that has no loop of its own. */
-static enum lorac_status files(struct lorac_err *err)
-{
-    char **names = NULL;
-    char *path = NULL;
-    int lock = -1;
-    struct lorac_out *out = NULL;
-    enum lorac_status st = lorac_dir_make(tiny_path("made/deep"), err);
-    if (!st) { st = lorac_lock_open(&lock, tiny_path("made/lock"), err); }
-    if (!st) { st = lorac_file_append(tiny_path("made/log"), "line\n", 5, err); }
-    if (!st) { st = lorac_file_copy(tiny_path("made/deep/copy"), tiny_path("valid.csv"), err); }
-    if (!st) { st = lorac_out_open(&out, tiny_path("out"), err); }
-    if (!st) { st = lorac_out_printf(out, err, "%d", 17); }
-    if (!st) {
-        st = lorac_out_commit(out, err);
-        out = NULL;
-    }
-    if (!st) { st = lorac_path_absolute(&path, "here", err); }
-    if (!st) { st = lorac_dir_replace(tiny_path("made/new"), tiny_path("made/deep"), err); }
-    if (!st) { st = lorac_dir_list(&names, tiny_path("made"), err); }
-    for (size_t i = 0; !st && names[i]; i++) {
-        say("%s ", names[i]);
-    }
-    if (!st) { st = lorac_dir_remove(tiny_path("made"), err); }
-    lorac_mem_free(names);
-    lorac_mem_free(path);
-    lorac_out_free(out);
-    lorac_lock_close(lock);
-    // the failure has happened, so that this is none
-    if (st && lorac_dir_remove(tiny_path("made"), NULL)) { fail_msg("made/ stays"); }
-    return st;
-}
-
-static enum lorac_status tokens(struct lorac_err *err)
-{
-    struct lorac_tokenizer *t = NULL;
-    struct lorac_ids ids = {0};
-    struct lorac_buf text = {0};
-    struct lorac_stream stream = {0};
-    const struct lorac_text texts[] = {{"so warm", 7, false}, {"</s>", 4, true}};
-    enum lorac_status st = lorac_tokenizer_open(&t, tiny_path("model"), err);
-    if (!st) { st = lorac_encode(&ids, t, texts, 2, LORAC_ENCODE_BEGINS, err); }
-    if (!st) { st = lorac_ids_add(&ids, 200, err); }
-    if (!st) { st = lorac_decode(&text, t, ids.at, ids.n, false, err); }
-    for (size_t i = 0; i < ids.n && !st; i++) {
-        st = lorac_stream_add(&text, &stream, t, ids.at[i], true, err);
-    }
-    if (!st) { st = lorac_stream_end(&text, &stream, t, true, err); }
-    if (!st) { st = no_memory(&text, err); }
-    if (!st) { say("%zu %s", ids.n, text.at); }
-    lorac_stream_free(&stream);
-    lorac_buf_free(&text);
-    lorac_ids_free(&ids);
-    lorac_tokenizer_free(t);
-    return st;
-}
-
-/* Text that goes on from a prompt, through an adapter and then without. */
-static enum lorac_status generate(struct lorac_err *err)
-{
-    static const char *const stop[] = {"qqq"};
-    struct lorac_device dev = {0};
-    struct lorac_model *m = NULL;
-    struct lorac_tokenizer *t = NULL;
-    struct lorac_adapter *a = NULL;
-    struct lorac_generator *g = NULL;
-    struct lorac_ids ids = {0};
-    struct lorac_buf text = {0};
-    struct lorac_stack stack = {.n = 1, .factor = {1.0F}};
-    struct lorac_socket socket = {0};
-    struct lorac_sampling o = lorac_sampling_defaults;
-    enum lorac_finish finish = LORAC_FINISH_END;
-    size_t bytes = 0;
-    const int32_t prompt[] = {256, 's', 'o'};
-    o.max_tokens = 12;
-    o.stop = stop;
-    o.n_stop = 1;
-    enum lorac_status st = lorac_device_open(&dev, NULL, 1, err);
-    if (!st) { st = lorac_model_open(&m, &dev, tiny_path("model"), err); }
-    if (!st) { st = lorac_tokenizer_open(&t, tiny_path("model"), err); }
-    if (!st) { st = lorac_peft_load(&a, m, tiny_path("done/best"), false, err); }
-    stack.adapter[0] = a;
-    if (!st) { socket = lorac_stack_socket(&stack); }
-    if (!st) { st = lorac_generator_measure(&bytes, m, &socket, 32, err); }
-    if (!st) { st = lorac_generator_new(&g, m, &socket, 32, err); }
-    for (int round = 0; round < 2 && !st; round++) {
-        st = lorac_generate(&ids, &text, &finish, g, t, prompt, 3, &o, NULL, NULL, err);
-        if (!st) { st = no_memory(&text, err); }
-        if (!st) { say("%zu %s %s ", ids.n, lorac_finish_name(finish), text.at ? text.at : ""); }
-        if (!st) { st = lorac_generator_use(g, NULL, err); }
-    }
-    lorac_buf_free(&text);
-    lorac_ids_free(&ids);
-    lorac_generator_free(g);
-    lorac_adapter_free(a);
-    lorac_tokenizer_free(t);
-    lorac_model_close(m);
-    lorac_device_close(&dev);
-    return st;
-}
-
-static enum lorac_status compare(struct lorac_err *err)
-{
-    struct lorac_checkpoint *a = NULL;
-    struct lorac_checkpoint *b = NULL;
-    struct lorac_comparison c = {0};
-    struct lorac_json x = {0};
-    struct lorac_json y = {0};
-    struct lorac_buf lines = {0};
-    char print[65] = "";
-    enum lorac_status st =
-        lorac_checkpoint_open(&a, tiny_path("done/best/adapter_model.safetensors"), err);
-    if (!st) { st = lorac_checkpoint_open(&b, tiny_path("model"), err); }
-    if (!st) { st = lorac_checkpoint_compare(&c, a, b, err); }
-    if (!st) { st = lorac_checkpoint_fingerprint(print, b, "x", 1, err); }
-    if (!st) { st = lorac_json_load(&x, tiny_path("model/config.json"), 1 << 20, err); }
-    if (!st) { st = lorac_json_load(&y, tiny_path("done/best/adapter_config.json"), 1 << 20, err); }
-    if (!st) { lorac_json_compare(&lines, &x, &y); }
-    if (!st) { st = no_memory(&lines, err); }
-    if (!st) { say("%zu %zu %zu %s", c.n, c.only_a, lines.n, print); }
-    lorac_buf_free(&lines);
-    lorac_json_free(&y);
-    lorac_json_free(&x);
-    lorac_comparison_free(&c);
-    lorac_checkpoint_close(b);
-    lorac_checkpoint_close(a);
-    return st;
-}
-
-/* ---- lora ---- */
-
-struct trainer {
-    struct lorac_device dev;
-    struct lorac_model *m;
-    struct lorac_match *match;
-    struct lorac_adapter *outline, *alloc, *a;
-    struct lorac_socket socket;
-    struct lorac_batch *batch;
-    struct lorac_pass *pass, *plain;
-    struct lorac_cache *cache;
-    struct lorac_optim *o;
-    float *host;
-};
-
-static enum lorac_status open_trainer(struct trainer *t, struct lorac_err *err)
-{
-    static const char *const targets[] = {"q_proj", "down_proj"};
-    const struct lorac_override overrides[] = {{"down_proj", 2, 0.0}};
-    const struct lorac_adapter_options o = {.targets = targets,
-                                            .n_targets = 2,
-                                            .overrides = overrides,
-                                            .n_overrides = 1,
-                                            .rank = 4,
-                                            .alpha = 8.0,
-                                            .seed = 1};
-    const struct lorac_optim_options adamw = {
-        .name = "adamw", .lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .steps = 2};
-    struct lorac_pass_options p = {.max_rows = 8, .max_positions = 16, .keep = LORAC_KEEP_ALL};
-    size_t bytes = 0;
-    enum lorac_status st = lorac_device_open(&t->dev, NULL, 1, err);
-    if (!st) { st = lorac_model_open(&t->m, &t->dev, tiny_path("model"), err); }
-    if (st) { return st; }
-    t->match = lorac_mem_new(t->m->n_linear, sizeof *t->match);
-    if (!t->match) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    st = lorac_match_modules(t->match, t->m, &o, err);
-    if (!st) { st = lorac_adapter_outline(&t->outline, t->m, t->match, LORAC_SCALE_STANDARD, err); }
-    if (!st) { st = lorac_adapter_alloc(&t->alloc, t->m, t->match, LORAC_SCALE_RSLORA, err); }
-    if (!st) { st = lorac_adapter_new(&t->a, t->m, &o, err); }
-    if (!st) { st = lorac_adapter_reserve(t->a, 8, err); }
-    if (!st) { t->socket = lorac_adapter_socket(t->a); }
-    if (!st) { st = lorac_optim_new(&t->o, t->a, &adamw, err); }
-    if (!st) { st = lorac_batch_new(&t->batch, 8, 2, 8, err); }
-    if (!st) { st = lorac_pass_measure(&bytes, t->m, &t->socket, &p, err); }
-    if (!st) { st = lorac_pass_new(&t->pass, t->m, &t->socket, &p, err); }
-    p.keep = LORAC_KEEP_NOTHING;
-    if (!st) { st = lorac_pass_new(&t->plain, t->m, NULL, &p, err); }
-    if (!st) { st = lorac_cache_measure(&bytes, t->m, 1, 8, err); }
-    if (!st) { st = lorac_cache_new(&t->cache, t->m, 1, 8, err); }
-    t->host = st ? NULL : lorac_mem_new(1040, sizeof *t->host);
-    if (!st && !t->host) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    return st;
-}
-
-/* Two steps by hand. */
-static enum lorac_status train(struct lorac_err *err)
-{
-    struct trainer t = {0};
-    const int32_t ids[] = {256, 's', 'o', 'n'};
-    double norm = 0.0;
-    enum lorac_status st = open_trainer(&t, err);
-    for (int step = 0; step < 2 && !st; step++) {
-        float nll[8];
-        lorac_batch_clear(t.batch);
-        (void)lorac_batch_add(t.batch, ids, 4, -1);
-        for (size_t n = 0; n + 1 < 4; n++) {
-            lorac_batch_score(t.batch, n, ids[n + 1]);
-        }
-        st = lorac_pass_forward(t.pass, t.batch, NULL, err);
-        if (st) { break; }
-        lorac_pass_loss(t.pass, t.batch, nll, true);
-        lorac_pass_backward(t.pass, t.batch);
-        st = lorac_optim_step(t.o, 3, &norm, err);
-        say("%a %a ", (double)nll[0], norm);
-    }
-    if (!st) { st = lorac_lora_read(t.host, t.a, 0, true, err); }
-    if (!st) { st = lorac_lora_write(t.alloc, 0, true, t.host, err); }
-    if (!st) {
-        lorac_batch_clear(t.batch);
-        (void)lorac_batch_add_cached(t.batch, ids, 3, 0, 0, true);
-        st = lorac_pass_forward(t.plain, t.batch, t.cache, err);
-    }
-    lorac_mem_free(t.host);
-    lorac_cache_free(t.cache);
-    lorac_pass_free(t.plain);
-    lorac_pass_free(t.pass);
-    lorac_batch_free(t.batch);
-    lorac_optim_free(t.o);
-    lorac_adapter_free(t.a);
-    lorac_adapter_free(t.alloc);
-    lorac_adapter_free(t.outline);
-    lorac_mem_free(t.match);
-    lorac_model_close(t.m);
-    lorac_device_close(&t.dev);
-    return st;
-}
 
 /* ---- datasets ---- */
 
@@ -325,11 +70,11 @@ static enum lorac_status data(struct lorac_err *err)
     if (!st) { st = lorac_dataset_shared(&n, d.set, d.set, err); }
     for (size_t i = 0; i < 8 && !st; i++) { // into the second epoch
         st = lorac_loader_next(d.loader, d.batch, &examples, &n, err);
-        if (!st) { say("%u %zu ", examples[0], d.batch->N); }
+        if (!st) { faults_say("%u %zu ", examples[0], d.batch->N); }
     }
     if (!st) { lorac_batch_clear(d.batch); }
     if (!st) { st = lorac_choices_add(&added, choice, &truth, d.batch, d.choices, 0, err); }
-    if (!st) { say("%d %zu %zu", added, truth, d.batch->T); }
+    if (!st) { faults_say("%d %zu %zu", added, truth, d.batch->T); }
     lorac_choices_close(d.choices);
     lorac_batch_free(d.batch);
     lorac_loader_close(d.loader);
@@ -369,8 +114,8 @@ static enum lorac_status recipe(struct lorac_err *err)
     if (!st) { lorac_recipe_diff(&b, r, other); }
     if (!st) { lorac_recipe_template(&b); }
     if (!st) { lorac_recipe_schema_json(&b); }
-    if (!st) { st = no_memory(&b, err); }
-    if (!st) { say("%zu", b.n); }
+    if (!st) { st = faults_text(&b, err); }
+    if (!st) { faults_say("%zu", b.n); }
     lorac_buf_free(&b);
     lorac_recipe_free(other);
     lorac_recipe_free(r);
@@ -403,11 +148,11 @@ static enum lorac_status evaluate(struct lorac_err *err)
     }
     if (!st) { st = lorac_evaluator_new(&e, j, j->valid.set, r->eval.metrics, &socket, err); }
     if (!st) { st = lorac_evaluate(&scores, e, NULL, NULL, err); }
-    if (!st) { say("%a %a %a ", scores.loss, scores.accuracy, scores.exact_match); }
+    if (!st) { faults_say("%a %a %a ", scores.loss, scores.accuracy, scores.exact_match); }
     if (!st) { st = lorac_evaluator_sample(&text[0], &text[1], &text[2], e, 0, err); }
     for (size_t i = 0; i < 3; i++) {
-        if (!st) { st = no_memory(&text[i], err); }
-        if (!st) { say("%s ", text[i].at ? text[i].at : ""); }
+        if (!st) { st = faults_text(&text[i], err); }
+        if (!st) { faults_say("%s ", text[i].at ? text[i].at : ""); }
         lorac_buf_free(&text[i]);
     }
     lorac_evaluator_free(e);
@@ -431,7 +176,7 @@ static enum lorac_status predict_with(const struct lorac_recipe_set *sets, size_
         st = lorac_predict(&rows, j, NULL, tiny_path("valid.csv"), tiny_path("out"), 5, NULL, NULL,
                            err);
     }
-    if (!st) { say("%zu", rows); }
+    if (!st) { faults_say("%zu", rows); }
     lorac_job_close(j);
     lorac_recipe_free(r);
     return st;
@@ -460,7 +205,7 @@ static enum lorac_status plan(struct lorac_err *err)
     if (!st) { st = lorac_plan_make(&p, r, err); }
     if (!st) { st = lorac_plan_probe(&probe, p, err); }
     if (!st) { st = lorac_plan_fits(p, SIZE_MAX, err); }
-    if (!st) { say("%zu %a", p->bytes[LORAC_PLAN_ACTIVATIONS], probe.loss); }
+    if (!st) { faults_say("%zu %a", p->bytes[LORAC_PLAN_ACTIVATIONS], probe.loss); }
     lorac_plan_free(p);
     lorac_recipe_free(r);
     return st;
@@ -470,8 +215,8 @@ static enum lorac_status init(struct lorac_err *err)
 {
     struct lorac_buf b = {0};
     enum lorac_status st = lorac_recipe_init(&b, tiny_path("model"), tiny_path("train.csv"), err);
-    if (!st) { st = no_memory(&b, err); }
-    if (!st) { say("%zu", b.n); }
+    if (!st) { st = faults_text(&b, err); }
+    if (!st) { faults_say("%zu", b.n); }
     lorac_buf_free(&b);
     return st;
 }
@@ -496,112 +241,27 @@ static enum lorac_status rerun(struct lorac_err *err)
         lorac_recipe_open(&recipe, tiny_path("done/recipe.resolved.yaml"), over, n, NULL, err);
     if (!st) { st = lorac_run(&r, recipe, LORAC_RUN_OVERWRITE, &nobody, err); }
     if (!st) { st = lorac_run(&r, recipe, LORAC_RUN_RESUME, &nobody, err); }
-    if (!st) { say("%zu %a", r.step, r.best.loss); }
+    if (!st) { faults_say("%zu %a", r.step, r.best.loss); }
     lorac_recipe_free(recipe);
     return st;
 }
 
 /* ---- all of them ---- */
 
-static const struct scenario {
-    const char *name;
-    enum lorac_status (*go)(struct lorac_err *err);
-    bool writes; // the file "out"
-    long step;   // from the 100th failure on, every step-th: they are alike
-} scenarios[] = {
-    {"files", files, true, 1},
-    {"tokens", tokens, false, 7},
-    {"generate", generate, false, 7},
-    {"compare", compare, false, 1},
-    {"train", train, false, 1},
-    {"data", data, false, 7},
-    {"recipe", recipe, true, 7},
-    {"evaluate", evaluate, false, 17},
-    {"predict labels", predict_labels, true, 17},
-    {"predict text", predict_text, true, 17},
-    {"plan", plan, false, 29},
-    {"init", init, false, 29},
-    {"rerun", rerun, false, 5},
-};
-
-/* The result that no failure disturbed, and the file that belongs to it. */
-struct good {
-    char result[sizeof result], *file;
-    size_t n;
-};
-
-/* Whole or not there; and no other file beside it. */
-static void expect_whole(const struct good *g, const char *what)
-{
-    char **names = NULL;
-    assert_int_equal(lorac_dir_list(&names, tiny_dir(), NULL), LORAC_OK);
-    for (size_t i = 0; names[i]; i++) {
-        if (strstr(names[i], "tmp-")) { fail_msg("%s: leaves %s", what, names[i]); }
-    }
-    lorac_mem_free(names);
-    if (!g->file || !lorac_path_exists(tiny_path("out"))) { return; }
-    size_t n = 0;
-    char *text = tiny_read(tiny_path("out"), &n);
-    if (n != g->n || memcmp(text, g->file, n) != 0) { fail_msg("%s: half a file", what); }
-    lorac_mem_free(text);
-}
-
-/* Fail call `n`; false where the scenario made fewer. *unnoticed counts failures that changed nothing. */
-static bool fails(const struct scenario *s, const struct good *g, bool memory, long n,
-                  long *unnoticed)
-{
-    struct lorac_err err = {0};
-    char what[100];
-    (void)snprintf(what, sizeof what, "%s: %s %ld", s->name, memory ? "allocation" : "call", n);
-    assert_int_equal(lorac_file_remove(tiny_path("out"), NULL), LORAC_OK);
-    result[0] = '\0';
-    (memory ? lorac_mem_fail_after : lorac_sys_fail_after)(n);
-    enum lorac_status st = s->go(&err);
-    bool met = (memory ? lorac_mem_fail_left() : lorac_sys_fail_left()) < 0;
-    lorac_mem_fail_after(-1);
-    lorac_sys_fail_after(-1);
-    if (!met && st) { fail_msg("%s: fails by itself: %s", what, err.text); }
-    if (st) {
-        if (st != (memory ? LORAC_ENOMEM : LORAC_EIO) || err.code != st || !err.text[0] ||
-            strchr(err.text, '\n')) {
-            fail_msg("%s: status %d, '%s'", what, (int)st, err.text);
-        }
-    } else {
-        if (strcmp(result, g->result) != 0) {
-            fail_msg("%s: not noticed, and '%s' became '%s'", what, g->result, result);
-        }
-        *unnoticed += met;
-    }
-    expect_whole(g, what);
-    return met;
-}
-
 static void every_failure_is_reported_and_leaves_nothing_half_done(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
-        const struct scenario *s = &scenarios[i];
-        struct good g = {0};
-        struct lorac_err err = {0};
-        long counts[2] = {0};
-        long unnoticed[2] = {0};
-        result[0] = '\0';
-        if (s->go(&err)) { fail_msg("%s: %s", s->name, err.text); }
-        memcpy(g.result, result, sizeof result);
-        if (s->writes) { g.file = tiny_read(tiny_path("out"), &g.n); }
-        for (int memory = 0; memory < 2; memory++) {
-            for (long n = 0; fails(s, &g, memory, n, &unnoticed[memory]);
-                 n += n < 100 ? 1 : s->step) {
-                counts[memory]++;
-            }
-        }
-        print_message("%-16s %4ld calls and %4ld allocations failed; %ld and %ld did not matter\n",
-                      s->name, counts[0], counts[1], unnoticed[0], unnoticed[1]);
-        assert_true(counts[0] > 5 && counts[1] > 5);
-        assert_true(unnoticed[0] == 0 &&
-                    unnoticed[1] < 20); // libcsv asks for less where it gets none
-        lorac_mem_free(g.file);
-    }
+    static const struct faults_scenario all[] = {
+        {"data", data, false, 7},
+        {"recipe", recipe, true, 7},
+        {"evaluate", evaluate, false, 17},
+        {"predict labels", predict_labels, true, 17},
+        {"predict text", predict_text, true, 17},
+        {"plan", plan, false, 29},
+        {"init", init, false, 29},
+        {"rerun", rerun, false, 5},
+    };
+    faults_meet(all, sizeof all / sizeof *all);
 }
 
 static int make(void **state)
