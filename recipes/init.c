@@ -26,6 +26,7 @@ struct guess {
     char *model, *table_path; // absolute
     struct lorac_table *table;
     struct lorac_table_format format;
+    bool free;                    // one column: text to go on from anywhere, no answer
     size_t text, answer;          // columns; the answer is the label where there are labels
     struct lorac_classes classes; // of the label; K 0: free text
     size_t max_length, limit;     // the model's own limit
@@ -44,8 +45,9 @@ static enum lorac_status guess_format(struct guess *g, struct lorac_err *err)
     static const char delimiters[] = {',', '\t', ';', '|'};
     static const char quotes[] = {'"', '\0'};
     size_t most = 0;
+    bool csv = false; // every row reads with commas and quotes
     struct lorac_err first = {0};
-    for (size_t q = 0; q < sizeof quotes && most < 2; q++) { // quoting wins where it works
+    for (size_t q = 0; q < sizeof quotes && most < 2 && !csv; q++) { // quoting wins
         for (size_t i = 0; i < sizeof delimiters; i++) {
             struct lorac_table *t = NULL;
             struct lorac_err why = {0};
@@ -56,6 +58,7 @@ static enum lorac_status guess_format(struct guess *g, struct lorac_err *err)
                 return lorac_fail(err, st, "%s", why.text);
             }
             if (st) { continue; }
+            csv = csv || (q == 0 && i == 0);
             if (lorac_table_columns(t) > most) {
                 most = lorac_table_columns(t);
                 g->format = f;
@@ -64,11 +67,12 @@ static enum lorac_status guess_format(struct guess *g, struct lorac_err *err)
         }
     }
     if (most == 0) { return lorac_fail(err, LORAC_EFORMAT, "%s", first.text); }
-    if (most == 1) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "%s: has one column whether fields end with a comma, tab, semicolon or "
-                          "bar; a text and its answer were expected",
-                          g->table_path);
+    g->free = most == 1;
+    if (g->free && !csv) { // rows of several fields, but not always as many: no text of one column
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "%s; and with a tab, semicolon or bar it has one column (a text with "
+                          "commas in it must stand in quotes)",
+                          first.text);
     }
     return LORAC_OK;
 }
@@ -86,6 +90,11 @@ static bool is_number(const struct lorac_cell *c)
 static bool same_cell(const struct lorac_cell *a, const struct lorac_cell *b)
 {
     return a->n == b->n && memcmp(a->at, b->at, a->n) == 0;
+}
+
+static bool has_space(const struct lorac_cell *c)
+{
+    return memchr(c->at, ' ', c->n) != NULL;
 }
 
 /* Could these be the names of columns? */
@@ -111,12 +120,15 @@ static enum lorac_status guess_header(struct guess *g, struct lorac_err *err)
         n ? lorac_table_row(&first, g->table, 0, err)
           : lorac_fail(err, LORAC_EUSER, "%s: has no rows", lorac_table_file(g->table));
     bool header = !st && n > 1 && are_names(&first);
+    bool spaces = false; // below the first row
     for (size_t i = 1; i < n && i < LOOKED_AT && header && !st; i++) {
         st = lorac_table_row(&row, g->table, i, err);
         for (size_t c = 0; c < row.n && !st; c++) {
             header = header && !same_cell(&first.cells[c], &row.cells[c]);
+            spaces = spaces || has_space(&row.cells[c]);
         }
     }
+    if (header && g->free) { header = spaces && !has_space(&first.cells[0]); } // a word above texts
     lorac_row_free(&first);
     lorac_row_free(&row);
     if (st || !header) { return st; }
@@ -227,18 +239,22 @@ static void add_data(struct lorac_buf *b, const struct guess *g)
     lorac_buf_printf(b, ", header: %s}\n", f->header ? "true" : "false");
     lorac_buf_str(b, "  columns: {text: ");
     add_column(b, g, g->text);
-    lorac_buf_printf(b, ", %s: ", answer);
-    add_column(b, g, g->answer);
+    if (!g->free) {
+        lorac_buf_printf(b, ", %s: ", answer);
+        add_column(b, g, g->answer);
+    }
     lorac_buf_str(b, "}   # variable of the template: column of the table\n");
     if (g->empty) {
         lorac_buf_printf(b, "  on_empty: skip   # %zu rows have an empty cell\n", g->empty);
     }
-    lorac_buf_str(b, "  on_too_long: truncate_prompt   # the answer is never cut\n");
+    lorac_buf_str(b, g->free ? "  on_too_long: skip\n"
+                             : "  on_too_long: truncate_prompt   # the answer is never cut\n");
 }
 
 static void add_labels(struct lorac_buf *b, const struct guess *g)
 {
     size_t K = g->classes.K;
+    if (g->free) { return; }
     if (K == 0) {
         lorac_buf_str(b, "  # the answers are free text: no labels\n");
     } else if (K > MAPPED_LABELS) {
@@ -269,10 +285,15 @@ static void add_recipe(struct lorac_buf *b, const struct guess *g)
     lorac_buf_str(b, "adapter:\n  rank: 8\n  alpha: 16\n  targets: all-linear\n\n");
     add_data(b, g);
     add_labels(b, g);
-    lorac_buf_printf(b,
-                     "\ntemplate:   # what the model reads, and what it learns to answer\n"
-                     "  prompt: \"{text}\\n%s:\"\n  completion: \" {%s}\"\n\n",
-                     labels ? "Label" : "Answer", labels ? "label" : "answer");
+    if (g->free) {
+        lorac_buf_str(b, "\ntemplate:   # one column: every word of the text is learnt\n"
+                         "  completion: \"{text}\"\n  train_on: all\n\n");
+    } else {
+        lorac_buf_printf(b,
+                         "\ntemplate:   # what the model reads, and what it learns to answer\n"
+                         "  prompt: \"{text}\\n%s:\"\n  completion: \" {%s}\"\n\n",
+                         labels ? "Label" : "Answer", labels ? "label" : "answer");
+    }
     size_t tokens = g->max_length > 2048 ? g->max_length : 2048;
     lorac_buf_printf(b,
                      "train:\n  epochs: 3\n  batch_tokens: %zu   # a micro-batch\n\n"
@@ -304,7 +325,7 @@ static enum lorac_status take_lengths(struct guess *g, const struct lorac_datase
         length[i] = lorac_dataset_length(set, i);
     }
     qsort(length, n, sizeof *length, ascending);
-    size_t rank = (n * 99 + 99) / 100; // from 1
+    size_t rank = g->free ? n : (n * 99 + 99) / 100; // from 1; text cannot be shortened
     size_t rounded = (length[rank - 1] + LENGTH_STEP - 1) / LENGTH_STEP * LENGTH_STEP;
     g->max_length = rounded < SHORTEST_LENGTH ? SHORTEST_LENGTH : rounded;
     if (g->max_length > g->limit) { g->max_length = g->limit; }
@@ -357,11 +378,11 @@ static enum lorac_status guess(struct guess *g, const char *model, const char *t
     if (!st) { st = guess_format(g, err); }
     if (!st) { st = lorac_table_open(&g->table, g->table_path, &g->format, err); }
     if (!st) { st = guess_header(g, err); }
-    if (!st) { st = guess_label(g, err); }
+    if (!st && !g->free) { st = guess_label(g, err); }
     if (st) { return st; }
     if (g->classes.K == 0) { guess_answer(g); }
     g->rows = lorac_table_rows(g->table);
-    st = guess_text(g, err);
+    if (!g->free) { st = guess_text(g, err); }
     return st ? st : measure(g, err);
 }
 

@@ -165,15 +165,52 @@ static void rows_with_empty_cells_and_long_rows_are_told(void **state)
     close_first(&f);
 }
 
+static void one_column_is_free_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first;
+        bool header;
+    } cases[] = {
+        {"text\n", true}, {"", false}, {"Once upon a time\n", false}, {"twice\ntwice\n", false}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct lorac_buf b = {0};
+        lorac_buf_str(&b, cases[k].first);
+        for (int i = 0; i < 24; i++) {
+            lorac_buf_printf(&b, "\"There was a fox, number %d.\"\n", i);
+        }
+        tiny_text("table", b.at);
+        lorac_buf_free(&b);
+        struct first f = open_first(tiny_path("table"));
+        assert_int_equal(f.r->data.format.header, cases[k].header);
+        assert_int_equal(f.r->data.columns.n, 1);
+        assert_string_equal(f.r->data.columns.at[0].value, cases[k].header ? "text" : "1");
+        assert_null(f.r->template.prompt);
+        assert_string_equal(f.r->template.completion, "{text}");
+        assert_int_equal(f.r->template.train_on, LORAC_RECIPE_TRAIN_ON_ALL);
+        assert_int_equal(f.r->data.valid.kind, LORAC_RECIPE_SPLIT_FRACTION);
+        const struct lorac_data_counts *c = lorac_dataset_counts(f.j->train.set);
+        assert_int_equal(c->trained, c->tokens - c->used); // all but what stands in front
+        assert_int_equal(c->used + lorac_dataset_size(f.j->valid.set),
+                         lorac_table_rows(f.j->train.table));
+        close_first(&f);
+    }
+    tiny_text("table", "three\nsingle\nwords\n"); // no header: nothing says that the first is one
+    struct first f = open_first(tiny_path("table"));
+    assert_int_equal(lorac_table_rows(f.j->train.table), 3);
+    close_first(&f);
+}
+
 static void what_is_no_table_is_an_error(void **state)
 {
     (void)state;
     static const struct {
         const char *text, *message;
     } cases[] = {
-        {"one\ntwo\nthree\n", "has one column"},
         {"", "empty"},
-        {"a,b\nc\n", "has one column"},
+        {"a,b\nc\n", "table:2:1: 1 field, expected 2"},
+        {"One, two.\nThree.\n",
+         "and with a tab, semicolon or bar it has one column (a text with commas"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lorac_buf b = {0};
@@ -255,6 +292,7 @@ int main(void)
         cmocka_unit_test(a_first_row_that_occurs_again_is_no_header),
         cmocka_unit_test(without_labels_the_answer_is_the_column_that_is_called_so),
         cmocka_unit_test(rows_with_empty_cells_and_long_rows_are_told),
+        cmocka_unit_test(one_column_is_free_text),
         cmocka_unit_test(what_is_no_table_is_an_error),
         cmocka_unit_test(real_tables_are_recognised),
         cmocka_unit_test(a_missing_allocation_is_reported),
