@@ -2,17 +2,27 @@
 #define _POSIX_C_SOURCE 200809L // gethostname
 #include "base/core/machine.h"
 
+#include "base/core/cgroup.h"
+
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+static struct lorac_cgroup group(void)
+{
+    return lorac_cgroup_read("/proc/self/cgroup", "/sys/fs/cgroup");
+}
+
 size_t lorac_machine_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES);
     long size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (size_t)pages * (size_t)size : 0;
+    size_t all = pages > 0 && size > 0 ? (size_t)pages * (size_t)size : 0;
+    size_t limit = group().limit;
+    return all && all < limit ? all : limit < SIZE_MAX ? limit : 0;
 }
 
 /* The free memory and what the system can take back from its file cache (Linux: MemAvailable). */
@@ -28,7 +38,10 @@ size_t lorac_machine_available(void)
         break;
     }
     if (f) { fclose(f); }
-    return (size_t)kib * 1024;
+    size_t all = (size_t)kib * 1024;
+    size_t left = group().free;
+    if (left == 0) { left = 1; } // 0 would say: unknown
+    return all && all < left ? all : left < SIZE_MAX ? left : 0;
 }
 
 void lorac_machine_resident(size_t *own, size_t *files)

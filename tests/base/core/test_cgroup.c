@@ -1,0 +1,110 @@
+/*
+ * Memory limits of control groups. What is promised: of both versions the limit and what is left of it,
+ * file cache given back, are those of the tightest group from the process's own to the root; what is not
+ * there, or says "max", does not bind.
+ */
+#include "base/core/cgroup.h"
+
+#include "base/core/file.h"
+#include "base/core/machine.h"
+#include "base/core/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char dir[] = "test_cgroup.XXXXXX";
+
+static int make_dir(void **state)
+{
+    (void)state;
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    return lorac_dir_remove(dir, NULL) != LORAC_OK;
+}
+
+static void put(const char *name, const char *text)
+{
+    char *path = lorac_path_join(dir, name);
+    char *folder = lorac_path_dir(path);
+    assert_int_equal(lorac_dir_make(folder, NULL), LORAC_OK);
+    assert_int_equal(lorac_file_write(path, text, strlen(text), NULL), LORAC_OK);
+    lorac_mem_free(folder);
+    lorac_mem_free(path);
+}
+
+static void expect(const char *self, size_t limit, size_t left)
+{
+    put("self", self);
+    char *file = lorac_path_join(dir, "self");
+    char *mount = lorac_path_join(dir, "mount");
+    struct lorac_cgroup g = lorac_cgroup_read(file, mount);
+    assert_int_equal(g.limit, limit);
+    assert_int_equal(g.free, left);
+    lorac_mem_free(mount);
+    lorac_mem_free(file);
+}
+
+static void the_tightest_group_binds(void **state)
+{
+    (void)state;
+    put("mount/memory.max", "9000\n"); // a container: the root is its own
+    put("mount/memory.current", "1000\n");
+    put("mount/memory.stat", "anon 700\ninactive_file 300\nactive_file 50\n");
+    put("mount/a/memory.max", "max\n");
+    put("mount/a/memory.current", "10\n");
+    put("mount/a/b/memory.max", "5000\n");
+    put("mount/a/b/memory.current", "4000\n");
+    put("mount/a/b/memory.stat", "file 100\ninactive_file 500\n");
+    expect("0::/\n", 9000, 8300);
+    expect("1:name=systemd:/x\n0::/a\n", 9000, 8300);
+    expect("0::/a/b\n", 5000, 1500);
+    expect("0::/host/path/that/is/not/here\n", 9000, 8300);
+    put("mount/a/b/memory.current", "7000\n"); // more than it may have
+    expect("0::/a/b\n", 5000, 0);
+    put("mount/a/b/memory.max", "9500\n"); // its parent is tighter
+    expect("0::/a/b\n", 9000, 3000);
+}
+
+static void version_1_is_read(void **state)
+{
+    (void)state;
+    put("mount/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    put("mount/memory/memory.usage_in_bytes", "100\n");
+    put("mount/memory/c/memory.limit_in_bytes", "2000\n");
+    put("mount/memory/c/memory.usage_in_bytes", "900\n");
+    put("mount/memory/c/memory.stat", "inactive_file 1\ntotal_inactive_file 400\n");
+    expect("11:cpu,memory,hugetlb:/c\n", 2000, 1500);
+    expect("11:memory:/\n", 9223372036854771712U, 9223372036854771612U);
+    expect("11:memory_recursive:/c\n", SIZE_MAX, SIZE_MAX);
+}
+
+static void what_is_not_there_does_not_bind(void **state)
+{
+    (void)state;
+    struct lorac_cgroup g = lorac_cgroup_read("no/such/file", "no/such/mount");
+    assert_true(g.limit == SIZE_MAX && g.free == SIZE_MAX);
+    expect("", SIZE_MAX, SIZE_MAX);
+    expect("rubbish\n\n4\n:::\n", SIZE_MAX, SIZE_MAX);
+    assert_true(lorac_machine_available() <= lorac_machine_memory()); // of this machine
+    assert_true(lorac_machine_memory() > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_tightest_group_binds),
+        cmocka_unit_test(version_1_is_read),
+        cmocka_unit_test(what_is_not_there_does_not_bind),
+    };
+    return cmocka_run_group_tests_name("cgroup", tests, make_dir, remove_dir);
+}
