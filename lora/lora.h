@@ -199,6 +199,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lor
                                                const struct lorac_stack *adapters,
                                                struct lorac_err *err);
 
+/* Bytes of memory that merging takes, beside the mapped files that it writes and reads back. */
+size_t lorac_merge_bytes(const struct lorac_model *m, const struct lorac_stack *adapters);
+
 /* ---- optimisers and schedules ---- */
 
 enum lorac_schedule { LORAC_CONSTANT, LORAC_LINEAR, LORAC_COSINE };

@@ -123,7 +123,8 @@ static size_t row_length(const struct lorac_tensor *t)
     return t->n_dims == 2 ? t->dims[1] : t->n;
 }
 
-static enum lorac_status reserve(struct merger *g, struct lorac_err *err)
+/* Floats of the largest panel, and of the rows of B that make it. */
+static void measure(size_t *panel, size_t *b_panel, const struct merger *g)
 {
     size_t most_b = 1;
     size_t most = 1;
@@ -140,6 +141,24 @@ static enum lorac_status reserve(struct merger *g, struct lorac_err *err)
             if (l && rows * l->R > most_b) { most_b = rows * l->R; }
         }
     }
+    *panel = most;
+    *b_panel = most_b;
+}
+
+size_t lorac_merge_bytes(const struct lorac_model *m, const struct lorac_stack *adapters)
+{
+    const struct merger g = {.m = m, .s = adapters, .dev = m->dev};
+    size_t most = 0;
+    size_t most_b = 0;
+    measure(&most, &most_b, &g);
+    return (most_b + 4 * most) * sizeof(float);
+}
+
+static enum lorac_status reserve(struct merger *g, struct lorac_err *err)
+{
+    size_t most_b = 0;
+    size_t most = 0;
+    measure(&most, &most_b, g);
     g->b_panel = g->dev->ops->alloc(g->dev, most_b * sizeof *g->b_panel);
     g->delta = g->dev->ops->alloc(g->dev, most * sizeof *g->delta);
     g->host = lorac_mem_new(most, sizeof *g->host);

@@ -13,11 +13,17 @@
 const int lorac_plan_percentiles[LORAC_PLAN_PERCENTILES] = {50, 90, 99, 100};
 
 static const char *const part_names[LORAC_PLAN_N_PARTS] = {
-    [LORAC_PLAN_PROGRAM] = "program and tokenizer", [LORAC_PLAN_TABLES] = "tables and token ids",
-    [LORAC_PLAN_WEIGHTS] = "weights, mapped",       [LORAC_PLAN_ACTIVATIONS] = "activations",
-    [LORAC_PLAN_LOGITS] = "logits chunk",           [LORAC_PLAN_ADAPTER] = "adapter and gradients",
-    [LORAC_PLAN_MOMENTS] = "optimiser moments",     [LORAC_PLAN_EVALUATION] = "evaluation pass",
-    [LORAC_PLAN_SAMPLES] = "generating samples",    [LORAC_PLAN_SAVING] = "saving",
+    [LORAC_PLAN_PROGRAM] = "program and tokenizer",
+    [LORAC_PLAN_TABLES] = "tables and token ids",
+    [LORAC_PLAN_WEIGHTS] = "weights, mapped",
+    [LORAC_PLAN_ACTIVATIONS] = "activations",
+    [LORAC_PLAN_LOGITS] = "logits chunk",
+    [LORAC_PLAN_ADAPTER] = "adapter and gradients",
+    [LORAC_PLAN_MOMENTS] = "optimiser moments",
+    [LORAC_PLAN_EVALUATION] = "evaluation pass",
+    [LORAC_PLAN_SAMPLES] = "generating samples",
+    [LORAC_PLAN_SAVING] = "saving",
+    [LORAC_PLAN_MERGING] = "merging",
 };
 
 const char *lorac_plan_part_name(enum lorac_plan_part part)
@@ -234,6 +240,21 @@ static void weigh_adapter(struct lorac_plan *p, const struct lorac_optim_options
     p->bytes[LORAC_PLAN_SAVING] = p->adapter_file_bytes + 3 * largest;
 }
 
+/* output.merge: the adapter is loaded once more, and the new checkpoint is mapped and compared. */
+static void weigh_merging(struct lorac_plan *p)
+{
+    const struct lorac_model *m = p->job->model;
+    const struct lorac_checkpoint *c = m->files;
+    const struct lorac_stack stack = {.n = 1, .adapter = {p->adapter}, .factor = {1.0F}};
+    if (!p->job->recipe->output.merge) { return; }
+    p->bytes[LORAC_PLAN_MERGING] =
+        p->adapter->n_params * sizeof(float) + lorac_merge_bytes(m, &stack);
+    for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
+        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
+        p->bytes[LORAC_PLAN_MERGING] += t->n * lorac_dtype_size(t->dtype);
+    }
+}
+
 static enum lorac_status weigh_passes(struct lorac_plan *p, struct lorac_err *err)
 {
     const struct lorac_job *j = p->job;
@@ -334,6 +355,7 @@ enum lorac_status lorac_plan_make(struct lorac_plan **out, const struct lorac_re
     if (!st) {
         struct lorac_optim_options o = lorac_setup_optim(r, p->steps);
         weigh_adapter(p, &o);
+        weigh_merging(p);
         st = weigh_weights(p, sampled, err);
     }
     if (!st) { st = weigh_passes(p, err); }
@@ -387,6 +409,9 @@ static void advise(struct lorac_buf *b, const struct lorac_plan *p, enum lorac_p
             lorac_buf_printf(b, "%sadapter.rank below %zu, fewer adapter.targets",
                              p->adapter->n_full ? ", " : "", r->adapter.rank);
         }
+        return;
+    case LORAC_PLAN_MERGING:
+        lorac_buf_str(b, "output.merge: false, and lorac merge when the run has ended");
         return;
     case LORAC_PLAN_WEIGHTS:
         lorac_buf_str(b, "a smaller base, or one stored as bfloat16");

@@ -35,6 +35,7 @@ enum lorac_plan_part {
     LORAC_PLAN_EVALUATION,  // the evaluation's pass, logits and batch
     LORAC_PLAN_SAMPLES,     // the generator of samples and exact_match, with its cache
     LORAC_PLAN_SAVING,      // while an adapter is saved and read back
+    LORAC_PLAN_MERGING,     // output.merge: its buffers, and the new checkpoint, which is read back
     LORAC_PLAN_N_PARTS
 };
 const char *lorac_plan_part_name(enum lorac_plan_part part); // "activations"

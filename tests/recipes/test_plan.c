@@ -201,6 +201,22 @@ static void a_run_that_does_not_fit_is_refused_with_the_way_out(void **state)
     lorac_recipe_free(r);
 }
 
+static void a_merge_at_the_end_takes_memory_too(void **state)
+{
+    (void)state;
+    struct lorac_recipe *r[2] = {recipe(NULL), recipe("output.merge=true")};
+    struct lorac_plan *p[2] = {plan(r[0]), plan(r[1])};
+    size_t file = 4 * lorac_model_parameters(p[1]->job->model); // float32
+    size_t merging = p[1]->bytes[LORAC_PLAN_MERGING];
+    assert_int_equal(p[0]->bytes[LORAC_PLAN_MERGING], 0);
+    assert_true(merging > file && merging < file + (20 << 20)); // panels of at most 4 MiB
+    assert_true(p[1]->total > merging);
+    for (size_t i = 0; i < 2; i++) {
+        lorac_plan_free(p[i]);
+        lorac_recipe_free(r[i]);
+    }
+}
+
 static void a_probe_measures_a_step(void **state)
 {
     (void)state;
@@ -262,6 +278,7 @@ int main(void)
         cmocka_unit_test(an_override_makes_a_group_of_its_own),
         cmocka_unit_test(lengths_copies_and_leaks_are_counted),
         cmocka_unit_test(a_run_that_does_not_fit_is_refused_with_the_way_out),
+        cmocka_unit_test(a_merge_at_the_end_takes_memory_too),
         cmocka_unit_test(a_probe_measures_a_step),
         cmocka_unit_test(what_the_run_would_stop_at_stops_the_plan),
         cmocka_unit_test(a_missing_allocation_is_reported),
