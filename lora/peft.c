@@ -188,10 +188,11 @@ static enum lorac_status no_such_pair(const struct reader *r, const struct lorac
         m++;
     }
     if (m < r->m->n_linear) {
-        return lorac_fail(err, LORAC_EFORMAT,
-                          "%s: tensor '%s': target_modules of %s does not name this module%s",
-                          r->tensor_path, t->name, LORAC_PEFT_CONFIG,
-                          r->match[m].weight ? ", or modules_to_save takes it" : "");
+        bool full = r->match[m].weight;
+        return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s': %s of %s %s", r->tensor_path,
+                          t->name, full ? "modules_to_save" : "target_modules", LORAC_PEFT_CONFIG,
+                          full ? "takes this module, which then has no pair"
+                               : "does not name this module");
     }
     char near[200];
     lorac_nearest_modules(near, sizeof near, r->m, r->m->n_linear, module);

@@ -25,7 +25,9 @@ REL = 1e-4
 def check_taken_over(model, path):
     """PEFT only warns of a tensor that is missing, and says nothing of one that matches no module."""
     saved, loaded = load_file(path), get_peft_model_state_dict(model, save_embedding_layers=False)
-    saved = {name: t for name, t in saved.items() if ".base_layer." not in name}
+    saved = {name: t for name, t in saved.items() if not name.endswith(".base_layer.weight")}
+    loaded = {name: t for name, t in loaded.items()  # with bias: all, biases under three names
+              if not name.endswith((".modules_to_save.bias", ".original_module.bias"))}
     odd = sorted(saved.keys() ^ loaded.keys())
     odd += [name for name in saved.keys() & loaded.keys()
             if not torch.equal(saved[name].float(), loaded[name].float())]

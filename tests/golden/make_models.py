@@ -4,7 +4,8 @@
     python tests/golden/make_models.py [case ...]        writes tests/golden/models/<case>/
 
 Pinned, per architecture and per LoRA option: logits of the base, with an adapter and merged; the loss;
-the gradient of the summed loss by every A and B; the adapter after ten steps of AdamW.
+the gradient of the summed loss by every A and B and by all that trains in full; the adapter after ten steps
+of AdamW.
 The judge is PyTorch + transformers + PEFT, with eager attention; each segment of a batch runs alone, so
 there is neither padding nor attention across segments. README.md beside this file says what each file is.
 
@@ -41,6 +42,7 @@ SHAPE = dict(vocab_size=67, hidden_size=32, intermediate_size=48, num_hidden_lay
              rope_parameters={"rope_type": "default", "rope_theta": 1000.0})
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 4.0, "low_freq_factor": 1.0,
           "high_freq_factor": 4.0, "original_max_position_embeddings": 8}
+SMALL = dict(hidden_size=16, intermediate_size=24, num_attention_heads=2, num_key_value_heads=1)
 
 # model, config, lora: what differs from SHAPE and from r=4, alpha=8 on "all-linear".
 # old: write config.json with the keys from before transformers 5, plus these.
@@ -68,6 +70,25 @@ CASES = {
         rank_pattern={"down_proj": 2}, alpha_pattern={"down_proj": 3})),
     "llama-head": dict(model="llama", lora=dict(target_modules=["lm_head", "o_proj"])),
     "llama-sharded": dict(model="llama", old={}, seed="llama", shard="16KB"),
+
+    # Modules trained in full, and biases.
+    "full-mixed": dict(model="llama", config=SMALL, lora=dict(
+        modules_to_save=["embed_tokens", "layers.1.input_layernorm", "lm_head", "model.norm", "o_proj"])),
+    "full-keep": dict(model="llama", config=dict(SMALL, tie_word_embeddings=True), lora=dict(
+        target_modules=["q_proj", "down_proj"], modules_to_save=["embed_tokens"],
+        ensure_weight_tying=True)),
+    "full-untie": dict(model="llama", config=dict(SMALL, tie_word_embeddings=True), lora=dict(
+        target_modules=["q_proj", "down_proj"], modules_to_save=["embed_tokens", "lm_head"])),
+    # PEFT then stores the biases of k_proj three times.
+    "full-bias": dict(model="qwen2", config=dict(SMALL, tie_word_embeddings=True), lora=dict(
+        target_modules=["q_proj", "up_proj"], modules_to_save=["k_proj"], bias="all")),
+    "full-lora-bias": dict(model="llama", config=dict(SMALL, attention_bias=True, mlp_bias=True),
+                           lora=dict(target_modules=["q_proj", "down_proj"], bias="lora_only")),
+    "full-all": dict(model="llama", config=dict(SMALL, attention_bias=True), lora=dict(
+        target_modules="dummy-target-modules",
+        modules_to_save=["down_proj", "embed_tokens", "gate_proj", "input_layernorm", "k_proj", "lm_head",
+                         "model.norm", "o_proj", "post_attention_layernorm", "q_proj", "up_proj",
+                         "v_proj"])),
 }
 
 
@@ -115,8 +136,9 @@ def loss_of(logits, batch):
 
 
 def adapter_of(model):
-    """The trainable parameters, under the names that the expected values use."""
-    return {name.removeprefix("base_model.model.").replace(".default.", "."): p
+    """The trainable parameters, under their names in adapter_model.safetensors without the prefix."""
+    return {name.removeprefix("base_model.model.").replace(".modules_to_save.default.", ".")
+                .replace(".default.", "."): p
             for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -149,8 +171,11 @@ def run(base, model, start, batch):
 
 def train(model, batch):
     """STEPS steps of AdamW on the whole batch. Returns the mean loss before each."""
-    optimiser = torch.optim.AdamW(adapter_of(model).values(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8,
-                                  weight_decay=0.01)
+    params = list(adapter_of(model).values())
+    optimiser = torch.optim.AdamW(
+        [dict(params=[p for p in params if p.ndim == 2], weight_decay=0.01),
+         dict(params=[p for p in params if p.ndim == 1], weight_decay=0.1)],
+        lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
     losses = []
     for _ in range(STEPS):
         optimiser.zero_grad()
@@ -204,7 +229,9 @@ def save_adapter(model, folder, name):
     model.save_pretrained(folder)
     (folder / "README.md").unlink()
     config = json.loads((folder / "adapter_config.json").read_text())
-    config["target_modules"].sort()  # PEFT writes a set: its order changes from run to run
+    for key in ("target_modules", "modules_to_save"):
+        if isinstance(config[key], list):
+            config[key].sort()  # PEFT writes a set: its order changes from run to run
     config["base_model_name_or_path"] = name
     write_json(folder / "adapter_config.json", config)
 
@@ -235,6 +262,8 @@ def write_case(name):
         for key, p in adapter_of(model).items():
             if ".lora_B." in key:
                 p.normal_(0.0, 0.1)
+            elif ".lora_A." not in key:
+                p.add_(torch.randn_like(p), alpha=0.1)
     save_adapter(model, folder / "adapter", name)
 
     single, double = measure(folder, batch, False), measure(folder, batch, True)

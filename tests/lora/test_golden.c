@@ -2,12 +2,13 @@
  * The whole chain against transformers and PEFT, on every case of tests/golden/models and every backend of
  * this build. What is promised, relative to the largest element of each tensor:
  *   - logits of the base, and with an adapter, within 1e-5;
- *   - the loss, and every dA and dB of its sum, within 1e-5, with all activations kept or recomputed;
+ *   - the loss, and every gradient of its sum, of A, B and what trains in full, within 1e-5, with all activations
+ *     kept or recomputed;
  *   - ten AdamW steps from PEFT's own starting adapter end within 5e-3 of the way travelled, per tensor.
  * A fresh adapter (B = 0) leaves the base's logits bit for bit.
  */
 #include "base/core/mem.h"
-#include "lora/lora.h"
+#include "lora/peft_tensors.h"
 #include "tests/support/golden.h"
 #include "tests/support/near.h"
 
@@ -19,7 +20,7 @@
 
 #include <cmocka.h>
 
-enum { MOST = 4096, ROWS = 64 }; // floats of the largest A or B, rows of a batch
+enum { MOST = 4096, ROWS = 64 }; // floats of the largest tensor, rows of a batch
 
 static const float tolerance = 1e-5F; // float32 against float32; both lie about 2e-6 from float64
 
@@ -124,23 +125,41 @@ static void a_fresh_adapter_leaves_the_logits_bit_for_bit(void **state)
     }
 }
 
-/* "grad" or "end" + module + ".lora_A.weight", as the golden file calls it. */
-static void golden_name(char *name, size_t size, const char *prefix, const struct lorac_adapter *a,
-                        size_t i, bool b)
+/* "grad" or "end" + the file's name of a tensor, as the golden file calls it. */
+static void golden_name(char *name, size_t size, const char *prefix,
+                        const struct lorac_peft_tensor *t)
 {
-    (void)snprintf(name, size, "%s.%s.lora_%c.weight", prefix, a->model->linear[a->lora[i].m].name,
-                   b ? 'B' : 'A');
+    (void)snprintf(name, size, "%s.%s", prefix, t->name + strlen("base_model.model."));
 }
 
-/* Gradient of A, or of B as the file has it (OC,R), by letting the gradients pose as parameters. */
-static void read_gradient(float *host, struct lorac_adapter *a, size_t i, bool b)
+/* PyTorch has one parameter for a tied pair that stays one, under the embedding's name. */
+static bool is_second_name(const struct lorac_adapter *a, const struct lorac_peft_tensor *t)
 {
-    struct lorac_lora *l = &a->lora[i];
+    return a->tie == LORAC_TIE_KEEP && strcmp(t->name, "base_model.model.lm_head.weight") == 0;
+}
+
+/* Gradient of a tensor as the file has it, by letting the gradients pose as parameters. */
+static void read_gradient(float *host, struct lorac_adapter *a, const struct lorac_peft_tensor *t)
+{
+    struct lorac_lora *l = &a->lora[t->i];
     struct lorac_lora keep = *l;
+    if (t->part == LORAC_PEFT_FULL) {
+        const struct lorac_full *f = &a->full[t->i];
+        a->model->dev->ops->read(a->model->dev, host, f->dp, f->n * sizeof *host);
+        return;
+    }
     l->a = l->da;
     l->bt = l->dbt;
-    assert_int_equal(lorac_lora_read(host, a, i, b, NULL), LORAC_OK);
+    assert_int_equal(lorac_peft_tensor_read(host, a, t, NULL), LORAC_OK);
     *l = keep;
+}
+
+static struct lorac_peft_tensors tensors_of(const struct lorac_adapter *a)
+{
+    struct lorac_peft_tensors list;
+    assert_int_equal(lorac_peft_tensors(&list, a, NULL), LORAC_OK);
+    assert_true(lorac_peft_tensors_largest(&list) <= MOST);
+    return list;
 }
 
 /* Forward, and with `gradient` also backward; the sum of all scored tokens' losses. */
@@ -168,14 +187,16 @@ static void gradients_of_case(const char *backend, const char *name, enum lorac_
     struct lorac_pass *p = new_pass(&f, &socket, keep);
     float loss = (float)run_batch(&f, p, true);
     near_golden(&f, "loss_sum", &loss, 1);
-    for (size_t j = 0; j < 2 * f.a->n; j++) {
+    struct lorac_peft_tensors list = tensors_of(f.a);
+    for (size_t j = 0; j < list.n; j++) {
         char tensor[LORAC_NAME_SIZE + 16];
         float grad[MOST];
-        const struct lorac_lora *l = &f.a->lora[j / 2];
-        golden_name(tensor, sizeof tensor, "grad", f.a, j / 2, j % 2);
-        read_gradient(grad, f.a, j / 2, j % 2);
-        near_golden(&f, tensor, grad, l->R * (j % 2 ? l->OC : l->C));
+        if (is_second_name(f.a, &list.at[j])) { continue; }
+        golden_name(tensor, sizeof tensor, "grad", &list.at[j]);
+        read_gradient(grad, f.a, &list.at[j]);
+        near_golden(&f, tensor, grad, lorac_peft_tensor_size(&list.at[j]));
     }
+    lorac_mem_free(list.at);
     lorac_pass_free(p);
     close_case(&f);
 }
@@ -188,16 +209,16 @@ static void loss_and_gradients_are_those_of_peft(void **state)
     }
 }
 
-/* Module i ends where PEFT's float64 run ends, as a share of the way from `start`. */
-static void near_end(struct fixture *f, size_t i, bool b, const float *start)
+/* A tensor ends where PEFT's float64 run ends, as a share of the way from `start`. */
+static void near_end(struct fixture *f, const struct lorac_peft_tensor *t, const float *start)
 {
     char name[LORAC_NAME_SIZE + 16];
     float got[MOST];
     float way = 0.0F;
     size_t n = 0;
-    golden_name(name, sizeof name, "end", f->a, i, b);
+    golden_name(name, sizeof name, "end", t);
     const float *want = golden_tensor(&f->g, name, &n);
-    assert_int_equal(lorac_lora_read(got, f->a, i, b, NULL), LORAC_OK);
+    assert_int_equal(lorac_peft_tensor_read(got, f->a, t, NULL), LORAC_OK);
     for (size_t j = 0; j < n; j++) {
         way = fmaxf(way, fabsf(want[j] - start[j]));
     }
@@ -212,6 +233,7 @@ static void ten_steps_of_case(const char *backend, const char *name)
                                                  .beta2 = 0.999,
                                                  .eps = 1e-8,
                                                  .weight_decay = 0.01,
+                                                 .vector_decay = 0.1,
                                                  .schedule = LORAC_CONSTANT,
                                                  .steps = 10};
     struct fixture f = {.backend = backend};
@@ -223,9 +245,10 @@ static void ten_steps_of_case(const char *backend, const char *name)
     struct lorac_socket socket = lorac_adapter_socket(f.a);
     struct lorac_pass *p = new_pass(&f, &socket, LORAC_KEEP_ALL);
     const float *losses = golden_tensor(&f.g, "losses", &n);
-    float *start = lorac_mem_new(2 * f.a->n * MOST, sizeof *start);
-    for (size_t j = 0; j < 2 * f.a->n; j++) {
-        check(lorac_lora_read(start + j * MOST, f.a, j / 2, j % 2, &err), &err);
+    struct lorac_peft_tensors list = tensors_of(f.a);
+    float *start = lorac_mem_new(list.n * MOST, sizeof *start);
+    for (size_t j = 0; j < list.n; j++) {
+        check(lorac_peft_tensor_read(start + j * MOST, f.a, &list.at[j], &err), &err);
     }
     check(lorac_optim_new(&optim, f.a, &o, &err), &err);
     assert_int_equal(n, o.steps);
@@ -235,9 +258,10 @@ static void ten_steps_of_case(const char *backend, const char *name)
         near_all("losses", &mean, losses + step, 1, 0.0F, 2e-6F); // float32 from float64
         check(lorac_optim_step(optim, f.g.batch->T, &norm, &err), &err);
     }
-    for (size_t j = 0; j < 2 * f.a->n; j++) {
-        near_end(&f, j / 2, j % 2, start + j * MOST);
+    for (size_t j = 0; j < list.n; j++) {
+        if (!is_second_name(f.a, &list.at[j])) { near_end(&f, &list.at[j], start + j * MOST); }
     }
+    lorac_mem_free(list.at);
     lorac_mem_free(start);
     lorac_optim_free(optim);
     lorac_pass_free(p);

@@ -11,8 +11,23 @@
 #include <cmocka.h>
 
 const char *const golden_cases[] = {
-    "llama",        "llama-tied-bias", "llama3-rope",    "llama-mha-rslora", "mistral", "qwen2",
-    "qwen2-window", "llama-head",      "llama-patterns", "llama-sharded",    NULL,
+    "llama",
+    "llama-tied-bias",
+    "llama3-rope",
+    "llama-mha-rslora",
+    "mistral",
+    "qwen2",
+    "qwen2-window",
+    "llama-head",
+    "llama-patterns",
+    "llama-sharded",
+    "full-mixed",
+    "full-keep",
+    "full-untie",
+    "full-bias",
+    "full-lora-bias",
+    "full-all",
+    NULL,
 };
 
 enum { MAX_ROWS = 64, MAX_SEGMENTS = 8 };
