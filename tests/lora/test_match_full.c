@@ -181,6 +181,8 @@ static void a_tied_pair_needs_tie_where_it_matters(void **state)
            "it out");
     matches((struct lorac_adapter_options){LIST("lm_head"), .tie = LORAC_TIE_KEEP});
     assert_true(match[HEAD].weight && match[EMBED].weight);
+    matches((struct lorac_adapter_options){LIST("embed_tokens"), .tie = LORAC_TIE_KEEP});
+    assert_true(match[HEAD].weight && match[EMBED].weight);
     matches((struct lorac_adapter_options){LIST("lm_head"), .tie = LORAC_TIE_UNTIE});
     assert_true(match[HEAD].weight && !match[EMBED].weight);
     matches((struct lorac_adapter_options){.train_all = true, .tie = LORAC_TIE_UNTIE});

@@ -4,7 +4,7 @@
  *   - its saved adapter gives the loss that the run measured, and so does its merged checkpoint;
  *   - another run can start from it;
  *   - nothing is allocated after the first step;
- *   - decay of vectors is the recipe's own;
+ *   - decay of vectors, tie and bias are the recipe's own;
  *   - a plan tells which tensors train.
  */
 #include "base/core/mem.h"
@@ -137,6 +137,28 @@ static void vectors_decay_as_the_recipe_says(void **state)
     lorac_recipe_free(r);
 }
 
+static void tie_and_bias_are_the_recipes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sets[3], *message;
+    } cases[] = {
+        {{"adapter.train_also=[lm_head]", "adapter.tie=keep", NULL},
+         "adapter.tie: has no effect: the base's embedding and output are two matrices; leave it out"},
+        {{"adapter.bias=all", NULL},
+         "adapter.bias: all, but no linear layer of the base has a bias"},
+        {{"adapter.bias=lora_only", NULL},
+         "adapter.bias: lora_only, but no module with an adapter has a bias"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct lorac_run_result result;
+        struct lorac_err err = {0};
+        assert_int_equal(runs_go(&result, "g", LORAC_RUN_NEW, NULL, cases[i].sets, &err),
+                         LORAC_EUSER);
+        assert_string_equal(err.text, cases[i].message);
+    }
+}
+
 /* ---- plan ---- */
 
 static void a_plan_tells_which_tensors_train(void **state)
@@ -182,6 +204,7 @@ int main(void)
         cmocka_unit_test(another_run_starts_from_it),
         cmocka_unit_test(nothing_is_allocated_after_the_first_step),
         cmocka_unit_test(vectors_decay_as_the_recipe_says),
+        cmocka_unit_test(tie_and_bias_are_the_recipes),
         cmocka_unit_test(a_plan_tells_which_tensors_train),
     };
     return cmocka_run_group_tests_name("run_full", tests, runs_make, runs_remove);
