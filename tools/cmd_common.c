@@ -71,6 +71,18 @@ static enum lorac_status check_adapter(const char *dir, struct lorac_err *err)
     return LORAC_OK;
 }
 
+enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const struct bench *b,
+                                const char *text, bool force, struct lorac_err *err)
+{
+    char *folder = NULL;
+    *out = NULL;
+    enum lorac_status st = split_adapter(&folder, scale, text, err);
+    if (!st) { st = check_adapter(folder, err); }
+    if (!st) { st = lorac_peft_load(out, b->model, folder, force, err); }
+    lorac_mem_free(folder);
+    return st;
+}
+
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err)
 {
@@ -87,19 +99,14 @@ enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokeniz
     if (!st) { st = lorac_model_open(&b->model, &b->dev, dir, err); }
     if (!st && tokenizer) { st = lorac_tokenizer_open(&b->tokenizer, dir, err); }
     for (size_t i = 0; !st && args_each(a, "--adapter", i); i++) {
-        char *folder = NULL;
         if (i == LORAC_MAX_STACK) {
             st = lorac_fail(err, LORAC_EUSER, "at most %d adapters at once", LORAC_MAX_STACK);
             break;
         }
-        st = split_adapter(&folder, &b->stack.factor[i], args_each(a, "--adapter", i), err);
-        if (!st) { st = check_adapter(folder, err); }
-        if (!st) {
-            st = lorac_peft_load(&b->adapters[i], b->model, folder, args_has(a, "--force"), err);
-        }
+        st = bench_adapter(&b->adapters[i], &b->stack.factor[i], b, args_each(a, "--adapter", i),
+                           args_has(a, "--force"), err);
         b->stack.adapter[i] = b->adapters[i];
         b->stack.n = i + 1;
-        lorac_mem_free(folder);
     }
     if (!st) { st = lorac_stack_check(&b->stack, err); }
     if (st) { bench_close(b); }
@@ -141,4 +148,31 @@ enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lora
     if (!standard) { fclose(f); }
     if (failed) { return lorac_fail(err, LORAC_EIO, "%s: cannot read", path); }
     return out->no_memory ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path) : LORAC_OK;
+}
+
+enum lorac_status read_sampling(struct lorac_sampling *o, const char *stops[MAX_GIVEN],
+                                const struct args *a, struct lorac_err *err)
+{
+    size_t seed = 0;
+    *o = lorac_sampling_defaults;
+    enum lorac_status st = args_count(&o->max_tokens, a, "--max-tokens", err);
+    if (!st) { st = args_number(&o->temperature, a, "--temperature", 0.0, 100.0, err); }
+    if (!st) { st = args_number(&o->top_p, a, "--top-p", 1e-9, 1.0, err); }
+    if (!st) { st = args_count(&o->top_k, a, "--top-k", err); }
+    if (!st) {
+        st = args_number(&o->repetition_penalty, a, "--repetition-penalty", 0.01, 100.0, err);
+    }
+    if (!st) { st = args_count(&seed, a, "--seed", err); }
+    if (!st && o->max_tokens == 0) {
+        st = lorac_fail(err, LORAC_EUSER, "--max-tokens must be at least 1");
+    }
+    o->seed = seed;
+    o->stop = stops;
+    for (size_t i = 0; args_each(a, "--stop", i); i++) {
+        stops[o->n_stop++] = args_each(a, "--stop", i);
+        if (!st && !*args_each(a, "--stop", i)) {
+            st = lorac_fail(err, LORAC_EUSER, "--stop needs a text, found ''");
+        }
+    }
+    return st;
 }

@@ -12,30 +12,6 @@ static bool show(void *self, const char *text, size_t n)
     return !stop_asked();
 }
 
-static enum lorac_status read_sampling(struct lorac_sampling *o, const char **stops,
-                                       const struct args *a, struct lorac_err *err)
-{
-    size_t seed = 0;
-    *o = lorac_sampling_defaults;
-    enum lorac_status st = args_count(&o->max_tokens, a, "--max-tokens", err);
-    if (!st) { st = args_number(&o->temperature, a, "--temperature", 0.0, 100.0, err); }
-    if (!st) { st = args_number(&o->top_p, a, "--top-p", 1e-9, 1.0, err); }
-    if (!st) { st = args_count(&o->top_k, a, "--top-k", err); }
-    if (!st) {
-        st = args_number(&o->repetition_penalty, a, "--repetition-penalty", 0.01, 100.0, err);
-    }
-    if (!st) { st = args_count(&seed, a, "--seed", err); }
-    o->seed = seed;
-    o->stop = stops;
-    for (size_t i = 0; args_each(a, "--stop", i); i++) {
-        stops[o->n_stop++] = args_each(a, "--stop", i);
-        if (!st && !*args_each(a, "--stop", i)) {
-            st = lorac_fail(err, LORAC_EUSER, "--stop needs a text, found ''");
-        }
-    }
-    return st;
-}
-
 static int print_json(const struct lorac_ids *ids, const struct lorac_buf *text,
                       enum lorac_finish finish, size_t prompt_tokens, double seconds)
 {
@@ -62,9 +38,6 @@ static int run(const struct args *a)
     enum lorac_finish finish = LORAC_FINISH_END;
     bool as_json = args_has(a, "--json");
     enum lorac_status st = read_sampling(&o, stops, a, &err);
-    if (!st && o.max_tokens == 0) {
-        st = lorac_fail(&err, LORAC_EUSER, "--max-tokens must be at least 1");
-    }
     if (st) {
         (void)complain(&err);
         return EXIT_USAGE;
@@ -103,14 +76,7 @@ static int run(const struct args *a)
 static const struct option options[] = {
     MODEL_OPTIONS,
     PROMPT_OPTIONS,
-    {"--max-tokens", "N", "new tokens at the most (default: 128)", false, false},
-    {"--temperature", "T", "0 takes the likeliest token, always (default: 0)", false, false},
-    {"--top-k", "K", "draw among the K likeliest (default: all)", false, false},
-    {"--top-p", "P", "draw among the likeliest that reach P (default: 1)", false, false},
-    {"--repetition-penalty", "X", "make tokens that were there less likely (default: 1)", false,
-     false},
-    {"--stop", "TEXT", "end before this text", false, true},
-    {"--seed", "N", "of the draws (default: 0)", false, false},
+    SAMPLING_OPTIONS,
     {"--json", NULL, "print one JSON object", false, false},
     {0},
 };

@@ -164,34 +164,41 @@ static enum lorac_status common_template(const char **out, const struct bench *b
     return LORAC_OK;
 }
 
+enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
+                                  const struct args *a, const struct lorac_buf *prompt,
+                                  struct lorac_err *err)
+{
+    const char *template = NULL;
+    enum lorac_status st = LORAC_OK;
+    if (prompt->n > PROMPT_LIMIT) { st = lorac_fail(err, LORAC_EUSER, "the prompt is too long"); }
+    if (!st && !args_has(a, "--raw")) { st = common_template(&template, b, err); }
+    bool none = false;
+    if (!st && template) { st = no_prompt(&none, template, err); }
+    if (none) { template = NULL; }
+    if (!st && template) {
+        st = encode_template(ids, b, a, template, prompt, err);
+    } else if (!st && args_has(a, "--field")) {
+        st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template%s",
+                        none ? ", this one's has no prompt" : "");
+    } else if (!st) {
+        struct lorac_text text = {prompt->at ? prompt->at : "", prompt->n, true};
+        st = lorac_encode(ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err);
+    }
+    return st;
+}
+
 enum lorac_status bench_prompt(struct lorac_ids *ids, const struct bench *b, const struct args *a,
                                struct lorac_err *err)
 {
     const char *given = args_text(a, "--prompt", "");
     struct lorac_buf prompt = {0};
-    const char *template = NULL;
     enum lorac_status st = LORAC_OK;
     if (strcmp(given, "-") == 0) {
         st = read_text(&prompt, "-", err);
     } else {
         lorac_buf_str(&prompt, given);
     }
-    if (!st && prompt.n > PROMPT_LIMIT) {
-        st = lorac_fail(err, LORAC_EUSER, "the prompt is too long");
-    }
-    if (!st && !args_has(a, "--raw")) { st = common_template(&template, b, err); }
-    bool none = false;
-    if (!st && template) { st = no_prompt(&none, template, err); }
-    if (none) { template = NULL; }
-    if (!st && template) {
-        st = encode_template(ids, b, a, template, &prompt, err);
-    } else if (!st && args_has(a, "--field")) {
-        st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template%s",
-                        none ? ", this one's has no prompt" : "");
-    } else if (!st) {
-        struct lorac_text text = {prompt.at ? prompt.at : "", prompt.n, true};
-        st = lorac_encode(ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err);
-    }
+    if (!st) { st = bench_prompt_of(ids, b, a, &prompt, err); }
     lorac_buf_free(&prompt);
     return st;
 }

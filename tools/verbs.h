@@ -9,7 +9,7 @@
 
 extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, verb_score,
     verb_tokenize, verb_tokenizer, verb_merge, verb_inspect, verb_recipe, verb_plan, verb_diff,
-    verb_init, verb_next;
+    verb_init, verb_next, verb_prompt;
 
 /* "lorac: ERROR" on stderr; returns the exit code for it. */
 int complain(const struct lorac_err *err);
@@ -27,6 +27,9 @@ struct bench {
 };
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err);
+/* One adapter of "DIR[:SCALE]" for the bench's model; the caller frees it. */
+enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const struct bench *b,
+                                const char *text, bool force, struct lorac_err *err);
 void bench_close(struct bench *b);
 const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapters
 #define MODEL_OPTIONS                                                                      \
@@ -37,9 +40,28 @@ const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapte
         "--threads", "N", "threads to compute with (default: all)", false, false           \
     }
 
+/* The options of SAMPLING_OPTIONS; `stops` is what o->stop points to. */
+enum lorac_status read_sampling(struct lorac_sampling *o, const char *stops[MAX_GIVEN],
+                                const struct args *a, struct lorac_err *err);
+#define SAMPLING_OPTIONS                                                                          \
+    {"--max-tokens", "N", "new tokens at the most (default: 128)", false, false},                 \
+        {"--temperature", "T", "0 takes the likeliest token, always (default: 0)", false, false}, \
+        {"--top-k", "K", "draw among the K likeliest (default: all)", false, false},              \
+        {"--top-p", "P", "draw among the likeliest that reach P (default: 1)", false, false},     \
+        {"--repetition-penalty", "X", "make tokens that were there less likely (default: 1)",     \
+         false, false},                                                                           \
+        {"--stop", "TEXT", "end before this text", false, true},                                  \
+    {                                                                                             \
+        "--seed", "N", "of the draws (default: 0)", false, false                                  \
+    }
+
 /* The ids of --prompt: through the template that the adapters carry (filled by --field, too) unless --raw. */
 enum lorac_status bench_prompt(struct lorac_ids *ids, const struct bench *b, const struct args *a,
                                struct lorac_err *err);
+/* The same of a text that is at hand. */
+enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
+                                  const struct args *a, const struct lorac_buf *prompt,
+                                  struct lorac_err *err);
 #define PROMPT_OPTIONS                                                                       \
     {"--prompt", "TEXT", "what to continue; - reads standard input", true, false},           \
         {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true}, \
