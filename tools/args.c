@@ -33,6 +33,36 @@ static const struct option *find_option(const struct verb *v, const char *name, 
     return NULL;
 }
 
+/* A number of the range as `text` says it, all of it. */
+static bool parse_number(double *out, const char *text, double min, double max)
+{
+    char *end = NULL;
+    errno = 0;
+    *out = strtod(text, &end);
+    return end != text && !*end && !errno && *out >= min && *out <= max;
+}
+
+static bool parse_count(double *out, const char *text)
+{
+    return parse_number(out, text, 0.0, 1e15) && *out == floor(*out);
+}
+
+/* The words that stand for a value in the table say its form, too. */
+static enum lorac_status check_form(const struct option *o, const char *value,
+                                    struct lorac_err *err)
+{
+    double v = 0.0;
+    if (strcmp(o->value, "N") == 0 && !parse_count(&v, value)) {
+        return lorac_fail(err, LORAC_EUSER, "%s must be a whole number, 0 or more, found '%s'",
+                          o->name, value);
+    }
+    bool pair = strchr(o->value, '=') != NULL;
+    if (pair && (value[0] == '=' || !strchr(value, '='))) {
+        return lorac_fail(err, LORAC_EUSER, "%s must be %s, found '%s'", o->name, o->value, value);
+    }
+    return LORAC_OK;
+}
+
 static enum lorac_status add_option(struct args *a, const struct verb *v, int *i, int argc,
                                     char **argv, struct lorac_err *err)
 {
@@ -64,6 +94,8 @@ static enum lorac_status add_option(struct args *a, const struct verb *v, int *i
         }
         value = argv[++*i];
     }
+    enum lorac_status st = value ? check_form(o, value, err) : LORAC_OK;
+    if (st) { return st; }
     if (a->n_given == MAX_GIVEN) { return lorac_fail(err, LORAC_EUSER, "too many options"); }
     a->given[a->n_given] = o;
     a->values[a->n_given++] = value;
@@ -146,11 +178,9 @@ enum lorac_status args_number(double *out, const struct args *a, const char *nam
                               double max, struct lorac_err *err)
 {
     const char *text = args_text(a, name, NULL);
+    double v = 0.0;
     if (!text) { return LORAC_OK; }
-    char *end = NULL;
-    errno = 0;
-    double v = strtod(text, &end);
-    if (end == text || *end || errno || !(v >= min && v <= max)) {
+    if (!parse_number(&v, text, min, max)) {
         return lorac_fail(err, LORAC_EUSER, "%s must be a number from %g to %g, found '%s'", name,
                           min, max, text);
     }
@@ -161,12 +191,13 @@ enum lorac_status args_number(double *out, const struct args *a, const char *nam
 enum lorac_status args_count(size_t *out, const struct args *a, const char *name,
                              struct lorac_err *err)
 {
-    double v = (double)*out;
-    enum lorac_status st = args_number(&v, a, name, 0.0, 1e15, NULL);
-    if (st || v != floor(v)) {
-        st = lorac_fail(err, LORAC_EUSER, "%s must be a whole number, 0 or more, found '%s'", name,
-                        args_text(a, name, ""));
+    const char *text = args_text(a, name, NULL);
+    double v = 0.0;
+    if (!text) { return LORAC_OK; }
+    if (!parse_count(&v, text)) {
+        return lorac_fail(err, LORAC_EUSER, "%s must be a whole number, 0 or more, found '%s'",
+                          name, text);
     }
-    if (!st) { *out = (size_t)v; }
-    return st;
+    *out = (size_t)v;
+    return LORAC_OK;
 }

@@ -11,8 +11,9 @@
 enum { MAX_GIVEN = 64, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct option {
-    const char *name;  // "--model"
-    const char *value; // "DIR", or NULL: a switch
+    const char *name; // "--model"
+    const char
+        *value; // "DIR", or NULL: a switch; "N" takes a whole number, "NAME=VALUE" such a pair
     const char *help;
     bool required;
     bool many; // may be given again

@@ -46,10 +46,7 @@ static enum lorac_status check_fields(const char *const *names, size_t n, const 
 {
     for (size_t i = 0; args_each(a, "--field", i); i++) {
         const char *text = args_each(a, "--field", i);
-        const char *equals = strchr(text, '=');
-        if (!equals) {
-            return lorac_fail(err, LORAC_EUSER, "--field %s: expected NAME=VALUE", text);
-        }
+        const char *equals = strchr(text, '='); // args.c makes sure of it
         bool known = false;
         for (size_t k = 0; k < n; k++) {
             size_t length = strlen(names[k]);

@@ -141,7 +141,7 @@ fi
 refused 1 "no/such/recipe.yaml" train no/such/recipe.yaml
 refused 1 "--model no/such/model: is no folder" score --model no/such/model --ids 1,2
 refused 1 "model.path: $dir/none is no folder" train "$dir/run.yaml" --set "model.path=$dir/none"
-refused 1 "--threads must be a whole number, 0 or more, found '-1'" score --model "$model" \
+refused 2 "--threads must be a whole number, 0 or more, found '-1'" score --model "$model" \
     --ids 1,2 --threads -1
 refused 1 "'x' is no token id" score --model "$model" --ids 1,x
 refused 1 "at least two are needed" score --model "$model" --ids 1
@@ -282,7 +282,9 @@ expect 0 generate --model "$model" --adapter "$adapter" --prompt 'so 1 warm is' 
 [ "$(value prompt_tokens)" = "$templated" ] || fail "the adapter's template was not used"
 refused 1 "--field txt=a: the adapter's template has no such variable" generate --model "$model" \
     --adapter "$adapter" --prompt a --field txt=a
-refused 1 "--field text: expected NAME=VALUE" generate --model "$model" --adapter "$adapter" \
+refused 2 "--set must be KEY=VALUE, found 'seed'" train "$dir/run.yaml" --set seed
+refused 2 "--set must be KEY=VALUE, found '=1'" train "$dir/run.yaml" --set =1
+refused 2 "--field must be NAME=VALUE, found 'text'" generate --model "$model" --adapter "$adapter" \
     --prompt a --field text
 refused 1 "leaves no place for --prompt: --field fills all" generate --model "$model" \
     --adapter "$adapter" --prompt a --field text=a
