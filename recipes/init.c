@@ -201,6 +201,11 @@ static enum lorac_status guess_text(struct guess *g, struct lorac_err *err)
 
 /* ---- the text ---- */
 
+static const char *rows(size_t n)
+{
+    return n == 1 ? "row" : "rows";
+}
+
 static void quoted_char(struct lorac_buf *b, char c)
 {
     const char text[] = {c, '\0'};
@@ -223,7 +228,7 @@ static void add_data(struct lorac_buf *b, const struct guess *g)
     const char *answer = g->classes.K ? "label" : "answer";
     lorac_buf_str(b, "data:\n  train: ");
     lorac_yaml_quote(b, g->table_path, true);
-    lorac_buf_printf(b, "   # %zu rows\n", g->rows);
+    lorac_buf_printf(b, "   # %zu %s\n", g->rows, rows(g->rows));
     if (g->rows < VALID_ROWS) {
         lorac_buf_str(b,
                       "  # valid: {split: 0.1}   # a tenth of the rows; here they are too few\n");
@@ -245,7 +250,8 @@ static void add_data(struct lorac_buf *b, const struct guess *g)
     }
     lorac_buf_str(b, "}   # variable of the template: column of the table\n");
     if (g->empty) {
-        lorac_buf_printf(b, "  on_empty: skip   # %zu rows have an empty cell\n", g->empty);
+        lorac_buf_printf(b, "  on_empty: skip   # %zu %s an empty cell\n", g->empty,
+                         g->empty == 1 ? "row has" : "rows have");
     }
     lorac_buf_str(b, g->free ? "  on_too_long: skip\n"
                              : "  on_too_long: truncate_prompt   # the answer is never cut\n");
@@ -267,7 +273,7 @@ static void add_labels(struct lorac_buf *b, const struct guess *g)
             lorac_yaml_quote(b, g->classes.value[k], false);
             lorac_buf_str(b, ": ");
             lorac_yaml_quote(b, g->classes.value[k], true);
-            lorac_buf_printf(b, "   # %zu rows\n", g->classes.count[k]);
+            lorac_buf_printf(b, "   # %zu %s\n", g->classes.count[k], rows(g->classes.count[k]));
         }
     }
 }
@@ -281,7 +287,8 @@ static void add_recipe(struct lorac_buf *b, const struct guess *g)
                         "recipe: 1\n\nmodel:\n  path: ");
     lorac_yaml_quote(b, g->model, true);
     lorac_buf_printf(b, "\n  max_length: %zu   # tokens; ", g->max_length);
-    lorac_buf_printf(b, "%zu of %zu rows are longer\n\n", g->longer, g->rows);
+    lorac_buf_printf(b, "%zu of %zu %s longer\n\n", g->longer, g->rows,
+                     g->rows == 1 ? "row is" : "rows are");
     lorac_buf_str(b, "adapter:\n  rank: 8\n  alpha: 16\n  targets: all-linear\n\n");
     add_data(b, g);
     add_labels(b, g);

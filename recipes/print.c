@@ -199,7 +199,7 @@ static void print_interval(struct lorac_buf *buf, const struct lorac_recipe_inte
 {
     switch (i->unit) {
     case LORAC_RECIPE_EVERY_STEPS:
-        lorac_buf_printf(buf, "%zu steps", i->steps);
+        lorac_buf_printf(buf, "%zu step%s", i->steps, i->steps == 1 ? "" : "s");
         break;
     case LORAC_RECIPE_EVERY_END:
         lorac_buf_str(buf, "end");

@@ -186,7 +186,9 @@ static int run_predict(const struct args *a)
         out_text(&j, "out", out, strlen(out));
         code = out_print(&j);
     } else if (!st) {
-        fprintf(stderr, "%zu rows with their predictions are in %s\n", rows, out);
+        char text[48];
+        fprintf(stderr, "%s written to %s, with a prediction each\n", show_many(text, rows, "row"),
+                out);
     }
     close_subject(&s);
     return code;

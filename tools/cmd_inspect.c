@@ -33,6 +33,7 @@ static void print_tensors(const struct lorac_checkpoint *c)
     size_t total = 0;
     size_t bytes = 0;
     char text[32];
+    char many[48];
     for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
         const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
         double largest = 0.0;
@@ -49,7 +50,8 @@ static void print_tensors(const struct lorac_checkpoint *c)
         total += t->n;
         bytes += t->n * lorac_dtype_size(t->dtype);
     }
-    printf("%zu tensors, %s numbers, ", lorac_checkpoint_count(c), show_count(text, total));
+    printf("%s, ", show_many(many, lorac_checkpoint_count(c), "tensor"));
+    printf("%s numbers, ", show_count(text, total));
     printf("%s\n", show_bytes(text, bytes));
     for (size_t k = 0; k < METADATA_KEYS; k++) {
         const char *value = lorac_checkpoint_metadata(c, metadata[k]);

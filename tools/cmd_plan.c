@@ -41,16 +41,17 @@ static void say_modules(const struct lorac_plan *p)
 
 static void say_steps(const struct lorac_plan *p)
 {
-    char t[32];
-    printf("steps     %zu (%.1f an epoch, batches of up to %s rows), ", p->steps,
-           p->steps_per_epoch, show_count(t, p->max_rows));
+    char t[48];
+    char every[48];
+    printf("steps     %zu (%.1f an epoch, batches of up to %s), ", p->steps, p->steps_per_epoch,
+           show_many(t, p->max_rows, "row"));
     if (p->evaluations == 0) {
         printf("no validation data\n");
     } else {
-        printf("%zu evaluation%s of %s rows", p->evaluations, p->evaluations == 1 ? "" : "s",
-               show_count(t, p->eval_rows));
-        printf(p->eval_every ? " (every %zu steps and at the end)\n" : " (at the end)\n",
-               p->eval_every);
+        printf("%s of %s", show_many(every, p->evaluations, "evaluation"),
+               show_many(t, p->eval_rows, "row"));
+        printf(p->eval_every ? " (every %s and at the end)\n" : " (at the end)\n",
+               show_many(every, p->eval_every, "step"));
     }
 }
 
@@ -92,7 +93,7 @@ static void say_bars(const struct lorac_plan_data *d)
 
 static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d)
 {
-    char t[3][32];
+    char t[3][48];
     if (!d->set) { return; }
     const struct lorac_data_counts *c = lorac_dataset_counts(d->set);
     bool text = lorac_dataset_is_text(d->set);
@@ -101,8 +102,8 @@ static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d
         say_text(stdout, c);
         printf("\n");
     } else {
-        printf("%-9s %s rows, %s tokens, %s of them trained\n", d->name, show_count(t[0], c->used),
-               show_count(t[1], c->tokens), show_count(t[2], c->trained));
+        printf("%-9s %s, %s, %s of them trained\n", d->name, show_many(t[0], c->used, "row"),
+               show_many(t[1], c->tokens, "token"), show_count(t[2], c->trained));
     }
     printf("  tokens a %s: ", text ? "piece" : "row");
     for (size_t k = 0; k < LORAC_PLAN_PERCENTILES; k++) {

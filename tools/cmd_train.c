@@ -16,8 +16,8 @@ static void say_data(const char *name, const struct lorac_data *d)
 {
     if (!d->set) { return; }
     const struct lorac_data_counts *c = lorac_dataset_counts(d->set);
-    char rows[32];
-    char tokens[32];
+    char rows[48];
+    char tokens[48];
     char trained[32];
     if (lorac_dataset_is_text(d->set)) {
         fprintf(stderr, "  %-8s ", name);
@@ -26,8 +26,8 @@ static void say_data(const char *name, const struct lorac_data *d)
         say_counts(stderr, c);
         return;
     }
-    fprintf(stderr, "  %-8s %s rows, %s tokens, %s of them trained, the longest row %zu\n", name,
-            show_count(rows, c->used), show_count(tokens, c->tokens),
+    fprintf(stderr, "  %-8s %s, %s, %s of them trained, the longest row %zu\n", name,
+            show_many(rows, c->used, "row"), show_many(tokens, c->tokens, "token"),
             show_count(trained, c->trained), c->longest);
     say_counts(stderr, c);
 }
@@ -55,15 +55,18 @@ static void say_modules(const struct lorac_adapter *a)
 static void on_begin(void *self, const struct lorac_run_begin *b)
 {
     char t[4][32];
+    char many[48];
     const struct lorac_job *j = b->job;
     struct screen *screen = self;
     screen->first_step = b->first_step;
     fprintf(stderr, "  base     %s (%s parameters, %s)\n", j->model->dir,
             show_count(t[0], lorac_model_parameters(j->model)), j->model->config.arch);
     fprintf(stderr, "  adapter  %s parameters", show_count(t[0], b->adapter->n_params));
-    if (b->adapter->n) { fprintf(stderr, " on %zu modules: ", b->adapter->n); }
+    if (b->adapter->n) { fprintf(stderr, " on %s: ", show_many(many, b->adapter->n, "module")); }
     say_modules(b->adapter);
-    if (b->adapter->n_full) { fprintf(stderr, "; %zu tensors in full", b->adapter->n_full); }
+    if (b->adapter->n_full) {
+        fprintf(stderr, "; %s in full", show_many(many, b->adapter->n_full, "tensor"));
+    }
     fprintf(stderr, "\n");
     say_data("train", &j->train);
     say_data("valid", &j->valid);
@@ -77,9 +80,9 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
     if (b->first_step) { fprintf(stderr, "  resuming after step %zu\n", b->first_step); }
     if (b->steps < FEW_STEPS && !b->first_step) {
         fprintf(stderr,
-                "note: %zu steps are few to learn from; a smaller train.batch_tokens or more "
+                "note: %s %s few to learn from; a smaller train.batch_tokens or more "
                 "train.epochs give more\n",
-                b->steps);
+                show_many(many, b->steps, "step"), b->steps == 1 ? "is" : "are");
     }
 }
 
@@ -163,6 +166,7 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
 {
     char time[32];
     char peak[32];
+    char steps[48];
     bool keeps_best = r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U;
     const char *best = result->has_valid && keeps_best ? "best" : "last";
     show_time(time, result->seconds);
@@ -179,11 +183,11 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
                 result->step, r->eval.early_stop.patience);
     }
     if (screen->first_step && screen->first_step == result->step) {
-        fprintf(stderr, "nothing to do: this run had ended already, after %zu steps\n",
-                result->step);
+        fprintf(stderr, "nothing to do: this run had ended already, after %s\n",
+                show_many(steps, result->step, "step"));
     } else {
-        fprintf(stderr, "done: %zu steps in %s, %s of memory at the most\n", result->step, time,
-                peak);
+        fprintf(stderr, "done: %s in %s, %s of memory at the most\n",
+                show_many(steps, result->step, "step"), time, peak);
     }
     if (result->has_valid) {
         fprintf(stderr, "best at step %zu: loss %.4f", result->best_step, result->best.loss);

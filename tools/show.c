@@ -107,6 +107,13 @@ const char *show_count(char text[32], size_t n)
     return text;
 }
 
+const char *show_many(char text[48], size_t n, const char *thing)
+{
+    char count[32];
+    (void)snprintf(text, 48, "%s %.12s%s", show_count(count, n), thing, n == 1 ? "" : "s");
+    return text;
+}
+
 /* ---- the progress line ---- */
 
 enum { SECONDS_BETWEEN_LINES = 10 };

@@ -94,6 +94,8 @@ int out_print(struct out *j); // prints, frees, returns the exit code
 const char *show_bytes(char text[32], size_t bytes);
 const char *show_time(char text[32], double seconds);
 const char *show_count(char text[32], size_t n);
+/* "1 row", "1,234 rows". */
+const char *show_many(char text[48], size_t n, const char *thing);
 size_t show_columns(FILE *to); // of the terminal that it is; 80 where it is none
 
 /* A line that is drawn over itself on a terminal, and printed now and then elsewhere. */

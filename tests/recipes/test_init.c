@@ -160,7 +160,7 @@ static void rows_with_empty_cells_and_long_rows_are_told(void **state)
     lorac_buf_free(&b);
     struct first f = open_first(tiny_path("table"));
     assert_int_equal(f.r->data.on_empty, LORAC_RECIPE_EMPTY_SKIP);
-    assert_non_null(strstr(f.text.at, "1 rows have an empty cell"));
+    assert_non_null(strstr(f.text.at, "1 row has an empty cell"));
     assert_non_null(strstr(f.text.at, "max_length: 32   # tokens; 1 of 151 rows are longer"));
     close_first(&f);
 }
