@@ -1,9 +1,11 @@
 /*
- * datasets.h - a table of text becomes packed batches.
+ * datasets.h - a table of text, or plain text, becomes packed batches.
  *
  *   reviews.csv --table--> cells --template--> stretches --tokenizer--> ids, each trained or not
  *                                                                        |
  *   micro-batches without padding  <--loader--  lengths of all rows  <---+  dataset
+ *
+ *   book.txt --texts--> documents --tokenizer--> pieces of ids, all trained --> the same dataset
  *
  * Rules that hold everywhere:
  *   - a cell is text, whatever it looks like: no NA words, no numbers, no trimming;

@@ -207,6 +207,17 @@ static void add_split_schema(struct lorac_buf *buf)
                      TEXT, TEXT);
 }
 
+/* A list of text; but for LIST one text may stand for it. */
+static void add_list_schema(struct lorac_buf *buf, const struct lorac_key *key)
+{
+    const char *more = key->type == LORAC_KEY_LIST    ? ""
+                       : key->type == LORAC_KEY_PATHS ? ", \"string\", \"null\""
+                                                      : ", \"string\"";
+    bool some = key->type == LORAC_KEY_PATHS || key->type == LORAC_KEY_TARGETS;
+    lorac_buf_printf(buf, "\"type\": [\"array\"%s], \"items\": {%s}%s", more, TEXT,
+                     some ? ", \"minItems\": 1" : "");
+}
+
 /* Members of a schema object, without braces. Text may look like any scalar in YAML. */
 static void add_schema(struct lorac_buf *buf, const struct lorac_key *key)
 {
@@ -215,12 +226,6 @@ static void add_schema(struct lorac_buf *buf, const struct lorac_key *key)
     case LORAC_KEY_TEXT:
     case LORAC_KEY_PATH:
         lorac_buf_str(buf, TEXT);
-        break;
-    case LORAC_KEY_PATHS:
-        lorac_buf_printf(buf,
-                         "\"type\": [\"string\", \"array\", \"null\"], \"items\": {%s}, "
-                         "\"minItems\": 1",
-                         TEXT);
         break;
     case LORAC_KEY_CHAR:
         lorac_buf_printf(buf, "\"type\": \"string\", \"minLength\": %d, \"maxLength\": 1",
@@ -264,18 +269,14 @@ static void add_schema(struct lorac_buf *buf, const struct lorac_key *key)
         add_choices(buf, key, ", ", true);
         lorac_buf_str(buf, "]}");
         break;
-    case LORAC_KEY_LIST:
-        lorac_buf_printf(buf, "\"type\": \"array\", \"items\": {%s}", TEXT);
-        break;
     case LORAC_KEY_MAP:
         lorac_buf_printf(buf, "\"type\": \"object\", \"additionalProperties\": {%s}", TEXT);
         break;
+    case LORAC_KEY_LIST:
+    case LORAC_KEY_PATHS:
     case LORAC_KEY_TARGETS:
-        lorac_buf_printf(buf, "\"type\": [\"string\", \"array\"], \"items\": {%s}, \"minItems\": 1",
-                         TEXT);
-        break;
     case LORAC_KEY_MODULES:
-        lorac_buf_printf(buf, "\"type\": [\"string\", \"array\"], \"items\": {%s}", TEXT);
+        add_list_schema(buf, key);
         break;
     case LORAC_KEY_LAYERS:
         lorac_buf_str(buf,

@@ -230,6 +230,15 @@ static void print_number(struct lorac_buf *buf, const struct lorac_key *key, dou
     }
 }
 
+static void print_count_or_auto(struct lorac_buf *buf, size_t n)
+{
+    if (n) {
+        lorac_buf_printf(buf, "%zu", n);
+    } else {
+        lorac_buf_str(buf, "auto");
+    }
+}
+
 void lorac_value_print(struct lorac_buf *buf, const struct lorac_recipe *recipe,
                        const struct lorac_key *key)
 {
@@ -257,11 +266,7 @@ void lorac_value_print(struct lorac_buf *buf, const struct lorac_recipe *recipe,
         print_count(buf, key, *(const size_t *)field);
         break;
     case LORAC_KEY_COUNT_OR_AUTO:
-        if (*(const size_t *)field) {
-            lorac_buf_printf(buf, "%zu", *(const size_t *)field);
-        } else {
-            lorac_buf_str(buf, "auto");
-        }
+        print_count_or_auto(buf, *(const size_t *)field);
         break;
     case LORAC_KEY_NUMBER:
         print_number(buf, key, *(const double *)field);

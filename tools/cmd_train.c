@@ -250,6 +250,9 @@ static int run(const struct args *a)
             out_count(&j, "best_step", result.best_step);
             out_real(&j, "loss", result.best.loss);
             if (result.best.has_accuracy) { out_real(&j, "accuracy", result.best.accuracy); }
+            if (result.best.bytes) {
+                out_real(&j, "bits_per_byte", lorac_scores_bits_per_byte(&result.best));
+            }
         }
         code = out_print(&j);
     }

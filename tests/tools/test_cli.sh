@@ -361,6 +361,32 @@ json
 expect 0 inspect "$adapter" --json
 json
 
+# ---- text ----
+awk 'BEGIN { for (i = 0; i < 60; i++) printf "%d and then %d.\n--\n", i, i + 1 }' >"$dir/numbers.txt"
+cat >"$dir/text.yaml" <<END
+recipe: 1
+model: {path: model, max_length: 16}
+data: {kind: text, train: [numbers.txt], valid: {split: 0.2}, separator: "\n--\n"}
+train: {epochs: 1, batch_tokens: 64, threads: 1}
+output: {dir: runs/text}
+END
+expect 0 plan "$dir/text.yaml"
+has "train     48 documents in " "tokens trained, 0.9" "tokens a piece: " "example, document 1:"
+grep -q "end-of-sequence" "$dir/out" && fail "plan tells of rows that end, and there are none"
+expect 0 plan "$dir/text.yaml" --json
+has '"documents": 48' '"documents": 12' '"blank_documents": 0' '"bytes": '
+expect 0 train "$dir/text.yaml" --json
+json end steps loss bits_per_byte
+grep -qF "bits per byte" "$dir/err" || fail "train tells no bits per byte"
+expect 0 eval "$dir/runs/text" --json
+json rows tokens bytes bits_per_byte byte_perplexity
+expect 0 eval "$dir/runs/text"
+has "pieces " "bits a byte  " "perplexity per byte"
+refused 1 "data is text (data.kind)" predict "$dir/runs/text" --in "$dir/train.csv" --out "$dir/no.csv"
+refused 1 "for plain text write data.kind: text" train "$dir/text.yaml" --unset data.kind \
+    --unset data.separator --set "data.train=$dir/numbers.txt"
+expect 0 generate --model "$model" --adapter "$dir/runs/text/best" --prompt "7 and" --max-tokens 4
+
 # ---- init ----
 shape="--hidden-size 32 --num-hidden-layers 2 --num-attention-heads 4 --intermediate-size 48"
 expect 0 init --out "$dir/new" --arch qwen2 --tokenizer "$model" $shape --num-key-value-heads 2 \
