@@ -169,10 +169,10 @@ enum lorac_status lorac_untie_index(const char *to, const char *from,
     json_t *map = json_object_get(root.value, "weight_map");
     json_t *metadata = json_object_get(root.value, "metadata");
     json_t *size = json_object_get(metadata, "total_size");
-    json_int_t bytes = (json_int_t)(like->n * lorac_dtype_size(like->dtype));
+    size_t bytes = like->n * lorac_dtype_size(like->dtype); // of a mapped file: no overflow
     bool set = json_object_set_new(map, name, json_string(file)) == 0;
     if (set && json_is_integer(size)) {
-        set = json_integer_set(size, json_integer_value(size) + bytes) == 0;
+        set = json_integer_set(size, json_integer_value(size) + (json_int_t)bytes) == 0;
     }
     if (set) { text = json_dumps(root.value, JSON_INDENT(2) | JSON_SORT_KEYS); }
     st = text ? lorac_file_write(to, text, strlen(text), err)

@@ -271,7 +271,8 @@ const struct verb verb_merge = {
     .about =
         "  lorac merge --model DIR --adapter runs/sst2/best --out merged --verify --rows runs/sst2\n\n"
         "Sums are float32, rounded once to the type of the file; shards, tokenizer and configuration\n"
-        "are kept, so the result opens wherever the base does.\n\n"
+        "are kept, so the result opens wherever the base does. Modules trained in full replace the base's;\n"
+        "where they part a tied embedding and output, both are stored and config.json says so.\n\n"
         "--verify opens the files that were written, runs both models on up to 2,048 tokens (of the test\n"
         "rows, else the validation or training rows, of --rows; of --text; else of a walk through the\n"
         "vocabulary), and fails where a logit differs by more than rounding to the file's type explains:\n"
