@@ -62,7 +62,7 @@ const struct lorac_key lorac_keys[] = {
     {"adapter.train_also", LORAC_KEY_MODULES, AT(adapter.train_also), .otherwise = "[]",
      .help = "modules that train in full and get no low-rank pair: a list of name ends, or all",
      .more = "Called modules_to_save in PEFT: lm_head, embed_tokens, model.norm, input_layernorm, layers.0.mlp.up_proj, ... "
-             "With all the whole model trains, and nothing else."},
+             "adapter.layers does not narrow it. With all the whole model trains, and nothing else."},
     {"adapter.tie", LORAC_KEY_CHOICE_OR_NONE, AT(adapter.tie), .choices = "keep|untie",
      .help = "where embed_tokens or lm_head trains in full and the base ties them to one matrix: keep it one, or untie",
      .more = "keep: one matrix trains for both (PEFT's ensure_weight_tying); untie: each goes its own way."},
