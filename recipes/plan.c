@@ -300,7 +300,8 @@ static enum lorac_status measure_length(struct lorac_plan *p, struct lorac_err *
     struct lorac_loader *loader = NULL;
     enum lorac_status st = lorac_loader_open(&loader, p->job->train.set, &options, err);
     if (st) { return st; }
-    struct lorac_length l = lorac_setup_length(r, loader);
+    struct lorac_length l = {0};
+    st = lorac_setup_length(&l, r, loader, lorac_dataset_size(p->job->train.set), err);
     p->max_rows = lorac_loader_max_rows(loader);
     p->bytes[LORAC_PLAN_ACTIVATIONS] =
         lorac_batch_bytes(p->max_rows, lorac_loader_max_segments(loader), p->max_rows);

@@ -140,8 +140,9 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     if (!st) { st = lorac_adapter_reserve(run->adapter, run->batch->max_rows, err); }
     if (st) { return st; }
     run->socket = lorac_adapter_socket(run->adapter);
-    run->length = lorac_setup_length(run->r, run->loader);
-    st = open_optim(run, err);
+    st = lorac_setup_length(&run->length, run->r, run->loader,
+                            lorac_dataset_size(run->job->train.set), err);
+    if (!st) { st = open_optim(run, err); }
     if (!st) { st = open_evaluator(run, err); }
     if (!st) { st = lorac_dir_make(run->paths.dir, err); }
     if (!st) { st = lorac_lock_open(&run->lock, run->paths.lock, err); }

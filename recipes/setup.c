@@ -14,20 +14,33 @@ static size_t interval(const struct lorac_recipe_interval *i, double steps_per_e
     return steps < 1.0 ? 1 : (size_t)steps;
 }
 
-struct lorac_length lorac_setup_length(const struct lorac_recipe *r, struct lorac_loader *loader)
+/* Examples that are put in order to count micro-batches: some ten seconds' work. */
+#define MAX_COUNTED 1e9
+
+enum lorac_status lorac_setup_length(struct lorac_length *out, const struct lorac_recipe *r,
+                                     struct lorac_loader *loader, size_t n, struct lorac_err *err)
 {
     struct lorac_length l = {0};
     size_t micro = 0;
     size_t epochs = r->train.steps ? 1 : r->train.epochs;
-    for (size_t e = 0; e < epochs; e++) {
+    bool alike = !r->train.shuffle || !r->train.batch_tokens; // every epoch has as many
+    if (!alike && (double)epochs * (double)n > MAX_COUNTED) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "train.epochs: %zu passes over %zu rows are too many to count; expected "
+                          "at most %.0f, or train.steps",
+                          epochs, n, fmax(1.0, floor(MAX_COUNTED / (double)n)));
+    }
+    for (size_t e = 0; e < (alike ? 1 : epochs); e++) {
         micro += lorac_loader_count(loader, e);
     }
+    if (alike) { micro *= epochs; }
     double windows = (double)micro / (double)r->train.accumulate;
     l.steps_per_epoch = windows / (double)epochs;
     l.steps = r->train.steps ? r->train.steps : (size_t)ceil(windows);
     l.eval_every = interval(&r->eval.every, l.steps_per_epoch);
     l.save_every = interval(&r->output.save_every, l.steps_per_epoch);
-    return l;
+    *out = l;
+    return LORAC_OK;
 }
 
 bool lorac_setup_due(size_t step, size_t every, size_t steps)

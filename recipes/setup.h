@@ -13,8 +13,12 @@ struct lorac_length {
     double steps_per_epoch;
     size_t eval_every, save_every; // in steps; 0: only at the end
 };
-/* Steps as many as asked for, or micro-batches of all epochs over `accumulate`. */
-struct lorac_length lorac_setup_length(const struct lorac_recipe *r, struct lorac_loader *loader);
+/* Steps as many as asked for, or micro-batches of all epochs over `accumulate`, of a loader over n examples.
+ * LORAC_EUSER: too many epochs to count. */
+LORAC_MUST_CHECK enum lorac_status lorac_setup_length(struct lorac_length *out,
+                                                      const struct lorac_recipe *r,
+                                                      struct lorac_loader *loader, size_t n,
+                                                      struct lorac_err *err);
 /* Is something to be done after step `step` (from 1) that is done every `every` steps and at the end? */
 bool lorac_setup_due(size_t step, size_t every, size_t steps);
 

@@ -234,6 +234,25 @@ static void steps_and_epochs_are_counted_as_the_recipe_says(void **state)
     }
 }
 
+static void as_many_epochs_as_nobody_can_count_are_refused(void **state)
+{
+    (void)state;
+    struct lorac_run_result result;
+    struct lorac_err err = {0};
+    static const char *const many[] = {"train.epochs=1000000000", "-train.batch_size",
+                                       "train.batch_tokens=64", NULL};
+    assert_int_equal(runs_go(&result, "many", LORAC_RUN_NEW, NULL, many, &err), LORAC_EUSER);
+    assert_string_equal(err.text, "train.epochs: 1000000000 passes over 20 rows are too many to "
+                                  "count; expected at most 50000000, or train.steps");
+    assert_false(lorac_path_exists(tiny_path("many")));
+    // where every epoch is as long they are not counted one by one
+    static const char *const alike[] = {"train.epochs=1000000000", NULL};
+    struct runs_stop s = {.at = 1};
+    struct lorac_run_watch watch = runs_stop_watch(&s);
+    struct lorac_run_result r = runs_well("alike", LORAC_RUN_NEW, &watch, alike);
+    assert_int_equal(r.step, 1);
+}
+
 static void nothing_is_allocated_after_the_first_step(void **state)
 {
     (void)state;
@@ -349,6 +368,7 @@ int main(void)
         cmocka_unit_test(stopped_after_any_step_it_ends_as_the_uninterrupted_one),
         cmocka_unit_test(so_does_a_run_in_the_tables_order_with_layers_recomputed),
         cmocka_unit_test(steps_and_epochs_are_counted_as_the_recipe_says),
+        cmocka_unit_test(as_many_epochs_as_nobody_can_count_are_refused),
         cmocka_unit_test(nothing_is_allocated_after_the_first_step),
         cmocka_unit_test(a_resumed_run_names_the_best_that_an_earlier_process_saw),
         cmocka_unit_test(a_run_that_stopped_early_stays_ended),
