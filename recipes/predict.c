@@ -17,6 +17,7 @@ struct predictor {
     const char **names;        // (n) borrowed
     size_t *column;            // (n) of the table; SIZE_MAX: not there and not needed
     size_t label;              // index of the label variable, SIZE_MAX: none
+    size_t room;               // tokens behind a prompt: of the longest label, or one
     struct lorac_cell *values; // (n)
     struct lorac_ids *answers; // (K) label completions
     struct lorac_ids prompt;
@@ -49,11 +50,19 @@ static enum lorac_status map_columns(struct predictor *p, struct lorac_err *err)
     }
     struct lorac_template_options o = {r->template.prompt, r->template.completion, p->names, p->n};
     enum lorac_status st = lorac_template_parse(&p->template, &o, err);
+    size_t used = 0;
     for (size_t i = 0; i < p->n && !st; i++) {
         p->column[i] = SIZE_MAX;
         if (!lorac_template_prompt_uses(p->template, i)) { continue; }
+        used++;
         const char *name = r->data.columns.n ? r->data.columns.at[i].value : p->names[i];
         st = lorac_table_column_find(&p->column[i], p->table, name, err);
+    }
+    if (!st && used == 0) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "template.prompt holds no variable: every row of %s would have the same "
+                        "answer",
+                        lorac_table_file(p->table));
     }
     for (size_t c = 0; c < lorac_table_columns(p->table) && !st; c++) {
         const char *name = lorac_table_column_name(p->table, c);
@@ -79,6 +88,7 @@ static enum lorac_status open_choice(struct predictor *p, struct lorac_err *err)
         st = lorac_completion_encode(&p->answers[k], p->template, p->j->tokenizer, p->values,
                                      p->j->recipe->template.append_eos, err);
         rows += p->answers[k].n;
+        p->room = p->answers[k].n > p->room ? p->answers[k].n : p->room;
         if (!st && p->answers[k].n == 0) {
             st = lorac_fail(err, LORAC_EUSER, "label '%.60s' has no tokens, expected at least one",
                             p->j->labels[k]);
@@ -112,8 +122,9 @@ static void close_predictor(struct predictor *p)
 
 /* The prompt's ids for a row, cut from its start as in training where it is too long (BOS stays). */
 static enum lorac_status encode_prompt(struct predictor *p, const struct lorac_row *row,
-                                       size_t room, struct lorac_err *err)
+                                       struct lorac_err *err)
 {
+    size_t room = p->room;
     for (size_t i = 0; i < p->n; i++) {
         p->values[i] =
             p->column[i] == SIZE_MAX ? (struct lorac_cell){"", 0} : row->cells[p->column[i]];
@@ -142,7 +153,27 @@ static enum lorac_status encode_prompt(struct predictor *p, const struct lorac_r
         memmove(p->prompt.at + bos, p->prompt.at + bos + cut, (keep - bos) * sizeof *p->prompt.at);
         p->prompt.n = keep;
     }
+    size_t limit = p->j->model->config.max_positions;
+    if (p->prompt.n + room > limit) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: line %llu: a prompt of %zu tokens and its answer do not fit the %zu "
+                          "that %s reads; expected model.max_length %zu or less, found %zu",
+                          lorac_table_file(p->table), (unsigned long long)row->line, p->prompt.n,
+                          limit, p->j->model->dir, limit, max);
+    }
     return LORAC_OK;
+}
+
+/* Every row is read and encoded before the model begins: what cannot be asked is said at once. */
+static enum lorac_status check_rows(struct predictor *p, struct lorac_row *row,
+                                    struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < lorac_table_rows(p->table) && !st; i++) {
+        st = lorac_table_row(row, p->table, i, err);
+        if (!st) { st = encode_prompt(p, row, err); }
+    }
+    return st;
 }
 
 /* The likeliest label k and its probability among all. */
@@ -238,11 +269,7 @@ static enum lorac_status predict_row(struct lorac_buf *line, struct predictor *p
         char number[32];
         size_t best = 0;
         double probability = 0.0;
-        size_t longest = 0;
-        for (size_t k = 0; k < p->j->K; k++) {
-            longest = p->answers[k].n > longest ? p->answers[k].n : longest;
-        }
-        st = encode_prompt(p, row, longest, err);
+        st = encode_prompt(p, row, err);
         if (!st) { st = choose(&best, &probability, p, err); }
         if (!st) { st = add_cell(line, p, p->j->labels[best], strlen(p->j->labels[best]), err); }
         int n = snprintf(number, sizeof number, "%.6f", probability);
@@ -255,7 +282,7 @@ static enum lorac_status predict_row(struct lorac_buf *line, struct predictor *p
     struct lorac_sampling o = lorac_sampling_defaults;
     o.max_tokens = max_tokens;
     lorac_buf_str(&text, "");
-    st = encode_prompt(p, row, 1, err);
+    st = encode_prompt(p, row, err);
     if (!st) {
         st = lorac_generate(&ids, &text, &finish, p->generator, p->j->tokenizer, p->prompt.at,
                             p->prompt.n, &o, NULL, NULL, err);
@@ -302,7 +329,7 @@ enum lorac_status lorac_predict(size_t *rows, const struct lorac_job *j,
         .quote = r->data.format.quote,
         .header = r->data.format.header,
     };
-    struct predictor p = {.j = j, .socket = socket};
+    struct predictor p = {.j = j, .socket = socket, .room = 1};
     struct lorac_row row = {0};
     struct lorac_buf line = {0};
     struct lorac_out *out = NULL;
@@ -322,6 +349,7 @@ enum lorac_status lorac_predict(size_t *rows, const struct lorac_job *j,
         st = lorac_generator_new(&p.generator, j->model, socket, r->model.max_length + max_tokens,
                                  err);
     }
+    if (!st) { st = check_rows(&p, &row, err); }
     if (!st) { st = lorac_out_open(&out, out_path, err); }
     if (!st && format.header) { st = write_header(out, &line, &p, err); }
     for (size_t i = 0; !st && i < lorac_table_rows(p.table); i++) {

@@ -10,7 +10,8 @@
 #include "recipes/evaluate.h"
 
 /* Read the table `in` (in the recipe's format), write `out` atomically in the same format: all columns of `in`,
- * then "prediction" and, with labels, "probability". `in` may not have columns of these names. `max_tokens`: of a
+ * then "prediction" and, with labels, "probability". `in` may not have columns of these names.
+ * All rows are checked before the first is answered; a prompt without a variable is LORAC_EUSER. `max_tokens`: of a
  * generated answer. *rows written. */
 LORAC_MUST_CHECK enum lorac_status lorac_predict(size_t *rows, const struct lorac_job *j,
                                                  const struct lorac_socket *socket, const char *in,

@@ -173,6 +173,11 @@ static int run_predict(const struct args *a)
         st = lorac_fail(&err, LORAC_EUSER, "%s: is the table to read (--in); write to another file",
                         out);
     }
+    if (!st && lorac_path_exists(out) && !args_has(a, "--overwrite")) {
+        st = lorac_fail(
+            &err, LORAC_EUSER,
+            "%s: is there already; choose another --out, or replace it with --overwrite", out);
+    }
     if (!st) { st = open_subject(&s, a, 0, &err); }
     if (!st) {
         st = lorac_predict(&rows, s.j, s.adapter ? &s.socket : NULL, args_text(a, "--in", ""), out,
@@ -223,6 +228,7 @@ const struct verb verb_eval = {
 static const struct option predict_options[] = {
     {"--in", "FILE", "table with the columns that the prompt needs", true, false},
     {"--out", "FILE", "where to write it with the predictions added", true, false},
+    {"--overwrite", NULL, "replace the file of --out", false, false},
     {"--adapter", "DIR", "another adapter than the run's best", false, false},
     {"--base", NULL, "the base without the run's adapter", false, false},
     {"--max-tokens", "N", "of a generated answer (default: 128)", false, false},

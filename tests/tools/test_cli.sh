@@ -265,6 +265,17 @@ has '"rows": 12'
 [ "$(head -1 "$dir/answers.csv")" = "text,label,prediction,probability" ] || fail "predict's header"
 grep -qE '^"so, 1 warm",good,(good|bad),[01]\.[0-9]+$' "$dir/answers.csv" || fail "predict's rows"
 
+cp "$dir/answers.csv" "$dir/answers.old"
+refused 1 "answers.csv: is there already" predict "$dir/runs/one" --in "$dir/train.csv" \
+    --out "$dir/answers.csv"
+cmp -s "$dir/answers.csv" "$dir/answers.old" || fail "predict changed a file that it refused"
+expect 0 predict "$dir/runs/one" --in "$dir/train.csv" --out "$dir/answers.csv" --overwrite
+refused 1 "template.prompt holds no variable: every row of" predict "$dir/runs/one" \
+    --in "$dir/train.csv" --out "$dir/new.csv" --set template.prompt=so --force
+refused 1 "long.csv: line 2: a prompt of 6" predict "$dir/runs/one" --in "$dir/long.csv" \
+    --out "$dir/new.csv" --set model.max_length=5000
+grep -qF "expected model.max_length 512 or less, found 5000" "$dir/err" || fail "no way out is named"
+
 # ---- generate ----
 expect 0 generate --model "$model" --prompt 'it' --max-tokens 5 --json
 json ids text finish prompt_tokens tokens seconds
