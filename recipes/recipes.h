@@ -9,5 +9,6 @@
 #include "recipes/predict.h"
 #include "recipes/recipe.h"
 #include "recipes/run.h"
+#include "recipes/saved_template.h"
 
 #endif

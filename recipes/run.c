@@ -6,6 +6,7 @@
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "recipes/run_files.h"
+#include "recipes/saved_template.h"
 #include "recipes/setup.h"
 #include "recipes/state.h"
 
@@ -40,33 +41,6 @@ struct run {
 };
 
 /* ---- setting up ---- */
-
-/* The prompt template as the adapter carries it. */
-static enum lorac_status set_template(struct run *run, struct lorac_err *err)
-{
-    const struct lorac_recipe *r = run->r;
-    const char *prompt = r->template.prompt ? r->template.prompt : "";
-    const char *completion = r->template.completion ? r->template.completion : "";
-    struct lorac_buf b = {0};
-    lorac_buf_str(&b, "{\"prompt\": ");
-    lorac_json_quote(&b, prompt, strlen(prompt));
-    lorac_buf_str(&b, ", \"completion\": ");
-    lorac_json_quote(&b, completion, strlen(completion));
-    lorac_buf_printf(&b, ", \"append_eos\": %s, \"labels\": [",
-                     r->template.append_eos ? "true" : "false");
-    for (size_t k = 0; k < run->job->K; k++) {
-        lorac_buf_str(&b, k ? ", " : "");
-        lorac_json_quote(&b, run->job->labels[k], strlen(run->job->labels[k]));
-    }
-    lorac_buf_str(&b, "]}");
-    lorac_mem_free(run->adapter->template_json);
-    run->adapter->template_json = b.no_memory ? NULL : b.at;
-    if (!run->adapter->template_json) {
-        lorac_buf_free(&b);
-        return lorac_fail(err, LORAC_ENOMEM, "no memory for the template");
-    }
-    return LORAC_OK;
-}
 
 static enum lorac_status open_optim(struct run *run, struct lorac_err *err)
 {
@@ -135,7 +109,7 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     if (!st) { st = lorac_job_open(&run->job, r, LORAC_JOB_TRAIN, err); }
     if (!st) { st = lorac_job_check_length(run->job, err); }
     if (!st) { st = lorac_job_adapter(&run->adapter, run->job, err); }
-    if (!st) { st = set_template(run, err); }
+    if (!st) { st = lorac_template_save(run->adapter, run->job, err); }
     if (!st) { st = open_loader(run, err); }
     if (!st) { st = lorac_adapter_reserve(run->adapter, run->batch->max_rows, err); }
     if (st) { return st; }

@@ -43,7 +43,9 @@ static enum lorac_status open_subject(struct subject *s, const struct args *a, u
     }
     if (!st) { st = lorac_job_open(&s->j, s->r, parts, err); }
     if (!st && s->adapter_dir && !args_has(a, "--base")) {
-        st = lorac_peft_load(&s->adapter, s->j->model, s->adapter_dir, args_has(a, "--force"), err);
+        bool force = args_has(a, "--force");
+        st = lorac_peft_load(&s->adapter, s->j->model, s->adapter_dir, force, err);
+        if (!st && !force) { st = lorac_template_check(s->adapter, s->j, err); }
         s->stack = (struct lorac_stack){.n = 1, .adapter = {s->adapter}, .factor = {1.0F}};
         s->socket = lorac_stack_socket(&s->stack);
     }
@@ -203,7 +205,7 @@ static const struct option eval_options[] = {
     {"--adapter", "DIR", "evaluate with this adapter", false, false},
     {"--base", NULL, "evaluate the base without the run's adapter", false, false},
     {"--split", "NAME", "train, valid or test (default: valid)", false, false},
-    {"--force", NULL, "take an adapter that was made for another base", false, false},
+    {"--force", NULL, "take an adapter of another base or template", false, false},
     RECIPE_OPTIONS,
     {"--json", NULL, "print one JSON object", false, false},
     {0},
@@ -232,7 +234,7 @@ static const struct option predict_options[] = {
     {"--adapter", "DIR", "another adapter than the run's best", false, false},
     {"--base", NULL, "the base without the run's adapter", false, false},
     {"--max-tokens", "N", "of a generated answer (default: 128)", false, false},
-    {"--force", NULL, "take an adapter that was made for another base", false, false},
+    {"--force", NULL, "take an adapter of another base or template", false, false},
     RECIPE_OPTIONS,
     {"--json", NULL, "print one JSON object", false, false},
     {0},

@@ -276,6 +276,16 @@ refused 1 "long.csv: line 2: a prompt of 6" predict "$dir/runs/one" --in "$dir/l
     --out "$dir/new.csv" --set model.max_length=5000
 grep -qF "expected model.max_length 512 or less, found 5000" "$dir/err" || fail "no way out is named"
 
+for verb in eval predict; do
+    more=
+    [ $verb = predict ] && more="--in $dir/train.csv --out $dir/new.csv"
+    refused 1 "best: was trained with template.prompt \"{text} is\", the recipe has \"{text}\\nIt is\"; use" \
+        $verb "$dir/run.yaml" --adapter "$adapter" --set 'template.prompt="{text}\nIt is"' $more
+    refused 1 "template.append_eos \"true\", the recipe has \"false\"" \
+        $verb "$dir/runs/one" --set template.append_eos=false $more
+    expect 0 $verb "$dir/runs/one" --set template.append_eos=false --force $more
+done
+
 # ---- generate ----
 expect 0 generate --model "$model" --prompt 'it' --max-tokens 5 --json
 json ids text finish prompt_tokens tokens seconds

@@ -1,0 +1,87 @@
+/* saved_template.c - see saved_template.h. */
+#include "recipes/saved_template.h"
+
+#include "base/core/json.h"
+#include "base/core/mem.h"
+
+#include <string.h>
+
+static const char *text_or_none(const char *text)
+{
+    return text ? text : "";
+}
+
+enum lorac_status lorac_template_save(struct lorac_adapter *a, const struct lorac_job *j,
+                                      struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    const char *prompt = text_or_none(r->template.prompt);
+    const char *completion = text_or_none(r->template.completion);
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, "{\"prompt\": ");
+    lorac_json_quote(&b, prompt, strlen(prompt));
+    lorac_buf_str(&b, ", \"completion\": ");
+    lorac_json_quote(&b, completion, strlen(completion));
+    lorac_buf_printf(&b, ", \"append_eos\": %s, \"labels\": [",
+                     r->template.append_eos ? "true" : "false");
+    for (size_t k = 0; k < j->K; k++) {
+        lorac_buf_str(&b, k ? ", " : "");
+        lorac_json_quote(&b, j->labels[k], strlen(j->labels[k]));
+    }
+    lorac_buf_str(&b, "]}");
+    lorac_mem_free(a->template_json);
+    a->template_json = b.no_memory ? NULL : b.at;
+    if (!a->template_json) {
+        lorac_buf_free(&b);
+        return lorac_fail(err, LORAC_ENOMEM, "no memory for the template");
+    }
+    return LORAC_OK;
+}
+
+/* The texts differ: say so, quoted, so that every character shows. */
+static enum lorac_status differ(const struct lorac_adapter *a, const char *key, const char *was,
+                                const char *is, struct lorac_err *err)
+{
+    struct lorac_buf x = {0};
+    struct lorac_buf y = {0};
+    lorac_json_quote(&x, was, strlen(was));
+    lorac_json_quote(&y, is, strlen(is));
+    enum lorac_status st =
+        x.no_memory || y.no_memory
+            ? lorac_fail(err, LORAC_ENOMEM, "no memory for the template")
+            : lorac_fail(
+                  err, LORAC_EUSER,
+                  "%.120s: was trained with template.%s %.90s, the recipe has %.90s; use the "
+                  "recipe that it was trained with, or --force",
+                  a->name ? a->name : "the adapter", key, x.at, y.at);
+    lorac_buf_free(&x);
+    lorac_buf_free(&y);
+    return st;
+}
+
+enum lorac_status lorac_template_check(const struct lorac_adapter *a, const struct lorac_job *j,
+                                       struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    const char *prompt = "";
+    const char *completion = "";
+    bool eos = false;
+    struct lorac_json root = {0};
+    if (!a->template_json) { return LORAC_OK; }
+    enum lorac_status st =
+        lorac_json_parse(&root, a->template_json, strlen(a->template_json), "lorac.template", err);
+    if (!st) { st = lorac_json_string(&prompt, &root, "prompt", true, err); }
+    if (!st) { st = lorac_json_string(&completion, &root, "completion", true, err); }
+    if (!st) { st = lorac_json_bool(&eos, &root, "append_eos", true, err); }
+    if (st) {
+        lorac_err_prefix(err, "%s: ", a->name ? a->name : "the adapter");
+    } else if (strcmp(prompt, text_or_none(r->template.prompt)) != 0) {
+        st = differ(a, "prompt", prompt, text_or_none(r->template.prompt), err);
+    } else if (strcmp(completion, text_or_none(r->template.completion)) != 0) {
+        st = differ(a, "completion", completion, text_or_none(r->template.completion), err);
+    } else if (eos != r->template.append_eos) {
+        st = differ(a, "append_eos", eos ? "true" : "false", eos ? "false" : "true", err);
+    }
+    lorac_json_free(&root);
+    return st;
+}
