@@ -21,7 +21,7 @@ struct rank {
 struct next {
     struct bench b;
     struct lorac_ids prompt;
-    size_t V, n;        // tokens, distributions (1 or 2)
+    size_t V;           // tokens
     double *p[2];       // (V) probabilities
     double entropy[2];  // in nats; exp of it is the perplexity
     struct rank *order; // (V) the likeliest first
@@ -29,6 +29,11 @@ struct next {
     bool utf8;          // whether the user's locale is
 };
 static const char *const names[] = {"base", "adapter"};
+
+static size_t sides(const struct next *x)
+{
+    return x->b.stack.n ? 2 : 1;
+}
 
 /* p (V) written: softmax of the logits. Its entropy in nats, or NaN. */
 static double to_probabilities(double *p, const float *logits, size_t V)
@@ -53,10 +58,9 @@ static double to_probabilities(double *p, const float *logits, size_t V)
 static enum lorac_status take_memory(struct next *x, struct lorac_err *err)
 {
     x->V = x->b.model->config.V;
-    x->n = x->b.stack.n ? 2 : 1;
     x->order = lorac_mem_new(x->V, sizeof *x->order);
     bool all = x->order != NULL;
-    for (size_t i = 0; i < x->n; i++) {
+    for (size_t i = 0; i < sides(x); i++) {
         x->p[i] = lorac_mem_new(x->V, sizeof *x->p[i]);
         all = all && x->p[i];
     }
@@ -80,7 +84,7 @@ static enum lorac_status think(struct next *x, struct lorac_err *err)
         (void)lorac_batch_add(batch, x->prompt.at, N, -1);
         lorac_batch_want_logits(batch, N - 1);
     }
-    for (size_t i = 0; i < x->n && !st; i++) {
+    for (size_t i = 0; i < sides(x) && !st; i++) {
         if (i) { st = lorac_pass_use(pass, bench_socket(&x->b), err); }
         if (!st) { st = lorac_pass_forward(pass, batch, NULL, err); }
         if (st) { break; }
@@ -110,7 +114,7 @@ static int compare(const void *a, const void *b)
 static void put_in_order(struct next *x)
 {
     for (size_t v = 0; v < x->V; v++) {
-        double p = x->n == 2 ? fmax(x->p[0][v], x->p[1][v]) : x->p[0][v];
+        double p = sides(x) == 2 ? fmax(x->p[0][v], x->p[1][v]) : x->p[0][v];
         x->order[v] = (struct rank){p, (int32_t)v};
     }
     qsort(x->order, x->V, sizeof *x->order, compare);
@@ -249,7 +253,7 @@ static enum lorac_status print_prompt(struct lorac_buf *line, const struct next 
 static enum lorac_status print_rows(struct lorac_buf *line, const struct next *x, size_t width,
                                     struct lorac_err *err)
 {
-    size_t each = (width - TOKEN_COLUMNS) / x->n - NUMBER_COLUMNS - 2;
+    size_t each = (width - TOKEN_COLUMNS) / sides(x) - NUMBER_COLUMNS - 2;
     size_t bar = each > LEAST_BAR ? each : LEAST_BAR;
     double scale = 1.0 / x->order[0].p;
     double rest[2] = {1.0, 1.0};
@@ -258,7 +262,7 @@ static enum lorac_status print_rows(struct lorac_buf *line, const struct next *x
         size_t columns = 0;
         st = add_token(line, &columns, x, x->order[i].id, err);
         add_padding(line, columns, TOKEN_COLUMNS);
-        for (size_t k = 0; k < x->n; k++) {
+        for (size_t k = 0; k < sides(x); k++) {
             double p = x->p[k][x->order[i].id];
             rest[k] -= p;
             lorac_buf_printf(line, "%*.4f ", NUMBER_COLUMNS - 1, p);
@@ -272,7 +276,7 @@ static enum lorac_status print_rows(struct lorac_buf *line, const struct next *x
     int n = snprintf(text, sizeof text, "%s others", show_count(number, x->V - x->top));
     lorac_buf_str(line, text);
     add_padding(line, (size_t)n, TOKEN_COLUMNS);
-    for (size_t k = 0; k < x->n; k++) {
+    for (size_t k = 0; k < sides(x); k++) {
         lorac_buf_printf(line, "%*.4f ", NUMBER_COLUMNS - 1, fmax(rest[k], 0.0));
         add_padding(line, 0, bar + 2);
     }
@@ -286,15 +290,15 @@ static int print_text(const struct next *x, struct lorac_err *err)
     size_t width = show_columns(stdout);
     if (width < 60) { width = 60; }
     enum lorac_status st = print_prompt(&line, x, width, err);
-    for (size_t k = 0; k < x->n && !st; k++) {
+    for (size_t k = 0; k < sides(x) && !st; k++) {
         printf("%-8s entropy %.4f nats, perplexity %.4g\n", names[k], x->entropy[k],
                exp(x->entropy[k]));
     }
     if (!st) {
-        size_t each = (width - TOKEN_COLUMNS) / x->n;
+        size_t each = (width - TOKEN_COLUMNS) / sides(x);
         lorac_buf_str(&line, "token");
         add_padding(&line, 5, TOKEN_COLUMNS + 1);
-        for (size_t k = 0; k < x->n; k++) {
+        for (size_t k = 0; k < sides(x); k++) {
             lorac_buf_str(&line, names[k]);
             add_padding(&line, strlen(names[k]), each);
         }
@@ -323,7 +327,7 @@ static enum lorac_status add_json(struct lorac_buf *list, const struct next *x, 
     out_count(&j, "id", (size_t)id);
     out_text(&j, "token", token ? token : "", token ? strlen(token) : 0);
     out_text(&j, "text", text.at ? text.at : "", text.n);
-    for (size_t k = 0; k < x->n; k++) {
+    for (size_t k = 0; k < sides(x); k++) {
         out_real(&j, names[k], x->p[k][id]);
     }
     lorac_buf_add(list, j.b.at ? j.b.at : "", j.b.n);
@@ -349,7 +353,7 @@ static int print_json(const struct next *x, struct lorac_err *err)
     lorac_buf_str(&list, "]");
     out_text(&j, "prompt", prompt.at ? prompt.at : "", prompt.n);
     out_ids(&j, "prompt_ids", x->prompt.at, x->prompt.n);
-    for (size_t k = 0; k < x->n; k++) {
+    for (size_t k = 0; k < sides(x); k++) {
         char key[32];
         (void)snprintf(key, sizeof key, "%s_entropy", names[k]);
         out_real(&j, key, x->entropy[k]);
