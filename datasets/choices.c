@@ -38,8 +38,7 @@ static enum lorac_status encode_labels(struct lorac_choices *c, struct lorac_cel
         size_t before = c->ids.n;
         values[d->label_variable] =
             (struct lorac_cell){.at = c->labels[k], .n = strlen(c->labels[k])};
-        enum lorac_status st = lorac_completion_encode(&c->ids, d->template, d->tokenizer, values,
-                                                       d->o.append_eos, err);
+        enum lorac_status st = lorac_answer_encode(&c->ids, d, values, err);
         if (st) { return st; }
         if (c->ids.n == before) {
             return lorac_fail(err, LORAC_EUSER,
@@ -140,6 +139,18 @@ static size_t begin_of(const struct lorac_choices *c, size_t k)
     return k > 0 ? c->end[k - 1] : 0;
 }
 
+size_t lorac_choices_spread(const struct lorac_choices *c)
+{
+    size_t shortest = SIZE_MAX;
+    size_t longest = 0;
+    for (size_t k = 0; k < c->K; k++) {
+        size_t n = c->end[k] - begin_of(c, k);
+        shortest = n < shortest ? n : shortest;
+        longest = n > longest ? n : longest;
+    }
+    return c->fixed ? longest - shortest : 0;
+}
+
 static bool fits(const struct lorac_batch *b, const struct lorac_choices *c, size_t prompt,
                  bool empty)
 {
@@ -157,7 +168,7 @@ static bool fits(const struct lorac_batch *b, const struct lorac_choices *c, siz
 static void place(struct lorac_choice *choice, struct lorac_batch *b, const struct lorac_choices *c)
 {
     const struct lorac_ids *prompt = &c->e.ids;
-    int32_t parent = lorac_batch_add(b, prompt->at, prompt->n, -1);
+    int32_t parent = lorac_dataset_place(b, c->d, prompt->at, prompt->n);
     size_t last = b->N - 1;
     for (size_t k = 0; k < c->K; k++) {
         choice[k].first = (uint32_t)b->T;

@@ -138,6 +138,13 @@ static enum lorac_status set_template(struct lorac_dataset *d, struct lorac_err 
                           "labels: variable '%.60s' is mapped, but the template does not use it",
                           d->names[d->label_variable]);
     }
+    d->shots = d->o.shots;
+    if (d->shots) { // whose prefix has what the tokenizer puts in front
+        bool both = lorac_template_has_prompt(d->template);
+        return both ? LORAC_OK
+                    : lorac_fail(err, LORAC_EUSER,
+                                 "shots: the template has no prompt, expected one to show");
+    }
     struct lorac_ids begin = {0};
     st = lorac_encode(&begin, d->tokenizer, NULL, 0, LORAC_ENCODE_BEGINS, err);
     d->n_begin = begin.n;
@@ -395,6 +402,7 @@ enum lorac_status lorac_dataset_open(struct lorac_dataset **out, const struct lo
     d->o.variables = NULL; // borrowed for the call only
     d->o.labels = NULL;
     d->o.rows = NULL;
+    d->o.shots = NULL; // d->shots, which outlive it
     d->o.label_variable = d->o.prompt = d->o.completion = NULL;
     if (st) {
         lorac_dataset_close(d);
@@ -440,6 +448,18 @@ bool lorac_dataset_is_text(const struct lorac_dataset *d)
 const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d)
 {
     return d->template;
+}
+
+const struct lorac_shots *lorac_dataset_shots(const struct lorac_dataset *d)
+{
+    return d->shots;
+}
+
+int32_t lorac_dataset_place(struct lorac_batch *b, const struct lorac_dataset *d,
+                            const int32_t *ids, size_t n)
+{
+    if (!d->shots) { return lorac_batch_add(b, ids, n, -1); }
+    return lorac_batch_add_cached(b, ids, n, 0, d->shots->prefix.n, false);
 }
 
 size_t lorac_dataset_size(const struct lorac_dataset *d)

@@ -32,9 +32,10 @@ struct lorac_dataset {
     size_t label_variable;        // index, or n_variables for none
     struct lorac_mapping *labels; // (n_labels)
     size_t n_labels;
-    size_t n_begin;              // tokens that the tokenizer puts in front: BOS or nothing
-    struct lorac_entry *entries; // (n)
-    size_t n, cap;               // cap: what there is room for
+    const struct lorac_shots *shots; // borrowed: what every example goes on from, or NULL
+    size_t n_begin;                  // tokens that the tokenizer puts in front: BOS or nothing
+    struct lorac_entry *entries;     // (n)
+    size_t n, cap;                   // cap: what there is room for
     struct lorac_data_counts counts;
     bool cached;
     struct lorac_ids cache; // the ids of all entries, one behind the other
@@ -59,6 +60,17 @@ struct lorac_texts {
     struct lorac_document *at; // (n)
     size_t n, cap;
     size_t n_documents, blank;
+};
+
+/* ---- shots ---- */
+
+struct lorac_shots {
+    char *separator;
+    struct lorac_ids prefix; // all shots, each with the separator's tokens behind it
+    struct lorac_ids end;    // the separator's tokens
+    size_t *row;             // (n) of the table
+    size_t *tokens;          // (n) of the prefix up to the end of each
+    size_t n;
 };
 
 /* What became of a row. */
@@ -90,6 +102,19 @@ LORAC_MUST_CHECK enum lorac_status lorac_example_read(struct lorac_made *made,
                                                       struct lorac_example *e,
                                                       const struct lorac_dataset *d, size_t row,
                                                       struct lorac_err *err);
+/* Append the prompt's ids: at the very beginning (BOS) or behind shots. */
+LORAC_MUST_CHECK enum lorac_status lorac_prompt_encode_at(struct lorac_ids *ids,
+                                                          const struct lorac_dataset *d,
+                                                          const struct lorac_cell *values,
+                                                          bool begins, struct lorac_err *err);
+/* Append the completion's ids and what ends an answer of this dataset: EOS, behind shots their separator. */
+LORAC_MUST_CHECK enum lorac_status lorac_answer_encode(struct lorac_ids *ids,
+                                                       const struct lorac_dataset *d,
+                                                       const struct lorac_cell *values,
+                                                       struct lorac_err *err);
+/* Add an example's rows to the batch: on their own, or going on from the shots in cache sequence 0. */
+int32_t lorac_dataset_place(struct lorac_batch *b, const struct lorac_dataset *d,
+                            const int32_t *ids, size_t n);
 uint64_t lorac_example_hash(const struct lorac_example *e);
 
 /* A set of hashes: 0 is never one. */

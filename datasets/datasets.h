@@ -183,6 +183,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_completion_encode(struct lorac_ids *ids
 
 /* ---- datasets ----------------------------------------------------------------------------------- */
 
+struct lorac_shots;
+
 enum lorac_on_bad { LORAC_BAD_ERROR, LORAC_BAD_SKIP, LORAC_BAD_KEEP };
 enum lorac_on_long { LORAC_LONG_TRUNCATE_PROMPT, LORAC_LONG_SKIP, LORAC_LONG_ERROR };
 enum lorac_on_duplicate { LORAC_DUPLICATE_WARN, LORAC_DUPLICATE_KEEP, LORAC_DUPLICATE_DROP };
@@ -210,8 +212,10 @@ struct lorac_dataset_options {
     const char *prompt, *completion;    // the template
     bool append_eos;
     enum lorac_train_on train_on;
-    size_t max_length;    // tokens of prompt, completion and EOS
-    size_t cache;         // keep all ids in memory where they take at most this many bytes
+    size_t max_length; // tokens of prompt, completion and EOS
+    size_t cache;      // keep all ids in memory where they take at most this many bytes
+    const struct lorac_shots
+        *shots;           // what every example goes on from; outlives the dataset. NULL: none
     const uint32_t *rows; // (n_rows) the table's rows to use, as of a split; NULL: all
     size_t n_rows;
 };
@@ -233,9 +237,9 @@ struct lorac_data_counts {
     size_t last_trained_is_eos;    // used rows
     size_t longest, shortest;      // tokens of a used row
     // of texts, whose rows are pieces of documents:
-    size_t documents;                         // used
+    size_t documents;                        // used
     size_t blank_documents, short_documents; // left out: white space alone, less than two tokens
-    uint64_t bytes;                    // of the documents' text: what their trained tokens spell
+    uint64_t bytes; // of the documents' text: what their trained tokens spell
 };
 
 /* A row as the model reads it. Zeroed = empty; owns its memory (lorac_example_free). */
@@ -282,6 +286,7 @@ void lorac_dataset_close(struct lorac_dataset *d);
 const struct lorac_data_counts *lorac_dataset_counts(const struct lorac_dataset *d);
 bool lorac_dataset_is_text(const struct lorac_dataset *d);
 const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d); // texts: NULL
+const struct lorac_shots *lorac_dataset_shots(const struct lorac_dataset *d);       // or NULL
 size_t lorac_dataset_size(const struct lorac_dataset *d);                           // examples
 size_t lorac_dataset_row(const struct lorac_dataset *d, size_t i);     // its row of the table
 uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i);  // its line; document, from 1
@@ -311,6 +316,41 @@ uint64_t lorac_dataset_digest(const struct lorac_dataset *d);
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_shared(size_t *out, const struct lorac_dataset *a,
                                                         const struct lorac_dataset *b,
                                                         struct lorac_err *err);
+
+/* ---- shots --------------------------------------------------------------------------------------
+ * Few-shot prompting: rows with their answers in front of every prompt, and no training. As ids:
+ *
+ *   BOS prompt completion separator  prompt completion separator ...      the prefix: P tokens, once
+ *                                                                   |
+ *                                     prompt completion separator <-+     an example that goes on from it
+ *
+ * Each part is tokenised on its own, exactly as without shots, so that no token straddles two. The separator
+ * ends an answer here, in EOS's place (append_eos). A dataset with shots (its option) gives batches
+ * whose examples go on from the P rows of cache sequence 0: whoever runs them has put the prefix there. Its
+ * max_length counts an example without the prefix. */
+struct lorac_shots_options {
+    size_t n;                  // of them, at least 1
+    const char *separator;     // at least one token, none of them special
+    const char *const *labels; // (K) texts of the label variable to balance over, after mapping
+    size_t K;                  // 0: rows are drawn whatever they answer
+    uint64_t seed;
+};
+/* Draw rows of `d` (which has no shots) and tokenise them: in rounds over the labels, each label once a round
+ * and each round in an order of its own, functions of the seed; a label that has no more rows is passed
+ * over. Fewer shots are the beginning of more. Rows longer than max_length are none. */
+LORAC_MUST_CHECK enum lorac_status lorac_shots_open(struct lorac_shots **out,
+                                                    const struct lorac_dataset *d,
+                                                    const struct lorac_shots_options *o,
+                                                    struct lorac_err *err);
+void lorac_shots_close(struct lorac_shots *s);
+/* How many of them take at most so many tokens together. */
+size_t lorac_shots_fit(const struct lorac_shots *s, size_t tokens);
+/* Drop all but the first n >= 1, before a dataset goes on from them. */
+void lorac_shots_keep(struct lorac_shots *s, size_t n);
+size_t lorac_shots_count(const struct lorac_shots *s);
+size_t lorac_shots_row(const struct lorac_shots *s, size_t i); // of the table
+const struct lorac_ids *lorac_shots_prefix(const struct lorac_shots *s);
+const char *lorac_shots_separator(const struct lorac_shots *s);
 
 /* ---- the loader ---------------------------------------------------------------------------------
  * Epoch e visits the examples in an order that is a function of (seed, "shuffle", e), or in their own.
@@ -371,6 +411,8 @@ void lorac_choices_close(struct lorac_choices *c);
 /* Tokens of all K completions together: with the prompt's, the rows that an example takes at most. 0 where
  * the completion holds other variables than the label, so that it differs from row to row. */
 size_t lorac_choices_tokens(const struct lorac_choices *c);
+/* By how many tokens the longest completion exceeds the shortest; 0 as above. */
+size_t lorac_choices_spread(const struct lorac_choices *c);
 /* Add example i to the batch. *added false: it does not fit behind what is there; ask again with an
  * empty batch (where it does not fit an empty one either, LORAC_EUSER says what it needs). choice (K) and
  * *truth written: which entries belong to which label, and the index of the row's own label (K: none). */

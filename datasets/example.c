@@ -8,13 +8,21 @@
 
 /* ---- the two functions that make tokens ---- */
 
+static enum lorac_status encode_prompt(struct lorac_ids *ids, const struct lorac_template *t,
+                                       const struct lorac_tokenizer *tokenizer,
+                                       const struct lorac_cell *values, unsigned flags,
+                                       struct lorac_err *err)
+{
+    struct lorac_text texts[LORAC_MAX_PARTS];
+    size_t n = lorac_template_prompt(texts, t, values);
+    return lorac_encode(ids, tokenizer, texts, n, flags, err);
+}
+
 enum lorac_status lorac_prompt_encode(struct lorac_ids *ids, const struct lorac_template *t,
                                       const struct lorac_tokenizer *tokenizer,
                                       const struct lorac_cell *values, struct lorac_err *err)
 {
-    struct lorac_text texts[LORAC_MAX_PARTS];
-    size_t n = lorac_template_prompt(texts, t, values);
-    return lorac_encode(ids, tokenizer, texts, n, LORAC_ENCODE_BEGINS, err);
+    return encode_prompt(ids, t, tokenizer, values, LORAC_ENCODE_BEGINS, err);
 }
 
 enum lorac_status lorac_completion_encode(struct lorac_ids *ids, const struct lorac_template *t,
@@ -37,6 +45,27 @@ enum lorac_status lorac_completion_encode(struct lorac_ids *ids, const struct lo
     }
     bool there = ids->n > before && ids->at[ids->n - 1] == eos;
     return there ? LORAC_OK : lorac_ids_add(ids, eos, err);
+}
+
+enum lorac_status lorac_prompt_encode_at(struct lorac_ids *ids, const struct lorac_dataset *d,
+                                         const struct lorac_cell *values, bool begins,
+                                         struct lorac_err *err)
+{
+    unsigned flags = begins ? LORAC_ENCODE_BEGINS : LORAC_ENCODE_CONTINUES;
+    return encode_prompt(ids, d->template, d->tokenizer, values, flags, err);
+}
+
+enum lorac_status lorac_answer_encode(struct lorac_ids *ids, const struct lorac_dataset *d,
+                                      const struct lorac_cell *values, struct lorac_err *err)
+{
+    bool eos = d->o.append_eos && !d->shots;
+    enum lorac_status st =
+        lorac_completion_encode(ids, d->template, d->tokenizer, values, eos, err);
+    bool separated = d->o.append_eos && d->shots;
+    for (size_t i = 0; separated && i < d->shots->end.n && !st; i++) {
+        st = lorac_ids_add(ids, d->shots->end.at[i], err);
+    }
+    return st;
 }
 
 /* ---- cells ---- */
@@ -136,12 +165,11 @@ enum lorac_status lorac_example_make(struct lorac_made *made, struct lorac_examp
     e->ids.n = 0;
     size_t prompt = d->n_begin; // with no prompt, the completion brings BOS itself
     if (lorac_template_has_prompt(d->template)) {
-        st = lorac_prompt_encode(&e->ids, d->template, d->tokenizer, e->values, err);
+        st = lorac_prompt_encode_at(&e->ids, d, e->values, !d->shots, err);
         if (st) { goto done; }
         prompt = e->ids.n;
     }
-    st = lorac_completion_encode(&e->ids, d->template, d->tokenizer, e->values, d->o.append_eos,
-                                 err);
+    st = lorac_answer_encode(&e->ids, d, e->values, err);
     if (st) { goto done; }
     made->completion = e->ids.n - prompt;
     if (e->ids.n > d->o.max_length) {
@@ -174,7 +202,7 @@ enum lorac_status lorac_dataset_prompt(struct lorac_example *e, const struct lor
     enum lorac_status st = lorac_example_read(&made, e, d, d->entries[i].row, err);
     if (st) { return st; }
     e->ids.n = 0;
-    st = lorac_prompt_encode(&e->ids, d->template, d->tokenizer, e->values, err);
+    st = lorac_prompt_encode_at(&e->ids, d, e->values, !d->shots, err);
     if (st) { return st; }
     size_t left = d->o.max_length > room ? d->o.max_length - room : 0;
     if (e->ids.n > left) {

@@ -173,7 +173,7 @@ static enum lorac_status add_example(struct lorac_batch *b, struct lorac_loader 
                           b->max_rows, b->max_segments, l->max_rows, l->max_segments);
     }
     size_t row = b->N;
-    lorac_batch_add(b, e->ids.at, n, -1);
+    lorac_dataset_place(b, l->d, e->ids.at, n);
     for (size_t t = e->trained_from; t < e->ids.n; t++) {
         lorac_batch_score(b, row + t - 1, e->ids.at[t]);
     }

@@ -17,6 +17,8 @@ struct lorac_evaluator {
     struct lorac_choices *choices; // NULL: no accuracy asked for, or free text
     struct lorac_batch *batch;
     struct lorac_pass *pass;
+    const struct lorac_shots *shots;   // borrowed: what the rows go on from, or NULL
+    struct lorac_cache *cache;         // sequence 0 holds the shots; NULL: none
     struct lorac_generator *generator; // made when first needed
     struct lorac_socket socket;
     bool has_socket;
@@ -25,7 +27,8 @@ struct lorac_evaluator {
     size_t *truth;               // (rows in a batch)
     size_t *confusion;           // (K,3): true positives, false positives, false negatives
     struct lorac_example example;
-    struct lorac_ids want; // the completion of `example`
+    struct lorac_ids want;   // the completion of `example`
+    struct lorac_ids prompt; // shots and prompt of `example`
 };
 
 static const char *const metric_names[] = {"loss", "perplexity", "accuracy", "macro_f1",
@@ -79,13 +82,19 @@ static size_t most(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static size_t generator_positions(const struct lorac_job *j)
+/* Tokens that stand in front of every row. */
+static size_t shot_tokens(const struct lorac_dataset *set)
 {
-    return j->recipe->model.max_length + ANSWER_ROOM;
+    const struct lorac_shots *shots = lorac_dataset_shots(set);
+    return shots ? lorac_shots_prefix(shots)->n : 0;
 }
 
-/* Are the answers of all labels compared? */
-static bool compares_labels(const struct lorac_job *j, unsigned metrics)
+static size_t generator_positions(const struct lorac_job *j, const struct lorac_dataset *set)
+{
+    return shot_tokens(set) + j->recipe->model.max_length + ANSWER_ROOM;
+}
+
+bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics)
 {
     unsigned wants = 1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1;
     return j->K && (metrics & wants);
@@ -141,12 +150,15 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct
     struct capacity c = {0};
     enum lorac_status st = lorac_job_check_length(j, err);
     if (!st) { st = lorac_loader_open(&e->loader, set, &loader_options, err); }
-    if (!st && compares_labels(j, metrics)) {
+    if (!st && lorac_compares_labels(j, metrics)) {
         st = lorac_choices_open(&e->choices, set, (const char *const *)j->labels, j->K, err);
     }
     if (!st) { c = find_capacity(j, e->loader, e->choices); }
     if (!st) { st = take_buffers(e, &c, err); }
-    struct lorac_pass_options o = {.max_rows = c.rows, .max_positions = c.rows}; // no row's is more
+    size_t past = shot_tokens(set);
+    struct lorac_pass_options o = {.max_rows = c.rows, .max_positions = past + c.rows};
+    e->shots = lorac_dataset_shots(set);
+    if (!st && past) { st = lorac_cache_new(&e->cache, j->model, 1, past, err); }
     if (!st) { st = lorac_pass_new(&e->pass, j->model, socket, &o, err); }
     if (st) {
         lorac_evaluator_free(e);
@@ -177,7 +189,7 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
     *out = (struct lorac_evaluation_size){0};
     enum lorac_status st = lorac_loader_open(&loader, set, &loader_options, err);
     struct lorac_choices *choices = NULL;
-    if (!st && compares_labels(j, metrics)) {
+    if (!st && lorac_compares_labels(j, metrics)) {
         st = lorac_choices_open(&choices, set, (const char *const *)j->labels, j->K, err);
     }
     struct capacity c = {0};
@@ -185,13 +197,17 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
     lorac_choices_close(choices);
     lorac_loader_close(loader);
     if (st) { return st; }
-    struct lorac_pass_options o = {.max_rows = c.rows, .max_positions = c.rows};
+    size_t past = shot_tokens(set);
+    size_t cache = 0;
+    struct lorac_pass_options o = {.max_rows = c.rows, .max_positions = past + c.rows};
     st = lorac_pass_measure(&out->bytes, j->model, socket, &o, err);
     if (!st) {
         st = lorac_generator_measure(&out->generator_bytes, j->model, socket,
-                                     generator_positions(j), err);
+                                     generator_positions(j, set), err);
     }
-    out->bytes += c.targets * sizeof *e->nll + lorac_batch_bytes(c.rows, c.segments, c.targets);
+    if (!st && past) { st = lorac_cache_measure(&cache, j->model, 1, past, err); }
+    out->bytes +=
+        cache + c.targets * sizeof *e->nll + lorac_batch_bytes(c.rows, c.segments, c.targets);
     if (c.labels) {
         out->bytes += c.targets * sizeof *e->choice + (c.segments + 1) * sizeof *e->truth;
     }
@@ -205,6 +221,7 @@ void lorac_evaluator_free(struct lorac_evaluator *e)
     lorac_loader_close(e->loader);
     lorac_choices_close(e->choices);
     lorac_batch_free(e->batch);
+    lorac_cache_free(e->cache);
     lorac_pass_free(e->pass);
     lorac_generator_free(e->generator);
     lorac_mem_free(e->nll);
@@ -213,6 +230,7 @@ void lorac_evaluator_free(struct lorac_evaluator *e)
     lorac_mem_free(e->confusion);
     lorac_example_free(&e->example);
     lorac_ids_free(&e->want);
+    lorac_ids_free(&e->prompt);
     lorac_mem_free(e);
 }
 
@@ -232,6 +250,22 @@ static enum lorac_status report(const struct progress *p, size_t i, size_t n, st
     return LORAC_OK;
 }
 
+/* The shots into the cache: rows of every batch go on from there. */
+static enum lorac_status read_shots(struct lorac_evaluator *e, struct lorac_err *err)
+{
+    if (!e->shots) { return LORAC_OK; }
+    const struct lorac_ids *prefix = lorac_shots_prefix(e->shots);
+    enum lorac_status st = LORAC_OK;
+    for (size_t at = 0; at < prefix->n && !st;) {
+        size_t n = prefix->n - at < e->batch->max_rows ? prefix->n - at : e->batch->max_rows;
+        lorac_batch_clear(e->batch);
+        (void)lorac_batch_add_cached(e->batch, prefix->at + at, n, 0, at, true);
+        st = lorac_pass_forward(e->pass, e->batch, e->cache, err);
+        at += n;
+    }
+    return st;
+}
+
 static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evaluator *e,
                                       const struct progress *p, struct lorac_err *err)
 {
@@ -242,7 +276,7 @@ static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evalu
         const uint32_t *examples = NULL;
         size_t n = 0;
         st = lorac_loader_next(e->loader, e->batch, &examples, &n, err);
-        if (!st) { st = lorac_pass_forward(e->pass, e->batch, NULL, err); }
+        if (!st) { st = lorac_pass_forward(e->pass, e->batch, e->cache, err); }
         if (st) { break; }
         lorac_pass_loss(e->pass, e->batch, e->nll, false);
         for (size_t t = 0; t < e->batch->T; t++) {
@@ -310,7 +344,7 @@ static enum lorac_status measure_accuracy(struct lorac_scores *s, struct lorac_e
                 rows++;
             }
         }
-        if (!st) { st = lorac_pass_forward(e->pass, e->batch, NULL, err); }
+        if (!st) { st = lorac_pass_forward(e->pass, e->batch, e->cache, err); }
         if (st) { break; }
         lorac_pass_loss(e->pass, e->batch, e->nll, false);
         count_answers(e, rows, &right);
@@ -335,7 +369,7 @@ static enum lorac_status need_generator(struct lorac_evaluator *e, struct lorac_
 {
     if (e->generator) { return LORAC_OK; }
     return lorac_generator_new(&e->generator, e->j->model, e->has_socket ? &e->socket : NULL,
-                               generator_positions(e->j), err);
+                               generator_positions(e->j, e->set), err);
 }
 
 /* The same of a piece of text: it begins with the prompt, and as much again is wanted. */
@@ -371,12 +405,35 @@ static enum lorac_status divide(struct lorac_evaluator *e, size_t i, struct lora
     st = lorac_dataset_prompt(x, e->set, i, 0, err); // for the values
     if (!st) {
         st = lorac_completion_encode(&e->want, t, e->j->tokenizer, x->values,
-                                     e->j->recipe->template.append_eos, err);
+                                     e->j->recipe->template.append_eos && !e->shots, err);
     }
     return st ? st : lorac_dataset_prompt(x, e->set, i, e->want.n, err);
 }
 
-/* Example i: its prompt's ids continued greedily. */
+/* Append the ids in `more`. */
+static enum lorac_status add_ids(struct lorac_ids *ids, const struct lorac_ids *more,
+                                 struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < more->n && !st; i++) {
+        st = lorac_ids_add(ids, more->at[i], err);
+    }
+    return st;
+}
+
+/* An answer ends at the separator; one that holds it could never be given. */
+static enum lorac_status check_separator(const struct lorac_evaluator *e, size_t i,
+                                         const struct lorac_buf *want, const char *separator,
+                                         struct lorac_err *err)
+{
+    if (!want->n || !strstr(want->at, separator)) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EUSER,
+                      "line %llu: the answer holds the text that separates shots; choose another "
+                      "separator",
+                      (unsigned long long)lorac_dataset_line(e->set, i));
+}
+
+/* Example i: its prompt's ids, behind the shots, continued greedily. */
 static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want,
                                 struct lorac_buf *got, struct lorac_evaluator *e, size_t i,
                                 struct lorac_err *err)
@@ -389,11 +446,20 @@ static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want
     if (st) { return st; }
     struct lorac_sampling o = lorac_sampling_defaults;
     o.max_tokens = e->want.n + (lorac_dataset_is_text(e->set) ? 0 : ANSWER_ROOM);
-    if (prompt) { st = lorac_decode(prompt, e->j->tokenizer, x->ids.at, x->ids.n, true, err); }
+    const char *separator = e->shots ? lorac_shots_separator(e->shots) : NULL;
+    o.stop = &separator;
+    o.n_stop = separator != NULL;
+    e->prompt.n = 0;
+    if (e->shots) { st = add_ids(&e->prompt, lorac_shots_prefix(e->shots), err); }
+    if (!st) { st = add_ids(&e->prompt, &x->ids, err); }
+    if (!st && prompt) {
+        st = lorac_decode(prompt, e->j->tokenizer, x->ids.at, x->ids.n, true, err);
+    }
     if (!st) { st = lorac_decode(want, e->j->tokenizer, e->want.at, e->want.n, true, err); }
+    if (!st && separator) { st = check_separator(e, i, want, separator, err); }
     if (!st) {
-        st = lorac_generate(&ids, got, &finish, e->generator, e->j->tokenizer, x->ids.at, x->ids.n,
-                            &o, NULL, NULL, err);
+        st = lorac_generate(&ids, got, &finish, e->generator, e->j->tokenizer, e->prompt.at,
+                            e->prompt.n, &o, NULL, NULL, err);
     }
     lorac_ids_free(&ids);
     return st;
@@ -466,7 +532,8 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
         .macro_f1 = (double)NAN,
         .exact_match = (double)NAN,
     };
-    enum lorac_status st = measure_loss(out, e, &p, err);
+    enum lorac_status st = read_shots(e, err);
+    if (!st) { st = measure_loss(out, e, &p, err); }
     if (!st && !isfinite(out->loss)) { // no label is likelier than another then
         st = lorac_fail(err, LORAC_EFORMAT,
                         "the loss is not finite: are the weights or the adapter damaged, or was "

@@ -32,7 +32,11 @@ double lorac_scores_get(const struct lorac_scores *s, enum lorac_recipe_metric m
 bool lorac_metric_better(enum lorac_recipe_metric metric, double a, double b, double delta);
 const char *lorac_metric_name(enum lorac_recipe_metric metric); // "macro_f1"
 
-/* Passes and buffers for evaluating one dataset again and again. Borrows all that it is given. */
+/* Are the answers of all labels compared: is accuracy or macro F1 among the metrics, and are there labels? */
+bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics);
+
+/* Passes and buffers for evaluating one dataset again and again. Borrows all that it is given. Where
+ * the dataset's rows go on from shots, these run once an evaluation, and answers end with their separator. */
 struct lorac_evaluator;
 LORAC_MUST_CHECK enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
                                                        const struct lorac_job *j,

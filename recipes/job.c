@@ -139,11 +139,12 @@ static enum lorac_status open_table(struct lorac_table **out, const struct lorac
     return st;
 }
 
-/* Tokenise the rows of `data`. */
-static enum lorac_status open_set(struct lorac_data *data, const struct lorac_table *table,
-                                  const uint32_t *rows, size_t n_rows, const struct lorac_job *j,
-                                  struct lorac_err *err)
+enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lorac_job *j,
+                                     const struct lorac_table *table, const uint32_t *rows,
+                                     size_t n_rows, const struct lorac_shots *shots,
+                                     struct lorac_err *err)
 {
+    *out = NULL;
     static const enum lorac_on_bad on_empty[] = {LORAC_BAD_ERROR, LORAC_BAD_SKIP, LORAC_BAD_KEEP};
     static const enum lorac_on_long on_long[] = {LORAC_LONG_TRUNCATE_PROMPT, LORAC_LONG_SKIP,
                                                  LORAC_LONG_ERROR};
@@ -182,10 +183,11 @@ static enum lorac_status open_set(struct lorac_data *data, const struct lorac_ta
                                                                       : LORAC_TRAIN_COMPLETION,
         .max_length = r->model.max_length,
         .cache = IDS_IN_MEMORY,
+        .shots = shots,
         .rows = rows,
         .n_rows = n_rows,
     };
-    if (!st) { st = lorac_dataset_open(&data->set, table, j->tokenizer, &o, err); }
+    if (!st) { st = lorac_dataset_open(out, table, j->tokenizer, &o, err); }
     lorac_mem_free(variables);
     lorac_mem_free(labels);
     return st;
@@ -243,7 +245,7 @@ static enum lorac_status open_files(struct lorac_data *data, const struct lorac_
     struct lorac_texts *texts = NULL;
     if (j->recipe->data.kind == LORAC_RECIPE_DATA_TABLE) {
         st = open_table(&data->table, j, files->at[0], err);
-        return st ? st : open_set(data, data->table, NULL, 0, j, err);
+        return st ? st : lorac_job_open_set(&data->set, j, data->table, NULL, 0, NULL, err);
     }
     st = lorac_texts_open(&texts, (const char *const *)files->at, files->n,
                           j->recipe->data.separator, err);
@@ -292,10 +294,12 @@ static enum lorac_status open_tables(struct lorac_job *j, unsigned parts, struct
     if (!st) { st = find_labels(j, err); }
     if (!st && splits) { st = split_table(j, err); }
     if (!st && (parts & LORAC_JOB_TRAIN)) {
-        st = open_set(&j->train, j->train.table, split->rest, split->n_rest, j, err);
+        st = lorac_job_open_set(&j->train.set, j, j->train.table, split->rest, split->n_rest, NULL,
+                                err);
     }
     if (!st && valid && splits) {
-        st = open_set(&j->valid, j->train.table, split->part, split->n_part, j, err);
+        st = lorac_job_open_set(&j->valid.set, j, j->train.table, split->part, split->n_part, NULL,
+                                err);
     }
     return st;
 }

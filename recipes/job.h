@@ -39,6 +39,10 @@ enum lorac_job_parts {
 LORAC_MUST_CHECK enum lorac_status lorac_job_open(struct lorac_job **out,
                                                   const struct lorac_recipe *r, unsigned parts,
                                                   struct lorac_err *err);
+/* Tokenise rows (n_rows; NULL: all) of a table as the recipe says, each going on from `shots` (or NULL). */
+LORAC_MUST_CHECK enum lorac_status lorac_job_open_set(
+    struct lorac_dataset **out, const struct lorac_job *j, const struct lorac_table *table,
+    const uint32_t *rows, size_t n_rows, const struct lorac_shots *shots, struct lorac_err *err);
 /* What was left out, for a caller that needs it later: the model, and the test data. */
 LORAC_MUST_CHECK enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_job_open_test(struct lorac_job *j, struct lorac_err *err);

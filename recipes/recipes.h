@@ -3,6 +3,7 @@
 #define LORAC_RECIPES_H
 
 #include "recipes/evaluate.h"
+#include "recipes/fewshot.h"
 #include "recipes/init.h"
 #include "recipes/job.h"
 #include "recipes/plan.h"

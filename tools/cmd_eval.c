@@ -1,6 +1,6 @@
 /* cmd_eval.c - `lorac eval` and `lorac predict`: a recipe's or a run's model on tables. */
 #define _POSIX_C_SOURCE 200809L // stat
-#include "tools/cmd_recipes.h"
+#include "tools/shots.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,34 +71,45 @@ static bool on_progress(void *self, double done)
     return !stop_asked();
 }
 
-static enum lorac_status pick_split(const struct lorac_dataset **set, unsigned *parts,
-                                    const char *split, const struct lorac_job *j,
-                                    struct lorac_err *err)
+/* What was evaluated: rows of a split, behind shots where there are some. */
+struct rows {
+    const char *split;
+    const struct lorac_dataset *set;
+    struct lorac_fewshot fewshot;
+};
+
+/* The shots' lines in the training table. */
+static void add_lines(struct lorac_buf *b, const struct lorac_job *j, const struct lorac_shots *s)
 {
-    const struct {
-        const char *name;
-        unsigned part;
-    } splits[] = {{"train", LORAC_JOB_TRAIN}, {"valid", LORAC_JOB_VALID}, {"test", LORAC_JOB_TEST}};
-    for (size_t i = 0; i < 3; i++) {
-        if (strcmp(split, splits[i].name) != 0) { continue; }
-        *parts = splits[i].part;
-        if (!j) { return LORAC_OK; }
-        *set = i == 0 ? j->train.set : i == 1 ? j->valid.set : j->test.set;
-        if (*set) { return LORAC_OK; }
-        return lorac_fail(err, LORAC_EUSER, "the recipe names no data.%s to evaluate on", split);
+    for (size_t i = 0; i < lorac_shots_count(s); i++) {
+        lorac_buf_printf(
+            b, "%s%llu", i ? ", " : "",
+            (unsigned long long)lorac_table_line(j->train.table, lorac_shots_row(s, i)));
     }
-    return lorac_fail(err, LORAC_EUSER, "--split must be train, valid or test, found '%s'", split);
 }
 
 static int print_scores(const struct subject *s, const struct lorac_scores *scores,
-                        const char *split, bool as_json)
+                        const struct rows *rows, bool as_json)
 {
     const char *adapter = s->adapter ? s->adapter_dir : "none: the base as it is";
+    const struct lorac_shots *shots = rows->fewshot.shots;
+    struct lorac_buf lines = {0};
+    if (shots) { add_lines(&lines, s->j, shots); }
     if (as_json) {
         struct out j = {0};
-        out_text(&j, "split", split, strlen(split));
+        out_text(&j, "split", rows->split, strlen(rows->split));
         out_text(&j, "model", s->r->model.path, strlen(s->r->model.path));
         if (s->adapter) { out_text(&j, "adapter", adapter, strlen(adapter)); }
+        if (shots) {
+            struct lorac_buf list = {0};
+            lorac_buf_printf(&list, "[%s]", lines.at ? lines.at : "");
+            out_count(&j, "shots", lorac_shots_count(shots));
+            out_raw(&j, "shot_lines", list.at ? list.at : "[]");
+            out_count(&j, "shot_tokens", lorac_shots_prefix(shots)->n);
+            out_count(&j, "left_out", rows->fewshot.left_out);
+            lorac_buf_free(&list);
+        }
+        lorac_buf_free(&lines);
         out_count(&j, "rows", scores->rows);
         out_count(&j, "tokens", scores->tokens);
         out_real(&j, "loss", scores->loss);
@@ -117,9 +128,16 @@ static int print_scores(const struct subject *s, const struct lorac_scores *scor
         out_real(&j, "seconds", scores->seconds);
         return out_print(&j);
     }
-    printf("adapter      %s\nsplit        %s\n%-12s %zu\ntokens       %zu\n", adapter, split,
-           scores->bytes ? "pieces" : "rows", scores->rows, scores->tokens);
-    printf("loss         %.6f\nperplexity   %.6g\n", scores->loss, scores->perplexity);
+    printf("adapter      %s\nsplit        %s\n", adapter, rows->split);
+    if (shots) {
+        printf("shots        %zu, %zu tokens (lines %s of data.train)\n", lorac_shots_count(shots),
+               lorac_shots_prefix(shots)->n, lines.at ? lines.at : "");
+    }
+    printf("%-12s %zu%s\n", scores->bytes ? "pieces" : "rows", scores->rows,
+           rows->fewshot.left_out ? "   (without the shots)" : "");
+    lorac_buf_free(&lines);
+    printf("tokens       %zu\nloss         %.6f\nperplexity   %.6g\n", scores->tokens, scores->loss,
+           scores->perplexity);
     if (scores->has_accuracy) {
         printf("accuracy     %.4f   (of %zu labels)\nmacro F1     %.4f\n", scores->accuracy,
                s->j->K, scores->macro_f1);
@@ -132,32 +150,52 @@ static int print_scores(const struct subject *s, const struct lorac_scores *scor
     return 0;
 }
 
+/* The rows of the split, as they are or behind shots. */
+static enum lorac_status open_rows(struct rows *rows, const struct lorac_job *j,
+                                   const struct lorac_fewshot_options *o, struct lorac_err *err)
+{
+    const struct lorac_data *data = NULL;
+    unsigned parts = 0;
+    enum lorac_status st = split_find(&data, &parts, rows->split, j, err);
+    if (st) { return st; }
+    rows->set = data->set;
+    if (o->n == 0) { return LORAC_OK; }
+    st = lorac_fewshot_open(&rows->fewshot, j, data, j->recipe->eval.metrics, o, err);
+    rows->set = rows->fewshot.set;
+    return st;
+}
+
 static int run_eval(const struct args *a)
 {
     struct lorac_err err = {0};
     struct subject s = {0};
     struct lorac_scores scores;
     struct lorac_evaluator *e = NULL;
-    const struct lorac_dataset *set = NULL;
-    const char *split = args_text(a, "--split", "valid");
+    struct rows rows = {.split = args_text(a, "--split", "valid")};
+    struct lorac_fewshot_options shots = {0};
+    struct lorac_buf separator = {0};
     unsigned parts = 0;
-    int code = 0;
     if (base_excludes_adapter(a)) { return EXIT_USAGE; }
-    enum lorac_status st = pick_split(&set, &parts, split, NULL, &err);
+    enum lorac_status st = split_find(NULL, &parts, rows.split, NULL, &err);
+    if (!st) { st = shots_read(&shots, &separator, a, &err); }
     if (st) {
+        lorac_buf_free(&separator);
         (void)complain(&err);
         return EXIT_USAGE;
     }
+    if (shots.n) { parts |= LORAC_JOB_TRAIN; }
     st = open_subject(&s, a, parts, &err);
-    if (!st) { st = pick_split(&set, &parts, split, s.j, &err); }
+    if (!st) { st = open_rows(&rows, s.j, &shots, &err); }
     if (!st) {
-        st = lorac_evaluator_new(&e, s.j, set, s.r->eval.metrics, s.adapter ? &s.socket : NULL,
+        st = lorac_evaluator_new(&e, s.j, rows.set, s.r->eval.metrics, s.adapter ? &s.socket : NULL,
                                  &err);
     }
     if (!st) { st = lorac_evaluate(&scores, e, on_progress, &s, &err); }
     status_clear(&s.line);
-    code = st ? complain(&err) : print_scores(&s, &scores, split, args_has(a, "--json"));
+    int code = st ? complain(&err) : print_scores(&s, &scores, &rows, args_has(a, "--json"));
     lorac_evaluator_free(e);
+    lorac_fewshot_close(&rows.fewshot);
+    lorac_buf_free(&separator);
     close_subject(&s);
     return code;
 }
@@ -205,6 +243,7 @@ static const struct option eval_options[] = {
     {"--adapter", "DIR", "evaluate with this adapter", false, false},
     {"--base", NULL, "evaluate the base without the run's adapter", false, false},
     {"--split", "NAME", "train, valid or test (default: valid)", false, false},
+    SHOT_OPTIONS,
     {"--force", NULL, "take an adapter of another base or template", false, false},
     RECIPE_OPTIONS,
     {"--json", NULL, "print one JSON object", false, false},
@@ -213,14 +252,18 @@ static const struct option eval_options[] = {
 
 const struct verb verb_eval = {
     .name = "eval",
-    .usage = "RECIPE|RUN [--adapter DIR] [--split test]",
+    .usage = "RECIPE|RUN [--adapter DIR] [--split test] [--shots K]",
     .summary = "measure loss, accuracy and more on a recipe's data",
     .about =
         "  lorac eval recipes/sst2.yaml --split test    the base as it is, before any training\n"
-        "  lorac eval runs/sst2 --split test            with the run's best adapter\n\n"
+        "  lorac eval runs/sst2 --split test            with the run's best adapter\n"
+        "  lorac eval recipes/sst2.yaml --shots 8       the base, shown 8 rows with their answers\n\n"
         "Accuracy takes the likeliest label behind each prompt; a label's likelihood includes the end of\n"
         "the text. Which metrics are measured is eval.metrics in the recipe. Of texts (data.kind: text), bits\n"
-        "per byte compare models with different tokenizers.\n",
+        "per byte compare models with different tokenizers.\n\n"
+        "The shots are drawn from the training rows by the recipe's seed, in rounds over the labels, and are\n"
+        "the same for every row; with --split train they are not evaluated themselves. Behind shots an answer\n"
+        "ends with the separator in the place of the end of the text, and loss and likelihoods count that.\n",
     .options = eval_options,
     .min_positional = 1,
     .max_positional = 1,

@@ -1,7 +1,8 @@
 #!/bin/sh
-# The verb next, from outside. What is promised:
+# The verbs that show what a model makes of a prompt, from outside. What is promised:
 #   - next shows the likeliest tokens with the probabilities that the logits give, base and adapter side by
 #     side behind the same tokens, in readable signs; blocks where the locale is UTF-8, '#' elsewhere;
+#   - eval --shots evaluates behind rows of the training table, and names their lines;
 #   - --json prints one object on one line; wrong usage and bad input are one line on stderr.
 # usage: test_see.sh LORAC MAKE_TINY
 set -u
@@ -135,6 +136,51 @@ refused 2 "--prompt TEXT is missing" next --model "$model"
 refused 1 "--field needs an adapter with a template" next --model "$model" --prompt a --field x=y
 long=$(awk 'BEGIN { for (i = 0; i < 600; i++) printf "a" }')
 refused 1 "position 512 is past the 512 that this model can read" next --model "$model" --prompt "$long"
+
+# ---- eval --shots ----
+expect 0 eval --help
+has out "--shots K" "--shot-separator TEXT"
+expect 0 eval "$dir/run.yaml" --split test --json
+zero=$(cat "$dir/out")
+expect 0 eval "$dir/run.yaml" --split test --shots 0 --json
+[ "$(sed 's/, "seconds.*//' "$dir/out")" = "$(echo "$zero" | sed 's/, "seconds.*//')" ] ||
+    fail "no shots are not the plain evaluation"
+expect 0 eval "$dir/run.yaml" --split test --shots 4 --json
+json split shots shot_lines shot_tokens left_out rows loss accuracy
+[ "$(value shots) $(value left_out) $(value rows)" = "4 0 12" ] || fail "shots: $(cat "$dir/out")"
+four=$(value loss)
+lines=$(grep -o '"shot_lines": [^]]*]' "$dir/out")
+# each label as often: the good ones stand on even lines; 1 + 4 (14 + 5 + 2) - 4 / 2 tokens
+echo "$lines" | grep -o '[0-9]*' | awk '{ even += $1 % 2 == 0 } END { exit !(NR == 4 && even == 2) }' ||
+    fail "unbalanced: $lines"
+[ "$(value shot_tokens)" = 75 ] || fail "$(value shot_tokens) tokens of shots"
+expect 0 eval "$dir/run.yaml" --split test --shots 4
+has out "$(echo "$lines" | sed 's/.*\[\(.*\)\]/4, 75 tokens (lines \1 of data.train)/')" "rows         12"
+expect 0 eval "$dir/run.yaml" --split test --shots 4 --shot-separator '\n' --json
+[ "$(value shot_tokens)" = 71 ] || fail "the separator: $(value shot_tokens) tokens of shots"
+expect 0 eval "$dir/run.yaml" --split test --shots 4 --set seed=2 --json
+echo "$(value loss)" | grep -qxF "$four" && fail "the seed does not choose the shots"
+expect 0 eval "$dir/run.yaml" --split train --shots 4
+has out "rows         5   (without the shots)"
+expect 0 eval "$dir/runs/one" --split test --shots 2 --json
+json adapter shots
+refused 1 "10 shots are asked for, but only 9 rows can be one" eval "$dir/run.yaml" --shots 10
+refused 1 "all 9 rows of data.train are shots" eval "$dir/run.yaml" --split train --shots 9
+refused 1 "the separator holds the special token </s>" eval "$dir/run.yaml" --shots 2 --shot-separator '</s>'
+refused 1 "the template has no prompt" eval "$dir/run.yaml" --shots 2 --unset template.prompt \
+    --set 'template.completion="{text}"'
+printf 'so it goes. %.0s' 1 2 3 4 5 6 7 8 9 >"$dir/story.txt"
+refused 1 "story.txt is text, expected a table of examples" eval "$dir/run.yaml" --shots 2 \
+    --split train --unset data.valid --unset data.test --unset template.prompt \
+    --unset template.completion --set data.kind=text --set "data.train=$dir/story.txt" \
+    --set 'eval.metrics=[loss]'
+refused 1 "9 shots take" eval "$dir/run.yaml" --shots 9 --set model.max_length=200 \
+    --shot-separator "$(awk 'BEGIN { for (i = 0; i < 100; i++) printf "-" }')"
+refused 2 "--shots must be a whole number, 0 or more, found 'few'" eval "$dir/run.yaml" --shots few
+refused 2 "--shot-separator separates shots: it needs --shots" eval "$dir/run.yaml" --shot-separator x
+refused 2 "--shot-separator needs a text" eval "$dir/run.yaml" --shots 2 --shot-separator ''
+refused 2 "expected \n, \t or \\\\ where a backslash stands" eval "$dir/run.yaml" --shots 2 \
+    --shot-separator 'a\b'
 
 [ $failed = 0 ] && echo "all as promised"
 exit $failed
