@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { NO_CLASS = UINT32_MAX };
+static const uint32_t NO_CLASS = UINT32_MAX;
 
 /* What is drawn from: which label each row has, and how far the draw has come in each. */
 struct draw {
