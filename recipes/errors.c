@@ -63,6 +63,15 @@ static enum lorac_status no_memory(struct lorac_err *err, const struct lorac_sou
     return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", source->name);
 }
 
+/* An option for text that YAML takes for a map: its value must stand in quotes of its own. */
+static bool wants_quotes(const struct lorac_source *source)
+{
+    const char *value = source->is_option ? strchr(source->name, '=') : NULL;
+    bool text = value && strncmp(source->name, "--set template.", strlen("--set template.")) == 0;
+    bool quoted = text && (value[1] == '"' || value[1] == '\'');
+    return text && !quoted && (strchr(value, '{') || strstr(value, ": "));
+}
+
 enum lorac_status lorac_complain(struct lorac_recipe_errors *errors,
                                  const struct lorac_source *source, size_t line, size_t column,
                                  struct lorac_err *err, const char *fmt, ...)
@@ -87,6 +96,11 @@ enum lorac_status lorac_complain(struct lorac_recipe_errors *errors,
         va_start(args, fmt);
         (void)vsnprintf(text + used, sizeof text - used, fmt, args);
         va_end(args);
+        used = strlen(text);
+        if (wants_quotes(source)) {
+            (void)snprintf(text + used, sizeof text - used,
+                           "; text with { or : in it stands in quotes: --set 'KEY=\"TEXT\"'");
+        }
     }
     for (char *c = text; *c; c++) { // one line, whatever the recipe holds
         if ((unsigned char)*c < 0x20 || *c == 0x7F) { *c = '?'; }

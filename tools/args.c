@@ -63,6 +63,20 @@ static enum lorac_status check_form(const struct option *o, const char *value,
     return LORAC_OK;
 }
 
+static enum lorac_status unknown(const struct verb *v, const char *word, size_t n,
+                                 struct lorac_err *err)
+{
+    char given[64];
+    const char *meant = NULL;
+    (void)snprintf(given, sizeof given, "%.*s", (int)(n < 63 ? n : 63), word);
+    for (const struct option *o = v->options; o->name; o++) {
+        if (near_word(given, o->name)) { meant = o->name; }
+    }
+    return lorac_fail(err, LORAC_EUSER, "unknown option %s%s%s%s; see lorac %s --help", given,
+                      meant ? " (did you mean " : "", meant ? meant : "", meant ? "?)" : "",
+                      v->name);
+}
+
 static enum lorac_status add_option(struct args *a, const struct verb *v, int *i, int argc,
                                     char **argv, struct lorac_err *err)
 {
@@ -70,17 +84,7 @@ static enum lorac_status add_option(struct args *a, const struct verb *v, int *i
     const char *equals = strchr(word, '=');
     size_t n = equals ? (size_t)(equals - word) : strlen(word);
     const struct option *o = find_option(v, word, n);
-    if (!o) {
-        char given[64];
-        (void)snprintf(given, sizeof given, "%.*s", (int)(n < 63 ? n : 63), word);
-        const char *meant = NULL;
-        for (o = v->options; o->name; o++) {
-            if (near_word(given, o->name)) { meant = o->name; }
-        }
-        return lorac_fail(err, LORAC_EUSER, "unknown option %s%s%s%s; see lorac %s --help", given,
-                          meant ? " (did you mean " : "", meant ? meant : "", meant ? "?)" : "",
-                          v->name);
-    }
+    if (!o) { return unknown(v, word, n, err); }
     for (size_t k = 0; k < a->n_given && !o->many; k++) {
         if (a->given[k] == o) { return lorac_fail(err, LORAC_EUSER, "%s is given twice", o->name); }
     }

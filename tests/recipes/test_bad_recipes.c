@@ -353,6 +353,12 @@ static void a_wrong_option_is_refused_with_the_option_as_its_place(void **state)
          "--set adapter.rank.x=4: adapter.rank: must be a whole number from 1 to 4096, found a map"},
         {{"adapter.targets=[q_proj", false},
          "--set adapter.targets=[q_proj: not YAML: did not find expected ',' or ']'"},
+        {{"template.completion={label}", false},
+         "--set template.completion={label}: template.completion: must be text, found a map; text "
+         "with { or : in it stands in quotes: --set 'KEY=\"TEXT\"'"},
+        {{"template.prompt={text} is", false},
+         "--set template.prompt={text} is: not YAML: did not find expected <document start>; text "
+         "with { or : in it stands in quotes: --set 'KEY=\"TEXT\"'"},
         {{"adapter.rank=", false},
          "--set adapter.rank=: adapter.rank: has no value; leave the key out for its default 8"},
         {{"train.steps=10", false},
