@@ -34,6 +34,7 @@ struct run {
     struct lorac_state state;
     struct lorac_length length;
     enum lorac_recipe_metric metric; // that chooses the best
+    bool is_ours;                    // run.json speaks of this run
     bool not_finite;                 // the step that failed did so for its loss or gradient
     double loss;                     // of the last step
     double rate;                     // seconds a step, smoothed
@@ -212,7 +213,8 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     if (!st) { st = lorac_dir_make(p->state_dir, err); }
     if (!st) {
         st = lorac_manifest_write(p, run->job, run->adapter, run->length.steps, run->started, NULL,
-                                  err);
+                                  NULL, err);
+        run->is_ours = !st;
     }
     if (!st && logs_csv(run)) { st = lorac_metrics_begin(p, (size_t)run->state.step, err); }
     if (!st) { st = lorac_recipe_write(run->r, p->recipe, err); } // last: from now on it is a run
@@ -478,6 +480,14 @@ static enum lorac_status merge(struct run *run, struct lorac_err *err)
     return st;
 }
 
+/* run.json says what a failed run failed of. Where that cannot be written, it says "running" still. */
+static bool tell_failure(const struct run *run, const struct lorac_err *why)
+{
+    static const struct lorac_err unknown = {.text = "unknown"};
+    return lorac_manifest_write(&run->paths, run->job, run->adapter, run->length.steps,
+                                run->started, NULL, why ? why : &unknown, NULL) == LORAC_OK;
+}
+
 static void close_run(struct run *run)
 {
     lorac_evaluator_free(run->evaluator);
@@ -507,7 +517,9 @@ enum lorac_status lorac_run(struct lorac_run_result *out, const struct lorac_rec
     out->peak_bytes = lorac_machine_peak();
     if (!st) {
         st = lorac_manifest_write(&run.paths, run.job, run.adapter, run.length.steps, run.started,
-                                  out, err);
+                                  out, NULL, err);
+    } else if (run.is_ours) {
+        (void)tell_failure(&run, err);
     }
     close_run(&run);
     return st;

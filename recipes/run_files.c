@@ -171,17 +171,41 @@ static void examples_text(char text[64], const struct lorac_job *j)
                    j->valid.set ? (unsigned long long)lorac_dataset_digest(j->valid.set) : 0ULL);
 }
 
-static enum lorac_status hash_file(char hex[65], const char *path, struct lorac_err *err)
+static enum lorac_status hash_more(struct lorac_sha256 *sha, const char *path,
+                                   struct lorac_err *err)
 {
     struct lorac_map map;
     enum lorac_status st = lorac_map_open(&map, path, err);
     if (st) { return st; }
-    struct lorac_sha256 sha;
-    lorac_sha256_init(&sha);
-    lorac_sha256_add(&sha, map.data, map.size);
-    lorac_sha256_hex(hex, &sha);
+    lorac_sha256_add(sha, map.data, map.size);
     lorac_map_close(&map);
     return LORAC_OK;
+}
+
+static enum lorac_status hash_file(char hex[65], const char *path, struct lorac_err *err)
+{
+    struct lorac_sha256 sha;
+    lorac_sha256_init(&sha);
+    enum lorac_status st = hash_more(&sha, path, err);
+    if (!st) { lorac_sha256_hex(hex, &sha); }
+    return st;
+}
+
+/* The adapter that adapter.from names: its configuration, then its tensors. */
+static enum lorac_status hash_adapter(char hex[65], const char *dir, struct lorac_err *err)
+{
+    static const char *const files[] = {"adapter_config.json", "adapter_model.safetensors"};
+    struct lorac_sha256 sha;
+    enum lorac_status st = LORAC_OK;
+    lorac_sha256_init(&sha);
+    for (size_t i = 0; i < sizeof files / sizeof *files && !st; i++) {
+        char *path = lorac_path_join(dir, files[i]);
+        st =
+            path ? hash_more(&sha, path, err) : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
+        lorac_mem_free(path);
+    }
+    if (!st) { lorac_sha256_hex(hex, &sha); }
+    return st;
 }
 
 /* The key of file i of several: "train", "train_2", "train_3", ... */
@@ -229,19 +253,21 @@ static void add_scores(struct lorac_buf *b, const char *key, const struct lorac_
 enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p, const struct lorac_job *j,
                                        const struct lorac_adapter *a, size_t steps,
                                        const char *started, const struct lorac_run_result *result,
-                                       struct lorac_err *err)
+                                       const struct lorac_err *failure, struct lorac_err *err)
 {
     static const char *const ends[] = {"finished", "stopped", "stopped early: no improvement"};
     const struct lorac_recipe *r = j->recipe;
     struct lorac_buf b = {0};
     char text[64];
     char now[32];
+    char from[65];
     lorac_buf_str(&b, "{\n");
-    quoted(&b, "status", result ? ends[result->end] : "running");
+    quoted(&b, "status", result ? ends[result->end] : failure ? "failed" : "running");
+    if (failure) { quoted(&b, "error", failure->text); }
     quoted(&b, "version", LORAC_VERSION);
     quoted(&b, "started", started);
     lorac_clock_utc(now);
-    if (result) { quoted(&b, "ended", now); }
+    if (result || failure) { quoted(&b, "ended", now); }
     lorac_machine_host(text);
     quoted(&b, "host", text);
     lorac_machine_cpu(text);
@@ -252,6 +278,8 @@ enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p, const st
     quoted(&b, "base_fingerprint", j->model->fingerprint);
     enum lorac_status st = add_files(&b, "train", &r->data.train, err);
     if (!st) { st = add_files(&b, "valid", &r->data.valid.paths, err); }
+    if (!st && r->adapter.from) { st = hash_adapter(from, r->adapter.from, err); }
+    if (!st && r->adapter.from) { quoted(&b, "adapter_from_sha256", from); }
     examples_text(text, j);
     quoted(&b, "examples", text);
     if (!st) {
@@ -297,6 +325,52 @@ static enum lorac_status check_files(const struct lorac_json *root, const char *
     return st;
 }
 
+static enum lorac_status check_from(const struct lorac_json *root, const char *dir,
+                                    struct lorac_err *err)
+{
+    char hex[65];
+    const char *want = NULL;
+    if (!dir) { return LORAC_OK; }
+    enum lorac_status st = lorac_json_string(&want, root, "adapter_from_sha256", true, err);
+    if (!st) { st = hash_adapter(hex, dir, err); }
+    if (!st && strcmp(hex, want) != 0) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "%s: has changed since the run began (adapter.from); a resumed run needs "
+                        "the same adapter",
+                        dir);
+    }
+    return st;
+}
+
+/* What may change the last bits of the result is worth a word. */
+static enum lorac_status note_changes(const struct lorac_json *root, const struct lorac_job *j,
+                                      const struct lorac_run_watch *watch, struct lorac_err *err)
+{
+    char text[200];
+    char now[64];
+    const char *cpu = "";
+    const char *version = "";
+    size_t threads = 0;
+    enum lorac_status st = lorac_json_string(&cpu, root, "cpu", true, err);
+    if (!st) { st = lorac_json_string(&version, root, "version", true, err); }
+    if (!st) { st = lorac_json_size(&threads, root, "threads", true, 1, 1 << 20, err); }
+    if (st || !watch->note) { return st; }
+    lorac_machine_cpu(now);
+    if (strcmp(cpu, now) != 0 || threads != (size_t)j->dev.threads) {
+        watch->note(watch->self,
+                    "another CPU type or thread count than before: the result will differ "
+                    "from an uninterrupted run in the last bits");
+    }
+    if (strcmp(version, LORAC_VERSION) != 0) {
+        (void)snprintf(text, sizeof text,
+                       "the run began with lorac %.40s, this is %s: the result may differ from an "
+                       "uninterrupted run",
+                       version, LORAC_VERSION);
+        watch->note(watch->self, text);
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p, const struct lorac_job *j,
                                        const struct lorac_run_watch *watch, struct lorac_err *err)
 {
@@ -305,9 +379,7 @@ enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p, const st
     struct lorac_recipe *old = NULL;
     struct lorac_buf diff = {0};
     const char *base = "";
-    const char *cpu = "";
     const char *examples = "";
-    size_t threads = 0;
     char now[64];
     enum lorac_status st = lorac_recipe_open(&old, p->recipe, NULL, 0, NULL, err);
     if (!st) {
@@ -344,14 +416,8 @@ enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p, const st
                         "tokenizer has changed",
                         r->model.path);
     }
-    if (!st) { st = lorac_json_string(&cpu, &root, "cpu", true, err); }
-    if (!st) { st = lorac_json_size(&threads, &root, "threads", true, 1, 1 << 20, err); }
-    lorac_machine_cpu(now);
-    if (!st && watch->note && (strcmp(cpu, now) != 0 || threads != (size_t)j->dev.threads)) {
-        watch->note(watch->self,
-                    "another CPU type or thread count than before: the result will differ "
-                    "from an uninterrupted run in the last bits");
-    }
+    if (!st) { st = check_from(&root, r->adapter.from, err); }
+    if (!st) { st = note_changes(&root, j, watch, err); }
     lorac_buf_free(&diff);
     lorac_recipe_free(old);
     lorac_json_free(&root);

@@ -25,15 +25,13 @@ LORAC_MUST_CHECK enum lorac_status lorac_run_clear(const struct lorac_run_paths 
 LORAC_MUST_CHECK enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p,
                                                    struct lorac_err *err);
 
-/* run.json. `result` NULL: the run goes on. */
-LORAC_MUST_CHECK enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p,
-                                                        const struct lorac_job *j,
-                                                        const struct lorac_adapter *a, size_t steps,
-                                                        const char *started,
-                                                        const struct lorac_run_result *result,
-                                                        struct lorac_err *err);
-/* Is the run in this folder one of the same base and data? A differing recipe, base or table is
- * LORAC_EUSER naming it; another CPU type or thread count is told through `note`. */
+/* run.json. `result` NULL: the run goes on, or ended with `failure` where that is given. */
+LORAC_MUST_CHECK enum lorac_status lorac_manifest_write(
+    const struct lorac_run_paths *p, const struct lorac_job *j, const struct lorac_adapter *a,
+    size_t steps, const char *started, const struct lorac_run_result *result,
+    const struct lorac_err *failure, struct lorac_err *err);
+/* Is the run in this folder one of the same base and data? A differing recipe, base, table or
+ * adapter.from is LORAC_EUSER naming it; another program, CPU type or thread count is told through `note`. */
 LORAC_MUST_CHECK enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p,
                                                         const struct lorac_job *j,
                                                         const struct lorac_run_watch *watch,

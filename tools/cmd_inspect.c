@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RUNNING "\"status\": \"running\""
+
 enum { CONFIG_LIMIT = 1 << 20, METADATA_KEYS = 4 };
 
 static const char *const metadata[METADATA_KEYS] = {"format", "lorac.base", "lorac.template",
@@ -101,18 +103,41 @@ static bool has(const char *dir, const char *name)
     return there;
 }
 
+/* A run whose process is gone before its end says "running" still: nobody holds its lock. */
+static bool is_interrupted(const char *dir, const char *manifest)
+{
+    int lock = -1;
+    char *path = lorac_path_join(dir, "lock");
+    bool gone = path && strstr(manifest, RUNNING) && lorac_path_exists(path) &&
+                lorac_lock_open(&lock, path, NULL) == LORAC_OK;
+    lorac_lock_close(lock);
+    lorac_mem_free(path);
+    return gone;
+}
+
+/* run.json, with the status that it could not write itself. */
+static void print_manifest(const char *dir, const char *text)
+{
+    const char *at = is_interrupted(dir, text) ? strstr(text, RUNNING) : NULL;
+    size_t n = at ? (size_t)(at - text) : 0;
+    if (!at) {
+        printf("%s", text);
+        return;
+    }
+    printf("%.*s\"status\": \"interrupted\"%s", (int)n, text, at + strlen(RUNNING));
+}
+
 static enum lorac_status inspect_run(const char *dir, bool as_json, struct lorac_err *err)
 {
-    if (!as_json) {
-        enum lorac_status st = print_file(dir, "recipe.resolved.yaml", err);
-        return st ? st : print_file(dir, "run.json", err);
-    }
+    enum lorac_status st = as_json ? LORAC_OK : print_file(dir, "recipe.resolved.yaml", err);
+    if (st) { return st; }
     char *path = lorac_path_join(dir, "run.json");
     char *text = NULL;
     size_t n = 0;
     if (!path) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    enum lorac_status st = lorac_file_read(&text, &n, path, CONFIG_LIMIT, err);
-    if (!st) { printf("%s", text); }
+    st = lorac_file_read(&text, &n, path, CONFIG_LIMIT, err);
+    if (!st && !as_json) { printf("---- run.json\n"); }
+    if (!st) { print_manifest(dir, text); }
     lorac_mem_free(text);
     lorac_mem_free(path);
     return st;

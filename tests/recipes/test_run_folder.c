@@ -2,7 +2,8 @@
  * The folder of a run, and what a run refuses. What is promised:
  *   - a folder that holds a run, or anything else, is not overwritten unasked;
  *   - a run that was killed before it began can begin anew; overwriting leaves nothing of the old run;
- *   - resuming refuses another recipe, table or base, and says which;
+ *   - resuming refuses another recipe, table, base or adapter.from, and says which;
+ *   - run.json says of a failed run that it failed, and of what;
  *   - one process at a time works on a folder;
  *   - what would train or keep nothing is an error that says why;
  *   - a training loss that stays above train.watchdog.loss_above ends the run with its state saved;
@@ -175,6 +176,85 @@ static void resuming_with_another_table_or_base_is_refused(void **state)
     lorac_mem_free(good);
     lorac_mem_free(other);
     runs_well("e", LORAC_RUN_RESUME, NULL, NULL);
+}
+
+/* Replace a piece of run.json. */
+static void edit_manifest(const char *out, const char *was, const char *is)
+{
+    char name[100];
+    size_t n = 0;
+    (void)snprintf(name, sizeof name, "%s/run.json", out);
+    char *text = tiny_read(tiny_path(name), &n);
+    char *at = strstr(text, was);
+    if (!at) { fail_msg("no %s in %s", was, text); }
+    struct lorac_buf b = {0};
+    lorac_buf_add(&b, text, (size_t)(at - text));
+    lorac_buf_str(&b, is);
+    lorac_buf_str(&b, at + strlen(was));
+    tiny_text(name, b.at);
+    lorac_buf_free(&b);
+    lorac_mem_free(text);
+}
+
+static void last_note(void *self, const char *text)
+{
+    (void)snprintf(self, 200, "%s", text);
+}
+
+static void resuming_notes_another_program(void **state)
+{
+    (void)state;
+    char note[200] = "";
+    struct lorac_run_watch watch = {.self = note, .note = last_note};
+    runs_well("v", LORAC_RUN_NEW, NULL, quick);
+    runs_well("v", LORAC_RUN_RESUME, &watch, quick);
+    assert_null(strstr(note, "began with"));
+    edit_manifest("v", "\"version\": \"", "\"version\": \"0.0.7-");
+    runs_well("v", LORAC_RUN_RESUME, &watch, quick);
+    assert_int_equal(strncmp(note, "the run began with lorac 0.0.7-", 31), 0);
+    assert_non_null(strstr(note, ": the result may differ from an uninterrupted run"));
+}
+
+static void resuming_from_another_adapter_is_refused(void **state)
+{
+    (void)state;
+    struct runs_stop s = {.at = 2};
+    struct lorac_run_watch watch = runs_stop_watch(&s);
+    char from[300];
+    (void)snprintf(from, sizeof from, "adapter.from=%s", tiny_path("source/best"));
+    const char *const sets[] = {from, "-adapter.rank", "-adapter.alpha", NULL};
+    runs_well("source", LORAC_RUN_NEW, NULL, quick);
+    runs_well("u", LORAC_RUN_NEW, &watch, sets);
+    touch("source/best/adapter_model.safetensors", 2);
+    refused("u", LORAC_RUN_RESUME, sets,
+            "DIR/source/best: has changed since the run began (adapter.from); a resumed run needs "
+            "the same adapter");
+    touch("source/best/adapter_model.safetensors", 2);
+    runs_well("u", LORAC_RUN_RESUME, NULL, sets);
+}
+
+static void expect_in_manifest(const char *out, const char *text)
+{
+    char name[100];
+    size_t n = 0;
+    (void)snprintf(name, sizeof name, "%s/run.json", out);
+    char *manifest = tiny_read(tiny_path(name), &n);
+    if (!strstr(manifest, text)) { fail_msg("no %s in %s", text, manifest); }
+    lorac_mem_free(manifest);
+}
+
+static void a_failed_run_says_so_and_of_what(void **state)
+{
+    (void)state;
+    static const char *const still[] = {"optimizer.lr=1e-300", "train.epochs=1", NULL};
+    struct lorac_run_result result;
+    struct lorac_err err = {0};
+    assert_int_equal(runs_go(&result, "failed", LORAC_RUN_NEW, NULL, still, &err), LORAC_EUSER);
+    expect_in_manifest("failed", "\"status\": \"failed\"");
+    expect_in_manifest("failed", "every B is zero after 4 steps");
+    runs_well("ended", LORAC_RUN_NEW, NULL, quick); // what a refused attempt leaves as it was
+    assert_int_equal(runs_go(&result, "ended", LORAC_RUN_RESUME, NULL, still, &err), LORAC_EUSER);
+    expect_in_manifest("ended", "\"status\": \"finished\"");
 }
 
 static void another_process_on_the_folder_is_refused(void **state)
@@ -470,6 +550,9 @@ int main(void)
         cmocka_unit_test(keep_says_which_adapters_are_kept),
         cmocka_unit_test(resuming_with_another_recipe_is_refused),
         cmocka_unit_test(resuming_with_another_table_or_base_is_refused),
+        cmocka_unit_test(resuming_notes_another_program),
+        cmocka_unit_test(resuming_from_another_adapter_is_refused),
+        cmocka_unit_test(a_failed_run_says_so_and_of_what),
         cmocka_unit_test(another_process_on_the_folder_is_refused),
         cmocka_unit_test(the_log_is_written_where_it_is_asked_for),
         cmocka_unit_test(a_folder_moved_aside_is_put_back),

@@ -247,6 +247,18 @@ grep -qF 'epochs: 4' "$dir/runs/one/recipe.resolved.yaml" || fail "--set is not 
 [ -s "$dir/out" ] && fail "train prints on stdout without --json"
 adapter=$dir/runs/one/best
 
+# a run whose process is gone is interrupted, one that another process holds is running
+sed -i.end 's/"status": "finished"/"status": "running"/' "$dir/runs/one/run.json"
+expect 0 inspect "$dir/runs/one" --json
+has '"status": "interrupted"' '"best_step"'
+if command -v flock >/dev/null; then
+    flock "$dir/runs/one/lock" "$lorac" inspect "$dir/runs/one" >"$dir/out" || fail "inspect of a run at work"
+    has '"status": "running"'
+fi
+mv "$dir/runs/one/run.json.end" "$dir/runs/one/run.json"
+expect 0 inspect "$dir/runs/one"
+has '"status": "finished"' "---- run.json" "---- recipe.resolved.yaml"
+
 # ---- eval, predict ----
 expect 0 eval "$dir/run.yaml" --split test --json
 json split model rows tokens loss perplexity accuracy macro_f1 labels
