@@ -4,6 +4,7 @@
 
 #include "recipes/evaluate.h"
 #include "recipes/fewshot.h"
+#include "recipes/found.h"
 #include "recipes/init.h"
 #include "recipes/job.h"
 #include "recipes/plan.h"

@@ -453,6 +453,38 @@ enum lorac_status lorac_metrics_begin(const struct lorac_run_paths *p, size_t st
     return st;
 }
 
+enum lorac_status lorac_metrics_seconds(double *out, const struct lorac_run_paths *p,
+                                        struct lorac_err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    *out = 0.0;
+    enum lorac_status st = lorac_file_read(&text, &n, p->metrics, FILE_LIMIT, err);
+    if (st) { return st; }
+    size_t at = sizeof header - 1;
+    if (n < at || memcmp(text, header, at) != 0) {
+        st = lorac_fail(err, LORAC_EFORMAT, "%s: does not begin with lorac's header", p->metrics);
+    }
+    while (!st && at < n) { // the last field of each line
+        const char *line_end = memchr(text + at, '\n', n - at);
+        size_t end = line_end ? (size_t)(line_end - text) : n;
+        size_t field = end;
+        while (field > at && text[field - 1] != ',') {
+            field--;
+        }
+        char *stop = NULL;
+        double seconds = strtod(text + field, &stop);
+        if (stop != text + end || field == end || !(seconds >= 0.0)) {
+            st = lorac_fail(err, LORAC_EFORMAT, "%s: a line ends without its seconds: '%.*s'",
+                            p->metrics, (int)(end - at < 60 ? end - at : 60), text + at);
+        }
+        *out += seconds;
+        at = end + 1;
+    }
+    lorac_mem_free(text);
+    return st;
+}
+
 enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p,
                                      const struct lorac_run_step *s, struct lorac_err *err)
 {

@@ -44,6 +44,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_metrics_step(const struct lorac_run_pat
 LORAC_MUST_CHECK enum lorac_status lorac_metrics_eval(const struct lorac_run_paths *p, double epoch,
                                                       const struct lorac_run_eval *e,
                                                       struct lorac_err *err);
+/* Seconds of all steps and evaluations in the file, as many processes as the run took. */
+LORAC_MUST_CHECK enum lorac_status lorac_metrics_seconds(double *out,
+                                                         const struct lorac_run_paths *p,
+                                                         struct lorac_err *err);
 /* Begin the file, or cut off what comes after `step` where a run goes on from there. */
 LORAC_MUST_CHECK enum lorac_status lorac_metrics_begin(const struct lorac_run_paths *p, size_t step,
                                                        struct lorac_err *err);

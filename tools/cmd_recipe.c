@@ -7,13 +7,23 @@
 enum lorac_status recipe_open(struct lorac_recipe **out, const char *path, const struct args *a,
                               struct lorac_err *err)
 {
-    struct lorac_recipe_set sets[MAX_GIVEN];
+    return recipe_open_with(out, path, a, NULL, 0, err);
+}
+
+enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
+                                   const struct args *a, const char *const *more, size_t n_more,
+                                   struct lorac_err *err)
+{
+    struct lorac_recipe_set sets[MAX_GIVEN + MAX_MORE];
     struct lorac_recipe_errors errors = {0};
     size_t n = 0;
     for (size_t i = 0; i < a->n_given; i++) { // in the order given
         bool set = strcmp(a->given[i]->name, "--set") == 0;
         bool unset = strcmp(a->given[i]->name, "--unset") == 0;
         if (set || unset) { sets[n++] = (struct lorac_recipe_set){a->values[i], unset}; }
+    }
+    for (size_t i = 0; i < n_more && i < MAX_MORE; i++) {
+        sets[n++] = (struct lorac_recipe_set){more[i], false};
     }
     enum lorac_status st = lorac_recipe_open(out, path, sets, n, &errors, err);
     for (size_t i = 0; i < errors.n; i++) { // in the file's order; the caller shows the last

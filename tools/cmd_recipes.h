@@ -15,9 +15,19 @@
 enum lorac_status recipe_open(struct lorac_recipe **out, const char *path, const struct args *a,
                               struct lorac_err *err);
 
+/* The same with more settings (n_more, at most MAX_MORE) behind those of the options. */
+enum { MAX_MORE = 4 };
+enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
+                                   const struct args *a, const char *const *more, size_t n_more,
+                                   struct lorac_err *err);
+
 /* A recipe, or the folder of a run: then its resolved recipe, and `adapter` names best/ or last/ in it. */
 enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,
                                 const struct args *a, struct lorac_err *err);
+
+/* Run `r`, which was read from `path`, with all that is worth seeing on stderr. */
+enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac_recipe *r,
+                             const char *path, enum lorac_run_mode mode, struct lorac_err *err);
 
 /* Lines on the rows that were skipped, cut, kept or doubled, with the places of the first of them. */
 void say_text(FILE *to, const struct lorac_data_counts *c); // of texts, without a line's end

@@ -206,23 +206,13 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
                                 : " --split train");
 }
 
-static int run(const struct args *a)
+enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac_recipe *r,
+                             const char *path, enum lorac_run_mode mode, struct lorac_err *err)
 {
-    struct lorac_err err = {0};
-    struct lorac_recipe *r = NULL;
-    struct screen screen = {.recipe = a->positional[0]};
-    struct lorac_run_result result = {0};
-    enum lorac_run_mode mode = LORAC_RUN_NEW;
-    if (args_has(a, "--resume") && args_has(a, "--overwrite")) {
-        fprintf(stderr, "lorac: --resume and --overwrite exclude each other\n");
-        return EXIT_USAGE;
-    }
-    if (args_has(a, "--resume")) { mode = LORAC_RUN_RESUME; }
-    if (args_has(a, "--overwrite")) { mode = LORAC_RUN_OVERWRITE; }
-    if (recipe_open(&r, a->positional[0], a, &err)) { return complain(&err); }
+    struct screen screen = {.recipe = path};
     status_begin(&screen.line);
     stop_on_signals();
-    fprintf(stderr, "lorac train %s\n", a->positional[0]);
+    fprintf(stderr, "lorac train %s\n", path);
     bool terminal = r->output.log >> LORAC_RECIPE_LOG_TERMINAL & 1U;
     struct lorac_run_watch watch = {
         .self = &screen,
@@ -234,8 +224,26 @@ static int run(const struct args *a)
         .note = on_note,
         .stop = on_stop,
     };
-    enum lorac_status st = lorac_run(&result, r, mode, &watch, &err);
+    enum lorac_status st = lorac_run(result, r, mode, &watch, err);
     status_clear(&screen.line);
+    if (!st) { say_end(r, result, &screen); }
+    return st;
+}
+
+static int run(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct lorac_recipe *r = NULL;
+    struct lorac_run_result result = {0};
+    enum lorac_run_mode mode = LORAC_RUN_NEW;
+    if (args_has(a, "--resume") && args_has(a, "--overwrite")) {
+        fprintf(stderr, "lorac: --resume and --overwrite exclude each other\n");
+        return EXIT_USAGE;
+    }
+    if (args_has(a, "--resume")) { mode = LORAC_RUN_RESUME; }
+    if (args_has(a, "--overwrite")) { mode = LORAC_RUN_OVERWRITE; }
+    if (recipe_open(&r, a->positional[0], a, &err)) { return complain(&err); }
+    enum lorac_status st = train_seen(&result, r, a->positional[0], mode, &err);
     int code = 0;
     if (st) {
         code = complain(&err);
@@ -256,7 +264,6 @@ static int run(const struct args *a)
         }
         code = out_print(&j);
     }
-    if (!st) { say_end(r, &result, &screen); }
     lorac_recipe_free(r);
     return code;
 }

@@ -3,6 +3,8 @@
 #   - next shows the likeliest tokens with the probabilities that the logits give, base and adapter side by
 #     side behind the same tokens, in readable signs; blocks where the locale is UTF-8, '#' elsewhere;
 #   - eval --shots evaluates behind rows of the training table, and names their lines;
+#   - compare measures what eval does, trains only what is asked for and not done, and takes no run of
+#     another recipe for this one's;
 #   - --json prints one object on one line; wrong usage and bad input are one line on stderr.
 # usage: test_see.sh LORAC MAKE_TINY
 set -u
@@ -181,6 +183,64 @@ refused 2 "--shot-separator separates shots: it needs --shots" eval "$dir/run.ya
 refused 2 "--shot-separator needs a text" eval "$dir/run.yaml" --shots 2 --shot-separator ''
 refused 2 "expected \n, \t or \\\\ where a backslash stands" eval "$dir/run.yaml" --shots 2 \
     --shot-separator 'a\b'
+
+# ---- compare ----
+expect 0 compare --help
+has out "usage: lorac compare" "--shots K" "--base DIR" "--train"
+# level I KEY: of the I-th level in the JSON printed last
+level() {
+    grep -o '{"level": [^}]*}' "$dir/out" | sed -n "$1p" | grep -o "\"$2\": [^,}]*" | sed 's/.*: //'
+}
+expect 0 eval "$dir/run.yaml" --split test --json
+zero=$(value loss)
+expect 0 eval "$dir/run.yaml" --split test --shots 4 --json
+four=$(value loss)
+expect 0 eval "$dir/runs/one" --split test --json
+tuned=$(value loss)
+expect 0 compare "$dir/run.yaml" --json
+json split levels
+[ "$(value split)" = '"test"' ] || fail "compare on $(value split)"
+[ "$(level 1 loss) $(level 2 loss) $(level 3 loss)" = "$zero $four $tuned" ] ||
+    fail "compare and eval differ: $(cat "$dir/out")"
+[ "$(level 1 shots) $(level 2 shots) $(level 3 shots)" = "0 4 0" ] || fail "not two shots a label"
+[ "$(level 3 adapter)" = "\"$adapter\"" ] || fail "another adapter: $(level 3 adapter)"
+[ "$(level 3 adapter_bytes)" = "$(wc -c <"$adapter/adapter_model.safetensors")" ] || fail "its size"
+[ "$(level 3 trained_parameters)" = "$(sed -n 's/.*"parameters": \([0-9]*\),/\1/p' "$dir/runs/one/run.json")" ] ||
+    fail "its parameters"
+tail -n +2 "$dir/runs/one/metrics.csv" | awk -F, -v want="$(level 3 train_seconds)" '
+    { sum += $NF } END { exit !(sum - want < 1e-6 && want - sum < 1e-6) }' || fail "its time"
+expect 0 compare "$dir/run.yaml" --shots 3 --split valid
+has out "3 rows of data.valid" "zero-shot " "few-shot, 3 " "adapted " "adapter $adapter"
+cp "$dir/runs/one/run.json" "$dir/before"
+cp -R "$model" "$dir/second"
+expect 0 compare "$dir/run.yaml" --base "$dir/second/" # no run, and none is made
+has out "adapted, other base" "$dir/runs/one-from-second holds no run; --train makes one"
+[ -e "$dir/runs/one-from-second" ] && fail "compare makes a run that nobody asked for"
+expect 0 compare "$dir/run.yaml" --base "$dir/second" --train --json
+[ "$(level 4 loss)" = "$(level 3 loss)" ] || fail "the same run from the same base differs"
+[ "$(level 4 model)" = "\"$dir/second\"" ] || fail "the other base is $(level 4 model)"
+cmp -s "$dir/runs/one/run.json" "$dir/before" || fail "a finished run was trained again"
+expect 1 compare "$dir/run.yaml" --set optimizer.lr=0.02
+has err "optimizer.lr: 0.01 -> 0.02; --overwrite trains anew, --set output.dir=DIR elsewhere"
+[ -s "$dir/out" ] && fail "compare prints although it fails"
+expect 0 compare "$dir/run.yaml" --set optimizer.lr=0.02 --overwrite --json
+grep -qF 'lr: 0.02' "$dir/runs/one/recipe.resolved.yaml" || fail "--overwrite did not train"
+sed -i 's/"status": "finished"/"status": "stopped"/' "$dir/runs/one/run.json"
+expect 0 compare "$dir/run.yaml" --set optimizer.lr=0.02 --json
+has out '"missing": "'"$dir"'/runs/one holds an unfinished run; --train goes on with it"'
+expect 0 compare "$dir/run.yaml" --set optimizer.lr=0.02 --train --split train
+has out "few-shot, 4 " ", 5 rows without the shots" "adapter $adapter"
+# a task without prompts has no shots; asked for, they are an error
+expect 0 compare "$dir/run.yaml" --set "output.dir=$dir/free2" --unset template.prompt \
+    --set 'template.completion="{text}"' --json
+has out '"missing": "shots: the template has no prompt'
+refused 1 "the template has no prompt" compare "$dir/run.yaml" --set "output.dir=$dir/free2" --shots 2 \
+    --unset template.prompt --set 'template.completion="{text}"'
+refused 1 "--base no/such: is no folder" compare "$dir/run.yaml" --set "output.dir=$dir/x" --base no/such
+refused 1 "names no data.valid" compare "$dir/run.yaml" --set "output.dir=$dir/x" --unset data.test \
+    --unset data.valid
+refused 2 "--split must be train, valid or test" compare "$dir/run.yaml" --split dev
+refused 2 "--shots must be at least 1" compare "$dir/run.yaml" --shots 0
 
 [ $failed = 0 ] && echo "all as promised"
 exit $failed

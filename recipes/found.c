@@ -1,0 +1,68 @@
+/* found.c - see found.h. */
+#include "recipes/found.h"
+
+#include "base/core/file.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "recipes/run_files.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MANIFEST_LIMIT = 1 << 20 };
+
+void lorac_found_release(struct lorac_found *f)
+{
+    lorac_mem_free(f->adapter);
+    *f = (struct lorac_found){0};
+}
+
+/* Did it end as a run ends? run.json says so. */
+static enum lorac_status read_state(struct lorac_found *f, const struct lorac_run_paths *p,
+                                    struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    const char *status = "";
+    enum lorac_status st = lorac_json_load(&root, p->manifest, MANIFEST_LIMIT, err);
+    if (!st) { st = lorac_json_string(&status, &root, "status", true, err); }
+    bool goes_on = strcmp(status, "running") == 0 || strcmp(status, "stopped") == 0;
+    f->state = goes_on ? LORAC_FOUND_UNFINISHED : LORAC_FOUND_FINISHED;
+    lorac_json_free(&root);
+    return st;
+}
+
+/* The adapter that it kept, and how large that is. */
+static enum lorac_status find_adapter(struct lorac_found *f, const struct lorac_run_paths *p,
+                                      struct lorac_err *err)
+{
+    struct lorac_map map = {0};
+    const char *dir = lorac_path_is_dir(p->best) ? p->best : p->last;
+    if (!lorac_path_is_dir(dir)) { return LORAC_OK; }
+    f->adapter = lorac_mem_string(dir, strlen(dir));
+    char *weights = lorac_path_join(dir, "adapter_model.safetensors");
+    enum lorac_status st = LORAC_OK;
+    if (!f->adapter || !weights) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->dir); }
+    if (!st) { st = lorac_map_open(&map, weights, err); }
+    f->adapter_bytes = map.size;
+    lorac_map_close(&map);
+    lorac_mem_free(weights);
+    return st;
+}
+
+enum lorac_status lorac_found_look(struct lorac_found *out, const struct lorac_job *j,
+                                   struct lorac_err *err)
+{
+    static const struct lorac_run_watch nobody = {0};
+    struct lorac_run_paths p = {0};
+    *out = (struct lorac_found){.seconds = (double)NAN};
+    enum lorac_status st = lorac_run_paths(&p, j->recipe->output.dir, err);
+    if (st || !lorac_path_exists(p.recipe)) { goto done; }
+    st = lorac_manifest_check(&p, j, &nobody, err);
+    if (!st) { st = read_state(out, &p, err); }
+    if (!st) { st = find_adapter(out, &p, err); }
+    if (!st && lorac_path_exists(p.metrics)) { st = lorac_metrics_seconds(&out->seconds, &p, err); }
+done:
+    lorac_run_paths_free(&p);
+    if (st) { lorac_found_release(out); }
+    return st;
+}

@@ -1,0 +1,451 @@
+/* cmd_compare.c - `lorac compare`: a recipe's task by prompting, by showing examples, and by training. */
+#include "tools/shots.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { A_LABEL = 2, MOST_SHOTS = 16, FREE_TEXT_SHOTS = 4, MAX_LEVELS = 4 };
+
+/* One way to the task, and how far it leads. */
+struct level {
+    const char *name;
+    char *model, *adapter; // folders; adapter NULL: none
+    size_t shots;
+    char missing[512]; // why there are no scores, or ""
+    struct lorac_scores scores;
+    double train_seconds; // NaN: not known
+    size_t parameters, adapter_bytes;
+};
+
+struct comparison {
+    const struct args *a;
+    const char *split;
+    struct lorac_fewshot_options shots; // n 0: as seems sensible, as many as fit
+    struct level level[MAX_LEVELS];
+    size_t n;
+    struct status_line line;
+    const char *doing;
+};
+
+/* A recipe with its job. */
+struct subject {
+    struct lorac_recipe *r;
+    struct lorac_job *j;
+    const struct lorac_data *data; // of the split
+};
+
+static bool on_progress(void *self, double done)
+{
+    struct comparison *c = self;
+    char text[64];
+    (void)snprintf(text, sizeof text, "%s %.0f %%", c->doing, 100.0 * done);
+    status_show(&c->line, text, false);
+    return !stop_asked();
+}
+
+static enum lorac_status open_job(struct subject *s, const struct comparison *c,
+                                  struct lorac_err *err)
+{
+    unsigned parts = 0;
+    enum lorac_status st = split_find(NULL, &parts, c->split, NULL, err);
+    if (!st) { st = lorac_job_open(&s->j, s->r, parts | LORAC_JOB_TRAIN, err); }
+    return st ? st : split_find(&s->data, &parts, c->split, s->j, err);
+}
+
+static void close_subject(struct subject *s)
+{
+    lorac_job_close(s->j);
+    lorac_recipe_free(s->r);
+}
+
+static enum lorac_status add_level(struct level **out, struct comparison *c, const char *name,
+                                   const struct lorac_recipe *r, struct lorac_err *err)
+{
+    struct level *l = &c->level[c->n++];
+    *out = l;
+    l->name = name;
+    l->model = lorac_mem_string(r->model.path, strlen(r->model.path));
+    return l->model ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory");
+}
+
+/* Labels are compared whatever the recipe measures while it trains. */
+static unsigned metrics_of(const struct lorac_job *j)
+{
+    return j->recipe->eval.metrics | (j->K ? 1U << LORAC_RECIPE_METRIC_ACCURACY : 0U);
+}
+
+static enum lorac_status measure(struct level *l, struct comparison *c, const struct subject *s,
+                                 const struct lorac_dataset *set, struct lorac_adapter *adapter,
+                                 struct lorac_err *err)
+{
+    struct lorac_evaluator *e = NULL;
+    struct lorac_stack stack = {.n = 1, .adapter = {adapter}, .factor = {1.0F}};
+    struct lorac_socket socket = {0};
+    if (adapter) { socket = lorac_stack_socket(&stack); }
+    c->doing = l->name;
+    enum lorac_status st =
+        lorac_evaluator_new(&e, s->j, set, metrics_of(s->j), adapter ? &socket : NULL, err);
+    if (!st) { st = lorac_evaluate(&l->scores, e, on_progress, c, err); }
+    status_clear(&c->line);
+    lorac_evaluator_free(e);
+    return st;
+}
+
+/* ---- the levels ---- */
+
+static enum lorac_status zero_shot(struct comparison *c, const struct subject *s,
+                                   struct lorac_err *err)
+{
+    struct level *l = NULL;
+    enum lorac_status st = add_level(&l, c, "zero-shot", s->r, err);
+    return st ? st : measure(l, c, s, s->data->set, NULL, err);
+}
+
+/* Shots that were asked for must fit; of those that were not, as many as do. */
+static enum lorac_status few_shot(struct comparison *c, const struct subject *s,
+                                  struct lorac_err *err)
+{
+    struct level *l = NULL;
+    struct lorac_fewshot f = {0};
+    struct lorac_fewshot_options o = c->shots;
+    bool asked = o.n > 0;
+    size_t train = lorac_dataset_size(s->j->train.set);
+    size_t usual = s->j->K ? A_LABEL * s->j->K : FREE_TEXT_SHOTS;
+    if (!asked) {
+        o.n = usual < MOST_SHOTS ? usual : MOST_SHOTS;
+        if (o.n >= train) { o.n = train > 1 ? train - 1 : 1; }
+        o.fewer = true;
+    }
+    enum lorac_status st = add_level(&l, c, "few-shot", s->r, err);
+    if (st) { return st; }
+    st = lorac_fewshot_open(&f, s->j, s->data, metrics_of(s->j), &o, err);
+    if (st == LORAC_EUSER && !asked) { // this recipe has no such level
+        (void)snprintf(l->missing, sizeof l->missing, "%s", err->text);
+        return LORAC_OK;
+    }
+    if (!st) {
+        l->shots = lorac_shots_count(f.shots);
+        st = measure(l, c, s, f.set, NULL, err);
+    }
+    lorac_fewshot_close(&f);
+    return st;
+}
+
+/* The run in output.dir, unless it is to be removed: it may be of another recipe then. */
+static enum lorac_status look(struct lorac_found *found, const struct subject *s,
+                              const struct comparison *c, struct lorac_err *err)
+{
+    *found = (struct lorac_found){0};
+    if (args_has(c->a, "--overwrite")) { return LORAC_OK; }
+    enum lorac_status st = lorac_found_look(found, s->j, err);
+    if (st == LORAC_EUSER) {
+        struct lorac_err why = *err;
+        (void)lorac_fail(err, st, "%s; --overwrite trains anew, --set output.dir=DIR elsewhere",
+                         why.text);
+    }
+    return st;
+}
+
+/* Its faults are told before anything is measured. */
+static enum lorac_status check_run(const struct subject *s, const struct comparison *c,
+                                   struct lorac_err *err)
+{
+    struct lorac_found found;
+    enum lorac_status st = look(&found, s, c, err);
+    lorac_found_release(&found);
+    return st;
+}
+
+/* Train where that is asked for and not done: with the job closed, as a run opens its own. */
+static enum lorac_status train(struct lorac_found *found, struct subject *s,
+                               const struct comparison *c, struct lorac_err *err)
+{
+    bool anew = args_has(c->a, "--overwrite");
+    if (!anew && (!args_has(c->a, "--train") || found->state == LORAC_FOUND_FINISHED)) {
+        return LORAC_OK;
+    }
+    enum lorac_run_mode mode = anew                                     ? LORAC_RUN_OVERWRITE
+                               : found->state == LORAC_FOUND_UNFINISHED ? LORAC_RUN_RESUME
+                                                                        : LORAC_RUN_NEW;
+    struct lorac_run_result result = {0};
+    lorac_found_release(found);
+    lorac_job_close(s->j);
+    s->j = NULL;
+    enum lorac_status st = train_seen(&result, s->r, c->a->positional[0], mode, err);
+    if (!st && result.end == LORAC_RUN_STOPPED) {
+        st = lorac_fail(err, LORAC_EUSER, "interrupted while training; --train goes on");
+    }
+    if (!st) { st = open_job(s, c, err); }
+    return st ? st : lorac_found_look(found, s->j, err);
+}
+
+static enum lorac_status adapted(struct comparison *c, struct subject *s, const char *name,
+                                 struct lorac_err *err)
+{
+    struct level *l = NULL;
+    struct lorac_found found = {0};
+    struct lorac_adapter *adapter = NULL;
+    enum lorac_status st = add_level(&l, c, name, s->r, err);
+    if (!st) { st = look(&found, s, c, err); }
+    if (!st) { st = train(&found, s, c, err); }
+    if (st) { goto done; }
+    l->train_seconds = found.seconds;
+    if (found.state != LORAC_FOUND_FINISHED || !found.adapter) {
+        (void)snprintf(l->missing, sizeof l->missing, "%s %s; --train %s", s->r->output.dir,
+                       found.state == LORAC_FOUND_NONE ? "holds no run" : "holds an unfinished run",
+                       found.state == LORAC_FOUND_NONE ? "makes one" : "goes on with it");
+        goto done;
+    }
+    l->adapter_bytes = found.adapter_bytes;
+    st = lorac_peft_load(&adapter, s->j->model, found.adapter, false, err);
+    if (st) { goto done; }
+    l->parameters = adapter->n_params;
+    l->adapter = found.adapter;
+    found.adapter = NULL;
+    st = measure(l, c, s, s->data->set, adapter, err);
+done:
+    lorac_adapter_free(adapter);
+    lorac_found_release(&found);
+    return st;
+}
+
+/* ---- the other base ---- */
+
+/* "KEY='VALUE'" as --set takes it. */
+static void add_setting(struct lorac_buf *b, const char *key, const char *value, const char *more)
+{
+    const char *const parts[] = {value, more};
+    lorac_buf_printf(b, "%s='", key);
+    for (size_t i = 0; i < 2; i++) {
+        for (const char *c = parts[i]; *c; c++) {
+            lorac_buf_add(b, c, 1);
+            if (*c == '\'') { lorac_buf_str(b, "'"); }
+        }
+    }
+    lorac_buf_str(b, "'");
+}
+
+/* The same recipe on another base, its run in a folder of its own: OUT-from-NAME. */
+static enum lorac_status open_other(struct subject *s, const struct comparison *c,
+                                    const struct lorac_recipe *first, const char *base,
+                                    struct lorac_err *err)
+{
+    char *path = NULL;
+    struct lorac_buf model = {0};
+    struct lorac_buf out = {0};
+    struct lorac_buf name = {0};
+    if (!lorac_path_is_dir(base)) {
+        return lorac_fail(err, LORAC_EUSER, "--base %s: is no folder", base);
+    }
+    enum lorac_status st = lorac_path_absolute(&path, base, err);
+    if (st) { return st; }
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--) {
+        path[n - 1] = '\0';
+    }
+    const char *slash = strrchr(path, '/');
+    lorac_buf_printf(&name, "-from-%s", slash && slash[1] ? slash + 1 : "base");
+    add_setting(&model, "model.path", path, "");
+    add_setting(&out, "output.dir", first->output.dir, name.at ? name.at : "");
+    const char *const more[] = {model.at, out.at};
+    if (model.no_memory || out.no_memory || name.no_memory) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory");
+    }
+    if (!st) { st = recipe_open_with(&s->r, c->a->positional[0], c->a, more, 2, err); }
+    if (!st) { st = open_job(s, c, err); }
+    lorac_buf_free(&model);
+    lorac_buf_free(&out);
+    lorac_buf_free(&name);
+    lorac_mem_free(path);
+    return st;
+}
+
+/* ---- what is printed ---- */
+
+static void print_number(double v)
+{
+    if (isfinite(v)) {
+        printf(" %10.4f", v);
+    } else {
+        printf(" %10s", "-");
+    }
+}
+
+static void print_level(const struct level *l, bool accuracy, bool exact)
+{
+    char text[32];
+    char label[32];
+    (void)snprintf(label, sizeof label, l->shots ? "%s, %zu" : "%s", l->name, l->shots);
+    printf("%-20s", label);
+    if (l->missing[0]) {
+        printf(" -   %s\n", l->missing);
+        return;
+    }
+    if (accuracy) {
+        print_number(l->scores.accuracy);
+        print_number(l->scores.macro_f1);
+    }
+    if (exact) { print_number(l->scores.exact_match); }
+    print_number(l->scores.loss);
+    bool trained = l->parameters != 0;
+    printf(" %8s", trained && isfinite(l->train_seconds) ? show_time(text, l->train_seconds) : "-");
+    printf(" %8s", show_time(text, l->scores.seconds));
+    printf(" %12s", trained ? show_count(text, l->parameters) : "0");
+    printf(" %10s\n", trained ? show_bytes(text, l->adapter_bytes) : "-");
+}
+
+static void print_table(const struct comparison *c)
+{
+    bool accuracy = c->level[0].scores.has_accuracy;
+    bool exact = c->level[0].scores.has_exact_match;
+    char rows[32];
+    printf("%s rows of data.%s\n\n", show_count(rows, c->level[0].scores.rows), c->split);
+    printf("%-20s", "");
+    if (accuracy) { printf(" %10s %10s", "accuracy", "macro F1"); }
+    if (exact) { printf(" %10s", "exact"); }
+    printf(" %10s %8s %8s %12s %10s\n", "loss", "training", "testing", "trained", "adapter");
+    for (size_t i = 0; i < c->n; i++) {
+        print_level(&c->level[i], accuracy, exact);
+    }
+    putchar('\n');
+    for (size_t i = 0; i < c->n; i++) {
+        const struct level *l = &c->level[i];
+        printf("%-20s base %s%s%s", l->name, l->model, l->adapter ? ", adapter " : "",
+               l->adapter ? l->adapter : "");
+        bool others = !l->missing[0] && l->scores.rows != c->level[0].scores.rows;
+        if (others) { printf(", %zu rows without the shots", l->scores.rows); }
+        putchar('\n');
+    }
+}
+
+/* Append one level as an object. */
+static void add_json(struct lorac_buf *list, const struct level *l)
+{
+    struct out j = {0};
+    out_text(&j, "level", l->name, strlen(l->name));
+    out_text(&j, "model", l->model, strlen(l->model));
+    if (l->missing[0]) { out_text(&j, "missing", l->missing, strlen(l->missing)); }
+    if (!l->missing[0]) {
+        out_count(&j, "shots", l->shots);
+        out_count(&j, "rows", l->scores.rows);
+        if (l->scores.has_accuracy) {
+            out_real(&j, "accuracy", l->scores.accuracy);
+            out_real(&j, "macro_f1", l->scores.macro_f1);
+        }
+        if (l->scores.has_exact_match) { out_real(&j, "exact_match", l->scores.exact_match); }
+        out_real(&j, "loss", l->scores.loss);
+        out_real(&j, "seconds", l->scores.seconds);
+        out_count(&j, "trained_parameters", l->parameters);
+    }
+    if (l->adapter) {
+        out_text(&j, "adapter", l->adapter, strlen(l->adapter));
+        out_count(&j, "adapter_bytes", l->adapter_bytes);
+        out_real(&j, "train_seconds", l->train_seconds);
+    }
+    lorac_buf_add(list, j.b.at ? j.b.at : "", j.b.n);
+    lorac_buf_str(list, "}");
+    list->no_memory = list->no_memory || j.b.no_memory;
+    lorac_buf_free(&j.b);
+}
+
+static int print_json(const struct comparison *c)
+{
+    struct out j = {0};
+    struct lorac_buf list = {0};
+    lorac_buf_str(&list, "[");
+    for (size_t i = 0; i < c->n; i++) {
+        lorac_buf_str(&list, i ? ", " : "");
+        add_json(&list, &c->level[i]);
+    }
+    lorac_buf_str(&list, "]");
+    out_text(&j, "split", c->split, strlen(c->split));
+    out_raw(&j, "levels", list.no_memory ? "[]" : list.at);
+    j.b.no_memory = j.b.no_memory || list.no_memory;
+    lorac_buf_free(&list);
+    return out_print(&j);
+}
+
+/* ---- the verb ---- */
+
+static enum lorac_status compare(struct comparison *c, struct lorac_err *err)
+{
+    struct subject s = {0};
+    struct subject other = {0};
+    const char *base = args_text(c->a, "--base", NULL);
+    enum lorac_status st = recipe_open(&s.r, c->a->positional[0], c->a, err);
+    if (!st && !c->split) { c->split = s.r->data.test.n ? "test" : "valid"; }
+    if (!st) { st = open_job(&s, c, err); }
+    if (!st) { st = check_run(&s, c, err); }
+    if (!st && base) { st = open_other(&other, c, s.r, base, err); }
+    if (!st && base) { st = check_run(&other, c, err); }
+    if (!st) { st = zero_shot(c, &s, err); }
+    if (!st) { st = few_shot(c, &s, err); }
+    if (!st) { st = adapted(c, &s, "adapted", err); }
+    if (!st && base) { st = adapted(c, &other, "adapted, other base", err); }
+    close_subject(&other);
+    close_subject(&s);
+    return st;
+}
+
+static int run(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct lorac_buf separator = {0};
+    struct comparison c = {.a = a, .split = args_text(a, "--split", NULL)};
+    unsigned parts = 0;
+    enum lorac_status st = shots_read(&c.shots, &separator, a, &err);
+    if (!st && c.split) { st = split_find(NULL, &parts, c.split, NULL, &err); }
+    if (!st && args_has(a, "--shots") && c.shots.n == 0) {
+        st = lorac_fail(&err, LORAC_EUSER, "--shots must be at least 1; zero-shot is always there");
+    }
+    if (st) {
+        (void)complain(&err);
+        lorac_buf_free(&separator);
+        return EXIT_USAGE;
+    }
+    status_begin(&c.line);
+    stop_on_signals();
+    st = compare(&c, &err);
+    int code = 0;
+    if (st) {
+        code = complain(&err);
+    } else if (args_has(a, "--json")) {
+        code = print_json(&c);
+    } else {
+        print_table(&c);
+    }
+    for (size_t i = 0; i < c.n; i++) {
+        lorac_mem_free(c.level[i].model);
+        lorac_mem_free(c.level[i].adapter);
+    }
+    lorac_buf_free(&separator);
+    return code;
+}
+
+static const struct option options[] = {
+    SHOT_OPTIONS,
+    {"--split", "NAME", "train, valid or test (default: test, or valid without one)", false, false},
+    {"--base", "DIR", "also the same run from this base", false, false},
+    {"--train", NULL, "train what has no finished run, or go on with it", false, false},
+    {"--overwrite", NULL, "train anew, also where a run is finished", false, false},
+    RECIPE_OPTIONS,
+    {"--json", NULL, "print one JSON object", false, false},
+    {0},
+};
+
+const struct verb verb_compare = {
+    .name = "compare",
+    .usage = "RECIPE [--shots K] [--train] [--base DIR] [--split NAME]",
+    .summary = "one table: zero-shot, few-shot and adapted, on a recipe's data",
+    .about =
+        "  lorac compare recipes/sst2.yaml             with the run in output.dir, where there is one\n"
+        "  lorac compare recipes/sst2.yaml --train     trains it first, where there is none\n\n"
+        "A run of another recipe, base or table than this one is refused. With --base the same run from\n"
+        "another base stands below, in output.dir with -from-NAME behind it. Without --shots there are two a\n"
+        "label, at most 16, 4 of free text, and fewer where no more fit the context. Training is the time of\n"
+        "all steps and evaluations of the run, testing that of this evaluation.\n",
+    .options = options,
+    .min_positional = 1,
+    .max_positional = 1,
+    .run = run,
+};
