@@ -23,7 +23,7 @@ static const char config[] =
 void tiny_write(const char *dir)
 {
     static const struct lorac_init_options options = {
-        .tokenizer = LORAC_TESTS_DIR "/datasets/data/bytes", .seed = 2};
+        .tokenizer = LORAC_TESTS_DIR "/datasets/data/bytes", .seed = 3};
     struct lorac_json root = {0};
     struct lorac_err err = {0};
     if (lorac_json_parse(&root, config, sizeof config - 1, "tiny", &err) ||
