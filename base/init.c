@@ -120,11 +120,9 @@ static enum lorac_status put_defaults(json_t *json, const struct lorac_config *c
 static enum lorac_status put_types(json_t *json, const struct lorac_config *c,
                                    enum lorac_dtype dtype, struct lorac_err *err)
 {
-    static const char *const names[LORAC_N_DTYPES] = {
-        [LORAC_F32] = "float32", [LORAC_F16] = "float16", [LORAC_BF16] = "bfloat16"};
     (void)json_object_del(
         json, "dtype"); // transformers 5's name of the same; it reads both, 4 reads this one
-    enum lorac_status st = put(json, "torch_dtype", json_string(names[dtype]), err);
+    enum lorac_status st = put(json, "torch_dtype", json_string(lorac_dtype_torch(dtype)), err);
     return st ? st : put(json, "model_type", json_string(lorac_arch_type(c->arch)), err);
 }
 

@@ -52,6 +52,11 @@ static enum lorac_status check_form(const struct option *o, const char *value,
                                     struct lorac_err *err)
 {
     double v = 0.0;
+    enum lorac_dtype type;
+    if (strcmp(o->value, "TYPE") == 0 && !lorac_dtype_find_torch(&type, value)) {
+        return lorac_fail(err, LORAC_EUSER, "%s must be float32, bfloat16 or float16, found '%s'",
+                          o->name, value);
+    }
     if (strcmp(o->value, "N") == 0 && !parse_count(&v, value)) {
         return lorac_fail(err, LORAC_EUSER, "%s must be a whole number, 0 or more, found '%s'",
                           o->name, value);

@@ -96,21 +96,12 @@ static enum lorac_status make_config(struct lorac_json *root, const struct args 
 static enum lorac_status read_options(struct lorac_init_options *o, const struct args *a,
                                       struct lorac_err *err)
 {
-    static const char *const names[LORAC_N_DTYPES] = {
-        [LORAC_F32] = "float32", [LORAC_F16] = "float16", [LORAC_BF16] = "bfloat16"};
-    const char *dtype = args_text(a, "--dtype", "float32");
+    enum lorac_dtype dtype = LORAC_F32;
     size_t seed = 0;
-    int t = 0;
-    while (t < LORAC_N_DTYPES && strcmp(names[t], dtype) != 0) {
-        t++;
-    }
-    if (t == LORAC_N_DTYPES) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "--dtype must be float32, bfloat16 or float16, found '%s'", dtype);
-    }
+    (void)lorac_dtype_find_torch(&dtype, args_text(a, "--dtype", "float32")); // a TYPE: it is one
     enum lorac_status st = args_count(&seed, a, "--seed", err);
     *o = (struct lorac_init_options){.tokenizer = args_text(a, "--tokenizer", NULL),
-                                     .dtype = (enum lorac_dtype)t,
+                                     .dtype = dtype,
                                      .seed = seed,
                                      .scale_residual = args_has(a, "--scale-residual")};
     return st;

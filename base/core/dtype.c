@@ -135,20 +135,26 @@ static void bf16_encode_block(uint16_t *restrict out, const float *restrict in, 
 }
 
 static const struct storage {
-    const char *name;
+    const char *name, *torch;
     size_t size;                                                       // bytes an element
     void (*decode)(float *restrict, const uint16_t *restrict, size_t); // NULL: stored as float
     void (*encode)(uint16_t *restrict, const float *restrict, size_t);
 } table[LORAC_N_DTYPES] = {
-    [LORAC_F32] = {"F32", 4, NULL, NULL},
-    [LORAC_F16] = {"F16", 2, f16_decode_block, f16_encode_block},
-    [LORAC_BF16] = {"BF16", 2, bf16_decode_block, bf16_encode_block},
+    [LORAC_F32] = {"F32", "float32", 4, NULL, NULL},
+    [LORAC_F16] = {"F16", "float16", 2, f16_decode_block, f16_encode_block},
+    [LORAC_BF16] = {"BF16", "bfloat16", 2, bf16_decode_block, bf16_encode_block},
 };
 
 const char *lorac_dtype_name(enum lorac_dtype t)
 {
     assert(t < LORAC_N_DTYPES);
     return table[t].name;
+}
+
+const char *lorac_dtype_torch(enum lorac_dtype t)
+{
+    assert(t < LORAC_N_DTYPES);
+    return table[t].torch;
 }
 
 size_t lorac_dtype_size(enum lorac_dtype t)
@@ -161,6 +167,17 @@ bool lorac_dtype_find(enum lorac_dtype *out, const char *name)
 {
     for (int t = 0; t < LORAC_N_DTYPES; t++) {
         if (strcmp(name, table[t].name) == 0) {
+            *out = (enum lorac_dtype)t;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool lorac_dtype_find_torch(enum lorac_dtype *out, const char *name)
+{
+    for (int t = 0; t < LORAC_N_DTYPES; t++) {
+        if (strcmp(name, table[t].torch) == 0) {
             *out = (enum lorac_dtype)t;
             return true;
         }

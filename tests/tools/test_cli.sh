@@ -442,7 +442,7 @@ refused 1 "num_attention_heads (4) is no multiple of num_key_value_heads (3)" in
     --config "$dir/new/config.json" --num-key-value-heads 3
 refused 1 "vocab_size is 259, but the tokenizer in $model has 260 tokens" init --out "$dir/none" \
     --arch llama --tokenizer "$model" $shape --vocab-size 259
-refused 1 "--dtype must be float32, bfloat16 or float16, found 'int8'" init --out "$dir/none" \
+refused 2 "--dtype must be float32, bfloat16 or float16, found 'int8'" init --out "$dir/none" \
     --arch llama $shape --dtype int8
 refused 1 "--tie-word-embeddings must be true or false, found 'yes'" init --out "$dir/none" \
     --arch llama $shape --tie-word-embeddings yes

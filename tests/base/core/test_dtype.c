@@ -163,10 +163,15 @@ static void types_have_the_names_of_the_format(void **state)
         enum lorac_dtype found = LORAC_N_DTYPES;
         assert_true(lorac_dtype_find(&found, lorac_dtype_name((enum lorac_dtype)t)));
         assert_int_equal(found, t);
+        found = LORAC_N_DTYPES;
+        assert_true(lorac_dtype_find_torch(&found, lorac_dtype_torch((enum lorac_dtype)t)));
+        assert_int_equal(found, t);
     }
     enum lorac_dtype found = LORAC_BF16;
     assert_false(lorac_dtype_find(&found, "F64"));
     assert_false(lorac_dtype_find(&found, "f32"));
+    assert_false(lorac_dtype_find_torch(&found, "F32"));
+    assert_string_equal(lorac_dtype_torch(LORAC_BF16), "bfloat16");
     assert_int_equal(found, LORAC_BF16);
 }
 
