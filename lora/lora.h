@@ -192,11 +192,13 @@ LORAC_MUST_CHECK enum lorac_status lorac_peft_load(struct lorac_adapter **out,
 /* ---- merging ---- */
 
 /* Write the checkpoint folder `out`: W + sum factor s B A in float32, W the base's or the full copy of it, rounded
- * once to the type of the file; shards, names and metadata kept; config, tokenizer and generation files copied.
+ * once, to nearest even, to `dtype` (all tensors then have that type, and config.json says so) or, where it is
+ * NULL, to the type of the file; shards, names and metadata kept; config, tokenizer and generation files copied.
  * A tied pair that is two matrices now is stored as two, and config.json says so. Read back and compared.
  * `out` must not exist or be empty. */
 LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
                                                const struct lorac_stack *adapters,
+                                               const enum lorac_dtype *dtype,
                                                struct lorac_err *err);
 
 /* Bytes of memory that merging takes, beside the mapped files that it writes and reads back. */

@@ -5,10 +5,10 @@
  *
  * where W is the base's, or the full copy that stands in for it; norms and biases are their copies.
  *
- * Types and shapes stay, so each shard of the result is the old file with other numbers in the same places: its
- * header is copied byte for byte, and with it names, order and metadata. The product is made in panels
- * of rows, so that memory is bounded whatever the size of a matrix. Only a tied pair that has parted needs
- * one tensor more (merge_untie.h).
+ * Where types and shapes stay, each shard of the result is the old file with other numbers in the same places:
+ * its header is copied byte for byte, and with it names, order and metadata. The product is made in panels
+ * of rows, so that memory is bounded whatever the size of a matrix. A tied pair that has parted needs one
+ * tensor more, and another type other headers (merge_texts.h).
  */
 #include "lora/lora.h"
 
@@ -16,7 +16,7 @@
 #include "base/core/mem.h"
 #include "base/core/sibling.h"
 #include "lora/match.h"
-#include "lora/merge_untie.h"
+#include "lora/merge_texts.h"
 
 #include <assert.h>
 #include <math.h>
@@ -27,9 +27,9 @@ enum { PANEL_FLOATS = 1 << 20 };
 
 /* A tensor of the result. */
 struct part {
-    const struct lorac_tensor
-        *t;           // of the base: its type and shape, its values where no copy stands in
-    const char *name; // t's; of a parted pair's second matrix its own
+    const struct lorac_tensor *t;  // of the base: its shape, its values where no copy stands in
+    const char *name;              // t's; of a parted pair's second matrix its own
+    enum lorac_dtype dtype;        // t's, unless all get another
     const struct lorac_full *full; // what stands in for the values, or NULL
     size_t module;                 // the linear layer whose pairs are added; n_linear: none
 };
@@ -38,6 +38,7 @@ struct merger {
     const struct lorac_model *m;
     const struct lorac_stack *s;
     struct lorac_device *dev;
+    const enum lorac_dtype *dtype;   // of all tensors of the result; NULL: each keeps its own
     bool parts;                      // the base's tied pair becomes two matrices
     const struct lorac_tensor *twin; // of which only this one is stored; NULL: both are
     float *b_panel;                  // (rows,R) device
@@ -91,7 +92,8 @@ static size_t module_of(const struct merger *g, const char *name)
 
 static struct part part_of(const struct merger *g, const struct lorac_tensor *t, const char *name)
 {
-    struct part p = {.t = t, .name = name, .module = g->m->n_linear};
+    struct part p = {.t = t, .name = name, .dtype = t->dtype, .module = g->m->n_linear};
+    if (g->dtype) { p.dtype = *g->dtype; }
     size_t module = module_of(g, name);
     if (module == g->m->n_modules) { return p; }
     bool weight = lorac_ends_with(name, ".weight") && lorac_module_weight(g->m, module);
@@ -102,14 +104,14 @@ static struct part part_of(const struct merger *g, const struct lorac_tensor *t,
 
 static bool is_new(const struct merger *g, const struct part *p)
 {
-    return p->full || p->module < g->m->n_linear;
+    return p->full || p->module < g->m->n_linear || p->dtype != p->t->dtype;
 }
 
 /* ---- one tensor ---- */
 
 static size_t panel_rows(size_t C)
 {
-    return C < PANEL_FLOATS ? PANEL_FLOATS / C : 1;
+    return C > 0 && C < PANEL_FLOATS ? PANEL_FLOATS / C : 1;
 }
 
 /* A vector is one row. */
@@ -123,19 +125,24 @@ static size_t row_length(const struct lorac_tensor *t)
     return t->n_dims == 2 ? t->dims[1] : t->n;
 }
 
+static size_t panel_floats(const struct lorac_tensor *t)
+{
+    size_t rows = panel_rows(row_length(t));
+    return (rows < rows_of(t) ? rows : rows_of(t)) * row_length(t);
+}
+
 /* Floats of the largest panel, and of the rows of B that make it. */
 static void measure(size_t *panel, size_t *b_panel, const struct merger *g)
 {
     size_t most_b = 1;
     size_t most = 1;
-    for (size_t i = 0; i < g->m->n_modules; i++) {
-        const struct lorac_weight *w = lorac_module_weight(g->m, i);
-        size_t n = 0;
-        (void)lorac_module_vector(g->m, i, &n);
+    for (size_t i = 0; i < lorac_checkpoint_count(g->m->files); i++) {
+        size_t n = panel_floats(lorac_checkpoint_at(g->m->files, i));
         most = n > most ? n : most;
-        if (!w) { continue; }
-        size_t rows = panel_rows(w->C) < w->OC ? panel_rows(w->C) : w->OC;
-        most = rows * w->C > most ? rows * w->C : most;
+    }
+    for (size_t i = 0; i < g->m->n_linear; i++) {
+        size_t rows = panel_rows(g->m->linear[i].w.C);
+        rows = rows < g->m->linear[i].w.OC ? rows : g->m->linear[i].w.OC;
         for (size_t k = 0; k < g->s->n; k++) {
             const struct lorac_lora *l = lora_of(g, k, i);
             if (l && rows * l->R > most_b) { most_b = rows * l->R; }
@@ -236,14 +243,14 @@ static enum lorac_status merge_rows(struct merger *g, size_t first, size_t rows,
         lorac_dtype_decode(g->weights, w + first * C * lorac_dtype_size(t->dtype), t->dtype, n);
     }
     if (p->module < g->m->n_linear) { add_products(g, first, rows); }
-    lorac_dtype_encode(g->bytes, g->weights, t->dtype, n);
-    lorac_dtype_decode(g->host, g->bytes, t->dtype, n);
+    lorac_dtype_encode(g->bytes, g->weights, p->dtype, n);
+    lorac_dtype_decode(g->host, g->bytes, p->dtype, n);
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(g->host[i])) {
             return lorac_fail(err, LORAC_EUSER,
                               "merging '%s': row %zu, column %zu becomes %g, which %s cannot hold",
                               p->name, first + i / C, i % C, (double)g->weights[i],
-                              lorac_dtype_name(t->dtype));
+                              lorac_dtype_name(p->dtype));
         }
     }
     return LORAC_OK;
@@ -254,7 +261,7 @@ static enum lorac_status each_panel(struct merger *g, const struct part *p, stru
                                     const struct lorac_tensor *same, struct lorac_err *err)
 {
     size_t C = row_length(p->t);
-    size_t row_bytes = C * lorac_dtype_size(p->t->dtype);
+    size_t row_bytes = C * lorac_dtype_size(p->dtype);
     assert((out == NULL) != (same == NULL));
     enum lorac_status st = begin_part(g, p, err);
     for (size_t first = 0; first < rows_of(p->t) && !st; first += panel_rows(C)) {
@@ -298,6 +305,24 @@ static struct part twin_part(const struct merger *g)
     return part_of(g, g->twin, embed ? head_name : embed_name);
 }
 
+static size_t n_parts(const struct merger *g)
+{
+    return lorac_checkpoint_count(g->m->files) + (g->twin != NULL);
+}
+
+/* The result's tensors, a shard's in the order of its data. */
+static struct part part_at(const struct merger *g, size_t i)
+{
+    if (g->twin && i == lorac_checkpoint_count(g->m->files)) { return twin_part(g); }
+    const struct lorac_tensor *t = lorac_checkpoint_at(g->m->files, i);
+    return part_of(g, t, t->name);
+}
+
+static size_t part_bytes(const struct part *p)
+{
+    return p->t->n * lorac_dtype_size(p->dtype);
+}
+
 /* ---- files ---- */
 
 static const char *file_name(const char *path)
@@ -330,41 +355,46 @@ static enum lorac_status write_part(struct merger *g, const struct part *p, stru
                                     struct lorac_err *err)
 {
     if (is_new(g, p)) { return each_panel(g, p, out, NULL, err); }
-    return lorac_out_write(out, p->t->data, p->t->n * lorac_dtype_size(p->t->dtype), err);
+    return lorac_out_write(out, p->t->data, part_bytes(p), err);
 }
 
-static enum lorac_status write_longer_header(struct merger *g, struct lorac_out *out,
-                                             const char *from, struct lorac_err *err)
+/* A header of our own, where tensors are added or have another type. */
+static enum lorac_status write_new_header(const struct merger *g, struct lorac_out *out,
+                                          const char *from, size_t shard, struct lorac_err *err)
 {
     struct lorac_buf text = {0};
-    enum lorac_status st = lorac_untie_header(&text, from, g->twin, twin_part(g).name, err);
+    size_t n = 0;
+    struct lorac_tensor_spec *specs = lorac_mem_new(n_parts(g), sizeof *specs);
+    if (!specs) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for its header", from); }
+    for (size_t i = 0; i < n_parts(g); i++) {
+        struct part p = part_at(g, i);
+        if (p.t->shard != shard) { continue; }
+        specs[n] =
+            (struct lorac_tensor_spec){.name = p.name, .dtype = p.dtype, .n_dims = p.t->n_dims};
+        memcpy(specs[n++].dims, p.t->dims, sizeof p.t->dims);
+    }
+    enum lorac_status st = lorac_merged_header(&text, from, specs, n, err);
     if (!st) { st = lorac_out_write(out, text.at, text.n, err); }
     lorac_buf_free(&text);
+    lorac_mem_free(specs);
     return st;
 }
 
 static enum lorac_status write_shard(struct merger *g, const char *dir, size_t shard,
                                      struct lorac_err *err)
 {
-    const struct lorac_checkpoint *c = g->m->files;
-    const char *from = lorac_checkpoint_shard_file(c, shard);
+    const char *from = lorac_checkpoint_shard_file(g->m->files, shard);
     struct lorac_out *out = NULL;
     char *path = lorac_path_join(dir, file_name(from));
     enum lorac_status st = path ? lorac_out_open(&out, path, err)
                                 : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
-    bool longer = g->twin && g->twin->shard == shard;
+    bool new_header = g->dtype || (g->twin && g->twin->shard == shard);
     if (!st) {
-        st = longer ? write_longer_header(g, out, from, err) : write_header(out, from, err);
+        st = new_header ? write_new_header(g, out, from, shard, err) : write_header(out, from, err);
     }
-    for (size_t i = 0; i < lorac_checkpoint_count(c) && !st; i++) {
-        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
-        if (t->shard != shard) { continue; }
-        struct part p = part_of(g, t, t->name);
-        st = write_part(g, &p, out, err);
-    }
-    if (longer && !st) {
-        struct part p = twin_part(g);
-        st = write_part(g, &p, out, err);
+    for (size_t i = 0; i < n_parts(g) && !st; i++) {
+        struct part p = part_at(g, i);
+        if (p.t->shard == shard) { st = write_part(g, &p, out, err); }
     }
     if (!st) {
         st = lorac_out_commit(out, err);
@@ -394,7 +424,20 @@ static bool is_copied(const struct merger *g, const char *name)
     return copied;
 }
 
-/* Copy a file, then read both. What names the tensors follows a pair that has parted. */
+static enum lorac_status write_index(const struct merger *g, const char *to, const char *from,
+                                     struct lorac_err *err)
+{
+    const char *name = g->twin ? twin_part(g).name : NULL;
+    const char *shard = g->twin ? lorac_checkpoint_shard_file(g->m->files, g->twin->shard) : "";
+    size_t bytes = 0;
+    for (size_t i = 0; i < n_parts(g); i++) {
+        struct part p = part_at(g, i);
+        bytes += part_bytes(&p); // of memory that is mapped, twice at the most: no overflow
+    }
+    return lorac_merged_index(to, from, bytes, name, file_name(shard), err);
+}
+
+/* Copy a file, then read both. What names the tensors and their type follows them. */
 static enum lorac_status copy_file(const struct merger *g, const char *dir, const char *name,
                                    struct lorac_err *err)
 {
@@ -408,13 +451,12 @@ static enum lorac_status copy_file(const struct merger *g, const char *dir, cons
         goto done;
     }
     if (lorac_path_is_dir(from)) { goto done; }
-    if (g->parts && strcmp(name, "config.json") == 0) {
-        st = lorac_untie_config(to, from, g->m, err);
+    if ((g->parts || g->dtype) && strcmp(name, "config.json") == 0) {
+        st = lorac_merged_config(to, from, g->m, g->parts, g->dtype, err);
         goto done;
     }
-    if (g->twin && strcmp(name, index_name) == 0) {
-        const char *shard = lorac_checkpoint_shard_file(g->m->files, g->twin->shard);
-        st = lorac_untie_index(to, from, g->twin, twin_part(g).name, file_name(shard), err);
+    if ((g->twin || g->dtype) && strcmp(name, index_name) == 0) {
+        st = write_index(g, to, from, err);
         goto done;
     }
     st = lorac_file_copy(to, from, err);
@@ -449,13 +491,13 @@ static enum lorac_status compare_part(struct merger *g, const struct part *p,
 {
     const struct lorac_tensor *t = p->t;
     const struct lorac_tensor *got = lorac_checkpoint_find(files, p->name);
-    if (!got || t->dtype != got->dtype || t->n_dims != got->n_dims || t->shard != got->shard ||
+    if (!got || p->dtype != got->dtype || t->n_dims != got->n_dims || t->shard != got->shard ||
         memcmp(t->dims, got->dims, t->n_dims * sizeof t->dims[0]) != 0) {
         return lorac_fail(err, LORAC_EIO, "'%s' reads back with another name, type or shape",
                           p->name);
     }
     if (is_new(g, p)) { return each_panel(g, p, NULL, got, err); }
-    size_t bytes = t->n * lorac_dtype_size(t->dtype);
+    size_t bytes = part_bytes(p);
     if (bytes && memcmp(t->data, got->data, bytes) != 0) {
         return lorac_fail(err, LORAC_EIO, "'%s' was copied but reads back with other values",
                           p->name);
@@ -466,19 +508,12 @@ static enum lorac_status compare_part(struct merger *g, const struct part *p,
 static enum lorac_status compare(struct merger *g, const char *dir, struct lorac_err *err)
 {
     struct lorac_checkpoint *got = NULL;
-    const struct lorac_checkpoint *c = g->m->files;
-    size_t n = lorac_checkpoint_count(c) + (g->twin != NULL);
     enum lorac_status st = lorac_checkpoint_open(&got, dir, err);
-    if (!st && lorac_checkpoint_count(got) != n) {
+    if (!st && lorac_checkpoint_count(got) != n_parts(g)) {
         st = lorac_fail(err, LORAC_EIO, "reads back with another number of tensors");
     }
-    for (size_t i = 0; !st && i < lorac_checkpoint_count(c); i++) {
-        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
-        struct part p = part_of(g, t, t->name);
-        st = compare_part(g, &p, got, err);
-    }
-    if (!st && g->twin) {
-        struct part p = twin_part(g);
+    for (size_t i = 0; !st && i < n_parts(g); i++) {
+        struct part p = part_at(g, i);
         st = compare_part(g, &p, got, err);
     }
     lorac_checkpoint_close(got);
@@ -510,9 +545,10 @@ static enum lorac_status check(const struct merger *g, const char *out, struct l
 }
 
 enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
-                              const struct lorac_stack *adapters, struct lorac_err *err)
+                              const struct lorac_stack *adapters, const enum lorac_dtype *dtype,
+                              struct lorac_err *err)
 {
-    struct merger g = {.m = m, .s = adapters, .dev = m->dev};
+    struct merger g = {.m = m, .s = adapters, .dev = m->dev, .dtype = dtype};
     char *to = NULL;
     char *temp = NULL;
     enum lorac_status st = lorac_sibling(&to, &temp, out, err);

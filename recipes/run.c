@@ -475,7 +475,7 @@ static enum lorac_status merge(struct run *run, struct lorac_err *err)
     enum lorac_status st = lorac_peft_load(&a, run->job->model, dir, false, err);
     struct lorac_stack stack = {.n = 1, .adapter = {a}, .factor = {1.0F}};
     if (!st) { st = lorac_dir_remove(run->paths.merged, err); }
-    if (!st) { st = lorac_merge(run->paths.merged, run->job->model, &stack, err); }
+    if (!st) { st = lorac_merge(run->paths.merged, run->job->model, &stack, NULL, err); }
     lorac_adapter_free(a);
     return st;
 }

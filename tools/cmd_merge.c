@@ -177,11 +177,11 @@ static enum lorac_status run_both(struct difference *d, struct bench *b,
 }
 
 /* How far rounding the merged weights to the file's type may move a logit, as a share of the largest. */
-static double bound(const struct lorac_model *m)
+static double bound(const struct lorac_model *merged)
 {
     static const double of_type[LORAC_N_DTYPES] = {
         [LORAC_F32] = 1e-4, [LORAC_F16] = 2e-2, [LORAC_BF16] = 1e-1};
-    return of_type[m->linear[0].w.dtype];
+    return of_type[merged->linear[0].w.dtype];
 }
 
 static enum lorac_status verify(struct difference *d, struct bench *b, const char *out,
@@ -193,11 +193,11 @@ static enum lorac_status verify(struct difference *d, struct bench *b, const cha
     enum lorac_status st = make_sample(s, b, a, err);
     if (!st) { st = lorac_model_open(&merged, &b->dev, out, err); }
     if (!st) { st = run_both(d, b, merged, s, err); }
-    if (!st && !(d->largest <= bound(b->model) * d->scale)) {
+    if (!st && !(d->largest <= bound(merged) * d->scale)) {
         st = lorac_fail(err, LORAC_EFORMAT,
                         "%s: the merged model's logits differ by up to %.3g (largest logit %.3g), "
                         "more than rounding explains (%g of the largest)",
-                        out, d->largest, d->scale, bound(b->model));
+                        out, d->largest, d->scale, bound(merged));
     }
     lorac_model_close(merged);
     lorac_ids_free(&s->ids);
@@ -222,8 +222,10 @@ static int run(const struct args *a)
         fprintf(stderr, "lorac: %s\n", wrong);
         return EXIT_USAGE;
     }
+    enum lorac_dtype dtype;
+    bool converts = lorac_dtype_find_torch(&dtype, args_text(a, "--dtype", ""));
     enum lorac_status st = bench_open(&b, a, args_has(a, "--text"), &err);
-    if (!st) { st = lorac_merge(out, b.model, &b.stack, &err); }
+    if (!st) { st = lorac_merge(out, b.model, &b.stack, converts ? &dtype : NULL, &err); }
     if (!st && check) { st = verify(&d, &b, out, a, &err); }
     int code = 0;
     if (st) {
@@ -256,6 +258,8 @@ static int run(const struct args *a)
 static const struct option options[] = {
     MODEL_OPTIONS,
     {"--out", "DIR", "the new checkpoint's folder", true, false},
+    {"--dtype", "TYPE", "store all tensors as float32, bfloat16 or float16 (default: as they are)",
+     false, false},
     {"--verify", NULL, "run both models and compare their logits", false, false},
     {"--rows", "RECIPE|RUN", "run them on rows of this recipe's tables, as its template makes them",
      false, false},
@@ -272,10 +276,12 @@ const struct verb verb_merge = {
         "  lorac merge --model DIR --adapter runs/sst2/best --out merged --verify --rows runs/sst2\n\n"
         "Sums are float32, rounded once to the type of the file; shards, tokenizer and configuration\n"
         "are kept, so the result opens wherever the base does. Modules trained in full replace the base's;\n"
-        "where they part a tied embedding and output, both are stored and config.json says so.\n\n"
+        "where they part a tied embedding and output, both are stored and config.json says so. With --dtype\n"
+        "all tensors get another type, and config.json names it: a model trained in float32 ships in half\n"
+        "the bytes as bfloat16.\n\n"
         "--verify opens the files that were written, runs both models on up to 2,048 tokens (of the test\n"
         "rows, else the validation or training rows, of --rows; of --text; else of a walk through the\n"
-        "vocabulary), and fails where a logit differs by more than rounding to the file's type explains:\n"
+        "vocabulary), and fails where a logit differs by more than rounding to that type explains:\n"
         "1e-4 of the largest logit for float32, 2e-2 for float16, 1e-1 for bfloat16.\n",
     .options = options,
     .run = run,

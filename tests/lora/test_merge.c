@@ -60,7 +60,7 @@ static struct lorac_adapter *load(const struct lorac_model *m, const char *name)
 static void merge(const char *out, const struct lorac_model *m, const struct lorac_stack *s)
 {
     struct lorac_err err = {0};
-    if (lorac_merge(out, m, s, &err)) { fail_msg("%s", err.text); }
+    if (lorac_merge(out, m, s, NULL, &err)) { fail_msg("%s", err.text); }
 }
 
 /* want (OC,C) += f s B A in double. */
@@ -350,25 +350,25 @@ static void what_cannot_be_merged_is_refused(void **state)
     struct lorac_adapter *a = load(m, "adapter");
     struct lorac_stack s = {1, {a}, {1.0F}};
     (void)snprintf(want, sizeof want, "%s: exists and is not an empty folder", dir);
-    assert_int_equal(lorac_merge(dir, m, &s, &err), LORAC_EUSER);
+    assert_int_equal(lorac_merge(dir, m, &s, NULL, &err), LORAC_EUSER);
     assert_string_equal(err.text, want);
     s.factor[0] = 3e38F; // times the product of A and B: beyond float32
-    assert_int_equal(lorac_merge(out, m, &s, &err), LORAC_EUSER);
+    assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
     assert_non_null(
         strstr(err.text, "merging 'model.layers.0.mlp.down_proj.weight': row 0, column "));
     assert_non_null(strstr(err.text, "inf, which F32 cannot hold"));
     s.factor[0] = NAN;
-    assert_int_equal(lorac_merge(out, m, &s, &err), LORAC_EUSER);
+    assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
     assert_string_equal(err.text, "the factor of adapter 0 is nan");
     s.n = 0;
-    assert_int_equal(lorac_merge(out, m, &s, &err), LORAC_EUSER);
+    assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
     assert_string_equal(err.text, "from 1 to 8 adapters can be merged, found 0");
     lorac_adapter_free(a);
 
     struct lorac_model *other = open_model(MODELS "qwen2");
     a = load(other, "adapter");
     s = (struct lorac_stack){1, {a}, {1.0F}};
-    assert_int_equal(lorac_merge(out, m, &s, &err), LORAC_EUSER);
+    assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
     assert_string_equal(err.text, "adapter 0 was loaded for another model");
     assert_false(lorac_path_exists(out));
     lorac_adapter_free(a);
@@ -398,7 +398,7 @@ static void a_file_that_differs_from_the_sum_is_found(void **state)
     wrong.read = read_wrongly;
     dev.ops = &wrong;
     wrong_read = 0;
-    enum lorac_status st = lorac_merge(out, m, &s, &err);
+    enum lorac_status st = lorac_merge(out, m, &s, NULL, &err);
     dev.ops = &lorac_backend_ref;
     assert_int_equal(st, LORAC_EIO);
     assert_non_null(strstr(err.text, "down_proj.weight' reads back with other values"));
@@ -422,7 +422,7 @@ static void whatever_fails_nothing_is_left(void **state)
         for (;; n++) {
             struct lorac_err err = {0};
             kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
-            enum lorac_status st = lorac_merge(out, m, &s, &err);
+            enum lorac_status st = lorac_merge(out, m, &s, NULL, &err);
             lorac_mem_fail_after(-1);
             lorac_sys_fail_after(-1);
             if (!st) { break; }

@@ -4,6 +4,8 @@
  *   - the merged model gives the logits of base and adapter;
  *   - a tied pair that stays one is stored as it was; one that has parted is stored as two, in one file or in
  *     shards, and config.json says so and nothing else;
+ *   - with a type given, all tensors have it, each rounded once, and the config and an index say so; the model is
+ *     that of base and adapter up to the rounding; a number that the type cannot hold is refused;
  *   - copies that cannot be combined are refused, and whatever fails, nothing is left.
  */
 #include "base/core/fault.h"
@@ -125,7 +127,7 @@ static void merges(const char *name, const char *base, struct lorac_adapter_opti
     struct lorac_adapter *a = moved(m, o);
     struct lorac_stack s = {1, {a}, {1.0F}};
     char *out = lorac_path_join(dir, name);
-    if (lorac_merge(out, m, &s, &err)) { fail_msg("%s: %s", name, err.text); }
+    if (lorac_merge(out, m, &s, NULL, &err)) { fail_msg("%s: %s", name, err.text); }
     struct lorac_model *merged = open_model(out);
     assert_int_equal(merged->config.tie, tied);
     assert_int_equal(lorac_checkpoint_count(merged->files),
@@ -288,6 +290,147 @@ static void a_pair_in_shards_parts_too(void **state)
     lorac_mem_free(out);
 }
 
+/* The tensors of both are the same but for one rounding to the type of `narrow`. */
+static void expect_rounded(const struct lorac_model *narrow, const struct lorac_model *wide)
+{
+    size_t n = lorac_checkpoint_count(wide->files);
+    assert_int_equal(lorac_checkpoint_count(narrow->files), n);
+    for (size_t i = 0; i < n; i++) {
+        const struct lorac_tensor *w = lorac_checkpoint_at(wide->files, i);
+        const struct lorac_tensor *t = lorac_checkpoint_at(narrow->files, i);
+        float *x = lorac_mem_new(w->n, sizeof *x);
+        unsigned char *want = lorac_mem_new(w->n, sizeof *x);
+        lorac_dtype_decode(x, w->data, w->dtype, w->n);
+        lorac_dtype_encode(want, x, t->dtype, w->n);
+        assert_string_equal(t->name, w->name);
+        assert_int_equal(t->shard, w->shard);
+        assert_int_equal(t->n, w->n);
+        assert_memory_equal(t->data, want, t->n * lorac_dtype_size(t->dtype));
+        lorac_mem_free(x);
+        lorac_mem_free(want);
+    }
+}
+
+static void expect_type(const struct lorac_model *m, enum lorac_dtype dtype, const char *key)
+{
+    size_t n = 0;
+    char want[64];
+    char *config = read_text(m->dir, "config.json", &n);
+    (void)snprintf(want, sizeof want, "\"%s\": \"%s\"", key, lorac_dtype_torch(dtype));
+    if (!strstr(config, want)) { fail_msg("no %s in %s", want, config); }
+    assert_string_equal(lorac_checkpoint_metadata(m->files, "format"), "pt");
+    for (size_t i = 0; i < lorac_checkpoint_count(m->files); i++) {
+        assert_int_equal(lorac_checkpoint_at(m->files, i)->dtype, dtype);
+    }
+    lorac_mem_free(config);
+}
+
+/* Merge `base` twice, as it is and as `dtype`; the config has it under `key`. */
+static void converts(const char *name, const char *base, struct lorac_adapter_options o,
+                     enum lorac_dtype dtype, const char *key, float tolerance)
+{
+    struct lorac_err err = {0};
+    size_t n = 0;
+    struct lorac_model *m = open_model(base);
+    struct lorac_adapter *a = moved(m, o);
+    struct lorac_stack s = {1, {a}, {1.0F}};
+    char *plain = lorac_path_join(dir, "plain");
+    char *out = lorac_path_join(dir, name);
+    if (lorac_merge(plain, m, &s, NULL, &err)) { fail_msg("%s", err.text); }
+    if (lorac_merge(out, m, &s, &dtype, &err)) { fail_msg("%s", err.text); }
+    struct lorac_model *kept = open_model(plain);
+    struct lorac_model *got = open_model(out);
+    bool wider = dtype == LORAC_F32;
+    expect_type(got, dtype, key);
+    expect_rounded(wider ? kept : got, wider ? got : kept);
+    struct lorac_socket socket = lorac_stack_socket(&s);
+    float *want = logits(m, &socket, &n);
+    float *is = logits(got, NULL, &n);
+    near_all(name, is, want, n, tolerance * golden_largest(want, n), 0.0F);
+    lorac_mem_free(want);
+    lorac_mem_free(is);
+    lorac_model_close(kept);
+    lorac_model_close(got);
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+    assert_int_equal(lorac_dir_remove(plain, NULL), LORAC_OK);
+    lorac_mem_free(plain);
+    lorac_mem_free(out);
+}
+
+/* The llama with its type taken out of the config. */
+static void write_untyped(const char *to)
+{
+    size_t n = 0;
+    static const char entry[] = "\"torch_dtype\": \"float32\",";
+    char *config = read_text(MODELS "llama", "config.json", &n);
+    char *at = strstr(config, entry);
+    char *paths[2] = {lorac_path_join(to, "config.json"), lorac_path_join(to, "model.safetensors")};
+    assert_non_null(at);
+    memset(at, ' ', sizeof entry - 1);
+    assert_int_equal(lorac_dir_make(to, NULL), LORAC_OK);
+    assert_int_equal(lorac_file_write(paths[0], config, n, NULL), LORAC_OK);
+    assert_int_equal(lorac_file_copy(paths[1], MODELS "llama/model.safetensors", NULL), LORAC_OK);
+    lorac_mem_free(paths[0]);
+    lorac_mem_free(paths[1]);
+    lorac_mem_free(config);
+}
+
+/* Weights of some 0.2 move by up to 2^-9 of it as BF16, by 2^-12 as F16. */
+static void all_tensors_get_the_type_that_is_asked_for(void **state)
+{
+    (void)state;
+    const struct lorac_adapter_options some = {LIST("model.norm", "o_proj")};
+    const struct lorac_adapter_options all = {.train_all = true, .tie = LORAC_TIE_UNTIE};
+    converts("to-bf16", MODELS "llama", some, LORAC_BF16, "torch_dtype", 5e-2F);
+    converts("to-f16", MODELS "llama-tied-bias", all, LORAC_F16, "dtype", 6e-3F);
+    converts("to-f32", MODELS "llama-sharded", some, LORAC_F32, "torch_dtype", 2e-6F);
+    converts("to-same", MODELS "llama-sharded", some, LORAC_BF16, "torch_dtype", 5e-2F);
+    char *base = lorac_path_join(dir, "untyped");
+    write_untyped(base);
+    converts("typed", base, some, LORAC_F16, "torch_dtype", 6e-3F);
+    lorac_mem_free(base);
+}
+
+static void an_index_counts_the_bytes_of_the_type(void **state)
+{
+    (void)state;
+    size_t bytes = 0;
+    size_t n = 0;
+    char want[64];
+    char *out = lorac_path_join(dir, "to-f32"); // as the test before left it
+    struct lorac_model *m = open_model(out);
+    for (size_t i = 0; i < lorac_checkpoint_count(m->files); i++) {
+        bytes += lorac_checkpoint_at(m->files, i)->n * sizeof(float);
+    }
+    (void)snprintf(want, sizeof want, "\"total_size\": %zu\n", bytes);
+    char *index = read_text(out, "model.safetensors.index.json", &n);
+    if (!strstr(index, want)) { fail_msg("no %s in %s", want, index); }
+    lorac_mem_free(index);
+    lorac_model_close(m);
+    lorac_mem_free(out);
+}
+
+static void a_number_beyond_the_type_is_refused(void **state)
+{
+    (void)state;
+    struct lorac_err err = {0};
+    const enum lorac_dtype f16 = LORAC_F16;
+    const float large = 65520.0F; // rounds to infinity
+    char *out = lorac_path_join(dir, "never");
+    struct lorac_model *m = open_model(MODELS "llama");
+    struct lorac_adapter *a = moved(m, (struct lorac_adapter_options){LIST("lm_head")});
+    struct lorac_stack s = {1, {a}, {1.0F}};
+    dev.ops->write(&dev, a->full[0].p + a->full[0].w.C + 2, &large, sizeof large);
+    assert_int_equal(lorac_merge(out, m, &s, &f16, &err), LORAC_EUSER);
+    assert_string_equal(err.text, "merging 'lm_head.weight': row 1, column 2 becomes 65520, which "
+                                  "F16 cannot hold");
+    assert_false(lorac_path_exists(out));
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+    lorac_mem_free(out);
+}
+
 static void copies_that_cannot_be_combined_are_refused(void **state)
 {
     (void)state;
@@ -296,11 +439,11 @@ static void copies_that_cannot_be_combined_are_refused(void **state)
     struct lorac_model *m = open_model(MODELS "llama");
     struct lorac_adapter *a = moved(m, (struct lorac_adapter_options){LIST("lm_head")});
     struct lorac_stack s = {1, {a}, {0.5F}};
-    assert_int_equal(lorac_merge(out, m, &s, &err), LORAC_EUSER);
+    assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
     assert_string_equal(err.text, "adapter 1 has the factor 0.5, but holds 'lm_head' trained in "
                                   "full, which cannot be scaled");
     s = (struct lorac_stack){2, {a, a}, {1.0F, 1.0F}};
-    assert_int_equal(lorac_merge(out, m, &s, &err), LORAC_EUSER);
+    assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
     assert_string_equal(err.text, "adapters 1 and 2 both hold 'lm_head' trained in full: one of "
                                   "them would be lost");
     assert_false(lorac_path_exists(out));
@@ -319,13 +462,14 @@ static void whatever_fails_nothing_is_left(void **state)
     struct lorac_adapter *a =
         moved(m, (struct lorac_adapter_options){LIST("lm_head"), .tie = LORAC_TIE_UNTIE});
     struct lorac_stack s = {1, {a}, {1.0F}};
+    const enum lorac_dtype bf16 = LORAC_BF16;
     assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
     for (int kind = 0; kind < 2; kind++) {
         long n = 0;
         for (;; n++) {
             struct lorac_err err = {0};
             kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
-            enum lorac_status st = lorac_merge(out, m, &s, &err);
+            enum lorac_status st = lorac_merge(out, m, &s, &bf16, &err);
             lorac_mem_fail_after(-1);
             lorac_sys_fail_after(-1);
             if (!st) { break; }
@@ -352,6 +496,9 @@ int main(void)
         cmocka_unit_test(a_tied_pair_stays_one_or_parts),
         cmocka_unit_test(only_the_tie_changes_in_the_config),
         cmocka_unit_test(a_pair_in_shards_parts_too),
+        cmocka_unit_test(all_tensors_get_the_type_that_is_asked_for),
+        cmocka_unit_test(an_index_counts_the_bytes_of_the_type),
+        cmocka_unit_test(a_number_beyond_the_type_is_refused),
         cmocka_unit_test(copies_that_cannot_be_combined_are_refused),
         cmocka_unit_test(whatever_fails_nothing_is_left),
     };

@@ -125,6 +125,8 @@ refused 2 "--base and --adapter exclude each other" eval "$dir/run.yaml" --base 
 refused 2 "--base and --adapter exclude each other" predict "$dir" --base --adapter x --in a --out b
 refused 1 "is the table to read (--in)" predict "$dir/run.yaml" --in "$dir/train.csv" \
     --out "$dir/train.csv"
+refused 2 "--dtype must be float32, bfloat16 or float16, found 'f16'" merge --model "$model" --adapter x \
+    --out y --dtype f16
 refused 2 "--rows is for --verify" merge --model "$model" --adapter x --out y --rows z
 refused 2 "--text and --rows exclude" merge --model "$model" --adapter x --out y --verify --rows z --text z
 refused 2 "--text is for --verify" merge --model "$model" --adapter x --out y --text z
@@ -387,6 +389,11 @@ expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged3" --veri
 has "verified on 228 tokens"
 expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged2"
 has "read back and compared"
+expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged4" --dtype bfloat16 --verify --json
+awk "BEGIN { d = $(value largest_difference); exit !(d > 1e-5 && d < 0.1 * $(value largest_logit)) }" ||
+    fail "bfloat16 differs by rounding: $(cat "$dir/out")"
+[ $(($(wc -c <"$dir/merged4/model.safetensors") * 2)) -lt $(($(wc -c <"$dir/merged/model.safetensors") + 4096)) ] ||
+    fail "bfloat16 takes half the bytes"
 expect 0 inspect "$model"
 expect 0 inspect "$adapter"
 expect 0 inspect "$model" --json

@@ -1,0 +1,246 @@
+/* merge_texts.c - see merge_texts.h. */
+#include "lora/merge_texts.h"
+
+#include "base/core/file.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIMIT = 1 << 26 }; // bytes of a config or an index
+
+static enum lorac_status changed(const char *path, struct lorac_err *err)
+{
+    return lorac_fail(err, LORAC_EFORMAT, "%s: has changed since it was opened", path);
+}
+
+/* ---- safetensors ---- */
+
+enum { PREFIX = 8 }; // bytes of the header's length
+
+static enum lorac_status parse_header(struct lorac_json *out, const char *path,
+                                      struct lorac_err *err)
+{
+    struct lorac_map map;
+    enum lorac_status st = lorac_map_open(&map, path, err);
+    if (st) { return st; }
+    uint64_t n = 0;
+    for (size_t i = 0; i < PREFIX && map.size >= PREFIX; i++) {
+        n |= (uint64_t)map.data[i] << (8 * i);
+    }
+    if (map.size < PREFIX || n > map.size - PREFIX) {
+        st = changed(path, err);
+    } else {
+        st = lorac_json_parse(out, (const char *)map.data + PREFIX, (size_t)n, path, err);
+    }
+    lorac_map_close(&map);
+    return st;
+}
+
+/* The entry of a tensor whose data begins at *at; it moves to the end. False: no memory. */
+static bool put_entry(json_t *root, const struct lorac_tensor_spec *t, size_t *at)
+{
+    size_t bytes = lorac_dtype_size(t->dtype); // at most twice those of a mapped file: no overflow
+    json_t *shape = json_array();
+    bool ok = true;
+    for (size_t i = 0; i < t->n_dims; i++) {
+        ok = json_array_append_new(shape, json_integer((json_int_t)t->dims[i])) == 0 && ok;
+        bytes *= t->dims[i];
+    }
+    size_t end = *at + bytes;
+    json_t *entry = json_pack("{s:s, s:O, s:[I, I]}", "dtype", lorac_dtype_name(t->dtype), "shape",
+                              shape, "data_offsets", (json_int_t)*at, (json_int_t)end);
+    json_decref(shape);
+    *at = end;
+    return json_object_set_new(root, t->name, entry) == 0 && ok;
+}
+
+enum lorac_status lorac_merged_header(struct lorac_buf *out, const char *from,
+                                      const struct lorac_tensor_spec *specs, size_t n,
+                                      struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    enum lorac_status st = parse_header(&root, from, err);
+    if (st) { return st; }
+    size_t at = 0;
+    bool put = true;
+    for (size_t i = 0; i < n && put; i++) {
+        put = put_entry(root.value, &specs[i], &at);
+    }
+    char *text = put ? json_dumps(root.value, JSON_COMPACT) : NULL;
+    size_t used = text ? strlen(text) : 0;
+    size_t padded = (used + PREFIX - 1) / PREFIX * PREFIX;
+    for (size_t i = 0; i < PREFIX; i++) {
+        unsigned char byte = (unsigned char)((uint64_t)padded >> (8 * i) & 0xFF);
+        lorac_buf_add(out, &byte, 1);
+    }
+    lorac_buf_add(out, text ? text : "", used);
+    lorac_buf_printf(out, "%*s", (int)(padded - used), "");
+    if (!text || out->no_memory) {
+        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory for its header", from);
+    }
+    free(text); // jansson's
+    lorac_json_free(&root);
+    return st;
+}
+
+/* ---- config.json ---- */
+
+/* The end of the JSON string that begins at s. */
+static const char *string_end(const char *s)
+{
+    for (s++; *s && *s != '"'; s++) {
+        if (*s == '\\' && s[1]) { s++; }
+    }
+    return *s ? s + 1 : s;
+}
+
+/* The value of a key of the outermost object; NULL: it has none. `text` is valid JSON. */
+static const char *value_of(const char *text, const char *key)
+{
+    size_t n = strlen(key);
+    int depth = 0;
+    for (const char *s = text; *s;) {
+        if (*s != '"') {
+            depth += (*s == '{' || *s == '[') - (*s == '}' || *s == ']');
+            s++;
+            continue;
+        }
+        const char *end = string_end(s);
+        const char *after = end + strspn(end, " \t\r\n");
+        bool same = (size_t)(end - s) == n + 2 && memcmp(s + 1, key, n) == 0;
+        if (depth == 1 && same && *after == ':') {
+            return after + 1 + strspn(after + 1, " \t\r\n");
+        }
+        s = end;
+    }
+    return NULL;
+}
+
+/* Put `value` in the place of bytes from .. to-1. */
+static void splice(struct lorac_buf *text, size_t from, size_t to, const char *value)
+{
+    struct lorac_buf out = {0};
+    lorac_buf_add(&out, text->at, from);
+    lorac_buf_str(&out, value);
+    lorac_buf_add(&out, text->at + to, text->n - to);
+    lorac_buf_free(text);
+    *text = out;
+}
+
+/* Give a key of the outermost object another value; false where it isn't there, or memory has run out. */
+static bool replace(struct lorac_buf *text, const char *key, const char *value)
+{
+    const char *at = text->no_memory ? NULL : value_of(text->at, key);
+    if (!at) { return false; }
+    const char *end = *at == '"' ? string_end(at) : at + strcspn(at, ",} \t\r\n");
+    splice(text, (size_t)(at - text->at), (size_t)(end - text->at), value);
+    return true;
+}
+
+/* transformers 4 calls it torch_dtype and 5 dtype; a config without both gets the former, which both read. */
+static void set_type(struct lorac_buf *text, enum lorac_dtype dtype)
+{
+    char value[32];
+    char entry[64];
+    (void)snprintf(value, sizeof value, "\"%s\"", lorac_dtype_torch(dtype));
+    (void)snprintf(entry, sizeof entry, "\n  \"torch_dtype\": %s,", value);
+    bool old = replace(text, "torch_dtype", value);
+    bool new = replace(text, "dtype", value);
+    if (old || new || text->no_memory) { return; }
+    size_t open = strcspn(text->at, "{") + 1;
+    splice(text, open, open, entry);
+}
+
+/* Both as the canonical line that a fingerprint covers. */
+static enum lorac_status check_model(const struct lorac_json *root, const struct lorac_model *m,
+                                     bool parts, struct lorac_err *err)
+{
+    struct lorac_config *is = lorac_mem_new(1, sizeof *is);
+    struct lorac_config *want = lorac_mem_new(1, sizeof *want);
+    struct lorac_buf a = {0};
+    struct lorac_buf b = {0};
+    enum lorac_status st = is && want ? lorac_config_read(is, root, err) : LORAC_ENOMEM;
+    if (!st) {
+        *want = m->config;
+        want->tie = m->config.tie && !parts;
+        lorac_config_text(&a, is);
+        lorac_config_text(&b, want);
+    }
+    if (!is || !want || a.no_memory || b.no_memory) {
+        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", root->file);
+    } else if (!st && (a.n != b.n || memcmp(a.at, b.at, a.n) != 0)) {
+        st = lorac_fail(err, LORAC_EIO, "%s: reads back as another model", root->file);
+    }
+    lorac_buf_free(&a);
+    lorac_buf_free(&b);
+    lorac_mem_free(is);
+    lorac_mem_free(want);
+    return st;
+}
+
+/* No key names another type. */
+static enum lorac_status check_type(const struct lorac_json *root, enum lorac_dtype dtype,
+                                    struct lorac_err *err)
+{
+    const char *want = lorac_dtype_torch(dtype);
+    const char *old = want;
+    const char *new = want;
+    enum lorac_status st = lorac_json_string(&old, root, "torch_dtype", false, err);
+    if (!st) { st = lorac_json_string(&new, root, "dtype", false, err); }
+    if (!st && (strcmp(old, want) != 0 || strcmp(new, want) != 0)) {
+        st = lorac_fail(err, LORAC_EIO, "%s: reads back with another type", root->file);
+    }
+    return st;
+}
+
+enum lorac_status lorac_merged_config(const char *to, const char *from, const struct lorac_model *m,
+                                      bool parts, const enum lorac_dtype *dtype,
+                                      struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    struct lorac_buf text = {0};
+    char *was = NULL;
+    size_t n = 0;
+    enum lorac_status st = lorac_file_read(&was, &n, from, LIMIT, err);
+    if (st) { return st; }
+    lorac_buf_add(&text, was, n);
+    if (parts && !replace(&text, "tie_word_embeddings", "false") && !text.no_memory) {
+        st = changed(from, err);
+        goto done;
+    }
+    if (dtype && !text.no_memory) { set_type(&text, *dtype); }
+    st = text.no_memory ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to)
+                        : lorac_file_write(to, text.at, text.n, err);
+    if (!st) { st = lorac_json_load(&root, to, LIMIT, err); }
+    if (!st) { st = check_model(&root, m, parts, err); }
+    if (!st && dtype) { st = check_type(&root, *dtype, err); }
+done:
+    lorac_json_free(&root);
+    lorac_buf_free(&text);
+    lorac_mem_free(was);
+    return st;
+}
+
+/* ---- the index ---- */
+
+enum lorac_status lorac_merged_index(const char *to, const char *from, size_t bytes,
+                                     const char *name, const char *file, struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    char *text = NULL;
+    enum lorac_status st = lorac_json_load(&root, from, LIMIT, err);
+    if (st) { return st; }
+    json_t *map = json_object_get(root.value, "weight_map");
+    json_t *size = json_object_get(json_object_get(root.value, "metadata"), "total_size");
+    bool set = !name || json_object_set_new(map, name, json_string(file)) == 0;
+    if (set && json_is_integer(size)) { set = json_integer_set(size, (json_int_t)bytes) == 0; }
+    if (set) { text = json_dumps(root.value, JSON_INDENT(2) | JSON_SORT_KEYS); }
+    st = text ? lorac_file_write(to, text, strlen(text), err)
+              : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to);
+    free(text); // jansson's
+    lorac_json_free(&root);
+    return st;
+}
