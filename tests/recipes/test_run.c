@@ -3,6 +3,7 @@
  *   - the same recipe gives the same bytes: adapters, state and metrics (but for seconds);
  *   - a run that was stopped after any step, once or several times, ends as the uninterrupted one;
  *   - so does a run that is killed (SIGKILL) at any moment and taken up again, however often;
+ *   - accumulated micro-batches train as one large batch does;
  *   - steps, epochs and accumulated micro-batches are counted as the recipe says;
  *   - after the first step nothing is allocated;
  *   - the result names the best evaluation, also where an earlier process made it;
@@ -234,6 +235,47 @@ static void steps_and_epochs_are_counted_as_the_recipe_says(void **state)
     }
 }
 
+/* Number `column` (from 0) of the train line of each step. */
+static size_t read_column(double *x, const char *out, size_t column)
+{
+    char *csv = runs_metrics(out);
+    size_t n = 0;
+    for (const char *at = strstr(csv, ",train,"); at; at = strstr(at + 1, ",train,")) {
+        const char *cell = at + 1; // column 2
+        for (size_t c = 2; c < column; c++) {
+            cell = strchr(cell, ',') + 1;
+        }
+        if (n < RUNS_STEPS) { x[n++] = strtod(cell, NULL); }
+    }
+    lorac_mem_free(csv);
+    return n;
+}
+
+/* Rows differ in length, so that a mean of the micro-batches' means would be another number. */
+static void accumulated_micro_batches_are_one_large_batch(void **state)
+{
+    (void)state;
+    static const char *const large[] = {"adapter.dropout=0",  "train.batch_size=6",
+                                        "train.accumulate=1", "optimizer.clip_norm=0",
+                                        "train.epochs=1",     NULL};
+    static const char *const small[] = {"adapter.dropout=0",  "train.batch_size=2",
+                                        "train.accumulate=3", "optimizer.clip_norm=0",
+                                        "train.epochs=1",     NULL};
+    double want[RUNS_STEPS];
+    double got[RUNS_STEPS];
+    runs_well("large", LORAC_RUN_NEW, NULL, large);
+    runs_well("small", LORAC_RUN_NEW, NULL, small);
+    for (size_t column = 3; column <= 10; column += 7) { // loss, grad_norm
+        assert_int_equal(read_column(want, "large", column), 4);
+        assert_int_equal(read_column(got, "small", column), 4);
+        for (size_t i = 0; i < 4; i++) { // sums in another order: some float32 roundings
+            if (fabs(got[i] - want[i]) > 1e-5 * fabs(want[i])) {
+                fail_msg("step %zu, column %zu: %g, %g", i + 1, column, want[i], got[i]);
+            }
+        }
+    }
+}
+
 static void as_many_epochs_as_nobody_can_count_are_refused(void **state)
 {
     (void)state;
@@ -368,6 +410,7 @@ int main(void)
         cmocka_unit_test(stopped_after_any_step_it_ends_as_the_uninterrupted_one),
         cmocka_unit_test(so_does_a_run_in_the_tables_order_with_layers_recomputed),
         cmocka_unit_test(steps_and_epochs_are_counted_as_the_recipe_says),
+        cmocka_unit_test(accumulated_micro_batches_are_one_large_batch),
         cmocka_unit_test(as_many_epochs_as_nobody_can_count_are_refused),
         cmocka_unit_test(nothing_is_allocated_after_the_first_step),
         cmocka_unit_test(a_resumed_run_names_the_best_that_an_earlier_process_saw),
