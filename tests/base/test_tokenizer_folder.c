@@ -402,6 +402,9 @@ static void llama2_gives_the_published_ids(void **state)
     assert_int_equal(lorac_tokenizer_bos(t), 1);
     assert_int_equal(lorac_tokenizer_eos(t), 32000);
     assert_int_equal(check_pairs(t, "llama-spm"), 47);
+    // these begin with BOS, which this tokenizer leaves out
+    assert_int_equal(
+        check_triples(t, "tokenizers/expected-ids/llama.json", "Xenova/llama-tokenizer", 1), 37);
     EXPECT(t, "Hello", WHOLE, 15043); // add_bos_token is false
     EXPECT(t, "<|user|>\nHello<|end|>", 0, 32010, 15043, 32007);
     lorac_tokenizer_free(t);
