@@ -99,7 +99,10 @@ static int print_scores(const struct subject *s, const struct lorac_scores *scor
         struct out j = {0};
         out_text(&j, "split", rows->split, strlen(rows->split));
         out_text(&j, "model", s->r->model.path, strlen(s->r->model.path));
-        if (s->adapter) { out_text(&j, "adapter", adapter, strlen(adapter)); }
+        if (s->adapter) {
+            out_text(&j, "adapter", adapter, strlen(adapter));
+            out_count(&j, "tensors_applied", 2 * s->adapter->n + s->adapter->n_full);
+        }
         if (shots) {
             struct lorac_buf list = {0};
             lorac_buf_printf(&list, "[%s]", lines.at ? lines.at : "");
@@ -128,7 +131,12 @@ static int print_scores(const struct subject *s, const struct lorac_scores *scor
         out_real(&j, "seconds", scores->seconds);
         return out_print(&j);
     }
-    printf("adapter      %s\nsplit        %s\n", adapter, rows->split);
+    printf("adapter      %s\n", adapter);
+    if (s->adapter) { // what loading has made sure of
+        printf("applied      %zu tensors on %zu modules, %zu in full; none unused, none missing\n",
+               2 * s->adapter->n + s->adapter->n_full, s->adapter->n, s->adapter->n_full);
+    }
+    printf("split        %s\n", rows->split);
     if (shots) {
         printf("shots        %zu, %zu tokens (lines %s of data.train)\n", lorac_shots_count(shots),
                lorac_shots_prefix(shots)->n, lines.at ? lines.at : "");

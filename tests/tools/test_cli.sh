@@ -265,6 +265,8 @@ has '"status": "finished"' "---- run.json" "---- recipe.resolved.yaml"
 expect 0 eval "$dir/run.yaml" --split test --json
 json split model rows tokens loss perplexity accuracy macro_f1 labels
 base=$(value loss)
+expect 0 eval "$dir/runs/one" --split test
+has "applied      28 tensors on 14 modules, 0 in full; none unused, none missing"
 expect 0 eval "$dir/runs/one" --split test --json
 json adapter
 trained=$(value loss)
