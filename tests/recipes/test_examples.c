@@ -18,7 +18,7 @@ static const struct task {
     size_t labels; // 0: free text
 } tasks[] = {
     {EXAMPLES "shop_intent/train.csv", EXAMPLES "shop_intent/test.csv", RECIPES "shop_intent.yaml",
-     "text", "intent", 1590, 340, 10},
+     "text", "intent", 3200, 400, 10},
     {EXAMPLES "shop_extract/train.csv", EXAMPLES "shop_extract/test.csv",
      RECIPES "shop_extract.yaml", "message", "answer", 936, 240, 0},
 };
