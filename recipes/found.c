@@ -25,8 +25,9 @@ static enum lorac_status read_state(struct lorac_found *f, const struct lorac_ru
     const char *status = "";
     enum lorac_status st = lorac_json_load(&root, p->manifest, MANIFEST_LIMIT, err);
     if (!st) { st = lorac_json_string(&status, &root, "status", true, err); }
-    bool goes_on = strcmp(status, "running") == 0 || strcmp(status, "stopped") == 0;
-    f->state = goes_on ? LORAC_FOUND_UNFINISHED : LORAC_FOUND_FINISHED;
+    bool early = strncmp(status, "stopped early", strlen("stopped early")) == 0;
+    bool ended = strcmp(status, "finished") == 0 || early; // else: running, stopped, failed
+    f->state = ended ? LORAC_FOUND_FINISHED : LORAC_FOUND_UNFINISHED;
     lorac_json_free(&root);
     return st;
 }

@@ -8,7 +8,7 @@
 
 enum lorac_found_state {
     LORAC_FOUND_NONE,       // output.dir holds no run
-    LORAC_FOUND_UNFINISHED, // it was stopped, or still goes on
+    LORAC_FOUND_UNFINISHED, // it was stopped, has failed, or still goes on
     LORAC_FOUND_FINISHED,
 };
 struct lorac_found {

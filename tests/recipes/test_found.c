@@ -61,6 +61,13 @@ static void a_folder_holds_no_run_an_unfinished_or_a_finished_one(void **state)
     assert_true(f.state == LORAC_FOUND_NONE && !f.adapter);
     lorac_found_release(&f);
 
+    static const char *const watched[] = {"train.watchdog.loss_above=1e-6", NULL};
+    struct lorac_run_result failed;
+    assert_int_equal(runs_go(&failed, "failed", LORAC_RUN_NEW, NULL, watched, NULL), LORAC_EUSER);
+    f = found("failed", watched);
+    assert_int_equal(f.state, LORAC_FOUND_UNFINISHED);
+    lorac_found_release(&f);
+
     struct runs_stop stop = {.at = 6};
     struct lorac_run_watch watch = runs_stop_watch(&stop);
     (void)runs_well("half", LORAC_RUN_NEW, &watch, NULL);
