@@ -20,9 +20,9 @@ struct lorac_init_options {
     const char *tokenizer; // folder whose tokenizer files are copied, or NULL: none
     enum lorac_dtype dtype;
     uint64_t seed;
-    bool
-        scale_residual; // what adds to the residual stream (o_proj, down_proj) gets initializer_range /
-        // sqrt(2 L), as GPT-2 (Radford et al. 2019, section 2.3); else as any matrix
+    /* What adds to the residual stream (o_proj, down_proj) gets initializer_range / sqrt(2 L), as in GPT-2
+     * (Radford et al. 2019, section 2.3); else it is drawn as any matrix. */
+    bool scale_residual;
     size_t shard_bytes; // tensors of one file; 0: 5 GB, as transformers
 };
 

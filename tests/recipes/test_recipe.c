@@ -413,7 +413,8 @@ static void later_layers_win_and_maps_merge_while_lists_replace(void **state)
     expect_path(r->data.valid.paths.at[0], "v.csv");
     expect_path(r->output.dir, "runs/child");
     assert_int_equal(strncmp(r->data.test.at[0], here, strlen(here) - sizeof dir), 0);
-    assert_string_equal(r->data.test.at[0] + strlen(here) - sizeof dir, "/t.csv"); // from the current one
+    assert_string_equal(r->data.test.at[0] + strlen(here) - sizeof dir,
+                        "/t.csv"); // from the current one
     assert_int_equal(r->data.columns.n, 2);
     assert_string_equal(r->data.columns.at[0].value, "BB");
     assert_string_equal(r->data.columns.at[1].key, "c");
