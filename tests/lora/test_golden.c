@@ -141,13 +141,13 @@ static bool is_second_name(const struct lorac_adapter *a, const struct lorac_pef
 /* Gradient of a tensor as the file has it, by letting the gradients pose as parameters. */
 static void read_gradient(float *host, struct lorac_adapter *a, const struct lorac_peft_tensor *t)
 {
-    struct lorac_lora *l = &a->lora[t->i];
-    struct lorac_lora keep = *l;
     if (t->part == LORAC_PEFT_FULL) {
         const struct lorac_full *f = &a->full[t->i];
         a->model->dev->ops->read(a->model->dev, host, f->dp, f->n * sizeof *host);
         return;
     }
+    struct lorac_lora *l = &a->lora[t->i];
+    struct lorac_lora keep = *l;
     l->a = l->da;
     l->bt = l->dbt;
     assert_int_equal(lorac_peft_tensor_read(host, a, t, NULL), LORAC_OK);
