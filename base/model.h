@@ -88,13 +88,14 @@ struct lorac_socket {
                     float *y,       // (N,OC) holds x W^T + b on entry, the adapted output on exit
                     float *saved,   // (saved_floats) written
                     const float *x, // (N,C)
-                    size_t N, const struct lorac_batch *batch); // batch: NULL in the head's chunks
+                    size_t N, const struct lorac_batch *batch, // NULL in the head's chunks
+                    size_t row); // of the first of them among all that m sees; a multiple of 4
     void (*backward)(void *self, size_t m,
                      float *dx,          // (N,C) accumulated; NULL: nothing below it trains
                      const float *dy,    // (N,OC)
                      const float *saved, // (saved_floats) as left by forward
                      const float *x,     // (N,C)
-                     size_t N);
+                     size_t N, size_t row);
     /* Accumulate the gradients of what stands in for a norm's gain and for the embedding. */
     void (*norm_backward)(void *self, size_t m,
                           const float *dy, // (N,C) of the norm's output

@@ -143,7 +143,7 @@ static enum lorac_status write_rope(struct lorac_pass *p, struct lorac_err *err)
 
 size_t lorac_pass_head_rows(const struct lorac_model *m, size_t max_rows)
 {
-    size_t rows = LOGITS_AT_A_TIME / m->config.V;
+    size_t rows = LOGITS_AT_A_TIME / m->config.V / 4 * 4; // draws of dropout come in fours
     return least(rows < MIN_HEAD_ROWS ? MIN_HEAD_ROWS : rows, max_rows);
 }
 
@@ -340,12 +340,12 @@ const float *lorac_pass_vector(const struct lorac_pass *p, size_t module)
 /* ---- forward ---- */
 
 void lorac_linear_forward(struct lorac_pass *p, size_t module, float *y, const float *x, size_t N,
-                          const struct lorac_batch *batch)
+                          const struct lorac_batch *batch, size_t row)
 {
     p->dev->ops->linear(p->dev, y, x, lorac_pass_weight(p, module), lorac_pass_vector(p, module),
                         N);
     if (p->has_socket && p->socket.adapts(p->socket.self, module)) {
-        p->socket.forward(p->socket.self, module, y, p->saved[module], x, N, batch);
+        p->socket.forward(p->socket.self, module, y, p->saved[module], x, N, batch, row);
     }
 }
 
@@ -391,24 +391,24 @@ void lorac_layer_forward(struct lorac_pass *p, size_t l, const struct lorac_batc
 
     const float *g = lorac_pass_vector(p, lorac_norm_module(p->m, l, LORAC_NORM_ATTENTION)); // (C)
     op->rmsnorm(dev, p->norm, x, g, N, c->C, (float)c->eps);
-    lorac_linear_forward(p, m + LORAC_Q, a->q, p->norm, N, batch);
-    lorac_linear_forward(p, m + LORAC_K, a->k, p->norm, N, batch);
-    lorac_linear_forward(p, m + LORAC_V, a->v, p->norm, N, batch);
+    lorac_linear_forward(p, m + LORAC_Q, a->q, p->norm, N, batch, 0);
+    lorac_linear_forward(p, m + LORAC_K, a->k, p->norm, N, batch, 0);
+    lorac_linear_forward(p, m + LORAC_V, a->v, p->norm, N, batch, 0);
     op->rope(dev, a->q, p->rope, batch->position, N, c->H, c->D, 1.0F);
     op->rope(dev, a->k, p->rope, batch->position, N, c->G, c->D, 1.0F);
     if (cache) { append_cache(p, l, a, batch, cache); }
     op->attention(dev, a->attn, a->lse, a->q, a->k, a->v, cache ? cache->k[l] : NULL,
                   cache ? cache->v[l] : NULL, cache ? cache->rows : 0, batch->segments, batch->S,
                   &attention);
-    lorac_linear_forward(p, m + LORAC_O, a->mid, a->attn, N, batch);
+    lorac_linear_forward(p, m + LORAC_O, a->mid, a->attn, N, batch, 0);
     op->add(dev, a->mid, x, N * c->C);
 
     g = lorac_pass_vector(p, lorac_norm_module(p->m, l, LORAC_NORM_MLP));
     op->rmsnorm(dev, p->norm, a->mid, g, N, c->C, (float)c->eps);
-    lorac_linear_forward(p, m + LORAC_GATE, a->gate, p->norm, N, batch);
-    lorac_linear_forward(p, m + LORAC_UP, a->up, p->norm, N, batch);
+    lorac_linear_forward(p, m + LORAC_GATE, a->gate, p->norm, N, batch, 0);
+    lorac_linear_forward(p, m + LORAC_UP, a->up, p->norm, N, batch, 0);
     op->gate(dev, p->h, a->gate, a->up, N * c->F, c->act);
-    lorac_linear_forward(p, m + LORAC_DOWN, y, p->h, N, batch);
+    lorac_linear_forward(p, m + LORAC_DOWN, y, p->h, N, batch, 0);
     op->add(dev, y, a->mid, N * c->C);
 }
 

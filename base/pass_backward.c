@@ -6,12 +6,12 @@
 #include "base/pass_impl.h"
 
 void lorac_linear_backward(struct lorac_pass *p, size_t module, float *dx, const float *dy,
-                           const float *x, size_t N, float beta)
+                           const float *x, size_t N, float beta, size_t row)
 {
     const struct lorac_weight *w = lorac_pass_weight(p, module);
     if (dx) { p->dev->ops->linear_backward(p->dev, dx, dy, w, N, beta); }
     if (p->has_socket && p->socket.adapts(p->socket.self, module)) {
-        p->socket.backward(p->socket.self, module, dx, dy, p->saved[module], x, N);
+        p->socket.backward(p->socket.self, module, dx, dy, p->saved[module], x, N, row);
     }
 }
 
@@ -45,7 +45,7 @@ static void head_forward(struct lorac_pass *p, const struct lorac_batch *b, size
     op->gather(p->dev, p->head_x, p->x[c->L], b->head_row + u, n, c->C);
     op->rmsnorm(p->dev, p->head_norm, p->head_x,
                 lorac_pass_vector(p, lorac_norm_final_module(p->m)), n, c->C, (float)c->eps);
-    lorac_linear_forward(p, p->m->n_linear - 1, p->logits, p->head_norm, n, NULL);
+    lorac_linear_forward(p, p->m->n_linear - 1, p->logits, p->head_norm, n, NULL, u);
 }
 
 void lorac_pass_logits(struct lorac_pass *p, const struct lorac_batch *batch, float *logits)
@@ -74,7 +74,7 @@ void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, floa
                           c->V, gradient);
         if (!gradient) { continue; }
         lorac_linear_backward(p, head, below ? p->head_dnorm : NULL, p->logits, p->head_norm, n,
-                              0.0F);
+                              0.0F, u);
         if (!below) { continue; }
         op->zero(p->dev, p->head_dx, n * c->C * sizeof *p->head_dx);
         if (norm_backward(p, lorac_norm_final_module(p->m), p->head_dx, p->head_dnorm, p->head_x,
@@ -97,7 +97,7 @@ static bool mlp_backward(struct lorac_pass *p, size_t l, struct layer_acts *a, s
 
     if (adapted(p, m + LORAC_DOWN)) { op->gate(p->dev, p->h, a->gate, a->up, N * c->F, c->act); }
     lorac_linear_backward(p, m + LORAC_DOWN, p->lowest < below + LORAC_STAGE_DOWN ? p->dh : NULL,
-                          p->d, p->h, N, 0.0F);
+                          p->d, p->h, N, 0.0F, 0);
     if (p->lowest >= below + LORAC_STAGE_DOWN) { return false; }
 
     // gate and up become their own gradients: nobody reads them again
@@ -106,8 +106,8 @@ static bool mlp_backward(struct lorac_pass *p, size_t l, struct layer_acts *a, s
     if (adapted(p, m + LORAC_GATE) || adapted(p, m + LORAC_UP)) {
         op->rmsnorm(p->dev, p->norm, a->mid, lorac_pass_vector(p, norm), N, c->C, (float)c->eps);
     }
-    lorac_linear_backward(p, m + LORAC_GATE, dnorm, a->gate, p->norm, N, 0.0F);
-    lorac_linear_backward(p, m + LORAC_UP, dnorm, a->up, p->norm, N, 1.0F);
+    lorac_linear_backward(p, m + LORAC_GATE, dnorm, a->gate, p->norm, N, 0.0F, 0);
+    lorac_linear_backward(p, m + LORAC_UP, dnorm, a->up, p->norm, N, 1.0F, 0);
     return dnorm && norm_backward(p, norm, p->d, dnorm, a->mid, N);
 }
 
@@ -124,7 +124,7 @@ static bool attention_backward(struct lorac_pass *p, size_t l, struct layer_acts
     struct lorac_attention attention = lorac_layer_attention(c, l);
 
     lorac_linear_backward(p, m + LORAC_O, p->lowest < below + LORAC_STAGE_O ? p->dattn : NULL, p->d,
-                          a->attn, N, 0.0F);
+                          a->attn, N, 0.0F, 0);
     if (p->lowest >= below + LORAC_STAGE_O) { return false; }
 
     op->attention_backward(p->dev, p->dq, p->dk, p->dv, p->dattn, a->attn, a->lse, a->q, a->k, a->v,
@@ -135,9 +135,9 @@ static bool attention_backward(struct lorac_pass *p, size_t l, struct layer_acts
     if (adapted(p, m + LORAC_Q) || adapted(p, m + LORAC_K) || adapted(p, m + LORAC_V)) {
         op->rmsnorm(p->dev, p->norm, p->x[l], lorac_pass_vector(p, norm), N, c->C, (float)c->eps);
     }
-    lorac_linear_backward(p, m + LORAC_Q, dnorm, p->dq, p->norm, N, 0.0F);
-    lorac_linear_backward(p, m + LORAC_K, dnorm, p->dk, p->norm, N, 1.0F);
-    lorac_linear_backward(p, m + LORAC_V, dnorm, p->dv, p->norm, N, 1.0F);
+    lorac_linear_backward(p, m + LORAC_Q, dnorm, p->dq, p->norm, N, 0.0F, 0);
+    lorac_linear_backward(p, m + LORAC_K, dnorm, p->dk, p->norm, N, 1.0F, 0);
+    lorac_linear_backward(p, m + LORAC_V, dnorm, p->dv, p->norm, N, 1.0F, 0);
     return dnorm && norm_backward(p, norm, p->d, dnorm, p->x[l], N);
 }
 

@@ -73,12 +73,12 @@ size_t lorac_stage(const struct lorac_model *m, size_t module);
 const struct lorac_weight *lorac_pass_weight(const struct lorac_pass *p, size_t module);
 const float *lorac_pass_vector(const struct lorac_pass *p, size_t module);
 
-/* y (N,OC) = x W^T + b, adapted. */
+/* y (N,OC) = x W^T + b, adapted. `row`: see struct lorac_socket; it is 0 for all but the head. */
 void lorac_linear_forward(struct lorac_pass *p, size_t module, float *y, const float *x, size_t N,
-                          const struct lorac_batch *batch);
+                          const struct lorac_batch *batch, size_t row);
 /* dx (N,C) = beta dx + gradient through base and adapter; dx NULL: only the adapter's own gradients. */
 void lorac_linear_backward(struct lorac_pass *p, size_t module, float *dx, const float *dy,
-                           const float *x, size_t N, float beta);
+                           const float *x, size_t N, float beta, size_t row);
 
 struct lorac_attention lorac_layer_attention(const struct lorac_config *c, size_t l);
 void lorac_layer_forward(struct lorac_pass *p, size_t l, const struct lorac_batch *batch,

@@ -422,17 +422,18 @@ static size_t saved_floats(const void *self, size_t m, size_t N)
 
 /* drop(x) (N,C): x itself where nothing is dropped. */
 static const float *dropped(const struct lorac_adapter *a, const struct lorac_lora *l,
-                            const float *x, size_t N)
+                            const float *x, size_t N, size_t row)
 {
     struct lorac_device *dev = a->model->dev;
     if (!(a->dropout > 0.0) || !l->da) { return x; } // inference never drops
-    dev->ops->dropout(dev, a->scratch, x, N * l->C, (float)a->dropout, l->drop_key, a->step);
+    dev->ops->dropout(dev, a->scratch, x, N * l->C, (float)a->dropout, l->drop_key, a->step,
+                      row * l->C);
     return a->scratch;
 }
 
 /* u = drop(x) A^T;  y += s u Bt */
 static void forward(void *self, size_t m, float *y, float *saved, const float *x, size_t N,
-                    const struct lorac_batch *batch)
+                    const struct lorac_batch *batch, size_t row)
 {
     const struct lorac_adapter *a = self;
     const struct lorac_lora *l = find(a, m);
@@ -441,7 +442,7 @@ static void forward(void *self, size_t m, float *y, float *saved, const float *x
     float *u = saved; // (N,R)
     (void)batch;
     if (!l) { return; } // a full copy has stood in already
-    op->matmul_nt(dev, u, dropped(a, l, x, N), l->a, N, l->C, l->R, 1.0F, 0.0F);
+    op->matmul_nt(dev, u, dropped(a, l, x, N, row), l->a, N, l->C, l->R, 1.0F, 0.0F);
     op->matmul_nn(dev, y, u, l->bt, N, l->OC, l->R, l->scale, 1.0F);
 }
 
@@ -475,7 +476,7 @@ static void embed_backward(void *self, const float *dy, const int32_t *ids, size
  *   dBt += s u^T dy      du = s dy Bt^T      dA += du^T drop(x)      dx += mask du A
  *                                                   pinned by lora.test_adapter and the goldens */
 static void backward(void *self, size_t m, float *dx, const float *dy, const float *saved,
-                     const float *x, size_t N)
+                     const float *x, size_t N, size_t row)
 {
     const struct lorac_adapter *a = self;
     const struct lorac_lora *l = find(a, m);
@@ -489,7 +490,7 @@ static void backward(void *self, size_t m, float *dx, const float *dy, const flo
     op->matmul_nt(dev, du, dy, l->bt, N, l->OC, l->R, l->scale, 0.0F);
     if (l->da) {
         op->matmul_tn(dev, l->dbt, u, dy, N, l->OC, l->R, l->scale, 1.0F);
-        op->matmul_tn(dev, l->da, du, dropped(a, l, x, N), N, l->C, l->R, 1.0F, 1.0F);
+        op->matmul_tn(dev, l->da, du, dropped(a, l, x, N, row), N, l->C, l->R, 1.0F, 1.0F);
     }
     if (!dx) { return; }
     if (!(a->dropout > 0.0) || !l->da) {
@@ -498,7 +499,7 @@ static void backward(void *self, size_t m, float *dx, const float *dy, const flo
     }
     float *masked = a->scratch; // (N,C): du A through the same mask, then added
     op->matmul_nn(dev, masked, du, l->a, N, l->C, l->R, 1.0F, 0.0F);
-    op->dropout(dev, masked, masked, N * l->C, (float)a->dropout, l->drop_key, a->step);
+    op->dropout(dev, masked, masked, N * l->C, (float)a->dropout, l->drop_key, a->step, row * l->C);
     op->add(dev, dx, masked, N * l->C);
 }
 

@@ -85,11 +85,12 @@ static size_t saved_floats(const void *self, size_t m, size_t N)
 }
 
 static void forward(void *self, size_t m, float *y, float *saved, const float *x, size_t N,
-                    const struct lorac_batch *batch)
+                    const struct lorac_batch *batch, size_t row)
 {
     const struct lorac_stack *s = self;
     float *u = saved; // (N,R)
     (void)batch;
+    (void)row;
     for (size_t i = 0; i < s->n; i++) {
         int32_t at = s->adapter[i]->at[m];
         if (at < 0) { continue; }
@@ -101,7 +102,7 @@ static void forward(void *self, size_t m, float *y, float *saved, const float *x
 }
 
 static void backward(void *self, size_t m, float *dx, // NOLINT(readability-non-const-parameter)
-                     const float *dy, const float *saved, const float *x, size_t N)
+                     const float *dy, const float *saved, const float *x, size_t N, size_t row)
 {
     (void)self;
     (void)m;
@@ -110,6 +111,7 @@ static void backward(void *self, size_t m, float *dx, // NOLINT(readability-non-
     (void)saved;
     (void)x;
     (void)N;
+    (void)row;
     assert(false); // nothing in a stack trains, so no backward pass reaches it
 }
 

@@ -384,7 +384,7 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
     for (size_t step = 0; step < STEPS; step++) {
         p.a->step = step;
         op->zero(&p.dev, y, n_y * sizeof *y);
-        p.socket.forward(p.socket.self, l->m, y, u, x, N, NULL);
+        p.socket.forward(p.socket.self, l->m, y, u, x, N, NULL, 0);
         op->read(&p.dev, host, y, n_y * sizeof *y);
         for (size_t i = 0; i < n_y; i++) {
             sum[i] += (double)host[i] / STEPS;
@@ -392,7 +392,7 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
     }
     lorac_adapter_set_dropout(p.a, 0.0, 3);
     op->zero(&p.dev, y, n_y * sizeof *y);
-    p.socket.forward(p.socket.self, l->m, y, u, x, N, NULL);
+    p.socket.forward(p.socket.self, l->m, y, u, x, N, NULL, 0);
     op->read(&p.dev, host, y, n_y * sizeof *y);
     double off = 0.0;
     double size = 0.0;

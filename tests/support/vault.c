@@ -233,10 +233,10 @@ static void vault_gate_backward(struct lorac_device *dev, float *dgate, float *d
 }
 
 static void vault_dropout(struct lorac_device *dev, float *y, const float *x, size_t n, float p,
-                          uint64_t key, uint64_t step)
+                          uint64_t key, uint64_t step, size_t first)
 {
     unlock(dev);
-    lorac_backend_ref.dropout(dev, y, x, n, p, key, step);
+    lorac_backend_ref.dropout(dev, y, x, n, p, key, step, first);
     lock(dev);
 }
 

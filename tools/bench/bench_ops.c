@@ -138,7 +138,7 @@ static void run_silu_backward(struct bench *x)
 
 static void run_dropout(struct bench *x)
 {
-    x->dev.ops->dropout(&x->dev, x->c, x->a, x->N * x->C, 0.1F, 1, 2);
+    x->dev.ops->dropout(&x->dev, x->c, x->a, x->N * x->C, 0.1F, 1, 2, 0);
 }
 
 static void run_rope(struct bench *x)

@@ -218,8 +218,14 @@ static void dropout_is_the_same_everywhere(void **state)
         const float *want = NULL;
         for (size_t i = 0; i < d.n; i++) {
             float *x = scratch(n, 1);
-            d.at[i].ops->dropout(&d.at[i], x, x, n, 0.1F, key, (uint64_t)1 << 40 | 7);
+            d.at[i].ops->dropout(&d.at[i], x, x, n, 0.1F, key, (uint64_t)1 << 40 | 7, 0);
             if (i == 0) { want = x; }
+            if (n > 100) { // the rest alone, as it is behind what comes before it
+                float *rest = scratch(n, 1) + 100;
+                d.at[i].ops->dropout(&d.at[i], rest, rest, n - 100, 0.1F, key,
+                                     (uint64_t)1 << 40 | 7, 100);
+                assert_memory_equal(rest, want + 100, (n - 100) * sizeof *rest);
+            }
             assert_memory_equal(x, want, n * sizeof *x);
         }
         size_t dropped = 0;

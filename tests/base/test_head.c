@@ -1,0 +1,182 @@
+/*
+ * Logits of a large vocabulary come in chunks of rows. What is promised:
+ *   - losses and the adapter's gradient are those of the same rows in batches of one chunk;
+ *   - dropout at the output draws for each row anew, and chunks change no draw of a row.
+ */
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "base/init.h"
+#include "base/model.h"
+#include "lora/lora.h"
+#include "tests/support/near.h"
+#include "tests/support/tiny.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { TEXT = 64, TOKENS = TEXT + 1, V = 131072 }; // 64 rows of logits at a time
+
+struct scene {
+    struct lorac_device dev;
+    struct lorac_model *m;
+    struct lorac_adapter *a;
+    struct lorac_socket socket;
+    struct lorac_pass *pass;
+    struct lorac_batch *b;
+    float nll[2 * TEXT];
+};
+
+static void check(enum lorac_status st, const struct lorac_err *err)
+{
+    if (st) { fail_msg("%s", err->text); }
+}
+
+/* An adapter on lm_head alone, its B not zero. */
+static void open_scene(struct scene *s)
+{
+    struct lorac_err err = {0};
+    static const char *const targets[] = {"lm_head"};
+    struct lorac_adapter_options o = {.rank = 2, .alpha = 2.0, .targets = targets, .n_targets = 1};
+    struct lorac_pass_options po = {.max_rows = 2 * TOKENS, .keep = LORAC_KEEP_ALL};
+    *s = (struct scene){0};
+    check(lorac_device_open(&s->dev, "cpu", 1, &err), &err);
+    check(lorac_model_open(&s->m, &s->dev, tiny_path("wide"), &err), &err);
+    assert_int_equal(lorac_pass_head_rows(s->m, po.max_rows), TEXT);
+    check(lorac_adapter_new(&s->a, s->m, &o, &err), &err);
+    size_t n = (size_t)V * 2;
+    float *host = lorac_mem_new(n, sizeof *host);
+    assert_non_null(host);
+    for (size_t i = 0; i < n; i++) {
+        host[i] = (float)(i * 7919 % 101) / 50.0F - 1.0F;
+    }
+    check(lorac_lora_write(s->a, 0, true, host, &err), &err);
+    lorac_mem_free(host);
+    check(lorac_adapter_reserve(s->a, po.max_rows, &err), &err);
+    s->socket = lorac_adapter_socket(s->a);
+    check(lorac_pass_new(&s->pass, s->m, &s->socket, &po, &err), &err);
+    check(lorac_batch_new(&s->b, po.max_rows, 2, 2 * TEXT, &err), &err);
+}
+
+static void close_scene(struct scene *s)
+{
+    lorac_batch_free(s->b);
+    lorac_pass_free(s->pass);
+    lorac_adapter_free(s->a);
+    lorac_model_close(s->m);
+    lorac_device_close(&s->dev);
+}
+
+/* Text `t` of TOKENS ids: TEXT rows that are scored. */
+static void add_text(struct lorac_batch *b, int32_t t)
+{
+    int32_t ids[TOKENS];
+    size_t row = b->N;
+    for (int32_t i = 0; i < TOKENS; i++) {
+        ids[i] = (t + 1) * (i + 3) * 997 % V;
+    }
+    assert_true(lorac_batch_add(b, ids, TOKENS, -1) >= 0);
+    for (size_t i = 1; i < TOKENS; i++) {
+        lorac_batch_score(b, row + i - 1, ids[i]);
+    }
+}
+
+static void run(struct scene *s)
+{
+    struct lorac_err err = {0};
+    check(lorac_pass_forward(s->pass, s->b, NULL, &err), &err);
+    lorac_pass_loss(s->pass, s->b, s->nll, true);
+    lorac_pass_backward(s->pass, s->b);
+}
+
+static float *take_gradient(struct scene *s)
+{
+    size_t bytes = s->a->n_params * sizeof(float);
+    float *host = lorac_mem_new(s->a->n_params, sizeof *host);
+    assert_non_null(host);
+    s->dev.ops->read(&s->dev, host, s->a->grads, bytes);
+    s->dev.ops->zero(&s->dev, s->a->grads, bytes);
+    return host;
+}
+
+static void chunks_are_as_batches_of_their_own(void **state)
+{
+    (void)state;
+    struct scene s;
+    float apart[2 * TEXT];
+    open_scene(&s);
+    for (int32_t t = 0; t < 2; t++) {
+        lorac_batch_clear(s.b);
+        add_text(s.b, t);
+        run(&s);
+        memcpy(apart + t * TEXT, s.nll, TEXT * sizeof *apart);
+    }
+    float *want = take_gradient(&s);
+    lorac_batch_clear(s.b);
+    add_text(s.b, 0);
+    add_text(s.b, 1);
+    run(&s);
+    float *found = take_gradient(&s);
+    near_all("losses", s.nll, apart, 2 * TEXT, 0.0F, 1e-6F);
+    near_all("gradient", found, want, s.a->n_params, 1e-5F, 1e-5F);
+    lorac_mem_free(want);
+    lorac_mem_free(found);
+    close_scene(&s);
+}
+
+/* The same text twice: equal losses without dropout, others for each copy with it. */
+static void dropout_draws_for_each_row_of_each_chunk(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    lorac_batch_clear(s.b);
+    add_text(s.b, 0);
+    add_text(s.b, 0);
+    run(&s);
+    near_all("losses of the copies", s.nll, s.nll + TEXT, TEXT, 0.0F, 1e-6F);
+    lorac_adapter_set_dropout(s.a, 0.5, 7);
+    run(&s);
+    size_t same = 0;
+    for (size_t i = 0; i < TEXT; i++) {
+        same += fabsf(s.nll[i] - s.nll[TEXT + i]) < 1e-5F;
+    }
+    assert_true(same < TEXT / 4); // of 8 inputs, 1 mask in 256 is drawn again
+    close_scene(&s);
+}
+
+static int make(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 131072, \"hidden_size\": 8, "
+        "\"num_hidden_layers\": 1, \"num_attention_heads\": 1, \"num_key_value_heads\": 1, "
+        "\"intermediate_size\": 8, \"initializer_range\": 0.5, \"tie_word_embeddings\": true}";
+    struct lorac_json root = {0};
+    struct lorac_init_options o = {.dtype = LORAC_BF16, .seed = 1};
+    struct lorac_err err = {0};
+    check(lorac_json_parse(&root, config, strlen(config), "config.json", &err), &err);
+    check(lorac_model_init(tiny_path("wide"), &root, &o, &err), &err);
+    lorac_json_free(&root);
+    return 0;
+}
+
+static int clean(void **state)
+{
+    (void)state;
+    tiny_remove();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chunks_are_as_batches_of_their_own),
+        cmocka_unit_test(dropout_draws_for_each_row_of_each_chunk),
+    };
+    return cmocka_run_group_tests_name("head", tests, make, clean);
+}
