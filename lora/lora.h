@@ -191,14 +191,21 @@ LORAC_MUST_CHECK enum lorac_status lorac_peft_load(struct lorac_adapter **out,
 
 /* ---- merging ---- */
 
+struct lorac_merge_options {
+    const enum lorac_dtype *dtype; // of all tensors, in config.json, too; NULL: each keeps its own
+    /* What the finished folder has to pass before it gets its name; NULL: nothing more. `dir` is where it is
+     * until then. A failure is lorac_merge()'s. */
+    enum lorac_status (*check)(void *self, const char *dir, struct lorac_err *err);
+    void *self;
+};
 /* Write the checkpoint folder `out`: W + sum factor s B A in float32, W the base's or the full copy of it, rounded
- * once, to nearest even, to `dtype` (all tensors then have that type, and config.json says so) or, where it is
- * NULL, to the type of the file; shards, names and metadata kept; config, tokenizer and generation files copied.
- * A tied pair that is two matrices now is stored as two, and config.json says so. Read back and compared.
- * `out` must not exist or be empty. */
+ * once, to nearest even, to the tensor's type; shards, names and metadata kept; config, tokenizer and generation
+ * files copied. A tied pair that is two matrices now is stored as two, and config.json says so. It is built
+ * beside `out`, read back and compared, and only then gets that name, which must not exist or be an empty folder;
+ * on failure nothing is left (all of it is where only the last sync of its parent failed). options: NULL for none. */
 LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
                                                const struct lorac_stack *adapters,
-                                               const enum lorac_dtype *dtype,
+                                               const struct lorac_merge_options *options,
                                                struct lorac_err *err);
 
 /* Bytes of memory that merging takes, beside the mapped files that it writes and reads back. */

@@ -521,7 +521,8 @@ static enum lorac_status compare(struct merger *g, const char *dir, struct lorac
     return st;
 }
 
-static enum lorac_status check(const struct merger *g, const char *out, struct lorac_err *err)
+static enum lorac_status check_request(const struct merger *g, const char *out,
+                                       struct lorac_err *err)
 {
     if (g->s->n < 1 || g->s->n > LORAC_MAX_STACK) {
         return lorac_fail(err, LORAC_EUSER, "from 1 to %d adapters can be merged, found %zu",
@@ -544,15 +545,25 @@ static enum lorac_status check(const struct merger *g, const char *out, struct l
     return LORAC_OK;
 }
 
-enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
-                              const struct lorac_stack *adapters, const enum lorac_dtype *dtype,
-                              struct lorac_err *err)
+/* The caller's check of what stands in `temp`, and shall become `to`. */
+static enum lorac_status check_result(const struct lorac_merge_options *o, const char *to,
+                                      const char *temp, struct lorac_err *err)
 {
-    struct merger g = {.m = m, .s = adapters, .dev = m->dev, .dtype = dtype};
+    enum lorac_status st = o && o->check ? o->check(o->self, temp, err) : LORAC_OK;
+    if (st) { lorac_err_prefix(err, "%s: is not made: ", to); }
+    return st;
+}
+
+enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
+                              const struct lorac_stack *adapters,
+                              const struct lorac_merge_options *options, struct lorac_err *err)
+{
+    struct merger g = {
+        .m = m, .s = adapters, .dev = m->dev, .dtype = options ? options->dtype : NULL};
     char *to = NULL;
     char *temp = NULL;
     enum lorac_status st = lorac_sibling(&to, &temp, out, err);
-    if (!st) { st = check(&g, to, err); }
+    if (!st) { st = check_request(&g, to, err); }
     if (st) { goto done; }
     look_at_pair(&g);
     st = reserve(&g, err);
@@ -564,6 +575,7 @@ enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
     }
     if (!st) { st = copy_files(&g, temp, err); }
     if (!st) { st = compare(&g, temp, err); }
+    if (!st) { st = check_result(options, to, temp, err); }
     if (!st) { st = lorac_dir_replace(to, temp, err); }
     if (st && lorac_dir_remove(temp, NULL)) { goto done; } // the first failure is the one to tell
 done:

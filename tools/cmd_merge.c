@@ -48,7 +48,6 @@ static enum lorac_status sample_text(struct sample *s, const struct bench *b, co
     struct lorac_text text = {buf.at ? buf.at : "", buf.n, false};
     if (!st) { st = lorac_encode(&ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err); }
     if (!st) { st = add_pieces(s, ids.at, ids.n, limit, err); }
-    if (!st && s->n == 0) { st = lorac_fail(err, LORAC_EUSER, "%s: holds no token", path); }
     lorac_ids_free(&ids);
     lorac_buf_free(&buf);
     return st;
@@ -101,8 +100,14 @@ static enum lorac_status make_sample(struct sample *s, const struct bench *b, co
 {
     size_t most = b->model->config.max_positions;
     size_t piece = most < PIECE ? most : PIECE;
-    if (args_has(a, "--text")) { return sample_text(s, b, args_text(a, "--text", ""), piece, err); }
-    if (args_has(a, "--rows")) { return sample_rows(s, b, a, most < BATCH ? most : BATCH, err); }
+    const char *text = args_text(a, "--text", NULL);
+    const char *rows = args_text(a, "--rows", NULL);
+    if (text || rows) {
+        enum lorac_status st = text ? sample_text(s, b, text, piece, err)
+                                    : sample_rows(s, b, a, most < BATCH ? most : BATCH, err);
+        bool none = !st && s->n == 0;
+        return none ? lorac_fail(err, LORAC_EUSER, "%s: holds no token", text ? text : rows) : st;
+    }
     int32_t walk[BATCH];
     for (size_t i = 0; i < BATCH; i++) {
         walk[i] = (int32_t)((i * 7919 + 13) % b->model->config.V);
@@ -184,32 +189,59 @@ static double bound(const struct lorac_model *merged)
     return of_type[merged->linear[0].w.dtype];
 }
 
-static enum lorac_status verify(struct difference *d, struct bench *b, const char *out,
-                                const struct args *a, struct lorac_err *err)
+/* --verify: what is compared, and what came of it. */
+struct verification {
+    struct bench *b;
+    struct sample sample;
+    struct difference d;
+};
+
+/* Both models on the sample, before the merged one in `dir` gets its name. */
+static enum lorac_status verify(void *self, const char *dir, struct lorac_err *err)
 {
+    struct verification *v = self;
     struct lorac_model *merged = NULL;
-    struct sample *s = lorac_mem_new(1, sizeof *s);
-    if (!s) { return lorac_fail(err, LORAC_ENOMEM, "no memory to verify"); }
-    enum lorac_status st = make_sample(s, b, a, err);
-    if (!st) { st = lorac_model_open(&merged, &b->dev, out, err); }
-    if (!st) { st = run_both(d, b, merged, s, err); }
-    if (!st && !(d->largest <= bound(merged) * d->scale)) {
+    enum lorac_status st = lorac_model_open(&merged, &v->b->dev, dir, err);
+    if (!st) { st = run_both(&v->d, v->b, merged, &v->sample, err); }
+    if (!st && !(v->d.largest <= bound(merged) * v->d.scale)) {
         st = lorac_fail(err, LORAC_EFORMAT,
-                        "%s: the merged model's logits differ by up to %.3g (largest logit %.3g), "
+                        "the merged model's logits differ by up to %.3g (largest logit %.3g), "
                         "more than rounding explains (%g of the largest)",
-                        out, d->largest, d->scale, bound(merged));
+                        v->d.largest, v->d.scale, bound(merged));
     }
     lorac_model_close(merged);
-    lorac_ids_free(&s->ids);
-    lorac_mem_free(s);
     return st;
+}
+
+static int tell(const struct args *a, const char *out, const struct difference *d)
+{
+    if (args_has(a, "--json")) {
+        struct out j = {0};
+        out_text(&j, "out", out, strlen(out));
+        out_bool(&j, "verified", d->rows > 0);
+        if (d->rows) {
+            out_count(&j, "rows", d->rows);
+            out_real(&j, "largest_difference", d->largest);
+            out_real(&j, "mean_difference", d->mean);
+            out_real(&j, "largest_logit", d->scale);
+            out_real(&j, "top1_agreement", (double)d->agree / (double)d->rows);
+        }
+        return out_print(&j);
+    }
+    printf("merged into %s, read back and compared\n", out);
+    if (d->rows) {
+        printf(
+            "verified on %zu tokens: logits differ by %.3g at the most, %.3g on average (largest logit "
+            "%.3g); the likeliest token is the same in %zu of %zu\n",
+            d->rows, d->largest, d->mean, d->scale, d->agree, d->rows);
+    }
+    return 0;
 }
 
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
     struct bench b = {0};
-    struct difference d = {0};
     const char *out = args_text(a, "--out", "");
     bool check = args_has(a, "--verify");
     const char *wrong = !args_has(a, "--adapter") ? "merge needs at least one --adapter DIR"
@@ -222,35 +254,16 @@ static int run(const struct args *a)
         fprintf(stderr, "lorac: %s\n", wrong);
         return EXIT_USAGE;
     }
+    struct verification v = {.b = &b};
     enum lorac_dtype dtype;
     bool converts = lorac_dtype_find_torch(&dtype, args_text(a, "--dtype", ""));
+    const struct lorac_merge_options o = {
+        .dtype = converts ? &dtype : NULL, .check = check ? verify : NULL, .self = &v};
     enum lorac_status st = bench_open(&b, a, args_has(a, "--text"), &err);
-    if (!st) { st = lorac_merge(out, b.model, &b.stack, converts ? &dtype : NULL, &err); }
-    if (!st && check) { st = verify(&d, &b, out, a, &err); }
-    int code = 0;
-    if (st) {
-        code = complain(&err);
-    } else if (args_has(a, "--json")) {
-        struct out j = {0};
-        out_text(&j, "out", out, strlen(out));
-        out_bool(&j, "verified", check);
-        if (check) {
-            out_count(&j, "rows", d.rows);
-            out_real(&j, "largest_difference", d.largest);
-            out_real(&j, "mean_difference", d.mean);
-            out_real(&j, "largest_logit", d.scale);
-            out_real(&j, "top1_agreement", (double)d.agree / (double)d.rows);
-        }
-        code = out_print(&j);
-    } else {
-        printf("merged into %s, read back and compared\n", out);
-        if (check) {
-            printf(
-                "verified on %zu tokens: logits differ by %.3g at the most, %.3g on average (largest logit "
-                "%.3g); the likeliest token is the same in %zu of %zu\n",
-                d.rows, d.largest, d.mean, d.scale, d.agree, d.rows);
-        }
-    }
+    if (!st && check) { st = make_sample(&v.sample, &b, a, &err); }
+    if (!st) { st = lorac_merge(out, b.model, &b.stack, &o, &err); }
+    int code = st ? complain(&err) : tell(a, out, &v.d);
+    lorac_ids_free(&v.sample.ids);
     bench_close(&b);
     return code;
 }
@@ -282,7 +295,8 @@ const struct verb verb_merge = {
         "--verify opens the files that were written, runs both models on up to 2,048 tokens (of the test\n"
         "rows, else the validation or training rows, of --rows; of --text; else of a walk through the\n"
         "vocabulary), and fails where a logit differs by more than rounding to that type explains:\n"
-        "1e-4 of the largest logit for float32, 2e-2 for float16, 1e-1 for bfloat16.\n",
+        "1e-4 of the largest logit for float32, 2e-2 for float16, 1e-1 for bfloat16. The folder gets its\n"
+        "name once it has passed; where it fails, nothing is left of it.\n",
     .options = options,
     .run = run,
 };

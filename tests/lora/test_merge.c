@@ -4,6 +4,7 @@
  *     the old file byte for byte: shard names, headers, order, other tensors, index, config, tokenizer;
  *   - the result opens as a model;
  *   - a folder that holds something, an overflow, another model's adapter are refused;
+ *   - a check of the caller sees the whole folder before it has its name, and nothing is left where it fails;
  *   - whatever fails, nothing is left behind.
  */
 #include "base/core/fault.h"
@@ -408,6 +409,48 @@ static void a_file_that_differs_from_the_sum_is_found(void **state)
     lorac_mem_free(out);
 }
 
+/* A check that opens what it is given, and then fails or not as `fails` says. */
+struct inspection {
+    const char *out, *seen;
+    bool fails;
+};
+
+static enum lorac_status inspect(void *self, const char *folder, struct lorac_err *err)
+{
+    struct inspection *i = self;
+    assert_false(lorac_path_exists(i->out));
+    lorac_model_close(open_model(folder));
+    i->seen = strstr(folder, ".tmp-");
+    return i->fails ? lorac_fail(err, LORAC_EFORMAT, "no") : LORAC_OK;
+}
+
+static void a_folder_gets_its_name_once_it_passes_a_check(void **state)
+{
+    (void)state;
+    char want[1200];
+    char *home = lorac_path_join(dir, "checked");
+    char *out = lorac_path_join(home, "m");
+    struct lorac_model *m = open_model(MODELS "llama-sharded");
+    struct lorac_adapter *a = load(m, "adapter");
+    struct lorac_stack s = {1, {a}, {1.0F}};
+    struct inspection i = {.out = out, .fails = true};
+    const struct lorac_merge_options o = {.check = inspect, .self = &i};
+    struct lorac_err err = {0};
+    (void)snprintf(want, sizeof want, "%s: is not made: no", out);
+    assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
+    assert_int_equal(lorac_merge(out, m, &s, &o, &err), LORAC_EFORMAT);
+    assert_string_equal(err.text, want);
+    assert_non_null(i.seen);
+    assert_true(lorac_dir_is_empty(home));
+    i.fails = false;
+    assert_int_equal(lorac_merge(out, m, &s, &o, &err), LORAC_OK);
+    expect_merged(out, m, &s, 14);
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+    lorac_mem_free(out);
+    lorac_mem_free(home);
+}
+
 static void whatever_fails_nothing_is_left(void **state)
 {
     (void)state;
@@ -451,6 +494,7 @@ int main(void)
         cmocka_unit_test(shards_index_and_other_files_stay_as_they_are),
         cmocka_unit_test(what_cannot_be_merged_is_refused),
         cmocka_unit_test(a_file_that_differs_from_the_sum_is_found),
+        cmocka_unit_test(a_folder_gets_its_name_once_it_passes_a_check),
         cmocka_unit_test(whatever_fails_nothing_is_left),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -331,13 +331,14 @@ static void converts(const char *name, const char *base, struct lorac_adapter_op
 {
     struct lorac_err err = {0};
     size_t n = 0;
+    const struct lorac_merge_options options = {.dtype = &dtype};
     struct lorac_model *m = open_model(base);
     struct lorac_adapter *a = moved(m, o);
     struct lorac_stack s = {1, {a}, {1.0F}};
     char *plain = lorac_path_join(dir, "plain");
     char *out = lorac_path_join(dir, name);
     if (lorac_merge(plain, m, &s, NULL, &err)) { fail_msg("%s", err.text); }
-    if (lorac_merge(out, m, &s, &dtype, &err)) { fail_msg("%s", err.text); }
+    if (lorac_merge(out, m, &s, &options, &err)) { fail_msg("%s", err.text); }
     struct lorac_model *kept = open_model(plain);
     struct lorac_model *got = open_model(out);
     bool wider = dtype == LORAC_F32;
@@ -416,13 +417,14 @@ static void a_number_beyond_the_type_is_refused(void **state)
     (void)state;
     struct lorac_err err = {0};
     const enum lorac_dtype f16 = LORAC_F16;
+    const struct lorac_merge_options options = {.dtype = &f16};
     const float large = 65520.0F; // rounds to infinity
     char *out = lorac_path_join(dir, "never");
     struct lorac_model *m = open_model(MODELS "llama");
     struct lorac_adapter *a = moved(m, (struct lorac_adapter_options){LIST("lm_head")});
     struct lorac_stack s = {1, {a}, {1.0F}};
     dev.ops->write(&dev, a->full[0].p + a->full[0].w.C + 2, &large, sizeof large);
-    assert_int_equal(lorac_merge(out, m, &s, &f16, &err), LORAC_EUSER);
+    assert_int_equal(lorac_merge(out, m, &s, &options, &err), LORAC_EUSER);
     assert_string_equal(err.text, "merging 'lm_head.weight': row 1, column 2 becomes 65520, which "
                                   "F16 cannot hold");
     assert_false(lorac_path_exists(out));
@@ -463,13 +465,14 @@ static void whatever_fails_nothing_is_left(void **state)
         moved(m, (struct lorac_adapter_options){LIST("lm_head"), .tie = LORAC_TIE_UNTIE});
     struct lorac_stack s = {1, {a}, {1.0F}};
     const enum lorac_dtype bf16 = LORAC_BF16;
+    const struct lorac_merge_options options = {.dtype = &bf16};
     assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
     for (int kind = 0; kind < 2; kind++) {
         long n = 0;
         for (;; n++) {
             struct lorac_err err = {0};
             kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
-            enum lorac_status st = lorac_merge(out, m, &s, &bf16, &err);
+            enum lorac_status st = lorac_merge(out, m, &s, &options, &err);
             lorac_mem_fail_after(-1);
             lorac_sys_fail_after(-1);
             if (!st) { break; }

@@ -396,6 +396,12 @@ awk "BEGIN { d = $(value largest_difference); exit !(d > 1e-5 && d < 0.1 * $(val
     fail "bfloat16 differs by rounding: $(cat "$dir/out")"
 [ $(($(wc -c <"$dir/merged4/model.safetensors") * 2)) -lt $(($(wc -c <"$dir/merged/model.safetensors") + 4096)) ] ||
     fail "bfloat16 takes half the bytes"
+# at a hundredfold scale attention is so sharp that bfloat16 gives another model: it never gets its name
+refused 1 "$dir/merged5: is not made: the merged model's logits differ by up to" merge --model "$model" \
+    --adapter "$adapter:100" --out "$dir/merged5" --dtype bfloat16 --verify
+ls -d "$dir"/merged5* 2>/dev/null && fail "what failed its verification is left"
+refused 1 "no/such.txt: cannot" merge --model "$model" --adapter "$adapter" --out "$dir/merged5" --verify \
+    --text no/such.txt
 expect 0 inspect "$model"
 expect 0 inspect "$adapter"
 expect 0 inspect "$model" --json
