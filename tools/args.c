@@ -42,9 +42,14 @@ static bool parse_number(double *out, const char *text, double min, double max)
     return end != text && !*end && !errno && *out >= min && *out <= max;
 }
 
+static bool parse_whole(double *out, const char *text, double min, double max)
+{
+    return parse_number(out, text, min, max) && *out == floor(*out);
+}
+
 static bool parse_count(double *out, const char *text)
 {
-    return parse_number(out, text, 0.0, 1e15) && *out == floor(*out);
+    return parse_whole(out, text, 0.0, 1e15);
 }
 
 /* The words that stand for a value in the table say its form, too. */
@@ -60,6 +65,13 @@ static enum lorac_status check_form(const struct option *o, const char *value,
     if (strcmp(o->value, "N") == 0 && !parse_count(&v, value)) {
         return lorac_fail(err, LORAC_EUSER, "%s must be a whole number, 0 or more, found '%s'",
                           o->name, value);
+    }
+    const char *dots = strstr(o->value, "..");
+    double min = dots ? strtod(o->value, NULL) : 0.0;
+    double max = dots ? strtod(dots + 2, NULL) : 0.0;
+    if (dots && !parse_whole(&v, value, min, max)) {
+        return lorac_fail(err, LORAC_EUSER, "%s must be a whole number from %g to %g, found '%s'",
+                          o->name, min, max, value);
     }
     bool pair = strchr(o->value, '=') != NULL;
     if (pair && (value[0] == '=' || !strchr(value, '='))) {

@@ -11,10 +11,9 @@
 enum { MAX_GIVEN = 64, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct option {
-    const char *name; // "--model"
-    const char
-        *value; // "DIR", or NULL: a switch; "N" takes a whole number, "NAME=VALUE" such a pair,
-                // "TYPE" the name of a storage type
+    const char *name;  // "--model"
+    const char *value; // "DIR", or NULL: a switch; "N" takes a whole number, "0..9" one of these,
+                       // "NAME=VALUE" such a pair, "TYPE" the name of a storage type
     const char *help;
     bool required;
     bool many; // may be given again

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_THREADS = 4096 }; // as train.threads
-
 int complain(const struct lorac_err *err)
 {
     fprintf(stderr, "lorac: %s\n", err->text);
@@ -90,10 +88,6 @@ enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokeniz
     size_t threads = 0;
     const char *dir = args_text(a, "--model", "");
     enum lorac_status st = args_count(&threads, a, "--threads", err);
-    if (!st && threads > MAX_THREADS) {
-        st = lorac_fail(err, LORAC_EUSER, "--threads must be at most %d, found %zu", MAX_THREADS,
-                        threads);
-    }
     if (!st) { st = lorac_device_open(&b->dev, NULL, (int)threads, err); }
     if (!st) { st = check_model(dir, err); }
     if (!st) { st = lorac_model_open(&b->model, &b->dev, dir, err); }

@@ -207,7 +207,7 @@ static int run(const struct args *a)
 static const struct option options[] = {
     {"--model", "DIR", "the base model: a Hugging Face folder", true, false},
     {"--force", NULL, "take adapters that were made for another base", false, false},
-    {"--threads", "N", "threads to compute with (default: all)", false, false},
+    THREADS_OPTION,
     {"--raw", NULL, "prompt as typed, without the adapters' templates", false, false},
     SAMPLING_OPTIONS,
     {"--json", NULL, "print one JSON object an answer", false, false},

@@ -36,9 +36,11 @@ const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapte
     {"--model", "DIR", "the base model: a Hugging Face folder", true, false},              \
         {"--adapter", "DIR[:SCALE]", "a PEFT adapter on it", false, true},                 \
         {"--force", NULL, "take an adapter that was made for another base", false, false}, \
-    {                                                                                      \
-        "--threads", "N", "threads to compute with (default: all)", false, false           \
-    }
+        THREADS_OPTION
+#define THREADS_OPTION                                                                    \
+    {                                                                                     \
+        "--threads", "0..4096", "threads to compute with (default: 0, all)", false, false \
+    } // the range of train.threads
 
 /* The options of SAMPLING_OPTIONS; `stops` is what o->stop points to. */
 enum lorac_status read_sampling(struct lorac_sampling *o, const char *stops[MAX_GIVEN],

@@ -120,6 +120,13 @@ refused 2 "--resume and --overwrite exclude each other" train "$dir/run.yaml" --
 refused 2 "--split must be train, valid or test" eval "$dir/run.yaml" --split dev
 refused 2 "--temperature must be a number from 0 to 100" generate --model "$model" --prompt a \
     --temperature hot
+for threads in -1 1.5 4097 4294967297; do
+    refused 2 "--threads must be a whole number from 0 to 4096, found '$threads'" score --model "$model" \
+        --ids 1,2 --threads "$threads"
+done
+refused 2 "--context must be a whole number, 0 or more, found '-1'" score --model "$model" --ids 1,2 \
+    --context -1
+expect 0 score --model "$model" --ids 1,2 --threads 0
 refused 2 "--max-tokens must be at least 1" generate --model "$model" --prompt a --max-tokens 0
 refused 2 "--base and --adapter exclude each other" eval "$dir/run.yaml" --base --adapter x
 refused 2 "--base and --adapter exclude each other" predict "$dir" --base --adapter x --in a --out b
@@ -134,7 +141,6 @@ refused 2 "recipe takes explain" recipe frobnicate
 refused 2 "--stop needs a text" generate --model "$model" --prompt a --stop ''
 
 # ---- failures ----
-refused 1 "--threads must be at most 4096" score --model "$model" --ids 1,2 --threads 4294967297
 refused 1 "the scale must be finite" score --model "$model" --ids 1,2 --adapter x:nan
 if [ -w /dev/full ]; then
     "$lorac" recipe schema >/dev/full 2>"$dir/err" && fail "a full disk is no failure"
@@ -143,8 +149,6 @@ fi
 refused 1 "no/such/recipe.yaml" train no/such/recipe.yaml
 refused 1 "--model no/such/model: is no folder" score --model no/such/model --ids 1,2
 refused 1 "model.path: $dir/none is no folder" train "$dir/run.yaml" --set "model.path=$dir/none"
-refused 2 "--threads must be a whole number, 0 or more, found '-1'" score --model "$model" \
-    --ids 1,2 --threads -1
 refused 1 "'x' is no token id" score --model "$model" --ids 1,x
 refused 1 "at least two are needed" score --model "$model" --ids 1
 refused 1 "token id 260 is outside the model's vocabulary of 260" score --model "$model" --ids 1,260
