@@ -52,12 +52,17 @@ static bool parse_count(double *out, const char *text)
     return parse_whole(out, text, 0.0, 1e15);
 }
 
-/* The words that stand for a value in the table say its form, too. */
-static enum lorac_status check_form(const struct option *o, const char *value,
-                                    struct lorac_err *err)
+/* NULL: none was given. The words that stand for a value in the table say its form, too. */
+static enum lorac_status check_value(const struct option *o, const char *value,
+                                     struct lorac_err *err)
 {
     double v = 0.0;
     enum lorac_dtype type;
+    if (!o->value && !value) { return LORAC_OK; }
+    if (!o->value) {
+        return lorac_fail(err, LORAC_EUSER, "%s takes no value, found '%s'", o->name, value);
+    }
+    if (!value) { return lorac_fail(err, LORAC_EUSER, "%s needs a value: %s", o->name, o->value); }
     if (strcmp(o->value, "TYPE") == 0 && !lorac_dtype_find_torch(&type, value)) {
         return lorac_fail(err, LORAC_EUSER, "%s must be float32, bfloat16 or float16, found '%s'",
                           o->name, value);
@@ -94,28 +99,20 @@ static enum lorac_status unknown(const struct verb *v, const char *word, size_t 
                       v->name);
 }
 
+/* Take the option at argv[*i]; *i moves on to its value where that is a word of its own. */
 static enum lorac_status add_option(struct args *a, const struct verb *v, int *i, int argc,
                                     char **argv, struct lorac_err *err)
 {
     const char *word = argv[*i];
-    const char *equals = strchr(word, '=');
-    size_t n = equals ? (size_t)(equals - word) : strlen(word);
+    size_t n = strcspn(word, "=");
+    const char *value = word[n] ? word + n + 1 : NULL;
     const struct option *o = find_option(v, word, n);
     if (!o) { return unknown(v, word, n, err); }
-    for (size_t k = 0; k < a->n_given && !o->many; k++) {
-        if (a->given[k] == o) { return lorac_fail(err, LORAC_EUSER, "%s is given twice", o->name); }
+    if (!o->many && args_has(a, o->name)) {
+        return lorac_fail(err, LORAC_EUSER, "%s is given twice", o->name);
     }
-    const char *value = equals ? equals + 1 : NULL;
-    if (!o->value && value) {
-        return lorac_fail(err, LORAC_EUSER, "%s takes no value, found '%s'", o->name, value);
-    }
-    if (o->value && !value) {
-        if (*i + 1 >= argc) {
-            return lorac_fail(err, LORAC_EUSER, "%s needs a value: %s", o->name, o->value);
-        }
-        value = argv[++*i];
-    }
-    enum lorac_status st = value ? check_form(o, value, err) : LORAC_OK;
+    if (o->value && !value && *i + 1 < argc) { value = argv[++*i]; }
+    enum lorac_status st = check_value(o, value, err);
     if (st) { return st; }
     if (a->n_given == MAX_GIVEN) { return lorac_fail(err, LORAC_EUSER, "too many options"); }
     a->given[a->n_given] = o;
