@@ -7,71 +7,8 @@
 #   - train, eval, predict, generate, score, tokenize, merge, inspect work together on a small model; a
 #     merged checkpoint has the logits of base and adapter.
 # usage: test_cli.sh LORAC MAKE_TINY
-set -u
-lorac=$1
-make_tiny=$2
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-failed=0
-OMP_NUM_THREADS=1
-export OMP_NUM_THREADS
+. "$(dirname "$0")/support.sh"
 
-fail() {
-    echo "FAILED: $*"
-    failed=1
-}
-
-# expect CODE WORDS...: the program ends with this code; out and err keep what it printed.
-expect() {
-    want=$1
-    shift
-    "$lorac" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    got=$?
-    [ "$got" = "$want" ] || {
-        fail "lorac $*: exit code $got, expected $want"
-        sed 's/^/    /' "$dir/err"
-    }
-}
-
-# refused CODE TEXT WORDS...: it fails with one line that holds the text, and prints nothing.
-refused() {
-    code=$1
-    text=$2
-    shift 2
-    expect "$code" "$@"
-    grep -qF -- "$text" "$dir/err" || { fail "lorac $*: no '$text' in:"; cat "$dir/err"; }
-    [ -s "$dir/out" ] && fail "lorac $*: prints although it fails"
-    [ "$(grep -c '^lorac: ' "$dir/err")" = 1 ] || fail "lorac $*: not one line of error"
-}
-
-# has TEXT...: each is in what was printed.
-has() {
-    for text; do
-        grep -qF -- "$text" "$dir/out" || { fail "no '$text' in:"; cat "$dir/out"; }
-    done
-}
-
-# json KEY...: what was printed is one line with one object that has these keys.
-json() {
-    [ "$(wc -l <"$dir/out")" = 1 ] || fail "not one line of JSON"
-    grep -q '^{.*}$' "$dir/out" || { fail "no JSON object:"; cat "$dir/out"; }
-    for key; do
-        has "\"$key\": "
-    done
-    # quotes in pairs, no comma before a bracket, no nan or inf: what printf gets wrong
-    sed 's/\\.//g' "$dir/out" | awk -F'"' 'NF % 2 == 0 { exit 1 }' || fail "quotes do not pair up"
-    sed 's/\\.//g; s/"[^"]*"/S/g' "$dir/out" | grep -qE ',[ ]*[]}]|nan|inf|[[{][ ]*,' &&
-        { fail "malformed JSON:"; cat "$dir/out"; }
-    return 0
-}
-
-# value KEY: of the JSON printed last.
-value() {
-    sed -n "s/.*\"$1\": \([^,}]*\)[,}].*/\1/p" "$dir/out"
-}
-
-"$make_tiny" "$dir/model" || exit 1
-model=$dir/model
 {
     echo "text,label"
     for i in 1 2 3 4 5 6; do
@@ -95,14 +32,14 @@ END
 "$lorac" >"$dir/out" 2>"$dir/err"
 [ $? = 2 ] || fail "without a verb: not 2"
 expect 0 --help
-has "usage: lorac VERB" "exit codes: 0 success, 1 failed, 2 wrong usage"
+has out "usage: lorac VERB" "exit codes: 0 success, 1 failed, 2 wrong usage"
 verbs="train eval predict generate score merge inspect tokenize tokenizer recipe init"
-for verb in $verbs; do has "  $verb "; done
+for verb in $verbs; do has out "  $verb "; done
 expect 0 --version
-has "lorac "
+has out "lorac "
 for verb in $verbs; do
     expect 0 $verb --help
-    has "usage: lorac $verb" "--help"
+    has out "usage: lorac $verb" "--help"
     refused 2 "unknown option --frobnicate" $verb --frobnicate
 done
 refused 2 "there is no verb 'trian' (did you mean 'train'?)" trian
@@ -185,37 +122,37 @@ sed -n "s|lorac: $dir/wrong.yaml:\([0-9]*\):.*|\1|p" "$dir/err" | tr '\n' ' ' | 
 
 # ---- recipes ----
 expect 0 recipe explain adapter.rank
-has "adapter.rank"
+has out "adapter.rank"
 expect 0 recipe explain
-has "optimizer.lr" "output.dir"
+has out "optimizer.lr" "output.dir"
 refused 1 "did you mean 'rank'" recipe explain adapter.rnak
 expect 0 recipe schema
-has '"$schema"'
+has out '"$schema"'
 expect 0 recipe check "$dir/run.yaml"
-has "recipe: 1"
+has out "recipe: 1"
 cp "$dir/out" "$dir/resolved.yaml"
 expect 0 recipe check "$dir/resolved.yaml"
 cmp -s "$dir/out" "$dir/resolved.yaml" || fail "a resolved recipe does not resolve to itself"
 expect 0 recipe template
-has "optimizer:" "lr:"
+has out "optimizer:" "lr:"
 
 # ---- tokens ----
 expect 0 tokenize --model "$model" hi
 [ "$(cat "$dir/out")" = "256 104 105" ] || { fail "tokenize:"; cat "$dir/out"; }
 expect 0 tokenize --model "$model" --bare --json 'a "b"\'
 json ids tokens
-has '"ids": [97, 32, 34, 98, 34, 92]'
+has out '"ids": [97, 32, 34, 98, 34, 92]'
 expect 0 tokenize --model "$model" --decode --skip-special "256 104 105"
 [ "$(cat "$dir/out")" = "hi" ] || fail "decode"
 printf 'from a pipe' | "$lorac" tokenize --model "$model" --bare - >"$dir/out" || fail "tokenize -"
-has "102 114 111 109 32 97 32 112 105 112 101"
+has out "102 114 111 109 32 97 32 112 105 112 101"
 
 # ---- tokenizer train ----
 printf 'the mill, the river<|end|>the mill' >"$dir/mill.txt"
 expect 0 tokenizer train --out "$dir/tok" --vocab-size 262 --eos '<|end|>' "$dir/mill.txt"
-has "$dir/tok: 262 entries, 5 merges, learned in" "in 2 documents (7 pieces, 5 distinct)"
+has out "$dir/tok: 262 entries, 5 merges, learned in" "in 2 documents (7 pieces, 5 distinct)"
 expect 0 tokenize --model "$dir/tok" 'the mill<|end|>'
-has "258 261 76 0" # the, space mil, l
+has out "258 261 76 0" # the, space mil, l
 refused 1 "$dir/tok: exists and is not an empty folder" tokenizer train --out "$dir/tok" \
     --vocab-size 262 "$dir/mill.txt"
 refused 1 "fills 263 of 300 entries: no pair is left that occurs 2 times" tokenizer train \
@@ -225,7 +162,7 @@ expect 0 tokenizer train --out "$dir/tok2" --vocab-size 300 --min-frequency 1 --
     --separator ', ' --pattern '\w+|\s' --special '<|end|>' --bos '<a>' --pad '<b>' \
     --max-length 64 --json "$dir/mill.txt" "$dir/mill.txt"
 json tokenizer entries merges bytes documents pieces distinct tokens seconds
-has '"documents": 6'
+has out '"documents": 6'
 grep -qF '"pad_token": "<b>"' "$dir/tok2/tokenizer_config.json" || fail "no padding token"
 refused 2 "tokenizer takes train FILE..." tokenizer learn --out "$dir/a" --vocab-size 300 x
 refused 2 "tokenizer takes train FILE..." tokenizer train --out "$dir/a" --vocab-size 300
@@ -237,7 +174,7 @@ refused 1 "missing closing parenthesis" tokenizer train --out "$dir/a" --vocab-s
 # ---- train ----
 expect 0 train "$dir/run.yaml" --json
 json end steps seconds peak_bytes best_step loss accuracy
-has '"end": "finished"' '"steps": 6'
+has out '"end": "finished"' '"steps": 6'
 grep -qF "note: 6 steps are few to learn from" "$dir/err" || fail "six steps are not called few"
 for file in recipe.resolved.yaml run.json metrics.csv state/state.safetensors \
     best/adapter_config.json best/adapter_model.safetensors last/adapter_model.safetensors; do
@@ -256,21 +193,21 @@ adapter=$dir/runs/one/best
 # a run whose process is gone is interrupted, one that another process holds is running
 sed -i.end 's/"status": "finished"/"status": "running"/' "$dir/runs/one/run.json"
 expect 0 inspect "$dir/runs/one" --json
-has '"status": "interrupted"' '"best_step"'
+has out '"status": "interrupted"' '"best_step"'
 if command -v flock >/dev/null; then
     flock "$dir/runs/one/lock" "$lorac" inspect "$dir/runs/one" >"$dir/out" || fail "inspect of a run at work"
-    has '"status": "running"'
+    has out '"status": "running"'
 fi
 mv "$dir/runs/one/run.json.end" "$dir/runs/one/run.json"
 expect 0 inspect "$dir/runs/one"
-has '"status": "finished"' "---- run.json" "---- recipe.resolved.yaml"
+has out '"status": "finished"' "---- run.json" "---- recipe.resolved.yaml"
 
 # ---- eval, predict ----
 expect 0 eval "$dir/run.yaml" --split test --json
 json split model rows tokens loss perplexity accuracy macro_f1 labels
 base=$(value loss)
 expect 0 eval "$dir/runs/one" --split test
-has "applied      28 tensors on 14 modules, 0 in full; none unused, none missing"
+has out "applied      28 tensors on 14 modules, 0 in full; none unused, none missing"
 expect 0 eval "$dir/runs/one" --split test --json
 json adapter
 trained=$(value loss)
@@ -278,10 +215,10 @@ awk "BEGIN { exit !($trained < $base) }" || fail "training did not lower the los
 expect 0 eval "$dir/runs/one" --base --split test --json
 [ "$(value loss)" = "$base" ] || fail "--base is not the base"
 expect 0 eval "$dir/runs/one"
-has "loss " "accuracy "
+has out "loss " "accuracy "
 expect 0 predict "$dir/runs/one" --in "$dir/train.csv" --out "$dir/answers.csv" --json
 json rows out
-has '"rows": 12'
+has out '"rows": 12'
 [ "$(head -1 "$dir/answers.csv")" = "text,label,prediction,probability" ] || fail "predict's header"
 grep -qE '^"so, 1 warm",good,(good|bad),[01]\.[0-9]+$' "$dir/answers.csv" || fail "predict's rows"
 
@@ -392,9 +329,9 @@ for rows in "$dir/run.yaml" "$dir/runs/one"; do
 done
 sed 's/^data: .*/data: {train: train.csv}/' "$dir/run.yaml" >"$dir/rows.yaml"
 expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged3" --verify --rows "$dir/rows.yaml"
-has "verified on 228 tokens"
+has out "verified on 228 tokens"
 expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged2"
-has "read back and compared"
+has out "read back and compared"
 expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged4" --dtype bfloat16 --verify --json
 awk "BEGIN { d = $(value largest_difference); exit !(d > 1e-5 && d < 0.1 * $(value largest_logit)) }" ||
     fail "bfloat16 differs by rounding: $(cat "$dir/out")"
@@ -423,17 +360,17 @@ train: {epochs: 1, batch_tokens: 64, threads: 1}
 output: {dir: runs/text}
 END
 expect 0 plan "$dir/text.yaml"
-has "train     48 documents in " "tokens trained, 0.9" "tokens a piece: " "example, document 1:"
+has out "train     48 documents in " "tokens trained, 0.9" "tokens a piece: " "example, document 1:"
 grep -q "end-of-sequence" "$dir/out" && fail "plan tells of rows that end, and there are none"
 expect 0 plan "$dir/text.yaml" --json
-has '"documents": 48' '"documents": 12' '"blank_documents": 0' '"bytes": '
+has out '"documents": 48' '"documents": 12' '"blank_documents": 0' '"bytes": '
 expect 0 train "$dir/text.yaml" --json
 json end steps loss bits_per_byte
 grep -qF "bits per byte" "$dir/err" || fail "train tells no bits per byte"
 expect 0 eval "$dir/runs/text" --json
 json rows tokens bytes bits_per_byte byte_perplexity
 expect 0 eval "$dir/runs/text"
-has "pieces " "bits a byte  " "perplexity per byte"
+has out "pieces " "bits a byte  " "perplexity per byte"
 refused 1 "data is text (data.kind)" predict "$dir/runs/text" --in "$dir/train.csv" --out "$dir/no.csv"
 refused 1 "for plain text write data.kind: text" train "$dir/text.yaml" --unset data.kind \
     --unset data.separator --set "data.train=$dir/numbers.txt"
@@ -450,7 +387,7 @@ expect 0 score --model "$dir/new" --text "$dir/text" --json
 awk "BEGIN { d = $(value mean_nll) / log(260); exit !(d > 0.95 && d < 1.05) }" ||
     fail "a new model knows something: $(value mean_nll)"
 expect 0 init --out "$dir/newer" --config "$dir/new/config.json" --num-hidden-layers 3 --vocab-size 300
-has "a random Qwen2ForCausalLM of" "3 layers of width 32, vocabulary 300; read back and compared"
+has out "a random Qwen2ForCausalLM of" "3 layers of width 32, vocabulary 300; read back and compared"
 refused 1 "$dir/new: exists and is not an empty folder" init --out "$dir/new" --arch llama $shape
 refused 1 "init needs --config FILE or --arch NAME, one of them" init --out "$dir/none"
 refused 1 "--arch gpt2: is not known; supported are llama, mistral, qwen2" init --out "$dir/none" --arch gpt2
@@ -467,5 +404,4 @@ refused 1 "--tie-word-embeddings must be true or false, found 'yes'" init --out 
     --arch llama $shape --tie-word-embeddings yes
 [ -e "$dir/none" ] && fail "a refused init leaves a folder"
 
-[ $failed = 0 ] && echo "all as promised"
-exit $failed
+finish

@@ -5,51 +5,8 @@
 #   - diff ends with 0 for the same, 1 for different, 2 for what cannot be compared;
 #   - --json prints one object on one line.
 # usage: test_plan.sh LORAC MAKE_TINY
-set -u
-lorac=$1
-make_tiny=$2
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-failed=0
-OMP_NUM_THREADS=1
-export OMP_NUM_THREADS
+. "$(dirname "$0")/support.sh"
 
-fail() {
-    echo "FAILED: $*"
-    failed=1
-}
-
-# expect CODE WORDS...: the program ends with this code; out and err keep what it printed.
-expect() {
-    want=$1
-    shift
-    "$lorac" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    got=$?
-    [ "$got" = "$want" ] || {
-        fail "lorac $*: exit code $got, expected $want"
-        sed 's/^/    /' "$dir/err"
-    }
-}
-
-# has FILE TEXT...: each stands in it.
-has() {
-    file=$1
-    shift
-    for text; do
-        grep -qF -- "$text" "$dir/$file" || { fail "no '$text' in:"; cat "$dir/$file"; }
-    done
-}
-
-# json KEY...: one line with one object that has these keys.
-json() {
-    [ "$(wc -l <"$dir/out")" = 1 ] || fail "not one line of JSON"
-    grep -q '^{.*}$' "$dir/out" || { fail "no JSON object:"; cat "$dir/out"; }
-    for key; do
-        has out "\"$key\": "
-    done
-}
-
-"$make_tiny" "$dir/model" || exit 1
 i=0
 echo "word,letter" >"$dir/table.csv"
 while [ $i -lt 12 ]; do

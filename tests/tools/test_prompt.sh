@@ -4,21 +4,8 @@
 #     going back to either gives the same answer again;
 #   - --json prints an object an answer; a line that cannot be obeyed ends a script with the reason.
 # usage: test_prompt.sh LORAC MAKE_TINY
-set -u
-lorac=$1
-make_tiny=$2
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-failed=0
-OMP_NUM_THREADS=1
-export OMP_NUM_THREADS
+. "$(dirname "$0")/support.sh"
 
-fail() {
-    echo "FAILED: $*"
-    failed=1
-}
-
-"$make_tiny" "$dir/model" || exit 1
 printf 'text,label\nwarm,good\nflat,bad\nmild,good\ncold,bad\n' >"$dir/train.csv"
 for seed in 1 2; do
     [ $seed = 1 ] && name=one || name=two
@@ -74,16 +61,15 @@ printf '//x\n/adapter %s\nwarm\n' "$one" | session --json || fail "prompt --json
 head -1 "$dir/out" | grep -q '^{"adapter": "the base", "prompt": "/x", "text": ".*", "finish": "' ||
     fail "no answer to a prompt that begins with a slash: $(cat "$dir/out")"
 tail -1 "$dir/out" | grep -qF "{\"adapter\": \"$one\", \"prompt\": \"warm\"" || fail "no adapter named"
-refused() {
+disobeyed() {
     printf '%s\nwarm\n' "$1" | session && fail "'$1' is obeyed"
     grep -qF -- "$2" "$dir/err" || { fail "'$1': no '$2' in:"; cat "$dir/err"; }
     [ "$(wc -l <"$dir/err")" = 1 ] || fail "'$1': not one line of error"
 }
-refused /adaptor "lorac: /adaptor: is no command"
-refused "/adapter $dir" "adapter_config.json"
-refused "/adapter $dir/no" "is no folder"
+disobeyed /adaptor "lorac: /adaptor: is no command"
+disobeyed "/adapter $dir" "adapter_config.json"
+disobeyed "/adapter $dir/no" "is no folder"
 "$lorac" prompt --model "$dir/model" --max-tokens 0 </dev/null 2>"$dir/err"
 [ $? = 2 ] || fail "wrong usage must exit with 2"
 
-[ $failed = 0 ] && echo "all as promised"
-exit $failed
+finish

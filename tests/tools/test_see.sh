@@ -7,74 +7,15 @@
 #     another recipe for this one's;
 #   - --json prints one object on one line; wrong usage and bad input are one line on stderr.
 # usage: test_see.sh LORAC MAKE_TINY
-set -u
-lorac=$1
-make_tiny=$2
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-failed=0
-OMP_NUM_THREADS=1
+. "$(dirname "$0")/support.sh"
 LC_ALL=C
-export OMP_NUM_THREADS LC_ALL
-
-fail() {
-    echo "FAILED: $*"
-    failed=1
-}
-
-# expect CODE WORDS...: the program ends with this code; out and err keep what it printed.
-expect() {
-    want=$1
-    shift
-    "$lorac" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    got=$?
-    [ "$got" = "$want" ] || {
-        fail "lorac $*: exit code $got, expected $want"
-        sed 's/^/    /' "$dir/err"
-    }
-}
-
-# refused CODE TEXT WORDS...: it fails with one line that holds the text, and prints nothing.
-refused() {
-    code=$1
-    text=$2
-    shift 2
-    expect "$code" "$@"
-    grep -qF -- "$text" "$dir/err" || { fail "lorac $*: no '$text' in:"; cat "$dir/err"; }
-    [ -s "$dir/out" ] && fail "lorac $*: prints although it fails"
-    [ "$(grep -c '^lorac: ' "$dir/err")" = 1 ] || fail "lorac $*: not one line of error"
-}
-
-# has FILE TEXT...: each stands in it.
-has() {
-    file=$1
-    shift
-    for text; do
-        grep -qF -- "$text" "$dir/$file" || { fail "no '$text' in:"; cat "$dir/$file"; }
-    done
-}
-
-# json KEY...: one line with one object that has these keys.
-json() {
-    [ "$(wc -l <"$dir/out")" = 1 ] || fail "not one line of JSON"
-    grep -q '^{.*}$' "$dir/out" || { fail "no JSON object:"; cat "$dir/out"; }
-    for key; do
-        has out "\"$key\": "
-    done
-}
-
-# value KEY: the first of that name in the JSON printed last.
-value() {
-    grep -o "\"$1\": [^],}]*" "$dir/out" | head -1 | sed 's/.*: //'
-}
+export LC_ALL
 
 # near A B TOLERANCE
 near() {
     awk "BEGIN { d = ($1) - ($2); exit !(d < $3 && d > -$3) }" || fail "$1 is not $2"
 }
 
-"$make_tiny" "$dir/model" || exit 1
-model=$dir/model
 {
     echo "text,label"
     for i in 1 2 3 4 5 6; do
@@ -242,5 +183,4 @@ refused 1 "names no data.valid" compare "$dir/run.yaml" --set "output.dir=$dir/x
 refused 2 "--split must be train, valid or test" compare "$dir/run.yaml" --split dev
 refused 2 "--shots must be at least 1" compare "$dir/run.yaml" --shots 0
 
-[ $failed = 0 ] && echo "all as promised"
-exit $failed
+finish

@@ -1,0 +1,74 @@
+# What the tests of the program share: `. "$(dirname "$0")/support.sh"` reads their arguments LORAC and
+# MAKE_TINY, and leaves a tiny model in the folder $dir, which goes when the test ends.
+set -u
+lorac=$1
+make_tiny=$2
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+failed=0
+OMP_NUM_THREADS=1
+export OMP_NUM_THREADS
+model=$dir/model
+"$make_tiny" "$model" || exit 1
+
+fail() {
+    echo "FAILED: $*"
+    failed=1
+}
+
+# The last command of a test.
+finish() {
+    [ $failed = 0 ] && echo "all as promised"
+    exit $failed
+}
+
+# expect CODE WORDS...: the program ends with this code; out and err keep what it printed.
+expect() {
+    want=$1
+    shift
+    "$lorac" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    got=$?
+    [ "$got" = "$want" ] || {
+        fail "lorac $*: exit code $got, expected $want"
+        sed 's/^/    /' "$dir/err"
+    }
+}
+
+# refused CODE TEXT WORDS...: it fails with one line that holds the text, and prints nothing.
+refused() {
+    code=$1
+    text=$2
+    shift 2
+    expect "$code" "$@"
+    grep -qF -- "$text" "$dir/err" || { fail "lorac $*: no '$text' in:"; cat "$dir/err"; }
+    [ -s "$dir/out" ] && fail "lorac $*: prints although it fails"
+    [ "$(grep -c '^lorac: ' "$dir/err")" = 1 ] || fail "lorac $*: not one line of error"
+}
+
+# has FILE TEXT...: each stands in it.
+has() {
+    file=$1
+    shift
+    for text; do
+        grep -qF -- "$text" "$dir/$file" || { fail "no '$text' in:"; cat "$dir/$file"; }
+    done
+}
+
+# json KEY...: what was printed is one line with one object that has these keys.
+json() {
+    [ "$(wc -l <"$dir/out")" = 1 ] || fail "not one line of JSON"
+    grep -q '^{.*}$' "$dir/out" || { fail "no JSON object:"; cat "$dir/out"; }
+    for key; do
+        has out "\"$key\": "
+    done
+    # quotes in pairs, no comma before a bracket, no nan or inf: what printf gets wrong
+    sed 's/\\.//g' "$dir/out" | awk -F'"' 'NF % 2 == 0 { exit 1 }' || fail "quotes do not pair up"
+    sed 's/\\.//g; s/"[^"]*"/S/g' "$dir/out" | grep -qE ',[ ]*[]}]|nan|inf|[[{][ ]*,' &&
+        { fail "malformed JSON:"; cat "$dir/out"; }
+    return 0
+}
+
+# value KEY: the first of that name in the JSON printed last.
+value() {
+    grep -o "\"$1\": [^],}]*" "$dir/out" | head -1 | sed 's/.*: //'
+}
