@@ -10,30 +10,16 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
+#include "tests/support/tiny.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static char dir[] = "test_checkpoint.XXXXXX";
-
-static int make_dir(void **state)
-{
-    (void)state;
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
-}
 
 static const float numbers[] = {1, 2, 3, 4, 5, 6, 7, 8};
 static const struct lorac_tensor_spec specs[] = {
@@ -60,9 +46,9 @@ static void write_text(const char *folder, const char *name, const char *text)
 }
 
 /* A folder with norm and head in the second file, embed and bias in the first; and the index. */
-static char *make_sharded(const char *name)
+static const char *make_sharded(const char *name)
 {
-    char *folder = lorac_path_join(dir, name);
+    const char *folder = tiny_path(name);
     assert_int_equal(lorac_dir_make(folder, NULL), LORAC_OK);
     write_file(folder, "model-00002-of-00002.safetensors", specs, 2);
     write_file(folder, "model-00001-of-00002.safetensors", specs + 2, 2);
@@ -94,11 +80,11 @@ static void expect_all(const struct lorac_checkpoint *c)
 static void a_file_a_folder_and_an_index_open(void **state)
 {
     (void)state;
-    char *single = lorac_path_join(dir, "single");
+    const char *single = tiny_path("single");
     assert_int_equal(lorac_dir_make(single, NULL), LORAC_OK);
     write_file(single, "model.safetensors", specs, N);
     write_text(single, "model.safetensors.index.json", "not read: the single file is there");
-    char *sharded = make_sharded("sharded");
+    const char *sharded = make_sharded("sharded");
     const char *const paths[][2] = {{single, NULL},
                                     {single, "model.safetensors"},
                                     {sharded, NULL},
@@ -122,8 +108,6 @@ static void a_file_a_folder_and_an_index_open(void **state)
         lorac_mem_free(path);
     }
     lorac_checkpoint_close(NULL);
-    lorac_mem_free(single);
-    lorac_mem_free(sharded);
 }
 
 static void shards_that_transformers_wrote_open(void **state)
@@ -142,7 +126,7 @@ static void shards_that_transformers_wrote_open(void **state)
 static void closing_unmaps_the_files(void **state)
 {
     (void)state;
-    char *folder = make_sharded("unmapped");
+    const char *folder = make_sharded("unmapped");
     struct lorac_checkpoint *c = NULL;
     void *pages[2];
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -156,13 +140,12 @@ static void closing_unmaps_the_files(void **state)
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(msync(pages[i], page, MS_ASYNC), -1); // ENOMEM: not mapped
     }
-    lorac_mem_free(folder);
 }
 
 static void the_index_looks_like_the_fields(void **state)
 {
     (void)state;
-    char *folder = make_sharded("layout");
+    const char *folder = make_sharded("layout");
     char *path = lorac_path_join(folder, "model.safetensors.index.json");
     char *text = NULL;
     size_t n = 0;
@@ -183,7 +166,6 @@ static void the_index_looks_like_the_fields(void **state)
     assert_non_null(strstr(err.text, "plain name"));
     lorac_mem_free(text);
     lorac_mem_free(path);
-    lorac_mem_free(folder);
 }
 
 #define A "\"a.safetensors\""
@@ -242,7 +224,7 @@ static void an_index_that_disagrees_is_refused(void **state)
          ",\"bias\":" B "}}",
          NULL},
     };
-    char *folder = lorac_path_join(dir, "bad");
+    const char *folder = tiny_path("bad");
     char *path = lorac_path_join(folder, "i.json");
     assert_int_equal(lorac_dir_make(folder, NULL), LORAC_OK);
     write_file(folder, "a.safetensors", specs, 2);
@@ -263,14 +245,13 @@ static void an_index_that_disagrees_is_refused(void **state)
         lorac_checkpoint_close(c);
     }
     lorac_mem_free(path);
-    lorac_mem_free(folder);
 }
 
 static void what_is_no_checkpoint_is_an_error(void **state)
 {
     (void)state;
-    char *empty = lorac_path_join(dir, "empty");
-    char *missing = lorac_path_join(dir, "missing");
+    const char *empty = tiny_path("empty");
+    const char *missing = tiny_path("missing");
     struct lorac_checkpoint *c = NULL;
     struct lorac_err err = {0};
     assert_int_equal(lorac_dir_make(empty, NULL), LORAC_OK);
@@ -283,14 +264,12 @@ static void what_is_no_checkpoint_is_an_error(void **state)
     assert_int_equal(lorac_checkpoint_open(&c, empty, &err), LORAC_EFORMAT);
     assert_non_null(strstr(err.text, "model.safetensors: has 0 bytes"));
     assert_null(c);
-    lorac_mem_free(empty);
-    lorac_mem_free(missing);
 }
 
 static void whatever_fails_while_opening_is_reported(void **state)
 {
     (void)state;
-    char *folder = make_sharded("faults");
+    const char *folder = make_sharded("faults");
     char *index = lorac_path_join(folder, "new.index.json");
     int failures[2] = {0};
     for (int kind = 0; kind < 2; kind++) {
@@ -326,20 +305,18 @@ static void whatever_fails_while_opening_is_reported(void **state)
     }
     assert_true(failures[0] >= 20 && failures[1] >= 9 + 6);
     lorac_mem_free(index);
-    lorac_mem_free(folder);
 }
 
 /* The fingerprint */
 
 static void print_of(char out[65], const struct lorac_tensor_spec *t, size_t n, const char *config)
 {
-    char *path = lorac_path_join(dir, "print.safetensors");
+    const char *path = tiny_path("print.safetensors");
     struct lorac_checkpoint *c = NULL;
-    write_file(dir, "print.safetensors", t, n);
+    write_file(tiny_dir(), "print.safetensors", t, n);
     assert_int_equal(lorac_checkpoint_open(&c, path, NULL), LORAC_OK);
     assert_int_equal(lorac_checkpoint_fingerprint(out, c, config, strlen(config), NULL), LORAC_OK);
     lorac_checkpoint_close(c);
-    lorac_mem_free(path);
 }
 
 static void the_fingerprint_is_of_weights_not_of_files(void **state)
@@ -354,13 +331,12 @@ static void the_fingerprint_is_of_weights_not_of_files(void **state)
     const struct lorac_tensor_spec turned[] = {specs[3], specs[0], specs[2], specs[1]};
     print_of(got, turned, N, "config");
     assert_string_equal(got, want);
-    char *folder = make_sharded("prints");
+    const char *folder = make_sharded("prints");
     struct lorac_checkpoint *c = NULL;
     assert_int_equal(lorac_checkpoint_open(&c, folder, NULL), LORAC_OK);
     assert_int_equal(lorac_checkpoint_fingerprint(got, c, "config", 6, NULL), LORAC_OK);
     assert_string_equal(got, want);
     lorac_checkpoint_close(c);
-    lorac_mem_free(folder);
 }
 
 static void the_fingerprint_differs_when_the_model_does(void **state)
@@ -516,5 +492,5 @@ int main(void)
         cmocka_unit_test(sixteen_pieces_of_a_large_tensor_are_seen),
         cmocka_unit_test(the_files_of_the_field_open),
     };
-    return cmocka_run_group_tests_name("checkpoint", tests, make_dir, remove_dir);
+    return cmocka_run_group_tests_name("checkpoint", tests, NULL, tiny_remove);
 }

@@ -520,20 +520,6 @@ static void real_models_say_what_transformers_says(void **state)
     lorac_json_free(&root);
 }
 
-static int make(void **state)
-{
-    (void)state;
-    tiny_write(tiny_path("model"));
-    return 0;
-}
-
-static int clear(void **state)
-{
-    (void)state;
-    tiny_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -551,5 +537,5 @@ int main(void)
         cmocka_unit_test(a_prompt_without_room_is_an_error),
         cmocka_unit_test(real_models_say_what_transformers_says),
     };
-    return cmocka_run_group_tests_name("generate", tests, make, clear);
+    return cmocka_run_group_tests_name("generate", tests, tiny_model, tiny_remove);
 }

@@ -165,18 +165,11 @@ static int make(void **state)
     return 0;
 }
 
-static int clean(void **state)
-{
-    (void)state;
-    tiny_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_are_as_batches_of_their_own),
         cmocka_unit_test(dropout_draws_for_each_row_of_each_chunk),
     };
-    return cmocka_run_group_tests_name("head", tests, make, clean);
+    return cmocka_run_group_tests_name("head", tests, make, tiny_remove);
 }

@@ -385,7 +385,5 @@ int main(void)
         cmocka_unit_test(a_folder_with_something_in_it_is_refused),
         cmocka_unit_test(failures_leave_nothing_behind),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    tiny_remove();
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, tiny_remove);
 }

@@ -380,13 +380,6 @@ static void every_failure_is_reported_and_nothing_leaks(void **state)
     lorac_device_close(&dev);
 }
 
-static int clear(void **state)
-{
-    (void)state;
-    tiny_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,5 +394,5 @@ int main(void)
         cmocka_unit_test(real_models_open),
         cmocka_unit_test(every_failure_is_reported_and_nothing_leaks),
     };
-    return cmocka_run_group_tests_name("model", tests, NULL, clear);
+    return cmocka_run_group_tests_name("model", tests, NULL, tiny_remove);
 }

@@ -10,6 +10,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/safetensors.h"
+#include "tests/support/tiny.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -19,20 +20,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static char dir[] = "test_safetensors.XXXXXX";
-
-static int make_dir(void **state)
-{
-    (void)state;
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
-}
 
 static void expect_values(const struct lorac_tensor *t, const float *want)
 {
@@ -151,7 +138,7 @@ static void expect_specs(const char *path)
 static void what_is_written_is_read_back_and_depends_on_the_arguments_only(void **state)
 {
     (void)state;
-    char *path = lorac_path_join(dir, "a.safetensors");
+    const char *path = tiny_path("a.safetensors");
     char *text[2];
     size_t n[2];
     for (int i = 0; i < 2; i++) {
@@ -173,13 +160,12 @@ static void what_is_written_is_read_back_and_depends_on_the_arguments_only(void 
     assert_int_equal((unsigned char)text[0][0] % 8, 0); // the low byte of the header's length
     lorac_mem_free(text[0]);
     lorac_mem_free(text[1]);
-    lorac_mem_free(path);
 }
 
 static void a_file_without_tensors_is_a_file(void **state)
 {
     (void)state;
-    char *path = lorac_path_join(dir, "none.safetensors");
+    const char *path = tiny_path("none.safetensors");
     struct lorac_checkpoint *c = NULL;
     assert_int_equal(lorac_safetensors_write(path, NULL, 0, NULL, 0, NULL, NULL, NULL), LORAC_OK);
     assert_int_equal(lorac_checkpoint_open(&c, path, NULL), LORAC_OK);
@@ -187,7 +173,6 @@ static void a_file_without_tensors_is_a_file(void **state)
     assert_null(lorac_checkpoint_find(c, "a"));
     assert_null(lorac_checkpoint_at(c, 0));
     lorac_checkpoint_close(c);
-    lorac_mem_free(path);
 }
 
 // clang-format off
@@ -230,7 +215,7 @@ static void what_cannot_be_read_is_not_written(void **state)
 {
     (void)state;
     memset(long_name, 'n', sizeof long_name - 1);
-    char *sub = lorac_path_join(dir, "refused");
+    const char *sub = tiny_path("refused");
     char *path = lorac_path_join(sub, "x.safetensors");
     assert_int_equal(lorac_dir_make(sub, NULL), LORAC_OK);
     for (size_t i = 0; i < sizeof unwritable / sizeof *unwritable; i++) {
@@ -244,14 +229,13 @@ static void what_cannot_be_read_is_not_written(void **state)
         }
         assert_true(lorac_dir_is_empty(sub));
     }
-    lorac_mem_free(sub);
     lorac_mem_free(path);
 }
 
 static void whatever_fails_leaves_the_old_file_or_the_new(void **state)
 {
     (void)state;
-    char *sub = lorac_path_join(dir, "faults");
+    const char *sub = tiny_path("faults");
     char *path = lorac_path_join(sub, "x.safetensors");
     assert_int_equal(lorac_dir_make(sub, NULL), LORAC_OK);
     int failures[2] = {0};
@@ -278,7 +262,6 @@ static void whatever_fails_leaves_the_old_file_or_the_new(void **state)
     }
     assert_true(failures[0] >= 7); // header, image (2), scratch, file (3), folder
     assert_true(failures[1] >= 6); // open, write, fsync, close, rename, folder
-    lorac_mem_free(sub);
     lorac_mem_free(path);
 }
 
@@ -534,5 +517,5 @@ int main(void)
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(every_cut_of_a_file_is_refused),
     };
-    return cmocka_run_group_tests_name("safetensors", tests, make_dir, remove_dir);
+    return cmocka_run_group_tests_name("safetensors", tests, NULL, tiny_remove);
 }

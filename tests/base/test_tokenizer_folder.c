@@ -14,6 +14,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/tokenizer.h"
+#include "tests/support/tiny.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,31 +24,16 @@
 
 #include <cmocka.h>
 
-static char dir[] = "test_tokenizer.XXXXXX";
-
-static int make_dir(void **state)
-{
-    (void)state;
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
-}
-
 /* Write a file of the folder, ' for "; NULL removes it. */
 static void put(const char *name, const char *text)
 {
     struct lorac_buf b = {0};
-    char *path = lorac_path_join(dir, name);
+    const char *path = tiny_path(name);
     for (const char *s = text; s && *s; s++) {
         lorac_buf_add(&b, *s == '\'' ? "\"" : s, 1);
     }
     if (text) { assert_int_equal(lorac_file_write(path, b.at, b.n, NULL), LORAC_OK); }
     if (!text) { (void)remove(path); }
-    lorac_mem_free(path);
     lorac_buf_free(&b);
 }
 
@@ -109,7 +95,7 @@ static void the_template_counts_where_the_config_says_nothing(void **state)
     (void)state;
     clear();
     put("tokenizer.json", tokenizer);
-    struct lorac_tokenizer *t = open_dir(dir);
+    struct lorac_tokenizer *t = open_dir(tiny_dir());
     EXPECT(t, "ab<tool>", WHOLE, 3, 2, 6);
     assert_int_equal(lorac_tokenizer_bos(t), -1);
     assert_int_equal(lorac_tokenizer_eos(t), -1);
@@ -127,7 +113,7 @@ static void the_config_names_bos_and_eos_and_may_put_them(void **state)
                                  "'add_bos_token':false,'add_eos_token':true}");
     put("generation_config.json", "{'eos_token_id':[5,2]}");
     put("config.json", "{'eos_token_id':0}"); // generation_config.json goes first
-    struct lorac_tokenizer *t = open_dir(dir);
+    struct lorac_tokenizer *t = open_dir(tiny_dir());
     assert_int_equal(lorac_tokenizer_bos(t), 3);
     assert_int_equal(lorac_tokenizer_eos(t), 4);
     for (int32_t id = 0; id < 7; id++) {
@@ -150,7 +136,7 @@ static void names_and_ids_come_from_the_other_files_too(void **state)
         "{'added_tokens_decoder':{'6':{'content':'<tool>','special':true},"
         "'7':{'content':'<new>','lstrip':true,'normalized':false},"
         "'8':{'content':'\\'1234567890123456789012,'}}}"); // text keeps its long numbers
-    struct lorac_tokenizer *t = open_dir(dir);
+    struct lorac_tokenizer *t = open_dir(tiny_dir());
     assert_int_equal(lorac_tokenizer_bos(t), 3);
     assert_int_equal(lorac_tokenizer_eos(t), 4);
     assert_true(lorac_token_is_end(t, 4));
@@ -194,8 +180,8 @@ static void a_contradiction_is_an_error(void **state)
         clear();
         put("tokenizer.json", tokenizer);
         put(cases[i].name, cases[i].text);
-        (void)snprintf(want, sizeof want, "%s/%s", dir, cases[i].message);
-        assert_int_not_equal(lorac_tokenizer_open(&t, dir, &err), LORAC_OK);
+        (void)snprintf(want, sizeof want, "%s/%s", tiny_dir(), cases[i].message);
+        assert_int_not_equal(lorac_tokenizer_open(&t, tiny_dir(), &err), LORAC_OK);
         assert_string_equal(err.text, want);
         assert_null(t);
     }
@@ -209,17 +195,17 @@ static void vocab_and_merges_are_read_for_known_classes(void **state)
     put("merges.txt", "#version: 0.2\na b\r\n");
     put("added_tokens.json", "{'<tool>':6}");
     put("tokenizer_config.json", "{'tokenizer_class':'GPT2Tokenizer','eos_token':'</s>'}");
-    struct lorac_tokenizer *t = open_dir(dir);
+    struct lorac_tokenizer *t = open_dir(tiny_dir());
     EXPECT(t, "ab<tool>ba</s>", WHOLE, 2, 6, 1, 0, 4);
     lorac_tokenizer_free(t);
 
     struct lorac_err err = {0};
     put("tokenizer_config.json", "{'tokenizer_class':'OtherTokenizer'}");
-    assert_int_equal(lorac_tokenizer_open(&t, dir, &err), LORAC_ENOTSUP);
+    assert_int_equal(lorac_tokenizer_open(&t, tiny_dir(), &err), LORAC_ENOTSUP);
     assert_non_null(strstr(err.text, "tokenizer_config.json names OtherTokenizer"));
     put("tokenizer_config.json", "{'tokenizer_class':'Qwen2Tokenizer'}");
     put("merges.txt", "a b\nb  a\n");
-    assert_int_equal(lorac_tokenizer_open(&t, dir, &err), LORAC_EFORMAT);
+    assert_int_equal(lorac_tokenizer_open(&t, tiny_dir(), &err), LORAC_EFORMAT);
     assert_non_null(strstr(err.text, "'model.merges[1]' must be two tokens with one space"));
 }
 
@@ -237,7 +223,7 @@ static void every_failure_of_a_call_is_reported(void **state)
             struct lorac_tokenizer *t = NULL;
             struct lorac_err err = {0};
             kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
-            enum lorac_status st = lorac_tokenizer_open(&t, dir, &err);
+            enum lorac_status st = lorac_tokenizer_open(&t, tiny_dir(), &err);
             lorac_mem_fail_after(-1);
             lorac_sys_fail_after(-1);
             lorac_tokenizer_free(t);
@@ -465,5 +451,5 @@ int main(void)
         cmocka_unit_test(tinystories_begins_with_its_own_bos),
         cmocka_unit_test(other_kinds_are_refused_by_name),
     };
-    return cmocka_run_group_tests_name("tokenizer_folder", tests, make_dir, remove_dir);
+    return cmocka_run_group_tests_name("tokenizer_folder", tests, NULL, tiny_remove);
 }

@@ -13,59 +13,18 @@
 #include "base/core/mem.h"
 #include "base/core/sha256.h"
 #include "base/tokenizer_train_impl.h"
+#include "tests/support/tiny.h"
+#include "tests/support/trains.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 static const char mill[] = LORAC_TESTS_DIR "/golden/tokenizer_train/mill.txt";
 #define GAP "\xC4\xA0" // U+0120, the byte 0x20
-static char dir[] = "test_tokenizer_train.XXXXXX";
-static char out[64], file[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    if (!mkdtemp(dir)) { return -1; }
-    (void)snprintf(out, sizeof out, "%s/out", dir);
-    (void)snprintf(file, sizeof file, "%s/a.txt", dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
-}
-
-static void put(const char *text, size_t n)
-{
-    assert_int_equal(lorac_file_write(file, text, n, NULL), LORAC_OK);
-}
-
-static const char *const the_file[] = {file};
-
-static struct lorac_tokenizer_options options(size_t vocab_size)
-{
-    return (struct lorac_tokenizer_options){
-        .files = the_file, .n_files = 1, .vocab_size = vocab_size, .min_frequency = 1};
-}
-
-/* The tokenizer of the options, from `out`, which is removed again. */
-static struct lorac_tokenizer *train(struct lorac_tokenizer_report *report,
-                                     const struct lorac_tokenizer_options *o)
-{
-    struct lorac_err err = {0};
-    struct lorac_tokenizer *t = NULL;
-    if (lorac_tokenizer_train(report, out, o, &err)) { fail_msg("%s", err.text); }
-    if (lorac_tokenizer_open(&t, out, &err)) { fail_msg("%s", err.text); }
-    assert_int_equal(lorac_dir_remove(out, NULL), LORAC_OK);
-    return t;
-}
 
 static struct lorac_ids encode(const struct lorac_tokenizer *t, const char *s, size_t n,
                                bool special)
@@ -83,7 +42,7 @@ static struct lorac_ids encode(const struct lorac_tokenizer *t, const char *s, s
 static struct lorac_tokenizer_options golden_options(const char *specials[8],
                                                      const struct lorac_json *c)
 {
-    struct lorac_tokenizer_options o = options(0);
+    struct lorac_tokenizer_options o = trains_options(0);
     struct lorac_err err = {0};
     const struct lorac_json list = lorac_json_get(c, "specials");
     for (size_t i = 0; i < json_array_size(list.value) && i < 8; i++) {
@@ -103,7 +62,7 @@ static void expect_merges(const struct lorac_json *c, const struct lorac_tokeniz
 {
     struct lorac_json root = {0};
     struct lorac_err err = {0};
-    char *path = lorac_path_join(out, "tokenizer.json");
+    char *path = lorac_path_join(trains_out, "tokenizer.json");
     if (lorac_json_load(&root, path, 1 << 20, &err)) { fail_msg("%s", err.text); }
     const struct lorac_json model = lorac_json_get(&root, "model");
     const struct lorac_json merges = lorac_json_get(&model, "merges");
@@ -145,8 +104,8 @@ static void merges_and_ids_are_those_of_the_reference(void **state)
         struct lorac_tokenizer_report report;
         struct lorac_tokenizer *t = NULL;
         o.files = files;
-        if (lorac_tokenizer_train(&report, out, &o, &err)) { fail_msg("%s", err.text); }
-        if (lorac_tokenizer_open(&t, out, &err)) { fail_msg("%s", err.text); }
+        if (lorac_tokenizer_train(&report, trains_out, &o, &err)) { fail_msg("%s", err.text); }
+        if (lorac_tokenizer_open(&t, trains_out, &err)) { fail_msg("%s", err.text); }
         expect_merges(&c, &o);
         json_t *unseen = json_object_get(c.value, "unseen");
         json_t *want = json_object_get(c.value, "ids");
@@ -158,7 +117,7 @@ static void merges_and_ids_are_those_of_the_reference(void **state)
         }
         lorac_ids_free(&ids);
         lorac_tokenizer_free(t);
-        assert_int_equal(lorac_dir_remove(out, NULL), LORAC_OK);
+        assert_int_equal(lorac_dir_remove(trains_out, NULL), LORAC_OK);
     }
     lorac_json_free(&root);
 }
@@ -169,7 +128,7 @@ static void hash_merges(char hex[65])
     struct lorac_json root = {0};
     struct lorac_err err = {0};
     struct lorac_sha256 sha;
-    char *path = lorac_path_join(out, "tokenizer.json");
+    char *path = lorac_path_join(trains_out, "tokenizer.json");
     if (lorac_json_load(&root, path, 1 << 20, &err)) { fail_msg("%s", err.text); }
     const struct lorac_json model = lorac_json_get(&root, "model");
     const struct lorac_json merges = lorac_json_get(&model, "merges");
@@ -192,7 +151,7 @@ static void two_megabytes_of_prose_give_the_merges_of_the_reference(void **state
     (void)state;
     const char *const files[] = {LORAC_TEST_DATA "/text/promessi-sposi/promessi_sposi.txt",
                                  LORAC_TEST_DATA "/text/grimm/GrimmsFairyTales.txt"};
-    struct lorac_tokenizer_options o = options(4096);
+    struct lorac_tokenizer_options o = trains_options(4096);
     struct lorac_tokenizer_report r;
     struct lorac_err err = {0};
     char hex[65];
@@ -204,7 +163,7 @@ static void two_megabytes_of_prose_give_the_merges_of_the_reference(void **state
     o.n_files = 2;
     o.eos = "<|endoftext|>";
     o.min_frequency = 2;
-    if (lorac_tokenizer_train(&r, out, &o, &err)) { fail_msg("%s", err.text); }
+    if (lorac_tokenizer_train(&r, trains_out, &o, &err)) { fail_msg("%s", err.text); }
     hash_merges(hex); // make_tokenizer_train.py prints it
     assert_string_equal(hex, "d54fa8295792925d31416b84c13bdb07f1352a516080f9cc9384870f01a1f34b");
 }
@@ -215,9 +174,9 @@ static void the_highest_count_merges_first_and_ties_by_ids(void **state)
 {
     (void)state;
     struct lorac_tokenizer_report r;
-    const struct lorac_tokenizer_options o = options(256 + 4);
-    put("xy xy xy cd ab ab", 17);
-    struct lorac_tokenizer *t = train(&r, &o);
+    const struct lorac_tokenizer_options o = trains_options(256 + 4);
+    trains_put("xy xy xy cd ab ab", 17);
+    struct lorac_tokenizer *t = trains_new(&r, &o);
     assert_string_equal(lorac_token_text(t, 256), "xy");     // 3 times; the others 2
     assert_string_equal(lorac_token_text(t, 257), "ab");     // a is a smaller id than U+0120
     assert_string_equal(lorac_token_text(t, 258), GAP "xy"); // xy is a smaller id than ab
@@ -237,13 +196,13 @@ static void special_tokens_and_separators_cut_and_are_not_learned(void **state)
     (void)state;
     const char *const specials[] = {"<a>", "<a><b>"};
     const char text[] = "<a>xyxy<a><b>xyxy||xyxy||||<a>";
-    struct lorac_tokenizer_options o = options(2 + 256 + 2);
+    struct lorac_tokenizer_options o = trains_options(2 + 256 + 2);
     struct lorac_tokenizer_report r;
     o.specials = specials;
     o.n_specials = 2;
     o.separator = "||";
-    put(text, sizeof text - 1);
-    struct lorac_tokenizer *t = train(&r, &o);
+    trains_put(text, sizeof text - 1);
+    struct lorac_tokenizer *t = trains_new(&r, &o);
     assert_int_equal(r.documents, 3);
     assert_int_equal(r.bytes, 12);
     assert_string_equal(lorac_token_text(t, 258), "xy");
@@ -260,7 +219,7 @@ static void names_are_read_back_and_any_text_is_encoded(void **state)
 {
     (void)state;
     const char *const specials[] = {"<eos>"};
-    struct lorac_tokenizer_options o = options(3 + 256);
+    struct lorac_tokenizer_options o = trains_options(3 + 256);
     struct lorac_tokenizer_report r;
     struct lorac_buf all = {0};
     struct lorac_buf back = {0};
@@ -270,9 +229,9 @@ static void names_are_read_back_and_any_text_is_encoded(void **state)
     o.eos = "<eos>";
     o.pad = "<\"pad\\>";
     o.max_length = 77;
-    put("text", 4);
-    assert_int_equal(lorac_tokenizer_train(&r, out, &o, NULL), LORAC_OK);
-    char *path = lorac_path_join(out, "tokenizer_config.json");
+    trains_put("text", 4);
+    assert_int_equal(lorac_tokenizer_train(&r, trains_out, &o, NULL), LORAC_OK);
+    char *path = lorac_path_join(trains_out, "tokenizer_config.json");
     char *config = NULL;
     size_t n = 0;
     assert_int_equal(lorac_file_read(&config, &n, path, 4096, NULL), LORAC_OK);
@@ -283,7 +242,7 @@ static void names_are_read_back_and_any_text_is_encoded(void **state)
     lorac_mem_free(config);
     lorac_mem_free(path);
     struct lorac_tokenizer *t = NULL;
-    assert_int_equal(lorac_tokenizer_open(&t, out, NULL), LORAC_OK);
+    assert_int_equal(lorac_tokenizer_open(&t, trains_out, NULL), LORAC_OK);
     assert_int_equal(lorac_tokenizer_size(t), 259);
     assert_int_equal(lorac_tokenizer_eos(t), 0); // of the list; the others behind it
     assert_int_equal(lorac_tokenizer_bos(t), 1);
@@ -304,7 +263,7 @@ static void names_are_read_back_and_any_text_is_encoded(void **state)
     lorac_buf_free(&back);
     lorac_ids_free(&ids);
     lorac_tokenizer_free(t);
-    assert_int_equal(lorac_dir_remove(out, NULL), LORAC_OK);
+    assert_int_equal(lorac_dir_remove(trains_out, NULL), LORAC_OK);
 }
 
 static void a_token_stays_below_the_longest_that_is_read(void **state)
@@ -312,16 +271,16 @@ static void a_token_stays_below_the_longest_that_is_read(void **state)
     (void)state;
     struct lorac_buf b = {0};
     struct lorac_tokenizer_report r;
-    struct lorac_tokenizer_options o = options(300);
+    struct lorac_tokenizer_options o = trains_options(300);
     for (size_t i = 0; i < 3; i++) {
         for (size_t k = 0; k < 20000; k++) {
             lorac_buf_add(&b, "a", 1);
         }
         lorac_buf_add(&b, " ", 1);
     }
-    put(b.at, b.n);
+    trains_put(b.at, b.n);
     o.allow_fewer = true;
-    struct lorac_tokenizer *t = train(&r, &o);
+    struct lorac_tokenizer *t = trains_new(&r, &o);
     size_t longest = 0;
     for (int32_t id = 0; id < (int32_t)lorac_tokenizer_size(t); id++) {
         const size_t n = strlen(lorac_token_text(t, id));
@@ -359,14 +318,14 @@ static void progress_rises_to_the_end_of_each_step(void **state)
     struct seen seen = {0};
     struct lorac_buf b = {0};
     struct lorac_tokenizer_report r;
-    struct lorac_tokenizer_options o = options(260);
+    struct lorac_tokenizer_options o = trains_options(260);
     for (size_t i = 0; i < 40000; i++) {
         lorac_buf_printf(&b, "word%zu ", i % 100);
     }
-    put(b.at, b.n);
+    trains_put(b.at, b.n);
     o.progress = see;
     o.who = &seen;
-    lorac_tokenizer_free(train(&r, &o));
+    lorac_tokenizer_free(trains_new(&r, &o));
     assert_int_equal(seen.steps, 2);
     assert_string_equal(seen.doing, "merging");
     assert_true(seen.done == 1.0);
@@ -381,39 +340,40 @@ static void a_folder_that_differs_from_what_was_learned_is_found(void **state)
     (void)state;
     const char text[] = "abab abab cdcd";
     const struct lorac_json at = {.file = "", .where = ""};
-    struct lorac_tokenizer_options o = options(256 + 3);
+    struct lorac_tokenizer_options o = trains_options(256 + 3);
     struct lorac_tokenizer_report r = {0};
     struct lorac_cuts cuts = {0};
     struct lorac_pattern pattern = {0};
     struct lorac_words words = {0};
     struct lorac_learned l = {0};
     struct lorac_err err = {0};
-    put(text, sizeof text - 1);
-    assert_int_equal(lorac_dir_make(out, NULL), LORAC_OK);
+    trains_put(text, sizeof text - 1);
+    assert_int_equal(lorac_dir_make(trains_out, NULL), LORAC_OK);
     if (lorac_pattern_regex(&pattern, lorac_gpt2_pattern, &at, &err) ||
         lorac_cuts_init(&cuts, NULL, 0, NULL, &err) || lorac_learned_init(&l, NULL, 0, &err) ||
         lorac_words_read(&words, &r, &o, &cuts, &pattern, &err) ||
-        lorac_learn(&l, &r.tokens, &words, &o, &err) || lorac_tokenizer_write(out, &l, &o, &err) ||
-        lorac_tokenizer_check(out, &l, &o, &pattern, &err)) {
+        lorac_learn(&l, &r.tokens, &words, &o, &err) ||
+        lorac_tokenizer_write(trains_out, &l, &o, &err) ||
+        lorac_tokenizer_check(trains_out, &l, &o, &pattern, &err)) {
         fail_msg("%s", err.text);
     }
     l.n_merges--; // the token is there, but not how it is made
-    assert_int_equal(lorac_tokenizer_write(out, &l, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_tokenizer_write(trains_out, &l, &o, NULL), LORAC_OK);
     l.n_merges++;
-    assert_int_equal(lorac_tokenizer_check(out, &l, &o, &pattern, &err), LORAC_EIO);
+    assert_int_equal(lorac_tokenizer_check(trains_out, &l, &o, &pattern, &err), LORAC_EIO);
     assert_non_null(strstr(err.text, "a.txt: the first 14 bytes read back as other ids"));
     l.tokens.size--;
     l.n_merges--;
-    assert_int_equal(lorac_tokenizer_write(out, &l, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_tokenizer_write(trains_out, &l, &o, NULL), LORAC_OK);
     l.tokens.size++;
     l.n_merges++;
-    assert_int_equal(lorac_tokenizer_check(out, &l, &o, &pattern, &err), LORAC_EIO);
+    assert_int_equal(lorac_tokenizer_check(trains_out, &l, &o, &pattern, &err), LORAC_EIO);
     assert_string_equal(err.text, "the vocabulary reads back with other tokens");
     lorac_learned_release(&l);
     lorac_words_release(&words);
     lorac_pattern_release(&pattern);
     lorac_cuts_release(&cuts);
-    assert_int_equal(lorac_dir_remove(out, NULL), LORAC_OK);
+    assert_int_equal(lorac_dir_remove(trains_out, NULL), LORAC_OK);
 }
 
 /* One training whose n-th allocation or system call fails; true where it is reported, and nothing is left. */
@@ -421,7 +381,7 @@ static bool fails_at(void (*fail_after)(long n), long n, enum lorac_status want,
                      const char *to)
 {
     const char *const files[] = {mill};
-    struct lorac_tokenizer_options o = options(400);
+    struct lorac_tokenizer_options o = trains_options(400);
     struct lorac_tokenizer_report r;
     struct lorac_err err = {0};
     o.files = files;
@@ -444,10 +404,8 @@ static bool fails_at(void (*fail_after)(long n), long n, enum lorac_status want,
 static void whatever_fails_nothing_is_left(void **state)
 {
     (void)state;
-    char home[64];
-    char to[80];
-    (void)snprintf(home, sizeof home, "%s/fault", dir);
-    (void)snprintf(to, sizeof to, "%s/tok", home);
+    const char *home = tiny_path("fault");
+    const char *to = tiny_path("fault/tok");
     assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
     long n = 0;
     while (fails_at(lorac_sys_fail_after, n, LORAC_EIO, home, to)) {
@@ -465,13 +423,7 @@ static void whatever_fails_nothing_is_left(void **state)
     assert_true(all > 200 && borne < 30);
 }
 
-/* A test that fails leaves no folder to the next. */
-static int remove_out(void **state)
-{
-    (void)state;
-    return lorac_dir_remove(out, NULL) != LORAC_OK;
-}
-#define TEST(f) cmocka_unit_test_teardown(f, remove_out)
+#define TEST(f) cmocka_unit_test_teardown(f, trains_clear)
 
 int main(void)
 {
@@ -486,5 +438,5 @@ int main(void)
         TEST(a_folder_that_differs_from_what_was_learned_is_found),
         TEST(whatever_fails_nothing_is_left),
     };
-    return cmocka_run_group_tests_name("tokenizer_train", tests, make_dir, remove_dir);
+    return cmocka_run_group_tests_name("tokenizer_train", tests, trains_make, tiny_remove);
 }

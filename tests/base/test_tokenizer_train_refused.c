@@ -4,61 +4,17 @@
  * and what was expected; nothing appears.
  */
 #include "base/core/file.h"
-#include "base/core/mem.h"
-#include "base/tokenizer.h"
-#include "base/tokenizer_train.h"
+#include "tests/support/tiny.h"
+#include "tests/support/trains.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #define GAP "\xC4\xA0" // U+0120, the byte 0x20
-static char dir[] = "test_tokenizer_refused.XXXXXX";
-static char out[64], file[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    if (!mkdtemp(dir)) { return -1; }
-    (void)snprintf(out, sizeof out, "%s/out", dir);
-    (void)snprintf(file, sizeof file, "%s/a.txt", dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
-}
-
-static void put(const char *text, size_t n)
-{
-    assert_int_equal(lorac_file_write(file, text, n, NULL), LORAC_OK);
-}
-
-static const char *const the_file[] = {file};
-
-static struct lorac_tokenizer_options options(size_t vocab_size)
-{
-    return (struct lorac_tokenizer_options){
-        .files = the_file, .n_files = 1, .vocab_size = vocab_size, .min_frequency = 1};
-}
-
-/* The tokenizer of the options, from `out`, which is removed again. */
-static struct lorac_tokenizer *train(struct lorac_tokenizer_report *report,
-                                     const struct lorac_tokenizer_options *o)
-{
-    struct lorac_err err = {0};
-    struct lorac_tokenizer *t = NULL;
-    if (lorac_tokenizer_train(report, out, o, &err)) { fail_msg("%s", err.text); }
-    if (lorac_tokenizer_open(&t, out, &err)) { fail_msg("%s", err.text); }
-    assert_int_equal(lorac_dir_remove(out, NULL), LORAC_OK);
-    return t;
-}
 
 /* Refused with the message, which ends in `message`; nothing appears. */
 static void refused(const struct lorac_tokenizer_options *o, enum lorac_status status,
@@ -66,31 +22,34 @@ static void refused(const struct lorac_tokenizer_options *o, enum lorac_status s
 {
     struct lorac_err err = {0};
     struct lorac_tokenizer_report r = {0};
-    assert_int_equal(lorac_tokenizer_train(&r, out, o, &err), status);
+    assert_int_equal(lorac_tokenizer_train(&r, trains_out, o, &err), status);
     const size_t n = strlen(err.text);
     const size_t m = strlen(message);
     if (n < m || strcmp(err.text + n - m, message) != 0) {
         fail_msg("expected '%s', found '%s'", message, err.text);
     }
     assert_int_equal(r.entries, 0);
-    assert_false(lorac_path_exists(out));
+    assert_false(lorac_path_exists(trains_out));
 }
 
 static void text_that_is_none_or_too_little_is_refused(void **state)
 {
     (void)state;
     char message[256];
-    struct lorac_tokenizer_options o = options(300);
-    put("", 0);
-    (void)snprintf(message, sizeof message, "%s: is empty, expected text to learn from", file);
+    struct lorac_tokenizer_options o = trains_options(300);
+    trains_put("", 0);
+    (void)snprintf(message, sizeof message, "%s: is empty, expected text to learn from",
+                   trains_file);
     refused(&o, LORAC_EUSER, message);
-    put("good \xC3\xA9 bad \xC3(", 15);
-    (void)snprintf(message, sizeof message, "%s: is not UTF-8: byte 0xC3 at offset 12", file);
+    trains_put("good \xC3\xA9 bad \xC3(", 15);
+    (void)snprintf(message, sizeof message, "%s: is not UTF-8: byte 0xC3 at offset 12",
+                   trains_file);
     refused(&o, LORAC_EFORMAT, message);
-    put("cut short \xE2\x82", 12);
-    (void)snprintf(message, sizeof message, "%s: is not UTF-8: byte 0xE2 at offset 10", file);
+    trains_put("cut short \xE2\x82", 12);
+    (void)snprintf(message, sizeof message, "%s: is not UTF-8: byte 0xE2 at offset 10",
+                   trains_file);
     refused(&o, LORAC_EFORMAT, message);
-    put("abcabc abc", 10);
+    trains_put("abcabc abc", 10);
     refused(
         &o, LORAC_EUSER,
         "the text fills 260 of 300 entries: no pair is left that occurs 1 time; give more text, "
@@ -102,14 +61,14 @@ static void text_that_is_none_or_too_little_is_refused(void **state)
         "ask for fewer entries, or allow fewer");
     o.allow_fewer = true;
     struct lorac_tokenizer_report r;
-    struct lorac_tokenizer *t = train(&r, &o);
+    struct lorac_tokenizer *t = trains_new(&r, &o);
     assert_int_equal(r.entries, 258);
     assert_int_equal(lorac_tokenizer_size(t), 258);
     lorac_tokenizer_free(t);
     o.separator = "abc";
-    put("abcabc", 6);
+    trains_put("abcabc", 6);
     refused(&o, LORAC_EUSER, "the files hold nothing but separators and special tokens");
-    assert_int_equal(lorac_file_remove(file, NULL), LORAC_OK);
+    assert_int_equal(lorac_file_remove(trains_file, NULL), LORAC_OK);
     refused(&o, LORAC_EIO, "a.txt: cannot open: No such file or directory");
     o.n_files = 0;
     refused(&o, LORAC_EUSER, "no text file to learn from");
@@ -119,8 +78,8 @@ static void options_that_contradict_are_refused(void **state)
 {
     (void)state;
     const char *specials[3] = {"<a>", "<b>", "<a>"};
-    struct lorac_tokenizer_options o = options(258);
-    put("some text, some text", 20);
+    struct lorac_tokenizer_options o = trains_options(258);
+    trains_put("some text, some text", 20);
     o.specials = specials;
     o.n_specials = 3;
     refused(&o, LORAC_EUSER, "special token '<a>' is given twice");
@@ -163,8 +122,8 @@ static void patterns_that_do_not_serve_are_refused(void **state)
 {
     (void)state;
     struct lorac_buf b = {0};
-    struct lorac_tokenizer_options o = options(256);
-    put("some text, some text", 20);
+    struct lorac_tokenizer_options o = trains_options(256);
+    trains_put("some text, some text", 20);
     o.pattern = "(a";
     refused(&o, LORAC_EFORMAT,
             "the pre-tokenizer: 'pattern' is no regular expression: missing "
@@ -180,11 +139,11 @@ static void patterns_that_do_not_serve_are_refused(void **state)
     for (size_t i = 0; i < 65537; i++) {
         lorac_buf_add(&b, "x", 1);
     }
-    put(b.at, b.n - 1);
+    trains_put(b.at, b.n - 1);
     struct lorac_tokenizer_report r;
-    lorac_tokenizer_free(train(&r, &o));
+    lorac_tokenizer_free(trains_new(&r, &o));
     assert_int_equal(r.pieces, 2);
-    put(b.at, b.n);
+    trains_put(b.at, b.n);
     refused(&o, LORAC_EUSER,
             "a.txt: the pattern leaves a piece of 65537 bytes at offset 1, at most 65536 are "
             "accepted: it must cut the text into pieces such as words");
@@ -194,7 +153,7 @@ static void patterns_that_do_not_serve_are_refused(void **state)
 static void distinct_pieces_have_a_bound(void **state)
 {
     (void)state;
-    struct lorac_tokenizer_options o = options(256);
+    struct lorac_tokenizer_options o = trains_options(256);
     struct lorac_buf b = {0};
     for (size_t i = 0; i < 1025; i++) { // 65,536 bytes and a NUL each
         lorac_buf_printf(&b, "%05zu", i);
@@ -204,8 +163,8 @@ static void distinct_pieces_have_a_bound(void **state)
         lorac_buf_str(&b, "z\n\n");
     }
     o.pattern = "[^\n]+\n\n";
-    assert_int_equal(lorac_file_remove(file, NULL), LORAC_OK);
-    assert_int_equal(lorac_file_append(file, b.at, b.n, NULL), LORAC_OK); // without fsync
+    assert_int_equal(lorac_file_remove(trains_file, NULL), LORAC_OK);
+    assert_int_equal(lorac_file_append(trains_file, b.at, b.n, NULL), LORAC_OK); // without fsync
     lorac_buf_free(&b);
     refused(&o, LORAC_EUSER,
             "a.txt: the distinct pieces of the text hold more than 64 MiB: take less text, or a "
@@ -217,26 +176,20 @@ static void a_folder_in_use_is_left_alone(void **state)
     (void)state;
     struct lorac_err err = {0};
     struct lorac_tokenizer_report r;
-    struct lorac_tokenizer_options o = options(256);
+    struct lorac_tokenizer_options o = trains_options(256);
     char message[256];
-    put("text", 4);
-    (void)snprintf(message, sizeof message, "%s: exists and is not an empty folder", dir);
-    assert_int_equal(lorac_tokenizer_train(&r, dir, &o, &err), LORAC_EUSER); // holds a.txt
+    trains_put("text", 4);
+    (void)snprintf(message, sizeof message, "%s: exists and is not an empty folder", tiny_dir());
+    assert_int_equal(lorac_tokenizer_train(&r, tiny_dir(), &o, &err), LORAC_EUSER); // holds a.txt
     assert_string_equal(err.text, message);
-    (void)snprintf(message, sizeof message, "%s: exists and is not an empty folder", file);
-    assert_int_equal(lorac_tokenizer_train(&r, file, &o, &err), LORAC_EUSER);
+    (void)snprintf(message, sizeof message, "%s: exists and is not an empty folder", trains_file);
+    assert_int_equal(lorac_tokenizer_train(&r, trains_file, &o, &err), LORAC_EUSER);
     assert_string_equal(err.text, message);
-    assert_int_equal(lorac_dir_make(out, NULL), LORAC_OK);
-    lorac_tokenizer_free(train(&r, &o)); // an empty one is fine
+    assert_int_equal(lorac_dir_make(trains_out, NULL), LORAC_OK);
+    lorac_tokenizer_free(trains_new(&r, &o)); // an empty one is fine
 }
 
-/* A test that fails leaves no folder to the next. */
-static int remove_out(void **state)
-{
-    (void)state;
-    return lorac_dir_remove(out, NULL) != LORAC_OK;
-}
-#define TEST(f) cmocka_unit_test_teardown(f, remove_out)
+#define TEST(f) cmocka_unit_test_teardown(f, trains_clear)
 
 int main(void)
 {
@@ -247,5 +200,5 @@ int main(void)
         TEST(distinct_pieces_have_a_bound),
         TEST(a_folder_in_use_is_left_alone),
     };
-    return cmocka_run_group_tests_name("tokenizer_train_refused", tests, make_dir, remove_dir);
+    return cmocka_run_group_tests_name("tokenizer_train_refused", tests, trains_make, tiny_remove);
 }

@@ -26,10 +26,8 @@ static int open_all(void **state)
 
 static int close_all(void **state)
 {
-    (void)state;
     lorac_tokenizer_free(bytes);
-    tiny_remove();
-    return 0;
+    return tiny_remove(state);
 }
 
 /* A file of tiny_dir() with n bytes. */

@@ -11,41 +11,32 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "lora/lora.h"
+#include "tests/support/golden.h"
 #include "tests/support/near.h"
+#include "tests/support/tiny.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #define MODELS LORAC_TESTS_DIR "/golden/models/"
 
-static char dir[] = "test_merge.XXXXXX";
 static struct lorac_device dev;
 
 static int set_up(void **state)
 {
     (void)state;
-    return !mkdtemp(dir) || lorac_device_open(&dev, "ref", 1, NULL);
+    return lorac_device_open(&dev, "ref", 1, NULL) != LORAC_OK;
 }
 
 static int tear_down(void **state)
 {
-    (void)state;
     lorac_device_close(&dev);
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
-}
-
-static struct lorac_model *open_model(const char *folder)
-{
-    struct lorac_model *m = NULL;
-    struct lorac_err err = {0};
-    if (lorac_model_open(&m, &dev, folder, &err)) { fail_msg("%s", err.text); }
-    return m;
+    return tiny_remove(state);
 }
 
 static struct lorac_adapter *load(const struct lorac_model *m, const char *name)
@@ -134,7 +125,7 @@ static bool adapted(const struct lorac_stack *s, size_t module, size_t n_linear)
 static void expect_merged(const char *out, const struct lorac_model *m, const struct lorac_stack *s,
                           size_t n_adapted)
 {
-    struct lorac_model *got = open_model(out);
+    struct lorac_model *got = golden_model(&dev, out);
     size_t seen = 0;
     assert_int_equal(lorac_checkpoint_count(got->files), lorac_checkpoint_count(m->files));
     assert_int_equal(lorac_checkpoint_shards(got->files), lorac_checkpoint_shards(m->files));
@@ -168,17 +159,14 @@ static void one_adapter_merges_into_every_kind_of_checkpoint(void **state)
                  {"llama-patterns", 2},  {"qwen2", 14},     {"llama-mha-rslora", 14},
                  {"llama-tied-bias", 14}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char folder[1024];
-        char *out = lorac_path_join(dir, cases[i].name);
-        (void)snprintf(folder, sizeof folder, MODELS "%s", cases[i].name);
-        struct lorac_model *m = open_model(folder);
+        const char *out = tiny_path(cases[i].name);
+        struct lorac_model *m = golden_model(&dev, cases[i].name);
         struct lorac_adapter *a = load(m, "adapter");
         struct lorac_stack s = {1, {a}, {1.0F}};
         merge(out, m, &s);
         expect_merged(out, m, &s, cases[i].n_adapted);
         lorac_adapter_free(a);
         lorac_model_close(m);
-        lorac_mem_free(out);
     }
 }
 
@@ -228,10 +216,10 @@ static void a_matrix_of_several_panels_merges_row_by_row(void **state)
 {
     (void)state;
     size_t V = 300000; // times 8 columns: two panels and a bit
-    char *base = lorac_path_join(dir, "tall");
-    char *out = lorac_path_join(dir, "tall-merged");
+    const char *base = tiny_path("tall");
+    const char *out = tiny_path("tall-merged");
     write_tall_model(base, V);
-    struct lorac_model *m = open_model(base);
+    struct lorac_model *m = golden_model(&dev, base);
     struct lorac_adapter *a = NULL;
     struct lorac_adapter_options o = {
         .targets = (const char *[]){"lm_head"}, .n_targets = 1, .rank = 2, .alpha = 4};
@@ -245,23 +233,21 @@ static void a_matrix_of_several_panels_merges_row_by_row(void **state)
     lorac_adapter_free(a);
     lorac_model_close(m);
     lorac_mem_free(b);
-    lorac_mem_free(base);
-    lorac_mem_free(out);
 }
 
 static void several_adapters_add_up_with_their_factors(void **state)
 {
     (void)state;
-    struct lorac_model *m = open_model(MODELS "llama");
-    struct lorac_model *other = open_model(MODELS "llama-patterns");
+    struct lorac_model *m = golden_model(&dev, "llama");
+    struct lorac_model *other = golden_model(&dev, "llama-patterns");
     struct lorac_adapter *a = load(m, "adapter");
     struct lorac_adapter *b = NULL;
     assert_int_equal(lorac_peft_load(&b, m, MODELS "llama-patterns/adapter", true, NULL), LORAC_OK);
-    char *out = lorac_path_join(dir, "two");
+    const char *out = tiny_path("two");
     struct lorac_stack s = {2, {a, b}, {0.5F, -2.0F}};
     merge(out, m, &s);
     expect_merged(out, m, &s, 14);
-    char *none = lorac_path_join(dir, "factor-zero");
+    const char *none = tiny_path("factor-zero");
     s = (struct lorac_stack){2, {a, b}, {0.0F, 1.0F}};
     merge(none, m, &s);
     expect_merged(none, m, &s, 2);
@@ -269,8 +255,6 @@ static void several_adapters_add_up_with_their_factors(void **state)
     lorac_adapter_free(b);
     lorac_model_close(m);
     lorac_model_close(other);
-    lorac_mem_free(out);
-    lorac_mem_free(none);
 }
 
 static void expect_same_bytes(const char *a_dir, const char *b_dir, const char *name, size_t n)
@@ -294,8 +278,8 @@ static void shards_index_and_other_files_stay_as_they_are(void **state)
     static const char *const files[] = {"model-00001-of-00003.safetensors",
                                         "model-00002-of-00003.safetensors",
                                         "model-00003-of-00003.safetensors"};
-    char *base = lorac_path_join(dir, "base");
-    char *out = lorac_path_join(dir, "kept");
+    const char *base = tiny_path("base");
+    const char *out = tiny_path("kept");
     static const char *const more[] = {"tokenizer.json", "README.md", "pytorch_model.bin",
                                        "adapter_config.json", ".gitattributes"};
     assert_int_equal(lorac_dir_make(base, NULL), LORAC_OK);
@@ -314,7 +298,7 @@ static void shards_index_and_other_files_stay_as_they_are(void **state)
     }
     char *sub = lorac_path_join(base, "original");
     assert_int_equal(lorac_dir_make(sub, NULL), LORAC_OK);
-    struct lorac_model *m = open_model(base);
+    struct lorac_model *m = golden_model(&dev, base);
     struct lorac_adapter *a = NULL;
     assert_int_equal(lorac_peft_load(&a, m, MODELS "llama-sharded/adapter", false, NULL), LORAC_OK);
     struct lorac_stack s = {1, {a}, {1.0F}};
@@ -337,8 +321,6 @@ static void shards_index_and_other_files_stay_as_they_are(void **state)
     lorac_adapter_free(a);
     lorac_model_close(m);
     lorac_mem_free(sub);
-    lorac_mem_free(base);
-    lorac_mem_free(out);
 }
 
 static void what_cannot_be_merged_is_refused(void **state)
@@ -346,12 +328,12 @@ static void what_cannot_be_merged_is_refused(void **state)
     (void)state;
     struct lorac_err err = {0};
     char want[1200];
-    char *out = lorac_path_join(dir, "never");
-    struct lorac_model *m = open_model(MODELS "llama");
+    const char *out = tiny_path("never");
+    struct lorac_model *m = golden_model(&dev, "llama");
     struct lorac_adapter *a = load(m, "adapter");
     struct lorac_stack s = {1, {a}, {1.0F}};
-    (void)snprintf(want, sizeof want, "%s: exists and is not an empty folder", dir);
-    assert_int_equal(lorac_merge(dir, m, &s, NULL, &err), LORAC_EUSER);
+    (void)snprintf(want, sizeof want, "%s: exists and is not an empty folder", tiny_dir());
+    assert_int_equal(lorac_merge(tiny_dir(), m, &s, NULL, &err), LORAC_EUSER);
     assert_string_equal(err.text, want);
     s.factor[0] = 3e38F; // times the product of A and B: beyond float32
     assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
@@ -366,7 +348,7 @@ static void what_cannot_be_merged_is_refused(void **state)
     assert_string_equal(err.text, "from 1 to 8 adapters can be merged, found 0");
     lorac_adapter_free(a);
 
-    struct lorac_model *other = open_model(MODELS "qwen2");
+    struct lorac_model *other = golden_model(&dev, "qwen2");
     a = load(other, "adapter");
     s = (struct lorac_stack){1, {a}, {1.0F}};
     assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
@@ -375,7 +357,6 @@ static void what_cannot_be_merged_is_refused(void **state)
     lorac_adapter_free(a);
     lorac_model_close(other);
     lorac_model_close(m);
-    lorac_mem_free(out);
 }
 
 /* A device one of whose reads goes wrong: what is then written is not what memory holds. */
@@ -390,8 +371,8 @@ static void read_wrongly(struct lorac_device *d, void *host, const void *from, s
 static void a_file_that_differs_from_the_sum_is_found(void **state)
 {
     (void)state;
-    char *out = lorac_path_join(dir, "wrong");
-    struct lorac_model *m = open_model(MODELS "llama-patterns");
+    const char *out = tiny_path("wrong");
+    struct lorac_model *m = golden_model(&dev, "llama-patterns");
     struct lorac_adapter *a = load(m, "adapter");
     struct lorac_stack s = {1, {a}, {1.0F}};
     struct lorac_backend wrong = lorac_backend_ref;
@@ -406,7 +387,6 @@ static void a_file_that_differs_from_the_sum_is_found(void **state)
     assert_false(lorac_path_exists(out));
     lorac_adapter_free(a);
     lorac_model_close(m);
-    lorac_mem_free(out);
 }
 
 /* A check that opens what it is given, and then fails or not as `fails` says. */
@@ -419,7 +399,7 @@ static enum lorac_status inspect(void *self, const char *folder, struct lorac_er
 {
     struct inspection *i = self;
     assert_false(lorac_path_exists(i->out));
-    lorac_model_close(open_model(folder));
+    lorac_model_close(golden_model(&dev, folder));
     i->seen = strstr(folder, ".tmp-");
     return i->fails ? lorac_fail(err, LORAC_EFORMAT, "no") : LORAC_OK;
 }
@@ -428,9 +408,9 @@ static void a_folder_gets_its_name_once_it_passes_a_check(void **state)
 {
     (void)state;
     char want[1200];
-    char *home = lorac_path_join(dir, "checked");
+    const char *home = tiny_path("checked");
     char *out = lorac_path_join(home, "m");
-    struct lorac_model *m = open_model(MODELS "llama-sharded");
+    struct lorac_model *m = golden_model(&dev, "llama-sharded");
     struct lorac_adapter *a = load(m, "adapter");
     struct lorac_stack s = {1, {a}, {1.0F}};
     struct inspection i = {.out = out, .fails = true};
@@ -448,16 +428,15 @@ static void a_folder_gets_its_name_once_it_passes_a_check(void **state)
     lorac_adapter_free(a);
     lorac_model_close(m);
     lorac_mem_free(out);
-    lorac_mem_free(home);
 }
 
 static void whatever_fails_nothing_is_left(void **state)
 {
     (void)state;
-    struct lorac_model *m = open_model(MODELS "llama-patterns");
+    struct lorac_model *m = golden_model(&dev, "llama-patterns");
     struct lorac_adapter *a = load(m, "adapter");
     struct lorac_stack s = {1, {a}, {1.0F}};
-    char *home = lorac_path_join(dir, "fault");
+    const char *home = tiny_path("fault");
     char *out = lorac_path_join(home, "m");
     assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
     for (int kind = 0; kind < 2; kind++) {
@@ -481,7 +460,6 @@ static void whatever_fails_nothing_is_left(void **state)
     }
     lorac_adapter_free(a);
     lorac_model_close(m);
-    lorac_mem_free(home);
     lorac_mem_free(out);
 }
 

@@ -11,41 +11,32 @@
 #include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "tests/support/golden.h"
 #include "tests/support/near.h"
 #include "tests/support/passes.h"
+#include "tests/support/tiny.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #define MODELS LORAC_TESTS_DIR "/golden/models/"
 
-static char dir[] = "test_merge_full.XXXXXX";
 static struct lorac_device dev;
 
 static int set_up(void **state)
 {
     (void)state;
-    return !mkdtemp(dir) || lorac_device_open(&dev, "ref", 1, NULL);
+    return lorac_device_open(&dev, "ref", 1, NULL) != LORAC_OK;
 }
 
 static int tear_down(void **state)
 {
-    (void)state;
     lorac_device_close(&dev);
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
-}
-
-static struct lorac_model *open_model(const char *folder)
-{
-    struct lorac_model *m = NULL;
-    struct lorac_err err = {0};
-    if (lorac_model_open(&m, &dev, folder, &err)) { fail_msg("%s", err.text); }
-    return m;
+    return tiny_remove(state);
 }
 
 /* An adapter whose numbers are all away from the base's. */
@@ -123,12 +114,12 @@ static void merges(const char *name, const char *base, struct lorac_adapter_opti
 {
     struct lorac_err err = {0};
     size_t n = 0;
-    struct lorac_model *m = open_model(base);
+    struct lorac_model *m = golden_model(&dev, base);
     struct lorac_adapter *a = moved(m, o);
     struct lorac_stack s = {1, {a}, {1.0F}};
-    char *out = lorac_path_join(dir, name);
+    const char *out = tiny_path(name);
     if (lorac_merge(out, m, &s, NULL, &err)) { fail_msg("%s: %s", name, err.text); }
-    struct lorac_model *merged = open_model(out);
+    struct lorac_model *merged = golden_model(&dev, out);
     assert_int_equal(merged->config.tie, tied);
     assert_int_equal(lorac_checkpoint_count(merged->files),
                      lorac_checkpoint_count(m->files) + more);
@@ -146,7 +137,6 @@ static void merges(const char *name, const char *base, struct lorac_adapter_opti
     lorac_model_close(merged);
     lorac_adapter_free(a);
     lorac_model_close(m);
-    lorac_mem_free(out);
 }
 
 #define LIST(...)                                     \
@@ -196,23 +186,14 @@ static void a_tied_pair_stays_one_or_parts(void **state)
            (struct lorac_adapter_options){LIST("embed_tokens"), .tie = LORAC_TIE_KEEP}, true, 0);
 }
 
-static char *read_text(const char *folder, const char *name, size_t *n)
-{
-    char *text = NULL;
-    char *path = lorac_path_join(folder, name);
-    assert_int_equal(lorac_file_read(&text, n, path, 1 << 20, NULL), LORAC_OK);
-    lorac_mem_free(path);
-    return text;
-}
-
 static void only_the_tie_changes_in_the_config(void **state)
 {
     (void)state;
-    char *out = lorac_path_join(dir, "untie-all"); // as the test before left it
+    const char *out = tiny_path("untie-all"); // as the test before left it
     size_t n = 0;
     size_t k = 0;
-    char *was = read_text(MODELS "llama-tied-bias", "config.json", &n);
-    char *is = read_text(out, "config.json", &k);
+    char *was = tiny_read_in(MODELS "llama-tied-bias", "config.json", &n);
+    char *is = tiny_read_in(out, "config.json", &k);
     char *at = strstr(was, "\"tie_word_embeddings\": true");
     size_t before = (size_t)(at - was) + strlen("\"tie_word_embeddings\": ");
     assert_non_null(at);
@@ -222,7 +203,6 @@ static void only_the_tie_changes_in_the_config(void **state)
     assert_string_equal(was + before + 4, is + before + 5);
     lorac_mem_free(was);
     lorac_mem_free(is);
-    lorac_mem_free(out);
 }
 
 /* The tied model's tensors in two files with an index; its config names the key in odd places, too. */
@@ -230,7 +210,7 @@ static void write_shards(const char *to)
 {
     static const char config_start[] = "{\"_name_or_path\": \"\\\"tie_word_embeddings\\\": true\", "
                                        "\"extra\": {\"tie_word_embeddings\": true}, ";
-    struct lorac_model *m = open_model(MODELS "llama-tied-bias");
+    struct lorac_model *m = golden_model(&dev, "llama-tied-bias");
     size_t half = lorac_checkpoint_count(m->files) / 2;
     struct lorac_buf index = {0};
     lorac_buf_str(&index, "{\"metadata\": {\"total_size\": 72448}, \"weight_map\": {");
@@ -254,7 +234,7 @@ static void write_shards(const char *to)
     }
     lorac_buf_str(&index, "}}");
     size_t n = 0;
-    char *config = read_text(m->dir, "config.json", &n);
+    char *config = tiny_read_in(m->dir, "config.json", &n);
     struct lorac_buf text = {0};
     lorac_buf_str(&text, config_start);
     lorac_buf_str(&text, config + 1);
@@ -273,21 +253,19 @@ static void write_shards(const char *to)
 static void a_pair_in_shards_parts_too(void **state)
 {
     (void)state;
-    char *base = lorac_path_join(dir, "shards");
-    char *out = lorac_path_join(dir, "shards-merged");
+    const char *base = tiny_path("shards");
+    const char *out = tiny_path("shards-merged");
     write_shards(base);
     merges("shards-merged", base,
            (struct lorac_adapter_options){.train_all = true, .tie = LORAC_TIE_UNTIE}, false, 1);
     size_t n = 0;
-    char *index = read_text(out, "model.safetensors.index.json", &n);
-    char *config = read_text(out, "config.json", &n);
+    char *index = tiny_read_in(out, "model.safetensors.index.json", &n);
+    char *config = tiny_read_in(out, "config.json", &n);
     assert_non_null(strstr(index, "\"lm_head.weight\": \"model-0000"));
     assert_non_null(strstr(index, "\"total_size\": 81024")); // and 67 x 32 float32
     assert_non_null(strstr(config, "\"extra\": {\"tie_word_embeddings\": true}"));
     lorac_mem_free(index);
     lorac_mem_free(config);
-    lorac_mem_free(base);
-    lorac_mem_free(out);
 }
 
 /* The tensors of both are the same but for one rounding to the type of `narrow`. */
@@ -315,7 +293,7 @@ static void expect_type(const struct lorac_model *m, enum lorac_dtype dtype, con
 {
     size_t n = 0;
     char want[64];
-    char *config = read_text(m->dir, "config.json", &n);
+    char *config = tiny_read_in(m->dir, "config.json", &n);
     (void)snprintf(want, sizeof want, "\"%s\": \"%s\"", key, lorac_dtype_torch(dtype));
     if (!strstr(config, want)) { fail_msg("no %s in %s", want, config); }
     assert_string_equal(lorac_checkpoint_metadata(m->files, "format"), "pt");
@@ -332,15 +310,15 @@ static void converts(const char *name, const char *base, struct lorac_adapter_op
     struct lorac_err err = {0};
     size_t n = 0;
     const struct lorac_merge_options options = {.dtype = &dtype};
-    struct lorac_model *m = open_model(base);
+    struct lorac_model *m = golden_model(&dev, base);
     struct lorac_adapter *a = moved(m, o);
     struct lorac_stack s = {1, {a}, {1.0F}};
-    char *plain = lorac_path_join(dir, "plain");
-    char *out = lorac_path_join(dir, name);
+    const char *plain = tiny_path("plain");
+    const char *out = tiny_path(name);
     if (lorac_merge(plain, m, &s, NULL, &err)) { fail_msg("%s", err.text); }
     if (lorac_merge(out, m, &s, &options, &err)) { fail_msg("%s", err.text); }
-    struct lorac_model *kept = open_model(plain);
-    struct lorac_model *got = open_model(out);
+    struct lorac_model *kept = golden_model(&dev, plain);
+    struct lorac_model *got = golden_model(&dev, out);
     bool wider = dtype == LORAC_F32;
     expect_type(got, dtype, key);
     expect_rounded(wider ? kept : got, wider ? got : kept);
@@ -355,8 +333,6 @@ static void converts(const char *name, const char *base, struct lorac_adapter_op
     lorac_adapter_free(a);
     lorac_model_close(m);
     assert_int_equal(lorac_dir_remove(plain, NULL), LORAC_OK);
-    lorac_mem_free(plain);
-    lorac_mem_free(out);
 }
 
 /* The llama with its type taken out of the config. */
@@ -364,7 +340,7 @@ static void write_untyped(const char *to)
 {
     size_t n = 0;
     static const char entry[] = "\"torch_dtype\": \"float32\",";
-    char *config = read_text(MODELS "llama", "config.json", &n);
+    char *config = tiny_read_in(MODELS "llama", "config.json", &n);
     char *at = strstr(config, entry);
     char *paths[2] = {lorac_path_join(to, "config.json"), lorac_path_join(to, "model.safetensors")};
     assert_non_null(at);
@@ -387,10 +363,9 @@ static void all_tensors_get_the_type_that_is_asked_for(void **state)
     converts("to-f16", MODELS "llama-tied-bias", all, LORAC_F16, "dtype", 6e-3F);
     converts("to-f32", MODELS "llama-sharded", some, LORAC_F32, "torch_dtype", 2e-6F);
     converts("to-same", MODELS "llama-sharded", some, LORAC_BF16, "torch_dtype", 5e-2F);
-    char *base = lorac_path_join(dir, "untyped");
+    const char *base = tiny_path("untyped");
     write_untyped(base);
     converts("typed", base, some, LORAC_F16, "torch_dtype", 6e-3F);
-    lorac_mem_free(base);
 }
 
 static void an_index_counts_the_bytes_of_the_type(void **state)
@@ -399,17 +374,16 @@ static void an_index_counts_the_bytes_of_the_type(void **state)
     size_t bytes = 0;
     size_t n = 0;
     char want[64];
-    char *out = lorac_path_join(dir, "to-f32"); // as the test before left it
-    struct lorac_model *m = open_model(out);
+    const char *out = tiny_path("to-f32"); // as the test before left it
+    struct lorac_model *m = golden_model(&dev, out);
     for (size_t i = 0; i < lorac_checkpoint_count(m->files); i++) {
         bytes += lorac_checkpoint_at(m->files, i)->n * sizeof(float);
     }
     (void)snprintf(want, sizeof want, "\"total_size\": %zu\n", bytes);
-    char *index = read_text(out, "model.safetensors.index.json", &n);
+    char *index = tiny_read_in(out, "model.safetensors.index.json", &n);
     if (!strstr(index, want)) { fail_msg("no %s in %s", want, index); }
     lorac_mem_free(index);
     lorac_model_close(m);
-    lorac_mem_free(out);
 }
 
 static void a_number_beyond_the_type_is_refused(void **state)
@@ -419,8 +393,8 @@ static void a_number_beyond_the_type_is_refused(void **state)
     const enum lorac_dtype f16 = LORAC_F16;
     const struct lorac_merge_options options = {.dtype = &f16};
     const float large = 65520.0F; // rounds to infinity
-    char *out = lorac_path_join(dir, "never");
-    struct lorac_model *m = open_model(MODELS "llama");
+    const char *out = tiny_path("never");
+    struct lorac_model *m = golden_model(&dev, "llama");
     struct lorac_adapter *a = moved(m, (struct lorac_adapter_options){LIST("lm_head")});
     struct lorac_stack s = {1, {a}, {1.0F}};
     dev.ops->write(&dev, a->full[0].p + a->full[0].w.C + 2, &large, sizeof large);
@@ -430,15 +404,14 @@ static void a_number_beyond_the_type_is_refused(void **state)
     assert_false(lorac_path_exists(out));
     lorac_adapter_free(a);
     lorac_model_close(m);
-    lorac_mem_free(out);
 }
 
 static void copies_that_cannot_be_combined_are_refused(void **state)
 {
     (void)state;
     struct lorac_err err = {0};
-    char *out = lorac_path_join(dir, "never");
-    struct lorac_model *m = open_model(MODELS "llama");
+    const char *out = tiny_path("never");
+    struct lorac_model *m = golden_model(&dev, "llama");
     struct lorac_adapter *a = moved(m, (struct lorac_adapter_options){LIST("lm_head")});
     struct lorac_stack s = {1, {a}, {0.5F}};
     assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
@@ -451,16 +424,15 @@ static void copies_that_cannot_be_combined_are_refused(void **state)
     assert_false(lorac_path_exists(out));
     lorac_adapter_free(a);
     lorac_model_close(m);
-    lorac_mem_free(out);
 }
 
 static void whatever_fails_nothing_is_left(void **state)
 {
     (void)state;
-    char *home = lorac_path_join(dir, "fault");
+    const char *home = tiny_path("fault");
     char *out = lorac_path_join(home, "m");
-    char *base = lorac_path_join(dir, "shards"); // as a test before left it
-    struct lorac_model *m = open_model(base);
+    const char *base = tiny_path("shards"); // as a test before left it
+    struct lorac_model *m = golden_model(&dev, base);
     struct lorac_adapter *a =
         moved(m, (struct lorac_adapter_options){LIST("lm_head"), .tie = LORAC_TIE_UNTIE});
     struct lorac_stack s = {1, {a}, {1.0F}};
@@ -487,8 +459,6 @@ static void whatever_fails_nothing_is_left(void **state)
     }
     lorac_adapter_free(a);
     lorac_model_close(m);
-    lorac_mem_free(home);
-    lorac_mem_free(base);
     lorac_mem_free(out);
 }
 

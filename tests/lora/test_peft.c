@@ -10,19 +10,19 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "lora/peft_tensors.h"
+#include "tests/support/golden.h"
+#include "tests/support/tiny.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #define MODELS LORAC_TESTS_DIR "/golden/models"
 
-static char dir[] = "test_peft.XXXXXX";
 static struct lorac_device dev;
 static struct lorac_model *model; // llama-patterns: q_proj rank 4 and down_proj rank 2 in layer 1
 
@@ -31,16 +31,6 @@ static const char *const cases[] = {
     "llama3-rope", "llama-tied-bias", "llama-sharded",    "mistral",
     "qwen2",       "qwen2-window",    "full-mixed",       "full-keep",
     "full-untie",  "full-bias",       "full-lora-bias",   "full-all"};
-
-static struct lorac_model *open_model(const char *name)
-{
-    struct lorac_model *m = NULL;
-    struct lorac_err err = {0};
-    char path[1024];
-    (void)snprintf(path, sizeof path, "%s/%s", MODELS, name);
-    if (lorac_model_open(&m, &dev, path, &err)) { fail_msg("%s", err.text); }
-    return m;
-}
 
 static struct lorac_adapter *load(const struct lorac_model *m, const char *folder)
 {
@@ -56,28 +46,18 @@ static void save(const char *folder, const struct lorac_adapter *a, enum lorac_d
     if (lorac_peft_save(folder, a, "some/base", dtype, &err)) { fail_msg("%s", err.text); }
 }
 
-static char *text_of(const char *folder, const char *name, size_t *n)
-{
-    char *text = NULL;
-    char *path = lorac_path_join(folder, name);
-    assert_int_equal(lorac_file_read(&text, n, path, 1 << 20, NULL), LORAC_OK);
-    lorac_mem_free(path);
-    return text;
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    if (!mkdtemp(dir) || lorac_device_open(&dev, "ref", 1, NULL)) { return -1; }
+    if (lorac_device_open(&dev, "ref", 1, NULL)) { return -1; }
     return lorac_model_open(&model, &dev, MODELS "/llama-patterns", NULL) != LORAC_OK;
 }
 
 static int tear_down(void **state)
 {
-    (void)state;
     lorac_model_close(model);
     lorac_device_close(&dev);
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
+    return tiny_remove(state);
 }
 
 /* Every tensor against the file's own bytes. */
@@ -108,7 +88,7 @@ static void adapters_that_peft_wrote_load_value_by_value(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct lorac_model *m = open_model(cases[i]);
+        struct lorac_model *m = golden_model(&dev, cases[i]);
         for (int k = 0; k < 2; k++) {
             char folder[1024];
             (void)snprintf(folder, sizeof folder, "%s/%s/%s", MODELS, cases[i],
@@ -135,7 +115,7 @@ static void ranks_alphas_and_scaling_come_from_the_config(void **state)
     assert_int_equal(a->lora[1].R, 2);
     assert_true(a->lora[1].alpha == 3.0 && a->lora[1].scale == 1.5F);
     lorac_adapter_free(a);
-    struct lorac_model *m = open_model("llama-mha-rslora");
+    struct lorac_model *m = golden_model(&dev, "llama-mha-rslora");
     a = load(m, MODELS "/llama-mha-rslora/adapter");
     assert_int_equal(a->scaling, LORAC_SCALE_RSLORA);
     assert_true(a->lora[0].scale == 4.0F); // 8 / sqrt(4)
@@ -146,10 +126,10 @@ static void ranks_alphas_and_scaling_come_from_the_config(void **state)
 static void a_saved_adapter_loads_as_the_same(void **state)
 {
     (void)state;
-    char *to = lorac_path_join(dir, "round");
+    const char *to = tiny_path("round");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char folder[1024];
-        struct lorac_model *m = open_model(cases[i]);
+        struct lorac_model *m = golden_model(&dev, cases[i]);
         (void)snprintf(folder, sizeof folder, "%s/%s/adapter", MODELS, cases[i]);
         struct lorac_adapter *a = load(m, folder);
         a->template_json = lorac_mem_string("{\"prompt\": \"\xc3\xa4 {x}\\n\"}", 22);
@@ -161,9 +141,9 @@ static void a_saved_adapter_loads_as_the_same(void **state)
         assert_string_equal(b->template_json, a->template_json);
         assert_true(b->dropout == 0.05 && b->init == a->init && b->scaling == a->scaling);
         size_t n[2];
-        char *first = text_of(to, "adapter_model.safetensors", &n[0]);
+        char *first = tiny_read_in(to, "adapter_model.safetensors", &n[0]);
         save(to, b, LORAC_F32);
-        char *second = text_of(to, "adapter_model.safetensors", &n[1]);
+        char *second = tiny_read_in(to, "adapter_model.safetensors", &n[1]);
         assert_int_equal(n[0], n[1]);
         assert_memory_equal(first, second, n[0]);
         lorac_mem_free(first);
@@ -172,13 +152,12 @@ static void a_saved_adapter_loads_as_the_same(void **state)
         lorac_adapter_free(b);
         lorac_model_close(m);
     }
-    lorac_mem_free(to);
 }
 
 static void bfloat16_is_rounded_once(void **state)
 {
     (void)state;
-    char *to = lorac_path_join(dir, "bf16");
+    const char *to = tiny_path("bf16");
     struct lorac_adapter *a = load(model, MODELS "/llama-patterns/adapter");
     save(to, a, LORAC_BF16);
     struct lorac_adapter *b = load(model, to);
@@ -197,7 +176,6 @@ static void bfloat16_is_rounded_once(void **state)
     assert_string_equal(err.text, "an adapter is saved as F32 or BF16, not as F16");
     lorac_adapter_free(a);
     lorac_adapter_free(b);
-    lorac_mem_free(to);
 }
 
 static void the_config_is_pefts_of_23_keys(void **state)
@@ -216,37 +194,36 @@ static void the_config_is_pefts_of_23_keys(void **state)
         "  \"revision\": null,\n  \"target_modules\": [\n    \"model.layers.1.mlp.down_proj\",\n"
         "    \"model.layers.1.self_attn.q_proj\"\n  ],\n  \"task_type\": \"CAUSAL_LM\",\n"
         "  \"use_dora\": false,\n  \"use_rslora\": false\n}";
-    char *to = lorac_path_join(dir, "config");
+    const char *to = tiny_path("config");
     struct lorac_adapter *a = load(model, MODELS "/llama-patterns/adapter");
     save(to, a, LORAC_F32);
     size_t n = 0;
-    char *text = text_of(to, "adapter_config.json", &n);
+    char *text = tiny_read_in(to, "adapter_config.json", &n);
     assert_string_equal(text, want);
     lorac_mem_free(text);
     lorac_adapter_free(a);
-    struct lorac_model *m = open_model("llama-head"); // o_proj of all layers and lm_head
+    struct lorac_model *m = golden_model(&dev, "llama-head"); // o_proj of all layers and lm_head
     a = load(m, MODELS "/llama-head/adapter");
     save(to, a, LORAC_F32);
-    text = text_of(to, "adapter_config.json", &n);
+    text = tiny_read_in(to, "adapter_config.json", &n);
     assert_non_null(strstr(text, "\"target_modules\": [\n    \"lm_head\",\n    \"o_proj\"\n  ]"));
     assert_non_null(strstr(text, "\"rank_pattern\": {},\n"));
     lorac_mem_free(text);
-    text = text_of(to, "README.md", &n);
+    text = tiny_read_in(to, "README.md", &n);
     assert_non_null(strstr(text, "base_model: \"some/base\"\nlibrary_name: peft\n"));
     lorac_mem_free(text);
     lorac_adapter_free(a);
     lorac_model_close(m);
-    lorac_mem_free(to);
 }
 
 static void another_base_is_refused_unless_forced(void **state)
 {
     (void)state;
-    char *to = lorac_path_join(dir, "other");
+    const char *to = tiny_path("other");
     struct lorac_adapter *a = load(model, MODELS "/llama-patterns/adapter");
     save(to, a, LORAC_F32);
     lorac_adapter_free(a);
-    struct lorac_model *m = open_model("llama");
+    struct lorac_model *m = golden_model(&dev, "llama");
     struct lorac_err err = {0};
     char want[600];
     (void)snprintf(want, sizeof want,
@@ -259,13 +236,12 @@ static void another_base_is_refused_unless_forced(void **state)
     assert_int_equal(lorac_peft_load(&a, m, to, true, &err), LORAC_OK);
     lorac_adapter_free(a);
     lorac_model_close(m);
-    lorac_mem_free(to);
 }
 
 static void a_folder_that_holds_other_files_is_not_replaced(void **state)
 {
     (void)state;
-    char *to = lorac_path_join(dir, "full");
+    const char *to = tiny_path("full");
     char *note = lorac_path_join(to, "note.txt");
     struct lorac_adapter *a = load(model, MODELS "/llama-patterns/adapter");
     struct lorac_err err = {0};
@@ -283,13 +259,12 @@ static void a_folder_that_holds_other_files_is_not_replaced(void **state)
     assert_string_equal(err.text, "'//' is no name for a folder");
     lorac_adapter_free(a);
     lorac_mem_free(note);
-    lorac_mem_free(to);
 }
 
 static void what_is_not_a_number_is_not_saved(void **state)
 {
     (void)state;
-    char *to = lorac_path_join(dir, "nan");
+    const char *to = tiny_path("nan");
     struct lorac_adapter *a = load(model, MODELS "/llama-patterns/adapter");
     struct lorac_err err = {0};
     float x[4 * 32];
@@ -302,7 +277,6 @@ static void what_is_not_a_number_is_not_saved(void **state)
                         "5 is inf and will not be saved; training went wrong");
     assert_false(lorac_path_exists(to));
     lorac_adapter_free(a);
-    lorac_mem_free(to);
 }
 
 /* A device one of whose reads goes wrong: what is then written is not what memory holds. */
@@ -317,7 +291,7 @@ static void read_wrongly(struct lorac_device *d, void *host, const void *from, s
 static void a_file_that_differs_from_memory_is_found(void **state)
 {
     (void)state;
-    char *to = lorac_path_join(dir, "wrong");
+    const char *to = tiny_path("wrong");
     struct lorac_adapter *a = load(model, MODELS "/llama-patterns/adapter");
     struct lorac_backend wrong = lorac_backend_ref;
     struct lorac_err err = {0};
@@ -332,7 +306,6 @@ static void a_file_that_differs_from_memory_is_found(void **state)
                            "reads back with other values"));
     assert_false(lorac_path_exists(to));
     lorac_adapter_free(a);
-    lorac_mem_free(to);
 }
 
 static size_t count_names(const char *folder)
@@ -375,7 +348,7 @@ static void whatever_fails_while_loading_is_reported(void **state)
 static void whatever_fails_while_saving_the_old_folder_stays(void **state)
 {
     (void)state;
-    char *home = lorac_path_join(dir, "fault");
+    const char *home = tiny_path("fault");
     char *to = lorac_path_join(home, "a");
     struct lorac_adapter *old = load(model, MODELS "/llama-patterns/start");
     struct lorac_adapter *new = load(model, MODELS "/llama-patterns/adapter");
@@ -399,7 +372,6 @@ static void whatever_fails_while_saving_the_old_folder_stays(void **state)
     lorac_adapter_free(old);
     lorac_adapter_free(new);
     lorac_mem_free(to);
-    lorac_mem_free(home);
 }
 
 int main(void)

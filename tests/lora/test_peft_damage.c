@@ -5,12 +5,12 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "lora/lora.h"
+#include "tests/support/tiny.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -26,7 +26,6 @@
 
 enum { FLOATS = 67 * 48 };
 
-static char dir[] = "test_damage.XXXXXX";
 static struct lorac_device dev;
 static struct lorac_model *model;
 static float zeros[FLOATS];
@@ -49,22 +48,21 @@ static int set_up(void **state)
 {
     (void)state;
     odd[7] = NAN;
-    if (!mkdtemp(dir) || lorac_device_open(&dev, "ref", 1, NULL)) { return -1; }
+    if (lorac_device_open(&dev, "ref", 1, NULL)) { return -1; }
     return lorac_model_open(&model, &dev, MODEL, NULL) != LORAC_OK;
 }
 
 static int tear_down(void **state)
 {
-    (void)state;
     lorac_model_close(model);
     lorac_device_close(&dev);
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
+    return tiny_remove(state);
 }
 
 static void write_folder(const struct damage *d)
 {
-    char *config = lorac_path_join(dir, "adapter_config.json");
-    char *tensors = lorac_path_join(dir, "adapter_model.safetensors");
+    const char *config = tiny_path("adapter_config.json");
+    const char *tensors = tiny_path("adapter_model.safetensors");
     const char *text = d->config ? d->config : CONFIG "}";
     struct lorac_tensor_spec specs[3];
     size_t n = 0;
@@ -86,8 +84,6 @@ static void write_folder(const struct damage *d)
     assert_int_equal(lorac_file_write(config, text, strlen(text), NULL), LORAC_OK);
     assert_int_equal(lorac_safetensors_write(tensors, specs, n, NULL, 0, NULL, NULL, NULL),
                      LORAC_OK);
-    lorac_mem_free(config);
-    lorac_mem_free(tensors);
 }
 
 static void expect(const char *message)
@@ -95,8 +91,8 @@ static void expect(const char *message)
     struct lorac_adapter *a = NULL;
     struct lorac_err err = {0};
     char want[600];
-    (void)snprintf(want, sizeof want, "%s%s", dir, message);
-    enum lorac_status st = lorac_peft_load(&a, model, dir, false, &err);
+    (void)snprintf(want, sizeof want, "%s%s", tiny_dir(), message);
+    enum lorac_status st = lorac_peft_load(&a, model, tiny_dir(), false, &err);
     assert_string_equal(err.text, want);
     assert_true(st != LORAC_OK);
     assert_null(a);
@@ -108,14 +104,14 @@ static void the_good_folder_loads(void **state)
     struct lorac_adapter *a = NULL;
     struct lorac_err err = {0};
     write_folder(&(struct damage){0});
-    if (lorac_peft_load(&a, model, dir, false, &err)) { fail_msg("%s", err.text); }
+    if (lorac_peft_load(&a, model, tiny_dir(), false, &err)) { fail_msg("%s", err.text); }
     lorac_adapter_free(a);
     // Names that match nothing are custom in PEFT's lists, as long as the modules come out right.
     write_folder(&(struct damage){
         .config = "{\"peft_type\": \"LORA\", \"r\": 9, \"layers_to_transform\": [1, 40],"
                   " \"target_modules\": [\"c_attn\", \"q_proj\"], \"rank_pattern\": {\"none\": 3,"
                   " \"q_proj\": 4}}"});
-    if (lorac_peft_load(&a, model, dir, false, &err)) { fail_msg("%s", err.text); }
+    if (lorac_peft_load(&a, model, tiny_dir(), false, &err)) { fail_msg("%s", err.text); }
     lorac_adapter_free(a);
 }
 
@@ -250,30 +246,27 @@ static void missing_and_foreign_files_are_named(void **state)
     write_folder(&(struct damage){0});
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         if (steps[i].remove) {
-            char *path = lorac_path_join(dir, steps[i].remove);
+            const char *path = tiny_path(steps[i].remove);
             assert_int_equal(remove(path), 0);
-            lorac_mem_free(path);
         }
         if (steps[i].write) {
-            char *path = lorac_path_join(dir, steps[i].write);
+            const char *path = tiny_path(steps[i].write);
             assert_int_equal(lorac_file_write(path, steps[i].text, strlen(steps[i].text), NULL),
                              LORAC_OK);
-            lorac_mem_free(path);
         }
         if (steps[i].message) { expect(steps[i].message); }
     }
     write_folder(&(struct damage){0}); // cut the tensors off
-    char *path = lorac_path_join(dir, "adapter_model.safetensors");
+    const char *path = tiny_path("adapter_model.safetensors");
     char *text = NULL;
     size_t n = 0;
     struct lorac_adapter *a = NULL;
     struct lorac_err err = {0};
     assert_int_equal(lorac_file_read(&text, &n, path, 1 << 20, NULL), LORAC_OK);
     assert_int_equal(lorac_file_write(path, text, n - 1, NULL), LORAC_OK);
-    assert_int_equal(lorac_peft_load(&a, model, dir, false, &err), LORAC_EFORMAT);
+    assert_int_equal(lorac_peft_load(&a, model, tiny_dir(), false, &err), LORAC_EFORMAT);
     assert_non_null(strstr(err.text, path));
     lorac_mem_free(text);
-    lorac_mem_free(path);
 }
 
 int main(void)

@@ -7,41 +7,30 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "lora/lora.h"
+#include "tests/support/golden.h"
+#include "tests/support/tiny.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #define MODELS LORAC_TESTS_DIR "/golden/models"
 
-static char dir[] = "test_peft_full.XXXXXX";
 static struct lorac_device dev;
 
 static int set_up(void **state)
 {
     (void)state;
-    return !mkdtemp(dir) || lorac_device_open(&dev, "ref", 1, NULL);
+    return lorac_device_open(&dev, "ref", 1, NULL) != LORAC_OK;
 }
 
 static int tear_down(void **state)
 {
-    (void)state;
     lorac_device_close(&dev);
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
-}
-
-static struct lorac_model *open_model(const char *name)
-{
-    struct lorac_model *m = NULL;
-    struct lorac_err err = {0};
-    char path[1024];
-    (void)snprintf(path, sizeof path, "%s/%s", MODELS, name);
-    if (lorac_model_open(&m, &dev, path, &err)) { fail_msg("%s", err.text); }
-    return m;
+    return tiny_remove(state);
 }
 
 static struct lorac_checkpoint *open_tensors(const char *folder)
@@ -92,13 +81,13 @@ static void a_folder_is_written_as_peft_reads_it(void **state)
          "    \"v_proj\"\n  ],",
          "\"target_modules\": \"dummy-target-modules\",\n  \"task_type\""},
     };
-    char *to = lorac_path_join(dir, "written");
+    const char *to = tiny_path("written");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct lorac_err err = {0};
         struct lorac_adapter *a = NULL;
         char folder[1024];
         size_t n = 0;
-        struct lorac_model *m = open_model(cases[i].name);
+        struct lorac_model *m = golden_model(&dev, cases[i].name);
         (void)snprintf(folder, sizeof folder, "%s/adapter", m->dir);
         if (lorac_peft_load(&a, m, folder, false, &err)) { fail_msg("%s", err.text); }
         if (lorac_peft_save(to, a, "b", LORAC_F32, &err)) { fail_msg("%s", err.text); }
@@ -123,7 +112,6 @@ static void a_folder_is_written_as_peft_reads_it(void **state)
         lorac_adapter_free(a);
         lorac_model_close(m);
     }
-    lorac_mem_free(to);
 }
 
 /* ---- damage ---- */
@@ -268,7 +256,7 @@ static void each_damage_has_its_message(void **state)
     };
     struct lorac_model *m = NULL;
     const char *last = "";
-    char *folder = lorac_path_join(dir, "damaged");
+    const char *folder = tiny_path("damaged");
     assert_int_equal(lorac_dir_make(folder, NULL), LORAC_OK);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct damage *d = &cases[i];
@@ -277,7 +265,7 @@ static void each_damage_has_its_message(void **state)
         char want[600] = "";
         if (strcmp(last, d->name) != 0) {
             lorac_model_close(m);
-            m = open_model(d->name);
+            m = golden_model(&dev, d->name);
             last = d->name;
         }
         write_config(folder, d);
@@ -289,7 +277,6 @@ static void each_damage_has_its_message(void **state)
         lorac_adapter_free(a);
     }
     lorac_model_close(m);
-    lorac_mem_free(folder);
 }
 
 /* A folder that names nothing of this model would do nothing. */
@@ -301,18 +288,17 @@ static void an_adapter_of_nothing_is_refused(void **state)
     struct lorac_adapter *a = NULL;
     struct lorac_err err = {0};
     char want[600];
-    char *folder = lorac_path_join(dir, "nothing");
+    const char *folder = tiny_path("nothing");
     assert_int_equal(lorac_dir_make(folder, NULL), LORAC_OK);
     write_tensors(folder, &(struct damage){.name = "full-mixed"});
     char *path = lorac_path_join(folder, "adapter_config.json");
     assert_int_equal(lorac_file_write(path, config, strlen(config), NULL), LORAC_OK);
-    struct lorac_model *m = open_model("full-mixed");
+    struct lorac_model *m = golden_model(&dev, "full-mixed");
     (void)snprintf(want, sizeof want, "%s" C_ "names no module of the model", folder);
     assert_int_equal(lorac_peft_load(&a, m, folder, false, &err), LORAC_EFORMAT);
     assert_string_equal(err.text, want);
     lorac_model_close(m);
     lorac_mem_free(path);
-    lorac_mem_free(folder);
 }
 
 int main(void)

@@ -174,7 +174,6 @@ static void recipes_open_with_every_row_whole(void **state)
         lorac_job_close(j);
         lorac_recipe_free(r);
     }
-    tiny_remove();
 }
 
 int main(void)
@@ -185,5 +184,5 @@ int main(void)
         cmocka_unit_test(an_extracted_number_stands_in_its_message),
         cmocka_unit_test(recipes_open_with_every_row_whole),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, tiny_remove);
 }

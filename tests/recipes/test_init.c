@@ -18,20 +18,6 @@
 
 #include <cmocka.h>
 
-static int make(void **state)
-{
-    (void)state;
-    tiny_write(tiny_path("model"));
-    return 0;
-}
-
-static int clear(void **state)
-{
-    (void)state;
-    tiny_remove();
-    return 0;
-}
-
 /* The recipe for a table, read and opened. */
 struct first {
     struct lorac_buf text;
@@ -297,5 +283,5 @@ int main(void)
         cmocka_unit_test(real_tables_are_recognised),
         cmocka_unit_test(a_missing_allocation_is_reported),
     };
-    return cmocka_run_group_tests(tests, make, clear);
+    return cmocka_run_group_tests(tests, tiny_model, tiny_remove);
 }

@@ -46,13 +46,6 @@ static int make(void **state)
     return 0;
 }
 
-static int clear(void **state)
-{
-    (void)state;
-    tiny_remove();
-    return 0;
-}
-
 static struct lorac_recipe *recipe(const char *set)
 {
     struct lorac_recipe *r = NULL;
@@ -283,5 +276,5 @@ int main(void)
         cmocka_unit_test(what_the_run_would_stop_at_stops_the_plan),
         cmocka_unit_test(a_missing_allocation_is_reported),
     };
-    return cmocka_run_group_tests(tests, make, clear);
+    return cmocka_run_group_tests(tests, make, tiny_remove);
 }

@@ -5,16 +5,14 @@
  *   - loss and gradient norm before each step are PyTorch's;
  *   - so is every weight of the merged checkpoint at the end, which has the base's tensors and no more.
  */
-#include "base/core/file.h"
-#include "base/core/mem.h"
 #include "recipes/run.h"
 #include "tests/support/near.h"
+#include "tests/support/tiny.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -22,8 +20,6 @@
 #define PRETRAIN LORAC_TESTS_DIR "/golden/pretrain/"
 
 enum { STEPS = 20 };
-
-static char dir[] = "test_pretrain.XXXXXX";
 
 struct seen {
     float losses[STEPS], norms[STEPS], rates[STEPS], targets[STEPS];
@@ -48,26 +44,22 @@ static int run(void **state)
     struct lorac_recipe *r = NULL;
     struct lorac_run_result result;
     struct lorac_run_watch watch = {.self = &seen, .step = on_step};
-    char *out = NULL;
     char set[4096];
     (void)state;
-    if (!mkdtemp(dir) || lorac_path_absolute(&out, dir, &err)) { return -1; }
-    (void)snprintf(set, sizeof set, "output.dir=%s/run", out);
+    (void)snprintf(set, sizeof set, "output.dir=%s", tiny_path("run"));
     const struct lorac_recipe_set sets[] = {{set, false}};
     enum lorac_status st = lorac_recipe_open(&r, PRETRAIN "recipe.yaml", sets, 1, NULL, &err);
     if (!st) { st = lorac_run(&result, r, LORAC_RUN_NEW, &watch, &err); }
     if (!st) { st = lorac_checkpoint_open(&expected, PRETRAIN "expected.safetensors", &err); }
     if (st) { fprintf(stderr, "%s\n", err.text); }
     lorac_recipe_free(r);
-    lorac_mem_free(out);
     return st != LORAC_OK;
 }
 
 static int clean(void **state)
 {
-    (void)state;
     lorac_checkpoint_close(expected);
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
+    return tiny_remove(state);
 }
 
 static const float *expect(const char *name, size_t n)
@@ -101,7 +93,7 @@ static void every_weight_ends_where_it_does(void **state)
     struct lorac_checkpoint *merged = NULL;
     struct lorac_err err = {0};
     char name[LORAC_NAME_SIZE + 8];
-    char *path = lorac_path_join(dir, "run/merged");
+    const char *path = tiny_path("run/merged");
     if (lorac_checkpoint_open(&merged, path, &err)) { fail_msg("%s", err.text); }
     assert_int_equal(lorac_checkpoint_count(merged), lorac_checkpoint_count(expected) - 4);
     for (size_t i = 0; i < lorac_checkpoint_count(merged); i++) {
@@ -111,7 +103,6 @@ static void every_weight_ends_where_it_does(void **state)
         near_all(name, t->data, expect(name, t->n), t->n, 5e-6F, 0.0F);
     }
     lorac_checkpoint_close(merged);
-    lorac_mem_free(path);
 }
 
 int main(void)

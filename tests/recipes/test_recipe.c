@@ -13,6 +13,7 @@
 #include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "tests/support/tiny.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -106,23 +106,6 @@ static const char TEN[] =
     "  completion: \" {label}\"\n";
 // clang-format on
 
-static char dir[] = "test_recipe.XXXXXX";
-static char here[4096]; // absolute path of `dir`
-
-static int make_dir(void **state)
-{
-    (void)state;
-    if (!mkdtemp(dir) || !getcwd(here, sizeof here - sizeof dir - 1)) { return -1; }
-    (void)strcat(strcat(here, "/"), dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
-}
-
 static struct lorac_recipe *parse(const char *text, const struct lorac_recipe_set *sets, size_t n)
 {
     struct lorac_recipe *r = NULL;
@@ -146,26 +129,24 @@ static struct lorac_recipe *parse_more(const char *more)
 
 static void write_file(const char *name, const char *text)
 {
-    char *path = lorac_path_join(dir, name);
+    const char *path = tiny_path(name);
     assert_int_equal(lorac_file_write(path, text, strlen(text), NULL), LORAC_OK);
-    lorac_mem_free(path);
 }
 
 static struct lorac_recipe *open_file(const char *name, const struct lorac_recipe_set *sets,
                                       size_t n_sets)
 {
-    char *path = lorac_path_join(dir, name);
+    const char *path = tiny_path(name);
     struct lorac_recipe *r = NULL;
     struct lorac_err err = {0};
     if (lorac_recipe_open(&r, path, sets, n_sets, NULL, &err)) { fail_msg("%s", err.text); }
-    lorac_mem_free(path);
     return r;
 }
 
 static void expect_path(const char *found, const char *name)
 {
     char want[8192];
-    (void)snprintf(want, sizeof want, "%s/%s", here, name);
+    (void)snprintf(want, sizeof want, "%s/%s", tiny_dir(), name);
     assert_string_equal(found, want);
 }
 
@@ -387,9 +368,8 @@ static void references_that_multiply_are_stopped(void **state)
 static void later_layers_win_and_maps_merge_while_lists_replace(void **state)
 {
     (void)state;
-    char *sub = lorac_path_join(dir, "sub");
+    const char *sub = tiny_path("sub");
     assert_int_equal(lorac_dir_make(sub, NULL), LORAC_OK);
-    lorac_mem_free(sub);
     write_file("sub/base.yaml",
                "recipe: 1\nmodel: {path: small}\nadapter: {rank: 2, alpha: 4, dropout: 0.1}\n"
                "data: {train: t.csv, columns: {a: A, b: B}}\n"
@@ -412,9 +392,10 @@ static void later_layers_win_and_maps_merge_while_lists_replace(void **state)
     expect_path(r->data.train.at[0], "sub/t.csv");
     expect_path(r->data.valid.paths.at[0], "v.csv");
     expect_path(r->output.dir, "runs/child");
-    assert_int_equal(strncmp(r->data.test.at[0], here, strlen(here) - sizeof dir), 0);
-    assert_string_equal(r->data.test.at[0] + strlen(here) - sizeof dir,
-                        "/t.csv"); // from the current one
+    char *test = NULL;
+    assert_int_equal(lorac_path_absolute(&test, "t.csv", NULL), LORAC_OK);
+    assert_string_equal(r->data.test.at[0], test); // from the current one
+    lorac_mem_free(test);
     assert_int_equal(r->data.columns.n, 2);
     assert_string_equal(r->data.columns.at[0].value, "BB");
     assert_string_equal(r->data.columns.at[1].key, "c");
@@ -427,7 +408,7 @@ static void a_file_that_is_extended_may_not_extend(void **state)
 {
     (void)state;
     write_file("two.yaml", "model: 3\nextends: child.yaml\n");
-    char *path = lorac_path_join(dir, "two.yaml");
+    const char *path = tiny_path("two.yaml");
     struct lorac_recipe *r = NULL;
     struct lorac_recipe_errors errors = {0};
     assert_int_equal(lorac_recipe_open(&r, path, NULL, 0, &errors, NULL), LORAC_EUSER);
@@ -435,14 +416,13 @@ static void a_file_that_is_extended_may_not_extend(void **state)
                                            "extended itself");
     assert_non_null(strstr(errors.at[1].text, "two.yaml:1:8: model: must be a map of keys"));
     lorac_recipe_errors_free(&errors);
-    lorac_mem_free(path);
 }
 
 static void expect_same_after_writing(const struct lorac_recipe *r)
 {
     struct lorac_buf first = {0};
     struct lorac_buf second = {0};
-    char *path = lorac_path_join(dir, "recipe.resolved.yaml");
+    const char *path = tiny_path("recipe.resolved.yaml");
     struct lorac_err err = {0};
     if (lorac_recipe_write(r, path, &err)) { fail_msg("%s", err.text); }
     struct lorac_recipe *again = open_file("recipe.resolved.yaml", NULL, 0);
@@ -455,7 +435,6 @@ static void expect_same_after_writing(const struct lorac_recipe *r)
     lorac_recipe_diff(&first, r, again);
     assert_int_equal(first.n, 0);
     lorac_recipe_free(again);
-    lorac_mem_free(path);
     lorac_buf_free(&first);
     lorac_buf_free(&second);
 }
@@ -515,9 +494,9 @@ static void every_failure_of_memory_or_system_is_reported(void **state)
     (void)state;
     const struct lorac_recipe_set sets[] = {{"name=x-${adapter.rank}", false}, {"data.test", true}};
     const char *const files[] = {"child.yaml", "two.yaml"}; // one that is right, one that is wrong
-    char *out = lorac_path_join(dir, "written.yaml");
+    const char *out = tiny_path("written.yaml");
     for (int which = 0; which < 4; which++) {
-        char *path = lorac_path_join(dir, files[which / 2]);
+        const char *path = tiny_path(files[which / 2]);
         int failures = 0;
         for (long n = 0;; n++) {
             struct lorac_recipe *r = NULL;
@@ -537,9 +516,7 @@ static void every_failure_of_memory_or_system_is_reported(void **state)
             failures++;
         }
         assert_true(failures > 3);
-        lorac_mem_free(path);
     }
-    lorac_mem_free(out);
 }
 
 int main(void)
@@ -558,5 +535,5 @@ int main(void)
         cmocka_unit_test(a_difference_names_key_and_both_values),
         cmocka_unit_test(every_failure_of_memory_or_system_is_reported),
     };
-    return cmocka_run_group_tests_name("recipe", tests, make_dir, remove_dir);
+    return cmocka_run_group_tests_name("recipe", tests, NULL, tiny_remove);
 }

@@ -1,7 +1,9 @@
 /* golden.c - see golden.h. */
 #include "tests/support/golden.h"
 
+#include "base/core/file.h"
 #include "base/core/json.h"
+#include "base/core/mem.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -77,6 +79,16 @@ void golden_open(struct golden *g, const char *name)
         fail_msg("%s", err.text);
     }
     read_batch(g);
+}
+
+struct lorac_model *golden_model(struct lorac_device *dev, const char *name)
+{
+    struct lorac_model *m = NULL;
+    struct lorac_err err = {0};
+    char *folder = lorac_path_join(LORAC_TESTS_DIR "/golden/models", name);
+    if (lorac_model_open(&m, dev, folder, &err)) { fail_msg("%s", err.text); }
+    lorac_mem_free(folder);
+    return m;
 }
 
 void golden_close(struct golden *g)

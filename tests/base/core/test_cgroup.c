@@ -8,50 +8,32 @@
 #include "base/core/file.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
+#include "tests/support/tiny.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-static char dir[] = "test_cgroup.XXXXXX";
-
-static int make_dir(void **state)
-{
-    (void)state;
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return lorac_dir_remove(dir, NULL) != LORAC_OK;
-}
-
 static void put(const char *name, const char *text)
 {
-    char *path = lorac_path_join(dir, name);
+    const char *path = tiny_path(name);
     char *folder = lorac_path_dir(path);
     assert_int_equal(lorac_dir_make(folder, NULL), LORAC_OK);
     assert_int_equal(lorac_file_write(path, text, strlen(text), NULL), LORAC_OK);
     lorac_mem_free(folder);
-    lorac_mem_free(path);
 }
 
 static void expect(const char *self, size_t limit, size_t left)
 {
     put("self", self);
-    char *file = lorac_path_join(dir, "self");
-    char *mount = lorac_path_join(dir, "mount");
+    const char *file = tiny_path("self");
+    const char *mount = tiny_path("mount");
     struct lorac_cgroup g = lorac_cgroup_read(file, mount);
     assert_int_equal(g.limit, limit);
     assert_int_equal(g.free, left);
-    lorac_mem_free(mount);
-    lorac_mem_free(file);
 }
 
 static void the_tightest_group_binds(void **state)
@@ -106,5 +88,5 @@ int main(void)
         cmocka_unit_test(version_1_is_read),
         cmocka_unit_test(what_is_not_there_does_not_bind),
     };
-    return cmocka_run_group_tests_name("cgroup", tests, make_dir, remove_dir);
+    return cmocka_run_group_tests_name("cgroup", tests, NULL, tiny_remove);
 }
