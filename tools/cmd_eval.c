@@ -88,50 +88,50 @@ static void add_lines(struct lorac_buf *b, const struct lorac_job *j, const stru
     }
 }
 
-static int print_scores(const struct subject *s, const struct lorac_scores *scores,
-                        const struct rows *rows, bool as_json)
+static int print_json(const struct subject *s, const struct lorac_scores *scores,
+                      const struct rows *rows, const char *lines)
 {
-    const char *adapter = s->adapter ? s->adapter_dir : "none: the base as it is";
     const struct lorac_shots *shots = rows->fewshot.shots;
-    struct lorac_buf lines = {0};
-    if (shots) { add_lines(&lines, s->j, shots); }
-    if (as_json) {
-        struct out j = {0};
-        out_text(&j, "split", rows->split, strlen(rows->split));
-        out_text(&j, "model", s->r->model.path, strlen(s->r->model.path));
-        if (s->adapter) {
-            out_text(&j, "adapter", adapter, strlen(adapter));
-            out_count(&j, "tensors_applied", 2 * s->adapter->n + s->adapter->n_full);
-        }
-        if (shots) {
-            struct lorac_buf list = {0};
-            lorac_buf_printf(&list, "[%s]", lines.at ? lines.at : "");
-            out_count(&j, "shots", lorac_shots_count(shots));
-            out_raw(&j, "shot_lines", list.at ? list.at : "[]");
-            out_count(&j, "shot_tokens", lorac_shots_prefix(shots)->n);
-            out_count(&j, "left_out", rows->fewshot.left_out);
-            lorac_buf_free(&list);
-        }
-        lorac_buf_free(&lines);
-        out_count(&j, "rows", scores->rows);
-        out_count(&j, "tokens", scores->tokens);
-        out_real(&j, "loss", scores->loss);
-        out_real(&j, "perplexity", scores->perplexity);
-        if (scores->has_accuracy) {
-            out_real(&j, "accuracy", scores->accuracy);
-            out_real(&j, "macro_f1", scores->macro_f1);
-            out_count(&j, "labels", s->j->K);
-        }
-        if (scores->bytes) {
-            out_count(&j, "bytes", scores->bytes);
-            out_real(&j, "bits_per_byte", lorac_scores_bits_per_byte(scores));
-            out_real(&j, "byte_perplexity", lorac_scores_byte_perplexity(scores));
-        }
-        if (scores->has_exact_match) { out_real(&j, "exact_match", scores->exact_match); }
-        out_real(&j, "seconds", scores->seconds);
-        return out_print(&j);
+    struct out j = {0};
+    out_text(&j, "split", rows->split, strlen(rows->split));
+    out_text(&j, "model", s->r->model.path, strlen(s->r->model.path));
+    if (s->adapter) {
+        out_text(&j, "adapter", s->adapter_dir, strlen(s->adapter_dir));
+        out_count(&j, "tensors_applied", 2 * s->adapter->n + s->adapter->n_full);
     }
-    printf("adapter      %s\n", adapter);
+    if (shots) {
+        struct lorac_buf list = {0};
+        lorac_buf_printf(&list, "[%s]", lines);
+        out_count(&j, "shots", lorac_shots_count(shots));
+        out_raw(&j, "shot_lines", list.at ? list.at : "[]");
+        out_count(&j, "shot_tokens", lorac_shots_prefix(shots)->n);
+        out_count(&j, "left_out", rows->fewshot.left_out);
+        lorac_buf_free(&list);
+    }
+    out_count(&j, "rows", scores->rows);
+    out_count(&j, "tokens", scores->tokens);
+    out_real(&j, "loss", scores->loss);
+    out_real(&j, "perplexity", scores->perplexity);
+    if (scores->has_accuracy) {
+        out_real(&j, "accuracy", scores->accuracy);
+        out_real(&j, "macro_f1", scores->macro_f1);
+        out_count(&j, "labels", s->j->K);
+    }
+    if (scores->bytes) {
+        out_count(&j, "bytes", scores->bytes);
+        out_real(&j, "bits_per_byte", lorac_scores_bits_per_byte(scores));
+        out_real(&j, "byte_perplexity", lorac_scores_byte_perplexity(scores));
+    }
+    if (scores->has_exact_match) { out_real(&j, "exact_match", scores->exact_match); }
+    out_real(&j, "seconds", scores->seconds);
+    return out_print(&j);
+}
+
+static void print_text(const struct subject *s, const struct lorac_scores *scores,
+                       const struct rows *rows, const char *lines)
+{
+    const struct lorac_shots *shots = rows->fewshot.shots;
+    printf("adapter      %s\n", s->adapter ? s->adapter_dir : "none: the base as it is");
     if (s->adapter) { // what loading has made sure of
         printf("applied      %zu tensors on %zu modules, %zu in full; none unused, none missing\n",
                2 * s->adapter->n + s->adapter->n_full, s->adapter->n, s->adapter->n_full);
@@ -139,11 +139,10 @@ static int print_scores(const struct subject *s, const struct lorac_scores *scor
     printf("split        %s\n", rows->split);
     if (shots) {
         printf("shots        %zu, %zu tokens (lines %s of data.train)\n", lorac_shots_count(shots),
-               lorac_shots_prefix(shots)->n, lines.at ? lines.at : "");
+               lorac_shots_prefix(shots)->n, lines);
     }
     printf("%-12s %zu%s\n", scores->bytes ? "pieces" : "rows", scores->rows,
            rows->fewshot.left_out ? "   (without the shots)" : "");
-    lorac_buf_free(&lines);
     printf("tokens       %zu\nloss         %.6f\nperplexity   %.6g\n", scores->tokens, scores->loss,
            scores->perplexity);
     if (scores->has_accuracy) {
@@ -155,7 +154,21 @@ static int print_scores(const struct subject *s, const struct lorac_scores *scor
                lorac_scores_bits_per_byte(scores), lorac_scores_byte_perplexity(scores));
     }
     if (scores->has_exact_match) { printf("exact match  %.4f\n", scores->exact_match); }
-    return 0;
+}
+
+static int print_scores(const struct subject *s, const struct lorac_scores *scores,
+                        const struct rows *rows, bool as_json)
+{
+    int code = 0;
+    struct lorac_buf lines = {0};
+    if (rows->fewshot.shots) { add_lines(&lines, s->j, rows->fewshot.shots); }
+    if (as_json) {
+        code = print_json(s, scores, rows, lines.at ? lines.at : "");
+    } else {
+        print_text(s, scores, rows, lines.at ? lines.at : "");
+    }
+    lorac_buf_free(&lines);
+    return code;
 }
 
 /* The rows of the split, as they are or behind shots. */
