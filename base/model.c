@@ -5,6 +5,7 @@
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -135,7 +136,7 @@ static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
         e = e ? e : h;
         h = e;
     }
-    if (!e || !h) { return st; } // never: both were claimed
+    assert(e && h); // both were claimed
     st = open_matrix(&m->embedding, e, m, err);
     struct lorac_linear *l = &m->linear[m->n_linear - 1];
     (void)snprintf(l->name, sizeof l->name, "lm_head");

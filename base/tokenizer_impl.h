@@ -342,6 +342,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_bpe_encode(struct lorac_ids *out, struc
 void lorac_bpe_find_cuts(struct lorac_tokenizer *t);
 void lorac_bpe_release(struct lorac_bpe *b);
 
-enum lorac_status lorac_no_memory(struct lorac_err *err);
+/* Here, so that compilers and analysers see that it never looks like success. */
+static inline enum lorac_status lorac_no_memory(struct lorac_err *err)
+{
+    return lorac_fail(err, LORAC_ENOMEM, "out of memory in the tokenizer");
+}
 
 #endif

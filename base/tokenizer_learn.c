@@ -147,6 +147,7 @@ static enum lorac_status add_place(struct learner *l, struct lorac_pair *pair, u
                                    struct lorac_err *err)
 {
     uint32_t at = none;
+    assert(l->fresh || !pair->fresh);
     if (pair->fresh && l->places[l->fresh[pair->fresh - 1].last].word == word) { return LORAC_OK; }
     if (!pair->fresh) {
         struct entry *p =

@@ -6,11 +6,6 @@
 #include <string.h>
 #include <utf8proc.h>
 
-enum lorac_status lorac_no_memory(struct lorac_err *err)
-{
-    return lorac_fail(err, LORAC_ENOMEM, "out of memory in the tokenizer");
-}
-
 size_t lorac_growth_limit(size_t given)
 {
     return given < TOK_MAX_TEXT / 512 ? 65536 + 256 * given : TOK_MAX_TEXT;
