@@ -133,7 +133,7 @@ static void closing_unmaps_the_files(void **state)
     assert_int_equal(lorac_checkpoint_open(&c, folder, NULL), LORAC_OK);
     for (size_t i = 0; i < 2; i++) { // one tensor of each file
         uintptr_t at = (uintptr_t)lorac_checkpoint_at(c, 2 * i + 1)->data;
-        pages[i] = (void *)(at - at % page);
+        pages[i] = (void *)(at - at % page); // NOLINT(performance-no-int-to-ptr): where it begins
         assert_int_equal(msync(pages[i], page, MS_ASYNC), 0);
     }
     lorac_checkpoint_close(c);

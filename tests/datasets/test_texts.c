@@ -88,7 +88,7 @@ static void spell(char *out, const struct lorac_dataset *d)
                 *out++ = id == AB ? 'a' : ':';
                 *out++ = id == AB ? 'b' : ' ';
             } else {
-                *out++ = id == EOS ? '$' : (char)id;
+                *out++ = (char)(id == EOS ? '$' : id);
             }
         }
     }

@@ -21,8 +21,8 @@
     "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"q_proj\"]," \
     " \"layers_to_transform\": [1]"
 #define Q "base_model.model.model.layers.1.self_attn.q_proj"
-#define C_ "/adapter_config.json: "
-#define T_ "/adapter_model.safetensors: "
+#define AC "/adapter_config.json: "
+#define AT "/adapter_model.safetensors: "
 
 enum { FLOATS = 67 * 48 };
 
@@ -120,68 +120,68 @@ static void each_damage_has_its_message(void **state)
     (void)state;
     static const struct damage cases[] = {
         {.config = "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"q_proj\"]}",
-         .message = T_ "tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight' is "
+         .message = AT "tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight' is "
                        "missing; target_modules of adapter_config.json names its module"},
         {.config = "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"v_proj\"]}",
          .message =
-             T_ "tensor '" Q ".lora_A.weight': target_modules of adapter_config.json does not "
+             AT "tensor '" Q ".lora_A.weight': target_modules of adapter_config.json does not "
                 "name this module"},
         {.config = "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"c_attn\"]}",
-         .message = C_ "target_modules: no module of the model is a target"},
+         .message = AC "target_modules: no module of the model is a target"},
         {.config = "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": \"c_attn\"}",
-         .message = C_
+         .message = AC
          "target_modules: 'c_attn' matches no module; the nearest are q_proj, k_proj, v_proj, o_proj, up_proj"},
         {.config = "{\"peft_type\": \"LORA\", \"target_modules\": \"(q\"}",
-         .message = C_ "target_modules: '(q' is no regular expression that is understood: missing "
+         .message = AC "target_modules: '(q' is no regular expression that is understood: missing "
                        "closing parenthesis at character 2"},
         {.config = CONFIG ", \"rank_pattern\": {\"q_proj\": 8}}",
-         .message = T_ "tensor '" Q ".lora_A.weight' has shape (4,32), expected (8,32) for rank 8"},
+         .message = AT "tensor '" Q ".lora_A.weight' has shape (4,32), expected (8,32) for rank 8"},
         {.config = CONFIG ", \"rank_pattern\": {\"q_*[\": 8}}",
-         .message = C_ "rank_pattern or alpha_pattern: 'q_*[' is no regular expression that is "
+         .message = AC "rank_pattern or alpha_pattern: 'q_*[' is no regular expression that is "
                        "understood: missing terminating ] for character class at character 6"},
         {.config = CONFIG ", \"use_dora\": true}",
-         .message = C_ "'use_dora' must be false (DoRA is not supported), found true"},
+         .message = AC "'use_dora' must be false (DoRA is not supported), found true"},
         {.config = "{\"peft_type\": \"LORA\", \"r\": 64, \"target_modules\": [\"q_proj\"]}",
-         .message = C_ "rank 64 is larger than module 'model.layers.0.self_attn.q_proj' (32 x 32)"},
+         .message = AC "rank 64 is larger than module 'model.layers.0.self_attn.q_proj' (32 x 32)"},
         {.rows = 5,
-         .message = T_ "tensor '" Q ".lora_A.weight' has shape (5,32), expected (4,32) for rank 4"},
+         .message = AT "tensor '" Q ".lora_A.weight' has shape (5,32), expected (4,32) for rank 4"},
         {.cols = 48,
-         .message = T_ "tensor '" Q ".lora_A.weight' has shape (4,48), expected (4,32) for rank 4"},
+         .message = AT "tensor '" Q ".lora_A.weight' has shape (4,48), expected (4,32) for rank 4"},
         {.rows = 32,
          .cols = 4,
-         .message = T_ "tensor '" Q ".lora_A.weight' has shape (32,4), expected (4,32) for rank 4"},
+         .message = AT "tensor '" Q ".lora_A.weight' has shape (32,4), expected (4,32) for rank 4"},
         {.flat = true,
-         .message = T_ "tensor '" Q ".lora_A.weight' has shape (128), expected (4,32) for rank 4"},
+         .message = AT "tensor '" Q ".lora_A.weight' has shape (128), expected (4,32) for rank 4"},
         {.without_a = true,
          .message =
-             T_ "tensor '" Q ".lora_A.weight' is missing; target_modules of adapter_config.json "
+             AT "tensor '" Q ".lora_A.weight' is missing; target_modules of adapter_config.json "
                 "names its module"},
         {.without_b = true,
          .message =
-             T_ "tensor '" Q ".lora_B.weight' is missing; target_modules of adapter_config.json "
+             AT "tensor '" Q ".lora_B.weight' is missing; target_modules of adapter_config.json "
                 "names its module"},
         {.without_a = true,
          .without_b = true,
          .message =
-             T_ "tensor '" Q ".lora_A.weight' is missing; target_modules of adapter_config.json "
+             AT "tensor '" Q ".lora_A.weight' is missing; target_modules of adapter_config.json "
                 "names its module"},
         {.name = "model.layers.1.self_attn.q_proj.lora_A.weight",
-         .message = T_ "tensor 'model.layers.1.self_attn.q_proj.lora_A.weight' is not named "
+         .message = AT "tensor 'model.layers.1.self_attn.q_proj.lora_A.weight' is not named "
                        "base_model.model.<module>.lora_A.weight or lora_B.weight"},
         {.name = Q ".lora_A.default.weight",
          .message =
-             T_ "tensor '" Q ".lora_A.default.weight' is neither an A or B of LoRA nor a weight "
+             AT "tensor '" Q ".lora_A.default.weight' is neither an A or B of LoRA nor a weight "
                 "of the base"},
         {.name = "base_model.model.model.layers.1.self_attn.q_prj.lora_A.weight",
          .message =
-             T_ "tensor 'base_model.model.model.layers.1.self_attn.q_prj.lora_A.weight': the "
+             AT "tensor 'base_model.model.model.layers.1.self_attn.q_prj.lora_A.weight': the "
                 "model has no such linear layer; the nearest are "
                 "model.layers.1.self_attn.q_proj, model.layers.0.self_attn.q_proj, "
                 "model.layers.1.self_attn.k_proj, model.layers.1.self_attn.v_proj, "
                 "model.layers.1.self_attn.o_proj"},
         {.name = "base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight",
          .message =
-             T_ "tensor 'base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight': the "
+             AT "tensor 'base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight': the "
                 "model has no such linear layer; the nearest are "
                 "model.layers.0.self_attn.q_proj, model.layers.1.self_attn.q_proj, "
                 "model.layers.0.self_attn.k_proj, model.layers.0.self_attn.v_proj, "
@@ -189,38 +189,38 @@ static void each_damage_has_its_message(void **state)
         {.extra = Q ".lora_magnitude_vector",
          .extra_rows = 1,
          .message =
-             T_ "tensor '" Q ".lora_magnitude_vector' belongs to DoRA, which is not supported"},
+             AT "tensor '" Q ".lora_magnitude_vector' belongs to DoRA, which is not supported"},
         {.extra = Q ".lora_B.bias",
          .extra_rows = 1,
-         .message = T_ "tensor '" Q ".lora_B.bias' is a bias on B, which is not supported"},
+         .message = AT "tensor '" Q ".lora_B.bias' is a bias on B, which is not supported"},
         {.extra = "base_model.model.model.embed_tokens.lora_embedding_A",
          .extra_rows = 4,
-         .message = T_ "tensor 'base_model.model.model.embed_tokens.lora_embedding_A' adapts an "
+         .message = AT "tensor 'base_model.model.model.embed_tokens.lora_embedding_A' adapts an "
                        "embedding, which is not supported"},
         {.extra = "base_model.model.model.embed_tokens.weight",
          .extra_rows = 67,
          .message =
-             T_ "tensor 'base_model.model.model.embed_tokens.weight' differs from the base's "
+             AT "tensor 'base_model.model.model.embed_tokens.weight' differs from the base's "
                 "'model.embed_tokens.weight', and modules_to_save of adapter_config.json does not "
                 "name its module"},
         {.extra = "base_model.model.lm_head.base_layer.weight",
          .extra_rows = 66,
          .message =
-             T_ "tensor 'base_model.model.lm_head.base_layer.weight' differs from the base's "
+             AT "tensor 'base_model.model.lm_head.base_layer.weight' differs from the base's "
                 "'lm_head.weight', and modules_to_save of adapter_config.json does not name its "
                 "module"},
         {.extra = "base_model.model.score.weight",
          .extra_rows = 2,
          .message =
-             T_ "tensor 'base_model.model.score.weight' is neither an A or B of LoRA nor a weight "
+             AT "tensor 'base_model.model.score.weight' is neither an A or B of LoRA nor a weight "
                 "of the base"},
         {.extra = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
          .extra_rows = 4,
-         .message = T_ "tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight': "
+         .message = AT "tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight': "
                        "target_modules of adapter_config.json does not name this module"},
         {.values = odd,
          .message =
-             T_ "tensor '" Q ".lora_A.weight': element 7 is nan, a finite number was expected"},
+             AT "tensor '" Q ".lora_A.weight': element 7 is nan, a finite number was expected"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         write_folder(&cases[i]);
@@ -234,11 +234,11 @@ static void missing_and_foreign_files_are_named(void **state)
     static const struct {
         const char *remove, *write, *text, *message;
     } steps[] = {
-        {"adapter_config.json", NULL, NULL, C_ "cannot open: No such file or directory"},
+        {"adapter_config.json", NULL, NULL, AC "cannot open: No such file or directory"},
         {NULL, "adapter_config.json", CONFIG "}x",
          NULL}, // says where, in words of the JSON library
         {"adapter_model.safetensors", "adapter_config.json", CONFIG "}",
-         T_ "cannot open: No such file or directory"},
+         AT "cannot open: No such file or directory"},
         {NULL, "adapter_model.bin", "PK",
          "/adapter_model.bin: a pickle, which is a program and is not run; load it in PEFT and save it "
          "again to get adapter_model.safetensors"},

@@ -117,8 +117,8 @@ static void a_folder_is_written_as_peft_reads_it(void **state)
 /* ---- damage ---- */
 
 #define P "base_model.model."
-#define C_ "/adapter_config.json: "
-#define T_ "/adapter_model.safetensors: "
+#define AC "/adapter_config.json: "
+#define AT "/adapter_model.safetensors: "
 
 struct damage {
     const char *name;      // of the golden case
@@ -195,63 +195,63 @@ static void each_damage_has_its_message(void **state)
         {.name = "full-mixed"},
         {.name = "full-bias"},
         {"full-mixed", .tensor = O0,
-         .message = T_ "tensor '" P O0 "' is missing; modules_to_save or bias of "
+         .message = AT "tensor '" P O0 "' is missing; modules_to_save or bias of "
                        "adapter_config.json names its module"},
         {"full-mixed", .tensor = "model.norm.weight",
-         .message = T_ "tensor '" P "model.norm.weight' is missing; modules_to_save or bias of "
+         .message = AT "tensor '" P "model.norm.weight' is missing; modules_to_save or bias of "
                        "adapter_config.json names its module"},
         {"full-mixed", .tensor = O0, .flat = true,
-         .message = T_ "tensor '" P O0 "' has shape (256), expected (16,16)"},
+         .message = AT "tensor '" P O0 "' has shape (256), expected (16,16)"},
         {"full-mixed", .cut = "    \"o_proj\"", .put = "    \"out\"",
-         .message = T_ "tensor '" P O0 "' differs from the base's '" O0
+         .message = AT "tensor '" P O0 "' differs from the base's '" O0
                        "', and modules_to_save of adapter_config.json does not name its module"},
         {"full-mixed", .cut = "    \"model.norm\",\n", .put = "",
          .message =
-             T_ "tensor '" P "model.norm.weight' differs from the base's 'model.norm.weight', "
+             AT "tensor '" P "model.norm.weight' differs from the base's 'model.norm.weight', "
                 "and modules_to_save of adapter_config.json does not name its module"},
         {"full-mixed", .cut = "    \"model.norm\",\n", .put = "    \"norm\",\n",
-         .message = T_ "tensor '" P "model.layers.0.input_layernorm.weight' is missing; "
+         .message = AT "tensor '" P "model.layers.0.input_layernorm.weight' is missing; "
                        "modules_to_save or bias of adapter_config.json names its module"},
         {"full-mixed", .cut = "    \"o_proj\"", .put = "    \"q_proj\", \"o_proj\"",
-         .message = T_ "tensor '" P Q0 ".lora_A.weight': modules_to_save of adapter_config.json "
+         .message = AT "tensor '" P Q0 ".lora_A.weight': modules_to_save of adapter_config.json "
                        "takes this module, which then has no pair"},
         {"full-mixed", .cut = "\"modules_to_save\": [", .put = "\"modules_to_save\": [\"\", ",
-         .message = C_ "'modules_to_save[0]' must be a module's name, found \"\""},
+         .message = AC "'modules_to_save[0]' must be a module's name, found \"\""},
         {"full-keep", .tensor = "lm_head.weight",
-         .message = T_ "tensor '" P "lm_head.weight' is missing; modules_to_save or bias of "
+         .message = AT "tensor '" P "lm_head.weight' is missing; modules_to_save or bias of "
                        "adapter_config.json names its module"},
         {"full-keep", .tensor = "lm_head.weight", .changed = true,
-         .message = T_ "tensors '" P "model.embed_tokens.weight' and '" P
+         .message = AT "tensors '" P "model.embed_tokens.weight' and '" P
                        "lm_head.weight' differ, but ensure_weight_tying of adapter_config.json "
                        "makes them one"},
         {"full-keep", .cut = "\"ensure_weight_tying\": true",
          .put = "\"ensure_weight_tying\": false",
-         .message = T_ "tensor '" P "lm_head.weight' differs from the base's "
+         .message = AT "tensor '" P "lm_head.weight' differs from the base's "
                        "'model.embed_tokens.weight', and modules_to_save of adapter_config.json "
                        "does not name its module"},
         {"full-bias", .tensor = Q0 ".base_layer.bias", .renamed = P Q0 ".bias",
-         .message = T_ "tensor '" P Q0 ".bias': neither bias nor modules_to_save of "
+         .message = AT "tensor '" P Q0 ".bias': neither bias nor modules_to_save of "
                        "adapter_config.json asks for it"},
         {"full-bias", .cut = "\"bias\": \"all\"", .put = "\"bias\": \"none\"",
-         .message = T_ "tensor '" P Q0 ".base_layer.bias': neither bias nor modules_to_save of "
+         .message = AT "tensor '" P Q0 ".base_layer.bias': neither bias nor modules_to_save of "
                        "adapter_config.json asks for it"},
         {"full-bias", .cut = "\"bias\": \"all\"", .put = "\"bias\": \"lora_only\"",
-         .message = T_ "tensor '" P "model.layers.0.self_attn.v_proj.bias': neither bias nor "
+         .message = AT "tensor '" P "model.layers.0.self_attn.v_proj.bias': neither bias nor "
                        "modules_to_save of adapter_config.json asks for it"},
         {"full-bias", .tensor = K0 ".bias",
-         .message = T_ "tensor '" P K0 ".modules_to_save.bias' is not the same as '" P K0
+         .message = AT "tensor '" P K0 ".modules_to_save.bias' is not the same as '" P K0
                        ".bias' of this file"},
         {"full-bias", .tensor = K0 ".modules_to_save.bias", .changed = true,
-         .message = T_ "tensor '" P K0 ".modules_to_save.bias' is not the same as '" P K0
+         .message = AT "tensor '" P K0 ".modules_to_save.bias' is not the same as '" P K0
                        ".bias' of this file"},
         {"full-bias", .tensor = K0 ".original_module.bias", .changed = true,
-         .message = T_ "tensor '" P K0 ".original_module.bias' is not the same as '" K0
+         .message = AT "tensor '" P K0 ".original_module.bias' is not the same as '" K0
                        ".bias' of the base"},
         {"full-lora-bias", .cut = "\"bias\": \"lora_only\"", .put = "\"bias\": \"all\"",
-         .message = T_ "tensor '" P "model.layers.0.mlp.gate_proj.bias' is missing; "
+         .message = AT "tensor '" P "model.layers.0.mlp.gate_proj.bias' is missing; "
                        "modules_to_save or bias of adapter_config.json names its module"},
         {"full-all", .cut = "dummy-target-modules", .put = "no-such-modules",
-         .message = C_ "target_modules: 'no-such-modules' matches no module; the nearest are "
+         .message = AC "target_modules: 'no-such-modules' matches no module; the nearest are "
                        "o_proj, up_proj, down_proj, lm_head, q_proj"},
     };
     struct lorac_model *m = NULL;
@@ -294,7 +294,7 @@ static void an_adapter_of_nothing_is_refused(void **state)
     char *path = lorac_path_join(folder, "adapter_config.json");
     assert_int_equal(lorac_file_write(path, config, strlen(config), NULL), LORAC_OK);
     struct lorac_model *m = golden_model(&dev, "full-mixed");
-    (void)snprintf(want, sizeof want, "%s" C_ "names no module of the model", folder);
+    (void)snprintf(want, sizeof want, "%s" AC "names no module of the model", folder);
     assert_int_equal(lorac_peft_load(&a, m, folder, false, &err), LORAC_EFORMAT);
     assert_string_equal(err.text, want);
     lorac_model_close(m);

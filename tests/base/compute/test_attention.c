@@ -135,7 +135,7 @@ static void check_backward(const struct lorac_segment *segments, size_t S,
             want[1] = dk;
             want[2] = dv;
         }
-        float sum = (float)(a->H / a->G) * 32.0F * U; // the first rows' weights sum to a few
+        float sum = (float)a->H / (float)a->G * 32.0F * U; // the first rows' weights sum to a few
         agree(&d, i, what, dq, want[0], nq, 64.0F * U, 8.0F * U);
         agree(&d, i, what, dk, want[1], nk, 4.0F * sum, 8.0F * U);
         agree(&d, i, what, dv, want[2], nk, 4.0F * sum, 8.0F * U);
