@@ -133,7 +133,7 @@ enum lorac_status lorac_texts_open(struct lorac_texts **out, const char *const *
 void lorac_texts_close(struct lorac_texts *t)
 {
     if (!t) { return; }
-    for (size_t i = 0; i < t->n_files; i++) {
+    for (size_t i = 0; t->files && i < t->n_files; i++) {
         lorac_map_close(&t->files[i].map);
         lorac_mem_free(t->files[i].path);
     }
