@@ -306,6 +306,7 @@ static enum lorac_status measure_length(struct lorac_plan *p, struct lorac_err *
     p->bytes[LORAC_PLAN_ACTIVATIONS] =
         lorac_batch_bytes(p->max_rows, lorac_loader_max_segments(loader), p->max_rows);
     lorac_loader_close(loader);
+    if (st) { return st; }
     p->steps = l.steps;
     p->steps_per_epoch = l.steps_per_epoch;
     p->eval_every = l.eval_every;

@@ -239,6 +239,18 @@ static void what_the_run_would_stop_at_stops_the_plan(void **state)
     lorac_recipe_free(r);
 }
 
+static void epochs_that_cannot_be_counted_stop_the_plan(void **state)
+{
+    (void)state;
+    struct lorac_err err = {0};
+    struct lorac_plan *p = NULL;
+    struct lorac_recipe *r = recipe("train.epochs=900000000");
+    assert_int_equal(lorac_plan_make(&p, r, &err), LORAC_EUSER);
+    assert_null(p);
+    assert_non_null(strstr(err.text, "train.epochs: 900000000 passes over 20 rows are too many"));
+    lorac_recipe_free(r);
+}
+
 static void a_missing_allocation_is_reported(void **state)
 {
     (void)state;
@@ -274,6 +286,7 @@ int main(void)
         cmocka_unit_test(a_merge_at_the_end_takes_memory_too),
         cmocka_unit_test(a_probe_measures_a_step),
         cmocka_unit_test(what_the_run_would_stop_at_stops_the_plan),
+        cmocka_unit_test(epochs_that_cannot_be_counted_stop_the_plan),
         cmocka_unit_test(a_missing_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, make, tiny_remove);
