@@ -3,6 +3,19 @@
 
 #include <assert.h>
 
+/* Which adapter before the i-th holds module k in full, as it does; i: none. */
+static size_t other_of(const struct lorac_stack *s, size_t i, size_t k)
+{
+    const struct lorac_adapter *a = s->adapter[i];
+    size_t j = 0;
+    for (; j < i; j++) {
+        const struct lorac_adapter *b = s->adapter[j];
+        if (a->weight_at[k] >= 0 && b->weight_at[k] >= 0) { break; }
+        if (a->vector_at[k] >= 0 && b->vector_at[k] >= 0) { break; }
+    }
+    return j;
+}
+
 enum lorac_status lorac_stack_check(const struct lorac_stack *s, struct lorac_err *err)
 {
     char name[LORAC_MODULE_NAME];
@@ -18,18 +31,13 @@ enum lorac_status lorac_stack_check(const struct lorac_stack *s, struct lorac_er
                 i + 1, (double)s->factor[i], name);
         }
         for (size_t k = 0; k < a->model->n_modules; k++) {
-            for (size_t j = 0; j < i; j++) {
-                const struct lorac_adapter *b = s->adapter[j];
-                bool both = (a->weight_at[k] >= 0 && b->weight_at[k] >= 0) ||
-                            (a->vector_at[k] >= 0 && b->vector_at[k] >= 0);
-                if (!both) { continue; }
-                lorac_module_name(name, a->model, k);
-                return lorac_fail(
-                    err, LORAC_EUSER,
-                    "adapters %zu and %zu both hold '%s' trained in full: one of them "
-                    "would be lost",
-                    j + 1, i + 1, name);
-            }
+            size_t j = other_of(s, i, k);
+            if (j == i) { continue; }
+            lorac_module_name(name, a->model, k);
+            return lorac_fail(err, LORAC_EUSER,
+                              "adapters %zu and %zu both hold '%s' trained in full: one of them "
+                              "would be lost",
+                              j + 1, i + 1, name);
         }
     }
     return LORAC_OK;
