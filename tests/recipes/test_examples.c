@@ -1,6 +1,6 @@
 /*
  * The example tables that ship. What is promised: as many rows as their README says, no label above 0.15 of
- * them, half Italian and half English, no text twice in a table or in both of a task's; an extracted line
+ * them, half Italian and half English, no text twice in a table or in two of a task's; an extracted line
  * holds a number only where its message does; and each task's recipe reads and opens with every row whole.
  */
 #include "recipes/job.h"
@@ -10,17 +10,30 @@
 #define EXAMPLES LORAC_TESTS_DIR "/../datasets/examples/"
 #define RECIPES LORAC_TESTS_DIR "/../recipes/"
 
-/* A task: two tables of three columns (text, answer, lang) and a recipe. */
+/* A task: tables of three columns (text, answer, lang) and a recipe. */
+enum { TRAIN, TEST, VALID, FILES };
 static const struct task {
-    const char *train, *test, *recipe;
+    const char *file[FILES];
+    size_t rows[FILES], n_files; // without VALID the recipe splits rows off TRAIN
+    const char *recipe;
     const char *text, *answer; // columns
-    size_t train_rows, test_rows;
-    size_t labels; // 0: free text
+    size_t labels;             // 0: free text
 } tasks[] = {
-    {EXAMPLES "shop_intent/train.csv", EXAMPLES "shop_intent/test.csv", RECIPES "shop_intent.yaml",
-     "text", "intent", 3200, 400, 10},
-    {EXAMPLES "shop_extract/train.csv", EXAMPLES "shop_extract/test.csv",
-     RECIPES "shop_extract.yaml", "message", "answer", 1560, 348, 0},
+    {{EXAMPLES "shop_intent/train.csv", EXAMPLES "shop_intent/test.csv",
+      EXAMPLES "shop_intent/valid.csv"},
+     {6480, 400, 400},
+     3,
+     RECIPES "shop_intent.yaml",
+     "text",
+     "intent",
+     10},
+    {{EXAMPLES "shop_extract/train.csv", EXAMPLES "shop_extract/test.csv"},
+     {1560, 348},
+     2,
+     RECIPES "shop_extract.yaml",
+     "message",
+     "answer",
+     0},
 };
 enum { TASKS = sizeof tasks / sizeof *tasks };
 
@@ -65,11 +78,9 @@ static void rows_labels_and_languages_are_as_many_as_promised(void **state)
 {
     (void)state;
     for (size_t i = 0; i < TASKS; i++) {
-        const char *files[] = {tasks[i].train, tasks[i].test};
-        const size_t rows[] = {tasks[i].train_rows, tasks[i].test_rows};
-        for (size_t f = 0; f < 2; f++) {
-            struct lorac_table *t = open_table(files[f]);
-            assert_int_equal(lorac_table_rows(t), rows[f]);
+        for (size_t f = 0; f < tasks[i].n_files; f++) {
+            struct lorac_table *t = open_table(tasks[i].file[f]);
+            assert_int_equal(lorac_table_rows(t), tasks[i].rows[f]);
             assert_int_equal(lorac_table_columns(t), 3);
             assert_int_equal(lorac_table_blank_lines(t), 0);
             check_half_is_italian(t);
@@ -97,19 +108,22 @@ static void no_text_stands_twice(void **state)
     (void)state;
     struct lorac_tokenizer *bytes = open_bytes();
     for (size_t i = 0; i < TASKS; i++) {
-        struct lorac_table *train = open_table(tasks[i].train);
-        struct lorac_table *test = open_table(tasks[i].test);
-        struct lorac_dataset *a = open_texts(train, bytes, tasks[i].text);
-        struct lorac_dataset *b = open_texts(test, bytes, tasks[i].text);
-        size_t shared = 1;
-        assert_int_equal(lorac_dataset_counts(a)->duplicates.n, 0);
-        assert_int_equal(lorac_dataset_counts(b)->duplicates.n, 0);
-        assert_int_equal(lorac_dataset_shared(&shared, a, b, NULL), LORAC_OK);
-        assert_int_equal(shared, 0);
-        lorac_dataset_close(a);
-        lorac_dataset_close(b);
-        lorac_table_close(train);
-        lorac_table_close(test);
+        struct lorac_table *t[FILES];
+        struct lorac_dataset *set[FILES];
+        for (size_t f = 0; f < tasks[i].n_files; f++) {
+            t[f] = open_table(tasks[i].file[f]);
+            set[f] = open_texts(t[f], bytes, tasks[i].text);
+            assert_int_equal(lorac_dataset_counts(set[f])->duplicates.n, 0);
+            for (size_t g = 0; g < f; g++) {
+                size_t shared = 1;
+                assert_int_equal(lorac_dataset_shared(&shared, set[g], set[f], NULL), LORAC_OK);
+                assert_int_equal(shared, 0);
+            }
+        }
+        for (size_t f = 0; f < tasks[i].n_files; f++) {
+            lorac_dataset_close(set[f]);
+            lorac_table_close(t[f]);
+        }
     }
     lorac_tokenizer_free(bytes);
 }
@@ -132,9 +146,8 @@ static void check_line(const char *message, const char *line, uint64_t at)
 static void an_extracted_number_stands_in_its_message(void **state)
 {
     (void)state;
-    const char *files[] = {tasks[1].train, tasks[1].test};
-    for (size_t f = 0; f < 2; f++) {
-        struct lorac_table *t = open_table(files[f]);
+    for (size_t f = 0; f < tasks[1].n_files; f++) {
+        struct lorac_table *t = open_table(tasks[1].file[f]);
         struct lorac_row row = {0};
         for (size_t i = 0; i < lorac_table_rows(t); i++) {
             char message[500];
@@ -166,8 +179,9 @@ static void recipes_open_with_every_row_whole(void **state)
             fail_msg("%s", err.text);
         }
         size_t valid = lorac_dataset_size(j->valid.set);
-        assert_int_equal(lorac_dataset_size(j->train.set) + valid, tasks[i].train_rows);
-        assert_int_equal(lorac_dataset_size(j->test.set), tasks[i].test_rows);
+        assert_int_equal(lorac_dataset_size(j->train.set) + valid,
+                         tasks[i].rows[TRAIN] + tasks[i].rows[VALID]);
+        assert_int_equal(lorac_dataset_size(j->test.set), tasks[i].rows[TEST]);
         assert_int_equal(lorac_dataset_counts(j->train.set)->truncated.n, 0);
         assert_int_equal(lorac_dataset_counts(j->test.set)->truncated.n, 0);
         assert_int_equal(j->K, tasks[i].labels);
