@@ -141,15 +141,12 @@ static void add_value(struct lorac_buf *lines, const json_t *value)
         lorac_buf_str(lines, "absent");
         return;
     }
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
-    if (!text) {
-        lines->no_memory = true;
-        return;
-    }
-    size_t n = strlen(text);
-    lorac_buf_add(lines, text, n < MAX_VALUE ? n : MAX_VALUE);
-    if (n > MAX_VALUE) { lorac_buf_str(lines, "..."); }
-    free(text);
+    struct lorac_buf text = {0};
+    lorac_json_text(&text, value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+    if (text.no_memory) { lines->no_memory = true; }
+    lorac_buf_add(lines, text.at, text.n < MAX_VALUE ? text.n : MAX_VALUE);
+    if (text.n > MAX_VALUE) { lorac_buf_str(lines, "..."); }
+    lorac_buf_free(&text);
 }
 
 /* Recursion ends at MAX_DEPTH, below which values are compared as wholes. */

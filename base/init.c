@@ -10,7 +10,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { BLOCK = 4096 };
@@ -143,6 +142,7 @@ static enum lorac_status complete(struct init *g, const struct lorac_json *confi
     size_t id = 0;
     g->json = json_deep_copy(config->value);
     root.value = g->json;
+    if (!g->json) { return no_memory(err); }
     if (!json_is_object(g->json)) {
         return lorac_fail(err, LORAC_EFORMAT, "%s: holds no JSON object", config->file);
     }
@@ -281,16 +281,15 @@ static enum lorac_status compare(const struct init *g, const struct lorac_model 
 static enum lorac_status write_json(const char *dir, const char *name, const json_t *json,
                                     struct lorac_err *err)
 {
-    // 15 digits: every number that a person wrote comes back as it was
-    char *text = json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
-    char *path = lorac_path_join(dir, name);
     struct lorac_buf b = {0};
-    if (text) { lorac_buf_printf(&b, "%s\n", text); }
+    char *path = lorac_path_join(dir, name);
+    // 15 digits: every number that a person wrote comes back as it was
+    lorac_json_text(&b, json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
+    lorac_buf_str(&b, "\n");
     enum lorac_status st =
-        text && path && !b.no_memory ? lorac_file_write(path, b.at, b.n, err) : no_memory(err);
+        path && !b.no_memory ? lorac_file_write(path, b.at, b.n, err) : no_memory(err);
     lorac_buf_free(&b);
     lorac_mem_free(path);
-    free(text);
     return st;
 }
 

@@ -29,12 +29,13 @@ static enum lorac_status refuse(const struct reader *r, enum lorac_status code, 
         return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s': %s is missing", r->file, r->name,
                           what);
     }
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
-    const char *shown = text ? text : "?";
+    struct lorac_buf text = {0};
+    lorac_json_text(&text, value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+    const char *shown = text.no_memory ? "?" : text.at;
     enum lorac_status st =
         lorac_fail(err, code, "%s: tensor '%s': %s must be %s, found %.60s%s", r->file, r->name,
                    what, expected, shown, strlen(shown) > 60 ? "..." : "");
-    free(text); // jansson's
+    lorac_buf_free(&text);
     return st;
 }
 

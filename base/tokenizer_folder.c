@@ -278,9 +278,10 @@ static enum lorac_status read_merges_txt(json_t **out, const char *path, struct 
         i += len + 1;
         if (len && s[len - 1] == '\r') { len--; }
         if (len >= 8 && memcmp(s, "#version", 8) == 0) { continue; }
-        json_t *one = json_stringn(s, len);
-        if (!one || json_array_append_new(list, one)) {
+        if (lorac_utf8_check(s, len) < len) {
             st = lorac_fail(err, LORAC_EFORMAT, "%s:%zu: is not UTF-8", path, line);
+        } else if (json_array_append_new(list, json_stringn(s, len))) {
+            st = lorac_no_memory(err);
         }
     }
     lorac_mem_free(text);

@@ -3,7 +3,6 @@
 #include "base/tokenizer_impl.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static enum lorac_status check_token(const struct lorac_json *vocab, const char *token, size_t n,
@@ -152,11 +151,12 @@ static enum lorac_status refuse_variants(const struct lorac_json *model, struct 
         const bool empty = json_is_string(at.value) && json_string_length(at.value) == 0;
         const bool zero = json_is_number(at.value) && json_number_value(at.value) == 0;
         if (at.value && !(i < 2 ? empty : zero)) {
-            char *text = json_dumps(at.value, JSON_ENCODE_ANY);
+            struct lorac_buf text = {0};
+            lorac_json_text(&text, at.value, JSON_ENCODE_ANY);
             enum lorac_status st =
                 lorac_fail(err, LORAC_ENOTSUP, "%s: '%s' of %.40s is not supported", at.file,
-                           at.where, text ? text : "?");
-            free(text);
+                           at.where, text.no_memory ? "?" : text.at);
+            lorac_buf_free(&text);
             return st;
         }
     }

@@ -59,6 +59,7 @@ static int flushed(int code)
 int main(int argc, char **argv)
 {
     wait_asleep(argv);
+    lorac_json_own_heap();
     struct lorac_err err = {0};
     struct args a;
     if (argc < 2) {

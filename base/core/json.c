@@ -2,20 +2,30 @@
 #include "base/core/json.h"
 
 #include "base/core/file.h"
+#include "base/core/json_heap.h"
 #include "base/core/mem.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum lorac_status lorac_json_parse(struct lorac_json *root, const char *text, size_t n,
                                    const char *file, struct lorac_err *err)
 {
-    json_error_t at;
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    struct lorac_json_text left = {text, n};
+    json_error_t at = {0};
     *root = (struct lorac_json){.file = file};
-    root->value =
-        json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &at);
+    if (lorac_json_reserve_open(n)) {
+        root->value = json_load_callback(lorac_json_feed, &left, flags, &at);
+    }
+    bool silent = !root->value && !at.text[0]; // wrong syntax has a message
+    bool refused = lorac_json_reserve_drawn();
+    if (refused) { lorac_json_free(root); }
+    lorac_json_reserve_close();
+    if (silent || refused) {
+        return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to read it", file);
+    }
     if (!root->value) {
         return lorac_fail(err, LORAC_EFORMAT, "%s:%d:%d: not valid JSON: %s", file, at.line,
                           at.column, at.text);
@@ -65,12 +75,13 @@ enum lorac_status lorac_json_fail(const struct lorac_json *at, const char *expec
         return lorac_fail(err, LORAC_EFORMAT, "%s: '%s' is missing, %s was expected", at->file,
                           at->where, expected);
     }
-    char *text = json_dumps(at->value, JSON_ENCODE_ANY | JSON_COMPACT);
-    const char *shown = text ? text : "?";
+    struct lorac_buf text = {0};
+    lorac_json_text(&text, at->value, JSON_ENCODE_ANY | JSON_COMPACT);
+    const char *shown = text.no_memory ? "?" : text.at;
     bool cut = strlen(shown) > 40;
     enum lorac_status st = lorac_fail(err, LORAC_EFORMAT, "%s: '%s' must be %s, found %.40s%s",
                                       at->file, at->where, expected, shown, cut ? "..." : "");
-    free(text);
+    lorac_buf_free(&text);
     return st;
 }
 
@@ -122,6 +133,18 @@ enum lorac_status lorac_json_string(const char **out, const struct lorac_json *o
     }
     *out = s;
     return LORAC_OK;
+}
+
+static int add(const char *bytes, size_t n, void *buf)
+{
+    struct lorac_buf *b = buf;
+    lorac_buf_add(b, bytes, n);
+    return b->no_memory ? -1 : 0;
+}
+
+void lorac_json_text(struct lorac_buf *b, const json_t *value, size_t flags)
+{
+    if (json_dump_callback(value, add, b, flags)) { b->no_memory = true; }
 }
 
 void lorac_json_quote(struct lorac_buf *b, const char *s, size_t n)

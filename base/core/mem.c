@@ -9,6 +9,7 @@
 
 // For the tests only; atomic because loader and server threads allocate too.
 static _Atomic long fail_after = -1;
+static _Atomic long raw_fail_after = -1;
 static _Atomic unsigned long n_allocs;
 
 bool lorac_mul(size_t a, size_t b, size_t *out)
@@ -18,17 +19,30 @@ bool lorac_mul(size_t a, size_t b, size_t *out)
     return true;
 }
 
+/* What a test asked to fail. */
+static bool refused(_Atomic long *after)
+{
+    return *after >= 0 && (*after)-- == 0;
+}
+
 void *lorac_mem_new(size_t n, size_t size)
 {
     size_t bytes = 0;
     if (!lorac_mul(n, size, &bytes) || bytes > SIZE_MAX - 63) { return NULL; }
-    if (fail_after >= 0 && fail_after-- == 0) { return NULL; }
+    if (refused(&fail_after)) { return NULL; }
     bytes = (bytes + 63) / 64 * 64;
     void *p = aligned_alloc(64, bytes ? bytes : 64);
     if (p) {
         memset(p, 0, bytes);
         n_allocs++;
     }
+    return p;
+}
+
+void *lorac_mem_raw(size_t n)
+{
+    void *p = refused(&raw_fail_after) ? NULL : malloc(n ? n : 1);
+    if (p) { n_allocs++; }
     return p;
 }
 
@@ -67,6 +81,16 @@ void lorac_mem_fail_after(long n)
 long lorac_mem_fail_left(void)
 {
     return fail_after;
+}
+
+void lorac_raw_fail_after(long n)
+{
+    raw_fail_after = n;
+}
+
+long lorac_raw_fail_left(void)
+{
+    return raw_fail_after;
 }
 
 unsigned long lorac_mem_count(void)
