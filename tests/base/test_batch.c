@@ -7,7 +7,7 @@
  *   - making one reports each failed allocation, and nothing leaks.
  */
 #include "base/batch.h"
-#include "base/core/fault.h"
+#include "tests/support/faults.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -121,10 +121,9 @@ static void each_failed_allocation_is_reported(void **state)
     for (;; n++) {
         struct lorac_batch *b = NULL;
         struct lorac_err err = {0};
-        lorac_mem_fail_after(n);
+        faults_start(FAULTS_MEMORY, n);
         enum lorac_status st = lorac_batch_new(&b, 4, 2, 2, &err);
-        lorac_mem_fail_after(-1);
-        if (!st) {
+        if (!faults_stop()) {
             lorac_batch_free(b);
             break;
         }

@@ -6,10 +6,10 @@
  *     when a name, shape, type, number of tensors, sampled byte or the configuration does;
  *   - the real files of the field open.
  */
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
+#include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
 #include <setjmp.h>
@@ -271,21 +271,21 @@ static void whatever_fails_while_opening_is_reported(void **state)
     (void)state;
     const char *folder = make_sharded("faults");
     char *index = lorac_path_join(folder, "new.index.json");
-    int failures[2] = {0};
-    for (int kind = 0; kind < 2; kind++) {
-        enum lorac_status st = LORAC_EIO;
-        for (long n = 0; st; n++) {
+    int failures[N_FAULTS] = {0};
+    for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
+        bool met = true;
+        for (long n = 0; met; n = faults_next(n, kind == FAULTS_FOREIGN ? 37 : 1)) {
             struct lorac_err err = {0};
             struct lorac_checkpoint *c = NULL;
             char print[65];
-            kind ? lorac_sys_fail_after(n) : lorac_mem_fail_after(n);
-            st = lorac_checkpoint_open(&c, folder, &err);
+            faults_start(kind, n);
+            enum lorac_status st = lorac_checkpoint_open(&c, folder, &err);
             if (!st) { st = lorac_checkpoint_fingerprint(print, c, "", 0, &err); }
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
-            if (!st) { expect_all(c); }
-            if (st) {
-                assert_int_equal(st, kind ? LORAC_EIO : LORAC_ENOMEM);
+            met = faults_stop();
+            if (!met) {
+                expect_all(c);
+            } else {
+                assert_int_equal(st, faults_status(kind));
                 assert_int_equal(err.code, st);
                 assert_non_null(strstr(err.text, folder));
                 failures[kind]++;
@@ -294,16 +294,17 @@ static void whatever_fails_while_opening_is_reported(void **state)
         }
         const char *const names[] = {"a"};
         const char *const files[] = {"x.safetensors"};
-        st = LORAC_EIO;
-        for (long n = 0; st; n++) {
-            kind ? lorac_sys_fail_after(n) : lorac_mem_fail_after(n);
-            st = lorac_safetensors_index_write(index, names, files, 1, 4, NULL);
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
-            failures[kind] += st != LORAC_OK;
+        met = true;
+        for (long n = 0; met; n = faults_next(n, kind == FAULTS_FOREIGN ? 37 : 1)) {
+            faults_start(kind, n);
+            enum lorac_status st = lorac_safetensors_index_write(index, names, files, 1, 4, NULL);
+            met = faults_stop();
+            assert_int_equal(st, met ? faults_status(kind) : LORAC_OK);
+            failures[kind] += met;
         }
     }
-    assert_true(failures[0] >= 20 && failures[1] >= 9 + 6);
+    assert_true(failures[FAULTS_CALLS] >= 9 + 6);
+    assert_true(failures[FAULTS_MEMORY] >= 20 && failures[FAULTS_FOREIGN] >= 20);
     lorac_mem_free(index);
 }
 

@@ -5,9 +5,9 @@
  */
 #include "base/compare.h"
 
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "tests/support/faults.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -158,9 +158,9 @@ static void a_missing_allocation_is_reported(void **state)
     struct lorac_checkpoint *a = open_specs(first, 6);
     struct lorac_comparison c;
     struct lorac_err err = {0};
-    lorac_mem_fail_after(0);
+    faults_start(FAULTS_MEMORY, 0);
     assert_int_equal(lorac_checkpoint_compare(&c, a, a, &err), LORAC_ENOMEM);
-    lorac_mem_fail_after(-1);
+    assert_true(faults_stop());
     assert_non_null(strstr(err.text, "no memory"));
     lorac_comparison_free(&c);
     lorac_checkpoint_close(a);

@@ -7,10 +7,10 @@
  *   - parameters are counted, a tied matrix once;
  *   - every failed allocation and system call is reported, and nothing leaks.
  */
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/model.h"
+#include "tests/support/faults.h"
 #include "tests/support/golden.h"
 #include "tests/support/tiny.h"
 
@@ -358,24 +358,22 @@ static void every_failure_is_reported_and_nothing_leaks(void **state)
     (void)state;
     struct lorac_device dev;
     assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
-    for (int kind = 0; kind < 2; kind++) {
+    for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
         long n = 0;
-        for (;; n++) {
+        for (;; n = faults_next(n, kind == FAULTS_FOREIGN ? 37 : 1)) {
             struct lorac_model *m = NULL;
             struct lorac_err err = {0};
-            kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
+            faults_start(kind, n);
             enum lorac_status st = lorac_model_open(&m, &dev, from, &err);
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
-            if (!st) {
+            if (!faults_stop()) {
                 lorac_model_close(m);
                 break;
             }
             assert_null(m);
-            assert_int_equal(st, kind ? LORAC_ENOMEM : LORAC_EIO);
+            assert_int_equal(st, faults_status(kind));
             assert_true(err.text[0] != '\0');
         }
-        assert_true(n >= (kind ? 15 : 4));
+        assert_true(n >= (kind == FAULTS_CALLS ? 4 : 15));
     }
     lorac_device_close(&dev);
 }

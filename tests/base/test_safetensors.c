@@ -6,10 +6,10 @@
  *   - damaged input is refused with a message that names file, place, found and expected.
  */
 #include "base/core/buf.h"
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/safetensors.h"
+#include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
 #include <math.h>
@@ -238,30 +238,29 @@ static void whatever_fails_leaves_the_old_file_or_the_new(void **state)
     const char *sub = tiny_path("faults");
     char *path = lorac_path_join(sub, "x.safetensors");
     assert_int_equal(lorac_dir_make(sub, NULL), LORAC_OK);
-    int failures[2] = {0};
-    for (int kind = 0; kind < 2; kind++) {
-        for (long n = 0;; n++) {
+    int failures[N_FAULTS] = {0};
+    for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
+        for (long n = 0;; n = faults_next(n, kind == FAULTS_FOREIGN ? 37 : 1)) {
             struct lorac_err err = {0};
             int calls = 0;
-            kind ? lorac_sys_fail_after(n) : lorac_mem_fail_after(n);
+            faults_start(kind, n);
             enum lorac_status st =
                 lorac_safetensors_write(path, specs, N_SPECS, meta, 2, fill_numbers, &calls, &err);
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
+            const bool met = faults_stop();
             char **names = NULL;
             assert_int_equal(lorac_dir_list(&names, sub, NULL), LORAC_OK);
             assert_true(!names[0] || !names[1]); // no temporary file
             if (names[0]) { expect_specs(path); }
             lorac_mem_free(names);
-            if (!st) { break; }
-            assert_int_equal(st, kind ? LORAC_EIO : err.code);
+            if (!met) { break; }
+            assert_int_equal(st, faults_status(kind));
             assert_non_null(strstr(err.text, sub));
             failures[kind]++;
         }
         expect_specs(path);
     }
-    assert_true(failures[0] >= 7); // header, image (2), scratch, file (3), folder
-    assert_true(failures[1] >= 6); // open, write, fsync, close, rename, folder
+    assert_true(failures[FAULTS_MEMORY] >= 7); // header, image (2), scratch, file (3), folder
+    assert_true(failures[FAULTS_CALLS] >= 6);  // open, write, fsync, close, rename, folder
     lorac_mem_free(path);
 }
 

@@ -9,11 +9,11 @@
  * left out. tokenizers/llama2/tokenizer.json is damaged (a merge of three spaces) and the reference
  * refuses it too: the vectors of Llama 2 are checked with phi-3-mini, which has its vocabulary.
  */
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/tokenizer.h"
+#include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
 #include <setjmp.h>
@@ -217,17 +217,17 @@ static void every_failure_of_a_call_is_reported(void **state)
     put("tokenizer_config.json", "{'bos_token':'<s>','added_tokens_decoder':{'6':{'content':"
                                  "'<tool>'}},'add_bos_token':true}");
     put("generation_config.json", "{'eos_token_id':4}");
-    for (int kind = 0; kind < 2; kind++) {
+    for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
         long n = 0;
-        for (;; n++) {
+        for (;; n = faults_next(n, kind == FAULTS_FOREIGN ? 37 : 1)) {
             struct lorac_tokenizer *t = NULL;
             struct lorac_err err = {0};
-            kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
+            faults_start(kind, n);
             enum lorac_status st = lorac_tokenizer_open(&t, tiny_dir(), &err);
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
+            const bool met = faults_stop();
             lorac_tokenizer_free(t);
-            if (!st) { break; }
+            if (!met) { break; }
+            assert_int_equal(st, faults_status(kind));
             assert_int_not_equal(err.text[0], '\0');
         }
         assert_true(n > 5);

@@ -7,12 +7,12 @@
  *   - the folder appears whole or not at all, whatever fails; nothing stands in it that was not read back and
  *     compared.
  */
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/core/sha256.h"
 #include "base/tokenizer_train_impl.h"
+#include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 #include "tests/support/trains.h"
 
@@ -376,9 +376,9 @@ static void a_folder_that_differs_from_what_was_learned_is_found(void **state)
     assert_int_equal(lorac_dir_remove(trains_out, NULL), LORAC_OK);
 }
 
-/* One training whose n-th allocation or system call fails; true where it is reported, and nothing is left. */
-static bool fails_at(void (*fail_after)(long n), long n, enum lorac_status want, const char *home,
-                     const char *to)
+/* One training whose n-th allocation or system call fails: that is reported, and nothing is left. False where it
+ * made fewer; *borne counts those that made no difference. */
+static bool fails_at(enum faults_kind kind, long n, long *borne, const char *home, const char *to)
 {
     const char *const files[] = {mill};
     struct lorac_tokenizer_options o = trains_options(400);
@@ -387,18 +387,19 @@ static bool fails_at(void (*fail_after)(long n), long n, enum lorac_status want,
     o.files = files;
     o.eos = "<|endoftext|>";
     o.separator = "\n\n";
-    fail_after(n);
+    faults_start(kind, n);
     const enum lorac_status st = lorac_tokenizer_train(&r, to, &o, &err);
-    fail_after(-1);
+    const bool met = faults_stop();
+    *borne += met && !st;
     if (st) {
-        assert_int_equal(st, want);
+        assert_int_equal(st, faults_status(kind));
         assert_true(err.text[0] != '\0');
     }
     if (lorac_path_exists(to)) { // it succeeded, or only the last sync of the folder failed
         assert_int_equal(lorac_dir_remove(to, NULL), LORAC_OK);
     }
     assert_true(lorac_dir_is_empty(home));
-    return st != LORAC_OK;
+    return met;
 }
 
 static void whatever_fails_nothing_is_left(void **state)
@@ -408,19 +409,19 @@ static void whatever_fails_nothing_is_left(void **state)
     const char *to = tiny_path("fault/tok");
     assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
     long n = 0;
-    while (fails_at(lorac_sys_fail_after, n, LORAC_EIO, home, to)) {
+    long borne = 0;
+    while (fails_at(FAULTS_CALLS, n, &borne, home, to)) {
         n++;
     }
-    assert_true(n > 20);
-    const unsigned long before = lorac_mem_count();
-    assert_false(fails_at(lorac_mem_fail_after, -1, LORAC_ENOMEM, home, to));
-    const long all = (long)(lorac_mem_count() - before);
-    long borne =
-        0; // 10 for each pattern, which PCRE2 then interprets, and those of fails_at() itself
-    for (n = 0; n < all; n++) {
-        borne += !fails_at(lorac_mem_fail_after, n, LORAC_ENOMEM, home, to);
+    assert_true(n > 20 && borne == 0);
+    for (n = 0; fails_at(FAULTS_FOREIGN, n, &borne, home, to); n = faults_next(n, 137)) {}
+    assert_true(n > 100 && borne == 0);
+    n = 0;
+    while (fails_at(FAULTS_MEMORY, n, &borne, home, to)) {
+        n++;
     }
-    assert_true(all > 200 && borne < 30);
+    assert_true(n > 200);
+    assert_true(borne < 30); // 10 for each pattern, which PCRE2 then interprets
 }
 
 #define TEST(f) cmocka_unit_test_teardown(f, trains_clear)

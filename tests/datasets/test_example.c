@@ -7,9 +7,9 @@
  *   - examples made again, and cached ones, are those that were counted;
  *   - whichever allocation fails is reported.
  */
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "tests/datasets/bytes.h"
+#include "tests/support/faults.h"
 
 static struct lorac_tokenizer *bytes;
 
@@ -430,12 +430,13 @@ static void every_failed_allocation_is_reported(void **state)
     for (int bad = 0; bad < 2; bad++) {
         int failures = 0;
         o.on_empty = bad ? LORAC_BAD_ERROR : LORAC_BAD_SKIP;
-        for (long n = 0; n < 300; n++) {
+        bool met = true;
+        for (long n = 0; met; n++) {
             struct lorac_dataset *d = NULL;
             struct lorac_err err = {0};
-            lorac_mem_fail_after(n);
+            faults_start(FAULTS_MEMORY, n);
             enum lorac_status st = lorac_dataset_open(&d, t, bytes, &o, &err);
-            lorac_mem_fail_after(-1);
+            met = faults_stop();
             failures += st == LORAC_ENOMEM;
             assert_true(st == LORAC_ENOMEM || st == (bad ? LORAC_EFORMAT : LORAC_OK));
             assert_true(st == LORAC_OK || strstr(err.text, st == LORAC_ENOMEM ? "memory" : ":5:"));

@@ -8,8 +8,8 @@
  *   - rows longer than max_length are no shots; what cannot be is an error with the reason;
  *   - whichever allocation fails is reported.
  */
-#include "base/core/fault.h"
 #include "tests/datasets/bytes.h"
+#include "tests/support/faults.h"
 
 enum { ROWS = 12 };
 
@@ -275,21 +275,23 @@ static void every_failed_allocation_is_reported(void **state)
     (void)state;
     struct lorac_shots_options o = {.n = 5, .separator = "\n", .labels = labels, .K = 3};
     long failures = 0;
-    for (enum lorac_status st = LORAC_ENOMEM; st; failures += st != LORAC_OK) {
+    long unnoticed = 0; // libcsv asks for less where it gets none
+    for (bool met = true; met; failures += met) {
         struct lorac_shots *s = NULL;
         struct lorac_dataset *d = NULL;
         struct lorac_err err = {0};
         struct lorac_dataset_options behind = usual;
-        lorac_mem_fail_after(failures);
-        st = lorac_shots_open(&s, data, &o, &err);
+        faults_start(FAULTS_MEMORY, failures);
+        enum lorac_status st = lorac_shots_open(&s, data, &o, &err);
         behind.shots = s;
         if (!st) { st = lorac_dataset_open(&d, table, bytes, &behind, &err); }
-        lorac_mem_fail_after(-1);
+        met = faults_stop();
         assert_true(st == LORAC_OK || (st == LORAC_ENOMEM && strstr(err.text, "memory")));
+        unnoticed += met && !st;
         lorac_dataset_close(d);
         lorac_shots_close(s);
     }
-    assert_true(failures > 20);
+    assert_true(failures > 20 && unnoticed < 6);
 }
 
 int main(void)

@@ -10,9 +10,9 @@
  *   - files that are no text, or hold none, are refused with place and reason;
  *   - whichever allocation or system call fails is reported.
  */
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "tests/datasets/bytes.h"
+#include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
 static struct lorac_tokenizer *bytes;
@@ -449,11 +449,9 @@ static void every_failure_is_reported_and_nothing_leaks(void **state)
         long n = 0;
         for (;; n++) {
             struct lorac_err err = {0};
-            kind % 2 ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
+            faults_start(kind % 2 ? FAULTS_MEMORY : FAULTS_CALLS, n);
             enum lorac_status st = open_and_close(kind < 2 ? few : lots, &err);
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
-            if (!st) { break; }
+            if (!faults_stop()) { break; }
             assert_int_equal(st, kind % 2 ? LORAC_ENOMEM : LORAC_EIO);
             assert_true(err.text[0] != '\0');
         }

@@ -8,8 +8,8 @@
  *   - several adapters add up with their factors, one with factor 1 is the adapter itself;
  *   - a rank larger than a module and every failed allocation are errors, and nothing leaks.
  */
-#include "base/core/fault.h"
 #include "base/core/mem.h"
+#include "tests/support/faults.h"
 #include "tests/support/near.h"
 #include "tests/support/passes.h"
 
@@ -271,15 +271,15 @@ static void every_failed_allocation_is_reported(void **state)
         struct lorac_err err = {0};
         struct lorac_adapter *a = NULL;
         float host[MOST];
-        lorac_mem_fail_after(n);
+        faults_start(FAULTS_MEMORY, n);
         enum lorac_status st = lorac_adapter_new(&a, p.m, &eight, &err);
         if (!st) { st = lorac_adapter_reserve(a, 8, &err); }
         if (!st) { st = lorac_lora_read(host, a, 0, true, &err); }
         if (!st) { st = lorac_lora_write(a, 0, true, host, &err); }
-        lorac_mem_fail_after(-1);
+        const bool met = faults_stop();
         assert_true(a != NULL || st);
         lorac_adapter_free(a);
-        if (!st) { break; }
+        if (!met) { break; }
         assert_int_equal(st, LORAC_ENOMEM);
         assert_true(err.text[0] != '\0');
     }

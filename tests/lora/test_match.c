@@ -5,10 +5,10 @@
  *     near; so does a pattern that is wrong, or that takes too long;
  *   - no failed allocation goes unreported.
  */
-#include "base/core/fault.h"
 #include "base/core/mem.h"
 #include "lora/lora.h"
 #include "lora/pattern.h"
+#include "tests/support/faults.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -317,10 +317,9 @@ static void no_failed_allocation_goes_unreported(void **state)
     long n = 0;
     for (;; n++) {
         struct lorac_err err = {0};
-        lorac_mem_fail_after(n);
+        faults_start(FAULTS_MEMORY, n);
         enum lorac_status st = lorac_match_modules(match, &model, &o, &err);
-        lorac_mem_fail_after(-1);
-        if (!st) { break; }
+        if (!faults_stop()) { break; }
         assert_int_equal(st, LORAC_ENOMEM);
         assert_non_null(strstr(err.text, "no memory"));
     }

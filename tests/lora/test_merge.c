@@ -7,10 +7,10 @@
  *   - a check of the caller sees the whole folder before it has its name, and nothing is left where it fails;
  *   - whatever fails, nothing is left behind.
  */
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "lora/lora.h"
+#include "tests/support/faults.h"
 #include "tests/support/golden.h"
 #include "tests/support/near.h"
 #include "tests/support/tiny.h"
@@ -439,15 +439,15 @@ static void whatever_fails_nothing_is_left(void **state)
     const char *home = tiny_path("fault");
     char *out = lorac_path_join(home, "m");
     assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
-    for (int kind = 0; kind < 2; kind++) {
+    for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
         long n = 0;
-        for (;; n++) {
+        for (;; n = faults_next(n, kind == FAULTS_FOREIGN ? 137 : 1)) {
             struct lorac_err err = {0};
-            kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
+            faults_start(kind, n);
             enum lorac_status st = lorac_merge(out, m, &s, NULL, &err);
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
-            if (!st) { break; }
+            const bool met = faults_stop();
+            if (!met) { break; }
+            assert_int_equal(st, faults_status(kind));
             assert_true(err.text[0] != '\0');
             if (lorac_path_exists(out)) { // only the last sync of the folder failed
                 assert_int_equal(lorac_dir_remove(out, NULL), LORAC_OK);

@@ -8,8 +8,8 @@
  *   - a gradient that is not finite is an error and changes nothing;
  *   - an optimiser that is taken up again goes on as it was; unknown names and want of memory are errors.
  */
-#include "base/core/fault.h"
 #include "base/core/mem.h"
+#include "tests/support/faults.h"
 #include "tests/support/near.h"
 #include "tests/support/passes.h"
 
@@ -298,10 +298,9 @@ static void what_cannot_be_made_is_an_error(void **state)
     assert_null(o);
     long n = 0;
     for (;; n++) {
-        lorac_mem_fail_after(n);
+        faults_start(FAULTS_MEMORY, n);
         enum lorac_status st = lorac_optim_new(&o, f.p.a, &adamw, &err);
-        lorac_mem_fail_after(-1);
-        if (!st) { break; }
+        if (!faults_stop()) { break; }
         assert_int_equal(st, LORAC_ENOMEM);
         assert_null(o);
     }

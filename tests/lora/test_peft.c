@@ -6,10 +6,10 @@
  *   - another base is refused, unless forced;
  *   - whichever allocation or system call fails, it is reported, the old folder stays and nothing is left.
  */
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "lora/peft_tensors.h"
+#include "tests/support/faults.h"
 #include "tests/support/golden.h"
 #include "tests/support/tiny.h"
 
@@ -323,22 +323,20 @@ static size_t count_names(const char *folder)
 static void whatever_fails_while_loading_is_reported(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 2; kind++) {
+    for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
         long n = 0;
-        for (;; n++) {
+        for (;; n = faults_next(n, kind == FAULTS_FOREIGN ? 137 : 1)) {
             struct lorac_adapter *a = NULL;
             struct lorac_err err = {0};
-            kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
+            faults_start(kind, n);
             enum lorac_status st =
                 lorac_peft_load(&a, model, MODELS "/llama-patterns/adapter", false, &err);
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
-            if (!st) {
+            if (!faults_stop()) {
                 lorac_adapter_free(a);
                 break;
             }
             assert_null(a);
-            assert_int_equal(st, kind ? LORAC_ENOMEM : LORAC_EIO);
+            assert_int_equal(st, faults_status(kind));
             assert_true(err.text[0] != '\0');
         }
         assert_true(n > 4);
@@ -352,16 +350,15 @@ static void whatever_fails_while_saving_the_old_folder_stays(void **state)
     char *to = lorac_path_join(home, "a");
     struct lorac_adapter *old = load(model, MODELS "/llama-patterns/start");
     struct lorac_adapter *new = load(model, MODELS "/llama-patterns/adapter");
-    for (int kind = 0; kind < 2; kind++) {
+    for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
         long n = 0;
         save(to, old, LORAC_F32);
-        for (;; n++) {
+        for (;; n = faults_next(n, kind == FAULTS_FOREIGN ? 137 : 1)) {
             struct lorac_err err = {0};
-            kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
+            faults_start(kind, n);
             enum lorac_status st = lorac_peft_save(to, new, "some/base", LORAC_F32, &err);
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
-            if (!st) { break; }
+            if (!faults_stop()) { break; }
+            assert_int_equal(st, faults_status(kind));
             assert_true(err.text[0] != '\0');
             lorac_adapter_free(load(model, to)); // a whole folder, the old or the new one
         }

@@ -4,10 +4,10 @@
  *   - a key that is not understood and not at its default is refused by name, as is every wrong type and range;
  *   - the configs of real adapters are read, or refused with the right reason (label data).
  */
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "lora/peft_config.h"
+#include "tests/support/faults.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -244,21 +244,23 @@ static void no_failed_allocation_goes_unreported(void **state)
 {
     (void)state;
     static const char text[] = START ", \"rank_pattern\": {\"q\": 2}, \"layers_to_transform\": 1}";
-    long n = 0;
-    for (;; n++) {
-        struct lorac_peft_config c;
-        struct lorac_err err = {0};
-        lorac_mem_fail_after(n);
-        enum lorac_status st = lorac_peft_config_parse(&c, text, strlen(text), "F", &err);
-        lorac_mem_fail_after(-1);
-        if (!st) {
-            lorac_peft_config_free(&c);
-            break;
+    long failures[N_FAULTS] = {0};
+    for (enum faults_kind kind = FAULTS_MEMORY; kind < N_FAULTS; kind++) {
+        for (;; failures[kind]++) {
+            struct lorac_peft_config c;
+            struct lorac_err err = {0};
+            faults_start(kind, failures[kind]);
+            enum lorac_status st = lorac_peft_config_parse(&c, text, strlen(text), "F", &err);
+            if (!faults_stop()) {
+                lorac_peft_config_free(&c);
+                break;
+            }
+            assert_int_equal(st, LORAC_ENOMEM);
+            assert_int_equal(strncmp(err.text, "F: no memory", 12), 0);
         }
-        assert_int_equal(st, LORAC_ENOMEM);
-        assert_string_equal(err.text, "F: no memory");
     }
-    assert_int_equal(n, 3); // names, layers, overrides; jansson has its own heap
+    assert_int_equal(failures[FAULTS_MEMORY], 3); // names, layers, overrides
+    assert_true(failures[FAULTS_FOREIGN] > 20);   // the JSON
 }
 
 static void configs_of_real_adapters_are_read_or_refused_with_the_reason(void **state)

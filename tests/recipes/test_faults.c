@@ -216,7 +216,7 @@ static enum lorac_status init(struct lorac_err *err)
     struct lorac_buf b = {0};
     enum lorac_status st = lorac_recipe_init(&b, tiny_path("model"), tiny_path("train.csv"), err);
     if (!st) { st = faults_text(&b, err); }
-    if (!st) { faults_say("%zu", b.n); }
+    if (!st) { faults_say("%s", b.at); }
     lorac_buf_free(&b);
     return st;
 }

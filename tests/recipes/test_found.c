@@ -6,10 +6,10 @@
  *   - a run of another recipe, base or table is an error that names it, damaged files are errors;
  *   - whichever allocation fails is reported.
  */
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/found.h"
+#include "tests/support/faults.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
 
@@ -150,13 +150,14 @@ static void every_failed_allocation_is_reported(void **state)
     struct lorac_recipe *r = runs_recipe(tiny_path("fault"), NULL);
     assert_int_equal(lorac_job_open(&j, r, LORAC_JOB_TRAIN, NULL), LORAC_OK);
     long failures = 0;
-    for (enum lorac_status st = LORAC_ENOMEM; st; failures += st != LORAC_OK) {
+    for (bool met = true; met; failures += met) {
         struct lorac_found f = {0};
         struct lorac_err err = {0};
-        lorac_mem_fail_after(failures);
-        st = lorac_found_look(&f, j, &err);
-        lorac_mem_fail_after(-1);
-        assert_true(st == LORAC_OK || (st == LORAC_ENOMEM && strstr(err.text, "memory")));
+        faults_start(FAULTS_MEMORY, failures);
+        enum lorac_status st = lorac_found_look(&f, j, &err);
+        met = faults_stop();
+        assert_int_equal(st, met ? LORAC_ENOMEM : LORAC_OK);
+        assert_true(!met || strstr(err.text, "memory"));
         lorac_found_release(&f);
     }
     assert_true(failures > 10);

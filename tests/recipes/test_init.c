@@ -1,11 +1,10 @@
 /*
  * A first recipe for a table. What is promised: delimiter, quotes, header, columns and labels are recognised in
  * made and in real tables; the result reads without errors and opens; what it says of lengths is true; a
- * table that is none is an error; every failed allocation is reported.
+ * table that is none is an error.
  */
 #include "recipes/init.h"
 
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/job.h"
@@ -251,25 +250,6 @@ static void real_tables_are_recognised(void **state)
     }
 }
 
-static void a_missing_allocation_is_reported(void **state)
-{
-    (void)state;
-    const char *table = write_table("id,text,mood\n", ',', "\"");
-    enum lorac_status st = LORAC_ENOMEM;
-    for (long n = 0; st && n < 100000; n++) {
-        struct lorac_buf b = {0};
-        struct lorac_err err = {0};
-        lorac_mem_fail_after(n);
-        st = lorac_recipe_init(&b, tiny_path("model"), table, &err);
-        lorac_mem_fail_after(-1);
-        if (!st && b.no_memory) { st = LORAC_ENOMEM; }
-        if (st) { assert_int_equal(st, LORAC_ENOMEM); }
-        lorac_buf_free(&b);
-        if (n > 2000) { n += n / 8; } // a tokenizer's entries are alike
-    }
-    assert_int_equal(st, LORAC_OK);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,7 +261,6 @@ int main(void)
         cmocka_unit_test(one_column_is_free_text),
         cmocka_unit_test(what_is_no_table_is_an_error),
         cmocka_unit_test(real_tables_are_recognised),
-        cmocka_unit_test(a_missing_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, tiny_model, tiny_remove);
 }

@@ -1,11 +1,10 @@
 /*
  * Plans. What is promised: a plan tells what the run then does (steps, evaluations, activations, parameters),
  * without values of the adapter; it counts lengths, copies and leaks; a run that does not fit is refused with
- * the part and the way out; a probe measures a step; every failed allocation is reported.
+ * the part and the way out; a probe measures a step.
  */
 #include "recipes/plan.h"
 
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/run.h"
@@ -251,30 +250,6 @@ static void epochs_that_cannot_be_counted_stop_the_plan(void **state)
     lorac_recipe_free(r);
 }
 
-static void a_missing_allocation_is_reported(void **state)
-{
-    (void)state;
-    struct lorac_recipe *r = recipe(NULL);
-    enum lorac_status st = LORAC_ENOMEM;
-    for (long n = 0; st && n < 100000; n++) {
-        struct lorac_plan *p = NULL;
-        struct lorac_err err = {0};
-        struct lorac_plan_probe probe;
-        lorac_mem_fail_after(n);
-        st = lorac_plan_make(&p, r, &err);
-        if (!st) { st = lorac_plan_probe(&probe, p, &err); }
-        lorac_mem_fail_after(-1);
-        if (st) {
-            assert_int_equal(st, LORAC_ENOMEM);
-            assert_true(err.text[0] != '\0');
-        }
-        lorac_plan_free(p);
-        if (n > 2000) { n += n / 8; } // thousands of them are alike: a tokenizer's entries
-    }
-    assert_int_equal(st, LORAC_OK);
-    lorac_recipe_free(r);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,7 +262,6 @@ int main(void)
         cmocka_unit_test(a_probe_measures_a_step),
         cmocka_unit_test(what_the_run_would_stop_at_stops_the_plan),
         cmocka_unit_test(epochs_that_cannot_be_counted_stop_the_plan),
-        cmocka_unit_test(a_missing_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, make, tiny_remove);
 }

@@ -10,9 +10,9 @@
 #include "recipes/recipe.h"
 
 #include "base/core/buf.h"
-#include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
 #include <setjmp.h>
@@ -489,30 +489,46 @@ static void a_difference_names_key_and_both_values(void **state)
     lorac_recipe_free(b);
 }
 
+static bool names_the_failure(const struct lorac_recipe_errors *errors)
+{
+    bool named = false;
+    for (size_t i = 0; i < errors->n; i++) {
+        named = named || strstr(errors->at[i].text, "Input/output error");
+    }
+    return named;
+}
+
 static void every_failure_of_memory_or_system_is_reported(void **state)
 {
     (void)state;
     const struct lorac_recipe_set sets[] = {{"name=x-${adapter.rank}", false}, {"data.test", true}};
     const char *const files[] = {"child.yaml", "two.yaml"}; // one that is right, one that is wrong
     const char *out = tiny_path("written.yaml");
-    for (int which = 0; which < 4; which++) {
-        const char *path = tiny_path(files[which / 2]);
+    for (size_t which = 0; which < 2 * (size_t)N_FAULTS; which++) {
+        const enum faults_kind kind = (enum faults_kind)(which / 2);
+        const char *path = tiny_path(files[which % 2]);
         int failures = 0;
-        for (long n = 0;; n++) {
+        for (long n = 0;; n = faults_next(n, kind == FAULTS_FOREIGN ? 37 : 1)) {
             struct lorac_recipe *r = NULL;
             struct lorac_recipe_errors errors = {0};
             struct lorac_err err = {0};
-            which % 2 ? lorac_sys_fail_after(n) : lorac_mem_fail_after(n);
+            faults_start(kind, n);
             enum lorac_status st = lorac_recipe_open(&r, path, sets, 2, &errors, &err);
             if (!st) { st = lorac_recipe_write(r, out, &err); }
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
+            const bool met = faults_stop();
             lorac_recipe_free(r);
-            lorac_recipe_errors_free(&errors);
-            bool done = !st || strstr(err.text, "one level only");
-            if (done) { break; }
+            if (!met) {
+                lorac_recipe_errors_free(&errors);
+                break;
+            }
             assert_true(err.text[0]);
-            assert_true(which % 2 || st == LORAC_ENOMEM);
+            if (kind != FAULTS_CALLS) {
+                assert_int_equal(st, LORAC_ENOMEM);
+            } else if (st != LORAC_EIO) { // an error of its line, beside others
+                assert_int_equal(st, LORAC_EUSER);
+                assert_true(names_the_failure(&errors));
+            }
+            lorac_recipe_errors_free(&errors);
             failures++;
         }
         assert_true(failures > 3);

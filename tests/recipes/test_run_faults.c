@@ -8,6 +8,7 @@
 #include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "tests/support/faults.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
 
@@ -39,20 +40,25 @@ static void expect_to_go_on(long n)
     runs_same("whole", "run");
 }
 
-/* The run with the n-th call failing; false where it met none. */
-static bool fails_at(void (*fail_after)(long n), long n, enum lorac_status want)
+/* The run with the n-th allocation or system call failing; false where it made fewer. Those that made no
+ * difference are counted. */
+static bool fails_at(enum faults_kind kind, long n, long *unnoticed)
 {
     struct lorac_run_result result;
     struct lorac_err err = {0};
     struct lorac_run_watch nobody = {0};
     struct lorac_recipe *r = runs_recipe(tiny_path("run"), quick);
     assert_int_equal(lorac_dir_remove(tiny_path("run"), NULL), LORAC_OK);
-    fail_after(n);
+    faults_start(kind, n);
     enum lorac_status st = lorac_run(&result, r, LORAC_RUN_NEW, &nobody, &err);
-    fail_after(-1);
+    const bool met = faults_stop();
     lorac_recipe_free(r);
-    if (!st) { return false; }
-    if (st != want) { fail_msg("call %ld: status %d, %s", n, (int)st, err.text); }
+    if (!st) {
+        runs_same("whole", "run");
+        *unnoticed += met;
+        return met;
+    }
+    if (st != faults_status(kind)) { fail_msg("call %ld: status %d, %s", n, (int)st, err.text); }
     assert_true(err.text[0] != '\0');
     assert_null(strchr(err.text, '\n'));
     return true;
@@ -64,11 +70,12 @@ static void a_run_survives_every_failing_call(void **state)
     runs_well("whole", LORAC_RUN_NEW, NULL, quick);
     long n = 0;
     long failures = 0;
-    for (; fails_at(lorac_sys_fail_after, n, LORAC_EIO); n += n < EACH ? 1 : 2) {
+    long unnoticed = 0;
+    for (; fails_at(FAULTS_CALLS, n, &unnoticed); n += n < EACH ? 1 : 2) {
         failures++;
         expect_to_go_on(n);
     }
-    assert_true(n > 100 && failures > EACH);
+    assert_true(n > 100 && failures > EACH && unnoticed == 0);
     print_message("%ld calls of %ld failed in turn\n", failures, n);
 }
 
@@ -80,11 +87,12 @@ static bool refused_at(long n, int code, const char *reason)
     struct lorac_run_watch nobody = {0};
     struct lorac_recipe *r = runs_recipe(tiny_path("run"), quick);
     assert_int_equal(lorac_dir_remove(tiny_path("run"), NULL), LORAC_OK);
+    faults_start(FAULTS_CALLS, -1);
     lorac_sys_fail_with(n, code);
     enum lorac_status st = lorac_run(&result, r, LORAC_RUN_NEW, &nobody, &err);
-    lorac_sys_fail_after(-1);
+    const bool met = faults_stop();
     lorac_recipe_free(r);
-    if (!st) { return false; }
+    if (!met) { return false; }
     assert_int_equal(st, LORAC_EIO);
     if (!strstr(err.text, reason) || !strstr(err.text, tiny_dir())) {
         fail_msg("call %ld: %s", n, err.text);
@@ -111,23 +119,18 @@ static void a_full_or_read_only_disk_is_named_and_loses_nothing(void **state)
 static void every_failed_allocation_is_reported(void **state)
 {
     (void)state;
-    unsigned long before = lorac_mem_count();
-    assert_int_equal(lorac_dir_remove(tiny_path("run"), NULL), LORAC_OK);
-    runs_well("run", LORAC_RUN_NEW, NULL, quick);
-    long all = (long)(lorac_mem_count() - before); // those of the recipe included
-    long failures = 0;
-    long unnoticed = 0; // libcsv asks for less where it gets no memory
-    for (long n = 0; n < all; n += n < EACH ? 1 : 31) {
-        if (!fails_at(lorac_mem_fail_after, n, LORAC_ENOMEM)) {
-            unnoticed++;
-            runs_same("whole", "run");
-            continue;
+    for (enum faults_kind kind = FAULTS_MEMORY; kind < N_FAULTS; kind++) {
+        const long step = kind == FAULTS_MEMORY ? 31 : 211;
+        long n = 0;
+        long failures = 0;
+        long unnoticed = 0; // libcsv asks for less where it gets no memory
+        for (; fails_at(kind, n, &unnoticed); n += n < EACH ? 1 : step) {
+            failures++;
+            expect_to_go_on(n);
         }
-        failures++;
-        expect_to_go_on(n);
+        print_message("%ld allocations of %ld failed in turn\n", failures, n);
+        assert_true(failures > EACH && unnoticed < (kind == FAULTS_MEMORY ? 20 : 1));
     }
-    print_message("%ld allocations of %ld failed in turn\n", failures, all);
-    assert_true(failures > EACH && unnoticed < 20);
 }
 
 int main(void)

@@ -12,6 +12,7 @@
 #include "base/core/mem.h"
 #include "recipes/job.h"
 #include "recipes/setup.h"
+#include "tests/support/faults.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
 
@@ -164,18 +165,17 @@ static void whatever_fails_the_old_state_or_the_new_one_stands(void **state)
     assert_int_equal(write_state(&s, NULL), LORAC_OK);
     s.s.step = 4;
     long failures = 0;
-    for (int kind = 0; kind < 2; kind++) {
-        for (long n = 0;; n++, failures++) {
+    for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
+        for (long n = 0;; n = faults_next(n, kind == FAULTS_FOREIGN ? 37 : 1), failures++) {
             struct lorac_err err = {0};
-            (kind ? lorac_mem_fail_after : lorac_sys_fail_after)(n);
+            faults_start(kind, n);
             enum lorac_status st = write_state(&s, &err);
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
+            const bool met = faults_stop();
             assert_int_equal(lorac_state_read(&got, s.a, s.o, tiny_path("s/state"), NULL),
                              LORAC_OK);
             assert_true(got.step == 3 || got.step == 4);
-            if (!st) { break; }
-            assert_int_equal(st, kind ? LORAC_ENOMEM : LORAC_EIO);
+            if (!met) { break; }
+            assert_int_equal(st, faults_status(kind));
             assert_true(err.text[0] != '\0');
             if (got.step == 3) { continue; } // the folder could not be written behind the rename
             s.s.step = 3;

@@ -7,7 +7,7 @@
 #include "recipes/yaml.h"
 
 #include "base/core/buf.h"
-#include "base/core/fault.h"
+#include "tests/support/faults.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -150,20 +150,23 @@ static void every_failing_allocation_is_reported(void **state)
 {
     (void)state;
     const char text[] = "a: [1, 2, {b: c}]\na: 3\nd: *x\n";
-    int failures = 0;
-    for (long n = 0;; n++) {
-        struct parsed p;
-        struct lorac_err err = {0};
-        lorac_mem_fail_after(n);
-        enum lorac_status st = parse(&p, text, strlen(text), &err);
-        lorac_mem_fail_after(-1);
-        release(&p);
-        if (!st) { break; }
-        assert_int_equal(st, LORAC_ENOMEM);
-        assert_non_null(strstr(err.text, "no memory"));
-        failures++;
+    long failures[N_FAULTS] = {0};
+    for (enum faults_kind kind = FAULTS_MEMORY; kind < N_FAULTS; kind++) {
+        for (long n = 0;; n++) {
+            struct parsed p;
+            struct lorac_err err = {0};
+            faults_start(kind, n);
+            enum lorac_status st = parse(&p, text, strlen(text), &err);
+            const bool met = faults_stop();
+            release(&p);
+            if (!met) { break; }
+            assert_int_equal(st, LORAC_ENOMEM);
+            assert_non_null(strstr(err.text, "no memory"));
+            failures[kind]++;
+        }
     }
-    assert_int_equal(failures, 5); // arena, its block, list of errors, two messages
+    assert_int_equal(failures[FAULTS_MEMORY], 5); // arena, its block, list of errors, two messages
+    print_message("%ld allocations of libyaml failed\n", failures[FAULTS_FOREIGN]);
 }
 
 int main(void)

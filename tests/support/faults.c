@@ -3,6 +3,7 @@
 
 #include "base/core/fault.h"
 #include "base/core/file.h"
+#include "base/core/json.h"
 #include "base/core/mem.h"
 #include "tests/support/tiny.h"
 
@@ -10,11 +11,75 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-static char result[2048];
+/* libyaml has no setting for its allocator. Where it is a shared library that calls its own functions by name,
+ * these take their place; elsewhere they are unused. */
+void *yaml_malloc(size_t n);
+void *yaml_realloc(void *p, size_t n);
+char *yaml_strdup(const char *s);
+
+__attribute__((weak)) void *yaml_malloc(size_t n)
+{
+    return lorac_mem_raw(n);
+}
+
+__attribute__((weak)) void *yaml_realloc(void *p, size_t n)
+{
+    void *granted = lorac_mem_raw(1);
+    lorac_mem_free(granted);
+    return granted ? realloc(p, n ? n : 1) : NULL;
+}
+
+__attribute__((weak)) char *yaml_strdup(const char *s)
+{
+    size_t n = s ? strlen(s) + 1 : 0;
+    char *copy = n ? lorac_mem_raw(n) : NULL;
+    return copy ? memcpy(copy, s, n) : NULL;
+}
+
+static const struct {
+    void (*fail_after)(long n);
+    long (*fail_left)(void);
+    enum lorac_status status;
+    const char *name;
+} kinds[N_FAULTS] = {
+    [FAULTS_CALLS] = {lorac_sys_fail_after, lorac_sys_fail_left, LORAC_EIO, "call"},
+    [FAULTS_MEMORY] = {lorac_mem_fail_after, lorac_mem_fail_left, LORAC_ENOMEM, "allocation"},
+    [FAULTS_FOREIGN] = {lorac_raw_fail_after, lorac_raw_fail_left, LORAC_ENOMEM,
+                        "foreign allocation"},
+};
+
+static enum faults_kind failing;
+
+void faults_start(enum faults_kind kind, long n)
+{
+    lorac_json_own_heap();
+    failing = kind;
+    kinds[kind].fail_after(n);
+}
+
+bool faults_stop(void)
+{
+    bool met = kinds[failing].fail_left() < 0;
+    kinds[failing].fail_after(-1);
+    return met;
+}
+
+enum lorac_status faults_status(enum faults_kind kind)
+{
+    return kinds[kind].status;
+}
+
+long faults_next(long n, long step)
+{
+    return n + (n < 100 ? 1 : step);
+}
+
+static char result[8192];
 
 void faults_say(const char *fmt, ...)
 {
@@ -53,23 +118,20 @@ static void expect_whole(const struct good *g, const char *what)
 }
 
 /* Fail call `n`; false where the scenario made fewer. *unnoticed counts failures that changed nothing. */
-static bool fails(const struct faults_scenario *s, const struct good *g, bool memory, long n,
-                  long *unnoticed)
+static bool fails(const struct faults_scenario *s, const struct good *g, enum faults_kind kind,
+                  long n, long *unnoticed)
 {
     struct lorac_err err = {0};
     char what[100];
-    (void)snprintf(what, sizeof what, "%s: %s %ld", s->name, memory ? "allocation" : "call", n);
+    (void)snprintf(what, sizeof what, "%s: %s %ld", s->name, kinds[kind].name, n);
     assert_int_equal(lorac_file_remove(tiny_path("out"), NULL), LORAC_OK);
     result[0] = '\0';
-    (memory ? lorac_mem_fail_after : lorac_sys_fail_after)(n);
+    faults_start(kind, n);
     enum lorac_status st = s->go(&err);
-    bool met = (memory ? lorac_mem_fail_left() : lorac_sys_fail_left()) < 0;
-    lorac_mem_fail_after(-1);
-    lorac_sys_fail_after(-1);
+    bool met = faults_stop();
     if (!met && st) { fail_msg("%s: fails by itself: %s", what, err.text); }
     if (st) {
-        if (st != (memory ? LORAC_ENOMEM : LORAC_EIO) || err.code != st || !err.text[0] ||
-            strchr(err.text, '\n')) {
+        if (st != kinds[kind].status || err.code != st || !err.text[0] || strchr(err.text, '\n')) {
             fail_msg("%s: status %d, '%s'", what, (int)st, err.text);
         }
     } else {
@@ -88,23 +150,22 @@ void faults_meet(const struct faults_scenario *scenarios, size_t n_scenarios)
         const struct faults_scenario *s = &scenarios[i];
         struct good g = {0};
         struct lorac_err err = {0};
-        long counts[2] = {0};
-        long unnoticed[2] = {0};
+        long counts[N_FAULTS] = {0};
+        long unnoticed[N_FAULTS] = {0};
         result[0] = '\0';
         if (s->go(&err)) { fail_msg("%s: %s", s->name, err.text); }
         memcpy(g.result, result, sizeof result);
         if (s->writes) { g.file = tiny_read(tiny_path("out"), &g.n); }
-        for (int memory = 0; memory < 2; memory++) {
-            for (long n = 0; fails(s, &g, memory, n, &unnoticed[memory]);
-                 n += n < 100 ? 1 : s->step) {
-                counts[memory]++;
+        for (enum faults_kind k = FAULTS_CALLS; k < N_FAULTS; k++) {
+            for (long n = 0; fails(s, &g, k, n, &unnoticed[k]); n = faults_next(n, s->step)) {
+                counts[k]++;
             }
+            print_message("%-16s %5ld %ss failed, %ld did not matter\n", s->name, counts[k],
+                          kinds[k].name, unnoticed[k]);
         }
-        print_message("%-16s %4ld calls and %4ld allocations failed; %ld and %ld did not matter\n",
-                      s->name, counts[0], counts[1], unnoticed[0], unnoticed[1]);
-        assert_true(counts[0] > 5 && counts[1] > 5);
-        assert_true(unnoticed[0] == 0 &&
-                    unnoticed[1] < 20); // libcsv asks for less where it gets none
+        assert_true(counts[FAULTS_CALLS] > 5 && counts[FAULTS_MEMORY] > 5);
+        assert_true(unnoticed[FAULTS_CALLS] == 0 && unnoticed[FAULTS_FOREIGN] < 5);
+        assert_true(unnoticed[FAULTS_MEMORY] < 20); // libcsv asks for less where it gets none
         lorac_mem_free(g.file);
     }
 }

@@ -11,9 +11,9 @@
  * get k u relative; the rest says so beside it.
  */
 #include "base/compute/device.h"
-#include "base/core/fault.h"
 #include "base/core/rng.h"
 #include "tests/support/devices.h"
+#include "tests/support/faults.h"
 #include "tests/support/near.h"
 #ifdef LORAC_HAVE_OPENBLAS
 #    include "base/compute/cpu.h"
@@ -416,10 +416,9 @@ static void each_failed_allocation_is_reported(void **state)
     for (long n = 0;; n++) {
         struct lorac_device dev;
         struct lorac_err err = {0};
-        lorac_mem_fail_after(n);
+        faults_start(FAULTS_MEMORY, n);
         enum lorac_status st = lorac_device_open(&dev, NULL, 2, &err);
-        lorac_mem_fail_after(-1);
-        if (!st) {
+        if (!faults_stop()) {
             lorac_device_close(&dev);
             break;
         }

@@ -9,6 +9,7 @@
 #include "base/core/fault.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "tests/support/faults.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,15 +61,15 @@ static void a_write_happens_whole_or_not_at_all(void **state)
     char *path = lorac_path_join(dir, "a");
     assert_int_equal(lorac_file_write(path, "old", 3, NULL), LORAC_OK);
     int failures = 0;
-    for (int kind = 0; kind < 2; kind++) {
+    for (enum faults_kind kind = FAULTS_CALLS; kind <= FAULTS_MEMORY; kind++) {
         for (long n = 0;; n++) {
             struct lorac_err err = {0};
-            kind ? lorac_mem_fail_after(n) : lorac_sys_fail_after(n);
+            faults_start(kind, n);
             enum lorac_status st = lorac_file_write(path, "new", 3, &err);
-            lorac_mem_fail_after(-1);
-            lorac_sys_fail_after(-1);
+            const bool met = faults_stop();
             assert_int_equal(count_names(), 1); // no temporary file stays
-            if (!st) { break; }
+            if (!met) { break; }
+            assert_int_equal(st, faults_status(kind));
             assert_non_null(strstr(err.text, dir));
             failures++;
             char *text = NULL;
