@@ -80,7 +80,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_path_absolute(char **out, const char *p
 
 bool lorac_path_exists(const char *path);
 bool lorac_path_is_dir(const char *path);
-/* True where the folder holds nothing, or does not exist. */
+/* True where the folder holds nothing, or does not exist; false also where it cannot be listed. */
 bool lorac_dir_is_empty(const char *path);
 /* Create a folder and its parents; an existing folder is fine. */
 LORAC_MUST_CHECK enum lorac_status lorac_dir_make(const char *path, struct lorac_err *err);

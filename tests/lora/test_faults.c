@@ -68,6 +68,7 @@ static enum lorac_status tokens(struct lorac_err *err)
         st = lorac_stream_add(&text, &stream, t, ids.at[i], true, err);
     }
     if (!st) { st = lorac_stream_end(&text, &stream, t, true, err); }
+    if (!st) { st = lorac_token_bytes(&text, t, 200, err); }
     if (!st) { st = faults_text(&text, err); }
     if (!st) { faults_say("%zu %s", ids.n, text.at); }
     lorac_stream_free(&stream);
@@ -113,6 +114,7 @@ static enum lorac_status generate(struct lorac_err *err)
         }
         if (!st) { st = lorac_generator_use(g, NULL, err); }
     }
+    if (!st) { st = lorac_generator_use(g, &socket, err); }
     lorac_buf_free(&text);
     lorac_ids_free(&ids);
     lorac_generator_free(g);
@@ -132,11 +134,18 @@ static enum lorac_status compare(struct lorac_err *err)
     struct lorac_json y = {0};
     struct lorac_buf lines = {0};
     char print[65] = "";
+    struct lorac_checkpoint *of_memory = NULL;
+    char *image = NULL;
+    size_t n = 0;
     enum lorac_status st =
         lorac_checkpoint_open(&a, tiny_path("done/best/adapter_model.safetensors"), err);
     if (!st) { st = lorac_checkpoint_open(&b, tiny_path("model"), err); }
     if (!st) { st = lorac_checkpoint_compare(&c, a, b, err); }
     if (!st) { st = lorac_checkpoint_fingerprint(print, b, "x", 1, err); }
+    if (!st) {
+        st = lorac_file_read(&image, &n, tiny_path("model/model.safetensors"), 1 << 20, err);
+    }
+    if (!st) { st = lorac_checkpoint_parse(&of_memory, (const unsigned char *)image, n, "F", err); }
     if (!st) { st = lorac_json_load(&x, tiny_path("model/config.json"), 1 << 20, err); }
     if (!st) { st = lorac_json_load(&y, tiny_path("done/best/adapter_config.json"), 1 << 20, err); }
     if (!st) { lorac_json_compare(&lines, &x, &y); }
@@ -146,6 +155,8 @@ static enum lorac_status compare(struct lorac_err *err)
     lorac_json_free(&y);
     lorac_json_free(&x);
     lorac_comparison_free(&c);
+    lorac_checkpoint_close(of_memory);
+    lorac_mem_free(image);
     lorac_checkpoint_close(b);
     lorac_checkpoint_close(a);
     return st;
@@ -257,6 +268,102 @@ static enum lorac_status train(struct lorac_err *err)
     return st;
 }
 
+/* ---- errors whose words take memory ---- */
+
+static const char config[] = "{\"architectures\":[\"NovelForCausalLM\"],\"n\":[1,2],\"s\":{}}";
+
+static enum lorac_status ask(struct lorac_err *err,
+                             enum lorac_status (*read)(const struct lorac_json *root,
+                                                       struct lorac_err *err))
+{
+    struct lorac_json root = {0};
+    enum lorac_status st = lorac_json_parse(&root, config, sizeof config - 1, "F", err);
+    if (!st) { st = read(&root, err); }
+    lorac_json_free(&root);
+    return st;
+}
+
+static enum lorac_status read_config(const struct lorac_json *root, struct lorac_err *err)
+{
+    struct lorac_config c;
+    return lorac_config_read(&c, root, err);
+}
+
+static enum lorac_status read_size(const struct lorac_json *root, struct lorac_err *err)
+{
+    size_t n = 0;
+    return lorac_json_size(&n, root, "n", true, 0, 9, err);
+}
+
+static enum lorac_status read_number(const struct lorac_json *root, struct lorac_err *err)
+{
+    double x = 0.0;
+    return lorac_json_number(&x, root, "n", true, err);
+}
+
+static enum lorac_status read_bool(const struct lorac_json *root, struct lorac_err *err)
+{
+    bool yes = false;
+    return lorac_json_bool(&yes, root, "s", true, err);
+}
+
+static enum lorac_status read_string(const struct lorac_json *root, struct lorac_err *err)
+{
+    const char *s = NULL;
+    return lorac_json_string(&s, root, "s", true, err);
+}
+
+static enum lorac_status unknown_architecture(struct lorac_err *err)
+{
+    return ask(err, read_config);
+}
+
+static enum lorac_status no_size(struct lorac_err *err)
+{
+    return ask(err, read_size);
+}
+
+static enum lorac_status no_number(struct lorac_err *err)
+{
+    return ask(err, read_number);
+}
+
+static enum lorac_status no_bool(struct lorac_err *err)
+{
+    return ask(err, read_bool);
+}
+
+static enum lorac_status no_string(struct lorac_err *err)
+{
+    return ask(err, read_string);
+}
+
+static void an_error_stays_one_without_memory_for_its_words(void **state)
+{
+    (void)state;
+    faults_complain(LORAC_ENOTSUP, unknown_architecture);
+    faults_complain(LORAC_EFORMAT, no_size);
+    faults_complain(LORAC_EFORMAT, no_number);
+    faults_complain(LORAC_EFORMAT, no_bool);
+    faults_complain(LORAC_EFORMAT, no_string);
+}
+
+static void a_folder_that_cannot_be_listed_is_not_empty(void **state)
+{
+    (void)state;
+    assert_int_equal(lorac_dir_make(tiny_path("empty"), NULL), LORAC_OK);
+    for (enum faults_kind kind = FAULTS_CALLS; kind <= FAULTS_MEMORY; kind++) {
+        bool met = true;
+        for (long n = 0; met; n++) {
+            faults_start(kind, n);
+            bool empty = lorac_dir_is_empty(tiny_path("empty"));
+            met = faults_stop();
+            assert_int_equal(empty, !met);
+        }
+    }
+    assert_int_equal(lorac_dir_remove(tiny_path("empty"), NULL), LORAC_OK);
+}
+
 /* ---- all of them ---- */
 
 static void every_failure_is_reported_and_leaves_nothing_half_done(void **state)
@@ -282,6 +389,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failure_is_reported_and_leaves_nothing_half_done),
+        cmocka_unit_test(an_error_stays_one_without_memory_for_its_words),
+        cmocka_unit_test(a_folder_that_cannot_be_listed_is_not_empty),
     };
     return cmocka_run_group_tests_name("faults", tests, make, runs_remove);
 }

@@ -1,10 +1,12 @@
 /*
- * Data, recipes, evaluation, predictions, plans, first recipes and runs over earlier ones on a machine that
- * fails. What is promised stands in faults.h. Runs and states have loops of their own: test_run_faults.c, test_state.c.
+ * Data, recipes, evaluation, predictions, plans, first recipes, adapters taken up, shots and runs over earlier
+ * ones on a machine that fails. What is promised stands in faults.h. Runs and states have loops of their own: test_run_faults.c, test_state.c.
  */
+#include "recipes/fewshot.h"
 #include "recipes/init.h"
 #include "recipes/plan.h"
 #include "recipes/predict.h"
+#include "recipes/saved_template.h"
 #include "tests/support/faults.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
@@ -55,6 +57,19 @@ static enum lorac_status open_data(struct data *d, struct lorac_err *err)
     return st;
 }
 
+static void close_data(struct data *d)
+{
+    lorac_choices_close(d->choices);
+    lorac_batch_free(d->batch);
+    lorac_loader_close(d->loader);
+    lorac_example_free(&d->e);
+    lorac_dataset_close(d->set);
+    lorac_split_free(&d->split);
+    lorac_classes_free(&d->classes);
+    lorac_table_close(d->table);
+    lorac_tokenizer_free(d->t);
+}
+
 static enum lorac_status data(struct lorac_err *err)
 {
     struct data d = {0};
@@ -68,6 +83,7 @@ static enum lorac_status data(struct lorac_err *err)
     if (!st) { st = lorac_dataset_example(&d.e, d.set, 1, err); }
     if (!st) { st = lorac_dataset_prompt(&d.e, d.set, 2, 4, err); }
     if (!st) { st = lorac_dataset_shared(&n, d.set, d.set, err); }
+    if (!st) { faults_say("%zu ", n); }
     for (size_t i = 0; i < 8 && !st; i++) { // into the second epoch
         st = lorac_loader_next(d.loader, d.batch, &examples, &n, err);
         if (!st) { faults_say("%u %zu ", examples[0], d.batch->N); }
@@ -75,15 +91,7 @@ static enum lorac_status data(struct lorac_err *err)
     if (!st) { lorac_batch_clear(d.batch); }
     if (!st) { st = lorac_choices_add(&added, choice, &truth, d.batch, d.choices, 0, err); }
     if (!st) { faults_say("%d %zu %zu", added, truth, d.batch->T); }
-    lorac_choices_close(d.choices);
-    lorac_batch_free(d.batch);
-    lorac_loader_close(d.loader);
-    lorac_example_free(&d.e);
-    lorac_dataset_close(d.set);
-    lorac_split_free(&d.split);
-    lorac_classes_free(&d.classes);
-    lorac_table_close(d.table);
-    lorac_tokenizer_free(d.t);
+    close_data(&d);
     return st;
 }
 
@@ -221,6 +229,53 @@ static enum lorac_status init(struct lorac_err *err)
     return st;
 }
 
+/* An adapter taken up by another recipe, which must have its template; and those that such a recipe makes. */
+static enum lorac_status job(struct lorac_err *err)
+{
+    char from[300];
+    (void)snprintf(from, sizeof from, "adapter.from=%s", tiny_path("done/best"));
+    const struct lorac_recipe_set sets[] = {
+        {from, false}, {"adapter.rank", true}, {"adapter.alpha", true}, {"train.steps", true}};
+    struct lorac_recipe *r = NULL;
+    struct lorac_job *j = NULL;
+    struct lorac_adapter *a = NULL;
+    struct lorac_adapter *outline = NULL;
+    enum lorac_status st =
+        lorac_recipe_open(&r, tiny_path("done/recipe.resolved.yaml"), sets, 4, NULL, err);
+    if (!st) { st = lorac_job_open(&j, r, LORAC_JOB_TRAIN, err); }
+    if (!st) { st = lorac_job_adapter_outline(&outline, j, err); }
+    if (!st) { st = lorac_job_adapter(&a, j, err); }
+    if (!st) { st = lorac_template_check(a, j, err); }
+    if (!st) { st = lorac_template_save(a, j, err); }
+    if (!st) { faults_say("%s", a->template_json); }
+    lorac_adapter_free(outline);
+    lorac_adapter_free(a);
+    lorac_job_close(j);
+    lorac_recipe_free(r);
+    return st;
+}
+
+static enum lorac_status fewshot(struct lorac_err *err)
+{
+    const struct lorac_fewshot_options o = {.n = 2};
+    struct lorac_recipe *r = NULL;
+    struct lorac_job *j = NULL;
+    struct lorac_fewshot f = {0};
+    struct lorac_fewshot others = {0};
+    size_t shared = 0;
+    enum lorac_status st = open_recipe(&r, err);
+    if (!st) { st = lorac_job_open(&j, r, LORAC_JOB_TRAIN | LORAC_JOB_VALID, err); }
+    if (!st) { st = lorac_fewshot_open(&f, j, &j->valid, 1, &o, err); }
+    if (!st) { st = lorac_fewshot_open(&others, j, &j->train, 1, &o, err); }
+    if (!st) { st = lorac_dataset_shared(&shared, j->train.set, j->train.set, err); }
+    if (!st) { faults_say("%zu %zu %zu", lorac_dataset_size(f.set), others.left_out, shared); }
+    lorac_fewshot_close(&others);
+    lorac_fewshot_close(&f);
+    lorac_job_close(j);
+    lorac_recipe_free(r);
+    return st;
+}
+
 /* A run over an earlier one, with a merged checkpoint at its end; then it is taken up again. */
 static enum lorac_status rerun(struct lorac_err *err)
 {
@@ -246,19 +301,63 @@ static enum lorac_status rerun(struct lorac_err *err)
     return st;
 }
 
+/* ---- errors whose words take memory ---- */
+
+static enum lorac_status no_column(struct lorac_err *err)
+{
+    struct lorac_table *t = NULL;
+    size_t column = 0;
+    enum lorac_status st = lorac_table_open(&t, tiny_path("train.csv"), NULL, err);
+    if (!st) { st = lorac_table_column_find(&column, t, "lable", err); }
+    lorac_table_close(t);
+    return st;
+}
+
+static enum lorac_status no_variable(struct lorac_err *err)
+{
+    struct data d = {0};
+    size_t n = 0;
+    enum lorac_status st = open_data(&d, err);
+    if (!st) { st = lorac_dataset_variable(&n, d.set, "txt", err); }
+    close_data(&d);
+    return st;
+}
+
+static enum lorac_status too_large(struct lorac_err *err)
+{
+    struct lorac_recipe *r = NULL;
+    struct lorac_plan *p = NULL;
+    enum lorac_status st = open_recipe(&r, err);
+    if (!st) { st = lorac_plan_make(&p, r, err); }
+    if (!st) { st = lorac_plan_fits(p, 1, err); }
+    lorac_plan_free(p);
+    lorac_recipe_free(r);
+    return st;
+}
+
+static void an_error_stays_one_without_memory_for_its_words(void **state)
+{
+    (void)state;
+    faults_complain(LORAC_EUSER, no_column);
+    faults_complain(LORAC_EUSER, no_variable);
+    faults_complain(LORAC_EUSER, too_large);
+}
+
 /* ---- all of them ---- */
 
 static void every_failure_is_reported_and_leaves_nothing_half_done(void **state)
 {
     (void)state;
     static const struct faults_scenario all[] = {
-        {"data", data, false, 29},
-        {"recipe", recipe, true, 7},
-        {"evaluate", evaluate, false, 53},
-        {"predict labels", predict_labels, true, 53},
-        {"predict text", predict_text, true, 53},
-        {"plan", plan, false, 97},
-        {"init", init, false, 97},
+        {"data", data, false, 3},
+        {"recipe", recipe, true, 3},
+        {"evaluate", evaluate, false, 11},
+        {"predict labels", predict_labels, true, 11},
+        {"predict text", predict_text, true, 11},
+        {"plan", plan, false, 11},
+        {"init", init, false, 11},
+        {"job", job, false, 3},
+        {"fewshot", fewshot, false, 1},
         {"rerun", rerun, false, 23},
     };
     faults_meet(all, sizeof all / sizeof *all);
@@ -278,6 +377,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failure_is_reported_and_leaves_nothing_half_done),
+        cmocka_unit_test(an_error_stays_one_without_memory_for_its_words),
     };
     return cmocka_run_group_tests_name("faults", tests, make, runs_remove);
 }

@@ -7,6 +7,7 @@
 #include "base/core/mem.h"
 #include "tests/support/tiny.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -79,6 +80,7 @@ long faults_next(long n, long step)
     return n + (n < 100 ? 1 : step);
 }
 
+enum { LAST = 60 }; // what a scenario does at its end, each of it
 static char result[8192];
 
 void faults_say(const char *fmt, ...)
@@ -138,10 +140,24 @@ static bool fails(const struct faults_scenario *s, const struct good *g, enum fa
         if (strcmp(result, g->result) != 0) {
             fail_msg("%s: not noticed, and '%s' became '%s'", what, g->result, result);
         }
+        if (err.text[0]) { fail_msg("%s: kept back, '%s'", what, err.text); }
         *unnoticed += met;
     }
     expect_whole(g, what);
     return met;
+}
+
+/* How many of them `go` makes that meets no failure and ends with `want`. */
+static long count(enum faults_kind kind, enum lorac_status want,
+                  enum lorac_status (*go)(struct lorac_err *err))
+{
+    struct lorac_err err = {0};
+    faults_start(kind, LONG_MAX);
+    enum lorac_status st = go(&err);
+    const long left = kinds[kind].fail_left();
+    assert_false(faults_stop());
+    if (st != want) { fail_msg("status %d: %s", (int)st, err.text); }
+    return LONG_MAX - left;
 }
 
 void faults_meet(const struct faults_scenario *scenarios, size_t n_scenarios)
@@ -157,8 +173,11 @@ void faults_meet(const struct faults_scenario *scenarios, size_t n_scenarios)
         memcpy(g.result, result, sizeof result);
         if (s->writes) { g.file = tiny_read(tiny_path("out"), &g.n); }
         for (enum faults_kind k = FAULTS_CALLS; k < N_FAULTS; k++) {
-            for (long n = 0; fails(s, &g, k, n, &unnoticed[k]); n = faults_next(n, s->step)) {
+            const long last = count(k, LORAC_OK, s->go) - LAST;
+            for (long n = 0; fails(s, &g, k, n, &unnoticed[k]);) {
                 counts[k]++;
+                const long next = faults_next(n, n < last ? s->step : 1);
+                n = n < last && next > last ? last : next;
             }
             print_message("%-16s %5ld %ss failed, %ld did not matter\n", s->name, counts[k],
                           kinds[k].name, unnoticed[k]);
@@ -167,5 +186,22 @@ void faults_meet(const struct faults_scenario *scenarios, size_t n_scenarios)
         assert_true(unnoticed[FAULTS_CALLS] == 0 && unnoticed[FAULTS_FOREIGN] < 5);
         assert_true(unnoticed[FAULTS_MEMORY] < 20); // libcsv asks for less where it gets none
         lorac_mem_free(g.file);
+    }
+}
+
+void faults_complain(enum lorac_status want, enum lorac_status (*go)(struct lorac_err *err))
+{
+    for (enum faults_kind kind = FAULTS_MEMORY; kind < N_FAULTS; kind++) {
+        const long all = count(kind, want, go);
+        for (long n = all > LAST ? all - LAST : 0; n < all; n++) {
+            struct lorac_err err = {0};
+            faults_start(kind, n);
+            enum lorac_status st = go(&err);
+            assert_true(faults_stop());
+            if (st != want && st != LORAC_ENOMEM) {
+                fail_msg("%s %ld: status %d, '%s'", kinds[kind].name, n, (int)st, err.text);
+            }
+            assert_true(err.code == st && err.text[0] && !strchr(err.text, '\n'));
+        }
     }
 }

@@ -33,11 +33,11 @@ struct faults_scenario {
     const char *name;
     enum lorac_status (*go)(struct lorac_err *err);
     bool writes; // the file tiny_path("out"), always the same
-    long step;   // from the 100th failure on, every step-th: they are alike
+    long step; // from the 100th failure on, every step-th, for they are alike; but the last 60 all
 };
 
 /* Run all of them, failing the test where one of the above does not hold. The folder of tiny.h is watched. */
-void faults_meet(const struct faults_scenario *scenarios, size_t n);
+void faults_meet(const struct faults_scenario *scenarios, size_t n_scenarios);
 
 enum faults_kind {
     FAULTS_CALLS,   // system calls: LORAC_EIO
@@ -45,6 +45,10 @@ enum faults_kind {
     FAULTS_FOREIGN, // those of jansson and libyaml: LORAC_ENOMEM
     N_FAULTS
 };
+
+/* What ends with the error `want`, whose words take memory: where one of its last 60 allocations fails, it is
+ * still that error, or LORAC_ENOMEM. */
+void faults_complain(enum lorac_status want, enum lorac_status (*go)(struct lorac_err *err));
 
 /* From now on the n-th of them (from 0) fails, once. */
 void faults_start(enum faults_kind kind, long n);
