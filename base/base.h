@@ -8,6 +8,7 @@
 #include "base/batch.h"
 #include "base/compare.h"
 #include "base/compute/device.h"
+#include "base/compute/start.h"
 #include "base/config.h"
 #include "base/core/buf.h"
 #include "base/core/clock.h"

@@ -1,11 +1,9 @@
 /* main.c - lorac: finds the verb and runs it. */
-#define _POSIX_C_SOURCE 200809L // setenv
 #include "tools/verbs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct verb *const verbs[] = {
     &verb_plan,  &verb_train,   &verb_eval,     &verb_predict,   &verb_generate, &verb_score,
@@ -34,20 +32,6 @@ static void help(FILE *to)
         "exit codes: 0 success, 1 failed, 2 wrong usage\n");
 }
 
-/*
- * Threads that wait for each other by spinning lose whole time slices where other programs want the cores: a
- * run on two busy cores took 6 to 8 times as long as with waiting asleep, which costs next to nothing on an idle
- * machine. OpenMP reads the policy before main(), so the program starts itself once more with it set; whoever
- * sets OMP_WAIT_POLICY decides otherwise.
- */
-static void wait_asleep(char **argv)
-{
-    if (getenv("OMP_WAIT_POLICY")) { return; }                    // NOLINT(concurrency-mt-unsafe)
-    if (setenv("OMP_WAIT_POLICY", "passive", 1) != 0) { return; } // NOLINT(concurrency-mt-unsafe)
-    (void)execv("/proc/self/exe", argv);
-    // where that is not possible, waiting stays as it is
-}
-
 /* What was printed must have got there: a full disk is a failure, too. */
 static int flushed(int code)
 {
@@ -58,7 +42,7 @@ static int flushed(int code)
 
 int main(int argc, char **argv)
 {
-    wait_asleep(argv);
+    lorac_start(argv);
     lorac_json_own_heap();
     struct lorac_err err = {0};
     struct args a;

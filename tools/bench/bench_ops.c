@@ -8,6 +8,7 @@
  * would take at its ceiling over the time it took. Bytes are those that it must read and write once.
  */
 #include "base/compute/device.h"
+#include "base/compute/start.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -269,6 +270,7 @@ static void rows(struct bench *x)
 
 int main(int argc, char **argv)
 {
+    lorac_start(argv);
     static struct bench x;
     struct lorac_err err;
     if (lorac_device_open(&x.dev, "cpu", argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0, &err)) {

@@ -127,6 +127,7 @@ static int by_value(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
+    lorac_start(argv);
     struct lorac_err err = {0};
     struct bench x = {0};
     enum { MOST = 100 };

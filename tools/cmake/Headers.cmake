@@ -3,7 +3,7 @@
 set(lorac_headers
     base/base.h base/batch.h base/compare.h base/config.h base/fingerprint.h base/generate.h base/init.h
     base/model.h base/safetensors.h base/tokenizer.h base/tokenizer_train.h
-    base/compute/device.h base/compute/segment.h
+    base/compute/device.h base/compute/segment.h base/compute/start.h
     base/core/api.h base/core/buf.h base/core/clock.h base/core/dtype.h base/core/err.h
     base/core/file.h base/core/json.h base/core/machine.h base/core/mem.h
     datasets/datasets.h lora/lora.h

@@ -1,0 +1,21 @@
+/*
+ * start.h - settings that OpenMP and OpenBLAS read before main(), so that only the environment can make them.
+ *
+ *   OMP_WAIT_POLICY, GOMP_SPINCOUNT   how threads wait for each other
+ *   OPENBLAS_CORETYPE                 the kernels OpenBLAS takes, where it doesn't know the processor
+ *
+ * What the environment has already stays as it is.
+ */
+#ifndef LORAC_BASE_COMPUTE_START_H
+#define LORAC_BASE_COMPUTE_START_H
+
+#include "base/core/api.h"
+
+/*
+ * For the first line of a program's main(): makes the settings that are missing and, if any was, starts the
+ * program itself once more (/proc/self/exe with `argv`). Returns where nothing was missing, or where that is not
+ * possible; everything then works, but may be slow.
+ */
+LORAC_API void lorac_start(char **argv);
+
+#endif
