@@ -11,11 +11,11 @@
 #    include <cblas.h>
 #endif
 
-/* True if this set it, false if it was there (or there is no memory). */
+/* True if this set it, false if it was there (or there is no memory). There is one thread so far. */
 static bool set(const char *name, const char *value)
 {
-    return !getenv(name) &&
-           setenv(name, value, 0) == 0; // NOLINT(concurrency-mt-unsafe): one thread so far
+    if (getenv(name)) { return false; } // NOLINT(concurrency-mt-unsafe)
+    return setenv(name, value, 0) == 0; // NOLINT(concurrency-mt-unsafe)
 }
 
 /*
