@@ -25,7 +25,7 @@ struct lorac_plan_group {
 };
 
 enum lorac_plan_part {
-    LORAC_PLAN_PROGRAM,     // program, libraries, tokenizer, pages of the tables
+    LORAC_PLAN_PROGRAM,     // program, libraries and their buffers, tokenizer, pages of the tables
     LORAC_PLAN_TABLES,      // index of the tables, lengths and ids of the examples
     LORAC_PLAN_WEIGHTS,     // weights that a step reads
     LORAC_PLAN_ACTIVATIONS, // of the training pass, and its batch

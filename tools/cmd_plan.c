@@ -44,12 +44,12 @@ static void say_steps(const struct lorac_plan *p)
     char t[48];
     char every[48];
     printf("steps     %zu (%.1f an epoch, batches of up to %s), ", p->steps, p->steps_per_epoch,
-           show_many(t, p->max_rows, "row"));
+           show_many(t, p->max_rows, "token"));
     if (p->evaluations == 0) {
         printf("no validation data\n");
     } else {
         printf("%s of %s", show_many(every, p->evaluations, "evaluation"),
-               show_many(t, p->eval_rows, "row"));
+               show_many(t, p->eval_rows, "token"));
         printf(p->eval_every ? " (every %s and at the end)\n" : " (at the end)\n",
                show_many(every, p->eval_every, "step"));
     }
