@@ -6,7 +6,6 @@
 #include "base/core/mem.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { LIMIT = 1 << 26 }; // bytes of a config or an index
@@ -69,19 +68,19 @@ enum lorac_status lorac_merged_header(struct lorac_buf *out, const char *from,
     for (size_t i = 0; i < n && put; i++) {
         put = put_entry(root.value, &specs[i], &at);
     }
-    char *text = put ? json_dumps(root.value, JSON_COMPACT) : NULL;
-    size_t used = text ? strlen(text) : 0;
-    size_t padded = (used + PREFIX - 1) / PREFIX * PREFIX;
+    struct lorac_buf text = {0};
+    if (put) { lorac_json_text(&text, root.value, JSON_COMPACT); }
+    size_t padded = (text.n + PREFIX - 1) / PREFIX * PREFIX;
     for (size_t i = 0; i < PREFIX; i++) {
         unsigned char byte = (unsigned char)((uint64_t)padded >> (8 * i) & 0xFF);
         lorac_buf_add(out, &byte, 1);
     }
-    lorac_buf_add(out, text ? text : "", used);
-    lorac_buf_printf(out, "%*s", (int)(padded - used), "");
-    if (!text || out->no_memory) {
+    if (text.n) { lorac_buf_add(out, text.at, text.n); }
+    lorac_buf_printf(out, "%*s", (int)(padded - text.n), "");
+    if (!put || text.no_memory || out->no_memory) {
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory for its header", from);
     }
-    free(text); // jansson's
+    lorac_buf_free(&text);
     lorac_json_free(&root);
     return st;
 }
@@ -230,17 +229,17 @@ enum lorac_status lorac_merged_index(const char *to, const char *from, size_t by
                                      const char *name, const char *file, struct lorac_err *err)
 {
     struct lorac_json root = {0};
-    char *text = NULL;
+    struct lorac_buf text = {0};
     enum lorac_status st = lorac_json_load(&root, from, LIMIT, err);
     if (st) { return st; }
     json_t *map = json_object_get(root.value, "weight_map");
     json_t *size = json_object_get(json_object_get(root.value, "metadata"), "total_size");
     bool set = !name || json_object_set_new(map, name, json_string(file)) == 0;
     if (set && json_is_integer(size)) { set = json_integer_set(size, (json_int_t)bytes) == 0; }
-    if (set) { text = json_dumps(root.value, JSON_INDENT(2) | JSON_SORT_KEYS); }
-    st = text ? lorac_file_write(to, text, strlen(text), err)
-              : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to);
-    free(text); // jansson's
+    if (set) { lorac_json_text(&text, root.value, JSON_INDENT(2) | JSON_SORT_KEYS); }
+    st = set && !text.no_memory ? lorac_file_write(to, text.at, text.n, err)
+                                : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to);
+    lorac_buf_free(&text);
     lorac_json_free(&root);
     return st;
 }

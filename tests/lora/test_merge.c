@@ -391,7 +391,8 @@ static void a_file_that_differs_from_the_sum_is_found(void **state)
 
 /* A check that opens what it is given, and then fails or not as `fails` says. */
 struct inspection {
-    const char *out, *seen;
+    const char *out;
+    int calls;
     bool fails;
 };
 
@@ -400,7 +401,8 @@ static enum lorac_status inspect(void *self, const char *folder, struct lorac_er
     struct inspection *i = self;
     assert_false(lorac_path_exists(i->out));
     lorac_model_close(golden_model(&dev, folder));
-    i->seen = strstr(folder, ".tmp-");
+    assert_non_null(strstr(folder, ".tmp-"));
+    i->calls++;
     return i->fails ? lorac_fail(err, LORAC_EFORMAT, "no") : LORAC_OK;
 }
 
@@ -420,14 +422,33 @@ static void a_folder_gets_its_name_once_it_passes_a_check(void **state)
     assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
     assert_int_equal(lorac_merge(out, m, &s, &o, &err), LORAC_EFORMAT);
     assert_string_equal(err.text, want);
-    assert_non_null(i.seen);
+    assert_int_equal(i.calls, 1);
     assert_true(lorac_dir_is_empty(home));
     i.fails = false;
     assert_int_equal(lorac_merge(out, m, &s, &o, &err), LORAC_OK);
+    assert_int_equal(i.calls, 2);
     expect_merged(out, m, &s, 14);
     lorac_adapter_free(a);
     lorac_model_close(m);
     lorac_mem_free(out);
+}
+
+struct merging {
+    const char *out;
+    struct lorac_model *m;
+    const struct lorac_stack *s;
+};
+
+static enum lorac_status go(void *self, struct lorac_err *err)
+{
+    const struct merging *x = self;
+    return lorac_merge(x->out, x->m, x->s, NULL, err);
+}
+
+static void merged(void *self)
+{
+    const struct merging *x = self;
+    expect_merged(x->out, x->m, x->s, 2);
 }
 
 static void whatever_fails_nothing_is_left(void **state)
@@ -436,30 +457,13 @@ static void whatever_fails_nothing_is_left(void **state)
     struct lorac_model *m = golden_model(&dev, "llama-patterns");
     struct lorac_adapter *a = load(m, "adapter");
     struct lorac_stack s = {1, {a}, {1.0F}};
-    const char *home = tiny_path("fault");
+    char *home = lorac_path_join(tiny_dir(), "fault");
     char *out = lorac_path_join(home, "m");
-    assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
-    for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
-        long n = 0;
-        for (;; n = faults_next(n, kind == FAULTS_FOREIGN ? 137 : 1)) {
-            struct lorac_err err = {0};
-            faults_start(kind, n);
-            enum lorac_status st = lorac_merge(out, m, &s, NULL, &err);
-            const bool met = faults_stop();
-            if (!met) { break; }
-            assert_int_equal(st, faults_status(kind));
-            assert_true(err.text[0] != '\0');
-            if (lorac_path_exists(out)) { // only the last sync of the folder failed
-                assert_int_equal(lorac_dir_remove(out, NULL), LORAC_OK);
-            }
-            assert_true(lorac_dir_is_empty(home));
-        }
-        assert_true(n > 20);
-        expect_merged(out, m, &s, 2);
-        assert_int_equal(lorac_dir_remove(out, NULL), LORAC_OK);
-    }
+    struct merging x = {out, m, &s};
+    faults_meet_folder(&(struct faults_folder){home, out, go, merged, &x, 137});
     lorac_adapter_free(a);
     lorac_model_close(m);
+    lorac_mem_free(home);
     lorac_mem_free(out);
 }
 

@@ -189,6 +189,40 @@ void faults_meet(const struct faults_scenario *scenarios, size_t n_scenarios)
     }
 }
 
+/* Fail the n-th of a kind; false where it was not met. */
+static bool folder_fails(const struct faults_folder *f, enum faults_kind kind, long n)
+{
+    struct lorac_err err = {0};
+    faults_start(kind, n);
+    enum lorac_status st = f->go(f->self, &err);
+    if (!faults_stop()) {
+        if (st) { fail_msg("%s", err.text); }
+        return false;
+    }
+    if (st != kinds[kind].status || !err.text[0]) {
+        fail_msg("%s %ld: status %d, '%s'", kinds[kind].name, n, (int)st, err.text);
+    }
+    if (lorac_path_exists(f->out)) { // only the last sync of the folder failed
+        assert_int_equal(lorac_dir_remove(f->out, NULL), LORAC_OK);
+    }
+    assert_true(lorac_dir_is_empty(f->home));
+    return true;
+}
+
+void faults_meet_folder(const struct faults_folder *f)
+{
+    assert_int_equal(lorac_dir_make(f->home, NULL), LORAC_OK);
+    for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
+        long n = 0;
+        while (folder_fails(f, kind, n)) {
+            n = faults_next(n, kind == FAULTS_FOREIGN ? f->step : 1);
+        }
+        assert_true(n > 20);
+        f->made(f->self);
+        assert_int_equal(lorac_dir_remove(f->out, NULL), LORAC_OK);
+    }
+}
+
 void faults_complain(enum lorac_status want, enum lorac_status (*go)(struct lorac_err *err))
 {
     for (enum faults_kind kind = FAULTS_MEMORY; kind < N_FAULTS; kind++) {

@@ -39,6 +39,17 @@ struct faults_scenario {
 /* Run all of them, failing the test where one of the above does not hold. The folder of tiny.h is watched. */
 void faults_meet(const struct faults_scenario *scenarios, size_t n_scenarios);
 
+/* The same for what makes a folder `out`, with nothing beside it in `home`: after a failure `home` is empty. Foreign
+ * allocations fail every step-th. At the end of each kind `made` looks at the folder, which is then removed. */
+struct faults_folder {
+    const char *home, *out;
+    enum lorac_status (*go)(void *self, struct lorac_err *err);
+    void (*made)(void *self);
+    void *self;
+    long step;
+};
+void faults_meet_folder(const struct faults_folder *f);
+
 enum faults_kind {
     FAULTS_CALLS,   // system calls: LORAC_EIO
     FAULTS_MEMORY,  // allocations: LORAC_ENOMEM
