@@ -1,7 +1,7 @@
 /*
  * Logits of a large vocabulary come in chunks of rows. What is promised:
  *   - losses and the adapter's gradient are those of the same rows in batches of one chunk;
- *   - dropout at the output draws for each row anew, and chunks change no draw of a row.
+ *   - dropout at the output draws for each row anew, and chunks change no draw of a row, forward or backward.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
@@ -19,7 +19,8 @@
 
 #include <cmocka.h>
 
-enum { TEXT = 64, TOKENS = TEXT + 1, V = 131072 }; // 64 rows of logits at a time
+enum { TEXT = 64, TOKENS = TEXT + 1, V = 131072, C = 8 }; // 64 rows of logits at a time
+enum { DOWN, HEAD };                                      // the two adapters
 
 struct scene {
     struct lorac_device dev;
@@ -36,12 +37,12 @@ static void check(enum lorac_status st, const struct lorac_err *err)
     if (st) { fail_msg("%s", err->text); }
 }
 
-/* An adapter on lm_head alone, its B not zero. */
+/* Adapters on lm_head, its B not zero, and below it. */
 static void open_scene(struct scene *s)
 {
     struct lorac_err err = {0};
-    static const char *const targets[] = {"lm_head"};
-    struct lorac_adapter_options o = {.rank = 2, .alpha = 2.0, .targets = targets, .n_targets = 1};
+    static const char *const targets[] = {"down_proj", "lm_head"};
+    struct lorac_adapter_options o = {.rank = 2, .alpha = 2.0, .targets = targets, .n_targets = 2};
     struct lorac_pass_options po = {.max_rows = 2 * TOKENS, .keep = LORAC_KEEP_ALL};
     *s = (struct scene){0};
     check(lorac_device_open(&s->dev, NULL, 1, &err), &err);
@@ -54,7 +55,7 @@ static void open_scene(struct scene *s)
     for (size_t i = 0; i < n; i++) {
         host[i] = (float)(i * 7919 % 101) / 50.0F - 1.0F;
     }
-    check(lorac_lora_write(s->a, 0, true, host, &err), &err);
+    check(lorac_lora_write(s->a, HEAD, true, host, &err), &err);
     lorac_mem_free(host);
     check(lorac_adapter_reserve(s->a, po.max_rows, &err), &err);
     s->socket = lorac_adapter_socket(s->a);
@@ -149,6 +150,105 @@ static void dropout_draws_for_each_row_of_each_chunk(void **state)
     close_scene(&s);
 }
 
+static double loss(struct scene *s)
+{
+    double sum = 0.0;
+    run(s);
+    for (size_t i = 0; i < 2 * TEXT; i++) {
+        sum += (double)s->nll[i];
+    }
+    return sum;
+}
+
+/* Two chunks with dropout: along its own direction the loss rises by the length of the gradient. */
+static void backward_draws_as_forward_did(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    const struct lorac_backend *op = s.dev.ops;
+    size_t n = s.a->n_params;
+    float *p = lorac_mem_new(n, sizeof *p);
+    float *at = lorac_mem_new(n, sizeof *at);
+    assert_true(p && at);
+    op->read(&s.dev, p, s.a->params, n * sizeof *p);
+    lorac_adapter_set_dropout(s.a, 0.5, 7);
+    lorac_batch_clear(s.b);
+    add_text(s.b, 0);
+    add_text(s.b, 1);
+    run(&s);
+    float *g = take_gradient(&s);
+    const struct {
+        const char *name;
+        size_t first, end;
+    } parts[] = {{"all", 0, n}, {"below the output", 0, (size_t)2 * (C + C)}};
+    for (size_t k = 0; k < 2; k++) {
+        double squares = 0.0;
+        double side[2];
+        for (size_t i = parts[k].first; i < parts[k].end; i++) {
+            squares += (double)g[i] * (double)g[i];
+        }
+        assert_true(squares > 0.0);
+        double h = 0.25 / sqrt(squares);
+        for (int up = 0; up < 2; up++) {
+            memcpy(at, p, n * sizeof *at);
+            for (size_t i = parts[k].first; i < parts[k].end; i++) {
+                at[i] += (float)((up ? h : -h) * (double)g[i] / sqrt(squares));
+            }
+            op->write(&s.dev, s.a->params, at, n * sizeof *at);
+            side[up] = loss(&s);
+        }
+        float want = (float)((side[1] - side[0]) / (2.0 * h));
+        float found = (float)sqrt(squares);
+        near_all(parts[k].name, &found, &want, 1, 0.0F, 0.01F);
+    }
+    lorac_mem_free(g);
+    lorac_mem_free(p);
+    lorac_mem_free(at);
+    close_scene(&s);
+}
+
+/* Both texts at once, and one after the other: u = drop(x) A^T, and what the backward pass adds to dx. */
+static void chunks_change_no_draw(void **state)
+{
+    (void)state;
+    enum { R = 2, N = 2 * TEXT };
+    struct scene s;
+    open_scene(&s);
+    const struct lorac_backend *op = s.dev.ops;
+    size_t head = s.m->n_linear - 1;
+    float host[N * C];
+    float u[2][N * R];
+    float dx[2][N * C];
+    float *x = op->alloc(&s.dev, sizeof host);
+    float *y = op->alloc(&s.dev, sizeof *y * N * V);
+    float *saved = op->alloc(&s.dev, sizeof u[0]);
+    float *back = op->alloc(&s.dev, sizeof dx[0]);
+    assert_true(x && y && saved && back);
+    fill(host, N * C, 1);
+    op->write(&s.dev, x, host, sizeof host);
+    lorac_adapter_set_dropout(s.a, 0.5, 7);
+    for (size_t k = 0; k < 2; k++) {
+        size_t rows = k ? TEXT : N;
+        op->zero(&s.dev, back, sizeof dx[0]);
+        for (size_t n = 0; n < N; n += rows) {
+            s.socket.forward(s.socket.self, head, y + n * V, saved + n * R, x + n * C, rows, NULL,
+                             n);
+            s.socket.backward(s.socket.self, head, back + n * C, y + n * V, saved + n * R,
+                              x + n * C, rows, n);
+        }
+        op->read(&s.dev, u[k], saved, sizeof u[k]);
+        op->read(&s.dev, dx[k], back, sizeof dx[k]);
+        op->zero(&s.dev, y, sizeof *y * N * V);
+    }
+    near_all("u", u[1], u[0], N * R, 1e-6F, 1e-6F);
+    near_all("dx", dx[1], dx[0], N * C, 1e-3F, 1e-4F);
+    for (size_t i = 0; i < 4; i++) {
+        op->release(&s.dev, (float *[]){x, y, saved, back}[i]);
+    }
+    close_scene(&s);
+}
+
 static int make(void **state)
 {
     (void)state;
@@ -170,6 +270,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_are_as_batches_of_their_own),
         cmocka_unit_test(dropout_draws_for_each_row_of_each_chunk),
+        cmocka_unit_test(backward_draws_as_forward_did),
+        cmocka_unit_test(chunks_change_no_draw),
     };
     return cmocka_run_group_tests_name("head", tests, make, tiny_remove);
 }
