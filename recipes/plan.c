@@ -320,9 +320,6 @@ static enum lorac_status measure_length(struct lorac_plan *p, struct lorac_err *
 
 /* ---- all of it ---- */
 
-/* What the first step adds to the program: pages of OpenBLAS's code, and the panels it packs (0.3.21, measured). */
-enum { PRODUCTS = 2 << 20, PRODUCTS_THREAD = 5 << 18 };
-
 static enum lorac_status open_job(struct lorac_plan *p, size_t *sampled,
                                   const struct lorac_recipe *r, struct lorac_err *err)
 {
@@ -339,7 +336,9 @@ static enum lorac_status open_job(struct lorac_plan *p, size_t *sampled,
     size_t resident = own + files;
     p->bytes[LORAC_PLAN_TABLES] = tables;
     p->bytes[LORAC_PLAN_PROGRAM] = resident > tables ? resident - tables : 0;
-    p->bytes[LORAC_PLAN_PROGRAM] += PRODUCTS + (size_t)p->job->dev.threads * PRODUCTS_THREAD;
+    const struct lorac_device *dev = &p->job->dev;
+    p->bytes[LORAC_PLAN_PROGRAM] +=
+        dev->ops->library_bytes + (size_t)dev->threads * dev->ops->library_thread_bytes;
     p->available = lorac_machine_available();
     if (p->available) { p->available += own; } // what the plan itself holds the run will have
     if (!st && r->data.test.n) { st = lorac_job_open_test(p->job, err); }
