@@ -255,7 +255,7 @@ struct lorac_recipe_errors {
     struct lorac_recipe_error *at;
     size_t n, cap;
 };
-LORAC_API void lorac_recipe_errors_free(struct lorac_recipe_errors *errors);
+void lorac_recipe_errors_free(struct lorac_recipe_errors *errors);
 
 /* One --set KEY=VALUE or --unset KEY of the command line. */
 struct lorac_recipe_set {
@@ -265,37 +265,37 @@ struct lorac_recipe_set {
 
 /* Read the recipe at `path`, apply `sets` in order. A recipe that is wrong gives LORAC_EUSER, all
  * that is wrong in `errors` (may be NULL) and the first of it in `err`. */
-LORAC_API LORAC_MUST_CHECK enum lorac_status lorac_recipe_open(
-    struct lorac_recipe **out, const char *path, const struct lorac_recipe_set *sets, size_t n_sets,
-    struct lorac_recipe_errors *errors, struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_recipe_open(struct lorac_recipe **out, const char *path,
+                                                     const struct lorac_recipe_set *sets,
+                                                     size_t n_sets,
+                                                     struct lorac_recipe_errors *errors,
+                                                     struct lorac_err *err);
 /* The same from `n` bytes of memory. `name` is what messages call it; relative paths start at
  * `folder`. With `folder` NULL they start at the current folder and `extends` is refused. */
-LORAC_API LORAC_MUST_CHECK enum lorac_status lorac_recipe_parse(
+LORAC_MUST_CHECK enum lorac_status lorac_recipe_parse(
     struct lorac_recipe **out, const char *text, size_t n, const char *name, const char *folder,
     const struct lorac_recipe_set *sets, size_t n_sets, struct lorac_recipe_errors *errors,
     struct lorac_err *err);
-LORAC_API void lorac_recipe_free(struct lorac_recipe *recipe); // NULL is accepted
+void lorac_recipe_free(struct lorac_recipe *recipe); // NULL is accepted
 
 /* Append the resolved recipe: every key with its value, in the order of the table. Reading it gives
  * the same struct, and resolving that the same bytes. Check buf->no_memory. */
-LORAC_API void lorac_recipe_resolved(struct lorac_buf *buf, const struct lorac_recipe *recipe);
+void lorac_recipe_resolved(struct lorac_buf *buf, const struct lorac_recipe *recipe);
 /* Write it to `path`, after having read it back from memory and compared. */
-LORAC_API LORAC_MUST_CHECK enum lorac_status lorac_recipe_write(const struct lorac_recipe *recipe,
-                                                                const char *path,
-                                                                struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_recipe_write(const struct lorac_recipe *recipe,
+                                                      const char *path, struct lorac_err *err);
 /* Append a line "KEY: VALUE of a -> VALUE of b" for each key that differs; nothing where equal. */
-LORAC_API void lorac_recipe_diff(struct lorac_buf *buf, const struct lorac_recipe *a,
-                                 const struct lorac_recipe *b);
+void lorac_recipe_diff(struct lorac_buf *buf, const struct lorac_recipe *a,
+                       const struct lorac_recipe *b);
 
 /* Append the help of one key, of all keys of a section, or (NULL) of the whole table. An unknown
  * key is LORAC_EUSER with a suggestion. */
-LORAC_API LORAC_MUST_CHECK enum lorac_status lorac_recipe_explain(struct lorac_buf *buf,
-                                                                  const char *key,
-                                                                  struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_recipe_explain(struct lorac_buf *buf, const char *key,
+                                                        struct lorac_err *err);
 /* Append a JSON Schema (draft 2020-12) for editors. It is more lenient than the reader where JSON
  * Schema cannot say what the table says. */
-LORAC_API void lorac_recipe_schema_json(struct lorac_buf *buf);
+void lorac_recipe_schema_json(struct lorac_buf *buf);
 /* Append a commented recipe with all keys and their defaults; those without one are commented out. */
-LORAC_API void lorac_recipe_template(struct lorac_buf *buf);
+void lorac_recipe_template(struct lorac_buf *buf);
 
 #endif

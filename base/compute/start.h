@@ -9,13 +9,11 @@
 #ifndef LORAC_BASE_COMPUTE_START_H
 #define LORAC_BASE_COMPUTE_START_H
 
-#include "base/core/api.h"
-
 /*
  * For the first line of a program's main(): makes the settings that are missing and, if any was, starts the
  * program itself once more (/proc/self/exe with `argv`). Returns where nothing was missing, or where that is not
  * possible; everything then works, but may be slow.
  */
-LORAC_API void lorac_start(char **argv);
+void lorac_start(char **argv);
 
 #endif

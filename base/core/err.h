@@ -10,8 +10,6 @@
 
 #include "base/core/api.h"
 
-LORAC_BEGIN_DECLS
-
 enum lorac_status {
     LORAC_OK = 0,
     LORAC_ENOMEM,  // an allocation failed
@@ -27,7 +25,7 @@ struct lorac_err {
 };
 
 /* Record a failure: `err->code`, and one line in `err->text`. */
-LORAC_API void lorac_err_set(struct lorac_err *err, enum lorac_status code, const char *fmt, ...)
+void lorac_err_set(struct lorac_err *err, enum lorac_status code, const char *fmt, ...)
     LORAC_PRINTF(3, 4);
 
 static inline enum lorac_status lorac_status_of(enum lorac_status code)
@@ -41,7 +39,6 @@ static inline enum lorac_status lorac_status_of(enum lorac_status code)
     ((void)(lorac_err_set((err), (code), __VA_ARGS__)), lorac_status_of(code))
 
 /* Put context in front of the message: "adapter.safetensors: " + old text. */
-LORAC_API void lorac_err_prefix(struct lorac_err *err, const char *fmt, ...) LORAC_PRINTF(2, 3);
+void lorac_err_prefix(struct lorac_err *err, const char *fmt, ...) LORAC_PRINTF(2, 3);
 
-LORAC_END_DECLS
 #endif
