@@ -33,7 +33,7 @@ static bool wait_briefly(void)
 }
 
 /*
- * An OpenBLAS older than the processor takes kernels of 2004 for it (Prescott, or Barcelona on AMD): 0.3.21 does
+ * An OpenBLAS older than the processor takes kernels of 20 years ago for it (Prescott, or Barcelona on AMD): 0.3.21 does
  * so on Emerald Rapids, and products take several times as long. Source: OpenBLAS, driver/others/dynamic.c.
  */
 static bool name_the_core(void)

@@ -19,7 +19,8 @@ LORAC_MUST_CHECK void *lorac_mem_grow(void *p, size_t n, size_t *cap, size_t wan
 /* A copy of a string, or NULL. */
 LORAC_MUST_CHECK char *lorac_mem_string(const char *s, size_t n);
 
-/* n bytes as malloc gives them, or NULL: for libraries that take an allocator and make many small blocks. */
+/* n uninitialised bytes, aligned as malloc's, or NULL: for libraries that take an allocator and make many small
+ * blocks. Release with lorac_mem_free(). */
 LORAC_MUST_CHECK void *lorac_mem_raw(size_t n);
 
 void lorac_mem_free(void *p); // NULL is accepted

@@ -527,10 +527,9 @@ static void the_cpu_backend_agrees_with_ref(void **state)
 }
 #endif
 
-#define ON(backend, test)                                     \
-    {                                                         \
-#        test "/" #        backend, test, NULL, NULL, backend \
-    }
+// clang-format off
+#define ON(backend, test) {#test "/" #backend, test, NULL, NULL, backend}
+// clang-format on
 #define ON_EACH(backend)                                                  \
     ON(backend, one_prompt_with_many_answers_equals_rows_written_out),    \
         ON(backend, a_chain_of_segments_equals_one),                      \

@@ -429,6 +429,7 @@ static void every_failed_allocation_is_reported(void **state)
     o.cache = 1000;
     for (int bad = 0; bad < 2; bad++) {
         int failures = 0;
+        int unnoticed = 0;
         o.on_empty = bad ? LORAC_BAD_ERROR : LORAC_BAD_SKIP;
         bool met = true;
         for (long n = 0; met; n++) {
@@ -438,11 +439,12 @@ static void every_failed_allocation_is_reported(void **state)
             enum lorac_status st = lorac_dataset_open(&d, t, bytes, &o, &err);
             met = faults_stop();
             failures += st == LORAC_ENOMEM;
+            unnoticed += met && st != LORAC_ENOMEM;
             assert_true(st == LORAC_ENOMEM || st == (bad ? LORAC_EFORMAT : LORAC_OK));
             assert_true(st == LORAC_OK || strstr(err.text, st == LORAC_ENOMEM ? "memory" : ":5:"));
             lorac_dataset_close(d);
         }
-        assert_true(failures > 15);
+        assert_true(failures > 15 && unnoticed < 6); // libcsv asks for less where it gets none
     }
     lorac_table_close(t);
 }

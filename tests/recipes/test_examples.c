@@ -183,6 +183,7 @@ static void recipes_open_with_every_row_whole(void **state)
                          tasks[i].rows[TRAIN] + tasks[i].rows[VALID]);
         assert_int_equal(lorac_dataset_size(j->test.set), tasks[i].rows[TEST]);
         assert_int_equal(lorac_dataset_counts(j->train.set)->truncated.n, 0);
+        assert_int_equal(lorac_dataset_counts(j->valid.set)->truncated.n, 0);
         assert_int_equal(lorac_dataset_counts(j->test.set)->truncated.n, 0);
         assert_int_equal(j->K, tasks[i].labels);
         lorac_job_close(j);

@@ -1,6 +1,7 @@
 /*
  * Data, recipes, evaluation, predictions, plans, first recipes, adapters taken up, shots and runs over earlier
- * ones on a machine that fails. What is promised stands in faults.h. Runs and states have loops of their own: test_run_faults.c, test_state.c.
+ * ones on a machine that fails. What is promised stands in faults.h. Runs and states have loops of their own:
+ * test_run_faults.c, test_state.c.
  */
 #include "recipes/fewshot.h"
 #include "recipes/init.h"
