@@ -172,6 +172,29 @@ static enum lorac_status check_layers(const struct matcher *k, struct lorac_err 
     return LORAC_OK;
 }
 
+/* Every override must fit a module that is adapted, and where `used` is asked for have had an effect. */
+static enum lorac_status check_overrides(const struct matcher *k, bool used, struct lorac_err *err)
+{
+    const struct lorac_match_words *w = k->words;
+    for (size_t i = 0; i < k->o->n_overrides; i++) {
+        const char *entry = k->o->overrides[i].match;
+        if (!k->ranks[i]) {
+            char near[256];
+            lorac_nearest_modules(near, sizeof near, k->model, k->model->n_linear, entry);
+            return lorac_fail(
+                err, w->code,
+                "%s: '%.100s' matches no adapted module; the nearest modules are %s%s",
+                w->overrides, entry, near, w->strict ? "" : " (--force ignores it)");
+        }
+        if (used && !(k->ranks[i] & USED)) {
+            return lorac_fail(err, w->code,
+                              "%s: '%.100s' is never used: earlier ones fit all that it fits",
+                              w->overrides, entry);
+        }
+    }
+    return LORAC_OK;
+}
+
 /* Every entry must have had an effect. */
 static enum lorac_status check_used(const struct matcher *k, struct lorac_err *err)
 {
@@ -196,22 +219,7 @@ static enum lorac_status check_used(const struct matcher *k, struct lorac_err *e
         return lorac_fail(err, w->code, "%s: all that '%.100s' matches is left out by %s or %s",
                           w->targets, o->targets[i], w->exclude, w->layers);
     }
-    for (size_t i = 0; i < o->n_overrides; i++) {
-        const char *entry = o->overrides[i].match;
-        if (!k->ranks[i]) {
-            char near[256];
-            lorac_nearest_modules(near, sizeof near, k->model, k->model->n_linear, entry);
-            return lorac_fail(err, w->code,
-                              "%s: '%.100s' matches no adapted module; the nearest modules are %s",
-                              w->overrides, entry, near);
-        }
-        if (!(k->ranks[i] & USED)) {
-            return lorac_fail(err, w->code,
-                              "%s: '%.100s' is never used: earlier ones fit all that it fits",
-                              w->overrides, entry);
-        }
-    }
-    return LORAC_OK;
+    return check_overrides(k, true, err);
 }
 
 static enum lorac_status nothing(const struct matcher *k, struct lorac_err *err)
@@ -305,6 +313,7 @@ static enum lorac_status match_pairs(struct lorac_match *out, struct matcher *k,
     if (st == LORAC_EUSER) { st = k->words->code; } // a pattern that takes too long
     if (!st && found == 0 && !k->words->may_be_empty) { st = nothing(k, err); }
     if (!st && k->words->strict) { st = check_used(k, err); }
+    if (!st && k->words->all_overrides) { st = check_overrides(k, false, err); }
     return st;
 }
 

@@ -6,11 +6,12 @@
 
 /* How failures read, and whether a name that matches nothing is one. A recipe is what a person wants: all of
  * it must be found. A PEFT file lists names for many kinds of models, and what its tensors are is
- * compared with the result anyway. */
+ * compared with the result anyway; but an alpha that goes nowhere, no tensor shows. */
 struct lorac_match_words {
     const char *targets, *exclude, *layers, *overrides; // the places
     const char *train_also, *tie, *bias;
     bool strict;
+    bool all_overrides;     // each of them must fit an adapted module; strict asks for more
     bool may_be_empty;      // no pair at all is no failure
     enum lorac_status code; // of failures
 };

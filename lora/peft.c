@@ -380,6 +380,7 @@ enum lorac_status lorac_peft_load(struct lorac_adapter **out, const struct lorac
     *out = NULL;
     enum lorac_status st = open_files(&r, dir, err);
     if (!st) { st = check_base(&r, force, err); }
+    r.config.idle_patterns = force;
     if (!st) { st = expect_tensors(&r, err); }
     if (!st) { st = check_tensors(&r, err); }
     if (!st) { st = check_tied(&r, err); }

@@ -411,6 +411,7 @@ enum lorac_status lorac_peft_config_match(struct lorac_match *out,
         .train_also = "modules_to_save",
         .tie = "ensure_weight_tying",
         .bias = "bias",
+        .all_overrides = !c->idle_patterns,
         .may_be_empty = regex && strcmp(regex, LORAC_PEFT_NO_TARGETS) == 0,
         .code = LORAC_EFORMAT,
     };

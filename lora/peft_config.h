@@ -21,6 +21,7 @@ struct lorac_peft_config {
     const char **names;                   // targets, then exclude, then modules_to_save; owned
     size_t *layers;                       // owned
     struct lorac_override *overrides;     // rank_pattern's, then alpha_pattern's; owned
+    bool idle_patterns;                   // patterns that fit no adapted module are no failure
 };
 
 /* Read n bytes of JSON; `file` is what messages call it and must outlive the config. */

@@ -106,11 +106,14 @@ static void the_good_folder_loads(void **state)
     write_folder(&(struct damage){0});
     if (lorac_peft_load(&a, model, tiny_dir(), false, &err)) { fail_msg("%s", err.text); }
     lorac_adapter_free(a);
+    write_folder(&(struct damage){.config = CONFIG ", \"alpha_pattern\": {\"none\": 3}}"});
+    if (lorac_peft_load(&a, model, tiny_dir(), true, &err)) { fail_msg("%s", err.text); }
+    lorac_adapter_free(a);
     // Names that match nothing are custom in PEFT's lists, as long as the modules come out right.
     write_folder(&(struct damage){
-        .config = "{\"peft_type\": \"LORA\", \"r\": 9, \"layers_to_transform\": [1, 40],"
-                  " \"target_modules\": [\"c_attn\", \"q_proj\"], \"rank_pattern\": {\"none\": 3,"
-                  " \"q_proj\": 4}}"});
+        .config =
+            "{\"peft_type\": \"LORA\", \"r\": 9, \"layers_to_transform\": [1, 40],"
+            " \"target_modules\": [\"c_attn\", \"q_proj\"], \"rank_pattern\": {\"q_proj\": 4}}"});
     if (lorac_peft_load(&a, model, tiny_dir(), false, &err)) { fail_msg("%s", err.text); }
     lorac_adapter_free(a);
 }
@@ -136,6 +139,10 @@ static void each_damage_has_its_message(void **state)
                        "closing parenthesis at character 2"},
         {.config = CONFIG ", \"rank_pattern\": {\"q_proj\": 8}}",
          .message = AT "tensor '" Q ".lora_A.weight' has shape (4,32), expected (8,32) for rank 8"},
+        {.config = CONFIG ", \"alpha_pattern\": {\"q_porj\": 3}}",
+         .message =
+             AC "rank_pattern or alpha_pattern: 'q_porj' matches no adapted module; the nearest "
+                "modules are q_proj, k_proj, v_proj, o_proj (--force ignores it)"},
         {.config = CONFIG ", \"rank_pattern\": {\"q_*[\": 8}}",
          .message = AC "rank_pattern or alpha_pattern: 'q_*[' is no regular expression that is "
                        "understood: missing terminating ] for character class at character 6"},
