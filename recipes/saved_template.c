@@ -59,6 +59,53 @@ static enum lorac_status differ(const struct lorac_adapter *a, const char *key, 
     return st;
 }
 
+static bool holds_label(const json_t *list, const char *label)
+{
+    size_t i = 0;
+    json_t *value = NULL;
+    json_array_foreach(list, i, value)
+    {
+        const char *text = json_string_value(value);
+        if (text && strcmp(text, label) == 0) { return true; }
+    }
+    return false;
+}
+
+/* The labels to choose from are those that it learnt to choose from, in any order. `was`: as saved. */
+static enum lorac_status check_labels(const struct lorac_adapter *a, const json_t *was,
+                                      const struct lorac_job *j, struct lorac_err *err)
+{
+    static const char way[] =
+        "use the recipe and the training table that it was trained with, or --force";
+    const char *name = a->name ? a->name : "the adapter";
+    size_t i = 0;
+    json_t *value = NULL;
+    if (!was) { return LORAC_OK; }
+    for (size_t k = 0; k < j->K; k++) {
+        if (holds_label(was, j->labels[k])) { continue; }
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "%.120s: was not trained with the label '%.60s' (of the recipe or its training "
+            "table); %s",
+            name, j->labels[k], way);
+    }
+    json_array_foreach(was, i, value)
+    {
+        const char *text = json_string_value(value);
+        bool found = false;
+        for (size_t k = 0; k < j->K && text; k++) {
+            found = found || strcmp(j->labels[k], text) == 0;
+        }
+        if (found) { continue; }
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "%.120s: was trained with the label '%.60s', which neither the recipe nor its "
+            "training table has; %s",
+            name, text ? text : "?", way);
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_template_check(const struct lorac_adapter *a, const struct lorac_job *j,
                                        struct lorac_err *err)
 {
@@ -81,6 +128,8 @@ enum lorac_status lorac_template_check(const struct lorac_adapter *a, const stru
         st = differ(a, "completion", completion, text_or_none(r->template.completion), err);
     } else if (eos != r->template.append_eos) {
         st = differ(a, "append_eos", eos ? "true" : "false", eos ? "false" : "true", err);
+    } else {
+        st = check_labels(a, json_object_get(root.value, "labels"), j, err);
     }
     lorac_json_free(&root);
     return st;

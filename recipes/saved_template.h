@@ -8,7 +8,8 @@
 LORAC_MUST_CHECK enum lorac_status lorac_template_save(struct lorac_adapter *a,
                                                        const struct lorac_job *j,
                                                        struct lorac_err *err);
-/* LORAC_EUSER where the adapter was trained with another template than the recipe's: which part, and both.
+/* LORAC_EUSER where the adapter was trained with another template or other labels than the recipe's: which part,
+ * and both.
  * An adapter that came without one (another program's) fits any. */
 LORAC_MUST_CHECK enum lorac_status lorac_template_check(const struct lorac_adapter *a,
                                                         const struct lorac_job *j,

@@ -69,14 +69,30 @@ static enum lorac_status check_adapter(const char *dir, struct lorac_err *err)
     return LORAC_OK;
 }
 
+enum lorac_status load_adapter(struct lorac_adapter **out, const struct lorac_model *m,
+                               const char *dir, bool force, struct lorac_err *err)
+{
+    enum lorac_status st = check_adapter(dir, err);
+    *out = NULL;
+    if (!st) { st = lorac_peft_load(out, m, dir, force, err); }
+    if (!st && !force && !(*out)->n_full && !(lorac_adapter_b_squares(*out) > 0.0)) {
+        st = lorac_fail(
+            err, LORAC_EUSER,
+            "%s: every B is zero: the adapter changes nothing (--force takes it all the same)",
+            dir);
+        lorac_adapter_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
 enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const struct bench *b,
                                 const char *text, bool force, struct lorac_err *err)
 {
     char *folder = NULL;
     *out = NULL;
     enum lorac_status st = split_adapter(&folder, scale, text, err);
-    if (!st) { st = check_adapter(folder, err); }
-    if (!st) { st = lorac_peft_load(out, b->model, folder, force, err); }
+    if (!st) { st = load_adapter(out, b->model, folder, force, err); }
     lorac_mem_free(folder);
     return st;
 }

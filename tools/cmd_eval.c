@@ -44,7 +44,7 @@ static enum lorac_status open_subject(struct subject *s, const struct args *a, u
     if (!st) { st = lorac_job_open(&s->j, s->r, parts, err); }
     if (!st && s->adapter_dir && !args_has(a, "--base")) {
         bool force = args_has(a, "--force");
-        st = lorac_peft_load(&s->adapter, s->j->model, s->adapter_dir, force, err);
+        st = load_adapter(&s->adapter, s->j->model, s->adapter_dir, force, err);
         if (!st && !force) { st = lorac_template_check(s->adapter, s->j, err); }
         s->stack = (struct lorac_stack){.n = 1, .adapter = {s->adapter}, .factor = {1.0F}};
         s->socket = lorac_stack_socket(&s->stack);
@@ -265,7 +265,7 @@ static const struct option eval_options[] = {
     {"--base", NULL, "evaluate the base without the run's adapter", false, false},
     {"--split", "NAME", "train, valid or test (default: valid)", false, false},
     SHOT_OPTIONS,
-    {"--force", NULL, "take an adapter of another base or template", false, false},
+    {"--force", NULL, "take an adapter of another base, template or labels, or one that changes nothing", false, false},
     RECIPE_OPTIONS,
     {"--json", NULL, "print one JSON object", false, false},
     {0},
@@ -298,7 +298,7 @@ static const struct option predict_options[] = {
     {"--adapter", "DIR", "another adapter than the run's best", false, false},
     {"--base", NULL, "the base without the run's adapter", false, false},
     {"--max-tokens", "N", "of a generated answer (default: 128)", false, false},
-    {"--force", NULL, "take an adapter of another base or template", false, false},
+    {"--force", NULL, "take an adapter of another base, template or labels, or one that changes nothing", false, false},
     RECIPE_OPTIONS,
     {"--json", NULL, "print one JSON object", false, false},
     {0},

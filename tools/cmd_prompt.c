@@ -206,7 +206,7 @@ static int run(const struct args *a)
 
 static const struct option options[] = {
     {"--model", "DIR", "the base model: a Hugging Face folder", true, false},
-    {"--force", NULL, "take adapters that were made for another base", false, false},
+    {"--force", NULL, "take adapters of another base, or that change nothing", false, false},
     THREADS_OPTION,
     {"--raw", NULL, "prompt as typed, without the adapters' templates", false, false},
     SAMPLING_OPTIONS,

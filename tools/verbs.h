@@ -27,6 +27,10 @@ struct bench {
 };
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err);
+/* The adapter of a folder; one that changes nothing is refused, too, unless `force`. */
+LORAC_MUST_CHECK enum lorac_status load_adapter(struct lorac_adapter **out,
+                                                const struct lorac_model *m, const char *dir,
+                                                bool force, struct lorac_err *err);
 /* One adapter of "DIR[:SCALE]" for the bench's model; the caller frees it. */
 enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const struct bench *b,
                                 const char *text, bool force, struct lorac_err *err);
@@ -35,7 +39,7 @@ const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapte
 #define MODEL_OPTIONS                                                                      \
     {"--model", "DIR", "the base model: a Hugging Face folder", true, false},              \
         {"--adapter", "DIR[:SCALE]", "a PEFT adapter on it", false, true},                 \
-        {"--force", NULL, "take an adapter that was made for another base", false, false}, \
+        {"--force", NULL, "take an adapter of another base, or one that changes nothing", false, false}, \
         THREADS_OPTION
 #define THREADS_OPTION                                                                    \
     {                                                                                     \

@@ -258,12 +258,29 @@ grep -qF "expected model.max_length 512 or less, found 5000" "$dir/err" || fail 
 for verb in eval predict; do
     more=
     [ $verb = predict ] && more="--in $dir/train.csv --out $dir/new.csv"
+    # shellcheck disable=SC2086
+    refused 1 "best: was trained with the label 'bad', which neither the recipe nor its training table has" \
+        $verb "$dir/runs/one" --set "data.labels.map={good: good}" --set data.labels.unknown=skip $more
+    # shellcheck disable=SC2086
+    refused 1 "best: was not trained with the label 'poor' (of the recipe or its training table); use" \
+        $verb "$dir/runs/one" --set "data.labels.map={good: good, bad: poor}" $more
     refused 1 "best: was trained with template.prompt \"{text} is\", the recipe has \"{text}\\nIt is\"; use" \
         $verb "$dir/run.yaml" --adapter "$adapter" --set 'template.prompt="{text}\nIt is"' $more
     refused 1 "template.append_eos \"true\", the recipe has \"false\"" \
         $verb "$dir/runs/one" --set template.append_eos=false $more
     expect 0 $verb "$dir/runs/one" --set template.append_eos=false --force $more
 done
+
+# ---- an adapter that changes nothing ----
+cp -r "$adapter" "$dir/zero"
+file=$dir/zero/adapter_model.safetensors
+head=$((8 + $(od -An -tu8 -N8 "$file")))
+head -c $(($(wc -c <"$file") - head)) /dev/zero | dd of="$file" bs=1 seek=$head conv=notrunc 2>/dev/null
+refused 1 "zero: every B is zero: the adapter changes nothing (--force takes" \
+    generate --model "$model" --adapter "$dir/zero" --prompt it
+refused 1 "zero: every B is zero" merge --model "$model" --adapter "$dir/zero" --out "$dir/zeromerged"
+refused 1 "zero: every B is zero" eval "$dir/runs/one" --adapter "$dir/zero"
+expect 0 generate --model "$model" --adapter "$dir/zero" --prompt it --max-tokens 2 --force
 
 # ---- generate ----
 expect 0 generate --model "$model" --prompt 'it' --max-tokens 5 --json
