@@ -207,6 +207,25 @@ static enum lorac_status check_text(struct lorac_reading *rd)
     return st;
 }
 
+/* A run keeps an adapter that somebody can use. */
+static enum lorac_status check_keep(struct lorac_reading *rd)
+{
+    const struct lorac_recipe *r = rd->recipe;
+    const struct lorac_node *node = given(rd, "output.keep");
+    bool last = r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U;
+    bool best = r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U;
+    if (!node || last) { return LORAC_OK; }
+    if (!best) {
+        return lorac_reading_complain(
+            rd, node, lorac_key_find("output.keep"),
+            "must hold 'best', 'last' or both: nothing would be left of the run");
+    }
+    if (r->data.valid.kind != LORAC_RECIPE_SPLIT_NONE) { return LORAC_OK; }
+    return lorac_reading_complain(
+        rd, node, lorac_key_find("output.keep"),
+        "must hold 'last': without data.valid nothing says which is best");
+}
+
 enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lorac_source *source)
 {
     const struct lorac_recipe *r = rd->recipe;
@@ -239,6 +258,14 @@ enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lor
         st = check_idle(rd, "optimizer.momentum", !(r->optimizer.momentum > 0.0),
                         r->optimizer.name == LORAC_RECIPE_OPTIMIZER_SGD, "with adamw");
     }
+    if (!st) {
+        bool sgd = r->optimizer.name == LORAC_RECIPE_OPTIMIZER_SGD;
+        st = check_idle(rd, "optimizer.betas",
+                        !(r->optimizer.betas[0] < 0.9) && !(r->optimizer.betas[0] > 0.9) &&
+                            !(r->optimizer.betas[1] < 0.999) && !(r->optimizer.betas[1] > 0.999),
+                        !sgd, "with sgd");
+    }
+    if (!st) { st = check_keep(rd); }
     if (!st) { st = check_adapter(rd); }
     if (!st) { st = check_vector_decay(rd); }
     if (!st && r->data.format.delimiter == r->data.format.quote) {

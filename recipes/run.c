@@ -206,9 +206,12 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
         st = lorac_state_read(&run->state, run->adapter, run->optim, p->state, err);
         struct lorac_loader_state at = {run->state.epoch, run->state.position};
         if (!st) { st = lorac_loader_seek(run->loader, at, err); }
-    } else if (!st && resume && run->watch->note) {
-        run->watch->note(run->watch->self,
-                         "the run had saved nothing yet: it starts from the beginning");
+    } else if (!st && resume) {
+        st = lorac_manifest_unsaved(p, err);
+        if (!st && run->watch->note) {
+            run->watch->note(run->watch->self,
+                             "the run had saved nothing yet: it starts from the beginning");
+        }
     }
     if (!st) { st = lorac_dir_make(p->state_dir, err); }
     if (!st) {
@@ -278,6 +281,8 @@ static enum lorac_status micro_batch(struct run *run, double *loss, size_t *toke
     return st;
 }
 
+enum { LEARNT_IN_1000 = 1 }; // of nats a token: below that loss a gradient may well be zero
+
 /* One optimiser step: the sum of losses over all micro-batches, divided once by all trained tokens. */
 static enum lorac_status step(struct run *run, struct lorac_err *err)
 {
@@ -299,6 +304,14 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
     if (!st && run->state.step == 0 && !(s.grad_norm > 0.0)) {
         st = lorac_fail(err, LORAC_EUSER,
                         "the gradient of the first step is zero: nothing would train");
+    }
+    if (!st && !(s.grad_norm > 0.0) &&
+        1000.0 * loss > LEARNT_IN_1000 * (double)s.trained) { // numbers that have run over
+        st = lorac_fail(
+            err, LORAC_EUSER,
+            "step %zu: the gradient is zero and the loss %.4g: nothing trains any more; the state "
+            "that was last saved is kept: try a smaller optimizer.lr",
+            (size_t)run->state.step + 1, loss / (double)s.trained);
     }
     if (st) { return st; }
     run->state.step++;

@@ -424,6 +424,23 @@ enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p, const st
     return st;
 }
 
+enum lorac_status lorac_manifest_unsaved(const struct lorac_run_paths *p, struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    const char *status = "";
+    enum lorac_status st = lorac_json_load(&root, p->manifest, MANIFEST_LIMIT, err);
+    if (!st) { st = lorac_json_string(&status, &root, "status", true, err); }
+    if (!st && strcmp(status, "running") != 0 && strcmp(status, "failed") != 0) {
+        st =
+            lorac_fail(err, LORAC_EUSER,
+                       "%s: is missing, but the run is '%s' by %s; put it back, or start anew with "
+                       "--overwrite",
+                       p->state, status, p->manifest);
+    }
+    lorac_json_free(&root);
+    return st;
+}
+
 /* ---- metrics.csv ---- */
 
 static const char header[] = "step,epoch,split,loss,perplexity,accuracy,macro_f1,exact_match,"

@@ -30,6 +30,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_manifest_write(
     const struct lorac_run_paths *p, const struct lorac_job *j, const struct lorac_adapter *a,
     size_t steps, const char *started, const struct lorac_run_result *result,
     const struct lorac_err *failure, struct lorac_err *err);
+/* LORAC_EUSER where run.json says that the run has ended: its state was saved then, whatever became of it. */
+LORAC_MUST_CHECK enum lorac_status lorac_manifest_unsaved(const struct lorac_run_paths *p,
+                                                          struct lorac_err *err);
 /* Is the run in this folder one of the same base and data? A differing recipe, base, table or
  * adapter.from is LORAC_EUSER naming it; another program, CPU type or thread count is told through `note`. */
 LORAC_MUST_CHECK enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p,

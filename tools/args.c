@@ -219,3 +219,34 @@ enum lorac_status args_count(size_t *out, const struct args *a, const char *name
     *out = (size_t)v;
     return LORAC_OK;
 }
+
+/* As a word of a shell: in quotes where a character could mean something. */
+static void add_word(struct lorac_buf *b, const char *word)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
+    bool quote = !*word || word[strspn(word, plain)] != '\0';
+    lorac_buf_str(b, quote ? " '" : " ");
+    for (const char *c = word; *c; c++) {
+        if (*c == '\'') {
+            lorac_buf_str(b, "'\\''");
+        } else {
+            lorac_buf_add(b, c, 1);
+        }
+    }
+    lorac_buf_str(b, quote ? "'" : "");
+}
+
+void args_again(struct lorac_buf *b, const struct args *a)
+{
+    lorac_buf_printf(b, "lorac %s", a->verb);
+    for (size_t i = 0; i < a->n_positional; i++) {
+        add_word(b, a->positional[i]);
+    }
+    for (size_t i = 0; i < a->n_given; i++) {
+        const struct option *o = a->given[i];
+        if (strcmp(o->name, "--resume") == 0 || strcmp(o->name, "--overwrite") == 0) { continue; }
+        add_word(b, o->name);
+        if (o->value) { add_word(b, a->values[i]); }
+    }
+}

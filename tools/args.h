@@ -8,7 +8,7 @@
 
 #include <lorac/base.h>
 
-enum { MAX_GIVEN = 64, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { MAX_GIVEN = 64, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SIGNAL = 128 }; // and its number
 
 struct option {
     const char *name;  // "--model"
@@ -55,5 +55,8 @@ enum lorac_status args_count(size_t *out, const struct args *a, const char *name
                              struct lorac_err *err); // unchanged where absent
 enum lorac_status args_number(double *out, const struct args *a, const char *name, double min,
                               double max, struct lorac_err *err); // unchanged where absent
+
+/* The command as it was typed, quoted for a shell, without --resume and --overwrite. */
+void args_again(struct lorac_buf *b, const struct args *a);
 
 #endif

@@ -172,9 +172,14 @@ static enum lorac_status train(struct lorac_found *found, struct subject *s,
     lorac_found_release(found);
     lorac_job_close(s->j);
     s->j = NULL;
-    enum lorac_status st = train_seen(&result, s->r, c->a->positional[0], mode, err);
+    struct lorac_buf again = {0};
+    args_again(&again, c->a);
+    if (!args_has(c->a, "--train")) { lorac_buf_str(&again, " --train"); }
+    enum lorac_status st = train_seen(&result, s->r, c->a->positional[0],
+                                      again.no_memory ? "--train" : again.at, mode, err);
+    lorac_buf_free(&again);
     if (!st && result.end == LORAC_RUN_STOPPED) {
-        st = lorac_fail(err, LORAC_EUSER, "interrupted while training; --train goes on");
+        st = lorac_fail(err, LORAC_EUSER, "interrupted while training");
     }
     if (!st) { st = open_job(s, c, err); }
     return st ? st : lorac_found_look(found, s->j, err);

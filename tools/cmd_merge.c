@@ -203,6 +203,12 @@ static enum lorac_status verify(void *self, const char *dir, struct lorac_err *e
     struct lorac_model *merged = NULL;
     enum lorac_status st = lorac_model_open(&merged, &v->b->dev, dir, err);
     if (!st) { st = run_both(&v->d, v->b, merged, &v->sample, err); }
+    if (!st && !(v->d.scale > 0.0)) {
+        st = lorac_fail(
+            err, LORAC_EFORMAT,
+            "every logit is 0, with the adapter and merged: their numbers are too large to "
+            "compute with");
+    }
     if (!st && !(v->d.largest <= bound(merged) * v->d.scale)) {
         st = lorac_fail(err, LORAC_EFORMAT,
                         "the merged model's logits differ by up to %.3g (largest logit %.3g), "

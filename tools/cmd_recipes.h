@@ -25,9 +25,11 @@ enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
 enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,
                                 const struct args *a, struct lorac_err *err);
 
-/* Run `r`, which was read from `path`, with all that is worth seeing on stderr. */
+/* Run `r`, which was read from `path`, with all that is worth seeing on stderr. `again`: the command that goes on
+ * with a run that was stopped. */
 enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac_recipe *r,
-                             const char *path, enum lorac_run_mode mode, struct lorac_err *err);
+                             const char *path, const char *again, enum lorac_run_mode mode,
+                             struct lorac_err *err);
 
 /* Lines on the rows that were skipped, cut, kept or doubled, with the places of the first of them. */
 void say_text(FILE *to, const struct lorac_data_counts *c); // of texts, without a line's end

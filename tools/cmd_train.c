@@ -6,7 +6,7 @@
 
 struct screen {
     struct status_line line;
-    const char *recipe;
+    const char *again; // the command that goes on
     size_t first_step;
 };
 
@@ -172,10 +172,8 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
     show_time(time, result->seconds);
     show_bytes(peak, result->peak_bytes);
     if (result->end == LORAC_RUN_STOPPED) {
-        fprintf(
-            stderr,
-            "stopped after step %zu; everything is saved. Go on with\n  lorac train %s --resume\n",
-            result->step, screen->recipe);
+        fprintf(stderr, "stopped after step %zu; everything is saved. Go on with\n  %s\n",
+                result->step, screen->again);
         return;
     }
     if (result->end == LORAC_RUN_EARLY) {
@@ -207,9 +205,10 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
 }
 
 enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac_recipe *r,
-                             const char *path, enum lorac_run_mode mode, struct lorac_err *err)
+                             const char *path, const char *again, enum lorac_run_mode mode,
+                             struct lorac_err *err)
 {
-    struct screen screen = {.recipe = path};
+    struct screen screen = {.again = again};
     status_begin(&screen.line);
     stop_on_signals();
     fprintf(stderr, "lorac train %s\n", path);
@@ -243,7 +242,11 @@ static int run(const struct args *a)
     if (args_has(a, "--resume")) { mode = LORAC_RUN_RESUME; }
     if (args_has(a, "--overwrite")) { mode = LORAC_RUN_OVERWRITE; }
     if (recipe_open(&r, a->positional[0], a, &err)) { return complain(&err); }
-    enum lorac_status st = train_seen(&result, r, a->positional[0], mode, &err);
+    struct lorac_buf again = {0};
+    args_again(&again, a);
+    lorac_buf_str(&again, " --resume");
+    enum lorac_status st = train_seen(&result, r, a->positional[0],
+                                      again.no_memory ? "--resume" : again.at, mode, &err);
     int code = 0;
     if (st) {
         code = complain(&err);
@@ -264,6 +267,8 @@ static int run(const struct args *a)
         }
         code = out_print(&j);
     }
+    if (!st && result.end == LORAC_RUN_STOPPED) { code = stop_code(); }
+    lorac_buf_free(&again);
     lorac_recipe_free(r);
     return code;
 }
@@ -282,7 +287,7 @@ const struct verb verb_train = {
     .summary = "adapt a model to a table of examples, as a recipe says",
     .about =
         "  lorac train recipes/sst2.yaml --set model.path=DIR --set train.epochs=1\n\n"
-        "Ctrl-C finishes the step, saves, and says how to go on; a run that was killed loses at most the\n"
+        "Ctrl-C finishes the step, saves, and says how to go on (exit code 130); a killed run loses at most the\n"
         "steps since its last save (output.save_every). Results are in output.dir: best/ and last/ are\n"
         "adapters in PEFT's format, metrics.csv has a line for every step.\n",
     .options = options,

@@ -29,7 +29,7 @@ static void help(FILE *to)
         "  lorac plan mine.yaml                  what would it do, does it fit?\n"
         "  lorac train mine.yaml                 adapt the model it names to the table it names\n"
         "  lorac eval runs/mine                  how good is the result?\n\n"
-        "exit codes: 0 success, 1 failed, 2 wrong usage\n");
+        "exit codes: 0 success, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal with all saved\n");
 }
 
 /* What was printed must have got there: a full disk is a failure, too. */

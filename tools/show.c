@@ -161,8 +161,7 @@ static volatile sig_atomic_t stop;
 
 static void on_signal(int number)
 {
-    (void)number;
-    stop = 1;
+    stop = number;
 }
 
 void stop_on_signals(void)
@@ -171,9 +170,15 @@ void stop_on_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL); // the terminal has gone
 }
 
 bool stop_asked(void)
 {
     return stop != 0;
+}
+
+int stop_code(void)
+{
+    return EXIT_SIGNAL + (int)stop;
 }

@@ -36,10 +36,11 @@ enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const 
                                 const char *text, bool force, struct lorac_err *err);
 void bench_close(struct bench *b);
 const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapters
-#define MODEL_OPTIONS                                                                      \
-    {"--model", "DIR", "the base model: a Hugging Face folder", true, false},              \
-        {"--adapter", "DIR[:SCALE]", "a PEFT adapter on it", false, true},                 \
-        {"--force", NULL, "take an adapter of another base, or one that changes nothing", false, false}, \
+#define MODEL_OPTIONS                                                                            \
+    {"--model", "DIR", "the base model: a Hugging Face folder", true, false},                    \
+        {"--adapter", "DIR[:SCALE]", "a PEFT adapter on it", false, true},                       \
+        {"--force", NULL, "take an adapter of another base, or one that changes nothing", false, \
+         false},                                                                                 \
         THREADS_OPTION
 #define THREADS_OPTION                                                                    \
     {                                                                                     \
@@ -118,5 +119,6 @@ void status_clear(struct status_line *s); // before other output
 /* SIGINT and SIGTERM ask to stop; a second one ends the program at once. */
 void stop_on_signals(void);
 bool stop_asked(void);
+int stop_code(void); // of a program that the signal ended early, as shells tell it: 130, 143
 
 #endif

@@ -271,6 +271,25 @@ for verb in eval predict; do
     expect 0 $verb "$dir/runs/one" --set template.append_eos=false --force $more
 done
 
+# ---- a run that a signal stops ----
+long="--set train.epochs=1000000 --set output.dir=$dir/runs/stopped"
+for code in 130 143; do
+    rm -rf "$dir/runs/stopped"
+    # shellcheck disable=SC2086
+    "$lorac" train "$dir/run.yaml" $long --set "name=it is" >"$dir/out" 2>"$dir/err" &
+    n=0
+    until grep -q '^step 1/' "$dir/err" || [ $n = 600 ]; do n=$((n + 1)) && sleep 0.1; done
+    kill -$([ $code = 130 ] && echo INT || echo TERM) $!
+    wait $!
+    got=$?
+    [ $got = $code ] || fail "a signal stopped a run: exit code $got, expected $code"
+    grep -qxF "  lorac train $dir/run.yaml --set train.epochs=1000000 --set output.dir=$dir/runs/stopped --set 'name=it is' --resume" \
+        "$dir/err" || fail "how to go on: $(tail -n 1 "$dir/err")"
+done
+mv "$dir/runs/one/state" "$dir/state"
+refused 1 "is missing, but the run is 'finished' by" train "$dir/runs/one/recipe.resolved.yaml" --resume
+mv "$dir/state" "$dir/runs/one/state"
+
 # ---- an adapter that changes nothing ----
 cp -r "$adapter" "$dir/zero"
 file=$dir/zero/adapter_model.safetensors
