@@ -207,23 +207,14 @@ static enum lorac_status check_text(struct lorac_reading *rd)
     return st;
 }
 
-/* A run keeps an adapter that somebody can use. */
+/* A run keeps something. That best alone needs evaluations, the run itself finds. */
 static enum lorac_status check_keep(struct lorac_reading *rd)
 {
-    const struct lorac_recipe *r = rd->recipe;
     const struct lorac_node *node = given(rd, "output.keep");
-    bool last = r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U;
-    bool best = r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U;
-    if (!node || last) { return LORAC_OK; }
-    if (!best) {
-        return lorac_reading_complain(
-            rd, node, lorac_key_find("output.keep"),
-            "must hold 'best', 'last' or both: nothing would be left of the run");
-    }
-    if (r->data.valid.kind != LORAC_RECIPE_SPLIT_NONE) { return LORAC_OK; }
+    if (!node || rd->recipe->output.keep) { return LORAC_OK; }
     return lorac_reading_complain(
         rd, node, lorac_key_find("output.keep"),
-        "must hold 'last': without data.valid nothing says which is best");
+        "must hold 'best', 'last' or both: nothing would be left of the run");
 }
 
 enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lorac_source *source)

@@ -82,8 +82,6 @@ static const struct {
      "r.yaml:5:32: adapter.train_also: has no effect with adapter.from, which brings its own"},
     {MORE, "output: {keep: []}\n",
      "r.yaml:5:16: output.keep: must hold 'best', 'last' or both: nothing would be left of the run"},
-    {MORE, "output: {keep: [best]}\n",
-     "r.yaml:5:16: output.keep: must hold 'last': without data.valid nothing says which is best"},
     {MORE, "optimizer: {name: sgd, betas: [0.9, 0.95]}\n",
      "r.yaml:5:31: optimizer.betas: has no effect with sgd"},
     {MORE, "adapter: {from: x, tie: keep}\n",

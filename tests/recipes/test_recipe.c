@@ -467,7 +467,7 @@ static void a_resolved_recipe_reads_back_to_itself(void **state)
         {"optimizer.lr=0.1234567890123456789", false},
         {"eval.every=0.3333333333333333 epoch", false},
         {"optimizer.warmup=12.5%", false},
-        {"output.keep=[]", false}};
+        {"output.keep=[last]", false}};
     r = parse(TEN, sets, sizeof sets / sizeof *sets);
     expect_same_after_writing(r);
     assert_int_equal(r->data.columns.n, 4);
