@@ -59,7 +59,7 @@ struct lorac_texts {
     size_t n_files;
     struct lorac_document *at; // (n)
     size_t n, cap;
-    size_t n_documents, blank;
+    size_t n_documents, blank, separators;
 };
 
 /* ---- shots ---- */

@@ -100,6 +100,7 @@ struct lorac_texts;
 LORAC_MUST_CHECK enum lorac_status lorac_texts_open(struct lorac_texts **out,
                                                     const char *const *files, size_t n_files,
                                                     const char *separator, struct lorac_err *err);
+size_t lorac_texts_separators(const struct lorac_texts *t); // how often it stands in the files
 void lorac_texts_close(struct lorac_texts *t);
 size_t lorac_texts_documents(const struct lorac_texts *t);
 /* Hold round(documents * fraction) documents out, drawn by `seed` (stream "split"). Where that is less than

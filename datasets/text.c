@@ -91,6 +91,7 @@ static enum lorac_status add_file(struct lorac_texts *t, const char *path, const
                                    .number = t->n_documents,
                                    .ends = true};
         from = end + n;
+        t->separators += end < size;
         if (is_blank(f, d.begin, d.n)) {
             t->blank++;
             continue;
@@ -128,6 +129,11 @@ enum lorac_status lorac_texts_open(struct lorac_texts **out, const char *const *
     }
     *out = t;
     return st;
+}
+
+size_t lorac_texts_separators(const struct lorac_texts *t)
+{
+    return t->separators;
 }
 
 void lorac_texts_close(struct lorac_texts *t)

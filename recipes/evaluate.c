@@ -309,7 +309,8 @@ static size_t best_label(const struct lorac_choice *choice, size_t K, const floa
     return best;
 }
 
-static void count_answers(struct lorac_evaluator *e, size_t rows, size_t *right)
+static void count_answers(struct lorac_scores *s, struct lorac_evaluator *e, size_t rows,
+                          size_t *right)
 {
     size_t K = e->j->K;
     for (size_t i = 0; i < rows; i++) {
@@ -321,6 +322,7 @@ static void count_answers(struct lorac_evaluator *e, size_t rows, size_t *right)
         }
         e->confusion[3 * answer + 1]++;
         if (e->truth[i] < K) { e->confusion[3 * e->truth[i] + 2]++; }
+        s->unknown += e->truth[i] >= K;
     }
 }
 
@@ -347,7 +349,7 @@ static enum lorac_status measure_accuracy(struct lorac_scores *s, struct lorac_e
         if (!st) { st = lorac_pass_forward(e->pass, e->batch, e->cache, err); }
         if (st) { break; }
         lorac_pass_loss(e->pass, e->batch, e->nll, false);
-        count_answers(e, rows, &right);
+        count_answers(s, e, rows, &right);
         st = report(p, i, n, err);
     }
     double f1 = 0.0;

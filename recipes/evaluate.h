@@ -21,6 +21,7 @@ struct lorac_scores {
     double loss, perplexity;
     bool has_accuracy, has_exact_match;
     double accuracy, macro_f1, exact_match; // NaN where not measured
+    size_t unknown; // rows whose answer is none of the labels: wrong, whatever is chosen
     double seconds;
 };
 /* NaN where there are no bytes. */

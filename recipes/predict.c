@@ -24,8 +24,9 @@ struct predictor {
     struct lorac_batch *batch;
     struct lorac_pass *pass;
     struct lorac_generator *generator;
-    float *nll;   // (targets)
-    size_t cells; // of the line being written
+    float *nll;                  // (targets)
+    size_t cells;                // of the line being written
+    struct lorac_predicted seen; // while the rows are checked
 };
 
 /* Which column of the new table each variable of the template reads. */
@@ -125,10 +126,21 @@ static enum lorac_status encode_prompt(struct predictor *p, const struct lorac_r
                                        struct lorac_err *err)
 {
     size_t room = p->room;
+    bool blank = false;
     for (size_t i = 0; i < p->n; i++) {
         p->values[i] =
             p->column[i] == SIZE_MAX ? (struct lorac_cell){"", 0} : row->cells[p->column[i]];
+        if (p->column[i] == SIZE_MAX || !lorac_cell_is_blank(&p->values[i])) { continue; }
+        blank = true;
+        if (p->j->recipe->data.on_empty == LORAC_RECIPE_EMPTY_KEEP) { continue; }
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "%s:%llu: column '%s' is blank, expected text (data.on_empty: keep asks all the "
+            "same)",
+            lorac_table_file(p->table), (unsigned long long)row->line,
+            lorac_table_column_name(p->table, p->column[i]));
     }
+    p->seen.empty += blank;
     p->prompt.n = 0;
     enum lorac_status st =
         lorac_prompt_encode(&p->prompt, p->template, p->j->tokenizer, p->values, err);
@@ -152,6 +164,7 @@ static enum lorac_status encode_prompt(struct predictor *p, const struct lorac_r
         size_t cut = p->prompt.n - keep;
         memmove(p->prompt.at + bos, p->prompt.at + bos + cut, (keep - bos) * sizeof *p->prompt.at);
         p->prompt.n = keep;
+        p->seen.cut++;
     }
     size_t limit = p->j->model->config.max_positions;
     if (p->prompt.n + room > limit) {
@@ -318,7 +331,7 @@ static enum lorac_status write_header(struct lorac_out *out, struct lorac_buf *l
     return st ? st : write_line(out, line, p, err);
 }
 
-enum lorac_status lorac_predict(size_t *rows, const struct lorac_job *j,
+enum lorac_status lorac_predict(struct lorac_predicted *counts, const struct lorac_job *j,
                                 const struct lorac_socket *socket, const char *in,
                                 const char *out_path, size_t max_tokens,
                                 lorac_progress_fn *progress, void *self, struct lorac_err *err)
@@ -333,7 +346,7 @@ enum lorac_status lorac_predict(size_t *rows, const struct lorac_job *j,
     struct lorac_row row = {0};
     struct lorac_buf line = {0};
     struct lorac_out *out = NULL;
-    *rows = 0;
+    *counts = (struct lorac_predicted){0};
     if (r->data.kind == LORAC_RECIPE_DATA_TEXT) {
         return lorac_fail(
             err, LORAC_EUSER,
@@ -350,6 +363,7 @@ enum lorac_status lorac_predict(size_t *rows, const struct lorac_job *j,
                                  err);
     }
     if (!st) { st = check_rows(&p, &row, err); }
+    *counts = p.seen;
     if (!st) { st = lorac_out_open(&out, out_path, err); }
     if (!st && format.header) { st = write_header(out, &line, &p, err); }
     for (size_t i = 0; !st && i < lorac_table_rows(p.table); i++) {
@@ -360,7 +374,7 @@ enum lorac_status lorac_predict(size_t *rows, const struct lorac_job *j,
         if (!st && progress && !progress(self, done)) {
             st = lorac_fail(err, LORAC_EUSER, "interrupted; nothing was written");
         }
-        *rows = i + 1;
+        counts->rows = i + 1;
     }
     if (!st) {
         st = lorac_out_commit(out, err);

@@ -116,6 +116,7 @@ static int print_json(const struct subject *s, const struct lorac_scores *scores
         out_real(&j, "accuracy", scores->accuracy);
         out_real(&j, "macro_f1", scores->macro_f1);
         out_count(&j, "labels", s->j->K);
+        out_count(&j, "unknown_labels", scores->unknown);
     }
     if (scores->bytes) {
         out_count(&j, "bytes", scores->bytes);
@@ -146,8 +147,11 @@ static void print_text(const struct subject *s, const struct lorac_scores *score
     printf("tokens       %zu\nloss         %.6f\nperplexity   %.6g\n", scores->tokens, scores->loss,
            scores->perplexity);
     if (scores->has_accuracy) {
-        printf("accuracy     %.4f   (of %zu labels)\nmacro F1     %.4f\n", scores->accuracy,
-               s->j->K, scores->macro_f1);
+        printf("accuracy     %.4f   (of %zu labels", scores->accuracy, s->j->K);
+        if (scores->unknown) {
+            printf("; %zu rows have none of them and count as wrong", scores->unknown);
+        }
+        printf(")\nmacro F1     %.4f\n", scores->macro_f1);
     }
     if (scores->bytes) {
         printf("bytes        %zu\nbits a byte  %.6f   (perplexity per byte %.6g)\n", scores->bytes,
@@ -213,6 +217,7 @@ static int run_eval(const struct args *a)
     }
     if (!st) { st = lorac_evaluate(&scores, e, on_progress, &s, &err); }
     status_clear(&s.line);
+    if (!st) { say_counts(stderr, lorac_dataset_counts(rows.set)); }
     int code = st ? complain(&err) : print_scores(&s, &scores, &rows, args_has(a, "--json"));
     lorac_evaluator_free(e);
     lorac_fewshot_close(&rows.fewshot);
@@ -225,7 +230,7 @@ static int run_predict(const struct args *a)
 {
     struct lorac_err err = {0};
     struct subject s = {0};
-    size_t rows = 0;
+    struct lorac_predicted done = {0};
     size_t max_tokens = 128;
     const char *out = args_text(a, "--out", "");
     if (base_excludes_adapter(a)) { return EXIT_USAGE; }
@@ -241,20 +246,30 @@ static int run_predict(const struct args *a)
     }
     if (!st) { st = open_subject(&s, a, 0, &err); }
     if (!st) {
-        st = lorac_predict(&rows, s.j, s.adapter ? &s.socket : NULL, args_text(a, "--in", ""), out,
+        st = lorac_predict(&done, s.j, s.adapter ? &s.socket : NULL, args_text(a, "--in", ""), out,
                            max_tokens, on_progress, &s, &err);
     }
     status_clear(&s.line);
     int code = st ? complain(&err) : 0;
     if (!st && args_has(a, "--json")) {
         struct out j = {0};
-        out_count(&j, "rows", rows);
+        out_count(&j, "rows", done.rows);
+        out_count(&j, "empty", done.empty);
+        out_count(&j, "cut", done.cut);
         out_text(&j, "out", out, strlen(out));
         code = out_print(&j);
     } else if (!st) {
         char text[48];
-        fprintf(stderr, "%s written to %s, with a prediction each\n", show_many(text, rows, "row"),
-                out);
+        fprintf(stderr, "%s written to %s, with a prediction each\n",
+                show_many(text, done.rows, "row"), out);
+        if (done.empty) {
+            fprintf(stderr, "note: %s with a blank cell in the prompt\n",
+                    show_many(text, done.empty, "row"));
+        }
+        if (done.cut) {
+            fprintf(stderr, "note: %s with a prompt that model.max_length cut short\n",
+                    show_many(text, done.cut, "row"));
+        }
     }
     close_subject(&s);
     return code;

@@ -125,17 +125,6 @@ static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d
 
 /* ---- examples, token by token ---- */
 
-static void put_text(const struct lorac_buf *text, size_t from)
-{
-    for (size_t i = from; i < text->n; i++) {
-        if (text->at[i] == '\n') {
-            fputs("\\n", stdout);
-        } else {
-            putchar(text->at[i]);
-        }
-    }
-}
-
 /* A token ends at a bar; a trained one stands in brackets, on a terminal in green. */
 static enum lorac_status say_example(const struct lorac_plan *p, size_t i, bool terminal,
                                      struct lorac_err *err)
@@ -156,7 +145,7 @@ static enum lorac_status say_example(const struct lorac_plan *p, size_t i, bool 
         st = lorac_stream_add(&text, &stream, t, e.ids.at[k], false, err);
         if (!st && k + 1 == e.ids.n) { st = lorac_stream_end(&text, &stream, t, false, err); }
         fputs(!trained ? "" : terminal ? "\x1b[32;1m" : "[", stdout);
-        put_text(&text, from);
+        if (text.n > from) { show_text(stdout, text.at + from, text.n - from); }
         fputs(!trained ? "" : terminal ? "\x1b[0m" : "]", stdout);
         if (!trained || terminal) { fputs(terminal ? "\x1b[2m|\x1b[0m" : "|", stdout); }
     }

@@ -118,25 +118,17 @@ static void on_eval(void *self, const struct lorac_run_eval *e)
     if (s->has_accuracy) {
         fprintf(stderr, "  accuracy %.4f  macro F1 %.4f", s->accuracy, s->macro_f1);
     }
+    if (s->unknown) { fprintf(stderr, "  (%zu rows have none of the labels)", s->unknown); }
     if (s->has_exact_match) { fprintf(stderr, "  exact match %.4f", s->exact_match); }
     if (s->bytes) { fprintf(stderr, "  bits per byte %.4f", lorac_scores_bits_per_byte(s)); }
     fprintf(stderr, "  (%zu %s, %s)%s\n", s->rows, s->bytes ? "pieces" : "rows",
             show_time(time, s->seconds), e->is_best ? "  best so far" : "");
 }
 
-/* One line of text; what would move the cursor or colour the terminal is shown as a sign. */
 static void say_line(const char *label, const char *text)
 {
     fprintf(stderr, "    %s", label);
-    for (const char *c = text; *c; c++) {
-        if (*c == '\n') {
-            fputs("\\n", stderr);
-        } else if ((unsigned char)*c < ' ' || *c == 127) {
-            fprintf(stderr, "\\x%02x", (unsigned)*c);
-        } else {
-            fputc(*c, stderr);
-        }
-    }
+    show_text(stderr, text, strlen(text));
     fputc('\n', stderr);
 }
 

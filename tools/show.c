@@ -118,6 +118,20 @@ const char *show_many(char text[48], size_t n, const char *thing)
 
 enum { SECONDS_BETWEEN_LINES = 10 };
 
+void show_text(FILE *to, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '\n') {
+            fputs("\\n", to);
+        } else if (c < ' ' || c == 127) {
+            fprintf(to, "\\x%02x", (unsigned)c);
+        } else {
+            fputc(c, to);
+        }
+    }
+}
+
 void status_begin(struct status_line *s)
 {
     bool terminal = isatty(fileno(stderr)) != 0;

@@ -106,6 +106,9 @@ const char *show_many(char text[48], size_t n, const char *thing);
 size_t show_columns(FILE *to); // of the terminal that it is; 80 where it is none
 
 /* A line that is drawn over itself on a terminal, and printed now and then elsewhere. */
+/* Text on one line: what would end it, move the cursor or colour the terminal is written as \n, \x1b. */
+void show_text(FILE *to, const char *text, size_t n);
+
 struct status_line {
     bool terminal;
     double shown; // when

@@ -309,7 +309,7 @@ static void an_evaluation_can_be_interrupted(void **state)
 
 static enum lorac_status predict(struct subject *s, const char *in, struct lorac_err *err)
 {
-    size_t rows = 0;
+    struct lorac_predicted rows = {0};
     enum lorac_status st =
         lorac_predict(&rows, s->j, NULL, tiny_path(in), tiny_path("out.csv"), 5, NULL, NULL, err);
     return st;
@@ -439,9 +439,13 @@ static void tables_that_do_not_fit_are_errors(void **state)
     assert_non_null(strstr(err.text, "'text'"));
     tiny_text("ragged.csv", "id,text\n1,a\n2\n");
     assert_int_equal(predict(&s, "ragged.csv", &err), LORAC_EFORMAT);
+    tiny_text("blank.csv", "id,text\n1,a\n2,  \n");
+    assert_int_equal(predict(&s, "blank.csv", &err), LORAC_EUSER);
+    assert_non_null(strstr(
+        err.text, "blank.csv:3: column 'text' is blank, expected text (data.on_empty: keep"));
     assert_false(lorac_path_exists(tiny_path("out.csv"))); // nothing half-written
     double done = 0.0;
-    size_t rows = 0;
+    struct lorac_predicted rows = {0};
     write_table("in.csv", 0);
     assert_int_equal(lorac_predict(&rows, s.j, NULL, tiny_path("in.csv"), tiny_path("out.csv"), 5,
                                    stop_at_half, &done, &err),

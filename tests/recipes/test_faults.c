@@ -177,7 +177,7 @@ static enum lorac_status predict_with(const struct lorac_recipe_set *sets, size_
 {
     struct lorac_recipe *r = NULL;
     struct lorac_job *j = NULL;
-    size_t rows = 0;
+    struct lorac_predicted rows = {0};
     enum lorac_status st =
         lorac_recipe_open(&r, tiny_path("done/recipe.resolved.yaml"), sets, n, NULL, err);
     if (!st) { st = lorac_job_open(&j, r, 0, err); }
@@ -185,7 +185,7 @@ static enum lorac_status predict_with(const struct lorac_recipe_set *sets, size_
         st = lorac_predict(&rows, j, NULL, tiny_path("valid.csv"), tiny_path("out"), 5, NULL, NULL,
                            err);
     }
-    if (!st) { faults_say("%zu", rows); }
+    if (!st) { faults_say("%zu", rows.rows); }
     lorac_job_close(j);
     lorac_recipe_free(r);
     return st;

@@ -237,7 +237,7 @@ static void predicting_rows_is_refused(void **state)
     (void)state;
     struct lorac_recipe *r = open_recipe("none");
     struct lorac_job *j = NULL;
-    size_t rows = 0;
+    struct lorac_predicted rows = {0};
     struct lorac_err err = {0};
     assert_int_equal(lorac_job_open(&j, r, 0, NULL), LORAC_OK);
     assert_int_equal(
@@ -259,6 +259,8 @@ static void data_that_cannot_be_is_refused_with_its_place(void **state)
     } cases[] = {
         {"kind: text, train: [b.txt, none.txt]",
          "/none.txt: cannot open: No such file or directory"},
+        {"kind: text, train: [b.txt, a.txt], separator: nowhere",
+         "data.separator: stands nowhere in "},
         {"kind: text, train: empty.txt", "/empty.txt: is empty, expected text"},
         {"kind: text, train: b.txt, valid: {split: 0.001}",
          "/b.txt: split: 0.001 of 1 documents leaves a side empty, expected text on both"},
@@ -275,7 +277,8 @@ static void data_that_cannot_be_is_refused_with_its_place(void **state)
         struct lorac_err err = {0};
         char text[512];
         (void)snprintf(text, sizeof text, "recipe: 1\nmodel: {path: model}\ndata: {%s}\n%s",
-                       cases[i].data, i == 4 ? "template: {completion: x}\n" : "");
+                       cases[i].data,
+                       i + 1 == sizeof cases / sizeof *cases ? "template: {completion: x}\n" : "");
         if (lorac_recipe_parse(&r, text, strlen(text), "text.yaml", tiny_dir(), NULL, 0, NULL,
                                &err)) {
             fail_msg("%s", err.text);

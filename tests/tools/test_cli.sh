@@ -274,11 +274,11 @@ done
 # ---- a run that a signal stops ----
 long="--set train.epochs=1000000 --set output.dir=$dir/runs/stopped"
 for code in 130 143; do
-    rm -rf "$dir/runs/stopped"
+    rm -rf "$dir/runs/stopped" "$dir/err"
     # shellcheck disable=SC2086
     "$lorac" train "$dir/run.yaml" $long --set "name=it is" >"$dir/out" 2>"$dir/err" &
     n=0
-    until grep -q '^step 1/' "$dir/err" || [ $n = 600 ]; do n=$((n + 1)) && sleep 0.1; done
+    until grep -qs '^step 1/' "$dir/err" || [ $n = 600 ]; do n=$((n + 1)) && sleep 0.1; done
     kill -$([ $code = 130 ] && echo INT || echo TERM) $!
     wait $!
     got=$?
@@ -289,6 +289,15 @@ done
 mv "$dir/runs/one/state" "$dir/state"
 refused 1 "is missing, but the run is 'finished' by" train "$dir/runs/one/recipe.resolved.yaml" --resume
 mv "$dir/state" "$dir/runs/one/state"
+
+# ---- rows that no label fits, and prompts that are cut ----
+{ cat "$dir/train.csv"; echo "so 7 odd,strange"; } >"$dir/odd.csv"
+expect 0 eval "$dir/runs/one" --split test --set data.test="$dir/odd.csv"
+has out "of 2 labels; 1 rows have none of them and count as wrong"
+expect 0 eval "$dir/runs/one" --split test --set model.max_length=12
+has err "12 with a shortened prompt"
+expect 0 predict "$dir/runs/one" --in "$dir/train.csv" --out "$dir/cut.csv" --set model.max_length=12
+has err "with a prompt that model.max_length cut short"
 
 # ---- an adapter that changes nothing ----
 cp -r "$adapter" "$dir/zero"
