@@ -99,6 +99,11 @@ void lorac_stream_free(struct lorac_stream *s);
 size_t lorac_tokenizer_size(const struct lorac_tokenizer *t); // ids are 0 .. size-1
 /* The token as the vocabulary writes it ("\xC4\xA0the", "<0x0A>"); NULL for an unused id. */
 const char *lorac_token_text(const struct lorac_tokenizer *t, int32_t id);
+/* 16 hexadecimal digits that tell tokenizers apart: of the SHA-256 over the size and the ids of a few fixed texts (prose,
+ * numbers, code, scripts, white space; numbers as little-endian u32). */
+enum { LORAC_TOKENIZER_FINGERPRINT = 17 };
+LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_fingerprint(
+    char out[LORAC_TOKENIZER_FINGERPRINT], const struct lorac_tokenizer *t, struct lorac_err *err);
 /* Append what the token adds to a text that goes on: its bytes, which need not be whole UTF-8 characters;
  * of a special token its text. An id outside the vocabulary is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_token_bytes(struct lorac_buf *bytes,

@@ -310,11 +310,9 @@ static enum lorac_status measure_length(struct lorac_plan *p, struct lorac_err *
     p->steps = l.steps;
     p->steps_per_epoch = l.steps_per_epoch;
     p->eval_every = l.eval_every;
-    for (size_t s = l.eval_every; l.eval_every && s < l.steps && p->job->valid.set;
-         s += l.eval_every) {
-        p->evaluations++;
+    if (p->job->valid.set) { // and at the end
+        p->evaluations = 1 + (l.eval_every && l.steps ? (l.steps - 1) / l.eval_every : 0);
     }
-    p->evaluations += p->job->valid.set != NULL; // at the end
     return LORAC_OK;
 }
 
@@ -336,9 +334,7 @@ static enum lorac_status open_job(struct lorac_plan *p, size_t *sampled,
     size_t resident = own + files;
     p->bytes[LORAC_PLAN_TABLES] = tables;
     p->bytes[LORAC_PLAN_PROGRAM] = resident > tables ? resident - tables : 0;
-    const struct lorac_device *dev = &p->job->dev;
-    p->bytes[LORAC_PLAN_PROGRAM] +=
-        dev->ops->library_bytes + (size_t)dev->threads * dev->ops->library_thread_bytes;
+    p->bytes[LORAC_PLAN_PROGRAM] += p->job->dev.ops->library_bytes(&p->job->dev);
     p->available = lorac_machine_available();
     if (p->available) { p->available += own; } // what the plan itself holds the run will have
     if (!st && r->data.test.n) { st = lorac_job_open_test(p->job, err); }

@@ -17,7 +17,10 @@ enum lorac_status lorac_template_save(struct lorac_adapter *a, const struct lora
     const struct lorac_recipe *r = j->recipe;
     const char *prompt = text_or_none(r->template.prompt);
     const char *completion = text_or_none(r->template.completion);
+    char tokenizer[LORAC_TOKENIZER_FINGERPRINT];
     struct lorac_buf b = {0};
+    enum lorac_status st = lorac_tokenizer_fingerprint(tokenizer, j->tokenizer, err);
+    if (st) { return st; }
     lorac_buf_str(&b, "{\"prompt\": ");
     lorac_json_quote(&b, prompt, strlen(prompt));
     lorac_buf_str(&b, ", \"completion\": ");
@@ -28,7 +31,7 @@ enum lorac_status lorac_template_save(struct lorac_adapter *a, const struct lora
         lorac_buf_str(&b, k ? ", " : "");
         lorac_json_quote(&b, j->labels[k], strlen(j->labels[k]));
     }
-    lorac_buf_str(&b, "]}");
+    lorac_buf_printf(&b, "], \"tokenizer\": \"%s\"}", tokenizer);
     lorac_mem_free(a->template_json);
     a->template_json = b.no_memory ? NULL : b.at;
     if (!a->template_json) {
@@ -106,6 +109,29 @@ static enum lorac_status check_labels(const struct lorac_adapter *a, const json_
     return LORAC_OK;
 }
 
+enum lorac_status lorac_template_check_tokenizer(const struct lorac_adapter *a,
+                                                 const struct lorac_tokenizer *t,
+                                                 struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    char is[LORAC_TOKENIZER_FINGERPRINT];
+    const char *was = NULL;
+    if (!a->template_json) { return LORAC_OK; }
+    enum lorac_status st =
+        lorac_json_parse(&root, a->template_json, strlen(a->template_json), "lorac.template", err);
+    if (!st) { st = lorac_json_string(&was, &root, "tokenizer", false, err); }
+    if (!st && was) { st = lorac_tokenizer_fingerprint(is, t, err); }
+    if (!st && was && strcmp(was, is) != 0) {
+        st = lorac_fail(
+            err, LORAC_EUSER,
+            "%.200s: was trained with another tokenizer: it names %.16s, the base's is %s (--force "
+            "takes it all the same)",
+            a->name ? a->name : "the adapter", was, is);
+    }
+    lorac_json_free(&root);
+    return st;
+}
+
 enum lorac_status lorac_template_check(const struct lorac_adapter *a, const struct lorac_job *j,
                                        struct lorac_err *err)
 {
@@ -131,6 +157,7 @@ enum lorac_status lorac_template_check(const struct lorac_adapter *a, const stru
     } else {
         st = check_labels(a, json_object_get(root.value, "labels"), j, err);
     }
+    if (!st) { st = lorac_template_check_tokenizer(a, j->tokenizer, err); }
     lorac_json_free(&root);
     return st;
 }

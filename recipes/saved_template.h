@@ -14,5 +14,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_template_save(struct lorac_adapter *a,
 LORAC_MUST_CHECK enum lorac_status lorac_template_check(const struct lorac_adapter *a,
                                                         const struct lorac_job *j,
                                                         struct lorac_err *err);
+/* LORAC_EUSER where it was trained with a tokenizer that splits texts otherwise. Part of the above. */
+LORAC_MUST_CHECK enum lorac_status lorac_template_check_tokenizer(const struct lorac_adapter *a,
+                                                                  const struct lorac_tokenizer *t,
+                                                                  struct lorac_err *err);
 
 #endif

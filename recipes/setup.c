@@ -15,7 +15,7 @@ static size_t interval(const struct lorac_recipe_interval *i, double steps_per_e
 }
 
 /* Examples that are put in order to count micro-batches: some ten seconds' work. */
-#define MAX_COUNTED 1e9
+#define MAX_COUNTED 1e8
 
 enum lorac_status lorac_setup_length(struct lorac_length *out, const struct lorac_recipe *r,
                                      struct lorac_loader *loader, size_t n, struct lorac_err *err)

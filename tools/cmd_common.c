@@ -93,6 +93,9 @@ enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const 
     *out = NULL;
     enum lorac_status st = split_adapter(&folder, scale, text, err);
     if (!st) { st = load_adapter(out, b->model, folder, force, err); }
+    if (!st && b->tokenizer && !force) {
+        st = lorac_template_check_tokenizer(*out, b->tokenizer, err);
+    }
     lorac_mem_free(folder);
     return st;
 }

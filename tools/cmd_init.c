@@ -136,6 +136,41 @@ static enum lorac_status show(const struct args *a, struct lorac_err *err)
     return st;
 }
 
+/* transformers reads the tokenizer of a qwen2 folder with rules of its own, whatever its tokenizer.json says. */
+static enum lorac_status note_tokenizer(const struct args *a, struct lorac_err *err)
+{
+    enum { LIMIT = 1 << 20 };
+    static const char own[] = "Qwen2Tokenizer";
+    const char *out = args_text(a, "--out", "");
+    const char *type = "";
+    const char *class = "";
+    struct lorac_json config = {0};
+    struct lorac_json tokenizer = {0};
+    char *path = lorac_path_join(out, "config.json");
+    char *settings = lorac_path_join(out, "tokenizer_config.json");
+    enum lorac_status st =
+        path && settings ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", out);
+    bool there = !st && args_has(a, "--tokenizer");
+    if (there) { st = lorac_json_load(&config, path, LIMIT, err); }
+    if (there && !st) { st = lorac_json_string(&type, &config, "model_type", false, err); }
+    if (there && !st && lorac_path_exists(settings)) {
+        st = lorac_json_load(&tokenizer, settings, LIMIT, err);
+        if (!st) { st = lorac_json_string(&class, &tokenizer, "tokenizer_class", false, err); }
+    }
+    if (there && !st && strcmp(type, "qwen2") == 0 && strncmp(class, own, strlen(own)) != 0) {
+        fprintf(
+            stderr,
+            "note: transformers takes Qwen2's own normalizer and pattern for the tokenizer of a qwen2 folder, "
+            "whatever its tokenizer.json says: it will split some texts otherwise than lorac; --arch llama "
+            "and mistral have no such rule\n");
+    }
+    lorac_json_free(&tokenizer);
+    lorac_json_free(&config);
+    lorac_mem_free(settings);
+    lorac_mem_free(path);
+    return st;
+}
+
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
@@ -145,6 +180,7 @@ static int run(const struct args *a)
     if (!st) { st = make_config(&config, a, &err); }
     if (!st) { st = lorac_model_init(args_text(a, "--out", ""), &config, &options, &err); }
     if (!st) { st = show(a, &err); }
+    if (!st) { st = note_tokenizer(a, &err); }
     lorac_json_free(&config);
     return st ? complain(&err) : 0;
 }

@@ -281,6 +281,11 @@ static enum lorac_status say_plan(const struct lorac_plan *p, struct lorac_err *
         say_data(p, &p->data[i]);
     }
     if (p->job->K) { printf("labels    %zu, of {%s}\n", p->job->K, p->job->label_variable); }
+    const struct lorac_recipe_map *map = &p->job->recipe->data.labels.map;
+    for (size_t k = 0; k < map->n; k++) {
+        if (lorac_dataset_label_count(p->job->train.set, k)) { continue; }
+        printf("  no training row has the label '%s' (data.labels.map)\n", map->at[k].key);
+    }
     say_steps(p);
     say_memory(p);
     return say_examples(p, err);

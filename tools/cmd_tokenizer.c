@@ -134,7 +134,8 @@ const struct verb verb_tokenizer = {
     .about =
         "  lorac tokenizer train --out tok --vocab-size 4096 --eos '<|endoftext|>' a.txt b.txt\n\n"
         "A byte-level BPE: no merge crosses the border of two pieces, which the pattern finds, and any\n"
-        "text has tokens. transformers' AutoTokenizer loads the folder and gives the same ids.\n"
+        "text has tokens. transformers' AutoTokenizer loads the folder and gives the same ids (but beside\n"
+        "the config.json of a qwen2 model, where it takes Qwen2's pattern for any tokenizer's).\n"
         "--bos, --eos and --pad are special tokens, too, behind those of --special. They get their\n"
         "names here; no text is given a BOS or EOS by itself. Special tokens in the files cut them\n"
         "into documents, as the separator does, and are not trained on.\n"

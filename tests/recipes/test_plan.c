@@ -105,8 +105,7 @@ static void check_as_run(const char *set)
     size_t params = 4 * p->adapter->n_params;
     assert_int_equal(2 * params + p->bytes[LORAC_PLAN_MOMENTS], seen.parameters);
     const struct lorac_device *dev = &p->job->dev;
-    assert_true(p->bytes[LORAC_PLAN_PROGRAM] >
-                dev->ops->library_bytes + (size_t)dev->threads * dev->ops->library_thread_bytes);
+    assert_true(p->bytes[LORAC_PLAN_PROGRAM] > dev->ops->library_bytes(dev));
     assert_int_equal(p->adapter_file_bytes, params);
     lorac_plan_free(p);
     lorac_recipe_free(r);

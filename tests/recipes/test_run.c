@@ -285,7 +285,7 @@ static void as_many_epochs_as_nobody_can_count_are_refused(void **state)
                                        "train.batch_tokens=64", NULL};
     assert_int_equal(runs_go(&result, "many", LORAC_RUN_NEW, NULL, many, &err), LORAC_EUSER);
     assert_string_equal(err.text, "train.epochs: 1000000000 passes over 20 rows are too many to "
-                                  "count; expected at most 50000000, or train.steps");
+                                  "count; expected at most 5000000, or train.steps");
     assert_false(lorac_path_exists(tiny_path("many")));
     // where every epoch is as long they are not counted one by one
     static const char *const alike[] = {"train.epochs=1000000000", NULL};

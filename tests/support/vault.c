@@ -326,8 +326,15 @@ void vault_open(struct lorac_device *dev, size_t bytes)
     v->base = p;
 }
 
+static size_t library_bytes(const struct lorac_device *dev)
+{
+    (void)dev;
+    return 0;
+}
+
 const struct lorac_backend lorac_backend_vault = {
     .name = "vault",
+    .library_bytes = library_bytes,
     .alloc = vault_alloc,
     .release = vault_release,
     .write = vault_copy,

@@ -299,6 +299,14 @@ has err "12 with a shortened prompt"
 expect 0 predict "$dir/runs/one" --in "$dir/train.csv" --out "$dir/cut.csv" --set model.max_length=12
 has err "with a prompt that model.max_length cut short"
 
+# ---- the same base with another tokenizer ----
+cp -r "$model" "$dir/swapped"
+sed 's/"a": *97/"a": 98/; s/"b": *98/"b": 97/' "$model/tokenizer.json" >"$dir/swapped/tokenizer.json"
+refused 1 "best: was trained with another tokenizer: it names " \
+    generate --model "$dir/swapped" --adapter "$adapter" --prompt it
+refused 1 "best: was trained with another tokenizer: it names " eval "$dir/runs/one" --set model.path="$dir/swapped"
+expect 0 generate --model "$dir/swapped" --adapter "$adapter" --prompt it --max-tokens 2 --force
+
 # ---- an adapter that changes nothing ----
 cp -r "$adapter" "$dir/zero"
 file=$dir/zero/adapter_model.safetensors
