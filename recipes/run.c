@@ -188,6 +188,14 @@ static void notes(const struct run *run, size_t shared)
                          run->length.steps);
         run->watch->note(run->watch->self, b.at ? b.at : "");
     }
+    size_t processors = lorac_machine_processors();
+    if ((size_t)run->job->dev.threads > processors) {
+        lorac_buf_clear(&b);
+        lorac_buf_printf(
+            &b, "train.threads: %d threads on %zu processors wait for each other most of the time",
+            run->job->dev.threads, processors);
+        run->watch->note(run->watch->self, b.at ? b.at : "");
+    }
     note_unused(run, &b);
     lorac_buf_free(&b);
 }

@@ -156,11 +156,27 @@ static int init(const struct args *a)
     return 0;
 }
 
+/* An option that belongs to another of the verbs below would be ignored: NULL, or its name. */
+static const char *idle_option(const struct args *a, const char *what)
+{
+    for (size_t i = 0; i < a->n_given; i++) {
+        const char *name = a->given[i]->name;
+        bool sets = strcmp(name, "--set") == 0 || strcmp(name, "--unset") == 0;
+        if (strcmp(what, sets ? "check" : "init") != 0) { return name; }
+    }
+    return NULL;
+}
+
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
     struct lorac_buf b = {0};
     const char *what = a->positional[0];
+    const char *idle = idle_option(a, what);
+    if (idle) {
+        fprintf(stderr, "lorac: recipe %s takes no %s\n", what, idle);
+        return EXIT_USAGE;
+    }
     const char *more = a->n_positional > 1 ? a->positional[1] : NULL;
     if (strcmp(what, "init") == 0 && !more) { return init(a); }
     if (strcmp(what, "explain") == 0) {

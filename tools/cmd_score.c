@@ -110,7 +110,12 @@ static int run(const struct args *a)
         st = lorac_fail(&err, LORAC_EUSER, "%zu tokens: at least two are needed to score one",
                         ids.n);
     }
-    if (!st && context > b.model->config.max_positions) { context = b.model->config.max_positions; }
+    size_t most = st ? 0 : b.model->config.max_positions;
+    if (!st && context > most && args_has(a, "--context")) {
+        st = lorac_fail(&err, LORAC_EUSER, "--context %zu: the model reads at most %zu tokens",
+                        context, most);
+    }
+    if (!st && context > most) { context = most; }
     if (!st && context < 2) { st = lorac_fail(&err, LORAC_EUSER, "--context must be at least 2"); }
     if (!st && logits && ids.n > context) {
         st = lorac_fail(&err, LORAC_EUSER, "--logits needs all %zu tokens in one context of %zu",

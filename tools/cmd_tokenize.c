@@ -19,7 +19,11 @@ enum lorac_status read_ids(struct lorac_ids *ids, const char *text, struct lorac
         }
         enum lorac_status st = lorac_ids_add(ids, (int32_t)v, err);
         if (st) { return st; }
-        c = end;
+        c = end + strspn(end, " \t\r\n]");
+        size_t next = *c == ',' ? 1 + strspn(c + 1, " \t\r\n") : 0;
+        if (next && c[next] == ',') {
+            return lorac_fail(err, LORAC_EUSER, "'%.20s': an id is missing between two commas", c);
+        }
     }
     return LORAC_OK;
 }

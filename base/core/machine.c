@@ -67,6 +67,12 @@ size_t lorac_machine_peak(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0; // KiB on Linux
 }
 
+size_t lorac_machine_processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 1 ? (size_t)n : 1;
+}
+
 void lorac_machine_cpu(char text[64])
 {
     char line[256];

@@ -64,6 +64,10 @@ for verb in $verbs; do
     has out "usage: lorac $verb" "--help"
     refused 2 "unknown option --frobnicate" $verb --frobnicate
 done
+refused 2 "recipe schema takes no --set" recipe schema --set a=b
+refused 2 "recipe check takes no --model" recipe check "$dir/run.yaml" --model foo
+refused 1 "',,2': an id is missing between two commas" tokenize --model "$model" --decode 1,,2
+refused 1 "--context 99999: the model reads at most" score --model "$model" --ids 1,2 --context 99999
 refused 2 "there is no verb 'trian' (did you mean 'train'?)" trian
 refused 2 "there is no verb 'frobnicate'; lorac --help" frobnicate
 refused 2 "unknown option --sett (did you mean --set?)" train a --sett b=1
@@ -270,6 +274,10 @@ for verb in eval predict; do
         $verb "$dir/runs/one" --set template.append_eos=false $more
     expect 0 $verb "$dir/runs/one" --set template.append_eos=false --force $more
 done
+
+# ---- more threads than processors ----
+expect 0 train "$dir/run.yaml" --set output.dir="$dir/runs/many" --set train.threads=512 --set train.epochs=1
+has err "note: train.threads: 512 threads on "
 
 # ---- a run that a signal stops ----
 long="--set train.epochs=1000000 --set output.dir=$dir/runs/stopped"
