@@ -4,6 +4,7 @@
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "recipes/evaluate.h"
+#include "recipes/run_files.h"
 #include "recipes/setup.h"
 
 #include <stdio.h>
@@ -341,6 +342,19 @@ static enum lorac_status open_job(struct lorac_plan *p, size_t *sampled,
     return st ? st : lorac_job_check_length(p->job, err);
 }
 
+/* A run that is there is nothing wrong with the plan, but the next run should not learn it at its start. */
+static enum lorac_status look_at_folder(struct lorac_plan *p, struct lorac_err *err)
+{
+    struct lorac_run_paths paths = {0};
+    struct lorac_err why = {0};
+    enum lorac_status st = lorac_run_paths(&paths, p->job->recipe->output.dir, err);
+    if (!st && lorac_run_check_folder(&paths, LORAC_RUN_NEW, &why)) {
+        (void)snprintf(p->folder, sizeof p->folder, "%s", why.text);
+    }
+    lorac_run_paths_free(&paths);
+    return st;
+}
+
 enum lorac_status lorac_plan_make(struct lorac_plan **out, const struct lorac_recipe *r,
                                   struct lorac_err *err)
 {
@@ -353,6 +367,7 @@ enum lorac_status lorac_plan_make(struct lorac_plan **out, const struct lorac_re
     if (!st) { st = group_modules(p, err); }
     if (!st) { st = look_at_data(p, err); }
     if (!st) { st = measure_length(p, err); }
+    if (!st) { st = look_at_folder(p, err); }
     if (!st) {
         struct lorac_optim_options o = lorac_setup_optim(r, p->steps);
         weigh_adapter(p, &o);

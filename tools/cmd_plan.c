@@ -287,6 +287,7 @@ static enum lorac_status say_plan(const struct lorac_plan *p, struct lorac_err *
         printf("  no training row has the label '%s' (data.labels.map)\n", map->at[k].key);
     }
     say_steps(p);
+    if (p->folder[0]) { printf("output    %s\n", p->folder); }
     say_memory(p);
     return say_examples(p, err);
 }

@@ -35,6 +35,7 @@ has out "self_attn.q_proj" "mlp.down_proj" "memory    about" "optimiser moments"
 expect 0 plan "$dir/mine.yaml" --probe
 has out "a step takes" "for the whole run"
 expect 0 plan "$dir/mine.yaml" --json --probe
+grep -q "holds a run" "$dir/out" && fail "a run is there before it began"
 json parameters groups memory total available fits train valid p99 bars steps evaluations seconds loss
 expect 1 plan "$dir/mine.yaml" --set adapter.targets='[nothing]'
 has err "nothing"
@@ -44,6 +45,8 @@ expect 1 plan "$dir/missing.yaml"
 "$lorac" train "$dir/mine.yaml" --set output.dir="$dir/a" >/dev/null 2>&1 || fail "training"
 "$lorac" train "$dir/mine.yaml" --set output.dir="$dir/b" --set optimizer.lr=3e-4 >/dev/null 2>&1 ||
     fail "training"
+expect 0 plan "$dir/mine.yaml" --set output.dir="$dir/a"
+has out "output    $dir/a: holds a run already: go on with --resume"
 expect 0 diff "$dir/a/best" "$dir/a/best"
 has out "the same"
 expect 1 diff "$dir/a/last" "$dir/b/last"
