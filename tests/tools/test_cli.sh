@@ -281,13 +281,14 @@ has err "note: train.threads: 512 threads on "
 
 # ---- a run that a signal stops ----
 long="--set train.epochs=1000000 --set output.dir=$dir/runs/stopped"
-for code in 130 143; do
+for signal in HUP:129 INT:130 TERM:143; do
+    code=${signal#*:}
     rm -rf "$dir/runs/stopped" "$dir/err"
     # shellcheck disable=SC2086
     "$lorac" train "$dir/run.yaml" $long --set "name=it is" >"$dir/out" 2>"$dir/err" &
     n=0
     until grep -qs '^step 1/' "$dir/err" || [ $n = 600 ]; do n=$((n + 1)) && sleep 0.1; done
-    kill -$([ $code = 130 ] && echo INT || echo TERM) $!
+    kill "-${signal%:*}" $!
     wait $!
     got=$?
     [ $got = $code ] || fail "a signal stopped a run: exit code $got, expected $code"
@@ -297,6 +298,22 @@ done
 mv "$dir/runs/one/state" "$dir/state"
 refused 1 "is missing, but the run is 'finished' by" train "$dir/runs/one/recipe.resolved.yaml" --resume
 mv "$dir/state" "$dir/runs/one/state"
+
+# ---- what is told before and beside ----
+expect 0 plan "$dir/run.yaml" --set "data.labels.map={good: good, bad: bad, never: never}"
+has out "no training row has the label 'never' (data.labels.map)"
+printf 'text,label\nso \033[31m red,good\nso flat,bad\n' >"$dir/red.csv"
+expect 0 plan "$dir/run.yaml" --set data.train="$dir/red.csv" --set data.valid=null --set "data.labels.map={good: good, bad: bad}"
+has out '|\x1b|'
+expect 0 eval "$dir/run.yaml" --split test --set 'template.completion=" {text}"'
+has err "note: free text: there are no labels to choose from"
+shape="--hidden-size 16 --num-hidden-layers 1 --num-attention-heads 2 --intermediate-size 16"
+for arch in llama qwen2; do
+    # shellcheck disable=SC2086
+    expect 0 init --out "$dir/$arch" --arch $arch --tokenizer "$model" $shape
+    [ "$(grep -c "note: transformers takes Qwen2's own normalizer" "$dir/err")" = $([ $arch = qwen2 ] && echo 1 || echo 0) ] ||
+        fail "$arch: what transformers makes of its tokenizer"
+done
 
 # ---- rows that no label fits, and prompts that are cut ----
 { cat "$dir/train.csv"; echo "so 7 odd,strange"; } >"$dir/odd.csv"
