@@ -41,8 +41,8 @@ enum lorac_status lorac_tokenizer_fingerprint(char out[LORAC_TOKENIZER_FINGERPRI
         if (st == LORAC_EUSER) { // it has no token for a character: that is a mark, too
             st = LORAC_OK;
             add_number(&s, UINT32_MAX);
-        } else if (st) {
-            if (err) { *err = unknown; }
+        } else if (st && err) {
+            *err = unknown;
         }
         add_number(&s, (uint32_t)ids.n);
         for (size_t i = 0; i < ids.n; i++) {

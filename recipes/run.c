@@ -289,7 +289,7 @@ static enum lorac_status micro_batch(struct run *run, double *loss, size_t *toke
     return st;
 }
 
-enum { LEARNT_IN_1000 = 1 }; // of nats a token: below that loss a gradient may well be zero
+#define LEARNT 1e-3 // nats a token: below that loss a gradient may well be zero
 
 /* One optimiser step: the sum of losses over all micro-batches, divided once by all trained tokens. */
 static enum lorac_status step(struct run *run, struct lorac_err *err)
@@ -313,8 +313,7 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
         st = lorac_fail(err, LORAC_EUSER,
                         "the gradient of the first step is zero: nothing would train");
     }
-    if (!st && !(s.grad_norm > 0.0) &&
-        1000.0 * loss > LEARNT_IN_1000 * (double)s.trained) { // numbers that have run over
+    if (!st && !(s.grad_norm > 0.0) && loss > LEARNT * (double)s.trained) { // numbers that ran over
         st = lorac_fail(
             err, LORAC_EUSER,
             "step %zu: the gradient is zero and the loss %.4g: nothing trains any more; the state "
