@@ -28,6 +28,7 @@ struct guess {
     struct lorac_table_format format;
     bool free;                    // one column: text to go on from anywhere, no answer
     size_t text, answer;          // columns; the answer is the label where there are labels
+    size_t candidates;            // columns that could be the label
     struct lorac_classes classes; // of the label; K 0: free text
     size_t max_length, limit;     // the model's own limit
     size_t longer, empty, rows;   // rows longer than max_length, with an empty cell, of all
@@ -139,19 +140,34 @@ static enum lorac_status guess_header(struct guess *g, struct lorac_err *err)
 
 /* ---- columns ---- */
 
-/* The column with the fewest distinct values that could be labels. */
+static bool is_called(const struct guess *g, size_t column, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n && g->format.header; i++) {
+        if (strcmp(lorac_table_column_name(g->table, column), names[i]) == 0) { return true; }
+    }
+    return false;
+}
+
+/* Of the columns whose few values could be labels, one that is called so, else the one with the fewest. */
 static enum lorac_status guess_label(struct guess *g, struct lorac_err *err)
 {
+    static const char *const names[] = {"label",     "labels", "intent", "category", "class",
+                                        "sentiment", "target", "topic",  "stars",    "rating"};
+    bool named = false;
     for (size_t c = 0; c < lorac_table_columns(g->table); c++) {
         struct lorac_classes found = {0};
         enum lorac_status st = lorac_classes_find(&found, g->table, c, MAX_LABELS, NULL);
         if (st == LORAC_EUSER) { continue; } // more
         if (st) { return no_memory(err); }
         bool few = found.K > 1 && found.K * ROWS_A_LABEL <= lorac_table_rows(g->table);
-        if (few && (!g->classes.K || found.K < g->classes.K)) {
+        bool called = is_called(g, c, names, sizeof names / sizeof *names);
+        bool better = called == named ? !g->classes.K || found.K < g->classes.K : called;
+        g->candidates += few;
+        if (few && better) {
             lorac_classes_free(&g->classes);
             g->classes = found;
             g->answer = c;
+            named = called;
         } else {
             lorac_classes_free(&found);
         }
@@ -168,11 +184,10 @@ static void guess_answer(struct guess *g)
     size_t n = lorac_table_columns(g->table);
     g->answer = n - 1;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        for (size_t c = 0; c < n && g->format.header; c++) {
-            if (strcmp(lorac_table_column_name(g->table, c), names[i]) == 0) {
-                g->answer = c;
-                return;
-            }
+        for (size_t c = 0; c < n; c++) {
+            if (!is_called(g, c, &names[i], 1)) { continue; }
+            g->answer = c;
+            return;
         }
     }
 }
@@ -249,6 +264,11 @@ static void add_data(struct lorac_buf *b, const struct guess *g)
         add_column(b, g, g->answer);
     }
     lorac_buf_str(b, "}   # variable of the template: column of the table\n");
+    if (g->candidates > 1) {
+        lorac_buf_printf(
+            b, "  # %zu columns have few enough values to be the label; is this the right one?\n",
+            g->candidates);
+    }
     if (g->empty) {
         lorac_buf_printf(b, "  on_empty: skip   # %zu %s an empty cell\n", g->empty,
                          g->empty == 1 ? "row has" : "rows have");

@@ -91,6 +91,27 @@ static void delimiter_header_and_columns_are_recognised(void **state)
     }
 }
 
+/* A column that is called so is the label, though another has fewer values; the recipe says that there are two. */
+static void the_label_may_be_called_so(void **state)
+{
+    (void)state;
+    struct lorac_buf table = {0};
+    lorac_buf_str(&table, "text,lang,intent\n");
+    for (int i = 0; i < 24; i++) {
+        lorac_buf_printf(&table, "row %d,%s,%c\n", i, i % 2 ? "it" : "en", 'a' + i % 3);
+    }
+    tiny_text("table", table.at);
+    lorac_buf_free(&table);
+    struct lorac_buf b = {0};
+    struct lorac_err err = {0};
+    if (lorac_recipe_init(&b, tiny_path("model"), tiny_path("table"), &err)) {
+        fail_msg("%s", err.text);
+    }
+    assert_non_null(strstr(b.at, "label: \"intent\""));
+    assert_non_null(strstr(b.at, "# 2 columns have few enough values to be the label"));
+    lorac_buf_free(&b);
+}
+
 static void quotes_that_are_text_are_left_alone(void **state)
 {
     (void)state;
@@ -254,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(delimiter_header_and_columns_are_recognised),
+        cmocka_unit_test(the_label_may_be_called_so),
         cmocka_unit_test(quotes_that_are_text_are_left_alone),
         cmocka_unit_test(a_first_row_that_occurs_again_is_no_header),
         cmocka_unit_test(without_labels_the_answer_is_the_column_that_is_called_so),
