@@ -22,8 +22,9 @@ static bool set(const char *name, const char *value)
  * Threads that wait by spinning for long lose whole time slices where other programs want the cores: a run on two
  * busy cores took 6 to 8 times as long. Threads that fall asleep at once lose the time to wake up, tens of
  * thousands of times a second where a model is small. So they spin for tens of microseconds, then sleep. On 2
- * cores, the small model that ships trained at 5,900 tokens a second with no spinning, 10,100 with this number and
- * 10,200 with endless spinning; beside 4 other busy threads at 1,850, 1,550 and 165.
+ * cores, the small model that ships trained at 5,900 tokens a second with no spinning, at 10,100 with this number and
+ * at 10,200 with a million; beside 4 other busy threads at 1,850 with none, 1,670 with 1,000, 1,420 with 3,000, 165
+ * with 100,000.
  */
 static bool wait_briefly(void)
 {
