@@ -275,10 +275,11 @@ static enum lorac_status open_texts(struct lorac_job *j, unsigned parts, struct 
                               r->data.separator, err);
     }
     if (!st && texts && r->data.separator && lorac_texts_separators(texts) == 0) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "data.separator: stands nowhere in %s%s; without one (null) each file is one "
-                        "document",
-                        r->data.train.at[0], r->data.train.n > 1 ? " or the files after it" : "");
+        st = lorac_fail(
+            err, LORAC_EUSER,
+            "data.separator: stands nowhere in %s%s; without one (null) each file is one "
+            "document",
+            r->data.train.at[0], r->data.train.n > 1 ? " or the files after it" : "");
     }
     if (!st && texts && splits) {
         st = lorac_texts_split(texts, r->data.valid.fraction, r->seed, err);
