@@ -94,10 +94,23 @@ static size_t generator_positions(const struct lorac_job *j, const struct lorac_
     return shot_tokens(set) + j->recipe->model.max_length + ANSWER_ROOM;
 }
 
+static bool wants_labels(unsigned metrics)
+{
+    return (metrics & (1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1)) !=
+           0;
+}
+
 bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics)
 {
-    unsigned wants = 1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1;
-    return j->K && (metrics & wants);
+    return j->K && wants_labels(metrics);
+}
+
+const char *lorac_unmeasured(const struct lorac_job *j, unsigned metrics)
+{
+    bool table = j->recipe->data.kind == LORAC_RECIPE_DATA_TABLE;
+    if (!table || j->K || !wants_labels(metrics)) { return NULL; }
+    return "free text: there are no labels to choose from, so accuracy and macro_f1 are not measured "
+           "(exact_match would be)";
 }
 
 /* What the buffers of an evaluator must hold. */

@@ -35,6 +35,8 @@ const char *lorac_metric_name(enum lorac_recipe_metric metric); // "macro_f1"
 
 /* Are the answers of all labels compared: is accuracy or macro F1 among the metrics, and are there labels? */
 bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics);
+/* Why one of the metrics is not measured although it was asked for; NULL: all are. */
+const char *lorac_unmeasured(const struct lorac_job *j, unsigned metrics);
 
 /* Passes and buffers for evaluating one dataset again and again. Borrows all that it is given. Where
  * the dataset's rows go on from shots, these run once an evaluation, and answers end with their separator. */

@@ -158,14 +158,9 @@ static void notes(const struct run *run, size_t shared)
 {
     const struct lorac_recipe *r = run->r;
     struct lorac_buf b = {0};
-    unsigned wants = 1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1;
     bool table = r->data.kind == LORAC_RECIPE_DATA_TABLE;
-    if (table && run->job->valid.set && !run->job->K && (r->eval.metrics & wants)) {
-        lorac_buf_str(
-            &b, "free text: there are no labels to choose from, so accuracy and macro_f1 are not "
-                "measured (exact_match would be)");
-        run->watch->note(run->watch->self, b.at ? b.at : "");
-    }
+    const char *unmeasured = lorac_unmeasured(run->job, r->eval.metrics);
+    if (unmeasured && run->job->valid.set) { run->watch->note(run->watch->self, unmeasured); }
     if (shared) {
         lorac_buf_clear(&b);
         const char *what = table ? "rows" : "pieces";

@@ -190,16 +190,6 @@ static enum lorac_status open_rows(struct rows *rows, const struct lorac_job *j,
     return st;
 }
 
-/* What was asked for, and there is nothing to measure it on. */
-static void say_unmeasured(const struct lorac_job *j, unsigned metrics)
-{
-    unsigned wants = 1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1;
-    if (j->recipe->data.kind != LORAC_RECIPE_DATA_TABLE || j->K || !(metrics & wants)) { return; }
-    fprintf(stderr,
-            "note: free text: there are no labels to choose from, so accuracy and macro_f1 are not "
-            "measured (exact_match would be)\n");
-}
-
 static int run_eval(const struct args *a)
 {
     struct lorac_err err = {0};
@@ -229,7 +219,8 @@ static int run_eval(const struct args *a)
     status_clear(&s.line);
     if (!st) {
         say_counts(stderr, lorac_dataset_counts(rows.set));
-        say_unmeasured(s.j, s.r->eval.metrics);
+        const char *why = lorac_unmeasured(s.j, s.r->eval.metrics);
+        if (why) { fprintf(stderr, "note: %s\n", why); }
     }
     int code = st ? complain(&err) : print_scores(&s, &scores, &rows, args_has(a, "--json"));
     lorac_evaluator_free(e);

@@ -207,7 +207,7 @@ static enum lorac_status verify(void *self, const char *dir, struct lorac_err *e
         st = lorac_fail(
             err, LORAC_EFORMAT,
             "every logit is 0, with the adapter and merged: their numbers are too large to "
-            "compute with");
+            "compute with; give the adapter a smaller scale");
     }
     if (!st && !(v->d.largest <= bound(merged) * v->d.scale)) {
         st = lorac_fail(err, LORAC_EFORMAT,

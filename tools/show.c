@@ -184,7 +184,10 @@ void stop_on_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL); // the terminal has gone
+    struct sigaction was;
+    bool kept =
+        sigaction(SIGHUP, NULL, &was) == 0 && was.sa_handler == SIG_IGN; // nohup: it is to go on
+    if (!kept) { sigaction(SIGHUP, &action, NULL); }                     // the terminal has gone
 }
 
 bool stop_asked(void)

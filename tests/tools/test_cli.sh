@@ -295,6 +295,15 @@ for signal in HUP:129 INT:130 TERM:143; do
     grep -qxF "  lorac train $dir/run.yaml --set train.epochs=1000000 --set output.dir=$dir/runs/stopped --set 'name=it is' --resume" \
         "$dir/err" || fail "how to go on: $(tail -n 1 "$dir/err")"
 done
+rm -rf "$dir/runs/stopped" "$dir/err" # nohup: the terminal may go
+# shellcheck disable=SC2086
+(trap '' HUP && exec "$lorac" train "$dir/run.yaml" $long) >"$dir/out" 2>"$dir/err" &
+n=0
+until grep -qs '^step 1/' "$dir/err" || [ $n = 600 ]; do n=$((n + 1)) && sleep 0.1; done
+kill -HUP $! && sleep 0.3 && kill -TERM $! || fail "a run that ignored SIGHUP is gone"
+wait $!
+got=$?
+[ $got = 143 ] || fail "a run that ignored SIGHUP: exit code $got, expected 143"
 mv "$dir/runs/one/state" "$dir/state"
 refused 1 "is missing, but the run is 'finished' by" train "$dir/runs/one/recipe.resolved.yaml" --resume
 mv "$dir/state" "$dir/runs/one/state"
