@@ -3,10 +3,12 @@
  * ones on a machine that fails. What is promised stands in faults.h. Runs and states have loops of their own:
  * test_run_faults.c, test_state.c.
  */
+#include "base/core/file.h"
 #include "recipes/fewshot.h"
 #include "recipes/init.h"
 #include "recipes/plan.h"
 #include "recipes/predict.h"
+#include "recipes/run_files.h"
 #include "recipes/saved_template.h"
 #include "tests/support/faults.h"
 #include "tests/support/runs.h"
@@ -277,6 +279,16 @@ static enum lorac_status fewshot(struct lorac_err *err)
     return st;
 }
 
+/* Was there nothing to take up in a run that has just begun? */
+static enum lorac_status look_at_begun(struct lorac_err *err)
+{
+    struct lorac_run_paths p = {0};
+    enum lorac_status st = lorac_run_paths(&p, tiny_path("begun"), err);
+    if (!st) { st = lorac_manifest_unsaved(&p, err); }
+    lorac_run_paths_free(&p);
+    return st;
+}
+
 /* A run over an earlier one, with a merged checkpoint at its end; then it is taken up again. */
 static enum lorac_status rerun(struct lorac_err *err)
 {
@@ -297,6 +309,7 @@ static enum lorac_status rerun(struct lorac_err *err)
         lorac_recipe_open(&recipe, tiny_path("done/recipe.resolved.yaml"), over, n, NULL, err);
     if (!st) { st = lorac_run(&r, recipe, LORAC_RUN_OVERWRITE, &nobody, err); }
     if (!st) { st = lorac_run(&r, recipe, LORAC_RUN_RESUME, &nobody, err); }
+    if (!st) { st = look_at_begun(err); } // of what comes last each failure is met
     if (!st) { faults_say("%zu %a", r.step, r.best.loss); }
     lorac_recipe_free(recipe);
     return st;
@@ -370,7 +383,11 @@ static int make(void **state)
     (void)snprintf(test, sizeof test, "data.test=%s", tiny_path("valid.csv"));
     const char *const all[] = {"train.epochs=1", test, "output.keep=[best]", NULL};
     int failed = runs_make(state);
-    if (!failed) { runs_well("done", LORAC_RUN_NEW, NULL, all); }
+    if (!failed) {
+        runs_well("done", LORAC_RUN_NEW, NULL, all);
+        assert_int_equal(lorac_dir_make(tiny_path("begun"), NULL), LORAC_OK);
+        tiny_text("begun/run.json", "{\"status\": \"running\"}");
+    }
     return failed;
 }
 
