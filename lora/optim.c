@@ -69,6 +69,11 @@ enum lorac_status lorac_optim_new(struct lorac_optim **out, struct lorac_adapter
         return lorac_fail(err, LORAC_EUSER, "there is no optimiser '%s' (adamw, sgd)",
                           options->name);
     }
+    if (!a->grads) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "the adapter has no gradients to step by: lorac_adapter_reserve() comes first");
+    }
     struct lorac_device *dev = a->model->dev;
     struct lorac_optim *o = lorac_mem_new(1, sizeof *o);
     if (!o) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the optimiser"); }
@@ -97,6 +102,10 @@ enum lorac_status lorac_optim_step(struct lorac_optim *o, size_t tokens, double 
 {
     struct lorac_adapter *a = o->a;
     struct lorac_device *dev = a->model->dev;
+    if (tokens == 0) {
+        return lorac_fail(err, LORAC_EUSER, "step %zu has no trained token to divide by",
+                          o->steps + 1);
+    }
     double mean = 1.0 / (double)tokens; // the one division by the number of trained tokens
     *norm = mean * sqrt(dev->ops->sum_squares(dev, a->grads, a->n_params));
     if (!isfinite(*norm)) {
