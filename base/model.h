@@ -84,16 +84,22 @@ struct lorac_socket {
     const float *(*vector)(const void *self, size_t m);
     /* Floats that must survive from forward to backward for N rows. */
     size_t (*saved_floats)(const void *self, size_t m, size_t N);
+    /* Floats that one call for N rows may clobber while it trains; NULL: none. They are the pass's: passes of
+     * different sizes, and of several threads, share a socket. */
+    size_t (*scratch_floats)(const void *self, size_t m, size_t N);
     void (*forward)(void *self, size_t m,
                     float *y,       // (N,OC) holds x W^T + b on entry, the adapted output on exit
                     float *saved,   // (saved_floats) written
+                    float *scratch, // (scratch_floats) clobbered; NULL in an evaluation
                     const float *x, // (N,C)
                     size_t N, const struct lorac_batch *batch, // NULL in the head's chunks
-                    size_t row); // of the first of them among all that m sees; a multiple of 4
+                    size_t row,     // of the first of them among all that m sees; a multiple of 4
+                    bool training); // false: an evaluation, which drops and adds nothing at random
     void (*backward)(void *self, size_t m,
                      float *dx,          // (N,C) accumulated; NULL: nothing below it trains
                      const float *dy,    // (N,OC)
                      const float *saved, // (saved_floats) as left by forward
+                     float *scratch,     // (scratch_floats) clobbered
                      const float *x,     // (N,C)
                      size_t N, size_t row);
     /* Accumulate the gradients of what stands in for a norm's gain and for the embedding. */
@@ -119,7 +125,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_cache_measure(size_t *bytes, const stru
 void lorac_cache_free(struct lorac_cache *c);
 
 enum lorac_keep {
-    LORAC_KEEP_NOTHING, // forward only
+    LORAC_KEEP_NOTHING, // forward only: an evaluation, whatever the socket
     LORAC_KEEP_LAYERS,  // each layer's input; the backward recomputes the rest of the layer
     LORAC_KEEP_ALL,     // everything but norms and gate products
 };
@@ -146,7 +152,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_pass_measure(size_t *bytes, const struc
                                                       struct lorac_err *err);
 /* Rows of logits that a pass of `max_rows` makes at a time: its float32 chunk is (rows,V). */
 size_t lorac_pass_head_rows(const struct lorac_model *m, size_t max_rows);
-/* Run with other adapters from now on (NULL: the bare base). Only for a pass that keeps nothing. */
+/* Run with other adapters from now on (NULL: the bare base). Only for a pass that keeps nothing; where it fails the
+ * pass runs on with what it had. */
 LORAC_MUST_CHECK enum lorac_status lorac_pass_use(struct lorac_pass *p,
                                                   const struct lorac_socket *socket,
                                                   struct lorac_err *err);

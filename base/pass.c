@@ -50,7 +50,7 @@ static void place_acts(struct lorac_place *p, struct lorac_pass *s)
 {
     const struct lorac_config *c = &s->m->config;
     size_t N = s->o.max_rows;
-    bool backward = s->o.keep != LORAC_KEEP_NOTHING;
+    bool backward = lorac_pass_trains(s);
     for (size_t i = 0; i < s->n_sets; i++) {
         place_layer(p, &s->layers[i], c, N);
     }
@@ -75,20 +75,34 @@ static void place_acts(struct lorac_place *p, struct lorac_pass *s)
     s->head_dnorm = LORAC_PLACE(p, s->head_rows, c->C);
 }
 
+/* Rows of module i at a time. */
+static size_t rows_of(const struct lorac_pass *s, size_t i)
+{
+    return i + 1 == s->m->n_linear ? s->head_rows : s->o.max_rows;
+}
+
 /* Floats that the socket keeps of module i. */
 static size_t saved_floats(const struct lorac_pass *s, size_t i)
 {
     if (!s->has_socket || !s->socket.adapts(s->socket.self, i)) { return 0; }
-    size_t rows = i + 1 == s->m->n_linear ? s->head_rows : s->o.max_rows;
-    return s->socket.saved_floats(s->socket.self, i, rows);
+    return s->socket.saved_floats(s->socket.self, i, rows_of(s, i));
+}
+
+static size_t scratch_floats(const struct lorac_pass *s, size_t i)
+{
+    if (!lorac_pass_trains(s) || !s->has_socket || !s->socket.scratch_floats) { return 0; }
+    return s->socket.adapts(s->socket.self, i)
+               ? s->socket.scratch_floats(s->socket.self, i, rows_of(s, i))
+               : 0;
 }
 
 /* What the socket keeps: of every module where all layers are kept, else one buffer for each of the kinds
- * q, k, v, ..., as large as the largest of them needs. */
+ * q, k, v, ..., as large as the largest of them needs. And its scratch where it trains. */
 static void place_saved(struct lorac_place *p, struct lorac_pass *s)
 {
     size_t head = s->m->n_linear - 1;
     size_t most[LORAC_PER_LAYER] = {0};
+    size_t scratch = 0;
     float *shared[LORAC_PER_LAYER] = {0};
     bool all = s->o.keep == LORAC_KEEP_ALL;
     for (size_t i = 0; i <= head; i++) {
@@ -96,6 +110,8 @@ static void place_saved(struct lorac_place *p, struct lorac_pass *s)
         size_t kind = i % LORAC_PER_LAYER;
         s->saved[i] = n && (all || i == head) ? LORAC_PLACE(p, n) : NULL;
         if (!all && i < head && n > most[kind]) { most[kind] = n; }
+        n = scratch_floats(s, i);
+        scratch = n > scratch ? n : scratch;
     }
     for (size_t k = 0; k < LORAC_PER_LAYER; k++) {
         if (most[k]) { shared[k] = LORAC_PLACE(p, most[k]); }
@@ -103,9 +119,10 @@ static void place_saved(struct lorac_place *p, struct lorac_pass *s)
     for (size_t i = 0; i < head && !all; i++) {
         s->saved[i] = shared[i % LORAC_PER_LAYER];
     }
+    s->scratch = scratch ? LORAC_PLACE(p, scratch) : NULL;
 }
 
-static void find_lowest(struct lorac_pass *p)
+void lorac_pass_find_lowest(struct lorac_pass *p)
 {
     p->lowest = SIZE_MAX;
     size_t n = p->has_socket ? (p->socket.weight ? p->m->n_modules : p->m->n_linear) : 0;
@@ -159,6 +176,7 @@ static enum lorac_status prepare(struct lorac_pass **out, const struct lorac_mod
     p->m = m;
     p->dev = m->dev;
     p->o = *options;
+    p->lowest = SIZE_MAX;
     p->has_socket = socket != NULL;
     if (socket) { p->socket = *socket; }
     if (!p->o.max_positions) { p->o.max_positions = c->max_positions; }
@@ -172,7 +190,6 @@ static enum lorac_status prepare(struct lorac_pass **out, const struct lorac_mod
         lorac_pass_free(p);
         return lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
     }
-    find_lowest(p);
     *out = p;
     return LORAC_OK;
 }
@@ -180,8 +197,6 @@ static enum lorac_status prepare(struct lorac_pass **out, const struct lorac_mod
 static enum lorac_status take_saved(struct lorac_pass *p, struct lorac_err *err)
 {
     struct lorac_place place = {0};
-    p->dev->ops->release(p->dev, p->saved_block);
-    p->saved_block = NULL;
     place_saved(&place, p);
     enum lorac_status st = take_block(&p->saved_block, &p->saved_bytes, &place, p->dev, err);
     if (!st) { place_saved(&place, p); }
@@ -250,10 +265,22 @@ size_t lorac_pass_bytes(const struct lorac_pass *p)
 enum lorac_status lorac_pass_use(struct lorac_pass *p, const struct lorac_socket *socket,
                                  struct lorac_err *err)
 {
-    assert(p->o.keep == LORAC_KEEP_NOTHING);
-    p->has_socket = socket != NULL;
-    if (socket) { p->socket = *socket; }
-    return take_saved(p, err);
+    if (lorac_pass_trains(p)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "a pass that keeps activations for a backward stays with its adapters");
+    }
+    struct lorac_pass next = *p;
+    next.saved_block = NULL;
+    next.has_socket = socket != NULL;
+    if (socket) { next.socket = *socket; }
+    next.saved = lorac_mem_new(p->m->n_linear, sizeof *next.saved);
+    enum lorac_status st =
+        next.saved ? take_saved(&next, err) : lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
+    struct lorac_pass *gone = st ? &next : p;
+    p->dev->ops->release(p->dev, gone->saved_block);
+    lorac_mem_free(gone->saved);
+    if (!st) { *p = next; }
+    return st;
 }
 
 /* ---- cache ---- */
@@ -345,7 +372,8 @@ void lorac_linear_forward(struct lorac_pass *p, size_t module, float *y, const f
     p->dev->ops->linear(p->dev, y, x, lorac_pass_weight(p, module), lorac_pass_vector(p, module),
                         N);
     if (p->has_socket && p->socket.adapts(p->socket.self, module)) {
-        p->socket.forward(p->socket.self, module, y, p->saved[module], x, N, batch, row);
+        p->socket.forward(p->socket.self, module, y, p->saved[module], p->scratch, x, N, batch, row,
+                          lorac_pass_trains(p));
     }
 }
 

@@ -5,13 +5,15 @@
  */
 #include "base/pass_impl.h"
 
+#include <assert.h>
+
 void lorac_linear_backward(struct lorac_pass *p, size_t module, float *dx, const float *dy,
                            const float *x, size_t N, float beta, size_t row)
 {
     const struct lorac_weight *w = lorac_pass_weight(p, module);
     if (dx) { p->dev->ops->linear_backward(p->dev, dx, dy, w, N, beta); }
     if (p->has_socket && p->socket.adapts(p->socket.self, module)) {
-        p->socket.backward(p->socket.self, module, dx, dy, p->saved[module], x, N, row);
+        p->socket.backward(p->socket.self, module, dx, dy, p->saved[module], p->scratch, x, N, row);
     }
 }
 
@@ -64,7 +66,9 @@ void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, floa
     const struct lorac_config *c = &p->m->config;
     const struct lorac_backend *op = p->dev->ops;
     size_t head = p->m->n_linear - 1;
-    bool below = p->lowest < lorac_stage(p->m, head);
+    assert(!gradient || lorac_pass_trains(p));
+    if (gradient) { lorac_pass_find_lowest(p); }
+    bool below = gradient && p->lowest < lorac_stage(p->m, head);
     if (gradient) { op->zero(p->dev, p->d, batch->N * c->C * sizeof *p->d); }
     for (size_t u = 0; u < batch->U; u += p->head_rows) {
         size_t n = batch->U - u < p->head_rows ? batch->U - u : p->head_rows;

@@ -27,6 +27,7 @@ struct lorac_pass {
     struct layer_acts *layers; // (n_sets)
     float **x;                 // (L+1) residual stream at each layer's input; x[L] is the end
     float **saved;             // (7 L + 1) what the socket keeps of each module; NULL: none
+    float *scratch;            // of the socket, one call at a time; NULL: none, or an evaluation
 
     float *rope;    // (positions,D)
     float *norm;    // (N,C) a norm's output, recomputed in the backward
@@ -49,6 +50,12 @@ struct lorac_pass {
     size_t bytes, saved_bytes;
 };
 
+/* Is a backward to follow? Else it is an evaluation. */
+static inline bool lorac_pass_trains(const struct lorac_pass *p)
+{
+    return p->o.keep != LORAC_KEEP_NOTHING;
+}
+
 struct lorac_cache {
     const struct lorac_model *m;
     size_t slots, rows;
@@ -68,6 +75,8 @@ enum {
     LORAC_STAGES = LORAC_STAGE_DOWN, // of a layer
 };
 size_t lorac_stage(const struct lorac_model *m, size_t module);
+/* p->lowest, as it is now: an adapter may have got its gradients after the pass was made. */
+void lorac_pass_find_lowest(struct lorac_pass *p);
 
 /* Weight and vector of a module: the socket's, where they stand in for the model's own. */
 const struct lorac_weight *lorac_pass_weight(const struct lorac_pass *p, size_t module);

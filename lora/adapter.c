@@ -155,7 +155,6 @@ void lorac_adapter_free(struct lorac_adapter *a)
     struct lorac_device *dev = a->model->dev;
     dev->ops->release(dev, a->params);
     dev->ops->release(dev, a->grads);
-    dev->ops->release(dev, a->scratch);
     lorac_mem_free(a->lora);
     lorac_mem_free(a->at);
     lorac_mem_free(a->full);
@@ -166,29 +165,15 @@ void lorac_adapter_free(struct lorac_adapter *a)
     lorac_mem_free(a);
 }
 
-/* Floats that one call at the socket needs: x after dropout (N,C), du (N,R). */
-size_t lorac_adapter_scratch(const struct lorac_adapter *a, size_t max_rows)
-{
-    size_t most = 0;
-    for (size_t i = 0; i < a->n; i++) {
-        size_t n = a->lora[i].C + a->lora[i].R;
-        most = n > most ? n : most;
-    }
-    return most * max_rows;
-}
-
-enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, size_t max_rows,
-                                        struct lorac_err *err)
+enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, struct lorac_err *err)
 {
     struct lorac_device *dev = a->model->dev;
-    if (!a->grads) { a->grads = dev->ops->alloc(dev, a->n_params * sizeof *a->grads); }
-    dev->ops->release(dev, a->scratch);
-    a->scratch = dev->ops->alloc(dev, lorac_adapter_scratch(a, max_rows) * sizeof *a->scratch);
-    if (!a->grads || !a->scratch) {
+    if (a->grads) { return LORAC_OK; }
+    a->grads = dev->ops->alloc(dev, a->n_params * sizeof *a->grads);
+    if (!a->grads) {
         return lorac_fail(err, LORAC_ENOMEM, "no memory for the gradients of %zu parameters",
                           a->n_params);
     }
-    a->max_rows = max_rows;
     place(a, a->params, a->grads);
     return LORAC_OK;
 }
@@ -420,20 +405,27 @@ static size_t saved_floats(const void *self, size_t m, size_t N)
     return l ? N * l->R : 0; // u
 }
 
+/* One call takes x after dropout (N,C) and du (N,R). */
+static size_t scratch_floats(const void *self, size_t m, size_t N)
+{
+    const struct lorac_lora *l = find(self, m);
+    return l ? N * (l->C + l->R) : 0;
+}
+
 /* drop(x) (N,C): x itself where nothing is dropped. */
-static const float *dropped(const struct lorac_adapter *a, const struct lorac_lora *l,
-                            const float *x, size_t N, size_t row)
+static const float *dropped(float *scratch, const struct lorac_adapter *a,
+                            const struct lorac_lora *l, const float *x, size_t N, size_t row)
 {
     struct lorac_device *dev = a->model->dev;
     if (!(a->dropout > 0.0) || !l->da) { return x; } // inference never drops
-    dev->ops->dropout(dev, a->scratch, x, N * l->C, (float)a->dropout, l->drop_key, a->step,
+    dev->ops->dropout(dev, scratch, x, N * l->C, (float)a->dropout, l->drop_key, a->step,
                       row * l->C);
-    return a->scratch;
+    return scratch;
 }
 
 /* u = drop(x) A^T;  y += s u Bt */
-static void forward(void *self, size_t m, float *y, float *saved, const float *x, size_t N,
-                    const struct lorac_batch *batch, size_t row)
+static void forward(void *self, size_t m, float *y, float *saved, float *scratch, const float *x,
+                    size_t N, const struct lorac_batch *batch, size_t row, bool training)
 {
     const struct lorac_adapter *a = self;
     const struct lorac_lora *l = find(a, m);
@@ -442,7 +434,8 @@ static void forward(void *self, size_t m, float *y, float *saved, const float *x
     float *u = saved; // (N,R)
     (void)batch;
     if (!l) { return; } // a full copy has stood in already
-    op->matmul_nt(dev, u, dropped(a, l, x, N, row), l->a, N, l->C, l->R, 1.0F, 0.0F);
+    if (training) { x = dropped(scratch, a, l, x, N, row); }
+    op->matmul_nt(dev, u, x, l->a, N, l->C, l->R, 1.0F, 0.0F);
     op->matmul_nn(dev, y, u, l->bt, N, l->OC, l->R, l->scale, 1.0F);
 }
 
@@ -476,7 +469,7 @@ static void embed_backward(void *self, const float *dy, const int32_t *ids, size
  *   dBt += s u^T dy      du = s dy Bt^T      dA += du^T drop(x)      dx += mask du A
  *                                                   pinned by lora.test_adapter and the goldens */
 static void backward(void *self, size_t m, float *dx, const float *dy, const float *saved,
-                     const float *x, size_t N, size_t row)
+                     float *scratch, const float *x, size_t N, size_t row)
 {
     const struct lorac_adapter *a = self;
     const struct lorac_lora *l = find(a, m);
@@ -485,19 +478,18 @@ static void backward(void *self, size_t m, float *dx, const float *dy, const flo
     const float *u = saved; // (N,R)
     full_backward(a, m, dy, x, N);
     if (!l) { return; }
-    assert(N <= a->max_rows);
-    float *du = a->scratch + N * l->C; // (N,R)
+    float *du = scratch + N * l->C; // (N,R)
     op->matmul_nt(dev, du, dy, l->bt, N, l->OC, l->R, l->scale, 0.0F);
     if (l->da) {
         op->matmul_tn(dev, l->dbt, u, dy, N, l->OC, l->R, l->scale, 1.0F);
-        op->matmul_tn(dev, l->da, du, dropped(a, l, x, N, row), N, l->C, l->R, 1.0F, 1.0F);
+        op->matmul_tn(dev, l->da, du, dropped(scratch, a, l, x, N, row), N, l->C, l->R, 1.0F, 1.0F);
     }
     if (!dx) { return; }
     if (!(a->dropout > 0.0) || !l->da) {
         op->matmul_nn(dev, dx, du, l->a, N, l->C, l->R, 1.0F, 1.0F);
         return;
     }
-    float *masked = a->scratch; // (N,C): du A through the same mask, then added
+    float *masked = scratch; // (N,C): du A through the same mask, then added
     op->matmul_nn(dev, masked, du, l->a, N, l->C, l->R, 1.0F, 0.0F);
     op->dropout(dev, masked, masked, N * l->C, (float)a->dropout, l->drop_key, a->step, row * l->C);
     op->add(dev, dx, masked, N * l->C);
@@ -510,6 +502,7 @@ struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a)
         .adapts = adapts,
         .trains = trains,
         .saved_floats = saved_floats,
+        .scratch_floats = scratch_floats,
         .forward = forward,
         .backward = backward,
         .weight = stand_in_weight,

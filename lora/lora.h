@@ -99,9 +99,7 @@ struct lorac_adapter {
     enum lorac_scaling scaling;
     enum lorac_lora_init init;
     double dropout;
-    uint64_t step;  // dropout draws are a function of it
-    float *scratch; // (max_rows, max(C) + R) for backward and dropout; from lorac_adapter_reserve()
-    size_t max_rows;
+    uint64_t step;       // dropout draws are a function of it
     char *template_json; // the prompt template saved with it, or NULL
     char *name;          // folder it came from, or NULL
 };
@@ -135,12 +133,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_adapter_outline(
     const struct lorac_match *match, // (n_modules)
     enum lorac_scaling scaling, enum lorac_tie tie, struct lorac_err *err);
 void lorac_adapter_free(struct lorac_adapter *a);
-/* Make it trainable with batches of up to `max_rows` rows: gradients and scratch. */
-LORAC_MUST_CHECK enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, size_t max_rows,
+/* Make it trainable: give it gradients, zero. */
+LORAC_MUST_CHECK enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a,
                                                          struct lorac_err *err);
-/* Floats of the scratch that it takes for that. */
-size_t lorac_adapter_scratch(const struct lorac_adapter *a, size_t max_rows);
-/* The socket through which a training pass runs it. */
+/* The socket through which passes run it: those that train, and evaluations. */
 struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a);
 /* Name of module i's tensors in PEFT's file: "base_model.model.<module>.lora_A.weight". */
 void lorac_lora_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
@@ -231,12 +227,13 @@ struct lorac_optim_options {
 double lorac_schedule_lr(const struct lorac_optim_options *o, size_t step);
 
 struct lorac_optim; // moments in one block
+/* An adapter without gradients (lorac_adapter_reserve) is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_optim_new(struct lorac_optim **out,
                                                    struct lorac_adapter *a,
                                                    const struct lorac_optim_options *o,
                                                    struct lorac_err *err);
 void lorac_optim_free(struct lorac_optim *o);
-/* One step: gradients (a sum over `tokens` trained tokens) are divided by `tokens`, clipped by their global
+/* One step: gradients (a sum over `tokens` > 0 trained tokens) are divided by `tokens`, clipped by their global
  * norm, applied and zeroed. *norm: before clipping. NaN or infinity is LORAC_EUSER and nothing has changed. */
 LORAC_MUST_CHECK enum lorac_status lorac_optim_step(struct lorac_optim *o, size_t tokens,
                                                     double *norm, struct lorac_err *err);

@@ -92,13 +92,15 @@ static size_t saved_floats(const void *self, size_t m, size_t N)
     return N * most;
 }
 
-static void forward(void *self, size_t m, float *y, float *saved, const float *x, size_t N,
-                    const struct lorac_batch *batch, size_t row)
+static void forward(void *self, size_t m, float *y, float *saved, float *scratch, const float *x,
+                    size_t N, const struct lorac_batch *batch, size_t row, bool training)
 {
     const struct lorac_stack *s = self;
     float *u = saved; // (N,R)
+    (void)scratch;
     (void)batch;
     (void)row;
+    (void)training;
     for (size_t i = 0; i < s->n; i++) {
         int32_t at = s->adapter[i]->at[m];
         if (at < 0) { continue; }
@@ -110,13 +112,15 @@ static void forward(void *self, size_t m, float *y, float *saved, const float *x
 }
 
 static void backward(void *self, size_t m, float *dx, // NOLINT(readability-non-const-parameter)
-                     const float *dy, const float *saved, const float *x, size_t N, size_t row)
+                     const float *dy, const float *saved, float *scratch, const float *x, size_t N,
+                     size_t row)
 {
     (void)self;
     (void)m;
     (void)dx;
     (void)dy;
     (void)saved;
+    (void)scratch;
     (void)x;
     (void)N;
     (void)row;

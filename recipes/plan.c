@@ -235,8 +235,7 @@ static void weigh_adapter(struct lorac_plan *p, const struct lorac_optim_options
         bool twice = a->tie == LORAC_TIE_KEEP && f->m == lorac_embed_module(a->model);
         p->adapter_file_bytes += twice ? n : 0; // under both of its names
     }
-    p->bytes[LORAC_PLAN_ADAPTER] =
-        2 * params + lorac_adapter_scratch(a, p->max_rows) * sizeof(float);
+    p->bytes[LORAC_PLAN_ADAPTER] = 2 * params;
     p->bytes[LORAC_PLAN_MOMENTS] = lorac_optim_blocks_of(o->name) * params;
     p->bytes[LORAC_PLAN_SAVING] = p->adapter_file_bytes + 3 * largest;
 }

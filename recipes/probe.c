@@ -33,7 +33,7 @@ static enum lorac_status open_probe(struct probe *o, const struct lorac_plan *p,
     size_t bytes = 0;
     o->job = p->job;
     enum lorac_status st = lorac_job_adapter(&o->adapter, p->job, err);
-    if (!st) { st = lorac_adapter_reserve(o->adapter, p->max_rows, err); }
+    if (!st) { st = lorac_adapter_reserve(o->adapter, err); }
     if (!st) { st = lorac_optim_new(&o->optim, o->adapter, &optim, err); }
     if (!st) { st = lorac_loader_open(&o->loader, p->job->train.set, &loader, err); }
     if (st) { return st; }

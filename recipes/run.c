@@ -112,7 +112,7 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     if (!st) { st = lorac_job_adapter(&run->adapter, run->job, err); }
     if (!st) { st = lorac_template_save(run->adapter, run->job, err); }
     if (!st) { st = open_loader(run, err); }
-    if (!st) { st = lorac_adapter_reserve(run->adapter, run->batch->max_rows, err); }
+    if (!st) { st = lorac_adapter_reserve(run->adapter, err); }
     if (st) { return st; }
     run->socket = lorac_adapter_socket(run->adapter);
     st = lorac_setup_length(&run->length, run->r, run->loader,

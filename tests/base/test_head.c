@@ -57,7 +57,7 @@ static void open_scene(struct scene *s)
     }
     check(lorac_lora_write(s->a, HEAD, true, host, &err), &err);
     lorac_mem_free(host);
-    check(lorac_adapter_reserve(s->a, po.max_rows, &err), &err);
+    check(lorac_adapter_reserve(s->a, &err), &err);
     s->socket = lorac_adapter_socket(s->a);
     check(lorac_pass_new(&s->pass, s->m, &s->socket, &po, &err), &err);
     check(lorac_batch_new(&s->b, po.max_rows, 2, 2 * TEXT, &err), &err);
@@ -224,7 +224,8 @@ static void chunks_change_no_draw(void **state)
     float *y = op->alloc(&s.dev, sizeof *y * N * V);
     float *saved = op->alloc(&s.dev, sizeof u[0]);
     float *back = op->alloc(&s.dev, sizeof dx[0]);
-    assert_true(x && y && saved && back);
+    float *scratch = op->alloc(&s.dev, sizeof *x * s.socket.scratch_floats(s.socket.self, head, N));
+    assert_true(x && y && saved && back && scratch);
     fill(host, N * C, 1);
     op->write(&s.dev, x, host, sizeof host);
     lorac_adapter_set_dropout(s.a, 0.5, 7);
@@ -232,9 +233,9 @@ static void chunks_change_no_draw(void **state)
         size_t rows = k ? TEXT : N;
         op->zero(&s.dev, back, sizeof dx[0]);
         for (size_t n = 0; n < N; n += rows) {
-            s.socket.forward(s.socket.self, head, y + n * V, saved + n * R, x + n * C, rows, NULL,
-                             n);
-            s.socket.backward(s.socket.self, head, back + n * C, y + n * V, saved + n * R,
+            s.socket.forward(s.socket.self, head, y + n * V, saved + n * R, scratch, x + n * C,
+                             rows, NULL, n, true);
+            s.socket.backward(s.socket.self, head, back + n * C, y + n * V, saved + n * R, scratch,
                               x + n * C, rows, n);
         }
         op->read(&s.dev, u[k], saved, sizeof u[k]);
@@ -243,8 +244,8 @@ static void chunks_change_no_draw(void **state)
     }
     near_all("u", u[1], u[0], N * R, 1e-6F, 1e-6F);
     near_all("dx", dx[1], dx[0], N * C, 1e-3F, 1e-4F);
-    for (size_t i = 0; i < 4; i++) {
-        op->release(&s.dev, (float *[]){x, y, saved, back}[i]);
+    for (size_t i = 0; i < 5; i++) {
+        op->release(&s.dev, (float *[]){x, y, saved, back, scratch}[i]);
     }
     close_scene(&s);
 }

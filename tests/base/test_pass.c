@@ -378,13 +378,15 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
     float *x = op->alloc(&p.dev, n_x * sizeof *x);
     float *y = op->alloc(&p.dev, n_y * sizeof *y);
     float *u = op->alloc(&p.dev, N * l->R * sizeof *u);
+    size_t n_scratch = p.socket.scratch_floats(p.socket.self, l->m, N);
+    float *scratch = op->alloc(&p.dev, n_scratch * sizeof *scratch);
     fill(host, n_x, 1);
     op->write(&p.dev, x, host, n_x * sizeof *x);
     lorac_adapter_set_dropout(p.a, 0.25, 3);
     for (size_t step = 0; step < STEPS; step++) {
         p.a->step = step;
         op->zero(&p.dev, y, n_y * sizeof *y);
-        p.socket.forward(p.socket.self, l->m, y, u, x, N, NULL, 0);
+        p.socket.forward(p.socket.self, l->m, y, u, scratch, x, N, NULL, 0, true);
         op->read(&p.dev, host, y, n_y * sizeof *y);
         for (size_t i = 0; i < n_y; i++) {
             sum[i] += (double)host[i] / STEPS;
@@ -392,7 +394,7 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
     }
     lorac_adapter_set_dropout(p.a, 0.0, 3);
     op->zero(&p.dev, y, n_y * sizeof *y);
-    p.socket.forward(p.socket.self, l->m, y, u, x, N, NULL, 0);
+    p.socket.forward(p.socket.self, l->m, y, u, scratch, x, N, NULL, 0, true);
     op->read(&p.dev, host, y, n_y * sizeof *y);
     double off = 0.0;
     double size = 0.0;
@@ -406,6 +408,7 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
     op->release(&p.dev, x);
     op->release(&p.dev, y);
     op->release(&p.dev, u);
+    op->release(&p.dev, scratch);
     lorac_mem_free(host);
     lorac_mem_free(sum);
     passes_close(&p);

@@ -273,7 +273,7 @@ static void every_failed_allocation_is_reported(void **state)
         float host[MOST];
         faults_start(FAULTS_MEMORY, n);
         enum lorac_status st = lorac_adapter_new(&a, p.m, &eight, &err);
-        if (!st) { st = lorac_adapter_reserve(a, 8, &err); }
+        if (!st) { st = lorac_adapter_reserve(a, &err); }
         if (!st) { st = lorac_lora_read(host, a, 0, true, &err); }
         if (!st) { st = lorac_lora_write(a, 0, true, host, &err); }
         const bool met = faults_stop();

@@ -210,7 +210,7 @@ static enum lorac_status open_trainer(struct trainer *t, struct lorac_err *err)
                                  err);
     }
     if (!st) { st = lorac_adapter_new(&t->a, t->m, &o, err); }
-    if (!st) { st = lorac_adapter_reserve(t->a, 8, err); }
+    if (!st) { st = lorac_adapter_reserve(t->a, err); }
     if (!st) { t->socket = lorac_adapter_socket(t->a); }
     if (!st) { st = lorac_optim_new(&t->o, t->a, &adamw, err); }
     if (!st) { st = lorac_batch_new(&t->batch, 8, 2, 8, err); }

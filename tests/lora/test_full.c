@@ -73,7 +73,7 @@ static void take(struct passes *p, const struct plan *plan, bool moved)
     p->a = NULL;
     enum lorac_status st =
         lorac_adapter_alloc(&p->a, m, match, LORAC_SCALE_STANDARD, plan->tie, &err);
-    if (!st) { st = lorac_adapter_reserve(p->a, PASS_ROWS, &err); }
+    if (!st) { st = lorac_adapter_reserve(p->a, &err); }
     if (st) { fail_msg("%s", err.text); }
     p->socket = lorac_adapter_socket(p->a);
     size_t pairs = p->a->n_full ? (size_t)(p->a->full[0].p - p->a->params) : p->a->n_params;

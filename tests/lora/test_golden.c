@@ -182,7 +182,7 @@ static void gradients_of_case(const char *backend, const char *name, enum lorac_
     struct fixture f = {.backend = backend};
     struct lorac_err err = {0};
     open_case(&f, name, "adapter");
-    check(lorac_adapter_reserve(f.a, ROWS, &err), &err);
+    check(lorac_adapter_reserve(f.a, &err), &err);
     struct lorac_socket socket = lorac_adapter_socket(f.a);
     struct lorac_pass *p = new_pass(&f, &socket, keep);
     float loss = (float)run_batch(&f, p, true);
@@ -241,7 +241,7 @@ static void ten_steps_of_case(const char *backend, const char *name)
     struct lorac_optim *optim = NULL;
     size_t n = 0;
     open_case(&f, name, "start");
-    check(lorac_adapter_reserve(f.a, ROWS, &err), &err);
+    check(lorac_adapter_reserve(f.a, &err), &err);
     struct lorac_socket socket = lorac_adapter_socket(f.a);
     struct lorac_pass *p = new_pass(&f, &socket, LORAC_KEEP_ALL);
     const float *losses = golden_tensor(&f.g, "losses", &n);

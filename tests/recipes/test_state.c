@@ -41,7 +41,7 @@ static struct subject open_subject(void)
     struct lorac_optim_options o = lorac_setup_optim(s.r, 10);
     struct lorac_err err = {0};
     if (lorac_job_open(&s.j, s.r, 0, &err) || lorac_job_adapter(&s.a, s.j, &err) ||
-        lorac_adapter_reserve(s.a, 8, &err) || lorac_optim_new(&s.o, s.a, &o, &err)) {
+        lorac_adapter_reserve(s.a, &err) || lorac_optim_new(&s.o, s.a, &o, &err)) {
         fail_msg("%s", err.text);
     }
     s.s = (struct lorac_state){.step = 3, .micro = 6, .examples = 18, .best = 0.125};

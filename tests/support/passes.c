@@ -22,7 +22,7 @@ void passes_open(struct passes *p, const char *name, struct lorac_device dev)
     golden_open(&p->g, name);
     check(lorac_model_open(&p->m, &p->dev, p->g.dir, &err), &err);
     check(lorac_peft_load(&p->a, p->m, golden_path(&p->g, "adapter"), false, &err), &err);
-    check(lorac_adapter_reserve(p->a, PASS_ROWS, &err), &err);
+    check(lorac_adapter_reserve(p->a, &err), &err);
     p->socket = lorac_adapter_socket(p->a);
     check(lorac_batch_new(&p->b, PASS_ROWS, PASS_SEGMENTS, 2 * PASS_ROWS, &err), &err);
     lorac_batch_clear(p->b);

@@ -59,7 +59,7 @@ static enum lorac_status open_bench(struct bench *x, const char *dir, struct lor
     enum lorac_status st = lorac_device_open(&x->dev, NULL, 2, err);
     if (!st) { st = lorac_model_open(&x->m, &x->dev, dir, err); }
     if (!st) { st = lorac_adapter_new(&x->a, x->m, &adapter, err); }
-    if (!st) { st = lorac_adapter_reserve(x->a, N, err); }
+    if (!st) { st = lorac_adapter_reserve(x->a, err); }
     if (st) { return st; }
     x->socket = lorac_adapter_socket(x->a);
     st = lorac_pass_new(&x->p, x->m, &x->socket, &pass, err);

@@ -1,0 +1,184 @@
+/*
+ * An adapter at the socket of passes of every kind. What is promised, on every backend:
+ *   - an evaluation drops nothing, whatever adapter stands in it, of more rows than any training pass, too;
+ *   - passes of different sizes train one adapter, and each finds the same gradients;
+ *   - an adapter that gets its gradients after the pass was made trains all the same;
+ *   - what cannot train says so: an optimiser without gradients, a step without tokens;
+ *   - a pass goes on with the adapters it had where others could not be had.
+ */
+#include "base/core/mem.h"
+#include "tests/support/faults.h"
+#include "tests/support/passes.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct lorac_optim_options sgd = {.name = "sgd", .lr = 0.1, .steps = 1};
+
+static double loss_of(struct passes *p, enum lorac_keep keep)
+{
+    struct lorac_pass *pass = passes_new(p, keep);
+    double loss = passes_run(pass, p->g.batch, NULL, false);
+    lorac_pass_free(pass);
+    return loss;
+}
+
+static void an_evaluation_drops_nothing(void **state)
+{
+    struct passes p;
+    passes_open_on(&p, "llama", *state);
+    double whole = loss_of(&p, LORAC_KEEP_NOTHING);
+    double trained = loss_of(&p, LORAC_KEEP_ALL);
+    assert_true(whole == trained); // nothing is dropped yet
+    lorac_adapter_set_dropout(p.a, 0.5, 3);
+    assert_true(loss_of(&p, LORAC_KEEP_NOTHING) == whole);
+    assert_true(fabs(loss_of(&p, LORAC_KEEP_ALL) - whole) > 1e-4 * whole); // training drops
+    assert_true(loss_of(&p, LORAC_KEEP_ALL) == loss_of(&p, LORAC_KEEP_LAYERS));
+    passes_close(&p);
+}
+
+/* A pass of `rows` rows, which keeps everything. */
+static struct lorac_pass *pass_of(struct passes *p, size_t rows)
+{
+    struct lorac_pass *pass = NULL;
+    struct lorac_err err = {0};
+    struct lorac_pass_options o = {.max_rows = rows, .keep = LORAC_KEEP_ALL};
+    if (lorac_pass_new(&pass, p->m, &p->socket, &o, &err)) { fail_msg("%s", err.text); }
+    return pass;
+}
+
+static void passes_of_any_size_train_one_adapter(void **state)
+{
+    struct passes p;
+    passes_open_on(&p, "llama", *state);
+    lorac_adapter_set_dropout(p.a, 0.5, 3);
+    struct lorac_pass *small = pass_of(&p, p.g.batch->N); // made first, and used after the other
+    struct lorac_pass *large = pass_of(&p, PASS_ROWS);
+    float *got[3];
+    struct lorac_pass *const at[] = {small, large, small};
+    for (size_t i = 0; i < 3; i++) {
+        (void)passes_run(at[i], p.g.batch, NULL, true);
+        got[i] = passes_take(&p);
+        assert_memory_equal(got[i], got[0], p.a->n_params * sizeof(float));
+        if (i) { lorac_mem_free(got[i]); }
+    }
+    lorac_mem_free(got[0]);
+    lorac_pass_free(small);
+    lorac_pass_free(large);
+    passes_close(&p);
+}
+
+/* What it trains is what is there when the loss is taken, not when the pass was made. */
+static void gradients_may_come_after_the_pass(void **state)
+{
+    struct passes p;
+    struct lorac_err err = {0};
+    struct lorac_adapter *late = NULL;
+    passes_open_on(&p, "llama", *state);
+    struct lorac_pass *pass = passes_new(&p, LORAC_KEEP_ALL);
+    (void)passes_run(pass, p.g.batch, NULL, true);
+    float *want = passes_take(&p);
+    lorac_pass_free(pass);
+    const char *dir = golden_path(&p.g, "adapter");
+    assert_int_equal(lorac_peft_load(&late, p.m, dir, false, &err), LORAC_OK);
+    lorac_adapter_free(p.a);
+    p.a = late;
+    p.socket = lorac_adapter_socket(late);
+    pass = passes_new(&p, LORAC_KEEP_ALL);
+    assert_int_equal(lorac_adapter_reserve(late, &err), LORAC_OK);
+    (void)passes_run(pass, p.g.batch, NULL, true);
+    float *got = passes_take(&p);
+    assert_memory_equal(got, want, late->n_params * sizeof *got);
+    lorac_mem_free(got);
+    lorac_mem_free(want);
+    lorac_pass_free(pass);
+    passes_close(&p);
+}
+
+static void what_cannot_train_says_so(void **state)
+{
+    struct passes p;
+    struct lorac_err err = {0};
+    struct lorac_adapter *a = NULL;
+    struct lorac_optim *o = NULL;
+    double norm = 0.0;
+    passes_open_on(&p, "llama", *state);
+    const char *dir = golden_path(&p.g, "adapter");
+    assert_int_equal(lorac_peft_load(&a, p.m, dir, false, &err), LORAC_OK);
+    assert_int_equal(lorac_optim_new(&o, a, &sgd, &err), LORAC_EUSER);
+    assert_string_equal(
+        err.text, "the adapter has no gradients to step by: lorac_adapter_reserve() comes first");
+    assert_null(o);
+    assert_int_equal(lorac_adapter_reserve(a, &err), LORAC_OK);
+    const float *grads = a->grads;
+    assert_int_equal(lorac_adapter_reserve(a, &err), LORAC_OK); // again: nothing moves
+    assert_ptr_equal(a->grads, grads);
+    assert_int_equal(lorac_optim_new(&o, a, &sgd, &err), LORAC_OK);
+    assert_int_equal(lorac_optim_step(o, 0, &norm, &err), LORAC_EUSER);
+    assert_string_equal(err.text, "step 1 has no trained token to divide by");
+    assert_int_equal(lorac_optim_steps(o), 0);
+    lorac_optim_free(o);
+    lorac_adapter_free(a);
+    passes_close(&p);
+}
+
+static void a_pass_keeps_its_adapters_where_others_fail(void **state)
+{
+    struct passes p;
+    struct lorac_err err = {0};
+    passes_open_on(&p, "llama", *state);
+    struct lorac_adapter *fresh = NULL;
+    const struct lorac_adapter_options o = {.rank = 8, .alpha = 16.0, .seed = 7};
+    assert_int_equal(lorac_adapter_new(&fresh, p.m, &o, &err), LORAC_OK);
+    struct lorac_socket other = lorac_adapter_socket(fresh);
+    struct lorac_pass *pass = passes_new(&p, LORAC_KEEP_NOTHING);
+    double want = passes_run(pass, p.g.batch, NULL, false);
+    long n = 0;
+    for (bool met = true; met; n++) {
+        faults_start(FAULTS_MEMORY, n);
+        enum lorac_status st = lorac_pass_use(pass, &other, &err);
+        met = faults_stop();
+        assert_int_equal(st, met ? LORAC_ENOMEM : LORAC_OK);
+        assert_true((passes_run(pass, p.g.batch, NULL, false) == want) == met);
+    }
+    assert_int_equal(n, 3); // the list, the block, and none
+    assert_int_equal(lorac_pass_use(pass, &p.socket, &err), LORAC_OK);
+    assert_true(passes_run(pass, p.g.batch, NULL, false) == want);
+    lorac_pass_free(pass);
+    pass = passes_new(&p, LORAC_KEEP_ALL);
+    assert_int_equal(lorac_pass_use(pass, &other, &err), LORAC_EUSER);
+    assert_string_equal(err.text,
+                        "a pass that keeps activations for a backward stays with its adapters");
+    assert_true(passes_run(pass, p.g.batch, NULL, false) == want);
+    lorac_pass_free(pass);
+    lorac_adapter_free(fresh);
+    passes_close(&p);
+}
+
+int main(void)
+{
+    static char ref[] = "ref"; // cmocka hands the initial state over as void *
+#ifdef LORAC_HAVE_OPENBLAS
+    static char cpu[] = "cpu";
+#endif
+#define ON(backend, f)                                  \
+    {                                                   \
+#        f "/" #        backend, f, NULL, NULL, backend \
+    }
+#define ALL(backend)                                                                             \
+    ON(backend, an_evaluation_drops_nothing), ON(backend, passes_of_any_size_train_one_adapter), \
+        ON(backend, gradients_may_come_after_the_pass), ON(backend, what_cannot_train_says_so),  \
+        ON(backend, a_pass_keeps_its_adapters_where_others_fail)
+    const struct CMUnitTest tests[] = {
+        ALL(ref),
+#ifdef LORAC_HAVE_OPENBLAS
+        ALL(cpu),
+#endif
+    };
+    return cmocka_run_group_tests_name("socket", tests, NULL, NULL);
+}
