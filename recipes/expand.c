@@ -47,18 +47,37 @@ struct expansion {
     struct lorac_buf *out;
     const struct lorac_node *node; // whose place errors name
     const struct lorac_key *key;   // whose name errors carry
-    bool bad;                      // an error was reported
+    bool is_path;
+    bool bad; // an error was reported
 };
 
 static enum lorac_status expand(struct expansion *x, const char *text); // mutual recursion
 
-static enum lorac_status add_env(struct expansion *x, const char *name)
+/* `${env:NAME}` stands for nothing: what it should be follows from what stands around it. */
+static enum lorac_status complain_env(struct expansion *x, const char *name, const char *state,
+                                      const char *rest)
+{
+    const struct lorac_key *key = x->key;
+    char what[300] = "set it";
+    bool first = x->is_path && x->out->n == 0;
+    if (first && !*rest) {
+        (void)snprintf(what, sizeof what, "set it to this path (%s)", key->help);
+    } else if (first && *rest == '/' && rest[1] && !strchr(rest, '$')) {
+        (void)snprintf(what, sizeof what, "set it to the folder that '%s' lies in", rest + 1);
+    }
+    x->bad = true;
+    return lorac_reading_complain(x->rd, x->node, key,
+                                  "the environment variable '%s' is %s; %s, or give --set %s=VALUE",
+                                  name, state, what, key->path);
+}
+
+/* `rest` is the text behind the reference. */
+static enum lorac_status add_env(struct expansion *x, const char *name, const char *rest)
 {
     const char *value = getenv(name); // NOLINT(concurrency-mt-unsafe): nothing here writes it
-    if (!value) {
-        x->bad = true;
-        return lorac_reading_complain(x->rd, x->node, x->key,
-                                      "the environment variable '%s' is not set", name);
+    if (!value) { return complain_env(x, name, "not set", rest); }
+    if (!*value && x->is_path && x->out->n == 0) { // "/rest" is not what was meant
+        return complain_env(x, name, "empty", rest);
     }
     if (!lorac_utf8_valid(value, strlen(value))) {
         x->bad = true;
@@ -160,7 +179,7 @@ static enum lorac_status add_reference(struct expansion *x, // NOLINT(misc-no-re
         return lorac_reading_complain(x->rd, x->node, x->key,
                                       "'%s' is no name of an environment variable", name + 4);
     }
-    return add_env(x, name + 4);
+    return add_env(x, name + 4, at + n + 1);
 }
 
 static enum lorac_status expand(struct expansion *x, const char *text) // NOLINT(misc-no-recursion)
@@ -197,7 +216,7 @@ static enum lorac_status expand_scalar(char **out, struct lorac_reading *rd,
 {
     struct lorac_buf text = {0};
     struct lorac_buf path = {0};
-    struct expansion x = {.rd = rd, .out = &text, .node = node, .key = key};
+    struct expansion x = {.rd = rd, .out = &text, .node = node, .key = key, .is_path = is_path};
     const struct lorac_buf *b = is_path ? &path : &text;
     *out = NULL;
     enum lorac_status st = expand(&x, node->text);

@@ -172,7 +172,23 @@ static const struct {
     {MORE, "output: {dir: 'runs/${nam}'}\n",
      "r.yaml:5:15: output.dir: '${nam}' names no key (did you mean 'name'?); a literal ${ is written $${"},
     {MORE, "output: {dir: 'runs/${env:LORAC_TEST_UNSET}'}\n",
-     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set"},
+     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or give --set output.dir=VALUE"},
+    {MORE, "name: 'a-${env:LORAC_TEST_UNSET}'\n",
+     "r.yaml:5:7: name: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or give --set name=VALUE\n"
+     "r.yaml: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or give --set output.dir=VALUE"},
+    {MORE, "output: {dir: '${env:LORAC_TEST_UNSET}/runs'}\n",
+     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it to the folder that 'runs' lies in, or give --set output.dir=VALUE"},
+    {MORE, "output: {dir: '${env:LORAC_TEST_EMPTY}/runs'}\n", // not /runs
+     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_EMPTY' is empty; set it to the folder that 'runs' lies in, or give --set output.dir=VALUE"},
+    {MORE, "output: {dir: '${env:LORAC_TEST_UNSET}/${name}'}\n",
+     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or give --set output.dir=VALUE"},
+    {WHOLE, "recipe: 1\nmodel: {path: '${env:LORAC_TEST_UNSET}'}\n"
+            "data: {train: '${env:LORAC_TEST_UNSET}/t/a.csv', valid: '${env:LORAC_TEST_UNSET}/b.csv'}\n"
+            "template: {prompt: '{x}', completion: ' {y}'}\n",
+     "r.yaml:2:15: model.path: the environment variable 'LORAC_TEST_UNSET' is not set; set it to this path "
+     "(folder with config.json, *.safetensors and the tokenizer's files), or give --set model.path=VALUE\n"
+     "r.yaml:3:15: data.train: the environment variable 'LORAC_TEST_UNSET' is not set; set it to the folder that 't/a.csv' lies in, or give --set data.train=VALUE\n"
+     "r.yaml:3:57: data.valid: the environment variable 'LORAC_TEST_UNSET' is not set; set it to the folder that 'b.csv' lies in, or give --set data.valid=VALUE"},
     {MORE, "output: {dir: 'runs/${'}\n",
      "r.yaml:5:15: output.dir: between ${ and } a name of 1 to 127 characters is expected"},
     {MORE, "output: {dir: '${env:a-b}'}\n",
@@ -316,6 +332,7 @@ static void each_wrong_recipe_is_refused_with_its_message(void **state)
 {
     (void)state;
     unsetenv("LORAC_TEST_UNSET");
+    assert_int_equal(setenv("LORAC_TEST_EMPTY", "", 1), 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lorac_buf text = {0};
         struct lorac_buf found = {0};
