@@ -2,10 +2,16 @@
  * The example tables that ship. What is promised: as many rows as their README says, no label above 0.15 of
  * them, half Italian and half English, no text twice in a table or in two of a task's; an extracted line
  * holds a number only where its message does; and each task's recipe reads and opens with every row whole.
+ * Recipes for published tables name no path of another machine: two variables say where tables and model lie, one
+ * that is not set is an error which tells what belongs there, and with the tables the recipe opens.
  */
+#include "base/core/file.h"
+#include "base/core/mem.h"
 #include "recipes/job.h"
 #include "tests/datasets/bytes.h"
 #include "tests/support/tiny.h"
+
+#include <stdlib.h>
 
 #define EXAMPLES LORAC_TESTS_DIR "/../datasets/examples/"
 #define RECIPES LORAC_TESTS_DIR "/../recipes/"
@@ -191,6 +197,162 @@ static void recipes_open_with_every_row_whole(void **state)
     }
 }
 
+/* Recipes for tables that do not ship: their files below $LORAC_DATA, as small ones of the same form. */
+enum { PUBLISHED_FILES = 3 };
+static const struct published {
+    const char *recipe;
+    size_t labels; // of the real tables
+    struct {
+        const char *name, *text;
+        size_t rows; // of the real one
+    } file[PUBLISHED_FILES];
+} published[] = {
+    {"sst2.yaml",
+     2,
+     {{"sst2/train.tsv", "a fine film\t1\ntoo long\t0\n", 6920},
+      {"sst2/dev.tsv", "so so\t0\n", 872},
+      {"sst2/test.tsv", "a \"joy\"\t1\n", 1821}}},
+    {"banking77.yaml",
+     77,
+     {{"banking77/train.csv",
+       "text,category\n\"Hm, my card?\",card_arrival\na,card_arrival\nb,card_arrival\n"
+       "c,card_arrival\nd,age_limit\ne,age_limit\nf,age_limit\ng,age_limit\n",
+       10003},
+      {"banking77/test.csv", "text,category\nWhere is it?,card_arrival\n", 3080}}},
+    {"smollm2_sst2.yaml",
+     2,
+     {{"sst2/train.tsv", NULL, 6920}, {"sst2/dev.tsv", NULL, 872}, {"sst2/test.tsv", NULL, 1821}}},
+    {"smollm2_banking77.yaml",
+     77,
+     {{"banking77/train.csv", NULL, 10003}, {"banking77/test.csv", NULL, 3080}}},
+    {"smollm2_e2e.yaml",
+     0,
+     {{"e2e-nlg/devset.csv", "mr,ref\nname[A],A is a place.\nname[B],B is another.\n", 4672},
+      {"e2e-nlg/testset_w_refs.csv", "mr,ref\nname[C],C is one.\n", 4693}}},
+};
+enum { PUBLISHED = sizeof published / sizeof *published };
+
+static enum lorac_status open_published(struct lorac_recipe **r, const struct published *p,
+                                        const struct lorac_recipe_set *sets, size_t n_sets,
+                                        struct lorac_err *err)
+{
+    char *path = lorac_path_join(RECIPES, p->recipe);
+    assert_non_null(path);
+    enum lorac_status st = lorac_recipe_open(r, path, sets, n_sets, NULL, err);
+    lorac_mem_free(path);
+    return st;
+}
+
+static void set_variables(const char *tables)
+{
+    assert_int_equal(setenv("LORAC_DATA", tables, 1), 0);
+    assert_int_equal(setenv("LORAC_MODEL", tiny_path("model"), 1), 0);
+}
+
+/* Every row of every table opens, with a model whose tokens are bytes. */
+static void check_published(const struct published *p, bool real)
+{
+    const struct lorac_recipe_set sets[] = {{"model.max_length=2000", false},
+                                            {"data.valid={split: 0.5}", false}};
+    struct lorac_recipe *r = NULL;
+    struct lorac_job *j = NULL;
+    struct lorac_err err = {0};
+    size_t n_sets = real || p->labels == 2 ? 1 : 2; // few rows are not cut in twentieths
+    if (open_published(&r, p, sets, n_sets, &err) ||
+        lorac_job_open(&j, r, LORAC_JOB_TRAIN | LORAC_JOB_TEST | LORAC_JOB_NO_MODEL, &err)) {
+        fail_msg("%s: %s", p->recipe, err.text);
+    }
+    assert_int_equal(lorac_dataset_counts(j->train.set)->truncated.n, 0);
+    assert_true((j->K > 0) == (p->labels > 0));
+    if (real) {
+        size_t split_off = j->valid.table ? 0 : lorac_dataset_size(j->valid.set);
+        assert_int_equal(lorac_dataset_size(j->train.set) + split_off, p->file[0].rows);
+        assert_int_equal(lorac_dataset_size(j->test.set), p->file[p->file[2].name ? 2 : 1].rows);
+        assert_int_equal(j->K, p->labels);
+    }
+    lorac_job_close(j);
+    lorac_recipe_free(r);
+}
+
+static void recipes_for_published_tables_open_with_tables_of_their_form(void **state)
+{
+    (void)state;
+    tiny_write(tiny_path("model"));
+    static const char *const folders[] = {"tables/sst2", "tables/banking77", "tables/e2e-nlg"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        assert_int_equal(lorac_dir_make(tiny_path(folders[i]), NULL), LORAC_OK);
+    }
+    set_variables(tiny_path("tables"));
+    for (size_t i = 0; i < PUBLISHED; i++) {
+        for (size_t f = 0; f < PUBLISHED_FILES; f++) {
+            char name[100];
+            if (!published[i].file[f].text) { continue; }
+            (void)snprintf(name, sizeof name, "tables/%s", published[i].file[f].name);
+            tiny_text(name, published[i].file[f].text);
+        }
+        check_published(&published[i], false);
+    }
+}
+
+static void recipes_for_published_tables_open_with_the_real_ones(void **state)
+{
+    (void)state;
+    tiny_write(tiny_path("model"));
+    set_variables(LORAC_TEST_DATA "/csv");
+    size_t opened = 0;
+    for (size_t i = 0; i < PUBLISHED; i++) {
+        char *path = lorac_path_join(LORAC_TEST_DATA "/csv", published[i].file[0].name);
+        bool there = lorac_path_exists(path);
+        if (there) { check_published(&published[i], true); }
+        opened += there;
+        lorac_mem_free(path);
+    }
+    if (opened < PUBLISHED) { skip(); }
+}
+
+static void a_variable_that_is_not_set_is_told_with_what_belongs_there(void **state)
+{
+    (void)state;
+    unsetenv("LORAC_DATA");
+    unsetenv("LORAC_MODEL");
+    for (size_t i = 0; i < PUBLISHED; i++) {
+        char want[200];
+        char model[600];
+        struct lorac_recipe *r = NULL;
+        struct lorac_err err = {0};
+        assert_int_equal(open_published(&r, &published[i], NULL, 0, &err), LORAC_EUSER);
+        assert_non_null(strstr(err.text, "'LORAC_MODEL' is not set; set it to this path (folder "));
+        (void)snprintf(model, sizeof model, "model.path=%s", tiny_path("model"));
+        const struct lorac_recipe_set sets[] = {{model, false}};
+        assert_int_equal(open_published(&r, &published[i], sets, 1, &err), LORAC_EUSER);
+        (void)snprintf(want, sizeof want, "'LORAC_DATA' is not set; set it to the folder that '%s'",
+                       published[i].file[0].name);
+        if (!strstr(err.text, want)) { fail_msg("%s", err.text); }
+    }
+}
+
+/* ".." leads from recipes/ to the tree, and no further. */
+static void no_recipe_leaves_the_tree(void **state)
+{
+    (void)state;
+    char **names = NULL;
+    size_t seen = 0;
+    assert_int_equal(lorac_dir_list(&names, RECIPES, NULL), LORAC_OK);
+    for (char **name = names; *name; name++) {
+        const char *end = strrchr(*name, '.');
+        if (!end || strcmp(end, ".yaml") != 0) { continue; }
+        size_t n = 0;
+        char *text = tiny_read_in(RECIPES, *name, &n);
+        if (strstr(text, "../..") || strstr(text, ": /") || strstr(text, "- /")) {
+            fail_msg("%s names a path outside the tree", *name);
+        }
+        lorac_mem_free(text);
+        seen++;
+    }
+    lorac_mem_free(names);
+    assert_true(seen >= PUBLISHED + TASKS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +360,10 @@ int main(void)
         cmocka_unit_test(no_text_stands_twice),
         cmocka_unit_test(an_extracted_number_stands_in_its_message),
         cmocka_unit_test(recipes_open_with_every_row_whole),
+        cmocka_unit_test(recipes_for_published_tables_open_with_tables_of_their_form),
+        cmocka_unit_test(recipes_for_published_tables_open_with_the_real_ones),
+        cmocka_unit_test(a_variable_that_is_not_set_is_told_with_what_belongs_there),
+        cmocka_unit_test(no_recipe_leaves_the_tree),
     };
     return cmocka_run_group_tests(tests, NULL, tiny_remove);
 }
