@@ -145,11 +145,7 @@ static enum lorac_status set_template(struct lorac_dataset *d, struct lorac_err 
                     : lorac_fail(err, LORAC_EUSER,
                                  "shots: the template has no prompt, expected one to show");
     }
-    struct lorac_ids begin = {0};
-    st = lorac_encode(&begin, d->tokenizer, NULL, 0, LORAC_ENCODE_BEGINS, err);
-    d->n_begin = begin.n;
-    lorac_ids_free(&begin);
-    return st;
+    return lorac_prompt_begin(&d->n_begin, d->tokenizer, err);
 }
 
 /* ---- the pass over all rows ---- */

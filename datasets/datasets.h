@@ -91,6 +91,19 @@ LORAC_MUST_CHECK enum lorac_status lorac_table_row(struct lorac_row *row,
                                                    struct lorac_err *err);
 void lorac_row_free(struct lorac_row *row); // what it owns, not the struct
 
+/* A row as it stands in the file, for who writes the table again: its cells with their quotes and delimiters, and
+ * the line end behind them ("" at the end of a file that has none). Borrowed from the table. */
+struct lorac_raw {
+    const char *at;
+    size_t n;
+    const char *end;
+    size_t n_end;
+};
+struct lorac_raw lorac_table_raw_row(const struct lorac_table *t, size_t i);
+struct lorac_raw lorac_table_raw_header(const struct lorac_table *t); // n 0 where there is none
+bool lorac_table_has_mark(const struct lorac_table *t);               // a byte order mark
+struct lorac_table_format lorac_table_format(const struct lorac_table *t);
+
 /* ---- texts --------------------------------------------------------------------------------------
  * Files of plain text as documents: a file is one, or those between the separators, which belong to none.
  * A document of white space alone is left out and counted. Otherwise every byte counts: nothing is trimmed.
@@ -181,6 +194,14 @@ LORAC_MUST_CHECK enum lorac_status lorac_completion_encode(struct lorac_ids *ids
                                                            const struct lorac_tokenizer *tokenizer,
                                                            const struct lorac_cell *values,
                                                            bool append_eos, struct lorac_err *err);
+/* How many tokens the tokenizer puts in front of a prompt: BOS, several, or none. */
+LORAC_MUST_CHECK enum lorac_status lorac_prompt_begin(size_t *n, const struct lorac_tokenizer *t,
+                                                      struct lorac_err *err);
+/* Take `over` tokens out of a prompt, the first `prompt` of `ids`: what training, evaluation and prediction do
+ * with one that is too long. Its start goes, but for the n_begin tokens of lorac_prompt_begin() and BOS that
+ * the template writes itself. false, and nothing is done: not one token of it would be left. */
+bool lorac_prompt_cut(struct lorac_ids *ids, size_t prompt, size_t over, size_t n_begin,
+                      const struct lorac_tokenizer *t);
 
 /* ---- datasets ----------------------------------------------------------------------------------- */
 

@@ -143,17 +143,28 @@ enum lorac_status lorac_example_read(struct lorac_made *made, struct lorac_examp
 
 /* ---- ids ---- */
 
-/* Remove `over` tokens behind the first `keep`. */
-static void cut_ids(struct lorac_ids *ids, size_t keep, size_t over)
+enum lorac_status lorac_prompt_begin(size_t *n, const struct lorac_tokenizer *t,
+                                     struct lorac_err *err)
 {
-    memmove(ids->at + keep, ids->at + keep + over, (ids->n - keep - over) * sizeof *ids->at);
-    ids->n -= over;
+    struct lorac_ids begin = {0};
+    enum lorac_status st = lorac_encode(&begin, t, NULL, 0, LORAC_ENCODE_BEGINS, err);
+    *n = begin.n;
+    lorac_ids_free(&begin);
+    return st;
 }
 
-/* The least that may be left of a prompt: BOS, or one token for the completion to go on from. */
-static size_t least_prompt(const struct lorac_dataset *d)
+bool lorac_prompt_cut(struct lorac_ids *ids, size_t prompt, size_t over, size_t n_begin,
+                      const struct lorac_tokenizer *t)
 {
-    return d->n_begin > 0 ? d->n_begin : 1;
+    size_t front = n_begin;
+    while (front < prompt && ids->at[front] == lorac_tokenizer_bos(t)) {
+        front++; // the template's own
+    }
+    size_t least = front ? front : 1; // or one token for the completion to go on from
+    if (prompt < least || over > prompt - least) { return false; }
+    memmove(ids->at + front, ids->at + front + over, (ids->n - front - over) * sizeof *ids->at);
+    ids->n -= over;
+    return true;
 }
 
 enum lorac_status lorac_example_make(struct lorac_made *made, struct lorac_example *e,
@@ -175,13 +186,11 @@ enum lorac_status lorac_example_make(struct lorac_made *made, struct lorac_examp
     if (e->ids.n > d->o.max_length) {
         size_t over = e->ids.n - d->o.max_length;
         bool cuts = d->o.on_too_long == LORAC_LONG_TRUNCATE_PROMPT &&
-                    lorac_template_has_prompt(d->template) && prompt >= least_prompt(d) &&
-                    over <= prompt - least_prompt(d);
-        if (!cuts) {
+                    lorac_template_has_prompt(d->template);
+        if (!cuts || !lorac_prompt_cut(&e->ids, prompt, over, d->n_begin, d->tokenizer)) {
             made->verdict = LORAC_ROW_LONG;
             return LORAC_OK;
         }
-        cut_ids(&e->ids, d->n_begin, over);
         made->cut = over;
         prompt -= over;
     }
@@ -205,15 +214,13 @@ enum lorac_status lorac_dataset_prompt(struct lorac_example *e, const struct lor
     st = lorac_prompt_encode_at(&e->ids, d, e->values, !d->shots, err);
     if (st) { return st; }
     size_t left = d->o.max_length > room ? d->o.max_length - room : 0;
-    if (e->ids.n > left) {
-        if (left < least_prompt(d)) {
-            return lorac_fail(err, LORAC_EUSER,
-                              "%s:%llu: %zu tokens behind the prompt leave it no room, expected "
-                              "at most max_length %zu for both",
-                              lorac_table_file(d->table), (unsigned long long)e->row.line, room,
-                              d->o.max_length);
-        }
-        cut_ids(&e->ids, d->n_begin, e->ids.n - left);
+    if (e->ids.n > left &&
+        !lorac_prompt_cut(&e->ids, e->ids.n, e->ids.n - left, d->n_begin, d->tokenizer)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s:%llu: %zu tokens behind the prompt leave it no room, expected "
+                          "at most max_length %zu for both",
+                          lorac_table_file(d->table), (unsigned long long)e->row.line, room,
+                          d->o.max_length);
     }
     e->trained_from = e->ids.n;
     return LORAC_OK;

@@ -148,10 +148,7 @@ static enum lorac_status check_options(const struct lorac_text_options *o,
 static enum lorac_status add_documents(struct cutter *c, struct lorac_err *err)
 {
     struct lorac_dataset *d = c->d;
-    struct lorac_ids begin = {0};
-    enum lorac_status st = lorac_encode(&begin, d->tokenizer, NULL, 0, LORAC_ENCODE_BEGINS, err);
-    d->n_begin = begin.n;
-    lorac_ids_free(&begin);
+    enum lorac_status st = lorac_prompt_begin(&d->n_begin, d->tokenizer, err);
     for (size_t i = 0; i < c->texts->n && !st; i++) {
         const struct lorac_document *doc = &c->texts->at[i];
         if (doc->held_out == c->o->held_out) { st = add_document(c, doc, err); }

@@ -2,6 +2,7 @@
 #ifndef LORAC_RECIPES_H
 #define LORAC_RECIPES_H
 
+#include "recipes/choose.h"
 #include "recipes/evaluate.h"
 #include "recipes/fewshot.h"
 #include "recipes/found.h"
@@ -9,6 +10,7 @@
 #include "recipes/job.h"
 #include "recipes/plan.h"
 #include "recipes/predict.h"
+#include "recipes/predictor.h"
 #include "recipes/recipe.h"
 #include "recipes/run.h"
 #include "recipes/saved_template.h"

@@ -1,75 +1,9 @@
-/* cmd_eval.c - `lorac eval` and `lorac predict`: a recipe's or a run's model on tables. */
-#define _POSIX_C_SOURCE 200809L // stat
+/* cmd_eval.c - `lorac eval`: how good a recipe's or a run's model is on its data. */
 #include "tools/shots.h"
+#include "tools/subject.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-
-/* A recipe's data with the model as a run or --adapter left it. */
-struct subject {
-    struct lorac_recipe *r;
-    struct lorac_job *j;
-    struct lorac_adapter *adapter; // NULL: the base as it is
-    char *adapter_dir;
-    struct lorac_stack stack;
-    struct lorac_socket socket;
-    struct status_line line;
-};
-
-/* Of --base and --adapter one would win, and the other be ignored: say so instead. */
-static bool base_excludes_adapter(const struct args *a)
-{
-    bool both = args_has(a, "--base") && args_has(a, "--adapter");
-    if (both) { fprintf(stderr, "lorac: --base and --adapter exclude each other\n"); }
-    return both;
-}
-
-static bool is_one_file(const char *a, const char *b)
-{
-    struct stat x;
-    struct stat y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-static enum lorac_status open_subject(struct subject *s, const struct args *a, unsigned parts,
-                                      struct lorac_err *err)
-{
-    enum lorac_status st = recipe_or_run(&s->r, &s->adapter_dir, a->positional[0], a, err);
-    const char *given = args_text(a, "--adapter", NULL);
-    if (!st && given) {
-        lorac_mem_free(s->adapter_dir);
-        s->adapter_dir = lorac_mem_string(given, strlen(given));
-    }
-    if (!st) { st = lorac_job_open(&s->j, s->r, parts, err); }
-    if (!st && s->adapter_dir && !args_has(a, "--base")) {
-        bool force = args_has(a, "--force");
-        st = load_adapter(&s->adapter, s->j->model, s->adapter_dir, force, err);
-        if (!st && !force) { st = lorac_template_check(s->adapter, s->j, err); }
-        s->stack = (struct lorac_stack){.n = 1, .adapter = {s->adapter}, .factor = {1.0F}};
-        s->socket = lorac_stack_socket(&s->stack);
-    }
-    status_begin(&s->line);
-    stop_on_signals();
-    return st;
-}
-
-static void close_subject(struct subject *s)
-{
-    lorac_adapter_free(s->adapter);
-    lorac_job_close(s->j);
-    lorac_recipe_free(s->r);
-    lorac_mem_free(s->adapter_dir);
-}
-
-static bool on_progress(void *self, double done)
-{
-    struct subject *s = self;
-    char text[32];
-    (void)snprintf(text, sizeof text, "%.0f %%", 100.0 * done);
-    status_show(&s->line, text, false);
-    return !stop_asked();
-}
 
 /* What was evaluated: rows of a split, behind shots where there are some. */
 struct rows {
@@ -200,7 +134,7 @@ static int run_eval(const struct args *a)
     struct lorac_fewshot_options shots = {0};
     struct lorac_buf separator = {0};
     unsigned parts = 0;
-    if (base_excludes_adapter(a)) { return EXIT_USAGE; }
+    if (subject_excludes(a)) { return EXIT_USAGE; }
     enum lorac_status st = split_find(NULL, &parts, rows.split, NULL, &err);
     if (!st) { st = shots_read(&shots, &separator, a, &err); }
     if (st) {
@@ -209,13 +143,13 @@ static int run_eval(const struct args *a)
         return EXIT_USAGE;
     }
     if (shots.n) { parts |= LORAC_JOB_TRAIN; }
-    st = open_subject(&s, a, parts, &err);
+    st = subject_open(&s, a, parts, &err);
     if (!st) { st = open_rows(&rows, s.j, &shots, &err); }
     if (!st) {
         st = lorac_evaluator_new(&e, s.j, rows.set, s.r->eval.metrics, s.adapter ? &s.socket : NULL,
                                  &err);
     }
-    if (!st) { st = lorac_evaluate(&scores, e, on_progress, &s, &err); }
+    if (!st) { st = lorac_evaluate(&scores, e, subject_progress, &s, &err); }
     status_clear(&s.line);
     if (!st) {
         say_counts(stderr, lorac_dataset_counts(rows.set));
@@ -226,67 +160,14 @@ static int run_eval(const struct args *a)
     lorac_evaluator_free(e);
     lorac_fewshot_close(&rows.fewshot);
     lorac_buf_free(&separator);
-    close_subject(&s);
-    return code;
-}
-
-static int run_predict(const struct args *a)
-{
-    struct lorac_err err = {0};
-    struct subject s = {0};
-    struct lorac_predicted done = {0};
-    size_t max_tokens = 128;
-    const char *out = args_text(a, "--out", "");
-    if (base_excludes_adapter(a)) { return EXIT_USAGE; }
-    enum lorac_status st = args_count(&max_tokens, a, "--max-tokens", &err);
-    if (!st && is_one_file(args_text(a, "--in", ""), out)) {
-        st = lorac_fail(&err, LORAC_EUSER, "%s: is the table to read (--in); write to another file",
-                        out);
-    }
-    if (!st && lorac_path_exists(out) && !args_has(a, "--overwrite")) {
-        st = lorac_fail(
-            &err, LORAC_EUSER,
-            "%s: is there already; choose another --out, or replace it with --overwrite", out);
-    }
-    if (!st) { st = open_subject(&s, a, 0, &err); }
-    if (!st) {
-        st = lorac_predict(&done, s.j, s.adapter ? &s.socket : NULL, args_text(a, "--in", ""), out,
-                           max_tokens, on_progress, &s, &err);
-    }
-    status_clear(&s.line);
-    int code = st ? complain(&err) : 0;
-    if (!st && args_has(a, "--json")) {
-        struct out j = {0};
-        out_count(&j, "rows", done.rows);
-        out_count(&j, "empty", done.empty);
-        out_count(&j, "cut", done.cut);
-        out_text(&j, "out", out, strlen(out));
-        code = out_print(&j);
-    } else if (!st) {
-        char text[48];
-        fprintf(stderr, "%s written to %s, with a prediction each\n",
-                show_many(text, done.rows, "row"), out);
-        if (done.empty) {
-            fprintf(stderr, "note: %s with a blank cell in the prompt\n",
-                    show_many(text, done.empty, "row"));
-        }
-        if (done.cut) {
-            fprintf(stderr, "note: %s with a prompt that model.max_length cut short\n",
-                    show_many(text, done.cut, "row"));
-        }
-    }
-    close_subject(&s);
+    subject_close(&s);
     return code;
 }
 
 static const struct option eval_options[] = {
-    {"--adapter", "DIR", "evaluate with this adapter", false, false},
-    {"--base", NULL, "evaluate the base without the run's adapter", false, false},
+    SUBJECT_OPTIONS("evaluate"),
     {"--split", "NAME", "train, valid or test (default: valid)", false, false},
     SHOT_OPTIONS,
-    {"--force", NULL,
-     "take an adapter of another base, template or labels, or one that changes nothing", false,
-     false},
     RECIPE_OPTIONS,
     {"--json", NULL, "print one JSON object", false, false},
     {0},
@@ -310,33 +191,4 @@ const struct verb verb_eval = {
     .min_positional = 1,
     .max_positional = 1,
     .run = run_eval,
-};
-
-static const struct option predict_options[] = {
-    {"--in", "FILE", "table with the columns that the prompt needs", true, false},
-    {"--out", "FILE", "where to write it with the predictions added", true, false},
-    {"--overwrite", NULL, "replace the file of --out", false, false},
-    {"--adapter", "DIR", "another adapter than the run's best", false, false},
-    {"--base", NULL, "the base without the run's adapter", false, false},
-    {"--max-tokens", "N", "of a generated answer (default: 128)", false, false},
-    {"--force", NULL,
-     "take an adapter of another base, template or labels, or one that changes nothing", false,
-     false},
-    RECIPE_OPTIONS,
-    {"--json", NULL, "print one JSON object", false, false},
-    {0},
-};
-
-const struct verb verb_predict = {
-    .name = "predict",
-    .usage = "RUN --in FILE.csv --out FILE.csv",
-    .summary = "add a column of predictions to a table",
-    .about =
-        "  lorac predict runs/sst2 --in new.tsv --out answers.tsv\n\n"
-        "Adds 'prediction' and, where the recipe has labels, 'probability' (among all labels). The table\n"
-        "has the format of the recipe (data.format); it needs no column for the answer.\n",
-    .options = predict_options,
-    .min_positional = 1,
-    .max_positional = 1,
-    .run = run_predict,
 };

@@ -42,7 +42,7 @@ static const char *field(const struct args *a, const char *name)
 
 /* Each --field must name a variable: what fills nothing would be lost without a word. */
 static enum lorac_status check_fields(const char *const *names, size_t n, const struct args *a,
-                                      struct lorac_err *err)
+                                      const char *whose, struct lorac_err *err)
 {
     for (size_t i = 0; args_each(a, "--field", i); i++) {
         const char *text = args_each(a, "--field", i);
@@ -55,9 +55,9 @@ static enum lorac_status check_fields(const char *const *names, size_t n, const 
         }
         if (!known) {
             return lorac_fail(err, LORAC_EUSER,
-                              "--field %s: the adapter's template has no such variable; its first "
+                              "--field %s: the %s template has no such variable; its first "
                               "of %zu is '%s'",
-                              text, n, n ? names[0] : "");
+                              text, whose, n, n ? names[0] : "");
         }
         for (size_t k = 0; k < i; k++) {
             size_t length = (size_t)(equals - text) + 1;
@@ -69,12 +69,15 @@ static enum lorac_status check_fields(const char *const *names, size_t n, const 
     return LORAC_OK;
 }
 
-/* Fill the template's variables from --field, and the only one without a field from the prompt. */
-static enum lorac_status fill(struct lorac_cell *values, const char *const *names, size_t n,
-                              const struct args *a, const struct lorac_buf *prompt,
-                              struct lorac_err *err)
+enum lorac_status fields_fill(struct lorac_cell *values, const char *const *names, size_t n,
+                              const struct args *a, const char *option,
+                              const struct lorac_buf *text, struct lorac_err *err)
 {
     size_t open = 0;
+    bool raw = strcmp(option, "--prompt") == 0; // there is a way around the template
+    const char *whose = raw ? "adapter's" : "recipe's";
+    enum lorac_status st = check_fields(names, n, a, whose, err);
+    if (st) { return st; }
     for (size_t i = 0; i < n; i++) {
         const char *value = field(a, names[i]);
         if (value) {
@@ -82,20 +85,17 @@ static enum lorac_status fill(struct lorac_cell *values, const char *const *name
             continue;
         }
         if (open++) {
-            return lorac_fail(
-                err, LORAC_EUSER,
-                "the adapter's template also needs --field %s=...; --raw would prompt without "
-                "the template",
-                names[i]);
+            return lorac_fail(err, LORAC_EUSER, "the %s template also needs --field %s=...%s",
+                              whose, names[i],
+                              raw ? "; --raw would prompt without the template" : "");
         }
-        values[i] = (struct lorac_cell){prompt->at ? prompt->at : "", prompt->n};
+        values[i] = (struct lorac_cell){text->at ? text->at : "", text->n};
     }
-    if (!open && prompt->n) {
-        return lorac_fail(
-            err, LORAC_EUSER,
-            "the adapter's template leaves no place for --prompt%s; give it as '', or "
-            "prompt without the template with --raw",
-            n ? ": --field fills all its variables" : ": it has no variables");
+    if (!open && text->n) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the %s template leaves no place for %s%s; give it as ''%s", whose,
+                          option, n ? ": --field fills all its variables" : ": it has no variables",
+                          raw ? ", or prompt without the template with --raw" : "");
     }
     return LORAC_OK;
 }
@@ -120,8 +120,7 @@ static enum lorac_status encode_template(struct lorac_ids *ids, const struct ben
         size_t n = variables_of(names, names_text);
         struct lorac_template_options o = {text, NULL, names, n};
         st = lorac_template_parse(&template, &o, err);
-        if (!st) { st = check_fields(names, n, a, err); }
-        if (!st) { st = fill(values, names, n, a, prompt, err); }
+        if (!st) { st = fields_fill(values, names, n, a, "--prompt", prompt, err); }
     }
     if (!st) { st = lorac_prompt_encode(ids, template, b->tokenizer, values, err); }
     lorac_template_free(template);

@@ -3,6 +3,7 @@
 #define LORAC_TOOLS_VERBS_H
 
 #include "tools/args.h"
+#include <lorac/datasets.h>
 #include <lorac/lora.h>
 #include <lorac/recipes.h>
 #include <stdio.h>
@@ -69,6 +70,10 @@ enum lorac_status bench_prompt(struct lorac_ids *ids, const struct bench *b, con
 enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
                                   const struct args *a, const struct lorac_buf *prompt,
                                   struct lorac_err *err);
+/* values (n): of --field for the variables named, and `text`, which `option` gave, for the only one without. */
+enum lorac_status fields_fill(struct lorac_cell *values, const char *const *names, size_t n,
+                              const struct args *a, const char *option,
+                              const struct lorac_buf *text, struct lorac_err *err);
 #define PROMPT_OPTIONS                                                                       \
     {"--prompt", "TEXT", "what to continue; - reads standard input", true, false},           \
         {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true}, \

@@ -4,8 +4,7 @@
  *   - a row's answer is the likeliest label, the end of the text included; accuracy and macro F1 are those of
  *     the answers, worked out by hand for known ones; exact match compares greedy continuations;
  *   - metrics compare in their direction; an evaluation can be interrupted;
- *   - predict adds its columns to every row, quoted where needed, with or without a header, and gives the
- *     labels that the evaluation chose; columns of these names, and missing ones, are errors;
+ *   - predict gives the labels that the evaluation chose;
  *   - the recipe's layers, overrides and limits reach the adapter, and impossible ones are errors.
  */
 #include "base/core/file.h"
@@ -310,9 +309,9 @@ static void an_evaluation_can_be_interrupted(void **state)
 static enum lorac_status predict(struct subject *s, const char *in, struct lorac_err *err)
 {
     struct lorac_predicted rows = {0};
-    enum lorac_status st =
-        lorac_predict(&rows, s->j, NULL, tiny_path(in), tiny_path("out.csv"), 5, NULL, NULL, err);
-    return st;
+    const struct lorac_predict_options o = {
+        .in = tiny_path(in), .out = tiny_path("out.csv"), .max_tokens = 5};
+    return lorac_predict(&rows, s->j, NULL, &o, err);
 }
 
 static char *predicted(struct subject *s, const char *in)
@@ -350,108 +349,6 @@ static void predict_adds_the_label_and_its_probability(void **state)
     }
     assert_string_equal(line, "");
     lorac_mem_free(got);
-    close_job(&s);
-}
-
-static void cells_are_quoted_where_they_have_to_be(void **state)
-{
-    (void)state;
-    struct subject s;
-    static const char in[] =
-        "id,text\n\"1,2\",\"he said \"\"no\"\"\"\n,\"two\nlines\"\n3,\" plain \"\n";
-    static const char *const rows[] = {"id,text,prediction,probability\n",
-                                       "\"1,2\",\"he said \"\"no\"\"\",", "\n,\"two\nlines\",",
-                                       "\n3, plain ,"};
-    tiny_text("quoted.csv", in);
-    open_job(&s, 0, NULL);
-    char *got = predicted(&s, "quoted.csv");
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        assert_non_null(strstr(got, rows[i]));
-    }
-    tiny_text("again.csv", got); // reads as a table, with the same cells
-    struct lorac_table *t = NULL;
-    struct lorac_row row = {0};
-    assert_int_equal(lorac_table_open(&t, tiny_path("again.csv"), NULL, NULL), LORAC_OK);
-    assert_true(lorac_table_rows(t) == 3 && lorac_table_columns(t) == 4);
-    assert_int_equal(lorac_table_row(&row, t, 1, NULL), LORAC_OK);
-    assert_int_equal(row.cells[0].n, 0);
-    assert_memory_equal(row.cells[1].at, "two\nlines", 9);
-    lorac_row_free(&row);
-    lorac_table_close(t);
-    lorac_mem_free(got);
-    close_job(&s);
-}
-
-static void tables_without_a_header_or_quotes_stay_so(void **state)
-{
-    (void)state;
-    struct subject s;
-    tiny_text("bare.tsv", "a \"fine\" tale\tgood\nno, no\tbad\nwell\tgood\nill\tbad\nfit\tgood\n"
-                          "unfit\tbad\nup\tgood\ndown\tbad\n");
-    tiny_text("new.tsv", "\"odd\nso, so\n");
-    const char *const sets[] = {set_path("data.train", "bare.tsv"),
-                                "-data.valid",
-                                "data.format.delimiter=\"\\t\"",
-                                "data.format.quote=''",
-                                "data.format.header=false",
-                                "data.columns={text: 1, label: 2}",
-                                NULL};
-    open_job(&s, 0, sets);
-    assert_int_equal(s.j->K, 2);
-    char *got = predicted(&s, "new.tsv");
-    assert_memory_equal(got, "\"odd\t", 5); // no header: the first row at once
-    assert_non_null(strstr(got, "\nso, so\t"));
-    lorac_mem_free(got);
-    close_job(&s);
-}
-
-static void without_labels_it_is_the_greedy_text(void **state)
-{
-    (void)state;
-    struct subject s;
-    // five answers to six rows: free text
-    tiny_text("free.csv", "text,label\na,1\nb,2\nc,3\nd,4\ne,5\nf,5\n");
-    tiny_text("ask.csv", "text\nonce\nupon\n");
-    const char *const sets[] = {set_path("data.train", "free.csv"), "-data.valid",
-                                "template.completion='{label}'", NULL};
-    open_job(&s, 0, sets);
-    assert_int_equal(s.j->K, 0);
-    char *got = predicted(&s, "ask.csv");
-    assert_memory_equal(got, "text,prediction\nonce,", 21);
-    lorac_mem_free(got);
-    close_job(&s);
-}
-
-static void tables_that_do_not_fit_are_errors(void **state)
-{
-    (void)state;
-    struct subject s;
-    struct lorac_err err = {0};
-    open_job(&s, 0, NULL);
-    assert_int_equal(lorac_file_remove(tiny_path("out.csv"), NULL), LORAC_OK);
-    tiny_text("has.csv", "text,prediction\na,b\n");
-    assert_int_equal(predict(&s, "has.csv", &err), LORAC_EUSER);
-    assert_non_null(
-        strstr(err.text, "has.csv: has a column 'prediction' already; predict adds that one"));
-    tiny_text("lacks.csv", "review\na\n");
-    assert_int_equal(predict(&s, "lacks.csv", &err), LORAC_EUSER);
-    assert_non_null(strstr(err.text, "lacks.csv"));
-    assert_non_null(strstr(err.text, "'text'"));
-    tiny_text("ragged.csv", "id,text\n1,a\n2\n");
-    assert_int_equal(predict(&s, "ragged.csv", &err), LORAC_EFORMAT);
-    tiny_text("blank.csv", "id,text\n1,a\n2,  \n");
-    assert_int_equal(predict(&s, "blank.csv", &err), LORAC_EUSER);
-    assert_non_null(strstr(
-        err.text, "blank.csv:3: column 'text' is blank, expected text (data.on_empty: keep"));
-    assert_false(lorac_path_exists(tiny_path("out.csv"))); // nothing half-written
-    double done = 0.0;
-    struct lorac_predicted rows = {0};
-    write_table("in.csv", 0);
-    assert_int_equal(lorac_predict(&rows, s.j, NULL, tiny_path("in.csv"), tiny_path("out.csv"), 5,
-                                   stop_at_half, &done, &err),
-                     LORAC_EUSER);
-    assert_string_equal(err.text, "interrupted; nothing was written");
-    assert_false(lorac_path_exists(tiny_path("out.csv")));
     close_job(&s);
 }
 
@@ -582,10 +479,6 @@ int main(void)
         cmocka_unit_test(metrics_compare_in_their_direction),
         cmocka_unit_test(an_evaluation_can_be_interrupted),
         cmocka_unit_test(predict_adds_the_label_and_its_probability),
-        cmocka_unit_test(cells_are_quoted_where_they_have_to_be),
-        cmocka_unit_test(tables_without_a_header_or_quotes_stay_so),
-        cmocka_unit_test(without_labels_it_is_the_greedy_text),
-        cmocka_unit_test(tables_that_do_not_fit_are_errors),
         cmocka_unit_test(what_cannot_be_answered_or_measured_is_an_error),
         cmocka_unit_test(the_recipes_layers_and_targets_reach_the_adapter),
         cmocka_unit_test(jobs_that_cannot_be_are_errors),

@@ -184,8 +184,9 @@ static enum lorac_status predict_with(const struct lorac_recipe_set *sets, size_
         lorac_recipe_open(&r, tiny_path("done/recipe.resolved.yaml"), sets, n, NULL, err);
     if (!st) { st = lorac_job_open(&j, r, 0, err); }
     if (!st) {
-        st = lorac_predict(&rows, j, NULL, tiny_path("valid.csv"), tiny_path("out"), 5, NULL, NULL,
-                           err);
+        const struct lorac_predict_options o = {
+            .in = tiny_path("valid.csv"), .out = tiny_path("out"), .max_tokens = 5};
+        st = lorac_predict(&rows, j, NULL, &o, err);
     }
     if (!st) { faults_say("%zu", rows.rows); }
     lorac_job_close(j);

@@ -240,12 +240,11 @@ static void predicting_rows_is_refused(void **state)
     struct lorac_predicted rows = {0};
     struct lorac_err err = {0};
     assert_int_equal(lorac_job_open(&j, r, 0, NULL), LORAC_OK);
-    assert_int_equal(
-        lorac_predict(&rows, j, NULL, "in.csv", tiny_path("out.csv"), 8, NULL, NULL, &err),
-        LORAC_EUSER);
+    const struct lorac_predict_options o = {.in = "in.csv", .out = tiny_path("out.csv")};
+    assert_int_equal(lorac_predict(&rows, j, NULL, &o, &err), LORAC_EUSER);
     assert_string_equal(err.text,
                         "the recipe's data is text (data.kind): there is no template that "
-                        "would ask the rows of in.csv; lorac generate goes on from a text");
+                        "would ask anything; lorac generate goes on from a text");
     assert_false(lorac_path_exists(tiny_path("out.csv")));
     lorac_job_close(j);
     lorac_recipe_free(r);

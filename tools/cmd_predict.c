@@ -1,0 +1,395 @@
+/* cmd_predict.c - `lorac predict`: answers for the rows of a table, or for one text. */
+#define _POSIX_C_SOURCE 200809L // stat
+#include "tools/subject.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_TOKENS = 128, USUAL_TOP = 5 };
+
+/* What --in, --out and --text ask for. */
+struct asked {
+    const char *in, *out, *text; // NULL: not given
+    size_t max_tokens, top;
+    bool from_input, to_output; // "-"
+};
+
+static bool is_one_file(const char *a, const char *b)
+{
+    struct stat x;
+    struct stat y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Which of the options go together: wrong usage. */
+static enum lorac_status read_options(struct asked *q, const struct args *a, struct lorac_err *err)
+{
+    static const char *const of_tables[] = {"--out", "--overwrite", "--resume"};
+    *q = (struct asked){.in = args_text(a, "--in", NULL),
+                        .out = args_text(a, "--out", NULL),
+                        .text = args_text(a, "--text", NULL),
+                        .max_tokens = MAX_TOKENS};
+    q->from_input = q->in && strcmp(q->in, "-") == 0;
+    q->to_output = q->out && strcmp(q->out, "-") == 0;
+    enum lorac_status st = args_count(&q->max_tokens, a, "--max-tokens", err);
+    if (!st) { st = args_count(&q->top, a, "--top", err); }
+    if (st) { return st; }
+    if (!q->in == !q->text) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "predict needs either --in FILE and --out FILE, or --text TEXT");
+    }
+    for (size_t i = 0; q->text && i < sizeof of_tables / sizeof *of_tables; i++) {
+        if (!args_has(a, of_tables[i])) { continue; }
+        return lorac_fail(err, LORAC_EUSER, "%s is for a table (--in), not for --text",
+                          of_tables[i]);
+    }
+    if (q->in && !q->out) { return lorac_fail(err, LORAC_EUSER, "--in needs --out FILE, too"); }
+    if (q->in && args_has(a, "--field")) {
+        return lorac_fail(err, LORAC_EUSER, "--field is for --text: a table has columns");
+    }
+    if (q->max_tokens == 0 || (args_has(a, "--top") && q->top == 0)) {
+        return lorac_fail(err, LORAC_EUSER, "--%s must be at least 1",
+                          q->max_tokens ? "top" : "max-tokens");
+    }
+    if (q->to_output && (args_has(a, "--json") || args_has(a, "--resume"))) {
+        return lorac_fail(err, LORAC_EUSER, "--out - and %s exclude each other",
+                          args_has(a, "--json") ? "--json" : "--resume");
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status check_files(const struct asked *q, const struct args *a,
+                                     struct lorac_err *err)
+{
+    if (q->to_output) { return LORAC_OK; }
+    if (!q->from_input && is_one_file(q->in, q->out)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: is the table to read (--in); write to another file", q->out);
+    }
+    if (lorac_path_exists(q->out) && !args_has(a, "--overwrite")) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: is there already; choose another --out, or replace it with "
+                          "--overwrite",
+                          q->out);
+    }
+    return LORAC_OK;
+}
+
+/* ---- a table ---- */
+
+static bool write_rows(void *self, const char *bytes, size_t n)
+{
+    (void)self;
+    return fwrite(bytes, 1, n, stdout) == n && fflush(stdout) == 0;
+}
+
+static void note_rows(size_t n, const char *text)
+{
+    char many[48];
+    if (n) { fprintf(stderr, "note: %s %s\n", show_many(many, n, "row"), text); }
+}
+
+/* What became of the rows, beside their answers. */
+static void say_notes(const struct asked *q, const struct subject *s,
+                      const struct lorac_predicted *done)
+{
+    char many[48];
+    if (done->delimiter) {
+        bool tab = done->delimiter == '\t';
+        fprintf(
+            stderr,
+            "note: %s has %s%c%s between its cells, not data.format.delimiter's '%s%c': read and written so\n",
+            q->in, tab ? "a tab" : "'", tab ? '\0' : done->delimiter, tab ? "" : "'",
+            s->r->data.format.delimiter == '\t' ? "\\" : "",
+            s->r->data.format.delimiter == '\t' ? 't' : s->r->data.format.delimiter);
+    }
+    if (done->blank_lines) {
+        fprintf(stderr, "note: %s: %s %s no row, and left out\n", q->in,
+                show_many(many, done->blank_lines, "blank line"),
+                done->blank_lines == 1 ? "is" : "are");
+    }
+    note_rows(done->empty - done->unasked, "with a blank cell in the prompt");
+    note_rows(done->unasked, "without an answer: a blank cell in the prompt (data.on_empty: skip)");
+    note_rows(done->cut, "with a prompt that model.max_length cut short");
+    note_rows(done->silent, "with an empty answer: the model ended at its first token");
+    note_rows(done->unwritten,
+              "whose answer holds the delimiter or a line end, and the table has no "
+              "quotes: spaces stand for them");
+    if (q->top > s->j->K && s->j->K) {
+        fprintf(stderr, "note: --top %zu: there are %zu labels\n", q->top, s->j->K);
+    }
+}
+
+static int print_counts(const struct asked *q, const struct lorac_predicted *done)
+{
+    struct out j = {0};
+    char delimiter[2] = {done->delimiter, '\0'};
+    out_count(&j, "rows", done->rows);
+    out_count(&j, "resumed", done->resumed);
+    out_bool(&j, "stopped", done->stopped);
+    out_count(&j, "empty", done->empty);
+    out_count(&j, "unasked", done->unasked);
+    out_count(&j, "cut", done->cut);
+    out_count(&j, "silent", done->silent);
+    out_count(&j, "unwritten", done->unwritten);
+    out_count(&j, "blank_lines", done->blank_lines);
+    if (done->delimiter) { out_text(&j, "delimiter", delimiter, 1); }
+    out_text(&j, "out", q->out, strlen(q->out));
+    return out_print(&j);
+}
+
+static void say_stopped(const struct asked *q, const struct args *a,
+                        const struct lorac_predicted *done)
+{
+    struct lorac_buf again = {0};
+    char many[48];
+    fprintf(stderr, "stopped after %zu of %s", done->rows, show_many(many, done->all, "row"));
+    args_again(&again, a);
+    if (q->to_output || done->rows == 0) {
+        fprintf(stderr, "\n");
+    } else {
+        fprintf(stderr, "; they are kept in %s.part. Go on with\n  %s --resume%s\n", q->out,
+                again.no_memory ? "--resume" : again.at,
+                args_has(a, "--overwrite") ? " --overwrite" : "");
+    }
+    lorac_buf_free(&again);
+}
+
+static int predict_table(const struct asked *q, struct subject *s, const struct args *a,
+                         struct lorac_err *err)
+{
+    struct lorac_predicted done = {0};
+    struct lorac_buf bytes = {0};
+    struct lorac_predict_options o = {
+        .in = q->from_input ? "standard input" : q->in,
+        .out = q->to_output ? NULL : q->out,
+        .write = q->to_output ? write_rows : NULL,
+        .adapter = s->adapter ? s->adapter_dir : NULL,
+        .max_tokens = q->max_tokens,
+        .top = q->top,
+        .resume = args_has(a, "--resume"),
+        .overwrite = args_has(a, "--overwrite"),
+        .progress = subject_progress,
+        .self = s,
+    };
+    enum lorac_status st = LORAC_OK;
+    if (q->from_input) {
+        st = read_text(&bytes, "-", err);
+        o.bytes = bytes.at ? bytes.at : "";
+        o.n_bytes = bytes.n;
+    }
+    if (!st) { st = lorac_predict(&done, s->j, s->adapter ? &s->socket : NULL, &o, err); }
+    status_clear(&s->line);
+    lorac_buf_free(&bytes);
+    if (st) { return complain(err); }
+    int code = args_has(a, "--json") ? print_counts(q, &done) : 0;
+    if (!args_has(a, "--json")) {
+        char many[48];
+        struct asked named = *q;
+        named.in = o.in;
+        if (!done.stopped) {
+            fprintf(stderr, "%s written to %s, with a prediction each\n",
+                    show_many(many, done.rows, "row"), q->to_output ? "standard output" : q->out);
+        }
+        say_notes(&named, s, &done);
+    }
+    if (!done.stopped) { return code; }
+    say_stopped(q, a, &done);
+    return stop_code();
+}
+
+/* ---- one text ---- */
+
+static int print_answer_json(const struct lorac_answer *answer, const struct subject *s, size_t top)
+{
+    struct out j = {0};
+    struct lorac_buf list = {0};
+    if (!answer->ranked) {
+        const char *why = lorac_finish_name(answer->finish);
+        out_text(&j, "prediction", answer->text.at, answer->text.n);
+        out_text(&j, "finish", why, strlen(why));
+        out_count(&j, "tokens", answer->tokens);
+        return out_print(&j);
+    }
+    for (size_t i = 0; i < top; i++) {
+        const struct lorac_ranked *r = &answer->ranked[i];
+        const char *label = s->j->labels[r->k];
+        struct out one = {0};
+        out_text(&one, "label", label, strlen(label));
+        out_real(&one, "probability", r->probability);
+        out_real(&one, "log_likelihood", -r->nll);
+        lorac_buf_printf(&list, "%s%s}", i ? ", " : "[", one.b.at ? one.b.at : "{");
+        lorac_buf_free(&one.b);
+    }
+    lorac_buf_str(&list, "]");
+    const char *best = s->j->labels[answer->ranked[0].k];
+    out_text(&j, "prediction", best, strlen(best));
+    out_real(&j, "probability", answer->ranked[0].probability);
+    out_raw(&j, "top", list.at ? list.at : "[]");
+    lorac_buf_free(&list);
+    return out_print(&j);
+}
+
+static void print_answer(const struct lorac_answer *answer, const struct subject *s, size_t top)
+{
+    double rest = 1.0;
+    if (!answer->ranked) {
+        (void)fwrite(answer->text.at, 1, answer->text.n, stdout);
+        putchar('\n');
+        if (answer->tokens == 0) {
+            fprintf(stderr, "note: the answer is empty: the model ended at its first token\n");
+        }
+        if (answer->finish == LORAC_FINISH_LENGTH) {
+            fprintf(stderr, "note: cut off at --max-tokens\n");
+        }
+        return;
+    }
+    for (size_t i = 0; i < top; i++) {
+        printf("%.4f  ", answer->ranked[i].probability);
+        show_text(stdout, s->j->labels[answer->ranked[i].k],
+                  strlen(s->j->labels[answer->ranked[i].k]));
+        putchar('\n');
+        rest -= answer->ranked[i].probability;
+    }
+    if (top < s->j->K) {
+        printf("%.4f  (the other %zu)\n", rest > 0.0 ? rest : 0.0, s->j->K - top);
+    }
+}
+
+/* The values of the prompt's variables: from the text and --field. */
+static enum lorac_status read_values(struct lorac_cell *values, const struct lorac_predictor *p,
+                                     const struct args *a, const struct lorac_buf *text,
+                                     struct lorac_err *err)
+{
+    size_t n = lorac_predictor_variables(p);
+    size_t used = 0;
+    const char **names = lorac_mem_new(n, sizeof *names);
+    struct lorac_cell *given = lorac_mem_new(n, sizeof *given);
+    enum lorac_status st = LORAC_OK;
+    if (!names || !given) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    for (size_t i = 0; i < n && !st; i++) {
+        values[i] = (struct lorac_cell){"", 0};
+        if (lorac_predictor_asks(p, i)) { names[used++] = lorac_predictor_variable(p, i); }
+    }
+    if (!st) { st = fields_fill(given, names, used, a, "--text", text, err); }
+    for (size_t i = 0, k = 0; i < n && !st; i++) {
+        if (lorac_predictor_asks(p, i)) { values[i] = given[k++]; }
+    }
+    for (size_t k = 0; k < used && !st; k++) {
+        if (!lorac_cell_is_blank(&given[k])) { continue; }
+        st = lorac_fail(err, LORAC_EUSER, "{%s} is blank, expected text", names[k]);
+    }
+    lorac_mem_free(names);
+    lorac_mem_free(given);
+    return st;
+}
+
+static int predict_text(const struct asked *q, struct subject *s, const struct args *a,
+                        struct lorac_err *err)
+{
+    struct lorac_buf text = {0};
+    struct lorac_answer answer = {0};
+    struct lorac_predictor *p = NULL;
+    struct lorac_cell *values = NULL;
+    size_t cut = 0;
+    size_t K = s->j->K;
+    size_t top = q->top ? q->top : USUAL_TOP;
+    enum lorac_status st =
+        lorac_predictor_new(&p, s->j, s->adapter ? &s->socket : NULL, q->max_tokens, err);
+    if (!st && !K && q->top) {
+        st = lorac_fail(err, LORAC_EUSER, "free text: there are no labels for --top");
+    }
+    if (!st && strcmp(q->text, "-") == 0) {
+        st = read_text(&text, "-", err);
+        while (text.n && (text.at[text.n - 1] == '\n' || text.at[text.n - 1] == '\r')) {
+            text.at[--text.n] = '\0'; // the line's end is none of the text
+        }
+    } else {
+        lorac_buf_str(&text, q->text);
+    }
+    if (!st) { values = lorac_mem_new(lorac_predictor_variables(p), sizeof *values); }
+    if (!st && (!values || text.no_memory)) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    if (!st) { st = read_values(values, p, a, &text, err); }
+    if (!st) { st = lorac_predictor_prompt(&cut, p, values, err); }
+    if (!st) { st = lorac_predictor_answer(&answer, p, err); }
+    status_clear(&s->line);
+    int code = 0;
+    top = top < K ? top : K;
+    if (st) {
+        code = complain(err);
+    } else if (args_has(a, "--json")) {
+        code = print_answer_json(&answer, s, top);
+    } else {
+        print_answer(&answer, s, top);
+        if (cut) {
+            fprintf(stderr, "note: model.max_length cut %zu tokens off the prompt's start\n", cut);
+        }
+    }
+    lorac_predictor_free(p);
+    lorac_answer_free(&answer);
+    lorac_buf_free(&text);
+    lorac_mem_free(values);
+    return code;
+}
+
+/* ---- the verb ---- */
+
+static int run(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct subject s = {0};
+    struct asked q;
+    if (subject_excludes(a)) { return EXIT_USAGE; }
+    if (read_options(&q, a, &err)) {
+        (void)complain(&err);
+        return EXIT_USAGE;
+    }
+    enum lorac_status st = q.in ? check_files(&q, a, &err) : LORAC_OK;
+    if (!st) { st = subject_open(&s, a, 0, &err); }
+    if (!st && !s.adapter && !args_has(a, "--base")) {
+        fprintf(stderr,
+                "note: the base answers, as it is: %s is a recipe, and no --adapter is "
+                "given\n",
+                a->positional[0]);
+    }
+    int code = st       ? complain(&err)
+               : q.text ? predict_text(&q, &s, a, &err)
+                        : predict_table(&q, &s, a, &err);
+    subject_close(&s);
+    return code;
+}
+
+static const struct option options[] = {
+    {"--in", "FILE", "table with the columns that the prompt needs; - reads standard input", false,
+     false},
+    {"--out", "FILE", "where to write it with the predictions added; - standard output", false,
+     false},
+    {"--text", "TEXT", "answer for one text instead; - reads standard input", false, false},
+    {"--field", "NAME=VALUE", "fill another variable of the prompt, beside --text", false, true},
+    {"--top", "K", "the K likeliest labels (default: 1 a row, 5 of a text)", false, false},
+    {"--resume", NULL, "go on with rows that a stopped prediction left in OUT.part", false, false},
+    {"--overwrite", NULL, "replace the file of --out, and drop what is left in OUT.part", false,
+     false},
+    SUBJECT_OPTIONS("answer"),
+    {"--max-tokens", "N", "of a generated answer (default: 128)", false, false},
+    RECIPE_OPTIONS,
+    {"--json", NULL, "print one JSON object", false, false},
+    {0},
+};
+
+const struct verb verb_predict = {
+    .name = "predict",
+    .usage = "RUN --in FILE.csv --out FILE.csv | RUN --text TEXT",
+    .summary = "add a column of predictions to a table, or answer for one text",
+    .about =
+        "  lorac predict runs/sst2 --in new.tsv --out answers.tsv\n"
+        "  lorac predict runs/sst2 --text 'a fine film'\n\n"
+        "Adds 'prediction' and, where the recipe has labels, 'probability' (among all labels). The table\n"
+        "needs no column for the answer; its quotes, line ends and byte order mark stay, and its delimiter\n"
+        "may be another than the recipe's. Ctrl-C keeps the rows that are done and says how to go on.\n",
+    .options = options,
+    .min_positional = 1,
+    .max_positional = 1,
+    .run = run,
+};

@@ -1,0 +1,51 @@
+/* subject.c - see subject.h. */
+#include "tools/subject.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool subject_excludes(const struct args *a)
+{
+    bool both = args_has(a, "--base") && args_has(a, "--adapter");
+    if (both) { fprintf(stderr, "lorac: --base and --adapter exclude each other\n"); }
+    return both;
+}
+
+enum lorac_status subject_open(struct subject *s, const struct args *a, unsigned parts,
+                               struct lorac_err *err)
+{
+    enum lorac_status st = recipe_or_run(&s->r, &s->adapter_dir, a->positional[0], a, err);
+    const char *given = args_text(a, "--adapter", NULL);
+    if (!st && given) {
+        lorac_mem_free(s->adapter_dir);
+        s->adapter_dir = lorac_mem_string(given, strlen(given));
+    }
+    if (!st) { st = lorac_job_open(&s->j, s->r, parts, err); }
+    if (!st && s->adapter_dir && !args_has(a, "--base")) {
+        bool force = args_has(a, "--force");
+        st = load_adapter(&s->adapter, s->j->model, s->adapter_dir, force, err);
+        if (!st && !force) { st = lorac_template_check(s->adapter, s->j, err); }
+        s->stack = (struct lorac_stack){.n = 1, .adapter = {s->adapter}, .factor = {1.0F}};
+        s->socket = lorac_stack_socket(&s->stack);
+    }
+    status_begin(&s->line);
+    stop_on_signals();
+    return st;
+}
+
+void subject_close(struct subject *s)
+{
+    lorac_adapter_free(s->adapter);
+    lorac_job_close(s->j);
+    lorac_recipe_free(s->r);
+    lorac_mem_free(s->adapter_dir);
+}
+
+bool subject_progress(void *self, double done)
+{
+    struct subject *s = self;
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.0f %%", 100.0 * done);
+    status_show(&s->line, text, false);
+    return !stop_asked();
+}
