@@ -2,6 +2,7 @@
 #include "lora/peft_config.h"
 
 #include "base/core/mem.h"
+#include "base/core/number.h"
 #include "lora/match.h"
 #include "lora/peft_files.h"
 
@@ -14,14 +15,12 @@ enum { NAME = LORAC_MODULE_NAME };
 /* The shortest decimal that reads back as v: 16, 0.05. */
 static void add_number(struct lorac_buf *out, double v)
 {
-    char text[40];
-    for (int digits = 1; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, v);
-        if (strtod(text, NULL) == v) { break; }
-    }
     bool whole = v >= 0 && v < 1e15 && v == (double)(unsigned long long)v;
-    if (whole) { (void)snprintf(text, sizeof text, "%llu", (unsigned long long)v); }
-    lorac_buf_str(out, text);
+    if (whole) {
+        lorac_buf_printf(out, "%llu", (unsigned long long)v);
+    } else {
+        lorac_number_print(out, v);
+    }
 }
 
 static const char *module_name(const struct lorac_adapter *a, size_t i)

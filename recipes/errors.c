@@ -1,5 +1,6 @@
 /* errors.c - the list of all that is wrong with a recipe, and the arena. See yaml.h, recipe.h. */
 #include "base/core/mem.h"
+#include "base/core/number.h"
 #include "recipes/yaml.h"
 
 #include <stdarg.h>
@@ -94,7 +95,7 @@ enum lorac_status lorac_complain(struct lorac_recipe_errors *errors,
     } else {
         va_list args;
         va_start(args, fmt);
-        (void)vsnprintf(text + used, sizeof text - used, fmt, args);
+        (void)lorac_vsnprintf(text + used, sizeof text - used, fmt, args);
         va_end(args);
         used = strlen(text);
         if (wants_quotes(source)) {

@@ -24,7 +24,7 @@ enum lorac_status lorac_reading_complain(struct lorac_reading *rd, const struct 
     char text[512];
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
+    (void)lorac_vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     return lorac_complain(rd->errors, at->source, at->line, at->column, rd->err, "%s: %s",
                           key->path, text);

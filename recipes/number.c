@@ -1,11 +1,9 @@
 /* number.c - numbers as recipes write them; see reading.h. */
-#define _GNU_SOURCE // strtod_l
 #include "recipes/reading.h"
 
-#include <locale.h>
+#include "base/core/number.h"
+
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* [+-] digits [. digits] [e [+-] digits], with a digit before or after the point. */
@@ -35,30 +33,9 @@ enum lorac_number lorac_number_parse(double *out, const char *text)
 {
     bool is_zero = false;
     if (!has_form(text, &is_zero)) { return LORAC_NUMBER_NONE; }
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!c) { return LORAC_NUMBER_NONE; }
-    *out = strtod_l(text, NULL, c);
-    freelocale(c);
+    *out = lorac_strtod(text, NULL);
     if (!isfinite(*out)) { return LORAC_NUMBER_TOO_LARGE; }
     return *out == 0.0 && !is_zero ? LORAC_NUMBER_TOO_SMALL : LORAC_NUMBER_OK;
-}
-
-void lorac_number_print(struct lorac_buf *buf, double x)
-{
-    char text[32];
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!c) {
-        buf->no_memory = true;
-        return;
-    }
-    locale_t old = uselocale(c); // of this thread only
-    for (int digits = 1; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, x);
-        if (strtod_l(text, NULL, c) == x) { break; }
-    }
-    uselocale(old);
-    freelocale(c);
-    lorac_buf_str(buf, text);
 }
 
 bool lorac_whole_parse(uint64_t *out, const char *text, size_t n, uint64_t max)

@@ -3,6 +3,7 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 #include "base/core/sha256.h"
 #include "recipes/predict_part.h"
 
@@ -242,7 +243,8 @@ static void add_answer(struct work *w, bool asked)
         }
         held = add_cell(&w->line, &w->format, text, n) && held;
         if (!w->j->K) { continue; }
-        int digits = asked ? snprintf(number, sizeof number, "%.6f", a->ranked[i].probability) : 0;
+        int digits =
+            asked ? lorac_snprintf(number, sizeof number, "%.6f", a->ranked[i].probability) : 0;
         (void)add_cell(&w->line, &w->format, number, (size_t)digits);
     }
     w->counts->unwritten += !held;

@@ -2,7 +2,7 @@
 #ifndef LORAC_RECIPES_READING_H
 #define LORAC_RECIPES_READING_H
 
-#include "base/core/buf.h"
+#include "base/core/number.h"
 #include "base/core/err.h"
 #include "recipes/recipe.h"
 #include "recipes/schema.h"
@@ -63,8 +63,6 @@ enum lorac_number {
 };
 /* Decimal text, `12`, `-.5`, `1e-5`, whatever the locale; no hexadecimal, infinity or NaN. */
 enum lorac_number lorac_number_parse(double *out, const char *text);
-/* The shortest decimal text that reads back to the same number. */
-void lorac_number_print(struct lorac_buf *buf, double x);
 /* Digits without sign or leading zeros; false where it is none or over `max`. */
 bool lorac_whole_parse(uint64_t *out, const char *text, size_t n, uint64_t max);
 /* True for valid UTF-8. */

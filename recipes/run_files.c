@@ -6,6 +6,7 @@
 #include "base/core/json.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 #include "base/core/sha256.h"
 
 #include <math.h>
@@ -490,7 +491,7 @@ enum lorac_status lorac_metrics_seconds(double *out, const struct lorac_run_path
             field--;
         }
         char *stop = NULL;
-        double seconds = strtod(text + field, &stop);
+        double seconds = lorac_strtod(text + field, &stop);
         if (stop != text + end || field == end || !(seconds >= 0.0)) {
             st = lorac_fail(err, LORAC_EFORMAT, "%s: a line ends without its seconds: '%.*s'",
                             p->metrics, (int)(end - at < 60 ? end - at : 60), text + at);
@@ -506,9 +507,9 @@ enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p,
                                      const struct lorac_run_step *s, struct lorac_err *err)
 {
     char line[256];
-    int n = snprintf(line, sizeof line, "%zu,%.4f,train,%.9g,%.9g,,,,,%.9g,%.9g,%zu,%zu,%.4f\n",
-                     s->step, s->epoch, s->loss, exp(s->loss), s->lr, s->grad_norm, s->tokens,
-                     s->trained, s->seconds);
+    int n = lorac_snprintf(
+        line, sizeof line, "%zu,%.4f,train,%.9g,%.9g,,,,,%.9g,%.9g,%zu,%zu,%.4f\n", s->step,
+        s->epoch, s->loss, exp(s->loss), s->lr, s->grad_norm, s->tokens, s->trained, s->seconds);
     return lorac_file_append(p->metrics, line, (size_t)n, err);
 }
 

@@ -4,6 +4,7 @@
 #include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -87,7 +88,7 @@ static void write_fields(char text[N_FIELDS][NUMBER], const struct lorac_state *
         const char *from = (const char *)s + fields[i].offset;
         if (fields[i].real) {
             memcpy(&real, from, sizeof real);
-            (void)snprintf(text[i], NUMBER, "%a", real);
+            (void)lorac_snprintf(text[i], NUMBER, "%a", real);
         } else {
             memcpy(&count, from, sizeof count);
             (void)snprintf(text[i], NUMBER, "%" PRIu64, count);
@@ -169,7 +170,7 @@ static enum lorac_status read_field(struct lorac_state *s, size_t i,
     char *to = (char *)s + fields[i].offset;
     errno = 0;
     if (text && fields[i].real) {
-        double real = strtod(text, &end);
+        double real = lorac_strtod(text, &end);
         memcpy(to, &real, sizeof real);
     } else if (text && text[0] != '-') {
         uint64_t count = strtoull(text, &end, 10);

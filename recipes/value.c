@@ -131,10 +131,10 @@ static enum lorac_status read_whole_at(size_t *out, const struct value *v,
     }
     char expected[WORDS];
     if (min < max) {
-        (void)snprintf(expected, sizeof expected, "a whole number from %.0f to %.0f%s", min, max,
-                       or_else);
+        (void)lorac_snprintf(expected, sizeof expected, "a whole number from %.0f to %.0f%s", min,
+                             max, or_else);
     } else {
-        (void)snprintf(expected, sizeof expected, "%.0f", min);
+        (void)lorac_snprintf(expected, sizeof expected, "%.0f", min);
     }
     return wrong(v, node, expected);
 }
@@ -170,8 +170,8 @@ static enum lorac_status read_number_at(double *out, const struct value *v,
     }
     if (kind == LORAC_NUMBER_TOO_SMALL) { return wrong(v, node, "a number that is not lost as 0"); }
     char expected[WORDS];
-    (void)snprintf(expected, sizeof expected, "a number %s %g and %s %g", above ? "above" : "from",
-                   k->min, below ? "below" : "up to", k->max);
+    (void)lorac_snprintf(expected, sizeof expected, "a number %s %g and %s %g",
+                         above ? "above" : "from", k->min, below ? "below" : "up to", k->max);
     return wrong(v, node, expected);
 }
 

@@ -2,6 +2,7 @@
 #include "base/core/buf.h"
 
 #include "base/core/mem.h"
+#include "base/core/number.h"
 
 #include <stdarg.h>
 #include <stdint.h>
@@ -44,6 +45,7 @@ void lorac_buf_printf(struct lorac_buf *b, const char *fmt, ...)
     va_start(args, fmt);
     va_list again;
     va_copy(again, args);
+    void *before = lorac_locale_begin();
     int n = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
     if (n < 0) {
@@ -52,6 +54,7 @@ void lorac_buf_printf(struct lorac_buf *b, const char *fmt, ...)
         vsnprintf(b->at + b->n, (size_t)n + 1, fmt, again);
         b->n += (size_t)n;
     }
+    lorac_locale_end(before);
     va_end(again);
 }
 

@@ -1,6 +1,8 @@
 /* err.c - formatting of struct lorac_err; see err.h for the contract. */
 #include "base/core/err.h"
 
+#include "base/core/number.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +12,7 @@ void lorac_err_set(struct lorac_err *err, enum lorac_status code, const char *fm
     if (!err) { return; }
     va_list args;
     va_start(args, fmt);
-    vsnprintf(err->text, sizeof err->text, fmt, args);
+    lorac_vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
     err->code = code;
 }
@@ -22,7 +24,7 @@ void lorac_err_prefix(struct lorac_err *err, const char *fmt, ...)
     memcpy(old, err->text, sizeof old);
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(err->text, sizeof err->text, fmt, args);
+    int n = lorac_vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof err->text) {
         snprintf(err->text + n, sizeof err->text - (size_t)n, "%s", old);

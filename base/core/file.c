@@ -5,6 +5,7 @@
 #include "base/core/buf.h"
 #include "base/core/fault.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -228,7 +229,7 @@ enum lorac_status lorac_out_printf(struct lorac_out *out, struct lorac_err *err,
     char text[1024];
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(text, sizeof text, fmt, args);
+    int n = lorac_vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     if (n < 0 || (size_t)n >= sizeof text) {
         return lorac_fail(err, LORAC_EIO, "%s: a line of %d bytes is too long", out->path, n);

@@ -4,6 +4,7 @@
 #include "base/core/file.h"
 #include "base/core/json_heap.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +18,9 @@ enum lorac_status lorac_json_parse(struct lorac_json *root, const char *text, si
     json_error_t at = {0};
     *root = (struct lorac_json){.file = file};
     if (lorac_json_reserve_open(n)) {
+        void *before = lorac_locale_begin();
         root->value = json_load_callback(lorac_json_feed, &left, flags, &at);
+        lorac_locale_end(before);
     }
     bool silent = !root->value && !at.text[0]; // wrong syntax has a message
     bool refused = lorac_json_reserve_drawn();
@@ -144,7 +147,9 @@ static int add(const char *bytes, size_t n, void *buf)
 
 void lorac_json_text(struct lorac_buf *b, const json_t *value, size_t flags)
 {
+    void *before = lorac_locale_begin();
     if (json_dump_callback(value, add, b, flags)) { b->no_memory = true; }
+    lorac_locale_end(before);
 }
 
 void lorac_json_quote(struct lorac_buf *b, const char *s, size_t n)

@@ -316,6 +316,20 @@ static void the_text_differs_where_the_mathematics_does(void **state)
     }
 }
 
+/* The fingerprint of a base is of this text: adapters that exist name their base by it. */
+static void the_text_stays_as_it_is(void **state)
+{
+    (void)state;
+    struct lorac_buf b = {0};
+    struct lorac_config c =
+        well("}", ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.5}}");
+    lorac_config_text(&b, &c);
+    assert_string_equal(
+        b.at, "LlamaForCausalLM C=32 L=2 H=4 G=2 D=8 F=48 V=67 eps=1e-05 act=0 tie=0 bias=000 "
+              "window=0:ff rope=1 theta=10000 factor=2.5 low=0 high=0 original=0");
+    lorac_buf_free(&b);
+}
+
 /* Frequency i at position 1 of the table, as an angle. */
 static double angle(const struct lorac_config *c, size_t i)
 {
@@ -355,6 +369,7 @@ int main(void)
         cmocka_unit_test(windows_are_read_as_each_architecture_means_them),
         cmocka_unit_test(both_spellings_of_rotary_settings_are_read),
         cmocka_unit_test(the_text_differs_where_the_mathematics_does),
+        cmocka_unit_test(the_text_stays_as_it_is),
         cmocka_unit_test(rotary_frequencies_are_those_of_transformers),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -9,6 +9,7 @@
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 #include "recipes/predict.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
@@ -343,7 +344,7 @@ static void predict_adds_the_label_and_its_probability(void **state)
         double no = nll_of(&s, prompt, " q", NULL);
         int n = snprintf(want, sizeof want, "%s,bad,%s,", texts[i], yes < no ? "x" : "q");
         assert_memory_equal(line, want, (size_t)n);
-        assert_int_equal(sscanf(line + n, "%lf", &p), 1);
+        p = lorac_strtod(line + n, NULL);
         assert_true(fabs(p - 1.0 / (1.0 + exp(-fabs(yes - no)))) < 2e-5); // float32 likelihoods
         line = strchr(line, '\n') + 1;
     }

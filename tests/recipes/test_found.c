@@ -8,6 +8,7 @@
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 #include "recipes/found.h"
 #include "tests/support/faults.h"
 #include "tests/support/runs.h"
@@ -103,7 +104,7 @@ static void its_time_is_that_of_all_lines_of_its_metrics(void **state)
         while (field[-1] != ',') {
             field--;
         }
-        sum += strtod(field, NULL);
+        sum += lorac_strtod(field, NULL);
     }
     assert_true(lines > RUNS_STEPS && sum > 0.0); // evaluations, too
     struct lorac_found f = found("timed", NULL);

@@ -11,6 +11,7 @@
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 #include "base/core/rng.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
@@ -245,7 +246,7 @@ static size_t read_column(double *x, const char *out, size_t column)
         for (size_t c = 2; c < column; c++) {
             cell = strchr(cell, ',') + 1;
         }
-        if (n < RUNS_STEPS) { x[n++] = strtod(cell, NULL); }
+        if (n < RUNS_STEPS) { x[n++] = lorac_strtod(cell, NULL); }
     }
     lorac_mem_free(csv);
     return n;
@@ -317,9 +318,11 @@ static void read_eval(const char *out, size_t step, double *loss, double *accura
     char *line = strstr(text, begin);
     line = line ? strstr(line + 1, begin) : NULL; // behind the line of the step
     assert_non_null(line);
-    assert_int_equal(
-        sscanf(line + strlen(begin), "%lf,valid,%lf,%lf,%lf", &epoch, loss, &perplexity, accuracy),
-        4);
+    void *before = lorac_locale_begin();
+    int found =
+        sscanf(line + strlen(begin), "%lf,valid,%lf,%lf,%lf", &epoch, loss, &perplexity, accuracy);
+    lorac_locale_end(before);
+    assert_int_equal(found, 4);
     lorac_mem_free(text);
 }
 

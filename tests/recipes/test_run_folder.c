@@ -11,6 +11,7 @@
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 #include "recipes/state.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
@@ -410,7 +411,7 @@ static void read_losses(double loss[RUNS_STEPS], const char *out)
         at = strstr(at, ",train,");
         assert_non_null(at);
         at += 7;
-        loss[i] = strtod(at, NULL);
+        loss[i] = lorac_strtod(at, NULL);
     }
     lorac_mem_free(csv);
 }
@@ -446,7 +447,8 @@ static void a_high_loss_now_and_then_does_not_stop_it(void **state)
             longest = row > longest ? row : longest;
         }
         if (all == longest) { continue; }
-        (void)snprintf(limit, sizeof limit, "train.watchdog.loss_above=%.9g", loss[k] * 1.0001);
+        (void)lorac_snprintf(limit, sizeof limit, "train.watchdog.loss_above=%.9g",
+                             loss[k] * 1.0001);
         (void)snprintf(patience, sizeof patience, "train.watchdog.patience=%zu", longest + 1);
     }
     assert_true(limit[0] != '\0');

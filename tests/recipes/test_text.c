@@ -7,6 +7,7 @@
  *   - a plan tells documents and bytes, and steps and evaluations as the run then has them;
  *   - predict is refused, and a table that is text is told so.
  */
+#include "base/core/number.h"
 #include "recipes/evaluate.h"
 #include "recipes/plan.h"
 #include "recipes/predict.h"
@@ -137,13 +138,13 @@ static void a_run_on_text_learns_and_tells_bits_per_byte(void **state)
                         "14 of the 26 validation pieces stand in the training pieces, too\n");
     char *metrics = tiny_read(tiny_path("one/metrics.csv"), &n);
     char value[64];
-    (void)snprintf(value, sizeof value, ",%.9g,,,", bits);
+    (void)lorac_snprintf(value, sizeof value, ",%.9g,,,", bits);
     assert_non_null(strstr(metrics, ",exact_match,bits_per_byte,lr,"));
     assert_non_null(strstr(metrics, value));
     lorac_mem_free(metrics);
     char *manifest = tiny_read(tiny_path("one/run.json"), &n);
-    (void)snprintf(value, sizeof value, "\"bytes\": %zu, \"bits_per_byte\": %.9g",
-                   result.best.bytes, bits);
+    (void)lorac_snprintf(value, sizeof value, "\"bytes\": %zu, \"bits_per_byte\": %.9g",
+                         result.best.bytes, bits);
     assert_non_null(strstr(manifest, value));
     assert_non_null(strstr(manifest, "\"train_2\": {\"path\": "));
     lorac_mem_free(manifest);
