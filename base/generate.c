@@ -159,13 +159,13 @@ struct result {
     void *self;
 };
 
-/* Give out text up to `end`; false: the caller wants no more. */
+/* Give out text up to `end`, nothing where no more is certain; false: the caller wants no more. */
 static bool show_until(struct result *r, size_t end)
 {
-    if (!r->show || end <= r->shown) { return true; }
+    if (!r->show) { return true; }
     size_t from = r->shown;
-    r->shown = end;
-    return r->show(r->self, r->text->at + from, end - from);
+    r->shown = end > from ? end : from;
+    return r->show(r->self, r->text->at ? r->text->at + from : "", r->shown - from);
 }
 
 /* Look at the text after a token: true where generation ends, and why. */
@@ -222,7 +222,7 @@ static enum lorac_status go_on(struct lorac_ids *ids, struct lorac_ids *seen, st
         if (!st) { st = lorac_ids_add(seen, id, err); }
         if (!st) { st = lorac_stream_add(r->text, &stream, t, id, true, err); }
         if (!st && r->text->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for text"); }
-        if (st || (r->text->n > r->begin && ended_by_text(r, o, finish))) { break; }
+        if (st || ended_by_text(r, o, finish)) { break; }
         if (seen->n == g->max_positions && i + 1 < o->max_tokens) {
             *finish = LORAC_FINISH_CONTEXT;
             break;

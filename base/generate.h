@@ -33,7 +33,8 @@ enum lorac_finish {
 };
 const char *lorac_finish_name(enum lorac_finish f); // "end", "length", "stop", "context", "caller"
 
-/* Called with text as soon as it is certain to belong to the result; return false to stop. */
+/* Called after each token with the text that is now certain to belong to the result, n = 0 where there is no more of
+ * it (half a character, a special token, what may become a stop text), and at the end; return false to stop. */
 typedef bool lorac_show_fn(void *self, const char *text, size_t n);
 
 /* Cache, activations and buffers for one sequence at a time. Borrows model and socket. */

@@ -258,7 +258,7 @@ static enum lorac_status report(const struct progress *p, size_t i, size_t n, st
 {
     double share = n ? (double)i / (double)n : 1.0;
     if (p->fn && !p->fn(p->self, (p->done + share) / p->parts)) {
-        return lorac_fail(err, LORAC_EUSER, "interrupted while evaluating");
+        return lorac_fail(err, LORAC_ESTOP, "interrupted while evaluating");
     }
     return LORAC_OK;
 }

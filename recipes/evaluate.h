@@ -58,7 +58,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_evaluator_measure(
     unsigned metrics, const struct lorac_socket *socket, struct lorac_err *err);
 void lorac_evaluator_free(struct lorac_evaluator *e);
 
-/* Called now and then with the share done (0..1); return false to stop (LORAC_EUSER "interrupted"). */
+/* Called now and then with the share done (0..1); return false to stop (LORAC_ESTOP). */
 typedef bool lorac_progress_fn(void *self, double done);
 
 LORAC_MUST_CHECK enum lorac_status lorac_evaluate(struct lorac_scores *out,

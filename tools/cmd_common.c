@@ -11,7 +11,7 @@
 int complain(const struct lorac_err *err)
 {
     fprintf(stderr, "lorac: %s\n", err->text);
-    return EXIT_FAILED;
+    return err->code == LORAC_ESTOP ? stop_code() : EXIT_FAILED;
 }
 
 /* "DIR" or "DIR:SCALE": the scale is what follows the last colon, where that is a number and no folder has

@@ -179,7 +179,7 @@ static enum lorac_status train(struct lorac_found *found, struct subject *s,
                                       again.no_memory ? "--train" : again.at, mode, err);
     lorac_buf_free(&again);
     if (!st && result.end == LORAC_RUN_STOPPED) {
-        st = lorac_fail(err, LORAC_EUSER, "interrupted while training");
+        st = lorac_fail(err, LORAC_ESTOP, "interrupted while training");
     }
     if (!st) { st = open_job(s, c, err); }
     return st ? st : lorac_found_look(found, s->j, err);

@@ -6,9 +6,11 @@
 
 static bool show(void *self, const char *text, size_t n)
 {
-    (void)self;
-    (void)fwrite(text, 1, n, stdout);
-    (void)fflush(stdout);
+    const bool *silent = self;
+    if (!*silent) {
+        (void)fwrite(text, 1, n, stdout);
+        (void)fflush(stdout);
+    }
     return !stop_asked();
 }
 
@@ -50,8 +52,8 @@ static int run(const struct args *a)
     }
     double begin = lorac_clock();
     if (!st) {
-        st = lorac_generate(&ids, &text, &finish, g, b.tokenizer, prompt.at, prompt.n, &o,
-                            as_json ? NULL : show, NULL, &err);
+        st = lorac_generate(&ids, &text, &finish, g, b.tokenizer, prompt.at, prompt.n, &o, show,
+                            &as_json, &err);
     }
     int code = 0;
     if (st) {
@@ -65,6 +67,7 @@ static int run(const struct args *a)
                     ids.n);
         }
     }
+    if (!st && finish == LORAC_FINISH_CALLER) { code = stop_code(); }
     lorac_generator_free(g);
     lorac_ids_free(&prompt);
     lorac_ids_free(&ids);

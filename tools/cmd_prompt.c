@@ -84,9 +84,11 @@ static enum lorac_status use(struct session *s, const char *text, struct lorac_e
 
 static bool show(void *self, const char *text, size_t n)
 {
-    (void)self;
-    (void)fwrite(text, 1, n, stdout);
-    (void)fflush(stdout);
+    const bool *silent = self;
+    if (!*silent) {
+        (void)fwrite(text, 1, n, stdout);
+        (void)fflush(stdout);
+    }
     return !stop_asked();
 }
 
@@ -102,7 +104,7 @@ static enum lorac_status answer(struct session *s, const char *line, struct lora
                                             : bench_prompt_of(&given, &s->b, s->a, &prompt, err);
     if (!st) {
         st = lorac_generate(&ids, &text, &finish, s->g, s->b.tokenizer, given.at, given.n, &s->o,
-                            s->as_json ? NULL : show, NULL, err);
+                            show, &s->as_json, err);
     }
     if (!st && s->as_json) {
         struct out j = {0};
@@ -171,7 +173,7 @@ static int lines(struct session *s)
         code = obey(&end, s, line, &err) ? complain(&err) : 0;
     }
     free(line);
-    return code;
+    return !end && stop_asked() ? stop_code() : code;
 }
 
 static int run(const struct args *a)

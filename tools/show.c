@@ -1,9 +1,8 @@
 /* show.c - JSON objects, numbers for people, the progress line; see verbs.h. */
-#define _DEFAULT_SOURCE // isatty, fileno, sigaction, ioctl's window size
+#define _DEFAULT_SOURCE // isatty, fileno, ioctl's window size
 #include "tools/verbs.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -167,35 +166,4 @@ void status_clear(struct status_line *s)
 {
     if (s->terminal && s->width) { fprintf(stderr, "\r%*s\r", (int)s->width, ""); }
     s->width = 0;
-}
-
-/* ---- signals ---- */
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    stop = number;
-}
-
-void stop_on_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    struct sigaction was;
-    bool kept =
-        sigaction(SIGHUP, NULL, &was) == 0 && was.sa_handler == SIG_IGN; // nohup: it is to go on
-    if (!kept) { sigaction(SIGHUP, &action, NULL); }                     // the terminal has gone
-}
-
-bool stop_asked(void)
-{
-    return stop != 0;
-}
-
-int stop_code(void)
-{
-    return EXIT_SIGNAL + (int)stop;
 }

@@ -12,7 +12,7 @@ extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, ver
     verb_tokenize, verb_tokenizer, verb_merge, verb_inspect, verb_recipe, verb_plan, verb_diff,
     verb_init, verb_next, verb_compare, verb_prompt;
 
-/* "lorac: ERROR" on stderr; returns the exit code for it. */
+/* "lorac: ERROR" on stderr; returns the exit code for it: of LORAC_ESTOP, that of the signal. */
 int complain(const struct lorac_err *err);
 
 /* ---- models with adapters, as most verbs need them (cmd_common.c) ---- */
@@ -124,7 +124,12 @@ void status_begin(struct status_line *s);
 void status_show(struct status_line *s, const char *text, bool always);
 void status_clear(struct status_line *s); // before other output
 
-/* SIGINT and SIGTERM ask to stop; a second one ends the program at once. */
+/* ---- signals (signals.c) ----
+ *
+ * A verb that works for long calls stop_on_signals() and asks stop_asked() wherever it can end: in the callbacks of
+ * an evaluation, a prediction, a generated text. It then ends with stop_code(): complain() does so of LORAC_ESTOP. */
+
+/* SIGINT, SIGTERM and SIGHUP ask to stop; a second one ends the program at once. */
 void stop_on_signals(void);
 bool stop_asked(void);
 int stop_code(void); // of a program that the signal ended early, as shells tell it: 130, 143

@@ -17,6 +17,7 @@ enum lorac_status {
     LORAC_EFORMAT, // a file is damaged or not what its name claims
     LORAC_EUSER,   // a recipe, option or argument asks for something impossible
     LORAC_ENOTSUP, // valid, but this build or backend cannot do it
+    LORAC_ESTOP,   // the caller asked to stop, and the work is not done
 };
 
 struct lorac_err {

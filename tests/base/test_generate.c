@@ -147,6 +147,7 @@ struct fixture {
     struct lorac_buf text, shown;
     enum lorac_finish finish;
     size_t calls, stop_after; // of `show`; 0: never
+    size_t silent;            // calls without text
 };
 
 static void check(enum lorac_status st, const struct lorac_err *err)
@@ -181,7 +182,7 @@ static void close_all(struct fixture *f)
 static bool show(void *self, const char *text, size_t n)
 {
     struct fixture *f = self;
-    assert_true(n > 0);
+    f->silent += n == 0;
     lorac_buf_add(&f->shown, text, n);
     return ++f->calls != f->stop_after;
 }
@@ -191,6 +192,7 @@ static const char *generate(struct fixture *f, const struct lorac_sampling *o)
     struct lorac_err err = {0};
     f->ids.n = 0;
     f->calls = 0;
+    f->silent = 0;
     lorac_buf_clear(&f->text);
     lorac_buf_str(&f->text, "");
     lorac_buf_clear(&f->shown);
@@ -347,6 +349,32 @@ static void a_caller_can_stop(void **state)
     f.stop_after = 3;
     (void)generate(&f, &o);
     assert_true(f.finish == LORAC_FINISH_CALLER && f.calls == 3);
+    close_all(&f);
+}
+
+/* What shows no text must end, too: here the stop text may still come, until a token says that it does not. */
+static void a_caller_is_asked_after_each_token_also_without_text(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct lorac_sampling o = lorac_sampling_defaults;
+    open_at(&f, tiny_path("model"), 0, "once");
+    o.max_tokens = 12;
+    const char *text = generate(&f, &o);
+    char *first = lorac_mem_string(text, strlen(text));
+    assert_true(f.calls == f.ids.n + 1 && f.ids.n == 12); // and at the end
+    char *stop = first; // all of it and a letter more: nothing is certain before the end
+    stop[strlen(stop) - 1]++;
+    const char *stops[] = {stop};
+    o.stop = stops;
+    o.n_stop = 1;
+    (void)generate(&f, &o);
+    size_t silent = f.silent;
+    assert_true(silent > 3);
+    f.stop_after = 3;
+    (void)generate(&f, &o);
+    assert_true(f.finish == LORAC_FINISH_CALLER && f.ids.n == 3 && f.silent == 3 && f.shown.n == 0);
+    lorac_mem_free(first);
     close_all(&f);
 }
 
@@ -532,6 +560,7 @@ int main(void)
         cmocka_unit_test(the_same_seed_gives_the_same_text),
         cmocka_unit_test(generation_ends_where_it_has_to),
         cmocka_unit_test(a_caller_can_stop),
+        cmocka_unit_test(a_caller_is_asked_after_each_token_also_without_text),
         cmocka_unit_test(a_stop_text_is_cut_off_and_never_shown),
         cmocka_unit_test(a_stop_text_is_found_behind_a_nul),
         cmocka_unit_test(a_prompt_without_room_is_an_error),

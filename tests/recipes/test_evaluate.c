@@ -298,7 +298,7 @@ static void an_evaluation_can_be_interrupted(void **state)
     open_job(&s, LORAC_JOB_VALID, NULL);
     unsigned all = (1U << 5) - 1;
     assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, all, NULL, NULL), LORAC_OK);
-    assert_int_equal(lorac_evaluate(&scores, e, stop_at_half, &done, &err), LORAC_EUSER);
+    assert_int_equal(lorac_evaluate(&scores, e, stop_at_half, &done, &err), LORAC_ESTOP);
     assert_string_equal(err.text, "interrupted while evaluating");
     assert_true(done >= 0.5 && done <= 1.0);
     lorac_evaluator_free(e);
