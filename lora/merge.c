@@ -388,7 +388,9 @@ static enum lorac_status write_shard(struct merger *g, const char *dir, size_t s
     char *path = lorac_path_join(dir, file_name(from));
     enum lorac_status st = path ? lorac_out_open(&out, path, err)
                                 : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
-    bool new_header = g->dtype || (g->twin && g->twin->shard == shard);
+    bool has_format = true;
+    if (!st) { st = lorac_header_has_format(&has_format, from, err); }
+    bool new_header = g->dtype || (g->twin && g->twin->shard == shard) || !has_format;
     if (!st) {
         st = new_header ? write_new_header(g, out, from, shard, err) : write_header(out, from, err);
     }

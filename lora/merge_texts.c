@@ -56,6 +56,31 @@ static bool put_entry(json_t *root, const struct lorac_tensor_spec *t, size_t *a
     return json_object_set_new(root, t->name, entry) == 0 && ok;
 }
 
+/* What old transformers ask for: without it, or with another program's word, they don't open the file. */
+static const char format_key[] = "format";
+static const char format_pt[] = "pt";
+
+static bool put_format(json_t *root)
+{
+    json_t *meta = json_object_get(root, "__metadata__");
+    if (json_is_object(meta)) {
+        return json_object_set_new(meta, format_key, json_string(format_pt)) == 0;
+    }
+    return json_object_set_new(root, "__metadata__", json_pack("{s:s}", format_key, format_pt)) ==
+           0;
+}
+
+enum lorac_status lorac_header_has_format(bool *has, const char *path, struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    enum lorac_status st = parse_header(&root, path, err);
+    struct lorac_json meta = lorac_json_get(&root, "__metadata__");
+    const char *format = json_string_value(json_object_get(meta.value, format_key));
+    *has = format && strcmp(format, format_pt) == 0;
+    lorac_json_free(&root);
+    return st;
+}
+
 enum lorac_status lorac_merged_header(struct lorac_buf *out, const char *from,
                                       const struct lorac_tensor_spec *specs, size_t n,
                                       struct lorac_err *err)
@@ -64,7 +89,7 @@ enum lorac_status lorac_merged_header(struct lorac_buf *out, const char *from,
     enum lorac_status st = parse_header(&root, from, err);
     if (st) { return st; }
     size_t at = 0;
-    bool put = true;
+    bool put = put_format(root.value);
     for (size_t i = 0; i < n && put; i++) {
         put = put_entry(root.value, &specs[i], &at);
     }
@@ -233,9 +258,11 @@ enum lorac_status lorac_merged_index(const char *to, const char *from, size_t by
     enum lorac_status st = lorac_json_load(&root, from, LIMIT, err);
     if (st) { return st; }
     json_t *map = json_object_get(root.value, "weight_map");
-    json_t *size = json_object_get(json_object_get(root.value, "metadata"), "total_size");
+    json_t *meta = json_object_get(root.value, "metadata");
     bool set = !name || json_object_set_new(map, name, json_string(file)) == 0;
-    if (set && json_is_integer(size)) { set = json_integer_set(size, (json_int_t)bytes) == 0; }
+    if (set && json_object_get(meta, "total_size")) {
+        set = json_object_set_new(meta, "total_size", json_integer((json_int_t)bytes)) == 0;
+    }
     if (set) { lorac_json_text(&text, root.value, JSON_INDENT(2) | JSON_SORT_KEYS); }
     st = set && !text.no_memory ? lorac_file_write(to, text.at, text.n, err)
                                 : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to);

@@ -20,10 +20,14 @@
 #include "lora/lora.h"
 
 /* Append the header (its length before it) of file `from` with its tensors as `specs` (n) has them, in the order of
- * the data; their own data isn't looked at. A name that the file lacks is new. Metadata stays. */
+ * the data; their own data isn't looked at. A name that the file lacks is new. Metadata stays, with "format": "pt". */
 LORAC_MUST_CHECK enum lorac_status lorac_merged_header(struct lorac_buf *out, const char *from,
                                                        const struct lorac_tensor_spec *specs,
                                                        size_t n, struct lorac_err *err);
+
+/* Does the metadata of file `path` say "format": "pt"? If not, the header needs writing anew. */
+LORAC_MUST_CHECK enum lorac_status lorac_header_has_format(bool *has, const char *path,
+                                                           struct lorac_err *err);
 
 /* Write `to`, the config `from` of model m, and read it back. parts: its tie is cut. dtype: the type of all
  * tensors, or NULL: as it was. */
