@@ -3,6 +3,7 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "recipes/first.h"
 #include "recipes/job.h"
 #include "recipes/reading.h"
 
@@ -32,6 +33,7 @@ struct guess {
     struct lorac_classes classes; // of the label; K 0: free text
     size_t max_length, limit;     // the model's own limit
     size_t longer, empty, rows;   // rows longer than max_length, with an empty cell, of all
+    struct lorac_first_size size; // tokens and parameters
 };
 
 static enum lorac_status no_memory(struct lorac_err *err)
@@ -298,6 +300,38 @@ static void add_labels(struct lorac_buf *b, const struct guess *g)
     }
 }
 
+/* How it trains; first.h says how that is chosen. */
+static void add_training(struct lorac_buf *b, const struct guess *g)
+{
+    size_t valid = g->rows < VALID_ROWS ? 0 : g->rows / 10;
+    struct lorac_first_size size = g->size;
+    size.rows = g->rows - valid;
+    size.valid_rows = valid;
+    size.labels = g->classes.K;
+    struct lorac_first f = lorac_first_choose(&size);
+    size_t together = (size_t)(f.rows_a_step + 0.5);
+    lorac_buf_printf(
+        b,
+        "# Rate, batch and epochs are chosen for %zu rows of %.0f tokens and a base of %.3g million\n"
+        "# parameters: about %zu %s of %zu %s.\n"
+        "train:\n  epochs: %zu\n  batch_tokens: %zu\n\noptimizer:\n  lr: ",
+        size.rows, size.tokens, (double)size.parameters / 1e6, f.steps,
+        f.steps == 1 ? "step" : "steps", together, rows(together), f.epochs, f.batch_tokens);
+    lorac_number_print(b, f.lr);
+    lorac_buf_printf(b, "   # smaller bases take more, larger ones less\n  warmup: %u%%\n\n",
+                     f.warmup);
+    if (!valid) { return; }
+    lorac_buf_str(b, "eval:\n  every: ");
+    if (f.eval_epochs > 0.0) {
+        lorac_number_print(b, f.eval_epochs);
+        lorac_buf_str(b, " epoch\n");
+    } else {
+        lorac_buf_str(b, "end\n");
+    }
+    lorac_buf_printf(b, "  metrics: [loss, %s]\n\n",
+                     g->classes.K ? "accuracy, macro_f1" : "perplexity");
+}
+
 static void add_recipe(struct lorac_buf *b, const struct guess *g)
 {
     bool labels = g->classes.K > 0;
@@ -321,15 +355,7 @@ static void add_recipe(struct lorac_buf *b, const struct guess *g)
                          "  prompt: \"{text}\\n%s:\"\n  completion: \" {%s}\"\n\n",
                          labels ? "Label" : "Answer", labels ? "label" : "answer");
     }
-    size_t tokens = g->max_length > 2048 ? g->max_length : 2048;
-    lorac_buf_printf(b,
-                     "train:\n  epochs: 3\n  batch_tokens: %zu   # a micro-batch\n\n"
-                     "optimizer:\n  lr: 2e-4   # small models take more: 2e-3\n  warmup: 5%%\n\n",
-                     tokens);
-    if (g->rows >= VALID_ROWS) {
-        lorac_buf_printf(b, "eval:\n  every: 1 epoch\n  metrics: [loss, %s]\n\n",
-                         labels ? "accuracy, macro_f1" : "perplexity");
-    }
+    add_training(b, g);
     lorac_buf_str(b, "output:\n  dir: runs/${name}\n");
 }
 
@@ -360,7 +386,10 @@ static enum lorac_status take_lengths(struct guess *g, const struct lorac_datase
     for (size_t i = 0; i < n; i++) {
         g->longer += length[i] > g->max_length;
     }
-    g->empty = lorac_dataset_counts(set)->skipped_empty.n;
+    const struct lorac_data_counts *c = lorac_dataset_counts(set);
+    g->empty = c->skipped_empty.n;
+    g->size.tokens = (double)c->tokens / (double)n;
+    g->size.trained = (double)c->trained / (double)n;
     lorac_mem_free(length);
     return LORAC_OK;
 }
@@ -388,6 +417,7 @@ static enum lorac_status measure(struct guess *g, struct lorac_err *err)
     if (!st) {
         g->limit = j->model->config.max_positions;
         st = take_lengths(g, j->train.set, err);
+        g->size.parameters = lorac_model_parameters(j->model);
     }
     lorac_job_close(j);
     lorac_recipe_free(r);

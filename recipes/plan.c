@@ -4,6 +4,8 @@
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "recipes/evaluate.h"
+#include "recipes/first.h"
+#include "recipes/reading.h"
 #include "recipes/run_files.h"
 #include "recipes/setup.h"
 
@@ -314,6 +316,47 @@ static enum lorac_status measure_length(struct lorac_plan *p, struct lorac_err *
         p->evaluations = 1 + (l.eval_every && l.steps ? (l.steps - 1) / l.eval_every : 0);
     }
     return LORAC_OK;
+}
+
+/* Fewer steps teach a label's words, and little of what decides between them (first.h has the numbers). */
+enum { FEW_STEPS = 100 };
+
+static void advise_count(struct lorac_buf *b, const char *key, size_t n)
+{
+    lorac_buf_printf(b, "%s%s: %zu", b->n ? ", " : "", key, n);
+}
+
+bool lorac_plan_few(struct lorac_buf *advice, const struct lorac_job *j, size_t steps)
+{
+    const struct lorac_recipe *r = j->recipe;
+    const struct lorac_data_counts *c = lorac_dataset_counts(j->train.set);
+    double n = (double)lorac_dataset_size(j->train.set);
+    const struct lorac_first_size size = {
+        .rows = lorac_dataset_size(j->train.set),
+        .tokens = (double)c->tokens / n,
+        .trained = (double)c->trained / n,
+        .parameters = lorac_model_parameters(j->model),
+    };
+    struct lorac_first f = lorac_first_choose(&size);
+    bool pairs = r->optimizer.name == LORAC_RECIPE_OPTIMIZER_ADAMW && !r->adapter.train_also.all;
+    if (steps >= FEW_STEPS) { return false; }
+    if (f.steps <= steps) { return true; }
+    if (r->train.accumulate > 1) { advise_count(advice, "train.accumulate", 1); }
+    if (r->train.batch_size > (size_t)f.rows_a_step) {
+        advise_count(advice, "train.batch_size", (size_t)f.rows_a_step);
+    }
+    if (r->train.batch_tokens > f.batch_tokens) {
+        advise_count(advice, "train.batch_tokens", f.batch_tokens);
+    }
+    if (r->train.steps) { advise_count(advice, "train.steps", f.steps); }
+    if (!r->train.steps && r->train.epochs < f.epochs) {
+        advise_count(advice, "train.epochs", f.epochs);
+    }
+    if (pairs && advice->n && r->optimizer.lr * 2.0 < f.lr) {
+        lorac_buf_str(advice, ", optimizer.lr: ");
+        lorac_number_print(advice, f.lr);
+    }
+    return true;
 }
 
 /* ---- all of it ---- */

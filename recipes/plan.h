@@ -9,6 +9,7 @@
 #ifndef LORAC_RECIPES_PLAN_H
 #define LORAC_RECIPES_PLAN_H
 
+#include "base/core/buf.h"
 #include "recipes/job.h"
 
 /* Modules of one kind with one shape, rank and alpha; or tensors of one kind that train in full. */
@@ -79,6 +80,11 @@ void lorac_plan_free(struct lorac_plan *p); // NULL is accepted
 /* LORAC_EUSER where the run needs more than `available` bytes: which part is the largest, and what to try. */
 LORAC_MUST_CHECK enum lorac_status lorac_plan_fits(const struct lorac_plan *p, size_t available,
                                                    struct lorac_err *err);
+
+/* Are `steps`, of the run of an opened job, few to learn from? Then `advice` gets the keys that would give more,
+ * with the values that a first recipe (first.h) has for these rows and this base: "train.epochs: 10,
+ * optimizer.lr: 0.001"; nothing where only more rows would. Check advice->no_memory. */
+bool lorac_plan_few(struct lorac_buf *advice, const struct lorac_job *j, size_t steps);
 
 /* A step, measured: a micro-batch to warm up, then the median of up to five steps of two seconds in all. */
 struct lorac_plan_probe {

@@ -53,6 +53,7 @@ static void say_steps(const struct lorac_plan *p)
         printf(p->eval_every ? " (every %s and at the end)\n" : " (at the end)\n",
                show_many(every, p->eval_every, "step"));
     }
+    say_few(stdout, "           ", p->job, p->steps);
 }
 
 static void say_memory(const struct lorac_plan *p)
@@ -252,6 +253,7 @@ static void json_data(struct out *j, const struct lorac_plan_data *d)
 static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe *o, bool fits)
 {
     struct out j = {0};
+    struct lorac_buf advice = {0};
     out_count(&j, "parameters", p->adapter->n_params);
     out_count(&j, "modules", p->adapter->n);
     out_count(&j, "full_tensors", p->adapter->n_full);
@@ -264,6 +266,8 @@ static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe 
         json_data(&j, &p->data[i]);
     }
     out_count(&j, "steps", p->steps);
+    out_bool(&j, "few_steps", lorac_plan_few(&advice, p->job, p->steps));
+    out_text(&j, "advice", advice.at ? advice.at : "", advice.n);
     out_real(&j, "steps_per_epoch", p->steps_per_epoch);
     out_count(&j, "evaluations", p->evaluations);
     if (o) {
@@ -271,6 +275,7 @@ static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe 
         out_real(&j, "seconds", o->seconds);
         out_real(&j, "loss", o->loss);
     }
+    lorac_buf_free(&advice);
     return out_print(&j);
 }
 

@@ -122,6 +122,18 @@ void say_counts(FILE *to, const struct lorac_data_counts *c)
     }
 }
 
+void say_few(FILE *to, const char *before, const struct lorac_job *j, size_t steps)
+{
+    char many[48];
+    struct lorac_buf advice = {0};
+    if (lorac_plan_few(&advice, j, steps)) {
+        fprintf(to, "%snote: %s %s few to learn from; %s%s\n", before,
+                show_many(many, steps, "step"), steps == 1 ? "is" : "are",
+                advice.n ? "try " : "only more rows would give more", advice.n ? advice.at : "");
+    }
+    lorac_buf_free(&advice);
+}
+
 static int print(struct lorac_buf *b)
 {
     bool lost = b->no_memory || !b->at;

@@ -34,5 +34,7 @@ enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac
 /* Lines on the rows that were skipped, cut, kept or doubled, with the places of the first of them. */
 void say_text(FILE *to, const struct lorac_data_counts *c); // of texts, without a line's end
 void say_counts(FILE *to, const struct lorac_data_counts *c);
+/* "note: 6 steps are few to learn from; try ...", where they are. */
+void say_few(FILE *to, const char *before, const struct lorac_job *j, size_t steps);
 
 #endif

@@ -10,8 +10,6 @@ struct screen {
     size_t first_step;
 };
 
-enum { FEW_STEPS = 20 };
-
 static void say_data(const char *name, const struct lorac_data *d)
 {
     if (!d->set) { return; }
@@ -78,12 +76,7 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
     fprintf(stderr, "  steps    %zu (%.1f an epoch), %d threads, into %s\n", b->steps,
             b->steps_per_epoch, j->dev.threads, b->dir);
     if (b->first_step) { fprintf(stderr, "  resuming after step %zu\n", b->first_step); }
-    if (b->steps < FEW_STEPS && !b->first_step) {
-        fprintf(stderr,
-                "note: %s %s few to learn from; a smaller train.batch_tokens or more "
-                "train.epochs give more\n",
-                show_many(many, b->steps, "step"), b->steps == 1 ? "is" : "are");
-    }
+    if (!b->first_step) { say_few(stderr, "", j, b->steps); }
 }
 
 static void on_step(void *self, const struct lorac_run_step *s)

@@ -211,6 +211,40 @@ static void a_merge_at_the_end_takes_memory_too(void **state)
     }
 }
 
+/* 20 rows of 13 tokens, of which a first recipe makes 25 steps. */
+static void few_steps_are_told_with_what_gives_more(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set;
+        size_t steps;
+        const char *advice; // NULL: not few
+    } cases[] = {
+        {"train.epochs=3", 21, "train.epochs: 10, optimizer.lr: 0.005"},
+        {"train.batch_tokens=2048", 3,
+         "train.batch_tokens: 112, train.epochs: 10, optimizer.lr: 0.005"},
+        {"train.accumulate=3", 7, "train.accumulate: 1, train.epochs: 10, optimizer.lr: 0.005"},
+        {"optimizer.lr=3e-3", 21, "train.epochs: 10"},
+        {"optimizer={name: sgd, lr: 1e-3}", 21, "train.epochs: 10"}, // the rate is AdamW's
+        {"train={epochs: null, steps: 5, batch_tokens: null, batch_size: 20}", 5,
+         "train.batch_size: 8, train.steps: 25, optimizer.lr: 0.005"},
+        {"train.epochs=8", 60, ""}, // more than 25: only more rows would help
+        {"train.epochs=20", 99, ""},
+        {"train.epochs=20", 100, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lorac_buf advice = {0};
+        struct lorac_recipe *r = recipe(cases[i].set);
+        struct lorac_plan *p = plan(r);
+        bool few = lorac_plan_few(&advice, p->job, cases[i].steps);
+        assert_int_equal(few, cases[i].advice != NULL);
+        assert_string_equal(advice.n ? advice.at : "", few ? cases[i].advice : "");
+        lorac_buf_free(&advice);
+        lorac_plan_free(p);
+        lorac_recipe_free(r);
+    }
+}
+
 static void a_probe_measures_a_step(void **state)
 {
     (void)state;
@@ -261,6 +295,7 @@ int main(void)
         cmocka_unit_test(lengths_copies_and_leaks_are_counted),
         cmocka_unit_test(a_run_that_does_not_fit_is_refused_with_the_way_out),
         cmocka_unit_test(a_merge_at_the_end_takes_memory_too),
+        cmocka_unit_test(few_steps_are_told_with_what_gives_more),
         cmocka_unit_test(a_probe_measures_a_step),
         cmocka_unit_test(what_the_run_would_stop_at_stops_the_plan),
         cmocka_unit_test(epochs_that_cannot_be_counted_stop_the_plan),

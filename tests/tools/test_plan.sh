@@ -18,6 +18,7 @@ done
 expect 2 recipe init --model "$dir/model"
 expect 0 recipe init --model "$dir/model" --csv "$dir/table.csv" --out "$dir/mine.yaml"
 has err "lorac plan $dir/mine.yaml"
+has mine.yaml 'epochs: 10' 'lr: 0.005' '# parameters: about ' ' steps of '
 has mine.yaml 'text: "word", label: "letter"' '"a": "a"   # 12 rows' 'header: true'
 expect 0 recipe check "$dir/mine.yaml"
 expect 1 recipe init --model "$dir/model" --csv "$dir/table.csv" --out "$dir/mine.yaml"
@@ -29,14 +30,17 @@ has err "missing.csv"
 
 # ---- plan ----
 expect 0 plan "$dir/mine.yaml"
-has out "self_attn.q_proj" "mlp.down_proj" "memory    about" "optimiser moments" "steps     3" \
+has out "self_attn.q_proj" "mlp.down_proj" "memory    about" "optimiser moments" \
     "end-of-sequence in 100 %" "labels    2" '|:|[ ][a][</s>]'
+has out "steps     30 (3.0 an epoch" "note: 30 steps are few to learn from; only more rows would give more"
+expect 0 plan "$dir/mine.yaml" --set train.epochs=2
+has out "note: 6 steps are few to learn from; try train.epochs: 10"
 [ -e "$dir/runs" ] && fail "plan makes the folder of a run"
 expect 0 plan "$dir/mine.yaml" --probe
 has out "a step takes" "for the whole run"
 expect 0 plan "$dir/mine.yaml" --json --probe
 grep -q "holds a run" "$dir/out" && fail "a run is there before it began"
-json parameters groups memory total available fits train valid p99 bars steps evaluations seconds loss
+json parameters groups memory total available fits train valid p99 bars steps few_steps advice evaluations seconds loss
 expect 1 plan "$dir/mine.yaml" --set adapter.targets='[nothing]'
 has err "nothing"
 expect 1 plan "$dir/missing.yaml"
@@ -52,7 +56,7 @@ has out "the same"
 expect 1 diff "$dir/a/last" "$dir/b/last"
 has out "different" "numbers differ" "lora_A.weight: up to"
 expect 1 diff "$dir/a" "$dir/b"
-has out "recipe:" "optimizer.lr: 0.0002 -> 0.0003" "best/" "last/"
+has out "recipe:" "optimizer.lr: 0.005 -> 0.0003" "best/" "last/"
 expect 1 diff "$dir/a" "$dir/b" --json
 json recipe best last largest same
 expect 0 diff "$dir/model" "$dir/model" --json
