@@ -68,14 +68,14 @@ static const char FULL[] =
     "objective: causal_lm\n"
     "train:\n"
     "  epochs: 3\n"
-    "  batch_tokens: 2048\n"
+    "  batch_tokens: 512\n"
     "  accumulate: 1\n"
     "  shuffle: true\n"
     "  threads: auto\n"
     "  keep_activations: auto\n"
     "optimizer:\n"
     "  name: adamw\n"
-    "  lr: 2e-4\n"
+    "  lr: 5e-4\n"
     "  betas: [0.9, 0.999]\n"
     "  eps: 1e-8\n"
     "  weight_decay: 0.0\n"
@@ -187,10 +187,10 @@ static void the_full_example_gives_its_values(void **state)
     assert_string_equal(r->template.completion, " {label}");
     assert_int_equal(r->train.epochs, 3);
     assert_int_equal(r->train.steps, 0);
-    assert_int_equal(r->train.batch_tokens, 2048);
+    assert_int_equal(r->train.batch_tokens, 512);
     assert_int_equal(r->train.batch_size, 0);
     assert_int_equal(r->train.threads, 0);
-    expect_number(r->optimizer.lr, 2e-4);
+    expect_number(r->optimizer.lr, 5e-4);
     expect_number(r->optimizer.betas[1], 0.999);
     expect_number(r->optimizer.eps, 1e-8);
     assert_int_equal(r->optimizer.schedule, LORAC_RECIPE_SCHEDULE_COSINE);
@@ -339,9 +339,9 @@ static void references_are_replaced_and_escapes_kept(void **state)
         {"output.dir=${model.path}/${name}", false},
         {"data.columns.x=${seed}", false}};
     struct lorac_recipe *r = parse(TEN, sets, sizeof sets / sizeof *sets);
-    assert_string_equal(r->name, "r8-2e-4");
+    assert_string_equal(r->name, "r8-5e-4");
     assert_string_equal(r->template.prompt, "${x} $5 $$ a${b} true");
-    assert_string_equal(r->output.dir, "/r/../base/models/small/r8-2e-4");
+    assert_string_equal(r->output.dir, "/r/../base/models/small/r8-5e-4");
     assert_string_equal(r->data.columns.at[0].value, "1234");
     lorac_recipe_free(r);
 }
