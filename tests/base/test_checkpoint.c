@@ -9,6 +9,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
+#include "tests/support/data.h"
 #include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
@@ -456,10 +457,8 @@ static void the_files_of_the_field_open(void **state)
          {16, 768}},
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char *path = lorac_path_join(LORAC_TEST_DATA, files[i].path);
-        if (!lorac_path_exists(path)) {
-            print_message("skipped: %s is not there\n", path);
-        } else {
+        char *path = data_path(files[i].path);
+        if (path) {
             struct lorac_checkpoint *c = NULL;
             struct lorac_err err = {0};
             if (lorac_checkpoint_open(&c, path, &err)) { fail_msg("%s", err.text); }
@@ -491,7 +490,7 @@ int main(void)
         cmocka_unit_test(the_fingerprint_is_of_weights_not_of_files),
         cmocka_unit_test(the_fingerprint_differs_when_the_model_does),
         cmocka_unit_test(sixteen_pieces_of_a_large_tensor_are_seen),
-        cmocka_unit_test(the_files_of_the_field_open),
+        DATA_TEST(the_files_of_the_field_open),
     };
-    return cmocka_run_group_tests_name("checkpoint", tests, NULL, tiny_remove);
+    return data_result(cmocka_run_group_tests_name("checkpoint", tests, NULL, tiny_remove));
 }

@@ -13,6 +13,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/generate.h"
+#include "tests/support/data.h"
 #include "tests/support/near.h"
 #include "tests/support/tiny.h"
 
@@ -516,12 +517,10 @@ static void real_models_say_what_transformers_says(void **state)
     assert_int_equal(
         lorac_json_load(&root, LORAC_TESTS_DIR "/golden/reference.json", 1 << 20, NULL), LORAC_OK);
     for (size_t i = 0; i < 2; i++) {
-        char dir[512];
-        (void)snprintf(dir, sizeof dir, "%s/models/%s", LORAC_TEST_DATA, names[i]);
-        if (!lorac_path_is_dir(dir)) {
-            print_message("skipped: %s is not there\n", dir);
-            continue;
-        }
+        char name[64];
+        (void)snprintf(name, sizeof name, "models/%s", names[i]);
+        char *dir = data_path(name);
+        if (!dir) { continue; }
         struct lorac_json at = lorac_json_get(&root, names[i]);
         struct lorac_ids want = {0};
         struct fixture f;
@@ -543,6 +542,7 @@ static void real_models_say_what_transformers_says(void **state)
         assert_int_equal(f.ids.n, want.n);
         assert_memory_equal(f.ids.at, want.at, want.n * sizeof *want.at);
         lorac_ids_free(&want);
+        lorac_mem_free(dir);
         close_all(&f);
     }
     lorac_json_free(&root);
@@ -564,7 +564,7 @@ int main(void)
         cmocka_unit_test(a_stop_text_is_cut_off_and_never_shown),
         cmocka_unit_test(a_stop_text_is_found_behind_a_nul),
         cmocka_unit_test(a_prompt_without_room_is_an_error),
-        cmocka_unit_test(real_models_say_what_transformers_says),
+        DATA_TEST(real_models_say_what_transformers_says),
     };
-    return cmocka_run_group_tests_name("generate", tests, tiny_model, tiny_remove);
+    return data_result(cmocka_run_group_tests_name("generate", tests, tiny_model, tiny_remove));
 }

@@ -10,6 +10,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/model.h"
+#include "tests/support/data.h"
 #include "tests/support/faults.h"
 #include "tests/support/golden.h"
 #include "tests/support/tiny.h"
@@ -331,15 +332,13 @@ static void real_models_open(void **state)
     static const char *const names[] = {"TinyStories-656K-f32", "TinyStories-656K-bf16"};
     char fingerprints[2][65] = {"", ""};
     for (size_t i = 0; i < 2; i++) {
-        char dir[512];
+        char name[64];
         struct lorac_device dev;
         struct lorac_model *m = NULL;
         struct lorac_err err = {0};
-        (void)snprintf(dir, sizeof dir, "%s/models/%s", LORAC_TEST_DATA, names[i]);
-        if (!lorac_path_is_dir(dir)) {
-            print_message("skipped: %s is not there\n", dir);
-            return;
-        }
+        (void)snprintf(name, sizeof name, "models/%s", names[i]);
+        char *dir = data_path(name);
+        if (!dir) { return; }
         assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
         if (lorac_model_open(&m, &dev, dir, &err)) { fail_msg("%s", err.text); }
         print_message("%s: %zu parameters, tied %d\n", names[i], lorac_model_parameters(m),
@@ -347,6 +346,7 @@ static void real_models_open(void **state)
         assert_int_equal(m->linear[0].w.dtype, i ? LORAC_BF16 : LORAC_F32);
         assert_true(!m->config.tie || m->linear[m->n_linear - 1].w.data == m->embedding.data);
         memcpy(fingerprints[i], m->fingerprint, 65);
+        lorac_mem_free(dir);
         lorac_model_close(m);
         lorac_device_close(&dev);
     }
@@ -389,8 +389,8 @@ int main(void)
         cmocka_unit_test(both_names_are_one_matrix),
         cmocka_unit_test(parameters_are_counted_a_tied_matrix_once),
         cmocka_unit_test(a_configuration_much_larger_than_the_files_is_refused),
-        cmocka_unit_test(real_models_open),
+        DATA_TEST(real_models_open),
         cmocka_unit_test(every_failure_is_reported_and_nothing_leaks),
     };
-    return cmocka_run_group_tests_name("model", tests, NULL, tiny_remove);
+    return data_result(cmocka_run_group_tests_name("model", tests, NULL, tiny_remove));
 }

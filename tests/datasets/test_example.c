@@ -9,6 +9,7 @@
  */
 #include "base/core/file.h"
 #include "tests/datasets/bytes.h"
+#include "tests/support/data.h"
 #include "tests/support/faults.h"
 
 static struct lorac_tokenizer *bytes;
@@ -453,10 +454,9 @@ static void every_failed_allocation_is_reported(void **state)
 static void a_real_table_is_used_whole(void **state)
 {
     (void)state;
-    char *csv = lorac_path_join(LORAC_TEST_DATA, "csv/banking77/train.csv");
-    char *model = lorac_path_join(LORAC_TEST_DATA, "models/TinyStories-656K-f32");
-    if (!lorac_path_exists(csv) || !lorac_path_exists(model)) {
-        print_message("skipped: banking77 or TinyStories-656K is not here\n");
+    char *csv = data_path("csv/banking77/train.csv");
+    char *model = data_path("models/TinyStories-656K-f32");
+    if (!csv || !model) {
         lorac_mem_free(csv);
         lorac_mem_free(model);
         return;
@@ -494,12 +494,8 @@ static void a_real_table_is_used_whole(void **state)
 static void a_completion_gets_no_dummy_space(void **state)
 {
     (void)state;
-    char *dir = lorac_path_join(LORAC_TEST_DATA, "models/TinyStories-656K-f32");
-    if (!lorac_path_exists(dir)) {
-        print_message("skipped: TinyStories-656K is not here\n");
-        lorac_mem_free(dir);
-        return;
-    }
+    char *dir = data_path("models/TinyStories-656K-f32");
+    if (!dir) { return; }
     struct lorac_err err = {0};
     struct lorac_tokenizer *tokenizer = NULL;
     if (lorac_tokenizer_open(&tokenizer, dir, &err)) { fail_msg("%s", err.text); }
@@ -547,8 +543,8 @@ int main(void)
         cmocka_unit_test(what_leaks_between_two_datasets_is_counted),
         cmocka_unit_test(a_tokenizer_without_eos_cannot_append_it),
         cmocka_unit_test(every_failed_allocation_is_reported),
-        cmocka_unit_test(a_completion_gets_no_dummy_space),
-        cmocka_unit_test(a_real_table_is_used_whole),
+        DATA_TEST(a_completion_gets_no_dummy_space),
+        DATA_TEST(a_real_table_is_used_whole),
     };
-    return cmocka_run_group_tests_name("example", tests, open_all, close_all);
+    return data_result(cmocka_run_group_tests_name("example", tests, open_all, close_all));
 }

@@ -9,6 +9,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "datasets/datasets.h"
+#include "tests/support/data.h"
 #include "tests/support/faults.h"
 
 #include <setjmp.h>
@@ -430,10 +431,8 @@ static void real_tables_open_with_the_rows_they_have(void **state)
         {"csv/itacola/ItaCoLA_dataset.tsv", &tsv, 9722, 5},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *path = lorac_path_join(LORAC_TEST_DATA, cases[i].file);
-        if (!lorac_path_exists(path)) {
-            print_message("skipped: %s is not here\n", cases[i].file);
-        } else {
+        char *path = data_path(cases[i].file);
+        if (path) {
             struct lorac_table *t = NULL;
             struct lorac_err err = {0};
             if (lorac_table_open(&t, path, cases[i].format, &err)) { fail_msg("%s", err.text); }
@@ -459,7 +458,7 @@ int main(void)
         cmocka_unit_test(a_quote_left_open_at_row_900000_is_named_there),
         cmocka_unit_test(every_failed_allocation_is_reported),
         cmocka_unit_test(a_missing_file_is_an_error_that_names_it),
-        cmocka_unit_test(real_tables_open_with_the_rows_they_have),
+        DATA_TEST(real_tables_open_with_the_rows_they_have),
     };
-    return cmocka_run_group_tests_name("table", tests, NULL, NULL);
+    return data_result(cmocka_run_group_tests_name("table", tests, NULL, NULL));
 }

@@ -12,6 +12,7 @@
  */
 #include "base/core/file.h"
 #include "tests/datasets/bytes.h"
+#include "tests/support/data.h"
 #include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
@@ -251,21 +252,19 @@ static void stretches_of_a_book_give_the_ids_of_one_call(void **state)
     (void)state;
     static const char *const tokenizers[] = {"models/TinyStories-656K-f32", "tokenizers/gpt2",
                                              "tokenizers/qwen2.5"};
-    char book[512];
-    (void)snprintf(book, sizeof book, "%s/text/divina-commedia/divina.txt", LORAC_TEST_DATA);
+    char *book = data_path("text/divina-commedia/divina.txt");
     for (size_t i = 0; i < sizeof tokenizers / sizeof *tokenizers; i++) {
-        char dir[512];
         struct lorac_tokenizer *t = NULL;
         struct lorac_err err = {0};
-        (void)snprintf(dir, sizeof dir, "%s/%s", LORAC_TEST_DATA, tokenizers[i]);
-        if (!lorac_path_exists(book) || !lorac_path_is_dir(dir)) {
-            print_message("skipped: %s or %s is not there\n", book, dir);
-            continue;
+        char *dir = data_path(tokenizers[i]);
+        if (book && dir) {
+            if (lorac_tokenizer_open(&t, dir, &err)) { fail_msg("%s", err.text); }
+            expect_same_ids(t, book, 256, 4096);
         }
-        if (lorac_tokenizer_open(&t, dir, &err)) { fail_msg("%s", err.text); }
-        expect_same_ids(t, book, 256, 4096);
         lorac_tokenizer_free(t);
+        lorac_mem_free(dir);
     }
+    lorac_mem_free(book);
 }
 
 /* ---- holding out ---- */
@@ -467,7 +466,7 @@ int main(void)
         cmocka_unit_test(every_token_is_trained_once_in_pieces),
         cmocka_unit_test(pieces_fill_batches),
         cmocka_unit_test(stretches_give_the_ids_of_one_call),
-        cmocka_unit_test(stretches_of_a_book_give_the_ids_of_one_call),
+        DATA_TEST(stretches_of_a_book_give_the_ids_of_one_call),
         cmocka_unit_test(of_many_documents_some_are_held_out),
         cmocka_unit_test(of_few_documents_the_ends_are_held_out),
         cmocka_unit_test(a_split_that_leaves_a_side_empty_is_refused),
@@ -475,5 +474,5 @@ int main(void)
         cmocka_unit_test(what_is_no_text_is_refused),
         cmocka_unit_test(every_failure_is_reported_and_nothing_leaks),
     };
-    return cmocka_run_group_tests_name("texts", tests, open_all, close_all);
+    return data_result(cmocka_run_group_tests_name("texts", tests, open_all, close_all));
 }

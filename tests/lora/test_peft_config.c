@@ -7,6 +7,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "lora/peft_config.h"
+#include "tests/support/data.h"
 #include "tests/support/faults.h"
 
 #include <setjmp.h>
@@ -277,16 +278,13 @@ static void configs_of_real_adapters_are_read_or_refused_with_the_reason(void **
         {"bert-base-lora", "'task_type' must be"},
         {"distilbert-imdb", "'task_type' must be"},
     };
-    if (!lorac_path_is_dir(LORAC_TEST_DATA "/adapters")) {
-        print_message("skipped: %s is not there\n", LORAC_TEST_DATA "/adapters");
-        skip();
-    }
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char path[4096];
+        char name[128];
         struct lorac_err err = {0};
         struct lorac_peft_config c;
-        (void)snprintf(path, sizeof path, "%s/adapters/%s/adapter_config.json", LORAC_TEST_DATA,
-                       cases[i].folder);
+        (void)snprintf(name, sizeof name, "adapters/%s/adapter_config.json", cases[i].folder);
+        char *path = data_path(name);
+        if (!path) { continue; }
         enum lorac_status st = lorac_peft_config_load(&c, path, &err);
         if (cases[i].reason) {
             assert_int_equal(st, LORAC_EFORMAT);
@@ -297,6 +295,7 @@ static void configs_of_real_adapters_are_read_or_refused_with_the_reason(void **
             assert_true(c.options.n_targets > 0);
             lorac_peft_config_free(&c);
         }
+        lorac_mem_free(path);
     }
 }
 
@@ -311,7 +310,7 @@ int main(void)
         cmocka_unit_test(what_is_no_json_says_where),
         cmocka_unit_test(what_is_not_understood_is_refused_by_name),
         cmocka_unit_test(no_failed_allocation_goes_unreported),
-        cmocka_unit_test(configs_of_real_adapters_are_read_or_refused_with_the_reason),
+        DATA_TEST(configs_of_real_adapters_are_read_or_refused_with_the_reason),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return data_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

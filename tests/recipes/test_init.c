@@ -8,6 +8,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/job.h"
+#include "tests/support/data.h"
 #include "tests/support/tiny.h"
 
 #include <setjmp.h>
@@ -233,36 +234,31 @@ static void what_is_no_table_is_an_error(void **state)
 /* A real table, where it is there. */
 static bool real(struct first *f, const char *name)
 {
-    char *path = lorac_path_join(LORAC_TEST_DATA "/csv", name);
-    bool there = lorac_path_exists(path);
-    if (there) {
-        *f = open_first(path);
-    } else {
-        printf("skipped: %s is not there\n", path);
-    }
+    char *path = data_path(name);
+    if (path) { *f = open_first(path); }
     lorac_mem_free(path);
-    return there;
+    return path != NULL;
 }
 
 static void real_tables_are_recognised(void **state)
 {
     (void)state;
     struct first f;
-    if (real(&f, "banking77/train.csv")) {
+    if (real(&f, "csv/banking77/train.csv")) {
         assert_true(f.r->data.format.header);
         assert_string_equal(f.r->data.columns.at[0].value, "text");
         assert_string_equal(f.r->data.columns.at[1].value, "category");
         assert_int_equal(f.j->K, 77);
         close_first(&f);
     }
-    if (real(&f, "sst2/train.tsv")) {
+    if (real(&f, "csv/sst2/train.tsv")) {
         assert_int_equal(f.r->data.format.delimiter, '\t');
         assert_false(f.r->data.format.header);
         assert_string_equal(f.r->data.columns.at[1].value, "2");
         assert_int_equal(f.j->K, 2);
         close_first(&f);
     }
-    if (real(&f, "e2e-nlg/devset.csv")) {
+    if (real(&f, "csv/e2e-nlg/devset.csv")) {
         assert_string_equal(f.r->data.columns.at[0].value, "mr");
         assert_string_equal(f.r->data.columns.at[1].key, "answer");
         assert_string_equal(f.r->data.columns.at[1].value, "ref");
@@ -282,7 +278,7 @@ int main(void)
         cmocka_unit_test(rows_with_empty_cells_and_long_rows_are_told),
         cmocka_unit_test(one_column_is_free_text),
         cmocka_unit_test(what_is_no_table_is_an_error),
-        cmocka_unit_test(real_tables_are_recognised),
+        DATA_TEST(real_tables_are_recognised),
     };
-    return cmocka_run_group_tests(tests, tiny_model, tiny_remove);
+    return data_result(cmocka_run_group_tests(tests, tiny_model, tiny_remove));
 }
