@@ -2,6 +2,7 @@
  * Learning a tokenizer. What is promised:
  *   - merges, their order and ids are those of the reference's BpeTrainer on the same documents
  *     (golden/tokenizer_train/, made by golden/make_tokenizer_train.py), and so are the ids of unseen text;
+ *   - each merge is that of the pair which counting anew finds most often, the smallest of equals;
  *   - special tokens and the separator cut the text and are not trained on; names of BOS, EOS and padding are
  *     read back; any bytes of valid text can be encoded;
  *   - the folder appears whole or not at all, whatever fails; nothing stands in it that was not read back and
@@ -10,6 +11,7 @@
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/core/rng.h"
 #include "base/core/sha256.h"
 #include "base/tokenizer_train_impl.h"
 #include "tests/support/data.h"
@@ -293,6 +295,102 @@ static void a_token_stays_below_the_longest_that_is_read(void **state)
     lorac_buf_free(&b);
 }
 
+/* ---- the rule itself ---- */
+
+enum { WORDS = 6000, LONGEST = 10, LETTERS = 60, MERGES = 400, TOKENS = 256 + MERGES };
+
+/* Words of the characters '!' (the byte with id 0) to '\\', the first of them the most frequent. */
+static void put_words(char words[WORDS][LONGEST + 1], struct lorac_buf *text)
+{
+    const uint64_t key = lorac_rng_key(7, "words");
+    for (size_t w = 0; w < WORDS; w++) {
+        const size_t n = 1 + lorac_rng_below(key, w, LONGEST, LONGEST);
+        for (size_t i = 0; i < n; i++) {
+            const double u = lorac_rng_uniform(key, w, i);
+            words[w][i] = (char)('!' + (int)(u * u * LETTERS));
+        }
+        words[w][n] = '\0';
+        lorac_buf_printf(text, "%s%s", w ? " " : "", words[w]);
+    }
+}
+
+/* The pair of neighbours that occurs most often, of equals the smallest; how often. */
+static int64_t most_frequent(int32_t best[2], int32_t ids[WORDS][LONGEST], const size_t *n)
+{
+    static int64_t count[TOKENS][TOKENS];
+    memset(count, 0, sizeof count);
+    for (size_t w = 0; w < WORDS; w++) {
+        for (size_t i = 0; i + 1 < n[w]; i++) {
+            count[ids[w][i]][ids[w][i + 1]]++;
+        }
+    }
+    int64_t most = 0;
+    for (int32_t a = 0; a < TOKENS; a++) {
+        for (int32_t b = 0; b < TOKENS; b++) {
+            if (count[a][b] <= most) { continue; }
+            most = count[a][b];
+            best[0] = a;
+            best[1] = b;
+        }
+    }
+    return most;
+}
+
+/* In every word, from the left. */
+static void merge_everywhere(int32_t ids[WORDS][LONGEST], size_t *n, const int32_t pair[2],
+                             int32_t id)
+{
+    for (size_t w = 0; w < WORDS; w++) {
+        size_t k = 0;
+        for (size_t i = 0; i < n[w]; i++) {
+            const bool here = i + 1 < n[w] && ids[w][i] == pair[0] && ids[w][i + 1] == pair[1];
+            ids[w][k++] = here ? id : ids[w][i];
+            i += here;
+        }
+        n[w] = k;
+    }
+}
+
+/* More pairs than the table first holds, counts that sink, runs of one character, and many ties. */
+static void merges_are_those_of_counting_anew_each_time(void **state)
+{
+    (void)state;
+    static char words[WORDS][LONGEST + 1];
+    static int32_t ids[WORDS][LONGEST];
+    static size_t n[WORDS];
+    struct lorac_buf text = {0};
+    struct lorac_buf name = {0};
+    struct lorac_tokenizer_report r;
+    struct lorac_tokenizer_options o = trains_options(TOKENS);
+    o.pattern = "[^ ]+";
+    put_words(words, &text);
+    trains_put(text.at, text.n);
+    struct lorac_tokenizer *t = trains_new(&r, &o);
+    size_t tokens = WORDS - 1; // the blanks
+    for (size_t w = 0; w < WORDS; w++) {
+        n[w] = strlen(words[w]);
+        for (size_t i = 0; i < n[w]; i++) {
+            ids[w][i] = words[w][i] - '!'; // the bytes begin with what can be printed
+        }
+    }
+    for (int32_t id = 256; id < TOKENS; id++) {
+        int32_t best[2] = {0};
+        assert_true(most_frequent(best, ids, n) > 0);
+        lorac_buf_clear(&name);
+        lorac_buf_printf(&name, "%s%s", lorac_token_text(t, best[0]), lorac_token_text(t, best[1]));
+        assert_string_equal(lorac_token_text(t, id), name.at);
+        merge_everywhere(ids, n, best, id);
+    }
+    for (size_t w = 0; w < WORDS; w++) {
+        tokens += n[w];
+    }
+    assert_int_equal(r.tokens, tokens);
+    assert_int_equal(r.pieces, 2 * WORDS - 1);
+    lorac_tokenizer_free(t);
+    lorac_buf_free(&name);
+    lorac_buf_free(&text);
+}
+
 /* ---- progress ---- */
 
 struct seen {
@@ -437,6 +535,7 @@ int main(void)
         TEST(special_tokens_and_separators_cut_and_are_not_learned),
         TEST(names_are_read_back_and_any_text_is_encoded),
         TEST(a_token_stays_below_the_longest_that_is_read),
+        TEST(merges_are_those_of_counting_anew_each_time),
         TEST(progress_rises_to_the_end_of_each_step),
         TEST(a_folder_that_differs_from_what_was_learned_is_found),
         TEST(whatever_fails_nothing_is_left),
