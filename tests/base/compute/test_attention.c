@@ -1,7 +1,7 @@
 /*
  * Attention. What is promised:
  *   - the cpu backend agrees with `ref`, forward and backward, on each instruction set: grouped heads,
- *     segments that continue each other (chains of three, two children of one parent, single rows),
+ *     segments that continue each other (chains of three and the longest, two children of one parent, single rows),
  *     cached rows, windows, without causality, head sizes around whole vectors, heads too large for its
  *     blocks;
  *   - its result does not depend on the number of threads;
@@ -68,6 +68,21 @@ static const struct lorac_segment small[] = {
 };
 enum { CACHE_ROWS = 1100, SLOTS = 3 };
 
+/* out: the longest chain that a batch may hold, of segments with 1, 2, 3, 1, ... rows behind `past` cached ones. */
+static void chain_of_all(struct lorac_segment out[LORAC_MAX_CHAIN], uint32_t past)
+{
+    uint32_t row = 0;
+    for (int32_t s = 0; s < LORAC_MAX_CHAIN; s++) {
+        out[s] = (struct lorac_segment){.row = row,
+                                        .n = 1 + (uint32_t)s % 3,
+                                        .parent = s - 1,
+                                        .slot = past ? 1 : -1,
+                                        .past = past,
+                                        .position = past + row};
+        row += out[s].n;
+    }
+}
+
 static size_t rows_of(const struct lorac_segment *segments, size_t S)
 {
     return segments[S - 1].row + segments[S - 1].n;
@@ -81,8 +96,8 @@ static void check_forward(const struct lorac_segment *segments, size_t S,
     const float *q = scratch(N * a->H * a->D, 1);
     const float *k = scratch(N * a->G * a->D, 2);
     const float *v = scratch(N * a->G * a->D, 3);
-    const float *ck = segments == cached ? scratch(cache, 4) : NULL;
-    const float *cv = segments == cached ? scratch(cache, 5) : NULL;
+    const float *ck = segments[0].past > 0 ? scratch(cache, 4) : NULL;
+    const float *cv = segments[0].past > 0 ? scratch(cache, 5) : NULL;
     const float *want[2] = {NULL};
     char what[100];
     snprintf(what, sizeof what, "S %zu H %zu G %zu D %zu window %zu causal %d", S, a->H, a->G, a->D,
@@ -201,6 +216,20 @@ static void attention_without_causality_agrees(void **state)
     check_backward(tree, 6, &a);
 }
 
+static void the_longest_chain_agrees(void **state)
+{
+    (void)state;
+    static const uint32_t pasts[] = {0, 1, 130, CACHE_ROWS};
+    static const size_t windows[] = {0, 7};
+    for (size_t i = 0; i < 8; i++) {
+        struct lorac_segment chain[LORAC_MAX_CHAIN];
+        struct lorac_attention a = attention(2, 1, 8, windows[i % 2], true);
+        chain_of_all(chain, pasts[i / 2]);
+        check_forward(chain, LORAC_MAX_CHAIN, &a);
+        if (i < 2) { check_backward(chain, LORAC_MAX_CHAIN, &a); }
+    }
+}
+
 static void heads_larger_than_a_block_agree(void **state)
 {
     (void)state;
@@ -263,6 +292,7 @@ int main(void)
         cmocka_unit_test(groups_agree),
         cmocka_unit_test(windows_agree),
         cmocka_unit_test(attention_without_causality_agrees),
+        cmocka_unit_test(the_longest_chain_agrees),
         cmocka_unit_test(heads_larger_than_a_block_agree),
         cmocka_unit_test(backward_is_the_derivative),
     };
