@@ -2,11 +2,12 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/safetensors_image.h"
+#include "base/stand_in.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_INDEX = 100000000, MAX_SHARDS = 10000 };
+enum { MAX_INDEX = 100000000, MAX_SHARDS = 10000, MAX_LISTED = 4 };
 
 static const char single_name[] = "model.safetensors";
 static const char index_name[] = "model.safetensors.index.json";
@@ -23,6 +24,7 @@ struct lorac_checkpoint {
     size_t n, cap;
     const struct lorac_tensor **by_name; // the same, sorted
     json_t *metadata;                    // of shard 0, or NULL
+    bool beside_index;                   // one file, with an index beside it
 };
 
 /* Names */
@@ -123,6 +125,7 @@ static enum lorac_status open_shard(struct lorac_checkpoint *c, size_t i, char *
     s->path = path;
     if (!path) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to open it", from); }
     enum lorac_status st = lorac_map_open(&s->map, path, err);
+    if (!st) { st = lorac_lfs_check(s->map.data, s->map.size, path, err); }
     return st ? st : add_image(c, i, s->map.data, s->map.size, err);
 }
 
@@ -271,24 +274,30 @@ static enum lorac_status check_complete(const struct lorac_checkpoint *c,
     return LORAC_OK;
 }
 
-/* "metadata.total_size", where it is there: some writers leave it out, some make it a float. */
-static enum lorac_status check_total(const struct lorac_checkpoint *c,
-                                     const struct lorac_json *root, struct lorac_err *err)
+/* All files that the index names are there: those that aren't, in one message. */
+static enum lorac_status check_files(const char *const *files, size_t n, const char *dir,
+                                     const char *index, struct lorac_err *err)
 {
-    struct lorac_json metadata = lorac_json_get(root, "metadata");
-    struct lorac_json total = lorac_json_get(&metadata, "total_size");
-    if (!total.value) { return LORAC_OK; }
-    uint64_t sum = 0; // of what is mapped: no overflow
-    for (size_t i = 0; i < c->n; i++) {
-        sum += c->tensors[i].n * lorac_dtype_size(c->tensors[i].dtype);
+    struct lorac_buf text = {0};
+    size_t missing = 0;
+    for (size_t i = 0; i < n; i++) {
+        char *path = lorac_path_join(dir, files[i]);
+        if (!path) { text.no_memory = true; }
+        if (path && !lorac_path_exists(path) && missing++ < MAX_LISTED) {
+            lorac_buf_printf(&text, "%s%s", missing > 1 ? ", " : "", files[i]);
+        }
+        lorac_mem_free(path);
     }
-    bool same = json_is_integer(total.value) ? json_integer_value(total.value) == (json_int_t)sum
-                                             : json_number_value(total.value) == (double)sum;
-    if (json_is_number(total.value) && same) { return LORAC_OK; }
-    char expected[80];
-    (void)snprintf(expected, sizeof expected, "%llu, the bytes of all tensors",
-                   (unsigned long long)sum);
-    return lorac_json_fail(&total, expected, err);
+    enum lorac_status st = LORAC_OK;
+    if (text.no_memory) {
+        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to open it", index);
+    } else if (missing) {
+        st = lorac_fail(err, LORAC_EIO, "%s: names %zu files, of which %zu %s missing: %s%s", index,
+                        n, missing, missing == 1 ? "is" : "are", text.at,
+                        missing > MAX_LISTED ? ", ..." : "");
+    }
+    lorac_buf_free(&text);
+    return st;
 }
 
 /* *out may be a part of a checkpoint on failure; the caller closes it. */
@@ -311,7 +320,8 @@ static enum lorac_status open_index(struct lorac_checkpoint **out, const char *p
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to open it", path);
         goto done;
     }
-    st = new_checkpoint(out, n, path, err);
+    st = check_files(files, n, dir, path, err);
+    if (!st) { st = new_checkpoint(out, n, path, err); }
     if (st) { goto done; }
     for (size_t i = 0; i < n && !st; i++) {
         size_t first = (*out)->n;
@@ -320,7 +330,6 @@ static enum lorac_status open_index(struct lorac_checkpoint **out, const char *p
     }
     if (!st) { st = sort_names(*out, path, err); }
     if (!st) { st = check_complete(*out, &map, err); }
-    if (!st) { st = check_total(*out, &root, err); }
 done:
     lorac_mem_free(files);
     lorac_mem_free(dir);
@@ -338,11 +347,11 @@ static enum lorac_status open_folder(struct lorac_checkpoint **out, const char *
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to open it", path);
     } else if (lorac_path_exists(single)) {
         st = open_file(out, single, err);
+        if (!st) { (*out)->beside_index = lorac_path_exists(index); }
     } else if (lorac_path_exists(index)) {
         st = open_index(out, index, err);
     } else {
-        st = lorac_fail(err, LORAC_EUSER, "%s: holds neither %s nor %s", path, single_name,
-                        index_name);
+        st = lorac_stand_in_folder(path, single_name, index_name, err);
     }
     lorac_mem_free(single);
     lorac_mem_free(index);
@@ -395,6 +404,14 @@ const struct lorac_tensor *lorac_checkpoint_at(const struct lorac_checkpoint *c,
 const char *lorac_checkpoint_metadata(const struct lorac_checkpoint *c, const char *key)
 {
     return json_string_value(json_object_get(c->metadata, key)); // NULL passes through both
+}
+
+const char *lorac_checkpoint_note(const struct lorac_checkpoint *c)
+{
+    return !c->beside_index ? NULL
+                            : "the model's folder holds model.safetensors and "
+                              "model.safetensors.index.json: the one file is read, as transformers "
+                              "does, and what the index names is not";
 }
 
 size_t lorac_checkpoint_shards(const struct lorac_checkpoint *c)

@@ -2,10 +2,12 @@
 #include "base/config.h"
 
 #include "base/arch.h"
+#include "base/stand_in.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct lorac_arch *const archs[] = {
     &lorac_arch_llama,
@@ -14,29 +16,93 @@ static const struct lorac_arch *const archs[] = {
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_WIDTH = 1 << 20, MAX_VOCAB = 1 << 24 };
 
+static const struct lorac_arch *arch_named(const char *name)
+{
+    for (size_t i = 0; i < N_ARCHS; i++) { // the first LLaMA folders write LLaMAForCausalLM
+        if (strcasecmp(archs[i]->name, name) == 0) { return archs[i]; }
+    }
+    return NULL;
+}
+
+/* What 'architectures' names: the names that the table has, and whether each is of a model that generates. */
+struct named {
+    size_t n;
+    const struct lorac_arch *known; // the first that the table has
+    bool several;                   // it has different ones
+    bool generate;                  // all end with ForCausalLM
+    const char *first;
+};
+
+static enum lorac_status read_names(struct named *out, const struct lorac_json *list,
+                                    struct lorac_err *err)
+{
+    static const char end[] = "ForCausalLM";
+    bool one = json_is_string(list->value); // as some tools write it
+    *out = (struct named){.n = one ? 1 : json_array_size(list->value), .generate = true};
+    if (list->value && !one && !json_is_array(list->value)) { out->n = SIZE_MAX; }
+    for (size_t i = 0; i < out->n; i++) {
+        struct lorac_json at = one ? *list : lorac_json_at(list, i);
+        const char *name = json_string_value(at.value);
+        if (!name) { return lorac_json_fail(list, "a list of architectures' names", err); }
+        size_t n = strlen(name);
+        const struct lorac_arch *a = arch_named(name);
+        out->first = i ? out->first : name;
+        out->several = out->several || (a && out->known && a != out->known);
+        out->known = out->known ? out->known : a;
+        out->generate =
+            out->generate && n >= sizeof end && strcasecmp(name + n - (sizeof end - 1), end) == 0;
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status unknown_arch(const struct lorac_json *root, const char *key,
+                                      const char *name, struct lorac_err *err)
+{
+    struct lorac_buf known = {0};
+    for (size_t i = 0; i < N_ARCHS; i++) {
+        lorac_buf_printf(&known, "%s%s", i ? ", " : "", archs[i]->name);
+    }
+    enum lorac_status st = lorac_fail(err, LORAC_ENOTSUP, "%s: '%s' is %.80s; supported are %s",
+                                      root->file, key, name, known.at ? known.at : "?");
+    lorac_buf_free(&known);
+    return st;
+}
+
+/* transformers goes by model_type, and lets 'architectures' name other heads of the same model, or nothing;
+ * other programs go by 'architectures'. Where both say something, they must agree. */
 static enum lorac_status find_arch(const struct lorac_arch **out, const struct lorac_json *root,
                                    struct lorac_err *err)
 {
     struct lorac_json list = lorac_json_get(root, "architectures");
-    struct lorac_json first = lorac_json_at(&list, 0);
-    const char *name = json_string_value(first.value);
-    if (!name || json_array_size(list.value) != 1) {
-        return lorac_json_fail(&list, "a list of one architecture's name", err);
+    struct named named;
+    const char *type = NULL;
+    const struct lorac_arch *by_type = NULL;
+    enum lorac_status st = read_names(&named, &list, err);
+    if (!st) { st = lorac_json_string(&type, root, "model_type", false, err); }
+    if (st) { return st; }
+    for (size_t i = 0; type && i < N_ARCHS; i++) {
+        if (strcmp(archs[i]->type, type) == 0) { by_type = archs[i]; }
     }
-    struct lorac_buf known = {0};
-    for (size_t i = 0; i < N_ARCHS; i++) {
-        if (strcmp(archs[i]->name, name) == 0) {
-            *out = archs[i];
-            lorac_buf_free(&known);
-            return LORAC_OK;
-        }
-        lorac_buf_printf(&known, "%s%s", i ? ", " : "", archs[i]->name);
+    if (named.n == 0 || (named.several && !by_type)) {
+        if (!by_type && type && !named.n) { return unknown_arch(root, "model_type", type, err); }
+        *out = by_type;
+        return by_type ? LORAC_OK
+                       : lorac_json_fail(&list,
+                                         "a list of one architecture's name, or model_type "
+                                         "the one that counts",
+                                         err);
     }
-    enum lorac_status st =
-        lorac_fail(err, LORAC_ENOTSUP, "%s: 'architectures' is %s; supported are %s", root->file,
-                   name, known.at ? known.at : "?");
-    lorac_buf_free(&known);
-    return st;
+    // code of its own may compute something else under the type of a known model
+    bool other = named.generate && !lorac_json_get(root, "auto_map").value;
+    *out = named.several ? by_type : named.known ? named.known : other ? by_type : NULL;
+    if (!*out) { return unknown_arch(root, "architectures", named.first, err); }
+    if (by_type && by_type != *out) {
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "%s: 'architectures' is %s, but 'model_type' is %s: expected the same "
+                          "model in both",
+                          root->file, (*out)->name, type);
+    }
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_config_window(struct lorac_config *c, const struct lorac_json *root,
@@ -175,22 +241,23 @@ static enum lorac_status read_rope_type(struct lorac_config *c, const struct lor
     return st;
 }
 
-/* A key whose presence changes the mathematics in a way that nothing here computes; 1 changes nothing. */
+/* A key whose presence changes the mathematics in a way that nothing here computes; 1 changes nothing, unless
+ * it caps. */
 static enum lorac_status refuse_key(const struct lorac_json *object, const char *key,
                                     struct lorac_err *err)
 {
     struct lorac_json at = lorac_json_get(object, key);
-    bool harmless = !at.value || (json_is_number(at.value) && json_number_value(at.value) == 1.0);
+    bool one = json_is_number(at.value) && json_number_value(at.value) == 1.0;
+    bool harmless = !at.value || (one && !strstr(key, "softcapping"));
     return harmless ? LORAC_OK : lorac_json_fail(&at, "absent (not supported)", err);
 }
 
 static enum lorac_status refuse_unknown(const struct lorac_json *root, struct lorac_err *err)
 {
     static const char *const keys[] = {
-        "quantization_config",     "partial_rotary_factor", "attn_logit_softcapping",
-        "final_logit_softcapping", "logit_scale",           "embedding_multiplier",
-        "residual_multiplier",     "num_local_experts"};
-    enum lorac_status st = LORAC_OK;
+        "partial_rotary_factor", "attn_logit_softcapping", "final_logit_softcapping", "logit_scale",
+        "embedding_multiplier",  "residual_multiplier",    "num_local_experts"};
+    enum lorac_status st = lorac_stand_in_quantised(root, err);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0] && !st; i++) {
         st = refuse_key(root, keys[i], err);
     }
@@ -205,12 +272,18 @@ static enum lorac_status read_rope(struct lorac_config *c, const struct lorac_js
     if (rope.value && !json_is_object(rope.value)) {
         return lorac_json_fail(&rope, "an object", err);
     }
-    struct lorac_json scaling = lorac_json_get(root, "rope_scaling");
-    if (scaling.value && rope.value != scaling.value) {
-        return lorac_json_fail(&scaling, "absent beside rope_parameters", err);
-    }
     const char *key = NULL;
     json_t *value = NULL;
+    struct lorac_json scaling = lorac_json_get(root, "rope_scaling");
+    bool same = !scaling.value || json_is_object(scaling.value);
+    json_object_foreach(scaling.value, key, value) // both: they may say the same
+    {
+        bool old = strcmp(key, "type") == 0 && !json_object_get(rope.value, key);
+        same = same && json_equal(value, json_object_get(rope.value, old ? "rope_type" : key));
+    }
+    if (!same) {
+        return lorac_json_fail(&scaling, "absent beside rope_parameters, or say the same", err);
+    }
     json_object_foreach(rope.value, key, value)
     {
         if (!json_is_object(value)) { continue; }

@@ -18,6 +18,29 @@ struct opening {
     size_t vector_at;    // floats handed out of m->vectors
 };
 
+static const char embed_name[] = "model.embed_tokens.weight";
+static const char head_name[] = "lm_head.weight";
+
+/* Where only the rows of embedding or output are other than the vocabulary: somebody added tokens. */
+static void explain_vocabulary(const struct lorac_model *m, const struct lorac_tensor *t,
+                               struct lorac_err *err)
+{
+    bool embed = strcmp(t->name, embed_name) == 0;
+    bool head = strcmp(t->name, head_name) == 0;
+    if ((!embed && !head) || t->n_dims != 2 || t->dims[1] != m->config.C) { return; }
+    const struct lorac_tensor *other =
+        lorac_checkpoint_find(m->files, embed ? head_name : embed_name);
+    if (!other || (other->n_dims == 2 && other->dims[0] == t->dims[0])) {
+        lorac_err_add(err,
+                      " (tokens were added or cut: \"vocab_size\": %zu in config.json is what the "
+                      "tensors hold)",
+                      t->dims[0]);
+    } else {
+        lorac_err_add(err, " (embedding and output hold different numbers of tokens: "
+                           "resize_token_embeddings() of transformers resizes both)");
+    }
+}
+
 /* The tensor called `name`, with exactly these dimensions. */
 static enum lorac_status claim(const struct lorac_tensor **out, struct opening *o, const char *name,
                                const size_t *dims, size_t n_dims, struct lorac_err *err)
@@ -25,8 +48,15 @@ static enum lorac_status claim(const struct lorac_tensor **out, struct opening *
     struct lorac_model *m = o->m;
     const struct lorac_tensor *t = lorac_checkpoint_find(m->files, name);
     if (!t) {
-        return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' is missing, config.json asks for it",
-                          m->dir, name);
+        const char *dot = strrchr(name, '.');
+        char wrapped[LORAC_NAME_SIZE];
+        (void)snprintf(wrapped, sizeof wrapped, "%.*s.base_layer%s", (int)(dot - name), name, dot);
+        bool unmerged = lorac_checkpoint_find(m->files, wrapped) != NULL;
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "%s: tensor '%s' is missing, config.json asks for it%s", m->dir, name,
+                          unmerged ? " (the file has it as base_layer: a model with a PEFT adapter "
+                                     "in it; merge_and_unload() makes it one)"
+                                   : "");
     }
     bool same = t->n_dims == n_dims && memcmp(t->dims, dims, n_dims * sizeof *dims) == 0;
     if (!same) {
@@ -38,6 +68,7 @@ static enum lorac_status claim(const struct lorac_tensor **out, struct opening *
             err, LORAC_EFORMAT, "%s: tensor '%s' has shape [%s], config.json asks for [%zu%s%.0zu]",
             m->dir, name, found.at ? found.at : "", dims[0], n_dims == 2 ? ", " : "",
             n_dims == 2 ? dims[1] : 0);
+        explain_vocabulary(m, t, err);
         lorac_buf_free(&found);
         return st;
     }
@@ -110,18 +141,16 @@ static enum lorac_status open_norms(float **out, struct opening *o, const char *
 /* Embedding and output. A tied matrix is stored under either name, or under both with one content. */
 static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
 {
-    static const char embed[] = "model.embed_tokens.weight";
-    static const char head[] = "lm_head.weight";
     struct lorac_model *m = o->m;
     const size_t dims[] = {m->config.V, m->config.C};
     const struct lorac_tensor *e = NULL;
     const struct lorac_tensor *h = NULL;
     bool tied = m->config.tie;
-    bool has_e = lorac_checkpoint_find(m->files, embed) != NULL;
-    bool has_h = lorac_checkpoint_find(m->files, head) != NULL;
+    bool has_e = lorac_checkpoint_find(m->files, embed_name) != NULL;
+    bool has_h = lorac_checkpoint_find(m->files, head_name) != NULL;
     enum lorac_status st = LORAC_OK;
-    if (!tied || has_e || !has_h) { st = claim(&e, o, embed, dims, 2, err); }
-    if (!st && (!tied || has_h)) { st = claim(&h, o, head, dims, 2, err); }
+    if (!tied || has_e || !has_h) { st = claim(&e, o, embed_name, dims, 2, err); }
+    if (!st && (!tied || has_h)) { st = claim(&h, o, head_name, dims, 2, err); }
     if (st) { return st; }
     if (tied && e && h &&
         (e->dtype != h->dtype ||
@@ -129,8 +158,8 @@ static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
         return lorac_fail(
             err, LORAC_EFORMAT,
             "%s: config.json ties embedding and output (tie_word_embeddings), but '%s' "
-            "and '%s' differ",
-            m->dir, embed, head);
+            "and '%s' differ (false there keeps both)",
+            m->dir, embed_name, head_name);
     }
     if (tied) { // one matrix
         e = e ? e : h;

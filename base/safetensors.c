@@ -2,6 +2,7 @@
 #include "base/safetensors_image.h"
 
 #include "base/core/mem.h"
+#include "base/stand_in.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,7 @@ static enum lorac_status read_dtype(struct lorac_tensor *t, const struct reader 
     }
     enum lorac_status st =
         refuse(r, LORAC_ENOTSUP, "dtype", value, known.no_memory ? "another" : known.at, err);
+    lorac_err_add(err, "%s", lorac_stand_in_tensor(r->name, json_string_value(value)));
     lorac_buf_free(&known);
     return st;
 }
@@ -129,9 +131,11 @@ static enum lorac_status read_offsets(struct placed *p, const struct reader *r, 
     p->end = (size_t)json_integer_value(json_array_get(value, 1));
     if (p->begin > p->end) { return bad(r, "data_offsets", value, "in rising order", err); }
     if (p->end > r->n_data) {
-        return lorac_fail(err, LORAC_EFORMAT,
-                          "%s: tensor '%s' ends at byte %zu of the data, which has %zu", r->file,
-                          r->name, p->end, r->n_data);
+        return lorac_fail(
+            err, LORAC_EFORMAT,
+            "%s: tensor '%s' ends at byte %zu of the data, which has %zu: is the file "
+            "cut short, a download that was not finished?",
+            r->file, r->name, p->end, r->n_data);
     }
     size_t bytes = p->t.n * lorac_dtype_size(p->t.dtype); // fits: read_shape
     if (bytes != p->end - p->begin) {
@@ -205,7 +209,7 @@ static enum lorac_status read_metadata(struct lorac_image *out, const struct lor
                                        struct lorac_err *err)
 {
     struct lorac_json meta = lorac_json_get(root, "__metadata__");
-    if (!json_object_get(root->value, "__metadata__")) { return LORAC_OK; }
+    if (!meta.value) { return LORAC_OK; } // absent, or null, as the reference reads it
     if (!json_is_object(meta.value)) { return lorac_json_fail(&meta, "an object of texts", err); }
     const char *key = NULL;
     json_t *member = NULL;
@@ -255,7 +259,7 @@ enum lorac_status lorac_image_header(struct lorac_image *out, const char *text, 
     if (st) { goto done; }
     st = read_metadata(out, &root, err);
     if (st) { goto done; }
-    out->n = json_object_size(root.value) - (out->metadata ? 1 : 0);
+    out->n = json_object_size(root.value) - (json_object_get(root.value, "__metadata__") != NULL);
     if (out->n > LORAC_MAX_TENSORS) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: holds %zu tensors, at most %d are accepted", file,
                         out->n, LORAC_MAX_TENSORS);
@@ -295,8 +299,7 @@ enum lorac_status lorac_image_parse(struct lorac_image *out, const unsigned char
     if (length > LORAC_MAX_HEADER) {
         return lorac_fail(
             err, LORAC_EFORMAT, "%s: claims a header of %llu bytes, at most %d are accepted%s",
-            file, (unsigned long long)length, LORAC_MAX_HEADER,
-            n > LENGTH && bytes[LENGTH] != '{' ? " (this is no safetensors file)" : "");
+            file, (unsigned long long)length, LORAC_MAX_HEADER, lorac_stand_in_bytes(bytes, n));
     }
     if (length > n - LENGTH) {
         return lorac_fail(err, LORAC_EFORMAT,

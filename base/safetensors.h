@@ -54,6 +54,8 @@ const struct lorac_tensor *lorac_checkpoint_find(const struct lorac_checkpoint *
                                                  const char *name);
 /* The value of a __metadata__ key of shard 0, or NULL. Borrowed. */
 const char *lorac_checkpoint_metadata(const struct lorac_checkpoint *c, const char *key);
+/* A choice between files that was made in opening, worth telling; NULL: none was. */
+const char *lorac_checkpoint_note(const struct lorac_checkpoint *c);
 size_t lorac_checkpoint_shards(const struct lorac_checkpoint *c);
 const char *lorac_checkpoint_shard_file(const struct lorac_checkpoint *c, size_t shard); // its path
 

@@ -323,6 +323,7 @@ enum lorac_status lorac_table_open(struct lorac_table **out, const char *path,
     struct lorac_table *t = new_table(&st, path, format, err);
     if (!t) { goto done; }
     st = lorac_map_open(&t->map, path, err);
+    if (!st) { st = lorac_lfs_check(t->map.data, t->map.size, path, err); }
     if (st) { goto done; }
     t->data = (const char *)t->map.data;
     t->size = t->map.size;

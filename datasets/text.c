@@ -78,6 +78,7 @@ static enum lorac_status add_file(struct lorac_texts *t, const char *path, const
     f->path = lorac_mem_string(path, strlen(path));
     if (!f->path) { return no_memory(path, err); }
     enum lorac_status st = lorac_map_open(&f->map, path, err);
+    if (!st) { st = lorac_lfs_check(f->map.data, f->map.size, path, err); }
     if (!st) { st = check_utf8(f, err); }
     if (st) { return st; }
     size_t n = separator ? strlen(separator) : 0;

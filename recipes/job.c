@@ -131,10 +131,8 @@ static enum lorac_status open_table(struct lorac_table **out, const struct lorac
     };
     enum lorac_status st = lorac_table_open(out, path, &format, err);
     size_t n = strlen(path);
-    if (st == LORAC_EFORMAT && err && n > 4 && strcmp(path + n - 4, ".txt") == 0) {
-        size_t used = strlen(err->text);
-        (void)snprintf(err->text + used, sizeof err->text - used,
-                       " (for plain text write data.kind: text)");
+    if (st == LORAC_EFORMAT && n > 4 && strcmp(path + n - 4, ".txt") == 0) {
+        lorac_err_add(err, " (for plain text write data.kind: text)");
     }
     return st;
 }

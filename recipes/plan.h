@@ -67,7 +67,7 @@ struct lorac_plan {
     double steps_per_epoch;
     size_t eval_every, evaluations;
     size_t eval_rows, eval_scored; // that one evaluation runs and scores, answers left out
-    char folder[512]; // why a new run could not begin in output.dir as it is; "": it could
+    char folder[1024]; // why a new run could not begin in output.dir as it is; "": it could
 };
 
 /* Plan the run of a recipe, which is borrowed for as long as the plan lives. A mistake that the run would

@@ -159,6 +159,8 @@ static void notes(const struct run *run, size_t shared)
     const struct lorac_recipe *r = run->r;
     struct lorac_buf b = {0};
     bool table = r->data.kind == LORAC_RECIPE_DATA_TABLE;
+    const char *choice = lorac_checkpoint_note(run->job->model->files);
+    if (choice) { run->watch->note(run->watch->self, choice); }
     const char *unmeasured = lorac_unmeasured(run->job, r->eval.metrics);
     if (unmeasured && run->job->valid.set) { run->watch->note(run->watch->self, unmeasured); }
     if (shared) {

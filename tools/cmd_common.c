@@ -110,6 +110,9 @@ enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokeniz
     if (!st) { st = lorac_device_open(&b->dev, NULL, (int)threads, err); }
     if (!st) { st = check_model(dir, err); }
     if (!st) { st = lorac_model_open(&b->model, &b->dev, dir, err); }
+    if (!st && lorac_checkpoint_note(b->model->files)) {
+        fprintf(stderr, "note: %s\n", lorac_checkpoint_note(b->model->files));
+    }
     if (!st && tokenizer) { st = lorac_tokenizer_open(&b->tokenizer, dir, err); }
     for (size_t i = 0; !st && args_each(a, "--adapter", i); i++) {
         if (i == LORAC_MAX_STACK) {

@@ -12,7 +12,7 @@ struct level {
     const char *name;
     char *model, *adapter; // folders; adapter NULL: none
     size_t shots;
-    char missing[512]; // why there are no scores, or ""
+    char missing[1024]; // why there are no scores, or ""
     struct lorac_scores scores;
     double train_seconds; // NaN: not known
     size_t parameters, adapter_bytes;

@@ -15,6 +15,8 @@ static void say_modules(const struct lorac_plan *p)
     const struct lorac_model *m = p->job->model;
     printf("base      %s (%s parameters, %s)\n", m->dir, show_count(t, lorac_model_parameters(m)),
            m->config.arch);
+    const char *choice = lorac_checkpoint_note(m->files);
+    if (choice) { printf("          note: %s\n", choice); }
     printf("adapter   %s parameters on %zu of %zu modules, ", show_count(t, p->adapter->n_params),
            p->adapter->n, m->n_linear);
     if (p->adapter->n_full) { printf("%zu tensors in full, ", p->adapter->n_full); }

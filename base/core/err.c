@@ -30,3 +30,13 @@ void lorac_err_prefix(struct lorac_err *err, const char *fmt, ...)
         snprintf(err->text + n, sizeof err->text - (size_t)n, "%s", old);
     }
 }
+
+void lorac_err_add(struct lorac_err *err, const char *fmt, ...)
+{
+    if (!err) { return; }
+    size_t n = strlen(err->text);
+    va_list args;
+    va_start(args, fmt);
+    (void)lorac_vsnprintf(err->text + n, sizeof err->text - n, fmt, args);
+    va_end(args);
+}

@@ -22,7 +22,7 @@ enum lorac_status {
 
 struct lorac_err {
     enum lorac_status code;
-    char text[512]; // always NUL-terminated; empty until the first failure
+    char text[1024]; // always NUL-terminated; empty until the first failure
 };
 
 /* Record a failure: `err->code`, and one line in `err->text`. */
@@ -41,5 +41,7 @@ static inline enum lorac_status lorac_status_of(enum lorac_status code)
 
 /* Put context in front of the message: "adapter.safetensors: " + old text. */
 void lorac_err_prefix(struct lorac_err *err, const char *fmt, ...) LORAC_PRINTF(2, 3);
+/* And behind it: old text + " (the way out)". */
+void lorac_err_add(struct lorac_err *err, const char *fmt, ...) LORAC_PRINTF(2, 3);
 
 #endif

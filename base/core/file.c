@@ -87,13 +87,29 @@ static enum lorac_status io_fail(struct lorac_err *err, const char *path, const 
     return lorac_fail(err, LORAC_EIO, "%s: cannot %s: %s", path, what, reason(text, sizeof text));
 }
 
+/* A file that cannot be opened; of a link whose end is missing, the end is what is missing. */
+static void open_fail(struct lorac_err *err, const char *path)
+{
+    char target[256] = "";
+    ssize_t n = errno == ENOENT ? readlink(path, target, sizeof target - 1) : -1;
+    if (n < 0) {
+        (void)io_fail(err, path, "open");
+        return;
+    }
+    (void)lorac_fail(
+        err, LORAC_EIO,
+        "%s: is a link to %s, which is not there: a download that was not finished, or a "
+        "file that was moved",
+        path, target);
+}
+
 /* Open a regular file for reading and learn its size; -1 with the error set otherwise. */
 static int open_regular(const char *path, size_t *size, struct lorac_err *err)
 {
     int fd = refused() ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     if (fd < 0) {
-        (void)io_fail(err, path, "open");
+        open_fail(err, path);
     } else if (refused() || fstat(fd, &st) != 0) {
         (void)io_fail(err, path, "read its size");
     } else if (!S_ISREG(st.st_mode)) {
@@ -105,6 +121,19 @@ static int open_regular(const char *path, size_t *size, struct lorac_err *err)
     }
     if (fd >= 0) { close(fd); }
     return -1;
+}
+
+enum lorac_status lorac_lfs_check(const unsigned char *bytes, size_t n, const char *path,
+                                  struct lorac_err *err)
+{
+    static const char begin[] = "version https://git-lfs.github.com/spec/";
+    bool pointer = n >= sizeof begin && n < 1024 && memcmp(bytes, begin, sizeof begin - 1) == 0;
+    return !pointer
+               ? LORAC_OK
+               : lorac_fail(err, LORAC_EFORMAT,
+                            "%s: is a Git LFS pointer, not the file that it stands for; `git lfs "
+                            "pull` in that folder fetches it",
+                            path);
 }
 
 enum lorac_status lorac_map_open(struct lorac_map *out, const char *path, struct lorac_err *err)
@@ -146,6 +175,8 @@ enum lorac_status lorac_file_read(char **out, size_t *size, const char *path, si
     struct lorac_map map;
     enum lorac_status st = lorac_map_open(&map, path, err);
     if (st) { return st; }
+    st = lorac_lfs_check(map.data, map.size, path, err);
+    if (st) { goto done; }
     if (map.size > limit) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: holds %zu bytes, at most %zu are accepted", path,
                         map.size, limit);
@@ -424,7 +455,7 @@ enum lorac_status lorac_path_absolute(char **out, const char *path, struct lorac
 bool lorac_path_exists(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0;
+    return lstat(path, &st) == 0;
 }
 
 bool lorac_path_is_dir(const char *path)

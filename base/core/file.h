@@ -30,8 +30,12 @@ LORAC_MUST_CHECK enum lorac_status lorac_map_open(struct lorac_map *out, const c
                                                   struct lorac_err *err);
 void lorac_map_close(struct lorac_map *map); // NULL and zeroed are accepted
 
+/* LORAC_EFORMAT where the bytes are the few lines that a clone without Git LFS has in place of a large file. */
+LORAC_MUST_CHECK enum lorac_status lorac_lfs_check(const unsigned char *bytes, size_t n,
+                                                   const char *path, struct lorac_err *err);
+
 /* Read at most `limit` bytes of a file into a new NUL-terminated block (lorac_mem_free).
- * A longer file is LORAC_EFORMAT: limits keep a damaged or wrong file from filling memory. */
+ * A longer file, and a Git LFS pointer, are LORAC_EFORMAT: limits keep a damaged or wrong file from filling memory. */
 LORAC_MUST_CHECK enum lorac_status lorac_file_read(char **out, size_t *size, const char *path,
                                                    size_t limit, struct lorac_err *err);
 
@@ -78,7 +82,7 @@ char *lorac_path_dir(const char *path); // NULL: out of memory
 LORAC_MUST_CHECK enum lorac_status lorac_path_absolute(char **out, const char *path,
                                                        struct lorac_err *err);
 
-bool lorac_path_exists(const char *path);
+bool lorac_path_exists(const char *path); // also of a link whose end is missing: opening it says so
 bool lorac_path_is_dir(const char *path);
 /* True where the folder holds nothing, or does not exist; false also where it cannot be listed. */
 bool lorac_dir_is_empty(const char *path);

@@ -55,15 +55,25 @@ static const struct {
     {"\"vocab_size\": 67, ", "",
      "config.json: 'vocab_size' is missing, a whole number from 1 to 16777216 was expected"},
     {"\"architectures\": [\"LlamaForCausalLM\"], ", "",
-     "config.json: 'architectures' is missing, a list of one architecture's name was expected"},
+     "config.json: 'architectures' is missing, a list of one architecture's name, or model_type the one that counts was expected"},
+    {"\"architectures\": [\"LlamaForCausalLM\"], ", "\"model_type\": \"gpt2\", ",
+     "config.json: 'model_type' is gpt2; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM"},
+    {"\"architectures\": [\"LlamaForCausalLM\"], ", "\"model_type\": 7, ",
+     "config.json: 'model_type' must be text, found 7"},
     {"[\"LlamaForCausalLM\"]", "[]",
-     "config.json: 'architectures' must be a list of one architecture's name, found []"},
+     "config.json: 'architectures' must be a list of one architecture's name, or model_type the one that counts, found []"},
     {"[\"LlamaForCausalLM\"]", "[\"LlamaForCausalLM\", \"MistralForCausalLM\"]",
-     "config.json: 'architectures' must be a list of one architecture's name, found [\"LlamaForCausalLM\",\"MistralForCausalLM\"..."},
-    {"[\"LlamaForCausalLM\"]", "\"LlamaForCausalLM\"",
-     "config.json: 'architectures' must be a list of one architecture's name, found \"LlamaForCausalLM\""},
+     "config.json: 'architectures' must be a list of one architecture's name, or model_type the one that counts, found [\"LlamaForCausalLM\",\"MistralForCausalLM\"..."},
+    {"[\"LlamaForCausalLM\"]", "[\"LlamaForCausalLM\"], \"model_type\": \"mistral\"",
+     "config.json: 'architectures' is LlamaForCausalLM, but 'model_type' is mistral: expected the same model in both"},
+    {"[\"LlamaForCausalLM\"]", "[\"LlamaForSequenceClassification\"], \"model_type\": \"llama\"",
+     "config.json: 'architectures' is LlamaForSequenceClassification; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM"},
+    {"[\"LlamaForCausalLM\"]", "[\"OwnForCausalLM\"], \"model_type\": \"llama\", \"auto_map\": {}",
+     "config.json: 'architectures' is OwnForCausalLM; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM"},
+    {"[\"LlamaForCausalLM\"]", "{\"LlamaForCausalLM\": 1}",
+     "config.json: 'architectures' must be a list of architectures' names, found {\"LlamaForCausalLM\":1}"},
     {"[\"LlamaForCausalLM\"]", "[7]",
-     "config.json: 'architectures' must be a list of one architecture's name, found [7]"},
+     "config.json: 'architectures' must be a list of architectures' names, found [7]"},
     {"LlamaForCausalLM", "GPT2LMHeadModel",
      "config.json: 'architectures' is GPT2LMHeadModel; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM"},
     {"\"hidden_size\": 32", "\"hidden_size\": 0",
@@ -141,15 +151,25 @@ static const struct {
     {"}", ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 5}}}",
      "config.json: 'rope_parameters.full_attention' must be a number or text (settings by layer are not supported), found {\"rope_theta\":5}"},
     {"}", ", \"rope_parameters\": {\"rope_theta\": 5}, \"rope_scaling\": {\"type\": \"yarn\"}}",
-     "config.json: 'rope_scaling' must be absent beside rope_parameters, found {\"type\":\"yarn\"}"},
+     "config.json: 'rope_scaling' must be absent beside rope_parameters, or say the same, found {\"type\":\"yarn\"}"},
     {"}", ", \"quantization_config\": {\"bits\": 4}}",
-     "config.json: 'quantization_config' must be absent (not supported), found {\"bits\":4}"},
+     "config.json: 'quantization_config' says that the weights are quantised (no method is named, 4 bits), which is not supported; take the model that they were made from"},
+    {"}", ", \"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 8}}",
+     "config.json: 'quantization_config' says that the weights are quantised (gptq, 8 bits), which is not supported; take the model that they were made from"},
+    {"}",
+     ", \"quantization_config\": {\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": true}}",
+     "config.json: 'quantization_config' says that the weights are quantised (bitsandbytes, 4 bits), which is not supported; take the model that they were made from, or, in that folder, python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('.').dequantize().save_pretrained('../float')\""},
+    {"}",
+     ", \"quantization\": {\"group_size\": 64, \"bits\": 4}, \"quantization_config\": {\"bits\": 4}}",
+     "config.json: 'quantization' says that the weights are quantised (mlx, 4 bits), which is not supported; take the model that they were made from, or, in that folder, mlx_lm.convert --hf-path . --mlx-path ../float --dequantize"},
     {"}", ", \"partial_rotary_factor\": 0.5}",
      "config.json: 'partial_rotary_factor' must be absent (not supported), found 0.5"},
     {"}", ", \"rope_parameters\": {\"partial_rotary_factor\": 0.5}}",
      "config.json: 'rope_parameters.partial_rotary_factor' must be absent (not supported), found 0.5"},
     {"}", ", \"final_logit_softcapping\": 30.0}",
      "config.json: 'final_logit_softcapping' must be absent (not supported), found 30.0"},
+    {"}", ", \"attn_logit_softcapping\": 1.0}",
+     "config.json: 'attn_logit_softcapping' must be absent (not supported), found 1.0"},
     {"}", ", \"num_local_experts\": 8}",
      "config.json: 'num_local_experts' must be absent (not supported), found 8"},
     {"}", ", \"hidden_size\": 32}",
@@ -221,6 +241,26 @@ static void absent_keys_have_the_defaults_of_the_class(void **state)
     assert_true(c.qkv_bias && c.o_bias && c.mlp_bias && c.tie);
 }
 
+static void model_type_says_what_architectures_leaves_open(void **state)
+{
+    (void)state;
+    static const char *const same[] = {
+        "\"model_type\": \"mistral\"",
+        "\"architectures\": null, \"model_type\": \"mistral\"",
+        "\"architectures\": [], \"model_type\": \"mistral\"",
+        "\"architectures\": \"MistralForCausalLM\"",
+        "\"architectures\": [\"MistralForCausalLM\", \"MistralForSequenceClassification\"]",
+        "\"architectures\": [\"LlamaForCausalLM\", \"MistralForCausalLM\"], "
+        "\"model_type\": \"mistral\"",
+        "\"architectures\": [\"MISTRALForCausalLM\"]",
+        "\"architectures\": [\"TunedForCausalLM\"], \"model_type\": \"mistral\"",
+    };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        struct lorac_config c = well("\"architectures\": [\"LlamaForCausalLM\"]", same[i]);
+        assert_string_equal(c.arch, "MistralForCausalLM");
+    }
+}
+
 static void windows_are_read_as_each_architecture_means_them(void **state)
 {
     (void)state;
@@ -274,6 +314,10 @@ static void both_spellings_of_rotary_settings_are_read(void **state)
     struct lorac_config c =
         well("}", ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4.0}}");
     assert_true(c.rope == LORAC_ROPE_LINEAR && c.factor == 4.0 && c.theta == 10000.0);
+    c = well("}",
+             ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4.0}, \"rope_parameters\": "
+             "{\"rope_type\": \"linear\", \"factor\": 4.0, \"rope_theta\": 7}}");
+    assert_true(c.rope == LORAC_ROPE_LINEAR && c.factor == 4.0 && c.theta == 7.0);
     c = well("}", ", \"rope_scaling\": null}");
     assert_int_equal(c.rope, LORAC_ROPE_DEFAULT);
 }
@@ -366,6 +410,7 @@ int main(void)
         cmocka_unit_test(damaged_configurations_are_refused_by_name),
         cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(absent_keys_have_the_defaults_of_the_class),
+        cmocka_unit_test(model_type_says_what_architectures_leaves_open),
         cmocka_unit_test(windows_are_read_as_each_architecture_means_them),
         cmocka_unit_test(both_spellings_of_rotary_settings_are_read),
         cmocka_unit_test(the_text_differs_where_the_mathematics_does),

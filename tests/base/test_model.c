@@ -119,7 +119,7 @@ static void every_tensor_has_to_be_there(void **state)
     size_t n = v.n;
     lorac_checkpoint_close(v.c);
     for (size_t i = 0; i < n; i++) {
-        char want[200];
+        char want[300];
         begin(&v, from);
         (void)snprintf(want, sizeof want, ": tensor '%s' is missing, config.json asks for it",
                        v.spec[i].name);
@@ -136,7 +136,7 @@ static void no_other_tensor_may_be_there(void **state)
                                         "model.layers.0.self_attn.q_norm.weight", ".inv_freq"};
     for (size_t i = 0; i < sizeof extra / sizeof *extra; i++) {
         struct variant v;
-        char want[200];
+        char want[300];
         begin(&v, from);
         v.spec[v.n] = *find(&v, "model.norm.weight");
         v.spec[v.n++].name = extra[i];
@@ -168,7 +168,11 @@ static void shapes_have_to_be_those_of_the_configuration(void **state)
          2,
          {32, 16},
          "[32, 16], config.json asks for [16, 32]"},
-        {"model.embed_tokens.weight", 2, {66, 32}, "[66, 32], config.json asks for [67, 32]"},
+        {"model.embed_tokens.weight",
+         2,
+         {66, 32},
+         "[66, 32], config.json asks for [67, 32] (embedding and output hold different numbers of "
+         "tokens: resize_token_embeddings() of transformers resizes both)"},
         {"model.norm.weight", 1, {31}, "[31], config.json asks for [32]"},
         {"model.norm.weight", 2, {1, 32}, "[1, 32], config.json asks for [32]"},
         {"model.norm.weight", 0, {0}, "[], config.json asks for [32]"},
@@ -183,7 +187,7 @@ static void shapes_have_to_be_those_of_the_configuration(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct variant v;
-        char want[200];
+        char want[300];
         begin(&v, from);
         struct lorac_tensor_spec *s = find(&v, cases[i].name);
         s->n_dims = cases[i].n_dims;
@@ -238,7 +242,21 @@ static void a_tied_matrix_has_either_name_or_both(void **state)
     v.spec[v.n].data = other;
     v.spec[v.n++].name = "lm_head.weight";
     refused(&v, ": config.json ties embedding and output (tie_word_embeddings), but "
-                "'model.embed_tokens.weight' and 'lm_head.weight' differ");
+                "'model.embed_tokens.weight' and 'lm_head.weight' differ (false there keeps both)");
+    begin(&v, from_tied); // tokens were added, and config.json was not written anew
+    find(&v, "model.embed_tokens.weight")->dims[0] = 60;
+    refused(
+        &v,
+        ": tensor 'model.embed_tokens.weight' has shape [60, 32], config.json asks for [67, 32] "
+        "(tokens were added or cut: \"vocab_size\": 60 in config.json is what the tensors "
+        "hold)");
+    begin(&v, from);
+    find(&v, "model.layers.1.mlp.up_proj.weight")->name =
+        "model.layers.1.mlp.up_proj.base_layer.weight";
+    refused(&v,
+            ": tensor 'model.layers.1.mlp.up_proj.weight' is missing, config.json asks for it (the "
+            "file has it as base_layer: a model with a PEFT adapter in it; merge_and_unload() "
+            "makes it one)");
     begin(&v, from_tied);
     drop(&v, "model.embed_tokens.weight");
     refused(&v, ": tensor 'model.embed_tokens.weight' is missing, config.json asks for it");

@@ -8,7 +8,7 @@
 #include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/safetensors.h"
+#include "base/safetensors_image.h"
 #include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
@@ -310,6 +310,15 @@ static const struct damaged {
      ": tensor 'a': dtype must be F32, F16 or BF16, found \"I64\""},
     {"{" T("a", "\"F32\\u0000\"", "[1]", "[0,4]") "}", 4,
      ": tensor 'a': dtype must be F32, F16 or BF16, found \"F32\\u0000\""},
+    {"{" T("a.qweight", "\"I32\"", "[1]", "[0,4]") "}", 4,
+     ": tensor 'a.qweight': dtype must be F32, F16 or BF16, found \"I32\" (quantised by GPTQ or AWQ: "
+     "take the model that it was made from)"},
+    {"{" T("a.weight", "\"U8\"", "[4]", "[0,4]") "}", 4,
+     ": tensor 'a.weight': dtype must be F32, F16 or BF16, found \"U8\" (quantised by bitsandbytes: "
+     "take the model that it was made from)"},
+    {"{" T("a.weight", "\"F8_E4M3\"", "[4]", "[0,4]") "}", 4,
+     ": tensor 'a.weight': dtype must be F32, F16 or BF16, found \"F8_E4M3\" (quantised to 8-bit floats: "
+     "take the model that it was made from)"},
     {"{" T("a", "\"F32\"", "4", "[0,4]") "}", 4, ": tensor 'a': shape must be a list, found 4"},
     {"{" T("a", "\"F32\"", "[1,1,1,1,1]", "[0,4]") "}", 4,
      ": tensor 'a': shape must be of at most 4 dimensions, found [1,1,1,1,1]"},
@@ -336,9 +345,11 @@ static const struct damaged {
     {"{" T("a", "\"F32\"", "[1]", "[4,0]") "}", 4,
      ": tensor 'a': data_offsets must be in rising order, found [4,0]"},
     {"{" T("a", "\"F32\"", "[2]", "[0,8]") "}", 4,
-     ": tensor 'a' ends at byte 8 of the data, which has 4"},
+     ": tensor 'a' ends at byte 8 of the data, which has 4: is the file cut short, a download "
+     "that was not finished?"},
     {"{" T("a", "\"F32\"", "[1]", "[9223372036854775803,9223372036854775807]") "}", 4,
-     ": tensor 'a' ends at byte 9223372036854775807 of the data, which has 4"},
+     ": tensor 'a' ends at byte 9223372036854775807 of the data, which has 4: is the file cut "
+     "short, a download that was not finished?"},
     {"{" T("a", "\"F32\"", "[3]", "[0,8]") "}", 8,
      ": tensor 'a' has 8 bytes of data, 3 elements of type F32 need 12"},
     {"{" T("a", "\"F16\"", "[]", "[0,4]") "}", 4,
@@ -362,6 +373,23 @@ static const struct damaged {
      ": '__metadata__.a' must be text, found \"x\\u0000y\""},
     {"{\"__metadata__\":{\"a\":{}}}", 0, ": '__metadata__.a' must be text, found {}"},
 };
+
+/* As the reference does. */
+static void metadata_may_be_null(void **state)
+{
+    (void)state;
+    static const char header[] = "{\"__metadata__\":null," T("a", "\"F32\"", "[1]", "[0,4]") "}";
+    struct lorac_image image;
+    struct lorac_err err = {0};
+    static const unsigned char data[4];
+    if (lorac_image_header(&image, header, sizeof header - 1, data, sizeof data, "x", &err)) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(image.n, 1);
+    assert_string_equal(image.tensors[0].name, "a");
+    assert_null(image.metadata);
+    lorac_image_free(&image);
+}
 
 /* As the reference does, which sorts by both offsets. */
 static void empty_tensors_may_stand_anywhere_in_the_header(void **state)
@@ -510,6 +538,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_is_not_written),
         cmocka_unit_test(whatever_fails_leaves_the_old_file_or_the_new),
         cmocka_unit_test(damaged_input_is_refused_with_place_found_and_expected),
+        cmocka_unit_test(metadata_may_be_null),
         cmocka_unit_test(empty_tensors_may_stand_anywhere_in_the_header),
         cmocka_unit_test(more_tensors_than_the_limit_are_refused),
         cmocka_unit_test(a_length_is_not_believed),
