@@ -436,6 +436,11 @@ const struct lorac_data_counts *lorac_dataset_counts(const struct lorac_dataset 
     return &d->counts;
 }
 
+const char *lorac_dataset_file(const struct lorac_dataset *d)
+{
+    return d->file;
+}
+
 bool lorac_dataset_is_text(const struct lorac_dataset *d)
 {
     return d->table == NULL;

@@ -307,6 +307,7 @@ void lorac_dataset_close(struct lorac_dataset *d);
 
 const struct lorac_data_counts *lorac_dataset_counts(const struct lorac_dataset *d);
 bool lorac_dataset_is_text(const struct lorac_dataset *d);
+const char *lorac_dataset_file(const struct lorac_dataset *d); // of texts the first
 const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d); // texts: NULL
 const struct lorac_shots *lorac_dataset_shots(const struct lorac_dataset *d);       // or NULL
 size_t lorac_dataset_size(const struct lorac_dataset *d);                           // examples
@@ -320,6 +321,10 @@ size_t lorac_dataset_memory(const struct lorac_dataset *d); // bytes that length
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_example(struct lorac_example *e,
                                                          const struct lorac_dataset *d, size_t i,
                                                          struct lorac_err *err);
+/* Its cells and, mapped, its values, without ids. */
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_values(struct lorac_example *e,
+                                                        const struct lorac_dataset *d, size_t i,
+                                                        struct lorac_err *err);
 /* The prompt of example i alone, cut from its start (BOS stays) so that `room` more tokens fit max_length;
  * `values` are set. Where not one token of it would be left, LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_prompt(struct lorac_example *e,

@@ -141,6 +141,13 @@ enum lorac_status lorac_example_read(struct lorac_made *made, struct lorac_examp
     return LORAC_OK;
 }
 
+enum lorac_status lorac_dataset_values(struct lorac_example *e, const struct lorac_dataset *d,
+                                       size_t i, struct lorac_err *err)
+{
+    struct lorac_made made;
+    return lorac_example_read(&made, e, d, d->entries[i].row, err);
+}
+
 /* ---- ids ---- */
 
 enum lorac_status lorac_prompt_begin(size_t *n, const struct lorac_tokenizer *t,

@@ -369,6 +369,10 @@ static enum lorac_status measure_accuracy(struct lorac_scores *s, struct lorac_e
     size_t seen = 0;
     for (size_t k = 0; k < K; k++) {
         const size_t *c = e->confusion + 3 * k;
+        if (c[0] + c[2] > s->majority) { // rows with this label
+            s->majority = c[0] + c[2];
+            s->majority_label = k;
+        }
         size_t all = 2 * c[0] + c[1] + c[2];
         if (all == 0) { continue; }
         f1 += 2.0 * (double)c[0] / (double)all;

@@ -3,121 +3,12 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "recipes/labels.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    MAX_LABELS = 256,         // distinct answers beyond which a column is free text
-    ROWS_A_LABEL = 4,         // and fewer rows than this for each on average, too
-    IDS_IN_MEMORY = 64 << 20, // bytes of ids that a dataset may keep
-};
-
-/* ---- labels ---- */
-
-static enum lorac_status add_label(struct lorac_job *j, const char *label, struct lorac_err *err)
-{
-    for (size_t k = 0; k < j->K; k++) {
-        if (strcmp(j->labels[k], label) == 0) { return LORAC_OK; }
-    }
-    j->labels[j->K] = lorac_mem_string(label, strlen(label));
-    if (!j->labels[j->K]) { return lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
-    j->K++;
-    return LORAC_OK;
-}
-
-/* Name i of the variables that the recipe's template may use. */
-static const char *variable_name(const struct lorac_recipe *r, const struct lorac_table *t,
-                                 size_t i)
-{
-    return r->data.columns.n ? r->data.columns.at[i].key : lorac_table_column_name(t, i);
-}
-
-/* The variable that is all of the completion's content. */
-static enum lorac_status find_label_variable(size_t *index, struct lorac_job *j,
-                                             struct lorac_err *err)
-{
-    const struct lorac_recipe *r = j->recipe;
-    const struct lorac_table *t = j->train.table;
-    size_t n = r->data.columns.n ? r->data.columns.n : lorac_table_columns(t);
-    struct lorac_template *template = NULL;
-    const char **names = lorac_mem_new(n, sizeof *names);
-    if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the template"); }
-    for (size_t i = 0; i < n; i++) {
-        names[i] = variable_name(r, t, i);
-    }
-    struct lorac_template_options o = {r->template.prompt, r->template.completion, names, n};
-    enum lorac_status st = lorac_template_parse(&template, &o, err);
-    size_t used = 0;
-    for (size_t i = 0; i < n && !st; i++) {
-        if (!lorac_template_completion_uses(template, i)) { continue; }
-        used++;
-        *index = i;
-    }
-    if (!st && used == 1) {
-        j->label_variable = lorac_mem_string(names[*index], strlen(names[*index]));
-        if (!j->label_variable) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
-    }
-    lorac_template_free(template);
-    lorac_mem_free(names);
-    return st;
-}
-
-static enum lorac_status labels_of_map(struct lorac_job *j, struct lorac_err *err)
-{
-    const struct lorac_recipe_map *map = &j->recipe->data.labels.map;
-    j->labels = lorac_mem_new(map->n, sizeof *j->labels);
-    if (!j->labels) { return lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
-    enum lorac_status st = LORAC_OK;
-    for (size_t i = 0; i < map->n && !st; i++) {
-        st = add_label(j, map->at[i].value, err);
-    }
-    return st;
-}
-
-/* Without a map, the answers are the values of the label's column, as long as they are few. */
-static enum lorac_status labels_of_column(struct lorac_job *j, size_t index, struct lorac_err *err)
-{
-    const struct lorac_recipe *r = j->recipe;
-    const struct lorac_table *t = j->train.table;
-    size_t column = index;
-    struct lorac_classes classes = {0};
-    enum lorac_status st = LORAC_OK;
-    if (r->data.columns.n) {
-        st = lorac_table_column_find(&column, t, r->data.columns.at[index].value, err);
-        if (st) { return st; }
-    }
-    st = lorac_classes_find(&classes, t, column, MAX_LABELS, NULL);
-    if (st == LORAC_EUSER) { return LORAC_OK; } // more than MAX_LABELS: free text
-    if (st) { return lorac_fail(err, st, "no memory for labels"); }
-    if (classes.K * ROWS_A_LABEL <= lorac_table_rows(t)) {
-        j->labels = lorac_mem_new(classes.K, sizeof *j->labels);
-        if (!j->labels) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
-        for (size_t k = 0; k < classes.K && !st; k++) {
-            struct lorac_cell cell = {classes.value[k], strlen(classes.value[k])};
-            bool row = r->data.on_empty == LORAC_RECIPE_EMPTY_KEEP || !lorac_cell_is_blank(&cell);
-            if (row) { st = add_label(j, classes.value[k], err); } // else no row has this answer
-        }
-    }
-    lorac_classes_free(&classes);
-    return st;
-}
-
-static enum lorac_status find_labels(struct lorac_job *j, struct lorac_err *err)
-{
-    size_t index = 0;
-    enum lorac_status st = find_label_variable(&index, j, err);
-    if (st) { return st; }
-    if (j->recipe->data.labels.map.n) {
-        if (!j->label_variable) {
-            return lorac_fail(err, LORAC_EUSER,
-                              "data.labels.map needs a template.completion with "
-                              "exactly one {variable}: the label");
-        }
-        return labels_of_map(j, err);
-    }
-    return j->label_variable ? labels_of_column(j, index, err) : LORAC_OK;
-}
+enum { IDS_IN_MEMORY = 64 << 20 }; // bytes of ids that a dataset may keep
 
 /* ---- data ---- */
 
@@ -258,7 +149,8 @@ enum lorac_status lorac_job_open_test(struct lorac_job *j, struct lorac_err *err
     if (!files->n) {
         return lorac_fail(err, LORAC_EUSER, "the recipe names no data.test to evaluate on");
     }
-    return open_files(&j->test, files, j, err);
+    enum lorac_status st = open_files(&j->test, files, j, err);
+    return st ? st : lorac_labels_check(j, j->test.set, "test", err);
 }
 
 static enum lorac_status open_texts(struct lorac_job *j, unsigned parts, struct lorac_err *err)
@@ -296,7 +188,7 @@ static enum lorac_status open_tables(struct lorac_job *j, unsigned parts, struct
     bool splits = r->data.valid.kind == LORAC_RECIPE_SPLIT_FRACTION;
     bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
     enum lorac_status st = open_table(&j->train.table, j, r->data.train.at[0], err);
-    if (!st) { st = find_labels(j, err); }
+    if (!st) { st = lorac_labels_find(j, err); }
     if (!st && splits) { st = split_table(j, err); }
     if (!st && (parts & LORAC_JOB_TRAIN)) {
         st = lorac_job_open_set(&j->train.set, j, j->train.table, split->rest, split->n_rest, NULL,
@@ -317,6 +209,7 @@ static enum lorac_status open_data(struct lorac_job *j, unsigned parts, struct l
                                                                   : open_tables(j, parts, err);
     if (!st && valid && r->data.valid.kind == LORAC_RECIPE_SPLIT_PATH) {
         st = open_files(&j->valid, &r->data.valid.paths, j, err);
+        if (!st) { st = lorac_labels_check(j, j->valid.set, "valid", err); }
     }
     if (!st && (parts & LORAC_JOB_TEST)) { st = lorac_job_open_test(j, err); }
     return st;

@@ -408,6 +408,7 @@ enum lorac_status lorac_plan_make(struct lorac_plan **out, const struct lorac_re
     if (!st) { st = lorac_job_adapter_outline(&p->adapter, p->job, err); }
     if (!st) { st = group_modules(p, err); }
     if (!st) { st = look_at_data(p, err); }
+    if (!st && p->job->train.table) { st = lorac_labels_look(&p->labels, p->job, err); }
     if (!st) { st = measure_length(p, err); }
     if (!st) { st = look_at_folder(p, err); }
     if (!st) {
@@ -432,6 +433,7 @@ void lorac_plan_free(struct lorac_plan *p)
 {
     if (!p) { return; }
     lorac_adapter_free(p->adapter);
+    lorac_label_look_free(p->labels);
     lorac_job_close(p->job);
     lorac_mem_free(p->group);
     lorac_mem_free(p);

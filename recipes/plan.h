@@ -10,7 +10,7 @@
 #define LORAC_RECIPES_PLAN_H
 
 #include "base/core/buf.h"
-#include "recipes/job.h"
+#include "recipes/labels.h"
 
 /* Modules of one kind with one shape, rank and alpha; or tensors of one kind that train in full. */
 struct lorac_plan_group {
@@ -61,9 +61,10 @@ struct lorac_plan {
     size_t adapter_file_bytes; // of adapter_model.safetensors, without its header
     bool recomputes;           // activations inside a layer are computed twice
     size_t bytes[LORAC_PLAN_N_PARTS], total;
-    size_t available;               // that this process could have; 0: unknown
-    struct lorac_plan_data data[3]; // train, valid, test
-    size_t steps, max_rows;         // of the run; rows of its largest micro-batch
+    size_t available;                // that this process could have; 0: unknown
+    struct lorac_plan_data data[3];  // train, valid, test
+    struct lorac_label_look *labels; // owned; NULL: texts
+    size_t steps, max_rows;          // of the run; rows of its largest micro-batch
     double steps_per_epoch;
     size_t eval_every, evaluations;
     size_t eval_rows, eval_scored; // that one evaluation runs and scores, answers left out

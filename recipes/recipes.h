@@ -8,6 +8,7 @@
 #include "recipes/found.h"
 #include "recipes/init.h"
 #include "recipes/job.h"
+#include "recipes/labels.h"
 #include "recipes/plan.h"
 #include "recipes/predict.h"
 #include "recipes/predictor.h"

@@ -5,6 +5,7 @@
 #include "base/core/file.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
+#include "recipes/labels.h"
 #include "recipes/run_files.h"
 #include "recipes/saved_template.h"
 #include "recipes/setup.h"
@@ -153,6 +154,18 @@ static void note_unused(const struct run *run, struct lorac_buf *b)
     }
 }
 
+/* What is odd about the labels. */
+static enum lorac_status note_labels(const struct run *run, struct lorac_err *err)
+{
+    struct lorac_label_look *look = NULL;
+    enum lorac_status st = lorac_labels_look(&look, run->job, err);
+    for (size_t i = 0; !st && i < look->n; i++) {
+        run->watch->note(run->watch->self, look->note[i].at);
+    }
+    lorac_label_look_free(look);
+    return st;
+}
+
 /* What a user should know before the first step. */
 static void notes(const struct run *run, size_t shared)
 {
@@ -168,13 +181,6 @@ static void notes(const struct run *run, size_t shared)
         const char *what = table ? "rows" : "pieces";
         lorac_buf_printf(&b, "%zu of the %zu validation %s stand in the training %s, too", shared,
                          lorac_dataset_size(run->job->valid.set), what, what);
-        run->watch->note(run->watch->self, b.at ? b.at : "");
-    }
-    for (size_t k = 0; k < r->data.labels.map.n; k++) {
-        if (lorac_dataset_label_count(run->job->train.set, k)) { continue; }
-        lorac_buf_clear(&b);
-        lorac_buf_printf(&b, "no training row has the label '%s' (data.labels.map)",
-                         r->data.labels.map.at[k].key);
         run->watch->note(run->watch->self, b.at ? b.at : "");
     }
     if (r->train.watchdog.loss_above > 0.0 && r->train.watchdog.patience > run->length.steps) {
@@ -232,6 +238,7 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
         st = lorac_dataset_shared(&shared, run->job->train.set, run->job->valid.set, err);
     }
     if (!st && run->watch->note) { notes(run, shared); }
+    if (!st && run->watch->note) { st = note_labels(run, err); }
     return st;
 }
 

@@ -50,6 +50,7 @@ static int print_json(const struct subject *s, const struct lorac_scores *scores
         out_real(&j, "accuracy", scores->accuracy);
         out_real(&j, "macro_f1", scores->macro_f1);
         out_count(&j, "labels", s->j->K);
+        out_real(&j, "majority", (double)scores->majority / (double)scores->rows);
         out_count(&j, "unknown_labels", scores->unknown);
     }
     if (scores->bytes) {
@@ -81,11 +82,21 @@ static void print_text(const struct subject *s, const struct lorac_scores *score
     printf("tokens       %zu\nloss         %.6f\nperplexity   %.6g\n", scores->tokens, scores->loss,
            scores->perplexity);
     if (scores->has_accuracy) {
-        printf("accuracy     %.4f   (of %zu labels", scores->accuracy, s->j->K);
+        struct lorac_buf more = {0};
+        lorac_buf_printf(&more, "(of %zu labels; always '%.40s' would be %.4f", s->j->K,
+                         s->j->labels[scores->majority_label],
+                         (double)scores->majority / (double)scores->rows);
         if (scores->unknown) {
-            printf("; %zu rows have none of them and count as wrong", scores->unknown);
+            lorac_buf_printf(&more, "; %zu row%s none of them and count%s as wrong",
+                             scores->unknown, scores->unknown == 1 ? " has" : "s have",
+                             scores->unknown == 1 ? "s" : "");
         }
-        printf(")\nmacro F1     %.4f\n", scores->macro_f1);
+        lorac_buf_str(&more, ")");
+        char front[32];
+        (void)snprintf(front, sizeof front, "accuracy     %.4f   ", scores->accuracy);
+        show_wrapped(stdout, front, more.at ? more.at : "");
+        printf("macro F1     %.4f\n", scores->macro_f1);
+        lorac_buf_free(&more);
     }
     if (scores->bytes) {
         printf("bytes        %zu\nbits a byte  %.6f   (perplexity per byte %.6g)\n", scores->bytes,

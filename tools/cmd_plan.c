@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BAR_WIDTH = 40, EXAMPLES = 2 };
+enum { BAR_WIDTH = 40, EXAMPLES = 2, LABELS = 12, A_SPLIT = 15 };
 
 /* ---- modules, steps, memory ---- */
 
@@ -124,6 +124,74 @@ static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d
                100.0 * (double)c->last_trained_is_eos / (double)(c->used ? c->used : 1));
     }
     if (d == &p->data[0]) { say_bars(d); }
+}
+
+/* ---- labels ---- */
+
+/* The labels that most rows have, a column a split. */
+static void say_label_table(const struct lorac_plan *p)
+{
+    const struct lorac_label_look *l = p->labels;
+    size_t shown = l->K <= LABELS ? l->K : LABELS - 1;
+    size_t room = 12; // of the longest label, as far as there is
+    size_t most_room = show_columns(stdout);
+    for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
+        size_t taken = l->split[s].rows ? A_SPLIT : 0;
+        most_room = most_room > taken + room ? most_room - taken : room;
+    }
+    for (size_t i = 0; i < shown; i++) {
+        size_t n = show_width(p->job->labels[l->order[i]]) + 2; // in quotes: blanks show
+        room = n > room ? n : room;
+    }
+    if (room + 3 > most_room) { room = most_room - 3; }
+    printf("  %-*s", (int)room, "");
+    for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
+        if (l->split[s].rows) { printf("%s %8s", s ? "      " : "", l->split[s].name); }
+    }
+    printf("\n");
+    struct lorac_buf label = {0};
+    for (size_t i = 0; i < shown; i++) {
+        size_t k = l->order[i];
+        lorac_buf_clear(&label);
+        lorac_buf_printf(&label, "'%s'", p->job->labels[k]);
+        fputs("  ", stdout);
+        show_cell(stdout, label.at ? label.at : "", room);
+        for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
+            const struct lorac_label_counts *c = &l->split[s];
+            if (!c->rows) { continue; }
+            printf(" %8zu %3.0f %%", c->count[k], 100.0 * (double)c->count[k] / (double)c->rows);
+        }
+        printf("\n");
+    }
+    lorac_buf_free(&label);
+    if (shown == l->K) { return; }
+    size_t most = l->split[0].count[l->order[shown]];
+    size_t least = l->split[0].count[l->order[l->K - 1]];
+    printf("  and %zu more, of %zu to %zu training rows each\n", l->K - shown, least, most);
+}
+
+static void say_labels(const struct lorac_plan *p)
+{
+    const struct lorac_label_look *l = p->labels;
+    if (p->job->K) {
+        size_t said = 0;
+        struct lorac_buf line = {0};
+        lorac_buf_printf(&line, "%zu, of {%s}", p->job->K, p->job->label_variable);
+        for (size_t s = 1; s < LORAC_LABEL_SPLITS; s++) {
+            if (!l->split[s].rows) { continue; }
+            char label[96];
+            (void)snprintf(label, sizeof label, "; always '%.40s' would be right in",
+                           p->job->labels[l->split[0].commonest]);
+            lorac_buf_printf(&line, "%s %.1f %% of %s", said++ ? "," : label,
+                             100.0 * lorac_label_majority(l, s), l->split[s].name);
+        }
+        show_wrapped(stdout, "labels    ", line.at ? line.at : "");
+        lorac_buf_free(&line);
+        say_label_table(p);
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        show_wrapped(stdout, p->job->K ? "  " : "labels    ", l->note[i].at);
+    }
 }
 
 /* ---- examples, token by token ---- */
@@ -252,6 +320,44 @@ static void json_data(struct out *j, const struct lorac_plan_data *d)
     lorac_buf_free(&o.b);
 }
 
+/* {"labels": [{"label": "a", "train": 3, "valid": 1}, ...], "majority": {"valid": 0.6}, "label_notes": [...]} */
+static void json_labels(struct out *j, const struct lorac_plan *p)
+{
+    const struct lorac_label_look *l = p->labels;
+    struct lorac_buf list = {0};
+    struct lorac_buf notes = {0};
+    struct out majority = {0};
+    if (!l) { return; }
+    lorac_buf_str(&list, "[");
+    for (size_t i = 0; i < l->K; i++) {
+        struct out one = {0};
+        size_t k = l->order[i];
+        out_text(&one, "label", p->job->labels[k], strlen(p->job->labels[k]));
+        for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
+            if (l->split[s].rows) { out_count(&one, l->split[s].name, l->split[s].count[k]); }
+        }
+        lorac_buf_printf(&list, "%s%s}", i ? ", " : "", one.b.at ? one.b.at : "{");
+        lorac_buf_free(&one.b);
+    }
+    lorac_buf_str(&list, "]");
+    lorac_buf_str(&notes, "[");
+    for (size_t i = 0; i < l->n; i++) {
+        lorac_buf_str(&notes, i ? ", " : "");
+        lorac_json_quote(&notes, l->note[i].at, l->note[i].n);
+    }
+    lorac_buf_str(&notes, "]");
+    for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
+        if (l->split[s].rows) { out_real(&majority, l->split[s].name, lorac_label_majority(l, s)); }
+    }
+    out_raw(j, "labels", list.at ? list.at : "[]");
+    lorac_buf_str(&majority.b, majority.n ? "}" : "{}");
+    out_raw(j, "majority", majority.b.at ? majority.b.at : "{}");
+    out_raw(j, "label_notes", notes.at ? notes.at : "[]");
+    lorac_buf_free(&majority.b);
+    lorac_buf_free(&list);
+    lorac_buf_free(&notes);
+}
+
 static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe *o, bool fits)
 {
     struct out j = {0};
@@ -267,6 +373,7 @@ static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe 
     for (size_t i = 0; i < 3; i++) {
         json_data(&j, &p->data[i]);
     }
+    json_labels(&j, p);
     out_count(&j, "steps", p->steps);
     out_bool(&j, "few_steps", lorac_plan_few(&advice, p->job, p->steps));
     out_text(&j, "advice", advice.at ? advice.at : "", advice.n);
@@ -287,12 +394,7 @@ static enum lorac_status say_plan(const struct lorac_plan *p, struct lorac_err *
     for (size_t i = 0; i < 3; i++) {
         say_data(p, &p->data[i]);
     }
-    if (p->job->K) { printf("labels    %zu, of {%s}\n", p->job->K, p->job->label_variable); }
-    const struct lorac_recipe_map *map = &p->job->recipe->data.labels.map;
-    for (size_t k = 0; k < map->n; k++) {
-        if (lorac_dataset_label_count(p->job->train.set, k)) { continue; }
-        printf("  no training row has the label '%s' (data.labels.map)\n", map->at[k].key);
-    }
+    if (p->labels) { say_labels(p); }
     say_steps(p);
     if (p->folder[0]) { printf("output    %s\n", p->folder); }
     say_memory(p);

@@ -110,6 +110,12 @@ const char *show_count(char text[32], size_t n);
 const char *show_many(char text[48], size_t n, const char *thing);
 size_t show_columns(FILE *to); // of the terminal that it is; 80 where it is none
 
+/* In layout.c: the columns that a text takes; it cut and filled up to `width`; and whole, behind `front`, in lines of
+ * the terminal's width that begin below its own beginning. Where that is none it is one line. */
+size_t show_width(const char *text);
+void show_cell(FILE *to, const char *text, size_t width);
+void show_wrapped(FILE *to, const char *front, const char *text);
+
 /* A line that is drawn over itself on a terminal, and printed now and then elsewhere. */
 /* Text on one line: what would end it, move the cursor or colour the terminal is written as \n, \x1b. */
 void show_text(FILE *to, const char *text, size_t n);

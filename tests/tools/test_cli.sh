@@ -327,7 +327,7 @@ done
 # ---- rows that no label fits, and prompts that are cut ----
 { cat "$dir/train.csv"; echo "so 7 odd,strange"; } >"$dir/odd.csv"
 expect 0 eval "$dir/runs/one" --split test --set data.test="$dir/odd.csv"
-has out "of 2 labels; 1 rows have none of them and count as wrong"
+has out "(of 2 labels; always 'good' would be 0.4615; 1 row has none of them and counts as wrong)"
 expect 0 eval "$dir/runs/one" --split test --set model.max_length=12
 has err "12 with a shortened prompt"
 expect 0 predict "$dir/runs/one" --in "$dir/train.csv" --out "$dir/cut.csv" --set model.max_length=12

@@ -8,7 +8,7 @@ set(lorac_headers
     base/core/file.h base/core/json.h base/core/machine.h base/core/mem.h
     datasets/datasets.h lora/lora.h
     recipes/evaluate.h recipes/fewshot.h recipes/found.h recipes/init.h recipes/job.h recipes/plan.h
-    recipes/choose.h recipes/predict.h recipes/predictor.h recipes/recipe.h recipes/recipes.h recipes/run.h recipes/saved_template.h)
+    recipes/choose.h recipes/labels.h recipes/predict.h recipes/predictor.h recipes/recipe.h recipes/recipes.h recipes/run.h recipes/saved_template.h)
 foreach(folder base lora datasets recipes)
     file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/include/lorac/${folder}.h
          CONTENT "#include \"${folder}/${folder}.h\"\n")
