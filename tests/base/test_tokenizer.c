@@ -420,6 +420,21 @@ static void the_bytes_of_tokens_are_the_text(void **state)
     }
 }
 
+static void a_token_of_other_characters_than_bytes_is_itself(void **state)
+{
+    (void)state;
+    struct lorac_tokenizer *t = small(
+        "'decoder':{'type':'ByteLevel'},'added_tokens':[{'id':3,'content':'\xC4\xA0\xE6\x97\xA5'},"
+        "{'id':4,'content':'\xC4\xA0x\xC3\xA9'}]");
+    const int32_t ids[] = {1, 3, 4, 2}; // U+0120 is a blank, U+00E9 the byte E9, U+65E5 no byte
+    struct lorac_buf text = {0};
+    assert_int_equal(lorac_decode(&text, t, ids, 4, false, NULL), LORAC_OK);
+    assert_string_equal(text.at, "a\xC4\xA0\xE6\x97\xA5 x\xEF\xBF\xBD"
+                                 "b");
+    lorac_buf_free(&text);
+    lorac_tokenizer_free(t);
+}
+
 static void what_is_no_text_or_no_id_is_an_error(void **state)
 {
     (void)state;
@@ -554,6 +569,7 @@ int main(void)
         cmocka_unit_test(tokens_are_found_by_text_and_by_id),
         cmocka_unit_test(a_stream_shows_a_character_when_it_is_whole),
         cmocka_unit_test(the_bytes_of_tokens_are_the_text),
+        cmocka_unit_test(a_token_of_other_characters_than_bytes_is_itself),
         cmocka_unit_test(what_is_no_text_or_no_id_is_an_error),
         cmocka_unit_test(every_failed_allocation_is_reported),
         cmocka_unit_test(several_threads_use_one_tokenizer),

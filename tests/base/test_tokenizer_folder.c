@@ -208,6 +208,9 @@ static void vocab_and_merges_are_read_for_known_classes(void **state)
     put("merges.txt", "a b\nb  a\n");
     assert_int_equal(lorac_tokenizer_open(&t, tiny_dir(), &err), LORAC_EFORMAT);
     assert_non_null(strstr(err.text, "'model.merges[1]' must be two tokens with one space"));
+    put("merges.txt", "#version: 0.2\na b\r\nb \xFF\n");
+    assert_int_equal(lorac_tokenizer_open(&t, tiny_dir(), &err), LORAC_EFORMAT);
+    assert_non_null(strstr(err.text, "/merges.txt:3: is not UTF-8"));
 }
 
 /* The folder opened with each failure in turn; `borne`: allocations that PCRE2's JIT can do without. */

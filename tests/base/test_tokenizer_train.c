@@ -151,7 +151,6 @@ static void hash_merges(char hex[65])
 
 static void two_megabytes_of_prose_give_the_merges_of_the_reference(void **state)
 {
-    (void)state;
     char *at[] = {data_path("text/promessi-sposi/promessi_sposi.txt"),
                   data_path("text/grimm/GrimmsFairyTales.txt")};
     const char *const files[] = {at[0], at[1]};
@@ -167,6 +166,7 @@ static void two_megabytes_of_prose_give_the_merges_of_the_reference(void **state
     if (lorac_tokenizer_train(&r, trains_out, &o, &err)) { fail_msg("%s", err.text); }
     hash_merges(hex); // make_tokenizer_train.py prints it
     assert_string_equal(hex, "d54fa8295792925d31416b84c13bdb07f1352a516080f9cc9384870f01a1f34b");
+    assert_int_equal(trains_clear(state), 0);
 done:
     lorac_mem_free(at[0]);
     lorac_mem_free(at[1]);
@@ -293,6 +293,25 @@ static void a_token_stays_below_the_longest_that_is_read(void **state)
     assert_int_equal(longest, 4096);
     lorac_tokenizer_free(t);
     lorac_buf_free(&b);
+}
+
+/* Of each file a sample is read back, which may end within a character. */
+static void a_text_of_long_characters_is_learned(void **state)
+{
+    (void)state;
+    struct lorac_tokenizer_report r;
+    const struct lorac_tokenizer_options o = trains_options(258);
+    for (size_t shift = 0; shift < 4; shift++) {
+        struct lorac_buf b = {0};
+        lorac_buf_printf(&b, "%.*s", (int)shift, "abc");
+        for (size_t i = 0; i < 3000; i++) {
+            lorac_buf_str(&b, "\xF0\x9F\x90\x88");
+        }
+        trains_put(b.at, b.n);
+        lorac_tokenizer_free(trains_new(&r, &o));
+        assert_int_equal(r.bytes, b.n);
+        lorac_buf_free(&b);
+    }
 }
 
 /* ---- the rule itself ---- */
@@ -535,6 +554,7 @@ int main(void)
         TEST(special_tokens_and_separators_cut_and_are_not_learned),
         TEST(names_are_read_back_and_any_text_is_encoded),
         TEST(a_token_stays_below_the_longest_that_is_read),
+        TEST(a_text_of_long_characters_is_learned),
         TEST(merges_are_those_of_counting_anew_each_time),
         TEST(progress_rises_to_the_end_of_each_step),
         TEST(a_folder_that_differs_from_what_was_learned_is_found),
