@@ -33,7 +33,7 @@ static enum lorac_status set_variables(struct lorac_dataset *d, struct lorac_err
             if (st) { return st; }
         }
         for (size_t u = 0; u < v; u++) {
-            if (strcmp(d->names[u], name) == 0) {
+            if (!all && strcmp(d->names[u], name) == 0) {
                 return lorac_fail(err, LORAC_EUSER, "columns: variable '%.60s' is named twice",
                                   name);
             }
@@ -55,9 +55,11 @@ enum lorac_status lorac_dataset_variable(size_t *out, const struct lorac_dataset
         }
     }
     struct lorac_buf hint = {0};
+    char shown[64];
     *out = d->n_variables;
     lorac_names_hint(&hint, name, (const char *const *)d->names, d->n_variables);
-    lorac_fail(err, LORAC_EUSER, "no variable '%.40s'%s", name, hint.at ? hint.at : "");
+    lorac_fail(err, LORAC_EUSER, "no variable '%s'%s",
+               lorac_visible(shown, sizeof shown, name, strlen(name)), hint.at ? hint.at : "");
     lorac_buf_free(&hint);
     return LORAC_EUSER;
 }
@@ -130,8 +132,14 @@ static enum lorac_status set_template(struct lorac_dataset *d, struct lorac_err 
         .completion = d->o.completion,
         .variables = (const char *const *)d->names,
         .n_variables = d->n_variables,
+        .hint = lorac_table_delimiter_hint(d->table),
     };
     enum lorac_status st = lorac_template_parse(&d->template, &t, err);
+    bool own_names = d->o.n_variables == 0; // a header's: two may be the same
+    for (size_t v = 0; own_names && v < d->n_variables && !st; v++) {
+        if (!lorac_template_uses(d->template, v)) { continue; }
+        st = lorac_table_column_find(&d->columns[v], d->table, d->names[v], err);
+    }
     if (st) { return st; }
     if (d->n_labels > 0 && !lorac_template_uses(d->template, d->label_variable)) {
         return lorac_fail(err, LORAC_EUSER,
@@ -155,15 +163,9 @@ struct pass {
     struct lorac_example e;
     struct lorac_hashes seen;
     struct lorac_tally bad[LORAC_N_VERDICTS]; // rows that are errors
-    char first[LORAC_N_VERDICTS][160];        // what is wrong with the first of them
+    char first[LORAC_N_VERDICTS][240];        // what is wrong with the first of them
     bool caching;
 };
-
-static void tally(struct lorac_tally *t, uint64_t line)
-{
-    if (t->n < LORAC_TALLY_LINES) { t->line[t->n] = line; }
-    t->n++;
-}
 
 /* The tally of rows that are skipped for this reason, or NULL where they are errors. */
 static struct lorac_tally *skipped(struct lorac_dataset *d, enum lorac_verdict v)
@@ -183,35 +185,31 @@ static struct lorac_tally *skipped(struct lorac_dataset *d, enum lorac_verdict v
     }
 }
 
-/* At most `max` bytes of a cell, whole characters. */
-static int shown(const struct lorac_cell *cell, size_t max)
-{
-    size_t n = cell->n < max ? cell->n : max;
-    while (n > 0 && n < cell->n && ((unsigned char)cell->at[n] & 0xC0) == 0x80) {
-        n--;
-    }
-    return (int)n;
-}
+enum { DESCRIPTION = 240 };
 
-static void describe(char out[160], const struct lorac_dataset *d, const struct lorac_made *made,
-                     const struct lorac_example *e)
+static void describe(char out[DESCRIPTION], const struct lorac_dataset *d,
+                     const struct lorac_made *made, const struct lorac_example *e)
 {
-    const char *name = lorac_table_column_name(d->table, d->columns[made->variable]);
+    char name[80];
+    char text[64];
+    const char *column = lorac_table_column_name(d->table, d->columns[made->variable]);
     const struct lorac_cell *cell = &e->row.cells[d->columns[made->variable]];
+    lorac_visible(name, sizeof name, column, strlen(column));
     switch (made->verdict) {
     case LORAC_ROW_EMPTY:
-        snprintf(out, 160, "column '%.60s' is blank, expected text", name);
+        snprintf(out, DESCRIPTION, "column '%s' is blank, expected text", name);
         break;
     case LORAC_ROW_UNKNOWN_LABEL:
-        snprintf(out, 160, "column '%.60s' holds '%.*s', expected a value of labels.map", name,
-                 shown(cell, 40), cell->at);
+        snprintf(out, DESCRIPTION, "column '%s' holds '%s', expected a value of labels.map", name,
+                 lorac_visible(text, sizeof text, cell->at, cell->n));
         break;
     case LORAC_ROW_UNTRAINED:
-        snprintf(out, 160, "nothing to train, expected a completion of at least one token");
+        snprintf(out, DESCRIPTION, "nothing to train, expected a completion of at least one token");
         break;
     case LORAC_ROW_LONG:
-        snprintf(out, 160, "%zu tokens, %zu of them completion, expected at most max_length %zu",
-                 e->ids.n, made->completion, d->o.max_length);
+        snprintf(out, DESCRIPTION,
+                 "%zu tokens, %zu of them completion, expected at most max_length %zu", e->ids.n,
+                 made->completion, d->o.max_length);
         break;
     case LORAC_ROW_GOOD:
     case LORAC_N_VERDICTS:
@@ -228,7 +226,7 @@ static void reject(struct pass *p, const struct lorac_made *made)
         t = &p->bad[made->verdict];
         if (t->n == 0) { describe(p->first[made->verdict], p->d, made, &p->e); }
     }
-    tally(t, p->e.row.line);
+    lorac_tally_add(t, p->e.row.line);
 }
 
 /* Keep the ids while they fit the cache; the first that doesn't ends it. */
@@ -259,12 +257,12 @@ static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_m
     const struct lorac_example *e = &p->e;
     uint64_t hash = lorac_example_hash(e);
     if (lorac_hashes_have(&p->seen, hash)) {
-        tally(&c->duplicates, e->row.line);
+        lorac_tally_add(&c->duplicates, e->row.line);
         if (d->o.duplicates == LORAC_DUPLICATE_DROP) { return LORAC_OK; }
     }
     lorac_hashes_add(&p->seen, hash);
-    if (made->kept_empty) { tally(&c->kept_empty, e->row.line); }
-    if (made->cut) { tally(&c->truncated, e->row.line); }
+    if (made->kept_empty) { lorac_tally_add(&c->kept_empty, e->row.line); }
+    if (made->cut) { lorac_tally_add(&c->truncated, e->row.line); }
     c->used++;
     c->tokens += e->ids.n;
     c->trained += e->ids.n - e->trained_from;
@@ -280,27 +278,49 @@ static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_m
     return cache_ids(p, err);
 }
 
+/* What lets rows of this verdict pass. To skip all of them would be no way out. */
+static const char *way_out(enum lorac_verdict v, bool all)
+{
+    switch (v) {
+    case LORAC_ROW_EMPTY:
+        return all ? "on_empty: keep takes them as they are, or leave the column out of the template"
+                   : "on_empty: skip leaves them out, keep takes them as they are, and a part of the "
+                     "template in {?name}...{/name} goes where its cell is blank";
+    case LORAC_ROW_UNKNOWN_LABEL:
+        return all ? "the map is of other words than the column: without labels.map its own are taken"
+                   : "labels.unknown: skip leaves them out";
+    case LORAC_ROW_LONG:
+        return all ? "a larger model.max_length lets them in" : "on_too_long: skip leaves them out";
+    case LORAC_ROW_UNTRAINED:
+        return all ? "append_eos: true would train an end" : "on_empty: skip leaves them out";
+    case LORAC_ROW_GOOD:
+    case LORAC_N_VERDICTS:
+    default:
+        return "";
+    }
+}
+
 /* One line: the first bad row of each kind, how many there are, and which setting lets them pass. */
 static enum lorac_status fail_rows(const struct pass *p, struct lorac_err *err)
 {
-    static const char *const settings[LORAC_N_VERDICTS] = {
-        [LORAC_ROW_EMPTY] = "on_empty",
-        [LORAC_ROW_UNTRAINED] = "on_empty",
-        [LORAC_ROW_UNKNOWN_LABEL] = "labels.unknown",
-        [LORAC_ROW_LONG] = "on_too_long",
-    };
     struct lorac_buf text = {0};
     for (int v = 1; v < LORAC_N_VERDICTS; v++) {
         const struct lorac_tally *t = &p->bad[v];
         if (t->n == 0) { continue; }
-        lorac_buf_printf(&text, "%s%s:%llu: %s", text.n ? "; " : "", lorac_table_file(p->d->table),
-                         (unsigned long long)t->line[0], p->first[v]);
-        lorac_buf_printf(&text, " (%zu such row%s", t->n, t->n == 1 ? "" : "s, lines ");
-        for (size_t i = 0; t->n > 1 && i < t->n && i < LORAC_TALLY_LINES; i++) {
+        bool all = t->n > 1 && t->n == p->d->counts.rows;
+        lorac_buf_printf(&text, "%s%s:%llu: %s (", text.n ? "; " : "",
+                         lorac_table_file(p->d->table), (unsigned long long)t->line[0],
+                         p->first[v]);
+        if (all) {
+            lorac_buf_printf(&text, "all %zu rows", t->n);
+        } else {
+            lorac_buf_printf(&text, "%zu such row%s", t->n, t->n == 1 ? "" : "s, lines ");
+        }
+        for (size_t i = 0; !all && t->n > 1 && i < t->n && i < LORAC_TALLY_LINES; i++) {
             lorac_buf_printf(&text, "%s%llu", i ? ", " : "", (unsigned long long)t->line[i]);
         }
-        lorac_buf_printf(&text, "%s; %s: skip leaves them out)",
-                         t->n > LORAC_TALLY_LINES ? ", ..." : "", settings[v]);
+        lorac_buf_printf(&text, "%s; %s)", !all && t->n > LORAC_TALLY_LINES ? ", ..." : "",
+                         way_out((enum lorac_verdict)v, all));
     }
     enum lorac_status st = LORAC_OK;
     if (text.no_memory) {

@@ -33,20 +33,42 @@
 /* ---- tables -------------------------------------------------------------------------------------
  * CSV as RFC 4180 has it, strictly: a field with the delimiter, a quote or a line end is quoted, and a
  * quote in it doubled. Lines end with LF, CRLF or CR. UTF-8, its byte order mark removed. Every row has
- * as many fields as the first one. Lines with nothing at all in them are no rows, whatever the number
- * of columns (an empty cell of a single column is written ""); they are counted.
+ * as many fields as the first one. Of a single column a line with nothing in it is a row with an empty cell; of
+ * several, and before a header, such lines are no rows, and are counted.
+ * A header may leave columns nameless, or give several the same name: they are chosen by number.
  * Limits: 4096 columns, 16 MiB a field, 2^32 - 2 rows. Errors read "FILE:LINE:COLUMN: ...", lines and
  * characters counted from 1. Opening reads the mapped file once and keeps 8 bytes a row (16 more where a
- * row spans lines); cells are parsed on demand, so a table may be larger than memory. */
+ * row spans lines); cells are parsed on demand, so a table may be larger than memory, if it is UTF-8: a file of
+ * another encoding is kept as UTF-8. Files that are no tables (JSON, spreadsheets, archives) are refused by name. */
 enum { LORAC_MAX_COLUMNS = 4096, LORAC_MAX_FIELD = 16 << 20 };
 
 struct lorac_table;
+
+enum lorac_encoding {
+    LORAC_ENCODING_UTF8,
+    LORAC_ENCODING_LATIN1, // ISO-8859-1; what is no character of it is refused
+    LORAC_ENCODING_WINDOWS1252,
+    LORAC_ENCODING_UTF16, // its byte order mark says which; without one, the zeros of its ASCII characters
+    LORAC_N_ENCODINGS
+};
+const char *lorac_encoding_name(enum lorac_encoding encoding); // "utf-8"
+/* What the bytes look like. Nothing tells Latin-1 from other encodings of one byte a character. */
+enum lorac_encoding lorac_encoding_guess(const char *bytes, size_t n);
 
 struct lorac_table_format {
     char delimiter; // one ASCII character: ',' ';' '\t' ...
     char quote;     // one ASCII character, or 0: quotes are characters like any other
     bool header;    // the first row names the columns; otherwise they are "1", "2", ...
+    enum lorac_encoding encoding; // cells come as UTF-8 in any case
 };
+
+/* How many rows, and where the first of them stand. */
+enum { LORAC_TALLY_LINES = 5 };
+struct lorac_tally {
+    size_t n;
+    uint64_t line[LORAC_TALLY_LINES];
+};
+void lorac_tally_add(struct lorac_tally *t, uint64_t line);
 
 struct lorac_cell {
     const char *at; // UTF-8, not NUL-terminated
@@ -77,11 +99,17 @@ void lorac_table_close(struct lorac_table *t);
 const char *lorac_table_file(const struct lorac_table *t);
 size_t lorac_table_rows(const struct lorac_table *t); // without the header
 size_t lorac_table_columns(const struct lorac_table *t);
-size_t lorac_table_blank_lines(const struct lorac_table *t);
-size_t lorac_table_memory(const struct lorac_table *t); // bytes that the index takes
+const struct lorac_tally *lorac_table_blank_lines(const struct lorac_table *t); // that are no rows
+/* Cells with both line ends and delimiters in them: a text of several lines, or rows that a lone quote swallowed up to
+ * the next one. */
+const struct lorac_tally *lorac_table_long_cells(const struct lorac_table *t);
+size_t lorac_table_memory(const struct lorac_table *t); // bytes of the index, and of a decoded file
 const char *lorac_table_column_name(const struct lorac_table *t, size_t c);
+/* "; is data.format.delimiter ';'?" where the first row has more of another delimiter than of the one that it is read
+ * with, else "": what a message about a missing column or an odd row goes on with. */
+const char *lorac_table_delimiter_hint(const struct lorac_table *t);
 /* A column by its name, else by its number from 1. A name that no column has is LORAC_EUSER with those
- * that there are. */
+ * that there are, one that several have is with their place. */
 LORAC_MUST_CHECK enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table *t,
                                                            const char *name, struct lorac_err *err);
 uint64_t lorac_table_line(const struct lorac_table *t, size_t i); // where row i begins
@@ -154,7 +182,10 @@ void lorac_split_free(struct lorac_split *s);
 
 /* ---- templates ----------------------------------------------------------------------------------
  * "Review: {text}\nSentiment:" - text with variables in braces; "{{" and "}}" are braces. The template's
- * own text may hold special tokens ("<|im_end|>"), a cell's text never becomes one. */
+ * own text may hold special tokens ("<|im_end|>"), a cell's text never becomes one.
+ *
+ * "{task}{?input}\nInput: {input}{/input}" - what stands between {?name} and {/name} is an optional part: it is there
+ * where the variable's cell is not blank. Optional parts do not nest. */
 enum { LORAC_MAX_PARTS = 128 };
 
 struct lorac_template;
@@ -163,6 +194,8 @@ struct lorac_template_options {
     const char *completion;       // may be NULL or "", where only prompts are wanted
     const char *const *variables; // (n_variables) names that may stand in braces
     size_t n_variables;
+    const char *
+        hint; // what a message about an unknown variable ends with (lorac_table_delimiter_hint); NULL: nothing
 };
 /* Errors: "template.prompt:CHARACTER: ...". */
 LORAC_MUST_CHECK enum lorac_status lorac_template_parse(struct lorac_template **out,
@@ -172,7 +205,13 @@ void lorac_template_free(struct lorac_template *t);
 bool lorac_template_uses(const struct lorac_template *t, size_t variable);
 bool lorac_template_prompt_uses(const struct lorac_template *t, size_t variable);
 bool lorac_template_completion_uses(const struct lorac_template *t, size_t variable);
+/* Whether it stands in optional parts of its own alone, so that nothing is missing where its cell is blank. */
+bool lorac_template_is_optional(const struct lorac_template *t, size_t variable);
 bool lorac_template_has_prompt(const struct lorac_template *t);
+/* The names in braces in `text`, each once: *names (*n) of strings, one block to release with lorac_mem_free(). */
+LORAC_MUST_CHECK enum lorac_status lorac_template_variables(char ***names, size_t *n,
+                                                            const char *text,
+                                                            struct lorac_err *err);
 bool lorac_template_has_completion(const struct lorac_template *t);
 
 /* The stretches of the prompt (or of the completion) for the given values: literal parts
@@ -240,13 +279,6 @@ struct lorac_dataset_options {
         *shots;           // what every example goes on from; outlives the dataset. NULL: none
     const uint32_t *rows; // (n_rows) the table's rows to use, as of a split; NULL: all
     size_t n_rows;
-};
-
-/* How many rows, and where the first of them stand. */
-enum { LORAC_TALLY_LINES = 5 };
-struct lorac_tally {
-    size_t n;
-    uint64_t line[LORAC_TALLY_LINES];
 };
 
 struct lorac_data_counts {

@@ -128,9 +128,11 @@ enum lorac_status lorac_example_read(struct lorac_made *made, struct lorac_examp
         if (!lorac_template_uses(d->template, v)) { continue; }
         bool label = v == d->label_variable && d->n_labels > 0;
         if (lorac_cell_is_blank(&values[v])) {
-            made->kept_empty = d->o.on_empty == LORAC_BAD_KEEP;
+            bool keep =
+                d->o.on_empty == LORAC_BAD_KEEP || lorac_template_is_optional(d->template, v);
+            made->kept_empty = made->kept_empty || keep;
             made->variable = v;
-            if (!made->kept_empty) { made->verdict = LORAC_ROW_EMPTY; }
+            if (!keep) { made->verdict = LORAC_ROW_EMPTY; }
         }
         if (!made->verdict && label && !map_label(&values[v], made, d)) {
             made->verdict = LORAC_ROW_UNKNOWN_LABEL;

@@ -1,6 +1,8 @@
 /* names.c - see names.h. */
 #include "datasets/names.h"
 
+#include "base/core/err.h"
+
 #include <string.h>
 
 /* Levenshtein's distance without regard to ASCII case; "far" where a name is long. */
@@ -41,10 +43,15 @@ void lorac_names_hint(struct lorac_buf *b, const char *name, const char *const *
             meant = names[i];
         }
     }
-    if (meant) { lorac_buf_printf(b, " (did you mean '%.40s'?)", meant); }
+    char shown[64];
+    if (meant) {
+        lorac_buf_printf(b, " (did you mean '%s'?)",
+                         lorac_visible(shown, sizeof shown, meant, strlen(meant)));
+    }
     lorac_buf_str(b, n ? "; there are " : "; there are none");
     for (size_t i = 0; i < n && i < SHOWN; i++) {
-        lorac_buf_printf(b, "%s'%.24s'", i ? ", " : "", names[i]);
+        lorac_buf_printf(b, "%s'%s'", i ? ", " : "",
+                         lorac_visible(shown, 32, names[i], strlen(names[i])));
     }
     if (n > SHOWN) { lorac_buf_printf(b, ", ... (%zu)", n); }
 }

@@ -5,6 +5,8 @@
 #include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "datasets/encoding.h"
+#include "datasets/foreign.h"
 #include "datasets/names.h"
 
 #include <assert.h>
@@ -74,7 +76,7 @@ static void take_cell(void *bytes, size_t n, void *self)
     }
     m->cells = cells;
     m->cells[m->n++] = (struct lorac_cell){.n = n};
-    lorac_buf_add(&m->text, bytes, n);
+    if (n) { lorac_buf_add(&m->text, bytes, n); }
 }
 
 static void take_row(int end, void *self)
@@ -128,11 +130,17 @@ enum lorac_status lorac_table_row(struct lorac_row *row, const struct lorac_tabl
     m->n = 0;
     m->ended = m->no_memory = m->text.no_memory = false;
     lorac_buf_clear(&m->text);
-    size_t used = csv_parse(&m->parser, t->data + at, end - at, take_cell, take_row, m);
-    bool whole = used == end - at;
-    if (csv_error(&m->parser) == CSV_ENOMEM) { m->no_memory = true; }
-    // also resets the parser; ends a last row that has no line end
-    whole = !csv_fini(&m->parser, take_cell, take_row, m) && whole && m->ended;
+    bool blank = t->columns == 1 && (t->data[at] == '\n' || t->data[at] == '\r');
+    bool whole = true;
+    if (blank) { // libcsv passes over such lines
+        take_cell(NULL, 0, m);
+    } else {
+        size_t used = csv_parse(&m->parser, t->data + at, end - at, take_cell, take_row, m);
+        whole = used == end - at;
+        if (csv_error(&m->parser) == CSV_ENOMEM) { m->no_memory = true; }
+        // also resets the parser; ends a last row that has no line end
+        whole = !csv_fini(&m->parser, take_cell, take_row, m) && whole && m->ended;
+    }
     row->line = lorac_table_line(t, i);
     if (m->no_memory || m->text.no_memory) {
         lorac_row_free(row); // a parser that stopped halfway is not used again
@@ -171,14 +179,26 @@ size_t lorac_table_columns(const struct lorac_table *t)
     return t->columns;
 }
 
-size_t lorac_table_blank_lines(const struct lorac_table *t)
+const struct lorac_tally *lorac_table_blank_lines(const struct lorac_table *t)
 {
-    return t->blank_lines;
+    return &t->blank_lines;
+}
+
+const struct lorac_tally *lorac_table_long_cells(const struct lorac_table *t)
+{
+    return &t->long_cells;
 }
 
 size_t lorac_table_memory(const struct lorac_table *t)
 {
-    return t->cap_rows * sizeof *t->row_at + t->cap_jumps * sizeof *t->jumps;
+    return t->cap_rows * sizeof *t->row_at + t->cap_jumps * sizeof *t->jumps +
+           (t->decoded ? t->size : 0);
+}
+
+void lorac_tally_add(struct lorac_tally *t, uint64_t line)
+{
+    if (t->n < LORAC_TALLY_LINES) { t->line[t->n] = line; }
+    t->n++;
 }
 
 const char *lorac_table_column_name(const struct lorac_table *t, size_t c)
@@ -203,45 +223,100 @@ uint64_t lorac_table_line(const struct lorac_table *t, size_t i)
     return t->jumps[lo].line + (i - t->jumps[lo].row);
 }
 
-/* A delimiter that stands in the only column's name although the table is read with another one, or 0. */
-static char other_delimiter(const char *name, char delimiter)
+/* How often the delimiter stands in the first row, outside quotes. */
+static size_t count_in_first_row(const struct lorac_table *t, char delimiter)
 {
-    for (const char *c = ",;\t|"; *c; c++) {
-        if (*c != delimiter && strchr(name, *c)) { return *c; }
+    size_t n = 0;
+    bool quoted = false;
+    for (size_t i = t->first_at; i < t->size; i++) {
+        char c = t->data[i];
+        if (t->format.quote && c == t->format.quote) { quoted = !quoted; }
+        if (!quoted && (c == '\n' || c == '\r')) { break; }
+        n += !quoted && c == delimiter;
     }
-    return '\0';
+    return n;
+}
+
+const char *lorac_table_delimiter_hint(const struct lorac_table *t)
+{
+    static const struct {
+        char delimiter;
+        const char *hint;
+    } others[] = {{',', "; is data.format.delimiter ','?"},
+                  {';', "; is data.format.delimiter ';'?"},
+                  {'\t', "; is data.format.delimiter \"\\t\", a tab?"},
+                  {'|', "; is data.format.delimiter '|'?"}};
+    size_t most = count_in_first_row(t, t->format.delimiter);
+    const char *hint = "";
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        size_t n = count_in_first_row(t, others[i].delimiter);
+        if (n <= most) { continue; }
+        most = n;
+        hint = others[i].hint;
+    }
+    return hint;
+}
+
+/* The number that `name` is, or 0. */
+static size_t number_of(const char *name)
+{
+    size_t number = 0;
+    for (const char *c = name; *c; c++) {
+        if (*c < '0' || *c > '9') { return 0; }
+        if (number <= LORAC_MAX_COLUMNS) { number = number * 10 + (size_t)(*c - '0'); }
+    }
+    return number;
+}
+
+/* Columns `first` and, where it is another, `last` have the name that was asked for. */
+static enum lorac_status fail_ambiguous(const struct lorac_table *t, size_t first, size_t last,
+                                        struct lorac_err *err)
+{
+    char name[64];
+    unsigned long long at[2];
+    lorac_table_place(at, t, last);
+    lorac_visible(name, sizeof name, t->names[first], strlen(t->names[first]));
+    if (first == last) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s:%llu:%llu: column %zu has no name; choose it by its number, as in "
+                          "data.columns: {text: %zu}",
+                          t->file, at[0], at[1], first + 1, first + 1);
+    }
+    return lorac_fail(err, LORAC_EUSER,
+                      "%s:%llu:%llu: columns %zu and %zu are both named '%s'; choose one by its "
+                      "number, as in data.columns: {text: %zu}",
+                      t->file, at[0], at[1], first + 1, last + 1, name, last + 1);
 }
 
 enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table *t,
                                           const char *name, struct lorac_err *err)
 {
+    size_t number = number_of(name);
+    size_t n = 0; // columns of that name
+    size_t first = 0;
+    size_t last = 0;
     *out = 0;
-    size_t number = 0;
-    bool digits = *name != '\0';
-    for (const char *c = name; *c; c++) {
-        digits = digits && *c >= '0' && *c <= '9';
-        if (digits && number <= LORAC_MAX_COLUMNS) { number = number * 10 + (size_t)(*c - '0'); }
-    }
     for (size_t c = 0; c < t->columns; c++) {
-        if (strcmp(t->names[c], name) == 0) {
-            *out = c;
-            return LORAC_OK;
-        }
+        if (strcmp(t->names[c], name) != 0) { continue; }
+        first = n++ ? first : c;
+        last = c;
     }
-    if (digits && number >= 1 && number <= t->columns) {
+    if (n == 1 && *name) {
+        *out = first;
+        return LORAC_OK;
+    }
+    bool is_number = number >= 1 && number <= t->columns;
+    if (is_number && (n == 0 || strcmp(t->names[number - 1], name) == 0)) {
         *out = number - 1;
         return LORAC_OK;
     }
+    if (n > 0) { return fail_ambiguous(t, first, *name ? last : first, err); }
     struct lorac_buf hint = {0};
+    char shown[64];
     lorac_names_hint(&hint, name, (const char *const *)t->names, t->columns);
-    char other = '\0';
-    if (t->columns == 1 && t->names) { other = other_delimiter(t->names[0], t->format.delimiter); }
-    if (other == '\t') {
-        lorac_buf_str(&hint, "; is data.format.delimiter \"\\t\", a tab?");
-    } else if (other) {
-        lorac_buf_printf(&hint, "; is data.format.delimiter '%c'?", other);
-    }
-    lorac_fail(err, LORAC_EUSER, "%s: no column '%.40s'%s", t->file, name, hint.at ? hint.at : "");
+    lorac_fail(err, LORAC_EUSER, "%s: no column '%s'%s%s", t->file,
+               lorac_visible(shown, sizeof shown, name, strlen(name)), hint.at ? hint.at : "",
+               lorac_table_delimiter_hint(t));
     lorac_buf_free(&hint);
     return LORAC_EUSER;
 }
@@ -258,6 +333,7 @@ void lorac_table_close(struct lorac_table *t)
     lorac_mem_free(t->row_at);
     lorac_mem_free(t->jumps);
     lorac_mem_free(t->file);
+    lorac_mem_free(t->decoded);
     lorac_map_close(&t->map);
     lorac_mem_free(t);
 }
@@ -297,6 +373,23 @@ static struct lorac_table *new_table(enum lorac_status *st, const char *file,
     return t;
 }
 
+/* The text of these bytes, and where its rows are. */
+static enum lorac_status read_bytes(struct lorac_table *t, const char *bytes, size_t n,
+                                    struct lorac_err *err)
+{
+    size_t n_decoded = 0;
+    enum lorac_status st = lorac_foreign_table(bytes, n, t->file, err);
+    if (!st) {
+        st =
+            lorac_text_to_utf8(&t->decoded, &n_decoded, bytes, n, t->format.encoding, t->file, err);
+    }
+    if (st) { return st; }
+    t->data = t->decoded ? t->decoded : bytes;
+    t->size = t->decoded ? n_decoded : n;
+    if (t->decoded) { st = lorac_foreign_table(t->data, t->size, t->file, err); }
+    return st ? st : lorac_table_index(t, err);
+}
+
 enum lorac_status lorac_table_parse(struct lorac_table **out, const char *bytes, size_t n,
                                     const char *file, const struct lorac_table_format *format,
                                     struct lorac_err *err)
@@ -304,9 +397,7 @@ enum lorac_status lorac_table_parse(struct lorac_table **out, const char *bytes,
     enum lorac_status st = LORAC_OK;
     struct lorac_table *t = new_table(&st, file, format, err);
     if (!t) { goto done; }
-    t->data = bytes;
-    t->size = n;
-    st = lorac_table_index(t, err);
+    st = read_bytes(t, bytes, n, err);
 done:
     if (st) {
         lorac_table_close(t);
@@ -323,11 +414,8 @@ enum lorac_status lorac_table_open(struct lorac_table **out, const char *path,
     struct lorac_table *t = new_table(&st, path, format, err);
     if (!t) { goto done; }
     st = lorac_map_open(&t->map, path, err);
-    if (!st) { st = lorac_lfs_check(t->map.data, t->map.size, path, err); }
     if (st) { goto done; }
-    t->data = (const char *)t->map.data;
-    t->size = t->map.size;
-    st = lorac_table_index(t, err);
+    st = read_bytes(t, (const char *)t->map.data, t->map.size, err);
 done:
     if (st) {
         lorac_table_close(t);

@@ -14,23 +14,28 @@ struct lorac_line_jump {
 struct lorac_table {
     char *file;
     struct lorac_map map; // zeroed where the bytes are the caller's
-    const char *data;     // (size) the file, byte order mark included
+    char *decoded;        // the file as UTF-8 where it is of another encoding; owned
+    const char *data;     // (size) the text, byte order mark included
     size_t size;
     struct lorac_table_format format;
     char **names; // (n_names) columns
     size_t n_names, columns;
+    size_t first_at; // offset and line of the first row, which may be the header
+    uint64_t first_line;
     uint64_t *row_at; // (rows) offset of each row
     size_t rows, cap_rows;
     struct lorac_line_jump *jumps;
     size_t n_jumps, cap_jumps;
-    size_t blank_lines;
+    struct lorac_tally blank_lines, long_cells;
 };
 
 /* A parser set up for the format; csv_free() it. */
 LORAC_MUST_CHECK enum lorac_status lorac_csv_begin(struct csv_parser *p,
                                                    const struct lorac_table_format *f,
                                                    struct lorac_err *err);
-/* Check every byte of the file and fill names, columns, row_at, jumps. */
+/* Where the name of column c stands: line and character, from 1. */
+void lorac_table_place(unsigned long long place[2], const struct lorac_table *t, size_t c);
+/* Check every byte of the text and fill names, columns, row_at, jumps. */
 LORAC_MUST_CHECK enum lorac_status lorac_table_index(struct lorac_table *t, struct lorac_err *err);
 
 #endif

@@ -10,6 +10,7 @@
 struct scan {
     struct lorac_table *t;
     struct csv_parser parser;
+    size_t begin;  // behind the byte order mark
     size_t at;     // the line being fed
     uint64_t line; // its number, from 1
     size_t lf, cr; // the next line feed and carriage return at or after `at`; size where none
@@ -135,9 +136,9 @@ static enum lorac_status fail_ragged(const struct scan *s, struct lorac_err *err
     const struct lorac_table *t = s->t;
     size_t at = s->fields > t->columns ? find_field(s, t->columns, t->size) : s->row_at;
     struct place p = place_in_row(s, at);
-    return lorac_fail(err, LORAC_EFORMAT, "%s:%llu:%llu: %zu field%s, expected %zu as in the %s",
+    return lorac_fail(err, LORAC_EFORMAT, "%s:%llu:%llu: %zu field%s, expected %zu as in the %s%s",
                       t->file, p.line, p.column, s->fields, s->fields == 1 ? "" : "s", t->columns,
-                      t->format.header ? "header" : "first row");
+                      t->format.header ? "header" : "first row", lorac_table_delimiter_hint(t));
 }
 
 /* ---- bytes ---- */
@@ -173,13 +174,20 @@ static enum lorac_status check_bytes(const struct scan *s, size_t end, struct lo
         i += (size_t)n;
     }
     struct place p = place_of(s->t, i, s->at, s->line);
+    enum lorac_encoding seen = lorac_encoding_guess(data, s->t->size);
+    bool utf16 = seen == LORAC_ENCODING_UTF16;
     if (data[i] == 0) {
-        return fail_at(s, p, err, "a NUL byte, expected text (is the file UTF-16, or binary?)");
+        return fail_at(s, p, err,
+                       utf16 ? "a NUL byte, expected text; the file looks like UTF-16: write "
+                               "data.format.encoding: utf-16"
+                             : "a NUL byte, expected text (is the file binary?)");
     }
-    return lorac_fail(
-        err, LORAC_EFORMAT,
-        "%s:%llu:%llu: byte 0x%02X is not UTF-8, expected UTF-8 (is the file Latin-1?)", s->t->file,
-        p.line, p.column, (unsigned char)data[i]);
+    return lorac_fail(err, LORAC_EFORMAT,
+                      "%s:%llu:%llu: byte 0x%02X is not UTF-8, expected UTF-8%s%s", s->t->file,
+                      p.line, p.column, (unsigned char)data[i],
+                      seen ? "; the file looks like another encoding: write data.format.encoding: "
+                           : ", as all around it is (is the file damaged?)",
+                      seen ? lorac_encoding_name(seen) : "");
 }
 
 /* The offset behind the line that begins at s->at, its line end included. */
@@ -223,13 +231,28 @@ static bool add_name(struct lorac_table *t, const char *name, size_t n)
     return true;
 }
 
+/* A field of a row over several lines: does it hold line ends and the delimiter, as a lone quote's would? */
+static void look_at_long_field(struct scan *s, const char *bytes, size_t n)
+{
+    uint64_t ends = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool pair = bytes[i] == '\r' && i + 1 < n && bytes[i + 1] == '\n';
+        ends += (bytes[i] == '\n' || bytes[i] == '\r') && !pair;
+    }
+    if (ends && memchr(bytes, s->t->format.delimiter, n)) {
+        lorac_tally_add(&s->t->long_cells, s->line - ends);
+    }
+}
+
 static void take_field(void *bytes, size_t n, void *self)
 {
     struct scan *s = self;
+    const char *text = n ? bytes : "";
     s->fields++;
     if (n > LORAC_MAX_FIELD && !s->long_field) { s->long_field = s->fields; }
     bool naming = s->t->columns == 0 && s->t->format.header && s->fields <= LORAC_MAX_COLUMNS;
-    if (naming && !add_name(s->t, bytes, n)) { s->no_memory = true; }
+    if (naming && !add_name(s->t, text, n)) { s->no_memory = true; }
+    if (s->line > s->row_line) { look_at_long_field(s, text, n); }
 }
 
 static void end_row(int end, void *self)
@@ -238,28 +261,52 @@ static void end_row(int end, void *self)
     ((struct scan *)self)->ended = true;
 }
 
-static enum lorac_status check_names(const struct scan *s, struct lorac_err *err)
+void lorac_table_place(unsigned long long place[2], const struct lorac_table *t, size_t c)
 {
-    const struct lorac_table *t = s->t;
-    for (size_t c = 0; c < t->columns; c++) {
-        if (t->names[c][0] == '\0') {
-            struct place p = place_in_row(s, find_field(s, c, t->size));
-            return lorac_fail(err, LORAC_EFORMAT,
-                              "%s:%llu:%llu: column %zu has no name, expected one (or a format "
-                              "without header)",
-                              t->file, p.line, p.column, c + 1);
-        }
-        for (size_t b = 0; b < c; b++) {
-            if (strcmp(t->names[b], t->names[c]) == 0) {
-                struct place p = place_in_row(s, find_field(s, c, t->size));
-                return lorac_fail(err, LORAC_EFORMAT,
-                                  "%s:%llu:%llu: columns %zu and %zu are both named '%.60s', "
-                                  "expected different names",
-                                  t->file, p.line, p.column, b + 1, c + 1, t->names[c]);
-            }
-        }
+    // only read: a scan is what places are found with
+    struct scan s = {
+        .t = (struct lorac_table *)(uintptr_t)t, .row_at = t->first_at, .row_line = t->first_line};
+    struct place p = place_in_row(&s, find_field(&s, c, t->size));
+    place[0] = p.line;
+    place[1] = p.column;
+}
+
+/* ---- rows ---- */
+
+static enum lorac_status add_row(struct scan *s, size_t at, uint64_t line, struct lorac_err *err)
+{
+    struct lorac_table *t = s->t;
+    if (t->rows >= UINT32_MAX - 1) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: more than %u rows, expected fewer", t->file,
+                          UINT32_MAX - 1);
     }
+    uint64_t *rows = lorac_mem_grow(t->row_at, t->rows, &t->cap_rows, t->rows + 1, sizeof *rows);
+    if (!rows) { return no_memory(t, err); }
+    t->row_at = rows;
+    const struct lorac_line_jump *last = t->n_jumps ? &t->jumps[t->n_jumps - 1] : NULL;
+    if (!last || last->line + (t->rows - last->row) != line) {
+        struct lorac_line_jump *jumps =
+            lorac_mem_grow(t->jumps, t->n_jumps, &t->cap_jumps, t->n_jumps + 1, sizeof *jumps);
+        if (!jumps) { return no_memory(t, err); }
+        t->jumps = jumps;
+        t->jumps[t->n_jumps++] = (struct lorac_line_jump){.row = t->rows, .line = line};
+    }
+    t->row_at[t->rows++] = at;
     return LORAC_OK;
+}
+
+/* The lines in front of the first one that is not blank: of a single column they are empty cells, too. */
+static enum lorac_status add_leading_rows(struct scan *s, struct lorac_err *err)
+{
+    struct lorac_table *t = s->t;
+    uint64_t line = 1;
+    enum lorac_status st = LORAC_OK;
+    for (size_t at = s->begin; at < s->row_at && !st; line++) {
+        st = add_row(s, at, line, err);
+        at += t->data[at] == '\r' && t->data[at + 1] == '\n' ? 2 : 1;
+    }
+    t->blank_lines = (struct lorac_tally){0};
+    return st;
 }
 
 /* The first row says how many columns there are. *is_row: it is data, too. */
@@ -271,38 +318,16 @@ static enum lorac_status first_row(bool *is_row, struct scan *s, struct lorac_er
                           t->file, (unsigned long long)s->row_line, s->fields, LORAC_MAX_COLUMNS);
     }
     t->columns = s->fields;
+    t->first_at = s->row_at;
+    t->first_line = s->row_line;
     *is_row = !t->format.header;
-    if (t->format.header) { return check_names(s, err); }
+    if (t->format.header) { return LORAC_OK; }
     for (size_t c = 0; c < t->columns; c++) {
         char number[24];
         int n = snprintf(number, sizeof number, "%zu", c + 1);
         if (!add_name(t, number, (size_t)n)) { return no_memory(t, err); }
     }
-    return LORAC_OK;
-}
-
-/* ---- rows ---- */
-
-static enum lorac_status add_row(struct scan *s, struct lorac_err *err)
-{
-    struct lorac_table *t = s->t;
-    if (t->rows >= UINT32_MAX - 1) {
-        return lorac_fail(err, LORAC_EFORMAT, "%s: more than %u rows, expected fewer", t->file,
-                          UINT32_MAX - 1);
-    }
-    uint64_t *rows = lorac_mem_grow(t->row_at, t->rows, &t->cap_rows, t->rows + 1, sizeof *rows);
-    if (!rows) { return no_memory(t, err); }
-    t->row_at = rows;
-    const struct lorac_line_jump *last = t->n_jumps ? &t->jumps[t->n_jumps - 1] : NULL;
-    if (!last || last->line + (t->rows - last->row) != s->row_line) {
-        struct lorac_line_jump *jumps =
-            lorac_mem_grow(t->jumps, t->n_jumps, &t->cap_jumps, t->n_jumps + 1, sizeof *jumps);
-        if (!jumps) { return no_memory(t, err); }
-        t->jumps = jumps;
-        t->jumps[t->n_jumps++] = (struct lorac_line_jump){.row = t->rows, .line = s->row_line};
-    }
-    t->row_at[t->rows++] = s->row_at;
-    return LORAC_OK;
+    return t->columns == 1 ? add_leading_rows(s, err) : LORAC_OK;
 }
 
 static enum lorac_status finish_row(struct scan *s, struct lorac_err *err)
@@ -315,7 +340,7 @@ static enum lorac_status finish_row(struct scan *s, struct lorac_err *err)
         if (st) { return st; }
     }
     if (s->fields != t->columns) { return fail_ragged(s, err); }
-    return is_row ? add_row(s, err) : LORAC_OK;
+    return is_row ? add_row(s, s->row_at, s->row_line, err) : LORAC_OK;
 }
 
 /* Feed the line s->at .. end; the file's end also ends a row without a line end. */
@@ -345,28 +370,19 @@ static enum lorac_status feed_line(struct scan *s, size_t end, struct lorac_err 
     }
     if (s->ended) { return finish_row(s, err); }
     if (t->data[s->row_at] == '\n' || t->data[s->row_at] == '\r') { // else a quote is open
-        t->blank_lines++;
         s->in_row = false;
+        if (t->columns == 1) { return add_row(s, s->row_at, s->row_line, err); }
+        lorac_tally_add(&t->blank_lines, s->row_line);
     }
-    return LORAC_OK;
-}
-
-static enum lorac_status skip_mark(struct scan *s, struct lorac_err *err)
-{
-    const struct lorac_table *t = s->t;
-    if (t->size >= 2 && (!memcmp(t->data, "\xFF\xFE", 2) || !memcmp(t->data, "\xFE\xFF", 2))) {
-        return lorac_fail(err, LORAC_EFORMAT,
-                          "%s:1:1: the byte order mark of UTF-16, expected UTF-8", t->file);
-    }
-    if (t->size >= 3 && !memcmp(t->data, "\xEF\xBB\xBF", 3)) { s->at = 3; }
     return LORAC_OK;
 }
 
 static enum lorac_status scan_lines(struct scan *s, struct lorac_err *err)
 {
     struct lorac_table *t = s->t;
-    enum lorac_status st = skip_mark(s, err);
-    if (st) { return st; }
+    enum lorac_status st = LORAC_OK;
+    bool marked = t->size >= 3 && memcmp(t->data, "\xEF\xBB\xBF", 3) == 0;
+    s->at = s->begin = marked ? 3 : 0;
     if (s->at == t->size) {
         return lorac_fail(err, LORAC_EFORMAT, "%s: the file is empty, expected a table", t->file);
     }

@@ -1,6 +1,7 @@
 /* text.c - files of text as documents, and holding some of them out; see datasets.h. */
 #include "base/core/mem.h"
 #include "datasets/dataset.h"
+#include "datasets/foreign.h"
 
 #include <math.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static enum lorac_status check_utf8(const struct lorac_text_file *f, struct lora
             return lorac_fail(
                 err, LORAC_EFORMAT,
                 "%s:%zu: byte 0x%02X at offset %zu is not UTF-8, expected UTF-8 (is the "
-                "file Latin-1?)",
+                "file Latin-1? iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)",
                 f->path, line, data[i], i);
         }
         line += data[i] == '\n';
@@ -78,7 +79,7 @@ static enum lorac_status add_file(struct lorac_texts *t, const char *path, const
     f->path = lorac_mem_string(path, strlen(path));
     if (!f->path) { return no_memory(path, err); }
     enum lorac_status st = lorac_map_open(&f->map, path, err);
-    if (!st) { st = lorac_lfs_check(f->map.data, f->map.size, path, err); }
+    if (!st) { st = lorac_foreign_text((const char *)f->map.data, f->map.size, path, err); }
     if (!st) { st = check_utf8(f, err); }
     if (st) { return st; }
     size_t n = separator ? strlen(separator) : 0;

@@ -170,6 +170,7 @@ static enum lorac_status check_text(struct lorac_reading *rd)
         {"data.format.delimiter", r->data.format.delimiter == ','},
         {"data.format.quote", r->data.format.quote == '"'},
         {"data.format.header", r->data.format.header},
+        {"data.format.encoding", r->data.format.encoding == LORAC_RECIPE_ENCODING_UTF8},
         {"data.columns", r->data.columns.n == 0},
         {"data.labels.map", r->data.labels.map.n == 0},
         {"data.labels.unknown", r->data.labels.unknown == LORAC_RECIPE_UNKNOWN_ERROR},

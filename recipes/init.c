@@ -54,7 +54,7 @@ static enum lorac_status guess_format(struct guess *g, struct lorac_err *err)
         for (size_t i = 0; i < sizeof delimiters; i++) {
             struct lorac_table *t = NULL;
             struct lorac_err why = {0};
-            struct lorac_table_format f = {delimiters[i], quotes[q], false};
+            struct lorac_table_format f = {.delimiter = delimiters[i], .quote = quotes[q]};
             enum lorac_status st = lorac_table_open(&t, g->table_path, &f, &why);
             if (st && !first.text[0]) { first = why; }
             if (st == LORAC_ENOMEM || st == LORAC_EIO) {

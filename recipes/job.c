@@ -12,14 +12,23 @@ enum { IDS_IN_MEMORY = 64 << 20 }; // bytes of ids that a dataset may keep
 
 /* ---- data ---- */
 
+struct lorac_table_format lorac_job_format(const struct lorac_recipe *r)
+{
+    static const enum lorac_encoding encodings[] = {LORAC_ENCODING_UTF8, LORAC_ENCODING_LATIN1,
+                                                    LORAC_ENCODING_WINDOWS1252,
+                                                    LORAC_ENCODING_UTF16};
+    return (struct lorac_table_format){
+        .delimiter = r->data.format.delimiter,
+        .quote = r->data.format.quote,
+        .header = r->data.format.header,
+        .encoding = encodings[r->data.format.encoding],
+    };
+}
+
 static enum lorac_status open_table(struct lorac_table **out, const struct lorac_job *j,
                                     const char *path, struct lorac_err *err)
 {
-    struct lorac_table_format format = {
-        .delimiter = j->recipe->data.format.delimiter,
-        .quote = j->recipe->data.format.quote,
-        .header = j->recipe->data.format.header,
-    };
+    struct lorac_table_format format = lorac_job_format(j->recipe);
     enum lorac_status st = lorac_table_open(out, path, &format, err);
     size_t n = strlen(path);
     if (st == LORAC_EFORMAT && n > 4 && strcmp(path + n - 4, ".txt") == 0) {

@@ -41,6 +41,8 @@ enum lorac_job_parts {
 LORAC_MUST_CHECK enum lorac_status lorac_job_open(struct lorac_job **out,
                                                   const struct lorac_recipe *r, unsigned parts,
                                                   struct lorac_err *err);
+/* How the recipe's tables are written: data.format. */
+struct lorac_table_format lorac_job_format(const struct lorac_recipe *r);
 /* Tokenise rows (n_rows; NULL: all) of a table as the recipe says, each going on from `shots` (or NULL). */
 LORAC_MUST_CHECK enum lorac_status lorac_job_open_set(
     struct lorac_dataset **out, const struct lorac_job *j, const struct lorac_table *table,

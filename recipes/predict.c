@@ -132,6 +132,7 @@ static enum lorac_status ask(bool *asks, size_t *cut, struct work *w, size_t i,
         size_t c = w->column[v];
         w->values[v] = c == SIZE_MAX ? (struct lorac_cell){"", 0} : w->row.cells[c];
         if (c == SIZE_MAX || !lorac_cell_is_blank(&w->values[v])) { continue; }
+        if (lorac_predictor_may_be_blank(w->predictor, v)) { continue; }
         blank = true;
         if (on_empty != LORAC_RECIPE_EMPTY_ERROR) { continue; }
         return lorac_fail(err, LORAC_EUSER,
@@ -156,7 +157,7 @@ static enum lorac_status check_rows(struct work *w, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
     w->counts->all = lorac_table_rows(w->table);
-    w->counts->blank_lines = lorac_table_blank_lines(w->table);
+    w->counts->blank_lines = lorac_table_blank_lines(w->table)->n;
     for (size_t i = 0; i < w->counts->all && !st; i++) {
         bool asks = false;
         size_t cut = 0;
@@ -325,10 +326,10 @@ static enum lorac_status identify(char id[65], const struct work *w, struct lora
     for (size_t v = 0; v < lorac_predictor_variables(w->predictor); v++) {
         lorac_sha256_add(&s, &w->column[v], sizeof w->column[v]);
     }
-    (void)snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %zu %zu %zu", r->template.append_eos,
-                   w->format.delimiter, w->format.quote, w->format.header, (int)r->data.on_empty,
-                   (int)r->data.on_too_long, r->model.max_length, w->top,
-                   w->j->K ? 0 : o->max_tokens);
+    (void)snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %d %zu %zu %zu",
+                   r->template.append_eos, w->format.delimiter, w->format.quote, w->format.header,
+                   (int)w->format.encoding, (int)r->data.on_empty, (int)r->data.on_too_long,
+                   r->model.max_length, w->top, w->j->K ? 0 : o->max_tokens);
     add_text(&s, numbers);
     if (o->adapter) {
         st = add_file(&s, o->adapter, "adapter_config.json", err);
@@ -385,13 +386,7 @@ enum lorac_status lorac_predict(struct lorac_predicted *counts, const struct lor
                                 const struct lorac_socket *socket,
                                 const struct lorac_predict_options *o, struct lorac_err *err)
 {
-    const struct lorac_recipe *r = j->recipe;
-    struct work w = {.j = j,
-                     .o = o,
-                     .counts = counts,
-                     .format = {.delimiter = r->data.format.delimiter,
-                                .quote = r->data.format.quote,
-                                .header = r->data.format.header}};
+    struct work w = {.j = j, .o = o, .counts = counts, .format = lorac_job_format(j->recipe)};
     *counts = (struct lorac_predicted){0};
     enum lorac_status st = prepare(&w, socket, err);
     if (!st) { st = o->write ? answer_rows(&w, err) : answer_into_file(&w, err); }

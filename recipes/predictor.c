@@ -36,7 +36,12 @@ static enum lorac_status parse_template(struct lorac_predictor *p, struct lorac_
         p->names[i] =
             r->data.columns.n ? r->data.columns.at[i].key : lorac_table_column_name(train, i);
     }
-    struct lorac_template_options o = {r->template.prompt, r->template.completion, p->names, p->n};
+    struct lorac_template_options o = {
+        .prompt = r->template.prompt,
+        .completion = r->template.completion,
+        .variables = p->names,
+        .n_variables = p->n,
+    };
     enum lorac_status st = lorac_template_parse(&p->template, &o, err);
     bool asks = false;
     for (size_t i = 0; i < p->n && !st; i++) {
@@ -125,6 +130,11 @@ const char *lorac_predictor_variable(const struct lorac_predictor *p, size_t i)
 bool lorac_predictor_asks(const struct lorac_predictor *p, size_t i)
 {
     return lorac_template_prompt_uses(p->template, i);
+}
+
+bool lorac_predictor_may_be_blank(const struct lorac_predictor *p, size_t i)
+{
+    return lorac_template_is_optional(p->template, i);
 }
 
 const struct lorac_ids *lorac_predictor_ids(const struct lorac_predictor *p)

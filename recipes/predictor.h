@@ -33,6 +33,8 @@ void lorac_predictor_free(struct lorac_predictor *p);
 size_t lorac_predictor_variables(const struct lorac_predictor *p);
 const char *lorac_predictor_variable(const struct lorac_predictor *p, size_t i);
 bool lorac_predictor_asks(const struct lorac_predictor *p, size_t i);
+/* It stands in optional parts of its own alone. */
+bool lorac_predictor_may_be_blank(const struct lorac_predictor *p, size_t i);
 
 /* The prompt for these values (one a variable); *cut: tokens that it lost. One that is too long for
  * data.on_too_long, model.max_length or the model is LORAC_EUSER. */

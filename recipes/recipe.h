@@ -46,7 +46,12 @@ enum lorac_recipe_bias {
 };
 enum lorac_recipe_tie { LORAC_RECIPE_TIE_KEEP, LORAC_RECIPE_TIE_UNTIE };
 enum lorac_recipe_data_kind { LORAC_RECIPE_DATA_TABLE, LORAC_RECIPE_DATA_TEXT };
-enum lorac_recipe_encoding { LORAC_RECIPE_ENCODING_UTF8 };
+enum lorac_recipe_encoding {
+    LORAC_RECIPE_ENCODING_UTF8,
+    LORAC_RECIPE_ENCODING_LATIN1,
+    LORAC_RECIPE_ENCODING_WINDOWS1252,
+    LORAC_RECIPE_ENCODING_UTF16,
+};
 enum lorac_recipe_on_unknown { LORAC_RECIPE_UNKNOWN_ERROR, LORAC_RECIPE_UNKNOWN_SKIP };
 enum lorac_recipe_on_empty {
     LORAC_RECIPE_EMPTY_ERROR,

@@ -86,8 +86,9 @@ const struct lorac_key lorac_keys[] = {
      .help = "one character around cells that need it; '' where quotes are characters like others"},
     {"data.format.header", LORAC_KEY_BOOL, AT(data.format.header), .otherwise = "true",
      .help = "the first row names the columns"},
-    {"data.format.encoding", LORAC_KEY_CHOICE, AT(data.format.encoding), .choices = "utf-8", .otherwise = "utf-8",
-     .help = "encoding of the tables"},
+    {"data.format.encoding", LORAC_KEY_CHOICE, AT(data.format.encoding), .choices = "utf-8|latin-1|windows-1252|utf-16", .otherwise = "utf-8",
+     .help = "encoding of the tables; lorac predict writes UTF-8 in any case",
+     .more = "windows-1252 is what Excel's CSV is in Western Europe. Of others, iconv -f NAME -t UTF-8 makes UTF-8."},
     {"data.columns", LORAC_KEY_MAP, AT(data.columns), .otherwise = "{}",
      .help = "template variable: CSV column, by name or by 1-based number",
      .more = "Default: the names of the header."},
@@ -96,7 +97,9 @@ const struct lorac_key lorac_keys[] = {
     {"data.labels.unknown", LORAC_KEY_CHOICE, AT(data.labels.unknown), .choices = "error|skip", .otherwise = "error",
      .help = "what to do with a cell that labels.map does not hold"},
     {"data.on_empty", LORAC_KEY_CHOICE, AT(data.on_empty), .choices = "error|skip|keep", .otherwise = "error",
-     .help = "what to do with a row whose cell is empty; counted, with line numbers"},
+     .help = "what to do with a row whose cell is empty; counted, with line numbers",
+     .more = "Of the columns that the template uses. keep takes the cell as it is; a variable that stands only in an "
+             "optional part of its own, {?name}...{/name}, may be blank in any case."},
     {"data.on_too_long", LORAC_KEY_CHOICE, AT(data.on_too_long), .choices = "truncate_prompt|skip|error", .otherwise = "truncate_prompt",
      .help = "what to do with an example over model.max_length",
      .more = "The completion is never cut."},
@@ -105,7 +108,8 @@ const struct lorac_key lorac_keys[] = {
 
     {"template.prompt", LORAC_KEY_TEXT, AT(template.prompt),
      .help = "text before the completion; {variable} stands for a cell",
-     .more = "Saved with the adapter and used with it ever after. A literal ${ is written $${."},
+     .more = "Saved with the adapter and used with it ever after. {?input}\\nInput: {input}{/input} is an optional part: it "
+             "is there where the cell is not blank. A brace that is text, as of JSON, is written {{ or }}, a literal ${ $${."},
     {"template.completion", LORAC_KEY_TEXT, AT(template.completion),
      .help = "text that the model learns to write"},
     {"template.append_eos", LORAC_KEY_BOOL, AT(template.append_eos), .otherwise = "true",

@@ -163,6 +163,10 @@ static int run_eval(const struct args *a)
     if (!st) { st = lorac_evaluate(&scores, e, subject_progress, &s, &err); }
     status_clear(&s.line);
     if (!st) {
+        const struct lorac_job *j = s.j;
+        bool of_train = !j->valid.table || strcmp(rows.split, "train") == 0;
+        say_table(stderr,
+                  j->test.table ? j->test.table : (of_train ? j->train.table : j->valid.table));
         say_counts(stderr, lorac_dataset_counts(rows.set));
         const char *why = lorac_unmeasured(s.j, s.r->eval.metrics);
         if (why) { fprintf(stderr, "note: %s\n", why); }

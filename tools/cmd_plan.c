@@ -94,6 +94,15 @@ static void say_bars(const struct lorac_plan_data *d)
     }
 }
 
+/* The table that the rows are of, where it is their own: a split shares that of the training rows. */
+static const struct lorac_table *table_of(const struct lorac_plan *p,
+                                          const struct lorac_plan_data *d)
+{
+    const struct lorac_table *const tables[] = {p->job->train.table, p->job->valid.table,
+                                                p->job->test.table};
+    return tables[d - p->data];
+}
+
 static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d)
 {
     char t[3][48];
@@ -114,6 +123,7 @@ static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d
                k + 1 < LORAC_PLAN_PERCENTILES ? ", " : "");
     }
     printf("; model.max_length is %zu\n", p->job->recipe->model.max_length);
+    say_table(stdout, table_of(p, d));
     say_counts(stdout, c);
     if (d->shared) {
         const char *what = text ? "pieces" : "rows";
@@ -280,7 +290,7 @@ static void json_memory(struct out *j, const struct lorac_plan *p)
     lorac_buf_free(&m.b);
 }
 
-static void json_data(struct out *j, const struct lorac_plan_data *d)
+static void json_data(struct out *j, const struct lorac_plan *p, const struct lorac_plan_data *d)
 {
     if (!d->set) { return; }
     const struct lorac_data_counts *c = lorac_dataset_counts(d->set);
@@ -294,6 +304,11 @@ static void json_data(struct out *j, const struct lorac_plan_data *d)
     out_count(&o, "skipped_empty", c->skipped_empty.n);
     out_count(&o, "skipped_long", c->skipped_long.n);
     out_count(&o, "skipped_label", c->skipped_label.n);
+    const struct lorac_table *table = table_of(p, d);
+    if (table) {
+        out_count(&o, "blank_lines", lorac_table_blank_lines(table)->n);
+        out_count(&o, "long_cells", lorac_table_long_cells(table)->n);
+    }
     out_count(&o, "truncated", c->truncated.n);
     out_count(&o, "duplicates", c->duplicates.n);
     out_count(&o, "in_train_too", d->shared);
@@ -371,7 +386,7 @@ static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe 
     out_bool(&j, "fits", fits);
     out_bool(&j, "recomputes", p->recomputes);
     for (size_t i = 0; i < 3; i++) {
-        json_data(&j, &p->data[i]);
+        json_data(&j, p, &p->data[i]);
     }
     json_labels(&j, p);
     out_count(&j, "steps", p->steps);

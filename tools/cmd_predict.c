@@ -266,22 +266,28 @@ static enum lorac_status read_values(struct lorac_cell *values, const struct lor
     size_t used = 0;
     const char **names = lorac_mem_new(n, sizeof *names);
     struct lorac_cell *given = lorac_mem_new(n, sizeof *given);
+    bool *optional = lorac_mem_new(n, sizeof *optional);
     enum lorac_status st = LORAC_OK;
-    if (!names || !given) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    if (!names || !given || !optional) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory to predict");
+    }
     for (size_t i = 0; i < n && !st; i++) {
         values[i] = (struct lorac_cell){"", 0};
-        if (lorac_predictor_asks(p, i)) { names[used++] = lorac_predictor_variable(p, i); }
+        if (!lorac_predictor_asks(p, i)) { continue; }
+        optional[used] = lorac_predictor_may_be_blank(p, i);
+        names[used++] = lorac_predictor_variable(p, i);
     }
-    if (!st) { st = fields_fill(given, names, used, a, "--text", text, err); }
+    if (!st) { st = fields_fill(given, names, optional, used, a, "--text", text, err); }
     for (size_t i = 0, k = 0; i < n && !st; i++) {
         if (lorac_predictor_asks(p, i)) { values[i] = given[k++]; }
     }
     for (size_t k = 0; k < used && !st; k++) {
-        if (!lorac_cell_is_blank(&given[k])) { continue; }
+        if (optional[k] || !lorac_cell_is_blank(&given[k])) { continue; }
         st = lorac_fail(err, LORAC_EUSER, "{%s} is blank, expected text", names[k]);
     }
     lorac_mem_free(names);
     lorac_mem_free(given);
+    lorac_mem_free(optional);
     return st;
 }
 

@@ -83,6 +83,34 @@ void say_text(FILE *to, const struct lorac_data_counts *c)
             show_count(trained, c->trained), (double)c->bytes / (double)c->trained);
 }
 
+/* " (lines 3, 8, ...)" and the line's end. */
+static void say_lines(FILE *to, const struct lorac_tally *t)
+{
+    fprintf(to, " (line");
+    for (size_t k = 0; k < t->n && k < LORAC_TALLY_LINES; k++) {
+        fprintf(to, "%s %llu", k ? "," : t->n == 1 ? "" : "s", (unsigned long long)t->line[k]);
+    }
+    fprintf(to, "%s)\n", t->n > LORAC_TALLY_LINES ? ", ..." : "");
+}
+
+void say_table(FILE *to, const struct lorac_table *t)
+{
+    const struct lorac_tally *blank = t ? lorac_table_blank_lines(t) : NULL;
+    const struct lorac_tally *cells = t ? lorac_table_long_cells(t) : NULL;
+    if (blank && blank->n) {
+        fprintf(to, "           %zu blank %s, no %s", blank->n, blank->n == 1 ? "line" : "lines",
+                blank->n == 1 ? "row" : "rows");
+        say_lines(to, blank);
+    }
+    if (cells && cells->n) {
+        fprintf(to,
+                "           %zu with line ends and delimiters in a cell; where quotes are "
+                "characters of the text, write data.format.quote: ''",
+                cells->n);
+        say_lines(to, cells);
+    }
+}
+
 void say_counts(FILE *to, const struct lorac_data_counts *c)
 {
     const struct {
@@ -99,11 +127,8 @@ void say_counts(FILE *to, const struct lorac_data_counts *c)
     for (size_t i = 0; i < sizeof tallies / sizeof tallies[0]; i++) {
         const struct lorac_tally *t = tallies[i].t;
         if (!t->n) { continue; }
-        fprintf(to, "           %zu %s (line", t->n, tallies[i].text);
-        for (size_t k = 0; k < t->n && k < LORAC_TALLY_LINES; k++) {
-            fprintf(to, "%s %llu", k ? "," : t->n == 1 ? "" : "s", (unsigned long long)t->line[k]);
-        }
-        fprintf(to, "%s)\n", t->n > LORAC_TALLY_LINES ? ", ..." : "");
+        fprintf(to, "           %zu %s", t->n, tallies[i].text);
+        say_lines(to, t);
     }
     if (c->blank_documents) {
         fprintf(to, "           %zu documents of white space alone, left out\n",

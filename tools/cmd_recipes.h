@@ -36,5 +36,6 @@ void say_text(FILE *to, const struct lorac_data_counts *c); // of texts, without
 void say_counts(FILE *to, const struct lorac_data_counts *c);
 /* "note: 6 steps are few to learn from; try ...", where they are. */
 void say_few(FILE *to, const char *before, const struct lorac_job *j, size_t steps);
+void say_table(FILE *to, const struct lorac_table *t); // what is odd about a table; NULL: nothing
 
 #endif

@@ -27,6 +27,7 @@ static void say_data(const char *name, const struct lorac_data *d)
     fprintf(stderr, "  %-8s %s, %s, %s of them trained, the longest row %zu\n", name,
             show_many(rows, c->used, "row"), show_many(tokens, c->tokens, "token"),
             show_count(trained, c->trained), c->longest);
+    say_table(stderr, d->table);
     say_counts(stderr, c);
 }
 

@@ -5,29 +5,7 @@
 
 #include <string.h>
 
-enum { MAX_FIELDS = 32, PROMPT_LIMIT = 16 << 20 };
-
-/* Names in braces, each once: "Review: {text}" has one. `names` are cut out of `text` (clobbered). */
-static size_t variables_of(const char *names[MAX_FIELDS], char *text)
-{
-    size_t n = 0;
-    for (char *c = text; c && *c && n < MAX_FIELDS; c++) {
-        if ((c[0] == '{' && c[1] == '{') || (c[0] == '}' && c[1] == '}')) {
-            c++;
-            continue;
-        }
-        char *end = *c == '{' ? strchr(c, '}') : NULL;
-        if (!end) { continue; }
-        *end = '\0';
-        bool known = false;
-        for (size_t i = 0; i < n; i++) {
-            known = known || strcmp(names[i], c + 1) == 0;
-        }
-        if (!known) { names[n++] = c + 1; }
-        c = end;
-    }
-    return n;
-}
+enum { PROMPT_LIMIT = 16 << 20 };
 
 /* The value of --field NAME=VALUE, or NULL. */
 static const char *field(const struct args *a, const char *name)
@@ -69,29 +47,45 @@ static enum lorac_status check_fields(const char *const *names, size_t n, const 
     return LORAC_OK;
 }
 
-enum lorac_status fields_fill(struct lorac_cell *values, const char *const *names, size_t n,
-                              const struct args *a, const char *option,
-                              const struct lorac_buf *text, struct lorac_err *err)
+/* The variable that the text fills: the only one without a field, not counting those that may be blank; or n. */
+static enum lorac_status find_open(size_t *open, const char *const *names, const bool *optional,
+                                   size_t n, const struct args *a, bool raw, struct lorac_err *err)
 {
-    size_t open = 0;
+    size_t spare = n;
+    *open = n;
+    for (size_t i = 0; i < n; i++) {
+        if (field(a, names[i])) { continue; }
+        if (optional[i]) {
+            spare = spare == n ? i : spare;
+        } else if (*open == n) {
+            *open = i;
+        } else {
+            return lorac_fail(err, LORAC_EUSER, "the %s template also needs --field %s=...%s",
+                              raw ? "adapter's" : "recipe's", names[i],
+                              raw ? "; --raw would prompt without the template" : "");
+        }
+    }
+    if (*open == n) { *open = spare; }
+    return LORAC_OK;
+}
+
+enum lorac_status fields_fill(struct lorac_cell *values, const char *const *names,
+                              const bool *optional, size_t n, const struct args *a,
+                              const char *option, const struct lorac_buf *text,
+                              struct lorac_err *err)
+{
+    size_t open = n;
     bool raw = strcmp(option, "--prompt") == 0; // there is a way around the template
     const char *whose = raw ? "adapter's" : "recipe's";
     enum lorac_status st = check_fields(names, n, a, whose, err);
+    if (!st) { st = find_open(&open, names, optional, n, a, raw, err); }
     if (st) { return st; }
     for (size_t i = 0; i < n; i++) {
         const char *value = field(a, names[i]);
-        if (value) {
-            values[i] = (struct lorac_cell){value, strlen(value)};
-            continue;
-        }
-        if (open++) {
-            return lorac_fail(err, LORAC_EUSER, "the %s template also needs --field %s=...%s",
-                              whose, names[i],
-                              raw ? "; --raw would prompt without the template" : "");
-        }
-        values[i] = (struct lorac_cell){text->at ? text->at : "", text->n};
+        values[i] = (struct lorac_cell){value ? value : "", value ? strlen(value) : 0};
     }
-    if (!open && text->n) {
+    if (open < n) { values[open] = (struct lorac_cell){text->at ? text->at : "", text->n}; }
+    if (open == n && text->n) {
         return lorac_fail(err, LORAC_EUSER,
                           "the %s template leaves no place for %s%s; give it as ''%s", whose,
                           option, n ? ": --field fills all its variables" : ": it has no variables",
@@ -107,24 +101,30 @@ static enum lorac_status encode_template(struct lorac_ids *ids, const struct ben
     const char *text = "";
     struct lorac_json root = {0};
     struct lorac_template *template = NULL;
-    char *names_text = NULL;
-    const char *names[MAX_FIELDS];
-    struct lorac_cell values[MAX_FIELDS];
+    char **names = NULL;
+    size_t n = 0;
+    struct lorac_cell *values = NULL;
+    bool *optional = NULL;
     enum lorac_status st = lorac_json_parse(&root, json, strlen(json), "lorac.template", err);
     if (!st) { st = lorac_json_string(&text, &root, "prompt", true, err); }
+    if (!st) { st = lorac_template_variables(&names, &n, text, err); }
+    const struct lorac_template_options o = {
+        .prompt = text, .variables = (const char *const *)names, .n_variables = n};
     if (!st) {
-        names_text = lorac_mem_string(text, strlen(text));
-        if (!names_text) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for the template"); }
+        values = lorac_mem_new(n, sizeof *values);
+        optional = lorac_mem_new(n, sizeof *optional);
+        st = values && optional ? lorac_template_parse(&template, &o, err)
+                                : lorac_fail(err, LORAC_ENOMEM, "no memory for the template");
     }
-    if (!st) {
-        size_t n = variables_of(names, names_text);
-        struct lorac_template_options o = {text, NULL, names, n};
-        st = lorac_template_parse(&template, &o, err);
-        if (!st) { st = fields_fill(values, names, n, a, "--prompt", prompt, err); }
+    for (size_t i = 0; i < n && !st; i++) {
+        optional[i] = lorac_template_is_optional(template, i);
     }
+    if (!st) { st = fields_fill(values, o.variables, optional, n, a, "--prompt", prompt, err); }
     if (!st) { st = lorac_prompt_encode(ids, template, b->tokenizer, values, err); }
     lorac_template_free(template);
-    lorac_mem_free(names_text);
+    lorac_mem_free(values);
+    lorac_mem_free(optional);
+    lorac_mem_free(names);
     lorac_json_free(&root);
     return st;
 }

@@ -70,10 +70,12 @@ enum lorac_status bench_prompt(struct lorac_ids *ids, const struct bench *b, con
 enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
                                   const struct args *a, const struct lorac_buf *prompt,
                                   struct lorac_err *err);
-/* values (n): of --field for the variables named, and `text`, which `option` gave, for the only one without. */
-enum lorac_status fields_fill(struct lorac_cell *values, const char *const *names, size_t n,
-                              const struct args *a, const char *option,
-                              const struct lorac_buf *text, struct lorac_err *err);
+/* values (n): of --field for the variables named, and `text`, which `option` gave, for the only one without. Those
+ * that may be blank (`optional`) are, where no --field names them. */
+enum lorac_status fields_fill(struct lorac_cell *values, const char *const *names,
+                              const bool *optional, size_t n, const struct args *a,
+                              const char *option, const struct lorac_buf *text,
+                              struct lorac_err *err);
 #define PROMPT_OPTIONS                                                                       \
     {"--prompt", "TEXT", "what to continue; - reads standard input", true, false},           \
         {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true}, \

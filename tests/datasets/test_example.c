@@ -171,7 +171,8 @@ static void bad_rows_are_errors_that_name_line_and_reason(void **state)
     struct lorac_dataset_options o = usual;
     expect_failure("text,label\na,1\n\n ,1\nb,\n", &o, LORAC_EFORMAT,
                    "t.csv:4: column 'text' is blank, expected text (2 such rows, lines 4, 5; "
-                   "on_empty: skip leaves them out)");
+                   "on_empty: skip leaves them out, keep takes them as they are, and a part of the "
+                   "template in {?name}...{/name} goes where its cell is blank)");
     o.max_length = 5;
     expect_failure("text,label\na,1\nb,12345\n", &o, LORAC_EFORMAT,
                    "t.csv:3: 14 tokens, 7 of them completion, expected at most max_length 5 (1 "
@@ -180,15 +181,31 @@ static void bad_rows_are_errors_that_name_line_and_reason(void **state)
     o.max_length = 9;
     o.on_too_long = LORAC_LONG_ERROR;
     expect_failure("text,label\na,1\nb,2\n", &o, LORAC_EFORMAT,
-                   "t.csv:2: 10 tokens, 3 of them completion, expected at most max_length 9 (2 "
-                   "such rows, lines 2, 3; on_too_long: skip leaves them out)");
+                   "t.csv:2: 10 tokens, 3 of them completion, expected at most max_length 9 "
+                   "(all 2 rows; a larger model.max_length lets them in)");
+    o = usual; // to skip every row is no way out
+    o.labels = map;
+    o.n_labels = 2;
+    expect_failure("text,label\na,x\nb,y\xC2\xA0\n", &o, LORAC_EFORMAT,
+                   "t.csv:2: column 'label' holds 'x', expected a value of labels.map (all 2 rows; "
+                   "the map is of other words than the column: without labels.map its own are "
+                   "taken)");
+    expect_failure("text,label\na,1\nb,5\xC2\xA0\n", &o, LORAC_EFORMAT,
+                   "t.csv:3: column 'label' holds '5<U+00A0>', expected a value of labels.map (1 "
+                   "such row; labels.unknown: skip leaves them out)");
+    expect_failure(
+        "text,label\n,1\n,5\n", &o, LORAC_EFORMAT,
+        "t.csv:2: column 'text' is blank, expected text (all 2 rows; on_empty: keep takes "
+        "them as they are, or leave the column out of the template)");
     o = usual;
     o.labels = map;
     o.n_labels = 2;
-    expect_failure("text,label\na,1\nb,2\nc,good\n,5\n", &o, LORAC_EFORMAT,
-                   "t.csv:5: column 'text' is blank, expected text (1 such row; on_empty: skip "
-                   "leaves them out); t.csv:3: column 'label' holds '2', expected a value of "
-                   "labels.map (2 such rows, lines 3, 4; labels.unknown: skip leaves them out)");
+    expect_failure(
+        "text,label\na,1\nb,2\nc,good\n,5\n", &o, LORAC_EFORMAT,
+        "t.csv:5: column 'text' is blank, expected text (1 such row; on_empty: skip "
+        "leaves them out, keep takes them as they are, and a part of the template in "
+        "{?name}...{/name} goes where its cell is blank); t.csv:3: column 'label' holds '2', expected a value of "
+        "labels.map (2 such rows, lines 3, 4; labels.unknown: skip leaves them out)");
     o = usual;
     o.completion = "{label}";
     o.append_eos = false;

@@ -1,6 +1,7 @@
 /*
  * Templates. What is promised:
  *   - variables in braces, doubled braces are braces; literal parts may be special, cells may not;
+ *   - an optional part is there where its cell is not blank;
  *   - what is wrong is named with its character and, for a variable, with those that there are;
  *   - whichever allocation fails is reported.
  */
@@ -67,7 +68,38 @@ static void what_is_wrong_is_named_with_its_character(void **state)
         {"text}", "", "template.prompt:5: '}' without '{' (write '}}' for a brace)"},
         {"{text}}", "", "template.prompt:7: '}' without '{' (write '}}' for a brace)"},
         {"{{{", "", "template.prompt:3: '{' without '}' (write '{{' for a brace)"},
-        {"{}", "", "template.prompt:1: '{}' names no variable, expected {name}"},
+        {"{}", "",
+         "template.prompt:1: '{}' names no variable, expected {name} (write '{{}}' for two "
+         "braces)"},
+        {"{\"text\": \"{text}\"}", "",
+         "template.prompt:1: '{' without '}' (write '{{' for a brace)"},
+        {"{\"a\": 1} {text}", "",
+         "template.prompt:2: no variable '\"a\": 1'; there are 'text', 'label' (a brace that is "
+         "text, as of JSON, is written '{{' or '}}')"},
+        {"{% if text %}", "",
+         "template.prompt:2: no variable '% if text %'; there are 'text', 'label' (a brace that is "
+         "text, as of JSON, is written '{{' or '}}')"},
+        {"{text\xC2\xA0}", "",
+         "template.prompt:2: no variable 'text<U+00A0>' (did you mean 'text'?); there are 'text', "
+         "'label'"},
+        {"{{text}} is", "{label}",
+         "template.prompt:1: '{{text}}' is the text '{text}', not its cell, which the template does "
+         "not use; expected '{text}'"},
+        {"{text}", " {{label}}",
+         "template.completion:2: '{{label}}' is the text '{label}', not its cell, which the template "
+         "does not use; expected '{label}'"},
+        {"{?txt}{text}{/txt}", "",
+         "template.prompt:3: no variable 'txt' (did you mean 'text'?); there are 'text', 'label'"},
+        {"a{?text}{text}", "",
+         "template.prompt:2: an optional part that never ends, expected '{/name}'"},
+        {"{?text}{text}", "{/text}",
+         "template.prompt:1: an optional part that never ends, expected '{/name}'"},
+        {"{text}{/text}", "",
+         "template.prompt:7: '{/text}' ends no optional part, expected '{?text}' before it"},
+        {"{?text}{text}{/label}", "",
+         "template.prompt:14: '{/label}', expected '{/text}', whose part is open"},
+        {"{?text}{?label}", "",
+         "template.prompt:8: an optional part in another one, expected its end first"},
         {"", "", "template: prompt and completion are both empty, expected one of them"},
         {NULL, NULL, "template: prompt and completion are both empty, expected one of them"},
     };
@@ -78,6 +110,64 @@ static void what_is_wrong_is_named_with_its_character(void **state)
         assert_null(t);
         assert_string_equal(err.text, cases[i].want);
     }
+}
+
+/* What a prompt reads for these cells. */
+static void expect_prompt(const char *prompt, const char *text, const char *label, const char *want)
+{
+    struct lorac_template *t = NULL;
+    struct lorac_err err = {0};
+    if (parse(&t, prompt, "", &err)) { fail_msg("%s", err.text); }
+    const struct lorac_cell values[] = {{text, strlen(text)}, {label, strlen(label)}};
+    struct lorac_text texts[LORAC_MAX_PARTS];
+    char got[200] = "";
+    size_t n = lorac_template_prompt(texts, t, values);
+    for (size_t i = 0; i < n; i++) {
+        strncat(got, texts[i].at, texts[i].n);
+    }
+    assert_string_equal(got, want);
+    lorac_template_free(t);
+}
+
+static void an_optional_part_goes_with_its_cell(void **state)
+{
+    (void)state;
+    static const char part[] = "{text}{?label} ({label}: {{x}}){/label}.";
+    expect_prompt(part, "a", "b", "a (b: {x}).");
+    expect_prompt(part, "a", "", "a.");
+    expect_prompt(part, "a", " \xC2\xA0\t", "a."); // blank, as on_empty has it
+    expect_prompt(part, "", "b", " (b: {x}).");    // the other cell has no say
+    expect_prompt("{?text}with {label}{/text}{?label}!{/label}", "", "b", "!");
+    expect_prompt("{?text}with {label}{/text}{?label}!{/label}", "x", "", "with ");
+    struct lorac_template *t = NULL;
+    assert_int_equal(parse(&t, "{text}{?label}{label}{/label}", "", NULL), LORAC_OK);
+    assert_false(lorac_template_is_optional(t, 0));
+    assert_true(lorac_template_is_optional(t, 1) && lorac_template_prompt_uses(t, 1));
+    lorac_template_free(t);
+    assert_int_equal(parse(&t, "{?label}{text}{/label}", "", NULL), LORAC_OK);
+    assert_false(lorac_template_is_optional(t, 0)); // in a part of another
+    assert_true(lorac_template_is_optional(t, 1) && lorac_template_prompt_uses(t, 1));
+    lorac_template_free(t);
+    assert_int_equal(parse(&t, "{text}{?label}{label}{/label}", "{label}", NULL), LORAC_OK);
+    assert_false(lorac_template_is_optional(t, 1)); // the completion needs it
+    lorac_template_free(t);
+}
+
+static void names_are_found_without_knowing_them(void **state)
+{
+    (void)state;
+    char **found = NULL;
+    size_t n = 0;
+    assert_int_equal(lorac_template_variables(&found, &n, "{a}{?b}{c} {{d}} {b}{/b}{a}}} {e", NULL),
+                     LORAC_OK);
+    assert_int_equal(n, 3);
+    assert_string_equal(found[0], "a");
+    assert_string_equal(found[1], "b");
+    assert_string_equal(found[2], "c");
+    lorac_mem_free(found);
+    faults_start(FAULTS_MEMORY, 0);
+    assert_int_equal(lorac_template_variables(&found, &n, "{a}", NULL), LORAC_ENOMEM);
+    assert_true(faults_stop());
 }
 
 static void the_number_of_parts_is_limited(void **state)
@@ -99,7 +189,7 @@ static void the_number_of_parts_is_limited(void **state)
 static void every_failed_allocation_is_reported(void **state)
 {
     (void)state;
-    const char *const prompts[] = {"a{text}b", "a{txt}"};
+    const char *const prompts[] = {"a{text}b", "a{txt}"}; // good, and wrong
     for (size_t i = 0; i < 2; i++) {
         bool met = true;
         for (long n = 0; met; n++) {
@@ -121,6 +211,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(literals_may_be_special_and_cells_may_not),
         cmocka_unit_test(what_is_wrong_is_named_with_its_character),
+        cmocka_unit_test(an_optional_part_goes_with_its_cell),
+        cmocka_unit_test(names_are_found_without_knowing_them),
         cmocka_unit_test(the_number_of_parts_is_limited),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };

@@ -392,11 +392,11 @@ static void what_is_no_text_is_refused(void **state)
         {"\xEF\xBB\xBF", 3, NULL, "bad.txt: holds nothing but white space, expected text"},
         {"--\n--", 5, "--", "bad.txt: holds nothing but separators and white space, expected text"},
         {"one\ntw\xE8", 7, NULL,
-         "bad.txt:2: byte 0xE8 at offset 6 is not UTF-8, expected UTF-8 (is the file Latin-1?)"},
+         "bad.txt:2: byte 0xE8 at offset 6 is not UTF-8, expected UTF-8 (is the file Latin-1? iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
         {"\xFF\xFEo\0n\0", 6, NULL,
-         "bad.txt:1: byte 0xFF at offset 0 is not UTF-8, expected UTF-8 (is the file Latin-1?)"},
+         "bad.txt:1: byte 0xFF at offset 0 is not UTF-8, expected UTF-8 (is the file Latin-1? iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
         {"a\n\nb\xE2\x82", 6, NULL,
-         "bad.txt:3: byte 0xE2 at offset 4 is not UTF-8, expected UTF-8 (is the file Latin-1?)"},
+         "bad.txt:3: byte 0xE2 at offset 4 is not UTF-8, expected UTF-8 (is the file Latin-1? iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
     };
     struct lorac_texts *t = NULL;
     struct lorac_err err = {0};

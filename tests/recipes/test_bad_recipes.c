@@ -268,7 +268,8 @@ static const struct {
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv, format: {quote: ','}}\ntemplate: {completion: '{y}'}\n",
      "r.yaml:3:38: data.format.quote: must differ from data.format.delimiter"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, format: {encoding: latin1}, kind: text}\n",
-     "r.yaml:3:41: data.format.encoding: must be 'utf-8', found 'latin1'"},
+     "r.yaml:3:41: data.format.encoding: must be 'utf-8' or 'latin-1' or 'windows-1252' or 'utf-16', "
+     "found 'latin1' (did you mean 'latin-1'?)"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, valid: {stratify: y}, kind: text}\n",
      "r.yaml:3:29: data.valid: 'split' is missing"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, valid: {split: 10%}, kind: text}\n",

@@ -89,7 +89,7 @@ static void rows_labels_and_languages_are_as_many_as_promised(void **state)
             struct lorac_table *t = open_table(tasks[i].file[f]);
             assert_int_equal(lorac_table_rows(t), tasks[i].rows[f]);
             assert_int_equal(lorac_table_columns(t), 3);
-            assert_int_equal(lorac_table_blank_lines(t), 0);
+            assert_int_equal(lorac_table_blank_lines(t)->n, 0);
             check_half_is_italian(t);
             if (tasks[i].labels) { check_labels(t, &tasks[i]); }
             lorac_table_close(t);

@@ -37,7 +37,7 @@ struct data {
 
 static enum lorac_status open_data(struct data *d, struct lorac_err *err)
 {
-    const struct lorac_table_format format = {',', '"', true};
+    const struct lorac_table_format format = {.delimiter = ',', .quote = '"', .header = true};
     struct lorac_dataset_options o = {.label_variable = "label",
                                       .prompt = "{text} is",
                                       .completion = " {label}",

@@ -265,7 +265,7 @@ static void data_that_cannot_be_is_refused_with_its_place(void **state)
         {"kind: text, train: b.txt, valid: {split: 0.001}",
          "/b.txt: split: 0.001 of 1 documents leaves a side empty, expected text on both"},
         {"kind: text, train: b.txt, valid: [b.txt, latin.txt]",
-         "/latin.txt:2: byte 0xE8 at offset 5 is not UTF-8, expected UTF-8 (is the file Latin-1?)"},
+         "/latin.txt:2: byte 0xE8 at offset 5 is not UTF-8, expected UTF-8 (is the file Latin-1? iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
         {"train: quote.txt", " (for plain text write data.kind: text)"},
     };
     tiny_text("empty.txt", "");
