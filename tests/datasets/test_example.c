@@ -220,6 +220,29 @@ static void bad_rows_are_errors_that_name_line_and_reason(void **state)
                    "expected at least one");
 }
 
+/* At most 40 bytes of it, whole characters. */
+static void a_long_label_is_shown_in_part(void **state)
+{
+    (void)state;
+    static const struct lorac_label map[] = {{"1", "bad"}, {"5", "good"}};
+    struct lorac_dataset_options o = usual;
+    o.labels = map;
+    o.n_labels = 2;
+    for (int before = 36; before < 42; before++) {
+        char text[200];
+        char want[300];
+        const int n = before < 37 ? before + 4 : before < 40 ? before : 40; // U+1F600 has 4 bytes
+        (void)snprintf(text, sizeof text, "text,label\na,%.*s\xF0\x9F\x98\x80zz\n", before,
+                       "123456789_123456789_123456789_123456789_12");
+        (void)snprintf(
+            want, sizeof want,
+            "t.csv:2: column 'label' holds '%.*s', expected a value of labels.map (1 such "
+            "row; labels.unknown: skip leaves them out)",
+            n, text + 13);
+        expect_failure(text, &o, LORAC_EFORMAT, want);
+    }
+}
+
 static void what_is_left_out_is_counted_with_its_lines(void **state)
 {
     (void)state;
@@ -552,6 +575,7 @@ int main(void)
         cmocka_unit_test(without_a_prompt_the_completion_begins),
         cmocka_unit_test(a_prompt_is_cut_from_its_start_and_keeps_bos),
         cmocka_unit_test(bad_rows_are_errors_that_name_line_and_reason),
+        cmocka_unit_test(a_long_label_is_shown_in_part),
         cmocka_unit_test(what_is_left_out_is_counted_with_its_lines),
         cmocka_unit_test(a_cell_is_text_whatever_it_says),
         cmocka_unit_test(columns_are_mapped_by_name_or_number),

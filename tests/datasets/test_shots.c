@@ -261,6 +261,14 @@ static void what_cannot_be_is_an_error(void **state)
                  "shots: the template has no prompt, expected a prompt and a completion to show as "
                  "examples");
     lorac_dataset_close(d);
+    struct lorac_table *other = open_text("text,topic\npq,b\n");
+    struct lorac_dataset_options topics = usual;
+    topics.completion = "{topic}";
+    topics.max_length = 64;
+    d = open_dataset(other, bytes, &topics);
+    expect_error(d, &o, "shots: there is no label variable to balance over");
+    lorac_dataset_close(d);
+    lorac_table_close(other);
 
     struct lorac_shots *s = draw(1, 3, 1);
     struct lorac_err err = {0};
