@@ -257,6 +257,9 @@ static void a_damaged_table_is_refused_with_its_place(void **state)
         {"a,b\n\"1\"x,2\n", 0, &plain,
          "t.csv:2:4: 'x' after a closing quote, expected the delimiter or the line's end (the "
          "quote opened at 2:1)"},
+        {"a,b\n\"1\"\x1F,2\n", 0, &plain,
+         "t.csv:2:4: byte 0x1F after a closing quote, expected the delimiter or the line's end (the "
+         "quote opened at 2:1)"},
         {"a,b\n\"1\" ,2\n", 0, &plain,
          "t.csv:2:4: ' ' after a closing quote, expected the delimiter or the line's end (the "
          "quote opened at 2:1)"},

@@ -107,6 +107,29 @@ static void a_string_is_a_pattern(void **state)
     lorac_peft_config_free(&c);
 }
 
+static void what_just_reaches_a_limit_is_read(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        START ", \"r\": 4096}",
+        START ", \"r\": 1}",
+        START ", \"lora_dropout\": 0}",
+        START ", \"lora_dropout\": 0.999}",
+        START ", \"rank_pattern\": {\"q\": 4096}}",
+        START ", \"layers_to_transform\": [0, 1023]}",
+        START ", \"layers_pattern\": [\"layers\"]}",
+        START ", \"layers_pattern\": []}",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct lorac_peft_config c;
+        struct lorac_err err = {0};
+        if (lorac_peft_config_parse(&c, texts[i], strlen(texts[i]), "F", &err)) {
+            fail_msg("%s", err.text);
+        }
+        lorac_peft_config_free(&c);
+    }
+}
+
 static void wrong_types_and_ranges_say_what_was_expected(void **state)
 {
     (void)state;
@@ -154,6 +177,16 @@ static void wrong_types_and_ranges_say_what_was_expected(void **state)
         {START ", \"rank_pattern\": []}", "F: 'rank_pattern' must be an object, found []"},
         {START ", \"rank_pattern\": {\"q\": 0}}",
          "F: 'rank_pattern.q' must be a whole number from 1 to 4096, found 0"},
+        {START ", \"rank_pattern\": {\"q\": 4097}}",
+         "F: 'rank_pattern.q' must be a whole number from 1 to 4096, found 4097"},
+        {START ", \"alpha_pattern\": [1]}", "F: 'alpha_pattern' must be an object, found [1]"},
+        {START ", \"layers_to_transform\": [3, 1024]}",
+         "F: 'layers_to_transform[1]' must be a layer's number, found 1024"},
+        {START ", \"layers_pattern\": [\"layers\", \"h\"]}",
+         "F: 'layers_pattern' must be null or \"layers\" (these models have no others), found "
+         "[\"layers\",\"h\"]"},
+        {START ", \"layers_pattern\": [\"h\"]}",
+         "F: 'layers_pattern' must be null or \"layers\" (these models have no others), found [\"h\"]"},
         {START ", \"alpha_pattern\": {\"q\": \"3\"}}",
          "F: 'alpha_pattern.q' must be a number above 0, found \"3\""},
         {START ", \"alpha_pattern\": {\"q\": null}}",
@@ -306,6 +339,7 @@ int main(void)
         cmocka_unit_test(what_trains_in_full_is_read),
         cmocka_unit_test(absent_keys_have_pefts_defaults),
         cmocka_unit_test(a_string_is_a_pattern),
+        cmocka_unit_test(what_just_reaches_a_limit_is_read),
         cmocka_unit_test(wrong_types_and_ranges_say_what_was_expected),
         cmocka_unit_test(what_is_no_json_says_where),
         cmocka_unit_test(what_is_not_understood_is_refused_by_name),
