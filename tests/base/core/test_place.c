@@ -49,6 +49,30 @@ static void overflowing_shape_is_an_error(void **state)
     (void)LORAC_PLACE(&p, SIZE_MAX / 8, 4);
     assert_int_equal(lorac_place_alloc(&p, &err), LORAC_EUSER);
     assert_non_null(strstr(err.text, "do not fit"));
+    static const size_t floats[][2] = {
+        {SIZE_MAX / 4, 0},            // one that leaves no room to align it
+        {SIZE_MAX / 8, SIZE_MAX / 8}, // two of which each fits
+    };
+    for (size_t i = 0; i < 2; i++) {
+        size_t bytes = 0;
+        struct lorac_place q = {0};
+        (void)LORAC_PLACE(&q, floats[i][0]);
+        (void)LORAC_PLACE(&q, floats[i][1]);
+        assert_int_equal(lorac_place_size(&bytes, &q, &err), LORAC_EUSER);
+    }
+}
+
+static void the_size_is_that_of_whole_lines(void **state)
+{
+    (void)state;
+    static const size_t sizes[][2] = {{0, 0}, {1, 64}, {16, 64}, {17, 128}, {32, 128}, {33, 192}};
+    for (size_t i = 0; i < 6; i++) {
+        struct lorac_place p = {0};
+        size_t bytes = 0;
+        (void)LORAC_PLACE(&p, sizes[i][0]);
+        assert_int_equal(lorac_place_size(&bytes, &p, NULL), LORAC_OK);
+        assert_int_equal(bytes, sizes[i][1]);
+    }
 }
 
 static void failing_allocator_is_an_error(void **state)
@@ -68,6 +92,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arrays_are_aligned_and_disjoint),
         cmocka_unit_test(overflowing_shape_is_an_error),
+        cmocka_unit_test(the_size_is_that_of_whole_lines),
         cmocka_unit_test(failing_allocator_is_an_error),
     };
     return cmocka_run_group_tests_name("place", tests, NULL, NULL);
