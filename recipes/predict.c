@@ -175,25 +175,25 @@ static bool add_cell(struct lorac_buf *b, const struct lorac_table_format *f, co
                      size_t n)
 {
     bool plain = true;
+    bool held = true;
     lorac_buf_add(b, &f->delimiter, 1);
     for (size_t i = 0; i < n; i++) {
         char c = text[i];
         plain =
             plain && c != f->delimiter && c != '\n' && c != '\r' && (!f->quote || c != f->quote);
     }
-    if (plain) {
-        lorac_buf_add(b, text, n);
-        return true;
-    }
-    if (f->quote) { lorac_buf_add(b, &f->quote, 1); }
+    const bool quoted = f->quote && !plain;
+    if (quoted) { lorac_buf_add(b, &f->quote, 1); }
     for (size_t i = 0; i < n; i++) {
         char c = text[i];
-        bool held = c != f->delimiter && c != '\n' && c != '\r';
-        if (f->quote && c == f->quote) { lorac_buf_add(b, &c, 1); }
-        lorac_buf_add(b, f->quote || held ? &c : " ", 1);
+        bool ends = c == f->delimiter || c == '\n' || c == '\r';
+        bool fits = c != '\0' && (quoted || !ends); // no table holds a NUL
+        if (quoted && c == f->quote) { lorac_buf_add(b, &c, 1); }
+        lorac_buf_add(b, fits ? &c : " ", 1);
+        held = held && fits;
     }
-    if (f->quote) { lorac_buf_add(b, &f->quote, 1); }
-    return f->quote != '\0';
+    if (quoted) { lorac_buf_add(b, &f->quote, 1); }
+    return held;
 }
 
 static enum lorac_status write_line(struct work *w, const struct lorac_raw *row,
@@ -252,6 +252,16 @@ static void add_answer(struct work *w, bool asked)
     w->counts->silent += asked && !w->j->K && a->tokens == 0;
 }
 
+/* Asked while an answer is generated: does the caller go on? */
+static bool goes_on(void *self, const char *text, size_t n)
+{
+    const struct work *w = self;
+    (void)text;
+    (void)n;
+    return !w->o->progress ||
+           w->o->progress(w->o->self, (double)w->counts->rows / (double)w->counts->all);
+}
+
 static enum lorac_status answer_row(struct work *w, size_t i, struct lorac_err *err)
 {
     bool asks = false;
@@ -260,8 +270,11 @@ static enum lorac_status answer_row(struct work *w, size_t i, struct lorac_err *
     const struct lorac_raw raw = lorac_table_raw_row(w->table, i);
     enum lorac_status st = ask(&asks, &cut, w, i, err);
     *w->counts = seen;
-    if (!st && asks) { st = lorac_predictor_answer(&w->answer, w->predictor, err); }
+    if (!st && asks) { st = lorac_predictor_answer(&w->answer, w->predictor, goes_on, w, err); }
     if (st) { return st; }
+    w->counts->stopped =
+        asks && w->answer.finish == LORAC_FINISH_CALLER; // a part of an answer is none
+    if (w->counts->stopped) { return LORAC_OK; }
     lorac_buf_add(&w->line, raw.at, raw.n);
     add_answer(w, asks);
     st = write_line(w, &raw, err);
@@ -276,8 +289,9 @@ static enum lorac_status answer_rows(struct work *w, struct lorac_err *err)
     w->counts->rows = w->counts->resumed = w->part.rows < n ? w->part.rows : n;
     for (size_t i = w->counts->rows; i < n && !st && !w->counts->stopped; i++) {
         st = answer_row(w, i, err);
-        bool goes_on = !w->o->progress || w->o->progress(w->o->self, (double)(i + 1) / (double)n);
-        w->counts->stopped = !st && !goes_on && i + 1 < n;
+        if (!st && !w->counts->stopped && !goes_on(w, NULL, 0)) {
+            w->counts->stopped = w->counts->rows < n;
+        }
     }
     return st;
 }

@@ -43,7 +43,7 @@ struct lorac_predicted {
     size_t cut;     // with a prompt that was too long, cut from its start as in training
     size_t silent;  // of this call's answers: the model ended at its first token
     size_t
-        unwritten; // of this call's answers: with a delimiter or line end that a space stands for
+        unwritten; // of this call's answers: with what the table cannot hold: a space stands for it
     size_t blank_lines;
     char delimiter; // of the table, where it is another than the recipe's; else 0
 };

@@ -178,7 +178,7 @@ enum lorac_status lorac_predictor_prompt(size_t *cut, struct lorac_predictor *p,
 }
 
 static enum lorac_status generate(struct lorac_answer *a, struct lorac_predictor *p,
-                                  struct lorac_err *err)
+                                  lorac_show_fn *show, void *self, struct lorac_err *err)
 {
     struct lorac_ids ids = {0};
     struct lorac_sampling o = lorac_sampling_defaults;
@@ -186,7 +186,7 @@ static enum lorac_status generate(struct lorac_answer *a, struct lorac_predictor
     lorac_buf_clear(&a->text);
     lorac_buf_str(&a->text, "");
     enum lorac_status st = lorac_generate(&ids, &a->text, &a->finish, p->generator, p->j->tokenizer,
-                                          p->ids.at, p->ids.n, &o, NULL, NULL, err);
+                                          p->ids.at, p->ids.n, &o, show, self, err);
     a->tokens = ids.n;
     if (!st && a->text.n && a->text.at[0] == ' ') { // it joins prompt and completion
         memmove(a->text.at, a->text.at + 1, a->text.n--);
@@ -196,10 +196,11 @@ static enum lorac_status generate(struct lorac_answer *a, struct lorac_predictor
 }
 
 enum lorac_status lorac_predictor_answer(struct lorac_answer *a, struct lorac_predictor *p,
-                                         struct lorac_err *err)
+                                         lorac_show_fn *show, void *self, struct lorac_err *err)
 {
-    if (!p->chooser) { return generate(a, p, err); }
+    if (!p->chooser) { return generate(a, p, show, self, err); }
     if (!a->ranked) { a->ranked = lorac_mem_new(p->j->K, sizeof *a->ranked); }
     if (!a->ranked) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an answer"); }
+    a->finish = LORAC_FINISH_END;
     return lorac_chooser_ask(a->ranked, p->chooser, &p->ids, err);
 }

@@ -42,9 +42,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_predictor_prompt(size_t *cut, struct lo
                                                           const struct lorac_cell *values,
                                                           struct lorac_err *err);
 const struct lorac_ids *lorac_predictor_ids(const struct lorac_predictor *p); // of that prompt
-/* The answer to it. */
+/* The answer to it. `show` (or NULL) sees generated text, and may stop it: finish is LORAC_FINISH_CALLER then. */
 LORAC_MUST_CHECK enum lorac_status lorac_predictor_answer(struct lorac_answer *a,
                                                           struct lorac_predictor *p,
+                                                          lorac_show_fn *show, void *self,
                                                           struct lorac_err *err);
 
 #endif

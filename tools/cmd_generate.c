@@ -27,6 +27,42 @@ static int print_json(const struct lorac_ids *ids, const struct lorac_buf *text,
     return out_print(&j);
 }
 
+/* --labels: the likeliest of the adapter's labels, and nothing else. */
+static enum lorac_status answer_label(struct bench *b, const struct lorac_ids *prompt, bool as_json,
+                                      struct lorac_err *err)
+{
+    struct label_answer answer;
+    double begin = lorac_clock();
+    enum lorac_status st = bench_labels(&answer, b, prompt, err);
+    if (!st && as_json) {
+        struct out j = {0};
+        const char *best = answer.labels[answer.ranked[0].k];
+        out_text(&j, "text", best, strlen(best));
+        out_real(&j, "probability", answer.ranked[0].probability);
+        out_labels(&j, (const char *const *)answer.labels, answer.ranked, answer.K);
+        out_count(&j, "prompt_tokens", prompt->n);
+        out_real(&j, "seconds", lorac_clock() - begin);
+        if (out_print(&j)) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    } else if (!st) {
+        puts(answer.labels[answer.ranked[0].k]);
+    }
+    label_answer_free(&answer);
+    return st;
+}
+
+/* What chooses tokens has no effect where whole labels are compared. */
+static enum lorac_status check_labels(const struct args *a, struct lorac_err *err)
+{
+    static const struct option of_tokens[] = {SAMPLING_OPTIONS};
+    for (size_t i = 0; i < sizeof of_tokens / sizeof *of_tokens; i++) {
+        if (!args_has(a, "--labels") || !args_has(a, of_tokens[i].name)) { continue; }
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s has no effect with --labels, which takes the likeliest label",
+                          of_tokens[i].name);
+    }
+    return LORAC_OK;
+}
+
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
@@ -40,6 +76,7 @@ static int run(const struct args *a)
     enum lorac_finish finish = LORAC_FINISH_END;
     bool as_json = args_has(a, "--json");
     enum lorac_status st = read_sampling(&o, stops, a, &err);
+    if (!st) { st = check_labels(a, &err); }
     if (st) {
         (void)complain(&err);
         return EXIT_USAGE;
@@ -47,6 +84,13 @@ static int run(const struct args *a)
     stop_on_signals();
     st = bench_open(&b, a, true, &err);
     if (!st) { st = bench_prompt(&prompt, &b, a, &err); }
+    if (args_has(a, "--labels")) {
+        if (!st) { st = answer_label(&b, &prompt, as_json, &err); }
+        int code = st ? complain(&err) : 0;
+        lorac_ids_free(&prompt);
+        bench_close(&b);
+        return code;
+    }
     if (!st) {
         st = lorac_generator_new(&g, b.model, bench_socket(&b), prompt.n + o.max_tokens, &err);
     }
@@ -80,6 +124,7 @@ static const struct option options[] = {
     MODEL_OPTIONS,
     PROMPT_OPTIONS,
     SAMPLING_OPTIONS,
+    {"--labels", NULL, "answer with the likeliest of the adapter's labels", false, false},
     {"--json", NULL, "print one JSON object", false, false},
     {0},
 };
@@ -93,7 +138,8 @@ const struct verb verb_generate = {
         "  lorac generate --model DIR --adapter runs/sst2/best --prompt 'a fine film'\n\n"
         "An adapter that lorac trained carries the template of its prompts: TEXT then fills the\n"
         "template's variable, so that the model reads what it was trained on. --raw turns that off.\n"
-        "After training on free text (no template.prompt), TEXT is taken as it is.\n",
+        "After training on free text (no template.prompt), TEXT is taken as it is.\n"
+        "With --labels the answer is one of those that the adapter was trained to choose from.\n",
     .options = options,
     .run = run,
 };

@@ -114,8 +114,8 @@ static void say_notes(const struct asked *q, const struct subject *s,
     note_rows(done->cut, "with a prompt that model.max_length cut short");
     note_rows(done->silent, "with an empty answer: the model ended at its first token");
     note_rows(done->unwritten,
-              "whose answer holds the delimiter or a line end, and the table has no "
-              "quotes: spaces stand for them");
+              "whose answer holds what this table cannot (a NUL; without quotes, the "
+              "delimiter or a line end): spaces stand for it");
     if (q->top > s->j->K && s->j->K) {
         fprintf(stderr, "note: --top %zu: there are %zu labels\n", q->top, s->j->K);
     }
@@ -204,7 +204,6 @@ static int predict_table(const struct asked *q, struct subject *s, const struct 
 static int print_answer_json(const struct lorac_answer *answer, const struct subject *s, size_t top)
 {
     struct out j = {0};
-    struct lorac_buf list = {0};
     if (!answer->ranked) {
         const char *why = lorac_finish_name(answer->finish);
         out_text(&j, "prediction", answer->text.at, answer->text.n);
@@ -212,22 +211,10 @@ static int print_answer_json(const struct lorac_answer *answer, const struct sub
         out_count(&j, "tokens", answer->tokens);
         return out_print(&j);
     }
-    for (size_t i = 0; i < top; i++) {
-        const struct lorac_ranked *r = &answer->ranked[i];
-        const char *label = s->j->labels[r->k];
-        struct out one = {0};
-        out_text(&one, "label", label, strlen(label));
-        out_real(&one, "probability", r->probability);
-        out_real(&one, "log_likelihood", -r->nll);
-        lorac_buf_printf(&list, "%s%s}", i ? ", " : "[", one.b.at ? one.b.at : "{");
-        lorac_buf_free(&one.b);
-    }
-    lorac_buf_str(&list, "]");
     const char *best = s->j->labels[answer->ranked[0].k];
     out_text(&j, "prediction", best, strlen(best));
     out_real(&j, "probability", answer->ranked[0].probability);
-    out_raw(&j, "top", list.at ? list.at : "[]");
-    lorac_buf_free(&list);
+    out_labels(&j, (const char *const *)s->j->labels, answer->ranked, top);
     return out_print(&j);
 }
 
@@ -291,6 +278,14 @@ static enum lorac_status read_values(struct lorac_cell *values, const struct lor
     return st;
 }
 
+static bool goes_on(void *self, const char *text, size_t n)
+{
+    (void)self;
+    (void)text;
+    (void)n;
+    return !stop_asked();
+}
+
 static int predict_text(const struct asked *q, struct subject *s, const struct args *a,
                         struct lorac_err *err)
 {
@@ -318,7 +313,10 @@ static int predict_text(const struct asked *q, struct subject *s, const struct a
     if (!st && (!values || text.no_memory)) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
     if (!st) { st = read_values(values, p, a, &text, err); }
     if (!st) { st = lorac_predictor_prompt(&cut, p, values, err); }
-    if (!st) { st = lorac_predictor_answer(&answer, p, err); }
+    if (!st) { st = lorac_predictor_answer(&answer, p, goes_on, NULL, err); }
+    if (!st && answer.finish == LORAC_FINISH_CALLER) {
+        st = lorac_fail(err, LORAC_ESTOP, "stopped before the answer was whole");
+    }
     status_clear(&s->line);
     int code = 0;
     top = top < K ? top : K;

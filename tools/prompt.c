@@ -141,9 +141,7 @@ static enum lorac_status no_prompt(bool *none, const char *json, struct lorac_er
     return st;
 }
 
-/* The template of the adapters, where they have one and agree. */
-static enum lorac_status common_template(const char **out, const struct bench *b,
-                                         struct lorac_err *err)
+enum lorac_status bench_template(const char **out, const struct bench *b, struct lorac_err *err)
 {
     *out = NULL;
     for (size_t i = 0; i < b->stack.n; i++) {
@@ -167,7 +165,7 @@ enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
     const char *template = NULL;
     enum lorac_status st = LORAC_OK;
     if (prompt->n > PROMPT_LIMIT) { st = lorac_fail(err, LORAC_EUSER, "the prompt is too long"); }
-    if (!st && !args_has(a, "--raw")) { st = common_template(&template, b, err); }
+    if (!st && !args_has(a, "--raw")) { st = bench_template(&template, b, err); }
     bool none = false;
     if (!st && template) { st = no_prompt(&none, template, err); }
     if (none) { template = NULL; }

@@ -76,12 +76,24 @@ enum lorac_status fields_fill(struct lorac_cell *values, const char *const *name
                               const bool *optional, size_t n, const struct args *a,
                               const char *option, const struct lorac_buf *text,
                               struct lorac_err *err);
+/* The template that the adapters carry, where they have one and agree; else NULL. */
+enum lorac_status bench_template(const char **json, const struct bench *b, struct lorac_err *err);
 #define PROMPT_OPTIONS                                                                       \
     {"--prompt", "TEXT", "what to continue; - reads standard input", true, false},           \
         {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true}, \
     {                                                                                        \
         "--raw", NULL, "prompt as given, without the adapter's template", false, false       \
     }
+
+/* The adapters' labels behind a prompt, the likeliest first (labels.c). Zeroed = empty. */
+struct label_answer {
+    char **labels; // (K)
+    struct lorac_ranked *ranked;
+    size_t K;
+};
+enum lorac_status bench_labels(struct label_answer *a, struct bench *b,
+                               const struct lorac_ids *prompt, struct lorac_err *err);
+void label_answer_free(struct label_answer *a);
 
 /* All of a file, or of standard input for "-". Owned by the caller (lorac_buf_free). */
 enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lorac_err *err);
@@ -102,6 +114,8 @@ void out_real(struct out *j, const char *key, double v); // NaN and infinity bec
 void out_bool(struct out *j, const char *key, bool v);
 void out_ids(struct out *j, const char *key, const int32_t *ids, size_t n);
 void out_raw(struct out *j, const char *key, const char *json);
+void out_labels(struct out *j, const char *const *labels, const struct lorac_ranked *ranked,
+                size_t top);  // "top": [{"label", "probability", "log_likelihood"}, ...]
 int out_print(struct out *j); // prints, frees, returns the exit code
 
 /* "1.2 MiB", "3:05", "1,234,567" into a caller's text. */

@@ -360,6 +360,73 @@ static void what_was_stopped_goes_on_and_ends_the_same(void **state)
     close_job(&s);
 }
 
+struct patience {
+    int calls;
+};
+
+static bool patient(void *self, double done)
+{
+    (void)done;
+    return --((struct patience *)self)->calls > 0;
+}
+
+/* Stopped while an answer is generated: what there is of it is no answer. */
+static void a_part_of_an_answer_is_none(void **state)
+{
+    (void)state;
+    struct subject s;
+    struct lorac_err err = {0};
+    size_t n = 0;
+    const char *const sets[] = {"template.completion=' {label}{text}'", "eval.metrics=[loss]",
+                                NULL};
+    tiny_text("three.csv", "text\nso\nit\nas\n");
+    open_job(&s, 0, sets);
+    assert_int_equal(s.j->K, 0);
+    char *whole = predicted(&s, "three.csv");
+    bool within = false; // an answer
+    for (int calls = 1; calls < 40; calls++) {
+        struct patience p = {calls};
+        const struct lorac_predict_options o = {.progress = patient, .self = &p, .overwrite = true};
+        assert_int_equal(predict_as(&s, "three.csv", o, &err), LORAC_OK);
+        if (!counts.stopped) { break; }
+        if (counts.rows == 0) {
+            assert_false(lorac_path_exists(tiny_path("out.csv.part")));
+            continue;
+        }
+        within = true;
+        char *part = tiny_read(tiny_path("out.csv.part"), &n);
+        assert_memory_equal(part, whole, n);
+        struct lorac_table *t = NULL;
+        assert_int_equal(lorac_table_open(&t, tiny_path("out.csv.part"), NULL, NULL), LORAC_OK);
+        assert_int_equal(lorac_table_rows(t), counts.rows);
+        lorac_table_close(t);
+        lorac_mem_free(part);
+    }
+    assert_true(within && !counts.stopped);
+    lorac_mem_free(whole);
+    close_job(&s);
+}
+
+static void what_a_table_cannot_hold_is_a_space_and_counted(void **state)
+{
+    (void)state;
+    struct subject s;
+    struct lorac_table *t = NULL;
+    const char *const sets[] = {
+        "template.completion=' {label}{text}'", "eval.metrics=[loss]", "data.format.quote=''",
+        set_path("data.train", "noquotes.csv"), "-data.valid",         NULL};
+    const struct lorac_table_format format = {.delimiter = ',', .header = true};
+    tiny_text("noquotes.csv", "text,label\na,b\nc,d\n");
+    tiny_text("three.csv", "text\nso\nit\nas\n");
+    open_job(&s, 0, sets);
+    lorac_mem_free(predicted(&s, "three.csv"));
+    assert_true(counts.unwritten > 0); // the random model writes line ends and NULs
+    assert_int_equal(lorac_table_open(&t, tiny_path("out.csv"), &format, NULL), LORAC_OK);
+    assert_int_equal(lorac_table_rows(t), 3);
+    lorac_table_close(t);
+    close_job(&s);
+}
+
 static void what_is_not_the_same_is_not_gone_on_with(void **state)
 {
     (void)state;
@@ -516,6 +583,8 @@ int main(void)
         cmocka_unit_test(the_first_labels_stand_in_order),
         cmocka_unit_test(what_was_stopped_goes_on_and_ends_the_same),
         cmocka_unit_test(what_is_not_the_same_is_not_gone_on_with),
+        cmocka_unit_test(a_part_of_an_answer_is_none),
+        cmocka_unit_test(what_a_table_cannot_hold_is_a_space_and_counted),
         cmocka_unit_test(rows_go_to_who_takes_them),
         cmocka_unit_test(a_prompt_is_cut_as_in_training),
     };

@@ -51,6 +51,21 @@ refused 1 "--field txt=a: the recipe's template has no such variable" predict "$
 expect 0 predict "$dir/run.yaml" --text a --set template.completion='" {label} {text}"' --max-tokens 3
 has err "note: the base answers, as it is: $dir/run.yaml is a recipe"
 
+# ---- one of the labels, and nothing else ----
+expect 0 generate --model "$model" --adapter "$run/last" --prompt "so 1 warm" --labels
+[ "$(cat "$dir/out")" = "$best" ] || fail "generate --labels says $(cat "$dir/out"), predict $best"
+expect 0 generate --model "$model" --adapter "$run/last" --prompt "so 1 warm" --labels --json
+json text probability top label prompt_tokens
+[ "$(sed 's/.*"top": //; s/, "prompt_tokens.*//' "$dir/out")" = "$(sed 's/.*"top": //; s/}$//' "$dir/piped")" ] ||
+    fail "two answers: $(cat "$dir/out" "$dir/piped")"
+refused 2 "--temperature has no effect with --labels" generate --model "$model" --adapter "$run/last" --prompt a \
+    --labels --temperature 1
+refused 2 "--max-tokens has no effect with --labels" generate --model "$model" --prompt a --labels --max-tokens 3
+refused 1 "--labels needs an --adapter that lorac trained" generate --model "$model" --prompt a --labels
+expect 0 train "$dir/run.yaml" --set 'template.completion="{text}"' --set "output.dir=$dir/free"
+refused 1 "was trained on free text and has no labels" generate --model "$model" --adapter "$dir/free/last" --prompt a \
+    --labels
+
 # ---- tables ----
 printf '\357\273\277id;text\r\n1;"so; so"\r\n\r\n2;"a ""b"" "\r\n3;so' >"$dir/new.csv"
 expect 0 predict "$run" --in "$dir/new.csv" --out "$dir/answers.csv" --top 2
