@@ -58,7 +58,7 @@ enum lorac_status lorac_found_look(struct lorac_found *out, const struct lorac_j
     *out = (struct lorac_found){.seconds = (double)NAN};
     enum lorac_status st = lorac_run_paths(&p, j->recipe->output.dir, err);
     if (st || !lorac_path_exists(p.recipe)) { goto done; }
-    st = lorac_manifest_check(&p, j, &nobody, err);
+    st = lorac_manifest_check(NULL, &p, j, &nobody, err);
     if (!st) { st = read_state(out, &p, err); }
     if (!st) { st = find_adapter(out, &p, err); }
     if (!st && lorac_path_exists(p.metrics)) { st = lorac_metrics_seconds(&out->seconds, &p, err); }

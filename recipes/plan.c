@@ -264,18 +264,19 @@ static enum lorac_status weigh_passes(struct lorac_plan *p, struct lorac_err *er
     struct lorac_socket socket = lorac_adapter_socket(p->adapter);
     struct lorac_pass_options o;
     struct lorac_evaluation_size eval = {0};
-    enum lorac_recipe_metric best;
-    unsigned metrics = 0;
+    struct lorac_metrics metrics = {0};
     size_t pass = 0;
     size_t logits =
         lorac_pass_head_rows(j->model, p->max_rows) * j->model->config.V * sizeof(float);
     enum lorac_status st = lorac_setup_pass(&o, &pass, r, j->model, &socket, p->max_rows, err);
-    if (!st) { st = lorac_setup_metrics(&metrics, &best, j, err); }
+    if (!st) { st = lorac_setup_metrics(&metrics, j, err); }
     if (!st && j->valid.set) {
-        st = lorac_evaluator_measure(&eval, j, j->valid.set, metrics, &socket, err);
+        st = lorac_evaluator_measure(&eval, j, j->valid.set, metrics.measured, &socket, err);
     }
     if (st) { return st; }
-    bool answers = r->eval.samples || (metrics >> LORAC_RECIPE_METRIC_EXACT_MATCH & 1U);
+    bool answers = r->eval.samples || (metrics.measured >> LORAC_RECIPE_METRIC_EXACT_MATCH & 1U);
+    p->best = metrics.best;
+    p->best_why = lorac_setup_best_why(r);
     p->recomputes = o.keep == LORAC_KEEP_LAYERS;
     p->bytes[LORAC_PLAN_LOGITS] = logits;
     p->bytes[LORAC_PLAN_ACTIVATIONS] += pass - logits;

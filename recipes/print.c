@@ -390,24 +390,26 @@ done:
     return st;
 }
 
-void lorac_recipe_diff(struct lorac_buf *buf, const struct lorac_recipe *a,
-                       const struct lorac_recipe *b)
+void lorac_key_diff(struct lorac_buf *buf, const struct lorac_recipe *a,
+                    const struct lorac_recipe *b, const struct lorac_key *key)
 {
     struct lorac_buf x = {0};
     struct lorac_buf y = {0};
-    for (size_t i = 0; i < lorac_n_keys; i++) {
-        lorac_buf_clear(&x);
-        lorac_buf_clear(&y);
-        lorac_value_print(&x, a, &lorac_keys[i]);
-        lorac_value_print(&y, b, &lorac_keys[i]);
-        if (x.no_memory || y.no_memory) { // never in silence: "no difference" would be wrong
-            buf->no_memory = true;
-            break;
-        }
-        if (x.n != y.n || (x.n && memcmp(x.at, y.at, x.n) != 0)) {
-            lorac_buf_printf(buf, "%s: %s -> %s\n", lorac_keys[i].path, x.at, y.at);
-        }
+    lorac_value_print(&x, a, key);
+    lorac_value_print(&y, b, key);
+    if (x.no_memory || y.no_memory) { // never in silence: "no difference" would be wrong
+        buf->no_memory = true;
+    } else if (x.n != y.n || (x.n && memcmp(x.at, y.at, x.n) != 0)) {
+        lorac_buf_printf(buf, "%s: %s -> %s\n", key->path, x.at, y.at);
     }
     lorac_buf_free(&x);
     lorac_buf_free(&y);
+}
+
+void lorac_recipe_diff(struct lorac_buf *buf, const struct lorac_recipe *a,
+                       const struct lorac_recipe *b)
+{
+    for (size_t i = 0; i < lorac_n_keys; i++) {
+        lorac_key_diff(buf, a, b, &lorac_keys[i]);
+    }
 }

@@ -2,8 +2,8 @@
 #ifndef LORAC_RECIPES_READING_H
 #define LORAC_RECIPES_READING_H
 
-#include "base/core/number.h"
 #include "base/core/err.h"
+#include "base/core/number.h"
 #include "recipes/recipe.h"
 #include "recipes/schema.h"
 #include "recipes/yaml.h"
@@ -47,6 +47,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_reading_check(struct lorac_reading *rd,
 /* Append the value of a key as YAML on one line that reads back to the same value. */
 void lorac_value_print(struct lorac_buf *buf, const struct lorac_recipe *recipe,
                        const struct lorac_key *key);
+/* Append "KEY: VALUE of a -> VALUE of b" and a line's end where the key's values differ. */
+void lorac_key_diff(struct lorac_buf *buf, const struct lorac_recipe *a,
+                    const struct lorac_recipe *b, const struct lorac_key *key);
 /* Append text as a double-quoted YAML scalar. `expands`: ${ in it is written $${. */
 void lorac_yaml_quote(struct lorac_buf *buf, const char *text, bool expands);
 

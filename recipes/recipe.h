@@ -88,6 +88,14 @@ enum lorac_recipe_metric {
     LORAC_RECIPE_METRIC_MACRO_F1,
     LORAC_RECIPE_METRIC_EXACT_MATCH,
 };
+enum lorac_recipe_best { // auto, or a metric: enum lorac_recipe_metric + 1
+    LORAC_RECIPE_BEST_AUTO,
+    LORAC_RECIPE_BEST_LOSS,
+    LORAC_RECIPE_BEST_PERPLEXITY,
+    LORAC_RECIPE_BEST_ACCURACY,
+    LORAC_RECIPE_BEST_MACRO_F1,
+    LORAC_RECIPE_BEST_EXACT_MATCH,
+};
 enum lorac_recipe_keep { LORAC_RECIPE_KEEP_BEST, LORAC_RECIPE_KEEP_LAST };
 enum lorac_recipe_dtype { LORAC_RECIPE_DTYPE_FLOAT32 };
 enum lorac_recipe_log { LORAC_RECIPE_LOG_TERMINAL, LORAC_RECIPE_LOG_CSV };
@@ -232,6 +240,7 @@ struct lorac_recipe {
     struct {
         struct lorac_recipe_interval every;
         unsigned metrics; // bit m: enum lorac_recipe_metric m
+        enum lorac_recipe_best best;
         size_t samples;
         struct {
             unsigned metric; // 0: no early stop; otherwise enum lorac_recipe_metric + 1

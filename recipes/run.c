@@ -5,8 +5,9 @@
 #include "base/core/file.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
-#include "recipes/labels.h"
+#include "recipes/resume.h"
 #include "recipes/run_files.h"
+#include "recipes/run_notes.h"
 #include "recipes/saved_template.h"
 #include "recipes/setup.h"
 #include "recipes/state.h"
@@ -34,12 +35,14 @@ struct run {
     float *nll;                        // (rows of a batch)
     struct lorac_state state;
     struct lorac_length length;
-    enum lorac_recipe_metric metric; // that chooses the best
-    bool is_ours;                    // run.json speaks of this run
-    bool not_finite;                 // the step that failed did so for its loss or gradient
-    double loss;                     // of the last step
-    double rate;                     // seconds a step, smoothed
-    char started[32];
+    struct lorac_metrics metrics;
+    bool is_ours;    // run.json speaks of this run
+    bool not_finite; // the step that failed did so for its loss or gradient
+    double loss;     // of the last step
+    double rate;     // seconds a step, smoothed
+    double began;    // this session, by the clock
+    struct lorac_earlier earlier;
+    char resumed[32]; // this session, where it is not the first; "" otherwise
 };
 
 /* ---- setting up ---- */
@@ -70,6 +73,10 @@ static enum lorac_status open_pass(struct run *run, struct lorac_err *err)
                 (2 + lorac_optim_blocks(run->optim)) * run->adapter->n_params * sizeof(float),
             .recomputes = o.keep == LORAC_KEEP_LAYERS,
         };
+        if (run->evaluator) {
+            begin.best_by = lorac_metric_name(run->metrics.best);
+            begin.best_why = lorac_setup_best_why(run->r);
+        }
         run->watch->begin(run->watch->self, &begin);
     }
     return st;
@@ -88,13 +95,12 @@ static enum lorac_status open_loader(struct run *run, struct lorac_err *err)
 
 static enum lorac_status open_evaluator(struct run *run, struct lorac_err *err)
 {
-    unsigned metrics = 0;
-    enum lorac_status st = lorac_setup_metrics(&metrics, &run->metric, run->job, err);
+    enum lorac_status st = lorac_setup_metrics(&run->metrics, run->job, err);
     if (st || !run->job->valid.set) { return st; }
     run->stack = (struct lorac_stack){.n = 1, .adapter = {run->adapter}, .factor = {1.0F}};
     run->inference = lorac_stack_socket(&run->stack);
-    return lorac_evaluator_new(&run->evaluator, run->job, run->job->valid.set, metrics,
-                               &run->inference, err);
+    return lorac_evaluator_new(&run->evaluator, run->job, run->job->valid.set,
+                               run->metrics.measured, &run->inference, err);
 }
 
 /* Does output.log ask for metrics.csv? */
@@ -129,116 +135,103 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     return st;
 }
 
-/* A column that the template never reads, and a prompt that reads none, are seldom meant. */
-static void note_unused(const struct run *run, struct lorac_buf *b)
+/* run.json as it is now: the run goes on, or has ended as one of them says. */
+static enum lorac_status tell(struct run *run, const struct lorac_run_result *result,
+                              const struct lorac_err *failure, struct lorac_err *err)
 {
-    const struct lorac_recipe *r = run->r;
-    const struct lorac_dataset *set = run->job->train.set;
-    const struct lorac_template *t = lorac_dataset_template(set);
-    size_t in_prompt = 0;
-    for (size_t i = 0; i < r->data.columns.n; i++) {
-        size_t v = 0;
-        const char *name = r->data.columns.at[i].key;
-        if (lorac_dataset_variable(&v, set, name, NULL)) { continue; }
-        in_prompt += lorac_template_prompt_uses(t, v);
-        bool stratifies = r->data.valid.stratify && strcmp(r->data.valid.stratify, name) == 0;
-        if (lorac_template_uses(t, v) || stratifies) { continue; }
-        lorac_buf_clear(b);
-        lorac_buf_printf(b, "the template does not use {%s} (data.columns)", name);
-        run->watch->note(run->watch->self, b->at ? b->at : "");
-    }
-    if (r->data.columns.n && !in_prompt && run->job->K) {
-        lorac_buf_clear(b);
-        lorac_buf_str(b, "template.prompt holds no variable: every row asks the same question");
-        run->watch->note(run->watch->self, b->at ? b->at : "");
-    }
+    bool ended = result || failure;
+    const struct lorac_manifest m = {
+        .job = run->job,
+        .adapter = run->adapter,
+        .steps = run->length.steps,
+        .started = run->earlier.started,
+        .resumed = run->resumed[0] ? run->resumed : NULL,
+        .seconds = run->earlier.seconds + (ended ? lorac_clock() - run->began : 0.0),
+        .best = run->evaluator ? &run->metrics.best : NULL,
+        .result = result,
+        .failure = failure,
+    };
+    return lorac_manifest_write(&run->paths, &m, err);
 }
 
-/* What is odd about the labels. */
-static enum lorac_status note_labels(const struct run *run, struct lorac_err *err)
+/* The state that the run goes on from. */
+static enum lorac_status read_state(struct run *run, struct lorac_err *err)
 {
-    struct lorac_label_look *look = NULL;
-    enum lorac_status st = lorac_labels_look(&look, run->job, err);
-    for (size_t i = 0; !st && i < look->n; i++) {
-        run->watch->note(run->watch->self, look->note[i].at);
+    const struct lorac_run_paths *p = &run->paths;
+    enum lorac_status st = LORAC_OK;
+    if (lorac_path_exists(p->state)) {
+        st = lorac_state_read(&run->state, run->adapter, run->optim, p->state, err);
+        struct lorac_loader_state at = {run->state.epoch, run->state.position};
+        if (!st) { st = lorac_loader_seek(run->loader, at, err); }
+    } else {
+        st = lorac_manifest_unsaved(p, err);
     }
-    lorac_label_look_free(look);
+    if (!st && run->state.step == 0 && run->watch->note) {
+        run->watch->note(run->watch->self,
+                         "the run had saved nothing yet: it starts from the beginning");
+    }
     return st;
 }
 
-/* What a user should know before the first step. */
-static void notes(const struct run *run, size_t shared)
+/* Take up the run that is in the folder. */
+static enum lorac_status resume(struct run *run, struct lorac_err *err)
 {
-    const struct lorac_recipe *r = run->r;
-    struct lorac_buf b = {0};
-    bool table = r->data.kind == LORAC_RECIPE_DATA_TABLE;
-    const char *choice = lorac_checkpoint_note(run->job->model->files);
-    if (choice) { run->watch->note(run->watch->self, choice); }
-    const char *unmeasured = lorac_unmeasured(run->job, r->eval.metrics);
-    if (unmeasured && run->job->valid.set) { run->watch->note(run->watch->self, unmeasured); }
-    if (shared) {
-        lorac_buf_clear(&b);
-        const char *what = table ? "rows" : "pieces";
-        lorac_buf_printf(&b, "%zu of the %zu validation %s stand in the training %s, too", shared,
-                         lorac_dataset_size(run->job->valid.set), what, what);
-        run->watch->note(run->watch->self, b.at ? b.at : "");
+    const struct lorac_run_paths *p = &run->paths;
+    struct lorac_buf length = {0};
+    enum lorac_status st = lorac_manifest_check(&length, p, run->job, run->watch, err);
+    if (!st) { st = lorac_manifest_read(&run->earlier, p, err); }
+    bool chooses = run->r->eval.best != LORAC_RECIPE_BEST_AUTO || run->r->eval.early_stop.metric;
+    if (!st && !chooses) { // as it began; versions that did not say chose by loss
+        enum lorac_recipe_best by = run->earlier.best ? run->earlier.best : LORAC_RECIPE_BEST_LOSS;
+        run->metrics.best = run->metrics.stop = (enum lorac_recipe_metric)(by - 1);
     }
-    if (r->train.watchdog.loss_above > 0.0 && r->train.watchdog.patience > run->length.steps) {
-        lorac_buf_clear(&b);
-        lorac_buf_printf(&b,
-                         "train.watchdog.patience: the run has only %zu steps, so the watchdog can "
-                         "never stop it",
-                         run->length.steps);
-        run->watch->note(run->watch->self, b.at ? b.at : "");
+    if (!st) { st = read_state(run, err); }
+    if (!st && length.n) {
+        st = lorac_resume_length(length.at, p, run->r, &run->state, run->length.steps,
+                                 run->earlier.steps, err);
     }
-    size_t processors = lorac_machine_processors();
-    if ((size_t)run->job->dev.threads > processors) {
-        lorac_buf_clear(&b);
-        lorac_buf_printf(
-            &b, "train.threads: %d threads on %zu processors wait for each other most of the time",
-            run->job->dev.threads, processors);
-        run->watch->note(run->watch->self, b.at ? b.at : "");
-    }
-    note_unused(run, &b);
-    lorac_buf_free(&b);
+    if (!st) { st = lorac_resume_best(p, run->r, &run->state, err); }
+    lorac_buf_free(&length);
+    return st;
+}
+
+/* A session that was killed told run.json nothing of its time: metrics.csv has that of the steps that count. */
+static void count_seconds(struct run *run)
+{
+    double measured = 0.0;
+    if (!run->resumed[0] || lorac_metrics_seconds(&measured, &run->paths, NULL)) { return; }
+    if (measured > run->earlier.seconds) { run->earlier.seconds = measured; }
 }
 
 /* Make the folder a run's, or take up the run that is there. */
 static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct lorac_err *err)
 {
     const struct lorac_run_paths *p = &run->paths;
-    enum lorac_status st = LORAC_OK;
-    bool resume = mode == LORAC_RUN_RESUME;
-    lorac_clock_utc(run->started);
-    st = lorac_run_sweep(p, err);
+    bool resumes = mode == LORAC_RUN_RESUME;
+    lorac_clock_utc(resumes ? run->resumed : run->earlier.started);
+    enum lorac_status st = lorac_run_sweep(p, err);
     if (!st && mode == LORAC_RUN_OVERWRITE) { st = lorac_run_clear(p, err); }
-    if (!st && resume) { st = lorac_manifest_check(p, run->job, run->watch, err); }
-    if (!st && resume && lorac_path_exists(p->state)) {
-        st = lorac_state_read(&run->state, run->adapter, run->optim, p->state, err);
-        struct lorac_loader_state at = {run->state.epoch, run->state.position};
-        if (!st) { st = lorac_loader_seek(run->loader, at, err); }
-    } else if (!st && resume) {
-        st = lorac_manifest_unsaved(p, err);
-        if (!st && run->watch->note) {
-            run->watch->note(run->watch->self,
-                             "the run had saved nothing yet: it starts from the beginning");
-        }
-    }
+    if (!st && resumes) { st = resume(run, err); }
     if (!st) { st = lorac_dir_make(p->state_dir, err); }
+    if (!st && logs_csv(run)) { st = lorac_metrics_begin(p, (size_t)run->state.step, err); }
     if (!st) {
-        st = lorac_manifest_write(p, run->job, run->adapter, run->length.steps, run->started, NULL,
-                                  NULL, err);
+        count_seconds(run);
+        st = tell(run, NULL, NULL, err);
         run->is_ours = !st;
     }
-    if (!st && logs_csv(run)) { st = lorac_metrics_begin(p, (size_t)run->state.step, err); }
     if (!st) { st = lorac_recipe_write(run->r, p->recipe, err); } // last: from now on it is a run
     if (!st) { st = open_pass(run, err); }
     size_t shared = 0;
     if (!st && run->job->valid.set) {
         st = lorac_dataset_shared(&shared, run->job->train.set, run->job->valid.set, err);
     }
-    if (!st && run->watch->note) { notes(run, shared); }
-    if (!st && run->watch->note) { st = note_labels(run, err); }
+    if (!st && run->watch->note) {
+        st = lorac_run_notes(run->job, run->length.steps, shared, run->watch, err);
+    }
+    // there before the first step: where it is missing later, it was lost
+    if (!st && !lorac_path_exists(p->state)) {
+        st = lorac_state_write(p->state, &run->state, run->adapter, run->optim, err);
+    }
     return st;
 }
 
@@ -371,13 +364,15 @@ static bool evaluating(void *self, double done)
     return true;
 }
 
-static enum lorac_status save_adapter(struct run *run, const char *dir, struct lorac_err *err)
+/* Into the folder `dir`, which will be called `name`. */
+static enum lorac_status save_adapter(struct run *run, const char *dir, const char *name,
+                                      struct lorac_err *err)
 {
     if (run->adapter->n && !(lorac_adapter_b_squares(run->adapter) > 0.0)) {
         return lorac_fail(err, LORAC_EUSER,
                           "%s: every B is zero after %zu steps: the adapter changes "
                           "nothing and is not saved; is optimizer.lr zero?",
-                          dir, (size_t)run->state.step);
+                          name, (size_t)run->state.step);
     }
     char idle[LORAC_MODULE_NAME];
     if (lorac_adapter_idle(idle, run->adapter)) {
@@ -385,9 +380,23 @@ static enum lorac_status save_adapter(struct run *run, const char *dir, struct l
             err, LORAC_EUSER,
             "%s: module '%s' received no gradient in %zu steps (its B is zero, or its copy is "
             "still the base's); leave it out (adapter.exclude, adapter.train_also)",
-            dir, idle, (size_t)run->state.step);
+            name, idle, (size_t)run->state.step);
     }
     return lorac_peft_save(dir, run->adapter, run->r->model.path, LORAC_F32, err);
+}
+
+/* Evaluations since the metric that stops early got better by more than min_delta. */
+static void count_patience(struct run *run, const struct lorac_scores *scores)
+{
+    struct lorac_state *s = &run->state;
+    enum lorac_recipe_metric stop = run->metrics.stop;
+    double value = lorac_scores_get(scores, stop);
+    double delta = run->r->eval.early_stop.metric ? run->r->eval.early_stop.min_delta : 0.0;
+    bool better = !s->has_best || lorac_metric_better(stop, value, s->stop_best, delta);
+    s->patience = better ? 0 : s->patience + 1;
+    if (!s->has_best || lorac_metric_better(stop, value, s->stop_best, 0.0)) {
+        s->stop_best = value;
+    }
 }
 
 static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
@@ -400,12 +409,14 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
         lorac_err_prefix(err, "validation at step %zu: ", (size_t)s->step);
         return st;
     }
-    double value = lorac_scores_get(&scores, run->metric);
-    double delta = run->r->eval.early_stop.metric ? run->r->eval.early_stop.min_delta : 0.0;
+    enum lorac_recipe_metric by = run->metrics.best;
+    double value = lorac_scores_get(&scores, by);
     struct lorac_run_eval e = {(size_t)s->step, &scores, false};
-    e.is_best = !s->has_best || lorac_metric_better(run->metric, value, s->best, 0.0);
-    bool counts = !s->has_best || lorac_metric_better(run->metric, value, s->best, delta);
-    s->patience = counts ? 0 : s->patience + 1;
+    bool equal = s->has_best && !lorac_metric_better(by, value, s->best, 0.0) &&
+                 !lorac_metric_better(by, s->best, value, 0.0);
+    e.is_best = !s->has_best || lorac_metric_better(by, value, s->best, 0.0) ||
+                (equal && scores.loss < s->best_scores.loss);
+    count_patience(run, &scores);
     out->last = scores;
     if (e.is_best) {
         s->has_best = 1;
@@ -413,7 +424,8 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
         s->best_step = s->step;
         s->best_scores = scores;
         if (run->r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U) {
-            st = save_adapter(run, run->paths.best, err);
+            st = save_adapter(run, run->paths.best_new, run->paths.best, err);
+            if (!st) { st = lorac_weights_digest(&s->best_weights, run->paths.best_new, err); }
         }
     }
     double epoch = (double)s->examples / (double)lorac_dataset_size(run->job->train.set);
@@ -428,10 +440,13 @@ static enum lorac_status save(struct run *run, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
     if (run->r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U) {
-        st = save_adapter(run, run->paths.last, err);
+        st = save_adapter(run, run->paths.last, run->paths.last, err);
     }
     if (!st) {
         st = lorac_state_write(run->paths.state, &run->state, run->adapter, run->optim, err);
+    }
+    if (!st && lorac_path_exists(run->paths.best_new)) { // the state knows of it now
+        st = lorac_dir_replace(run->paths.best, run->paths.best_new, err);
     }
     return st;
 }
@@ -458,6 +473,9 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
     bool keeps_best = run->r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U;
     enum lorac_status st = LORAC_OK;
     out->end = run->state.patience >= patience ? LORAC_RUN_EARLY : LORAC_RUN_DONE;
+    if (run->state.step >= run->length.steps || out->end == LORAC_RUN_EARLY) {
+        st = save(run, err); // it had ended: last/ is what the state says, whatever became of it
+    }
     while (!st && run->state.step < run->length.steps && out->end == LORAC_RUN_DONE) {
         struct lorac_state before = run->state;
         st = step(run, err);
@@ -488,6 +506,7 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
     out->has_valid = run->state.has_best != 0;
     out->best = run->state.best_scores;
     out->best_step = (size_t)run->state.best_step;
+    out->best_by = run->metrics.best;
     return st;
 }
 
@@ -505,11 +524,10 @@ static enum lorac_status merge(struct run *run, struct lorac_err *err)
 }
 
 /* run.json says what a failed run failed of. Where that cannot be written, it says "running" still. */
-static bool tell_failure(const struct run *run, const struct lorac_err *why)
+static bool tell_failure(struct run *run, const struct lorac_err *why)
 {
     static const struct lorac_err unknown = {.text = "unknown"};
-    return lorac_manifest_write(&run->paths, run->job, run->adapter, run->length.steps,
-                                run->started, NULL, why ? why : &unknown, NULL) == LORAC_OK;
+    return tell(run, NULL, why ? why : &unknown, NULL) == LORAC_OK;
 }
 
 static void close_run(struct run *run)
@@ -530,18 +548,16 @@ enum lorac_status lorac_run(struct lorac_run_result *out, const struct lorac_rec
                             enum lorac_run_mode mode, const struct lorac_run_watch *watch,
                             struct lorac_err *err)
 {
-    double started = lorac_clock();
-    struct run run = {.r = r, .watch = watch, .lock = -1};
+    struct run run = {.r = r, .watch = watch, .lock = -1, .began = lorac_clock()};
     *out = (struct lorac_run_result){0};
     enum lorac_status st = open_run(&run, mode, err);
     if (!st) { st = begin(&run, mode, err); }
     if (!st) { st = loop(&run, out, err); }
     if (!st && out->end != LORAC_RUN_STOPPED && r->output.merge) { st = merge(&run, err); }
-    out->seconds = lorac_clock() - started;
+    out->seconds = run.earlier.seconds + lorac_clock() - run.began;
     out->peak_bytes = lorac_machine_peak();
     if (!st) {
-        st = lorac_manifest_write(&run.paths, run.job, run.adapter, run.length.steps, run.started,
-                                  out, NULL, err);
+        st = tell(&run, out, NULL, err);
     } else if (run.is_ours) {
         (void)tell_failure(&run, err);
     }

@@ -31,6 +31,8 @@ struct lorac_run_begin {
     double steps_per_epoch;
     size_t activation_bytes, parameter_bytes; // activations; adapter, gradients and moments
     bool recomputes;                          // activations inside a layer are computed twice
+    const char *best_by,
+        *best_why; // the metric that chooses best/, and the key that says so; NULL: nothing does
 };
 
 struct lorac_run_step {
@@ -74,7 +76,8 @@ struct lorac_run_result {
     bool has_valid;
     struct lorac_scores last, best; // of the validation data
     size_t best_step;
-    double seconds;
+    enum lorac_recipe_metric best_by;
+    double seconds;    // of all sessions of the run
     size_t peak_bytes; // resident memory of the process
 };
 

@@ -7,6 +7,7 @@
 /* Paths in a run's folder; one block. */
 struct lorac_run_paths {
     char *dir, *recipe, *manifest, *metrics, *state_dir, *state, *best, *last, *merged, *lock;
+    char *best_new; // what best/ becomes once the state knows of it
 };
 LORAC_MUST_CHECK enum lorac_status lorac_run_paths(struct lorac_run_paths *p, const char *dir,
                                                    struct lorac_err *err);
@@ -25,22 +26,50 @@ LORAC_MUST_CHECK enum lorac_status lorac_run_clear(const struct lorac_run_paths 
 LORAC_MUST_CHECK enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p,
                                                    struct lorac_err *err);
 
-/* run.json. `result` NULL: the run goes on, or ended with `failure` where that is given. */
-LORAC_MUST_CHECK enum lorac_status lorac_manifest_write(
-    const struct lorac_run_paths *p, const struct lorac_job *j, const struct lorac_adapter *a,
-    size_t steps, const char *started, const struct lorac_run_result *result,
-    const struct lorac_err *failure, struct lorac_err *err);
-/* LORAC_EUSER where run.json says that the run has ended: its state was saved then, whatever became of it. */
+/* ---- run.json (manifest.c) ---- */
+
+struct lorac_manifest {
+    const struct lorac_job *job;
+    const struct lorac_adapter *adapter;
+    size_t steps;                          // of the run
+    const char *started, *resumed;         // its first session; this one, or NULL
+    double seconds;                        // of all sessions so far
+    const enum lorac_recipe_metric *best;  // that chooses best/; NULL: nothing is evaluated
+    const struct lorac_run_result *result; // NULL: the run goes on, or
+    const struct lorac_err *failure;       // ended with this failure
+};
+LORAC_MUST_CHECK enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p,
+                                                        const struct lorac_manifest *m,
+                                                        struct lorac_err *err);
+/* Steps were done, and so their state was saved; that it is gone is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_manifest_unsaved(const struct lorac_run_paths *p,
                                                           struct lorac_err *err);
-/* Is the run in this folder one of the same base and data? A differing recipe, base, table or
- * adapter.from is LORAC_EUSER naming it; another program, CPU type or thread count is told through `note`. */
-LORAC_MUST_CHECK enum lorac_status lorac_manifest_check(const struct lorac_run_paths *p,
+/* Is the run in this folder one of the same recipe, base and data? What differs is LORAC_EUSER naming it; another
+ * program, CPU type or thread count is told through `note`. Names and places do not count where the content is
+ * the same, nor what changes no number (LORAC_KEY_FREE). Another length is appended to `length`, "train.epochs:
+ * 3 -> 5"; with NULL it is a difference like others. */
+LORAC_MUST_CHECK enum lorac_status lorac_manifest_check(struct lorac_buf *length,
+                                                        const struct lorac_run_paths *p,
                                                         const struct lorac_job *j,
                                                         const struct lorac_run_watch *watch,
                                                         struct lorac_err *err);
+/* What earlier sessions left in run.json. */
+struct lorac_earlier {
+    char started[32];
+    double seconds; // 0 where none had ended
+    size_t steps;
+    enum lorac_recipe_best best; // what chose best/; auto: a version wrote it that did not say so
+};
+LORAC_MUST_CHECK enum lorac_status lorac_manifest_read(struct lorac_earlier *out,
+                                                       const struct lorac_run_paths *p,
+                                                       struct lorac_err *err);
+/* A digest of an adapter's weights, never 0. */
+LORAC_MUST_CHECK enum lorac_status lorac_weights_digest(uint64_t *out, const char *dir,
+                                                        struct lorac_err *err);
 
-/* metrics.csv: one line for a step or an evaluation. */
+/* ---- metrics.csv: one line for a step or an evaluation ---- */
+
+bool lorac_metrics_begun(const struct lorac_run_paths *p); // it holds lines
 LORAC_MUST_CHECK enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p,
                                                       const struct lorac_run_step *s,
                                                       struct lorac_err *err);

@@ -36,6 +36,10 @@ enum lorac_key_flags {
     LORAC_KEY_ABOVE_MIN = 1 << 1, // min itself is not allowed
     LORAC_KEY_BELOW_MAX = 1 << 2, // max itself is not allowed
     LORAC_KEY_NULLABLE = 1 << 3,  // null means none although there is a default
+    // What a run that goes on may be told anew:
+    LORAC_KEY_FREE = 1 << 4,   // it changes no number
+    LORAC_KEY_PLACE = 1 << 5,  // a path: what lies there is compared
+    LORAC_KEY_LENGTH = 1 << 6, // how long the run is: checked against the steps that are done
 };
 
 struct lorac_key {

@@ -101,26 +101,61 @@ enum lorac_status lorac_setup_pass(struct lorac_pass_options *out, size_t *bytes
     return st;
 }
 
-enum lorac_status lorac_setup_metrics(unsigned *metrics, enum lorac_recipe_metric *best,
-                                      const struct lorac_job *j, struct lorac_err *err)
+/* eval.best: auto: what people look at, of what is measured. */
+static enum lorac_recipe_metric choose_best(const struct lorac_job *j)
 {
     const struct lorac_recipe *r = j->recipe;
-    *best = r->eval.early_stop.metric ? (enum lorac_recipe_metric)(r->eval.early_stop.metric - 1)
-                                      : LORAC_RECIPE_METRIC_LOSS;
-    *metrics = r->eval.metrics | 1U << *best;
-    bool last = r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U;
-    if (!j->valid.set && (!last || r->eval.early_stop.metric)) {
-        return lorac_fail(err, LORAC_EUSER, "%s, but without data.valid nothing is evaluated",
-                          last ? "eval.early_stop.metric is given" : "output.keep is [best] alone");
+    static const enum lorac_recipe_metric wanted[] = {LORAC_RECIPE_METRIC_ACCURACY,
+                                                      LORAC_RECIPE_METRIC_MACRO_F1,
+                                                      LORAC_RECIPE_METRIC_EXACT_MATCH};
+    if (r->eval.best) { return (enum lorac_recipe_metric)(r->eval.best - 1); }
+    if (r->eval.early_stop.metric) {
+        return (enum lorac_recipe_metric)(r->eval.early_stop.metric - 1);
     }
-    bool needs_labels =
-        *best == LORAC_RECIPE_METRIC_ACCURACY || *best == LORAC_RECIPE_METRIC_MACRO_F1;
-    if (needs_labels && !j->K) {
+    for (size_t i = j->K ? 0 : 2; i < sizeof wanted / sizeof *wanted; i++) {
+        if (r->eval.metrics >> wanted[i] & 1U) { return wanted[i]; }
+    }
+    return LORAC_RECIPE_METRIC_LOSS;
+}
+
+const char *lorac_setup_best_why(const struct lorac_recipe *r)
+{
+    if (r->eval.best) { return "eval.best"; }
+    return r->eval.early_stop.metric ? "eval.early_stop.metric" : "eval.best: auto";
+}
+
+/* `key` asks for `metric`: are there labels to measure it by? */
+static enum lorac_status check_labels(const char *key, enum lorac_recipe_metric metric,
+                                      const struct lorac_job *j, struct lorac_err *err)
+{
+    bool needs = metric == LORAC_RECIPE_METRIC_ACCURACY || metric == LORAC_RECIPE_METRIC_MACRO_F1;
+    if (!needs || j->K) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EUSER,
+                      "%s is %s, but there are no labels to choose from; write "
+                      "data.labels.map or choose loss",
+                      key, lorac_metric_name(metric));
+}
+
+enum lorac_status lorac_setup_metrics(struct lorac_metrics *out, const struct lorac_job *j,
+                                      struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    const char *stop = r->eval.early_stop.metric ? "eval.early_stop.metric" : NULL;
+    const char *best = r->eval.best ? "eval.best" : NULL;
+    *out = (struct lorac_metrics){.best = choose_best(j)};
+    out->stop = stop ? (enum lorac_recipe_metric)(r->eval.early_stop.metric - 1) : out->best;
+    out->measured = r->eval.metrics | 1U << out->best | 1U << out->stop;
+    bool last = r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U;
+    if (!j->valid.set && !last) {
         return lorac_fail(
             err, LORAC_EUSER,
-            "eval.early_stop.metric is %s, but there are no labels to choose from; write "
-            "data.labels.map or choose loss",
-            lorac_metric_name(*best));
+            "output.keep is [best] alone, but without data.valid nothing is evaluated");
     }
-    return LORAC_OK;
+    if (!j->valid.set && (stop || best)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s is given, but without data.valid nothing is evaluated",
+                          stop ? stop : best);
+    }
+    enum lorac_status st = stop ? check_labels(stop, out->stop, j, err) : LORAC_OK;
+    return st || !best ? st : check_labels(best, out->best, j, err);
 }

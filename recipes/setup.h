@@ -31,10 +31,16 @@ LORAC_MUST_CHECK enum lorac_status lorac_setup_pass(struct lorac_pass_options *o
                                                     const struct lorac_model *m,
                                                     const struct lorac_socket *socket,
                                                     size_t max_rows, struct lorac_err *err);
-/* The metrics that an evaluation measures (bits), and the one that chooses the best. */
-LORAC_MUST_CHECK enum lorac_status lorac_setup_metrics(unsigned *metrics,
-                                                       enum lorac_recipe_metric *best,
+/* What an evaluation measures, and what for. */
+struct lorac_metrics {
+    unsigned measured;             // bits
+    enum lorac_recipe_metric best; // chooses best/
+    enum lorac_recipe_metric stop; // eval.early_stop.metric; that of `best` where none is given
+};
+LORAC_MUST_CHECK enum lorac_status lorac_setup_metrics(struct lorac_metrics *out,
                                                        const struct lorac_job *j,
                                                        struct lorac_err *err);
+/* Why that one chooses: "eval.best", "eval.early_stop.metric", "eval.best: auto". */
+const char *lorac_setup_best_why(const struct lorac_recipe *r);
 
 #endif

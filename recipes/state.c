@@ -48,8 +48,11 @@ static const struct {
     REAL(best_scores.accuracy),
     REAL(best_scores.macro_f1),
     REAL(best_scores.exact_match),
+    // from here on younger than the format: where a file lacks one, it is as zero
+    REAL(stop_best),
+    COUNTER(best_weights),
 };
-enum { N_FIELDS = sizeof fields / sizeof fields[0] };
+enum { N_FIELDS = sizeof fields / sizeof fields[0], N_FIRST = 18 };
 
 /* The blocks of floats: parameters, then the optimiser's moments. */
 static size_t blocks(float *at[MAX_BLOCKS], const char *names[MAX_BLOCKS],
@@ -168,6 +171,7 @@ static enum lorac_status read_field(struct lorac_state *s, size_t i,
     const char *text = lorac_checkpoint_metadata(c, fields[i].name);
     char *end = NULL;
     char *to = (char *)s + fields[i].offset;
+    if (!text && i >= N_FIRST) { return LORAC_OK; }
     errno = 0;
     if (text && fields[i].real) {
         double real = lorac_strtod(text, &end);
@@ -209,6 +213,9 @@ enum lorac_status lorac_state_read(struct lorac_state *s, struct lorac_adapter *
         }
         a->model->dev->ops->write(a->model->dev, at[i], t->data, t->n * sizeof(float));
     }
+    if (!st && !lorac_checkpoint_metadata(c, "stop_best")) {
+        s->stop_best = s->best;
+    } // one metric for both
     // NaN says that a score was not measured
     s->best_scores.has_accuracy = !isnan(s->best_scores.accuracy);
     s->best_scores.has_exact_match = !isnan(s->best_scores.exact_match);

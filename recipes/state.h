@@ -16,9 +16,11 @@ struct lorac_state {
     uint64_t examples;        // seen
     uint64_t has_best;        // 1: the next three count
     uint64_t best_step;
-    uint64_t patience; // evaluations since without a better one
-    uint64_t above;    // steps in a row whose loss the watchdog dislikes
-    double best;       // value of the metric that chooses
+    uint64_t patience;     // evaluations since without a better one
+    uint64_t above;        // steps in a row whose loss the watchdog dislikes
+    double best;           // value of the metric that chooses
+    double stop_best;      // best value of the metric that stops early
+    uint64_t best_weights; // digest of the weights in best/; 0: none were kept
     struct lorac_scores best_scores;
 };
 

@@ -54,6 +54,7 @@ static void say_steps(const struct lorac_plan *p)
                show_many(t, p->eval_rows, "token"));
         printf(p->eval_every ? " (every %s and at the end)\n" : " (at the end)\n",
                show_many(every, p->eval_every, "step"));
+        printf("best      by %s (%s)\n", lorac_metric_name(p->best), p->best_why);
     }
     say_few(stdout, "           ", p->job, p->steps);
 }
@@ -394,6 +395,10 @@ static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe 
     out_text(&j, "advice", advice.at ? advice.at : "", advice.n);
     out_real(&j, "steps_per_epoch", p->steps_per_epoch);
     out_count(&j, "evaluations", p->evaluations);
+    if (p->evaluations) {
+        const char *by = lorac_metric_name(p->best);
+        out_text(&j, "best_by", by, strlen(by));
+    }
     if (o) {
         out_real(&j, "step_seconds", o->step_seconds);
         out_real(&j, "seconds", o->seconds);

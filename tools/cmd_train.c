@@ -76,6 +76,7 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
             show_bytes(t[1], b->parameter_bytes));
     fprintf(stderr, "  steps    %zu (%.1f an epoch), %d threads, into %s\n", b->steps,
             b->steps_per_epoch, j->dev.threads, b->dir);
+    if (b->best_by) { fprintf(stderr, "  best     by %s (%s)\n", b->best_by, b->best_why); }
     if (b->first_step) { fprintf(stderr, "  resuming after step %zu\n", b->first_step); }
     if (!b->first_step) { say_few(stderr, "", j, b->steps); }
 }
@@ -174,7 +175,8 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
                 show_many(steps, result->step, "step"), time, peak);
     }
     if (result->has_valid) {
-        fprintf(stderr, "best at step %zu: loss %.4f", result->best_step, result->best.loss);
+        fprintf(stderr, "best by %s at step %zu: loss %.4f", lorac_metric_name(result->best_by),
+                result->best_step, result->best.loss);
         if (result->best.has_accuracy) {
             fprintf(stderr, ", accuracy %.4f", result->best.accuracy);
         }
@@ -244,7 +246,9 @@ static int run(const struct args *a)
         out_real(&j, "seconds", result.seconds);
         out_count(&j, "peak_bytes", result.peak_bytes);
         if (result.has_valid) {
+            const char *by = lorac_metric_name(result.best_by);
             out_count(&j, "best_step", result.best_step);
+            out_text(&j, "best_by", by, strlen(by));
             out_real(&j, "loss", result.best.loss);
             if (result.best.has_accuracy) { out_real(&j, "accuracy", result.best.accuracy); }
             if (result.best.bytes) {

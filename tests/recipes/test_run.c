@@ -329,8 +329,8 @@ static void read_eval(const char *out, size_t step, double *loss, double *accura
 static void a_resumed_run_names_the_best_that_an_earlier_process_saw(void **state)
 {
     (void)state;
-    // steps so large that the accuracy stays that of one label for all: the first one counts
-    static const char *const sets[] = {"optimizer.lr=2",
+    // steps so large that it does not get better all the time
+    static const char *const sets[] = {"optimizer.lr=0.1",
                                        "optimizer.schedule=constant",
                                        "optimizer.warmup=0",
                                        "eval.every=1 steps",
@@ -367,7 +367,7 @@ static void a_run_that_stopped_early_stays_ended(void **state)
                                        NULL};
     struct lorac_run_result r = runs_well("i", LORAC_RUN_NEW, NULL, sets);
     assert_int_equal(r.end, LORAC_RUN_EARLY);
-    assert_int_equal(r.step, r.best_step + 3);
+    assert_int_equal(r.step, 1 + 3); // the accuracy stays that of one label for all
     struct lorac_run_result again = runs_well("i", LORAC_RUN_RESUME, NULL, sets);
     assert_true(again.end == LORAC_RUN_EARLY && again.step == r.step);
     assert_true(again.best_step == r.best_step && again.best.loss == r.best.loss);

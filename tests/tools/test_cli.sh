@@ -199,7 +199,8 @@ refused 1 "missing closing parenthesis" tokenizer train --out "$dir/a" --vocab-s
 
 # ---- train ----
 expect 0 train "$dir/run.yaml" --json
-json end steps seconds peak_bytes best_step loss accuracy
+json end steps seconds peak_bytes best_step best_by loss accuracy
+has err "  best     by accuracy (eval.best: auto)" "best by accuracy at step "
 has out '"end": "finished"' '"steps": 6'
 grep -qF "note: 6 steps are few to learn from" "$dir/err" || fail "six steps are not called few"
 for file in recipe.resolved.yaml run.json metrics.csv state/state.safetensors \

@@ -34,13 +34,13 @@ has out "self_attn.q_proj" "mlp.down_proj" "memory    about" "optimiser moments"
     "end-of-sequence in 100 %" "labels    2" '|:|[ ][a][</s>]'
 has out "steps     30 (3.0 an epoch" "note: 30 steps are few to learn from; only more rows would give more"
 expect 0 plan "$dir/mine.yaml" --set train.epochs=2
-has out "note: 6 steps are few to learn from; try train.epochs: 10"
+has out "note: 6 steps are few to learn from; try train.epochs: 10" "best      by accuracy (eval.best: auto)"
 [ -e "$dir/runs" ] && fail "plan makes the folder of a run"
 expect 0 plan "$dir/mine.yaml" --probe
 has out "a step takes" "for the whole run"
 expect 0 plan "$dir/mine.yaml" --json --probe
 grep -q "holds a run" "$dir/out" && fail "a run is there before it began"
-json parameters groups memory total available fits train valid p99 bars steps few_steps advice evaluations seconds loss
+json parameters groups memory total available fits train valid p99 bars steps few_steps advice evaluations best_by seconds loss
 expect 1 plan "$dir/mine.yaml" --set adapter.targets='[nothing]'
 has err "nothing"
 expect 1 plan "$dir/missing.yaml"
