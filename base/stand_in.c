@@ -95,6 +95,41 @@ enum lorac_status lorac_stand_in_folder(const char *dir, const char *single, con
     return st;
 }
 
+static const char write_json[] =
+    "in that folder, python -c \"from transformers import AutoTokenizer as T; "
+    "T.from_pretrained('.').save_pretrained('.')\" writes tokenizer.json";
+static const struct kind tokenizers[] = {
+    {"tokenizer.model", "", "is SentencePiece's"},
+    {"spiece.model", "", "is SentencePiece's"},
+    {"tekken.json", "", "is Mistral's"},
+    {"", ".tiktoken", "is tiktoken's"},
+    {"vocab.txt", "", "is BERT's"},
+};
+
+enum lorac_status lorac_stand_in_tokenizer(const char *dir, const char *file, struct lorac_err *err)
+{
+    char **names = NULL;
+    enum lorac_status st = lorac_dir_list(&names, dir, err);
+    if (st) { return st; }
+    st = lorac_fail(err, LORAC_EIO,
+                    "%s: is missing, expected this file, or vocab.json and merges.txt", file);
+    bool any = false;
+    for (size_t i = 0; i < sizeof tokenizers / sizeof *tokenizers && !any; i++) {
+        const struct kind *k = &tokenizers[i];
+        for (size_t j = 0; names[j] && !any; j++) {
+            any = begins(names[j], k->begin) && ends(names[j], k->end);
+            if (any) { lorac_err_add(err, "; %s %s: %s", names[j], k->what, write_json); }
+        }
+    }
+    if (!any) {
+        lorac_err_add(err,
+                      "; copy tokenizer.json and tokenizer_config.json from the model that this "
+                      "one was made from");
+    }
+    lorac_mem_free(names);
+    return st;
+}
+
 /* ---- quantised weights ---- */
 
 static const char float_them[] =

@@ -18,6 +18,10 @@ const char *lorac_stand_in_bytes(const unsigned char *bytes, size_t n);
 LORAC_MUST_CHECK enum lorac_status lorac_stand_in_folder(const char *dir, const char *single,
                                                          const char *index, struct lorac_err *err);
 
+/* The folder `dir` has no `file`, its tokenizer.json: LORAC_EIO, with what it has instead and the way out. */
+LORAC_MUST_CHECK enum lorac_status lorac_stand_in_tokenizer(const char *dir, const char *file,
+                                                            struct lorac_err *err);
+
 /* LORAC_ENOTSUP where the configuration says that the weights are quantised, with the method's name and the way
  * out. `root` is that of a config.json. */
 LORAC_MUST_CHECK enum lorac_status lorac_stand_in_quantised(const struct lorac_json *root,

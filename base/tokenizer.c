@@ -3,6 +3,7 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/stand_in.h"
 
 #include <string.h>
 
@@ -93,8 +94,7 @@ enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out, const char 
     if (!lorac_path_exists(path) && lorac_path_exists(vocab)) {
         st = lorac_read_vocab_files(t, dir, err);
     } else if (lorac_path_is_dir(dir) && !lorac_path_exists(path)) {
-        st = lorac_fail(err, LORAC_EIO,
-                        "%s: is missing, expected this file, or vocab.json and merges.txt", path);
+        st = lorac_stand_in_tokenizer(dir, path, err);
     } else {
         st = lorac_json_load(&root, path, TOK_MAX_JSON, err);
         if (!st) { st = lorac_read_tokenizer(t, &root, err); }

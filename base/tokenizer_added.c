@@ -187,11 +187,12 @@ enum lorac_status lorac_added_read(struct lorac_tokenizer *t, const struct lorac
     if (!st) { st = lorac_json_string(&content, at, "content", true, err); }
     if (st) { return st; }
     const size_t n = strlen(content);
-    if (n == 0 || n > TOK_MAX_TOKEN) {
+    if (n > TOK_MAX_TOKEN) {
         return lorac_fail(err, LORAC_EFORMAT,
-                          "%s: '%s.content' holds %zu bytes, 1 to %d were expected", at->file,
+                          "%s: '%s.content' holds %zu bytes, at most %d were expected", at->file,
                           at->where, n, TOK_MAX_TOKEN);
     }
+    if (n == 0) { return LORAC_OK; } // as the reference: it adds nothing
     st = check_id(t, at, id, content, n, err);
     if (st) { return st; }
     struct lorac_added *a = lorac_vocab_find(&t->names, content, n) >= 0 ? known(t, id) : NULL;
@@ -209,17 +210,20 @@ enum lorac_status lorac_added_read(struct lorac_tokenizer *t, const struct lorac
 }
 
 enum lorac_status lorac_added_special(int32_t *id, struct lorac_tokenizer *t,
-                                      const struct lorac_json *at, const char *name,
+                                      const struct lorac_json *at, const char *name, bool must_be,
                                       struct lorac_err *err)
 {
     const size_t n = strlen(name);
     *id = lorac_vocab_find(&t->names, name, n);
     if (*id >= 0) { return LORAC_OK; }
     *id = lorac_vocab_find(&t->vocab, name, n);
-    if (*id < 0) {
+    const int32_t next = next_id(t);
+    const bool taken = next >= TOK_MAX_ID || lorac_token_text(t, next);
+    if (*id < 0 && (must_be || n > TOK_MAX_TOKEN || taken)) {
         return lorac_fail(err, LORAC_EFORMAT, "%s: '%s' names '%.80s', which is no token", at->file,
                           at->where, name);
     }
+    if (*id < 0) { *id = next; }
     struct lorac_added *a = NULL;
     enum lorac_status st = put_added(&a, t, *id, name, n, err);
     if (st || !a) { return st; }

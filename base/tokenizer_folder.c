@@ -98,14 +98,38 @@ done:
     return st;
 }
 
-/* The special token that `at` names, as text or as an object with "content". */
+/* The special token that `at` names, as text or as an object with "content"; "" names none (Whisper's). */
 static enum lorac_status read_special(int32_t *id, struct lorac_tokenizer *t,
-                                      const struct lorac_json *at, struct lorac_err *err)
+                                      const struct lorac_json *at, bool must_be,
+                                      struct lorac_err *err)
 {
     struct lorac_json content = json_is_object(at->value) ? lorac_json_get(at, "content") : *at;
     const char *name = json_string_value(content.value);
-    if (!name || !*name) { return lorac_json_fail(at, "a token", err); }
-    return lorac_added_special(id, t, at, name, err);
+    if (!name || strlen(name) != json_string_length(content.value)) {
+        return lorac_json_fail(at, "a token", err);
+    }
+    return *name ? lorac_added_special(id, t, at, name, must_be, err) : LORAC_OK;
+}
+
+/* Special tokens of no name: a list, or (transformers 5) an object from its own names to tokens. */
+static enum lorac_status read_more_special(struct lorac_tokenizer *t, const struct lorac_json *list,
+                                           struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    int32_t id = -1;
+    const char *key = NULL;
+    json_t *value = NULL;
+    for (size_t i = 0; i < json_array_size(list->value) && !st; i++) {
+        struct lorac_json at = lorac_json_at(list, i);
+        st = read_special(&id, t, &at, false, err);
+    }
+    json_object_foreach(list->value, key, value)
+    {
+        struct lorac_json at = lorac_json_get(list, key);
+        if (at.value) { st = read_special(&id, t, &at, false, err); }
+        if (st) { break; }
+    }
+    return st;
 }
 
 static enum lorac_status read_names(struct lorac_tokenizer *t, const struct lorac_json *root,
@@ -118,18 +142,16 @@ static enum lorac_status read_names(struct lorac_tokenizer *t, const struct lora
     for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++) {
         struct lorac_json at = lorac_json_get(root, names[i]);
         int32_t id = -1;
-        if (at.value) { st = read_special(&id, t, &at, err); }
+        bool must_be =
+            i < 2; // what begins and ends texts; the others are used where a text holds them
+        if (at.value) { st = read_special(&id, t, &at, must_be, err); }
         if (i == 0 && t->bos < 0) { t->bos = id; }
         if (i == 1 && t->eos < 0) { t->eos = id; }
         if (i == 3 && t->pad < 0) { t->pad = id; }
     }
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < 2 && !st; k++) {
         struct lorac_json list = lorac_json_get(root, lists[k]);
-        for (size_t i = 0; i < json_array_size(list.value) && !st; i++) {
-            struct lorac_json at = lorac_json_at(&list, i);
-            int32_t id = -1;
-            st = read_special(&id, t, &at, err);
-        }
+        st = read_more_special(t, &list, err);
     }
     return st;
 }
@@ -179,7 +201,8 @@ static bool is_token(const struct lorac_tokenizer *t, json_int_t id)
     return id >= 0 && id < TOK_MAX_ID && lorac_token_text(t, (int32_t)id);
 }
 
-/* A number or a list of them. */
+/* A number or a list of them. One that is no token ends nothing that the tokenizer could tell of: where there is
+ * another, or the tokenizer names its own, it does no harm. */
 static enum lorac_status read_ends(struct lorac_tokenizer *t, const struct lorac_json *at,
                                    struct lorac_err *err)
 {
@@ -188,10 +211,12 @@ static enum lorac_status read_ends(struct lorac_tokenizer *t, const struct lorac
     const size_t n = many ? json_array_size(at->value) : 1;
     for (size_t i = 0; i < n && !st; i++) {
         struct lorac_json one = many ? lorac_json_at(at, i) : *at;
-        if (!json_is_integer(one.value) || !is_token(t, json_integer_value(one.value))) {
+        const json_int_t id = json_integer_value(one.value);
+        const bool last = i + 1 == n && t->ends.n == 0 && t->eos < 0;
+        if (!json_is_integer(one.value) || (last && !is_token(t, id))) {
             return lorac_json_fail(&one, "the id of a token", err);
         }
-        st = lorac_ids_add(&t->ends, (int32_t)json_integer_value(one.value), err);
+        if (is_token(t, id)) { st = lorac_ids_add(&t->ends, (int32_t)id, err); }
     }
     return st;
 }

@@ -248,10 +248,12 @@ LORAC_MUST_CHECK enum lorac_status lorac_read_model(struct lorac_tokenizer *t,
 LORAC_MUST_CHECK enum lorac_status lorac_added_read(struct lorac_tokenizer *t,
                                                     const struct lorac_json *at, int32_t id,
                                                     struct lorac_err *err);
-/* `name` is special, whatever the file says; its id in `*id`. Unknown: LORAC_EFORMAT. */
+/* `name` is special, whatever the file says; its id in `*id`. An unknown one is LORAC_EFORMAT where it must be a
+ * token; elsewhere it becomes the next, as in transformers, and does no harm as long as no text holds it. */
 LORAC_MUST_CHECK enum lorac_status lorac_added_special(int32_t *id, struct lorac_tokenizer *t,
                                                        const struct lorac_json *at,
-                                                       const char *name, struct lorac_err *err);
+                                                       const char *name, bool must_be,
+                                                       struct lorac_err *err);
 /* Once all are read: their normalised forms and the two sets. */
 LORAC_MUST_CHECK enum lorac_status lorac_added_build(struct lorac_tokenizer *t, const char *file,
                                                      struct lorac_err *err);

@@ -128,7 +128,9 @@ static enum lorac_status read_added(struct lorac_tokenizer *t, const struct lora
         if (st) { break; }
         size_t had = t->n_added;
         st = lorac_added_read(t, &at, (int32_t)id, err);
-        if (!st && t->n_added == had) {
+        struct lorac_json content = lorac_json_get(&at, "content");
+        bool empty = json_string_length(content.value) == 0; // ignored
+        if (!st && t->n_added == had && !empty) {
             st = lorac_fail(err, LORAC_EFORMAT, "%s: '%s' is a token that was added before",
                             at.file, at.where);
         }

@@ -8,9 +8,9 @@
 static enum lorac_status check_token(const struct lorac_json *vocab, const char *token, size_t n,
                                      json_t *id, struct lorac_err *err)
 {
-    if (n == 0 || n > TOK_MAX_TOKEN) {
+    if (n > TOK_MAX_TOKEN) { // Whisper's vocabulary has the empty token: no text becomes it
         return lorac_fail(err, LORAC_EFORMAT,
-                          "%s: '%s': token '%.40s' holds %zu bytes, 1 to %d were expected",
+                          "%s: '%s': token '%.40s' holds %zu bytes, at most %d were expected",
                           vocab->file, vocab->where, token, n, TOK_MAX_TOKEN);
     }
     if (!json_is_integer(id) || json_integer_value(id) < 0 ||
@@ -74,7 +74,7 @@ static enum lorac_status merge_texts(const char *texts[2], size_t lengths[2],
         const size_t n = json_string_length(at->value);
         const char *space = memchr(s, ' ', n);
         const size_t left = space ? (size_t)(space - s) : 0;
-        if (!space || memchr(space + 1, ' ', n - left - 1)) {
+        if (!space || left == 0 || left + 1 == n || memchr(space + 1, ' ', n - left - 1)) {
             return lorac_json_fail(at, "two tokens with one space between", err);
         }
         texts[0] = s;
@@ -86,10 +86,10 @@ static enum lorac_status merge_texts(const char *texts[2], size_t lengths[2],
     for (size_t i = 0; i < 2; i++) {
         json_t *part = json_array_get(at->value, i);
         texts[i] = json_string_value(part);
-        if (!texts[i] || json_array_size(at->value) != 2) {
+        lengths[i] = json_string_length(part);
+        if (!texts[i] || !lengths[i] || json_array_size(at->value) != 2) {
             return lorac_json_fail(at, "two tokens", err);
         }
-        lengths[i] = json_string_length(part);
     }
     return LORAC_OK;
 }
@@ -209,7 +209,7 @@ enum lorac_status lorac_read_model(struct lorac_tokenizer *t, const struct lorac
     if (!st) { st = lorac_json_string(&unk, model, "unk_token", false, err); }
     if (!st) { st = read_vocab(t, &vocab, err); }
     if (!st) { st = read_merges(t, &merges, err); }
-    if (!st && unk) {
+    if (!st && unk && *unk) { // "" where there is none
         struct lorac_json at = lorac_json_get(model, "unk_token");
         st = find_token(&t->unk, t, unk, strlen(unk), &at, err);
     }

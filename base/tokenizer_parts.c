@@ -312,6 +312,19 @@ enum lorac_status lorac_read_dec(struct lorac_tokenizer *t, const struct lorac_j
 
 /* ---- the post-processor ---- */
 
+static enum lorac_status token_id(struct lorac_ids *ids, const struct lorac_tokenizer *t,
+                                  const struct lorac_json *id, struct lorac_err *err)
+{
+    const json_int_t v = json_is_integer(id->value) ? json_integer_value(id->value) : -1;
+    size_t n = 0;
+    if (v < 0 || v >= TOK_MAX_ID ||
+        (!lorac_vocab_text(&t->vocab, (int32_t)v, &n) &&
+         !lorac_vocab_text(&t->names, (int32_t)v, &n))) {
+        return lorac_json_fail(id, "the id of a token", err);
+    }
+    return lorac_ids_add(ids, (int32_t)v, err);
+}
+
 /* The ids of the special token `name` in the template's own table. */
 static enum lorac_status template_ids(struct lorac_ids *ids, const struct lorac_tokenizer *t,
                                       const struct lorac_json *at, const char *name,
@@ -324,14 +337,7 @@ static enum lorac_status template_ids(struct lorac_ids *ids, const struct lorac_
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < json_array_size(list.value) && !st; i++) {
         struct lorac_json id = lorac_json_at(&list, i);
-        const json_int_t v = json_is_integer(id.value) ? json_integer_value(id.value) : -1;
-        size_t n = 0;
-        if (v < 0 || v >= TOK_MAX_ID ||
-            (!lorac_vocab_text(&t->vocab, (int32_t)v, &n) &&
-             !lorac_vocab_text(&t->names, (int32_t)v, &n))) {
-            return lorac_json_fail(&id, "the id of a token", err);
-        }
-        st = lorac_ids_add(ids, (int32_t)v, err);
+        st = token_id(ids, t, &id, err);
     }
     return st;
 }
@@ -379,6 +385,25 @@ static enum lorac_status read_template(struct lorac_tokenizer *t, const struct l
     return st;
 }
 
+/* BERT's and RoBERTa's: a token in front, one behind. */
+static enum lorac_status read_pair(struct lorac_tokenizer *t, const struct lorac_json *at,
+                                   struct lorac_err *err)
+{
+    const char *const keys[] = {"type", "sep", "cls", "trim_offsets", "add_prefix_space", NULL};
+    const char *const names[] = {"cls", "sep"};
+    enum lorac_status st = lorac_json_only(at, keys, err);
+    if (!st && (t->before.n || t->after.n)) {
+        st = lorac_fail(err, LORAC_ENOTSUP, "%s: '%s': a second template is not supported",
+                        at->file, at->where);
+    }
+    for (size_t i = 0; i < 2 && !st; i++) {
+        struct lorac_json pair = lorac_json_get(at, names[i]); // ["</s>", 2]
+        struct lorac_json id = lorac_json_at(&pair, 1);
+        st = token_id(i ? &t->after : &t->before, t, &id, err);
+    }
+    return st;
+}
+
 enum lorac_status lorac_read_post(struct lorac_tokenizer *t, const struct lorac_json *at,
                                   const char *type, int depth, struct lorac_err *err)
 {
@@ -387,5 +412,7 @@ enum lorac_status lorac_read_post(struct lorac_tokenizer *t, const struct lorac_
                                       NULL};
     if (strcmp(type, "ByteLevel") == 0) { return lorac_json_only(at, byte_level, err); } // offsets
     if (strcmp(type, "TemplateProcessing") == 0) { return read_template(t, at, err); }
+    bool pair = strcmp(type, "RobertaProcessing") == 0 || strcmp(type, "BertProcessing") == 0;
+    if (pair) { return read_pair(t, at, err); }
     return unknown(at, type, err);
 }

@@ -86,6 +86,11 @@ enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lo
         .n_rows = n_rows,
     };
     if (!st) { st = lorac_dataset_open(out, table, j->tokenizer, &o, err); }
+    if (!st && j->model) { st = lorac_job_check_ids(j, *out, err); }
+    if (st) {
+        lorac_dataset_close(*out);
+        *out = NULL;
+    }
     lorac_mem_free(variables);
     lorac_mem_free(labels);
     return st;
@@ -132,7 +137,8 @@ static enum lorac_status open_text_set(struct lorac_data *data, const struct lor
         .append_eos = j->recipe->template.append_eos,
         .max_length = j->recipe->model.max_length,
     };
-    return lorac_dataset_open_texts(&data->set, texts, j->tokenizer, &o, err);
+    enum lorac_status st = lorac_dataset_open_texts(&data->set, texts, j->tokenizer, &o, err);
+    return st || !j->model ? st : lorac_job_check_ids(j, data->set, err);
 }
 
 /* Files of their own into `data`: a table, or texts. */
@@ -248,9 +254,9 @@ enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *er
 {
     const char *dir = j->recipe->model.path;
     enum lorac_status st = lorac_model_open(&j->model, &j->dev, dir, err);
-    if (!st && lorac_tokenizer_size(j->tokenizer) > j->model->config.V) {
-        st = lorac_fail(err, LORAC_EFORMAT, "%s: the tokenizer has %zu tokens, the model %zu", dir,
-                        lorac_tokenizer_size(j->tokenizer), j->model->config.V);
+    const struct lorac_data *const data[] = {&j->train, &j->valid, &j->test};
+    for (size_t i = 0; i < sizeof data / sizeof *data && !st; i++) {
+        if (data[i]->set) { st = lorac_job_check_ids(j, data[i]->set, err); }
     }
     return st;
 }

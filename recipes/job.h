@@ -50,6 +50,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_job_open_set(
 /* What was left out, for a caller that needs it later: the model, and the test data. */
 LORAC_MUST_CHECK enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_job_open_test(struct lorac_job *j, struct lorac_err *err);
+/* LORAC_EFORMAT where an example of `set` holds a token that the tokenizer has and the model has not: by row and
+ * token. Tokens that no row uses do no harm: tools add them without resizing the model. The model is open. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_check_ids(const struct lorac_job *j,
+                                                       const struct lorac_dataset *set,
+                                                       struct lorac_err *err);
 /* LORAC_EUSER where a row is longer than the model's context: model.max_length may ask for more than the
  * model reads as long as no row is that long. The model is open. */
 LORAC_MUST_CHECK enum lorac_status lorac_job_check_length(const struct lorac_job *j,

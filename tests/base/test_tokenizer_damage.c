@@ -26,6 +26,7 @@
     "{'type':'TemplateProcessing','single':[" single "],'pair':[],'special_tokens':{" tokens "}}"
 #define TEMPLATE(single, tokens) WITH("'post_processor':" POST(single, tokens))
 #define BEGINS POST(SPECIAL "," SEQUENCE, "'<s>':{'id':'<s>','ids':[3],'tokens':['<s>']}")
+#define ENDS POST(SEQUENCE "," SPECIAL, "'<s>':{'id':'<s>','ids':[3],'tokens':['<s>']}")
 
 static const struct {
     const char *json; // with ' for "
@@ -50,8 +51,12 @@ static const struct {
      "'model.vocab': the id of token 'a' must be a whole number below 2097152"},
     {"{'model':{'type':'BPE','vocab':{'a':2000000},'merges':[]}}", LORAC_EFORMAT,
      "'model.vocab' holds 1 tokens, but an id of 2000000"},
-    {"{'model':{'type':'BPE','vocab':{'':0},'merges':[]}}", LORAC_EFORMAT,
-     "'model.vocab': token '' holds 0 bytes, 1 to 4096 were expected"},
+    {"{'model':{'type':'BPE','vocab':{'':0,'a':1},'merges':[['','a']]}}", LORAC_EFORMAT,
+     "'model.merges[0]' must be two tokens, found [\"\",\"a\"]"},
+    {"{'model':{'type':'BPE','vocab':{'':0,'a':1},'merges':[' a']}}", LORAC_EFORMAT,
+     "'model.merges[0]' must be two tokens with one space between, found \" a\""},
+    {"{'model':{'type':'BPE','vocab':{'':0,'a':1},'merges':['a ']}}", LORAC_EFORMAT,
+     "'model.merges[0]' must be two tokens with one space between, found \"a \""},
     {"{'model':{'type':'BPE','vocab':{'a':0}}}", LORAC_EFORMAT,
      "'model.merges' is missing, a list was expected"},
     {"{'model':{'type':'BPE','vocab':{'a':0},'merges':['a a a']}}", LORAC_EFORMAT,
@@ -133,8 +138,12 @@ static const struct {
      "'decoder.stop' must be a whole number from 0 to 0, found 1"},
     {WITH("'decoder':{'type':'Sequence','decoders':[{'type':'Fuse'},{'type':'ByteFallback'}]}"),
      LORAC_ENOTSUP, "'decoder.decoders[1]': ByteFallback in this place is not supported"},
-    {WITH("'post_processor':{'type':'BertProcessing'}"), LORAC_ENOTSUP,
-     "'post_processor' is of type BertProcessing, which is not supported"},
+    {WITH("'post_processor':{'type':'Unknown'}"), LORAC_ENOTSUP,
+     "'post_processor' is of type Unknown, which is not supported"},
+    {WITH("'post_processor':{'type':'BertProcessing'}"), LORAC_EFORMAT,
+     "'post_processor.cls[1]' is missing, the id of a token was expected"},
+    {WITH("'post_processor':{'type':'BertProcessing','cls':['a',9],'sep':['a',0]}"), LORAC_EFORMAT,
+     "'post_processor.cls[1]' must be the id of a token, found 9"},
     {WITH("'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':{'id':'<s>',"
           "'type_id':0}}],'pair':[],'special_tokens':{}}"),
      LORAC_EFORMAT,
@@ -158,8 +167,8 @@ static const struct {
      "'post_processor.special_tokens.<s>.ids[0]' must be the id of a token, found -1"},
     {WITH("'post_processor':{'type':'Sequence','processors':[" BEGINS "," BEGINS "]}"),
      LORAC_ENOTSUP, "'post_processor.processors[1]': a second template is not supported"},
-    {ADDED("{'id':4,'content':''}"), LORAC_EFORMAT,
-     "'added_tokens[0].content' holds 0 bytes, 1 to 4096 were expected"},
+    {WITH("'post_processor':{'type':'Sequence','processors':[" ENDS "," BEGINS "]}"), LORAC_ENOTSUP,
+     "'post_processor.processors[1]': a second template is not supported"},
     {ADDED("{'id':0,'content':'<s>'}"), LORAC_EFORMAT,
      "'added_tokens[0]': token '<s>' has id 0, 3 was expected"},
     {ADDED("{'id':7,'content':'<new>'}"), LORAC_EFORMAT,

@@ -149,6 +149,83 @@ static void names_and_ids_come_from_the_other_files_too(void **state)
     lorac_tokenizer_free(t);
 }
 
+/* As transformers has it: a name that is "" names none, one that is no token becomes the next. */
+static void names_that_no_text_uses_do_no_harm(void **state)
+{
+    (void)state;
+    clear();
+    put("tokenizer.json", "{'added_tokens':[{'id':9,'content':'','special':true},"
+                          "{'id':3,'content':'</s>','special':true}],"
+                          "'model':{'type':'BPE','unk_token':'','vocab':{'a':0,'b':1,'':2},"
+                          "'merges':[]},'post_processor':{'type':'RobertaProcessing',"
+                          "'cls':['</s>',3],'sep':['a',0],'trim_offsets':true,"
+                          "'add_prefix_space':false}}");
+    put("special_tokens_map.json", "{'unk_token':{'content':''},'eos_token':'</s>'}");
+    put("tokenizer_config.json", "{'pad_token':'[PAD]','extra_special_tokens':{'image':'<img>'},"
+                                 "'additional_special_tokens':['<b>','']}");
+    put("generation_config.json", "{'eos_token_id':[50256,3]}");
+    struct lorac_tokenizer *t = open_dir(tiny_dir());
+    assert_int_equal(lorac_tokenizer_size(t), 7);
+    assert_string_equal(lorac_token_text(t, 2), "");
+    assert_string_equal(lorac_token_text(t, 4), "[PAD]");
+    assert_string_equal(lorac_token_text(t, 5), "<b>");
+    assert_string_equal(lorac_token_text(t, 6), "<img>");
+    assert_int_equal(lorac_tokenizer_pad(t), 4);
+    assert_true(lorac_token_is_end(t, 3) && !lorac_token_is_end(t, 2));
+    EXPECT(t, "ab<img>", WHOLE, 3, 0, 1, 6, 0);
+    lorac_tokenizer_free(t);
+}
+
+/* No token holds a space: one that the added token doesn't take is an error. */
+static void an_added_token_takes_the_spaces_on_its_side_only(void **state)
+{
+    (void)state;
+    clear();
+    put("tokenizer.json",
+        "{'added_tokens':[{'id':2,'content':'<l>','lstrip':true,'rstrip':false,'special':false},"
+        "{'id':3,'content':'<r>','lstrip':false,'rstrip':true,'special':false}],"
+        "'model':{'type':'BPE','vocab':{'a':0,'b':1},'merges':[]}}");
+    struct lorac_tokenizer *t = open_dir(tiny_dir());
+    EXPECT(t, "a  <l>b", 0, 0, 2, 1);
+    EXPECT(t, "a<r>  b", 0, 0, 3, 1);
+    EXPECT(t, "a  <l><r>  b", 0, 0, 2, 3, 1);
+    static const char *const wrong[] = {"a<l> b", "a <r>b", "a <r> <l> b"};
+    for (size_t i = 0; i < 3; i++) {
+        struct lorac_ids ids = {0};
+        struct lorac_err err = {0};
+        struct lorac_text text = {wrong[i], strlen(wrong[i]), true};
+        assert_int_equal(lorac_encode(&ids, t, &text, 1, 0, &err), LORAC_EUSER);
+        assert_non_null(strstr(err.text, "no token for U+0020"));
+        lorac_ids_free(&ids);
+    }
+    lorac_tokenizer_free(t);
+}
+
+static void a_tokenizer_of_another_kind_is_named(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"tokenizer.model",
+         "; tokenizer.model is SentencePiece's: in that folder, python -c \"from "
+         "transformers import AutoTokenizer as T; "
+         "T.from_pretrained('.').save_pretrained('.')\" writes tokenizer.json"},
+        {"tekken.json", "; tekken.json is Mistral's: in that folder"},
+        {"qwen.tiktoken", "; qwen.tiktoken is tiktoken's: in that folder"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lorac_tokenizer *t = NULL;
+        struct lorac_err err = {0};
+        clear();
+        assert_int_equal(lorac_dir_remove(tiny_path("kind"), NULL), LORAC_OK);
+        assert_int_equal(lorac_dir_make(tiny_path("kind"), NULL), LORAC_OK);
+        char *path = lorac_path_join(tiny_path("kind"), cases[i][0]);
+        assert_int_equal(lorac_file_write(path, "x", 1, NULL), LORAC_OK);
+        assert_int_equal(lorac_tokenizer_open(&t, tiny_path("kind"), &err), LORAC_EIO);
+        if (!strstr(err.text, cases[i][1])) { fail_msg("%s", err.text); }
+        lorac_mem_free(path);
+    }
+}
+
 static void a_contradiction_is_an_error(void **state)
 {
     (void)state;
@@ -172,12 +249,13 @@ static void a_contradiction_is_an_error(void **state)
         {"special_tokens_map.json", "[]",
          "special_tokens_map.json: '' must be an object, found []"},
         {"tokenizer.json", NULL,
-         "tokenizer.json: is missing, expected this file, or vocab.json and merges.txt"},
+         "tokenizer.json: is missing, expected this file, or vocab.json and merges.txt; copy "
+         "tokenizer.json and tokenizer_config.json from the model that this one was made from"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lorac_tokenizer *t = NULL;
         struct lorac_err err = {0};
-        char want[256];
+        char want[512];
         clear();
         put("tokenizer.json", tokenizer);
         put(cases[i].name, cases[i].text);
@@ -455,6 +533,9 @@ int main(void)
         cmocka_unit_test(the_template_counts_where_the_config_says_nothing),
         cmocka_unit_test(the_config_names_bos_and_eos_and_may_put_them),
         cmocka_unit_test(names_and_ids_come_from_the_other_files_too),
+        cmocka_unit_test(names_that_no_text_uses_do_no_harm),
+        cmocka_unit_test(an_added_token_takes_the_spaces_on_its_side_only),
+        cmocka_unit_test(a_tokenizer_of_another_kind_is_named),
         cmocka_unit_test(a_contradiction_is_an_error),
         cmocka_unit_test(vocab_and_merges_are_read_for_known_classes),
         cmocka_unit_test(every_failure_is_reported),

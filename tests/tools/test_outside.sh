@@ -92,4 +92,31 @@ echo '{"weight_map": {}}' >"$dir/beside/model.safetensors.index.json"
 same beside
 has err "note: the model's folder holds model.safetensors and model.safetensors.index.json: the one file is read"
 
+# ---- tokenizers ----
+copy more # tokens than the model has
+change more tokenizer.json 's/"added_tokens": \[/"added_tokens": [{"id": 260, "content": "<pic>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": false}, /; s/\({"id": 260[^}]*}, \)\(.*special": true}\)\]/\2, \1]/; s/, \]/]/'
+expect 0 train "$dir/run.yaml" --set "model.path=$dir/more" --set "output.dir=$dir/more-run"
+printf 'text,label\nwarm,good\nflat <pic>,bad\nmild,good\ncold,bad\n' >"$dir/pic.csv"
+for verb in train plan eval; do
+    more="--set model.path=$dir/more --set data.train=$dir/pic.csv --set output.dir=$dir/pic-run"
+    [ $verb = eval ] && more="$more --split train"
+    refused 1 "$dir/pic.csv:3: token 260 ('<pic>') is the tokenizer's, which has 261, but the model knows 260" \
+        $verb "$dir/run.yaml" $more
+done
+printf 'so it goes.\n<pic>\n' >"$dir/pic.txt"
+refused 1 "$dir/pic.txt: document 1: token 260 ('<pic>') is" train "$dir/run.yaml" \
+    --set "model.path=$dir/more" --set "data.train=$dir/pic.txt" --set "output.dir=$dir/pic-run" \
+    --set data.kind=text --unset template.prompt --unset template.completion
+copy sentencepiece
+mv "$dir/sentencepiece/tokenizer.json" "$dir/sentencepiece/tokenizer.model"
+refused 1 'tokenizer.model is SentencePiece'"'"'s: in that folder, python -c "from transformers' \
+    tokenize --model "$dir/sentencepiece" so
+printf '%s\n' "$pointer" >"$dir/lfs/tokenizer.json"
+refused 1 "tokenizer.json: is a Git LFS pointer" tokenize --model "$dir/lfs" so
+printf '%s\n' "$pointer" >"$dir/lfs.csv"
+refused 1 "lfs.csv: is a Git LFS pointer" train "$dir/run.yaml" --set "data.train=$dir/lfs.csv" \
+    --set "output.dir=$dir/lfs-run"
+refused 1 "lfs.csv: is a Git LFS pointer" train "$dir/run.yaml" --set "data.train=$dir/lfs.csv" \
+    --set "output.dir=$dir/lfs-run" --set data.kind=text --unset template.prompt --unset template.completion
+
 finish
