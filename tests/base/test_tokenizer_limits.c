@@ -75,7 +75,7 @@ static void texts_have_4096_bytes(void **state)
         {",'decoder':{'type':'Replace','pattern':{'String':'a'},'content':'", "'}",
          "'decoder.content' must be text of"},
         {",'added_tokens':[{'id':1,'content':'", "'}]",
-         "'added_tokens[0].content' holds 4097 bytes, 1 to 4096 were expected"},
+         "'added_tokens[0].content' holds 4097 bytes, at most 4096 were expected"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lorac_err err;
@@ -160,7 +160,7 @@ static void tokens_have_4096_bytes(void **state)
             repeated("{\"model\":{\"vocab\":{\"", "x", "", n, "\":0},\"merges\":[]}}");
         enum lorac_status st = lorac_tokenizer_parse(&t, json, strlen(json), "t.json", &err);
         assert_int_equal(st, n == 4096 ? LORAC_OK : LORAC_EFORMAT);
-        if (st) { assert_non_null(strstr(err.text, "holds 4097 bytes, 1 to 4096 were expected")); }
+        if (st) { assert_non_null(strstr(err.text, "holds 4097 bytes, at most 4096 were expected")); }
         lorac_tokenizer_free(t);
     }
 }
