@@ -4,9 +4,13 @@
 #include <math.h>
 
 enum {
-    ROWS_A_STEP = 8,
-    STEPS = 1000,       // wanted in all, of a base of BASE parameters
-    MOST_EPOCHS = 10,   // more and a row is known by heart
+    ROWS_A_STEP = 8,    // and half of it where rows are few:
+    ROWS_A_ROW = 50,    // rows of the table behind each row of a step
+    ROWS = 1350,        // of a table for which a base of BASE parameters
+    EPOCHS = 6,         // needs so many epochs
+    MOST_EPOCHS = 16,   // more and a row is known by heart,
+    TEXT_EPOCHS = 5,    // sooner where answers are long:
+    TRAINED_ALL = 160,  // trained tokens of a row in all epochs, between these two
     WARMUP = 5,         // per cent
     MOST_TOKENS = 4096, // a step, where rows are long: memory grows with it
     BATCH_STEP = 16,    // batch_tokens is a multiple of it
@@ -49,12 +53,15 @@ struct lorac_first lorac_first_choose(const struct lorac_first_size *size)
     double length = fmin(at_least(size->tokens, 1.0), LONGEST);
     double bases = at_least((double)size->parameters, 1.0) / BASE;
     f.lr = one_digit(fmin(fmax(BASE_LR * pow(bases, -0.3), 1e-4), 5e-3));
-    double tokens = fmin(ROWS_A_STEP * length, at_least(MOST_TOKENS, length));
+    double together = fmin(at_least(rows / ROWS_A_ROW, ROWS_A_STEP / 2.0), ROWS_A_STEP);
+    double tokens = fmin(together * length, at_least(MOST_TOKENS, length));
     f.batch_tokens = (size_t)ceil(tokens / BATCH_STEP) * BATCH_STEP;
     f.rows_a_step = (double)f.batch_tokens / length;
     double an_epoch = at_least(rows / f.rows_a_step, 1.0);
-    double wanted = STEPS * pow(bases, -0.18);
-    f.epochs = (size_t)fmin(at_least(round(wanted / an_epoch), 1.0), MOST_EPOCHS);
+    double wanted = EPOCHS * pow(bases, -0.15) * pow(rows / ROWS, -0.4);
+    double most = at_least(round(TRAINED_ALL / at_least(size->trained, 1.0)), TEXT_EPOCHS);
+    most = fmin(most, MOST_EPOCHS);
+    f.epochs = (size_t)fmin(at_least(round(wanted), 1.0), most);
     f.steps = (size_t)fmin(ceil(an_epoch * (double)f.epochs), 1e12); // what train.steps may be
     f.eval_epochs = between(size, f.epochs);
     return f;

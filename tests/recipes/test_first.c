@@ -25,12 +25,16 @@ static void measured_settings_give_what_was_measured(void **state)
         double eval_epochs;
     } cases[] = {
         // banking77 with 20 labels: 200 and 1,500 rows, a tenth of them for validation; 10,000 with 77
-        {{180, 20, 20, 23.0, 7.0, SMOLLM2}, 0.001, 192, 10, 2.0},
+        {{180, 20, 20, 23.0, 7.0, SMOLLM2}, 0.001, 96, 8, 2.0},
         {{1350, 150, 20, 23.0, 7.0, SMOLLM2}, 0.001, 192, 3, 2.0},
-        {{9000, 1000, 77, 26.0, 7.0, SMOLLM2}, 0.001, 208, 1, 0.0},
+        {{9000, 1000, 77, 26.0, 7.0, SMOLLM2}, 0.001, 208, 2, 0.0},
+        {{180, 20, 20, 33.4, 11.0, SMALL}, 0.003, 144, 13, 3.0},
         {{1350, 150, 20, 33.4, 11.0, SMALL}, 0.003, 272, 6, 2.0},
+        {{9000, 1000, 77, 35.0, 11.0, SMALL}, 0.003, 288, 3, 0.0},
         // free text
-        {{1350, 150, 0, 68.0, 28.0, SMOLLM2}, 0.001, 544, 3, 1.0},
+        {{180, 20, 0, 69.0, 30.0, SMOLLM2}, 0.001, 288, 5, 1.0},
+        {{1350, 150, 0, 68.0, 30.0, SMOLLM2}, 0.001, 544, 3, 1.0},
+        {{1350, 150, 0, 111.0, 45.0, SMALL}, 0.003, 896, 5, 1.0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lorac_first f = lorac_first_choose(&cases[i].size);
@@ -101,7 +105,7 @@ static void whatever_comes_in_a_recipe_takes_what_comes_out(void **state)
         struct lorac_first f = lorac_first_choose(&s);
         assert_true(f.lr >= 1e-4 && f.lr <= 1e-2);
         assert_true(f.batch_tokens >= 16 && f.batch_tokens <= 1 << 30);
-        assert_true(f.epochs >= 1 && f.epochs <= 10);
+        assert_true(f.epochs >= 1 && f.epochs <= 16);
         assert_true(f.steps >= 1 && f.steps <= 1000000000000);
         assert_true(f.eval_epochs >= 0.0 && f.eval_epochs <= (double)f.epochs);
     }

@@ -211,7 +211,7 @@ static void a_merge_at_the_end_takes_memory_too(void **state)
     }
 }
 
-/* 20 rows of 13 tokens, of which a first recipe makes 25 steps. */
+/* 20 rows of 13 tokens: a first recipe has 16 epochs of five steps. */
 static void few_steps_are_told_with_what_gives_more(void **state)
 {
     (void)state;
@@ -220,15 +220,15 @@ static void few_steps_are_told_with_what_gives_more(void **state)
         size_t steps;
         const char *advice; // NULL: not few
     } cases[] = {
-        {"train.epochs=3", 21, "train.epochs: 10, optimizer.lr: 0.005"},
+        {"train.epochs=3", 21, "train.epochs: 16, optimizer.lr: 0.005"},
         {"train.batch_tokens=2048", 3,
-         "train.batch_tokens: 112, train.epochs: 10, optimizer.lr: 0.005"},
-        {"train.accumulate=3", 7, "train.accumulate: 1, train.epochs: 10, optimizer.lr: 0.005"},
-        {"optimizer.lr=3e-3", 21, "train.epochs: 10"},
-        {"optimizer={name: sgd, lr: 1e-3}", 21, "train.epochs: 10"}, // the rate is AdamW's
+         "train.batch_tokens: 64, train.epochs: 16, optimizer.lr: 0.005"},
+        {"train.accumulate=3", 7, "train.accumulate: 1, train.epochs: 16, optimizer.lr: 0.005"},
+        {"optimizer.lr=3e-3", 21, "train.epochs: 16"},
+        {"optimizer={name: sgd, lr: 1e-3}", 21, "train.epochs: 16"}, // the rate is AdamW's
         {"train={epochs: null, steps: 5, batch_tokens: null, batch_size: 20}", 5,
-         "train.batch_size: 8, train.steps: 25, optimizer.lr: 0.005"},
-        {"train.epochs=8", 60, ""}, // more than 25: only more rows would help
+         "train.batch_size: 4, train.steps: 68, optimizer.lr: 0.005"},
+        {"train.epochs=12", 90, ""}, // more than its steps: only more rows would help
         {"train.epochs=20", 99, ""},
         {"train.epochs=20", 100, NULL},
     };

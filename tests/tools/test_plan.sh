@@ -18,7 +18,7 @@ done
 expect 2 recipe init --model "$dir/model"
 expect 0 recipe init --model "$dir/model" --csv "$dir/table.csv" --out "$dir/mine.yaml"
 has err "lorac plan $dir/mine.yaml"
-has mine.yaml 'epochs: 10' 'lr: 0.005' '# parameters: about ' ' steps of '
+has mine.yaml 'epochs: 16' 'lr: 0.005' '# parameters: about ' ' steps of '
 has mine.yaml 'text: "word", label: "letter"' '"a": "a"   # 12 rows' 'header: true'
 expect 0 recipe check "$dir/mine.yaml"
 expect 1 recipe init --model "$dir/model" --csv "$dir/table.csv" --out "$dir/mine.yaml"
@@ -32,9 +32,9 @@ has err "missing.csv"
 expect 0 plan "$dir/mine.yaml"
 has out "self_attn.q_proj" "mlp.down_proj" "memory    about" "optimiser moments" \
     "end-of-sequence in 100 %" "labels    2" '|:|[ ][a][</s>]'
-has out "steps     30 (3.0 an epoch" "note: 30 steps are few to learn from; only more rows would give more"
+has out "steps     80 (5.0 an epoch" "note: 80 steps are few to learn from; only more rows would give more"
 expect 0 plan "$dir/mine.yaml" --set train.epochs=2
-has out "note: 6 steps are few to learn from; try train.epochs: 10" "best      by accuracy (eval.best: auto)"
+has out "note: 10 steps are few to learn from; try train.epochs: 16" "best      by accuracy (eval.best: auto)"
 [ -e "$dir/runs" ] && fail "plan makes the folder of a run"
 expect 0 plan "$dir/mine.yaml" --probe
 has out "a step takes" "for the whole run"
