@@ -306,6 +306,32 @@ static void a_damaged_table_is_refused_with_its_place(void **state)
     }
 }
 
+static void a_byte_that_is_no_text_is_found_wherever_it_stands(void **state)
+{
+    (void)state;
+    enum { N = 70 };
+    for (size_t at = 0; at < N; at++) {
+        static const struct {
+            char byte;
+            const char *what;
+        } cases[] = {{'\0', "a NUL byte"}, {'\xFF', "byte 0xFF is not UTF-8"}};
+        for (size_t i = 0; i < 4; i++) {
+            char text[N + 3];
+            char want[200];
+            struct lorac_table *t = NULL;
+            struct lorac_err err = {0};
+            memcpy(text, "a\n", 2);
+            memset(text + 2, i < 2 ? 'x' : 0x7F, N); // the last of ASCII
+            text[N + 2] = '\n';
+            text[2 + at] = cases[i % 2].byte;
+            (void)snprintf(want, sizeof want, "t.csv:2:%zu: %s", at + 1, cases[i % 2].what);
+            assert_int_equal(lorac_table_parse(&t, text, sizeof text, "t.csv", &plain, &err),
+                             LORAC_EFORMAT);
+            assert_memory_equal(err.text, want, strlen(want));
+        }
+    }
+}
+
 /* `n` fields of `size` bytes, one more column or byte than which is refused. */
 static void limits_hold(void **state)
 {
@@ -458,6 +484,7 @@ int main(void)
         cmocka_unit_test(another_delimiter_is_guessed_where_a_table_has_one_column),
         cmocka_unit_test(columns_are_found_by_name_then_by_number),
         cmocka_unit_test(a_damaged_table_is_refused_with_its_place),
+        cmocka_unit_test(a_byte_that_is_no_text_is_found_wherever_it_stands),
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(a_quote_left_open_at_row_900000_is_named_there),
         cmocka_unit_test(every_failed_allocation_is_reported),
