@@ -1,0 +1,84 @@
+/*
+ * Devices. What is promised: a backend is found by its name, none by default the fastest; a number of threads that is
+ * none becomes the backend's own; an unknown name and a failed allocation are errors, and the device is then as closed.
+ */
+#include "base/compute/device.h"
+#include "tests/support/faults.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void backends_are_found_by_name(void **state)
+{
+    (void)state;
+    struct lorac_device dev = {0};
+    struct lorac_err err = {0};
+    assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
+    assert_string_equal(dev.ops->name, "ref");
+    assert_int_equal(dev.ops->library_bytes(&dev), 0);
+    lorac_device_close(&dev);
+    assert_null(dev.ops);
+    lorac_device_close(&dev);
+    lorac_device_close(NULL);
+    assert_int_equal(lorac_device_open(&dev, NULL, 1, NULL), LORAC_OK);
+#ifdef LORAC_HAVE_OPENBLAS
+    static const char message[] = "this build has no backend 'gpu' (it has cpu, ref)";
+    assert_string_equal(dev.ops->name, "cpu");
+    assert_true(dev.ops->library_bytes(&dev) > 0);
+#else
+    static const char message[] = "this build has no backend 'gpu' (it has ref)";
+    assert_string_equal(dev.ops->name, "ref");
+#endif
+    lorac_device_close(&dev);
+    assert_int_equal(lorac_device_open(&dev, "gpu", 1, &err), LORAC_ENOTSUP);
+    assert_string_equal(err.text, message);
+    assert_null(dev.ops);
+}
+
+static void threads_are_those_asked_for_or_the_backends_own(void **state)
+{
+    (void)state;
+    for (int threads = -1; threads < 4; threads++) {
+        struct lorac_device dev;
+        assert_int_equal(lorac_device_open(&dev, "ref", threads, NULL), LORAC_OK);
+        assert_int_equal(dev.threads, threads < 1 ? 1 : threads);
+        lorac_device_close(&dev);
+        assert_int_equal(lorac_device_open(&dev, NULL, threads, NULL), LORAC_OK);
+        if (threads < 1) { assert_true(dev.threads >= 1); }
+        if (threads >= 1) { assert_int_equal(dev.threads, threads); }
+        lorac_device_close(&dev);
+    }
+}
+
+static void every_failed_allocation_is_reported(void **state)
+{
+    (void)state;
+    long n = 0;
+    for (bool met = true; met; n += met) {
+        struct lorac_device dev;
+        struct lorac_err err = {0};
+        faults_start(FAULTS_MEMORY, n);
+        enum lorac_status st = lorac_device_open(&dev, NULL, 2, &err);
+        met = faults_stop();
+        assert_int_equal(st, met ? LORAC_ENOMEM : LORAC_OK);
+        assert_int_equal(dev.ops == NULL, met);
+        lorac_device_close(&dev);
+    }
+#ifdef LORAC_HAVE_OPENBLAS
+    assert_true(n > 2);
+#endif
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(backends_are_found_by_name),
+        cmocka_unit_test(threads_are_those_asked_for_or_the_backends_own),
+        cmocka_unit_test(every_failed_allocation_is_reported),
+    };
+    return cmocka_run_group_tests_name("device", tests, NULL, NULL);
+}
