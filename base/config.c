@@ -1,7 +1,7 @@
 /* config.c - see config.h. */
 #include "base/config.h"
 
-#include "base/arch.h"
+#include "base/arch/arch.h"
 #include "base/stand_in.h"
 
 #include <math.h>
@@ -312,6 +312,7 @@ enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac
     const struct lorac_arch *arch = NULL;
     enum lorac_status st = find_arch(&arch, root, err);
     if (st || !arch) { return st; }
+    out->kind = arch;
     (void)snprintf(out->arch, sizeof out->arch, "%s", arch->name);
     arch->defaults(out);
     st = refuse_unknown(root, err);
@@ -326,28 +327,6 @@ enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac
     if (!st) { st = read_rope(out, root, err); }
     if (!st) { st = arch->read(out, root, err); }
     return st;
-}
-
-struct lorac_linear_shape lorac_config_linear(const struct lorac_config *c, size_t m)
-{
-    const struct {
-        const char *name;
-        size_t OC, C;
-        bool bias;
-    } kinds[LORAC_PER_LAYER] = {
-        [LORAC_Q] = {"self_attn.q_proj", c->H * c->D, c->C, c->qkv_bias},
-        [LORAC_K] = {"self_attn.k_proj", c->G * c->D, c->C, c->qkv_bias},
-        [LORAC_V] = {"self_attn.v_proj", c->G * c->D, c->C, c->qkv_bias},
-        [LORAC_O] = {"self_attn.o_proj", c->C, c->H * c->D, c->o_bias},
-        [LORAC_GATE] = {"mlp.gate_proj", c->F, c->C, c->mlp_bias},
-        [LORAC_UP] = {"mlp.up_proj", c->F, c->C, c->mlp_bias},
-        [LORAC_DOWN] = {"mlp.down_proj", c->C, c->F, c->mlp_bias},
-    };
-    size_t k = m % LORAC_PER_LAYER;
-    struct lorac_linear_shape shape = {.OC = kinds[k].OC, .C = kinds[k].C, .bias = kinds[k].bias};
-    (void)snprintf(shape.name, sizeof shape.name, "model.layers.%zu.%s", m / LORAC_PER_LAYER,
-                   kinds[k].name);
-    return shape;
 }
 
 const char *lorac_arch_of_type(const char *model_type)

@@ -18,7 +18,10 @@ enum { LORAC_MAX_LAYERS = 1024 };
 
 enum lorac_rope { LORAC_ROPE_DEFAULT, LORAC_ROPE_LINEAR, LORAC_ROPE_LLAMA3 };
 
+struct lorac_arch; // a row of the table of architectures, arch/arch.h
+
 struct lorac_config {
+    const struct lorac_arch *kind;
     char arch[64]; // "LlamaForCausalLM"
     size_t C;      // hidden_size
     size_t L;      // num_hidden_layers
@@ -42,15 +45,6 @@ struct lorac_config {
 LORAC_MUST_CHECK enum lorac_status lorac_config_read(struct lorac_config *out,
                                                      const struct lorac_json *root,
                                                      struct lorac_err *err);
-/* A linear layer of a model: m = 7 l + {q,k,v,o,gate,up,down}. */
-enum { LORAC_Q, LORAC_K, LORAC_V, LORAC_O, LORAC_GATE, LORAC_UP, LORAC_DOWN, LORAC_PER_LAYER };
-struct lorac_linear_shape {
-    char name[96]; // module name, without ".weight"
-    size_t OC, C;
-    bool bias;
-};
-struct lorac_linear_shape lorac_config_linear(const struct lorac_config *c, size_t m); // m < 7 L
-
 /* The architecture that transformers calls `model_type` ("llama"), and back; NULL: none in the table. */
 const char *lorac_arch_of_type(const char *model_type);
 const char *lorac_arch_type(const char *arch);

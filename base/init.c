@@ -178,42 +178,35 @@ static struct tensor *add(struct init *g, size_t rows, size_t cols, const char *
     return t;
 }
 
-static void add_norm(struct init *g, const char *module)
+static void add_module(struct init *g, const struct lorac_module *m)
 {
-    add(g, g->config.C, 0, module, "weight")->constant = 1.0F;
-}
-
-static void add_linear(struct init *g, size_t m)
-{
-    struct lorac_linear_shape shape = lorac_config_linear(&g->config, m);
-    bool residual = m % LORAC_PER_LAYER == LORAC_O || m % LORAC_PER_LAYER == LORAC_DOWN;
-    struct tensor *t = add(g, shape.OC, shape.C, shape.name, "weight");
-    if (residual && g->options->scale_residual) { t->std /= sqrt(2.0 * (double)g->config.L); }
-    if (shape.bias) { add(g, shape.OC, 0, shape.name, "bias")->constant = 0.0F; }
+    if (m->role == LORAC_ROLE_NORM) {
+        add(g, m->n, 0, m->name, "weight")->constant = 1.0F;
+        return;
+    }
+    struct tensor *t = add(g, m->w.OC, m->w.C, m->name, "weight");
+    if (m->role == LORAC_ROLE_EMBEDDING) { t->zero_row = g->pad; }
+    if (m->residual && g->options->scale_residual) { t->std /= sqrt(2.0 * (double)g->config.L); }
+    if (m->n) { add(g, m->n, 0, m->name, "bias")->constant = 0.0F; }
 }
 
 /* The tensors that opening a model asks for, from the embedding up. */
 static enum lorac_status list_tensors(struct init *g, struct lorac_err *err)
 {
-    const struct lorac_config *c = &g->config;
-    size_t most = 3 + c->L * (2 + 2 * LORAC_PER_LAYER); // L is at most 1024
-    g->tensors = lorac_mem_new(most, sizeof *g->tensors);
-    g->spec = lorac_mem_new(most, sizeof *g->spec);
-    if (!g->tensors || !g->spec) { return no_memory(err); }
-    add(g, c->V, c->C, "model.embed_tokens", "weight")->zero_row = g->pad;
-    for (size_t l = 0; l < c->L; l++) {
-        char name[96];
-        (void)snprintf(name, sizeof name, "model.layers.%zu.input_layernorm", l);
-        add_norm(g, name);
-        for (size_t k = 0; k < LORAC_PER_LAYER; k++) {
-            add_linear(g, LORAC_PER_LAYER * l + k);
-        }
-        (void)snprintf(name, sizeof name, "model.layers.%zu.post_attention_layernorm", l);
-        add_norm(g, name);
+    struct lorac_module *module = NULL;
+    uint32_t *step = NULL;
+    size_t n = 0;
+    enum lorac_status st = lorac_modules_list(&module, &n, &step, &g->config, err);
+    if (st) { return st; }
+    g->tensors = lorac_mem_new(2 * n, sizeof *g->tensors);
+    g->spec = lorac_mem_new(2 * n, sizeof *g->spec);
+    if (!g->tensors || !g->spec) { st = no_memory(err); }
+    for (size_t i = 0; i < n && !st; i++) {
+        if (module[i].role != LORAC_ROLE_HEAD || !g->config.tie) { add_module(g, &module[i]); }
     }
-    add_norm(g, "model.norm");
-    if (!c->tie) { add(g, c->V, c->C, "lm_head", "weight"); }
-    return LORAC_OK;
+    lorac_mem_free(module);
+    lorac_mem_free(step);
+    return st;
 }
 
 static size_t elements(const struct lorac_tensor_spec *t)

@@ -107,33 +107,22 @@ static enum lorac_status open_vector(const float **out, struct opening *o, const
     return LORAC_OK;
 }
 
-static enum lorac_status open_linear(struct opening *o, size_t m, struct lorac_err *err)
+/* A linear layer or a norm. The vector is what the file calls a linear layer's bias or a norm's weight. */
+static enum lorac_status open_module(struct opening *o, struct lorac_module *l,
+                                     struct lorac_err *err)
 {
-    struct lorac_linear *l = &o->m->linear[m];
-    struct lorac_linear_shape shape = lorac_config_linear(&o->m->config, m);
     char tensor[128];
-    (void)snprintf(l->name, sizeof l->name, "%s", shape.name);
-    (void)snprintf(tensor, sizeof tensor, "%s.weight", shape.name);
     const struct lorac_tensor *t = NULL;
-    enum lorac_status st = claim(&t, o, tensor, (const size_t[]){shape.OC, shape.C}, 2, err);
-    if (!st) { st = open_matrix(&l->w, t, o->m, err); }
-    if (!st && shape.bias) {
-        (void)snprintf(tensor, sizeof tensor, "%s.bias", shape.name);
-        st = open_vector(&l->bias, o, tensor, shape.OC, err);
-    }
-    return st;
-}
-
-/* All gains of one kind, (L,C) in a row. */
-static enum lorac_status open_norms(float **out, struct opening *o, const char *kind,
-                                    struct lorac_err *err)
-{
-    char name[96];
     enum lorac_status st = LORAC_OK;
-    *out = o->m->vectors + o->vector_at;
-    for (size_t l = 0; l < o->m->config.L && !st; l++) {
-        (void)snprintf(name, sizeof name, "model.layers.%zu.%s.weight", l, kind);
-        st = open_vector(NULL, o, name, o->m->config.C, err);
+    bool linear = l->role == LORAC_ROLE_LINEAR;
+    if (linear) {
+        (void)snprintf(tensor, sizeof tensor, "%s.weight", l->name);
+        st = claim(&t, o, tensor, (const size_t[]){l->w.OC, l->w.C}, 2, err);
+        if (!st) { st = open_matrix(&l->w, t, o->m, err); }
+    }
+    if (!st && l->n) {
+        (void)snprintf(tensor, sizeof tensor, "%s.%s", l->name, linear ? "bias" : "weight");
+        st = open_vector(&l->vector, o, tensor, l->n, err);
     }
     return st;
 }
@@ -142,9 +131,15 @@ static enum lorac_status open_norms(float **out, struct opening *o, const char *
 static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
 {
     struct lorac_model *m = o->m;
+    struct lorac_module *embedding = &m->module[m->embed];
+    struct lorac_module *output = &m->module[m->head];
     const size_t dims[] = {m->config.V, m->config.C};
     const struct lorac_tensor *e = NULL;
     const struct lorac_tensor *h = NULL;
+    char embed[128];
+    char head[128];
+    (void)snprintf(embed, sizeof embed, "%s.weight", embedding->name);
+    (void)snprintf(head, sizeof head, "%s.weight", output->name);
     bool tied = m->config.tie;
     bool has_e = lorac_checkpoint_find(m->files, embed_name) != NULL;
     bool has_h = lorac_checkpoint_find(m->files, head_name) != NULL;
@@ -166,13 +161,11 @@ static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
         h = e;
     }
     assert(e && h); // both were claimed
-    st = open_matrix(&m->embedding, e, m, err);
-    struct lorac_linear *l = &m->linear[m->n_linear - 1];
-    (void)snprintf(l->name, sizeof l->name, "lm_head");
+    st = open_matrix(&embedding->w, e, m, err);
     if (!st && tied) {
-        l->w = m->embedding;
+        output->w = embedding->w;
     } else if (!st) {
-        st = open_matrix(&l->w, h, m, err);
+        st = open_matrix(&output->w, h, m, err);
     }
     return st;
 }
@@ -211,30 +204,33 @@ static enum lorac_status check_size(const struct lorac_model *m, size_t vectors,
         m->dir, held, vectors);
 }
 
+static enum lorac_status list_modules(struct lorac_model *m, struct lorac_err *err)
+{
+    enum lorac_status st = lorac_modules_list(&m->module, &m->n_modules, &m->step, &m->config, err);
+    for (size_t i = 0; i < m->n_modules; i++) {
+        if (m->module[i].role == LORAC_ROLE_EMBEDDING) { m->embed = i; }
+        if (m->module[i].role == LORAC_ROLE_HEAD) { m->head = i; }
+    }
+    return st;
+}
+
 static enum lorac_status open_tensors(struct lorac_model *m, struct lorac_err *err)
 {
-    const struct lorac_config *c = &m->config;
     struct opening o = {.m = m};
-    size_t per_layer = 2 * c->C + (c->qkv_bias ? (c->H + 2 * c->G) * c->D : 0) +
-                       (c->o_bias ? c->C : 0) + (c->mlp_bias ? 2 * c->F + c->C : 0);
-    size_t vectors = c->L * per_layer + c->C;
+    size_t vectors = 0;
+    for (size_t i = 0; i < m->n_modules; i++) {
+        vectors += m->module[i].n;
+    }
     enum lorac_status st = check_size(m, vectors, err);
     if (st) { return st; }
-    m->n_linear = LORAC_PER_LAYER * c->L + 1;
-    m->n_modules = m->n_linear + 2 * c->L + 2;
-    m->linear = lorac_mem_new(m->n_linear, sizeof *m->linear);
     o.used = lorac_mem_new(lorac_checkpoint_count(m->files), 1);
     m->vectors = m->dev->ops->alloc(m->dev, vectors * sizeof(float));
-    if (!m->linear || !o.used || !m->vectors) {
+    if (!o.used || !m->vectors) {
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory for the model", m->dir);
     }
     if (!st) { st = open_ends(&o, err); }
-    if (!st) { st = open_norms(&m->norm_attention, &o, "input_layernorm", err); }
-    if (!st) { st = open_norms(&m->norm_mlp, &o, "post_attention_layernorm", err); }
-    m->norm_final = st ? NULL : m->vectors + o.vector_at;
-    if (!st) { st = open_vector(NULL, &o, "model.norm.weight", c->C, err); }
-    for (size_t i = 0; i < LORAC_PER_LAYER * c->L && !st; i++) {
-        st = open_linear(&o, i, err);
+    for (size_t i = 0; i < m->n_modules && !st; i++) {
+        st = open_module(&o, &m->module[i], err);
     }
     if (!st) { st = refuse_leftovers(&o, err); }
     lorac_mem_free(o.used);
@@ -276,6 +272,7 @@ enum lorac_status lorac_model_open(struct lorac_model **out, struct lorac_device
     if (!m->dir) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
     if (!st) { st = open_config(m, err); }
     if (!st) { st = lorac_checkpoint_open(&m->files, dir, err); }
+    if (!st) { st = list_modules(m, err); }
     if (!st) { st = open_tensors(m, err); }
     if (!st) { st = take_fingerprint(m, err); }
     if (st) {
@@ -290,79 +287,28 @@ void lorac_model_close(struct lorac_model *m)
 {
     if (!m) { return; }
     const struct lorac_backend *op = m->dev->ops;
-    for (size_t i = 0; m->linear && i < m->n_linear; i++) {
-        const void *data = m->linear[i].w.data;
-        if (data && data != m->embedding.data) { op->drop(m->dev, data); }
+    const void *embedding = m->module ? m->module[m->embed].w.data : NULL;
+    for (size_t i = 0; i < m->n_modules; i++) {
+        const void *data = m->module[i].w.data;
+        if (data && data != embedding) { op->drop(m->dev, data); }
     }
-    if (m->embedding.data) { op->drop(m->dev, m->embedding.data); }
+    if (embedding) { op->drop(m->dev, embedding); }
     op->release(m->dev, m->vectors);
-    lorac_mem_free(m->linear);
+    lorac_mem_free(m->module);
+    lorac_mem_free(m->step);
     lorac_checkpoint_close(m->files);
     lorac_mem_free(m->dir);
     lorac_mem_free(m);
 }
 
-/* ---- modules ---- */
-
-size_t lorac_embed_module(const struct lorac_model *m)
-{
-    return m->n_linear;
-}
-
-size_t lorac_norm_module(const struct lorac_model *m, size_t layer, enum lorac_norm which)
-{
-    return m->n_linear + 1 + 2 * layer + (which == LORAC_NORM_MLP);
-}
-
-size_t lorac_norm_final_module(const struct lorac_model *m)
-{
-    return m->n_modules - 1;
-}
-
-void lorac_module_name(char name[LORAC_MODULE_NAME], const struct lorac_model *m, size_t module)
-{
-    enum { SIZE = LORAC_MODULE_NAME };
-    if (module < m->n_linear) {
-        (void)snprintf(name, SIZE, "%s", m->linear[module].name);
-    } else if (module == lorac_embed_module(m)) {
-        (void)snprintf(name, SIZE, "model.embed_tokens");
-    } else if (module == lorac_norm_final_module(m)) {
-        (void)snprintf(name, SIZE, "model.norm");
-    } else {
-        size_t i = module - m->n_linear - 1;
-        (void)snprintf(name, SIZE, "model.layers.%zu.%s", i / 2,
-                       i % 2 ? "post_attention_layernorm" : "input_layernorm");
-    }
-}
-
-const struct lorac_weight *lorac_module_weight(const struct lorac_model *m, size_t module)
-{
-    if (module < m->n_linear) { return &m->linear[module].w; }
-    return module == lorac_embed_module(m) ? &m->embedding : NULL;
-}
-
-const float *lorac_module_vector(const struct lorac_model *m, size_t module, size_t *n)
-{
-    *n = 0;
-    if (module < m->n_linear) {
-        if (m->linear[module].bias) { *n = m->linear[module].w.OC; }
-        return m->linear[module].bias;
-    }
-    if (module == lorac_embed_module(m)) { return NULL; }
-    *n = m->config.C;
-    if (module == lorac_norm_final_module(m)) { return m->norm_final; }
-    size_t i = module - m->n_linear - 1;
-    return (i % 2 ? m->norm_mlp : m->norm_attention) + i / 2 * m->config.C;
-}
-
 size_t lorac_model_parameters(const struct lorac_model *m)
 {
-    const struct lorac_config *c = &m->config;
-    size_t n = m->embedding.OC * m->embedding.C + (2 * c->L + 1) * c->C;
-    for (size_t i = 0; i < m->n_linear; i++) {
-        const struct lorac_linear *l = &m->linear[i];
-        if (l->w.data != m->embedding.data) { n += l->w.OC * l->w.C; }
-        if (l->bias) { n += l->w.OC; }
+    const void *embedding = m->module[m->embed].w.data;
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_modules; i++) {
+        const struct lorac_module *l = &m->module[i];
+        n += l->n;
+        if (i == m->embed || l->w.data != embedding) { n += l->w.OC * l->w.C; }
     }
     return n;
 }

@@ -3,11 +3,8 @@
  *
  *   ids -> embed -> [ x + attention(norm(x)) ; x + mlp(norm(x)) ] x L -> norm -> lm_head -> logits
  *
- * Every linear layer has an index m and the module name that PEFT gives it:
- *   m = 7 l + {q,k,v,o,gate,up,down}   "model.layers.<l>.self_attn.q_proj", ...     m = 7 L: "lm_head"
- *
- * The other modules follow: "model.embed_tokens", then of each layer "...input_layernorm" and
- * "...post_attention_layernorm", last "model.norm" (lorac_norm_module(), lorac_module_name()).
+ * A model is a list of modules in the order in which its program (program.h) first runs them: the embedding, of
+ * each layer its norms and linear layers, the last norm, the head. Their names are those that PEFT uses.
  *
  * Frozen means that no code here changes a weight or computes its gradient. What adapts the model plugs
  * into the **socket**:
@@ -28,25 +25,34 @@
 
 enum { LORAC_MODULE_NAME = 96 }; // bytes of a module's name
 
-struct lorac_linear {
-    char name[LORAC_MODULE_NAME]; // module name as PEFT knows it, without ".weight"
-    struct lorac_weight w;        // (OC,C)
-    const float *bias;            // (OC) device memory, or NULL
-};
+enum lorac_role { LORAC_ROLE_EMBEDDING, LORAC_ROLE_NORM, LORAC_ROLE_LINEAR, LORAC_ROLE_HEAD };
 
+struct lorac_module {
+    char name[LORAC_MODULE_NAME]; // as PEFT knows it: "model.layers.0.self_attn.q_proj"
+    enum lorac_role role;
+    struct lorac_weight w; // embedding (V,C), linear layer and head (OC,C); without data for a norm
+    const float *vector;   // (n) device memory: a linear layer's bias or a norm's gain; NULL: none
+    size_t n;
+    bool residual; // a linear layer whose output is added to the residual stream as it is
+};
+/* A linear layer, which can carry an adapter; the head is one. */
+static inline bool lorac_module_is_linear(const struct lorac_module *m)
+{
+    return m->role == LORAC_ROLE_LINEAR || m->role == LORAC_ROLE_HEAD;
+}
+
+struct lorac_program;
 /* Opened by lorac_model_open(); read-only afterwards, so that several passes may share it. */
 struct lorac_model {
     struct lorac_config config;
-    char *dir;                        // the folder, as given
-    struct lorac_device *dev;         // borrowed, must outlive the model
-    struct lorac_checkpoint *files;   // the weights, mapped
-    struct lorac_weight embedding;    // (V,C)
-    size_t n_linear;                  // 7 L + 1
-    size_t n_modules;                 // with embedding and norms: 9 L + 3
-    struct lorac_linear *linear;      // (n_linear)
-    float *norm_attention, *norm_mlp; // (L,C) device memory, float32
-    float *norm_final;                // (C)
-    float *vectors;                   // the block that norms and biases lie in
+    char *dir;                      // the folder, as given
+    struct lorac_device *dev;       // borrowed, must outlive the model
+    struct lorac_checkpoint *files; // the weights, mapped
+    struct lorac_module *module;    // (n_modules)
+    size_t n_modules;
+    size_t embed, head;   // which of them the embedding and the head are
+    uint32_t *step;       // module of each step: of the front's, of each layer's, of the head's
+    float *vectors;       // the block that norms and biases lie in
     char fingerprint[65]; // of config, names, shapes and sampled bytes; see fingerprint.h
 };
 
@@ -60,22 +66,19 @@ void lorac_model_close(struct lorac_model *m);
 /* Parameters of the base (a tied matrix counts once). */
 size_t lorac_model_parameters(const struct lorac_model *m);
 
-/* Indices of the modules that are no linear layers. */
-size_t lorac_embed_module(const struct lorac_model *m);
-enum lorac_norm { LORAC_NORM_ATTENTION, LORAC_NORM_MLP };
-size_t lorac_norm_module(const struct lorac_model *m, size_t layer, enum lorac_norm which);
-size_t lorac_norm_final_module(const struct lorac_model *m); // the last one
-/* "model.layers.0.mlp.down_proj", as PEFT knows the module. */
-void lorac_module_name(char name[LORAC_MODULE_NAME], const struct lorac_model *m, size_t module);
-/* The model's own tensors of a module: the weight (NULL for a norm) and the vector, a linear layer's bias or a
- * norm's gain (NULL: none), with its length. */
-const struct lorac_weight *lorac_module_weight(const struct lorac_model *m, size_t module);
-const float *lorac_module_vector(const struct lorac_model *m, size_t module, size_t *n);
+/* The modules that a configuration asks for: names, roles and shapes, without tensors. *step as in the model,
+ * LORAC_NO_MODULE for steps that have none. Both are the caller's (lorac_mem_free). */
+enum { LORAC_NO_MODULE = UINT32_MAX };
+LORAC_MUST_CHECK enum lorac_status lorac_modules_list(struct lorac_module **out, size_t *n,
+                                                      uint32_t **step, const struct lorac_config *c,
+                                                      struct lorac_err *err);
+/* The module of this name; n_modules: there is none. */
+size_t lorac_module_find(const struct lorac_model *m, const char *name);
 
 /* What adapts the modules. One object may hold any number of adapters. */
 struct lorac_socket {
     void *self;
-    /* Does linear layer m carry an adapter? Does module m train? */
+    /* Does module m carry an adapter, or stand in with tensors of its own? Does it train? */
     bool (*adapts)(const void *self, size_t m);
     bool (*trains)(const void *self, size_t m);
     /* What stands in for module m's own weight (OC,C) and vector; NULL results: nothing does. NULL

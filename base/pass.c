@@ -1,30 +1,13 @@
-/* pass.c - the forward pass, and the layout of what it keeps; see model.h. */
+/*
+ * pass.c - the memory of a pass, and the way of a batch through a model's program, up and down; see model.h.
+ */
 #include "base/pass_impl.h"
 
 #include "base/core/mem.h"
 
 #include <assert.h>
-#include <math.h>
-#include <string.h>
 
 enum { LOGITS_AT_A_TIME = 8 << 20, MIN_HEAD_ROWS = 16 }; // floats; 32 MiB
-
-size_t lorac_stage(const struct lorac_model *m, size_t module)
-{
-    static const size_t linear[LORAC_PER_LAYER] = {
-        LORAC_STAGE_QKV,     LORAC_STAGE_QKV,     LORAC_STAGE_QKV,  LORAC_STAGE_O,
-        LORAC_STAGE_GATE_UP, LORAC_STAGE_GATE_UP, LORAC_STAGE_DOWN,
-    };
-    size_t last = LORAC_STAGES * m->config.L + 1; // the norm's before the head
-    if (module == lorac_embed_module(m)) { return 0; }
-    if (module == lorac_norm_final_module(m)) { return last; }
-    if (module == m->n_linear - 1) { return last + 1; }
-    if (module < m->n_linear) {
-        return module / LORAC_PER_LAYER * LORAC_STAGES + linear[module % LORAC_PER_LAYER];
-    }
-    size_t i = module - lorac_norm_module(m, 0, LORAC_NORM_ATTENTION);
-    return i / 2 * LORAC_STAGES + (i % 2 ? LORAC_STAGE_NORM_MLP : LORAC_STAGE_NORM_ATTENTION);
-}
 
 static size_t least(size_t a, size_t b)
 {
@@ -33,105 +16,143 @@ static size_t least(size_t a, size_t b)
 
 /* ---- layout ---- */
 
-static void place_layer(struct lorac_place *p, struct layer_acts *a, const struct lorac_config *c,
-                        size_t N)
+static void make_layouts(struct lorac_pass *p)
 {
-    a->q = LORAC_PLACE(p, N, c->H, c->D);
-    a->k = LORAC_PLACE(p, N, c->G, c->D);
-    a->v = LORAC_PLACE(p, N, c->G, c->D);
-    a->attn = LORAC_PLACE(p, N, c->H, c->D);
-    a->lse = LORAC_PLACE(p, N, c->H);
-    a->mid = LORAC_PLACE(p, N, c->C);
-    a->gate = LORAC_PLACE(p, N, c->F);
-    a->up = LORAC_PLACE(p, N, c->F);
+    const struct lorac_config *c = &p->m->config;
+    const struct lorac_program *program = c->kind->program;
+    uint32_t x = 1U << SLOT_X;
+    uint32_t y = 1U << SLOT_Y;
+    lorac_layout_make(&p->front.layout, c, &program->front, x, SLOT_X, false, lorac_pass_trains(p));
+    lorac_layout_make(&p->layer.layout, c, &program->layer, x | y, SLOT_Y, false,
+                      lorac_pass_trains(p));
+    lorac_layout_make(&p->head.layout, c, &program->head, x, SLOT_Z, true, lorac_pass_trains(p));
 }
 
-static void place_acts(struct lorac_place *p, struct lorac_pass *s)
+/* What a layer keeps. */
+static void place_kept(struct lorac_place *place, struct lorac_pass *p, float *at[LORAC_SLOTS])
 {
-    const struct lorac_config *c = &s->m->config;
-    size_t N = s->o.max_rows;
-    bool backward = lorac_pass_trains(s);
-    for (size_t i = 0; i < s->n_sets; i++) {
-        place_layer(p, &s->layers[i], c, N);
+    for (enum lorac_slot s = SLOT_X; s < LORAC_SLOTS; s++) {
+        if (!((p->layer.layout.kept >> s) & 1U)) { continue; }
+        at[s] = LORAC_PLACE(place, p->o.max_rows, lorac_slot_width(&p->m->config, s));
+    }
+}
+
+static void place_section(struct lorac_place *place, struct lorac_section *s, size_t rows)
+{
+    for (size_t i = 0; i < s->layout.buffers.n; i++) {
+        s->buffer[i] = LORAC_PLACE(place, rows, s->layout.buffers.width[i]);
+    }
+    for (size_t i = 0; i < s->layout.grads.n; i++) {
+        s->grad[i] = LORAC_PLACE(place, rows, s->layout.grads.width[i]);
+    }
+}
+
+static void place_acts(struct lorac_place *place, struct lorac_pass *p)
+{
+    const struct lorac_config *c = &p->m->config;
+    size_t N = p->o.max_rows;
+    for (size_t i = 0; i < p->n_sets; i++) {
+        place_kept(place, p, p->kept[i]);
     }
     for (size_t l = 0; l <= c->L; l++) { // without a backward two buffers take turns
-        s->x[l] = backward || l < 2 ? LORAC_PLACE(p, N, c->C) : s->x[l - 2];
+        p->x[l] = lorac_pass_trains(p) || l < 2 ? LORAC_PLACE(place, N, c->C) : p->x[l - 2];
     }
-    s->rope = LORAC_PLACE(p, s->o.max_positions, c->D);
-    s->norm = LORAC_PLACE(p, N, c->C);
-    s->h = LORAC_PLACE(p, N, c->F);
-    s->head_x = LORAC_PLACE(p, s->head_rows, c->C);
-    s->head_norm = LORAC_PLACE(p, s->head_rows, c->C);
-    s->logits = LORAC_PLACE(p, s->head_rows, c->V);
-    if (!backward) { return; }
-    s->d = LORAC_PLACE(p, N, c->C);
-    s->dnorm = LORAC_PLACE(p, N, c->C);
-    s->dh = LORAC_PLACE(p, N, c->F);
-    s->dattn = LORAC_PLACE(p, N, c->H, c->D);
-    s->dq = LORAC_PLACE(p, N, c->H, c->D);
-    s->dk = LORAC_PLACE(p, N, c->G, c->D);
-    s->dv = LORAC_PLACE(p, N, c->G, c->D);
-    s->head_dx = LORAC_PLACE(p, s->head_rows, c->C);
-    s->head_dnorm = LORAC_PLACE(p, s->head_rows, c->C);
+    p->rope = LORAC_PLACE(place, p->o.max_positions, c->D);
+    p->head_x = LORAC_PLACE(place, p->head_rows, c->C);
+    place_section(place, &p->layer, N);
+    place_section(place, &p->head, p->head_rows);
 }
 
 /* Rows of module i at a time. */
-static size_t rows_of(const struct lorac_pass *s, size_t i)
+static size_t rows_of(const struct lorac_pass *p, size_t i)
 {
-    return i + 1 == s->m->n_linear ? s->head_rows : s->o.max_rows;
+    return i == p->m->head ? p->head_rows : p->o.max_rows;
 }
 
 /* Floats that the socket keeps of module i. */
-static size_t saved_floats(const struct lorac_pass *s, size_t i)
+static size_t saved_floats(const struct lorac_pass *p, size_t i)
 {
-    if (!s->has_socket || !s->socket.adapts(s->socket.self, i)) { return 0; }
-    return s->socket.saved_floats(s->socket.self, i, rows_of(s, i));
+    if (!p->has_socket || !p->socket.adapts(p->socket.self, i)) { return 0; }
+    return p->socket.saved_floats(p->socket.self, i, rows_of(p, i));
 }
 
-static size_t scratch_floats(const struct lorac_pass *s, size_t i)
+static size_t scratch_floats(const struct lorac_pass *p, size_t i)
 {
-    if (!lorac_pass_trains(s) || !s->has_socket || !s->socket.scratch_floats) { return 0; }
-    return s->socket.adapts(s->socket.self, i)
-               ? s->socket.scratch_floats(s->socket.self, i, rows_of(s, i))
-               : 0;
+    const struct lorac_socket *s = &p->socket;
+    if (!lorac_pass_trains(p) || !p->has_socket || !s->scratch_floats) { return 0; }
+    return s->adapts(s->self, i) ? s->scratch_floats(s->self, i, rows_of(p, i)) : 0;
 }
 
-/* What the socket keeps: of every module where all layers are kept, else one buffer for each of the kinds
- * q, k, v, ..., as large as the largest of them needs. And its scratch where it trains. */
-static void place_saved(struct lorac_place *p, struct lorac_pass *s)
+/* What the socket keeps: of every module where all layers are kept, else one buffer for each step of a layer,
+ * as large as the largest of them needs. And its scratch where it trains. */
+static void place_saved(struct lorac_place *place, struct lorac_pass *p)
 {
-    size_t head = s->m->n_linear - 1;
-    size_t most[LORAC_PER_LAYER] = {0};
+    const struct lorac_model *m = p->m;
+    const struct lorac_steps *layer = p->layer.layout.steps;
+    bool all = p->o.keep == LORAC_KEEP_ALL;
+    const uint32_t *step = m->step + p->front.layout.steps->n;
     size_t scratch = 0;
-    float *shared[LORAC_PER_LAYER] = {0};
-    bool all = s->o.keep == LORAC_KEEP_ALL;
-    for (size_t i = 0; i <= head; i++) {
-        size_t n = saved_floats(s, i);
-        size_t kind = i % LORAC_PER_LAYER;
-        s->saved[i] = n && (all || i == head) ? LORAC_PLACE(p, n) : NULL;
-        if (!all && i < head && n > most[kind]) { most[kind] = n; }
-        n = scratch_floats(s, i);
+    for (size_t i = 0; i < m->n_modules; i++) {
+        size_t n = all || i == m->head ? saved_floats(p, i) : 0;
+        p->saved[i] = n ? LORAC_PLACE(place, n) : NULL;
+        n = scratch_floats(p, i);
         scratch = n > scratch ? n : scratch;
     }
-    for (size_t k = 0; k < LORAC_PER_LAYER; k++) {
-        if (most[k]) { shared[k] = LORAC_PLACE(p, most[k]); }
-    }
-    for (size_t i = 0; i < head && !all; i++) {
-        s->saved[i] = shared[i % LORAC_PER_LAYER];
-    }
-    s->scratch = scratch ? LORAC_PLACE(p, scratch) : NULL;
-}
-
-void lorac_pass_find_lowest(struct lorac_pass *p)
-{
-    p->lowest = SIZE_MAX;
-    size_t n = p->has_socket ? (p->socket.weight ? p->m->n_modules : p->m->n_linear) : 0;
-    for (size_t i = 0; i < n; i++) {
-        if (p->socket.trains(p->socket.self, i)) {
-            p->lowest = least(p->lowest, lorac_stage(p->m, i));
+    p->scratch = scratch ? LORAC_PLACE(place, scratch) : NULL;
+    for (size_t k = 0; k < layer->n && !all; k++) {
+        size_t most = 0;
+        for (size_t l = 0; l < m->config.L; l++) {
+            uint32_t i = step[l * layer->n + k];
+            size_t n = i == LORAC_NO_MODULE ? 0 : saved_floats(p, i);
+            most = n > most ? n : most;
+        }
+        float *shared = most ? LORAC_PLACE(place, most) : NULL;
+        for (size_t l = 0; l < m->config.L && most; l++) {
+            p->saved[step[l * layer->n + k]] = shared;
         }
     }
 }
+
+/* ---- what trains ---- */
+
+/* Slots of some steps whose gradient somebody needs, where those of `needs` are. */
+static uint32_t needs_of(const struct lorac_pass *p, const struct lorac_steps *steps,
+                         const uint32_t *module, uint32_t needs)
+{
+    for (size_t i = 0; i < steps->n; i++) {
+        const struct lorac_step *s = &steps->at[i];
+        bool trains = module[i] != LORAC_NO_MODULE && p->has_socket &&
+                      p->socket.trains(p->socket.self, module[i]);
+        for (size_t k = 0; k < LORAC_STEP_INS; k++) {
+            trains = trains || (s->in[k] != SLOT_NONE && ((needs >> s->in[k]) & 1U));
+        }
+        if (trains) { needs |= 1U << s->out[0]; }
+    }
+    return needs;
+}
+
+static uint32_t x_if(uint32_t needs, enum lorac_slot s)
+{
+    return ((needs >> s) & 1U) << SLOT_X;
+}
+
+/* needs (L+2) written: of the front, of each layer, of the head. */
+static void find_needs(struct lorac_pass *p)
+{
+    size_t L = p->m->config.L;
+    const uint32_t *module = p->m->step;
+    p->needs[0] = needs_of(p, p->front.layout.steps, module, 0);
+    module += p->front.layout.steps->n;
+    uint32_t below = x_if(p->needs[0], SLOT_X);
+    for (size_t l = 0; l < L; l++) {
+        p->needs[l + 1] = needs_of(p, p->layer.layout.steps, module, below);
+        below = x_if(p->needs[l + 1], SLOT_Y);
+        module += p->layer.layout.steps->n;
+    }
+    p->needs[L + 1] = needs_of(p, p->head.layout.steps, module, below);
+}
+
+/* ---- memory ---- */
 
 /* Give `place` (already run to measure) memory of the device. */
 static enum lorac_status take_block(void **block, size_t *bytes, struct lorac_place *place,
@@ -176,20 +197,21 @@ static enum lorac_status prepare(struct lorac_pass **out, const struct lorac_mod
     p->m = m;
     p->dev = m->dev;
     p->o = *options;
-    p->lowest = SIZE_MAX;
     p->has_socket = socket != NULL;
     if (socket) { p->socket = *socket; }
     if (!p->o.max_positions) { p->o.max_positions = c->max_positions; }
     p->o.max_positions = least(p->o.max_positions, c->max_positions);
     p->n_sets = p->o.keep == LORAC_KEEP_ALL ? c->L : 1;
     p->head_rows = lorac_pass_head_rows(m, p->o.max_rows);
-    p->layers = lorac_mem_new(p->n_sets, sizeof *p->layers);
+    p->kept = lorac_mem_new(p->n_sets, sizeof *p->kept);
     p->x = lorac_mem_new(c->L + 1, sizeof *p->x);
-    p->saved = lorac_mem_new(m->n_linear, sizeof *p->saved);
-    if (!p->layers || !p->x || !p->saved) {
+    p->needs = lorac_mem_new(c->L + 2, sizeof *p->needs);
+    p->saved = lorac_mem_new(m->n_modules, sizeof *p->saved);
+    if (!p->kept || !p->x || !p->needs || !p->saved) {
         lorac_pass_free(p);
         return lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
     }
+    make_layouts(p);
     *out = p;
     return LORAC_OK;
 }
@@ -251,8 +273,9 @@ void lorac_pass_free(struct lorac_pass *p)
     if (!p) { return; }
     p->dev->ops->release(p->dev, p->block);
     p->dev->ops->release(p->dev, p->saved_block);
-    lorac_mem_free(p->layers);
+    lorac_mem_free(p->kept);
     lorac_mem_free(p->x);
+    lorac_mem_free(p->needs);
     lorac_mem_free(p->saved);
     lorac_mem_free(p);
 }
@@ -273,7 +296,7 @@ enum lorac_status lorac_pass_use(struct lorac_pass *p, const struct lorac_socket
     next.saved_block = NULL;
     next.has_socket = socket != NULL;
     if (socket) { next.socket = *socket; }
-    next.saved = lorac_mem_new(p->m->n_linear, sizeof *next.saved);
+    next.saved = lorac_mem_new(p->m->n_modules, sizeof *next.saved);
     enum lorac_status st =
         next.saved ? take_saved(&next, err) : lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
     struct lorac_pass *gone = st ? &next : p;
@@ -347,97 +370,49 @@ void lorac_cache_free(struct lorac_cache *c)
     lorac_mem_free(c);
 }
 
-/* ---- what stands in for the model's own ---- */
+/* ---- up ---- */
 
-const struct lorac_weight *lorac_pass_weight(const struct lorac_pass *p, size_t module)
+/* Slots and gradients of a section; `kept` where it keeps any. */
+static void find_slots(struct lorac_walk *w, const struct lorac_section *s, float *const *kept)
 {
-    const struct lorac_weight *w = NULL;
-    if (p->has_socket && p->socket.weight) { w = p->socket.weight(p->socket.self, module); }
-    return w ? w : lorac_module_weight(p->m, module);
-}
-
-const float *lorac_pass_vector(const struct lorac_pass *p, size_t module)
-{
-    const float *v = NULL;
-    size_t n = 0;
-    if (p->has_socket && p->socket.vector) { v = p->socket.vector(p->socket.self, module); }
-    return v ? v : lorac_module_vector(p->m, module, &n);
-}
-
-/* ---- forward ---- */
-
-void lorac_linear_forward(struct lorac_pass *p, size_t module, float *y, const float *x, size_t N,
-                          const struct lorac_batch *batch, size_t row)
-{
-    p->dev->ops->linear(p->dev, y, x, lorac_pass_weight(p, module), lorac_pass_vector(p, module),
-                        N);
-    if (p->has_socket && p->socket.adapts(p->socket.self, module)) {
-        p->socket.forward(p->socket.self, module, y, p->saved[module], p->scratch, x, N, batch, row,
-                          lorac_pass_trains(p));
+    w->t = &s->layout;
+    for (enum lorac_slot i = SLOT_X; i < LORAC_SLOTS; i++) {
+        w->x[i] = kept && (w->t->kept >> i) & 1U ? kept[i] : s->buffer[w->t->buffer[i]];
+        w->dx[i] = (w->t->over >> i) & 1U ? w->x[i] : s->grad[w->t->grad[i]];
     }
 }
 
-/* Append this layer's keys and values of the segments that are to be kept. */
-static void append_cache(struct lorac_pass *p, size_t l, const struct layer_acts *a,
-                         const struct lorac_batch *batch, struct lorac_cache *cache)
+static struct lorac_walk layer_walk(struct lorac_pass *p, size_t l, const struct lorac_batch *batch,
+                                    struct lorac_cache *cache)
 {
-    size_t width = p->m->config.G * p->m->config.D;
-    for (size_t s = 0; s < batch->S; s++) {
-        const struct lorac_segment *seg = &batch->segments[s];
-        if (!seg->keep) { continue; }
-        size_t to = ((size_t)seg->slot * cache->rows + seg->position) * width;
-        size_t bytes = seg->n * width * sizeof(float);
-        p->dev->ops->copy(p->dev, cache->k[l] + to, a->k + seg->row * width, bytes);
-        p->dev->ops->copy(p->dev, cache->v[l] + to, a->v + seg->row * width, bytes);
-    }
+    size_t first = p->front.layout.steps->n + l * p->layer.layout.steps->n;
+    struct lorac_walk w = {.p = p,
+                           .module = p->m->step + first,
+                           .needs = p->needs[l + 1],
+                           .N = batch->N,
+                           .layer = l,
+                           .batch = batch,
+                           .cache = cache};
+    find_slots(&w, &p->layer, p->kept[p->n_sets == 1 ? 0 : l]);
+    w.x[SLOT_X] = p->x[l];
+    w.x[SLOT_Y] = p->x[l + 1];
+    return w;
 }
 
-struct lorac_attention lorac_layer_attention(const struct lorac_config *c, size_t l)
+/* Where the gradient of the last layer's output is, and at the end that of the first one's input. */
+static float *stream_gradient(const struct lorac_pass *p)
 {
-    return (struct lorac_attention){
-        .H = c->H,
-        .G = c->G,
-        .D = c->D,
-        .scale = (float)(1.0 / sqrt((double)c->D)),
-        .window = c->sliding[l] ? c->window : 0,
-        .causal = true,
-    };
+    return p->layer.grad[p->layer.layout.grad[SLOT_Y]];
 }
 
-void lorac_layer_forward(struct lorac_pass *p, size_t l, const struct lorac_batch *batch,
-                         struct lorac_cache *cache)
+static struct lorac_walk front_walk(struct lorac_pass *p, const struct lorac_batch *batch)
 {
-    const struct lorac_config *c = &p->m->config;
-    const struct lorac_backend *op = p->dev->ops;
-    struct lorac_device *dev = p->dev;
-    struct layer_acts *a = &p->layers[p->n_sets == 1 ? 0 : l];
-    const float *x = p->x[l];       // (N,C)
-    float *y = p->x[l + 1];         // (N,C)
-    size_t m = LORAC_PER_LAYER * l; // index of q
-    size_t N = batch->N;
-    struct lorac_attention attention = lorac_layer_attention(c, l);
-
-    const float *g = lorac_pass_vector(p, lorac_norm_module(p->m, l, LORAC_NORM_ATTENTION)); // (C)
-    op->rmsnorm(dev, p->norm, x, g, N, c->C, (float)c->eps);
-    lorac_linear_forward(p, m + LORAC_Q, a->q, p->norm, N, batch, 0);
-    lorac_linear_forward(p, m + LORAC_K, a->k, p->norm, N, batch, 0);
-    lorac_linear_forward(p, m + LORAC_V, a->v, p->norm, N, batch, 0);
-    op->rope(dev, a->q, p->rope, batch->position, N, c->H, c->D, 1.0F);
-    op->rope(dev, a->k, p->rope, batch->position, N, c->G, c->D, 1.0F);
-    if (cache) { append_cache(p, l, a, batch, cache); }
-    op->attention(dev, a->attn, a->lse, a->q, a->k, a->v, cache ? cache->k[l] : NULL,
-                  cache ? cache->v[l] : NULL, cache ? cache->rows : 0, batch->segments, batch->S,
-                  &attention);
-    lorac_linear_forward(p, m + LORAC_O, a->mid, a->attn, N, batch, 0);
-    op->add(dev, a->mid, x, N * c->C);
-
-    g = lorac_pass_vector(p, lorac_norm_module(p->m, l, LORAC_NORM_MLP));
-    op->rmsnorm(dev, p->norm, a->mid, g, N, c->C, (float)c->eps);
-    lorac_linear_forward(p, m + LORAC_GATE, a->gate, p->norm, N, batch, 0);
-    lorac_linear_forward(p, m + LORAC_UP, a->up, p->norm, N, batch, 0);
-    op->gate(dev, p->h, a->gate, a->up, N * c->F, c->act);
-    lorac_linear_forward(p, m + LORAC_DOWN, y, p->h, N, batch, 0);
-    op->add(dev, y, a->mid, N * c->C);
+    struct lorac_walk w = {
+        .p = p, .module = p->m->step, .needs = p->needs[0], .N = batch->N, .batch = batch};
+    find_slots(&w, &p->front, NULL);
+    w.x[SLOT_X] = p->x[0];
+    w.dx[SLOT_X] = stream_gradient(p);
+    return w;
 }
 
 static enum lorac_status check_batch(const struct lorac_pass *p, const struct lorac_batch *batch,
@@ -486,10 +461,78 @@ enum lorac_status lorac_pass_forward(struct lorac_pass *p, const struct lorac_ba
 {
     enum lorac_status st = check_batch(p, batch, cache, err);
     if (st) { return st; }
-    p->dev->ops->embed(p->dev, p->x[0], batch->ids, lorac_pass_weight(p, lorac_embed_module(p->m)),
-                       batch->N);
+    struct lorac_walk w = front_walk(p, batch);
+    lorac_walk_up(&w);
     for (size_t l = 0; l < p->m->config.L; l++) {
-        lorac_layer_forward(p, l, batch, cache);
+        w = layer_walk(p, l, batch, cache);
+        lorac_walk_up(&w);
     }
     return LORAC_OK;
+}
+
+/* ---- the head, for scored rows only, in chunks; and down ---- */
+
+/* Logits of rows u .. u+n-1 of the batch's head rows. */
+static struct lorac_walk head_forward(struct lorac_pass *p, const struct lorac_batch *b, size_t u,
+                                      size_t n)
+{
+    size_t L = p->m->config.L;
+    size_t first = p->front.layout.steps->n + L * p->layer.layout.steps->n;
+    struct lorac_walk w = {
+        .p = p, .module = p->m->step + first, .needs = p->needs[L + 1], .N = n, .row = u};
+    find_slots(&w, &p->head, NULL);
+    w.x[SLOT_X] = p->head_x;
+    p->dev->ops->gather(p->dev, p->head_x, p->x[L], b->head_row + u, n, p->m->config.C);
+    lorac_walk_up(&w);
+    return w;
+}
+
+void lorac_pass_logits(struct lorac_pass *p, const struct lorac_batch *batch, float *logits)
+{
+    size_t V = p->m->config.V;
+    for (size_t u = 0; u < batch->U; u += p->head_rows) {
+        size_t n = least(batch->U - u, p->head_rows);
+        struct lorac_walk w = head_forward(p, batch, u, n);
+        p->dev->ops->read(p->dev, logits + u * V, w.x[SLOT_Z], n * V * sizeof *logits);
+    }
+}
+
+void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, float *nll,
+                     bool gradient)
+{
+    const struct lorac_config *c = &p->m->config;
+    const struct lorac_backend *op = p->dev->ops;
+    float *d = stream_gradient(p); // (N,C)
+    assert(!gradient || lorac_pass_trains(p));
+    if (gradient) {
+        find_needs(p);
+    } // an adapter may have got its gradients after the pass was made
+    if (gradient) { op->zero(p->dev, d, batch->N * c->C * sizeof *d); }
+    for (size_t u = 0; u < batch->U; u += p->head_rows) {
+        size_t n = least(batch->U - u, p->head_rows);
+        const uint32_t *first = batch->first + u;
+        struct lorac_walk w = head_forward(p, batch, u, n);
+        op->cross_entropy(p->dev, nll + first[0], w.x[SLOT_Z], first, batch->target + first[0], n,
+                          c->V, gradient);
+        if (!gradient) { continue; }
+        lorac_walk_down(&w);
+        if (!((w.needs >> SLOT_X) & 1U)) { continue; }
+        op->scatter_add(p->dev, d, w.dx[SLOT_X], batch->head_row + u, n, c->C);
+    }
+}
+
+void lorac_pass_backward(struct lorac_pass *p, const struct lorac_batch *batch)
+{
+    const struct lorac_layout *t = &p->layer.layout;
+    size_t L = p->m->config.L;
+    for (size_t l = L; l-- > 0;) {
+        struct lorac_walk w = layer_walk(p, l, batch, NULL);
+        if (!((w.needs >> SLOT_Y) & 1U)) { return; }
+        if (p->o.keep == LORAC_KEEP_LAYERS && l + 1 < L) { lorac_walk_up(&w); }
+        lorac_walk_down(&w);
+        p->layer.grad[t->grad[SLOT_X]] = w.dx[SLOT_Y]; // the layer below finds it as its own
+        p->layer.grad[t->grad[SLOT_Y]] = w.dx[SLOT_X];
+    }
+    struct lorac_walk w = front_walk(p, batch);
+    lorac_walk_down(&w);
 }

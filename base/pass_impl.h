@@ -1,18 +1,54 @@
-/* pass_impl.h - what the files of a pass share; see model.h for the contract. */
+/*
+ * pass_impl.h - what the files of a pass share; see model.h for the contract, program.h for the idea.
+ *
+ *   layout.c   where slots and their gradients lie, and how gradients flow: worked out once from a program
+ *   ops.c      the operations, forward and backward side by side
+ *   pass.c     memory, and the walk over a model's steps, up and down
+ */
 #ifndef LORAC_BASE_PASS_IMPL_H
 #define LORAC_BASE_PASS_IMPL_H
 
+#include "base/arch/arch.h"
 #include "base/core/place.h"
 #include "base/model.h"
 
-/* Activations of one layer that the backward pass reads. */
-struct layer_acts {
-    float *q;         // (N,H,D) rotated
-    float *k, *v;     // (N,G,D) k rotated
-    float *attn;      // (N,H,D) attention's output
-    float *lse;       // (N,H)
-    float *mid;       // (N,C) x + attention
-    float *gate, *up; // (N,F)
+/* How a step's input comes to its gradient, going down. */
+enum lorac_flow {
+    FLOW_NONE,  // it has none, or it is the output itself, changed in place
+    FLOW_WRITE, // this step gives the first share
+    FLOW_ADD,   // one more share
+    FLOW_SHARE, // the first share is the output's gradient as it is: both have one buffer
+};
+
+/* Buffers that several slots use one after the other. */
+struct lorac_buffers {
+    size_t width[LORAC_SLOTS]; // floats a row
+    size_t n;
+};
+
+struct lorac_layout {
+    const struct lorac_steps *steps;
+    uint32_t outer;  // bit s: slot s is placed by the caller (a layer's X and Y)
+    uint32_t kept;   // bit s: the backward pass reads slot s, which lies in memory of its own
+    uint32_t remade; // bit s: it reads slot s, which is made again when it gets there
+    uint32_t over;   // bit s: the gradient of slot s takes the slot's own place
+    uint8_t down[LORAC_STEPS_MAX]; // the steps in the order of the way down
+    uint8_t maker[LORAC_SLOTS];  // the step that writes it first
+    uint8_t buffer[LORAC_SLOTS]; // where it lies, unless outer or kept
+    uint8_t grad[LORAC_SLOTS];   // where its gradient lies, unless over
+    enum lorac_flow flow[LORAC_STEPS_MAX][LORAC_STEP_INS];
+    struct lorac_buffers buffers, grads;
+};
+/* `last` is the slot whose gradient is there when the way down begins: in gradient buffer 0, or (top) in its own
+ * place. `keep`: a way down follows. */
+void lorac_layout_make(struct lorac_layout *t, const struct lorac_config *c,
+                       const struct lorac_steps *steps, uint32_t outer, enum lorac_slot last,
+                       bool top, bool keep);
+
+/* Front, layer or head, with its memory. */
+struct lorac_section {
+    struct lorac_layout layout;
+    float *buffer[LORAC_SLOTS], *grad[LORAC_SLOTS];
 };
 
 struct lorac_pass {
@@ -21,30 +57,17 @@ struct lorac_pass {
     struct lorac_socket socket; // self NULL and adapts NULL: the bare base
     bool has_socket;
     struct lorac_pass_options o;
-    size_t lowest; // stage of the lowest module that trains; SIZE_MAX: none
 
-    size_t n_sets;             // sets of layer activations: L or 1
-    struct layer_acts *layers; // (n_sets)
-    float **x;                 // (L+1) residual stream at each layer's input; x[L] is the end
-    float **saved;             // (7 L + 1) what the socket keeps of each module; NULL: none
-    float *scratch;            // of the socket, one call at a time; NULL: none, or an evaluation
-
-    float *rope;    // (positions,D)
-    float *norm;    // (N,C) a norm's output, recomputed in the backward
-    float *h;       // (N,F) the gate's product, recomputed in the backward
-    float *d;       // (N,C) gradient of the residual stream
-    float *dnorm;   // (N,C)
-    float *dh;      // (N,F)
-    float *dattn;   // (N,H,D)
-    float *dq;      // (N,H,D)
-    float *dk, *dv; // (N,G,D)
-
-    size_t head_rows;  // rows of logits at a time
-    float *head_x;     // (head_rows,C)
-    float *head_norm;  // (head_rows,C)
-    float *head_dx;    // (head_rows,C)
-    float *head_dnorm; // (head_rows,C)
-    float *logits;     // (head_rows,V)
+    struct lorac_section front, layer, head;
+    size_t n_sets;               // of what a layer keeps: L or 1
+    float *(*kept)[LORAC_SLOTS]; // (n_sets)
+    float **x;                   // (L+1) the residual stream at each layer's input; x[L] is the end
+    size_t head_rows;            // rows of logits at a time
+    float *head_x;               // (head_rows,C) those of x[L] that score
+    float *rope;                 // (positions,D)
+    uint32_t *needs;             // (L+2) of front, layers, head: see struct lorac_walk
+    float **saved;               // (n_modules) what the socket keeps of each; NULL: nothing
+    float *scratch; // of the socket, one call at a time; NULL: none, or an evaluation
 
     void *block, *saved_block; // device memory
     size_t bytes, saved_bytes;
@@ -63,34 +86,35 @@ struct lorac_cache {
     float **k, **v; // (L) each (slots,rows,G,D)
 };
 
-/* Depth of a module in the forward pass: the embedding is 0, then each layer has the six of below, then come
- * the last norm and the head. */
-enum {
-    LORAC_STAGE_NORM_ATTENTION = 1,
-    LORAC_STAGE_QKV,
-    LORAC_STAGE_O,
-    LORAC_STAGE_NORM_MLP,
-    LORAC_STAGE_GATE_UP,
-    LORAC_STAGE_DOWN,
-    LORAC_STAGES = LORAC_STAGE_DOWN, // of a layer
+/* One way up or down some steps. */
+struct lorac_walk {
+    struct lorac_pass *p;
+    const struct lorac_layout *t;
+    const uint32_t *module; // (steps)
+    float *x[LORAC_SLOTS];  // the slots, (N,width) each
+    float *dx[LORAC_SLOTS]; // their gradients
+    uint32_t needs;         // bit s: something at or below slot s trains
+    uint32_t made;          // bit s: slot s of those that share a buffer holds its values
+    size_t N, layer;
+    size_t row; // of the first of the N rows among all that are seen; 0 but in the head
+    const struct lorac_batch *batch; // NULL in the head
+    struct lorac_cache *cache;       // or NULL
 };
-size_t lorac_stage(const struct lorac_model *m, size_t module);
-/* p->lowest, as it is now: an adapter may have got its gradients after the pass was made. */
-void lorac_pass_find_lowest(struct lorac_pass *p);
 
-/* Weight and vector of a module: the socket's, where they stand in for the model's own. */
-const struct lorac_weight *lorac_pass_weight(const struct lorac_pass *p, size_t module);
-const float *lorac_pass_vector(const struct lorac_pass *p, size_t module);
+struct lorac_operation {
+    void (*forward)(struct lorac_walk *w, size_t i);
+    void (*backward)(struct lorac_walk *w, size_t i);
+    unsigned reads; // what of its slots the backward reads: READS_*
+    bool cheap;     // the output is made again from the inputs rather than kept
+    bool adds;      // the backward can add to an input's gradient, not only write it
+    bool over;      // the backward may put an input's gradient where the input is
+};
+enum { READS_IN0 = 1, READS_INS = 7, READS_OUT0 = 8, READS_OUT1 = 16 };
+extern const struct lorac_operation lorac_operations[LORAC_OPS];
 
-/* y (N,OC) = x W^T + b, adapted. `row`: see struct lorac_socket; it is 0 for all but the head. */
-void lorac_linear_forward(struct lorac_pass *p, size_t module, float *y, const float *x, size_t N,
-                          const struct lorac_batch *batch, size_t row);
-/* dx (N,C) = beta dx + gradient through base and adapter; dx NULL: only the adapter's own gradients. */
-void lorac_linear_backward(struct lorac_pass *p, size_t module, float *dx, const float *dy,
-                           const float *x, size_t N, float beta, size_t row);
-
-struct lorac_attention lorac_layer_attention(const struct lorac_config *c, size_t l);
-void lorac_layer_forward(struct lorac_pass *p, size_t l, const struct lorac_batch *batch,
-                         struct lorac_cache *cache);
+/* Slot s, which shares its buffer, holds its values. */
+void lorac_walk_made(struct lorac_walk *w, enum lorac_slot s);
+void lorac_walk_up(struct lorac_walk *w);
+void lorac_walk_down(struct lorac_walk *w);
 
 #endif

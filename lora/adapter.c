@@ -16,7 +16,7 @@ void lorac_lora_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapt
                             bool b)
 {
     (void)snprintf(name, LORAC_NAME_SIZE, "base_model.model.%s.lora_%c.weight",
-                   a->model->linear[a->lora[i].m].name, b ? 'B' : 'A');
+                   a->model->module[a->lora[i].m].name, b ? 'B' : 'A');
 }
 
 static double scale_of(enum lorac_scaling scaling, double alpha, size_t R)
@@ -57,24 +57,24 @@ static void place(struct lorac_adapter *a, float *params, float *grads)
 static void list_full(struct lorac_adapter *a, const struct lorac_match *match)
 {
     const struct lorac_model *m = a->model;
-    size_t head = m->n_linear - 1;
-    size_t embed = lorac_embed_module(m);
+    size_t head = m->head;
+    size_t embed = m->embed;
     bool one = m->config.tie && a->tie == LORAC_TIE_KEEP;
     for (size_t i = 0; i < m->n_modules; i++) {
         bool shared = one && (i == head || i == embed);
         bool full = shared ? match[head].weight || match[embed].weight : match[i].weight;
         a->weight_at[i] = -1;
         if (!full || (shared && i == head)) { continue; }
-        const struct lorac_weight *w = lorac_module_weight(m, i);
+        const struct lorac_weight *w = &m->module[i].w;
         a->weight_at[i] = (int32_t)a->n_full;
         a->full[a->n_full++] =
             (struct lorac_full){.m = i, .n = w->OC * w->C, .w = {NULL, LORAC_F32, w->OC, w->C}};
     }
     if (one) { a->weight_at[head] = a->weight_at[embed]; }
     for (size_t i = 0; i < m->n_modules; i++) {
-        size_t n = 0;
+        size_t n = m->module[i].n;
         a->vector_at[i] = -1;
-        if (!match[i].vector || !lorac_module_vector(m, i, &n)) { continue; }
+        if (!match[i].vector || n == 0) { continue; }
         a->vector_at[i] = (int32_t)a->n_full;
         a->full[a->n_full++] = (struct lorac_full){.m = i, .vector = true, .n = n};
     }
@@ -89,8 +89,8 @@ enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct
     if (!a) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
     a->model = m;
     a->scaling = scaling;
-    a->lora = lorac_mem_new(m->n_linear, sizeof *a->lora);
-    a->at = lorac_mem_new(m->n_linear, sizeof *a->at);
+    a->lora = lorac_mem_new(m->n_modules, sizeof *a->lora);
+    a->at = lorac_mem_new(m->n_modules, sizeof *a->at);
     a->tie = tie;
     a->full = lorac_mem_new(2 * m->n_modules, sizeof *a->full);
     a->weight_at = lorac_mem_new(m->n_modules, sizeof *a->weight_at);
@@ -100,14 +100,14 @@ enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct
         st = lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter");
         goto done;
     }
-    for (size_t i = 0; i < m->n_linear; i++) {
-        const struct lorac_weight *w = &m->linear[i].w;
+    for (size_t i = 0; i < m->n_modules; i++) {
+        const struct lorac_weight *w = &m->module[i].w;
         size_t R = match[i].rank;
         a->at[i] = -1;
         if (R == 0) { continue; }
         if (R > w->C || R > w->OC) {
             st = lorac_fail(err, LORAC_EUSER, "rank %zu is larger than module '%s' (%zu x %zu)", R,
-                            m->linear[i].name, w->OC, w->C);
+                            m->module[i].name, w->OC, w->C);
             goto done;
         }
         a->at[i] = (int32_t)a->n;
@@ -232,12 +232,10 @@ static void base_values(float host[CHUNK], const struct lorac_adapter *a,
     struct lorac_device *dev = a->model->dev;
     unsigned char bytes[CHUNK * sizeof(float)];
     if (f->vector) {
-        size_t all = 0;
-        const float *v = lorac_module_vector(a->model, f->m, &all);
-        dev->ops->read(dev, host, v + first, n * sizeof *host);
+        dev->ops->read(dev, host, a->model->module[f->m].vector + first, n * sizeof *host);
         return;
     }
-    const struct lorac_weight *w = lorac_module_weight(a->model, f->m);
+    const struct lorac_weight *w = &a->model->module[f->m].w;
     size_t size = lorac_dtype_size(w->dtype);
     dev->ops->read(dev, bytes, (const unsigned char *)w->data + first * size, n * size);
     lorac_dtype_decode(host, bytes, w->dtype, n);
@@ -322,7 +320,7 @@ void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t
     a->dropout = dropout;
     uint64_t key = lorac_rng_key(seed, "dropout");
     for (size_t i = 0; i < a->n; i++) {
-        a->lora[i].drop_key = lorac_rng_key(key, a->model->linear[a->lora[i].m].name);
+        a->lora[i].drop_key = lorac_rng_key(key, a->model->module[a->lora[i].m].name);
     }
 }
 
@@ -345,12 +343,12 @@ bool lorac_adapter_idle(char name[LORAC_MODULE_NAME], const struct lorac_adapter
 {
     for (size_t i = 0; i < a->n; i++) {
         if (b_squares(a, i) > 0.0) { continue; }
-        lorac_module_name(name, a->model, a->lora[i].m);
+        (void)snprintf(name, LORAC_MODULE_NAME, "%s", a->model->module[a->lora[i].m].name);
         return true;
     }
     for (size_t i = 0; i < a->n_full; i++) {
         if (!is_unmoved(a, &a->full[i])) { continue; }
-        lorac_module_name(name, a->model, a->full[i].m);
+        (void)snprintf(name, LORAC_MODULE_NAME, "%s", a->model->module[a->full[i].m].name);
         return true;
     }
     return false;
@@ -381,7 +379,7 @@ static bool adapts(const void *self, size_t m)
 static bool trains(const void *self, size_t m)
 {
     const struct lorac_adapter *a = self;
-    const struct lorac_lora *l = m < a->model->n_linear ? find(a, m) : NULL;
+    const struct lorac_lora *l = find(a, m);
     const struct lorac_full *w = full_weight(a, m);
     const struct lorac_full *v = full_vector(a, m);
     return (l && l->da) || (w && w->dp) || (v && v->dp);
@@ -461,7 +459,7 @@ static void norm_backward(void *self, size_t m, const float *dy, const float *x,
 static void embed_backward(void *self, const float *dy, const int32_t *ids, size_t N)
 {
     const struct lorac_adapter *a = self;
-    const struct lorac_full *w = &a->full[a->weight_at[lorac_embed_module(a->model)]];
+    const struct lorac_full *w = &a->full[a->weight_at[a->model->embed]];
     a->model->dev->ops->embed_backward(a->model->dev, w->dp, dy, ids, N, w->w.C);
 }
 

@@ -64,7 +64,7 @@ struct lorac_adapter_options {
 
 /* One adapted module. */
 struct lorac_lora {
-    size_t m; // index of the linear layer
+    size_t m; // its index
     size_t R, C, OC;
     double alpha;
     float scale;       // s
@@ -86,7 +86,7 @@ struct lorac_adapter {
     const struct lorac_model *model; // borrowed
     size_t n;                        // adapted modules, in order of m
     struct lorac_lora *lora;         // (n)
-    int32_t *at;                     // (n_linear) index into lora, or -1
+    int32_t *at;                     // (n_modules) index into lora, or -1
     size_t n_full;                   // weights in order of m, then vectors in order of m
     struct lorac_full *full;         // (n_full)
     int32_t *weight_at; // (n_modules) index into full of what stands in for the weight, or -1

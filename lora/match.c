@@ -89,10 +89,11 @@ static bool is_excluded(struct matcher *k, const char *name)
 }
 
 /* covered: the module trains in full. */
-static enum lorac_status is_target(bool *yes, struct matcher *k, const char *name, bool covered,
-                                   struct lorac_err *err)
+static enum lorac_status is_target(bool *yes, struct matcher *k, const struct lorac_module *module,
+                                   bool covered, struct lorac_err *err)
 {
     const struct lorac_adapter_options *o = k->o;
+    const char *name = module->name;
     bool excluded = is_excluded(k, name) || covered;
     bool allowed = layer_allowed(o, name);
     *yes = false;
@@ -103,7 +104,7 @@ static enum lorac_status is_target(bool *yes, struct matcher *k, const char *nam
         if (fits) { k->regex_mark |= FITS; }
         *yes = fits && allowed && !excluded;
     } else if (o->n_targets == 0) {
-        *yes = strcmp(name, "lm_head") != 0 && allowed && !excluded;
+        *yes = module->role != LORAC_ROLE_HEAD && allowed && !excluded;
     }
     for (size_t i = 0; i < o->n_targets && !o->regex; i++) {
         if (!lorac_is_suffix(name, o->targets[i])) { continue; }
@@ -151,7 +152,7 @@ static enum lorac_status no_module(const struct matcher *k, const char *place, c
                                    struct lorac_err *err)
 {
     char near[256];
-    lorac_nearest_modules(near, sizeof near, k->model, k->model->n_linear, entry);
+    lorac_nearest_modules(near, sizeof near, k->model, false, entry);
     return lorac_fail(err, k->words->code, "%s: '%.100s' matches no module; the nearest are %s",
                       place, entry, near);
 }
@@ -180,7 +181,7 @@ static enum lorac_status check_overrides(const struct matcher *k, bool used, str
         const char *entry = k->o->overrides[i].match;
         if (!k->ranks[i]) {
             char near[256];
-            lorac_nearest_modules(near, sizeof near, k->model, k->model->n_linear, entry);
+            lorac_nearest_modules(near, sizeof near, k->model, false, entry);
             return lorac_fail(
                 err, w->code,
                 "%s: '%.100s' matches no adapted module; the nearest modules are %s%s",
@@ -304,10 +305,12 @@ static enum lorac_status match_pairs(struct lorac_match *out, struct matcher *k,
     const struct lorac_model *m = k->model;
     size_t found = 0;
     enum lorac_status st = compile(k, err);
-    for (size_t i = 0; i < m->n_linear && !st; i++) {
+    for (size_t i = 0; i < m->n_modules && !st; i++) {
+        const struct lorac_module *l = &m->module[i];
         bool yes = false;
-        st = is_target(&yes, k, m->linear[i].name, out[i].weight, err);
-        if (!st && yes) { st = settle(&out[i], k, m->linear[i].name, err); }
+        if (!lorac_module_is_linear(l)) { continue; }
+        st = is_target(&yes, k, l, out[i].weight, err);
+        if (!st && yes) { st = settle(&out[i], k, l->name, err); }
         found += yes;
     }
     if (st == LORAC_EUSER) { st = k->words->code; } // a pattern that takes too long

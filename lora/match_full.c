@@ -120,7 +120,7 @@ static enum lorac_status check_fit(const struct fit *f, const struct lorac_model
     }
     if (f->hits) { return LORAC_OK; }
     char near[256];
-    lorac_nearest_modules(near, sizeof near, m, m->n_modules, entry);
+    lorac_nearest_modules(near, sizeof near, m, true, entry);
     return lorac_fail(err, w->code, "%s: '%.100s' matches no module; the nearest are %s",
                       w->train_also, entry, near);
 }
@@ -133,9 +133,7 @@ static enum lorac_status check_entries(const struct lorac_model *m,
     for (size_t i = 0; i < o->n_train_also && !st; i++) {
         struct fit f = {.hits = 0};
         for (size_t k = 0; k < m->n_modules; k++) {
-            char name[NAME];
-            lorac_module_name(name, m, k);
-            fit_module(&f, name, o->train_also[i]);
+            fit_module(&f, m->module[k].name, o->train_also[i]);
         }
         st = check_fit(&f, m, o->train_also[i], w, err);
     }
@@ -160,11 +158,11 @@ static enum lorac_status settle_tie(struct lorac_match *out, const struct lorac_
                                     const struct lorac_adapter_options *o,
                                     const struct lorac_match_words *w, struct lorac_err *err)
 {
-    size_t embed = lorac_embed_module(m);
-    size_t head = m->n_linear - 1;
-    bool touched = out[embed].weight || out[head].weight;
+    struct lorac_match *embed = &out[m->embed];
+    struct lorac_match *head = &out[m->head];
+    bool touched = embed->weight || head->weight;
     bool matters = touched && m->config.tie;
-    if (matters && o->tie == LORAC_TIE_KEEP) { out[embed].weight = out[head].weight = true; }
+    if (matters && o->tie == LORAC_TIE_KEEP) { embed->weight = head->weight = true; }
     if (!w->strict || matters == (o->tie != LORAC_TIE_UNSET)) { return LORAC_OK; }
     if (matters) {
         return lorac_fail(err, w->code,
@@ -172,7 +170,7 @@ static enum lorac_status settle_tie(struct lorac_match *out, const struct lorac_
                           "takes '%s'; write keep (they stay one, which trains for both) or untie "
                           "(each goes its own way)",
                           w->tie, w->train_also,
-                          out[embed].weight ? "model.embed_tokens" : "lm_head");
+                          m->module[embed->weight ? m->embed : m->head].name);
     }
     return lorac_fail(err, w->code, "%s: has no effect: %s; leave it out", w->tie,
                       m->config.tie ? "neither the embedding nor the output trains in full"
@@ -188,13 +186,11 @@ enum lorac_status lorac_match_full(struct lorac_match *out, const struct lorac_m
         if (st) { return st; }
     }
     for (size_t k = 0; k < m->n_modules; k++) {
-        char name[NAME];
-        size_t n = 0;
-        lorac_module_name(name, m, k);
-        bool taken = is_taken(o, name);
+        const struct lorac_module *module = &m->module[k];
+        bool taken = is_taken(o, module->name);
         out[k] = (struct lorac_match){
-            .weight = taken && lorac_module_weight(m, k),
-            .vector = taken && lorac_module_vector(m, k, &n),
+            .weight = taken && module->role != LORAC_ROLE_NORM,
+            .vector = taken && module->n,
         };
     }
     return settle_tie(out, m, o, words, err);
@@ -207,8 +203,10 @@ enum lorac_status lorac_match_biases(struct lorac_match *out, const struct lorac
     bool all = o->bias == LORAC_BIAS_ALL;
     size_t found = 0;
     if (o->bias == LORAC_BIAS_NONE) { return LORAC_OK; }
-    for (size_t k = 0; k < m->n_linear; k++) {
-        if (!m->linear[k].bias || (!all && out[k].rank == 0)) { continue; }
+    for (size_t k = 0; k < m->n_modules; k++) {
+        const struct lorac_module *module = &m->module[k];
+        bool bias = lorac_module_is_linear(module) && module->n;
+        if (!bias || (!all && out[k].rank == 0)) { continue; }
         out[k].vector = true;
         found++;
     }

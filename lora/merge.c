@@ -31,7 +31,7 @@ struct part {
     const char *name;              // t's; of a parted pair's second matrix its own
     enum lorac_dtype dtype;        // t's, unless all get another
     const struct lorac_full *full; // what stands in for the values, or NULL
-    size_t module;                 // the linear layer whose pairs are added; n_linear: none
+    size_t module;                 // the linear layer whose pairs are added; n_modules: none
 };
 
 struct merger {
@@ -52,7 +52,7 @@ struct merger {
 static const struct lorac_lora *lora_of(const struct merger *g, size_t k, size_t module)
 {
     const struct lorac_adapter *a = g->s->adapter[k];
-    if (module >= g->m->n_linear || g->s->factor[k] == 0 || a->at[module] < 0) { return NULL; }
+    if (module >= g->m->n_modules || g->s->factor[k] == 0 || a->at[module] < 0) { return NULL; }
     return &a->lora[a->at[module]];
 }
 
@@ -79,12 +79,11 @@ static const struct lorac_full *full_of(const struct merger *g, size_t module, b
 /* The module that a tensor of this name belongs to; n_modules: none. */
 static size_t module_of(const struct merger *g, const char *name)
 {
-    char module[LORAC_MODULE_NAME];
     const char *dot = strrchr(name, '.');
     size_t n = dot ? (size_t)(dot - name) : 0;
     size_t i = 0;
     for (; i < g->m->n_modules; i++) {
-        lorac_module_name(module, g->m, i);
+        const char *module = g->m->module[i].name;
         if (strlen(module) == n && memcmp(module, name, n) == 0) { break; }
     }
     return i;
@@ -92,11 +91,11 @@ static size_t module_of(const struct merger *g, const char *name)
 
 static struct part part_of(const struct merger *g, const struct lorac_tensor *t, const char *name)
 {
-    struct part p = {.t = t, .name = name, .dtype = t->dtype, .module = g->m->n_linear};
+    struct part p = {.t = t, .name = name, .dtype = t->dtype, .module = g->m->n_modules};
     if (g->dtype) { p.dtype = *g->dtype; }
     size_t module = module_of(g, name);
     if (module == g->m->n_modules) { return p; }
-    bool weight = lorac_ends_with(name, ".weight") && lorac_module_weight(g->m, module);
+    bool weight = lorac_ends_with(name, ".weight") && g->m->module[module].role != LORAC_ROLE_NORM;
     p.full = full_of(g, module, !weight);
     if (weight && is_adapted(g, module)) { p.module = module; }
     return p;
@@ -104,7 +103,7 @@ static struct part part_of(const struct merger *g, const struct lorac_tensor *t,
 
 static bool is_new(const struct merger *g, const struct part *p)
 {
-    return p->full || p->module < g->m->n_linear || p->dtype != p->t->dtype;
+    return p->full || p->module < g->m->n_modules || p->dtype != p->t->dtype;
 }
 
 /* ---- one tensor ---- */
@@ -140,9 +139,10 @@ static void measure(size_t *panel, size_t *b_panel, const struct merger *g)
         size_t n = panel_floats(lorac_checkpoint_at(g->m->files, i));
         most = n > most ? n : most;
     }
-    for (size_t i = 0; i < g->m->n_linear; i++) {
-        size_t rows = panel_rows(g->m->linear[i].w.C);
-        rows = rows < g->m->linear[i].w.OC ? rows : g->m->linear[i].w.OC;
+    for (size_t i = 0; i < g->m->n_modules; i++) {
+        const struct lorac_weight *w = &g->m->module[i].w;
+        size_t rows = panel_rows(w->C);
+        rows = rows < w->OC ? rows : w->OC;
         for (size_t k = 0; k < g->s->n; k++) {
             const struct lorac_lora *l = lora_of(g, k, i);
             if (l && rows * l->R > most_b) { most_b = rows * l->R; }
@@ -242,7 +242,7 @@ static enum lorac_status merge_rows(struct merger *g, size_t first, size_t rows,
         const unsigned char *w = (const unsigned char *)t->data;
         lorac_dtype_decode(g->weights, w + first * C * lorac_dtype_size(t->dtype), t->dtype, n);
     }
-    if (p->module < g->m->n_linear) { add_products(g, first, rows); }
+    if (p->module < g->m->n_modules) { add_products(g, first, rows); }
     lorac_dtype_encode(g->bytes, g->weights, p->dtype, n);
     lorac_dtype_decode(g->host, g->bytes, p->dtype, n);
     for (size_t i = 0; i < n; i++) {
@@ -288,8 +288,8 @@ static const char head_name[] = "lm_head.weight";
 /* Does the pair part, and is there a matrix to store beside the one that is? */
 static void look_at_pair(struct merger *g)
 {
-    size_t head = g->m->n_linear - 1;
-    const struct lorac_full *e = full_of(g, lorac_embed_module(g->m), false);
+    size_t head = g->m->head;
+    const struct lorac_full *e = full_of(g, g->m->embed, false);
     const struct lorac_full *h = full_of(g, head, false);
     g->parts = g->m->config.tie && (e != h || is_adapted(g, head));
     const struct lorac_tensor *stored_e = lorac_checkpoint_find(g->m->files, embed_name);

@@ -66,7 +66,7 @@ static void keep(struct near *k, const char *name, size_t d)
     k->d[i] = d;
 }
 
-void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, size_t n,
+void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, bool all,
                            const char *text)
 {
     size_t dots = 0;
@@ -74,10 +74,9 @@ void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, 
         dots += *s == '.';
     }
     struct near k = {.n = 0};
-    for (size_t i = 0; i < n; i++) {
-        char module[NAME];
-        lorac_module_name(module, m, i);
-        const char *name = tail(module, dots);
+    for (size_t i = 0; i < m->n_modules; i++) {
+        if (!all && !lorac_module_is_linear(&m->module[i])) { continue; }
+        const char *name = tail(m->module[i].name, dots);
         keep(&k, name, distance(name, text));
     }
     out[0] = '\0';

@@ -5,9 +5,9 @@
 #include "base/model.h"
 
 /* Write up to five names, "q_proj, k_proj, v_proj", nearest first (Levenshtein distance; ties in the
- * model's order) of its first `n` modules: m->n_linear or m->n_modules. `text` is compared with as many last
- * components of each name as it has itself. */
-void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, size_t n,
+ * model's order) of its linear layers, or of all modules. `text` is compared with as many last components of each
+ * name as it has itself. */
+void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, bool all,
                            const char *text);
 
 #endif

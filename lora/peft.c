@@ -183,11 +183,8 @@ static enum lorac_status no_such_part(const struct reader *r, const struct lorac
 static enum lorac_status no_such_pair(const struct reader *r, const struct lorac_tensor *t,
                                       const char *module, struct lorac_err *err)
 {
-    size_t m = 0;
-    while (m < r->m->n_linear && strcmp(r->m->linear[m].name, module) != 0) {
-        m++;
-    }
-    if (m < r->m->n_linear) {
+    size_t m = lorac_module_find(r->m, module);
+    if (m < r->m->n_modules && lorac_module_is_linear(&r->m->module[m])) {
         bool full = r->match[m].weight;
         return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s': %s of %s %s", r->tensor_path,
                           t->name, full ? "modules_to_save" : "target_modules", LORAC_PEFT_CONFIG,
@@ -195,7 +192,7 @@ static enum lorac_status no_such_pair(const struct reader *r, const struct lorac
                                : "does not name this module");
     }
     char near[200];
-    lorac_nearest_modules(near, sizeof near, r->m, r->m->n_linear, module);
+    lorac_nearest_modules(near, sizeof near, r->m, false, module);
     return lorac_fail(err, LORAC_EFORMAT,
                       "%s: tensor '%.120s': the model has no such linear layer; the nearest are %s",
                       r->tensor_path, t->name, near);
@@ -303,7 +300,7 @@ static enum lorac_status expect_tensors(struct reader *r, struct lorac_err *err)
 {
     const struct lorac_adapter_options *o = &r->config.options;
     enum lorac_status st = lorac_peft_config_match(r->match, &r->config, r->m, err);
-    bool ends = r->match[lorac_embed_module(r->m)].weight || r->match[r->m->n_linear - 1].weight;
+    bool ends = r->match[r->m->embed].weight || r->match[r->m->head].weight;
     r->tie = r->m->config.tie && ends ? o->tie : LORAC_TIE_UNSET; // elsewhere it says nothing
     if (!st) {
         st = lorac_adapter_outline(&r->outline, r->m, r->match, o->scaling, r->tie, err);

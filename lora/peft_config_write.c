@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME = LORAC_MODULE_NAME };
-
 /* The shortest decimal that reads back as v: 16, 0.05. */
 static void add_number(struct lorac_buf *out, double v)
 {
@@ -25,7 +23,7 @@ static void add_number(struct lorac_buf *out, double v)
 
 static const char *module_name(const struct lorac_adapter *a, size_t i)
 {
-    return a->model->linear[a->lora[i].m].name;
+    return a->model->module[a->lora[i].m].name;
 }
 
 static const char *last_component(const char *name)
@@ -62,11 +60,6 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
 /* True where an adapter sits on every module that has the last component of an adapted one, so that these
  * components as target_modules give the same modules again. */
 static bool suffixes_suffice(const struct lorac_adapter *a)
@@ -74,8 +67,9 @@ static bool suffixes_suffice(const struct lorac_adapter *a)
     const struct lorac_model *m = a->model;
     for (size_t i = 0; i < a->n; i++) {
         const char *last = last_component(module_name(a, i));
-        for (size_t j = 0; j < m->n_linear; j++) {
-            if (a->at[j] < 0 && strcmp(last_component(m->linear[j].name), last) == 0) {
+        for (size_t j = 0; j < m->n_modules; j++) {
+            if (a->at[j] < 0 && lorac_module_is_linear(&m->module[j]) &&
+                strcmp(last_component(m->module[j].name), last) == 0) {
                 return false;
             }
         }
@@ -113,15 +107,15 @@ static enum lorac_status add_targets(struct lorac_buf *out, const struct lorac_a
 /* Does module m train in full, so that modules_to_save has to name it? Biases alone are `bias`'s. */
 static bool is_full(const struct lorac_adapter *a, size_t m)
 {
-    return a->weight_at[m] >= 0 || (m > lorac_embed_module(a->model) && a->vector_at[m] >= 0);
+    bool norm = a->model->module[m].role == LORAC_ROLE_NORM;
+    return a->weight_at[m] >= 0 || (norm && a->vector_at[m] >= 0);
 }
 
 /* Does PEFT take exactly ours by `entry`, each as a whole component of its name? */
 static bool names_only_ours(const struct lorac_adapter *a, const char *entry)
 {
     for (size_t m = 0; m < a->model->n_modules; m++) {
-        char name[NAME];
-        lorac_module_name(name, a->model, m);
+        const char *name = a->model->module[m].name;
         if (!lorac_ends_with(name, entry)) { continue; }
         if (!is_full(a, m) || !lorac_is_suffix(name, entry)) { return false; }
     }
@@ -133,17 +127,16 @@ static enum lorac_status add_modules_to_save(struct lorac_buf *out, const struct
                                              struct lorac_err *err)
 {
     const struct lorac_model *model = a->model;
-    char(*names)[NAME] = lorac_mem_new(model->n_modules, sizeof *names);
+    const char **names = lorac_mem_new(model->n_modules, sizeof *names);
     size_t n = 0;
     if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for module names"); }
     for (size_t m = 0; m < model->n_modules; m++) {
         if (!is_full(a, m)) { continue; }
-        char *name = names[n++];
-        lorac_module_name(name, model, m);
+        const char *name = model->module[m].name;
         const char *last = last_component(name);
-        if (names_only_ours(a, last)) { memmove(name, last, strlen(last) + 1); }
+        names[n++] = names_only_ours(a, last) ? last : name;
     }
-    qsort(names, n, sizeof *names, by_text);
+    qsort(names, n, sizeof *names, by_name);
     const char *comma = "[";
     lorac_buf_str(out, "  \"modules_to_save\": ");
     for (size_t i = 0; i < n; i++) {
@@ -163,8 +156,8 @@ static bool only_itself(const struct lorac_adapter *a, size_t i)
 {
     const char *key = module_name(a, i);
     size_t n = strlen(key);
-    for (size_t j = 0; j < a->model->n_linear; j++) {
-        const char *name = a->model->linear[j].name;
+    for (size_t j = 0; j < a->model->n_modules; j++) {
+        const char *name = a->model->module[j].name;
         size_t len = strlen(name);
         if (j == a->lora[i].m || len < n || (len > n && name[len - n - 1] != '.')) { continue; }
         size_t k = 0;

@@ -34,18 +34,17 @@ static void add_full(struct lorac_peft_tensors *list, const struct lorac_adapter
 {
     const struct lorac_full *f = &a->full[i];
     struct lorac_peft_tensor *t = &list->at[list->n++];
-    bool linear = module < a->model->n_linear;
+    bool linear = lorac_module_is_linear(&a->model->module[module]);
     bool pair = linear && a->at[module] >= 0;
-    char name[LORAC_MODULE_NAME];
     *t = (struct lorac_peft_tensor){.part = LORAC_PEFT_FULL, .i = i, .n_dims = 1, .dims = {f->n}};
     if (!f->vector) {
         t->n_dims = 2;
         t->dims[0] = f->w.OC;
         t->dims[1] = f->w.C;
     }
-    lorac_module_name(name, a->model, module);
-    (void)snprintf(t->name, sizeof t->name, "base_model.model.%s%s.%s", name,
-                   f->vector && pair ? ".base_layer" : "", f->vector && linear ? "bias" : "weight");
+    (void)snprintf(t->name, sizeof t->name, "base_model.model.%s%s.%s",
+                   a->model->module[module].name, f->vector && pair ? ".base_layer" : "",
+                   f->vector && linear ? "bias" : "weight");
 }
 
 static int by_name(const void *a, const void *b)
@@ -66,8 +65,8 @@ enum lorac_status lorac_peft_tensors(struct lorac_peft_tensors *out, const struc
     for (size_t i = 0; i < a->n_full; i++) {
         const struct lorac_full *f = &a->full[i];
         add_full(out, a, i, f->m);
-        bool both = a->tie == LORAC_TIE_KEEP && f->m == lorac_embed_module(a->model);
-        if (both) { add_full(out, a, i, a->model->n_linear - 1); }
+        bool both = a->tie == LORAC_TIE_KEEP && f->m == a->model->embed;
+        if (both) { add_full(out, a, i, a->model->head); }
     }
     qsort(out->at, out->n, sizeof *out->at, by_name);
     return LORAC_OK;

@@ -18,26 +18,23 @@ static size_t other_of(const struct lorac_stack *s, size_t i, size_t k)
 
 enum lorac_status lorac_stack_check(const struct lorac_stack *s, struct lorac_err *err)
 {
-    char name[LORAC_MODULE_NAME];
     for (size_t i = 0; i < s->n; i++) {
         const struct lorac_adapter *a = s->adapter[i];
         if (a->n_full == 0) { continue; }
-        lorac_module_name(name, a->model, a->full[0].m);
         if (s->factor[i] != 1.0F) {
             return lorac_fail(
                 err, LORAC_EUSER,
                 "adapter %zu has the factor %g, but holds '%s' trained in full, which "
                 "cannot be scaled",
-                i + 1, (double)s->factor[i], name);
+                i + 1, (double)s->factor[i], a->model->module[a->full[0].m].name);
         }
         for (size_t k = 0; k < a->model->n_modules; k++) {
             size_t j = other_of(s, i, k);
             if (j == i) { continue; }
-            lorac_module_name(name, a->model, k);
             return lorac_fail(err, LORAC_EUSER,
                               "adapters %zu and %zu both hold '%s' trained in full: one of them "
                               "would be lost",
-                              j + 1, i + 1, name);
+                              j + 1, i + 1, a->model->module[k].name);
         }
     }
     return LORAC_OK;

@@ -75,14 +75,13 @@ static void group_full(struct lorac_plan *p, const struct lorac_full *f)
     const struct lorac_adapter *a = p->adapter;
     struct lorac_plan_group g = {
         .OC = f->vector ? f->n : f->w.OC, .C = f->vector ? 0 : f->w.C, .params = f->n};
-    char name[LORAC_MODULE_NAME];
+    const struct lorac_module *module = &a->model->module[f->m];
     size_t layer = 0;
-    lorac_module_name(name, a->model, f->m);
-    bool both = a->tie == LORAC_TIE_KEEP && f->m == lorac_embed_module(a->model);
-    bool bias = f->vector && f->m < a->model->n_linear;
-    const char *kind = kind_of(name, &layer);
+    bool both = a->tie == LORAC_TIE_KEEP && f->m == a->model->embed;
+    bool bias = f->vector && lorac_module_is_linear(module);
+    const char *kind = kind_of(module->name, &layer);
     const char *more = bias ? ".bias" : "";
-    g.in_layers = kind != name;
+    g.in_layers = kind != module->name;
     (void)snprintf(g.kind, sizeof g.kind, "%.80s%s", kind, both ? ", lm_head" : more);
     add_to_group(p, &g, layer);
 }
@@ -97,8 +96,9 @@ static enum lorac_status group_modules(struct lorac_plan *p, struct lorac_err *e
         struct lorac_plan_group g = {
             .OC = l->OC, .C = l->C, .R = l->R, .alpha = l->alpha, .params = l->R * (l->C + l->OC)};
         size_t layer = 0;
-        const char *kind = kind_of(a->model->linear[l->m].name, &layer);
-        g.in_layers = kind != a->model->linear[l->m].name;
+        const char *name = a->model->module[l->m].name;
+        const char *kind = kind_of(name, &layer);
+        g.in_layers = kind != name;
         (void)snprintf(g.kind, sizeof g.kind, "%s", kind);
         add_to_group(p, &g, layer);
     }
@@ -184,11 +184,11 @@ static enum lorac_status mark_rows(unsigned char *touched, const struct lorac_we
 static enum lorac_status untouched(size_t *out, const struct lorac_plan *p, struct lorac_err *err)
 {
     const struct lorac_job *j = p->job;
-    const struct lorac_weight *w = &j->model->embedding;
+    const struct lorac_weight *w = &j->model->module[j->model->embed].w;
     size_t bytes = w->OC * w->C * lorac_dtype_size(w->dtype);
     size_t chunks = bytes / FAULT_AROUND + 1;
     *out = 0;
-    bool whole = j->model->linear[j->model->n_linear - 1].w.data == w->data;
+    bool whole = j->model->module[j->model->head].w.data == w->data;
     if (whole || !lorac_dataset_is_cached(j->train.set)) { return LORAC_OK; }
     unsigned char *touched = lorac_mem_new(chunks, 1);
     if (!touched) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
@@ -234,7 +234,7 @@ static void weigh_adapter(struct lorac_plan *p, const struct lorac_optim_options
         const struct lorac_full *f = &a->full[i];
         size_t n = f->n * sizeof(float);
         largest = n > largest ? n : largest;
-        bool twice = a->tie == LORAC_TIE_KEEP && f->m == lorac_embed_module(a->model);
+        bool twice = a->tie == LORAC_TIE_KEEP && f->m == a->model->embed;
         p->adapter_file_bytes += twice ? n : 0; // under both of its names
     }
     p->bytes[LORAC_PLAN_ADAPTER] = 2 * params;

@@ -186,7 +186,13 @@ static double bound(const struct lorac_model *merged)
 {
     static const double of_type[LORAC_N_DTYPES] = {
         [LORAC_F32] = 1e-4, [LORAC_F16] = 2e-2, [LORAC_BF16] = 1e-1};
-    return of_type[merged->linear[0].w.dtype];
+    double most = 0.0;
+    for (size_t i = 0; i < merged->n_modules; i++) {
+        const struct lorac_module *l = &merged->module[i];
+        double of = lorac_module_is_linear(l) ? of_type[l->w.dtype] : 0.0;
+        most = of > most ? of : most;
+    }
+    return most;
 }
 
 /* --verify: what is compared, and what came of it. */

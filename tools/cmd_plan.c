@@ -9,6 +9,15 @@ enum { BAR_WIDTH = 40, EXAMPLES = 2, LABELS = 12, A_SPLIT = 15 };
 
 /* ---- modules, steps, memory ---- */
 
+static size_t count_linear(const struct lorac_model *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_modules; i++) {
+        n += lorac_module_is_linear(&m->module[i]);
+    }
+    return n;
+}
+
 static void say_modules(const struct lorac_plan *p)
 {
     char t[32];
@@ -18,7 +27,7 @@ static void say_modules(const struct lorac_plan *p)
     const char *choice = lorac_checkpoint_note(m->files);
     if (choice) { printf("          note: %s\n", choice); }
     printf("adapter   %s parameters on %zu of %zu modules, ", show_count(t, p->adapter->n_params),
-           p->adapter->n, m->n_linear);
+           p->adapter->n, count_linear(m));
     if (p->adapter->n_full) { printf("%zu tensors in full, ", p->adapter->n_full); }
     printf("%s on disk\n", show_bytes(t, p->adapter_file_bytes));
     int width = 20; // of the longest kind

@@ -216,7 +216,7 @@ static void chunks_change_no_draw(void **state)
     struct scene s;
     open_scene(&s);
     const struct lorac_backend *op = s.dev.ops;
-    size_t head = s.m->n_linear - 1;
+    size_t head = s.m->head;
     float host[N * C];
     float u[2][N * R];
     float dx[2][N * C];

@@ -123,7 +123,7 @@ static void every_architecture_and_type_opens(void **state)
         made(&x, "any", config, &o);
         assert_string_equal(x.m->config.arch, arch);
         assert_true(x.m->config.tie == (i < 9));
-        assert_int_equal(x.m->linear[0].w.dtype, o.dtype);
+        assert_int_equal(x.m->module[x.m->embed].w.dtype, o.dtype);
         if (i % 3 == 2) { all_are(&x, "model.layers.1.self_attn.k_proj.bias", 0.0F); }
         close_model(&x);
     }

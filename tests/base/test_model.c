@@ -316,9 +316,10 @@ static void parameters_are_counted_a_tied_matrix_once(void **state)
         assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
         assert_int_equal(lorac_model_open(&m, &dev, cases[i].dir, NULL), LORAC_OK);
         assert_int_equal(lorac_model_parameters(m), cases[i].want);
-        assert_int_equal(m->n_linear, 15);
-        assert_string_equal(m->linear[8].name, "model.layers.1.self_attn.k_proj");
-        assert_string_equal(m->linear[14].name, "lm_head");
+        assert_int_equal(m->n_modules, 1 + 2 * 9 + 2); // embedding, layers, norm and head
+        assert_string_equal(m->module[1 + 9 + 2].name, "model.layers.1.self_attn.k_proj");
+        assert_string_equal(m->module[m->head].name, "lm_head");
+        assert_int_equal(m->head, m->n_modules - 1);
         assert_int_equal(strlen(m->fingerprint), 64);
         lorac_model_close(m);
         lorac_device_close(&dev);
@@ -361,8 +362,8 @@ static void real_models_open(void **state)
         if (lorac_model_open(&m, &dev, dir, &err)) { fail_msg("%s", err.text); }
         print_message("%s: %zu parameters, tied %d\n", names[i], lorac_model_parameters(m),
                       m->config.tie);
-        assert_int_equal(m->linear[0].w.dtype, i ? LORAC_BF16 : LORAC_F32);
-        assert_true(!m->config.tie || m->linear[m->n_linear - 1].w.data == m->embedding.data);
+        assert_int_equal(m->module[m->embed].w.dtype, i ? LORAC_BF16 : LORAC_F32);
+        assert_true(!m->config.tie || m->module[m->head].w.data == m->module[m->embed].w.data);
         memcpy(fingerprints[i], m->fingerprint, 65);
         lorac_mem_free(dir);
         lorac_model_close(m);

@@ -10,6 +10,7 @@
  *   - all of it on memory that only operations can touch (the vault).
  */
 #include "base/core/mem.h"
+#include "tests/support/modules.h"
 #include "tests/support/near.h"
 #include "tests/support/passes.h"
 #include "tests/support/vault.h"
@@ -315,17 +316,19 @@ static void nothing_below_the_lowest_adapter_is_computed_backward(void **state)
 {
     (void)state;
     static const struct {
-        size_t from; // the lowest module that keeps its adapter, of the llama's 0..13
+        size_t layer;
+        const char *from; // the lowest module that keeps its adapter
         size_t attention, linear;
     } want[] = {
-        {0, 2, 1 + 7 + 4}, // the head, all of layer 1, then down, gate, up and o of layer 0
-        {LORAC_O, 1, 1 + 7 + 3},
-        {LORAC_GATE, 1, 1 + 7 + 1},
-        {LORAC_DOWN, 1, 1 + 7},
-        {LORAC_PER_LAYER, 1, 1 + 4},
-        {LORAC_PER_LAYER + LORAC_V, 1, 1 + 4},
-        {LORAC_PER_LAYER + LORAC_O, 0, 1 + 3},
-        {LORAC_PER_LAYER + LORAC_DOWN, 0, 1},
+        {0, "self_attn.q_proj", 2,
+         1 + 7 + 4}, // the head, all of layer 1, then down, gate, up and o of layer 0
+        {0, "self_attn.o_proj", 1, 1 + 7 + 3},
+        {0, "mlp.gate_proj", 1, 1 + 7 + 1},
+        {0, "mlp.down_proj", 1, 1 + 7},
+        {1, "self_attn.q_proj", 1, 1 + 4},
+        {1, "self_attn.v_proj", 1, 1 + 4},
+        {1, "self_attn.o_proj", 0, 1 + 3},
+        {1, "mlp.down_proj", 0, 1},
     };
     struct lorac_backend counting = lorac_backend_ref;
     counting.attention_backward = count_attention;
@@ -339,9 +342,10 @@ static void nothing_below_the_lowest_adapter_is_computed_backward(void **state)
     lorac_pass_free(pass);
     p.dev.ops = &counting;
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        size_t from = modules_layer(p.m, want[i].layer, want[i].from);
         for (size_t k = 0; k < p.a->n; k++) { // what does not train stays in the forward pass
             struct lorac_lora *l = &p.a->lora[k];
-            if (l->m < want[i].from) { l->da = l->dbt = NULL; }
+            if (l->m < from) { l->da = l->dbt = NULL; }
         }
         pass = passes_new(&p, i % 2 ? LORAC_KEEP_LAYERS : LORAC_KEEP_ALL);
         n_attention = n_linear = 0;
@@ -350,7 +354,7 @@ static void nothing_below_the_lowest_adapter_is_computed_backward(void **state)
         assert_int_equal(n_linear, want[i].linear);
         float *some = passes_take(&p);
         size_t begin = 0;
-        for (size_t k = 0; k < p.a->n && p.a->lora[k].m < want[i].from; k++) {
+        for (size_t k = 0; k < p.a->n && p.a->lora[k].m < from; k++) {
             begin += p.a->lora[k].R * (p.a->lora[k].C + p.a->lora[k].OC);
         }
         assert_memory_equal(some + begin, all + begin, (p.a->n_params - begin) * sizeof *some);

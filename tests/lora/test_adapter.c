@@ -10,6 +10,7 @@
  */
 #include "base/core/mem.h"
 #include "tests/support/faults.h"
+#include "tests/support/modules.h"
 #include "tests/support/near.h"
 #include "tests/support/passes.h"
 
@@ -35,8 +36,9 @@ static struct lorac_adapter *adapter(const struct lorac_model *m,
 }
 
 /* A of the adapter on module `m`. */
-static size_t read_a(float *host, const struct lorac_adapter *a, size_t m)
+static size_t read_a(float *host, const struct lorac_adapter *a, const char *module)
 {
+    size_t m = modules_find(a->model, module);
     assert_true(a->at[m] >= 0);
     const struct lorac_lora *l = &a->lora[a->at[m]];
     assert_true(l->R * l->C <= MOST);
@@ -59,13 +61,13 @@ static void a_is_a_function_of_seed_and_name(void **state)
     struct lorac_adapter *all = adapter(p.m, &eight);
     struct lorac_adapter *few = adapter(p.m, &some);
     struct lorac_adapter *seeded = adapter(p.m, &other);
-    assert_int_equal(all->n, p.m->n_linear - 1); // all but lm_head
+    assert_int_equal(all->n, modules_count_linear(p.m) - 1); // all but lm_head
     assert_int_equal(few->n, 2);
-    size_t n = read_a(x[0], all, LORAC_V);
-    (void)read_a(x[1], few, LORAC_V);
+    size_t n = read_a(x[0], all, "model.layers.0.self_attn.v_proj");
+    (void)read_a(x[1], few, "model.layers.0.self_attn.v_proj");
     assert_memory_equal(x[0], x[1], n * sizeof(float));
-    (void)read_a(x[1], seeded, LORAC_V);
-    (void)read_a(x[2], all, LORAC_PER_LAYER + LORAC_V);
+    (void)read_a(x[1], seeded, "model.layers.0.self_attn.v_proj");
+    (void)read_a(x[2], all, "model.layers.1.self_attn.v_proj");
     for (size_t i = 0; i < n; i++) { // another seed, another name: not one number is the same
         assert_true(x[0][i] != x[1][i] && x[0][i] != x[2][i] && x[1][i] != x[2][i]);
     }
@@ -90,9 +92,11 @@ static void every_backend_starts_alike(void **state)
     passes_open_on(&p[0], "llama", "ref");
     passes_open_on(&p[1], "llama", "cpu");
     struct lorac_adapter *a[2] = {adapter(p[0].m, &eight), adapter(p[1].m, &eight)};
-    for (size_t m = 0; m + 1 < p[0].m->n_linear; m++) {
-        size_t n = read_a(x[0], a[0], m);
-        (void)read_a(x[1], a[1], m);
+    for (size_t m = 0; m < p[0].m->n_modules; m++) {
+        const struct lorac_module *at = &p[0].m->module[m];
+        if (at->role != LORAC_ROLE_LINEAR) { continue; }
+        size_t n = read_a(x[0], a[0], at->name);
+        (void)read_a(x[1], a[1], at->name);
         assert_memory_equal(x[0], x[1], n * sizeof(float));
     }
     for (int k = 0; k < 2; k++) {
@@ -111,7 +115,7 @@ static void moments(const struct lorac_adapter *a, double *mean, double *deviati
     *largest = 0.0;
     for (size_t i = 0; i < a->n; i++) {
         float x[MOST];
-        size_t n = read_a(x, a, a->lora[i].m);
+        size_t n = read_a(x, a, a->model->module[a->lora[i].m].name);
         for (size_t j = 0; j < n; j++) {
             double scaled = (double)x[j] * sqrt((double)a->lora[i].C);
             if (a->init == LORAC_INIT_GAUSSIAN) { scaled = (double)x[j] * (double)a->lora[i].R; }
@@ -149,6 +153,12 @@ static void values_are_spread_as_peft_spreads_them(void **state)
     passes_close(&p);
 }
 
+/* Of the first layer. */
+static const struct lorac_lora *pair(const struct lorac_adapter *a, const char *kind)
+{
+    return &a->lora[a->at[modules_layer(a->model, 0, kind)]];
+}
+
 static void the_scale_is_alpha_over_rank_or_its_root(void **state)
 {
     (void)state;
@@ -160,13 +170,14 @@ static void the_scale_is_alpha_over_rank_or_its_root(void **state)
     o.n_overrides = 2;
     passes_open_on(&p, "llama", "ref");
     struct lorac_adapter *a = adapter(p.m, &o);
-    assert_true(a->lora[a->at[LORAC_V]].scale == 2.0F);
-    assert_true(a->lora[a->at[LORAC_Q]].scale == 8.0F && a->lora[a->at[LORAC_Q]].R == 2);
-    assert_true(a->lora[a->at[LORAC_K]].scale == 3.0F / 8.0F);
+    assert_true(pair(a, "self_attn.v_proj")->scale == 2.0F);
+    assert_true(pair(a, "self_attn.q_proj")->scale == 8.0F);
+    assert_int_equal(pair(a, "self_attn.q_proj")->R, 2);
+    assert_true(pair(a, "self_attn.k_proj")->scale == 3.0F / 8.0F);
     lorac_adapter_free(a);
     o.scaling = LORAC_SCALE_RSLORA;
     a = adapter(p.m, &o);
-    assert_true(a->lora[a->at[LORAC_V]].scale == (float)(16.0 / sqrt(8.0)));
+    assert_true(pair(a, "self_attn.v_proj")->scale == (float)(16.0 / sqrt(8.0)));
     lorac_adapter_free(a);
     passes_close(&p);
 }

@@ -9,6 +9,7 @@
 #include "lora/lora.h"
 #include "lora/pattern.h"
 #include "tests/support/faults.h"
+#include "tests/support/modules.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,31 +18,29 @@
 
 #include <cmocka.h>
 
-enum { L = 12, N = 7 * L + 1, ALL = N + 2 * L + 2, WIDTH = 1 };
+enum { L = 12, N = 7 * L + 1, ALL = N + 2 * L + 2 };
 
-static struct lorac_linear linear[N];
-static float gains[L * WIDTH];
-static struct lorac_model model = {.config = {.L = L, .C = WIDTH},
-                                   .n_linear = N,
-                                   .n_modules = ALL,
-                                   .linear = linear,
-                                   .norm_attention = gains,
-                                   .norm_mlp = gains,
-                                   .norm_final = gains};
+static struct lorac_model model;
 static struct lorac_match match[ALL];
 
 static int make_model(void **state)
 {
-    static const char *const kinds[7] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
-                                         "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
-                                         "mlp.down_proj"};
     (void)state;
-    for (size_t i = 0; i + 1 < N; i++) {
-        (void)snprintf(linear[i].name, sizeof linear[i].name, "model.layers.%zu.%s", i / 7,
-                       kinds[i % 7]);
-    }
-    (void)snprintf(linear[N - 1].name, sizeof linear[N - 1].name, "lm_head");
+    model = modules_llama(L, false);
+    assert_int_equal(model.n_modules, ALL);
     return 0;
+}
+
+static int free_model(void **state)
+{
+    (void)state;
+    modules_free(&model);
+    return 0;
+}
+
+static const struct lorac_match *at(size_t layer, const char *kind)
+{
+    return &match[modules_layer(&model, layer, kind)];
 }
 
 static struct lorac_adapter_options plain(void)
@@ -55,7 +54,7 @@ static size_t count(const struct lorac_adapter_options *o)
     struct lorac_err err = {0};
     size_t n = 0;
     if (lorac_match_modules(match, &model, o, &err)) { fail_msg("%s", err.text); }
-    for (size_t i = 0; i < N; i++) {
+    for (size_t i = 0; i < ALL; i++) {
         n += match[i].rank > 0;
     }
     return n;
@@ -73,9 +72,9 @@ static void without_targets_it_is_every_linear_layer_but_the_head(void **state)
     (void)state;
     struct lorac_adapter_options o = plain();
     assert_int_equal(count(&o), N - 1);
-    assert_int_equal(match[N - 1].rank, 0);
-    assert_int_equal(match[0].rank, 8);
-    assert_true(match[0].alpha == 16);
+    assert_int_equal(match[model.head].rank, 0);
+    assert_int_equal(at(0, "self_attn.q_proj")->rank, 8);
+    assert_true(at(0, "self_attn.q_proj")->alpha == 16);
 }
 
 static void a_name_matches_whole_or_after_a_dot(void **state)
@@ -191,7 +190,7 @@ static void layers_are_the_number_in_the_name(void **state)
     o.targets = targets;
     o.n_targets = 1;
     assert_int_equal(count(&o), 2);
-    assert_int_equal(match[7].rank, 8);
+    assert_int_equal(at(1, "self_attn.q_proj")->rank, 8);
     o.n_targets = 3; // a whole name counts whatever the layers are: PEFT's rule
     assert_int_equal(count(&o), 4);
     o.n_targets = 0;
@@ -249,15 +248,15 @@ static void the_first_override_that_fits_wins_for_rank_and_alpha_apart(void **st
     o.overrides = overrides;
     o.n_overrides = 4;
     assert_int_equal(count(&o), N - 1);
-    assert_int_equal(match[7 + 5].rank, 2);
-    assert_true(match[7 + 5].alpha == 3);
-    assert_int_equal(match[77 + 5].rank, 4);
-    assert_int_equal(match[0].rank, 3);
-    assert_true(match[0].alpha == 5);
-    assert_int_equal(match[2].rank, 3);
-    assert_true(match[2].alpha == 7);
-    assert_true(match[1].alpha == 16);
-    assert_int_equal(match[1].rank, 8);
+    assert_int_equal(at(1, "mlp.up_proj")->rank, 2);
+    assert_true(at(1, "mlp.up_proj")->alpha == 3);
+    assert_int_equal(at(11, "mlp.up_proj")->rank, 4);
+    assert_int_equal(at(0, "self_attn.q_proj")->rank, 3);
+    assert_true(at(0, "self_attn.q_proj")->alpha == 5);
+    assert_int_equal(at(0, "self_attn.v_proj")->rank, 3);
+    assert_true(at(0, "self_attn.v_proj")->alpha == 7);
+    assert_true(at(0, "self_attn.k_proj")->alpha == 16);
+    assert_int_equal(at(0, "self_attn.k_proj")->rank, 8);
 }
 
 static void an_override_without_effect_is_an_error(void **state)
@@ -342,5 +341,5 @@ int main(void)
         cmocka_unit_test(ranks_and_alphas_out_of_range_are_refused),
         cmocka_unit_test(no_failed_allocation_goes_unreported),
     };
-    return cmocka_run_group_tests(tests, make_model, NULL);
+    return cmocka_run_group_tests(tests, make_model, free_model);
 }

@@ -9,6 +9,7 @@
  *   - PEFT's own files are matched by PEFT's rule.
  */
 #include "lora/match.h"
+#include "tests/support/modules.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,32 +18,29 @@
 
 #include <cmocka.h>
 
-enum { L = 2, N = 7 * L + 1, HEAD = N - 1, EMBED = N, ALL = N + 2 * L + 2, NORM = ALL - 1 };
+enum { L = 2, N = 7 * L + 1, ALL = N + 2 * L + 2 };
 
-static struct lorac_linear linear[N];
-static float gains[L];
-static struct lorac_model model = {.config = {.L = L, .C = 1},
-                                   .n_linear = N,
-                                   .n_modules = ALL,
-                                   .linear = linear,
-                                   .norm_attention = gains,
-                                   .norm_mlp = gains,
-                                   .norm_final = gains};
+static struct lorac_model model;
 static struct lorac_match match[ALL];
 
 static int make_model(void **state)
 {
-    static const char *const kinds[7] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
-                                         "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
-                                         "mlp.down_proj"};
     (void)state;
-    for (size_t i = 0; i < HEAD; i++) {
-        (void)snprintf(linear[i].name, sizeof linear[i].name, "model.layers.%zu.%s", i / 7,
-                       kinds[i % 7]);
-        linear[i].bias = i % 7 == LORAC_Q || i % 7 == LORAC_O ? gains : NULL;
-    }
-    (void)snprintf(linear[HEAD].name, sizeof linear[HEAD].name, "lm_head");
+    model = modules_llama(L, true);
+    assert_int_equal(model.n_modules, ALL);
     return 0;
+}
+
+static int free_model(void **state)
+{
+    (void)state;
+    modules_free(&model);
+    return 0;
+}
+
+static const struct lorac_match *at(size_t layer, const char *kind)
+{
+    return &match[modules_layer(&model, layer, kind)];
 }
 
 #define LIST(...)                                     \
@@ -105,11 +103,13 @@ static void entries_are_whole_components(void **state)
     assert_int_equal(weights(), L + 1);
     assert_int_equal(vectors(), L); // the biases of q_proj
     assert_int_equal(pairs(), 6 * L);
-    assert_true(match[LORAC_Q].weight && match[LORAC_Q].vector && match[EMBED].weight);
+    assert_true(at(0, "self_attn.q_proj")->weight && at(0, "self_attn.q_proj")->vector &&
+                match[model.embed].weight);
     matches((struct lorac_adapter_options){LIST("layers.1.mlp.up_proj", "lm_head", "model.norm")});
     assert_int_equal(weights(), 2);
     assert_int_equal(vectors(), 1);
-    assert_true(match[7 + LORAC_UP].weight && match[HEAD].weight && match[NORM].vector);
+    assert_true(at(1, "mlp.up_proj")->weight && match[model.head].weight &&
+                match[modules_find(&model, "model.norm")].vector);
     matches((struct lorac_adapter_options){LIST("input_layernorm")});
     assert_int_equal(weights(), 0);
     assert_int_equal(vectors(), L);
@@ -131,9 +131,10 @@ static void an_entry_that_takes_nothing_a_block_or_too_much_says_what_to_write(v
            "mlp.up_proj, mlp.down_proj");
     expect((struct lorac_adapter_options){LIST("layers.1")},
            "adapter.train_also: 'layers.1' is a block; write the modules in it: "
-           "layers.1.self_attn.q_proj, layers.1.self_attn.k_proj, layers.1.self_attn.v_proj, "
-           "layers.1.self_attn.o_proj, layers.1.mlp.gate_proj, layers.1.mlp.up_proj, "
-           "layers.1.mlp.down_proj, layers.1.input_layernorm, layers.1.post_attention_layernorm");
+           "layers.1.input_layernorm, layers.1.self_attn.q_proj, layers.1.self_attn.k_proj, "
+           "layers.1.self_attn.v_proj, layers.1.self_attn.o_proj, "
+           "layers.1.post_attention_layernorm, layers.1.mlp.gate_proj, layers.1.mlp.up_proj, "
+           "layers.1.mlp.down_proj");
     expect(
         (struct lorac_adapter_options){LIST("norm")},
         "adapter.train_also: 'norm' is too much: PEFT compares bare ends of names and would take "
@@ -180,13 +181,13 @@ static void a_tied_pair_needs_tie_where_it_matters(void **state)
            "adapter.tie: has no effect: neither the embedding nor the output trains in full; leave "
            "it out");
     matches((struct lorac_adapter_options){LIST("lm_head"), .tie = LORAC_TIE_KEEP});
-    assert_true(match[HEAD].weight && match[EMBED].weight);
+    assert_true(match[model.head].weight && match[model.embed].weight);
     matches((struct lorac_adapter_options){LIST("embed_tokens"), .tie = LORAC_TIE_KEEP});
-    assert_true(match[HEAD].weight && match[EMBED].weight);
+    assert_true(match[model.head].weight && match[model.embed].weight);
     matches((struct lorac_adapter_options){LIST("lm_head"), .tie = LORAC_TIE_UNTIE});
-    assert_true(match[HEAD].weight && !match[EMBED].weight);
+    assert_true(match[model.head].weight && !match[model.embed].weight);
     matches((struct lorac_adapter_options){.train_all = true, .tie = LORAC_TIE_UNTIE});
-    assert_true(match[HEAD].weight && match[EMBED].weight);
+    assert_true(match[model.head].weight && match[model.embed].weight);
     model.config.tie = false;
     expect((struct lorac_adapter_options){LIST("lm_head"), .tie = LORAC_TIE_UNTIE},
            "adapter.tie: has no effect: the base's embedding and output are two matrices; leave it "
@@ -202,14 +203,14 @@ static void biases_train_as_asked(void **state)
     matches(
         (struct lorac_adapter_options){.bias = LORAC_BIAS_LORA_ONLY, TARGETS("q_proj", "k_proj")});
     assert_int_equal(vectors(), L);
-    assert_true(match[LORAC_Q].vector && !match[LORAC_O].vector);
+    assert_true(at(0, "self_attn.q_proj")->vector && !at(0, "self_attn.o_proj")->vector);
     expect((struct lorac_adapter_options){.bias = LORAC_BIAS_LORA_ONLY, TARGETS("k_proj")},
            "adapter.bias: lora_only, but no module with an adapter has a bias");
-    for (size_t i = 0; i < HEAD; i++) {
-        linear[i].bias = NULL;
-    }
+    modules_free(&model);
+    model = modules_llama(L, false);
     expect((struct lorac_adapter_options){.bias = LORAC_BIAS_ALL},
            "adapter.bias: all, but no linear layer of the base has a bias");
+    modules_free(&model);
     (void)make_model(NULL);
 }
 
@@ -236,5 +237,5 @@ int main(void)
         cmocka_unit_test(biases_train_as_asked),
         cmocka_unit_test(files_are_matched_by_pefts_rule),
     };
-    return cmocka_run_group_tests(tests, make_model, NULL);
+    return cmocka_run_group_tests(tests, make_model, free_model);
 }

@@ -104,19 +104,19 @@ static void expect_matrix(const struct lorac_tensor *was, const struct lorac_ten
 
 static size_t module_of(const struct lorac_model *m, const char *tensor)
 {
-    for (size_t i = 0; i < m->n_linear; i++) {
-        size_t n = strlen(m->linear[i].name);
-        if (strncmp(tensor, m->linear[i].name, n) == 0 && strcmp(tensor + n, ".weight") == 0) {
+    for (size_t i = 0; i < m->n_modules; i++) {
+        size_t n = strlen(m->module[i].name);
+        if (strncmp(tensor, m->module[i].name, n) == 0 && strcmp(tensor + n, ".weight") == 0) {
             return i;
         }
     }
-    return m->n_linear;
+    return m->n_modules;
 }
 
-static bool adapted(const struct lorac_stack *s, size_t module, size_t n_linear)
+static bool adapted(const struct lorac_stack *s, size_t module, size_t n_modules)
 {
     bool yes = false;
-    for (size_t k = 0; k < s->n && module < n_linear; k++) {
+    for (size_t k = 0; k < s->n && module < n_modules; k++) {
         yes = yes || (s->adapter[k]->at[module] >= 0 && s->factor[k] != 0);
     }
     return yes;
@@ -137,7 +137,7 @@ static void expect_merged(const char *out, const struct lorac_model *m, const st
         assert_int_equal(a->dtype, b->dtype);
         assert_int_equal(a->shard, b->shard);
         size_t bytes = a->n * lorac_dtype_size(a->dtype);
-        if (adapted(s, module, m->n_linear)) {
+        if (adapted(s, module, m->n_modules)) {
             seen++;
             assert_memory_not_equal(a->data, b->data, bytes);
             expect_matrix(a, b, s, module);

@@ -88,11 +88,10 @@ static float *logits(const struct lorac_model *m, const struct lorac_socket *soc
 static void expect_copy(const struct lorac_model *merged, const struct lorac_adapter *a, size_t i)
 {
     const struct lorac_full *f = &a->full[i];
-    char module[LORAC_MODULE_NAME];
+    const struct lorac_module *module = &a->model->module[f->m];
     char name[LORAC_NAME_SIZE];
-    lorac_module_name(module, a->model, f->m);
-    bool bias = f->vector && f->m < a->model->n_linear;
-    (void)snprintf(name, sizeof name, "%s.%s", module, bias ? "bias" : "weight");
+    bool bias = f->vector && lorac_module_is_linear(module);
+    (void)snprintf(name, sizeof name, "%s.%s", module->name, bias ? "bias" : "weight");
     const struct lorac_tensor *t = lorac_checkpoint_find(merged->files, name);
     if (!t) { fail_msg("no tensor %s", name); }
     float *x = lorac_mem_new(f->n, sizeof *x);
@@ -100,7 +99,7 @@ static void expect_copy(const struct lorac_model *merged, const struct lorac_ada
     dev.ops->read(&dev, x, f->p, f->n * sizeof *x);
     lorac_dtype_encode(bytes, x, t->dtype, f->n);
     assert_int_equal(t->n, f->n);
-    bool pair = f->m < a->model->n_linear && a->at[f->m] >= 0;
+    bool pair = lorac_module_is_linear(module) && a->at[f->m] >= 0;
     if (!pair || f->vector) {
         assert_memory_equal(bytes, t->data, f->n * lorac_dtype_size(t->dtype));
     }
@@ -130,7 +129,7 @@ static void merges(const char *name, const char *base, struct lorac_adapter_opti
     float *want = logits(m, &socket, &n);
     float *got = logits(merged, NULL, &n);
     bool rounded =
-        m->linear[0].w.dtype == LORAC_BF16; // weights of some 0.2 move by up to 2^-9 of it
+        m->module[m->head].w.dtype == LORAC_BF16; // weights of some 0.2 move by up to 2^-9 of it
     near_all(name, got, want, n, (rounded ? 5e-2F : 2e-6F) * golden_largest(want, n), 0.0F);
     lorac_mem_free(want);
     lorac_mem_free(got);

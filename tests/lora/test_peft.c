@@ -13,7 +13,9 @@
 #include "tests/support/golden.h"
 #include "tests/support/tiny.h"
 
+#include "tests/support/modules.h"
 #include <math.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,10 +110,10 @@ static void ranks_alphas_and_scaling_come_from_the_config(void **state)
     (void)state;
     struct lorac_adapter *a = load(model, MODELS "/llama-patterns/adapter");
     assert_int_equal(a->n, 2);
-    assert_int_equal(a->lora[0].m, LORAC_PER_LAYER + LORAC_Q);
+    assert_int_equal(a->lora[0].m, modules_layer(a->model, 1, "self_attn.q_proj"));
     assert_int_equal(a->lora[0].R, 4);
     assert_true(a->lora[0].scale == 2.0F);
-    assert_int_equal(a->lora[1].m, LORAC_PER_LAYER + LORAC_DOWN);
+    assert_int_equal(a->lora[1].m, modules_layer(a->model, 1, "mlp.down_proj"));
     assert_int_equal(a->lora[1].R, 2);
     assert_true(a->lora[1].alpha == 3.0 && a->lora[1].scale == 1.5F);
     lorac_adapter_free(a);

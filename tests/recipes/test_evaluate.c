@@ -404,7 +404,7 @@ static void what_cannot_be_answered_or_measured_is_an_error(void **state)
 
 /* ---- jobs ---- */
 
-static void adapter_is(const char *const *sets, size_t modules, size_t first, const char *want)
+static void adapter_is(const char *const *sets, size_t modules, const char *first, const char *want)
 {
     struct subject s;
     struct lorac_adapter *a = NULL;
@@ -417,7 +417,7 @@ static void adapter_is(const char *const *sets, size_t modules, size_t first, co
     } else {
         if (st) { fail_msg("%s", err.text); }
         assert_int_equal(a->n, modules);
-        assert_int_equal(a->lora[0].m, first);
+        assert_string_equal(a->model->module[a->lora[0].m].name, first);
     }
     lorac_adapter_free(a);
     close_job(&s);
@@ -426,18 +426,22 @@ static void adapter_is(const char *const *sets, size_t modules, size_t first, co
 static void the_recipes_layers_and_targets_reach_the_adapter(void **state)
 {
     (void)state;
-    adapter_is(NULL, 14, 0, NULL);
-    adapter_is((const char *const[]){"adapter.layers=last:1", NULL}, 7, 7, NULL);
-    adapter_is((const char *const[]){"adapter.layers=[1]", NULL}, 7, 7, NULL);
-    adapter_is((const char *const[]){"adapter.layers=0-1", NULL}, 14, 0, NULL);
+    adapter_is(NULL, 14, "model.layers.0.self_attn.q_proj", NULL);
+    adapter_is((const char *const[]){"adapter.layers=last:1", NULL}, 7,
+               "model.layers.1.self_attn.q_proj", NULL);
+    adapter_is((const char *const[]){"adapter.layers=[1]", NULL}, 7,
+               "model.layers.1.self_attn.q_proj", NULL);
+    adapter_is((const char *const[]){"adapter.layers=0-1", NULL}, 14,
+               "model.layers.0.self_attn.q_proj", NULL);
     adapter_is((const char *const[]){"adapter.layers=1-1", "adapter.targets=[v_proj]", NULL}, 1,
-               LORAC_PER_LAYER + LORAC_V, NULL);
-    adapter_is((const char *const[]){"adapter.exclude=[q_proj, k_proj]", NULL}, 10, LORAC_V, NULL);
-    adapter_is((const char *const[]){"adapter.layers=0-2", NULL}, 0, 0,
+               "model.layers.1.self_attn.v_proj", NULL);
+    adapter_is((const char *const[]){"adapter.exclude=[q_proj, k_proj]", NULL}, 10,
+               "model.layers.0.self_attn.v_proj", NULL);
+    adapter_is((const char *const[]){"adapter.layers=0-2", NULL}, 0, NULL,
                "adapter.layers: there is no layer 2, the model has 0 to 1");
-    adapter_is((const char *const[]){"adapter.layers=last:3", NULL}, 0, 0,
+    adapter_is((const char *const[]){"adapter.layers=last:3", NULL}, 0, NULL,
                "adapter.layers: last:3, but the model has 2 layers");
-    adapter_is((const char *const[]){"adapter.rank=17", NULL}, 0, 0,
+    adapter_is((const char *const[]){"adapter.rank=17", NULL}, 0, NULL,
                "rank 17 is larger than module 'model.layers.0.self_attn.q_proj' (16 x 16)");
 }
 

@@ -172,8 +172,8 @@ static void a_plan_tells_which_tensors_train(void **state)
         {"self_attn.q_proj", true, 2, 16, 16, 4}, {"self_attn.k_proj", true, 2, 8, 16, 4},
         {"self_attn.v_proj", true, 2, 8, 16, 4},  {"self_attn.o_proj", true, 2, 16, 16, 4},
         {"mlp.gate_proj", true, 2, 24, 16, 4},    {"mlp.up_proj", true, 1, 24, 16, 4},
-        {"mlp.down_proj", true, 2, 16, 24, 4},    {"mlp.up_proj", true, 1, 24, 16, 0},
-        {"lm_head", false, 1, 260, 16, 0},        {"model.embed_tokens", false, 1, 260, 16, 0},
+        {"mlp.down_proj", true, 2, 16, 24, 4},    {"model.embed_tokens", false, 1, 260, 16, 0},
+        {"mlp.up_proj", true, 1, 24, 16, 0},      {"lm_head", false, 1, 260, 16, 0},
         {"model.norm", false, 1, 16, 0, 0},
     };
     struct lorac_err err = {0};

@@ -93,7 +93,7 @@ static enum lorac_status run_step(struct bench *x, struct lorac_err *err)
 static void product(const struct bench *x, size_t i, const float *in, float *out, size_t rows,
                     bool backward)
 {
-    const struct lorac_weight *w = &x->m->linear[i].w;
+    const struct lorac_weight *w = &x->m->module[i].w;
     int n = (int)rows;
     int oc = (int)w->OC;
     int c = (int)w->C;
@@ -109,11 +109,12 @@ static void product(const struct bench *x, size_t i, const float *in, float *out
 static double seconds_of_products(const struct bench *x, const float *in, float *out)
 {
     double begin = lorac_clock();
-    for (size_t i = 0; i < x->m->n_linear; i++) {
-        product(x, i, in, out, i + 1 < x->m->n_linear ? N : N - 1, false);
-    }
-    for (size_t i = x->m->n_linear; i-- > 3;) { // q, k, v of layer 0 are the lowest: no dx
-        product(x, i, in, out, i + 1 < x->m->n_linear ? N : N - 1, true);
+    size_t lowest = lorac_module_find(x->m, "model.layers.0.self_attn.o_proj"); // q, k, v: no dx
+    for (int backward = 0; backward < 2; backward++) {
+        for (size_t i = backward ? lowest : 0; i < x->m->n_modules; i++) {
+            if (!lorac_module_is_linear(&x->m->module[i])) { continue; }
+            product(x, i, in, out, i == x->m->head ? N - 1 : N, backward);
+        }
     }
     return lorac_clock() - begin;
 }

@@ -1,5 +1,5 @@
 /* arch_mistral.c - MistralForCausalLM: a Llama without biases whose layers all slide, unless told not to. */
-#include "base/arch.h"
+#include "base/arch/arch.h"
 
 static void defaults(struct lorac_config *c)
 {
@@ -17,4 +17,5 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
     return st;
 }
 
-const struct lorac_arch lorac_arch_mistral = {"MistralForCausalLM", "mistral", defaults, read};
+const struct lorac_arch lorac_arch_mistral = {"MistralForCausalLM", "mistral", defaults, read,
+                                              &lorac_program_llama};

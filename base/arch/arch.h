@@ -1,14 +1,11 @@
 /*
- * arch.h - the table of architectures: who reads which config.json. To add one: a file arch_<name>.c
- * with a row, and its line in config.c.
- *
- * All rows so far are the pre-norm decoder with rotary positions, grouped heads and a gated MLP that
- * pass.c runs; they differ in defaults, biases and windows.
+ * arch.h - the table of architectures: who reads which config.json, and the program that its layers run. To
+ * add one: a file <name>.c here with a row, and its line in config.c.
  */
-#ifndef LORAC_BASE_ARCH_H
-#define LORAC_BASE_ARCH_H
+#ifndef LORAC_BASE_ARCH_ARCH_H
+#define LORAC_BASE_ARCH_ARCH_H
 
-#include "base/config.h"
+#include "base/program.h"
 
 struct lorac_arch {
     const char *name; // as config.json's "architectures" has it
@@ -18,8 +15,11 @@ struct lorac_arch {
     /* What only this architecture has. */
     enum lorac_status (*read)(struct lorac_config *c, const struct lorac_json *root,
                               struct lorac_err *err);
+    const struct lorac_program *program;
 };
 
+/* llama's, which its kin share. */
+extern const struct lorac_program lorac_program_llama;
 extern const struct lorac_arch lorac_arch_llama, lorac_arch_mistral, lorac_arch_qwen2;
 
 /* layer_types: ["full_attention", "sliding_attention", ...], into c->sliding. Returns whether it was there. */

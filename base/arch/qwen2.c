@@ -2,7 +2,7 @@
  * arch_qwen2.c - Qwen2ForCausalLM (also Qwen2.5): biases on q, k, v; the layers from max_window_layers on
  * slide where use_sliding_window says so.
  */
-#include "base/arch.h"
+#include "base/arch/arch.h"
 
 static void defaults(struct lorac_config *c)
 {
@@ -30,4 +30,5 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
     return st;
 }
 
-const struct lorac_arch lorac_arch_qwen2 = {"Qwen2ForCausalLM", "qwen2", defaults, read};
+const struct lorac_arch lorac_arch_qwen2 = {"Qwen2ForCausalLM", "qwen2", defaults, read,
+                                            &lorac_program_llama};

@@ -1,0 +1,112 @@
+/* modules.c - the list of modules that a program has under a configuration. */
+#include "base/arch/arch.h"
+#include "base/core/mem.h"
+#include "base/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+size_t lorac_slot_width(const struct lorac_config *c, enum lorac_slot slot)
+{
+    const size_t width[LORAC_SLOTS] = {
+        [SLOT_X] = c->C,        [SLOT_Y] = c->C,        [SLOT_N] = c->C,
+        [SLOT_N2] = c->C,       [SLOT_Q] = c->H * c->D, [SLOT_K] = c->G * c->D,
+        [SLOT_V] = c->G * c->D, [SLOT_A] = c->H * c->D, [SLOT_LSE] = c->H,
+        [SLOT_M] = c->C,        [SLOT_G] = c->F,        [SLOT_U] = c->F,
+        [SLOT_H] = c->F,        [SLOT_Z] = c->V,
+    };
+    return width[slot];
+}
+
+struct listing {
+    const struct lorac_config *config;
+    struct lorac_module *module;
+    uint32_t *step;
+    size_t n, n_steps;
+};
+
+static bool has_bias(const struct lorac_config *c, unsigned flags)
+{
+    return ((flags & BIAS_QKV) && c->qkv_bias) || ((flags & BIAS_O) && c->o_bias) ||
+           ((flags & BIAS_MLP) && c->mlp_bias);
+}
+
+/* Is the slot that step i writes added to what another step left, as it is? */
+static bool is_added(const struct lorac_steps *steps, size_t i)
+{
+    bool yes = false;
+    for (size_t k = i + 1; k < steps->n && !yes; k++) {
+        yes = steps->at[k].op == OP_ADD && steps->at[k].out[0] == steps->at[i].out[0];
+    }
+    return yes;
+}
+
+static void add_module(struct listing *g, const struct lorac_steps *steps, size_t i)
+{
+    const struct lorac_step *s = &steps->at[i];
+    const struct lorac_config *c = g->config;
+    struct lorac_module *m = &g->module[g->n];
+    size_t OC = lorac_slot_width(c, s->out[0]);
+    if (s->op == OP_EMBED) {
+        m->role = LORAC_ROLE_EMBEDDING;
+        m->w = (struct lorac_weight){.OC = c->V, .C = OC};
+    } else if (s->op == OP_NORM) {
+        m->role = LORAC_ROLE_NORM;
+        m->n = OC;
+    } else {
+        m->role = s->out[0] == SLOT_Z ? LORAC_ROLE_HEAD : LORAC_ROLE_LINEAR;
+        m->w = (struct lorac_weight){.OC = OC, .C = lorac_slot_width(c, s->in[0])};
+        m->n = has_bias(c, s->flags) ? OC : 0;
+        m->residual = is_added(steps, i);
+    }
+    g->n++;
+}
+
+/* The modules of some steps; `layer` is before their names, or NULL. */
+static void add_steps(struct listing *g, const struct lorac_steps *steps, const char *layer)
+{
+    for (size_t i = 0; i < steps->n; i++) {
+        const struct lorac_step *s = &steps->at[i];
+        g->step[g->n_steps] = s->module ? (uint32_t)g->n : LORAC_NO_MODULE;
+        g->n_steps++;
+        if (!s->module) { continue; }
+        (void)snprintf(g->module[g->n].name, LORAC_MODULE_NAME, "%s%s", layer ? layer : "",
+                       s->module);
+        add_module(g, steps, i);
+    }
+}
+
+enum lorac_status lorac_modules_list(struct lorac_module **out, size_t *n, uint32_t **step,
+                                     const struct lorac_config *c, struct lorac_err *err)
+{
+    const struct lorac_program *p = c->kind->program;
+    size_t steps = p->front.n + c->L * p->layer.n + p->head.n; // L is at most 1024
+    struct listing g = {.config = c};
+    char layer[LORAC_MODULE_NAME];
+    *out = g.module = lorac_mem_new(steps, sizeof *g.module);
+    *step = g.step = lorac_mem_new(steps, sizeof *g.step);
+    if (!g.module || !g.step) {
+        lorac_mem_free(g.module);
+        lorac_mem_free(g.step);
+        *out = NULL;
+        *step = NULL;
+        return lorac_fail(err, LORAC_ENOMEM, "no memory for the list of modules");
+    }
+    add_steps(&g, &p->front, NULL);
+    for (size_t l = 0; l < c->L; l++) {
+        (void)snprintf(layer, sizeof layer, "%s.%zu.", p->layers, l);
+        add_steps(&g, &p->layer, layer);
+    }
+    add_steps(&g, &p->head, NULL);
+    *n = g.n;
+    return LORAC_OK;
+}
+
+size_t lorac_module_find(const struct lorac_model *m, const char *name)
+{
+    size_t i = 0;
+    while (i < m->n_modules && strcmp(m->module[i].name, name) != 0) {
+        i++;
+    }
+    return i;
+}

@@ -1,0 +1,288 @@
+/*
+ * ops.c - the operations of a program, forward and backward side by side.
+ *
+ * Backward, dy is the gradient of the step's output and dx that of an input; a dx that nothing below needs is NULL.
+ * Each is pinned by finite differences in base.test_pass, and by the golden files of transformers + PEFT.
+ */
+#include "base/pass_impl.h"
+
+#include <math.h>
+
+static const struct lorac_step *step_of(const struct lorac_walk *w, size_t i)
+{
+    return &w->t->steps->at[i];
+}
+
+static bool has(uint32_t slots, enum lorac_slot s)
+{
+    return (slots >> s) & 1U;
+}
+
+/* An input of the way up, made again where it was not kept. */
+static float *input(struct lorac_walk *w, size_t i, size_t k)
+{
+    enum lorac_slot s = step_of(w, i)->in[k];
+    if (has(w->t->remade, s) && !has(w->made, s)) {
+        size_t maker = w->t->maker[s];
+        lorac_operations[step_of(w, maker)->op].forward(w, maker);
+        lorac_walk_made(w, s);
+    }
+    return w->x[s];
+}
+
+/* The gradient of input k, or NULL. */
+static float *gradient(const struct lorac_walk *w, size_t i, size_t k)
+{
+    enum lorac_slot s = step_of(w, i)->in[k];
+    return has(w->needs, s) ? w->dx[s] : NULL;
+}
+
+static bool adapts(const struct lorac_walk *w, size_t module)
+{
+    return w->p->has_socket && w->p->socket.adapts(w->p->socket.self, module);
+}
+
+/* Weight and vector of a module: the socket's, where they stand in for the model's own. */
+static const struct lorac_weight *weight(const struct lorac_walk *w, size_t module)
+{
+    const struct lorac_socket *s = w->p->has_socket ? &w->p->socket : NULL;
+    const struct lorac_weight *own = s && s->weight ? s->weight(s->self, module) : NULL;
+    return own ? own : &w->p->m->module[module].w;
+}
+
+static const float *vector(const struct lorac_walk *w, size_t module)
+{
+    const struct lorac_socket *s = w->p->has_socket ? &w->p->socket : NULL;
+    const float *own = s && s->vector ? s->vector(s->self, module) : NULL;
+    return own ? own : w->p->m->module[module].vector;
+}
+
+/* ---- x (N,C) <- E[ids] ---- */
+
+static void embed(struct lorac_walk *w, size_t i)
+{
+    struct lorac_device *dev = w->p->dev;
+    dev->ops->embed(dev, w->x[step_of(w, i)->out[0]], w->batch->ids, weight(w, w->module[i]), w->N);
+}
+
+static void embed_backward(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_socket *s = &w->p->socket;
+    s->embed_backward(s->self, w->dx[step_of(w, i)->out[0]], w->batch->ids, w->N);
+}
+
+/* ---- y (N,C) <- g x / rms(x) ---- */
+
+static void norm(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_config *c = &w->p->m->config;
+    struct lorac_device *dev = w->p->dev;
+    dev->ops->rmsnorm(dev, w->x[s->out[0]], w->x[s->in[0]], vector(w, w->module[i]), w->N,
+                      lorac_slot_width(c, s->in[0]), (float)c->eps);
+}
+
+static void norm_backward(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_config *c = &w->p->m->config;
+    const struct lorac_socket *socket = &w->p->socket;
+    struct lorac_device *dev = w->p->dev;
+    size_t C = lorac_slot_width(c, s->in[0]);
+    const float *x = input(w, i, 0);    // (N,C)
+    const float *dy = w->dx[s->out[0]]; // (N,C)
+    float *dx = gradient(w, i, 0);      // (N,C)
+    if (socket->weight && socket->trains(socket->self, w->module[i])) {
+        socket->norm_backward(socket->self, w->module[i], dy, x, w->N, (float)c->eps);
+    }
+    if (!dx) { return; }
+    if (w->t->flow[i][0] == FLOW_WRITE) { dev->ops->zero(dev, dx, w->N * C * sizeof *dx); }
+    dev->ops->rmsnorm_backward(dev, dx, dy, x, vector(w, w->module[i]), w->N, C, (float)c->eps);
+}
+
+/* ---- y (N,OC) <- x W^T + b, adapted ---- */
+
+static void linear(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    struct lorac_pass *p = w->p;
+    size_t m = w->module[i];
+    const float *x = w->x[s->in[0]]; // (N,C)
+    float *y = w->x[s->out[0]];      // (N,OC)
+    p->dev->ops->linear(p->dev, y, x, weight(w, m), vector(w, m), w->N);
+    if (!adapts(w, m)) { return; }
+    p->socket.forward(p->socket.self, m, y, p->saved[m], p->scratch, x, w->N, w->batch, w->row,
+                      lorac_pass_trains(p));
+}
+
+static void linear_backward(struct lorac_walk *w, size_t i)
+{
+    struct lorac_pass *p = w->p;
+    size_t m = w->module[i];
+    const float *dy = w->dx[step_of(w, i)->out[0]]; // (N,OC)
+    float *dx = gradient(w, i, 0);                  // (N,C)
+    float beta = w->t->flow[i][0] == FLOW_ADD ? 1.0F : 0.0F;
+    if (dx) { p->dev->ops->linear_backward(p->dev, dx, dy, weight(w, m), w->N, beta); }
+    if (!adapts(w, m)) { return; }
+    p->socket.backward(p->socket.self, m, dx, dy, p->saved[m], p->scratch, input(w, i, 0), w->N,
+                       w->row);
+}
+
+/* ---- q, k (N,heads,D) rotated in place ---- */
+
+static void rotate(struct lorac_walk *w, float *x, enum lorac_slot slot, float sign)
+{
+    const struct lorac_config *c = &w->p->m->config;
+    struct lorac_device *dev = w->p->dev;
+    dev->ops->rope(dev, x, w->p->rope, w->batch->position, w->N, lorac_slot_width(c, slot) / c->D,
+                   c->D, sign);
+}
+
+static void rope(struct lorac_walk *w, size_t i)
+{
+    enum lorac_slot s = step_of(w, i)->out[0];
+    rotate(w, w->x[s], s, 1.0F);
+}
+
+static void rope_backward(struct lorac_walk *w, size_t i)
+{
+    enum lorac_slot s = step_of(w, i)->out[0];
+    rotate(w, w->dx[s], s, -1.0F);
+}
+
+/* ---- a (N,H,D), lse (N,H) <- q (N,H,D), k, v (N,G,D) ---- */
+
+static struct lorac_attention attention_of(const struct lorac_walk *w)
+{
+    const struct lorac_config *c = &w->p->m->config;
+    return (struct lorac_attention){
+        .H = c->H,
+        .G = c->G,
+        .D = c->D,
+        .scale = (float)(1.0 / sqrt((double)c->D)),
+        .window = c->sliding[w->layer] ? c->window : 0,
+        .causal = true,
+    };
+}
+
+/* Append this layer's keys and values of the segments that are to be kept. */
+static void append_cache(struct lorac_walk *w, const float *k, const float *v)
+{
+    const struct lorac_backend *op = w->p->dev->ops;
+    struct lorac_cache *cache = w->cache;
+    size_t width = w->p->m->config.G * w->p->m->config.D;
+    for (size_t s = 0; s < w->batch->S; s++) {
+        const struct lorac_segment *seg = &w->batch->segments[s];
+        if (!seg->keep) { continue; }
+        size_t to = ((size_t)seg->slot * cache->rows + seg->position) * width;
+        size_t bytes = seg->n * width * sizeof(float);
+        op->copy(w->p->dev, cache->k[w->layer] + to, k + seg->row * width, bytes);
+        op->copy(w->p->dev, cache->v[w->layer] + to, v + seg->row * width, bytes);
+    }
+}
+
+static void attend(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_cache *c = w->cache;
+    const float *q = w->x[s->in[0]];
+    const float *k = w->x[s->in[1]];
+    const float *v = w->x[s->in[2]];
+    struct lorac_attention a = attention_of(w);
+    if (c) { append_cache(w, k, v); }
+    w->p->dev->ops->attention(w->p->dev, w->x[s->out[0]], w->x[s->out[1]], q, k, v,
+                              c ? c->k[w->layer] : NULL, c ? c->v[w->layer] : NULL, c ? c->rows : 0,
+                              w->batch->segments, w->batch->S, &a);
+}
+
+/* All three gradients are written, whoever needs them. */
+static void attend_backward(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    struct lorac_attention a = attention_of(w);
+    w->p->dev->ops->attention_backward(w->p->dev, w->dx[s->in[0]], w->dx[s->in[1]], w->dx[s->in[2]],
+                                       w->dx[s->out[0]], w->x[s->out[0]], w->x[s->out[1]],
+                                       w->x[s->in[0]], w->x[s->in[1]], w->x[s->in[2]],
+                                       w->batch->segments, w->batch->S, &a);
+}
+
+/* ---- y (N,C) += x ---- */
+
+static void add(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    size_t n = w->N * lorac_slot_width(&w->p->m->config, s->out[0]);
+    w->p->dev->ops->add(w->p->dev, w->x[s->out[0]], w->x[s->in[1]], n);
+}
+
+static void add_backward(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    size_t n = w->N * lorac_slot_width(&w->p->m->config, s->out[0]);
+    struct lorac_device *dev = w->p->dev;
+    const float *dy = w->dx[s->out[0]];
+    float *dx = gradient(w, i, 1);
+    if (!dx || w->t->flow[i][1] == FLOW_SHARE) { return; }
+    if (w->t->flow[i][1] == FLOW_WRITE) {
+        dev->ops->copy(dev, dx, dy, n * sizeof *dx);
+    } else {
+        dev->ops->add(dev, dx, dy, n);
+    }
+}
+
+/* ---- h (N,F) <- act(g) u ---- */
+
+static void gate(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_config *c = &w->p->m->config;
+    w->p->dev->ops->gate(w->p->dev, w->x[s->out[0]], w->x[s->in[0]], w->x[s->in[1]],
+                         w->N * lorac_slot_width(c, s->out[0]), c->act);
+}
+
+static void gate_backward(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_config *c = &w->p->m->config;
+    w->p->dev->ops->gate_backward(w->p->dev, w->dx[s->in[0]], w->dx[s->in[1]], w->dx[s->out[0]],
+                                  w->x[s->in[0]], w->x[s->in[1]],
+                                  w->N * lorac_slot_width(c, s->out[0]), c->act);
+}
+
+const struct lorac_operation lorac_operations[LORAC_OPS] = {
+    [OP_EMBED] = {.forward = embed, .backward = embed_backward},
+    [OP_NORM] = {norm, norm_backward, .reads = READS_IN0, .cheap = true, .adds = true},
+    [OP_LINEAR] = {linear, linear_backward, .reads = READS_IN0, .adds = true},
+    [OP_ROPE] = {.forward = rope, .backward = rope_backward},
+    [OP_ATTEND] = {attend, attend_backward, .reads = READS_INS | READS_OUT0 | READS_OUT1},
+    [OP_ADD] = {add, add_backward, .adds = true},
+    [OP_GATE] = {gate, gate_backward, .reads = READS_INS, .cheap = true, .over = true},
+};
+
+/* ---- the walk ---- */
+
+void lorac_walk_made(struct lorac_walk *w, enum lorac_slot s)
+{
+    for (enum lorac_slot o = SLOT_X; o < LORAC_SLOTS; o++) { // those that had its buffer are gone
+        if (has(w->t->remade, o) && w->t->buffer[o] == w->t->buffer[s]) { w->made &= ~(1U << o); }
+    }
+    w->made |= 1U << s;
+}
+
+void lorac_walk_up(struct lorac_walk *w)
+{
+    for (size_t i = 0; i < w->t->steps->n; i++) {
+        const struct lorac_step *s = step_of(w, i);
+        lorac_operations[s->op].forward(w, i);
+        if (!has(w->t->kept | w->t->outer, s->out[0])) { lorac_walk_made(w, s->out[0]); }
+    }
+}
+
+void lorac_walk_down(struct lorac_walk *w)
+{
+    for (size_t n = 0; n < w->t->steps->n; n++) {
+        size_t i = w->t->down[n];
+        const struct lorac_step *s = step_of(w, i);
+        if (has(w->needs, s->out[0])) { lorac_operations[s->op].backward(w, i); }
+    }
+}

@@ -1,0 +1,75 @@
+/*
+ * program.h - an architecture as a program: steps on named slots, which pass.c runs forward and backward.
+ *
+ *   {OP_LINEAR, {SLOT_Q}, {SLOT_N}, "self_attn.q_proj"}        Q <- N W^T + b
+ *
+ * A program has a front (ids to rows), a layer that is run L times, and a head (rows to logits). Each slot
+ * is written by one step; a step whose output is its first input changes it in place. How wide a slot is
+ * follows from its name and the configuration. What is kept for the backward pass, what is made again, where
+ * gradients lie and where the backward pass stops follow from the table of operations (ops.c, plan.c):
+ * no architecture says any of it.
+ *
+ * The modules of a model are those that its program names, in the order in which it first runs them.
+ */
+#ifndef LORAC_BASE_PROGRAM_H
+#define LORAC_BASE_PROGRAM_H
+
+#include "base/config.h"
+
+enum lorac_slot {
+    SLOT_NONE,
+    SLOT_X, // (C) what a layer reads: the residual stream
+    SLOT_Y, // (C) what it writes: the next layer's X
+    SLOT_N,
+    SLOT_N2, // (C) outputs of norms
+    SLOT_Q,  // (H,D) queries
+    SLOT_K,
+    SLOT_V,   // (G,D) keys, values
+    SLOT_A,   // (H,D) attention's output
+    SLOT_LSE, // (H) log of attention's denominators; has no gradient
+    SLOT_M,   // (C) the residual stream between attention and feed-forward
+    SLOT_G,
+    SLOT_U, // (F) gate and up
+    SLOT_H, // (F) act(gate) up
+    SLOT_Z, // (V) logits
+    LORAC_SLOTS
+};
+/* Floats a row of the slot. */
+size_t lorac_slot_width(const struct lorac_config *c, enum lorac_slot slot);
+
+enum lorac_op {
+    OP_EMBED,  // out <- rows `ids` of the module's matrix
+    OP_NORM,   // out <- norm(in)
+    OP_LINEAR, // out <- in W^T + b
+    OP_ROPE,   // rotates in place
+    OP_ATTEND, // A, LSE <- Q, K, V
+    OP_ADD,    // out += in[1], in place
+    OP_GATE,   // out <- act(in[0]) in[1]
+    LORAC_OPS
+};
+
+/* Flags of OP_LINEAR: it has a bias where the configuration says so for its kind. */
+enum { BIAS_QKV = 1, BIAS_O = 2, BIAS_MLP = 4 };
+
+enum { LORAC_STEP_OUTS = 2, LORAC_STEP_INS = 3, LORAC_STEPS_MAX = 40 };
+struct lorac_step {
+    enum lorac_op op;
+    enum lorac_slot out[LORAC_STEP_OUTS], in[LORAC_STEP_INS]; // SLOT_NONE: no more
+    const char
+        *module; // its name behind the layer's, or the whole name in front and head; NULL: none
+    unsigned flags;
+};
+struct lorac_steps {
+    const struct lorac_step *at;
+    size_t n;
+};
+struct lorac_program {
+    const char *layers; // "model.layers": "<layers>.<l>.<module>"
+    struct lorac_steps front, layer, head;
+};
+#define LORAC_STEPS(array)                       \
+    {                                            \
+        (array), sizeof(array) / sizeof *(array) \
+    }
+
+#endif
