@@ -60,13 +60,12 @@ static enum lorac_status open_as(struct work *w, char delimiter, struct lorac_er
     return st;
 }
 
-/* A spreadsheet writes its country's delimiter, whatever the training table had: one that fits is taken where the
- * recipe's does not, and nothing is guessed where several would. */
-static enum lorac_status open_table(struct work *w, struct lorac_err *err)
+/* The recipe's delimiter, or another that fits: nothing is guessed where several would. */
+static enum lorac_status open_delimited(struct work *w, struct lorac_err *err)
 {
     static const char others[] = ",;\t|";
     char fits = '\0';
-    const char usual = w->j->recipe->data.format.delimiter;
+    const char usual = w->format.delimiter;
     enum lorac_status st = open_as(w, usual, err);
     if (st != LORAC_EUSER && st != LORAC_EFORMAT) { return st; }
     for (const char *d = others; *d; d++) {
@@ -84,6 +83,40 @@ static enum lorac_status open_table(struct work *w, struct lorac_err *err)
     if (!fits) { return st; }
     w->counts->delimiter = fits;
     return open_as(w, fits, err);
+}
+
+static enum lorac_status guess_encoding(enum lorac_encoding *out, const struct work *w,
+                                        struct lorac_err *err)
+{
+    struct lorac_map map = {0};
+    const struct lorac_predict_options *o = w->o;
+    enum lorac_status st = o->bytes ? LORAC_OK : lorac_map_open(&map, o->in, err);
+    if (st) { return st; }
+    *out = lorac_encoding_guess(o->bytes ? o->bytes : (const char *)map.data,
+                                o->bytes ? o->n_bytes : map.size);
+    lorac_map_close(&map);
+    return LORAC_OK;
+}
+
+/* A spreadsheet writes its country's delimiter and its system's encoding, whatever the training table had. UTF-8 and
+ * UTF-16 are known when they are seen; others are the caller's to name. */
+static enum lorac_status open_table(struct work *w, struct lorac_err *err)
+{
+    const struct lorac_predict_options *o = w->o;
+    enum lorac_encoding seen = w->format.encoding;
+    if (o->encoding) { w->format.encoding = *o->encoding; }
+    enum lorac_status st = open_delimited(w, err);
+    if (st != LORAC_EFORMAT || o->encoding) { return st; }
+    struct lorac_err why = {0};
+    enum lorac_status guessed = guess_encoding(&seen, w, &why);
+    if (guessed || seen == w->format.encoding) { return st; }
+    if (seen != LORAC_ENCODING_UTF8 && seen != LORAC_ENCODING_UTF16) {
+        lorac_err_add(err, "; of this table alone: --encoding %s", lorac_encoding_name(seen));
+        return st;
+    }
+    w->format.encoding = seen;
+    w->counts->other_encoding = true;
+    return open_delimited(w, err);
 }
 
 /* The name of added column `column`: a prediction and, with labels, its probability. */
@@ -375,6 +408,7 @@ static enum lorac_status prepare(struct work *w, const struct lorac_socket *sock
     st = open_table(w, err);
     if (!st) {
         w->format = lorac_table_format(w->table);
+        w->counts->encoding = w->format.encoding;
         st = check_names(w, err);
     }
     return st ? st : check_rows(w, err);

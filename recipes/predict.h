@@ -23,14 +23,15 @@ struct lorac_predict_options {
     const char *in;    // the table; its name in messages where the bytes are given
     const char *bytes; // (n_bytes) NULL: the file is read
     size_t n_bytes;
-    const char *out;        // a file
-    lorac_write_fn *write;  // or this takes the rows, and there is nothing to resume; `out` is NULL
-    const char *adapter;    // the folder that the socket came from; NULL: the base
-    size_t max_tokens;      // of a generated answer
-    size_t top;             // labels a row; 0: one
-    bool resume, overwrite; // go on with OUT.part; drop what is there
-    lorac_progress_fn *progress; // false: stop
-    void *self;                  // of progress and write
+    const char *out;       // a file
+    lorac_write_fn *write; // or this takes the rows, and there is nothing to resume; `out` is NULL
+    const char *adapter;   // the folder that the socket came from; NULL: the base
+    size_t max_tokens;     // of a generated answer
+    size_t top;            // labels a row; 0: one
+    const enum lorac_encoding *encoding; // of the table; NULL: the recipe's, or what it plainly is
+    bool resume, overwrite;              // go on with OUT.part; drop what is there
+    lorac_progress_fn *progress;         // false: stop
+    void *self;                          // of progress and write
 };
 
 struct lorac_predicted {
@@ -45,13 +46,15 @@ struct lorac_predicted {
     size_t
         unwritten; // of this call's answers: with what the table cannot hold: a space stands for it
     size_t blank_lines;
-    char delimiter; // of the table, where it is another than the recipe's; else 0
+    enum lorac_encoding encoding; // of the table; what is written is UTF-8
+    bool other_encoding;          // than the recipe's
+    char delimiter;               // of the table, where it is another than the recipe's; else 0
 };
 
-/* Read the table in the recipe's format or, where that does not fit it, with the delimiter that does, and write it with
- * the answers. All rows are checked before the first is answered. LORAC_EUSER: a column that is missing or has
- * the name of one that is added, a prompt without a variable, a blank cell in a prompt where data.on_empty is error.
- * *counts: also where it failed. */
+/* Read the table in the recipe's format or, where that does not fit it, with the delimiter and the encoding that do,
+ * and write it, as UTF-8, with the answers. All rows are checked before the first is answered. LORAC_EUSER: a column
+ * that is missing or has the name of one that is added, a prompt without a variable, a blank cell in a prompt
+ * where data.on_empty is error. *counts: also where it failed. */
 LORAC_MUST_CHECK enum lorac_status lorac_predict(struct lorac_predicted *counts,
                                                  const struct lorac_job *j,
                                                  const struct lorac_socket *socket,

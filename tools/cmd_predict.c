@@ -13,6 +13,8 @@ struct asked {
     const char *in, *out, *text; // NULL: not given
     size_t max_tokens, top;
     bool from_input, to_output; // "-"
+    bool has_encoding;
+    enum lorac_encoding encoding; // of the table
 };
 
 static bool is_one_file(const char *a, const char *b)
@@ -22,10 +24,24 @@ static bool is_one_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+static enum lorac_status read_encoding(struct asked *q, const struct args *a, struct lorac_err *err)
+{
+    const char *given = args_text(a, "--encoding", NULL);
+    if (!given) { return LORAC_OK; }
+    for (int e = 0; e < LORAC_N_ENCODINGS; e++) {
+        q->encoding = (enum lorac_encoding)e;
+        q->has_encoding = strcmp(given, lorac_encoding_name(q->encoding)) == 0;
+        if (q->has_encoding) { return LORAC_OK; }
+    }
+    return lorac_fail(err, LORAC_EUSER,
+                      "--encoding must be utf-8, latin-1, windows-1252 or utf-16, found '%s'",
+                      given);
+}
+
 /* Which of the options go together: wrong usage. */
 static enum lorac_status read_options(struct asked *q, const struct args *a, struct lorac_err *err)
 {
-    static const char *const of_tables[] = {"--out", "--overwrite", "--resume"};
+    static const char *const of_tables[] = {"--out", "--overwrite", "--resume", "--encoding"};
     *q = (struct asked){.in = args_text(a, "--in", NULL),
                         .out = args_text(a, "--out", NULL),
                         .text = args_text(a, "--text", NULL),
@@ -34,6 +50,7 @@ static enum lorac_status read_options(struct asked *q, const struct args *a, str
     q->to_output = q->out && strcmp(q->out, "-") == 0;
     enum lorac_status st = args_count(&q->max_tokens, a, "--max-tokens", err);
     if (!st) { st = args_count(&q->top, a, "--top", err); }
+    if (!st) { st = read_encoding(q, a, err); }
     if (st) { return st; }
     if (!q->in == !q->text) {
         return lorac_fail(err, LORAC_EUSER,
@@ -104,6 +121,12 @@ static void say_notes(const struct asked *q, const struct subject *s,
             s->r->data.format.delimiter == '\t' ? "\\" : "",
             s->r->data.format.delimiter == '\t' ? 't' : s->r->data.format.delimiter);
     }
+    if (done->encoding != LORAC_ENCODING_UTF8) {
+        fprintf(stderr, "note: %s is %s; what is written is utf-8\n", q->in,
+                lorac_encoding_name(done->encoding));
+    } else if (done->other_encoding) {
+        fprintf(stderr, "note: %s is utf-8, not what data.format.encoding says\n", q->in);
+    }
     if (done->blank_lines) {
         fprintf(stderr, "note: %s: %s %s no row, and left out\n", q->in,
                 show_many(many, done->blank_lines, "blank line"),
@@ -135,6 +158,8 @@ static int print_counts(const struct asked *q, const struct lorac_predicted *don
     out_count(&j, "unwritten", done->unwritten);
     out_count(&j, "blank_lines", done->blank_lines);
     if (done->delimiter) { out_text(&j, "delimiter", delimiter, 1); }
+    const char *encoding = lorac_encoding_name(done->encoding);
+    out_text(&j, "encoding", encoding, strlen(encoding));
     out_text(&j, "out", q->out, strlen(q->out));
     return out_print(&j);
 }
@@ -168,6 +193,7 @@ static int predict_table(const struct asked *q, struct subject *s, const struct 
         .adapter = s->adapter ? s->adapter_dir : NULL,
         .max_tokens = q->max_tokens,
         .top = q->top,
+        .encoding = q->has_encoding ? &q->encoding : NULL,
         .resume = args_has(a, "--resume"),
         .overwrite = args_has(a, "--overwrite"),
         .progress = subject_progress,
@@ -368,6 +394,8 @@ static const struct option options[] = {
     {"--in", "FILE", "table with the columns that the prompt needs; - reads standard input", false,
      false},
     {"--out", "FILE", "where to write it with the predictions added; - standard output", false,
+     false},
+    {"--encoding", "NAME", "of the table of --in: utf-8, latin-1, windows-1252, utf-16", false,
      false},
     {"--text", "TEXT", "answer for one text instead; - reads standard input", false, false},
     {"--field", "NAME=VALUE", "fill another variable of the prompt, beside --text", false, true},

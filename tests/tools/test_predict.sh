@@ -81,6 +81,17 @@ cmp -s "$dir/out" "$dir/answers.csv" || fail "through pipes it is another table"
 has err "3 rows written to standard output" "note: standard input has ';'"
 expect 0 predict "$run" --in "$dir/new.csv" --out "$dir/json.csv" --json --top 9
 json rows resumed stopped empty unasked cut silent unwritten blank_lines delimiter out
+printf 'text\nso\nperch\351\n' >"$dir/latin.csv"
+refused 1 "; of this table alone: --encoding latin-1" predict "$run" --in "$dir/latin.csv" --out "$dir/latin.out"
+expect 0 predict "$run" --in "$dir/latin.csv" --out "$dir/latin.out" --encoding latin-1
+has err "note: $dir/latin.csv is latin-1; what is written is utf-8"
+grep -q "^$(printf 'perch\303\251'),[gbf]" "$dir/latin.out" || fail "latin-1: $(cat "$dir/latin.out")"
+printf '\377\376t\0e\0x\0t\0\r\0\n\0s\0o\0\r\0\n\0' >"$dir/wide.csv"
+expect 0 predict "$run" --in "$dir/wide.csv" --out "$dir/wide.out"
+has err "note: $dir/wide.csv is utf-16; what is written is utf-8"
+grep -q "^so,[gbf]" "$dir/wide.out" || fail "utf-16: $(cat "$dir/wide.out")"
+refused 2 "--encoding must be utf-8, latin-1, windows-1252 or utf-16, found 'latin1'" predict "$run" --in a --out b \
+    --encoding latin1
 printf 'text\nso\n""\n' >"$dir/gap.csv"
 refused 1 "gap.csv:3: column 'text' is blank, expected text (data.on_empty: keep asks all the same, skip leaves" \
     predict "$run" --in "$dir/gap.csv" --out "$dir/gap.out"
