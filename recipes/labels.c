@@ -133,6 +133,14 @@ size_t lorac_label_index(const struct lorac_job *j, const struct lorac_cell *cel
     return j->K;
 }
 
+const char *lorac_label_show(char out[LORAC_LABEL_SHOWN], const char *label)
+{
+    char text[LORAC_LABEL_SHOWN - 2];
+    (void)snprintf(out, LORAC_LABEL_SHOWN, "'%s'",
+                   lorac_visible(text, sizeof text, label, strlen(label)));
+    return out;
+}
+
 /* ---- look-alikes ---- */
 
 /* A number in the one way that they are compared in: "0", "0.0" and "00" are one. */
@@ -267,13 +275,15 @@ static enum lorac_status note_odd(struct checker *c, const struct lorac_cell *ce
 static enum lorac_status fail_alike(const struct lorac_job *j, const struct lorac_dataset *set,
                                     const struct odd *odd, const char *name, struct lorac_err *err)
 {
+    char a[LORAC_LABEL_SHOWN];
+    char b[LORAC_LABEL_SHOWN];
     return lorac_fail(
         err, LORAC_EUSER,
-        "%s:%llu: the label '%.60s' (%zu row%s of data.%s) stands in no row of data.train, but "
-        "'%.60s' does, which is the same in another writing; write them alike, or give both one "
+        "%s:%llu: the label %s (%zu row%s of data.%s) stands in no row of data.train, but "
+        "%s does, which is the same in another writing; write them alike, or give both one "
         "label in data.labels.map",
-        lorac_dataset_file(set), (unsigned long long)odd->line, odd->label, odd->n,
-        odd->n == 1 ? "" : "s", name, j->labels[odd->like]);
+        lorac_dataset_file(set), (unsigned long long)odd->line, lorac_label_show(a, odd->label),
+        odd->n, odd->n == 1 ? "" : "s", name, lorac_label_show(b, j->labels[odd->like]));
 }
 
 static enum lorac_status fail_strange(const struct lorac_job *j, const struct lorac_dataset *set,
@@ -281,15 +291,16 @@ static enum lorac_status fail_strange(const struct lorac_job *j, const struct lo
                                       struct lorac_err *err)
 {
     struct lorac_buf known = {0};
+    char shown[LORAC_LABEL_SHOWN];
     for (size_t k = 0; k < j->K && k < SHOWN; k++) {
-        lorac_buf_printf(&known, "%s'%.60s'", k ? ", " : "", j->labels[k]);
+        lorac_buf_printf(&known, "%s%s", k ? ", " : "", lorac_label_show(shown, j->labels[k]));
     }
     enum lorac_status st = lorac_fail(
         err, LORAC_EUSER,
-        "%s:%llu: the label '%.60s' stands in no row of data.train, and so it is with all %zu rows "
+        "%s:%llu: the label %s stands in no row of data.train, and so it is with all %zu rows "
         "of data.%s: none could be answered right; training has %s%s",
-        lorac_dataset_file(set), (unsigned long long)odd->line, odd->label, lorac_dataset_size(set),
-        name, known.at ? known.at : "others", j->K > SHOWN ? ", ..." : "");
+        lorac_dataset_file(set), (unsigned long long)odd->line, lorac_label_show(shown, odd->label),
+        lorac_dataset_size(set), name, known.at ? known.at : "others", j->K > SHOWN ? ", ..." : "");
     lorac_buf_free(&known);
     return st;
 }

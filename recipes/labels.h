@@ -17,6 +17,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_labels_check(const struct lorac_job *j,
                                                       const struct lorac_dataset *set,
                                                       const char *name, struct lorac_err *err);
 
+/* The label as a message shows it, in quotes. Returns `out`. */
+enum { LORAC_LABEL_SHOWN = 80 };
+const char *lorac_label_show(char out[LORAC_LABEL_SHOWN], const char *label);
 /* Append what is left of a text where case, blanks and the way of writing a number don't count. */
 void lorac_label_fold(struct lorac_buf *out, const char *text);
 /* The label's index; j->K: none. */

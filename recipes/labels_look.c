@@ -42,7 +42,8 @@ static struct lorac_buf *add_note(struct lorac_label_look *l)
 
 static void add_list(struct lorac_buf *b, const char *label, size_t i)
 {
-    if (i < SHOWN) { lorac_buf_printf(b, "%s'%.60s'", i ? ", " : "", label); }
+    char shown[LORAC_LABEL_SHOWN];
+    if (i < SHOWN) { lorac_buf_printf(b, "%s%s", i ? ", " : "", lorac_label_show(shown, label)); }
 }
 
 /* ---- counting ---- */
@@ -157,15 +158,17 @@ static bool add_group(struct lorac_buf *b, struct looker *w, const struct lorac_
                       bool *done, size_t k)
 {
     size_t n = 0;
+    char shown[LORAC_LABEL_SHOWN];
     for (size_t m = k + 1; m < w->l->K; m++) {
         if (done[m] || strcmp(fold[k].at, fold[m].at) != 0) { continue; }
         done[m] = true;
         if (n++ == 0) {
             size_t rows = rows_of(w->l, k);
-            lorac_buf_printf(b, "%s'%.60s' (%zu row%s)", b->n ? "; " : "", w->j->labels[k], rows,
-                             rows == 1 ? "" : "s");
+            lorac_buf_printf(b, "%s%s (%zu row%s)", b->n ? "; " : "",
+                             lorac_label_show(shown, w->j->labels[k]), rows, rows == 1 ? "" : "s");
         }
-        lorac_buf_printf(b, ", '%.60s' (%zu)", w->j->labels[m], rows_of(w->l, m));
+        lorac_buf_printf(b, ", %s (%zu)", lorac_label_show(shown, w->j->labels[m]),
+                         rows_of(w->l, m));
     }
     return n > 0;
 }
@@ -227,7 +230,10 @@ static void add_place(struct lorac_buf *b, const struct looker *w, const struct 
     const char *slash = strrchr(file, '/');
     lorac_buf_printf(b, "%s:%llu", slash ? slash + 1 : file,
                      (unsigned long long)lorac_dataset_line(set, at));
-    if (row->label < w->l->K) { lorac_buf_printf(b, " '%.60s'", w->j->labels[row->label]); }
+    char shown[LORAC_LABEL_SHOWN];
+    if (row->label < w->l->K) {
+        lorac_buf_printf(b, " %s", lorac_label_show(shown, w->j->labels[row->label]));
+    }
 }
 
 /* Rows that ask the same and have two answers. The first few texts in the order of the tables are told. */
@@ -325,8 +331,9 @@ static enum lorac_status look(struct looker *w, struct lorac_err *err)
     if (l->K == 1) {
         struct lorac_buf *b = add_note(l);
         if (!b) { return no_memory(err); }
-        lorac_buf_printf(b, "every row has the label '%.60s': there is nothing to choose from",
-                         w->j->labels[0]);
+        char shown[LORAC_LABEL_SHOWN];
+        lorac_buf_printf(b, "every row has the label %s: there is nothing to choose from",
+                         lorac_label_show(shown, w->j->labels[0]));
     }
     st = note_alike(w, err);
     if (!st) { st = note_missing(w, err); }

@@ -83,8 +83,9 @@ static void print_text(const struct subject *s, const struct lorac_scores *score
            scores->perplexity);
     if (scores->has_accuracy) {
         struct lorac_buf more = {0};
-        lorac_buf_printf(&more, "(of %zu labels; always '%.40s' would be %.4f", s->j->K,
-                         s->j->labels[scores->majority_label],
+        char label[LORAC_LABEL_SHOWN];
+        lorac_buf_printf(&more, "(of %zu labels; always %s would be %.4f", s->j->K,
+                         lorac_label_show(label, s->j->labels[scores->majority_label]),
                          (double)scores->majority / (double)scores->rows);
         if (scores->unknown) {
             lorac_buf_printf(&more, "; %zu row%s none of them and count%s as wrong",

@@ -153,6 +153,7 @@ static void say_label_table(const struct lorac_plan *p)
 {
     const struct lorac_label_look *l = p->labels;
     size_t shown = l->K <= LABELS ? l->K : LABELS - 1;
+    char label[LORAC_LABEL_SHOWN];
     size_t room = 12; // of the longest label, as far as there is
     size_t most_room = show_columns(stdout);
     for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
@@ -160,7 +161,7 @@ static void say_label_table(const struct lorac_plan *p)
         most_room = most_room > taken + room ? most_room - taken : room;
     }
     for (size_t i = 0; i < shown; i++) {
-        size_t n = show_width(p->job->labels[l->order[i]]) + 2; // in quotes: blanks show
+        size_t n = show_width(lorac_label_show(label, p->job->labels[l->order[i]]));
         room = n > room ? n : room;
     }
     if (room + 3 > most_room) { room = most_room - 3; }
@@ -169,13 +170,10 @@ static void say_label_table(const struct lorac_plan *p)
         if (l->split[s].rows) { printf("%s %8s", s ? "      " : "", l->split[s].name); }
     }
     printf("\n");
-    struct lorac_buf label = {0};
     for (size_t i = 0; i < shown; i++) {
         size_t k = l->order[i];
-        lorac_buf_clear(&label);
-        lorac_buf_printf(&label, "'%s'", p->job->labels[k]);
         fputs("  ", stdout);
-        show_cell(stdout, label.at ? label.at : "", room);
+        show_cell(stdout, lorac_label_show(label, p->job->labels[k]), room);
         for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
             const struct lorac_label_counts *c = &l->split[s];
             if (!c->rows) { continue; }
@@ -183,7 +181,6 @@ static void say_label_table(const struct lorac_plan *p)
         }
         printf("\n");
     }
-    lorac_buf_free(&label);
     if (shown == l->K) { return; }
     size_t most = l->split[0].count[l->order[shown]];
     size_t least = l->split[0].count[l->order[l->K - 1]];
@@ -199,10 +196,10 @@ static void say_labels(const struct lorac_plan *p)
         lorac_buf_printf(&line, "%zu, of {%s}", p->job->K, p->job->label_variable);
         for (size_t s = 1; s < LORAC_LABEL_SPLITS; s++) {
             if (!l->split[s].rows) { continue; }
-            char label[96];
-            (void)snprintf(label, sizeof label, "; always '%.40s' would be right in",
-                           p->job->labels[l->split[0].commonest]);
-            lorac_buf_printf(&line, "%s %.1f %% of %s", said++ ? "," : label,
+            char label[LORAC_LABEL_SHOWN];
+            lorac_label_show(label, p->job->labels[l->split[0].commonest]);
+            if (said++ == 0) { lorac_buf_printf(&line, "; always %s would be right in", label); }
+            lorac_buf_printf(&line, "%s %.1f %% of %s", said > 1 ? "," : "",
                              100.0 * lorac_label_majority(l, s), l->split[s].name);
         }
         show_wrapped(stdout, "labels    ", line.at ? line.at : "");

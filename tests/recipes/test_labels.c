@@ -124,6 +124,12 @@ static void labels_in_two_writings_are_told(void **state)
            "their own: 'food' (7 rows), 'food ' (1), 'Food' (1); data.labels.map makes them one");
     lorac_label_look_free(l);
     close_job();
+    l = look("text,label\na,x\nb,x\xC2\xA0\nc,x\nd,x\xC2\xA0\ne,x\nf,x\ng,x\nh,x\n", NULL, NULL);
+    NOTES_ARE(
+        l, "labels that differ in case, blanks or the way of writing a number alone are answers of "
+           "their own: 'x' (6 rows), 'x<U+00A0>' (2); data.labels.map makes them one");
+    lorac_label_look_free(l);
+    close_job();
     const char *const map[] = {"data.labels.map={a: 'so so', b: 'So  so', c: '1', d: '1.0'}", NULL};
     l = look("text,label\nm,a\nn,b\no,c\np,d\n", NULL, map);
     NOTES_ARE(
