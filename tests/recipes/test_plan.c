@@ -6,7 +6,9 @@
 #include "recipes/plan.h"
 
 #include "base/core/file.h"
+#include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/init.h"
 #include "recipes/run.h"
 #include "tests/support/tiny.h"
 
@@ -164,6 +166,11 @@ static void lengths_copies_and_leaks_are_counted(void **state)
         sum += train->bar[i];
     }
     assert_int_equal(sum, 20);
+    // rows of 9 to 18 tokens, two of each but three of 17 and one of 18, in bars of 2k+1 and 2k+2
+    static const size_t bars[] = {0, 0, 0, 0, 4, 4, 4, 4, 4};
+    assert_int_equal(train->bar_width, 2);
+    assert_int_equal(train->n_bars, sizeof bars / sizeof *bars);
+    assert_memory_equal(train->bar, bars, sizeof bars);
     // <s>, a word of 5 to 14 letters whose "ab" is one token, colon, space, letter, </s>
     assert_int_equal(train->percentile[0], 13);
     assert_int_equal(train->percentile[1], 17);
@@ -174,6 +181,71 @@ static void lengths_copies_and_leaks_are_counted(void **state)
     assert_int_equal(p->data[2].shared, 0);
     lorac_plan_free(p);
     lorac_recipe_free(r);
+}
+
+/* Bytes of the tensors in an adapter's file. */
+static size_t tensor_bytes(const char *path)
+{
+    size_t n = 0;
+    unsigned char *file = (unsigned char *)tiny_read(path, &n);
+    size_t header = 0;
+    for (int i = 7; i >= 0; i--) {
+        header = header << 8 | file[i];
+    }
+    lorac_mem_free(file);
+    return n - 8 - header;
+}
+
+/* A matrix that trains for embedding and output both lies in the file twice, but in memory once. */
+static void what_is_saved_under_two_names_counts_twice_on_disk(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 16, \"num_hidden_layers\": 1,\n"
+        " \"num_attention_heads\": 2, \"intermediate_size\": 24, \"max_position_embeddings\": 64,\n"
+        " \"tie_word_embeddings\": true}\n";
+    static const struct lorac_init_options options = {
+        .tokenizer = LORAC_TESTS_DIR "/datasets/data/bytes", .seed = 3};
+    const size_t embedding = 260 * 16 * sizeof(float);
+    struct lorac_json root = {0};
+    struct lorac_err err = {0};
+    struct lorac_run_result result;
+    const struct lorac_run_watch nobody = {0};
+    if (lorac_json_parse(&root, config, sizeof config - 1, "tied", &err) ||
+        lorac_model_init(tiny_path("tied"), &root, &options, &err)) {
+        fail_msg("%s", err.text);
+    }
+    lorac_json_free(&root);
+    for (int tied = 0; tied < 2; tied++) {
+        struct lorac_recipe *r = NULL;
+        char model[512];
+        char dir[512];
+        (void)snprintf(model, sizeof model, "model.path=%s", tiny_path("tied"));
+        (void)snprintf(dir, sizeof dir, "output.dir=%s%d", tiny_path("two"), tied);
+        const struct lorac_recipe_set sets[] = {
+            {model, false},
+            {dir, false},
+            {"train.epochs=1", false},
+            {tied ? "adapter.train_also=[embed_tokens]" : "adapter.train_also=[model.norm]", false},
+            {tied ? "adapter.tie=keep" : "adapter.rank=4", false},
+        };
+        if (lorac_recipe_parse(&r, text, sizeof text - 1, "plan.yaml", tiny_dir(), sets, 5, NULL,
+                               &err)) {
+            fail_msg("%s", err.text);
+        }
+        struct lorac_plan *p = plan(r);
+        if (lorac_run(&result, r, LORAC_RUN_NEW, &nobody, &err)) { fail_msg("%s", err.text); }
+        (void)snprintf(dir, sizeof dir, "two%d/last/adapter_model.safetensors", tied);
+        size_t params = p->adapter->n_params * sizeof(float);
+        assert_int_equal(p->adapter_file_bytes, tensor_bytes(tiny_path(dir)));
+        assert_int_equal(p->adapter_file_bytes, params + (tied ? embedding : 0));
+        assert_int_equal(p->bytes[LORAC_PLAN_MOMENTS], 2 * params);
+        // the largest tensor is there three times while the file is read back
+        size_t largest = tied ? embedding : 4 * 24 * sizeof(float);
+        assert_int_equal(p->bytes[LORAC_PLAN_SAVING], p->adapter_file_bytes + 3 * largest);
+        lorac_plan_free(p);
+        lorac_recipe_free(r);
+    }
 }
 
 static void a_run_that_does_not_fit_is_refused_with_the_way_out(void **state)
@@ -293,6 +365,7 @@ int main(void)
         cmocka_unit_test(modules_are_grouped_and_have_no_values),
         cmocka_unit_test(an_override_makes_a_group_of_its_own),
         cmocka_unit_test(lengths_copies_and_leaks_are_counted),
+        cmocka_unit_test(what_is_saved_under_two_names_counts_twice_on_disk),
         cmocka_unit_test(a_run_that_does_not_fit_is_refused_with_the_way_out),
         cmocka_unit_test(a_merge_at_the_end_takes_memory_too),
         cmocka_unit_test(few_steps_are_told_with_what_gives_more),
