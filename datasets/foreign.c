@@ -60,6 +60,7 @@ struct json {
         size_t n;
     } key[MAX_KEYS]; // of the first object
     size_t n_keys;
+    bool nested; // one of these holds a list or an object
 };
 
 static size_t skip_space(const struct json *j, size_t i)
@@ -101,6 +102,8 @@ static size_t skip_object(struct json *j, size_t i, bool keys)
         bool key = depth == 1 && next < j->n && j->at[next] == ':';
         if (i == first && !key) { return SIZE_MAX; }
         if (key && keys && j->n_keys < MAX_KEYS) {
+            size_t value = skip_space(j, next + 1);
+            j->nested = j->nested || (value < j->n && (j->at[value] == '{' || j->at[value] == '['));
             j->key[j->n_keys].at = j->at + i + 1;
             j->key[j->n_keys++].n = end - i - 2;
         }
@@ -116,6 +119,13 @@ static bool ends_line(const struct json *j, size_t i)
         i++;
     }
     return i == j->n || j->at[i] == '\n' || j->at[i - 1] == '\r';
+}
+
+/* A list that goes on below its bracket: of strings, numbers or lists. */
+static bool is_long_list(const struct json *j, size_t i)
+{
+    size_t next = skip_space(j, i + 1);
+    return ends_line(j, i + 1) && next < j->n && strchr("\"[0123456789-]", j->at[next]) != NULL;
 }
 
 /* Is it a list of objects? One in a cell ends on its line, with other cells behind it. */
@@ -165,7 +175,8 @@ static void add_command(struct lorac_buf *b, const struct json *j, const char *i
     } chats[] = {{"messages", "role", "user", "assistant", "content"},
                  {"conversations", "from", "human", "gpt", "value"}};
     for (size_t i = 0; i < sizeof chats / sizeof *chats; i++) {
-        if (!has_key(j, chats[i].list)) { continue; }
+        bool prefers = has_key(j, "chosen") || has_key(j, "rejected");
+        if (!has_key(j, chats[i].list) || prefers) { continue; }
         lorac_buf_printf(b,
                          "; the first question and answer of each make a table with: jq -rn "
                          "'[\"question\",\"answer\"], (%s.%s | [map(select(.%s==\"%s\"))[0].%s, "
@@ -174,6 +185,7 @@ static void add_command(struct lorac_buf *b, const struct json *j, const char *i
                          chats[i].who, chats[i].answers, chats[i].text, file);
         return;
     }
+    if (j->nested) { return; }
     for (size_t k = 0; k < j->n_keys; k++) {
         if (!is_plain(j->key[k].at, j->key[k].n)) { return; }
     }
@@ -197,14 +209,18 @@ static enum lorac_status check_json(const char *bytes, size_t n, const char *fil
     if (i == n || (bytes[i] != '{' && bytes[i] != '[')) { return LORAC_OK; }
     bool list = bytes[i] == '[';
     size_t end = list ? 0 : skip_object(&j, i, true);
-    if (list ? !is_list(&j, i) : end == SIZE_MAX || !ends_line(&j, end)) { return LORAC_OK; }
+    bool other = list && is_long_list(&j, i);
+    if (list ? !other && !is_list(&j, i) : end == SIZE_MAX || !ends_line(&j, end)) {
+        return LORAC_OK;
+    }
     bool lines = !list && skip_space(&j, end) < n;
     struct lorac_buf b = {0};
     struct lorac_buf command = {0};
     lorac_buf_printf(&b, "%s: holds %s", file,
-                     lines  ? "JSON lines, objects"
-                     : list ? "a JSON list of objects"
-                            : "a JSON object");
+                     lines   ? "JSON lines, objects"
+                     : other ? "a JSON list"
+                     : list  ? "a JSON list of objects"
+                             : "a JSON object");
     for (size_t k = 0; k < j.n_keys; k++) {
         char name[48];
         lorac_buf_printf(&b, "%s'%s'", k ? ", " : " with ",

@@ -1,10 +1,10 @@
 /* init.c - see init.h. */
-#include "recipes/init.h"
+#include "recipes/init_guess.h"
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "recipes/first.h"
 #include "recipes/job.h"
+#include "recipes/labels.h"
 #include "recipes/reading.h"
 
 #include <stdio.h>
@@ -12,208 +12,15 @@
 #include <string.h>
 
 enum {
-    LOOKED_AT = 2000,     // rows that lengths and a header are judged by
-    HEADER_BYTES = 40,    // of a column's name, at the most
-    MAX_LABELS = 256,     // as in job.c: more are free text
-    ROWS_A_LABEL = 4,     // the same
-    MAPPED_LABELS = 20,   // more are not written out
     LENGTH_STEP = 16,     // max_length is a multiple of it
     SHORTEST_LENGTH = 32, // and not below this
     VALID_ROWS = 20,      // fewer rows are not split
-};
-
-/* What was guessed. */
-struct guess {
-    char *model, *table_path; // absolute
-    struct lorac_table *table;
-    struct lorac_table_format format;
-    bool free;                    // one column: text to go on from anywhere, no answer
-    size_t text, answer;          // columns; the answer is the label where there are labels
-    size_t candidates;            // columns that could be the label
-    struct lorac_classes classes; // of the label; K 0: free text
-    size_t max_length, limit;     // the model's own limit
-    size_t longer, empty, rows;   // rows longer than max_length, with an empty cell, of all
-    struct lorac_first_size size; // tokens and parameters
+    CODE_BYTES = 2,       // of labels that are codes rather than words
 };
 
 static enum lorac_status no_memory(struct lorac_err *err)
 {
     return lorac_fail(err, LORAC_ENOMEM, "no memory for a recipe");
-}
-
-/* ---- format ---- */
-
-static enum lorac_status guess_format(struct guess *g, struct lorac_err *err)
-{
-    static const char delimiters[] = {',', '\t', ';', '|'};
-    static const char quotes[] = {'"', '\0'};
-    size_t most = 0;
-    bool csv = false; // every row reads with commas and quotes
-    struct lorac_err first = {0};
-    for (size_t q = 0; q < sizeof quotes && most < 2 && !csv; q++) { // quoting wins
-        for (size_t i = 0; i < sizeof delimiters; i++) {
-            struct lorac_table *t = NULL;
-            struct lorac_err why = {0};
-            struct lorac_table_format f = {.delimiter = delimiters[i], .quote = quotes[q]};
-            enum lorac_status st = lorac_table_open(&t, g->table_path, &f, &why);
-            if (st && !first.text[0]) { first = why; }
-            if (st == LORAC_ENOMEM || st == LORAC_EIO) {
-                return lorac_fail(err, st, "%s", why.text);
-            }
-            if (st) { continue; }
-            csv = csv || (q == 0 && i == 0);
-            if (lorac_table_columns(t) > most) {
-                most = lorac_table_columns(t);
-                g->format = f;
-            }
-            lorac_table_close(t);
-        }
-    }
-    if (most == 0) { return lorac_fail(err, LORAC_EFORMAT, "%s", first.text); }
-    g->free = most == 1;
-    if (g->free && !csv) { // rows of several fields, but not always as many: no text of one column
-        return lorac_fail(err, LORAC_EFORMAT,
-                          "%s; and with a tab, semicolon or bar it has one column (a text with "
-                          "commas in it must stand in quotes)",
-                          first.text);
-    }
-    return LORAC_OK;
-}
-
-static bool is_number(const struct lorac_cell *c)
-{
-    char text[HEADER_BYTES + 1];
-    double x = 0.0;
-    if (c->n > HEADER_BYTES) { return false; }
-    memcpy(text, c->at, c->n);
-    text[c->n] = '\0';
-    return lorac_number_parse(&x, text[0] == '-' ? text + 1 : text) == LORAC_NUMBER_OK;
-}
-
-static bool same_cell(const struct lorac_cell *a, const struct lorac_cell *b)
-{
-    return a->n == b->n && memcmp(a->at, b->at, a->n) == 0;
-}
-
-static bool has_space(const struct lorac_cell *c)
-{
-    return memchr(c->at, ' ', c->n) != NULL;
-}
-
-/* Could these be the names of columns? */
-static bool are_names(const struct lorac_row *row)
-{
-    for (size_t c = 0; c < row->n; c++) {
-        const struct lorac_cell *cell = &row->cells[c];
-        if (cell->n == 0 || cell->n > HEADER_BYTES || is_number(cell)) { return false; }
-        for (size_t k = 0; k < c; k++) {
-            if (same_cell(cell, &row->cells[k])) { return false; }
-        }
-    }
-    return true;
-}
-
-/* The table is open without a header: is its first row one? */
-static enum lorac_status guess_header(struct guess *g, struct lorac_err *err)
-{
-    struct lorac_row first = {0};
-    struct lorac_row row = {0};
-    size_t n = lorac_table_rows(g->table);
-    enum lorac_status st =
-        n ? lorac_table_row(&first, g->table, 0, err)
-          : lorac_fail(err, LORAC_EUSER, "%s: has no rows", lorac_table_file(g->table));
-    bool header = !st && n > 1 && are_names(&first);
-    bool spaces = false; // below the first row
-    for (size_t i = 1; i < n && i < LOOKED_AT && header && !st; i++) {
-        st = lorac_table_row(&row, g->table, i, err);
-        for (size_t c = 0; c < row.n && !st; c++) {
-            header = header && !same_cell(&first.cells[c], &row.cells[c]);
-            spaces = spaces || has_space(&row.cells[c]);
-        }
-    }
-    if (header && g->free) { header = spaces && !has_space(&first.cells[0]); } // a word above texts
-    lorac_row_free(&first);
-    lorac_row_free(&row);
-    if (st || !header) { return st; }
-    g->format.header = true;
-    lorac_table_close(g->table);
-    return lorac_table_open(&g->table, g->table_path, &g->format, err);
-}
-
-/* ---- columns ---- */
-
-static bool is_called(const struct guess *g, size_t column, const char *const *names, size_t n)
-{
-    for (size_t i = 0; i < n && g->format.header; i++) {
-        if (strcmp(lorac_table_column_name(g->table, column), names[i]) == 0) { return true; }
-    }
-    return false;
-}
-
-/* Of the columns whose few values could be labels, one that is called so, else the one with the fewest. */
-static enum lorac_status guess_label(struct guess *g, struct lorac_err *err)
-{
-    static const char *const names[] = {"label",     "labels", "intent", "category", "class",
-                                        "sentiment", "target", "topic",  "stars",    "rating"};
-    bool named = false;
-    for (size_t c = 0; c < lorac_table_columns(g->table); c++) {
-        struct lorac_classes found = {0};
-        enum lorac_status st = lorac_classes_find(&found, g->table, c, MAX_LABELS, NULL);
-        if (st == LORAC_EUSER) { continue; } // more
-        if (st) { return no_memory(err); }
-        bool few = found.K > 1 && found.K * ROWS_A_LABEL <= lorac_table_rows(g->table);
-        bool called = is_called(g, c, names, sizeof names / sizeof *names);
-        bool better = called == named ? !g->classes.K || found.K < g->classes.K : called;
-        g->candidates += few;
-        if (few && better) {
-            lorac_classes_free(&g->classes);
-            g->classes = found;
-            g->answer = c;
-            named = called;
-        } else {
-            lorac_classes_free(&found);
-        }
-    }
-    return LORAC_OK;
-}
-
-/* Where the answers are free text: a column that is called so, else the last. */
-static void guess_answer(struct guess *g)
-{
-    static const char *const names[] = {"answer",    "output",     "completion", "response",
-                                        "reference", "ref",        "target",     "summary",
-                                        "label",     "translation"};
-    size_t n = lorac_table_columns(g->table);
-    g->answer = n - 1;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        for (size_t c = 0; c < n; c++) {
-            if (!is_called(g, c, &names[i], 1)) { continue; }
-            g->answer = c;
-            return;
-        }
-    }
-}
-
-/* The longest of the other columns. */
-static enum lorac_status guess_text(struct guess *g, struct lorac_err *err)
-{
-    size_t n = lorac_table_columns(g->table);
-    struct lorac_row row = {0};
-    size_t *bytes = lorac_mem_new(n, sizeof *bytes);
-    enum lorac_status st = bytes ? LORAC_OK : no_memory(err);
-    for (size_t i = 0; i < lorac_table_rows(g->table) && i < LOOKED_AT && !st; i++) {
-        st = lorac_table_row(&row, g->table, i, err);
-        for (size_t c = 0; c < row.n && !st; c++) {
-            bytes[c] += row.cells[c].n;
-        }
-    }
-    g->text = g->answer == 0 ? 1 : 0;
-    for (size_t c = 0; c < n && !st; c++) {
-        if (c != g->answer && bytes[c] > bytes[g->text]) { g->text = c; }
-    }
-    lorac_row_free(&row);
-    lorac_mem_free(bytes);
-    return st;
 }
 
 /* ---- the text ---- */
@@ -229,20 +36,103 @@ static void quoted_char(struct lorac_buf *b, char c)
     lorac_yaml_quote(b, text, false);
 }
 
-/* A column as the recipe names it. */
-static void add_column(struct lorac_buf *b, const struct guess *g, size_t c)
+/* Whether its name means this column. */
+static bool has_own_name(const struct lorac_guess *g, size_t c)
 {
-    if (g->format.header) {
+    size_t found = 0;
+    const char *name = lorac_table_column_name(g->table, c);
+    return g->format.header && *name &&
+           lorac_table_column_find(&found, g->table, name, NULL) == LORAC_OK && found == c;
+}
+
+/* A column as the recipe names it: by name, where that means it, else by number. */
+static void add_column(struct lorac_buf *b, const struct lorac_guess *g, size_t c)
+{
+    if (has_own_name(g, c)) {
         lorac_yaml_quote(b, lorac_table_column_name(g->table, c), true);
     } else {
         lorac_buf_printf(b, "%zu", c + 1);
     }
 }
 
-static void add_data(struct lorac_buf *b, const struct guess *g)
+/* A column's name as small letters, digits and underscores; "" where none is left. */
+static void plain_name(char out[40], const struct lorac_guess *g, size_t c)
+{
+    const char *name = g->format.header ? lorac_table_column_name(g->table, c) : "";
+    size_t n = 0;
+    for (; *name && n < 32; name++) {
+        char x = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
+        bool plain = (x >= 'a' && x <= 'z') || (n && ((x >= '0' && x <= '9') || x == '_'));
+        if (plain || (n && (x == ' ' || x == '-'))) { out[n++] = plain ? x : '_'; }
+    }
+    out[n] = '\0';
+}
+
+/* The name of text i in the template: its column's, or text2. */
+static void text_variable(char out[40], const struct lorac_guess *g, size_t i)
+{
+    plain_name(out, g, g->text[i]);
+    bool own = *out && g->n_texts > 1 && strcmp(out, "label") != 0 && strcmp(out, "answer") != 0;
+    for (size_t k = 0; k < i && own; k++) {
+        char other[40];
+        plain_name(other, g, g->text[k]);
+        own = strcmp(other, out) != 0;
+    }
+    if (!own) { (void)snprintf(out, 40, i ? "text_%zu" : "text", i + 1); }
+}
+
+/* "Title: " in front of one of several texts, where the header has a plain name for it. */
+static void add_lead(struct lorac_buf *b, const struct lorac_guess *g, size_t i)
+{
+    const char *name = g->format.header ? lorac_table_column_name(g->table, g->text[i]) : "";
+    if (g->n_texts == 1 || !*name || strpbrk(name, "{}$\"\\\n\r\t") || strlen(name) > 40) {
+        return;
+    }
+    char first = *name >= 'a' && *name <= 'z' ? (char)(*name - 'a' + 'A') : *name;
+    lorac_buf_add(b, &first, 1);
+    for (const char *c = name + 1; *c; c++) {
+        lorac_buf_add(b, *c == '_' ? " " : c, 1);
+    }
+    lorac_buf_str(b, ": ");
+}
+
+/* The texts, each on a line; one that may be blank goes with its line. */
+static void add_prompt(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    bool begun = false; // there is a line that is always there
+    lorac_buf_str(b, "  prompt: \"");
+    for (size_t i = 0; i < g->n_texts; i++) {
+        char name[40];
+        text_variable(name, g, i);
+        if (g->optional[i]) { lorac_buf_printf(b, "{?%s}", name); }
+        lorac_buf_str(b, begun ? "\\n" : "");
+        add_lead(b, g, i);
+        lorac_buf_printf(b, "{%s}", name);
+        if (g->optional[i]) { lorac_buf_printf(b, "%s{/%s}", begun ? "" : "\\n", name); }
+        begun = begun || !g->optional[i];
+    }
+    lorac_buf_printf(b, "\\n%s:\"\n", g->classes.K ? "Label" : "Answer");
+}
+
+static void add_format(struct lorac_buf *b, const struct lorac_guess *g)
 {
     const struct lorac_table_format *f = &g->format;
-    const char *answer = g->classes.K ? "label" : "answer";
+    lorac_buf_str(b, "  format: {delimiter: ");
+    quoted_char(b, f->delimiter);
+    lorac_buf_str(b, ", quote: ");
+    quoted_char(b, f->quote);
+    lorac_buf_printf(b, ", header: %s", f->header ? "true" : "false");
+    if (f->encoding) { lorac_buf_printf(b, ", encoding: %s", lorac_encoding_name(f->encoding)); }
+    lorac_buf_str(b, "}\n");
+    if (!f->quote) {
+        lorac_buf_str(
+            b,
+            "  # quotes are characters like others here; as quotes they would lose or refuse rows\n");
+    }
+}
+
+static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
+{
     lorac_buf_str(b, "data:\n  train: ");
     lorac_yaml_quote(b, g->table_path, true);
     lorac_buf_printf(b, "   # %zu %s\n", g->rows, rows(g->rows));
@@ -254,23 +144,19 @@ static void add_data(struct lorac_buf *b, const struct guess *g)
                          g->classes.K ? ", stratify: label" : "");
     }
     lorac_buf_str(b, "  # test: another.csv   # for lorac eval --split test\n");
-    lorac_buf_str(b, "  format: {delimiter: ");
-    quoted_char(b, f->delimiter);
-    lorac_buf_str(b, ", quote: ");
-    quoted_char(b, f->quote);
-    lorac_buf_printf(b, ", header: %s}\n", f->header ? "true" : "false");
-    lorac_buf_str(b, "  columns: {text: ");
-    add_column(b, g, g->text);
+    add_format(b, g);
+    lorac_buf_str(b, "  columns: {");
+    for (size_t i = 0; i < g->n_texts; i++) {
+        char name[40];
+        text_variable(name, g, i);
+        lorac_buf_printf(b, "%s%s: ", i ? ", " : "", name);
+        add_column(b, g, g->text[i]);
+    }
     if (!g->free) {
-        lorac_buf_printf(b, ", %s: ", answer);
+        lorac_buf_printf(b, ", %s: ", g->classes.K ? "label" : "answer");
         add_column(b, g, g->answer);
     }
     lorac_buf_str(b, "}   # variable of the template: column of the table\n");
-    if (g->candidates > 1) {
-        lorac_buf_printf(
-            b, "  # %zu columns have few enough values to be the label; is this the right one?\n",
-            g->candidates);
-    }
     if (g->empty) {
         lorac_buf_printf(b, "  on_empty: skip   # %zu %s an empty cell\n", g->empty,
                          g->empty == 1 ? "row has" : "rows have");
@@ -279,29 +165,81 @@ static void add_data(struct lorac_buf *b, const struct guess *g)
                              : "  on_too_long: truncate_prompt   # the answer is never cut\n");
 }
 
-static void add_labels(struct lorac_buf *b, const struct guess *g)
+/* The label that stands for label k: the commonest of those that differ in case and blanks alone. */
+static size_t alike(const struct lorac_guess *g, char *const *folded, size_t k)
+{
+    size_t best = g->classes.K;
+    for (size_t i = 0; i < g->classes.K; i++) {
+        if (strcmp(folded[i], folded[k]) != 0) { continue; }
+        if (best == g->classes.K || g->classes.count[i] > g->classes.count[best]) { best = i; }
+    }
+    return best;
+}
+
+static bool is_blank(const char *text)
+{
+    const struct lorac_cell cell = {text, strlen(text)};
+    return lorac_cell_is_blank(&cell);
+}
+
+/* A map is needed where labels are one but for the way they are written. */
+static void add_map(struct lorac_buf *b, const struct lorac_guess *g, char *const *folded)
+{
+    bool needed = false;
+    for (size_t k = 0; k < g->classes.K; k++) {
+        needed = needed || alike(g, folded, k) != k;
+    }
+    if (!needed) { return; }
+    lorac_buf_str(b, "  labels:   # some were the same but for case or blanks: one word for them\n"
+                     "    map:\n");
+    for (size_t k = 0; k < g->classes.K; k++) {
+        if (is_blank(g->classes.value[k])) { continue; } // no row with it trains
+        lorac_buf_str(b, "      ");
+        lorac_yaml_quote(b, g->classes.value[k], false);
+        lorac_buf_str(b, ": ");
+        lorac_yaml_quote(b, g->classes.value[alike(g, folded, k)], true);
+        lorac_buf_printf(b, "   # %zu %s\n", g->classes.count[k], rows(g->classes.count[k]));
+    }
+}
+
+static void add_labels(struct lorac_buf *b, const struct lorac_guess *g)
 {
     size_t K = g->classes.K;
     if (g->free) { return; }
     if (K == 0) {
         lorac_buf_str(b, "  # the answers are free text: no labels\n");
-    } else if (K > MAPPED_LABELS) {
-        lorac_buf_printf(b, "  # the labels are the %zu values of the column\n", K);
-    } else {
-        lorac_buf_str(b, "  labels:   # value of the cell: the word that the model learns to say\n"
-                         "    map:\n");
-        for (size_t k = 0; k < K; k++) {
-            lorac_buf_str(b, "      ");
-            lorac_yaml_quote(b, g->classes.value[k], false);
-            lorac_buf_str(b, ": ");
-            lorac_yaml_quote(b, g->classes.value[k], true);
-            lorac_buf_printf(b, "   # %zu %s\n", g->classes.count[k], rows(g->classes.count[k]));
-        }
+        return;
     }
+    lorac_buf_printf(b, "  # the labels are the %zu values of the column\n",
+                     g->columns[g->answer].values);
+    bool codes = true;
+    struct lorac_buf all = {0}; // folded labels, one behind the other
+    char **folded = lorac_mem_new(K, sizeof *folded);
+    size_t *at = lorac_mem_new(K, sizeof *at);
+    for (size_t k = 0; folded && at && k < K; k++) {
+        codes = codes && strlen(g->classes.value[k]) <= CODE_BYTES;
+        at[k] = all.n;
+        lorac_label_fold(&all, g->classes.value[k]);
+        lorac_buf_add(&all, "", 1);
+    }
+    bool lost = !folded || !at || all.no_memory;
+    b->no_memory = b->no_memory || lost;
+    for (size_t k = 0; !lost && k < K; k++) {
+        folded[k] = all.at + at[k];
+    }
+    if (!lost) { add_map(b, g, folded); }
+    if (codes) {
+        lorac_buf_str(b, "  # words for these codes, where they have a meaning: labels: {map: {");
+        lorac_yaml_quote(b, g->classes.value[0], false);
+        lorac_buf_str(b, ": a word, ...}}\n");
+    }
+    lorac_mem_free(at);
+    lorac_mem_free(folded);
+    lorac_buf_free(&all);
 }
 
 /* How it trains; first.h says how that is chosen. */
-static void add_training(struct lorac_buf *b, const struct guess *g)
+static void add_training(struct lorac_buf *b, const struct lorac_guess *g)
 {
     size_t valid = g->rows < VALID_ROWS ? 0 : g->rows / 10;
     struct lorac_first_size size = g->size;
@@ -332,7 +270,7 @@ static void add_training(struct lorac_buf *b, const struct guess *g)
                      g->classes.K ? "accuracy, macro_f1" : "perplexity");
 }
 
-static void add_recipe(struct lorac_buf *b, const struct guess *g)
+static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
 {
     bool labels = g->classes.K > 0;
     lorac_buf_printf(b, "# A first recipe, guessed from the table by lorac recipe init; edit it.\n"
@@ -347,13 +285,12 @@ static void add_recipe(struct lorac_buf *b, const struct guess *g)
     add_data(b, g);
     add_labels(b, g);
     if (g->free) {
-        lorac_buf_str(b, "\ntemplate:   # one column: every word of the text is learnt\n"
+        lorac_buf_str(b, "\ntemplate:   # every word of the text is learnt\n"
                          "  completion: \"{text}\"\n  train_on: all\n\n");
     } else {
-        lorac_buf_printf(b,
-                         "\ntemplate:   # what the model reads, and what it learns to answer\n"
-                         "  prompt: \"{text}\\n%s:\"\n  completion: \" {%s}\"\n\n",
-                         labels ? "Label" : "Answer", labels ? "label" : "answer");
+        lorac_buf_str(b, "\ntemplate:   # what the model reads, and what it learns to answer\n");
+        add_prompt(b, g);
+        lorac_buf_printf(b, "  completion: \" {%s}\"\n\n", labels ? "label" : "answer");
     }
     add_training(b, g);
     lorac_buf_str(b, "output:\n  dir: runs/${name}\n");
@@ -368,7 +305,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static enum lorac_status take_lengths(struct guess *g, const struct lorac_dataset *set,
+static enum lorac_status take_lengths(struct lorac_guess *g, const struct lorac_dataset *set,
                                       struct lorac_err *err)
 {
     size_t n = lorac_dataset_size(set);
@@ -395,7 +332,7 @@ static enum lorac_status take_lengths(struct guess *g, const struct lorac_datase
 }
 
 /* Tokenise all rows with the recipe as it stands, without its limit. */
-static enum lorac_status measure(struct guess *g, struct lorac_err *err)
+static enum lorac_status measure(struct lorac_guess *g, struct lorac_err *err)
 {
     static const struct lorac_recipe_set sets[] = {{"model.max_length=1048576", false},
                                                    {"data.on_empty=skip", false},
@@ -425,39 +362,144 @@ static enum lorac_status measure(struct guess *g, struct lorac_err *err)
     return st;
 }
 
+/* ---- what is told ---- */
+
+static void tell_column(struct lorac_buf *b, const struct lorac_guess *g, size_t c)
+{
+    char shown[64];
+    const char *name = lorac_table_column_name(g->table, c);
+    lorac_visible(shown, sizeof shown, name, strlen(name));
+    if (has_own_name(g, c)) {
+        lorac_buf_printf(b, "'%s'", shown);
+    } else if (g->format.header && *name) {
+        lorac_buf_printf(b, "column %zu ('%s')", c + 1, shown);
+    } else {
+        lorac_buf_printf(b, "column %zu", c + 1);
+    }
+}
+
+static void tell_format(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    static const struct {
+        char delimiter;
+        const char *name;
+    } names[] = {{',', "commas"}, {'\t', "tabs"}, {';', "semicolons"}, {'|', "bars"}};
+    const char *name = "";
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (names[i].delimiter == g->format.delimiter) { name = names[i].name; }
+    }
+    size_t n = lorac_table_columns(g->table);
+    lorac_buf_printf(b, "table     %zu %s of %zu %s", g->rows, rows(g->rows), n,
+                     n == 1 ? "column" : "columns");
+    if (n > 1) { lorac_buf_printf(b, ", between %s", name); }
+    lorac_buf_str(b, g->format.header ? "" : ", without a header");
+    lorac_buf_str(b, "\n");
+    if (g->why_header[0]) { lorac_buf_printf(b, "header    the first row: %s\n", g->why_header); }
+    if (g->format.encoding) {
+        lorac_buf_printf(b, "encoding  %s: %s\n", lorac_encoding_name(g->format.encoding),
+                         g->why_encoding);
+    }
+    if (!g->format.quote) {
+        lorac_buf_printf(b, "quote     '', quotes are characters like others: %s\n", g->why_quote);
+    }
+    const struct lorac_tally *blank = lorac_table_blank_lines(g->table);
+    const struct lorac_tally *cells = lorac_table_long_cells(g->table);
+    if (blank->n) {
+        lorac_buf_printf(b, "note      %zu blank lines are no rows, the first is line %llu\n",
+                         blank->n, (unsigned long long)blank->line[0]);
+    }
+    if (!cells->n) { return; }
+    lorac_buf_printf(b, "note      %zu %s line ends and delimiters, the first in line %llu",
+                     cells->n, cells->n == 1 ? "cell holds" : "cells hold",
+                     (unsigned long long)cells->line[0]);
+    if (g->rows_unquoted) {
+        lorac_buf_printf(b,
+                         "; with data.format.quote: '' there would be %zu rows of as many cells\n",
+                         g->rows_unquoted - g->format.header);
+    } else {
+        lorac_buf_str(b, "; without quotes the rows would not have as many cells each\n");
+    }
+}
+
+static bool is_used(const struct lorac_guess *g, size_t c)
+{
+    bool used = !g->free && c == g->answer;
+    for (size_t i = 0; i < g->n_texts; i++) {
+        used = used || g->text[i] == c;
+    }
+    return used;
+}
+
+static void tell_columns(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    enum { TOLD = 12 };
+    if (!g->free) {
+        lorac_buf_str(b, g->classes.K ? "label     " : "answer    ");
+        tell_column(b, g, g->answer);
+        lorac_buf_printf(b, ": %s\n", g->columns[g->answer].why);
+    }
+    for (size_t i = 0; i < g->n_texts; i++) {
+        lorac_buf_str(b, "text      ");
+        tell_column(b, g, g->text[i]);
+        lorac_buf_printf(b, ": %s", g->columns[g->text[i]].why);
+        if (g->optional[i]) {
+            lorac_buf_printf(b, "; blank in %zu rows, an optional part of the prompt",
+                             g->columns[g->text[i]].blank);
+        }
+        lorac_buf_str(b, "\n");
+    }
+    size_t unused = 0;
+    for (size_t c = 0; c < lorac_table_columns(g->table); c++) {
+        if (is_used(g, c) || unused++ >= TOLD) { continue; }
+        lorac_buf_str(b, "not used  ");
+        tell_column(b, g, c);
+        lorac_buf_printf(b, ": %s\n", g->columns[c].why);
+    }
+    if (unused > TOLD) { lorac_buf_printf(b, "not used  %zu more\n", unused - TOLD); }
+    if (g->empty) {
+        lorac_buf_printf(b,
+                         "rows      %zu of %zu with a blank cell are left out (on_empty: skip)\n",
+                         g->empty, g->rows);
+    }
+    if (unused) { lorac_buf_str(b, "--label COLUMN and --text COLUMN choose others.\n"); }
+}
+
 /* ---- all of it ---- */
 
-static enum lorac_status guess(struct guess *g, const char *model, const char *table,
-                               struct lorac_err *err)
+static enum lorac_status guess(struct lorac_guess *g, const char *model, const char *table,
+                               const struct lorac_first_columns *o, struct lorac_err *err)
 {
     enum lorac_status st = lorac_path_absolute(&g->model, model, err);
     if (!st) { st = lorac_path_absolute(&g->table_path, table, err); }
-    if (!st) { st = guess_format(g, err); }
-    if (!st) { st = lorac_table_open(&g->table, g->table_path, &g->format, err); }
-    if (!st) { st = guess_header(g, err); }
-    if (!st && !g->free) { st = guess_label(g, err); }
+    if (!st) { st = lorac_guess_format(g, err); }
+    if (!st) { st = lorac_guess_columns(g, o, err); }
     if (st) { return st; }
-    if (g->classes.K == 0) { guess_answer(g); }
     g->rows = lorac_table_rows(g->table);
-    if (!g->free) { st = guess_text(g, err); }
-    return st ? st : measure(g, err);
+    return measure(g, err);
 }
 
-enum lorac_status lorac_recipe_init(struct lorac_buf *out, const char *model, const char *table,
-                                    struct lorac_err *err)
+enum lorac_status lorac_recipe_init(struct lorac_buf *out, struct lorac_buf *told,
+                                    const char *model, const char *table,
+                                    const struct lorac_first_columns *o, struct lorac_err *err)
 {
-    struct guess g = {0};
+    static const struct lorac_first_columns none = {0};
+    struct lorac_guess g = {0};
     struct lorac_recipe *r = NULL;
     struct lorac_buf b = {0};
-    enum lorac_status st = guess(&g, model, table, err);
+    enum lorac_status st = guess(&g, model, table, o ? o : &none, err);
     if (!st) { add_recipe(&b, &g); }
     if (!st && b.no_memory) { st = no_memory(err); }
     if (!st) { st = lorac_recipe_parse(&r, b.at, b.n, "recipe.yaml", NULL, NULL, 0, NULL, err); }
-    if (!st) { lorac_buf_add(out, b.at, b.n); }
+    if (!st) {
+        lorac_buf_add(out, b.at, b.n);
+        tell_format(told, &g);
+        tell_columns(told, &g);
+    }
     lorac_recipe_free(r);
     lorac_buf_free(&b);
     lorac_classes_free(&g.classes);
     lorac_table_close(g.table);
+    lorac_mem_free(g.columns);
     lorac_mem_free(g.table_path);
     lorac_mem_free(g.model);
     return st;

@@ -229,6 +229,15 @@ static enum lorac_status unset(struct lorac_node *tree, struct lorac_reading *rd
     return LORAC_OK;
 }
 
+/* A value that is one character for a key of one, as it stands: to YAML, which ',' and ';' mean something to, or nothing,
+ * it would have to be quoted, and for the shell once more. */
+static bool is_bare_char(const char *path, const char *value)
+{
+    const struct lorac_key *key = lorac_key_find(path);
+    bool one = (value[0] && !value[1]) || strcmp(value, "\\t") == 0;
+    return key && key->type == LORAC_KEY_CHAR && one;
+}
+
 static enum lorac_status apply_set(struct lorac_node *tree, struct lorac_reading *rd,
                                    const struct lorac_recipe_set *set, size_t layer)
 {
@@ -257,6 +266,13 @@ static enum lorac_status apply_set(struct lorac_node *tree, struct lorac_reading
     }
     if (set->unset) { return unset(tree, rd, path, source); }
     struct lorac_node *value = NULL;
+    if (is_bare_char(path, equals + 1)) {
+        value = lorac_arena_take(rd->arena, 1, sizeof *value);
+        char *text = lorac_arena_string(rd->arena, equals + 1, strlen(equals + 1));
+        if (!value || !text) { return lorac_reading_no_memory(rd); }
+        *value = (struct lorac_node){.kind = LORAC_NODE_SCALAR, .text = text, .source = source};
+        return put(tree, rd, path, value);
+    }
     bool broken = false; // a broken option leaves the tree whole
     st = lorac_yaml_parse(&value, &broken, equals + 1, strlen(equals + 1), source, rd->arena,
                           rd->errors, rd->err);

@@ -99,6 +99,7 @@ static enum lorac_status read_paths(const struct value *v)
 static enum lorac_status read_char(const struct value *v)
 {
     const char *s = is_scalar(v->node) ? v->node->text : "";
+    s = strcmp(s, "\\t") ? s : "\t"; // '\t', or --set: nothing else could be meant
     bool may_be_empty = v->key->min == 0.0;
     bool one = s[0] && !s[1] && (unsigned char)s[0] < 0x80 && s[0] != '\n' && s[0] != '\r';
     bool empty = may_be_empty && is_scalar(v->node) && !s[0];
@@ -187,8 +188,7 @@ static enum lorac_status read_betas(const struct value *v)
         return wrong(v, v->node, "a list of two numbers");
     }
     enum lorac_status st = read_number_at(&betas[0], v, v->node->first);
-    if (!st) { st = read_number_at(&betas[1], v, v->node->first->next); }
-    return st;
+    return st ? st : read_number_at(&betas[1], v, v->node->first->next);
 }
 
 static enum lorac_status read_bool(const struct value *v)

@@ -183,8 +183,19 @@ static int init(const struct args *a)
     if (out && lorac_path_exists(out)) {
         st = lorac_fail(&err, LORAC_EUSER, "%s: is there already; choose another name", out);
     }
-    if (!st) { st = lorac_recipe_init(&b, model, table, &err); }
-    if (!st && b.no_memory) { st = lorac_fail(&err, LORAC_ENOMEM, "no memory for a recipe"); }
+    const char *texts[MAX_GIVEN];
+    struct lorac_first_columns o = {.label = args_text(a, "--label", NULL), .texts = texts};
+    while (args_each(a, "--text", o.n_texts)) {
+        texts[o.n_texts] = args_each(a, "--text", o.n_texts);
+        o.n_texts++;
+    }
+    struct lorac_buf told = {0};
+    if (!st) { st = lorac_recipe_init(&b, &told, model, table, &o, &err); }
+    if (!st && (b.no_memory || told.no_memory)) {
+        st = lorac_fail(&err, LORAC_ENOMEM, "no memory for a recipe");
+    }
+    if (!st && told.at) { fputs(told.at, stderr); }
+    lorac_buf_free(&told);
     if (!st && !out) { return print(&b); }
     if (!st) { st = lorac_file_write(out, b.at, b.n, &err); }
     lorac_buf_free(&b);
@@ -246,6 +257,10 @@ static const struct option options[] = {
     RECIPE_OPTIONS,
     {"--model", "DIR", "init: the base model", false, false},
     {"--csv", "FILE", "init: the table to train on", false, false},
+    {"--label", "COLUMN", "init: the column that answers, by name or number (default: guessed)",
+     false, false},
+    {"--text", "COLUMN", "init: a column of the prompt, by name or number (default: guessed)",
+     false, true},
     {"--out", "FILE", "init: the recipe to write (default: standard output)", false, false},
     {0},
 };
@@ -253,10 +268,10 @@ static const struct option options[] = {
 const struct verb verb_recipe = {
     .name = "recipe",
     .usage =
-        "init --model DIR --csv FILE [--out FILE] | explain [KEY] | template | schema | check RECIPE",
+        "init --model DIR --csv FILE [--label COLUMN] [--text COLUMN]... [--out FILE] | explain [KEY] | template | schema | check RECIPE",
     .summary = "write a first recipe for a table, explain keys, check a file",
     .about =
-        "  lorac recipe init --model DIR --csv FILE   guess format, columns, labels and lengths\n"
+        "  lorac recipe init --model DIR --csv FILE   guess format, columns, labels and lengths, and say why\n"
         "  lorac recipe explain                every key with its default\n"
         "  lorac recipe explain adapter.rank   one key, or one section, at length\n"
         "  lorac recipe template > mine.yaml   a commented recipe to fill in\n"

@@ -322,6 +322,11 @@ static void what_is_no_table_is_refused_as_what_it_is(void **state)
         {"{\n\"a\": 1\n}\n", 0,
          "t.csv: holds a JSON object with 'a'; JSON is not read yet, a table is CSV or its like; make "
          "a table of it with: jq -rn '[\"a\"], (inputs | [.a]) | @csv' 't.csv' > table.csv"},
+        {"[\n \"a\",\n \"b\"\n]\n", 0,
+         "t.csv: holds a JSON list; JSON is not read yet, a table is CSV or its like"},
+        {"{\"conversations\": [{\"from\": \"human\"}], \"chosen\": {}}\n", 0,
+         "t.csv: holds a JSON object with 'conversations', 'chosen'; JSON is not read yet, a table is "
+         "CSV or its like"},
         {"{}\n", 0, "t.csv: holds a JSON object; JSON is not read yet, a table is CSV or its like"},
         {"PK\003\004xl", 6,
          "t.csv: is no table (CSV), but a zip archive, as .xlsx and .ods are; save the sheet as CSV "
@@ -362,6 +367,7 @@ static void a_table_with_braces_is_a_table(void **state)
         "[1, 2]\tx\n",
         "[{\"a\": 1}\tx\n",
         "[]\tx\n",
+        "[\tx\n1\ty\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         size_t n = strlen(texts[i]);

@@ -226,10 +226,14 @@ static enum lorac_status plan(struct lorac_err *err)
 static enum lorac_status init(struct lorac_err *err)
 {
     struct lorac_buf b = {0};
-    enum lorac_status st = lorac_recipe_init(&b, tiny_path("model"), tiny_path("train.csv"), err);
+    struct lorac_buf told = {0};
+    enum lorac_status st =
+        lorac_recipe_init(&b, &told, tiny_path("model"), tiny_path("train.csv"), NULL, err);
     if (!st) { st = faults_text(&b, err); }
-    if (!st) { faults_say("%s", b.at); }
+    if (!st) { st = faults_text(&told, err); }
+    if (!st) { faults_say("%s%s", b.at, told.at); }
     lorac_buf_free(&b);
+    lorac_buf_free(&told);
     return st;
 }
 

@@ -19,7 +19,21 @@ expect 2 recipe init --model "$dir/model"
 expect 0 recipe init --model "$dir/model" --csv "$dir/table.csv" --out "$dir/mine.yaml"
 has err "lorac plan $dir/mine.yaml"
 has mine.yaml 'epochs: 16' 'lr: 0.005' '# parameters: about ' ' steps of '
-has mine.yaml 'text: "word", label: "letter"' '"a": "a"   # 12 rows' 'header: true'
+has mine.yaml 'text: "word", label: "letter"' 'header: true'
+has err "label     'letter': 2 values, the fewest that come again" "text      'word': the other column"
+expect 0 recipe init --model "$dir/model" --csv "$dir/table.csv" --label word --text letter
+has out 'text: "letter", answer: "word"'
+refused 1 "--text: $dir/table.csv: no column 'wrd' (did you mean 'word'?)" recipe init --model "$dir/model" \
+    --csv "$dir/table.csv" --text wrd
+refused 2 "recipe check takes no --label" recipe check "$dir/mine.yaml" --label a
+echo '{"messages": [{"role": "user", "content": "hi, you"}]}' >"$dir/chat.jsonl"
+refused 1 "holds a JSON object with 'messages'; JSON is not read yet" recipe init --model "$dir/model" \
+    --csv "$dir/chat.jsonl"
+for d in , ';' '\t' "','" '"\t"'; do # as typed, or as YAML
+    expect 0 recipe check "$dir/mine.yaml" --set "data.format.delimiter=$d"
+done
+expect 0 recipe check "$dir/mine.yaml" --set 'data.format.delimiter=\t'
+has out 'delimiter: "\t"'
 expect 0 recipe check "$dir/mine.yaml"
 expect 1 recipe init --model "$dir/model" --csv "$dir/table.csv" --out "$dir/mine.yaml"
 has err "is there already"
