@@ -274,8 +274,10 @@ static enum lorac_status fail_ambiguous(const struct lorac_table *t, size_t firs
 {
     char name[64];
     unsigned long long at[2];
+    const char *given = t->names[first];
+    bool plain = *given && !strpbrk(given, " :,{}[]#&*!|>'\"%@`?-") && strlen(given) < 40;
     lorac_table_place(at, t, last);
-    lorac_visible(name, sizeof name, t->names[first], strlen(t->names[first]));
+    lorac_visible(name, sizeof name, given, strlen(given));
     if (first == last) {
         return lorac_fail(err, LORAC_EUSER,
                           "%s:%llu:%llu: column %zu has no name; choose it by its number, as in "
@@ -284,8 +286,9 @@ static enum lorac_status fail_ambiguous(const struct lorac_table *t, size_t firs
     }
     return lorac_fail(err, LORAC_EUSER,
                       "%s:%llu:%llu: columns %zu and %zu are both named '%s'; choose one by its "
-                      "number, as in data.columns: {text: %zu}",
-                      t->file, at[0], at[1], first + 1, last + 1, name, last + 1);
+                      "number, as in data.columns: {%s: %zu}",
+                      t->file, at[0], at[1], first + 1, last + 1, name, plain ? given : "text",
+                      last + 1);
 }
 
 enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table *t,

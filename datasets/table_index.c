@@ -10,7 +10,8 @@
 struct scan {
     struct lorac_table *t;
     struct csv_parser parser;
-    size_t begin;  // behind the byte order mark
+    size_t begin; // behind the byte order mark and what else is no row
+    uint64_t first_line;
     size_t at;     // the line being fed
     uint64_t line; // its number, from 1
     size_t lf, cr; // the next line feed and carriage return at or after `at`; size where none
@@ -135,10 +136,19 @@ static enum lorac_status fail_ragged(const struct scan *s, struct lorac_err *err
 {
     const struct lorac_table *t = s->t;
     size_t at = s->fields > t->columns ? find_field(s, t->columns, t->size) : s->row_at;
+    const char *hint = lorac_table_delimiter_hint(t);
+    bool rows = t->format.header && t->rows == 0 && t->columns > 1 && s->fields == t->columns + 1;
+    size_t end = s->row_at; // of the row's line: a delimiter there is one too many
+    while (end < t->size && t->data[end] != '\n' && t->data[end] != '\r') {
+        end++;
+    }
+    if (rows && !*hint && t->data[end - 1] != t->format.delimiter) {
+        hint = " (has the first column no name, as R writes row names?)";
+    }
     struct place p = place_in_row(s, at);
     return lorac_fail(err, LORAC_EFORMAT, "%s:%llu:%llu: %zu field%s, expected %zu as in the %s%s",
                       t->file, p.line, p.column, s->fields, s->fields == 1 ? "" : "s", t->columns,
-                      t->format.header ? "header" : "first row", lorac_table_delimiter_hint(t));
+                      t->format.header ? "header" : "first row", hint);
 }
 
 /* ---- bytes ---- */
@@ -299,7 +309,7 @@ static enum lorac_status add_row(struct scan *s, size_t at, uint64_t line, struc
 static enum lorac_status add_leading_rows(struct scan *s, struct lorac_err *err)
 {
     struct lorac_table *t = s->t;
-    uint64_t line = 1;
+    uint64_t line = s->first_line;
     enum lorac_status st = LORAC_OK;
     for (size_t at = s->begin; at < s->row_at && !st; line++) {
         st = add_row(s, at, line, err);
@@ -377,6 +387,28 @@ static enum lorac_status feed_line(struct scan *s, size_t end, struct lorac_err 
     return LORAC_OK;
 }
 
+/* "sep=;" above a table, which tells Excel the delimiter. */
+static enum lorac_status pass_over_sep(struct scan *s, struct lorac_err *err)
+{
+    const struct lorac_table *t = s->t;
+    const char *line = t->data + s->at;
+    size_t n = t->size - s->at;
+    bool sep = n > 5 && (memcmp(line, "sep=", 4) == 0 || memcmp(line, "SEP=", 4) == 0) &&
+               (line[5] == '\n' || line[5] == '\r');
+    if (!sep) { return LORAC_OK; }
+    if (line[4] != t->format.delimiter) {
+        const char *tab = line[4] == '\t' ? "\\t" : NULL;
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "%s:1:1: the file says that its delimiter is \"%.*s\" (sep=); write that "
+                          "as data.format.delimiter",
+                          t->file, tab ? 2 : 1, tab ? tab : line + 4);
+    }
+    s->at += line[5] == '\r' && n > 6 && line[6] == '\n' ? 7 : 6;
+    s->begin = s->at;
+    s->first_line = ++s->line;
+    return LORAC_OK;
+}
+
 static enum lorac_status scan_lines(struct scan *s, struct lorac_err *err)
 {
     struct lorac_table *t = s->t;
@@ -386,6 +418,8 @@ static enum lorac_status scan_lines(struct scan *s, struct lorac_err *err)
     if (s->at == t->size) {
         return lorac_fail(err, LORAC_EFORMAT, "%s: the file is empty, expected a table", t->file);
     }
+    st = pass_over_sep(s, err);
+    if (st) { return st; }
     const char *lf = memchr(t->data, '\n', t->size);
     const char *cr = memchr(t->data, '\r', t->size);
     s->lf = lf ? (size_t)(lf - t->data) : t->size;
@@ -407,7 +441,7 @@ static enum lorac_status scan_lines(struct scan *s, struct lorac_err *err)
 
 enum lorac_status lorac_table_index(struct lorac_table *t, struct lorac_err *err)
 {
-    struct scan s = {.t = t, .line = 1};
+    struct scan s = {.t = t, .line = 1, .first_line = 1};
     enum lorac_status st = lorac_csv_begin(&s.parser, &t->format, err);
     if (st) { return st; }
     st = scan_lines(&s, err);

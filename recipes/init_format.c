@@ -122,10 +122,11 @@ static enum lorac_status guess_delimiter(struct lorac_guess *g, struct lorac_err
     if (best == DELIMITERS) { return lorac_fail(err, LORAC_EFORMAT, "%s", with[0].why.text); }
     g->free = without[best].columns == 1;
     if (g->free && !without[0].reads) { // rows of several fields, but not always as many
-        return lorac_fail(err, LORAC_EFORMAT,
-                          "%s; and with a tab, semicolon or bar it has one column (a text with "
-                          "commas in it must stand in quotes)",
-                          with[0].why.text);
+        return lorac_fail(
+            err, LORAC_EFORMAT,
+            "%s; and with a tab, semicolon or bar it has one column (a text with "
+            "commas in it must stand in quotes; for plain text write data.kind: text)",
+            with[0].why.text);
     }
     g->format.delimiter = delimiters[best];
     g->format.quote = '\0';

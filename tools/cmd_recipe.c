@@ -103,10 +103,8 @@ void say_table(FILE *to, const struct lorac_table *t)
         say_lines(to, blank);
     }
     if (cells && cells->n) {
-        fprintf(to,
-                "           %zu with line ends and delimiters in a cell; where quotes are "
-                "characters of the text, write data.format.quote: ''",
-                cells->n);
+        fprintf(to, "           %zu %s lines and delimiters; lone quotes need quote: ''", cells->n,
+                cells->n == 1 ? "cell holds" : "cells hold");
         say_lines(to, cells);
     }
 }

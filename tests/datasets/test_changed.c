@@ -14,10 +14,10 @@ static void a_row_with_other_cells_is_an_error(void **state)
         size_t at;
         char byte;
     } changes[] = {
-        {7, ';'},  // no delimiter any more
-        {6, ','},  // one more
-        {6, '"'},  // a quote that is never closed
-        {8, '"'},  // a quote within a cell
+        {7, ';'}, // no delimiter any more
+        {6, ','}, // one more
+        {6, '"'}, // a quote that is never closed
+        {8, '"'}, // a quote within a cell
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         char text[] = "t,l\n\n\nx,y\nz,w\n";

@@ -61,7 +61,7 @@ static void odd_names_stop_nothing_until_they_are_used(void **state)
     assert_int_equal(lorac_table_column_find(&c, t, "note", &err), LORAC_EUSER);
     assert_string_equal(err.text,
                         "t.csv:2:12: columns 2 and 4 are both named 'note'; choose one by "
-                        "its number, as in data.columns: {text: 4}");
+                        "its number, as in data.columns: {note: 4}");
     assert_int_equal(lorac_table_column_find(&c, t, "", &err), LORAC_EUSER);
     assert_string_equal(err.text, "t.csv:2:1: column 1 has no name; choose it by its number, as in "
                                   "data.columns: {text: 1}");
@@ -186,6 +186,33 @@ static void an_empty_line_of_one_column_is_a_cell_wherever_it_stands(void **stat
     assert_int_equal(lorac_table_blank_lines(t)->line[0], 1);
     assert_int_equal(lorac_table_blank_lines(t)->line[1], 3);
     lorac_table_close(t);
+}
+
+/* "sep=;" in the first line is for Excel. */
+static void a_line_that_tells_the_delimiter_is_no_row(void **state)
+{
+    (void)state;
+    static const struct lorac_table_format semicolon = {
+        .delimiter = ';', .quote = '"', .header = true};
+    static const struct lorac_table_format plain = {.delimiter = ';', .quote = '"'};
+    static const char text[] = "\xEF\xBB\xBFsep=;\r\ntext;label\r\na;b\r\n";
+    struct lorac_table *t = open_bytes_as(text, sizeof text - 1, &semicolon);
+    assert_string_equal(lorac_table_column_name(t, 0), "text");
+    assert_int_equal(lorac_table_rows(t), 1);
+    expect_cell(t, 0, 3, 1, "b");
+    lorac_table_close(t);
+    t = open_bytes_as("sep=;\n\na\n", 9, &plain); // one column: its blank line is a row
+    assert_int_equal(lorac_table_rows(t), 2);
+    expect_cell(t, 0, 2, 0, "");
+    expect_cell(t, 1, 3, 0, "a");
+    lorac_table_close(t);
+    expect_refused(text, sizeof text - 1, NULL,
+                   "t.csv:1:1: the file says that its delimiter is \";\" (sep=); write that as "
+                   "data.format.delimiter");
+    expect_refused(
+        "text,label\n1,a,b\n", 17, NULL,
+        "t.csv:2:5: 3 fields, expected 2 as in the header (has the first column no name, as "
+        "R writes row names?)");
 }
 
 static void a_cell_with_line_ends_and_delimiters_is_told(void **state)
@@ -455,6 +482,7 @@ int main(void)
         cmocka_unit_test(a_template_over_one_column_names_the_delimiter),
         cmocka_unit_test(an_optional_part_may_be_blank),
         cmocka_unit_test(an_empty_line_of_one_column_is_a_cell_wherever_it_stands),
+        cmocka_unit_test(a_line_that_tells_the_delimiter_is_no_row),
         cmocka_unit_test(a_cell_with_line_ends_and_delimiters_is_told),
         cmocka_unit_test(other_encodings_are_read_where_the_format_says_so),
         cmocka_unit_test(an_encoding_that_does_not_fit_is_refused),
