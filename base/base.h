@@ -19,6 +19,7 @@
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
 #include "base/generate.h"
+#include "base/hub.h"
 #include "base/init.h"
 #include "base/model.h"
 #include "base/safetensors.h"

@@ -1,6 +1,7 @@
 /* expand.c - ${env:NAME}, ${section.key} and $${ in text; see reading.h. */
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/hub.h"
 #include "recipes/reading.h"
 #include "recipes/suggest.h"
 
@@ -210,6 +211,28 @@ static enum lorac_status expand(struct expansion *x, const char *text) // NOLINT
     return st;
 }
 
+/* A path of the Hub's: in place of it, the snapshot that it means. What is no folder stays; opening it tells. */
+static enum lorac_status find_in_cache(struct lorac_buf *path, struct lorac_reading *rd,
+                                       const struct lorac_key *key, const char *text)
+{
+    struct lorac_err why = {0};
+    char *found = NULL;
+    struct lorac_recipe *r = rd->recipe;
+    enum lorac_status st = lorac_hub_find(&found, path->at, text, &why);
+    if (st == LORAC_ENOMEM) { return lorac_reading_no_memory(rd); }
+    if (st || strcmp(found, path->at) != 0) {
+        char *given = lorac_arena_string(r->arena, text, strlen(text));
+        *(strcmp(key->path, "model.path") == 0 ? &r->model.given : &r->adapter.given) = given;
+        if (!given) { st = LORAC_ENOMEM; }
+    }
+    if (!st) {
+        lorac_buf_clear(path);
+        lorac_buf_str(path, found);
+    }
+    lorac_mem_free(found);
+    return st == LORAC_ENOMEM ? lorac_reading_no_memory(rd) : LORAC_OK;
+}
+
 static enum lorac_status expand_scalar(char **out, struct lorac_reading *rd,
                                        const struct lorac_node *node, const struct lorac_key *key,
                                        bool is_path)
@@ -231,6 +254,9 @@ static enum lorac_status expand_scalar(char **out, struct lorac_reading *rd,
         goto done;
     }
     if (is_path) { st = add_path(rd, &path, text.at, node); }
+    if (!st && is_path && !path.no_memory && (key->flags & LORAC_KEY_HUB)) {
+        st = find_in_cache(&path, rd, key, text.at);
+    }
     if (st) { goto done; }
     if (!b->no_memory) { *out = lorac_arena_string(rd->recipe->arena, b->at, b->n); }
     if (!*out) { st = lorac_reading_no_memory(rd); }

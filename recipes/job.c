@@ -3,6 +3,7 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/hub.h"
 #include "recipes/labels.h"
 
 #include <stdio.h>
@@ -254,10 +255,22 @@ enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *er
 {
     const char *dir = j->recipe->model.path;
     enum lorac_status st = lorac_model_open(&j->model, &j->dev, dir, err);
+    if (st) { lorac_hub_explain(dir, err); }
     const struct lorac_data *const data[] = {&j->train, &j->valid, &j->test};
     for (size_t i = 0; i < sizeof data / sizeof *data && !st; i++) {
         if (data[i]->set) { st = lorac_job_check_ids(j, data[i]->set, err); }
     }
+    return st;
+}
+
+/* What a key names is there; if not, the way to it. */
+static enum lorac_status check_folder(const char *key, const char *path, const char *given,
+                                      struct lorac_err *err)
+{
+    char *found = NULL; // path itself: the recipe was read with what is there
+    enum lorac_status st = lorac_hub_find(&found, path, given, err);
+    if (st) { lorac_err_prefix(err, "%s: ", key); }
+    lorac_mem_free(found);
     return st;
 }
 
@@ -269,10 +282,11 @@ enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_reci
     if (!j) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the run"); }
     j->recipe = r;
     enum lorac_status st = lorac_device_open(&j->dev, NULL, (int)r->train.threads, err);
-    if (!st && !lorac_path_is_dir(r->model.path)) {
-        st = lorac_fail(err, LORAC_EUSER, "model.path: %s is no folder", r->model.path);
+    if (!st) { st = check_folder("model.path", r->model.path, r->model.given, err); }
+    if (!st) {
+        st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err);
+        if (st) { lorac_hub_explain(r->model.path, err); }
     }
-    if (!st) { st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err); }
     if (!st) { st = open_data(j, parts, err); }
     if (!st && !(parts & LORAC_JOB_NO_MODEL)) { st = lorac_job_open_model(j, err); }
     if (st) {
@@ -387,7 +401,10 @@ static enum lorac_status make_adapter(struct lorac_adapter **out, const struct l
     const struct lorac_recipe *r = j->recipe;
     *out = NULL;
     if (r->adapter.from) {
-        enum lorac_status st = lorac_peft_load(out, j->model, r->adapter.from, false, err);
+        enum lorac_status st = check_folder("adapter.from", r->adapter.from, r->adapter.given, err);
+        if (st) { return st; }
+        st = lorac_peft_load(out, j->model, r->adapter.from, false, err);
+        if (st) { lorac_hub_explain(r->adapter.from, err); }
         if (!st) { lorac_adapter_set_dropout(*out, r->adapter.dropout, r->seed); }
         return st;
     }

@@ -7,6 +7,7 @@
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/core/sha256.h"
+#include "base/hub.h"
 #include "recipes/reading.h"
 
 #include <stdio.h>
@@ -147,7 +148,9 @@ static enum lorac_status add_inputs(struct lorac_buf *b, const struct lorac_job 
     const struct lorac_recipe *r = j->recipe;
     char text[64];
     char from[65];
+    char id[LORAC_HUB_ID];
     quoted(b, "base", r->model.path);
+    if (lorac_hub_id(id, r->model.path)) { quoted(b, "base_id", id); }
     quoted(b, "base_fingerprint", j->model->fingerprint);
     enum lorac_status st = add_files(b, "train", &r->data.train, err);
     if (!st) { st = add_files(b, "valid", &r->data.valid.paths, err); }

@@ -167,6 +167,8 @@ struct lorac_recipe {
     uint64_t seed;
     struct {
         char *path;
+        char *
+            given; // what was written, where path is another folder, or none: a Hub id, a cache's folder
         enum lorac_recipe_compute compute;
         size_t max_length; // tokens
     } model;
@@ -177,7 +179,8 @@ struct lorac_recipe {
         enum lorac_recipe_scaling scaling;
         double dropout;
         enum lorac_recipe_init init;
-        char *from; // NULL: none
+        char *from;  // NULL: none
+        char *given; // as of model.path
         struct lorac_recipe_targets targets;
         struct lorac_recipe_list exclude;
         struct lorac_recipe_layers layers;

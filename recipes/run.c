@@ -5,6 +5,7 @@
 #include "base/core/file.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
+#include "base/hub.h"
 #include "recipes/resume.h"
 #include "recipes/run_files.h"
 #include "recipes/run_notes.h"
@@ -382,7 +383,9 @@ static enum lorac_status save_adapter(struct run *run, const char *dir, const ch
             "still the base's); leave it out (adapter.exclude, adapter.train_also)",
             name, idle, (size_t)run->state.step);
     }
-    return lorac_peft_save(dir, run->adapter, run->r->model.path, LORAC_F32, err);
+    char id[LORAC_HUB_ID]; // means the same on another machine; a path of the cache does not
+    const char *base = run->r->model.path;
+    return lorac_peft_save(dir, run->adapter, lorac_hub_id(id, base) ? id : base, LORAC_F32, err);
 }
 
 /* Evaluations since the metric that stops early got better by more than min_delta. */

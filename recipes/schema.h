@@ -39,6 +39,7 @@ enum lorac_key_flags {
     // What a run that goes on may be told anew:
     LORAC_KEY_FREE = 1 << 4,   // it changes no number
     LORAC_KEY_PLACE = 1 << 5,  // a path: what lies there is compared
+    LORAC_KEY_HUB = 1 << 7,    // a folder, or the Hub's name of one that is in its local cache
     LORAC_KEY_LENGTH = 1 << 6, // how long the run is: checked against the steps that are done
 };
 

@@ -41,12 +41,22 @@ static bool holds(const char *dir, const char *file)
     return there;
 }
 
+enum lorac_status find_folder(char **out, const char *option, const char *given,
+                              struct lorac_err *err)
+{
+    enum lorac_status st = lorac_hub_find(out, given, NULL, err);
+    const char *space = *option ? " " : "";
+    if (st) {
+        lorac_err_prefix(err, "%s%s", option, space);
+    } else if (strcmp(*out, given) != 0) {
+        fprintf(stderr, "note: %s%s%s is %s\n", option, space, given, *out);
+    }
+    return st;
+}
+
 /* The folders that are easily mistaken for one another: a model's, an adapter's, a run's. */
 static enum lorac_status check_model(const char *dir, struct lorac_err *err)
 {
-    if (!lorac_path_is_dir(dir)) {
-        return lorac_fail(err, LORAC_EUSER, "--model %s: is no folder", dir);
-    }
     if (!holds(dir, "config.json") && holds(dir, "adapter_config.json")) {
         return lorac_fail(err, LORAC_EUSER,
                           "--model %s: is an adapter, expected its base model's folder (and the "
@@ -58,9 +68,6 @@ static enum lorac_status check_model(const char *dir, struct lorac_err *err)
 
 static enum lorac_status check_adapter(const char *dir, struct lorac_err *err)
 {
-    if (!lorac_path_is_dir(dir)) {
-        return lorac_fail(err, LORAC_EUSER, "--adapter %s: is no folder", dir);
-    }
     if (!holds(dir, "adapter_config.json") && holds(dir, "recipe.resolved.yaml")) {
         return lorac_fail(err, LORAC_EUSER,
                           "--adapter %s: is a run, expected one of its adapters: %s/%s", dir, dir,
@@ -70,11 +77,16 @@ static enum lorac_status check_adapter(const char *dir, struct lorac_err *err)
 }
 
 enum lorac_status load_adapter(struct lorac_adapter **out, const struct lorac_model *m,
-                               const char *dir, bool force, struct lorac_err *err)
+                               const char *given, bool force, struct lorac_err *err)
 {
-    enum lorac_status st = check_adapter(dir, err);
+    char *dir = NULL;
     *out = NULL;
-    if (!st) { st = lorac_peft_load(out, m, dir, force, err); }
+    enum lorac_status st = find_folder(&dir, "--adapter", given, err);
+    if (!st) { st = check_adapter(dir, err); }
+    if (!st) {
+        st = lorac_peft_load(out, m, dir, force, err);
+        if (st) { lorac_hub_explain(dir, err); }
+    }
     if (!st && !force && !(*out)->n_full && !(lorac_adapter_b_squares(*out) > 0.0)) {
         st = lorac_fail(
             err, LORAC_EUSER,
@@ -83,6 +95,7 @@ enum lorac_status load_adapter(struct lorac_adapter **out, const struct lorac_mo
         lorac_adapter_free(*out);
         *out = NULL;
     }
+    lorac_mem_free(dir);
     return st;
 }
 
@@ -100,20 +113,29 @@ enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const 
     return st;
 }
 
+static enum lorac_status open_model(struct bench *b, const char *dir, bool tokenizer,
+                                    struct lorac_err *err)
+{
+    enum lorac_status st = lorac_model_open(&b->model, &b->dev, dir, err);
+    if (!st && lorac_checkpoint_note(b->model->files)) {
+        fprintf(stderr, "note: %s\n", lorac_checkpoint_note(b->model->files));
+    }
+    if (!st && tokenizer) { st = lorac_tokenizer_open(&b->tokenizer, dir, err); }
+    if (st) { lorac_hub_explain(dir, err); }
+    return st;
+}
+
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err)
 {
     *b = (struct bench){0};
     size_t threads = 0;
-    const char *dir = args_text(a, "--model", "");
+    char *dir = NULL;
     enum lorac_status st = args_count(&threads, a, "--threads", err);
     if (!st) { st = lorac_device_open(&b->dev, NULL, (int)threads, err); }
+    if (!st) { st = find_folder(&dir, "--model", args_text(a, "--model", ""), err); }
     if (!st) { st = check_model(dir, err); }
-    if (!st) { st = lorac_model_open(&b->model, &b->dev, dir, err); }
-    if (!st && lorac_checkpoint_note(b->model->files)) {
-        fprintf(stderr, "note: %s\n", lorac_checkpoint_note(b->model->files));
-    }
-    if (!st && tokenizer) { st = lorac_tokenizer_open(&b->tokenizer, dir, err); }
+    if (!st) { st = open_model(b, dir, tokenizer, err); }
     for (size_t i = 0; !st && args_each(a, "--adapter", i); i++) {
         if (i == LORAC_MAX_STACK) {
             st = lorac_fail(err, LORAC_EUSER, "at most %d adapters at once", LORAC_MAX_STACK);
@@ -126,6 +148,7 @@ enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokeniz
     }
     if (!st) { st = lorac_stack_check(&b->stack, err); }
     if (st) { bench_close(b); }
+    lorac_mem_free(dir);
     return st;
 }
 

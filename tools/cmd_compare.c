@@ -240,15 +240,16 @@ static enum lorac_status open_other(struct subject *s, const struct comparison *
     struct lorac_buf model = {0};
     struct lorac_buf out = {0};
     struct lorac_buf name = {0};
-    if (!lorac_path_is_dir(base)) {
-        return lorac_fail(err, LORAC_EUSER, "--base %s: is no folder", base);
-    }
-    enum lorac_status st = lorac_path_absolute(&path, base, err);
+    char *dir = NULL;
+    char id[LORAC_HUB_ID];
+    enum lorac_status st = find_folder(&dir, "--base", base, err);
+    if (!st) { st = lorac_path_absolute(&path, dir, err); }
+    lorac_mem_free(dir);
     if (st) { return st; }
     for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--) {
         path[n - 1] = '\0';
     }
-    const char *slash = strrchr(path, '/');
+    const char *slash = strrchr(lorac_hub_id(id, path) ? id : path, '/');
     lorac_buf_printf(&name, "-from-%s", slash && slash[1] ? slash + 1 : "base");
     add_setting(&model, "model.path", path, "");
     add_setting(&out, "output.dir", first->output.dir, name.at ? name.at : "");

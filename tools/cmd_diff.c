@@ -300,15 +300,16 @@ static int run(const struct args *a)
     struct difference d = {.name = ""};
     struct out json = {0};
     struct out *j = args_has(a, "--json") ? &json : NULL;
-    const char *const *at = a->positional;
-    bool runs[2] = {has(at[0], "recipe.resolved.yaml"), has(at[1], "recipe.resolved.yaml")};
-    bool different = false;
+    const char *at[2] = {a->positional[0], a->positional[1]};
+    char *found[2] = {0};
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < 2 && !st; i++) {
-        if (!lorac_path_exists(at[i])) {
-            st = lorac_fail(&err, LORAC_EIO, "%s: is not there", at[i]);
-        }
+        if (lorac_path_exists(at[i]) && !lorac_path_is_dir(at[i])) { continue; } // a file
+        st = find_folder(&found[i], "", at[i], &err);
+        if (!st) { at[i] = found[i]; }
     }
+    bool runs[2] = {has(at[0], "recipe.resolved.yaml"), has(at[1], "recipe.resolved.yaml")};
+    bool different = false;
     if (!st && runs[0] != runs[1]) {
         st = lorac_fail(&err, LORAC_EUSER, "%s: is a run, the other is none; compare its best/",
                         at[runs[1]]);
@@ -320,6 +321,8 @@ static int run(const struct args *a)
         different = differs(&d);
     }
     release(&d);
+    lorac_mem_free(found[0]);
+    lorac_mem_free(found[1]);
     if (st) {
         lorac_buf_free(&json.b);
         (void)complain(&err);

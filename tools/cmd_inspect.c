@@ -169,10 +169,15 @@ static int run(const struct args *a)
 {
     struct lorac_err err = {0};
     const char *path = a->positional[0];
+    char *dir = NULL;
+    bool file = lorac_path_exists(path) && !lorac_path_is_dir(path);
+    if (!file && find_folder(&dir, "", path, &err)) { return complain(&err); }
+    if (!file) { path = dir; }
     bool as_json = args_has(a, "--json");
     bool is_run = has(path, "run.json");
     enum lorac_status st =
         is_run ? inspect_run(path, as_json, &err) : inspect_tensors(path, as_json, &err);
+    lorac_mem_free(dir);
     return st ? complain(&err) : 0;
 }
 

@@ -207,7 +207,7 @@ static int run(const struct args *a)
 }
 
 static const struct option options[] = {
-    {"--model", "DIR", "the base model: a Hugging Face folder", true, false},
+    {"--model", "DIR", "the base model: a folder, or OWNER/NAME in the Hub's cache", true, false},
     {"--force", NULL, "take adapters of another base, or that change nothing", false, false},
     THREADS_OPTION,
     {"--raw", NULL, "prompt as typed, without the adapters' templates", false, false},

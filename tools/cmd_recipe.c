@@ -10,6 +10,17 @@ enum lorac_status recipe_open(struct lorac_recipe **out, const char *path, const
     return recipe_open_with(out, path, a, NULL, 0, err);
 }
 
+/* What a Hub id or a folder of its cache stands for. */
+static void tell_folders(const struct lorac_recipe *r)
+{
+    if (r->model.given && lorac_path_is_dir(r->model.path)) {
+        fprintf(stderr, "note: model.path %s is %s\n", r->model.given, r->model.path);
+    }
+    if (r->adapter.given && lorac_path_is_dir(r->adapter.from)) {
+        fprintf(stderr, "note: adapter.from %s is %s\n", r->adapter.given, r->adapter.from);
+    }
+}
+
 enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
                                    const struct args *a, const char *const *more, size_t n_more,
                                    struct lorac_err *err)
@@ -34,6 +45,7 @@ enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
         }
     }
     lorac_recipe_errors_free(&errors);
+    if (!st) { tell_folders(*out); }
     return st;
 }
 
@@ -188,7 +200,10 @@ static int init(const struct args *a)
         o.n_texts++;
     }
     struct lorac_buf told = {0};
-    if (!st) { st = lorac_recipe_init(&b, &told, model, table, &o, &err); }
+    char *dir = NULL;
+    if (!st) { st = find_folder(&dir, "--model", model, &err); }
+    if (!st) { st = lorac_recipe_init(&b, &told, dir, table, &o, &err); }
+    lorac_mem_free(dir);
     if (!st && (b.no_memory || told.no_memory)) {
         st = lorac_fail(&err, LORAC_ENOMEM, "no memory for a recipe");
     }

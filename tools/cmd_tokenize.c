@@ -92,7 +92,12 @@ static int run(const struct args *a)
     struct lorac_tokenizer *t = NULL;
     struct lorac_buf input = {0};
     const char *given = a->n_positional ? a->positional[0] : "-";
-    enum lorac_status st = lorac_tokenizer_open(&t, args_text(a, "--model", ""), &err);
+    char *dir = NULL;
+    enum lorac_status st = find_folder(&dir, "--model", args_text(a, "--model", ""), &err);
+    if (!st) {
+        st = lorac_tokenizer_open(&t, dir, &err);
+        if (st) { lorac_hub_explain(dir, &err); }
+    }
     if (!st && strcmp(given, "-") == 0) {
         st = read_text(&input, "-", &err);
     } else {
@@ -109,6 +114,7 @@ static int run(const struct args *a)
     }
     lorac_buf_free(&input);
     lorac_tokenizer_free(t);
+    lorac_mem_free(dir);
     return code;
 }
 

@@ -15,6 +15,11 @@ extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, ver
 /* "lorac: ERROR" on stderr; returns the exit code for it: of LORAC_ESTOP, that of the signal. */
 int complain(const struct lorac_err *err);
 
+/* The folder of `given`, what stands behind `option` ("" for a word of its own): itself, or a snapshot in the Hub's
+ * cache (base/hub.h), which is told. A new string (lorac_mem_free). */
+enum lorac_status find_folder(char **out, const char *option, const char *given,
+                              struct lorac_err *err);
+
 /* ---- models with adapters, as most verbs need them (cmd_common.c) ---- */
 
 /* A model folder, its tokenizer, and the adapters of --adapter DIR[:scale]. */
@@ -30,18 +35,18 @@ enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokeniz
                              struct lorac_err *err);
 /* The adapter of a folder; one that changes nothing is refused, too, unless `force`. */
 LORAC_MUST_CHECK enum lorac_status load_adapter(struct lorac_adapter **out,
-                                                const struct lorac_model *m, const char *dir,
+                                                const struct lorac_model *m, const char *given,
                                                 bool force, struct lorac_err *err);
 /* One adapter of "DIR[:SCALE]" for the bench's model; the caller frees it. */
 enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const struct bench *b,
                                 const char *text, bool force, struct lorac_err *err);
 void bench_close(struct bench *b);
 const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapters
-#define MODEL_OPTIONS                                                                            \
-    {"--model", "DIR", "the base model: a Hugging Face folder", true, false},                    \
-        {"--adapter", "DIR[:SCALE]", "a PEFT adapter on it", false, true},                       \
-        {"--force", NULL, "take an adapter of another base, or one that changes nothing", false, \
-         false},                                                                                 \
+#define MODEL_OPTIONS                                                                              \
+    {"--model", "DIR", "the base model: a folder, or OWNER/NAME in the Hub's cache", true, false}, \
+        {"--adapter", "DIR[:SCALE]", "a PEFT adapter on it", false, true},                         \
+        {"--force", NULL, "take an adapter of another base, or one that changes nothing", false,   \
+         false},                                                                                   \
         THREADS_OPTION
 #define THREADS_OPTION                                                                    \
     {                                                                                     \

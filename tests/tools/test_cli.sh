@@ -111,7 +111,7 @@ if [ -w /dev/full ]; then
 fi
 refused 1 "no/such/recipe.yaml" train no/such/recipe.yaml
 refused 1 "--model no/such/model: is no folder" score --model no/such/model --ids 1,2
-refused 1 "model.path: $dir/none is no folder" train "$dir/run.yaml" --set "model.path=$dir/none"
+refused 1 "model.path: $dir/none: is no folder" train "$dir/run.yaml" --set "model.path=$dir/none"
 refused 1 "'x' is no token id" score --model "$model" --ids 1,x
 refused 1 "at least two are needed" score --model "$model" --ids 1
 refused 1 "token id 260 is outside the model's vocabulary of 260" score --model "$model" --ids 1,260

@@ -119,4 +119,114 @@ refused 1 "lfs.csv: is a Git LFS pointer" train "$dir/run.yaml" --set "data.trai
 refused 1 "lfs.csv: is a Git LFS pointer" train "$dir/run.yaml" --set "data.train=$dir/lfs.csv" \
     --set "output.dir=$dir/lfs-run" --set data.kind=text --unset template.prompt --unset template.completion
 
+# ---- the Hub's local cache, as huggingface_hub lays it out ----
+unset HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_HOME XDG_CACHE_HOME
+HOME=$dir/home
+export HOME
+hub=$HOME/.cache/huggingface/hub
+# cache HUB OWNER--NAME COMMIT FROM: a download of the folder FROM
+cache() {
+    repo=$1/models--$2
+    mkdir -p "$repo/blobs" "$repo/refs" "$repo/snapshots/$3"
+    for file in "$4"/*; do
+        sum=$(cksum <"$file" | tr -d ' ')
+        cp "$file" "$repo/blobs/$sum"
+        ln -s "../../blobs/$sum" "$repo/snapshots/$3/${file##*/}"
+    done
+}
+refused 1 "--model me/tiny: is no folder, and me/tiny is not in the Hub's cache $hub; to download it: hf download me/tiny" \
+    score --model me/tiny --ids 1,2
+cache "$hub" me--tiny 5afe "$model"
+printf 5afe >"$hub/models--me--tiny/refs/main"
+snapshot=$hub/models--me--tiny/snapshots/5afe
+for name in me/tiny me/tiny/ hf://me/tiny https://huggingface.co/me/tiny/tree/main \
+    "$hub/models--me--tiny" "$hub/models--me--tiny/"; do
+    expect 0 score --model "$name" --ids 1,2,3 --json
+    [ "$(cat "$dir/out")" = "$plain" ] || fail "$name is another model"
+    grep -q "^note: --model $name is .*models--me--tiny/*/snapshots/5afe$" "$dir/err" || { fail "$name is not told"; cat "$dir/err"; }
+done
+expect 0 score --model "$snapshot" --ids 1,2,3 --json
+[ -s "$dir/err" ] && fail "a note for a plain folder: $(cat "$dir/err")"
+expect 0 tokenize --model me/tiny so
+expect 0 inspect me/tiny
+expect 0 diff me/tiny "$model"
+expect 0 recipe init --model me/tiny --csv "$dir/train.csv"
+has out "$snapshot"
+expect 0 plan "$dir/run.yaml" --set model.path=me/tiny
+has err "note: model.path me/tiny is $snapshot"
+has out "base      $snapshot ("
+expect 0 train "$dir/run.yaml" --set model.path=me/tiny --set "output.dir=$dir/hub"
+has err "note: model.path me/tiny is $snapshot"
+has hub/recipe.resolved.yaml "path: \"$snapshot\""
+has hub/run.json "\"base\": \"$snapshot\"" '"base_id": "me/tiny"'
+has hub/last/adapter_config.json '"base_model_name_or_path": "me/tiny"'
+expect 0 eval "$dir/hub" --split train
+expect 0 merge --model me/tiny --adapter "$dir/hub/last" --out "$dir/hub-merged" --verify
+[ -h "$dir/hub-merged/config.json" ] && fail "merging copies links"
+# adapters lie there, too
+cache "$hub" me--lora ad0 "$adapter" # no refs/main: the only one
+expect 0 score --model me/tiny --adapter me/lora --ids 1,2
+has err "note: --adapter me/lora is $hub/models--me--lora/snapshots/ad0"
+expect 0 score --model me/tiny --adapter me/lora:0.5 --ids 1,2
+expect 0 train "$dir/run.yaml" --set adapter.from=me/lora --unset adapter.rank --unset adapter.targets \
+    --set "output.dir=$dir/from"
+has err "note: adapter.from me/lora is $hub/models--me--lora/snapshots/ad0"
+refused 1 "adapter.from: $PWD/me/lore: is no folder, and me/lore is not in the Hub's cache $hub; to download it: hf download me/lore" \
+    plan "$dir/run.yaml" --set adapter.from=me/lore --unset adapter.rank --unset adapter.targets
+refused 1 "model.path: $PWD/me/none: is no folder, and me/none is not in the Hub's cache $hub; to download it: hf download me/none" \
+    plan "$dir/run.yaml" --set model.path=me/none
+refused 1 "model.path: $dir/none: is no folder" plan "$dir/run.yaml" --set "model.path=$dir/none"
+# a folder that is there wins; a legacy name without an owner; an older snapshot by its folder
+mkdir -p "$dir/here/me"
+cp -R "$dir/beside" "$dir/here/me/tiny"
+(cd "$dir/here" && "$lorac" score --model me/tiny --ids 1,2 2>"$dir/err" >"$dir/out") || fail "me/tiny here"
+grep -q 'note: --model' "$dir/err" && fail "the cache wins over a folder"
+cache "$hub" gpt0 e1de "$model"
+expect 0 score --model gpt0 --ids 1,2
+cache "$hub" me--tiny 01de "$model"
+expect 0 score --model me/tiny --ids 1,2
+has err "snapshots/5afe"
+rm "$hub/models--me--tiny/refs/main"
+refused 1 "$hub/models--me--tiny/snapshots: holds 2 snapshots, and no refs/main says which; give the folder of one: 01de, 5afe" \
+    score --model me/tiny --ids 1,2
+printf dead >"$hub/models--me--tiny/refs/main"
+refused 1 "snapshots/dead: is not there, though refs/main names it; to download it: hf download me/tiny" \
+    score --model me/tiny --ids 1,2
+# where the cache is
+for place in HF_HUB_CACHE: HUGGINGFACE_HUB_CACHE: HF_HOME:/hub XDG_CACHE_HOME:/huggingface/hub; do
+    name=${place%%:*}
+    cache "$dir/at-$name${place#*:}" you--tiny beef "$model"
+    export "$name=$dir/at-$name"
+    expect 0 score --model you/tiny --ids 1,2
+    has err "note: --model you/tiny is $dir/at-$name${place#*:}/models--you--tiny/snapshots/beef"
+    unset "$name"
+done
+HF_HOME='~/there'
+export HF_HOME
+cache "$HOME/there/hub" you--tiny beef "$model"
+expect 0 score --model you/tiny --ids 1,2
+unset HF_HOME
+# downloads that were not finished
+cache "$hub" me--half 4a1f "$model"
+half=$hub/models--me--half/snapshots/4a1f
+rm "$(readlink -f "$half/model.safetensors")"
+refused 1 "$half/model.safetensors: is a link to ../../blobs/" score --model me/half --ids 1,2
+has err "which is not there: a download that was not finished, or a file that was moved; hf download me/half fetches what is missing"
+rm "$half/model.safetensors"
+: >"$hub/models--me--half/blobs/4d7a.incomplete"
+refused 1 "$half: holds neither model.safetensors nor model.safetensors.index.json; a file of its download is not finished; hf download me/half fetches what is missing" \
+    score --model me/half --ids 1,2
+echo '{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}' >"$half/model.safetensors.index.json"
+refused 1 "names 2 files, of which 2 are missing: model-1.safetensors, model-2.safetensors; a file of its" \
+    plan "$dir/run.yaml" --set model.path=me/half
+rm "$half/tokenizer.json"
+refused 1 "tokenizer.json: is missing" plan "$dir/run.yaml" --set model.path=me/half
+has err "hf download me/half fetches what is missing"
+copy local
+mkdir -p "$dir/local/.cache/huggingface/download"
+rm "$dir/local/model.safetensors"
+: >"$dir/local/.cache/huggingface/download/x.incomplete"
+refused 1 "its download is not finished: hf download with --local-dir $dir/local goes on with it" \
+    score --model "$dir/local" --ids 1,2
+
 finish

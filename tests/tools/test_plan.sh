@@ -82,6 +82,6 @@ has out "r: 8 -> 9" "largest difference is 0"
 expect 2 diff "$dir/a" "$dir/a/best"
 has err "is a run"
 expect 2 diff "$dir/a" "$dir/nowhere"
-has err "nowhere: is not there"
+has err "nowhere: is no folder"
 
 exit $failed

@@ -1,7 +1,7 @@
 # Public headers: <lorac/base.h> and its like, one a folder. In the build they forward to the folders' own;
 # installed, the whole set lies in include/lorac/.
 set(lorac_headers
-    base/base.h base/batch.h base/compare.h base/config.h base/fingerprint.h base/generate.h base/init.h
+    base/base.h base/batch.h base/compare.h base/config.h base/fingerprint.h base/generate.h base/hub.h base/init.h
     base/model.h base/safetensors.h base/tokenizer.h base/tokenizer_train.h
     base/compute/device.h base/compute/segment.h base/compute/start.h
     base/core/api.h base/core/buf.h base/core/clock.h base/core/dtype.h base/core/err.h
