@@ -218,6 +218,36 @@ static enum lorac_status check_keep(struct lorac_reading *rd)
         "must hold 'best', 'last' or both: nothing would be left of the run");
 }
 
+static bool is(double x, double y)
+{
+    return !(x < y) && !(x > y);
+}
+
+/* What one optimiser or schedule reads and another does not. */
+static enum lorac_status check_optimizer(struct lorac_reading *rd)
+{
+    const struct lorac_recipe *r = rd->recipe;
+    bool sgd = r->optimizer.name == LORAC_RECIPE_OPTIMIZER_SGD;
+    bool constant = r->optimizer.schedule == LORAC_RECIPE_SCHEDULE_CONSTANT;
+    const struct {
+        const char *path;
+        bool is_default, used;
+        const char *why;
+    } keys[] = {
+        {"optimizer.momentum", is(r->optimizer.momentum, 0.0), sgd, "with adamw"},
+        {"optimizer.betas", is(r->optimizer.betas[0], 0.9) && is(r->optimizer.betas[1], 0.999),
+         !sgd, "with sgd"},
+        {"optimizer.eps", is(r->optimizer.eps, 1e-8), !sgd, "with sgd"},
+        {"optimizer.final_lr_ratio", is(r->optimizer.final_lr_ratio, 0.0), !constant,
+         "with optimizer.schedule: constant"},
+    };
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {
+        st = check_idle(rd, keys[i].path, keys[i].is_default, keys[i].used, keys[i].why);
+    }
+    return st;
+}
+
 enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lorac_source *source)
 {
     const struct lorac_recipe *r = rd->recipe;
@@ -246,17 +276,7 @@ enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lor
         st = check_idle(rd, "train.watchdog.patience", r->train.watchdog.patience == 3,
                         r->train.watchdog.loss_above > 0.0, "without train.watchdog.loss_above");
     }
-    if (!st) {
-        st = check_idle(rd, "optimizer.momentum", !(r->optimizer.momentum > 0.0),
-                        r->optimizer.name == LORAC_RECIPE_OPTIMIZER_SGD, "with adamw");
-    }
-    if (!st) {
-        bool sgd = r->optimizer.name == LORAC_RECIPE_OPTIMIZER_SGD;
-        st = check_idle(rd, "optimizer.betas",
-                        !(r->optimizer.betas[0] < 0.9) && !(r->optimizer.betas[0] > 0.9) &&
-                            !(r->optimizer.betas[1] < 0.999) && !(r->optimizer.betas[1] > 0.999),
-                        !sgd, "with sgd");
-    }
+    if (!st) { st = check_optimizer(rd); }
     if (!st) { st = check_keep(rd); }
     if (!st) { st = check_adapter(rd); }
     if (!st) { st = check_vector_decay(rd); }

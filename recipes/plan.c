@@ -7,6 +7,7 @@
 #include "recipes/first.h"
 #include "recipes/reading.h"
 #include "recipes/run_files.h"
+#include "recipes/run_notes.h"
 #include "recipes/setup.h"
 
 #include <stdio.h>
@@ -314,9 +315,15 @@ static enum lorac_status measure_length(struct lorac_plan *p, struct lorac_err *
     p->steps_per_epoch = l.steps_per_epoch;
     p->eval_every = l.eval_every;
     if (p->job->valid.set) { // and at the end
-        p->evaluations = 1 + (l.eval_every && l.steps ? (l.steps - 1) / l.eval_every : 0);
+        p->evaluations = lorac_setup_evaluations(&l);
     }
     return LORAC_OK;
+}
+
+void lorac_plan_notes(const struct lorac_plan *p, const struct lorac_run_watch *watch)
+{
+    struct lorac_length l = {p->steps, p->steps_per_epoch, p->eval_every, 0};
+    lorac_recipe_notes(p->job, &l, watch);
 }
 
 /* Fewer steps teach a label's words, and little of what decides between them (first.h has the numbers). */

@@ -79,6 +79,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_plan_make(struct lorac_plan **out,
                                                    const struct lorac_recipe *r,
                                                    struct lorac_err *err);
 void lorac_plan_free(struct lorac_plan *p); // NULL is accepted
+/* Tell through watch->note (run.h) what the recipe says and the run will not do. */
+struct lorac_run_watch;
+void lorac_plan_notes(const struct lorac_plan *p, const struct lorac_run_watch *watch);
 
 /* LORAC_EUSER where the run needs more than `available` bytes: which part is the largest, and what to try. */
 LORAC_MUST_CHECK enum lorac_status lorac_plan_fits(const struct lorac_plan *p, size_t available,

@@ -50,6 +50,8 @@ void lorac_value_print(struct lorac_buf *buf, const struct lorac_recipe *recipe,
 /* Append "KEY: VALUE of a -> VALUE of b" and a line's end where the key's values differ. */
 void lorac_key_diff(struct lorac_buf *buf, const struct lorac_recipe *a,
                     const struct lorac_recipe *b, const struct lorac_key *key);
+/* Has the key the value that it has where it is not given? */
+bool lorac_recipe_is_default(const struct lorac_recipe *recipe, const char *key);
 /* Append text as a double-quoted YAML scalar. `expands`: ${ in it is written $${. */
 void lorac_yaml_quote(struct lorac_buf *buf, const char *text, bool expands);
 

@@ -473,6 +473,22 @@ enum lorac_status lorac_recipe_open(struct lorac_recipe **out, const char *path,
     return st;
 }
 
+bool lorac_recipe_is_default(const struct lorac_recipe *recipe, const char *key)
+{
+    static const char least[] = "{recipe: 1, model: {path: x}, data: {train: x}, "
+                                "template: {prompt: x, completion: x}}";
+    struct lorac_recipe *r = NULL;
+    struct lorac_buf diff = {0};
+    if (lorac_recipe_parse(&r, least, sizeof least - 1, "x", NULL, NULL, 0, NULL, NULL)) {
+        return true;
+    }
+    lorac_key_diff(&diff, r, recipe, lorac_key_find(key));
+    bool same = diff.n == 0;
+    lorac_buf_free(&diff);
+    lorac_recipe_free(r);
+    return same;
+}
+
 void lorac_recipe_free(struct lorac_recipe *recipe)
 {
     if (recipe) { lorac_arena_free(recipe->arena); }

@@ -227,7 +227,7 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
         st = lorac_dataset_shared(&shared, run->job->train.set, run->job->valid.set, err);
     }
     if (!st && run->watch->note) {
-        st = lorac_run_notes(run->job, run->length.steps, shared, run->watch, err);
+        st = lorac_run_notes(run->job, &run->length, shared, run->watch, err);
     }
     // there before the first step: where it is missing later, it was lost
     if (!st && !lorac_path_exists(p->state)) {

@@ -43,6 +43,12 @@ enum lorac_status lorac_setup_length(struct lorac_length *out, const struct lora
     return LORAC_OK;
 }
 
+size_t lorac_setup_evaluations(const struct lorac_length *length)
+{
+    size_t every = length->eval_every;
+    return every ? (length->steps + every - 1) / every : 1;
+}
+
 bool lorac_setup_due(size_t step, size_t every, size_t steps)
 {
     return step == steps || (every && step % every == 0);

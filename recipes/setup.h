@@ -19,6 +19,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_setup_length(struct lorac_length *out,
                                                       const struct lorac_recipe *r,
                                                       struct lorac_loader *loader, size_t n,
                                                       struct lorac_err *err);
+/* How often the run evaluates its validation rows. */
+size_t lorac_setup_evaluations(const struct lorac_length *length);
 /* Is something to be done after step `step` (from 1) that is done every `every` steps and at the end? */
 bool lorac_setup_due(size_t step, size_t every, size_t steps);
 

@@ -414,6 +414,12 @@ static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe 
     return out_print(&j);
 }
 
+static void say_note(void *self, const char *text)
+{
+    (void)self;
+    show_wrapped(stdout, "note:     ", text);
+}
+
 static enum lorac_status say_plan(const struct lorac_plan *p, struct lorac_err *err)
 {
     say_modules(p);
@@ -422,6 +428,8 @@ static enum lorac_status say_plan(const struct lorac_plan *p, struct lorac_err *
     }
     if (p->labels) { say_labels(p); }
     say_steps(p);
+    static const struct lorac_run_watch watch = {.note = say_note};
+    lorac_plan_notes(p, &watch);
     if (p->folder[0]) { printf("output    %s\n", p->folder); }
     say_memory(p);
     return say_examples(p, err);

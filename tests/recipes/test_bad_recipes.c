@@ -127,6 +127,22 @@ static const struct {
      "r.yaml:5:23: optimizer.schedule: must be 'constant' or 'linear' or 'cosine', found 'cosin' (did you mean 'cosine'?)"},
     {MORE, "optimizer: {momentum: 0.9}\n",
      "r.yaml:5:23: optimizer.momentum: has no effect with adamw"},
+    {MORE, "optimizer: {name: sgd, eps: 1e-6}\n",
+     "r.yaml:5:29: optimizer.eps: has no effect with sgd"},
+    {MORE, "optimizer: {schedule: constant, final_lr_ratio: 0.1}\n",
+     "r.yaml:5:49: optimizer.final_lr_ratio: has no effect with optimizer.schedule: constant"},
+    // what does nothing is looked for once each value is right, and only then
+    {MORE, "seed: x\noptimizer: {momentum: 0.9}\n",
+     "r.yaml:5:7: seed: must be a whole number from 0 to 18446744073709551615, found 'x'"},
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, on_empty: skip, train: a}\n"
+            "optimizer: {momentum: 0.9}\n",
+     "r.yaml:3:30: data.on_empty: has no effect with data.kind: text"},
+    // a number has a digit
+    {MORE, "optimizer: {weight_decay: .}\n", "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '.'"},
+    {MORE, "optimizer: {weight_decay: '-'}\n", "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '-'"},
+    {MORE, "optimizer: {weight_decay: +.}\n", "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '+.'"},
+    {MORE, "optimizer: {weight_decay: .e5}\n", "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '.e5'"},
+    {MORE, "optimizer: {weight_decay: e5}\n", "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found 'e5'"},
     {MORE, "train: {shuffle: yes}\n",
      "r.yaml:5:18: train.shuffle: must be true or false, found 'yes' (did you mean 'true'?)"},
     {MORE, "train: {shuffle: False}\n",

@@ -49,6 +49,8 @@ has out "self_attn.q_proj" "mlp.down_proj" "memory    about" "optimiser moments"
 has out "steps     80 (5.0 an epoch" "note: 80 steps are few to learn from; only more rows would give more"
 expect 0 plan "$dir/mine.yaml" --set train.epochs=2
 has out "note: 10 steps are few to learn from; try train.epochs: 16" "best      by accuracy (eval.best: auto)"
+expect 0 plan "$dir/mine.yaml" --set train.epochs=2 --set optimizer.warmup=10
+has out "note:     optimizer.warmup: 10 steps, and the run has only 10: it never reaches optimizer.lr"
 [ -e "$dir/runs" ] && fail "plan makes the folder of a run"
 expect 0 plan "$dir/mine.yaml" --probe
 has out "a step takes" "for the whole run"

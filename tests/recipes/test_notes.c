@@ -1,0 +1,129 @@
+/*
+ * What a run says, and when. What is promised:
+ *   - a key whose number the run is too short for is told, with that number;
+ *   - keys of evaluations are told where nothing is evaluated, unless they have their default;
+ *   - samples are shown at each best evaluation and at the last, and only there.
+ */
+#include "base/core/buf.h"
+#include "tests/support/runs.h"
+#include "tests/support/tiny.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void add_note(void *self, const char *text)
+{
+    lorac_buf_printf(self, "%s\n", text);
+}
+
+/* The notes of a run with these settings hold `want`; with `want` NULL, none that holds "only" or "no effect". */
+static void expect_note(const char *const *sets, const char *want)
+{
+    struct lorac_buf notes = {0};
+    struct lorac_run_watch watch = {.self = &notes, .note = add_note};
+    lorac_buf_str(&notes, "");
+    runs_well("a", LORAC_RUN_OVERWRITE, &watch, sets);
+    if (want && !strstr(notes.at, want)) { fail_msg("no '%s' in '%s'", want, notes.at); }
+    if (!want && (strstr(notes.at, "only") || strstr(notes.at, "no effect"))) {
+        fail_msg("notes without need: %s", notes.at);
+    }
+    lorac_buf_free(&notes);
+}
+
+static void numbers_that_the_run_is_too_short_for_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sets[4];
+        const char *want;
+    } cases[] = {
+        // 11 steps, an evaluation every 4
+        {{NULL}, NULL},
+        {{"optimizer.warmup=10", NULL}, NULL},
+        {{"optimizer.warmup=11", NULL},
+         "optimizer.warmup: 11 steps, and the run has only 11: it never reaches optimizer.lr"},
+        {{"optimizer.warmup=100%", NULL}, NULL},
+        {{"train.watchdog.loss_above=100", "train.watchdog.patience=11", NULL}, NULL},
+        {{"train.watchdog.loss_above=100", "train.watchdog.patience=12", NULL},
+         "train.watchdog.patience: the run has only 11 steps, so the watchdog can never stop it"},
+        {{"eval.early_stop.metric=loss", "eval.early_stop.patience=2", NULL}, NULL},
+        {{"eval.early_stop.metric=loss", "eval.early_stop.patience=3", NULL},
+         "eval.early_stop.patience: 3, and the run has only 3 evaluations: it can never stop "
+         "early"},
+        {{"eval.early_stop.metric=loss", "eval.early_stop.patience=1", "eval.every=end", NULL},
+         "eval.early_stop.patience: 1, and the run has only 1 evaluations"},
+        {{"eval.every=11", NULL}, NULL},
+        {{"eval.every=12", NULL},
+         "eval.every: 12 steps, and the run has only 11: only its end counts"},
+        {{"output.save_every=12", NULL},
+         "output.save_every: 12 steps, and the run has only 11: only its end counts"},
+        {{"-data.valid", NULL},
+         "eval.every has no effect without data.valid: nothing is evaluated"},
+        {{"-data.valid", "-eval.every", NULL},
+         "eval.samples has no effect without data.valid: nothing is evaluated"},
+        {{"-data.valid", "-eval.every", "-eval.samples", NULL}, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        expect_note(cases[i].sets, cases[i].want);
+    }
+}
+
+struct samples {
+    size_t step, steps, n; // of the last evaluation; shown since
+    bool is_best;
+    size_t bests, others; // evaluations that were looked at
+};
+
+/* The evaluation before this one, or the run's end, has shown what it should. */
+static void look(struct samples *s, bool last)
+{
+    if (!s->step) { return; }
+    assert_int_equal(s->n, s->is_best || last ? 3 : 0);
+    s->bests += s->is_best;
+    s->others += !s->is_best && !last;
+}
+
+static void on_eval(void *self, const struct lorac_run_eval *e)
+{
+    struct samples *s = self;
+    look(s, false);
+    s->step = e->step;
+    s->is_best = e->is_best;
+    s->n = 0;
+}
+
+static void on_sample(void *self, const struct lorac_run_sample *sample)
+{
+    struct samples *s = self;
+    assert_true(sample->prompt[0] && sample->want[0]);
+    s->n++;
+}
+
+static void samples_are_shown_at_the_best_evaluations_and_the_last(void **state)
+{
+    (void)state;
+    // steps so large that it does not get better all the time
+    static const char *const sets[] = {"optimizer.lr=0.1",   "optimizer.schedule=constant",
+                                       "optimizer.warmup=0", "eval.every=1 steps",
+                                       "eval.samples=3",     NULL};
+    struct samples s = {0};
+    struct lorac_run_watch watch = {.self = &s, .eval = on_eval, .sample = on_sample};
+    struct lorac_run_result r = runs_well("b", LORAC_RUN_NEW, &watch, sets);
+    look(&s, true);
+    assert_int_equal(s.step, r.step);
+    assert_true(s.bests > 0 && s.others > 0 && !s.is_best); // the test can fail
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_that_the_run_is_too_short_for_are_told),
+        cmocka_unit_test(samples_are_shown_at_the_best_evaluations_and_the_last),
+    };
+    return cmocka_run_group_tests(tests, runs_make, runs_remove);
+}
