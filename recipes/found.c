@@ -32,17 +32,66 @@ static enum lorac_status read_state(struct lorac_found *f, const struct lorac_ru
     return st;
 }
 
-/* The adapter that it kept, and how large that is. */
-static enum lorac_status find_adapter(struct lorac_found *f, const struct lorac_run_paths *p,
+/* best/ should be there, and is not: why, in one line; LORAC_OK where it need not. */
+static enum lorac_status best_is_missing(const struct lorac_run_paths *p,
+                                         const struct lorac_recipe *r, struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    struct lorac_buf old = {0};
+    size_t step = 0;
+    enum lorac_status st = LORAC_OK;
+    if (!(r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U)) { return LORAC_OK; }
+    lorac_buf_printf(&old, "%s.old", p->best);
+    bool cut = old.at && lorac_path_is_dir(old.at);
+    lorac_buf_free(&old);
+    if (cut) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "%s: a save was cut short and left best.old; lorac train --resume puts it "
+            "right",
+            p->dir);
+    }
+    if (!lorac_path_exists(p->manifest)) { return LORAC_OK; }
+    st = lorac_json_load(&root, p->manifest, MANIFEST_LIMIT, err);
+    if (!st) { st = lorac_json_size(&step, &root, "best_step", false, 0, SIZE_MAX / 2, err); }
+    if (!st && step) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "%s: is missing, and run.json tells of the best adapter, of step %zu; put "
+                        "it back, or choose another with --adapter%s%s",
+                        p->best, step, lorac_path_is_dir(p->last) ? " " : "",
+                        lorac_path_is_dir(p->last) ? p->last : "");
+    }
+    lorac_json_free(&root);
+    return st;
+}
+
+enum lorac_status lorac_found_adapter(char **out, const char *dir, const struct lorac_recipe *r,
                                       struct lorac_err *err)
 {
+    struct lorac_run_paths p = {0};
+    *out = NULL;
+    enum lorac_status st = lorac_run_paths(&p, dir, err);
+    if (st) { return st; }
+    bool best = lorac_path_is_dir(p.best);
+    if (!best) { st = best_is_missing(&p, r, err); }
+    const char *chosen = best ? p.best : p.last;
+    if (!st && lorac_path_is_dir(chosen)) {
+        *out = lorac_mem_string(chosen, strlen(chosen));
+        if (!*out) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
+    }
+    lorac_run_paths_free(&p);
+    return st;
+}
+
+/* The adapter that it kept, and how large that is. */
+static enum lorac_status find_adapter(struct lorac_found *f, const struct lorac_run_paths *p,
+                                      const struct lorac_recipe *r, struct lorac_err *err)
+{
     struct lorac_map map = {0};
-    const char *dir = lorac_path_is_dir(p->best) ? p->best : p->last;
-    if (!lorac_path_is_dir(dir)) { return LORAC_OK; }
-    f->adapter = lorac_mem_string(dir, strlen(dir));
-    char *weights = lorac_path_join(dir, "adapter_model.safetensors");
-    enum lorac_status st = LORAC_OK;
-    if (!f->adapter || !weights) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->dir); }
+    enum lorac_status st = lorac_found_adapter(&f->adapter, p->dir, r, err);
+    if (st || !f->adapter) { return st; }
+    char *weights = lorac_path_join(f->adapter, "adapter_model.safetensors");
+    if (!weights) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->dir); }
     if (!st) { st = lorac_map_open(&map, weights, err); }
     f->adapter_bytes = map.size;
     lorac_map_close(&map);
@@ -60,7 +109,7 @@ enum lorac_status lorac_found_look(struct lorac_found *out, const struct lorac_j
     if (st || !lorac_path_exists(p.recipe)) { goto done; }
     st = lorac_manifest_check(NULL, &p, j, &nobody, err);
     if (!st) { st = read_state(out, &p, err); }
-    if (!st) { st = find_adapter(out, &p, err); }
+    if (!st) { st = find_adapter(out, &p, j->recipe, err); }
     if (!st && lorac_path_exists(p.metrics)) { st = lorac_metrics_seconds(&out->seconds, &p, err); }
 done:
     lorac_run_paths_free(&p);

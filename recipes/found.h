@@ -22,6 +22,12 @@ struct lorac_found {
 LORAC_MUST_CHECK enum lorac_status lorac_found_look(struct lorac_found *out,
                                                     const struct lorac_job *j,
                                                     struct lorac_err *err);
+/* The adapter that the run in `dir` with this recipe kept, to be freed with lorac_mem_free(): best/, or last/ where
+ * nothing is evaluated or best/ not kept; NULL where none is saved yet. One that should be there and is not is
+ * LORAC_EUSER. */
+LORAC_MUST_CHECK enum lorac_status lorac_found_adapter(char **out, const char *dir,
+                                                       const struct lorac_recipe *r,
+                                                       struct lorac_err *err);
 void lorac_found_release(struct lorac_found *f); // zeroed is accepted
 
 #endif

@@ -214,6 +214,17 @@ const struct lorac_key *lorac_key_find(const char *path)
     return NULL;
 }
 
+bool lorac_recipe_only_trains(const char *key)
+{
+    static const char *const sections[] = {"adapter.", "train.", "optimizer.", "eval.", "output."};
+    bool others = strcmp(key, "train.threads") == 0 || strcmp(key, "eval.metrics") == 0;
+    if (others || !lorac_key_find(key)) { return false; }
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        if (strncmp(key, sections[i], strlen(sections[i])) == 0) { return true; }
+    }
+    return false;
+}
+
 bool lorac_key_is_section(const char *path)
 {
     size_t n = strlen(path);

@@ -49,38 +49,46 @@ enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
     return st;
 }
 
+/* What was set and is not read: whoever evaluates should not think that it was. */
+static void note_unread(const struct args *a)
+{
+    for (size_t i = 0; i < a->n_given; i++) {
+        char key[64];
+        bool set = strcmp(a->given[i]->name, "--set") == 0;
+        if (!set && strcmp(a->given[i]->name, "--unset") != 0) { continue; }
+        (void)snprintf(key, sizeof key, "%.*s", (int)strcspn(a->values[i], "="), a->values[i]);
+        if (!lorac_recipe_only_trains(key)) { continue; }
+        fprintf(stderr, "note: %s %s has no effect on %s: only training reads it\n",
+                a->given[i]->name, key, a->verb);
+    }
+}
+
 enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,
                                 const struct args *a, struct lorac_err *err)
 {
     *out = NULL;
     *adapter = NULL;
-    if (!lorac_path_is_dir(path)) { return recipe_open(out, path, a, err); }
-    char *resolved = lorac_path_join(path, "recipe.resolved.yaml");
-    char *best = lorac_path_join(path, "best");
-    char *last = lorac_path_join(path, "last");
-    char *old = lorac_path_join(path, "best.old");
     enum lorac_status st = LORAC_OK;
-    if (!resolved || !best || !last || !old) {
-        st = lorac_fail(err, LORAC_ENOMEM, "no memory");
-    } else if (!lorac_path_exists(resolved)) {
-        st = lorac_fail(err, LORAC_EUSER, "%s: is no run (it holds no recipe.resolved.yaml)", path);
-    } else if (!lorac_path_is_dir(best) && lorac_path_is_dir(old)) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "%s: a save was cut short and left best.old; lorac train --resume puts it "
-                        "right",
-                        path);
-    } else if (!lorac_path_is_dir(best) && !lorac_path_is_dir(last)) {
-        st = lorac_fail(err, LORAC_EUSER, "%s: has saved no adapter yet", path);
+    if (!lorac_path_is_dir(path)) {
+        st = recipe_open(out, path, a, err);
     } else {
-        const char *chosen = lorac_path_is_dir(best) ? best : last;
-        st = recipe_open(out, resolved, a, err);
-        if (!st) { *adapter = lorac_mem_string(chosen, strlen(chosen)); }
-        if (!st && !*adapter) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+        char *resolved = lorac_path_join(path, "recipe.resolved.yaml");
+        if (!resolved) {
+            st = lorac_fail(err, LORAC_ENOMEM, "no memory");
+        } else if (!lorac_path_exists(resolved)) {
+            st = lorac_fail(err, LORAC_EUSER, "%s: is no run (it holds no recipe.resolved.yaml)",
+                            path);
+        }
+        if (!st) { st = recipe_open(out, resolved, a, err); }
+        if (!st && !args_text(a, "--adapter", NULL) && !args_has(a, "--base")) {
+            st = lorac_found_adapter(adapter, path, *out, err);
+            if (!st && !*adapter) {
+                st = lorac_fail(err, LORAC_EUSER, "%s: has saved no adapter yet", path);
+            }
+        }
+        lorac_mem_free(resolved);
     }
-    lorac_mem_free(resolved);
-    lorac_mem_free(best);
-    lorac_mem_free(last);
-    lorac_mem_free(old);
+    if (!st) { note_unread(a); }
     return st;
 }
 

@@ -217,6 +217,34 @@ enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac
     return st;
 }
 
+/* The recipe; of a run's folder its own, with that folder as output.dir, wherever it has moved. */
+static enum lorac_status open_recipe(struct lorac_recipe **out, const struct args *a,
+                                     struct lorac_err *err)
+{
+    const char *path = a->positional[0];
+    if (!lorac_path_is_dir(path)) { return recipe_open(out, path, a, err); }
+    struct lorac_buf dir = {0};
+    bool elsewhere = false; // the folder that is asked for
+    for (size_t i = 0; args_each(a, "--set", i); i++) {
+        elsewhere = elsewhere || strncmp(args_each(a, "--set", i), "output.dir=", 11) == 0;
+    }
+    lorac_buf_str(&dir, "output.dir=");
+    lorac_json_quote(&dir, path, strlen(path));
+    char *resolved = lorac_path_join(path, "recipe.resolved.yaml");
+    enum lorac_status st = LORAC_OK;
+    if (!resolved || dir.no_memory) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory");
+    } else if (!lorac_path_exists(resolved)) {
+        st = lorac_fail(err, LORAC_EUSER, "%s: is no run (it holds no recipe.resolved.yaml)", path);
+    } else {
+        const char *const more[] = {dir.at};
+        st = recipe_open_with(out, resolved, a, more, elsewhere ? 0 : 1, err);
+    }
+    lorac_mem_free(resolved);
+    lorac_buf_free(&dir);
+    return st;
+}
+
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
@@ -229,7 +257,7 @@ static int run(const struct args *a)
     }
     if (args_has(a, "--resume")) { mode = LORAC_RUN_RESUME; }
     if (args_has(a, "--overwrite")) { mode = LORAC_RUN_OVERWRITE; }
-    if (recipe_open(&r, a->positional[0], a, &err)) { return complain(&err); }
+    if (open_recipe(&r, a, &err)) { return complain(&err); }
     struct lorac_buf again = {0};
     args_again(&again, a);
     lorac_buf_str(&again, " --resume");
@@ -273,7 +301,7 @@ static const struct option options[] = {
 
 const struct verb verb_train = {
     .name = "train",
-    .usage = "RECIPE [--set KEY=VALUE]... [--resume | --overwrite]",
+    .usage = "RECIPE|RUN [--set KEY=VALUE]... [--resume | --overwrite]",
     .summary = "adapt a model to a table of examples, as a recipe says",
     .about =
         "  lorac train recipes/sst2.yaml --set model.path=DIR --set train.epochs=1\n\n"

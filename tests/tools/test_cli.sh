@@ -383,6 +383,23 @@ refused 1 "is given twice" generate --model "$model" --adapter "$adapter" --prom
     --field text=c
 expect 0 train "$dir/run.yaml" --set train.epochs=1 --set output.dir="$dir/runs/kept" --set output.keep='[last]'
 grep -qF "the adapter is in $dir/runs/kept/last" "$dir/err" || fail "train names a folder it did not keep"
+# what only training reads is told where it is set for something else
+expect 0 eval "$dir/runs/one" --split test --set optimizer.lr=1 --set train.threads=1
+has err "note: --set optimizer.lr has no effect on eval: only training reads it"
+grep -q "train.threads" "$dir/err" && fail "eval says that it does not read train.threads"
+# a run that has moved goes on by its folder, or ends there
+cp -r "$dir/runs/one" "$dir/runs/moved one"
+expect 0 train "$dir/runs/moved one" --resume
+has err "nothing to do: this run had ended already" "into $dir/runs/moved one"
+refused 1 "runs: is no run (it holds no recipe.resolved.yaml)" train "$dir/runs" --resume
+# best/ that should be there is not last/ in disguise
+rm -r "$dir/runs/moved one/best"
+refused 1 "moved one/best: is missing, and run.json tells of the best adapter, of step " eval "$dir/runs/moved one"
+refused 1 "or choose another with --adapter $dir/runs/moved one/last" predict "$dir/runs/moved one" \
+    --in "$dir/train.csv" --out "$dir/none.csv"
+refused 1 "moved one/best: is missing: this run saved its best adapter there, of step " \
+    train "$dir/runs/moved one" --resume
+expect 0 eval "$dir/runs/moved one" --adapter "$dir/runs/moved one/last"
 # a save that was cut short is not the last one in disguise
 mv "$dir/runs/one/best" "$dir/runs/one/best.old"
 refused 1 "left best.old; lorac train --resume puts it right" eval "$dir/runs/one"
