@@ -7,7 +7,7 @@ enum {
     ROWS_A_STEP = 8,    // and half of it where rows are few:
     ROWS_A_ROW = 50,    // rows of the table behind each row of a step
     ROWS = 1350,        // of a table for which a base of BASE parameters
-    EPOCHS = 6,         // needs so many epochs
+    EPOCHS = 7,         // needs so many epochs
     MOST_EPOCHS = 16,   // more and a row is known by heart,
     TEXT_EPOCHS = 5,    // sooner where answers are long:
     TRAINED_ALL = 160,  // trained tokens of a row in all epochs, between these two
