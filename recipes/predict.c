@@ -191,6 +191,7 @@ static enum lorac_status check_rows(struct work *w, struct lorac_err *err)
     enum lorac_status st = LORAC_OK;
     w->counts->all = lorac_table_rows(w->table);
     w->counts->blank_lines = lorac_table_blank_lines(w->table)->n;
+    w->counts->long_cells = *lorac_table_long_cells(w->table);
     for (size_t i = 0; i < w->counts->all && !st; i++) {
         bool asks = false;
         size_t cut = 0;

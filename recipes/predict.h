@@ -46,9 +46,10 @@ struct lorac_predicted {
     size_t
         unwritten; // of this call's answers: with what the table cannot hold: a space stands for it
     size_t blank_lines;
-    enum lorac_encoding encoding; // of the table; what is written is UTF-8
-    bool other_encoding;          // than the recipe's
-    char delimiter;               // of the table, where it is another than the recipe's; else 0
+    struct lorac_tally long_cells; // lorac_table_long_cells()
+    enum lorac_encoding encoding;  // of the table; what is written is UTF-8
+    bool other_encoding;           // than the recipe's
+    char delimiter;                // of the table, where it is another than the recipe's; else 0
 };
 
 /* Read the table in the recipe's format or, where that does not fit it, with the delimiter and the encoding that do,

@@ -132,6 +132,13 @@ static void say_notes(const struct asked *q, const struct subject *s,
                 show_many(many, done->blank_lines, "blank line"),
                 done->blank_lines == 1 ? "is" : "are");
     }
+    if (done->long_cells.n) {
+        fprintf(stderr,
+                "note: %s: %s with lines and delimiters, the first in line %llu; lone quotes need "
+                "data.format.quote: ''\n",
+                q->in, show_many(many, done->long_cells.n, "cell"),
+                (unsigned long long)done->long_cells.line[0]);
+    }
     note_rows(done->empty - done->unasked, "with a blank cell in the prompt");
     note_rows(done->unasked, "without an answer: a blank cell in the prompt (data.on_empty: skip)");
     note_rows(done->cut, "with a prompt that model.max_length cut short");
@@ -157,6 +164,7 @@ static int print_counts(const struct asked *q, const struct lorac_predicted *don
     out_count(&j, "silent", done->silent);
     out_count(&j, "unwritten", done->unwritten);
     out_count(&j, "blank_lines", done->blank_lines);
+    out_count(&j, "long_cells", done->long_cells.n);
     if (done->delimiter) { out_text(&j, "delimiter", delimiter, 1); }
     const char *encoding = lorac_encoding_name(done->encoding);
     out_text(&j, "encoding", encoding, strlen(encoding));

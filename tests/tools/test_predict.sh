@@ -76,6 +76,30 @@ head -c 3 "$dir/answers.csv" | cmp -s - "$dir/new.csv" 2>/dev/null
 [ "$(tr -cd '\r' <"$dir/answers.csv" | wc -c)" = 4 ] || fail "line ends changed"
 grep -qF 'id;text;prediction;probability;prediction_2;probability_2' "$dir/answers.csv" || fail "columns"
 grep -qE '^2;"a ""b"" ";(good|bad|fair, even);0\.[0-9]{6};' "$dir/answers.csv" || fail "cells: $(cat "$dir/answers.csv")"
+# lone quotes pair up across rows: told, for rows seem to be missing
+printf 'text,label\n"so 1,x\nso 2",x\nso 3,x\n' >"$dir/lone.csv"
+expect 0 predict "$run" --in "$dir/lone.csv" --out "$dir/lone.out"
+has err "note: $dir/lone.csv: 1 cell with lines and delimiters, the first in line 2; lone quotes need data.format.quote: ''"
+# an empty line of one column is a row as any other
+printf 'text\nso 1\n\nso 3\n\n' >"$dir/one.csv"
+refused 1 "one.csv:3: column 'text' is blank" predict "$run" --in "$dir/one.csv" --out "$dir/one.out"
+expect 0 predict "$run" --in "$dir/one.csv" --out "$dir/one.out" --set data.on_empty=skip
+[ "$(wc -l <"$dir/one.out")" = "$(wc -l <"$dir/one.csv")" ] || fail "rows are gone: $(cat "$dir/one.out")"
+# an optional part may be blank, in training, in a table and in one text
+printf 'text,note,label\nso 1,,good\nso 2,b,bad\nso 3,,good\nso 4,d,bad\nso 5,,good\nso 6,f,bad\nso 7,,good\nso 8,h,bad\n' \
+    >"$dir/notes.csv"
+set -- --set "data.train=$dir/notes.csv" --set 'template.prompt="{text}{?note} ({note}){/note} is"'
+expect 0 train "$dir/run.yaml" "$@" --set "output.dir=$dir/notes"
+expect 0 predict "$dir/notes" --in "$dir/notes.csv" --out "$dir/notes.out"
+[ "$(wc -l <"$dir/notes.out")" = 9 ] || fail "optional parts: $(cat "$dir/notes.out")"
+grep -qF "blank" "$dir/err" && fail "an optional part is no blank cell: $(cat "$dir/err")"
+expect 0 predict "$dir/notes" --text "so 1" --json
+prompt=$(value log_likelihood)
+expect 0 predict "$dir/notes" --text "so 1" --field note= --json
+[ "$(value log_likelihood)" = "$prompt" ] || fail "no note and a blank one differ"
+expect 0 predict "$dir/notes" --text "so 1" --field note=b --json
+[ "$(value log_likelihood)" = "$prompt" ] && fail "a note makes no difference"
+expect 0 generate --model "$model" --adapter "$dir/notes/last" --prompt "so 1" --max-tokens 2
 "$lorac" predict "$run" --in - --out - --top 2 <"$dir/new.csv" >"$dir/out" 2>"$dir/err"
 cmp -s "$dir/out" "$dir/answers.csv" || fail "through pipes it is another table"
 has err "3 rows written to standard output" "note: standard input has ';'"
