@@ -292,6 +292,8 @@ static enum lorac_status unknown_key(struct lorac_reading *rd, const struct lora
                                      const char *path)
 {
     char words[128];
+    char shown[160];
+    lorac_visible(shown, sizeof shown, path, strlen(path));
     const char *dot = strchr(node->key, '.');
     if (dot && lorac_key_find(node->key)) {
         return lorac_complain(rd->errors, node->source, node->key_line, node->key_column, rd->err,
@@ -304,7 +306,7 @@ static enum lorac_status unknown_key(struct lorac_reading *rd, const struct lora
     }
     const char *near = lorac_suggest_key(words, sizeof words, path);
     return lorac_complain(rd->errors, node->source, node->key_line, node->key_column, rd->err,
-                          "%s: unknown key%s%s%s", path, near ? " (did you mean '" : "",
+                          "%s: unknown key%s%s%s", shown, near ? " (did you mean '" : "",
                           near ? near : "", near ? "'?)" : "");
 }
 

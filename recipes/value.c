@@ -103,10 +103,9 @@ static enum lorac_status read_char(const struct value *v)
     bool may_be_empty = v->key->min == 0.0;
     bool one = s[0] && !s[1] && (unsigned char)s[0] < 0x80 && s[0] != '\n' && s[0] != '\r';
     bool empty = may_be_empty && is_scalar(v->node) && !s[0];
-    if (!one && !empty) {
-        return wrong(v, v->node,
-                     may_be_empty ? "one ASCII character, or '' for none" : "one ASCII character");
-    }
+    const char *expected = may_be_empty ? "one ASCII character, or '' for none"
+                                        : "one ASCII character (a tab is \"\\t\")";
+    if (!one && !empty) { return wrong(v, v->node, expected); }
     *(char *)v->field = s[0];
     return LORAC_OK;
 }

@@ -269,13 +269,9 @@ const char *lorac_node_words(char *words, size_t size, const struct lorac_node *
     } else if (node->kind == LORAC_NODE_SCALAR && lorac_node_is_null(node)) {
         (void)snprintf(words, size, "%s", node->text[0] ? node->text : "nothing");
     } else {
-        size_t n = node->text ? strlen(node->text) : 0;
-        bool cut = n > 40; // at a character's start
-        for (n = cut ? 40 : n; n && cut && ((unsigned char)node->text[n] & 0xC0) == 0x80;) {
-            n--;
-        }
-        (void)snprintf(words, size, "'%.*s%s'", (int)n, node->text ? node->text : "",
-                       cut ? "..." : "");
+        char shown[44];
+        const char *text = node->text ? node->text : "";
+        (void)snprintf(words, size, "'%s'", lorac_visible(shown, sizeof shown, text, strlen(text)));
     }
     return words;
 }

@@ -280,9 +280,16 @@ static const struct {
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, columns: [a], kind: text}\n",
      "r.yaml:3:31: data.columns: must be a map, found a list"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, format: {delimiter: tab}, kind: text}\n",
-     "r.yaml:3:42: data.format.delimiter: must be one ASCII character, found 'tab'"},
+     "r.yaml:3:42: data.format.delimiter: must be one ASCII character (a tab is \"\\t\"), found 'tab'"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv, format: {quote: ','}}\ntemplate: {completion: '{y}'}\n",
      "r.yaml:3:38: data.format.quote: must differ from data.format.delimiter"},
+    {WHOLE, "recipe: 1\nadapter: {init: \xE2\x80\x8B" "default}\nmodel: {path: m}\ndata: {train: t}\n"
+            "template: {prompt: a, completion: b}\n",
+     "r.yaml:2:17: adapter.init: must be 'default' or 'gaussian', found '<U+200B>default' (did you mean "
+     "'default'?)"},
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t}\nadapter:\n  rank\xC2\xA0: 4\n"
+            "template: {prompt: a, completion: b}\n",
+     "r.yaml:5:3: adapter.rank<U+00A0>: unknown key (did you mean 'rank'?)"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, format: {encoding: latin1}, kind: text}\n",
      "r.yaml:3:41: data.format.encoding: must be 'utf-8' or 'latin-1' or 'windows-1252' or 'utf-16', "
      "found 'latin1' (did you mean 'latin-1'?)"},
