@@ -454,8 +454,8 @@ static enum lorac_status check_separator(const struct lorac_evaluator *e, size_t
 
 /* Example i: its prompt's ids, behind the shots, continued greedily. */
 static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want,
-                                struct lorac_buf *got, struct lorac_evaluator *e, size_t i,
-                                struct lorac_err *err)
+                                struct lorac_buf *got, size_t *tokens, struct lorac_evaluator *e,
+                                size_t i, struct lorac_err *err)
 {
     struct lorac_example *x = &e->example;
     struct lorac_ids ids = {0};
@@ -480,6 +480,7 @@ static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want
         st = lorac_generate(&ids, got, &finish, e->generator, e->j->tokenizer, e->prompt.at,
                             e->prompt.n, &o, NULL, NULL, err);
     }
+    *tokens = ids.n;
     lorac_ids_free(&ids);
     return st;
 }
@@ -488,7 +489,8 @@ enum lorac_status lorac_evaluator_sample(struct lorac_buf *prompt, struct lorac_
                                          struct lorac_buf *got, struct lorac_evaluator *e, size_t i,
                                          struct lorac_err *err)
 {
-    return answer(prompt, want, got, e, i, err);
+    size_t tokens = 0;
+    return answer(prompt, want, got, &tokens, e, i, err);
 }
 
 static bool is_space(char c)
@@ -527,7 +529,9 @@ static enum lorac_status measure_exact_match(struct lorac_scores *s, struct lora
     for (size_t i = 0; i < n && !st; i++) {
         lorac_buf_clear(&want);
         lorac_buf_clear(&got);
-        st = answer(NULL, &want, &got, e, i, err);
+        size_t tokens = 0;
+        st = answer(NULL, &want, &got, &tokens, e, i, err);
+        s->silent += !st && tokens == 0;
         right += same_text(&want, &got);
         if (!st) { st = report(p, i + 1, n, err); }
     }

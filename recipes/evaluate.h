@@ -21,6 +21,7 @@ struct lorac_scores {
     double loss, perplexity;
     bool has_accuracy, has_exact_match;
     double accuracy, macro_f1, exact_match; // NaN where not measured
+    size_t silent;         // answers of exact_match that ended at their first token
     size_t majority;       // rows of the label that most rows have: right for who always says that
     size_t majority_label; // which
     size_t unknown;        // rows whose answer is none of the labels: wrong, whatever is chosen

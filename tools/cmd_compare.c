@@ -26,6 +26,7 @@ struct comparison {
     size_t n;
     struct status_line line;
     const char *doing;
+    char majority[LORAC_LABEL_SHOWN]; // the label that most of the rows have, in quotes; or ""
 };
 
 /* A recipe with its job. */
@@ -88,6 +89,9 @@ static enum lorac_status measure(struct level *l, struct comparison *c, const st
         lorac_evaluator_new(&e, s->j, set, metrics_of(s->j), adapter ? &socket : NULL, err);
     if (!st) { st = lorac_evaluate(&l->scores, e, on_progress, c, err); }
     status_clear(&c->line);
+    if (!st && l->scores.has_accuracy) {
+        lorac_label_show(c->majority, s->j->labels[l->scores.majority_label]);
+    }
     lorac_evaluator_free(e);
     return st;
 }
@@ -268,23 +272,26 @@ static enum lorac_status open_other(struct subject *s, const struct comparison *
 
 /* ---- what is printed ---- */
 
+/* Seven columns of at most 78 characters: what else there is to say of a level stands below the table. */
+enum { NAME = 22, NUMBER = 8, TIME = 8 };
+
 static void print_number(double v)
 {
     if (isfinite(v)) {
-        printf(" %10.4f", v);
+        printf(" %*.4f", NUMBER, v);
     } else {
-        printf(" %10s", "-");
+        printf(" %*s", NUMBER, "-");
     }
 }
 
 static void print_level(const struct level *l, bool accuracy, bool exact)
 {
     char text[32];
-    char label[32];
+    char label[64];
     (void)snprintf(label, sizeof label, l->shots ? "%s, %zu" : "%s", l->name, l->shots);
-    printf("%-20s", label);
+    show_cell(stdout, label, NAME);
     if (l->missing[0]) {
-        printf(" -   %s\n", l->missing);
+        show_wrapped(stdout, " -   ", l->missing);
         return;
     }
     if (accuracy) {
@@ -294,10 +301,39 @@ static void print_level(const struct level *l, bool accuracy, bool exact)
     if (exact) { print_number(l->scores.exact_match); }
     print_number(l->scores.loss);
     bool trained = l->parameters != 0;
-    printf(" %8s", trained && isfinite(l->train_seconds) ? show_time(text, l->train_seconds) : "-");
-    printf(" %8s", show_time(text, l->scores.seconds));
-    printf(" %12s", trained ? show_count(text, l->parameters) : "0");
-    printf(" %10s\n", trained ? show_bytes(text, l->adapter_bytes) : "-");
+    printf(" %*s", TIME,
+           trained && isfinite(l->train_seconds) ? show_time(text, l->train_seconds) : "-");
+    printf(" %*s\n", TIME, show_time(text, l->scores.seconds));
+}
+
+/* What always the commonest label would get: less than that is nothing learnt. */
+static void print_majority(const struct comparison *c)
+{
+    const struct lorac_scores *s = &c->level[0].scores;
+    char name[LORAC_LABEL_SHOWN + 8];
+    if (!s->has_accuracy || !c->majority[0]) { return; }
+    (void)snprintf(name, sizeof name, "always %s", c->majority);
+    show_cell(stdout, name, NAME);
+    print_number((double)s->majority / (double)s->rows);
+    putchar('\n');
+}
+
+static void print_below(const struct comparison *c, const struct level *l)
+{
+    struct lorac_buf b = {0};
+    char front[NAME + 2];
+    char text[32];
+    (void)snprintf(front, sizeof front, "%-*s", NAME, l->name);
+    lorac_buf_printf(&b, "base %s", l->model);
+    if (l->adapter) {
+        lorac_buf_printf(&b, ", adapter %s of %s trained parameters,", l->adapter,
+                         show_count(text, l->parameters));
+        lorac_buf_printf(&b, " %s", show_bytes(text, l->adapter_bytes));
+    }
+    bool others = !l->missing[0] && l->scores.rows != c->level[0].scores.rows;
+    if (others) { lorac_buf_printf(&b, ", %zu rows without the shots", l->scores.rows); }
+    show_wrapped(stdout, front, b.at ? b.at : "");
+    lorac_buf_free(&b);
 }
 
 static void print_table(const struct comparison *c)
@@ -306,21 +342,17 @@ static void print_table(const struct comparison *c)
     bool exact = c->level[0].scores.has_exact_match;
     char rows[32];
     printf("%s rows of data.%s\n\n", show_count(rows, c->level[0].scores.rows), c->split);
-    printf("%-20s", "");
-    if (accuracy) { printf(" %10s %10s", "accuracy", "macro F1"); }
-    if (exact) { printf(" %10s", "exact"); }
-    printf(" %10s %8s %8s %12s %10s\n", "loss", "training", "testing", "trained", "adapter");
+    printf("%-*s", NAME, "");
+    if (accuracy) { printf(" %*s %*s", NUMBER, "accuracy", NUMBER, "macro F1"); }
+    if (exact) { printf(" %*s", NUMBER, "exact"); }
+    printf(" %*s %*s %*s\n", NUMBER, "loss", TIME, "training", TIME, "testing");
+    print_majority(c);
     for (size_t i = 0; i < c->n; i++) {
         print_level(&c->level[i], accuracy, exact);
     }
     putchar('\n');
     for (size_t i = 0; i < c->n; i++) {
-        const struct level *l = &c->level[i];
-        printf("%-20s base %s%s%s", l->name, l->model, l->adapter ? ", adapter " : "",
-               l->adapter ? l->adapter : "");
-        bool others = !l->missing[0] && l->scores.rows != c->level[0].scores.rows;
-        if (others) { printf(", %zu rows without the shots", l->scores.rows); }
-        putchar('\n');
+        print_below(c, &c->level[i]);
     }
 }
 
@@ -365,6 +397,10 @@ static int print_json(const struct comparison *c)
     }
     lorac_buf_str(&list, "]");
     out_text(&j, "split", c->split, strlen(c->split));
+    const struct lorac_scores *first = &c->level[0].scores;
+    if (first->has_accuracy) {
+        out_real(&j, "majority", (double)first->majority / (double)first->rows);
+    }
     out_raw(&j, "levels", list.no_memory ? "[]" : list.at);
     j.b.no_memory = j.b.no_memory || list.no_memory;
     lorac_buf_free(&list);

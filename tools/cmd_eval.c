@@ -63,47 +63,74 @@ static int print_json(const struct subject *s, const struct lorac_scores *scores
     return out_print(&j);
 }
 
+static void print_accuracy(const struct subject *s, const struct lorac_scores *scores)
+{
+    char front[32];
+    char label[LORAC_LABEL_SHOWN];
+    struct lorac_buf more = {0};
+    lorac_buf_printf(&more, "(of %zu labels; always %s would be %.4f", s->j->K,
+                     lorac_label_show(label, s->j->labels[scores->majority_label]),
+                     (double)scores->majority / (double)scores->rows);
+    if (scores->unknown) {
+        bool one = scores->unknown == 1;
+        lorac_buf_printf(&more, "; %zu %s none of them and %s as wrong", scores->unknown,
+                         one ? "row has" : "rows have", one ? "counts" : "count");
+    }
+    lorac_buf_str(&more, ")");
+    (void)snprintf(front, sizeof front, "accuracy     %.4f   ", scores->accuracy);
+    show_wrapped(stdout, front, more.at ? more.at : "");
+    printf("macro F1     %.4f\n", scores->macro_f1);
+    lorac_buf_free(&more);
+}
+
 static void print_text(const struct subject *s, const struct lorac_scores *scores,
                        const struct rows *rows, const char *lines)
 {
     const struct lorac_shots *shots = rows->fewshot.shots;
-    printf("adapter      %s\n", s->adapter ? s->adapter_dir : "none: the base as it is");
+    struct lorac_buf b = {0};
+    show_wrapped(stdout, "adapter      ", s->adapter ? s->adapter_dir : "none: the base as it is");
     if (s->adapter) { // what loading has made sure of
-        printf("applied      %zu tensors on %zu modules, %zu in full; none unused, none missing\n",
-               2 * s->adapter->n + s->adapter->n_full, s->adapter->n, s->adapter->n_full);
+        lorac_buf_printf(&b, "%zu tensors on %zu modules, %zu in full; none unused, none missing",
+                         2 * s->adapter->n + s->adapter->n_full, s->adapter->n, s->adapter->n_full);
+        show_wrapped(stdout, "applied      ", b.at ? b.at : "");
     }
     printf("split        %s\n", rows->split);
     if (shots) {
-        printf("shots        %zu, %zu tokens (lines %s of data.train)\n", lorac_shots_count(shots),
-               lorac_shots_prefix(shots)->n, lines);
+        lorac_buf_clear(&b);
+        lorac_buf_printf(&b, "%zu, %zu tokens (lines %s of data.train)", lorac_shots_count(shots),
+                         lorac_shots_prefix(shots)->n, lines);
+        show_wrapped(stdout, "shots        ", b.at ? b.at : "");
     }
+    lorac_buf_free(&b);
     printf("%-12s %zu%s\n", scores->bytes ? "pieces" : "rows", scores->rows,
            rows->fewshot.left_out ? "   (without the shots)" : "");
     printf("tokens       %zu\nloss         %.6f\nperplexity   %.6g\n", scores->tokens, scores->loss,
            scores->perplexity);
-    if (scores->has_accuracy) {
-        struct lorac_buf more = {0};
-        char label[LORAC_LABEL_SHOWN];
-        lorac_buf_printf(&more, "(of %zu labels; always %s would be %.4f", s->j->K,
-                         lorac_label_show(label, s->j->labels[scores->majority_label]),
-                         (double)scores->majority / (double)scores->rows);
-        if (scores->unknown) {
-            lorac_buf_printf(&more, "; %zu row%s none of them and count%s as wrong",
-                             scores->unknown, scores->unknown == 1 ? " has" : "s have",
-                             scores->unknown == 1 ? "s" : "");
-        }
-        lorac_buf_str(&more, ")");
-        char front[32];
-        (void)snprintf(front, sizeof front, "accuracy     %.4f   ", scores->accuracy);
-        show_wrapped(stdout, front, more.at ? more.at : "");
-        printf("macro F1     %.4f\n", scores->macro_f1);
-        lorac_buf_free(&more);
-    }
+    if (scores->has_accuracy) { print_accuracy(s, scores); }
     if (scores->bytes) {
         printf("bytes        %zu\nbits a byte  %.6f   (perplexity per byte %.6g)\n", scores->bytes,
                lorac_scores_bits_per_byte(scores), lorac_scores_byte_perplexity(scores));
     }
     if (scores->has_exact_match) { printf("exact match  %.4f\n", scores->exact_match); }
+}
+
+/* What the numbers do not say by themselves. */
+static void say_notes(const struct subject *s, const struct lorac_scores *scores,
+                      const struct rows *rows)
+{
+    const struct lorac_shots *shots = rows->fewshot.shots;
+    say_counts(stderr, lorac_dataset_counts(rows->set));
+    const char *why = lorac_unmeasured(s->j, s->r->eval.metrics);
+    if (why) { fprintf(stderr, "note: %s\n", why); }
+    if (shots && lorac_shots_count(shots) < s->j->K) {
+        fprintf(stderr, "note: %zu shots show %zu of the %zu labels; --shots %zu shows each once\n",
+                lorac_shots_count(shots), lorac_shots_count(shots), s->j->K, s->j->K);
+    }
+    if (scores->silent) {
+        fprintf(stderr,
+                "note: exact match: in %zu of %zu rows the model ended at its first token\n",
+                scores->silent, scores->rows);
+    }
 }
 
 static int print_scores(const struct subject *s, const struct lorac_scores *scores,
@@ -168,9 +195,7 @@ static int run_eval(const struct args *a)
         bool of_train = !j->valid.table || strcmp(rows.split, "train") == 0;
         say_table(stderr,
                   j->test.table ? j->test.table : (of_train ? j->train.table : j->valid.table));
-        say_counts(stderr, lorac_dataset_counts(rows.set));
-        const char *why = lorac_unmeasured(s.j, s.r->eval.metrics);
-        if (why) { fprintf(stderr, "note: %s\n", why); }
+        say_notes(&s, &scores, &rows);
     }
     int code = st ? complain(&err) : print_scores(&s, &scores, &rows, args_has(a, "--json"));
     lorac_evaluator_free(e);

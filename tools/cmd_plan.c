@@ -22,14 +22,19 @@ static void say_modules(const struct lorac_plan *p)
 {
     char t[32];
     const struct lorac_model *m = p->job->model;
-    printf("base      %s (%s parameters, %s)\n", m->dir, show_count(t, lorac_model_parameters(m)),
-           m->config.arch);
+    struct lorac_buf b = {0};
+    lorac_buf_printf(&b, "%s (%s parameters, %s)", m->dir, show_count(t, lorac_model_parameters(m)),
+                     m->config.arch);
+    show_wrapped(stdout, "base      ", b.at ? b.at : "");
+    lorac_buf_clear(&b);
     const char *choice = lorac_checkpoint_note(m->files);
     if (choice) { printf("          note: %s\n", choice); }
-    printf("adapter   %s parameters on %zu of %zu modules, ", show_count(t, p->adapter->n_params),
-           p->adapter->n, count_linear(m));
-    if (p->adapter->n_full) { printf("%zu tensors in full, ", p->adapter->n_full); }
-    printf("%s on disk\n", show_bytes(t, p->adapter_file_bytes));
+    lorac_buf_printf(&b, "%s parameters on %zu of %zu modules, ",
+                     show_count(t, p->adapter->n_params), p->adapter->n, count_linear(m));
+    if (p->adapter->n_full) { lorac_buf_printf(&b, "%zu tensors in full, ", p->adapter->n_full); }
+    lorac_buf_printf(&b, "%s on disk", show_bytes(t, p->adapter_file_bytes));
+    show_wrapped(stdout, "adapter   ", b.at ? b.at : "");
+    lorac_buf_free(&b);
     int width = 20; // of the longest kind
     for (size_t i = 0; i < p->n_groups; i++) {
         int n = (int)strlen(p->group[i].kind);
@@ -54,17 +59,25 @@ static void say_steps(const struct lorac_plan *p)
 {
     char t[48];
     char every[48];
-    printf("steps     %zu (%.1f an epoch, batches of up to %s), ", p->steps, p->steps_per_epoch,
-           show_many(t, p->max_rows, "token"));
+    struct lorac_buf b = {0};
+    lorac_buf_printf(&b, "%s (%.1f an epoch, batches of up to %s), ", show_count(every, p->steps),
+                     p->steps_per_epoch, show_many(t, p->max_rows, "token"));
     if (p->evaluations == 0) {
-        printf("no validation data\n");
+        lorac_buf_str(&b, "no validation data");
     } else {
-        printf("%s of %s", show_many(every, p->evaluations, "evaluation"),
-               show_many(t, p->eval_rows, "token"));
-        printf(p->eval_every ? " (every %s and at the end)\n" : " (at the end)\n",
-               show_many(every, p->eval_every, "step"));
-        printf("best      by %s (%s)\n", lorac_metric_name(p->best), p->best_why);
+        lorac_buf_printf(&b, "%s of %s", show_many(every, p->evaluations, "evaluation"),
+                         show_many(t, p->eval_rows, "token"));
+        bool once = p->evaluations == 1;
+        lorac_buf_printf(&b, once ? " (at the end)" : " (every %s and at the end)",
+                         show_many(every, p->eval_every, "step"));
     }
+    show_wrapped(stdout, "steps     ", b.at ? b.at : "");
+    if (p->evaluations) {
+        lorac_buf_clear(&b);
+        lorac_buf_printf(&b, "by %s (%s)", lorac_metric_name(p->best), p->best_why);
+        show_wrapped(stdout, "best      ", b.at ? b.at : "");
+    }
+    lorac_buf_free(&b);
     say_few(stdout, "           ", p->job, p->steps);
 }
 
@@ -127,12 +140,15 @@ static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d
         printf("%-9s %s, %s, %s of them trained\n", d->name, show_many(t[0], c->used, "row"),
                show_many(t[1], c->tokens, "token"), show_count(t[2], c->trained));
     }
-    printf("  tokens a %s: ", text ? "piece" : "row");
+    struct lorac_buf b = {0};
+    lorac_buf_printf(&b, "tokens a %s: ", text ? "piece" : "row");
     for (size_t k = 0; k < LORAC_PLAN_PERCENTILES; k++) {
-        printf("%zu (%d %%)%s", d->percentile[k], lorac_plan_percentiles[k],
-               k + 1 < LORAC_PLAN_PERCENTILES ? ", " : "");
+        lorac_buf_printf(&b, "%zu (%d %%)%s", d->percentile[k], lorac_plan_percentiles[k],
+                         k + 1 < LORAC_PLAN_PERCENTILES ? ", " : "");
     }
-    printf("; model.max_length is %zu\n", p->job->recipe->model.max_length);
+    lorac_buf_printf(&b, "; model.max_length is %zu", p->job->recipe->model.max_length);
+    show_wrapped(stdout, "  ", b.at ? b.at : "");
+    lorac_buf_free(&b);
     say_table(stdout, table_of(p, d));
     say_counts(stdout, c);
     if (d->shared) {
@@ -430,7 +446,7 @@ static enum lorac_status say_plan(const struct lorac_plan *p, struct lorac_err *
     say_steps(p);
     static const struct lorac_run_watch watch = {.note = say_note};
     lorac_plan_notes(p, &watch);
-    if (p->folder[0]) { printf("output    %s\n", p->folder); }
+    if (p->folder[0]) { show_wrapped(stdout, "output    ", p->folder); }
     say_memory(p);
     return say_examples(p, err);
 }

@@ -239,6 +239,9 @@ expect 0 eval "$dir/runs/one" --split test --json
 json adapter
 trained=$(value loss)
 awk "BEGIN { exit !($trained < $base) }" || fail "training did not lower the loss: $base, $trained"
+expect 0 eval "$dir/runs/one" --split test --set optimizer.lr=0.1 --unset output.merge --set train.threads=1
+has err "note: --set optimizer.lr has no effect here: it says how a run trains" "note: --unset output.merge has no effect"
+grep -q "threads" "$dir/err" && fail "train.threads has an effect"
 expect 0 eval "$dir/runs/one" --base --split test --json
 [ "$(value loss)" = "$base" ] || fail "--base is not the base"
 expect 0 eval "$dir/runs/one"
