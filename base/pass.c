@@ -231,7 +231,9 @@ enum lorac_status lorac_pass_new(struct lorac_pass **out, const struct lorac_mod
 {
     struct lorac_pass *p = NULL;
     struct lorac_place place = {0};
-    enum lorac_status st = prepare(out, m, socket, options, err);
+    enum lorac_status st = lorac_device_start(m->dev, err);
+    *out = NULL;
+    if (!st) { st = prepare(out, m, socket, options, err); }
     if (st) { return st; }
     p = *out;
     place_acts(&place, p);

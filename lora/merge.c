@@ -568,7 +568,8 @@ enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
     if (!st) { st = check_request(&g, to, err); }
     if (st) { goto done; }
     look_at_pair(&g);
-    st = reserve(&g, err);
+    st = lorac_device_start(g.dev, err);
+    if (!st) { st = reserve(&g, err); }
     if (st) { goto done; }
     st = lorac_dir_remove(temp, err); // of a process that died with this number
     if (!st) { st = lorac_dir_make(temp, err); }

@@ -281,7 +281,7 @@ enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_reci
     struct lorac_job *j = lorac_mem_new(1, sizeof *j);
     if (!j) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the run"); }
     j->recipe = r;
-    enum lorac_status st = lorac_device_open(&j->dev, NULL, (int)r->train.threads, err);
+    enum lorac_status st = lorac_device_outline(&j->dev, NULL, (int)r->train.threads, err);
     if (!st) { st = check_folder("model.path", r->model.path, r->model.given, err); }
     if (!st) {
         st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err);

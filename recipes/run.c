@@ -116,6 +116,7 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     enum lorac_status st = lorac_run_paths(&run->paths, r->output.dir, err);
     if (!st) { st = lorac_run_check_folder(&run->paths, mode, err); }
     if (!st) { st = lorac_job_open(&run->job, r, LORAC_JOB_TRAIN, err); }
+    if (!st) { st = lorac_device_start(&run->job->dev, err); } // before anything is begun
     if (!st) { st = lorac_job_check_length(run->job, err); }
     if (!st) { st = lorac_job_adapter(&run->adapter, run->job, err); }
     if (!st) { st = lorac_template_save(run->adapter, run->job, err); }

@@ -132,7 +132,7 @@ enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokeniz
     size_t threads = 0;
     char *dir = NULL;
     enum lorac_status st = args_count(&threads, a, "--threads", err);
-    if (!st) { st = lorac_device_open(&b->dev, NULL, (int)threads, err); }
+    if (!st) { st = lorac_device_outline(&b->dev, NULL, (int)threads, err); }
     if (!st) { st = find_folder(&dir, "--model", args_text(a, "--model", ""), err); }
     if (!st) { st = check_model(dir, err); }
     if (!st) { st = open_model(b, dir, tokenizer, err); }

@@ -113,7 +113,7 @@ static enum lorac_status show(const struct args *a, struct lorac_err *err)
     struct lorac_model *m = NULL;
     char count[32];
     const char *out = args_text(a, "--out", "");
-    enum lorac_status st = lorac_device_open(&dev, NULL, 1, err);
+    enum lorac_status st = lorac_device_outline(&dev, NULL, 1, err);
     if (st) { return st; }
     st = lorac_model_open(&m, &dev, out, err);
     if (!st && args_has(a, "--json")) {

@@ -1,5 +1,5 @@
 /*
- * cpu.h - the cpu backend among its own files: OpenBLAS for wide products, kernels.h for the rest.
+ * cpu.h - the cpu backend among its own files: OpenBLAS (blas.h) for wide products, kernels.h for the rest.
  *
  * Work is cut into pieces by its sizes, never by the number of threads, and each output has one writer:
  * what our own kernels compute doesn't depend on the number of threads. (OpenBLAS promises that only for
@@ -10,6 +10,8 @@
 
 #include "base/compute/kernels.h"
 
+#include <pthread.h>
+
 enum {
     LORAC_CPU_PIECE = 16384,   // elements of one piece of work on rows or elements
     LORAC_CPU_COLUMNS = 64,    // columns of one piece of sums over rows
@@ -19,13 +21,21 @@ enum {
     LORAC_CPU_SPLIT = 512,     // cached keys of one piece of a decoding step
 };
 
-struct lorac_cpu { // lorac_device.state
-    const struct lorac_kernels *kernels;
+/* What one operation needs beside its operands. There are as many as operations ever ran at once. */
+struct lorac_cpu_scratch {
     float *panel;     // (LORAC_CPU_PANEL)
     float *attention; // (threads, lorac_cpu_attention_floats)
     float *parts;     // (n_parts) of attention over a long past, grown by need
     size_t n_parts;
-    int blas_threads; // OpenBLAS's number before open
+    struct lorac_cpu_scratch *next; // of those that nobody uses
+};
+
+struct lorac_cpu { // lorac_device.state
+    const struct lorac_kernels *kernels;
+    pthread_mutex_t lock;
+    pthread_cond_t given;
+    struct lorac_cpu_scratch *free; // at least one, or in use, from `start` on
+    size_t n_scratch;
 };
 
 static inline struct lorac_cpu *lorac_cpu(const struct lorac_device *dev)
@@ -48,8 +58,12 @@ void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
 void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
                                const struct lorac_weight *w, size_t N, float beta);
 size_t lorac_cpu_attention_floats(void); // of scratch, a thread
+/* Scratch of this operation's own until it is given back: another's where there is no memory for more, after waiting
+ * for it. */
+struct lorac_cpu_scratch *lorac_cpu_take(struct lorac_device *dev);
+void lorac_cpu_give(struct lorac_device *dev, struct lorac_cpu_scratch *s);
 /* At least n floats that are kept until more are asked for; NULL where there is no memory. */
-float *lorac_cpu_parts(struct lorac_device *dev, size_t n);
+float *lorac_cpu_parts(struct lorac_cpu_scratch *s, size_t n);
 void lorac_cpu_attention(struct lorac_device *dev, float *out, float *lse, const float *q,
                          const float *k, const float *v, const float *cache_k, const float *cache_v,
                          size_t cache_rows, const struct lorac_segment *segments, size_t S,

@@ -69,13 +69,14 @@ struct block {
     size_t rows;
 };
 
-static struct problem problem(const struct lorac_device *dev, const struct lorac_segment *segments,
-                              size_t S, const struct lorac_attention *a)
+static struct problem problem(const struct lorac_device *dev, const struct lorac_cpu_scratch *own,
+                              const struct lorac_segment *segments, size_t S,
+                              const struct lorac_attention *a)
 {
     struct problem p = {.k = lorac_cpu(dev)->kernels, .segments = segments, .S = S, .a = a};
     p.group = a->H / a->G;
     p.positions = LORAC_ROWS / p.group;
-    p.scratch = (char *)lorac_cpu(dev)->attention;
+    p.scratch = (char *)own->attention;
     return p;
 }
 
@@ -324,7 +325,7 @@ static void forward_item(struct scratch *w, float *out, float *lse, const struct
 }
 
 /* Room for the parts of this batch; without, nothing is cut along its keys. */
-static void find_parts(struct lorac_device *dev, struct problem *p)
+static void find_parts(struct lorac_cpu_scratch *own, struct problem *p)
 {
     size_t parts = 0;
     p->part_floats = LORAC_ROWS * (p->a->D + 2);
@@ -332,7 +333,7 @@ static void find_parts(struct lorac_device *dev, struct problem *p)
     for (size_t s = 0; s < p->S; s++) {
         parts += is_split(p, s) ? items_of(p, s) : 0;
     }
-    p->parts = parts ? lorac_cpu_parts(dev, parts * p->part_floats) : NULL;
+    p->parts = parts ? lorac_cpu_parts(own, parts * p->part_floats) : NULL;
     p->split = p->parts != NULL;
 }
 
@@ -359,14 +360,15 @@ void lorac_cpu_attention(struct lorac_device *dev, float *out, float *lse, const
         lorac_ref_attention(dev, out, lse, q, k, v, cache_k, cache_v, cache_rows, segments, S, a);
         return;
     }
-    struct problem p = problem(dev, segments, S, a);
+    struct lorac_cpu_scratch *own = lorac_cpu_take(dev);
+    struct problem p = problem(dev, own, segments, S, a);
     p.q = q;
     p.keys = k;
     p.values = v;
     p.cache_k = cache_k;
     p.cache_v = cache_v;
     p.cache_rows = cache_rows;
-    find_parts(dev, &p);
+    find_parts(own, &p);
     size_t items = 0;
     for (size_t s = 0; s < S; s++) {
         items += items_of(&p, s);
@@ -382,6 +384,7 @@ void lorac_cpu_attention(struct lorac_device *dev, float *out, float *lse, const
         }
     }
     join_all(own_scratch(&p), out, lse, &p);
+    lorac_cpu_give(dev, own);
 }
 
 /* ---- backward; the derivation is in ref_attention.c ---- */
@@ -476,7 +479,8 @@ void lorac_cpu_attention_backward(struct lorac_device *dev, float *dq, float *dk
         lorac_ref_attention_backward(dev, dq, dk, dv, dout, out, lse, q, k, v, segments, S, a);
         return;
     }
-    struct problem p = problem(dev, segments, S, a);
+    struct lorac_cpu_scratch *own = lorac_cpu_take(dev);
+    struct problem p = problem(dev, own, segments, S, a);
     p.q = q;
     p.keys = k;
     p.values = v;
@@ -487,4 +491,5 @@ void lorac_cpu_attention_backward(struct lorac_device *dev, float *dq, float *dk
             backward_tree(own_scratch(&p), &d, &p, item / a->G, item % a->G);
         }
     }
+    lorac_cpu_give(dev, own);
 }

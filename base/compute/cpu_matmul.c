@@ -11,9 +11,9 @@
  */
 #include "base/compute/cpu.h"
 
+#include "base/compute/blas.h"
+
 #include <assert.h>
-#include <cblas.h>
-#include <limits.h>
 
 enum {
     RANK = 64,       // at most: our own kernels
@@ -29,12 +29,6 @@ enum {
     CHAIN =
         128, // terms of a long sum added up in one go: blocks keep its error small, as sgemm's do
 };
-
-static int blas(size_t n)
-{
-    assert(n <= INT_MAX); // guaranteed by lorac_model_open(), which rejects larger models
-    return (int)n;
-}
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -85,8 +79,7 @@ void lorac_cpu_matmul_nt(struct lorac_device *dev, float *out, const float *a, c
     if (OC <= RANK || N <= FEW) {
         dots(dev, out, a, b, LORAC_F32, N, C, OC, alpha, beta);
     } else {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas(N), blas(OC), blas(C), alpha, a,
-                    blas(C), b, blas(C), beta, out, blas(OC));
+        lorac_blas_sgemm(dev->threads, false, true, N, OC, C, alpha, a, C, b, C, beta, out, OC);
     }
 }
 
@@ -96,8 +89,7 @@ void lorac_cpu_matmul_nn(struct lorac_device *dev, float *out, const float *a, c
     if (OC <= RANK || N <= FEW) {
         sums(dev, out, a, OC, b, N, C, OC, alpha, beta);
     } else {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas(N), blas(C), blas(OC), alpha, a,
-                    blas(OC), b, blas(C), beta, out, blas(C));
+        lorac_blas_sgemm(dev->threads, false, false, N, C, OC, alpha, a, OC, b, C, beta, out, C);
     }
 }
 
@@ -105,8 +97,7 @@ void lorac_cpu_matmul_tn(struct lorac_device *dev, float *out, const float *a, c
                          size_t N, size_t C, size_t OC, float alpha, float beta)
 {
     if (OC > RANK && N > 0) {
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas(OC), blas(C), blas(N), alpha, a,
-                    blas(OC), b, blas(C), beta, out, blas(C));
+        lorac_blas_sgemm(dev->threads, true, false, OC, C, N, alpha, a, OC, b, C, beta, out, C);
         return;
     }
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
@@ -129,9 +120,9 @@ static bool is_plain(const struct lorac_weight *w)
     return w->dtype == LORAC_F32 && (uintptr_t)w->data % sizeof(float) == 0;
 }
 
-/* Rows o .. o+rows-1 of w as float32: in the file where they are plain, else decoded into the panel. */
-static const float *decoded(struct lorac_device *dev, const struct lorac_weight *w, size_t o,
-                            size_t rows)
+/* Rows o .. o+rows-1 of w as float32: in the file where they are plain, else decoded into the panel of s. */
+static const float *decoded(struct lorac_device *dev, const struct lorac_cpu_scratch *s,
+                            const struct lorac_weight *w, size_t o, size_t rows)
 {
     const struct lorac_cpu *cpu = lorac_cpu(dev);
     size_t size = lorac_dtype_size(w->dtype);
@@ -143,10 +134,10 @@ static const float *decoded(struct lorac_device *dev, const struct lorac_weight 
 #pragma omp parallel for num_threads(dev->threads) if (pieces > 1)
     for (size_t i = 0; i < pieces; i++) {
         size_t at = i * LORAC_CPU_PIECE;
-        cpu->kernels->decode(cpu->panel + at, from + at * size, w->dtype,
+        cpu->kernels->decode(s->panel + at, from + at * size, w->dtype,
                              smaller(LORAC_CPU_PIECE, n - at));
     }
-    return cpu->panel;
+    return s->panel;
 }
 
 /* Rows of w that one product takes. */
@@ -166,11 +157,13 @@ void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
     if (N <= few || C * OC <= NARROW || step == 0) { // 0: a row longer than the panel
         dots(dev, y, x, w->data, w->dtype, N, C, OC, 1.0F, 0.0F);
     } else {
+        struct lorac_cpu_scratch *s = is_plain(w) ? NULL : lorac_cpu_take(dev);
         for (size_t o = 0; o < OC; o += step) {
             size_t rows = smaller(step, OC - o);
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas(N), blas(rows), blas(C), 1.0F,
-                        x, blas(C), decoded(dev, w, o, rows), blas(C), 0.0F, y + o, blas(OC));
+            lorac_blas_sgemm(dev->threads, false, true, N, rows, C, 1.0F, x, C,
+                             decoded(dev, s, w, o, rows), C, 0.0F, y + o, OC);
         }
+        if (s) { lorac_cpu_give(dev, s); }
     }
     if (!bias) { return; }
 #pragma omp parallel for num_threads(dev->threads) if (N * OC > LORAC_CPU_PIECE)
@@ -189,14 +182,16 @@ void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float 
         lorac_backend_ref.linear_backward(dev, dx, dy, w, N, beta);
         return;
     }
+    struct lorac_cpu_scratch *s = is_plain(w) ? NULL : lorac_cpu_take(dev);
     for (size_t o = 0; o < OC; o += step) {
         size_t rows = smaller(step, OC - o);
-        const float *part = decoded(dev, w, o, rows);
+        const float *part = decoded(dev, s, w, o, rows);
         if (N <= FEW || C * OC <= NARROW) {
             sums(dev, dx, dy + o, OC, part, N, C, rows, 1.0F, o ? 1.0F : beta);
         } else {
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas(N), blas(C), blas(rows),
-                        1.0F, dy + o, blas(OC), part, blas(C), o ? 1.0F : beta, dx, blas(C));
+            lorac_blas_sgemm(dev->threads, false, false, N, C, rows, 1.0F, dy + o, OC, part, C,
+                             o ? 1.0F : beta, dx, C);
         }
     }
+    if (s) { lorac_cpu_give(dev, s); }
 }

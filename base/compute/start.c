@@ -1,15 +1,18 @@
 /* start.c - the environment of a fast program. See start.h. */
-#define _POSIX_C_SOURCE 200809L // setenv
+#define _DEFAULT_SOURCE // setenv, getauxval
 #include "base/compute/start.h"
 
+#ifdef LORAC_HAVE_OPENBLAS
+#    include "base/compute/blas.h"
+#endif
+
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-#ifdef LORAC_HAVE_OPENBLAS
-#    include <cblas.h>
-#endif
 
 /* True if this set it, false if it was there (or there is no memory). There is one thread so far. */
 static bool set(const char *name, const char *value)
@@ -33,30 +36,49 @@ static bool wait_briefly(void)
     return true;
 }
 
-/*
- * An OpenBLAS older than the processor takes kernels of 20 years ago for it (Prescott, or Barcelona on AMD): 0.3.21 does
- * so on Emerald Rapids, and products take several times as long. Source: OpenBLAS, driver/others/dynamic.c.
- */
+#if defined(LORAC_OPENBLAS_LINK) && defined(__x86_64__)
+/* Linked, it has chosen its kernels before main(); loaded, lorac_blas_load() sees to it. */
 static bool name_the_core(void)
 {
-#if defined(LORAC_HAVE_OPENBLAS) && defined(__x86_64__)
-    const char *core = openblas_get_corename();
-    bool fallback = strcmp(core, "Prescott") == 0 || strcmp(core, "Barcelona") == 0;
-    if (!fallback || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
-        return false;
-    }
-    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
-                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512vl");
-    return set("OPENBLAS_CORETYPE", avx512 ? "SkylakeX" : "Haswell");
+    const char *better = lorac_blas_better_core();
+    return better && set("OPENBLAS_CORETYPE", better);
+}
 #else
+static bool name_the_core(void)
+{
     return false;
+}
 #endif
+
+/*
+ * By the name under which it was started, which the system then keeps for ps and top; the file may have been replaced
+ * meanwhile, and then /proc has it still. A program that was started through the dynamic linker (ld.so PROGRAM) is the
+ * linker's file there, which would take our arguments for a program's name: it stays as it is.
+ */
+static void once_more(char **argv)
+{
+    static const char self[] = "/proc/self/exe";
+    const char *name = (const char *)(uintptr_t)getauxval(AT_EXECFN); // NOLINT: the kernel's
+    char file[4096];
+    struct stat own;
+    struct stat named;
+    ssize_t n = readlink(self, file, sizeof file - 1);
+    if (n <= 0 || stat(self, &own) != 0) { return; }
+    file[n] = '\0';
+    const char *base = strrchr(file, '/');
+    if (base && (strncmp(base, "/ld-", 4) == 0 || strncmp(base, "/ld.so", 6) == 0)) { return; }
+    bool same =
+        name && stat(name, &named) == 0 && named.st_dev == own.st_dev && named.st_ino == own.st_ino;
+    (void)execv(same ? name : file, argv);
+    (void)execv(self, argv);
 }
 
 void lorac_start(char **argv)
 {
+#ifdef LORAC_HAVE_OPENBLAS
+    lorac_blas_may_set_environment();
+#endif
     bool waits = wait_briefly();
     bool core = name_the_core();
-    if (waits || core) { (void)execv("/proc/self/exe", argv); }
+    if (waits || core) { once_more(argv); }
 }

@@ -313,6 +313,13 @@ static void vault_close(struct lorac_device *dev)
     dev->state = NULL;
 }
 
+static enum lorac_status vault_start(struct lorac_device *dev, struct lorac_err *err)
+{
+    (void)dev;
+    (void)err;
+    return LORAC_OK;
+}
+
 void vault_open(struct lorac_device *dev, size_t bytes)
 {
     *dev = (struct lorac_device){.ops = &lorac_backend_vault, .threads = 1};
@@ -370,5 +377,6 @@ const struct lorac_backend lorac_backend_vault = {
     .adamw = vault_adamw,
     .sgd = vault_sgd,
     .open = vault_open_state,
+    .start = vault_start,
     .close = vault_close,
 };

@@ -38,27 +38,6 @@ for verb in $verbs; do has out "  $verb "; done
 expect 0 --version
 has out "lorac "
 
-# ---- settings that only the environment can make ----
-last() { grep "$1" "$dir/err" | tail -n 1; } # what the program runs with in the end, if it uses that library
-export OPENBLAS_VERBOSE=2 OMP_DISPLAY_ENV=verbose
-(unset OMP_WAIT_POLICY GOMP_SPINCOUNT OPENBLAS_CORETYPE && exec "$lorac" --version) >"$dir/out" 2>"$dir/err"
-uses() { ldd "$lorac" | grep -q "$1"; }
-if uses libgomp; then
-    case $(last SPINCOUNT) in *"'2000'"*) ;; *) fail "threads do not spin for a moment: $(last SPINCOUNT)" ;; esac
-fi
-if uses libopenblas && grep -q avx2 /proc/cpuinfo; then
-    case $(last '^Core:') in
-        '' | *Prescott | *Barcelona) fail "OpenBLAS takes old kernels: $(last '^Core:')" ;;
-    esac
-fi
-OMP_WAIT_POLICY=active OPENBLAS_CORETYPE=Prescott "$lorac" --version >"$dir/out" 2>"$dir/err"
-if uses libgomp; then
-    case $(last WAIT_POLICY) in *ACTIVE*) ;; *) fail "OMP_WAIT_POLICY was overruled" ;; esac
-fi
-if uses libopenblas && grep -q avx2 /proc/cpuinfo; then
-    case $(last '^Core:') in *Prescott) ;; *) fail "OPENBLAS_CORETYPE was overruled" ;; esac
-fi
-unset OPENBLAS_VERBOSE OMP_DISPLAY_ENV
 for verb in $verbs; do
     expect 0 $verb --help
     has out "usage: lorac $verb" "--help"

@@ -12,9 +12,14 @@ write_basic_package_version_file(lorac-config-version.cmake COMPATIBILITY SameMi
 install(FILES ${PROJECT_BINARY_DIR}/lorac-config.cmake
               ${PROJECT_BINARY_DIR}/lorac-config-version.cmake DESTINATION ${dir})
 set(LORAC_PC_REQUIRES "yaml-0.1 libpcre2-8 libutf8proc")
+set(LORAC_PC_LIBS "${CMAKE_THREAD_LIBS_INIT}")
 if(LORAC_OPENBLAS)
-    string(APPEND LORAC_PC_REQUIRES " openblas")
-    set(LORAC_PC_LIBS "${OpenMP_C_FLAGS}")
+    if(LORAC_OPENBLAS_LINK)
+        string(APPEND LORAC_PC_REQUIRES " openblas")
+    elseif(CMAKE_DL_LIBS)
+        string(APPEND LORAC_PC_LIBS " -l${CMAKE_DL_LIBS}")
+    endif()
+    string(APPEND LORAC_PC_LIBS " ${OpenMP_C_FLAGS}")
 endif()
 file(RELATIVE_PATH LORAC_PC_UP "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")  # relocatable
 configure_file(tools/cmake/lorac.pc.in lorac.pc @ONLY)
