@@ -279,9 +279,12 @@ void lorac_hub_explain(const char *dir, struct lorac_err *err)
         if (n > 1) { lorac_err_add(err, "; %zu files of its download are not finished", n); }
         lorac_err_add(err, "; hf download %s fetches what is missing", id);
     } else if (count_incomplete(dir, ".cache/huggingface/download")) {
+        struct lorac_buf word = {0};
+        lorac_buf_word(&word, dir);
         lorac_err_add(err,
                       "; its download is not finished: hf download with --local-dir %s goes on "
                       "with it",
-                      dir);
+                      word.no_memory ? dir : word.at);
+        lorac_buf_free(&word);
     }
 }

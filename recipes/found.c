@@ -55,11 +55,17 @@ static enum lorac_status best_is_missing(const struct lorac_run_paths *p,
     st = lorac_json_load(&root, p->manifest, MANIFEST_LIMIT, err);
     if (!st) { st = lorac_json_size(&step, &root, "best_step", false, 0, SIZE_MAX / 2, err); }
     if (!st && step) {
+        struct lorac_buf way = {0};
+        lorac_buf_str(&way, "--adapter");
+        if (lorac_path_is_dir(p->last)) {
+            lorac_buf_str(&way, " ");
+            lorac_buf_word(&way, p->last);
+        }
         st = lorac_fail(err, LORAC_EUSER,
                         "%s: is missing, and run.json tells of the best adapter, of step %zu; put "
-                        "it back, or choose another with --adapter%s%s",
-                        p->best, step, lorac_path_is_dir(p->last) ? " " : "",
-                        lorac_path_is_dir(p->last) ? p->last : "");
+                        "it back, or choose another with %s",
+                        p->best, step, way.no_memory ? "--adapter" : way.at);
+        lorac_buf_free(&way);
     }
     lorac_json_free(&root);
     return st;

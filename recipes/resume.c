@@ -3,8 +3,10 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "recipes/reading.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* The first file of an adapter that the folder lacks, or NULL. */
 static const char *lacks(const char *dir)
@@ -58,17 +60,36 @@ enum lorac_status lorac_resume_best(const struct lorac_run_paths *p, const struc
     return st || !keeps || !s->has_best ? st : check_best(p, s, err);
 }
 
+/* " --set KEY=PATH": text for YAML, and that a word of a shell. */
+static void add_setting(struct lorac_buf *b, const char *key, const char *path, const char *more)
+{
+    struct lorac_buf value = {0};
+    struct lorac_buf word = {0};
+    lorac_buf_printf(&value, "%s%s", path, more);
+    lorac_buf_str(&word, key);
+    if (value.at && strpbrk(value.at, " #:{}[]$&*!|>%@`'\"\\,?")) {
+        lorac_yaml_quote(&word, value.at, true);
+    } else {
+        lorac_buf_add(&word, value.at, value.n);
+    }
+    lorac_buf_str(b, " --set ");
+    if (word.at) { lorac_buf_word(b, word.at); }
+    b->no_memory = b->no_memory || value.no_memory || word.no_memory;
+    lorac_buf_free(&value);
+    lorac_buf_free(&word);
+}
+
 /* Append the options that train on from this run in another one. */
 static void add_way(struct lorac_buf *b, const struct lorac_run_paths *p,
                     const struct lorac_recipe *r)
 {
     bool last = r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U;
-    lorac_buf_str(b, "--unset adapter --set");
-    lorac_buf_printf(b, " adapter.from=%s", last ? p->last : p->best);
+    lorac_buf_str(b, "--unset adapter");
+    add_setting(b, "adapter.from=", last ? p->last : p->best, "");
     if (r->adapter.dropout > 0.0) {
         lorac_buf_printf(b, " --set adapter.dropout=%g", r->adapter.dropout);
     }
-    lorac_buf_printf(b, " --set output.dir=%s-more", p->dir);
+    add_setting(b, "output.dir=", p->dir, "-more");
 }
 
 /* Why the steps that are done are not those of a run of another length; nothing where they are. */

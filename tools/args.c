@@ -220,21 +220,10 @@ enum lorac_status args_count(size_t *out, const struct args *a, const char *name
     return LORAC_OK;
 }
 
-/* As a word of a shell: in quotes where a character could mean something. */
 static void add_word(struct lorac_buf *b, const char *word)
 {
-    static const char plain[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
-    bool quote = !*word || word[strspn(word, plain)] != '\0';
-    lorac_buf_str(b, quote ? " '" : " ");
-    for (const char *c = word; *c; c++) {
-        if (*c == '\'') {
-            lorac_buf_str(b, "'\\''");
-        } else {
-            lorac_buf_add(b, c, 1);
-        }
-    }
-    lorac_buf_str(b, quote ? "'" : "");
+    lorac_buf_str(b, " ");
+    lorac_buf_word(b, word);
 }
 
 void args_again(struct lorac_buf *b, const struct args *a)

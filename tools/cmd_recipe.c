@@ -221,7 +221,9 @@ static int init(const struct args *a)
     if (!st) { st = lorac_file_write(out, b.at, b.n, &err); }
     lorac_buf_free(&b);
     if (st) { return complain(&err); }
-    fprintf(stderr, "%s is written; see what it would do with\n  lorac plan %s\n", out, out);
+    fprintf(stderr, "%s is written; see what it would do with\n  lorac plan ", out);
+    show_word(stderr, out);
+    fprintf(stderr, "\n");
     return 0;
 }
 

@@ -185,8 +185,9 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
         }
         fputc('\n', stderr);
     }
-    fprintf(stderr, "the adapter is in %s/%s; try\n  lorac eval %s%s\n", r->output.dir, best,
-            r->output.dir,
+    fprintf(stderr, "the adapter is in %s/%s; try\n  lorac eval ", r->output.dir, best);
+    show_word(stderr, r->output.dir);
+    fprintf(stderr, "%s\n",
             r->data.test.n      ? " --split test"
             : result->has_valid ? ""
                                 : " --split train");
@@ -199,7 +200,9 @@ enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac
     struct screen screen = {.again = again};
     status_begin(&screen.line);
     stop_on_signals();
-    fprintf(stderr, "lorac train %s\n", path);
+    fprintf(stderr, "lorac train ");
+    show_word(stderr, path);
+    fprintf(stderr, "\n");
     bool terminal = r->output.log >> LORAC_RECIPE_LOG_TERMINAL & 1U;
     struct lorac_run_watch watch = {
         .self = &screen,

@@ -131,6 +131,14 @@ void show_text(FILE *to, const char *text, size_t n)
     }
 }
 
+void show_word(FILE *to, const char *word)
+{
+    struct lorac_buf b = {0};
+    lorac_buf_word(&b, word);
+    fputs(b.no_memory ? word : b.at, to);
+    lorac_buf_free(&b);
+}
+
 void status_begin(struct status_line *s)
 {
     bool terminal = isatty(fileno(stderr)) != 0;

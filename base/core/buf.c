@@ -58,6 +58,22 @@ void lorac_buf_printf(struct lorac_buf *b, const char *fmt, ...)
     va_end(again);
 }
 
+void lorac_buf_word(struct lorac_buf *b, const char *word)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
+    bool quote = !*word || word[strspn(word, plain)] != '\0';
+    lorac_buf_str(b, quote ? "'" : "");
+    for (const char *c = word; *c; c++) {
+        if (*c == '\'') {
+            lorac_buf_str(b, "'\\''");
+        } else {
+            lorac_buf_add(b, c, 1);
+        }
+    }
+    lorac_buf_str(b, quote ? "'" : "");
+}
+
 void lorac_buf_clear(struct lorac_buf *b)
 {
     b->n = 0;

@@ -372,12 +372,17 @@ grep -q "train.threads" "$dir/err" && fail "eval says that it does not read trai
 # a run that has moved goes on by its folder, or ends there
 cp -r "$dir/runs/one" "$dir/runs/moved one"
 expect 0 train "$dir/runs/moved one" --resume
-has err "nothing to do: this run had ended already" "into $dir/runs/moved one"
+has err "nothing to do: this run had ended already" "into $dir/runs/moved one" \
+    "lorac eval '$dir/runs/moved one' --split test" "lorac train '$dir/runs/moved one'"
+expect 1 train "$dir/runs/moved one" --resume --set train.epochs=9
+has err "--set 'adapter.from=\"$dir/runs/moved one/last\"' --set 'output.dir=\"$dir/runs/moved one-more\"'"
+eval "expect 0 train '$dir/runs/moved one' --set train.epochs=1 $(sed -n "s/.*this one's adapter: //p" "$dir/err")"
+[ -s "$dir/runs/moved one-more/last/adapter_model.safetensors" ] || fail "the advised command trains nothing"
 refused 1 "runs: is no run (it holds no recipe.resolved.yaml)" train "$dir/runs" --resume
 # best/ that should be there is not last/ in disguise
 rm -r "$dir/runs/moved one/best"
 refused 1 "moved one/best: is missing, and run.json tells of the best adapter, of step " eval "$dir/runs/moved one"
-refused 1 "or choose another with --adapter $dir/runs/moved one/last" predict "$dir/runs/moved one" \
+refused 1 "or choose another with --adapter '$dir/runs/moved one/last'" predict "$dir/runs/moved one" \
     --in "$dir/train.csv" --out "$dir/none.csv"
 refused 1 "moved one/best: is missing: this run saved its best adapter there, of step " \
     train "$dir/runs/moved one" --resume
