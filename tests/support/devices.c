@@ -1,4 +1,5 @@
 /* devices.c - see devices.h. */
+#define _DEFAULT_SOURCE // MAP_ANONYMOUS
 #include "tests/support/devices.h"
 
 #include "tests/support/near.h"
@@ -7,7 +8,8 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -53,15 +55,22 @@ void devices_close(struct devices *d)
 }
 
 enum { MAX_BLOCKS = 4096 };
-static float *blocks[MAX_BLOCKS];
+static struct block {
+    void *at;
+    size_t bytes;
+} blocks[MAX_BLOCKS];
 static size_t n_blocks;
 
 float *scratch(size_t n, unsigned stream)
 {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t room = (n * sizeof(float) + page - 1) / page * page;
     assert_true(n_blocks < MAX_BLOCKS);
-    float *x = malloc(n * sizeof *x + (n == 0));
-    assert_non_null(x);
-    blocks[n_blocks++] = x;
+    char *at = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(at != MAP_FAILED);
+    assert_int_equal(mprotect(at + room, page, PROT_NONE), 0);
+    blocks[n_blocks++] = (struct block){at, room + page};
+    float *x = (float *)(void *)(at + room - n * sizeof(float));
     fill(x, n, stream);
     return x;
 }
@@ -69,7 +78,8 @@ float *scratch(size_t n, unsigned stream)
 void scratch_free(void)
 {
     while (n_blocks > 0) {
-        free(blocks[--n_blocks]);
+        n_blocks--;
+        assert_int_equal(munmap(blocks[n_blocks].at, blocks[n_blocks].bytes), 0);
     }
 }
 

@@ -16,8 +16,8 @@ struct devices {
 void devices_open(struct devices *d);
 void devices_close(struct devices *d);
 
-/* n floats, filled from `stream` (near.h), of exactly that size so that sanitizers see each overrun; all
- * of them are freed by scratch_free(). */
+/* n floats, filled from `stream` (near.h). Behind the last of them memory ends: what reads or writes on dies. All are
+ * freed by scratch_free(). */
 float *scratch(size_t n, unsigned stream);
 void scratch_free(void);
 
