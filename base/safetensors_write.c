@@ -129,8 +129,8 @@ enum lorac_status lorac_safetensors_write(const char *path, const struct lorac_t
         length[i] = (unsigned char)((uint64_t)header.n >> (8 * i)); // little-endian
     }
     st = lorac_out_open(&out, path, err);
-    if (!st) { st = lorac_out_write(out, length, sizeof length, err); }
-    if (!st) { st = lorac_out_write(out, header.at, header.n, err); }
+    if (!st) { st = lorac_out_write_head(out, length, sizeof length, err); }
+    if (!st) { st = lorac_out_write_head(out, header.at, header.n, err); }
     if (!st) { st = write_data(out, path, scratch, tensors, n, fill, self, err); }
     if (!st) {
         st = lorac_out_commit(out, err);

@@ -345,7 +345,7 @@ static enum lorac_status write_header(struct lorac_out *out, const char *from,
     if (map.size < 8 || n > map.size - 8) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: has changed since it was opened", from);
     } else {
-        st = lorac_out_write(out, map.data, (size_t)n + 8, err);
+        st = lorac_out_write_head(out, map.data, (size_t)n + 8, err);
     }
     lorac_map_close(&map);
     return st;
@@ -374,7 +374,7 @@ static enum lorac_status write_new_header(const struct merger *g, struct lorac_o
         memcpy(specs[n++].dims, p.t->dims, sizeof p.t->dims);
     }
     enum lorac_status st = lorac_merged_header(&text, from, specs, n, err);
-    if (!st) { st = lorac_out_write(out, text.at, text.n, err); }
+    if (!st) { st = lorac_out_write_head(out, text.at, text.n, err); }
     lorac_buf_free(&text);
     lorac_mem_free(specs);
     return st;

@@ -23,8 +23,9 @@ enum { OUT_BUFFER = 1 << 16, MAX_DEPTH = 16 };
 
 struct lorac_out {
     int fd;
-    char *path, *temp; // owned
-    size_t n;          // bytes waiting in `buffer`
+    char *path, *temp;     // owned
+    struct lorac_buf head; // what is read back
+    size_t n;              // bytes waiting in `buffer`
     unsigned char buffer[OUT_BUFFER];
 };
 
@@ -254,6 +255,16 @@ enum lorac_status lorac_out_write(struct lorac_out *out, const void *bytes, size
     return LORAC_OK;
 }
 
+enum lorac_status lorac_out_write_head(struct lorac_out *out, const void *bytes, size_t n,
+                                       struct lorac_err *err)
+{
+    lorac_buf_add(&out->head, bytes, n);
+    if (out->head.no_memory) {
+        return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to write it", out->path);
+    }
+    return lorac_out_write(out, bytes, n, err);
+}
+
 enum lorac_status lorac_out_printf(struct lorac_out *out, struct lorac_err *err, const char *fmt,
                                    ...)
 {
@@ -298,9 +309,25 @@ static enum lorac_status appear(struct lorac_out *out, struct lorac_err *err)
     return st;
 }
 
+/* Does the file read back with these bytes at its beginning, or as these and no others? */
+static enum lorac_status read_back(const struct lorac_out *out, const void *bytes, size_t n,
+                                   bool whole, struct lorac_err *err)
+{
+    struct lorac_map map = {0};
+    enum lorac_status st = lorac_map_open(&map, out->temp, err);
+    bool fits = whole ? map.size == n : map.size >= n;
+    if (!st && (!fits || (n && memcmp(map.data, bytes, n) != 0))) {
+        st = lorac_fail(err, LORAC_EIO, "%s: reads back with other bytes than were written",
+                        out->path);
+    }
+    lorac_map_close(&map);
+    return st;
+}
+
 enum lorac_status lorac_out_commit(struct lorac_out *out, struct lorac_err *err)
 {
     enum lorac_status st = finish(out, err);
+    if (!st && out->head.n) { st = read_back(out, out->head.at, out->head.n, false, err); }
     if (!st) { st = appear(out, err); }
     lorac_out_free(out);
     return st;
@@ -313,21 +340,8 @@ void lorac_out_free(struct lorac_out *out)
     if (out->temp && out->temp[0]) { unlink(out->temp); }
     lorac_mem_free(out->path);
     lorac_mem_free(out->temp);
+    lorac_buf_free(&out->head);
     lorac_mem_free(out);
-}
-
-/* Does what was written read back as these bytes? */
-static enum lorac_status read_back(const struct lorac_out *out, const void *bytes, size_t n,
-                                   struct lorac_err *err)
-{
-    struct lorac_map map = {0};
-    enum lorac_status st = lorac_map_open(&map, out->temp, err);
-    if (!st && (map.size != n || (n && memcmp(map.data, bytes, n) != 0))) {
-        st = lorac_fail(err, LORAC_EIO, "%s: reads back with other bytes than were written",
-                        out->path);
-    }
-    lorac_map_close(&map);
-    return st;
 }
 
 enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t n,
@@ -337,7 +351,7 @@ enum lorac_status lorac_file_write(const char *path, const void *bytes, size_t n
     enum lorac_status st = lorac_out_open(&out, path, err);
     if (!st) { st = lorac_out_write(out, bytes, n, err); }
     if (!st) { st = finish(out, err); }
-    if (!st) { st = read_back(out, bytes, n, err); }
+    if (!st) { st = read_back(out, bytes, n, true, err); }
     if (!st) { st = appear(out, err); }
     lorac_out_free(out);
     return st;

@@ -45,6 +45,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_out_open(struct lorac_out **out, const 
                                                   struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_out_write(struct lorac_out *out, const void *bytes,
                                                    size_t n, struct lorac_err *err);
+/* The same for the beginning of a file, which is kept and read back before the file appears: for headers, whose names
+ * and metadata nobody else compares. */
+LORAC_MUST_CHECK enum lorac_status lorac_out_write_head(struct lorac_out *out, const void *bytes,
+                                                        size_t n, struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_out_printf(struct lorac_out *out, struct lorac_err *err,
                                                     const char *fmt, ...) LORAC_PRINTF(3, 4);
 /* Make the file appear. Also frees `out`, whatever the result. */

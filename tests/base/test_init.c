@@ -376,6 +376,38 @@ static void failures_leave_nothing_behind(void **state)
     lorac_json_free(&root);
 }
 
+struct making {
+    struct lorac_json root;
+    struct lorac_init_options o;
+};
+
+static enum lorac_status make_model(void *self, struct lorac_err *err)
+{
+    const struct making *x = self;
+    return lorac_model_init(tiny_path("wrong/m"), &x->root, &x->o, err);
+}
+
+static void is_whole(void *self)
+{
+    (void)self;
+    assert_true(lorac_path_exists(tiny_path("wrong/m/config.json")));
+}
+
+/* Tensors of one and of several blocks, in two files. */
+static void another_byte_on_the_disk_is_found(void **state)
+{
+    (void)state;
+    static const char config[] = "{\"architectures\": [\"LlamaForCausalLM\"], " SHAPE "}";
+    struct making x = {.o = {.tokenizer = bytes_dir, .shard_bytes = 60000}};
+    char *home = lorac_path_join(tiny_dir(), "wrong");
+    char *out = lorac_path_join(home, "m");
+    assert_int_equal(lorac_json_parse(&x.root, config, sizeof config - 1, "c", NULL), LORAC_OK);
+    faults_wrong_bytes(&(struct faults_folder){home, out, make_model, is_whole, &x, 1499});
+    lorac_json_free(&x.root);
+    lorac_mem_free(home);
+    lorac_mem_free(out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +420,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_is_refused_and_makes_no_folder),
         cmocka_unit_test(a_folder_with_something_in_it_is_refused),
         cmocka_unit_test(failures_leave_nothing_behind),
+        cmocka_unit_test(another_byte_on_the_disk_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, tiny_remove);
 }

@@ -451,7 +451,7 @@ static void merged(void *self)
     expect_merged(x->out, x->m, x->s, 2);
 }
 
-static void whatever_fails_nothing_is_left(void **state)
+static void whatever_fails_or_is_wrong_nothing_is_left(void **state)
 {
     (void)state;
     struct lorac_model *m = golden_model(&dev, "llama-patterns");
@@ -461,6 +461,7 @@ static void whatever_fails_nothing_is_left(void **state)
     char *out = lorac_path_join(home, "m");
     struct merging x = {out, m, &s};
     faults_meet_folder(&(struct faults_folder){home, out, go, merged, &x, 137});
+    faults_wrong_bytes(&(struct faults_folder){home, out, go, merged, &x, 499});
     lorac_adapter_free(a);
     lorac_model_close(m);
     lorac_mem_free(home);
@@ -477,7 +478,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_merged_is_refused),
         cmocka_unit_test(a_file_that_differs_from_the_sum_is_found),
         cmocka_unit_test(a_folder_gets_its_name_once_it_passes_a_check),
-        cmocka_unit_test(whatever_fails_nothing_is_left),
+        cmocka_unit_test(whatever_fails_or_is_wrong_nothing_is_left),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

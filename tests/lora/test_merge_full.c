@@ -445,7 +445,7 @@ static void opens(void *self)
     lorac_model_close(golden_model(&dev, x->out));
 }
 
-static void whatever_fails_nothing_is_left(void **state)
+static void whatever_fails_or_is_wrong_nothing_is_left(void **state)
 {
     (void)state;
     char *home = lorac_path_join(tiny_dir(), "fault");
@@ -456,6 +456,7 @@ static void whatever_fails_nothing_is_left(void **state)
     struct lorac_stack s = {1, {a}, {1.0F}};
     struct merging x = {out, m, &s};
     faults_meet_folder(&(struct faults_folder){home, out, go, opens, &x, 1});
+    faults_wrong_bytes(&(struct faults_folder){home, out, go, opens, &x, 499});
     lorac_adapter_free(a);
     lorac_model_close(m);
     lorac_mem_free(home);
@@ -473,7 +474,7 @@ int main(void)
         cmocka_unit_test(an_index_counts_the_bytes_of_the_type),
         cmocka_unit_test(a_number_beyond_the_type_is_refused),
         cmocka_unit_test(copies_that_cannot_be_combined_are_refused),
-        cmocka_unit_test(whatever_fails_nothing_is_left),
+        cmocka_unit_test(whatever_fails_or_is_wrong_nothing_is_left),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -373,6 +373,38 @@ static void whatever_fails_while_saving_the_old_folder_stays(void **state)
     lorac_mem_free(to);
 }
 
+struct saving {
+    const char *to;
+    const struct lorac_adapter *a;
+    enum lorac_dtype dtype;
+};
+
+static enum lorac_status save_again(void *self, struct lorac_err *err)
+{
+    const struct saving *x = self;
+    return lorac_peft_save(x->to, x->a, "some/base", x->dtype, err);
+}
+
+static void loads(void *self)
+{
+    const struct saving *x = self;
+    lorac_adapter_free(load(model, x->to));
+}
+
+static void another_byte_on_the_disk_is_found(void **state)
+{
+    (void)state;
+    const char *home = tiny_path("bytes");
+    char *to = lorac_path_join(home, "a");
+    struct lorac_adapter *a = load(model, MODELS "/llama-patterns/adapter");
+    struct saving whole = {to, a, LORAC_F32};
+    struct saving half = {to, a, LORAC_BF16};
+    faults_wrong_bytes(&(struct faults_folder){home, to, save_again, loads, &whole, 97});
+    faults_wrong_bytes(&(struct faults_folder){home, to, save_again, loads, &half, 97});
+    lorac_adapter_free(a);
+    lorac_mem_free(to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_file_that_differs_from_memory_is_found),
         cmocka_unit_test(whatever_fails_while_loading_is_reported),
         cmocka_unit_test(whatever_fails_while_saving_the_old_folder_stays),
+        cmocka_unit_test(another_byte_on_the_disk_is_found),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -223,6 +223,43 @@ void faults_meet_folder(const struct faults_folder *f)
     }
 }
 
+/* Bytes of the files in a folder. */
+static long bytes_in(const char *folder)
+{
+    char **names = NULL;
+    size_t sum = 0;
+    assert_int_equal(lorac_dir_list(&names, folder, NULL), LORAC_OK);
+    for (size_t i = 0; names[i]; i++) {
+        struct lorac_map map;
+        char *path = lorac_path_join(folder, names[i]);
+        assert_int_equal(lorac_map_open(&map, path, NULL), LORAC_OK);
+        sum += map.size;
+        lorac_map_close(&map);
+        lorac_mem_free(path);
+    }
+    lorac_mem_free(names);
+    return (long)sum;
+}
+
+void faults_wrong_bytes(const struct faults_folder *f)
+{
+    struct lorac_err err = {0};
+    assert_int_equal(lorac_dir_make(f->home, NULL), LORAC_OK);
+    if (f->go(f->self, &err)) { fail_msg("%s", err.text); }
+    const long all = bytes_in(f->out);
+    assert_true(all > 100);
+    f->made(f->self);
+    assert_int_equal(lorac_dir_remove(f->out, NULL), LORAC_OK);
+    for (long at = 0; at < all; at += at + f->step < all - 100 ? f->step : 1) {
+        err.text[0] = '\0';
+        lorac_sys_wrong_byte(at);
+        enum lorac_status st = f->go(f->self, &err);
+        lorac_sys_wrong_byte(-1);
+        if (!st || !err.text[0]) { fail_msg("another byte %ld of %ld is not noticed", at, all); }
+        assert_true(lorac_dir_is_empty(f->home));
+    }
+}
+
 void faults_complain(enum lorac_status want, enum lorac_status (*go)(struct lorac_err *err))
 {
     for (enum faults_kind kind = FAULTS_MEMORY; kind < N_FAULTS; kind++) {
