@@ -126,6 +126,42 @@ static void the_config_names_bos_and_eos_and_may_put_them(void **state)
     lorac_tokenizer_free(t);
 }
 
+/* Many tokenizers begin with <|endoftext|>, <unk> or <pad>. */
+static void the_first_id_may_be_any_special_token(void **state)
+{
+    (void)state;
+    static const char first[] = "{'model':{'type':'BPE','vocab':{'<x>':0,'a':1},'merges':[]}}";
+    static const struct {
+        const char *config, *generation;
+        int32_t bos, eos, pad;
+        bool ends;
+    } cases[] = {
+        {"{'bos_token':'<x>','add_bos_token':true}", "{}", 0, -1, -1, false},
+        {"{'eos_token':'<x>','add_eos_token':true}", "{}", -1, 0, -1, true},
+        {"{'pad_token':'<x>'}", "{}", -1, -1, 0, false},
+        {"{}", "{'eos_token_id':0}", -1, 0, -1, true},
+        {"{}", "{'eos_token_id':[0]}", -1, 0, -1, true},
+        {"{}", "{'bos_token_id':0}", 0, -1, -1, false},
+        {"{'eos_token':'a'}", "{'eos_token_id':0}", -1, 1, -1, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        clear();
+        put("tokenizer.json", first);
+        put("tokenizer_config.json", cases[i].config);
+        put("generation_config.json", cases[i].generation);
+        struct lorac_tokenizer *t = open_dir(tiny_dir());
+        assert_int_equal(lorac_tokenizer_bos(t), cases[i].bos);
+        assert_int_equal(lorac_tokenizer_eos(t), cases[i].eos);
+        assert_int_equal(lorac_tokenizer_pad(t), cases[i].pad);
+        assert_int_equal(lorac_token_is_end(t, 0), cases[i].ends);
+        assert_int_equal(lorac_token_is_special(t, 0), i < 3);
+        if (i == 0) { EXPECT(t, "a<x>", WHOLE, 0, 1, 0); }
+        if (i == 1) { EXPECT(t, "<x>a", WHOLE, 0, 1, 0); }
+        if (i > 2) { EXPECT(t, "a", WHOLE, 1); }
+        lorac_tokenizer_free(t);
+    }
+}
+
 static void names_and_ids_come_from_the_other_files_too(void **state)
 {
     (void)state;
@@ -532,6 +568,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_template_counts_where_the_config_says_nothing),
         cmocka_unit_test(the_config_names_bos_and_eos_and_may_put_them),
+        cmocka_unit_test(the_first_id_may_be_any_special_token),
         cmocka_unit_test(names_and_ids_come_from_the_other_files_too),
         cmocka_unit_test(names_that_no_text_uses_do_no_harm),
         cmocka_unit_test(an_added_token_takes_the_spaces_on_its_side_only),
