@@ -100,7 +100,7 @@ static void another_byte_on_the_disk_is_found(void **state)
     struct subject s = open_subject();
     size_t n = 0;
     size_t in_tensors = 0;
-    size_t in_fields = 0;
+    size_t in_header = 0;
     assert_int_equal(write_state(&s, NULL), LORAC_OK);
     char *old = tiny_read(tiny_path("s/state"), &n);
     s.s.step = 4;
@@ -109,21 +109,13 @@ static void another_byte_on_the_disk_is_found(void **state)
         lorac_sys_wrong_byte((long)at);
         enum lorac_status st = write_state(&s, &err);
         lorac_sys_wrong_byte(-1);
-        const char *format = strstr(old + 8, "\"format\":\"pt\"") + 1; // nobody reads it
-        bool idle = at >= (size_t)(format - old) && at < (size_t)(format - old) + 11;
-        if (!st && !idle) { fail_msg("byte %zu of %zu: not noticed", at, n); }
-        if (!st) {
-            s.s.step = 3;
-            assert_int_equal(write_state(&s, NULL), LORAC_OK);
-            s.s.step = 4;
-            continue;
-        }
+        if (!st) { fail_msg("byte %zu of %zu: not noticed", at, n); }
         assert_non_null(strstr(err.text, tiny_path("s/state")));
         in_tensors += strstr(err.text, "reads back with other values") != NULL;
-        in_fields += strstr(err.text, "' reads back as ") != NULL;
+        in_header += strstr(err.text, "reads back with other bytes than were written") != NULL;
         expect_old(old, n);
     }
-    assert_true(in_tensors >= 3 * s.a->n_params && in_fields > 0);
+    assert_true(in_tensors >= 3 * s.a->n_params && in_header > 0);
     lorac_mem_free(old);
     close_subject(&s);
 }
