@@ -67,6 +67,23 @@ const struct lorac_tensor *lorac_checkpoint_find(const struct lorac_checkpoint *
     return NULL;
 }
 
+enum lorac_status lorac_checkpoint_rename(struct lorac_checkpoint *c, lorac_rename_fn *put,
+                                          void *self, struct lorac_err *err)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        char to[LORAC_NAME_SIZE];
+        put(self, to, c->tensors[i].name);
+        memcpy(c->tensors[i].name, to, sizeof to);
+    }
+    if (c->n) { qsort(c->by_name, c->n, sizeof(struct lorac_tensor *), compare_names); }
+    for (size_t i = 1; i < c->n; i++) {
+        if (compare_names(&c->by_name[i - 1], &c->by_name[i]) != 0) { continue; }
+        return lorac_fail(err, LORAC_EFORMAT, "%s: holds two tensors that mean '%s'",
+                          c->shards[c->by_name[i]->shard].path, c->by_name[i]->name);
+    }
+    return LORAC_OK;
+}
+
 /* One file */
 
 /* Append the tensors of an image as shard `shard`. */

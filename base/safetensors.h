@@ -52,6 +52,12 @@ size_t lorac_checkpoint_count(const struct lorac_checkpoint *c);
 const struct lorac_tensor *lorac_checkpoint_at(const struct lorac_checkpoint *c, size_t i);
 const struct lorac_tensor *lorac_checkpoint_find(const struct lorac_checkpoint *c,
                                                  const char *name);
+/* Give each tensor the name that `put` makes of its own; the files stay as they are. LORAC_EFORMAT where two get
+ * the same; the checkpoint is then only to be closed. */
+typedef void lorac_rename_fn(void *self, char to[LORAC_NAME_SIZE], const char *name);
+LORAC_MUST_CHECK enum lorac_status lorac_checkpoint_rename(struct lorac_checkpoint *c,
+                                                           lorac_rename_fn *put, void *self,
+                                                           struct lorac_err *err);
 /* The value of a __metadata__ key of shard 0, or NULL. Borrowed. */
 const char *lorac_checkpoint_metadata(const struct lorac_checkpoint *c, const char *key);
 /* A choice between files that was made in opening, worth telling; NULL: none was. */

@@ -180,7 +180,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_peft_save(const char *dir, const struct
                                                    struct lorac_err *err);
 /* Read a PEFT folder for this model. Every tensor must be used and every module complete; a key of
  * the config that is not understood and not at its default is refused by name; another base's
- * fingerprint, and a rank or alpha pattern that fits no adapted module, are refused unless `force`. */
+ * fingerprint, and a rank or alpha pattern that fits no adapted module, are LORAC_EUSER unless `force`, and
+ * nothing else is. */
 LORAC_MUST_CHECK enum lorac_status lorac_peft_load(struct lorac_adapter **out,
                                                    const struct lorac_model *m, const char *dir,
                                                    bool force, struct lorac_err *err);

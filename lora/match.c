@@ -182,10 +182,9 @@ static enum lorac_status check_overrides(const struct matcher *k, bool used, str
         if (!k->ranks[i]) {
             char near[256];
             lorac_nearest_modules(near, sizeof near, k->model, false, entry);
-            return lorac_fail(
-                err, w->code,
-                "%s: '%.100s' matches no adapted module; the nearest modules are %s%s",
-                w->overrides, entry, near, w->strict ? "" : " (--force ignores it)");
+            return lorac_fail(err, LORAC_EUSER,
+                              "%s: '%.100s' matches no adapted module; the nearest modules are %s",
+                              w->overrides, entry, near);
         }
         if (used && !(k->ranks[i] & USED)) {
             return lorac_fail(err, w->code,

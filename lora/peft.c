@@ -14,6 +14,7 @@
 #include "base/core/mem.h"
 #include "lora/nearest.h"
 #include "lora/peft_config.h"
+#include "lora/peft_names.h"
 #include "lora/peft_tensors.h"
 
 #include <math.h>
@@ -54,6 +55,7 @@ static enum part split(char module[LORAC_NAME_SIZE], const char *name)
         {".lora_A.weight", PART_PAIR},
         {".lora_B.weight", PART_PAIR},
         {".base_layer.weight", PART_BASE},
+        {".original_module.weight", PART_BASE},
         {".weight", PART_BASE},
         {".modules_to_save.bias", PART_ECHO},
         {".original_module.bias", PART_ECHO},
@@ -66,7 +68,8 @@ static enum part split(char module[LORAC_NAME_SIZE], const char *name)
     if (strncmp(name, prefix, sizeof prefix - 1) != 0) { return PART_OTHER; }
     (void)snprintf(module, LORAC_NAME_SIZE, "%s", name + sizeof prefix - 1);
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        if (cut_end(module, ends[i].end)) { return ends[i].part; }
+        if (!cut_end(module, ends[i].end)) { continue; }
+        return strstr(module, ".lora_") ? PART_OTHER : ends[i].part;
     }
     return PART_OTHER;
 }
@@ -123,6 +126,23 @@ static enum lorac_status compare(bool *same, const struct reader *r, const struc
     return st;
 }
 
+/* Only the number of rows differs: somebody added tokens to the base that the adapter was trained on. */
+static bool is_resized(const struct lorac_tensor *t, const struct lorac_tensor *base)
+{
+    return t->n_dims == 2 && base->n_dims == 2 && t->dims[0] != base->dims[0] &&
+           t->dims[1] == base->dims[1];
+}
+
+static void explain_resized(struct lorac_err *err)
+{
+    lorac_err_add(err,
+                  ": tokens were added to the base that it was trained on; PEFT adds them, too, "
+                  "and makes a model that is read: in the adapter's folder, python -c \"from "
+                  "peft import AutoPeftModelForCausalLM as M; M.from_pretrained('.')"
+                  ".merge_and_unload().save_pretrained('../merged')\" (and the tokenizer's files "
+                  "beside it)");
+}
+
 /* PEFT also stores the embedding and the output matrix of the base where an adapter sits on one, or when told
  * to. As long as they are the base's own they say nothing; trained ones would be lost. */
 static enum lorac_status check_base_copy(const struct reader *r, const struct lorac_tensor *t,
@@ -142,6 +162,12 @@ static enum lorac_status check_base_copy(const struct reader *r, const struct lo
     }
     enum lorac_status st = compare(&same, r, t, base, err);
     if (st || same) { return st; }
+    if (is_resized(t, base)) {
+        st = lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' has %zu rows, the base's '%s' has %zu",
+                        r->tensor_path, t->name, t->dims[0], base->name, base->dims[0]);
+        explain_resized(err);
+        return st;
+    }
     return lorac_fail(
         err, LORAC_EFORMAT,
         "%s: tensor '%s' differs from the base's '%s', and modules_to_save of %s does "
@@ -236,8 +262,13 @@ static enum lorac_status check_shape(const struct reader *r, const struct lorac_
     if (want->part != LORAC_PEFT_FULL) {
         (void)snprintf(rank, sizeof rank, " for rank %zu", r->outline->lora[want->i].R);
     }
-    return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' has shape (%s), expected (%zu,%zu)%s",
-                      r->tensor_path, t->name, shape, want->dims[0], want->dims[1], rank);
+    enum lorac_status st =
+        lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' has shape (%s), expected (%zu,%zu)%s",
+                   r->tensor_path, t->name, shape, want->dims[0], want->dims[1], rank);
+    bool rows = t->n_dims == 2 && t->dims[0] != want->dims[0] && t->dims[1] == want->dims[1];
+    bool ends = strstr(t->name, ".embed_tokens.") || strstr(t->name, ".lm_head.");
+    if (want->part == LORAC_PEFT_FULL && rows && ends) { explain_resized(err); }
+    return st;
 }
 
 static enum lorac_status check_tensors(struct reader *r, struct lorac_err *err)
@@ -265,7 +296,7 @@ static enum lorac_status check_base(const struct reader *r, bool force, struct l
     if (force || !base || strcmp(base, r->m->fingerprint) == 0) { return LORAC_OK; }
     return lorac_fail(err, LORAC_EUSER,
                       "%s: was made for another base: it names fingerprint %.16s..., the model %s "
-                      "has %.16s... (--force loads it all the same)",
+                      "has %.16s...",
                       r->tensor_path, base, r->m->dir, r->m->fingerprint);
 }
 
@@ -273,25 +304,18 @@ static enum lorac_status open_files(struct reader *r, const char *dir, struct lo
 {
     r->config_path = lorac_path_join(dir, LORAC_PEFT_CONFIG);
     r->tensor_path = lorac_path_join(dir, LORAC_PEFT_TENSORS);
-    char *legacy = lorac_path_join(dir, "adapter_model.bin");
     r->match = lorac_mem_new(r->m->n_modules, sizeof *r->match);
     enum lorac_status st = LORAC_OK;
-    if (!r->config_path || !r->tensor_path || !legacy || !r->match) {
+    if (!r->config_path || !r->tensor_path || !r->match) {
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to read the adapter", dir);
         goto done;
     }
-    st = lorac_peft_config_load(&r->config, r->config_path, err);
+    st = lorac_peft_missing(dir, r->config_path, r->tensor_path, err);
+    if (!st) { st = lorac_peft_config_load(&r->config, r->config_path, err); }
     if (st) { goto done; }
-    if (!lorac_path_exists(r->tensor_path) && lorac_path_exists(legacy)) {
-        st = lorac_fail(err, LORAC_ENOTSUP,
-                        "%s: a pickle, which is a program and is not run; load it in PEFT and save "
-                        "it again to get %s",
-                        legacy, LORAC_PEFT_TENSORS);
-        goto done;
-    }
     st = lorac_checkpoint_open(&r->files, r->tensor_path, err);
+    if (!st) { st = lorac_peft_names(r->files, r->tensor_path, err); }
 done:
-    lorac_mem_free(legacy);
     return st;
 }
 
@@ -305,6 +329,7 @@ static enum lorac_status expect_tensors(struct reader *r, struct lorac_err *err)
     if (!st) {
         st = lorac_adapter_outline(&r->outline, r->m, r->match, o->scaling, r->tie, err);
         if (st) { lorac_err_prefix(err, "%s: ", r->config_path); }
+        if (st == LORAC_EUSER) { st = LORAC_EFORMAT; } // of a file, not of what a user asks for
     }
     if (!st) { st = lorac_peft_tensors(&r->expected, r->outline, err); }
     if (st) { return st; }

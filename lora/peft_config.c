@@ -120,6 +120,14 @@ static enum lorac_status check_keys(const struct lorac_json *root, struct lorac_
     if (!json_is_object(root->value)) {
         return lorac_fail(err, LORAC_EFORMAT, "%s: must be a JSON object", root->file);
     }
+    if (!json_object_get(root->value, "peft_type") &&
+        json_object_get(root->value, "lora_parameters")) {
+        return lorac_fail(
+            err, LORAC_ENOTSUP,
+            "%s: is a configuration of mlx-lm, not of PEFT; mlx_lm.fuse puts the adapter "
+            "into a model that is read",
+            root->file);
+    }
     json_object_foreach(root->value, name, value)
     {
         st = check_key(root, name, value, err);
@@ -210,8 +218,22 @@ static enum lorac_status read_numbers(struct lorac_adapter_options *o,
                                       const struct lorac_json *root, struct lorac_err *err)
 {
     bool rslora = false;
-    o->rank = 8; // PEFT's defaults
+    o->rank = 8; // PEFT's defaults, of keys that are absent
     o->alpha = 8;
+    if (json_is_null(json_object_get(root->value, "r"))) {
+        return lorac_fail(
+            err, LORAC_EFORMAT,
+            "%s: 'r' is null: write the rank that it was trained with, the rows of each "
+            "lora_A",
+            root->file);
+    }
+    if (json_is_null(json_object_get(root->value, "lora_alpha"))) {
+        return lorac_fail(
+            err, LORAC_EFORMAT,
+            "%s: 'lora_alpha' is null: the update's scale is lora_alpha / r, and nothing "
+            "else tells it; write the number that it was trained with",
+            root->file);
+    }
     enum lorac_status st = lorac_json_size(&o->rank, root, "r", false, 1, MAX_RANK, err);
     if (st) { return st; }
     struct lorac_json at = lorac_json_get(root, "lora_alpha");

@@ -11,6 +11,10 @@
 /* PEFT's word for target_modules where no module has a pair: a pattern that fits none. */
 #define LORAC_PEFT_NO_TARGETS "dummy-target-modules"
 
+/* Where one of the two files is missing: what the folder holds instead, and the way out. */
+LORAC_MUST_CHECK enum lorac_status lorac_peft_missing(const char *dir, const char *config,
+                                                      const char *tensors, struct lorac_err *err);
+
 /* Keys of the safetensors metadata. */
 #define LORAC_PEFT_BASE "lorac.base"         // fingerprint of the base
 #define LORAC_PEFT_TEMPLATE "lorac.template" // JSON of the prompt template

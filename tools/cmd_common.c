@@ -85,7 +85,11 @@ enum lorac_status load_adapter(struct lorac_adapter **out, const struct lorac_mo
     if (!st) { st = check_adapter(dir, err); }
     if (!st) {
         st = lorac_peft_load(out, m, dir, force, err);
-        if (st) { lorac_hub_explain(dir, err); }
+        if (st == LORAC_EUSER && !force) { // what lorac_peft_load() refuses unless it is forced
+            lorac_err_add(err, " (--force takes it all the same)");
+        } else if (st) {
+            lorac_hub_explain(dir, err);
+        }
     }
     if (!st && !force && !(*out)->n_full && !(lorac_adapter_b_squares(*out) > 0.0)) {
         st = lorac_fail(

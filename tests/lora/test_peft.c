@@ -230,7 +230,7 @@ static void another_base_is_refused_unless_forced(void **state)
     char want[600];
     (void)snprintf(want, sizeof want,
                    "%s/adapter_model.safetensors: was made for another base: it names fingerprint "
-                   "%.16s..., the model %s has %.16s... (--force loads it all the same)",
+                   "%.16s..., the model %s has %.16s...",
                    to, model->fingerprint, m->dir, m->fingerprint);
     assert_int_equal(lorac_peft_load(&a, m, to, false, &err), LORAC_EUSER);
     assert_string_equal(err.text, want);

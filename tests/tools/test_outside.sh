@@ -119,6 +119,45 @@ refused 1 "lfs.csv: is a Git LFS pointer" train "$dir/run.yaml" --set "data.trai
 refused 1 "lfs.csv: is a Git LFS pointer" train "$dir/run.yaml" --set "data.train=$dir/lfs.csv" \
     --set "output.dir=$dir/lfs-run" --set data.kind=text --unset template.prompt --unset template.completion
 
+# ---- adapters ----
+mkdir "$dir/spelled" "$dir/empty"
+cp "$adapter"/* "$dir/spelled"
+split "$adapter/adapter_model.safetensors"
+sed -i 's/lora_\([AB]\)\.weight/lora_\1.default.weight/g' "$dir/header"
+while [ $(($(wc -c <"$dir/header") % 8)) != 0 ]; do printf ' ' >>"$dir/header"; done
+join "$dir/spelled/adapter_model.safetensors"
+expect 0 score --model "$model" --adapter "$adapter" --ids 1,2,3 --json
+with=$(cat "$dir/out")
+expect 0 score --model "$model" --adapter "$dir/spelled" --ids 1,2,3 --json
+[ "$(cat "$dir/out")" = "$with" ] || fail "another spelling is another adapter"
+sed -i 's/"lora_alpha": *[0-9.]*/"lora_alpha": null/' "$dir/spelled/adapter_config.json"
+refused 1 "adapter_config.json: 'lora_alpha' is null: the update's scale is lora_alpha / r" \
+    score --model "$model" --adapter "$dir/spelled" --ids 1,2
+rm "$dir/spelled/adapter_model.safetensors"
+echo x >"$dir/spelled/adapters.safetensors"
+refused 1 "mlx_lm.fuse --model BASE --adapter-path $dir/spelled --save-path fused puts it into a model" \
+    score --model "$model" --adapter "$dir/spelled" --ids 1,2
+printf '%s\n' "$pointer" >"$dir/spelled/adapter_model.safetensors"
+cp "$adapter/adapter_config.json" "$dir/spelled"
+refused 1 "adapter_model.safetensors: is a Git LFS pointer" score --model "$model" --adapter "$dir/spelled" --ids 1,2
+refused 1 "adapter_config.json: is missing; $model is a whole model, not an adapter" \
+    score --model "$model" --adapter "$model" --ids 1,2
+cp -R "$adapter" "$dir/empty/checkpoint-2"
+refused 1 "adapter_config.json: is missing; folders in $dir/empty have one: checkpoint-2" \
+    score --model "$model" --adapter "$dir/empty" --ids 1,2
+# --force is named where the verb has it
+copy other
+split "$model/model.safetensors"
+head -c 64 "$dir/data" | tr '\000-\377' '\001-\377\000' >"$dir/first"
+tail -c +65 "$dir/data" >"$dir/rest"
+cat "$dir/first" "$dir/rest" >"$dir/data"
+join "$dir/other/model.safetensors"
+refused 1 "was made for another base" score --model "$dir/other" --adapter "$adapter" --ids 1,2
+has err "(--force takes it all the same)"
+refused 1 "was made for another base" train "$dir/run.yaml" --set "model.path=$dir/other" \
+    --set "adapter.from=$adapter" --unset adapter.rank --unset adapter.targets --set "output.dir=$dir/x"
+grep -q -- --force "$dir/err" && fail "train has no --force"
+
 # ---- the Hub's local cache, as huggingface_hub lays it out ----
 unset HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_HOME XDG_CACHE_HOME
 HOME=$dir/home
