@@ -304,7 +304,7 @@ static enum lorac_status read_values(struct lorac_cell *values, const struct lor
     }
     for (size_t k = 0; k < used && !st; k++) {
         if (optional[k] || !lorac_cell_is_blank(&given[k])) { continue; }
-        st = lorac_fail(err, LORAC_EUSER, "{%s} is blank, expected text", names[k]);
+        st = lorac_fail(err, LORAC_EUSER, "--text: {%s} is blank, expected text", names[k]);
     }
     lorac_mem_free(names);
     lorac_mem_free(given);

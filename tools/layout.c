@@ -42,6 +42,10 @@ void show_wrapped(FILE *to, const char *front, const char *text)
     fputs(front, to);
     while (*text) {
         size_t n = strcspn(text, " ");
+        while (n && text[n] && text[n - 1] >= '0' &&
+               text[n - 1] <= '9') { // "1.3 MiB" stays together
+            n += 1 + strcspn(text + n + 1, " ");
+        }
         size_t width = 0;
         for (size_t i = 0; i < n; i++) {
             width += begins_character(text[i]);
