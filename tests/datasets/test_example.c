@@ -350,6 +350,9 @@ static void options_that_cannot_be_meant_are_refused(void **state)
     o.completion = " x";
     expect_failure(text, &o, LORAC_EUSER,
                    "labels: variable 'label' is mapped, but the template does not use it");
+    o.completion = " {text}";
+    expect_failure("text,stars\na,1\n", &o, LORAC_EUSER,
+                   "labels: no variable 'label'; there are 'text', 'stars'");
     o = usual;
     o.label_variable = "stars";
     expect_failure(text, &o, LORAC_EUSER, "labels: no variable 'stars'; there are 'text', 'label'");
