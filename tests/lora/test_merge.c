@@ -346,6 +346,9 @@ static void what_cannot_be_merged_is_refused(void **state)
     s.n = 0;
     assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
     assert_string_equal(err.text, "from 1 to 8 adapters can be merged, found 0");
+    s.n = 9;
+    assert_int_equal(lorac_merge(out, m, &s, NULL, &err), LORAC_EUSER);
+    assert_string_equal(err.text, "from 1 to 8 adapters can be merged, found 9");
     lorac_adapter_free(a);
 
     struct lorac_model *other = golden_model(&dev, "qwen2");
@@ -433,6 +436,25 @@ static void a_folder_gets_its_name_once_it_passes_a_check(void **state)
     lorac_mem_free(out);
 }
 
+static void eight_adapters_are_merged(void **state)
+{
+    (void)state;
+    struct lorac_model *m = golden_model(&dev, "llama-patterns");
+    struct lorac_adapter *a = load(m, "adapter");
+    struct lorac_stack s = {.n = LORAC_MAX_STACK};
+    struct lorac_err err = {0};
+    char *out = lorac_path_join(tiny_dir(), "eight");
+    for (size_t i = 0; i < LORAC_MAX_STACK; i++) {
+        s.adapter[i] = a;
+        s.factor[i] = 0.125F * (float)(i % 3); // 7 of 8 in all
+    }
+    if (lorac_merge(out, m, &s, NULL, &err)) { fail_msg("%s", err.text); }
+    expect_merged(out, m, &s, 2);
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+    lorac_mem_free(out);
+}
+
 struct merging {
     const char *out;
     struct lorac_model *m;
@@ -478,6 +500,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_merged_is_refused),
         cmocka_unit_test(a_file_that_differs_from_the_sum_is_found),
         cmocka_unit_test(a_folder_gets_its_name_once_it_passes_a_check),
+        cmocka_unit_test(eight_adapters_are_merged),
         cmocka_unit_test(whatever_fails_or_is_wrong_nothing_is_left),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
