@@ -67,11 +67,14 @@ static enum lorac_status classify(struct finder *f, const struct lorac_table *t,
         size_t slot = find_slot(f, cell->at, cell->n);
         if (!f->slot[slot]) {
             if (c->K == max) {
-                return lorac_fail(err, LORAC_EUSER,
-                                  "%s:%llu: column '%s' holds more than %zu different values, "
-                                  "expected a label",
-                                  lorac_table_file(t), (unsigned long long)row->line,
-                                  lorac_table_column_name(t, column), max);
+                char name[64];
+                const char *column_name = lorac_table_column_name(t, column);
+                return lorac_fail(
+                    err, LORAC_EUSER,
+                    "%s:%llu: column '%s' holds more than %zu different values, "
+                    "expected a label",
+                    lorac_table_file(t), (unsigned long long)row->line,
+                    lorac_visible(name, sizeof name, column_name, strlen(column_name)), max);
             }
             if (!add_class(f, slot, cell)) {
                 return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for classes",

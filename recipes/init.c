@@ -124,11 +124,46 @@ static void add_format(struct lorac_buf *b, const struct lorac_guess *g)
     lorac_buf_printf(b, ", header: %s", f->header ? "true" : "false");
     if (f->encoding) { lorac_buf_printf(b, ", encoding: %s", lorac_encoding_name(f->encoding)); }
     lorac_buf_str(b, "}\n");
+    if (f->encoding) { lorac_buf_printf(b, "  # encoding: %s\n", g->why_encoding); }
     if (!f->quote) {
-        lorac_buf_str(
-            b,
-            "  # quotes are characters like others here; as quotes they would lose or refuse rows\n");
+        lorac_buf_printf(b, "  # quote '', quotes are characters like others: %s\n", g->why_quote);
     }
+}
+
+static void tell_column(struct lorac_buf *b, const struct lorac_guess *g, size_t c)
+{
+    char shown[64];
+    const char *name = lorac_table_column_name(g->table, c);
+    lorac_visible(shown, sizeof shown, name, strlen(name));
+    if (has_own_name(g, c)) {
+        lorac_buf_printf(b, "'%s'", shown);
+    } else if (g->format.header && *name) {
+        lorac_buf_printf(b, "column %zu ('%s')", c + 1, shown);
+    } else {
+        lorac_buf_printf(b, "column %zu", c + 1);
+    }
+}
+
+static bool is_used(const struct lorac_guess *g, size_t c)
+{
+    bool used = !g->free && c == g->answer;
+    for (size_t i = 0; i < g->n_texts; i++) {
+        used = used || g->text[i] == c;
+    }
+    return used;
+}
+
+static void add_unused(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    enum { SHOWN = 12 };
+    size_t unused = 0;
+    for (size_t c = 0; c < lorac_table_columns(g->table); c++) {
+        if (is_used(g, c) || unused++ >= SHOWN) { continue; }
+        lorac_buf_str(b, unused == 1 ? "  # not used: " : ", ");
+        tell_column(b, g, c);
+    }
+    if (unused > SHOWN) { lorac_buf_str(b, ", ..."); }
+    if (unused) { lorac_buf_str(b, "\n"); }
 }
 
 static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
@@ -157,6 +192,7 @@ static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
         add_column(b, g, g->answer);
     }
     lorac_buf_str(b, "}   # variable of the template: column of the table\n");
+    add_unused(b, g);
     if (g->empty) {
         lorac_buf_printf(b, "  on_empty: skip   # %zu %s an empty cell\n", g->empty,
                          g->empty == 1 ? "row has" : "rows have");
@@ -364,20 +400,6 @@ static enum lorac_status measure(struct lorac_guess *g, struct lorac_err *err)
 
 /* ---- what is told ---- */
 
-static void tell_column(struct lorac_buf *b, const struct lorac_guess *g, size_t c)
-{
-    char shown[64];
-    const char *name = lorac_table_column_name(g->table, c);
-    lorac_visible(shown, sizeof shown, name, strlen(name));
-    if (has_own_name(g, c)) {
-        lorac_buf_printf(b, "'%s'", shown);
-    } else if (g->format.header && *name) {
-        lorac_buf_printf(b, "column %zu ('%s')", c + 1, shown);
-    } else {
-        lorac_buf_printf(b, "column %zu", c + 1);
-    }
-}
-
 static void tell_format(struct lorac_buf *b, const struct lorac_guess *g)
 {
     static const struct {
@@ -419,15 +441,6 @@ static void tell_format(struct lorac_buf *b, const struct lorac_guess *g)
     } else {
         lorac_buf_str(b, "; without quotes the rows would not have as many cells each\n");
     }
-}
-
-static bool is_used(const struct lorac_guess *g, size_t c)
-{
-    bool used = !g->free && c == g->answer;
-    for (size_t i = 0; i < g->n_texts; i++) {
-        used = used || g->text[i] == c;
-    }
-    return used;
 }
 
 static void tell_columns(struct lorac_buf *b, const struct lorac_guess *g)

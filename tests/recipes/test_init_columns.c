@@ -147,6 +147,7 @@ static void encodings_are_recognised(void **state)
     assert_int_equal(f.r->data.format.encoding, LORAC_RECIPE_ENCODING_LATIN1);
     expect_columns(&f, "text", "label");
     expect_told(&f, "encoding  latin-1: byte 0xE8 is not UTF-8\n");
+    assert_non_null(strstr(f.text.at, "  # encoding: byte 0xE8 is not UTF-8\n"));
     close_first(&f);
     f = open_rows("text;label\n",
                   "\x93"
@@ -177,6 +178,7 @@ static void what_hardly_anyone_filled_in_is_no_label(void **state)
     assert_int_equal(f.j->K, 5);
     assert_int_equal(f.r->data.on_empty, LORAC_RECIPE_EMPTY_ERROR);
     expect_told(&f, "not used  'Note': blank in 66 % of the rows\n");
+    assert_non_null(strstr(f.text.at, "  # not used: 'id', 'Note'\n"));
     expect_told(&f, "not used  'id': called like the number of a row\n");
     expect_told(&f, "label     'kind': 5 values, the fewest that come again\n");
     close_first(&f);
