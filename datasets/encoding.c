@@ -50,10 +50,10 @@ static enum order order_of(const char *bytes, size_t n)
 }
 
 struct look {
-    size_t good,
-        bad; // characters of several bytes, and bytes that are none, if the bytes are UTF-8
-    size_t
-        controls; // bytes from 0x80 to 0x9F: letters of Windows-1252, nothing anyone writes in Latin-1
+    size_t good, bad; // if it is UTF-8: characters of several bytes, bytes that are none
+    size_t letters;   // of ASCII
+    size_t high;      // bytes above ASCII
+    size_t controls;  // from 0x80 to 0x9F: Windows-1252; nothing anyone writes in Latin-1
     size_t zeros;
 };
 
@@ -63,6 +63,8 @@ static struct look look_at(const char *bytes, size_t n)
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)bytes[i];
         l.zeros += c == 0;
+        l.letters += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        l.high += c >= 0x80;
         l.controls += c >= 0x80 && c <= 0x9F;
     }
     for (size_t i = 0; i < n;) {
@@ -85,14 +87,39 @@ static bool is_utf8(const struct look *l)
     return l->bad == 0 || l->good > l->bad;
 }
 
+/* Letters beyond ASCII are few in the languages that Latin-1 is for, and all or nearly all in others. */
+static bool is_western(const struct look *l)
+{
+    enum { FEW = 8 };
+    return l->high < FEW || l->high <= l->letters / 2;
+}
+
 enum lorac_encoding lorac_encoding_guess(const char *bytes, size_t n)
 {
     if (is_marked_utf16(bytes, n)) { return LORAC_ENCODING_UTF16; }
     struct look l = look_at(bytes, n);
     bool zeros = l.zeros >= n / 4 || l.bad;
     if (n > 1 && l.zeros && zeros && order_of(bytes, n)) { return LORAC_ENCODING_UTF16; }
-    if (is_utf8(&l)) { return LORAC_ENCODING_UTF8; }
+    if (is_utf8(&l) || !is_western(&l)) { return LORAC_ENCODING_UTF8; } // its reader says why not
     return l.controls ? LORAC_ENCODING_WINDOWS1252 : LORAC_ENCODING_LATIN1;
+}
+
+const char *lorac_encoding_hint(const char *bytes, size_t n)
+{
+    static const char *const hints[LORAC_N_ENCODINGS] = {
+        [LORAC_ENCODING_LATIN1] =
+            "; the file looks like Latin-1: write data.format.encoding: latin-1",
+        [LORAC_ENCODING_WINDOWS1252] =
+            "; the file looks like Windows-1252: write data.format.encoding: windows-1252",
+        [LORAC_ENCODING_UTF16] = "; the file looks like UTF-16: write data.format.encoding: utf-16",
+    };
+    struct look l = look_at(bytes, n);
+    enum lorac_encoding seen = lorac_encoding_guess(bytes, n);
+    if (seen) { return hints[seen]; }
+    return is_utf8(&l)
+               ? ", as all around it is (is the file damaged?)"
+               : "; the file is of another encoding, and not Latin-1: iconv -f NAME -t UTF-8 "
+                 "makes UTF-8 of it";
 }
 
 /* ---- refusals ---- */

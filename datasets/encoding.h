@@ -4,6 +4,9 @@
 
 #include "datasets/datasets.h"
 
+/* What a message about a byte that is not UTF-8 goes on with. */
+const char *lorac_encoding_hint(const char *bytes, size_t n);
+
 /* *out (*n_out bytes; NULL where the bytes are UTF-8 already) is the file's text as UTF-8, with the byte order mark that it
  * had; release it with lorac_mem_free(). Bytes that plainly are of another encoding than the one asked for are LORAC_EFORMAT
  * with the key to set; so is one that does not fit, with its place. */

@@ -31,6 +31,7 @@ static const struct {
     {"%PDF-", 5, false, "a PDF"},
     {"<!DOCTYPE ", 10, true, "a web page; download the file itself"},
     {"<!doctype ", 10, true, "a web page; download the file itself"},
+    {"<?xml ", 6, true, "XML"},
     {"<html", 5, true, "a web page; download the file itself"},
 };
 
@@ -71,10 +72,16 @@ static size_t skip_space(const struct json *j, size_t i)
     return i;
 }
 
+static bool is_quote(char c)
+{
+    return c == '"' || c == '\''; // of a Python dictionary, printed
+}
+
 /* Behind the string whose quote opens at i, or SIZE_MAX. */
 static size_t skip_string(const struct json *j, size_t i)
 {
-    for (i++; i < j->n && j->at[i] != '"'; i++) {
+    char quote = j->at[i];
+    for (i++; i < j->n && j->at[i] != quote; i++) {
         if (j->at[i] == '\\') { i++; }
     }
     return i < j->n ? i + 1 : SIZE_MAX;
@@ -86,10 +93,10 @@ static size_t skip_object(struct json *j, size_t i, bool keys)
     size_t depth = 0;
     size_t first = skip_space(j, i + 1);
     bool opens = i < j->n && j->at[i] == '{' && first < j->n;
-    if (!opens || (j->at[first] != '"' && j->at[first] != '}')) { return SIZE_MAX; }
+    if (!opens || (!is_quote(j->at[first]) && j->at[first] != '}')) { return SIZE_MAX; }
     while (i < j->n) {
         char c = j->at[i];
-        if (c != '"') {
+        if (!is_quote(c)) {
             depth += c == '{' || c == '[';
             depth -= c == '}' || c == ']';
             i++;
@@ -119,6 +126,27 @@ static bool ends_line(const struct json *j, size_t i)
         i++;
     }
     return i == j->n || j->at[i] == '\n' || j->at[i - 1] == '\r';
+}
+
+/* A list on each line: ["a text", "its label"]. */
+static bool is_row_of_list(const struct json *j, size_t i)
+{
+    size_t depth = 0;
+    size_t first = skip_space(j, i + 1);
+    if (first == j->n || j->at[first] != '"') { return false; }
+    while (i < j->n && j->at[i] != '\n') {
+        if (j->at[i] == '"') {
+            i = skip_string(j, i);
+            if (i == SIZE_MAX) { return false; }
+            continue;
+        }
+        depth += j->at[i] == '[';
+        depth -= j->at[i] == ']';
+        i++;
+        if (depth == 0) { break; }
+    }
+    size_t next = skip_space(j, i);
+    return depth == 0 && ends_line(j, i) && (next == j->n || j->at[next] == '[');
 }
 
 /* A list that goes on below its bracket: of strings, numbers or lists. */
@@ -209,26 +237,26 @@ static enum lorac_status check_json(const char *bytes, size_t n, const char *fil
     if (i == n || (bytes[i] != '{' && bytes[i] != '[')) { return LORAC_OK; }
     bool list = bytes[i] == '[';
     size_t end = list ? 0 : skip_object(&j, i, true);
-    bool other = list && is_long_list(&j, i);
+    bool other = list && (is_long_list(&j, i) || is_row_of_list(&j, i));
     if (list ? !other && !is_list(&j, i) : end == SIZE_MAX || !ends_line(&j, end)) {
         return LORAC_OK;
     }
-    bool lines = !list && skip_space(&j, end) < n;
+    size_t first = skip_space(&j, i + 1);
+    bool python = !list && first < n && bytes[first] == '\'';
+    const char *what = "a JSON object";
+    if (!list && skip_space(&j, end) < n) { what = "JSON lines, objects"; }
+    if (list) { what = other ? "a JSON list" : "a JSON list of objects"; }
     struct lorac_buf b = {0};
     struct lorac_buf command = {0};
-    lorac_buf_printf(&b, "%s: holds %s", file,
-                     lines   ? "JSON lines, objects"
-                     : other ? "a JSON list"
-                     : list  ? "a JSON list of objects"
-                             : "a JSON object");
+    lorac_buf_printf(&b, "%s: holds %s", file, python ? "Python dictionaries" : what);
     for (size_t k = 0; k < j.n_keys; k++) {
         char name[48];
         lorac_buf_printf(&b, "%s'%s'", k ? ", " : " with ",
                          lorac_visible(name, sizeof name, j.key[k].at, j.key[k].n));
     }
-    lorac_buf_printf(&b, "%s; JSON is not read yet, a table is CSV or its like",
-                     j.n_keys == MAX_KEYS ? ", ..." : "");
-    add_command(&command, &j, list ? "inputs[]" : "inputs", file);
+    lorac_buf_printf(&b, "%s; %s, a table is CSV or its like", j.n_keys == MAX_KEYS ? ", ..." : "",
+                     python ? "they are not read" : "JSON is not read yet");
+    if (!python) { add_command(&command, &j, list ? "inputs[]" : "inputs", file); }
     bool fits = command.at && b.n + command.n < sizeof err->text; // half a command is none
     enum lorac_status st =
         b.no_memory || command.no_memory

@@ -1,6 +1,7 @@
 /* table_index.c - the one pass over a table's bytes at opening: every byte is checked, and where each row
  * begins is written down. */
 #include "base/core/mem.h"
+#include "datasets/encoding.h"
 #include "datasets/table.h"
 
 #include <stdio.h>
@@ -184,20 +185,15 @@ static enum lorac_status check_bytes(const struct scan *s, size_t end, struct lo
         i += (size_t)n;
     }
     struct place p = place_of(s->t, i, s->at, s->line);
-    enum lorac_encoding seen = lorac_encoding_guess(data, s->t->size);
-    bool utf16 = seen == LORAC_ENCODING_UTF16;
+    const char *hint = lorac_encoding_hint(data, s->t->size);
     if (data[i] == 0) {
-        return fail_at(s, p, err,
-                       utf16 ? "a NUL byte, expected text; the file looks like UTF-16: write "
-                               "data.format.encoding: utf-16"
-                             : "a NUL byte, expected text (is the file binary?)");
+        bool utf16 = lorac_encoding_guess(data, s->t->size) == LORAC_ENCODING_UTF16;
+        return lorac_fail(err, LORAC_EFORMAT, "%s:%llu:%llu: a NUL byte, expected text%s",
+                          s->t->file, p.line, p.column, utf16 ? hint : " (is the file binary?)");
     }
     return lorac_fail(err, LORAC_EFORMAT,
-                      "%s:%llu:%llu: byte 0x%02X is not UTF-8, expected UTF-8%s%s", s->t->file,
-                      p.line, p.column, (unsigned char)data[i],
-                      seen ? "; the file looks like another encoding: write data.format.encoding: "
-                           : ", as all around it is (is the file damaged?)",
-                      seen ? lorac_encoding_name(seen) : "");
+                      "%s:%llu:%llu: byte 0x%02X is not UTF-8, expected UTF-8%s", s->t->file,
+                      p.line, p.column, (unsigned char)data[i], hint);
 }
 
 /* The offset behind the line that begins at s->at, its line end included. */

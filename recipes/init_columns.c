@@ -118,6 +118,19 @@ static bool is_called_other(const struct lorac_guess *g, size_t c)
 
 /* ---- cells ---- */
 
+/* "2024-01-31", "31/1/2024 12:00": a date or a time, a telephone number, a version. */
+static bool is_date(const struct lorac_cell *c)
+{
+    size_t digits = 0;
+    size_t signs = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        bool digit = c->at[i] >= '0' && c->at[i] <= '9';
+        digits += digit;
+        signs += !digit && c->at[i] && strchr("-/:. TZ+,", c->at[i]) != NULL;
+    }
+    return digits > 3 && signs > 0 && digits + signs == c->n && c->n < 40;
+}
+
 static enum lorac_status look_at_cells(struct lorac_guess *g, struct lorac_err *err)
 {
     struct lorac_row row = {0};
@@ -135,6 +148,7 @@ static enum lorac_status look_at_cells(struct lorac_guess *g, struct lorac_err *
             p->seen++;
             p->bytes += cell->n;
             p->numbers += lorac_cell_is_number(cell);
+            p->dates += !lorac_cell_is_number(cell) && is_date(cell);
             for (size_t k = 0; k < cell->n; k++) {
                 p->spaces += cell->at[k] == ' ';
             }
@@ -206,6 +220,8 @@ static enum rank rank_of(struct lorac_guess *g, size_t c)
             are_numbers(p) ? "numbers that hardly come again" : "texts that hardly come again");
     } else if (p->bytes > LABEL_BYTES * p->seen || p->spaces > LABEL_SPACES * p->seen) {
         WHY(g, c, "sentences, not labels");
+    } else if (p->dates == p->seen) {
+        WHY(g, c, "dates, times or the like");
     } else if (is_called_number(g, c)) {
         WHY(g, c, "called like the number of a row");
     } else if (named) {
@@ -225,7 +241,8 @@ static enum rank rank_of(struct lorac_guess *g, size_t c)
 static bool is_text(const struct lorac_guess *g, size_t c)
 {
     const struct lorac_init_column *p = &g->columns[c];
-    return p->seen > 0 && !are_numbers(p) && p->values != 1 && blank_share(g, c) <= BLANK_TEXTS;
+    return p->seen > 0 && !are_numbers(p) && p->dates < p->seen && p->values != 1 &&
+           blank_share(g, c) <= BLANK_TEXTS;
 }
 
 /* Whether `a` is the better label: by name, with fewer values, in words rather than codes for the same. */

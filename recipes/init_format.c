@@ -237,15 +237,18 @@ static const char *judge(const struct evidence *e, const struct lorac_guess *g,
                          const struct lorac_row *first)
 {
     if (e->counts) { return "its cells count the columns"; }
-    if (e->named == 0 || e->long_cell) { return NULL; }
+    if (e->named == 0) { return NULL; }
     if (g->free) { // a word above texts
-        bool word = !has_space(&first->cells[0]) && e->spaces && !e->again;
+        bool word = !has_space(&first->cells[0]) && e->spaces && !e->again && !e->long_cell;
         return word && !lorac_cell_is_number(&first->cells[0]) ? "a word above texts" : NULL;
     }
     if (2 * e->known > e->named) { return "it has names that columns have"; }
     if (e->again) { return NULL; }
+    if (e->words) {
+        return "words above numbers";
+    } // though they be long, as a form's questions are
+    if (e->long_cell) { return NULL; }
     if (e->known) { return "it has names that columns have"; }
-    if (e->words) { return "words above numbers"; }
     if (e->numbers) { return NULL; }
     for (size_t c = 0; c < first->n; c++) {
         if (lorac_cell_is_number(&first->cells[c])) { return NULL; }

@@ -21,6 +21,7 @@ struct lorac_init_column {
     size_t seen;          // cells looked at that are not blank
     size_t bytes, spaces; // of these
     size_t numbers;       // of these
+    size_t dates;         // of these: digits with signs between them
     char why[160];        // why it is used, or not
 };
 

@@ -317,6 +317,14 @@ static void an_encoding_that_does_not_fit_is_refused(void **state)
     expect_refused("t,l\n\xC3\xA9\xC3\xA8\xE9,x\n", 12, &as[0],
                    "t.csv:2:3: byte 0xE9 is not UTF-8, expected UTF-8, as all around it is (is the "
                    "file damaged?)");
+    // Cyrillic in KOI8-R: as Latin-1 it would be read without a word, and every letter another
+    static const char koi[] =
+        "text,label\n\xF0\xD2\xC9\xD7\xC5\xD4 \xCD\xC9\xD2 \xD3\xCE\xCF,\xC4\xC1\n";
+    assert_int_equal(lorac_encoding_guess(koi, sizeof koi - 1), LORAC_ENCODING_UTF8);
+    expect_refused(
+        koi, sizeof koi - 1, &as[0],
+        "t.csv:2:1: byte 0xF0 is not UTF-8, expected UTF-8; the file is of another encoding, "
+        "and not Latin-1: iconv -f NAME -t UTF-8 makes UTF-8 of it");
     expect_refused("t\n\xE9,x\n", 6, &as[1], "t.csv:2:3: 2 fields, expected 1 as in the header");
 }
 
@@ -354,6 +362,12 @@ static void what_is_no_table_is_refused_as_what_it_is(void **state)
         {"{\"conversations\": [{\"from\": \"human\"}], \"chosen\": {}}\n", 0,
          "t.csv: holds a JSON object with 'conversations', 'chosen'; JSON is not read yet, a table is "
          "CSV or its like"},
+        {"[\"a, b\", \"x\"]\n[\"c\", \"y\"]\n", 0,
+         "t.csv: holds a JSON list; JSON is not read yet, a table is CSV or its like"},
+        {"{'text': 'a, \"b\"', 'label': 1}\n{'text': 'c', 'label': 2}\n", 0,
+         "t.csv: holds Python dictionaries with 'text', 'label'; they are not read, a table is CSV or "
+         "its like"},
+        {"<?xml version=\"1.0\"?>\n", 0, "t.csv: is no table (CSV), but XML"},
         {"{}\n", 0, "t.csv: holds a JSON object; JSON is not read yet, a table is CSV or its like"},
         {"PK\003\004xl", 6,
          "t.csv: is no table (CSV), but a zip archive, as .xlsx and .ods are; save the sheet as CSV "
@@ -395,6 +409,8 @@ static void a_table_with_braces_is_a_table(void **state)
         "[{\"a\": 1}\tx\n",
         "[]\tx\n",
         "[\tx\n1\ty\n",
+        "[\"a\"]\tx\n[\"b\"]\ty\n",
+        "{'a'}\tx\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         size_t n = strlen(texts[i]);

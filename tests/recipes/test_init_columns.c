@@ -99,6 +99,11 @@ static void a_header_may_be_odd(void **state)
          "not used  column 2 ('note'): the same in all rows"},
         {"text,2023,label\n", "words of #,1,@\n", "text", "label", "not used  '2023'"},
         {"note,note\n", "words of #,@\n", "1", "2", "label     column 2 ('note'): 3 values"},
+        {"How would you say that it is on the whole and after all?,nr,which of the three kinds is it?\n",
+         "words of #,#,@\n", "How would you say that it is on the whole and after all?",
+         "which of the three kinds is it?", "words above numbers"},
+        {"words,kind,at\n", "words of #,@,2024-01-01 12:00\n", "words", "kind",
+         "not used  'at': the same"},
         {"nr,words,kind\n", "#,words of #,@\n", "words", "kind", "words above numbers"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -218,6 +223,16 @@ static void every_text_of_a_task_is_asked_and_may_be_blank(void **state)
 static void a_text_alone_is_learnt_whole(void **state)
 {
     (void)state;
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, "text,at\n");
+    for (int i = 0; i < 40; i++) {
+        lorac_buf_printf(&b, "words of %d,2024-01-%02d\n", i, i % 5 + 1);
+    }
+    struct first days = open_table(b.at, b.n, NULL);
+    lorac_buf_free(&b);
+    assert_null(days.r->template.prompt);
+    expect_told(&days, "not used  'at': dates, times or the like\n");
+    close_first(&days);
     struct first f = open_rows("id,text,user_id\n", "#,words of #,7\n", NULL);
     assert_string_equal(f.r->template.completion, "{text}");
     assert_null(f.r->template.prompt);
