@@ -13,6 +13,7 @@ static const struct lorac_arch *const archs[] = {
     &lorac_arch_llama,
     &lorac_arch_mistral,
     &lorac_arch_qwen2,
+    &lorac_arch_qwen3,
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_WIDTH = 1 << 20, MAX_VOCAB = 1 << 24 };
 
@@ -152,7 +153,8 @@ static enum lorac_status read_sizes(struct lorac_config *c, const struct lorac_j
     }
     if (st) { return st; }
     c->G = c->H;
-    c->D = c->C / c->H;
+    bool given = c->D > 0 || lorac_json_get(root, "head_dim").value; // by the class or the file
+    if (c->D == 0) { c->D = c->C / c->H; }
     st = lorac_json_size(&c->G, root, "num_key_value_heads", false, 1, c->H, err);
     if (!st) { st = lorac_json_size(&c->D, root, "head_dim", false, 2, 1024, err); }
     if (!st) {
@@ -166,7 +168,7 @@ static enum lorac_status read_sizes(struct lorac_config *c, const struct lorac_j
             "%s: num_attention_heads (%zu) is no multiple of num_key_value_heads (%zu)", root->file,
             c->H, c->G);
     }
-    if (!lorac_json_get(root, "head_dim").value && c->C % c->H != 0) {
+    if (!given && c->C % c->H != 0) {
         return lorac_fail(err, LORAC_EFORMAT,
                           "%s: hidden_size (%zu) is no multiple of num_attention_heads (%zu)",
                           root->file, c->C, c->H);

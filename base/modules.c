@@ -9,11 +9,12 @@
 size_t lorac_slot_width(const struct lorac_config *c, enum lorac_slot slot)
 {
     const size_t width[LORAC_SLOTS] = {
-        [SLOT_X] = c->C,        [SLOT_Y] = c->C,        [SLOT_N] = c->C,
-        [SLOT_N2] = c->C,       [SLOT_Q] = c->H * c->D, [SLOT_K] = c->G * c->D,
-        [SLOT_V] = c->G * c->D, [SLOT_A] = c->H * c->D, [SLOT_LSE] = c->H,
-        [SLOT_M] = c->C,        [SLOT_G] = c->F,        [SLOT_U] = c->F,
-        [SLOT_H] = c->F,        [SLOT_Z] = c->V,
+        [SLOT_X] = c->C,         [SLOT_Y] = c->C,         [SLOT_N] = c->C,
+        [SLOT_Q0] = c->H * c->D, [SLOT_K0] = c->G * c->D, [SLOT_N2] = c->C,
+        [SLOT_Q] = c->H * c->D,  [SLOT_K] = c->G * c->D,  [SLOT_V] = c->G * c->D,
+        [SLOT_A] = c->H * c->D,  [SLOT_LSE] = c->H,       [SLOT_M] = c->C,
+        [SLOT_G] = c->F,         [SLOT_U] = c->F,         [SLOT_H] = c->F,
+        [SLOT_Z] = c->V,
     };
     return width[slot];
 }
@@ -52,7 +53,7 @@ static void add_module(struct listing *g, const struct lorac_steps *steps, size_
         m->w = (struct lorac_weight){.OC = c->V, .C = OC};
     } else if (s->op == OP_NORM) {
         m->role = LORAC_ROLE_NORM;
-        m->n = OC;
+        m->n = s->flags & NORM_HEADS ? c->D : OC;
     } else {
         m->role = s->out[0] == SLOT_Z ? LORAC_ROLE_HEAD : LORAC_ROLE_LINEAR;
         m->w = (struct lorac_weight){.OC = OC, .C = lorac_slot_width(c, s->in[0])};

@@ -71,15 +71,22 @@ static void embed_backward(struct lorac_walk *w, size_t i)
     s->embed_backward(s->self, w->dx[step_of(w, i)->out[0]], w->batch->ids, w->N);
 }
 
-/* ---- y (N,C) <- g x / rms(x) ---- */
+/* ---- y (N,C) <- g x / rms(x); a norm of heads sees (N heads,D) ---- */
+
+static size_t norm_width(const struct lorac_walk *w, size_t i)
+{
+    return w->p->m->module[w->module[i]].n;
+}
 
 static void norm(struct lorac_walk *w, size_t i)
 {
     const struct lorac_step *s = step_of(w, i);
     const struct lorac_config *c = &w->p->m->config;
     struct lorac_device *dev = w->p->dev;
-    dev->ops->rmsnorm(dev, w->x[s->out[0]], w->x[s->in[0]], vector(w, w->module[i]), w->N,
-                      lorac_slot_width(c, s->in[0]), (float)c->eps);
+    size_t C = norm_width(w, i);
+    size_t N = w->N * lorac_slot_width(c, s->in[0]) / C;
+    dev->ops->rmsnorm(dev, w->x[s->out[0]], w->x[s->in[0]], vector(w, w->module[i]), N, C,
+                      (float)c->eps);
 }
 
 static void norm_backward(struct lorac_walk *w, size_t i)
@@ -88,16 +95,17 @@ static void norm_backward(struct lorac_walk *w, size_t i)
     const struct lorac_config *c = &w->p->m->config;
     const struct lorac_socket *socket = &w->p->socket;
     struct lorac_device *dev = w->p->dev;
-    size_t C = lorac_slot_width(c, s->in[0]);
+    size_t C = norm_width(w, i);
+    size_t N = w->N * lorac_slot_width(c, s->in[0]) / C;
     const float *x = input(w, i, 0);    // (N,C)
     const float *dy = w->dx[s->out[0]]; // (N,C)
     float *dx = gradient(w, i, 0);      // (N,C)
     if (socket->weight && socket->trains(socket->self, w->module[i])) {
-        socket->norm_backward(socket->self, w->module[i], dy, x, w->N, (float)c->eps);
+        socket->norm_backward(socket->self, w->module[i], dy, x, N, (float)c->eps);
     }
     if (!dx) { return; }
-    if (w->t->flow[i][0] == FLOW_WRITE) { dev->ops->zero(dev, dx, w->N * C * sizeof *dx); }
-    dev->ops->rmsnorm_backward(dev, dx, dy, x, vector(w, w->module[i]), w->N, C, (float)c->eps);
+    if (w->t->flow[i][0] == FLOW_WRITE) { dev->ops->zero(dev, dx, N * C * sizeof *dx); }
+    dev->ops->rmsnorm_backward(dev, dx, dy, x, vector(w, w->module[i]), N, C, (float)c->eps);
 }
 
 /* ---- y (N,OC) <- x W^T + b, adapted ---- */

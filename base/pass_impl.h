@@ -33,9 +33,9 @@ struct lorac_layout {
     uint32_t remade; // bit s: it reads slot s, which is made again when it gets there
     uint32_t over;   // bit s: the gradient of slot s takes the slot's own place
     uint8_t down[LORAC_STEPS_MAX]; // the steps in the order of the way down
-    uint8_t maker[LORAC_SLOTS];  // the step that writes it first
-    uint8_t buffer[LORAC_SLOTS]; // where it lies, unless outer or kept
-    uint8_t grad[LORAC_SLOTS];   // where its gradient lies, unless over
+    uint8_t maker[LORAC_SLOTS];    // the step that writes it first
+    uint8_t buffer[LORAC_SLOTS];   // where it lies, unless outer or kept
+    uint8_t grad[LORAC_SLOTS];     // where its gradient lies, unless over
     enum lorac_flow flow[LORAC_STEPS_MAX][LORAC_STEP_INS];
     struct lorac_buffers buffers, grads;
 };
@@ -67,7 +67,7 @@ struct lorac_pass {
     float *rope;                 // (positions,D)
     uint32_t *needs;             // (L+2) of front, layers, head: see struct lorac_walk
     float **saved;               // (n_modules) what the socket keeps of each; NULL: nothing
-    float *scratch; // of the socket, one call at a time; NULL: none, or an evaluation
+    float *scratch;              // of the socket, one call at a time; NULL: none, or an evaluation
 
     void *block, *saved_block; // device memory
     size_t bytes, saved_bytes;

@@ -22,6 +22,8 @@ enum lorac_slot {
     SLOT_Y, // (C) what it writes: the next layer's X
     SLOT_N,
     SLOT_N2, // (C) outputs of norms
+    SLOT_Q0, // (H,D) queries before their norm
+    SLOT_K0, // (G,D) keys before theirs
     SLOT_Q,  // (H,D) queries
     SLOT_K,
     SLOT_V,   // (G,D) keys, values
@@ -48,15 +50,15 @@ enum lorac_op {
     LORAC_OPS
 };
 
-/* Flags of OP_LINEAR: it has a bias where the configuration says so for its kind. */
-enum { BIAS_QKV = 1, BIAS_O = 2, BIAS_MLP = 4 };
+/* Flags. A linear layer has a bias where the configuration says so for its kind; a norm may be of each head, with
+ * one gain (D) for all of them. */
+enum { BIAS_QKV = 1, BIAS_O = 2, BIAS_MLP = 4, NORM_HEADS = 8 };
 
 enum { LORAC_STEP_OUTS = 2, LORAC_STEP_INS = 3, LORAC_STEPS_MAX = 40 };
 struct lorac_step {
     enum lorac_op op;
     enum lorac_slot out[LORAC_STEP_OUTS], in[LORAC_STEP_INS]; // SLOT_NONE: no more
-    const char
-        *module; // its name behind the layer's, or the whole name in front and head; NULL: none
+    const char *module; // behind the layer's name, or whole in front and head; NULL: none
     unsigned flags;
 };
 struct lorac_steps {

@@ -20,10 +20,15 @@ struct lorac_arch {
 
 /* llama's, which its kin share. */
 extern const struct lorac_program lorac_program_llama;
-extern const struct lorac_arch lorac_arch_llama, lorac_arch_mistral, lorac_arch_qwen2;
+extern const struct lorac_arch lorac_arch_llama, lorac_arch_mistral, lorac_arch_qwen2,
+    lorac_arch_qwen3;
 
 /* layer_types: ["full_attention", "sliding_attention", ...], into c->sliding. Returns whether it was there. */
 LORAC_MUST_CHECK enum lorac_status lorac_config_layer_types(bool *found, struct lorac_config *c,
+                                                            const struct lorac_json *root,
+                                                            struct lorac_err *err);
+/* Qwen2's rule: layers slide from max_window_layers on, or as layer_types says, where use_sliding_window does. */
+LORAC_MUST_CHECK enum lorac_status lorac_config_qwen_window(struct lorac_config *c,
                                                             const struct lorac_json *root,
                                                             struct lorac_err *err);
 /* sliding_window: absent keeps c->window, null or 0 is none. */

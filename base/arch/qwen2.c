@@ -10,8 +10,8 @@ static void defaults(struct lorac_config *c)
     c->window = 4096;
 }
 
-static enum lorac_status read(struct lorac_config *c, const struct lorac_json *root,
-                              struct lorac_err *err)
+enum lorac_status lorac_config_qwen_window(struct lorac_config *c, const struct lorac_json *root,
+                                           struct lorac_err *err)
 {
     bool use = false;
     bool listed = false;
@@ -26,8 +26,14 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
     for (size_t l = 0; !st && !listed && l < c->L; l++) {
         c->sliding[l] = c->window > 0 && l >= from;
     }
-    c->qkv_bias = true;
     return st;
+}
+
+static enum lorac_status read(struct lorac_config *c, const struct lorac_json *root,
+                              struct lorac_err *err)
+{
+    c->qkv_bias = true;
+    return lorac_config_qwen_window(c, root, err);
 }
 
 const struct lorac_arch lorac_arch_qwen2 = {"Qwen2ForCausalLM", "qwen2", defaults, read,
