@@ -10,10 +10,8 @@
 #include <strings.h>
 
 static const struct lorac_arch *const archs[] = {
-    &lorac_arch_llama,
-    &lorac_arch_mistral,
-    &lorac_arch_qwen2,
-    &lorac_arch_qwen3,
+    &lorac_arch_llama, &lorac_arch_mistral, &lorac_arch_qwen2,
+    &lorac_arch_qwen3, &lorac_arch_gemma3,  &lorac_arch_gemma3_part,
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_WIDTH = 1 << 20, MAX_VOCAB = 1 << 24 };
 
@@ -138,28 +136,28 @@ enum lorac_status lorac_config_layer_types(bool *found, struct lorac_config *c,
 static enum lorac_status read_sizes(struct lorac_config *c, const struct lorac_json *root,
                                     struct lorac_err *err)
 {
+    const struct lorac_config_keys *names = c->kind->keys;
     const struct {
         size_t *to;
         const char *key;
         size_t max;
     } keys[] = {
-        {&c->C, "hidden_size", MAX_WIDTH},    {&c->L, "num_hidden_layers", LORAC_MAX_LAYERS},
-        {&c->H, "num_attention_heads", 4096}, {&c->F, "intermediate_size", MAX_WIDTH},
-        {&c->V, "vocab_size", MAX_VOCAB},
+        {&c->C, names->C, MAX_WIDTH}, {&c->L, names->L, LORAC_MAX_LAYERS}, {&c->H, names->H, 4096},
+        {&c->F, names->F, MAX_WIDTH}, {&c->V, "vocab_size", MAX_VOCAB},
     };
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; !st && i < sizeof keys / sizeof keys[0]; i++) {
-        st = lorac_json_size(keys[i].to, root, keys[i].key, true, 1, keys[i].max, err);
+        bool required = *keys[i].to == 0; // the class has no default
+        st = lorac_json_size(keys[i].to, root, keys[i].key, required, 1, keys[i].max, err);
     }
     if (st) { return st; }
-    c->G = c->H;
     bool given = c->D > 0 || lorac_json_get(root, "head_dim").value; // by the class or the file
+    if (c->G == 0) { c->G = c->H; }
     if (c->D == 0) { c->D = c->C / c->H; }
     st = lorac_json_size(&c->G, root, "num_key_value_heads", false, 1, c->H, err);
     if (!st) { st = lorac_json_size(&c->D, root, "head_dim", false, 2, 1024, err); }
     if (!st) {
-        st = lorac_json_size(&c->max_positions, root, "max_position_embeddings", false, 1, 1 << 28,
-                             err);
+        st = lorac_json_size(&c->max_positions, root, names->positions, false, 1, 1 << 28, err);
     }
     if (st) { return st; }
     if (c->H % c->G != 0) {
@@ -191,16 +189,17 @@ static enum lorac_status read_activation(struct lorac_config *c, const struct lo
                 {"gelu", LORAC_GELU},
                 {"gelu_pytorch_tanh", LORAC_GELU_TANH},
                 {"gelu_new", LORAC_GELU_TANH}};
-    const char *name = "silu";
-    enum lorac_status st = lorac_json_string(&name, root, "hidden_act", false, err);
-    if (st) { return st; }
+    const char *key = c->kind->keys->act;
+    const char *name = NULL; // absent: the class's default
+    enum lorac_status st = lorac_json_string(&name, root, key, false, err);
+    if (st || !name) { return st; }
     for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
         if (strcmp(acts[i].name, name) == 0) {
             c->act = acts[i].act;
             return LORAC_OK;
         }
     }
-    struct lorac_json at = lorac_json_get(root, "hidden_act");
+    struct lorac_json at = lorac_json_get(root, key);
     return lorac_json_fail(&at, "silu, gelu, gelu_new or gelu_pytorch_tanh", err);
 }
 
@@ -266,6 +265,28 @@ static enum lorac_status refuse_unknown(const struct lorac_json *root, struct lo
     return st;
 }
 
+/* rope_parameters of a model whose layers have two bases: {"full_attention": {...}, "sliding_attention": {...}}.
+ * *rope becomes the first. */
+static enum lorac_status read_sliding_rope(struct lorac_config *c, struct lorac_json *rope,
+                                           struct lorac_err *err)
+{
+    const char *type = "default";
+    struct lorac_json full = lorac_json_get(rope, "full_attention");
+    struct lorac_json sliding = lorac_json_get(rope, "sliding_attention");
+    if (!full.value && !sliding.value) { return LORAC_OK; } // one for the layers that are full
+    if (json_object_size(rope->value) != (size_t) !!full.value + !!sliding.value) {
+        return lorac_json_fail(rope, "full_attention and sliding_attention alone", err);
+    }
+    enum lorac_status st = lorac_json_string(&type, &sliding, "rope_type", false, err);
+    if (!st && strcmp(type, "default") != 0) {
+        struct lorac_json at = lorac_json_get(&sliding, "rope_type");
+        st = lorac_json_fail(&at, "default (others are not supported where layers slide)", err);
+    }
+    if (!st) { st = lorac_json_number(&c->theta_sliding, &sliding, "rope_theta", false, err); }
+    *rope = full;
+    return st;
+}
+
 static enum lorac_status read_rope(struct lorac_config *c, const struct lorac_json *root,
                                    struct lorac_err *err)
 {
@@ -286,13 +307,15 @@ static enum lorac_status read_rope(struct lorac_config *c, const struct lorac_js
     if (!same) {
         return lorac_json_fail(&scaling, "absent beside rope_parameters, or say the same", err);
     }
+    enum lorac_status st = c->theta_sliding > 0.0 ? read_sliding_rope(c, &rope, err) : LORAC_OK;
+    if (st) { return st; }
     json_object_foreach(rope.value, key, value)
     {
         if (!json_is_object(value)) { continue; }
         struct lorac_json at = lorac_json_get(&rope, key); // settings of one type of layer
         return lorac_json_fail(&at, "a number or text (settings by layer are not supported)", err);
     }
-    enum lorac_status st = lorac_json_number(&c->theta, root, "rope_theta", false, err);
+    st = lorac_json_number(&c->theta, root, "rope_theta", false, err);
     if (!st && rope.value) { st = lorac_json_number(&c->theta, &rope, "rope_theta", false, err); }
     if (!st && rope.value) { st = refuse_key(&rope, "partial_rotary_factor", err); }
     if (!st && rope.value) { st = read_rope_type(c, &rope, err); }
@@ -302,6 +325,24 @@ static enum lorac_status read_rope(struct lorac_config *c, const struct lorac_js
         st = lorac_json_fail(&at, "above 1", err);
     }
     return st;
+}
+
+/* What every class has, then what only this one has; `root` describes the text model. */
+static enum lorac_status read_class(struct lorac_config *c, const struct lorac_json *root,
+                                    struct lorac_err *err)
+{
+    const char *eps = c->kind->keys->eps;
+    enum lorac_status st = refuse_unknown(root, err);
+    if (!st) { st = read_sizes(c, root, err); }
+    if (!st) { st = lorac_json_number(&c->eps, root, eps, false, err); }
+    if (!st && !(c->eps > 0.0 && c->eps < 1.0)) {
+        struct lorac_json at = lorac_json_get(root, eps);
+        st = lorac_json_fail(&at, "above 0 and below 1", err);
+    }
+    if (!st) { st = lorac_json_bool(&c->tie, root, "tie_word_embeddings", false, err); }
+    if (!st) { st = read_activation(c, root, err); }
+    if (!st) { st = read_rope(c, root, err); }
+    return st ? st : c->kind->read(c, root, err);
 }
 
 enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac_json *root,
@@ -317,18 +358,12 @@ enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac
     out->kind = arch;
     (void)snprintf(out->arch, sizeof out->arch, "%s", arch->name);
     arch->defaults(out);
+    if (!arch->inner) { return read_class(out, root, err); }
+    struct lorac_json text = lorac_json_get(root, arch->inner);
+    if (!json_is_object(text.value)) { return lorac_json_fail(&text, "an object", err); }
     st = refuse_unknown(root, err);
-    if (!st) { st = read_sizes(out, root, err); }
-    if (!st) { st = lorac_json_number(&out->eps, root, "rms_norm_eps", false, err); }
-    if (!st && !(out->eps > 0.0 && out->eps < 1.0)) {
-        struct lorac_json at = lorac_json_get(root, "rms_norm_eps");
-        st = lorac_json_fail(&at, "above 0 and below 1", err);
-    }
-    if (!st) { st = lorac_json_bool(&out->tie, root, "tie_word_embeddings", false, err); }
-    if (!st) { st = read_activation(out, root, err); }
-    if (!st) { st = read_rope(out, root, err); }
-    if (!st) { st = arch->read(out, root, err); }
-    return st;
+    if (!st) { st = read_class(out, &text, err); }
+    return st ? st : lorac_json_bool(&out->tie, root, "tie_word_embeddings", false, err);
 }
 
 const char *lorac_arch_of_type(const char *model_type)
@@ -366,6 +401,15 @@ void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c)
     lorac_buf_printf(b, " rope=%d theta=%.9g factor=%.9g low=%.9g high=%.9g original=%.9g",
                      (int)c->rope, c->theta, c->factor, c->low_freq_factor, c->high_freq_factor,
                      c->original_positions);
+    if (c->scale > 0.0) { lorac_buf_printf(b, " scale=%.9g", c->scale); }
+    if (c->embed_scale > 0.0) { lorac_buf_printf(b, " embed=%.9g", c->embed_scale); }
+    if (c->norm_plus > 0.0) { lorac_buf_printf(b, " plus=%.9g", c->norm_plus); }
+    if (c->theta_sliding > 0.0) { lorac_buf_printf(b, " sliding=%.9g", c->theta_sliding); }
+}
+
+static double plain_frequency(double theta, const struct lorac_config *c, size_t i)
+{
+    return 1.0 / pow(theta, 2.0 * (double)i / (double)c->D);
 }
 
 /* Frequency i of D/2, in radians a position.
@@ -374,7 +418,7 @@ void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c)
 static double frequency(const struct lorac_config *c, size_t i)
 {
     static const double two_pi = 6.283185307179586476925;
-    double f = 1.0 / pow(c->theta, 2.0 * (double)i / (double)c->D);
+    double f = plain_frequency(c->theta, c, i);
     if (c->rope == LORAC_ROPE_LINEAR) { return f / c->factor; }
     if (c->rope == LORAC_ROPE_DEFAULT) { return f; }
     double wave = two_pi / f;
@@ -385,11 +429,11 @@ static double frequency(const struct lorac_config *c, size_t i)
     return (1.0 - smooth) * f / c->factor + smooth * f;
 }
 
-void lorac_rope_table(float *table, const struct lorac_config *c, size_t positions)
+void lorac_rope_table(float *table, const struct lorac_config *c, size_t positions, bool sliding)
 {
     size_t half = c->D / 2;
     for (size_t i = 0; i < half; i++) {
-        double f = frequency(c, i);
+        double f = sliding ? plain_frequency(c->theta_sliding, c, i) : frequency(c, i);
         for (size_t p = 0; p < positions; p++) {
             table[p * c->D + i] = (float)cos((double)p * f);
             table[p * c->D + half + i] = (float)sin((double)p * f);

@@ -37,7 +37,11 @@ struct lorac_config {
     size_t window;                   // sliding window of the layers marked below
     bool sliding[LORAC_MAX_LAYERS];  // layer uses the window
     enum lorac_rope rope;
-    double theta;                                                         // rotary base
+    double theta;         // rotary base
+    double theta_sliding; // of the layers that slide, unscaled; 0: as the others
+    double scale;         // of attention scores; 0: 1/sqrt(D)
+    double embed_scale;   // of the embedding; 0: none
+    double norm_plus;     // norms multiply by this + their gain
     double factor, low_freq_factor, high_freq_factor, original_positions; // of rope scaling
 };
 
@@ -53,7 +57,8 @@ void lorac_arch_types(struct lorac_buf *b); // append all types, "llama, mistral
 /* Append the configuration as one canonical line: what the base's fingerprint covers. */
 void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c);
 
-/* table (positions,D) written, host memory: D/2 cosines then D/2 sines for each position. */
-void lorac_rope_table(float *table, const struct lorac_config *c, size_t positions);
+/* table (positions,D) written, host memory: D/2 cosines then D/2 sines for each position. `sliding`: with the base
+ * of the layers that slide. */
+void lorac_rope_table(float *table, const struct lorac_config *c, size_t positions, bool sliding);
 
 #endif

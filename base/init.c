@@ -1,6 +1,7 @@
 /* init.c - see init.h: complete the configuration, list the tensors, write them, read all of it back. */
 #include "base/init.h"
 
+#include "base/arch/arch.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/core/rng.h"
@@ -94,15 +95,18 @@ done:
 static enum lorac_status put_defaults(json_t *json, const struct lorac_config *c, double range,
                                       struct lorac_err *err)
 {
+    static const char *const acts[] = {
+        [LORAC_SILU] = "silu", [LORAC_GELU] = "gelu", [LORAC_GELU_TANH] = "gelu_pytorch_tanh"};
+    const struct lorac_config_keys *names = c->kind->keys;
     const struct {
         const char *key;
         json_t *value;
     } keys[] = {
-        {"hidden_act", json_string("silu")},
+        {names->act, json_string(acts[c->act])},
         {"initializer_range", json_real(range)},
-        {"max_position_embeddings", json_integer((json_int_t)c->max_positions)},
+        {names->positions, json_integer((json_int_t)c->max_positions)},
         {"num_key_value_heads", json_integer((json_int_t)c->G)},
-        {"rms_norm_eps", json_real(c->eps)},
+        {names->eps, json_real(c->eps)},
         {"tie_word_embeddings", json_boolean(c->tie)},
         {"use_cache", json_true()},
     };
@@ -181,7 +185,7 @@ static struct tensor *add(struct init *g, size_t rows, size_t cols, const char *
 static void add_module(struct init *g, const struct lorac_module *m)
 {
     if (m->role == LORAC_ROLE_NORM) {
-        add(g, m->n, 0, m->name, "weight")->constant = 1.0F;
+        add(g, m->n, 0, m->name, "weight")->constant = (float)(1.0 - g->config.norm_plus);
         return;
     }
     struct tensor *t = add(g, m->w.OC, m->w.C, m->name, "weight");

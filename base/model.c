@@ -1,6 +1,7 @@
 /* model.c - opening a checkpoint folder: every tensor found, checked and accounted for. */
 #include "base/model.h"
 
+#include "base/arch/arch.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
@@ -18,13 +19,22 @@ struct opening {
     size_t vector_at;    // floats handed out of m->vectors
 };
 
-static const char embed_name[] = "model.embed_tokens.weight";
-static const char head_name[] = "lm_head.weight";
+enum { TENSOR_NAME = LORAC_MODULE_NAME + 16 };
+
+/* "<module>.weight", as the files have it. */
+static void weight_name(char name[TENSOR_NAME], const struct lorac_model *m, size_t module)
+{
+    (void)snprintf(name, TENSOR_NAME, "%s.weight", m->module[module].file);
+}
 
 /* Where only the rows of embedding or output are other than the vocabulary: somebody added tokens. */
 static void explain_vocabulary(const struct lorac_model *m, const struct lorac_tensor *t,
                                struct lorac_err *err)
 {
+    char embed_name[TENSOR_NAME];
+    char head_name[TENSOR_NAME];
+    weight_name(embed_name, m, m->embed);
+    weight_name(head_name, m, m->head);
     bool embed = strcmp(t->name, embed_name) == 0;
     bool head = strcmp(t->name, head_name) == 0;
     if ((!embed && !head) || t->n_dims != 2 || t->dims[1] != m->config.C) { return; }
@@ -111,17 +121,17 @@ static enum lorac_status open_vector(const float **out, struct opening *o, const
 static enum lorac_status open_module(struct opening *o, struct lorac_module *l,
                                      struct lorac_err *err)
 {
-    char tensor[128];
+    char tensor[TENSOR_NAME];
     const struct lorac_tensor *t = NULL;
     enum lorac_status st = LORAC_OK;
     bool linear = l->role == LORAC_ROLE_LINEAR;
     if (linear) {
-        (void)snprintf(tensor, sizeof tensor, "%s.weight", l->name);
+        (void)snprintf(tensor, sizeof tensor, "%s.weight", l->file);
         st = claim(&t, o, tensor, (const size_t[]){l->w.OC, l->w.C}, 2, err);
         if (!st) { st = open_matrix(&l->w, t, o->m, err); }
     }
     if (!st && l->n) {
-        (void)snprintf(tensor, sizeof tensor, "%s.%s", l->name, linear ? "bias" : "weight");
+        (void)snprintf(tensor, sizeof tensor, "%s.%s", l->file, linear ? "bias" : "weight");
         st = open_vector(&l->vector, o, tensor, l->n, err);
     }
     return st;
@@ -136,10 +146,10 @@ static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
     const size_t dims[] = {m->config.V, m->config.C};
     const struct lorac_tensor *e = NULL;
     const struct lorac_tensor *h = NULL;
-    char embed[128];
-    char head[128];
-    (void)snprintf(embed, sizeof embed, "%s.weight", embedding->name);
-    (void)snprintf(head, sizeof head, "%s.weight", output->name);
+    char embed_name[TENSOR_NAME];
+    char head_name[TENSOR_NAME];
+    weight_name(embed_name, m, m->embed);
+    weight_name(head_name, m, m->head);
     bool tied = m->config.tie;
     bool has_e = lorac_checkpoint_find(m->files, embed_name) != NULL;
     bool has_h = lorac_checkpoint_find(m->files, head_name) != NULL;
@@ -170,16 +180,25 @@ static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
     return st;
 }
 
+/* A table that old checkpoints carry, or a part of the model that is not run. */
+static bool is_ignored(const struct lorac_model *m, const char *name)
+{
+    static const char table[] = ".rotary_emb.inv_freq";
+    const char *const *other = m->config.kind->ignored;
+    size_t n = strlen(name);
+    bool yes = n >= sizeof table && strcmp(name + n - (sizeof table - 1), table) == 0;
+    for (; other && *other && !yes; other++) {
+        yes = strncmp(name, *other, strlen(*other)) == 0;
+    }
+    return yes;
+}
+
 /* Nothing in the file may be left over: a tensor that we don't use is a model that we don't run. */
 static enum lorac_status refuse_leftovers(struct opening *o, struct lorac_err *err)
 {
-    static const char ignored[] = ".rotary_emb.inv_freq"; // a table that old checkpoints carry
     for (size_t i = 0; i < lorac_checkpoint_count(o->m->files); i++) {
         const char *name = lorac_checkpoint_at(o->m->files, i)->name;
-        size_t n = strlen(name);
-        bool harmless =
-            n >= sizeof ignored && strcmp(name + n - (sizeof ignored - 1), ignored) == 0;
-        if (!o->used[i] && !harmless) {
+        if (!o->used[i] && !is_ignored(o->m, name)) {
             return lorac_fail(err, LORAC_EFORMAT,
                               "%s: tensor '%s' has no place in a %s of this config.json", o->m->dir,
                               name, o->m->config.arch);
@@ -204,6 +223,38 @@ static enum lorac_status check_size(const struct lorac_model *m, size_t vectors,
         m->dir, held, vectors);
 }
 
+/* The name that the architecture's other way of writing gives a module. */
+static void rename_module(char file[LORAC_MODULE_NAME], const struct lorac_model *m,
+                          const struct lorac_module *module)
+{
+    const struct lorac_rename *r = m->config.kind->renames;
+    (void)snprintf(file, LORAC_MODULE_NAME, "%s", module->name);
+    for (; r->name; r++) {
+        size_t n = strlen(r->name);
+        if (strncmp(module->name, r->name, n) != 0) { continue; }
+        (void)snprintf(file, LORAC_MODULE_NAME, "%s%s", r->file, module->name + n);
+        return;
+    }
+}
+
+/* Files that lack a module's own name and have the other one are written that way throughout. */
+static void find_names(struct lorac_model *m)
+{
+    bool other = false;
+    for (size_t i = 0; i < m->n_modules && m->config.kind->renames && !other; i++) {
+        char own[TENSOR_NAME];
+        char file[LORAC_MODULE_NAME];
+        char renamed[TENSOR_NAME];
+        weight_name(own, m, i);
+        rename_module(file, m, &m->module[i]);
+        (void)snprintf(renamed, sizeof renamed, "%s.weight", file);
+        other = !lorac_checkpoint_find(m->files, own) && lorac_checkpoint_find(m->files, renamed);
+    }
+    for (size_t i = 0; i < m->n_modules && other; i++) {
+        rename_module(m->module[i].file, m, &m->module[i]);
+    }
+}
+
 static enum lorac_status list_modules(struct lorac_model *m, struct lorac_err *err)
 {
     enum lorac_status st = lorac_modules_list(&m->module, &m->n_modules, &m->step, &m->config, err);
@@ -211,6 +262,7 @@ static enum lorac_status list_modules(struct lorac_model *m, struct lorac_err *e
         if (m->module[i].role == LORAC_ROLE_EMBEDDING) { m->embed = i; }
         if (m->module[i].role == LORAC_ROLE_HEAD) { m->head = i; }
     }
+    if (!st) { find_names(m); }
     return st;
 }
 

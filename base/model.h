@@ -29,6 +29,7 @@ enum lorac_role { LORAC_ROLE_EMBEDDING, LORAC_ROLE_NORM, LORAC_ROLE_LINEAR, LORA
 
 struct lorac_module {
     char name[LORAC_MODULE_NAME]; // as PEFT knows it: "model.layers.0.self_attn.q_proj"
+    char file[LORAC_MODULE_NAME]; // as the files call it
     enum lorac_role role;
     struct lorac_weight w; // embedding (V,C), linear layer and head (OC,C); without data for a norm
     const float *vector;   // (n) device memory: a linear layer's bias or a norm's gain; NULL: none

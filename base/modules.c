@@ -9,12 +9,12 @@
 size_t lorac_slot_width(const struct lorac_config *c, enum lorac_slot slot)
 {
     const size_t width[LORAC_SLOTS] = {
-        [SLOT_X] = c->C,         [SLOT_Y] = c->C,         [SLOT_N] = c->C,
-        [SLOT_Q0] = c->H * c->D, [SLOT_K0] = c->G * c->D, [SLOT_N2] = c->C,
-        [SLOT_Q] = c->H * c->D,  [SLOT_K] = c->G * c->D,  [SLOT_V] = c->G * c->D,
-        [SLOT_A] = c->H * c->D,  [SLOT_LSE] = c->H,       [SLOT_M] = c->C,
-        [SLOT_G] = c->F,         [SLOT_U] = c->F,         [SLOT_H] = c->F,
-        [SLOT_Z] = c->V,
+        [SLOT_X] = c->C,        [SLOT_Y] = c->C,         [SLOT_N] = c->C,
+        [SLOT_N2] = c->C,       [SLOT_Q0] = c->H * c->D, [SLOT_K0] = c->G * c->D,
+        [SLOT_Q] = c->H * c->D, [SLOT_K] = c->G * c->D,  [SLOT_V] = c->G * c->D,
+        [SLOT_A] = c->H * c->D, [SLOT_LSE] = c->H,       [SLOT_O] = c->C,
+        [SLOT_M] = c->C,        [SLOT_G] = c->F,         [SLOT_U] = c->F,
+        [SLOT_H] = c->F,        [SLOT_P] = c->C,         [SLOT_Z] = c->V,
     };
     return width[slot];
 }
@@ -71,8 +71,9 @@ static void add_steps(struct listing *g, const struct lorac_steps *steps, const 
         g->step[g->n_steps] = s->module ? (uint32_t)g->n : LORAC_NO_MODULE;
         g->n_steps++;
         if (!s->module) { continue; }
-        (void)snprintf(g->module[g->n].name, LORAC_MODULE_NAME, "%s%s", layer ? layer : "",
-                       s->module);
+        struct lorac_module *m = &g->module[g->n];
+        (void)snprintf(m->name, sizeof m->name, "%s%s", layer ? layer : "", s->module);
+        (void)snprintf(m->file, sizeof m->file, "%s", m->name);
         add_module(g, steps, i);
     }
 }

@@ -71,11 +71,42 @@ static void embed_backward(struct lorac_walk *w, size_t i)
     s->embed_backward(s->self, w->dx[step_of(w, i)->out[0]], w->batch->ids, w->N);
 }
 
+/* ---- x (N,C) *= s, in place ---- */
+
+static void scale_rows(const struct lorac_walk *w, float *x, size_t i)
+{
+    const struct lorac_config *c = &w->p->m->config;
+    size_t n = w->N * lorac_slot_width(c, step_of(w, i)->out[0]);
+    w->p->dev->ops->scale(w->p->dev, x, n, (float)c->embed_scale);
+}
+
+static void scale(struct lorac_walk *w, size_t i)
+{
+    scale_rows(w, w->x[step_of(w, i)->out[0]], i);
+}
+
+static void scale_backward(struct lorac_walk *w, size_t i)
+{
+    scale_rows(w, w->dx[step_of(w, i)->out[0]], i);
+}
+
 /* ---- y (N,C) <- g x / rms(x); a norm of heads sees (N heads,D) ---- */
 
 static size_t norm_width(const struct lorac_walk *w, size_t i)
 {
     return w->p->m->module[w->module[i]].n;
+}
+
+/* What the norm multiplies by: its gain, or 1 + its gain. */
+static const float *gain(const struct lorac_walk *w, size_t i)
+{
+    const struct lorac_backend *op = w->p->dev->ops;
+    const float *g = vector(w, w->module[i]);
+    size_t C = norm_width(w, i);
+    if (!w->p->gain) { return g; }
+    op->copy(w->p->dev, w->p->gain, g, C * sizeof *g);
+    op->add(w->p->dev, w->p->gain, w->p->plus, C);
+    return w->p->gain;
 }
 
 static void norm(struct lorac_walk *w, size_t i)
@@ -85,8 +116,7 @@ static void norm(struct lorac_walk *w, size_t i)
     struct lorac_device *dev = w->p->dev;
     size_t C = norm_width(w, i);
     size_t N = w->N * lorac_slot_width(c, s->in[0]) / C;
-    dev->ops->rmsnorm(dev, w->x[s->out[0]], w->x[s->in[0]], vector(w, w->module[i]), N, C,
-                      (float)c->eps);
+    dev->ops->rmsnorm(dev, w->x[s->out[0]], w->x[s->in[0]], gain(w, i), N, C, (float)c->eps);
 }
 
 static void norm_backward(struct lorac_walk *w, size_t i)
@@ -105,7 +135,7 @@ static void norm_backward(struct lorac_walk *w, size_t i)
     }
     if (!dx) { return; }
     if (w->t->flow[i][0] == FLOW_WRITE) { dev->ops->zero(dev, dx, N * C * sizeof *dx); }
-    dev->ops->rmsnorm_backward(dev, dx, dy, x, vector(w, w->module[i]), N, C, (float)c->eps);
+    dev->ops->rmsnorm_backward(dev, dx, dy, x, gain(w, i), N, C, (float)c->eps);
 }
 
 /* ---- y (N,OC) <- x W^T + b, adapted ---- */
@@ -142,8 +172,9 @@ static void rotate(struct lorac_walk *w, float *x, enum lorac_slot slot, float s
 {
     const struct lorac_config *c = &w->p->m->config;
     struct lorac_device *dev = w->p->dev;
-    dev->ops->rope(dev, x, w->p->rope, w->batch->position, w->N, lorac_slot_width(c, slot) / c->D,
-                   c->D, sign);
+    bool sliding = c->theta_sliding > 0.0 && c->sliding[w->layer];
+    dev->ops->rope(dev, x, w->p->rope[sliding], w->batch->position, w->N,
+                   lorac_slot_width(c, slot) / c->D, c->D, sign);
 }
 
 static void rope(struct lorac_walk *w, size_t i)
@@ -167,7 +198,7 @@ static struct lorac_attention attention_of(const struct lorac_walk *w)
         .H = c->H,
         .G = c->G,
         .D = c->D,
-        .scale = (float)(1.0 / sqrt((double)c->D)),
+        .scale = (float)(c->scale > 0.0 ? c->scale : 1.0 / sqrt((double)c->D)),
         .window = c->sliding[w->layer] ? c->window : 0,
         .causal = true,
     };
@@ -259,6 +290,7 @@ static void gate_backward(struct lorac_walk *w, size_t i)
 
 const struct lorac_operation lorac_operations[LORAC_OPS] = {
     [OP_EMBED] = {.forward = embed, .backward = embed_backward},
+    [OP_SCALE] = {.forward = scale, .backward = scale_backward},
     [OP_NORM] = {norm, norm_backward, .reads = READS_IN0, .cheap = true, .adds = true},
     [OP_LINEAR] = {linear, linear_backward, .reads = READS_IN0, .adds = true},
     [OP_ROPE] = {.forward = rope, .backward = rope_backward},

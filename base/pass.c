@@ -57,7 +57,10 @@ static void place_acts(struct lorac_place *place, struct lorac_pass *p)
     for (size_t l = 0; l <= c->L; l++) { // without a backward two buffers take turns
         p->x[l] = lorac_pass_trains(p) || l < 2 ? LORAC_PLACE(place, N, c->C) : p->x[l - 2];
     }
-    p->rope = LORAC_PLACE(place, p->o.max_positions, c->D);
+    p->rope[0] = LORAC_PLACE(place, p->o.max_positions, c->D);
+    p->rope[1] = c->theta_sliding > 0.0 ? LORAC_PLACE(place, p->o.max_positions, c->D) : NULL;
+    p->gain = c->norm_plus > 0.0 ? LORAC_PLACE(place, c->C) : NULL;
+    p->plus = c->norm_plus > 0.0 ? LORAC_PLACE(place, c->C) : NULL;
     p->head_x = LORAC_PLACE(place, p->head_rows, c->C);
     place_section(place, &p->layer, N);
     place_section(place, &p->head, p->head_rows);
@@ -168,13 +171,21 @@ static enum lorac_status take_block(void **block, size_t *bytes, struct lorac_pl
     return LORAC_OK;
 }
 
-static enum lorac_status write_rope(struct lorac_pass *p, struct lorac_err *err)
+/* What does not change: rotary tables, and what norms add to their gains. */
+static enum lorac_status write_constants(struct lorac_pass *p, struct lorac_err *err)
 {
-    size_t n = p->o.max_positions * p->m->config.D;
-    float *table = lorac_mem_new(n, sizeof *table);
+    const struct lorac_config *c = &p->m->config;
+    size_t n = p->o.max_positions * c->D;
+    float *table = lorac_mem_new(n > c->C ? n : c->C, sizeof *table);
     if (!table) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the rotary table"); }
-    lorac_rope_table(table, &p->m->config, p->o.max_positions);
-    p->dev->ops->write(p->dev, p->rope, table, n * sizeof *table);
+    for (int k = 0; k < 2 && p->rope[k]; k++) {
+        lorac_rope_table(table, c, p->o.max_positions, k);
+        p->dev->ops->write(p->dev, p->rope[k], table, n * sizeof *table);
+    }
+    for (size_t i = 0; i < c->C; i++) {
+        table[i] = (float)c->norm_plus;
+    }
+    if (p->plus) { p->dev->ops->write(p->dev, p->plus, table, c->C * sizeof *table); }
     lorac_mem_free(table);
     return LORAC_OK;
 }
@@ -242,7 +253,7 @@ enum lorac_status lorac_pass_new(struct lorac_pass **out, const struct lorac_mod
         place_acts(&place, p);
         st = take_saved(p, err);
     }
-    if (!st) { st = write_rope(p, err); }
+    if (!st) { st = write_constants(p, err); }
     if (st) {
         lorac_pass_free(p);
         *out = NULL;

@@ -29,10 +29,12 @@ enum lorac_slot {
     SLOT_V,   // (G,D) keys, values
     SLOT_A,   // (H,D) attention's output
     SLOT_LSE, // (H) log of attention's denominators; has no gradient
+    SLOT_O,   // (C) attention's output projected, before its norm
     SLOT_M,   // (C) the residual stream between attention and feed-forward
     SLOT_G,
     SLOT_U, // (F) gate and up
     SLOT_H, // (F) act(gate) up
+    SLOT_P, // (C) feed-forward's output before its norm
     SLOT_Z, // (V) logits
     LORAC_SLOTS
 };
@@ -41,6 +43,7 @@ size_t lorac_slot_width(const struct lorac_config *c, enum lorac_slot slot);
 
 enum lorac_op {
     OP_EMBED,  // out <- rows `ids` of the module's matrix
+    OP_SCALE,  // out *= the embedding's factor, in place
     OP_NORM,   // out <- norm(in)
     OP_LINEAR, // out <- in W^T + b
     OP_ROPE,   // rotates in place

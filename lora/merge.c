@@ -38,8 +38,9 @@ struct merger {
     const struct lorac_model *m;
     const struct lorac_stack *s;
     struct lorac_device *dev;
-    const enum lorac_dtype *dtype;   // of all tensors of the result; NULL: each keeps its own
-    bool parts;                      // the base's tied pair becomes two matrices
+    const enum lorac_dtype *dtype; // of all tensors of the result; NULL: each keeps its own
+    bool parts;                    // the base's tied pair becomes two matrices
+    char embed_name[LORAC_MODULE_NAME + 16], head_name[LORAC_MODULE_NAME + 16]; // of the pair
     const struct lorac_tensor *twin; // of which only this one is stored; NULL: both are
     float *b_panel;                  // (rows,R) device
     float *delta;                    // (rows,C) device
@@ -83,7 +84,7 @@ static size_t module_of(const struct merger *g, const char *name)
     size_t n = dot ? (size_t)(dot - name) : 0;
     size_t i = 0;
     for (; i < g->m->n_modules; i++) {
-        const char *module = g->m->module[i].name;
+        const char *module = g->m->module[i].file;
         if (strlen(module) == n && memcmp(module, name, n) == 0) { break; }
     }
     return i;
@@ -282,18 +283,24 @@ static enum lorac_status each_panel(struct merger *g, const struct part *p, stru
 
 /* ---- a tied pair ---- */
 
-static const char embed_name[] = "model.embed_tokens.weight";
-static const char head_name[] = "lm_head.weight";
+/* "<module>.weight", as the files have it; kept with the merger, which names tensors by it. */
+static void name_pair(struct merger *g)
+{
+    (void)snprintf(g->embed_name, sizeof g->embed_name, "%s.weight",
+                   g->m->module[g->m->embed].file);
+    (void)snprintf(g->head_name, sizeof g->head_name, "%s.weight", g->m->module[g->m->head].file);
+}
 
 /* Does the pair part, and is there a matrix to store beside the one that is? */
 static void look_at_pair(struct merger *g)
 {
     size_t head = g->m->head;
+    name_pair(g);
     const struct lorac_full *e = full_of(g, g->m->embed, false);
     const struct lorac_full *h = full_of(g, head, false);
     g->parts = g->m->config.tie && (e != h || is_adapted(g, head));
-    const struct lorac_tensor *stored_e = lorac_checkpoint_find(g->m->files, embed_name);
-    const struct lorac_tensor *stored_h = lorac_checkpoint_find(g->m->files, head_name);
+    const struct lorac_tensor *stored_e = lorac_checkpoint_find(g->m->files, g->embed_name);
+    const struct lorac_tensor *stored_h = lorac_checkpoint_find(g->m->files, g->head_name);
     if (!g->parts || (stored_e && stored_h)) { return; }
     g->twin = stored_e ? stored_e : stored_h;
 }
@@ -301,8 +308,8 @@ static void look_at_pair(struct merger *g)
 /* The second matrix of the pair, in the type and shape of the first. */
 static struct part twin_part(const struct merger *g)
 {
-    bool embed = strcmp(g->twin->name, embed_name) == 0;
-    return part_of(g, g->twin, embed ? head_name : embed_name);
+    bool embed = strcmp(g->twin->name, g->embed_name) == 0;
+    return part_of(g, g->twin, embed ? g->head_name : g->embed_name);
 }
 
 static size_t n_parts(const struct merger *g)

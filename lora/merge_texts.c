@@ -164,18 +164,23 @@ static bool replace(struct lorac_buf *text, const char *key, const char *value)
     return true;
 }
 
+/* One entry more, before all others. */
+static void put_first(struct lorac_buf *text, const char *key, const char *value)
+{
+    char entry[96];
+    (void)snprintf(entry, sizeof entry, "\n  \"%s\": %s,", key, value);
+    size_t open = strcspn(text->at, "{") + 1;
+    splice(text, open, open, entry);
+}
+
 /* transformers 4 calls it torch_dtype and 5 dtype; a config without both gets the former, which both read. */
 static void set_type(struct lorac_buf *text, enum lorac_dtype dtype)
 {
     char value[32];
-    char entry[64];
     (void)snprintf(value, sizeof value, "\"%s\"", lorac_dtype_torch(dtype));
-    (void)snprintf(entry, sizeof entry, "\n  \"torch_dtype\": %s,", value);
     bool old = replace(text, "torch_dtype", value);
     bool new = replace(text, "dtype", value);
-    if (old || new || text->no_memory) { return; }
-    size_t open = strcspn(text->at, "{") + 1;
-    splice(text, open, open, entry);
+    if (!old && !new && !text->no_memory) { put_first(text, "torch_dtype", value); }
 }
 
 /* Both as the canonical line that a fingerprint covers. */
@@ -232,8 +237,7 @@ enum lorac_status lorac_merged_config(const char *to, const char *from, const st
     if (st) { return st; }
     lorac_buf_add(&text, was, n);
     if (parts && !replace(&text, "tie_word_embeddings", "false") && !text.no_memory) {
-        st = changed(from, err);
-        goto done;
+        put_first(&text, "tie_word_embeddings", "false"); // tied by the class's default
     }
     if (dtype && !text.no_memory) { set_type(&text, *dtype); }
     st = text.no_memory ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to)
@@ -241,7 +245,6 @@ enum lorac_status lorac_merged_config(const char *to, const char *from, const st
     if (!st) { st = lorac_json_load(&root, to, LIMIT, err); }
     if (!st) { st = check_model(&root, m, parts, err); }
     if (!st && dtype) { st = check_type(&root, *dtype, err); }
-done:
     lorac_json_free(&root);
     lorac_buf_free(&text);
     lorac_mem_free(was);

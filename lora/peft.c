@@ -150,10 +150,13 @@ static enum lorac_status check_base_copy(const struct reader *r, const struct lo
 {
     char name[LORAC_NAME_SIZE + 8];
     bool same = false;
-    (void)snprintf(name, sizeof name, "%s.weight", module);
+    size_t m = lorac_module_find(r->m, module);
+    bool known = m < r->m->n_modules;
+    (void)snprintf(name, sizeof name, "%s.weight", known ? r->m->module[m].file : module);
     const struct lorac_tensor *base = lorac_checkpoint_find(r->m->files, name);
-    if (!base && r->m->config.tie && strcmp(module, "lm_head") == 0) {
-        base = lorac_checkpoint_find(r->m->files, "model.embed_tokens.weight");
+    if (!base && r->m->config.tie && m == r->m->head) {
+        (void)snprintf(name, sizeof name, "%s.weight", r->m->module[r->m->embed].file);
+        base = lorac_checkpoint_find(r->m->files, name);
     }
     if (!base) {
         return lorac_fail(err, LORAC_EFORMAT,
@@ -358,10 +361,13 @@ static enum lorac_status read_values(struct lorac_adapter *a, const struct reade
 /* What is stored under two names must be one matrix. */
 static enum lorac_status check_tied(const struct reader *r, struct lorac_err *err)
 {
-    static const char embed[] = "base_model.model.model.embed_tokens.weight";
-    static const char head[] = "base_model.model.lm_head.weight";
+    const struct lorac_model *m = r->m;
+    char embed[LORAC_NAME_SIZE];
+    char head[LORAC_NAME_SIZE];
     bool same = false;
     if (r->outline->tie != LORAC_TIE_KEEP) { return LORAC_OK; }
+    (void)snprintf(embed, sizeof embed, "base_model.model.%s.weight", m->module[m->embed].name);
+    (void)snprintf(head, sizeof head, "base_model.model.%s.weight", m->module[m->head].name);
     enum lorac_status st = compare(&same, r, lorac_checkpoint_find(r->files, embed),
                                    lorac_checkpoint_find(r->files, head), err);
     if (st || same) { return st; }

@@ -40,15 +40,14 @@ const char *lorac_plan_part_name(enum lorac_plan_part part)
 /* "model.layers.3.mlp.up_proj" is "mlp.up_proj" of layer 3; other names are a kind of their own. */
 static const char *kind_of(const char *name, size_t *layer)
 {
-    static const char layers[] = "model.layers.";
-    size_t n = sizeof layers - 1;
-    char *end = NULL;
     *layer = 0;
-    if (strncmp(name, layers, n) != 0) { return name; }
-    unsigned long l = strtoul(name + n, &end, 10);
-    if (end == name + n || *end != '.') { return name; }
-    *layer = l;
-    return end + 1;
+    for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
+        size_t digits = strspn(dot + 1, "0123456789");
+        if (digits == 0 || dot[1 + digits] != '.') { continue; }
+        *layer = strtoul(dot + 1, NULL, 10);
+        return dot + digits + 2;
+    }
+    return name;
 }
 
 /* Count a module of layer `layer` with `like`'s group, which it may be the first of. */

@@ -7,6 +7,17 @@
 
 #include "base/program.h"
 
+/* What config.json calls the sizes that every class has. */
+struct lorac_config_keys {
+    const char *C, *L, *H, *F, *positions, *eps, *act;
+};
+extern const struct lorac_config_keys lorac_keys_llama; // hidden_size, ...
+
+/* Beginnings of module names that the files of some models write otherwise. */
+struct lorac_rename {
+    const char *name, *file;
+};
+
 struct lorac_arch {
     const char *name; // as config.json's "architectures" has it
     const char *type; // and its "model_type"
@@ -16,12 +27,16 @@ struct lorac_arch {
     enum lorac_status (*read)(struct lorac_config *c, const struct lorac_json *root,
                               struct lorac_err *err);
     const struct lorac_program *program;
+    const struct lorac_config_keys *keys;
+    const char *inner; // the object of config.json that describes the text model; NULL: all of it
+    const struct lorac_rename *renames; // where the files have them; up to {NULL, NULL}, or NULL
+    const char *const *ignored;         // beginnings of tensors of other parts; up to NULL, or NULL
 };
 
 /* llama's, which its kin share. */
 extern const struct lorac_program lorac_program_llama;
 extern const struct lorac_arch lorac_arch_llama, lorac_arch_mistral, lorac_arch_qwen2,
-    lorac_arch_qwen3;
+    lorac_arch_qwen3, lorac_arch_gemma3, lorac_arch_gemma3_part;
 
 /* layer_types: ["full_attention", "sliding_attention", ...], into c->sliding. Returns whether it was there. */
 LORAC_MUST_CHECK enum lorac_status lorac_config_layer_types(bool *found, struct lorac_config *c,

@@ -40,8 +40,23 @@ static const struct lorac_step head[] = {
     {OP_NORM, {SLOT_N}, {SLOT_X}, "model.norm", 0},
     {OP_LINEAR, {SLOT_Z}, {SLOT_N}, "lm_head", 0},
 };
+const struct lorac_config_keys lorac_keys_llama = {
+    .C = "hidden_size",
+    .L = "num_hidden_layers",
+    .H = "num_attention_heads",
+    .F = "intermediate_size",
+    .positions = "max_position_embeddings",
+    .eps = "rms_norm_eps",
+    .act = "hidden_act",
+};
 const struct lorac_program lorac_program_llama = {"model.layers", LORAC_STEPS(front),
                                                   LORAC_STEPS(layer), LORAC_STEPS(head)};
 
-const struct lorac_arch lorac_arch_llama = {"LlamaForCausalLM", "llama", defaults, read,
-                                            &lorac_program_llama};
+const struct lorac_arch lorac_arch_llama = {
+    .name = "LlamaForCausalLM",
+    .type = "llama",
+    .defaults = defaults,
+    .read = read,
+    .program = &lorac_program_llama,
+    .keys = &lorac_keys_llama,
+};

@@ -17,5 +17,11 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
     return st;
 }
 
-const struct lorac_arch lorac_arch_mistral = {"MistralForCausalLM", "mistral", defaults, read,
-                                              &lorac_program_llama};
+const struct lorac_arch lorac_arch_mistral = {
+    .name = "MistralForCausalLM",
+    .type = "mistral",
+    .defaults = defaults,
+    .read = read,
+    .program = &lorac_program_llama,
+    .keys = &lorac_keys_llama,
+};

@@ -36,5 +36,11 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
     return lorac_config_qwen_window(c, root, err);
 }
 
-const struct lorac_arch lorac_arch_qwen2 = {"Qwen2ForCausalLM", "qwen2", defaults, read,
-                                            &lorac_program_llama};
+const struct lorac_arch lorac_arch_qwen2 = {
+    .name = "Qwen2ForCausalLM",
+    .type = "qwen2",
+    .defaults = defaults,
+    .read = read,
+    .program = &lorac_program_llama,
+    .keys = &lorac_keys_llama,
+};

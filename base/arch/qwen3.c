@@ -48,4 +48,11 @@ static const struct lorac_step head[] = {
 static const struct lorac_program program = {"model.layers", LORAC_STEPS(front), LORAC_STEPS(layer),
                                              LORAC_STEPS(head)};
 
-const struct lorac_arch lorac_arch_qwen3 = {"Qwen3ForCausalLM", "qwen3", defaults, read, &program};
+const struct lorac_arch lorac_arch_qwen3 = {
+    .name = "Qwen3ForCausalLM",
+    .type = "qwen3",
+    .defaults = defaults,
+    .read = read,
+    .program = &program,
+    .keys = &lorac_keys_llama,
+};

@@ -57,7 +57,7 @@ static const struct {
     {"\"architectures\": [\"LlamaForCausalLM\"], ", "",
      "config.json: 'architectures' is missing, a list of one architecture's name, or model_type the one that counts was expected"},
     {"\"architectures\": [\"LlamaForCausalLM\"], ", "\"model_type\": \"gpt2\", ",
-     "config.json: 'model_type' is gpt2; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM"},
+     "config.json: 'model_type' is gpt2; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration"},
     {"\"architectures\": [\"LlamaForCausalLM\"], ", "\"model_type\": 7, ",
      "config.json: 'model_type' must be text, found 7"},
     {"[\"LlamaForCausalLM\"]", "[]",
@@ -67,15 +67,15 @@ static const struct {
     {"[\"LlamaForCausalLM\"]", "[\"LlamaForCausalLM\"], \"model_type\": \"mistral\"",
      "config.json: 'architectures' is LlamaForCausalLM, but 'model_type' is mistral: expected the same model in both"},
     {"[\"LlamaForCausalLM\"]", "[\"LlamaForSequenceClassification\"], \"model_type\": \"llama\"",
-     "config.json: 'architectures' is LlamaForSequenceClassification; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM"},
+     "config.json: 'architectures' is LlamaForSequenceClassification; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration"},
     {"[\"LlamaForCausalLM\"]", "[\"OwnForCausalLM\"], \"model_type\": \"llama\", \"auto_map\": {}",
-     "config.json: 'architectures' is OwnForCausalLM; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM"},
+     "config.json: 'architectures' is OwnForCausalLM; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration"},
     {"[\"LlamaForCausalLM\"]", "{\"LlamaForCausalLM\": 1}",
      "config.json: 'architectures' must be a list of architectures' names, found {\"LlamaForCausalLM\":1}"},
     {"[\"LlamaForCausalLM\"]", "[7]",
      "config.json: 'architectures' must be a list of architectures' names, found [7]"},
     {"LlamaForCausalLM", "GPT2LMHeadModel",
-     "config.json: 'architectures' is GPT2LMHeadModel; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM"},
+     "config.json: 'architectures' is GPT2LMHeadModel; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration"},
     {"\"hidden_size\": 32", "\"hidden_size\": 0",
      "config.json: 'hidden_size' must be a whole number from 1 to 1048576, found 0"},
     {"\"hidden_size\": 32", "\"hidden_size\": -32",
@@ -233,12 +233,89 @@ static void absent_keys_have_the_defaults_of_the_class(void **state)
     c = well("LlamaForCausalLM", "Qwen2ForCausalLM");
     assert_true(c.window == 0 && !c.sliding[0] && c.qkv_bias && !c.o_bias);
     assert_true(c.max_positions == 32768);
+    c = well("LlamaForCausalLM", "Qwen3ForCausalLM");
+    assert_true(c.D == 128 && c.window == 0 && !c.qkv_bias && !c.o_bias && c.norm_plus == 0.0);
     c = well("\"silu\"", "\"gelu_pytorch_tanh\"");
     assert_int_equal(c.act, LORAC_GELU_TANH);
     c = well("\"silu\"", "\"gelu\"");
     assert_int_equal(c.act, LORAC_GELU);
     c = well("}", ", \"attention_bias\": true, \"mlp_bias\": true, \"tie_word_embeddings\": true}");
     assert_true(c.qkv_bias && c.o_bias && c.mlp_bias && c.tie);
+}
+
+/* A whole file instead of a changed one. */
+static enum lorac_status read_text(struct lorac_config *c, const char *text, struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    assert_int_equal(lorac_json_parse(&root, text, strlen(text), "config.json", err), LORAC_OK);
+    enum lorac_status st = lorac_config_read(c, &root, err);
+    lorac_json_free(&root);
+    return st;
+}
+
+static void gemma3_has_the_defaults_of_its_class(void **state)
+{
+    (void)state;
+    static const char *const both[] = {
+        "{\"model_type\": \"gemma3_text\"}",
+        "{\"model_type\": \"gemma3\", \"text_config\": {}, \"vision_config\": {\"hidden_size\": 4}}"};
+    for (size_t i = 0; i < 2; i++) {
+        struct lorac_config c;
+        struct lorac_err err = {0};
+        if (read_text(&c, both[i], &err)) { fail_msg("%s", err.text); }
+        assert_true(c.C == 2304 && c.L == 26 && c.H == 8 && c.G == 4 && c.D == 256 && c.F == 9216);
+        assert_true(c.V == 262208 && c.max_positions == 131072 && c.tie && !c.qkv_bias);
+        assert_true(c.act == LORAC_GELU_TANH && c.window == 4096 && c.norm_plus == 1.0);
+        assert_true(c.theta == 1e6 && c.theta_sliding == 1e4 && c.scale == 1.0 / 16.0);
+        assert_true(c.embed_scale == sqrt(2304.0));
+        assert_true(c.sliding[0] && c.sliding[4] && !c.sliding[5] && c.sliding[6] &&
+                    !c.sliding[11]);
+    }
+}
+
+static void gemma3_has_a_rotary_base_for_each_kind_of_layer(void **state)
+{
+    (void)state;
+    struct lorac_config c;
+    struct lorac_err err = {0};
+#define GEMMA "{\"model_type\": \"gemma3_text\", "
+    if (read_text(&c,
+                  GEMMA "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"linear\", "
+                        "\"factor\": 8, \"rope_theta\": 5}, \"sliding_attention\": "
+                        "{\"rope_theta\": 7}}, \"sliding_window_pattern\": 2}",
+                  &err)) {
+        fail_msg("%s", err.text);
+    }
+    assert_true(c.theta == 5.0 && c.theta_sliding == 7.0 && c.factor == 8.0);
+    assert_true(c.sliding[0] && !c.sliding[1]);
+    static const char *const wrong[][2] = {
+        {GEMMA "\"use_bidirectional_attention\": true}",
+         "config.json: 'use_bidirectional_attention' must be false (attention both ways is not "
+         "supported), found true"},
+        {GEMMA "\"query_pre_attn_scalar\": 0}",
+         "config.json: 'query_pre_attn_scalar' must be above 0, found 0"},
+        {GEMMA "\"rope_local_base_freq\": 1}",
+         "config.json: 'rope_local_base_freq' must be a rotary base above 1 where layers slide, found 1"},
+        {GEMMA "\"sliding_window_pattern\": 0}",
+         "config.json: 'sliding_window_pattern' must be a whole number from 1 to 1024, found 0"},
+        {GEMMA "\"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"linear\"}}}",
+         "config.json: 'rope_parameters.sliding_attention.rope_type' must be default (others are not "
+         "supported where layers slide), found \"linear\""},
+        {GEMMA "\"rope_parameters\": {\"sliding_attention\": {}, \"rope_theta\": 5}}",
+         "config.json: 'rope_parameters' must be full_attention and sliding_attention alone, found "
+         "{\"sliding_attention\":{},\"rope_theta\":5}"},
+        {GEMMA "\"final_logit_softcapping\": 30.0}",
+         "config.json: 'final_logit_softcapping' must be absent (not supported), found 30.0"},
+        {"{\"model_type\": \"gemma3\"}",
+         "config.json: 'text_config' is missing, an object was expected"},
+        {"{\"model_type\": \"gemma3\", \"text_config\": {\"hidden_size\": 0}}",
+         "config.json: 'text_config.hidden_size' must be a whole number from 1 to 1048576, found 0"},
+    };
+#undef GEMMA
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(read_text(&c, wrong[i][0], &err), LORAC_EFORMAT);
+        assert_string_equal(err.text, wrong[i][1]);
+    }
 }
 
 static void model_type_says_what_architectures_leaves_open(void **state)
@@ -379,7 +456,7 @@ static double angle(const struct lorac_config *c, size_t i)
 {
     float table[2 * 64];
     assert_true(c->D <= 64);
-    lorac_rope_table(table, c, 2);
+    lorac_rope_table(table, c, 2, false);
     assert_true(table[i] == 1.0F && table[c->D / 2 + i] == 0.0F); // position 0
     return atan2((double)table[c->D + c->D / 2 + i], (double)table[c->D + i]);
 }
@@ -410,6 +487,8 @@ int main(void)
         cmocka_unit_test(damaged_configurations_are_refused_by_name),
         cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(absent_keys_have_the_defaults_of_the_class),
+        cmocka_unit_test(gemma3_has_the_defaults_of_its_class),
+        cmocka_unit_test(gemma3_has_a_rotary_base_for_each_kind_of_layer),
         cmocka_unit_test(model_type_says_what_architectures_leaves_open),
         cmocka_unit_test(windows_are_read_as_each_architecture_means_them),
         cmocka_unit_test(both_spellings_of_rotary_settings_are_read),

@@ -30,8 +30,8 @@ static const int32_t answers[4][6] = {
 static const size_t lengths[4] = {6, 3, 1, 5};
 enum { PROMPT = sizeof prompt / sizeof *prompt, ANSWERS = 4 };
 
-static const char *const cases[] = {"llama",       "mistral",         "qwen2-window",
-                                    "llama3-rope", "llama-tied-bias", "llama-head"};
+static const char *const cases[] = {"llama",           "mistral",    "qwen2-window", "llama3-rope",
+                                    "llama-tied-bias", "llama-head", "qwen3",        "gemma3"};
 enum { CASES = sizeof cases / sizeof *cases };
 
 static void near_loss(const char *what, double got, double want)
@@ -41,10 +41,12 @@ static void near_loss(const char *what, double got, double want)
     }
 }
 
-/* Gradients agree to 1e-6 of the largest. Frees both. */
+/* Gradients agree to 1e-6 of the largest; behind norms of heads, which divide by numbers of 1e-1, to three times
+ * that. Frees both. */
 static void near_gradients(const char *what, float *got, float *want, size_t n)
 {
-    near_all(what, got, want, n, 1e-6F * golden_largest(want, n), 0.0F);
+    bool heads = strcmp(what, "qwen3") == 0 || strcmp(what, "gemma3") == 0;
+    near_all(what, got, want, n, (heads ? 3e-6F : 1e-6F) * golden_largest(want, n), 0.0F);
     lorac_mem_free(got);
     lorac_mem_free(want);
 }
@@ -120,7 +122,8 @@ static void differences_of_case(const char *name, double dropout)
 static void gradients_are_finite_differences(void **state)
 {
     (void)state;
-    static const char *const some[] = {"llama", "qwen2-window", "llama3-rope", "llama-head"};
+    static const char *const some[] = {"llama",      "qwen2-window", "llama3-rope",
+                                       "llama-head", "qwen3",        "gemma3"};
     for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
         differences_of_case(some[i], 0.0);
     }

@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         float table[2 * 1024];
         check(&c);
         lorac_config_text(&text, &c);
-        if (c.D <= 1024) { lorac_rope_table(table, &c, 2); }
+        if (c.D <= 1024) { lorac_rope_table(table, &c, 2, false); }
         lorac_buf_free(&text);
     }
     lorac_json_free(&root);

@@ -105,8 +105,8 @@ static void expect_matrix(const struct lorac_tensor *was, const struct lorac_ten
 static size_t module_of(const struct lorac_model *m, const char *tensor)
 {
     for (size_t i = 0; i < m->n_modules; i++) {
-        size_t n = strlen(m->module[i].name);
-        if (strncmp(tensor, m->module[i].name, n) == 0 && strcmp(tensor + n, ".weight") == 0) {
+        size_t n = strlen(m->module[i].file);
+        if (strncmp(tensor, m->module[i].file, n) == 0 && strcmp(tensor + n, ".weight") == 0) {
             return i;
         }
     }
@@ -155,9 +155,10 @@ static void one_adapter_merges_into_every_kind_of_checkpoint(void **state)
     static const struct {
         const char *name;
         size_t n_adapted;
-    } cases[] = {{"llama", 14},          {"llama-head", 3}, {"llama-sharded", 14},
-                 {"llama-patterns", 2},  {"qwen2", 14},     {"llama-mha-rslora", 14},
-                 {"llama-tied-bias", 14}};
+    } cases[] = {{"llama", 14},           {"llama-head", 3}, {"llama-sharded", 14},
+                 {"llama-patterns", 2},   {"qwen2", 14},     {"llama-mha-rslora", 14},
+                 {"llama-tied-bias", 14}, {"qwen3", 14},     {"gemma3", 14},
+                 {"gemma3-folder", 14}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *out = tiny_path(cases[i].name);
         struct lorac_model *m = golden_model(&dev, cases[i].name);

@@ -13,26 +13,11 @@
 #include <cmocka.h>
 
 const char *const golden_cases[] = {
-    "llama",
-    "llama-tied-bias",
-    "llama3-rope",
-    "llama-mha-rslora",
-    "mistral",
-    "qwen2",
-    "qwen2-window",
-    "qwen3",
-    "qwen3-tied",
-    "qwen3-window",
-    "full-qwen3",
-    "llama-head",
-    "llama-patterns",
-    "llama-sharded",
-    "full-mixed",
-    "full-keep",
-    "full-untie",
-    "full-bias",
-    "full-lora-bias",
-    "full-all",
+    "llama",       "llama-tied-bias", "llama3-rope",    "llama-mha-rslora", "mistral",
+    "qwen2",       "qwen2-window",    "qwen3",          "qwen3-tied",       "qwen3-window",
+    "full-qwen3",  "gemma3",          "gemma3-old",     "gemma3-folder",    "gemma3-folder-old",
+    "full-gemma3", "llama-head",      "llama-patterns", "llama-sharded",    "full-mixed",
+    "full-keep",   "full-untie",      "full-bias",      "full-lora-bias",   "full-all",
     NULL,
 };
 

@@ -191,6 +191,13 @@ static void vault_add(struct lorac_device *dev, float *y, const float *x, size_t
     lock(dev);
 }
 
+static void vault_scale(struct lorac_device *dev, float *x, size_t n, float factor)
+{
+    unlock(dev);
+    lorac_backend_ref.scale(dev, x, n, factor);
+    lock(dev);
+}
+
 static void vault_gather(struct lorac_device *dev, float *y, const float *x, const uint32_t *rows,
                          size_t U, size_t C)
 {
@@ -364,6 +371,7 @@ const struct lorac_backend lorac_backend_vault = {
     .layernorm = vault_layernorm,
     .layernorm_backward = vault_layernorm_backward,
     .add = vault_add,
+    .scale = vault_scale,
     .gather = vault_gather,
     .scatter_add = vault_scatter_add,
     .rope = vault_rope,
