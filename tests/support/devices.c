@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -54,23 +55,36 @@ void devices_close(struct devices *d)
     }
 }
 
-enum { MAX_BLOCKS = 4096 };
+/* ---- memory that ends where it ends ---- */
+
+enum { MAX_BLOCKS = 4096, CANARY = 0xA5 };
 static struct block {
-    void *at;
-    size_t bytes;
+    unsigned char *begin,
+        *at;      // the mapping; what was asked for, up to the page that nobody may touch
+    size_t bytes; // of the mapping
 } blocks[MAX_BLOCKS];
 static size_t n_blocks;
 
+void *fenced(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t room = (bytes + page - 1) / page * page;
+    struct block *b = &blocks[n_blocks];
+    assert_true(n_blocks < MAX_BLOCKS);
+    b->bytes = room + page;
+    void *p = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(p != MAP_FAILED);
+    b->begin = p;
+    b->at = b->begin + room - bytes;
+    assert_int_equal(mprotect(b->begin + room, page, PROT_NONE), 0);
+    memset(b->begin, CANARY, room - bytes);
+    n_blocks++;
+    return b->at;
+}
+
 float *scratch(size_t n, unsigned stream)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    const size_t room = (n * sizeof(float) + page - 1) / page * page;
-    assert_true(n_blocks < MAX_BLOCKS);
-    char *at = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(at != MAP_FAILED);
-    assert_int_equal(mprotect(at + room, page, PROT_NONE), 0);
-    blocks[n_blocks++] = (struct block){at, room + page};
-    float *x = (float *)(void *)(at + room - n * sizeof(float));
+    float *x = fenced(n * sizeof *x);
     fill(x, n, stream);
     return x;
 }
@@ -78,8 +92,11 @@ float *scratch(size_t n, unsigned stream)
 void scratch_free(void)
 {
     while (n_blocks > 0) {
-        n_blocks--;
-        assert_int_equal(munmap(blocks[n_blocks].at, blocks[n_blocks].bytes), 0);
+        struct block *b = &blocks[--n_blocks];
+        for (const unsigned char *p = b->begin; p < b->at; p++) {
+            if (*p != CANARY) { fail_msg("written %zu bytes before a block", (size_t)(b->at - p)); }
+        }
+        assert_int_equal(munmap(b->begin, b->bytes), 0);
     }
 }
 

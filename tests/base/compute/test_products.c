@@ -117,21 +117,18 @@ static void an_empty_product_writes_zero(void **state)
     check_product(TN, 0, 33, 8, 1.0F, 1.0F);
 }
 
-/* A weight of `type` at an address that is `shift` bytes off alignment. *base is to be freed. */
-static struct lorac_weight weight(unsigned char **base, enum lorac_dtype type, size_t OC, size_t C,
-                                  size_t shift)
+/* A weight of `type` whose end is `shift` bytes before that of its memory, so that it is off alignment. */
+static struct lorac_weight weight(enum lorac_dtype type, size_t OC, size_t C, size_t shift)
 {
     const float *x = scratch(OC * C, 5);
-    *base = malloc(OC * C * lorac_dtype_size(type) + shift);
-    assert_non_null(*base);
-    lorac_dtype_encode(*base + shift, x, type, OC * C);
-    return (struct lorac_weight){*base + shift, type, OC, C};
+    unsigned char *at = fenced(OC * C * lorac_dtype_size(type) + shift);
+    lorac_dtype_encode(at, x, type, OC * C);
+    return (struct lorac_weight){at, type, OC, C};
 }
 
 static void check_linear(enum lorac_dtype type, size_t shift, size_t N, size_t C, size_t OC)
 {
-    unsigned char *base = NULL;
-    struct lorac_weight w = weight(&base, type, OC, C, shift);
+    struct lorac_weight w = weight(type, OC, C, shift);
     const float *x = scratch(N * C, 1);
     const float *dy = scratch(N * OC, 2);
     const float *bias = OC % 2 ? scratch(OC, 3) : NULL;
@@ -155,7 +152,6 @@ static void check_linear(enum lorac_dtype type, size_t shift, size_t N, size_t C
             agree(&d, i, what, dx, want_dx, N * C, of_sum(OC), 4.0F * U);
         }
     }
-    free(base);
     scratch_free();
 }
 
@@ -190,8 +186,7 @@ static void weights_of_several_panels_agree(void **state)
     const float *plain = scratch((size_t)OC * C, 5);
     float *want_y = scratch((size_t)N * OC, 3);
     float *want_dx = scratch((size_t)N * C, 3);
-    unsigned char *base = NULL;
-    struct lorac_weight w = weight(&base, LORAC_F32, OC, C, 1);
+    struct lorac_weight w = weight(LORAC_F32, OC, C, 1);
     d.at[0].ops->matmul_nt(&d.at[0], want_y, x, plain, N, C, OC, 1.0F, 0.0F);
     d.at[0].ops->matmul_nn(&d.at[0], want_dx, dy, plain, N, C, OC, 1.0F, 1.0F);
     for (size_t i = 1; i < d.n; i++) {
@@ -202,7 +197,6 @@ static void weights_of_several_panels_agree(void **state)
         agree(&d, i, "panels", y, want_y, (size_t)N * OC, of_sum(C), 4.0F * U);
         agree(&d, i, "panels, dx", dx, want_dx, (size_t)N * C, of_sum(OC), 4.0F * U);
     }
-    free(base);
     scratch_free();
 }
 
@@ -211,8 +205,7 @@ static void embeddings_are_exact(void **state)
     (void)state;
     static const int32_t ids[] = {2, 0, 6, 2};
     for (int type = 0; type < LORAC_N_DTYPES; type++) {
-        unsigned char *base = NULL;
-        struct lorac_weight w = weight(&base, (enum lorac_dtype)type, 7, 100, 1);
+        struct lorac_weight w = weight((enum lorac_dtype)type, 7, 100, 1);
         const float *want = NULL;
         for (size_t i = 0; i < d.n; i++) {
             float *y = scratch((size_t)4 * 100, 1);
@@ -220,7 +213,6 @@ static void embeddings_are_exact(void **state)
             if (i == 0) { want = y; }
             agree(&d, i, "embed", y, want, 400, 0.0F, 0.0F);
         }
-        free(base);
         scratch_free();
     }
 }
