@@ -69,7 +69,7 @@ size_t lorac_model_parameters(const struct lorac_model *m);
 
 /* The modules that a configuration asks for: names, roles and shapes, without tensors. *step as in the model,
  * LORAC_NO_MODULE for steps that have none. Both are the caller's (lorac_mem_free). */
-enum { LORAC_NO_MODULE = UINT32_MAX };
+#define LORAC_NO_MODULE UINT32_MAX
 LORAC_MUST_CHECK enum lorac_status lorac_modules_list(struct lorac_module **out, size_t *n,
                                                       uint32_t **step, const struct lorac_config *c,
                                                       struct lorac_err *err);
