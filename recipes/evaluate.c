@@ -452,7 +452,21 @@ static enum lorac_status check_separator(const struct lorac_evaluator *e, size_t
                       (unsigned long long)lorac_dataset_line(e->set, i));
 }
 
-/* Example i: its prompt's ids, behind the shots, continued greedily. */
+/* An answer as its ids say it, special tokens and its end, too: a stray or missing one is what to look for. */
+static enum lorac_status show_answer(struct lorac_buf *got, const struct lorac_evaluator *e,
+                                     const struct lorac_ids *ids, enum lorac_finish finish,
+                                     struct lorac_err *err)
+{
+    const struct lorac_tokenizer *t = e->j->tokenizer;
+    int32_t eos = lorac_tokenizer_eos(t);
+    if (e->shots) { return LORAC_OK; } // cut at the separator, inside what the ids say
+    lorac_buf_clear(got);
+    enum lorac_status st = lorac_decode(got, t, ids->at, ids->n, false, err);
+    bool ended = finish == LORAC_FINISH_END && eos >= 0;
+    return st || !ended ? st : lorac_decode(got, t, &eos, 1, false, err);
+}
+
+/* Example i: its prompt's ids, behind the shots, continued greedily. With a prompt special tokens are shown. */
 static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want,
                                 struct lorac_buf *got, size_t *tokens, struct lorac_evaluator *e,
                                 size_t i, struct lorac_err *err)
@@ -472,14 +486,15 @@ static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want
     if (e->shots) { st = add_ids(&e->prompt, lorac_shots_prefix(e->shots), err); }
     if (!st) { st = add_ids(&e->prompt, &x->ids, err); }
     if (!st && prompt) {
-        st = lorac_decode(prompt, e->j->tokenizer, x->ids.at, x->ids.n, true, err);
+        st = lorac_decode(prompt, e->j->tokenizer, x->ids.at, x->ids.n, false, err);
     }
-    if (!st) { st = lorac_decode(want, e->j->tokenizer, e->want.at, e->want.n, true, err); }
+    if (!st) { st = lorac_decode(want, e->j->tokenizer, e->want.at, e->want.n, !prompt, err); }
     if (!st && separator) { st = check_separator(e, i, want, separator, err); }
     if (!st) {
         st = lorac_generate(&ids, got, &finish, e->generator, e->j->tokenizer, e->prompt.at,
                             e->prompt.n, &o, NULL, NULL, err);
     }
+    if (!st && prompt) { st = show_answer(got, e, &ids, finish, err); }
     *tokens = ids.n;
     lorac_ids_free(&ids);
     return st;

@@ -69,7 +69,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_evaluate(struct lorac_scores *out,
                                                   lorac_progress_fn *progress, void *self,
                                                   struct lorac_err *err);
 
-/* The greedy answer to example i: prompt, wanted and given text appended to buffers. */
+/* The greedy answer to example i: prompt, wanted and given text appended to empty buffers, with their special tokens. */
 LORAC_MUST_CHECK enum lorac_status lorac_evaluator_sample(struct lorac_buf *prompt,
                                                           struct lorac_buf *want,
                                                           struct lorac_buf *got,

@@ -88,8 +88,8 @@ static void on_step(void *self, const struct lorac_run_step *s)
     char left[32];
     (void)snprintf(
         text, sizeof text,
-        "step %zu/%zu  %s left  epoch %.2f  loss %.4f  %.0f tokens/s  lr %.2e  |grad| %.3g",
-        s->step, s->steps, show_time(left, s->remaining), s->epoch, s->loss, s->tokens_per_second,
+        "step %zu/%zu  loss %.4f  %s left  epoch %.2f  %.0f tokens/s  lr %.2e  |grad| %.3g",
+        s->step, s->steps, s->loss, show_time(left, s->remaining), s->epoch, s->tokens_per_second,
         s->lr, s->grad_norm);
     status_show(&screen->line, text, s->step == s->steps || s->step == 1);
 }
@@ -107,17 +107,21 @@ static void on_eval(void *self, const struct lorac_run_eval *e)
     struct screen *screen = self;
     const struct lorac_scores *s = e->scores;
     char time[32];
+    char front[48];
+    struct lorac_buf b = {0};
     status_clear(&screen->line);
-    fprintf(stderr, "valid at step %zu: loss %.4f  perplexity %.4g", e->step, s->loss,
-            s->perplexity);
+    (void)snprintf(front, sizeof front, "valid at step %zu: ", e->step);
+    lorac_buf_printf(&b, "loss %.4f  perplexity %.4g", s->loss, s->perplexity);
     if (s->has_accuracy) {
-        fprintf(stderr, "  accuracy %.4f  macro F1 %.4f", s->accuracy, s->macro_f1);
+        lorac_buf_printf(&b, "  accuracy %.4f  macro F1 %.4f", s->accuracy, s->macro_f1);
     }
-    if (s->unknown) { fprintf(stderr, "  (%zu rows have none of the labels)", s->unknown); }
-    if (s->has_exact_match) { fprintf(stderr, "  exact match %.4f", s->exact_match); }
-    if (s->bytes) { fprintf(stderr, "  bits per byte %.4f", lorac_scores_bits_per_byte(s)); }
-    fprintf(stderr, "  (%zu %s, %s)%s\n", s->rows, s->bytes ? "pieces" : "rows",
-            show_time(time, s->seconds), e->is_best ? "  best so far" : "");
+    if (s->unknown) { lorac_buf_printf(&b, "  (%zu rows have none of the labels)", s->unknown); }
+    if (s->has_exact_match) { lorac_buf_printf(&b, "  exact match %.4f", s->exact_match); }
+    if (s->bytes) { lorac_buf_printf(&b, "  bits per byte %.4f", lorac_scores_bits_per_byte(s)); }
+    lorac_buf_printf(&b, "  (%zu %s, %s)%s", s->rows, s->bytes ? "pieces" : "rows",
+                     show_time(time, s->seconds), e->is_best ? "  best so far" : "");
+    show_parts(stderr, front, b.at ? b.at : "");
+    lorac_buf_free(&b);
 }
 
 static void say_line(const char *label, const char *text)
@@ -139,7 +143,7 @@ static void on_note(void *self, const char *text)
 {
     struct screen *screen = self;
     status_clear(&screen->line);
-    fprintf(stderr, "note: %s\n", text);
+    show_wrapped(stderr, "note: ", text);
 }
 
 static bool on_stop(void *self)

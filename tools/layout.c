@@ -34,33 +34,52 @@ void show_cell(FILE *to, const char *text, size_t width)
     fprintf(to, "%*s", (int)(n < width ? width - n : 0), "");
 }
 
-void show_wrapped(FILE *to, const char *front, const char *text)
+/* Columns up to the next gap; *bytes: as many bytes. */
+static size_t piece(size_t *bytes, const char *text, const char *gap)
+{
+    size_t n = strcspn(text, " ");
+    while (text[n] && (strncmp(text + n, gap, strlen(gap)) != 0 ||
+                       (n && text[n - 1] >= '0' && text[n - 1] <= '9' && !gap[1]))) {
+        n += 1 + strcspn(text + n + 1, " "); // "1.3 MiB" stays together
+    }
+    size_t width = 0;
+    for (size_t i = 0; i < n; i++) {
+        width += begins_character(text[i]);
+    }
+    *bytes = n;
+    return width;
+}
+
+static void wrapped(FILE *to, const char *front, const char *text, const char *gap)
 {
     size_t columns = isatty(fileno(to)) ? show_columns(to) : SIZE_MAX;
     size_t indent = show_width(front);
     size_t at = indent;
     fputs(front, to);
     while (*text) {
-        size_t n = strcspn(text, " ");
-        while (n && text[n] && text[n - 1] >= '0' &&
-               text[n - 1] <= '9') { // "1.3 MiB" stays together
-            n += 1 + strcspn(text + n + 1, " ");
-        }
-        size_t width = 0;
-        for (size_t i = 0; i < n; i++) {
-            width += begins_character(text[i]);
-        }
-        if (at > indent && at + 1 + width >= columns) {
+        size_t n = 0;
+        size_t width = piece(&n, text, gap);
+        if (at > indent && at + strlen(gap) + width >= columns) {
             fprintf(to, "\n%*s", (int)indent, "");
             at = indent;
         } else if (at > indent) {
-            fputc(' ', to);
-            at++;
+            fputs(gap, to);
+            at += strlen(gap);
         }
         show_text(to, text, n);
         at += width;
         text += n;
-        if (*text == ' ') { text++; }
+        if (*text) { text += strlen(gap); }
     }
     fputc('\n', to);
+}
+
+void show_wrapped(FILE *to, const char *front, const char *text)
+{
+    wrapped(to, front, text, " ");
+}
+
+void show_parts(FILE *to, const char *front, const char *text)
+{
+    wrapped(to, front, text, "  ");
 }

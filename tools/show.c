@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -115,7 +116,7 @@ const char *show_many(char text[48], size_t n, const char *thing)
 
 /* ---- the progress line ---- */
 
-enum { SECONDS_BETWEEN_LINES = 10 };
+enum { SECONDS_BETWEEN_LINES = 10, ECHOED = 2 }; // Ctrl-C shows as ^C behind the line
 
 void show_text(FILE *to, const char *text, size_t n)
 {
@@ -148,8 +149,22 @@ void status_begin(struct status_line *s)
 size_t show_columns(FILE *to)
 {
     struct winsize w = {0};
-    bool known = ioctl(fileno(to), TIOCGWINSZ, &w) == 0 && w.ws_col > 1;
-    return known ? w.ws_col : 80;
+    if (ioctl(fileno(to), TIOCGWINSZ, &w) == 0 && w.ws_col > 1) { return w.ws_col; }
+    const char *given = getenv("COLUMNS"); // of a terminal that does not know its size
+    size_t n = given ? strtoul(given, NULL, 10) : 0;
+    return n > 1 && n < 10000 ? n : 80;
+}
+
+/* Bytes of the text that fit: whole parts of it, between which there are two blanks. */
+static size_t whole_parts(const char *text, size_t most)
+{
+    size_t n = strlen(text); // ASCII: a byte is a column
+    if (n <= most) { return n; }
+    size_t end = 0;
+    for (size_t i = 0; i + 1 < n && i <= most; i++) {
+        if (text[i] == ' ' && text[i + 1] == ' ' && i) { end = i; }
+    }
+    return end ? end : most;
 }
 
 void status_show(struct status_line *s, const char *text, bool always)
@@ -162,9 +177,8 @@ void status_show(struct status_line *s, const char *text, bool always)
         fprintf(stderr, "%s\n", text);
         return;
     }
-    size_t n = strlen(text);                // ASCII: a byte is a column
-    size_t most = show_columns(stderr) - 1; // as wide as the terminal it would wrap
-    if (n > most) { n = most; }
+    size_t columns = show_columns(stderr); // as wide as the terminal it would wrap
+    size_t n = whole_parts(text, columns > 10 + ECHOED ? columns - 1 - ECHOED : columns - 1);
     fprintf(stderr, "\r%.*s%*s", (int)n, text, (int)(s->width > n ? s->width - n : 0), "");
     s->width = n;
     fflush(stderr);
@@ -172,6 +186,6 @@ void status_show(struct status_line *s, const char *text, bool always)
 
 void status_clear(struct status_line *s)
 {
-    if (s->terminal && s->width) { fprintf(stderr, "\r%*s\r", (int)s->width, ""); }
+    if (s->terminal && s->width) { fprintf(stderr, "\r%*s\r", (int)s->width + ECHOED, ""); }
     s->width = 0;
 }

@@ -129,13 +129,15 @@ const char *show_time(char text[32], double seconds);
 const char *show_count(char text[32], size_t n);
 /* "1 row", "1,234 rows". */
 const char *show_many(char text[48], size_t n, const char *thing);
-size_t show_columns(FILE *to); // of the terminal that it is; 80 where it is none
+size_t show_columns(FILE *to); // of the terminal that it is; COLUMNS or 80 where that says nothing
 
 /* In layout.c: the columns that a text takes; it cut and filled up to `width`; and whole, behind `front`, in lines of
  * the terminal's width that begin below its own beginning. Where that is none it is one line. */
 size_t show_width(const char *text);
 void show_cell(FILE *to, const char *text, size_t width);
 void show_wrapped(FILE *to, const char *front, const char *text);
+void show_parts(FILE *to, const char *front,
+                const char *text); // the same, at two blanks: "loss 1.2  F1 0.9"
 
 /* A line that is drawn over itself on a terminal, and printed now and then elsewhere. */
 /* Text on one line: what would end it, move the cursor or colour the terminal is written as \n, \x1b. */
@@ -149,7 +151,7 @@ struct status_line {
     size_t width;
 };
 void status_begin(struct status_line *s);
-/* Show `text`; without a terminal only where the last one is 10 s old, or `always`. */
+/* Show `text`, of which a narrow terminal leaves out what is behind two blanks; without a terminal only where the last one is 10 s old, or `always`. */
 void status_show(struct status_line *s, const char *text, bool always);
 void status_clear(struct status_line *s); // before other output
 

@@ -213,7 +213,7 @@ static void exact_match_compares_greedy_continuations(void **state)
     open_job(&s, LORAC_JOB_VALID, free_text);
     assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, 0, NULL, NULL), LORAC_OK);
     assert_int_equal(lorac_evaluator_sample(&text[0], &text[1], &text[2], e, 2, NULL), LORAC_OK);
-    assert_string_equal(text[0].at, "wise");
+    assert_string_equal(text[0].at, "<s>wise"); // special tokens are seen
     assert_string_equal(text[1].at, "good");
     assert_true(text[2].n > 0);
     lorac_evaluator_free(e);
@@ -240,8 +240,8 @@ static void what_is_trained_does_not_change_what_is_asked(void **state)
         lorac_evaluator_free(e);
         close_job(&s);
     }
-    assert_string_equal(text[1][0].at, "a warm joy is");
-    assert_string_equal(text[1][1].at, " good");
+    assert_string_equal(text[1][0].at, "<s>a warm joy is");
+    assert_string_equal(text[1][1].at, " good</s>");
     for (size_t k = 0; k < 3; k++) {
         assert_string_equal(text[0][k].at, text[1][k].at);
         lorac_buf_free(&text[0][k]);

@@ -148,9 +148,10 @@ static void a_run_on_text_learns_and_tells_bits_per_byte(void **state)
     assert_non_null(strstr(manifest, value));
     assert_non_null(strstr(manifest, "\"train_2\": {\"path\": "));
     lorac_mem_free(manifest);
-    // a piece of 24 tokens: half of it is the prompt, BOS left out of its text
+    // a piece of 24 tokens: half of it is the prompt, and its BOS is seen
     assert_true(h.samples > 0);
-    assert_int_equal(strlen(h.prompt), 24 / 2 - 1);
+    assert_int_equal(strlen(h.prompt), strlen("<s>") + 24 / 2 - 1);
+    assert_memory_equal(h.prompt, "<s>", 3);
     assert_int_equal(strlen(h.want), 24 / 2);
     assert_memory_equal(strchr(h.prompt, ' '), " is a ", 6);
 }
