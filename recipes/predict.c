@@ -98,9 +98,7 @@ static enum lorac_status guess_encoding(enum lorac_encoding *out, const struct w
     return LORAC_OK;
 }
 
-/* A spreadsheet writes its country's delimiter and its system's encoding, whatever the training table had. UTF-8 and
- * UTF-16 are known when they are seen; others are the caller's to name. */
-static enum lorac_status open_table(struct work *w, struct lorac_err *err)
+static enum lorac_status open_encoded(struct work *w, struct lorac_err *err)
 {
     const struct lorac_predict_options *o = w->o;
     enum lorac_encoding seen = w->format.encoding;
@@ -109,7 +107,8 @@ static enum lorac_status open_table(struct work *w, struct lorac_err *err)
     if (st != LORAC_EFORMAT || o->encoding) { return st; }
     struct lorac_err why = {0};
     enum lorac_status guessed = guess_encoding(&seen, w, &why);
-    if (guessed || seen == w->format.encoding) { return st; }
+    if (guessed) { return lorac_fail(err, guessed, "%s", why.text); }
+    if (seen == w->format.encoding) { return st; }
     if (seen != LORAC_ENCODING_UTF8 && seen != LORAC_ENCODING_UTF16) {
         lorac_err_add(err, "; of this table alone: --encoding %s", lorac_encoding_name(seen));
         return st;
@@ -117,6 +116,16 @@ static enum lorac_status open_table(struct work *w, struct lorac_err *err)
     w->format.encoding = seen;
     w->counts->other_encoding = true;
     return open_delimited(w, err);
+}
+
+/* A spreadsheet writes its country's delimiter and its system's encoding, whatever the training table had. UTF-8 and
+ * UTF-16 are known when they are seen; others are the caller's to name. */
+static enum lorac_status open_table(struct work *w, struct lorac_err *err)
+{
+    struct lorac_err why = {0}; // of a try that another may follow
+    enum lorac_status st = open_encoded(w, &why);
+    if (st && err) { *err = why; }
+    return st;
 }
 
 /* The name of added column `column`: a prediction and, with labels, its probability. */

@@ -166,7 +166,7 @@ static enum lorac_status open_rows(struct rows *rows, const struct lorac_job *j,
 static int run_eval(const struct args *a)
 {
     struct lorac_err err = {0};
-    struct subject s = {0};
+    struct subject s = {.doing = "evaluating"};
     struct lorac_scores scores;
     struct lorac_evaluator *e = NULL;
     struct rows rows = {.split = args_text(a, "--split", "valid")};

@@ -376,7 +376,7 @@ static int predict_text(const struct asked *q, struct subject *s, const struct a
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
-    struct subject s = {0};
+    struct subject s = {.doing = "predicting"};
     struct asked q;
     if (subject_excludes(a)) { return EXIT_USAGE; }
     if (read_options(&q, a, &err)) {

@@ -70,8 +70,8 @@ void subject_close(struct subject *s)
 bool subject_progress(void *self, double done)
 {
     struct subject *s = self;
-    char text[32];
-    (void)snprintf(text, sizeof text, "%.0f %%", 100.0 * done);
+    char text[48];
+    (void)snprintf(text, sizeof text, "%.20s %.0f %%", s->doing, 100.0 * done);
     status_show(&s->line, text, false);
     return !stop_asked();
 }

@@ -12,6 +12,7 @@ struct subject {
     struct lorac_stack stack;
     struct lorac_socket socket;
     struct status_line line;
+    const char *doing; // "evaluating"
 };
 
 /* Of --base and --adapter one would win, and the other be ignored: true, and said, where both are there. */

@@ -208,6 +208,62 @@ static enum lorac_status predict_text(struct lorac_err *err)
     return predict_with(sets, 2, err);
 }
 
+/* A table of another encoding and delimiter than training's. */
+static enum lorac_status predict_on(struct lorac_err *err)
+{
+    struct lorac_recipe *r = NULL;
+    struct lorac_job *j = NULL;
+    struct lorac_predicted rows = {0};
+    enum lorac_status st =
+        lorac_recipe_open(&r, tiny_path("done/recipe.resolved.yaml"), NULL, 0, NULL, err);
+    if (!st) { st = lorac_job_open(&j, r, 0, err); }
+    const struct lorac_predict_options o = {
+        .in = tiny_path("wide.csv"), .out = tiny_path("out"), .top = 2, .max_tokens = 5};
+    if (!st) { st = lorac_predict(&rows, j, NULL, &o, err); }
+    if (!st) { faults_say("%zu %c", rows.rows, rows.delimiter); }
+    lorac_job_close(j);
+    lorac_recipe_free(r);
+    return st;
+}
+
+static enum lorac_status look_at_labels(const struct lorac_recipe_set *sets, size_t n,
+                                        struct lorac_err *err)
+{
+    struct lorac_recipe *r = NULL;
+    struct lorac_job *j = NULL;
+    struct lorac_label_look *look = NULL;
+    enum lorac_status st =
+        lorac_recipe_open(&r, tiny_path("done/recipe.resolved.yaml"), sets, n, NULL, err);
+    if (!st) { st = lorac_job_open(&j, r, LORAC_JOB_TRAIN | LORAC_JOB_NO_MODEL, err); }
+    if (!st) { st = lorac_labels_look(&look, j, err); }
+    for (size_t i = 0; !st && i < look->n; i++) {
+        faults_say("%.60s ", look->note[i].at);
+    }
+    lorac_label_look_free(look);
+    lorac_job_close(j);
+    lorac_recipe_free(r);
+    return st;
+}
+
+/* Everything odd that labels may be. */
+static enum lorac_status labels(struct lorac_err *err)
+{
+    char train[300];
+    char valid[300];
+    (void)snprintf(train, sizeof train, "data.train=%s", tiny_path("odd.csv"));
+    (void)snprintf(valid, sizeof valid, "data.valid=%s", tiny_path("odder.csv"));
+    const struct lorac_recipe_set sets[] = {{train, false}, {valid, false}};
+    return look_at_labels(sets, 2, err);
+}
+
+static enum lorac_status alike(struct lorac_err *err)
+{
+    char valid[300];
+    (void)snprintf(valid, sizeof valid, "data.valid=%s", tiny_path("alike.csv"));
+    const struct lorac_recipe_set sets[] = {{valid, false}};
+    return look_at_labels(sets, 1, err);
+}
+
 static enum lorac_status plan(struct lorac_err *err)
 {
     struct lorac_recipe *r = NULL;
@@ -360,6 +416,7 @@ static void an_error_stays_one_without_memory_for_its_words(void **state)
     faults_complain(LORAC_EUSER, no_column);
     faults_complain(LORAC_EUSER, no_variable);
     faults_complain(LORAC_EUSER, too_large);
+    faults_complain(LORAC_EUSER, alike);
 }
 
 /* ---- all of them ---- */
@@ -373,6 +430,8 @@ static void every_failure_is_reported_and_leaves_nothing_half_done(void **state)
         {"evaluate", evaluate, false, 11},
         {"predict labels", predict_labels, true, 11},
         {"predict text", predict_text, true, 11},
+        {"predict on", predict_on, true, 11},
+        {"labels", labels, false, 3},
         {"plan", plan, false, 11},
         {"init", init, false, 11},
         {"job", job, false, 3},
@@ -392,6 +451,15 @@ static int make(void **state)
         runs_well("done", LORAC_RUN_NEW, NULL, all);
         assert_int_equal(lorac_dir_make(tiny_path("begun"), NULL), LORAC_OK);
         tiny_text("begun/run.json", "{\"status\": \"running\"}");
+        static const char wide[] =
+            "\377\376t\0e\0x\0t\0;\0n\0\n\0s\0o\0;\0001\0\n\0i\0t\0;\0002\0\n";
+        assert_int_equal(lorac_file_write(tiny_path("wide.csv"), wide, sizeof wide, NULL),
+                         LORAC_OK);
+        tiny_text("odd.csv",
+                  "text,label\na,x\na,y\nb,X\nc,x\nd,y\ne,x\nf,X\ng,y\nh,x\ni,y\nj,x\nk,z\nl,z\n"
+                  "m,z\nn,z\no,z\n");
+        tiny_text("odder.csv", "text,label\na,y\nq,w\n");
+        tiny_text("alike.csv", "text,label\na,good\nq,Bad\n");
     }
     return failed;
 }
