@@ -96,6 +96,12 @@ LORAC_MUST_CHECK enum lorac_status lorac_stream_end(struct lorac_buf *text, stru
                                                     bool skip_special, struct lorac_err *err);
 void lorac_stream_free(struct lorac_stream *s);
 
+/* The chat template that a folder brings, which nothing here applies: of chat_template.jinja, else of
+ * tokenizer_config.json (of several, "default", else the first), else of chat_template.json. Its text is appended,
+ * *file is the file's name; NULL: it brings none. */
+LORAC_MUST_CHECK enum lorac_status lorac_chat_template(struct lorac_buf *text, const char **file,
+                                                       const char *dir, struct lorac_err *err);
+
 size_t lorac_tokenizer_size(const struct lorac_tokenizer *t); // ids are 0 .. size-1
 /* The token as the vocabulary writes it ("\xC4\xA0the", "<0x0A>"); NULL for an unused id. */
 const char *lorac_token_text(const struct lorac_tokenizer *t, int32_t id);

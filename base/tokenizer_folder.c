@@ -252,6 +252,57 @@ enum lorac_status lorac_read_folder(struct lorac_tokenizer *t, const char *dir,
     return st ? st : read_generation(t, dir, err);
 }
 
+/* ---- the chat template ---- */
+
+/* The template of "chat_template": text, or a list of {"name", "template"}. */
+static const char *template_of(const struct lorac_json *root)
+{
+    json_t *value = json_object_get(root->value, "chat_template");
+    const char *text = json_string_value(value);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        json_t *one = json_array_get(value, i);
+        const char *name = json_string_value(json_object_get(one, "name"));
+        const char *its = json_string_value(json_object_get(one, "template"));
+        if (!text || (name && its && strcmp(name, "default") == 0)) { text = its; }
+    }
+    return text;
+}
+
+enum lorac_status lorac_chat_template(struct lorac_buf *text, const char **file, const char *dir,
+                                      struct lorac_err *err)
+{
+    static const char *const names[] = {"chat_template.jinja", "tokenizer_config.json",
+                                        "chat_template.json"};
+    char *jinja = lorac_path_join(dir, names[0]);
+    char *read = NULL;
+    size_t n = 0;
+    *file = NULL;
+    enum lorac_status st = jinja ? LORAC_OK : lorac_no_memory(err);
+    if (!st && lorac_path_exists(jinja)) {
+        st = lorac_file_read(&read, &n, jinja, TOK_MAX_JSON, err);
+        if (!st) {
+            *file = names[0];
+            lorac_buf_add(text, read, n);
+        }
+    }
+    for (size_t i = 1; i < 3 && !st && !*file; i++) {
+        struct lorac_json root = {0};
+        char *path = NULL;
+        st = load(&root, &path, dir, names[i], err);
+        const char *found = st ? NULL : template_of(&root);
+        if (found) {
+            *file = names[i];
+            lorac_buf_str(text, found);
+        }
+        lorac_json_free(&root);
+        lorac_mem_free(path);
+    }
+    lorac_mem_free(read);
+    lorac_mem_free(jinja);
+    if (!st && text->no_memory) { st = lorac_no_memory(err); }
+    return st;
+}
+
 /* ---- a folder without tokenizer.json ---- */
 
 /* What the class builds around vocab.json and merges.txt (models/gpt2 and models/qwen2). */

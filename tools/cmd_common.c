@@ -114,6 +114,7 @@ enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const 
         st = lorac_template_check_tokenizer(*out, b->tokenizer, err);
     }
     lorac_mem_free(folder);
+    if (!st) { note_adapter(*out, b->model, b->tokenizer); }
     return st;
 }
 

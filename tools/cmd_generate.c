@@ -111,6 +111,7 @@ static int run(const struct args *a)
                     ids.n);
         }
     }
+    if (!st) { note_nothing(&b, &ids, &text, finish); }
     if (!st && finish == LORAC_FINISH_CALLER) { code = stop_code(); }
     lorac_generator_free(g);
     lorac_ids_free(&prompt);

@@ -188,7 +188,8 @@ static int run(const struct args *a)
 static const struct option options[] = {
     {"--out", "DIR", "the new model's folder", true, false},
     {"--config", "FILE", "a config.json to follow; the options below change it", false, false},
-    {"--arch", "NAME", "without --config: llama, mistral, qwen2, qwen3 or gemma3_text", false, false},
+    {"--arch", "NAME", "without --config: llama, mistral, qwen2, qwen3 or gemma3_text", false,
+     false},
     {"--tokenizer", "DIR", "copy its tokenizer; sets vocab_size and the special ids", false, false},
     {"--vocab-size", "N", "tokens (default with --tokenizer: its own)", false, false},
     {"--hidden-size", "N", "width of the residual stream", false, false},

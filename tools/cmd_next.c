@@ -398,6 +398,7 @@ static int run(const struct args *a)
         if (x.top > x.V) { x.top = x.V; }
         put_in_order(&x);
         code = args_has(a, "--json") ? print_json(&x, &err) : print_text(&x, &err);
+        note_next(&x.b, x.order[0].id);
     }
     lorac_ids_free(&x.prompt);
     lorac_mem_free(x.order);

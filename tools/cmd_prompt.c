@@ -116,6 +116,7 @@ static enum lorac_status answer(struct session *s, const char *line, struct lora
     } else if (!st) {
         putchar('\n');
     }
+    if (!st) { note_nothing(&s->b, &ids, &text, finish); }
     lorac_buf_free(&prompt);
     lorac_ids_free(&given);
     lorac_ids_free(&ids);

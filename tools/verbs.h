@@ -106,6 +106,17 @@ enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lora
 /* Ids from text such as "1,2,3", "1 2 3" or "[1, 2, 3]". */
 enum lorac_status read_ids(struct lorac_ids *ids, const char *text, struct lorac_err *err);
 
+/* ---- notes, on stderr (notes.c) ---- */
+
+/* Of a generation without text: why there is none. */
+void note_nothing(const struct bench *b, const struct lorac_ids *ids, const struct lorac_buf *text,
+                  enum lorac_finish finish);
+/* Of the likeliest next token, where it ends the text. */
+void note_next(const struct bench *b, int32_t id);
+/* Of an adapter's own chat template and, with t, the base's, tokenizer: they are not used. */
+void note_adapter(const struct lorac_adapter *a, const struct lorac_model *m,
+                  const struct lorac_tokenizer *t);
+
 /* ---- what is shown ---- */
 
 /* A JSON object on one line, built key by key; `n` counts the keys so far. */

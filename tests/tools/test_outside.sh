@@ -119,6 +119,35 @@ refused 1 "lfs.csv: is a Git LFS pointer" train "$dir/run.yaml" --set "data.trai
 refused 1 "lfs.csv: is a Git LFS pointer" train "$dir/run.yaml" --set "data.train=$dir/lfs.csv" \
     --set "output.dir=$dir/lfs-run" --set data.kind=text --unset template.prompt --unset template.completion
 
+# ---- a model that says nothing ----
+expect 0 next --model "$model" --prompt so --top 1 --json
+grep -q note "$dir/err" && fail "a note where the text goes on: $(cat "$dir/err")"
+copy silent
+echo "{\"eos_token_id\": [257, $(value id)]}" >"$dir/silent/generation_config.json"
+expect 0 generate --model "$dir/silent" --prompt so
+[ "$(tr -d '\n' <"$dir/out" | wc -c)" = 0 ] || fail "it says something"
+grep -qx "note: the model ended at once: its first token ends the text" "$dir/err" || fail "no note: $(cat "$dir/err")"
+change silent tokenizer_config.json 's/^{/{"chat_template": [{"name": "default", "template": "{{ messages }}"}],/'
+for more in "" --json; do
+    expect 0 generate --model "$dir/silent" --prompt so $more
+    has err "the model ended at once: its first token ends the text; $dir/silent has a chat template (tokenizer_config.json), which is not applied: it expects prompts in that form"
+done
+echo so | "$lorac" prompt --model "$dir/silent" >"$dir/out" 2>"$dir/err" || fail "prompt"
+has err "the model ended at once"
+expect 0 next --model "$dir/silent" --prompt so
+has err "note: the likeliest next token ends the text; $dir/silent has a chat template"
+expect 0 generate --model "$model" --prompt so --max-tokens 2
+grep -q note "$dir/err" && fail "a note without need: $(cat "$dir/err")"
+seed=0
+first=
+while [ -z "$first" ] && [ $seed -lt 50 ]; do # an answer that begins with a letter
+    seed=$((seed + 1))
+    expect 0 generate --model "$model" --prompt so --temperature 1 --seed $seed
+    first=$(head -c 1 "$dir/out" | LC_ALL=C tr -cd 'A-Za-z')
+done
+expect 0 generate --model "$model" --prompt so --temperature 1 --seed $seed --stop "$first"
+has err "note: the answer begins with a text of --stop: nothing of it is left"
+
 # ---- adapters ----
 mkdir "$dir/spelled" "$dir/empty"
 cp "$adapter"/* "$dir/spelled"
@@ -145,6 +174,24 @@ refused 1 "adapter_config.json: is missing; $model is a whole model, not an adap
 cp -R "$adapter" "$dir/empty/checkpoint-2"
 refused 1 "adapter_config.json: is missing; folders in $dir/empty have one: checkpoint-2" \
     score --model "$model" --adapter "$dir/empty" --ids 1,2
+# what an adapter brings and nobody asks for is told
+copy foreign-base
+cp -R "$adapter" "$dir/foreign"
+split "$dir/foreign/adapter_model.safetensors"
+sed -i 's/"lorac.template":"[^{]*{.*}",//; s/"lorac.template":/"was":/' "$dir/header"
+while [ $(($(wc -c <"$dir/header") % 8)) != 0 ]; do printf ' ' >>"$dir/header"; done
+join "$dir/foreign/adapter_model.safetensors"
+printf '{{ messages }}' >"$dir/foreign/chat_template.jinja"
+expect 0 generate --model "$model" --adapter "$dir/foreign" --prompt so --max-tokens 2
+has err "note: $dir/foreign brings a chat template of its own (chat_template.jinja), which is not applied"
+cp "$dir/more/tokenizer.json" "$dir/foreign"
+expect 0 generate --model "$model" --adapter "$dir/foreign" --prompt so --max-tokens 2
+has err "brings a tokenizer of its own (261 tokens), which makes other tokens than the base's (260): the base's is used"
+cp "$dir/foreign/chat_template.jinja" "$dir/foreign-base" # the same as the base's, and the same tokenizer
+cp "$model/tokenizer.json" "$dir/foreign"
+cp "$model/tokenizer_config.json" "$dir/foreign"
+expect 0 generate --model "$dir/foreign-base" --adapter "$dir/foreign" --prompt so --max-tokens 2
+grep -q note "$dir/err" && fail "a note without need: $(cat "$dir/err")"
 # --force is named where the verb has it
 copy other
 split "$model/model.safetensors"
