@@ -216,6 +216,22 @@ static void attention_without_causality_agrees(void **state)
     check_backward(tree, 6, &a);
 }
 
+/* A decoding step of several sequences, of which one has a long past. First, while the devices' scratch is small. */
+static void a_step_behind_a_long_and_a_short_past_agrees(void **state)
+{
+    (void)state;
+    static const struct lorac_segment step[] = {
+        {.row = 0, .n = 1, .parent = -1, .slot = 1, .past = 3, .position = 3},
+        {.row = 1, .n = 1, .parent = -1, .slot = 0, .past = CACHE_ROWS, .position = CACHE_ROWS},
+        {.row = 2, .n = 1, .parent = -1, .slot = 2, .past = CACHE_ROWS, .position = CACHE_ROWS},
+    };
+    struct lorac_attention a = attention(4, 4, 8, 0, true);
+    check_forward(step, 2, &a);
+    check_forward(step, 3, &a);
+    check_forward(step, 1, &a);
+    check_forward(step, 3, &a);
+}
+
 static void the_longest_chain_agrees(void **state)
 {
     (void)state;
@@ -288,6 +304,7 @@ static void backward_is_the_derivative(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_step_behind_a_long_and_a_short_past_agrees),
         cmocka_unit_test(head_sizes_agree),
         cmocka_unit_test(groups_agree),
         cmocka_unit_test(windows_agree),
