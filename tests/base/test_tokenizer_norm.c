@@ -151,12 +151,42 @@ static void a_mark_stays_where_all_had_it(void **state)
     }
 }
 
+/* Decoders, which have no file of their own. */
+static void a_decoder_strips_as_many_marks_as_it_says(void **state)
+{
+    (void)state;
+    static const char *const want[] = {"xxay", "xay", "ay", "ay"}; // of "xxa", of "xxx"
+    static const char *const all[] = {"xxxy", "xxy", "xy", "y"};
+    for (size_t start = 0; start < 4; start++) {
+        struct lorac_tokenizer *t = NULL;
+        struct lorac_buf text = {0};
+        struct lorac_err err = {0};
+        char json[300];
+        (void)snprintf(json, sizeof json,
+                       "{\"model\":{\"vocab\":{\"xxa\":0,\"xxx\":1,\"y\":2},\"merges\":[]},"
+                       "\"decoder\":{\"type\":\"Strip\",\"content\":\"x\",\"start\":%zu,"
+                       "\"stop\":0}}",
+                       start);
+        if (lorac_tokenizer_parse(&t, json, strlen(json), "t.json", &err)) {
+            fail_msg("%s", err.text);
+        }
+        assert_int_equal(lorac_decode(&text, t, (const int32_t[]){0, 2}, 2, false, NULL), LORAC_OK);
+        assert_string_equal(text.at, want[start]);
+        lorac_buf_clear(&text);
+        assert_int_equal(lorac_decode(&text, t, (const int32_t[]){1, 2}, 2, false, NULL), LORAC_OK);
+        assert_string_equal(text.at, all[start]);
+        lorac_buf_free(&text);
+        lorac_tokenizer_free(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_become_what_they_shall),
         cmocka_unit_test(long_texts_are_as_short_ones),
         cmocka_unit_test(a_mark_stays_where_all_had_it),
+        cmocka_unit_test(a_decoder_strips_as_many_marks_as_it_says),
     };
     return cmocka_run_group_tests_name("tokenizer_norm", tests, NULL, NULL);
 }

@@ -437,6 +437,24 @@ static void a_folder_gets_its_name_once_it_passes_a_check(void **state)
     lorac_mem_free(out);
 }
 
+/* Of a tensor at a time: its values and what is added to them. */
+static void the_bytes_that_merging_takes_are_those_of_the_largest_tensor(void **state)
+{
+    (void)state;
+    struct lorac_model *m = golden_model(&dev, "llama-patterns");
+    struct lorac_adapter *a = load(m, "adapter");
+    struct lorac_stack s = {1, {a}, {1.0F}};
+    size_t largest = 0;
+    for (size_t i = 0; i < lorac_checkpoint_count(m->files); i++) {
+        const struct lorac_tensor *t = lorac_checkpoint_at(m->files, i);
+        largest = t->n > largest ? t->n : largest;
+    }
+    const size_t bytes = lorac_merge_bytes(m, &s);
+    assert_true(bytes >= 2 * largest * sizeof(float) && bytes <= 6 * largest * sizeof(float));
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+}
+
 static void eight_adapters_are_merged(void **state)
 {
     (void)state;
@@ -501,6 +519,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_merged_is_refused),
         cmocka_unit_test(a_file_that_differs_from_the_sum_is_found),
         cmocka_unit_test(a_folder_gets_its_name_once_it_passes_a_check),
+        cmocka_unit_test(the_bytes_that_merging_takes_are_those_of_the_largest_tensor),
         cmocka_unit_test(eight_adapters_are_merged),
         cmocka_unit_test(whatever_fails_or_is_wrong_nothing_is_left),
     };
