@@ -64,9 +64,14 @@ static enum lorac_status compile(struct lorac_pattern *p, const char *whole,
     char why[120] = "";
     (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
     size_t before = kind == LORAC_PATTERN_TAIL ? strlen("(.*\\.)?(") : 0;
+    size_t place = at - before; // behind the text stands what is ours
+    size_t n = strlen(p->text);
     return lorac_fail(err, LORAC_EUSER,
                       "'%.100s' is no regular expression that is understood: %s at character %zu",
-                      p->text, why, at < before ? 0 : at - before);
+                      p->text, why,
+                      at < before ? 0
+                      : place < n ? place
+                                  : n);
 }
 
 enum lorac_status lorac_pattern_new(struct lorac_pattern **out, const char *text,

@@ -86,7 +86,10 @@ static enum lorac_status check_idle(struct lorac_reading *rd, const char *path, 
 {
     const struct lorac_node *node = given(rd, path);
     if (!node || is_default || used) { return LORAC_OK; }
-    return lorac_reading_complain(rd, node, lorac_key_find(path), "has no effect %s", why);
+    bool set =
+        rd->has_options && !node->source->is_option; // what an option made idle, another puts back
+    return lorac_reading_complain(rd, node, lorac_key_find(path), "has no effect %s%s%s%s", why,
+                                  set ? " (--unset " : "", set ? path : "", set ? ")" : "");
 }
 
 /* The keys that say where pairs go and what they are, and those that say what trains in full. */

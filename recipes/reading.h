@@ -17,6 +17,7 @@ struct lorac_reading {
     const struct lorac_node *nodes[LORAC_KEYS_MAX]; // the value of each key, defaults included
     bool busy[LORAC_KEYS_MAX];                      // being expanded: to find cycles
     bool broken;                                    // a file could not be read to its end
+    bool has_options;                               // --set or --unset
     size_t n_expansions;                            // limited: `${a}${a}` of `${b}${b}` of ...
 };
 

@@ -446,7 +446,8 @@ enum lorac_status lorac_recipe_parse(struct lorac_recipe **out, const char *text
                                      struct lorac_recipe_errors *errors, struct lorac_err *err)
 {
     struct lorac_recipe_errors own = {0};
-    struct lorac_reading rd = {.errors = errors ? errors : &own, .err = err};
+    struct lorac_reading rd = {
+        .errors = errors ? errors : &own, .err = err, .has_options = n_sets > 0};
     struct input in = {.main = {.name = name, .layer = 1}, .sets = sets, .n_sets = n_sets};
     enum lorac_status st = prepare(&rd, &in, folder);
     if (!st) { st = read_all(&rd, &in, text, n); }

@@ -78,6 +78,13 @@ static const struct {
     {"loss_watchdog_threshold", "train.watchdog.loss_above"},
     {"loss_watchdog_patience", "train.watchdog.patience"},
     {"eval_steps", "eval.every"},
+    {"eval.steps", "eval.every"}, // with a dot: of that section alone
+    {"eval.interval", "eval.every"},
+    {"eval.frequency", "eval.every"},
+    {"metric_for_best_model", "eval.best"},
+    {"early_stopping_patience", "eval.early_stop.patience"},
+    {"output.steps", "output.save_every"},
+    {"output.every", "output.save_every"},
     {"save_steps", "output.save_every"},
     {"output_dir", "output.dir"},
     {"base_model", "model.path"},
@@ -93,14 +100,19 @@ static size_t section_of(const char *path)
     return (size_t)(lorac_key_last(path) - path);
 }
 
-/* The nearest key, or section, to `name`: of the section `path` starts with, or (any) of all. */
-static const char *nearest(char *words, size_t size, const char *path, const char *name, bool any)
+/* Where to look: beside the key, in what its section holds at any depth, everywhere. */
+enum scope { BESIDE, BELOW, EVERYWHERE };
+
+/* The nearest key, or section, to `name`, of the section that `path` starts with, or of all. */
+static const char *nearest(char *words, size_t size, const char *path, const char *name,
+                           enum scope scope)
 {
     size_t n = section_of(path);
+    bool any = scope != BESIDE;
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < lorac_n_keys; i++) {
         const char *key = lorac_keys[i].path;
-        if (!any && strncmp(key, path, n) != 0) { continue; }
+        if (scope != EVERYWHERE && strncmp(key, path, n) != 0) { continue; }
         const char *last = any ? lorac_key_last(key) : key + n;
         char word[MAX_WORD + 1];
         size_t length = strcspn(last, "."); // "data" of "data.train"
@@ -119,7 +131,8 @@ const char *lorac_suggest_key(char *words, size_t size, const char *path)
 {
     const char *name = lorac_key_last(path);
     for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
-        if (strcmp(aliases[i].theirs, name) == 0) {
+        bool whole = strchr(aliases[i].theirs, '.') != NULL;
+        if (strcmp(aliases[i].theirs, whole ? path : name) == 0) {
             const char *ours = aliases[i].ours;
             size_t n = section_of(path);
             bool same = n == section_of(ours) && strncmp(path, ours, n) == 0;
@@ -127,11 +140,12 @@ const char *lorac_suggest_key(char *words, size_t size, const char *path)
             return words;
         }
     }
-    const char *found = nearest(words, size, path, name, false);
+    const char *found = nearest(words, size, path, name, BESIDE);
     if (!found && strncmp(name, "lora_", 5) == 0) { // PEFT's prefix
-        found = nearest(words, size, path, name + 5, false);
+        found = nearest(words, size, path, name + 5, BESIDE);
     }
-    return found ? found : nearest(words, size, path, name, true);
+    if (!found) { found = nearest(words, size, path, name, BELOW); }
+    return found ? found : nearest(words, size, path, name, EVERYWHERE);
 }
 
 const char *lorac_suggest_choice(char *words, size_t size, const char *word, const char *choices)

@@ -1,14 +1,12 @@
 /* value.c - one function per type of key: from a node to a field of the recipe. See reading.h. */
 #include "base/core/mem.h"
+#include "lora/pattern.h"
 #include "recipes/reading.h"
 #include "recipes/suggest.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 
 enum { WORDS = 128 };
 
@@ -326,24 +324,18 @@ static enum lorac_status read_map(const struct value *v)
     return st;
 }
 
-/* Text that PCRE2 can compile. */
+/* A pattern as the adapter's placing will compile it (lora/pattern.h). */
 static enum lorac_status read_regex(char **out, const struct value *v,
-                                    const struct lorac_node *node)
+                                    const struct lorac_node *node, enum lorac_pattern_kind kind)
 {
+    struct lorac_pattern *pattern = NULL;
+    struct lorac_err why = {0};
     enum lorac_status st = read_text_at(out, v, node);
     if (st || !*out) { return st; }
-    int code = 0;
-    PCRE2_SIZE at = 0;
-    pcre2_code *re =
-        pcre2_compile((PCRE2_SPTR)*out, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code, &at, NULL);
-    if (re) {
-        pcre2_code_free(re);
-        return LORAC_OK;
-    }
-    unsigned char why[160] = "";
-    (void)pcre2_get_error_message(code, why, sizeof why);
-    return lorac_reading_complain(v->rd, node, v->key, "not a regex: %s at character %zu",
-                                  (const char *)why, (size_t)at + 1);
+    st = lorac_pattern_new(&pattern, *out, kind, &why);
+    lorac_pattern_free(pattern);
+    if (st == LORAC_ENOMEM) { return lorac_reading_no_memory(v->rd); }
+    return st ? lorac_reading_complain(v->rd, node, v->key, "%s", why.text) : LORAC_OK;
 }
 
 static enum lorac_status read_targets(const struct value *v)
@@ -362,7 +354,7 @@ static enum lorac_status read_targets(const struct value *v)
         return LORAC_OK;
     }
     t->kind = LORAC_RECIPE_TARGETS_REGEX;
-    return read_regex(&t->regex, v, v->node);
+    return read_regex(&t->regex, v, v->node, LORAC_PATTERN_FULL);
 }
 
 static enum lorac_status read_modules(const struct value *v)
@@ -435,7 +427,7 @@ static enum lorac_status read_override(struct lorac_recipe_override *o, const st
         struct value inner = {.rd = v->rd, .key = &alpha, .node = c};
         if (strcmp(c->key, "match") == 0) {
             matches = true;
-            st = read_regex(&o->match, v, c);
+            st = read_regex(&o->match, v, c, LORAC_PATTERN_TAIL);
         } else if (strcmp(c->key, "rank") == 0) {
             st = read_whole_at(&o->rank, v, c, v->key->min, v->key->max, "");
         } else if (strcmp(c->key, "alpha") == 0) {

@@ -94,7 +94,18 @@ static const struct {
     {MORE, "adapter: {targets: []}\n",
      "r.yaml:5:20: adapter.targets: must be a list of at least one suffix, found a list"},
     {MORE, "adapter: {targets: 'q_proj(' }\n",
-     "r.yaml:5:20: adapter.targets: not a regex: missing closing parenthesis at character 8"},
+     "r.yaml:5:20: adapter.targets: 'q_proj(' is no regular expression that is understood: missing closing parenthesis at character 7"},
+    // what the matcher refuses, the recipe does
+    {MORE, "adapter: {targets: 'a{,3}'}\n",
+     "r.yaml:5:20: adapter.targets: the pattern 'a{,3}': '{,' has no fixed meaning: write {0,n}"},
+    {MORE, "adapter: {targets: '[[:alpha:]]'}\n",
+     "r.yaml:5:20: adapter.targets: the pattern '[[:alpha:]]': '[[:' has no fixed meaning: write the characters out"},
+    {MORE, "adapter: {targets: '(*UTF)a'}\n",
+     "r.yaml:5:20: adapter.targets: '(*UTF)a' is no regular expression that is understood: using UTF is disabled by the application at character 6"},
+    {MORE, "adapter: {targets: 'a\\C'}\n",
+     "r.yaml:5:20: adapter.targets: 'a\\C' is no regular expression that is understood: using \\C is disabled by the application at character 3"},
+    {MORE, "adapter: {overrides: [{match: '(a', rank: 4}]}\n",
+     "r.yaml:5:31: adapter.overrides: '(a' is no regular expression that is understood: missing closing parenthesis at character 2"},
     {MORE, "adapter: {layers: last:0}\n",
      "r.yaml:5:19: adapter.layers: must be all, last:6, [0, 1, 11] or 4-11, found 'last:0'"},
     {MORE, "adapter: {layers: 9-4}\n",
@@ -129,6 +140,13 @@ static const struct {
      "r.yaml:5:23: optimizer.momentum: has no effect with adamw"},
     {MORE, "optimizer: {name: sgd, eps: 1e-6}\n",
      "r.yaml:5:29: optimizer.eps: has no effect with sgd"},
+    {MORE, "eval: {steps: 5}\n", "r.yaml:5:8: eval.steps: unknown key (did you mean 'every'?)"},
+    {MORE, "eval: {patience: 5}\n",
+     "r.yaml:5:8: eval.patience: unknown key (did you mean 'eval.early_stop.patience'?)"},
+    {MORE, "output: {steps: 5}\n",
+     "r.yaml:5:10: output.steps: unknown key (did you mean 'save_every'?)"},
+    {MORE, "train: {metric_for_best_model: 5}\n",
+     "r.yaml:5:9: train.metric_for_best_model: unknown key (did you mean 'eval.best'?)"},
     {MORE, "optimizer: {schedule: constant, final_lr_ratio: 0.1}\n",
      "r.yaml:5:49: optimizer.final_lr_ratio: has no effect with optimizer.schedule: constant"},
     // what does nothing is looked for once each value is right, and only then
@@ -409,6 +427,8 @@ static void a_wrong_option_is_refused_with_the_option_as_its_place(void **state)
         {{"train.steps=10", false},
          "--set train.steps=10: train.steps: excludes train.epochs, which is given at r.yaml:5:17; "
          "keep one (--unset train.epochs)"},
+        {{"optimizer.name=sgd", false},
+         "r.yaml:6:20: optimizer.betas: has no effect with sgd (--unset optimizer.betas)"},
         {{"train.epoch", true},
          "--unset train.epoch: train.epoch: unknown key (did you mean 'epochs'?)"},
         {{"extends=x.yaml", false},
@@ -416,7 +436,8 @@ static void a_wrong_option_is_refused_with_the_option_as_its_place(void **state)
         {{"name=\xff", false}, "--set name=\xff: not UTF-8"},
     };
     char text[400];
-    (void)snprintf(text, sizeof text, "%strain: {epochs: 2}\n", BASE);
+    (void)snprintf(text, sizeof text, "%strain: {epochs: 2}\noptimizer: {betas: [0.8, 0.9]}\n",
+                   BASE);
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         struct lorac_recipe *recipe = NULL;
         struct lorac_err err = {0};
