@@ -58,8 +58,9 @@ enum lorac_status lorac_dataset_variable(size_t *out, const struct lorac_dataset
     char shown[64];
     *out = d->n_variables;
     lorac_names_hint(&hint, name, (const char *const *)d->names, d->n_variables);
-    lorac_fail(err, LORAC_EUSER, "no variable '%s'%s",
-               lorac_visible(shown, sizeof shown, name, strlen(name)), hint.at ? hint.at : "");
+    lorac_fail(err, LORAC_EUSER, "no variable '%s'%s%s",
+               lorac_visible(shown, sizeof shown, name, strlen(name)), hint.at ? hint.at : "",
+               d->table ? lorac_table_delimiter_hint(d->table) : "");
     lorac_buf_free(&hint);
     return LORAC_EUSER;
 }

@@ -150,7 +150,12 @@ static enum lorac_status open_files(struct lorac_data *data, const struct lorac_
     struct lorac_texts *texts = NULL;
     if (j->recipe->data.kind == LORAC_RECIPE_DATA_TABLE) {
         st = open_table(&data->table, j, files->at[0], err);
-        return st ? st : lorac_job_open_set(&data->set, j, data->table, NULL, 0, NULL, err);
+        if (!st) { st = lorac_job_open_set(&data->set, j, data->table, NULL, 0, NULL, err); }
+        if (st && err && strstr(err->text, "data.format.")) { // the advice is about one of several
+            lorac_err_add(err,
+                          "; data.train is read with data.format, too: both are written alike");
+        }
+        return st;
     }
     st = lorac_texts_open(&texts, (const char *const *)files->at, files->n,
                           j->recipe->data.separator, err);

@@ -1,5 +1,6 @@
 /*
  * Opening a job's data. What is promised:
+ *   - advice about data.format says where it holds for another table, too;
  *   - the labels are answers that rows have: a blank cell whose row is skipped is none.
  */
 #include "recipes/job.h"
@@ -40,10 +41,29 @@ static void an_answer_that_no_row_has_is_no_label(void **state)
     lorac_recipe_free(r);
 }
 
+/* Advice for one table would spoil the other. */
+static void tables_of_one_recipe_are_written_alike(void **state)
+{
+    (void)state;
+    struct lorac_job *j = NULL;
+    struct lorac_err err = {0};
+    tiny_text("comma.csv", "text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\n");
+    tiny_text("semicolon.csv", "text;label\na;x\nb;y\n");
+    char valid[512];
+    (void)snprintf(valid, sizeof valid, "data.valid=%s", tiny_path("semicolon.csv"));
+    const char *const sets[] = {set_path("data.train", "comma.csv"), valid, NULL};
+    struct lorac_recipe *r = runs_recipe(tiny_path("none"), sets);
+    assert_int_equal(lorac_job_open(&j, r, LORAC_JOB_TRAIN, &err), LORAC_EUSER);
+    assert_non_null(strstr(err.text, "is data.format.delimiter ';'?; data.train is read with "
+                                     "data.format, too: both are written alike"));
+    lorac_recipe_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_that_no_row_has_is_no_label),
+        cmocka_unit_test(tables_of_one_recipe_are_written_alike),
     };
     return cmocka_run_group_tests_name("job", tests, runs_make, runs_remove);
 }
