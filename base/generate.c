@@ -3,6 +3,7 @@
 
 #include "base/core/mem.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { PREFILL_ROWS = 256 };
@@ -237,6 +238,25 @@ static enum lorac_status go_on(struct lorac_ids *ids, struct lorac_ids *seen, st
     return st;
 }
 
+/* Zero is no default here: it would divide by a penalty of 0, or keep one token of all. */
+static enum lorac_status check_sampling(const struct lorac_sampling *o, struct lorac_err *err)
+{
+    if (!(o->temperature >= 0.0) || !isfinite(o->temperature)) {
+        return lorac_fail(err, LORAC_EUSER, "the temperature must be from 0 on, found %g",
+                          o->temperature);
+    }
+    if (!(o->top_p > 0.0 && o->top_p <= 1.0)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "top_p must be above 0 and up to 1, which keeps all, found %g", o->top_p);
+    }
+    if (!(o->repetition_penalty > 0.0) || !isfinite(o->repetition_penalty)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the repetition penalty must be above 0, where 1 is none, found %g",
+                          o->repetition_penalty);
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_generate(struct lorac_ids *ids, struct lorac_buf *text,
                                  enum lorac_finish *finish, struct lorac_generator *g,
                                  const struct lorac_tokenizer *t, const int32_t *prompt, size_t n,
@@ -256,7 +276,7 @@ enum lorac_status lorac_generate(struct lorac_ids *ids, struct lorac_buf *text,
     }
     struct lorac_ids seen = {0}; // prompt and result, for the penalty
     struct result r = {text, text->n, text->n, show, self};
-    enum lorac_status st = LORAC_OK;
+    enum lorac_status st = check_sampling(o, err);
     for (size_t k = 0; k < n && !st; k++) {
         st = lorac_ids_add(&seen, prompt[k], err);
     }

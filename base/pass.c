@@ -242,8 +242,12 @@ enum lorac_status lorac_pass_new(struct lorac_pass **out, const struct lorac_mod
 {
     struct lorac_pass *p = NULL;
     struct lorac_place place = {0};
-    enum lorac_status st = lorac_device_start(m->dev, err);
     *out = NULL;
+    if (options->max_rows < 1 || options->max_rows > INT32_MAX) {
+        return lorac_fail(err, LORAC_EUSER, "a pass has from 1 to %d rows, found %zu", INT32_MAX,
+                          options->max_rows);
+    }
+    enum lorac_status st = lorac_device_start(m->dev, err);
     if (!st) { st = prepare(out, m, socket, options, err); }
     if (st) { return st; }
     p = *out;

@@ -255,6 +255,9 @@ static enum lorac_status check_options(const struct lorac_adapter_options *o,
     if (!(o->alpha > 0) || !isfinite(o->alpha)) {
         return lorac_fail(err, w->code, "alpha must be above 0, found %g", o->alpha);
     }
+    if (!(o->dropout >= 0.0 && o->dropout < 1.0)) {
+        return lorac_fail(err, w->code, "dropout must be from 0 to below 1, found %g", o->dropout);
+    }
     if (o->regex && o->n_targets) {
         return lorac_fail(err, w->code, "%s: a pattern and a list exclude each other", w->targets);
     }

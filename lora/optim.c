@@ -60,15 +60,54 @@ size_t lorac_optim_blocks_of(const char *name)
     return kind ? kind->n_blocks : 0;
 }
 
+struct setting {
+    const char *name;
+    double value, max; // from 0 on
+    bool below, above; // max and 0 themselves are out
+};
+
+/* What would make numbers of the parameters that are none, or do nothing in silence. float32 is what counts: a rate of
+ * decay that rounds to 1, an eps that rounds to 0. */
+static enum lorac_status check_options(const struct lorac_optim_options *o, struct lorac_err *err)
+{
+    const bool adam = strcmp(o->name, "adamw") == 0;
+    const struct setting all[] = {
+        {"lr", o->lr, 1e6, false, false},
+        {"beta1", adam ? o->beta1 : 0.0, 1.0, true, false},
+        {"beta2", adam ? o->beta2 : 0.0, 1.0, true, false},
+        {"eps", adam ? o->eps : 1.0, 1.0, false, true},
+        {"momentum", o->momentum, 1.0, true, false},
+        {"weight_decay", o->weight_decay, 1e6, false, false},
+        {"vector_decay", o->vector_decay, 1e6, false, false},
+        {"clip_norm", o->clip_norm, 1e30, false, false},
+        {"final_lr_ratio", o->final_lr_ratio, 1.0, false, false},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const struct setting *s = &all[i];
+        const float x = (float)s->value;
+        const float max = (float)s->max;
+        if ((s->above ? x > 0.0F : x >= 0.0F) && (s->below ? x < max : x <= max)) { continue; }
+        return lorac_fail(
+            err, LORAC_EUSER, "the optimiser's %s must be %s 0 and %s %g, as float32, found %.17g",
+            s->name, s->above ? "above" : "from", s->below ? "below" : "up to", s->max, s->value);
+    }
+    if (o->schedule > LORAC_COSINE) {
+        return lorac_fail(err, LORAC_EUSER, "there is no schedule %d", (int)o->schedule);
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_optim_new(struct lorac_optim **out, struct lorac_adapter *a,
                                   const struct lorac_optim_options *options, struct lorac_err *err)
 {
     *out = NULL;
-    const struct optimiser *kind = find(options->name);
+    const struct optimiser *kind = options->name ? find(options->name) : NULL;
     if (!kind) {
         return lorac_fail(err, LORAC_EUSER, "there is no optimiser '%s' (adamw, sgd)",
-                          options->name);
+                          options->name ? options->name : "");
     }
+    enum lorac_status st = check_options(options, err);
+    if (st) { return st; }
     if (!a->grads) {
         return lorac_fail(
             err, LORAC_EUSER,

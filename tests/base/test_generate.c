@@ -509,6 +509,27 @@ static void near_real(const char *what, double got, const struct lorac_json *fro
     }
 }
 
+static void settings_that_do_harm_are_refused(void **state)
+{
+    struct fixture f;
+    (void)state;
+    open_at(&f, tiny_path("model"), 0, "a");
+    for (size_t i = 0; i < 6; i++) {
+        struct lorac_err err = {0};
+        enum lorac_finish finish = LORAC_FINISH_END;
+        struct lorac_sampling o = lorac_sampling_defaults;
+        double *at[] = {&o.repetition_penalty, &o.repetition_penalty, &o.top_p, &o.top_p,
+                        &o.temperature,        &o.temperature};
+        *at[i] = (double[]){0.0, (double)NAN, 0.0, 1.5, -1.0, (double)INFINITY}[i];
+        assert_int_equal(lorac_generate(&f.ids, &f.text, &finish, f.g, f.t, f.prompt.at, f.prompt.n,
+                                        &o, NULL, NULL, &err),
+                         LORAC_EUSER);
+        assert_non_null(strstr(err.text, ", found "));
+        assert_int_equal(f.ids.n, 0);
+    }
+    close_all(&f);
+}
+
 static void real_models_say_what_transformers_says(void **state)
 {
     (void)state;
@@ -564,6 +585,7 @@ int main(void)
         cmocka_unit_test(a_stop_text_is_cut_off_and_never_shown),
         cmocka_unit_test(a_stop_text_is_found_behind_a_nul),
         cmocka_unit_test(a_prompt_without_room_is_an_error),
+        cmocka_unit_test(settings_that_do_harm_are_refused),
         DATA_TEST(real_models_say_what_transformers_says),
     };
     return data_result(cmocka_run_group_tests_name("generate", tests, tiny_model, tiny_remove));

@@ -3,7 +3,8 @@
  *   - an evaluation drops nothing, whatever adapter stands in it, of more rows than any training pass, too;
  *   - passes of different sizes train one adapter, and each finds the same gradients;
  *   - an adapter that gets its gradients after the pass was made trains all the same;
- *   - what cannot train says so: an optimiser without gradients, a step without tokens;
+ *   - what cannot train says so: an optimiser without gradients, a step without tokens, settings that would make
+ *     numbers none or do nothing;
  *   - a pass goes on with the adapters it had where others could not be had.
  */
 #include "base/core/mem.h"
@@ -127,6 +128,62 @@ static void what_cannot_train_says_so(void **state)
     passes_close(&p);
 }
 
+static void options_that_could_do_harm_are_refused(void **state)
+{
+    struct passes p;
+    passes_open_on(&p, "llama", *state);
+    const struct lorac_optim_options adamw = {
+        .name = "adamw", .lr = 0.1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .steps = 1};
+    struct lorac_optim_options o[9];
+    for (size_t i = 0; i < 9; i++) {
+        o[i] = adamw;
+    }
+    o[0].name = NULL;
+    o[1].eps = 0.0; // 0 / 0 where a gradient is 0
+    o[2].eps = 1e-50;
+    o[3].beta2 = 0.999999999; // 1 as float32: the second moment stays 0
+    o[4].lr = NAN;
+    o[5].clip_norm = NAN; // compares false: nothing would be clipped
+    o[6].weight_decay = -1.0;
+    o[7].schedule = (enum lorac_schedule)7;
+    o[8].beta1 = -0.5;
+    static const char *const want[9] = {
+        "there is no optimiser '' (adamw, sgd)",
+        "the optimiser's eps must be above 0 and up to 1, as float32, found 0",
+        "the optimiser's eps must be above 0 and up to 1, as float32, found 1e-50",
+        "the optimiser's beta2 must be from 0 and below 1, as float32, found 0.99999999900000003",
+        "the optimiser's lr must be from 0 and up to 1e+06, as float32, found nan",
+        "the optimiser's clip_norm must be from 0 and up to 1e+30, as float32, found nan",
+        "the optimiser's weight_decay must be from 0 and up to 1e+06, as float32, found -1",
+        "there is no schedule 7",
+        "the optimiser's beta1 must be from 0 and below 1, as float32, found -0.5",
+    };
+    for (size_t i = 0; i < 9; i++) {
+        struct lorac_err err = {0};
+        struct lorac_optim *optim = NULL;
+        assert_int_equal(lorac_optim_new(&optim, p.a, &o[i], &err), LORAC_EUSER);
+        assert_string_equal(err.text, want[i]);
+        assert_null(optim);
+    }
+    static const double dropouts[] = {1.0, -0.1, (double)NAN};
+    for (size_t i = 0; i < 3; i++) {
+        struct lorac_err err = {0};
+        struct lorac_adapter *a = NULL;
+        const struct lorac_adapter_options bad = {.rank = 2, .alpha = 4.0, .dropout = dropouts[i]};
+        assert_int_equal(lorac_adapter_new(&a, p.m, &bad, &err), LORAC_EUSER);
+        assert_non_null(strstr(err.text, "dropout must be from 0 to below 1, found "));
+    }
+    for (size_t i = 0; i < 2; i++) {
+        struct lorac_err err = {0};
+        struct lorac_pass *pass = NULL;
+        const struct lorac_pass_options none = {.max_rows = i ? (size_t)INT32_MAX + 1 : 0};
+        assert_int_equal(lorac_pass_new(&pass, p.m, NULL, &none, &err), LORAC_EUSER);
+        assert_non_null(strstr(err.text, "a pass has from 1 to 2147483647 rows, found "));
+        assert_null(pass);
+    }
+    passes_close(&p);
+}
+
 static void a_pass_keeps_its_adapters_where_others_fail(void **state)
 {
     struct passes p;
@@ -173,6 +230,7 @@ int main(void)
 #define ALL(backend)                                                                             \
     ON(backend, an_evaluation_drops_nothing), ON(backend, passes_of_any_size_train_one_adapter), \
         ON(backend, gradients_may_come_after_the_pass), ON(backend, what_cannot_train_says_so),  \
+        ON(backend, options_that_could_do_harm_are_refused),                                     \
         ON(backend, a_pass_keeps_its_adapters_where_others_fail)
     const struct CMUnitTest tests[] = {
         ALL(ref),
