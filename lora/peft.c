@@ -208,6 +208,15 @@ static enum lorac_status no_such_part(const struct reader *r, const struct lorac
     return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' %s", r->tensor_path, t->name, why);
 }
 
+/* Behind a pair that doesn't fit the model: it may be another's. */
+static void name_base(const struct reader *r, struct lorac_err *err)
+{
+    const char *base = r->config.base_name;
+    if (base && *base) {
+        lorac_err_add(err, "; %s names its base: %.120s", LORAC_PEFT_CONFIG, base);
+    }
+}
+
 /* An A or B that the config does not ask for. */
 static enum lorac_status no_such_pair(const struct reader *r, const struct lorac_tensor *t,
                                       const char *module, struct lorac_err *err)
@@ -222,9 +231,12 @@ static enum lorac_status no_such_pair(const struct reader *r, const struct lorac
     }
     char near[200];
     lorac_nearest_modules(near, sizeof near, r->m, false, module);
-    return lorac_fail(err, LORAC_EFORMAT,
-                      "%s: tensor '%.120s': the model has no such linear layer; the nearest are %s",
-                      r->tensor_path, t->name, near);
+    enum lorac_status st =
+        lorac_fail(err, LORAC_EFORMAT,
+                   "%s: tensor '%.120s': the model has no such linear layer; the nearest are %s",
+                   r->tensor_path, t->name, near);
+    name_base(r, err);
+    return st;
 }
 
 static enum lorac_status unexpected(const struct reader *r, const struct lorac_tensor *t,
@@ -268,6 +280,7 @@ static enum lorac_status check_shape(const struct reader *r, const struct lorac_
     enum lorac_status st =
         lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' has shape (%s), expected (%zu,%zu)%s",
                    r->tensor_path, t->name, shape, want->dims[0], want->dims[1], rank);
+    if (want->part != LORAC_PEFT_FULL) { name_base(r, err); }
     bool rows = t->n_dims == 2 && t->dims[0] != want->dims[0] && t->dims[1] == want->dims[1];
     bool ends = strstr(t->name, ".embed_tokens.") || strstr(t->name, ".lm_head.");
     if (want->part == LORAC_PEFT_FULL && rows && ends) { explain_resized(err); }

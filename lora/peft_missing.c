@@ -73,10 +73,10 @@ enum lorac_status lorac_peft_missing(const char *dir, const char *config, const 
     if (!has_tensors && holds(dir, "adapters.safetensors")) {
         return lorac_fail(
             err, LORAC_ENOTSUP,
-            "%s: is an adapter of mlx-lm (adapters.safetensors), not of PEFT; mlx_lm.fuse "
-            "--model BASE --adapter-path %s --save-path fused puts it into a model that is "
-            "read (--dequantize, where BASE is quantised)",
-            dir, dir);
+            "%s: is an adapter of mlx-lm (adapters.safetensors), not of PEFT; in that "
+            "folder, mlx_lm.fuse --model BASE --adapter-path . --save-path ../fused puts it "
+            "into a model that is read (--dequantize, where BASE is quantised)",
+            dir);
     }
     for (size_t i = 0; i < sizeof others / sizeof *others && !has_tensors; i++) {
         if (!holds(dir, others[i].name)) { continue; }

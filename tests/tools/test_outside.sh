@@ -164,7 +164,7 @@ refused 1 "adapter_config.json: 'lora_alpha' is null: the update's scale is lora
     score --model "$model" --adapter "$dir/spelled" --ids 1,2
 rm "$dir/spelled/adapter_model.safetensors"
 echo x >"$dir/spelled/adapters.safetensors"
-refused 1 "mlx_lm.fuse --model BASE --adapter-path $dir/spelled --save-path fused puts it into a model" \
+refused 1 "mlx_lm.fuse --model BASE --adapter-path . --save-path ../fused puts it into a model" \
     score --model "$model" --adapter "$dir/spelled" --ids 1,2
 printf '%s\n' "$pointer" >"$dir/spelled/adapter_model.safetensors"
 cp "$adapter/adapter_config.json" "$dir/spelled"
