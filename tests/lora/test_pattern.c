@@ -76,7 +76,7 @@ static void what_is_no_pattern_says_where(void **state)
                        kind == FULL ? "'ab[' is no regular expression that is understood: missing "
                                       "terminating ] for character class at character 3"
                                     : "'ab[' is no regular expression that is understood: missing "
-                                      "terminating ] for character class at character 5");
+                                      "terminating ] for character class at character 3");
         expect_refused("*ab", FULL,
                        "'*ab' is no regular expression that is understood: quantifier does not "
                        "follow a repeatable item at character 0");
