@@ -3,6 +3,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
+#include "recipes/labels.h"
 
 #include <math.h>
 #include <string.h>
@@ -148,6 +149,20 @@ static enum lorac_status take_buffers(struct lorac_evaluator *e, const struct ca
     return lorac_batch_new(&e->batch, c->rows, c->segments, c->targets, err);
 }
 
+static enum lorac_status open_choices(struct lorac_choices **out, const struct lorac_job *j,
+                                      const struct lorac_dataset *set, struct lorac_err *err)
+{
+    char label[LORAC_LABEL_SHOWN];
+    if (j->K == 1) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "every row of data.train has the label %s: accuracy and macro F1 need two "
+            "to choose from; eval.metrics: [loss] measures without them",
+            lorac_label_show(label, j->labels[0]));
+    }
+    return lorac_choices_open(out, set, (const char *const *)j->labels, j->K, err);
+}
+
 enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct lorac_job *j,
                                       const struct lorac_dataset *set, unsigned metrics,
                                       const struct lorac_socket *socket, struct lorac_err *err)
@@ -163,9 +178,7 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct
     struct capacity c = {0};
     enum lorac_status st = lorac_job_check_length(j, err);
     if (!st) { st = lorac_loader_open(&e->loader, set, &loader_options, err); }
-    if (!st && lorac_compares_labels(j, metrics)) {
-        st = lorac_choices_open(&e->choices, set, (const char *const *)j->labels, j->K, err);
-    }
+    if (!st && lorac_compares_labels(j, metrics)) { st = open_choices(&e->choices, j, set, err); }
     if (!st) { c = find_capacity(j, e->loader, e->choices); }
     if (!st) { st = take_buffers(e, &c, err); }
     size_t past = shot_tokens(set);
@@ -202,9 +215,7 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
     *out = (struct lorac_evaluation_size){0};
     enum lorac_status st = lorac_loader_open(&loader, set, &loader_options, err);
     struct lorac_choices *choices = NULL;
-    if (!st && lorac_compares_labels(j, metrics)) {
-        st = lorac_choices_open(&choices, set, (const char *const *)j->labels, j->K, err);
-    }
+    if (!st && lorac_compares_labels(j, metrics)) { st = open_choices(&choices, j, set, err); }
     struct capacity c = {0};
     if (!st) { c = find_capacity(j, loader, choices); }
     lorac_choices_close(choices);

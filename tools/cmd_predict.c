@@ -332,9 +332,6 @@ static int predict_text(const struct asked *q, struct subject *s, const struct a
     size_t top = q->top ? q->top : USUAL_TOP;
     enum lorac_status st =
         lorac_predictor_new(&p, s->j, s->adapter ? &s->socket : NULL, q->max_tokens, err);
-    if (!st && !K && q->top) {
-        st = lorac_fail(err, LORAC_EUSER, "free text: there are no labels for --top");
-    }
     if (!st && strcmp(q->text, "-") == 0) {
         st = read_text(&text, "-", err);
         while (text.n && (text.at[text.n - 1] == '\n' || text.at[text.n - 1] == '\r')) {
@@ -390,6 +387,11 @@ static int run(const struct args *a)
                 "note: the base answers, as it is: %s is a recipe, and no --adapter is "
                 "given\n",
                 a->positional[0]);
+    }
+    if (!st && q.top && !s.j->K) {
+        st = lorac_fail(&err, LORAC_EUSER,
+                        "--top %zu: the answers are free text, and there are no labels to rank",
+                        q.top);
     }
     int code = st       ? complain(&err)
                : q.text ? predict_text(&q, &s, a, &err)

@@ -9,6 +9,7 @@
 #include "recipes/labels.h"
 
 #include "base/core/mem.h"
+#include "recipes/evaluate.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
 
@@ -250,6 +251,27 @@ static void a_label_that_all_rows_have_is_told(void **state)
     close_job();
 }
 
+static void one_label_is_nothing_to_choose_from(void **state)
+{
+    (void)state;
+    struct lorac_err err = {0};
+    struct lorac_evaluator *e = NULL;
+    struct lorac_evaluation_size size;
+    static const char want[] =
+        "every row of data.train has the label 'x': accuracy and macro F1 need two "
+        "to choose from; eval.metrics: [loss] measures without them";
+    assert_int_equal(
+        open_job("text,label\na,x\nb,x\nc,x\nd,x\n", "text,label\ne,x\nf,y\n", NULL, &err),
+        LORAC_OK);
+    assert_int_equal(lorac_job_open_model(job, &err), LORAC_OK);
+    assert_int_equal(lorac_evaluator_new(&e, job, job->valid.set, 4, NULL, &err), LORAC_EUSER);
+    assert_string_equal(err.text, want);
+    assert_int_equal(lorac_evaluator_measure(&size, job, job->valid.set, 4, NULL, &err),
+                     LORAC_EUSER);
+    assert_string_equal(err.text, want);
+    close_job();
+}
+
 static void answers_that_are_nearly_labels_are_told(void **state)
 {
     (void)state;
@@ -326,6 +348,7 @@ int main(void)
         cmocka_unit_test(what_one_split_has_alone_is_told),
         cmocka_unit_test(one_text_with_two_labels_is_told),
         cmocka_unit_test(a_label_that_all_rows_have_is_told),
+        cmocka_unit_test(one_label_is_nothing_to_choose_from),
         cmocka_unit_test(answers_that_are_nearly_labels_are_told),
         cmocka_unit_test(a_split_in_another_writing_is_refused),
         cmocka_unit_test(a_split_without_a_right_answer_is_refused),
