@@ -6,6 +6,8 @@
 # usage: test_signals.sh LORAC MAKE_TINY
 . "$(dirname "$0")/support.sh"
 
+program=$(readlink -f "$lorac")
+
 # ended SIGNAL WORDS...: the program, sent the signal once it listens and the file $wait_for holds something
 ended() {
     name=${1%:*}
@@ -15,8 +17,9 @@ ended() {
     "$lorac" "$@" >"$dir/out" 2>"$dir/err" <"$dir/input" &
     pid=$!
     n=0
-    # a handler for SIGINT, the second bit, is set
+    # a handler for SIGINT, the second bit, is set: the program's, not that of the shell that begins it
     until { [ -z "$wait_for" ] || [ -s "$dir/$wait_for" ]; } &&
+        [ "$(readlink "/proc/$pid/exe")" = "$program" ] &&
         grep -qs '^SigCgt:.*[2367abef]$' /proc/$pid/status || [ $n = 300 ]; do
         n=$((n + 1)) && sleep 0.03
     done
