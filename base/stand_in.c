@@ -42,6 +42,20 @@ const char *lorac_stand_in_bytes(const unsigned char *bytes, size_t n)
 
 /* ---- folders ---- */
 
+/* LORAC_EFORMAT where the file is a Git LFS pointer: what it stands for comes first. */
+static enum lorac_status check_pointer(const char *dir, const char *name, struct lorac_err *err)
+{
+    struct lorac_map map = {0};
+    char *path = lorac_path_join(dir, name);
+    enum lorac_status st =
+        path ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no memory to open it", dir);
+    if (!st && !lorac_path_is_dir(path)) { st = lorac_map_open(&map, path, err); }
+    if (!st) { st = lorac_lfs_check(map.data, map.size, path, err); }
+    lorac_map_close(&map);
+    lorac_mem_free(path);
+    return st;
+}
+
 /* Kinds of files with weights that are not read, the likeliest first. */
 static const struct kind {
     const char *begin, *end; // of a name
@@ -88,9 +102,12 @@ enum lorac_status lorac_stand_in_folder(const char *dir, const char *single, con
             if (begins(names[j], k->begin) && ends(names[j], k->end)) { name = names[j]; }
         }
     }
-    st = lorac_fail(err, name ? LORAC_ENOTSUP : LORAC_EUSER, "%s: holds neither %s nor %s%s%s%s%s",
-                    dir, single, index, name ? "; " : "", name ? name : "", name ? " " : "",
-                    name ? k->what : "");
+    if (name) { st = check_pointer(dir, name, err); }
+    if (!st) {
+        st = lorac_fail(err, name ? LORAC_ENOTSUP : LORAC_EUSER,
+                        "%s: holds neither %s nor %s%s%s%s%s", dir, single, index, name ? "; " : "",
+                        name ? name : "", name ? " " : "", name ? k->what : "");
+    }
     lorac_mem_free(names);
     return st;
 }
@@ -118,7 +135,11 @@ enum lorac_status lorac_stand_in_tokenizer(const char *dir, const char *file, st
         const struct kind *k = &tokenizers[i];
         for (size_t j = 0; names[j] && !any; j++) {
             any = begins(names[j], k->begin) && ends(names[j], k->end);
-            if (any) { lorac_err_add(err, "; %s %s: %s", names[j], k->what, write_json); }
+            enum lorac_status pointer = any ? check_pointer(dir, names[j], err) : LORAC_OK;
+            if (pointer) { st = pointer; }
+            if (any && !pointer) {
+                lorac_err_add(err, "; %s %s: %s", names[j], k->what, write_json);
+            }
         }
     }
     if (!any) {

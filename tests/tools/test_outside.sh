@@ -111,6 +111,10 @@ copy sentencepiece
 mv "$dir/sentencepiece/tokenizer.json" "$dir/sentencepiece/tokenizer.model"
 refused 1 'tokenizer.model is SentencePiece'"'"'s: in that folder, python -c "from transformers' \
     tokenize --model "$dir/sentencepiece" so
+printf '%s\n' "$pointer" >"$dir/sentencepiece/tokenizer.model"
+refused 1 "sentencepiece/tokenizer.model: is a Git LFS pointer" tokenize --model "$dir/sentencepiece" so
+printf '%s\n' "$pointer" >"$dir/pickle/pytorch_model.bin"
+refused_model pickle "pickle/pytorch_model.bin: is a Git LFS pointer"
 printf '%s\n' "$pointer" >"$dir/lfs/tokenizer.json"
 refused 1 "tokenizer.json: is a Git LFS pointer" tokenize --model "$dir/lfs" so
 printf '%s\n' "$pointer" >"$dir/lfs.csv"
