@@ -179,6 +179,11 @@ static void each_damage_has_its_message(void **state)
          .cols = 16,
          .message = AT "tensor '" Q ".lora_A.weight' has shape (4,16), expected (4,32) for rank 4; "
                        "adapter_config.json names its base: me/other"},
+        {.extra = "base_model.model..lora_A.weight",
+         .extra_rows = 4,
+         .message =
+             AT "tensor 'base_model.model..lora_A.weight': the model has no such linear layer; "
+                "the nearest are q_proj, k_proj, v_proj, o_proj, up_proj"},
         {.config = CONFIG ", \"rank_pattern\": {\"q_proj\": 8}}",
          .message = AT "tensor '" Q ".lora_A.weight' has shape (4,32), expected (8,32) for rank 8"},
         {.config = CONFIG ", \"alpha_pattern\": {\"q_porj\": 3}}",
