@@ -136,10 +136,20 @@ static void the_format_is_the_callers(void **state)
     const struct lorac_table_format bad[] = {{.delimiter = 0},
                                              {.delimiter = '\n'},
                                              {.delimiter = ',', .quote = ','},
-                                             {.delimiter = ',', .quote = '\r'}};
+                                             {.delimiter = ',', .quote = '\r'},
+                                             {.delimiter = ',', .quote = '\n'},
+                                             {.delimiter = ',', .quote = 127},
+                                             {.delimiter = '\r'},
+                                             {.delimiter = 127},
+                                             {.delimiter = '\xE9'}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(lorac_table_parse(&t, "a\n1\n", 4, "t.csv", &bad[i], NULL), LORAC_EUSER);
     }
+    const struct lorac_table_format last = {.delimiter = '~', .quote = '}'}; // of those accepted
+    t = parse("}a~b}~c\n", 8, &last);
+    const char *const cells[] = {"a~b", "c"};
+    expect_cells(t, 0, 1, cells);
+    lorac_table_close(t);
 }
 
 static void a_row_buffer_may_serve_several_tables(void **state)

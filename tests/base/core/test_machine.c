@@ -108,6 +108,21 @@ static void names_are_one_line(void **state)
     assert_true(cpu[0] && !strchr(cpu, '\n') && !strchr(cpu, ':') && cpu[0] != ' ');
 }
 
+static void the_processor_is_the_first_that_is_named(void **state)
+{
+    (void)state;
+    char line[256];
+    char cpu[64] = "";
+    char want[64] = "unknown";
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "model name : %63[^\n]", want) == 1) { break; }
+    }
+    if (f) { fclose(f); }
+    lorac_machine_cpu(cpu);
+    assert_string_equal(cpu, want);
+}
+
 static void the_clock_goes_on(void **state)
 {
     (void)state;
@@ -137,6 +152,7 @@ int main(void)
         cmocka_unit_test(pages_of_files_are_counted_apart),
         cmocka_unit_test(the_memory_of_the_machine_bounds_what_is_left),
         cmocka_unit_test(names_are_one_line),
+        cmocka_unit_test(the_processor_is_the_first_that_is_named),
         cmocka_unit_test(the_clock_goes_on),
     };
     return cmocka_run_group_tests_name("machine", tests, NULL, NULL);
