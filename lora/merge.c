@@ -15,6 +15,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/core/sibling.h"
+#include "lora/card.h"
 #include "lora/match.h"
 #include "lora/merge_texts.h"
 
@@ -584,6 +585,7 @@ enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
         st = write_shard(&g, temp, i, err);
     }
     if (!st) { st = copy_files(&g, temp, err); }
+    if (!st) { st = lorac_card_merged(temp, g.s, err); }
     if (!st) { st = compare(&g, temp, err); }
     if (!st) { st = check_result(options, to, temp, err); }
     if (!st) { st = lorac_dir_replace(to, temp, err); }

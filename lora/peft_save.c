@@ -1,4 +1,5 @@
 /* peft_save.c - writing a PEFT adapter folder; the format is described in peft.c. */
+#include "lora/card.h"
 #include "lora/peft_files.h"
 
 #include "base/core/buf.h"
@@ -100,9 +101,11 @@ static enum lorac_status write_card(const char *path, const struct lorac_adapter
     if (a->n_full) { lorac_buf_printf(&text, "; %zu tensors trained in full", a->n_full); }
     lorac_buf_printf(&text, "; %zu parameters\n", a->n_params);
     lorac_buf_printf(&text, "- Made with lorac %s\n", LORAC_VERSION);
-    enum lorac_status st = text.no_memory
-                               ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory to write it", path)
-                               : lorac_file_write(path, text.at, text.n, err);
+    enum lorac_status st = lorac_card_usage(&text, a->template_json, base_name, false, err);
+    if (!st && text.no_memory) {
+        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to write it", path);
+    }
+    if (!st) { st = lorac_file_write(path, text.at, text.n, err); }
     lorac_buf_free(&text);
     return st;
 }

@@ -444,6 +444,15 @@ done
 sed 's/^data: .*/data: {train: train.csv}/' "$dir/run.yaml" >"$dir/rows.yaml"
 expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged3" --verify --rows "$dir/rows.yaml"
 has out "verified on 228 tokens"
+for card in "$adapter/README.md" "$dir/merged/lorac.md"; do
+    for text in '    {text} is' '     {label}' '- "good"' 'prompt = "{text} is"' 'from_pretrained(".")'; do
+        grep -qxF -- "$text" "$card" || grep -qF -- "$text" "$card" || fail "$card lacks '$text'"
+    done
+done
+grep -qF -- "lorac generate --model $model --adapter . --prompt TEXT" "$adapter/README.md" || fail "how to ask an adapter"
+grep -qF -- "lorac generate --model . --prompt '{text} is'" "$dir/merged/lorac.md" || fail "how to ask a merged model"
+(cd "$adapter" && eval "'$lorac' $(sed -n 's/^    lorac \(generate .*\)$/\1/p' README.md) --max-tokens 2") >"$dir/out" 2>&1 ||
+    fail "the card's command fails"
 expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged2"
 has out "read back and compared"
 expect 0 merge --model "$model" --adapter "$adapter" --out "$dir/merged4" --dtype bfloat16 --verify --json
