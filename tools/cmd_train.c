@@ -24,15 +24,20 @@ static void say_data(const char *name, const struct lorac_data *d)
         say_counts(stderr, c);
         return;
     }
-    fprintf(stderr, "  %-8s %s, %s, %s of them trained, the longest row %zu\n", name,
-            show_many(rows, c->used, "row"), show_many(tokens, c->tokens, "token"),
-            show_count(trained, c->trained), c->longest);
+    char front[24];
+    struct lorac_buf b = {0};
+    (void)snprintf(front, sizeof front, "  %-8s ", name);
+    lorac_buf_printf(&b, "%s, %s, %s of them trained, the longest row %zu",
+                     show_many(rows, c->used, "row"), show_many(tokens, c->tokens, "token"),
+                     show_count(trained, c->trained), c->longest);
+    show_wrapped(stderr, front, b.at ? b.at : "");
+    lorac_buf_free(&b);
     say_table(stderr, d->table);
     say_counts(stderr, c);
 }
 
 /* "q_proj, v_proj (4 modules)": which kinds of modules carry the adapter. */
-static void say_modules(const struct lorac_adapter *a)
+static void add_modules(struct lorac_buf *b, const struct lorac_adapter *a)
 {
     const char *seen[16];
     size_t n = 0;
@@ -47,7 +52,7 @@ static void say_modules(const struct lorac_adapter *a)
         if (!known) { seen[n++] = kind; }
     }
     for (size_t k = 0; k < n; k++) {
-        fprintf(stderr, "%s%s", k ? ", " : "", seen[k]);
+        lorac_buf_printf(b, "%s%s", k ? ", " : "", seen[k]);
     }
 }
 
@@ -60,22 +65,29 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
     screen->first_step = b->first_step;
     fprintf(stderr, "  base     %s (%s parameters, %s)\n", j->model->dir,
             show_count(t[0], lorac_model_parameters(j->model)), j->model->config.arch);
-    fprintf(stderr, "  adapter  %s parameters", show_count(t[0], b->adapter->n_params));
-    if (b->adapter->n) { fprintf(stderr, " on %s: ", show_many(many, b->adapter->n, "module")); }
-    say_modules(b->adapter);
-    if (b->adapter->n_full) {
-        fprintf(stderr, "; %s in full", show_many(many, b->adapter->n_full, "tensor"));
+    struct lorac_buf line = {0};
+    lorac_buf_printf(&line, "%s parameters", show_count(t[0], b->adapter->n_params));
+    if (b->adapter->n) {
+        lorac_buf_printf(&line, " on %s: ", show_many(many, b->adapter->n, "module"));
     }
-    fprintf(stderr, "\n");
+    add_modules(&line, b->adapter);
+    if (b->adapter->n_full) {
+        lorac_buf_printf(&line, "; %s in full", show_many(many, b->adapter->n_full, "tensor"));
+    }
+    show_wrapped(stderr, "  adapter  ", line.at ? line.at : "");
     say_data("train", &j->train);
     say_data("valid", &j->valid);
     if (j->K) { fprintf(stderr, "  labels   %zu, of {%s}\n", j->K, j->label_variable); }
-    fprintf(stderr, "  memory   %s activations%s, %s adapter and optimiser\n",
-            show_bytes(t[0], b->activation_bytes),
-            b->recomputes ? " (recomputing inside layers)" : "",
-            show_bytes(t[1], b->parameter_bytes));
-    fprintf(stderr, "  steps    %zu (%.1f an epoch), %d threads, into %s\n", b->steps,
-            b->steps_per_epoch, j->dev.threads, b->dir);
+    lorac_buf_clear(&line);
+    lorac_buf_printf(
+        &line, "%s activations%s, %s adapter and optimiser", show_bytes(t[0], b->activation_bytes),
+        b->recomputes ? " (recomputing inside layers)" : "", show_bytes(t[1], b->parameter_bytes));
+    show_wrapped(stderr, "  memory   ", line.at ? line.at : "");
+    lorac_buf_clear(&line);
+    lorac_buf_printf(&line, "%zu (%.1f an epoch), %d threads, into %s", b->steps,
+                     b->steps_per_epoch, j->dev.threads, b->dir);
+    show_wrapped(stderr, "  steps    ", line.at ? line.at : "");
+    lorac_buf_free(&line);
     if (b->best_by) { fprintf(stderr, "  best     by %s (%s)\n", b->best_by, b->best_why); }
     if (b->first_step) { fprintf(stderr, "  resuming after step %zu\n", b->first_step); }
     if (!b->first_step) { say_few(stderr, "", j, b->steps); }
