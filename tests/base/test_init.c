@@ -405,7 +405,7 @@ static void another_byte_on_the_disk_is_found(void **state)
     char *home = lorac_path_join(tiny_dir(), "wrong");
     char *out = lorac_path_join(home, "m");
     assert_int_equal(lorac_json_parse(&x.root, config, sizeof config - 1, "c", NULL), LORAC_OK);
-    faults_wrong_bytes(&(struct faults_folder){home, out, make_model, is_whole, &x, 1499});
+    faults_wrong_bytes(&(struct faults_folder){home, out, make_model, is_whole, &x, 499});
     lorac_json_free(&x.root);
     lorac_mem_free(home);
     lorac_mem_free(out);

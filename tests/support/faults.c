@@ -250,7 +250,10 @@ void faults_wrong_bytes(const struct faults_folder *f)
     assert_true(all > 100);
     f->made(f->self);
     assert_int_equal(lorac_dir_remove(f->out, NULL), LORAC_OK);
-    for (long at = 0; at < all; at += at + f->step < all - 100 ? f->step : 1) {
+    const long last = all - 20;
+    for (long at = 0; at < all; at = at >= last            ? at + 1
+                                     : at + f->step < last ? at + f->step
+                                                           : last) {
         err.text[0] = '\0';
         lorac_sys_wrong_byte(at);
         enum lorac_status st = f->go(f->self, &err);

@@ -49,7 +49,7 @@ struct faults_folder {
     long step;
 };
 void faults_meet_folder(const struct faults_folder *f);
-/* Of the bytes that it writes every step-th, and each of the last hundred, becomes another on the disk: that is
+/* Of the bytes that it writes every step-th, and each of the last twenty, becomes another on the disk: that is
  * noticed, and nothing is left. */
 void faults_wrong_bytes(const struct faults_folder *f);
 
