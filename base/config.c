@@ -10,8 +10,8 @@
 #include <strings.h>
 
 static const struct lorac_arch *const archs[] = {
-    &lorac_arch_llama, &lorac_arch_mistral, &lorac_arch_qwen2,
-    &lorac_arch_qwen3, &lorac_arch_gemma3,  &lorac_arch_gemma3_part,
+    &lorac_arch_llama,  &lorac_arch_mistral,     &lorac_arch_qwen2, &lorac_arch_qwen3,
+    &lorac_arch_gemma3, &lorac_arch_gemma3_part, &lorac_arch_gpt2,
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_WIDTH = 1 << 20, MAX_VOCAB = 1 << 24 };
 
@@ -171,10 +171,7 @@ static enum lorac_status read_sizes(struct lorac_config *c, const struct lorac_j
                           "%s: hidden_size (%zu) is no multiple of num_attention_heads (%zu)",
                           root->file, c->C, c->H);
     }
-    if (c->D % 2 != 0) {
-        return lorac_fail(err, LORAC_EFORMAT, "%s: the head size (%zu) must be even to rotate",
-                          root->file, c->D);
-    }
+    c->rotary = c->D;
     return LORAC_OK;
 }
 
@@ -317,7 +314,11 @@ static enum lorac_status read_rope(struct lorac_config *c, const struct lorac_js
     }
     st = lorac_json_number(&c->theta, root, "rope_theta", false, err);
     if (!st && rope.value) { st = lorac_json_number(&c->theta, &rope, "rope_theta", false, err); }
-    if (!st && rope.value) { st = refuse_key(&rope, "partial_rotary_factor", err); }
+    if (!st && rope.value && c->partial > 0.0) {
+        st = lorac_json_number(&c->partial, &rope, "partial_rotary_factor", false, err);
+    } else if (!st && rope.value) {
+        st = refuse_key(&rope, "partial_rotary_factor", err);
+    }
     if (!st && rope.value) { st = read_rope_type(c, &rope, err); }
     if (!st && !(c->theta > 1.0)) {
         struct lorac_json at = lorac_json_get(&rope, "rope_theta");
@@ -342,7 +343,12 @@ static enum lorac_status read_class(struct lorac_config *c, const struct lorac_j
     if (!st) { st = lorac_json_bool(&c->tie, root, "tie_word_embeddings", false, err); }
     if (!st) { st = read_activation(c, root, err); }
     if (!st) { st = read_rope(c, root, err); }
-    return st ? st : c->kind->read(c, root, err);
+    if (!st) { st = c->kind->read(c, root, err); }
+    if (!st && c->rotary % 2 != 0) {
+        st = lorac_fail(err, LORAC_EFORMAT, "%s: the head size (%zu) must be even to rotate",
+                        root->file, c->rotary);
+    }
+    return st;
 }
 
 enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac_json *root,
@@ -357,6 +363,7 @@ enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac
     if (st || !arch) { return st; }
     out->kind = arch;
     (void)snprintf(out->arch, sizeof out->arch, "%s", arch->name);
+    out->program = arch->program;
     arch->defaults(out);
     if (!arch->inner) { return read_class(out, root, err); }
     struct lorac_json text = lorac_json_get(root, arch->inner);
@@ -404,12 +411,14 @@ void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c)
     if (c->scale > 0.0) { lorac_buf_printf(b, " scale=%.9g", c->scale); }
     if (c->embed_scale > 0.0) { lorac_buf_printf(b, " embed=%.9g", c->embed_scale); }
     if (c->norm_plus > 0.0) { lorac_buf_printf(b, " plus=%.9g", c->norm_plus); }
+    if (c->layernorm) { lorac_buf_printf(b, " layernorm=1 by_layer=%d", c->scale_by_layer); }
+    if (c->rotary != c->D) { lorac_buf_printf(b, " rotary=%zu", c->rotary); }
     if (c->theta_sliding > 0.0) { lorac_buf_printf(b, " sliding=%.9g", c->theta_sliding); }
 }
 
 static double plain_frequency(double theta, const struct lorac_config *c, size_t i)
 {
-    return 1.0 / pow(theta, 2.0 * (double)i / (double)c->D);
+    return 1.0 / pow(theta, 2.0 * (double)i / (double)c->rotary);
 }
 
 /* Frequency i of D/2, in radians a position.
@@ -431,12 +440,12 @@ static double frequency(const struct lorac_config *c, size_t i)
 
 void lorac_rope_table(float *table, const struct lorac_config *c, size_t positions, bool sliding)
 {
-    size_t half = c->D / 2;
+    size_t half = c->rotary / 2;
     for (size_t i = 0; i < half; i++) {
         double f = sliding ? plain_frequency(c->theta_sliding, c, i) : frequency(c, i);
         for (size_t p = 0; p < positions; p++) {
-            table[p * c->D + i] = (float)cos((double)p * f);
-            table[p * c->D + half + i] = (float)sin((double)p * f);
+            table[p * c->rotary + i] = (float)cos((double)p * f);
+            table[p * c->rotary + half + i] = (float)sin((double)p * f);
         }
     }
 }

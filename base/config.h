@@ -18,17 +18,19 @@ enum { LORAC_MAX_LAYERS = 1024 };
 
 enum lorac_rope { LORAC_ROPE_DEFAULT, LORAC_ROPE_LINEAR, LORAC_ROPE_LLAMA3 };
 
-struct lorac_arch; // a row of the table of architectures, arch/arch.h
+struct lorac_arch;    // a row of the table of architectures, arch/arch.h
+struct lorac_program; // program.h
 
 struct lorac_config {
     const struct lorac_arch *kind;
-    char arch[64]; // "LlamaForCausalLM"
-    size_t C;      // hidden_size
-    size_t L;      // num_hidden_layers
-    size_t H, G;   // num_attention_heads, num_key_value_heads (divides H)
-    size_t D;      // head_dim
-    size_t F;      // intermediate_size
-    size_t V;      // vocab_size
+    const struct lorac_program *program; // its layers
+    char arch[64];                       // "LlamaForCausalLM"
+    size_t C;                            // hidden_size
+    size_t L;                            // num_hidden_layers
+    size_t H, G;                         // num_attention_heads, num_key_value_heads (divides H)
+    size_t D;                            // head_dim
+    size_t F;                            // intermediate_size
+    size_t V;                            // vocab_size
     size_t max_positions;
     double eps; // of the RMS norms
     enum lorac_activation act;
@@ -42,6 +44,10 @@ struct lorac_config {
     double scale;         // of attention scores; 0: 1/sqrt(D)
     double embed_scale;   // of the embedding; 0: none
     double norm_plus;     // norms multiply by this + their gain
+    bool layernorm;       // norms are LayerNorms: less the mean, plus a shift
+    bool scale_by_layer;  // scores are divided by the layer's number from 1, too
+    size_t rotary;        // of a head's numbers, those that rotate: D, less, or 0
+    double partial; // rotary / D, of classes that know it; 0: the others, whose heads rotate whole
     double factor, low_freq_factor, high_freq_factor, original_positions; // of rope scaling
 };
 
@@ -57,7 +63,7 @@ void lorac_arch_types(struct lorac_buf *b); // append all types, "llama, mistral
 /* Append the configuration as one canonical line: what the base's fingerprint covers. */
 void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c);
 
-/* table (positions,D) written, host memory: D/2 cosines then D/2 sines for each position. `sliding`: with the base
+/* table (positions,rotary) written, host memory: half of them cosines then half sines for each position. `sliding`: with the base
  * of the layers that slide. */
 void lorac_rope_table(float *table, const struct lorac_config *c, size_t positions, bool sliding);
 

@@ -37,7 +37,7 @@ static uint32_t reads(const struct lorac_step *s)
 
 static uint32_t outs(const struct lorac_step *s)
 {
-    return (bit(s->out[0]) | bit(s->out[1])) & ~bit(SLOT_NONE);
+    return (bit(s->out[0]) | bit(s->out[1]) | bit(s->out[2])) & ~bit(SLOT_NONE);
 }
 
 static uint32_t ins(const struct lorac_step *s)

@@ -68,6 +68,10 @@ static enum lorac_status claim(const struct lorac_tensor **out, struct opening *
                                      "in it; merge_and_unload() makes it one)"
                                    : "");
     }
+    if (t->dtype >= LORAC_N_FLOATS) {
+        return lorac_fail(err, LORAC_ENOTSUP, "%s: tensor '%s' is %s, expected floats", m->dir,
+                          name, lorac_dtype_name(t->dtype));
+    }
     bool same = t->n_dims == n_dims && memcmp(t->dims, dims, n_dims * sizeof *dims) == 0;
     if (!same) {
         struct lorac_buf found = {0};
@@ -95,7 +99,8 @@ static enum lorac_status open_matrix(struct lorac_weight *w, const struct lorac_
 {
     const void *data = m->dev->ops->hold(m->dev, t->data, t->n * lorac_dtype_size(t->dtype));
     if (!data) { return lorac_fail(err, LORAC_ENOMEM, "%s: no device memory", t->name); }
-    *w = (struct lorac_weight){data, t->dtype, t->dims[0], t->dims[1]};
+    w->data = data;
+    w->dtype = t->dtype;
     return LORAC_OK;
 }
 
@@ -117,22 +122,25 @@ static enum lorac_status open_vector(const float **out, struct opening *o, const
     return LORAC_OK;
 }
 
-/* A linear layer or a norm. The vector is what the file calls a linear layer's bias or a norm's weight. */
+/* A matrix that isn't tied, and the vectors of linear layers and norms. */
 static enum lorac_status open_module(struct opening *o, struct lorac_module *l,
                                      struct lorac_err *err)
 {
     char tensor[TENSOR_NAME];
     const struct lorac_tensor *t = NULL;
     enum lorac_status st = LORAC_OK;
-    bool linear = l->role == LORAC_ROLE_LINEAR;
-    if (linear) {
+    if (l->role == LORAC_ROLE_LINEAR || l->role == LORAC_ROLE_POSITIONS) {
+        const size_t dims[] = {l->w.OC, l->w.C};
+        const size_t turned[] = {l->w.C, l->w.OC};
         (void)snprintf(tensor, sizeof tensor, "%s.weight", l->file);
-        st = claim(&t, o, tensor, (const size_t[]){l->w.OC, l->w.C}, 2, err);
+        st = claim(&t, o, tensor, l->w.transposed ? turned : dims, 2, err);
         if (!st) { st = open_matrix(&l->w, t, o->m, err); }
     }
-    if (!st && l->n) {
-        (void)snprintf(tensor, sizeof tensor, "%s.%s", l->file, linear ? "bias" : "weight");
-        st = open_vector(&l->vector, o, tensor, l->n, err);
+    for (size_t k = 0; k < lorac_vector_parts(&o->m->config, l) && !st; k++) {
+        const float *part = NULL;
+        (void)snprintf(tensor, sizeof tensor, "%s.%s", l->file, lorac_vector_name(l, k));
+        st = open_vector(&part, o, tensor, l->n / lorac_vector_parts(&o->m->config, l), err);
+        if (k == 0) { l->vector = part; }
     }
     return st;
 }
@@ -188,7 +196,9 @@ static bool is_ignored(const struct lorac_model *m, const char *name)
     size_t n = strlen(name);
     bool yes = n >= sizeof table && strcmp(name + n - (sizeof table - 1), table) == 0;
     for (; other && *other && !yes; other++) {
-        yes = strncmp(name, *other, strlen(*other)) == 0;
+        size_t k = strlen(*other);
+        bool end = **other == '.';
+        yes = n > k && memcmp(end ? name + n - k : name, *other, k) == 0;
     }
     return yes;
 }

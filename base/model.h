@@ -25,14 +25,22 @@
 
 enum { LORAC_MODULE_NAME = 96 }; // bytes of a module's name
 
-enum lorac_role { LORAC_ROLE_EMBEDDING, LORAC_ROLE_NORM, LORAC_ROLE_LINEAR, LORAC_ROLE_HEAD };
+enum lorac_role {
+    LORAC_ROLE_EMBEDDING,
+    LORAC_ROLE_POSITIONS, // learned positions, a matrix like the embedding
+    LORAC_ROLE_NORM,
+    LORAC_ROLE_LINEAR,
+    LORAC_ROLE_HEAD,
+};
 
 struct lorac_module {
     char name[LORAC_MODULE_NAME]; // as PEFT knows it: "model.layers.0.self_attn.q_proj"
     char file[LORAC_MODULE_NAME]; // as the files call it
     enum lorac_role role;
     struct lorac_weight w; // embedding (V,C), linear layer and head (OC,C); without data for a norm
-    const float *vector;   // (n) device memory: a linear layer's bias or a norm's gain; NULL: none
+    const float
+        *vector; // (n) device memory: a linear layer's bias, a norm's gain, or gain and shift
+                 // of a LayerNorm (2,C); NULL: none
     size_t n;
     bool residual; // a linear layer whose output is added to the residual stream as it is
 };
@@ -73,6 +81,10 @@ size_t lorac_model_parameters(const struct lorac_model *m);
 LORAC_MUST_CHECK enum lorac_status lorac_modules_list(struct lorac_module **out, size_t *n,
                                                       uint32_t **step, const struct lorac_config *c,
                                                       struct lorac_err *err);
+/* The tensors of a module's vector, one behind the other in it: a bias, a norm's "weight", a LayerNorm's "weight" and
+ * "bias". How many (0: no vector), and what the k-th is called behind the module's name. */
+size_t lorac_vector_parts(const struct lorac_config *c, const struct lorac_module *m);
+const char *lorac_vector_name(const struct lorac_module *m, size_t k);
 /* The module of this name; n_modules: there is none. */
 size_t lorac_module_find(const struct lorac_model *m, const char *name);
 
@@ -106,12 +118,12 @@ struct lorac_socket {
                      float *scratch,     // (scratch_floats) clobbered
                      const float *x,     // (N,C)
                      size_t N, size_t row);
-    /* Accumulate the gradients of what stands in for a norm's gain and for the embedding. */
+    /* Accumulate the gradients of what stands in for a norm's vector and for a matrix of embeddings. */
     void (*norm_backward)(void *self, size_t m,
                           const float *dy, // (N,C) of the norm's output
                           const float *x,  // (N,C) its input
                           size_t N, float eps);
-    void (*embed_backward)(void *self,
+    void (*embed_backward)(void *self, size_t m,
                            const float *dy,    // (N,C) of the rows looked up
                            const int32_t *ids, // (N) host
                            size_t N);

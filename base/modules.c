@@ -9,12 +9,25 @@
 size_t lorac_slot_width(const struct lorac_config *c, enum lorac_slot slot)
 {
     const size_t width[LORAC_SLOTS] = {
-        [SLOT_X] = c->C,        [SLOT_Y] = c->C,         [SLOT_N] = c->C,
-        [SLOT_N2] = c->C,       [SLOT_Q0] = c->H * c->D, [SLOT_K0] = c->G * c->D,
-        [SLOT_Q] = c->H * c->D, [SLOT_K] = c->G * c->D,  [SLOT_V] = c->G * c->D,
-        [SLOT_A] = c->H * c->D, [SLOT_LSE] = c->H,       [SLOT_O] = c->C,
-        [SLOT_M] = c->C,        [SLOT_G] = c->F,         [SLOT_U] = c->F,
-        [SLOT_H] = c->F,        [SLOT_P] = c->C,         [SLOT_Z] = c->V,
+        [SLOT_X] = c->C,
+        [SLOT_Y] = c->C,
+        [SLOT_N] = c->C,
+        [SLOT_N2] = c->C,
+        [SLOT_QKV] = (c->H + 2 * c->G) * c->D,
+        [SLOT_Q0] = c->H * c->D,
+        [SLOT_K0] = c->G * c->D,
+        [SLOT_Q] = c->H * c->D,
+        [SLOT_K] = c->G * c->D,
+        [SLOT_V] = c->G * c->D,
+        [SLOT_A] = c->H * c->D,
+        [SLOT_LSE] = c->H,
+        [SLOT_O] = c->C,
+        [SLOT_M] = c->C,
+        [SLOT_G] = c->F,
+        [SLOT_U] = c->F,
+        [SLOT_H] = c->F,
+        [SLOT_P] = c->C,
+        [SLOT_Z] = c->V,
     };
     return width[slot];
 }
@@ -49,14 +62,16 @@ static void add_module(struct listing *g, const struct lorac_steps *steps, size_
     struct lorac_module *m = &g->module[g->n];
     size_t OC = lorac_slot_width(c, s->out[0]);
     if (s->op == OP_EMBED) {
-        m->role = LORAC_ROLE_EMBEDDING;
-        m->w = (struct lorac_weight){.OC = c->V, .C = OC};
+        bool positions = s->flags & EMBED_POSITIONS;
+        m->role = positions ? LORAC_ROLE_POSITIONS : LORAC_ROLE_EMBEDDING;
+        m->w = (struct lorac_weight){.OC = positions ? c->max_positions : c->V, .C = OC};
     } else if (s->op == OP_NORM) {
         m->role = LORAC_ROLE_NORM;
-        m->n = s->flags & NORM_HEADS ? c->D : OC;
+        m->n = (s->flags & NORM_HEADS ? c->D : OC) * (c->layernorm ? 2 : 1);
     } else {
         m->role = s->out[0] == SLOT_Z ? LORAC_ROLE_HEAD : LORAC_ROLE_LINEAR;
         m->w = (struct lorac_weight){.OC = OC, .C = lorac_slot_width(c, s->in[0])};
+        m->w.transposed = s->flags & STORED_TURNED;
         m->n = has_bias(c, s->flags) ? OC : 0;
         m->residual = is_added(steps, i);
     }
@@ -81,7 +96,7 @@ static void add_steps(struct listing *g, const struct lorac_steps *steps, const 
 enum lorac_status lorac_modules_list(struct lorac_module **out, size_t *n, uint32_t **step,
                                      const struct lorac_config *c, struct lorac_err *err)
 {
-    const struct lorac_program *p = c->kind->program;
+    const struct lorac_program *p = c->program;
     size_t steps = p->front.n + c->L * p->layer.n + p->head.n; // L is at most 1024
     struct listing g = {.config = c};
     char layer[LORAC_MODULE_NAME];
@@ -102,6 +117,16 @@ enum lorac_status lorac_modules_list(struct lorac_module **out, size_t *n, uint3
     add_steps(&g, &p->head, NULL);
     *n = g.n;
     return LORAC_OK;
+}
+
+size_t lorac_vector_parts(const struct lorac_config *c, const struct lorac_module *m)
+{
+    return m->n == 0 ? 0 : m->role == LORAC_ROLE_NORM && c->layernorm ? 2 : 1;
+}
+
+const char *lorac_vector_name(const struct lorac_module *m, size_t k)
+{
+    return m->role == LORAC_ROLE_NORM && k == 0 ? "weight" : "bias";
 }
 
 size_t lorac_module_find(const struct lorac_model *m, const char *name)

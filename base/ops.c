@@ -57,18 +57,26 @@ static const float *vector(const struct lorac_walk *w, size_t module)
     return own ? own : w->p->m->module[module].vector;
 }
 
-/* ---- x (N,C) <- E[ids] ---- */
+/* ---- x (N,C) <- E[ids], or E[positions] ---- */
+
+static const int32_t *rows_looked_up(const struct lorac_walk *w, size_t i)
+{
+    bool positions = step_of(w, i)->flags & EMBED_POSITIONS; // each less than 2^28
+    return positions ? (const int32_t *)w->batch->position : w->batch->ids;
+}
 
 static void embed(struct lorac_walk *w, size_t i)
 {
-    struct lorac_device *dev = w->p->dev;
-    dev->ops->embed(dev, w->x[step_of(w, i)->out[0]], w->batch->ids, weight(w, w->module[i]), w->N);
+    w->p->dev->ops->embed(w->p->dev, w->x[step_of(w, i)->out[0]], rows_looked_up(w, i),
+                          weight(w, w->module[i]), w->N);
 }
 
 static void embed_backward(struct lorac_walk *w, size_t i)
 {
     const struct lorac_socket *s = &w->p->socket;
-    s->embed_backward(s->self, w->dx[step_of(w, i)->out[0]], w->batch->ids, w->N);
+    if (!s->trains(s->self, w->module[i])) { return; }
+    s->embed_backward(s->self, w->module[i], w->dx[step_of(w, i)->out[0]], rows_looked_up(w, i),
+                      w->N);
 }
 
 /* ---- x (N,C) *= s, in place ---- */
@@ -94,7 +102,8 @@ static void scale_backward(struct lorac_walk *w, size_t i)
 
 static size_t norm_width(const struct lorac_walk *w, size_t i)
 {
-    return w->p->m->module[w->module[i]].n;
+    size_t n = w->p->m->module[w->module[i]].n;
+    return w->p->m->config.layernorm ? n / 2 : n;
 }
 
 /* What the norm multiplies by: its gain, or 1 + its gain. */
@@ -116,7 +125,12 @@ static void norm(struct lorac_walk *w, size_t i)
     struct lorac_device *dev = w->p->dev;
     size_t C = norm_width(w, i);
     size_t N = w->N * lorac_slot_width(c, s->in[0]) / C;
-    dev->ops->rmsnorm(dev, w->x[s->out[0]], w->x[s->in[0]], gain(w, i), N, C, (float)c->eps);
+    const float *g = gain(w, i); // (C), a LayerNorm's shift (C) behind it
+    if (c->layernorm) {
+        dev->ops->layernorm(dev, w->x[s->out[0]], w->x[s->in[0]], g, g + C, N, C, (float)c->eps);
+    } else {
+        dev->ops->rmsnorm(dev, w->x[s->out[0]], w->x[s->in[0]], g, N, C, (float)c->eps);
+    }
 }
 
 static void norm_backward(struct lorac_walk *w, size_t i)
@@ -135,7 +149,11 @@ static void norm_backward(struct lorac_walk *w, size_t i)
     }
     if (!dx) { return; }
     if (w->t->flow[i][0] == FLOW_WRITE) { dev->ops->zero(dev, dx, N * C * sizeof *dx); }
-    dev->ops->rmsnorm_backward(dev, dx, dy, x, gain(w, i), N, C, (float)c->eps);
+    if (c->layernorm) {
+        dev->ops->layernorm_backward(dev, dx, dy, x, gain(w, i), N, C, (float)c->eps);
+    } else {
+        dev->ops->rmsnorm_backward(dev, dx, dy, x, gain(w, i), N, C, (float)c->eps);
+    }
 }
 
 /* ---- y (N,OC) <- x W^T + b, adapted ---- */
@@ -166,6 +184,43 @@ static void linear_backward(struct lorac_walk *w, size_t i)
                        w->row);
 }
 
+/* ---- q, k, v (N,H,D) <- qkv (N,3,H,D) or (N,H,3,D) ---- */
+
+/* Each is every third row of a matrix of rows of H D numbers, or D. */
+struct thirds {
+    size_t rows, width;
+};
+
+static struct thirds thirds_of(const struct lorac_walk *w, size_t i)
+{
+    const struct lorac_config *c = &w->p->m->config;
+    bool heads = step_of(w, i)->flags & SPLIT_HEADS;
+    return heads ? (struct thirds){w->N * c->H, c->D} : (struct thirds){w->N, c->H * c->D};
+}
+
+static void split(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    struct thirds t = thirds_of(w, i);
+    for (size_t k = 0; k < 3; k++) {
+        w->p->dev->ops->gather(w->p->dev, w->x[s->out[k]], w->x[s->in[0]],
+                               w->p->third + k * w->p->n_third, t.rows, t.width);
+    }
+}
+
+static void split_backward(struct lorac_walk *w, size_t i)
+{
+    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_backend *op = w->p->dev->ops;
+    struct thirds t = thirds_of(w, i);
+    float *dx = w->dx[s->in[0]]; // (N,3 H D)
+    op->zero(w->p->dev, dx, 3 * t.rows * t.width * sizeof *dx);
+    for (size_t k = 0; k < 3; k++) {
+        op->scatter_add(w->p->dev, dx, w->dx[s->out[k]], w->p->third + k * w->p->n_third, t.rows,
+                        t.width);
+    }
+}
+
 /* ---- q, k (N,heads,D) rotated in place ---- */
 
 static void rotate(struct lorac_walk *w, float *x, enum lorac_slot slot, float sign)
@@ -174,7 +229,7 @@ static void rotate(struct lorac_walk *w, float *x, enum lorac_slot slot, float s
     struct lorac_device *dev = w->p->dev;
     bool sliding = c->theta_sliding > 0.0 && c->sliding[w->layer];
     dev->ops->rope(dev, x, w->p->rope[sliding], w->batch->position, w->N,
-                   lorac_slot_width(c, slot) / c->D, c->D, sign);
+                   lorac_slot_width(c, slot) / c->D, c->D, c->rotary, sign);
 }
 
 static void rope(struct lorac_walk *w, size_t i)
@@ -191,6 +246,12 @@ static void rope_backward(struct lorac_walk *w, size_t i)
 
 /* ---- a (N,H,D), lse (N,H) <- q (N,H,D), k, v (N,G,D) ---- */
 
+static double scale_of(const struct lorac_config *c, size_t layer)
+{
+    double scale = c->scale > 0.0 ? c->scale : 1.0 / sqrt((double)c->D);
+    return c->scale_by_layer ? scale / ((double)layer + 1.0) : scale;
+}
+
 static struct lorac_attention attention_of(const struct lorac_walk *w)
 {
     const struct lorac_config *c = &w->p->m->config;
@@ -198,7 +259,7 @@ static struct lorac_attention attention_of(const struct lorac_walk *w)
         .H = c->H,
         .G = c->G,
         .D = c->D,
-        .scale = (float)(c->scale > 0.0 ? c->scale : 1.0 / sqrt((double)c->D)),
+        .scale = (float)scale_of(c, w->layer),
         .window = c->sliding[w->layer] ? c->window : 0,
         .causal = true,
     };
@@ -293,6 +354,7 @@ const struct lorac_operation lorac_operations[LORAC_OPS] = {
     [OP_SCALE] = {.forward = scale, .backward = scale_backward},
     [OP_NORM] = {norm, norm_backward, .reads = READS_IN0, .cheap = true, .adds = true},
     [OP_LINEAR] = {linear, linear_backward, .reads = READS_IN0, .adds = true},
+    [OP_SPLIT] = {.forward = split, .backward = split_backward},
     [OP_ROPE] = {.forward = rope, .backward = rope_backward},
     [OP_ATTEND] = {attend, attend_backward, .reads = READS_INS | READS_OUT0 | READS_OUT1},
     [OP_ADD] = {add, add_backward, .adds = true},

@@ -19,10 +19,11 @@ static size_t least(size_t a, size_t b)
 static void make_layouts(struct lorac_pass *p)
 {
     const struct lorac_config *c = &p->m->config;
-    const struct lorac_program *program = c->kind->program;
+    const struct lorac_program *program = c->program;
     uint32_t x = 1U << SLOT_X;
     uint32_t y = 1U << SLOT_Y;
     lorac_layout_make(&p->front.layout, c, &program->front, x, SLOT_X, false, lorac_pass_trains(p));
+    p->front.layout.grads.n = 0; // the layers have it
     lorac_layout_make(&p->layer.layout, c, &program->layer, x | y, SLOT_Y, false,
                       lorac_pass_trains(p));
     lorac_layout_make(&p->head.layout, c, &program->head, x, SLOT_Z, true, lorac_pass_trains(p));
@@ -57,11 +58,12 @@ static void place_acts(struct lorac_place *place, struct lorac_pass *p)
     for (size_t l = 0; l <= c->L; l++) { // without a backward two buffers take turns
         p->x[l] = lorac_pass_trains(p) || l < 2 ? LORAC_PLACE(place, N, c->C) : p->x[l - 2];
     }
-    p->rope[0] = LORAC_PLACE(place, p->o.max_positions, c->D);
-    p->rope[1] = c->theta_sliding > 0.0 ? LORAC_PLACE(place, p->o.max_positions, c->D) : NULL;
+    p->rope[0] = LORAC_PLACE(place, p->o.max_positions, c->rotary);
+    p->rope[1] = c->theta_sliding > 0.0 ? LORAC_PLACE(place, p->o.max_positions, c->rotary) : NULL;
     p->gain = c->norm_plus > 0.0 ? LORAC_PLACE(place, c->C) : NULL;
     p->plus = c->norm_plus > 0.0 ? LORAC_PLACE(place, c->C) : NULL;
     p->head_x = LORAC_PLACE(place, p->head_rows, c->C);
+    place_section(place, &p->front, N);
     place_section(place, &p->layer, N);
     place_section(place, &p->head, p->head_rows);
 }
@@ -129,7 +131,9 @@ static uint32_t needs_of(const struct lorac_pass *p, const struct lorac_steps *s
         for (size_t k = 0; k < LORAC_STEP_INS; k++) {
             trains = trains || (s->in[k] != SLOT_NONE && ((needs >> s->in[k]) & 1U));
         }
-        if (trains) { needs |= 1U << s->out[0]; }
+        for (size_t k = 0; k < LORAC_STEP_OUTS && trains; k++) {
+            if (s->out[k] != SLOT_NONE) { needs |= 1U << s->out[k]; }
+        }
     }
     return needs;
 }
@@ -175,7 +179,7 @@ static enum lorac_status take_block(void **block, size_t *bytes, struct lorac_pl
 static enum lorac_status write_constants(struct lorac_pass *p, struct lorac_err *err)
 {
     const struct lorac_config *c = &p->m->config;
-    size_t n = p->o.max_positions * c->D;
+    size_t n = p->o.max_positions * c->rotary;
     float *table = lorac_mem_new(n > c->C ? n : c->C, sizeof *table);
     if (!table) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the rotary table"); }
     for (int k = 0; k < 2 && p->rope[k]; k++) {
@@ -194,6 +198,21 @@ size_t lorac_pass_head_rows(const struct lorac_model *m, size_t max_rows)
 {
     size_t rows = LOGITS_AT_A_TIME / m->config.V / 4 * 4; // draws of dropout come in fours
     return least(rows < MIN_HEAD_ROWS ? MIN_HEAD_ROWS : rows, max_rows);
+}
+
+/* Where a program splits q, k and v: the rows of each. */
+static bool list_thirds(struct lorac_pass *p)
+{
+    const struct lorac_steps *layer = p->layer.layout.steps;
+    for (size_t i = 0; i < layer->n; i++) {
+        if (layer->at[i].op == OP_SPLIT) { p->n_third = p->o.max_rows * p->m->config.H; }
+    }
+    if (p->n_third == 0) { return true; }
+    p->third = lorac_mem_new(3 * p->n_third, sizeof *p->third);
+    for (size_t i = 0; i < 3 * p->n_third && p->third; i++) {
+        p->third[i] = (uint32_t)(i % p->n_third * 3 + i / p->n_third);
+    }
+    return p->third != NULL;
 }
 
 /* Everything but the blocks. */
@@ -223,6 +242,10 @@ static enum lorac_status prepare(struct lorac_pass **out, const struct lorac_mod
         return lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
     }
     make_layouts(p);
+    if (!list_thirds(p)) {
+        lorac_pass_free(p);
+        return lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
+    }
     *out = p;
     return LORAC_OK;
 }
@@ -293,6 +316,7 @@ void lorac_pass_free(struct lorac_pass *p)
     lorac_mem_free(p->kept);
     lorac_mem_free(p->x);
     lorac_mem_free(p->needs);
+    lorac_mem_free(p->third);
     lorac_mem_free(p->saved);
     lorac_mem_free(p);
 }
@@ -426,9 +450,9 @@ static struct lorac_walk front_walk(struct lorac_pass *p, const struct lorac_bat
 {
     struct lorac_walk w = {
         .p = p, .module = p->m->step, .needs = p->needs[0], .N = batch->N, .batch = batch};
+    p->front.grad[p->front.layout.grad[SLOT_X]] = stream_gradient(p); // where the layers leave it
     find_slots(&w, &p->front, NULL);
     w.x[SLOT_X] = p->x[0];
-    w.dx[SLOT_X] = stream_gradient(p);
     return w;
 }
 

@@ -21,10 +21,11 @@ enum lorac_slot {
     SLOT_X, // (C) what a layer reads: the residual stream
     SLOT_Y, // (C) what it writes: the next layer's X
     SLOT_N,
-    SLOT_N2, // (C) outputs of norms
-    SLOT_Q0, // (H,D) queries before their norm
-    SLOT_K0, // (G,D) keys before theirs
-    SLOT_Q,  // (H,D) queries
+    SLOT_N2,  // (C) outputs of norms
+    SLOT_QKV, // (H+2G,D) queries, keys and values in one
+    SLOT_Q0,  // (H,D) queries before their norm
+    SLOT_K0,  // (G,D) keys before theirs
+    SLOT_Q,   // (H,D) queries
     SLOT_K,
     SLOT_V,   // (G,D) keys, values
     SLOT_A,   // (H,D) attention's output
@@ -42,22 +43,30 @@ enum lorac_slot {
 size_t lorac_slot_width(const struct lorac_config *c, enum lorac_slot slot);
 
 enum lorac_op {
-    OP_EMBED,  // out <- rows `ids` of the module's matrix
+    OP_EMBED,  // out <- rows of the module's matrix: of the ids, or of the positions
     OP_SCALE,  // out *= the embedding's factor, in place
     OP_NORM,   // out <- norm(in)
     OP_LINEAR, // out <- in W^T + b
+    OP_SPLIT,  // Q, K, V <- QKV
     OP_ROPE,   // rotates in place
     OP_ATTEND, // A, LSE <- Q, K, V
     OP_ADD,    // out += in[1], in place
-    OP_GATE,   // out <- act(in[0]) in[1]
+    OP_GATE,   // out <- act(in[0]) in[1], or act(in[0]) alone
     LORAC_OPS
 };
 
-/* Flags. A linear layer has a bias where the configuration says so for its kind; a norm may be of each head, with
- * one gain (D) for all of them. */
-enum { BIAS_QKV = 1, BIAS_O = 2, BIAS_MLP = 4, NORM_HEADS = 8 };
+/* Flags. */
+enum {
+    BIAS_QKV = 1, // a linear layer has a bias where the configuration says so for its kind
+    BIAS_O = 2,
+    BIAS_MLP = 4,
+    NORM_HEADS = 8,       // a norm is of each head, with one gain (D) for all
+    STORED_TURNED = 16,   // a linear layer's weight is stored as (C,OC)
+    EMBED_POSITIONS = 32, // a matrix of positions
+    SPLIT_HEADS = 64,     // q, k and v of a head lie together; otherwise all q, all k, all v
+};
 
-enum { LORAC_STEP_OUTS = 2, LORAC_STEP_INS = 3, LORAC_STEPS_MAX = 40 };
+enum { LORAC_STEP_OUTS = 3, LORAC_STEP_INS = 3, LORAC_STEPS_MAX = 40 };
 struct lorac_step {
     enum lorac_op op;
     enum lorac_slot out[LORAC_STEP_OUTS], in[LORAC_STEP_INS]; // SLOT_NONE: no more

@@ -78,21 +78,23 @@ static enum lorac_status read_dtype(struct lorac_tensor *t, const struct reader 
                                     const json_t *value, struct lorac_err *err)
 {
     if (!json_is_string(value)) { return bad(r, "dtype", value, "text", err); }
+    const char *hint = lorac_stand_in_tensor(r->name, json_string_value(value));
     if (lorac_dtype_find(&t->dtype, json_string_value(value)) &&
-        strlen(json_string_value(value)) == json_string_length(value)) {
+        strlen(json_string_value(value)) == json_string_length(value) &&
+        (t->dtype < LORAC_N_FLOATS || !hint[0])) {
         return LORAC_OK;
     }
     struct lorac_buf known = {0};
-    for (int i = 0; i < LORAC_N_DTYPES; i++) {
+    for (int i = 0; i < LORAC_N_FLOATS; i++) {
         lorac_buf_printf(&known, "%s%s",
                          i == 0                    ? ""
-                         : i + 1 == LORAC_N_DTYPES ? " or "
+                         : i + 1 == LORAC_N_FLOATS ? " or "
                                                    : ", ",
                          lorac_dtype_name((enum lorac_dtype)i));
     }
     enum lorac_status st =
         refuse(r, LORAC_ENOTSUP, "dtype", value, known.no_memory ? "another" : known.at, err);
-    lorac_err_add(err, "%s", lorac_stand_in_tensor(r->name, json_string_value(value)));
+    lorac_err_add(err, "%s", hint);
     lorac_buf_free(&known);
     return st;
 }

@@ -67,8 +67,8 @@ static void list_full(struct lorac_adapter *a, const struct lorac_match *match)
         if (!full || (shared && i == head)) { continue; }
         const struct lorac_weight *w = &m->module[i].w;
         a->weight_at[i] = (int32_t)a->n_full;
-        a->full[a->n_full++] =
-            (struct lorac_full){.m = i, .n = w->OC * w->C, .w = {NULL, LORAC_F32, w->OC, w->C}};
+        a->full[a->n_full++] = (struct lorac_full){
+            .m = i, .n = w->OC * w->C, .w = {NULL, LORAC_F32, w->OC, w->C, w->transposed}};
     }
     if (one) { a->weight_at[head] = a->weight_at[embed]; }
     for (size_t i = 0; i < m->n_modules; i++) {
@@ -444,7 +444,11 @@ static void full_backward(const struct lorac_adapter *a, size_t m, const float *
     struct lorac_device *dev = a->model->dev;
     const struct lorac_full *w = full_weight(a, m);
     const struct lorac_full *b = full_vector(a, m);
-    if (w && w->dp) { dev->ops->matmul_tn(dev, w->dp, dy, x, N, w->w.C, w->w.OC, 1.0F, 1.0F); }
+    if (w && w->dp && w->w.transposed) { // dW (C,OC) += x^T dy
+        dev->ops->matmul_tn(dev, w->dp, x, dy, N, w->w.OC, w->w.C, 1.0F, 1.0F);
+    } else if (w && w->dp) {
+        dev->ops->matmul_tn(dev, w->dp, dy, x, N, w->w.C, w->w.OC, 1.0F, 1.0F);
+    }
     if (b && b->dp) { dev->ops->column_sums(dev, b->dp, dy, N, b->n); }
 }
 
@@ -453,13 +457,20 @@ static void norm_backward(void *self, size_t m, const float *dy, const float *x,
 {
     const struct lorac_adapter *a = self;
     const struct lorac_full *g = &a->full[a->vector_at[m]]; // it trains, or nobody calls
-    a->model->dev->ops->rmsnorm_gain_backward(a->model->dev, g->dp, dy, x, N, g->n, eps);
+    struct lorac_device *dev = a->model->dev;
+    if (!a->model->config.layernorm) {
+        dev->ops->rmsnorm_gain_backward(dev, g->dp, dy, x, N, g->n, eps);
+        return;
+    }
+    size_t C = g->n / 2; // gain, then shift
+    dev->ops->layernorm_gain_backward(dev, g->dp, dy, x, N, C, eps);
+    dev->ops->column_sums(dev, g->dp + C, dy, N, C);
 }
 
-static void embed_backward(void *self, const float *dy, const int32_t *ids, size_t N)
+static void embed_backward(void *self, size_t m, const float *dy, const int32_t *ids, size_t N)
 {
     const struct lorac_adapter *a = self;
-    const struct lorac_full *w = &a->full[a->weight_at[a->model->embed]];
+    const struct lorac_full *w = &a->full[a->weight_at[m]];
     a->model->dev->ops->embed_backward(a->model->dev, w->dp, dy, ids, N, w->w.C);
 }
 

@@ -201,6 +201,13 @@ enum lorac_status lorac_match_biases(struct lorac_match *out, const struct lorac
                                      const struct lorac_match_words *words, struct lorac_err *err)
 {
     bool all = o->bias == LORAC_BIAS_ALL;
+    if (all && m->config.layernorm) {
+        return lorac_fail(
+            err, words->code,
+            "%s: all would train the biases of LayerNorms without their gains, which is not "
+            "supported; lora_only takes those of modules with an adapter",
+            words->bias);
+    }
     size_t found = 0;
     if (o->bias == LORAC_BIAS_NONE) { return LORAC_OK; }
     for (size_t k = 0; k < m->n_modules; k++) {

@@ -32,6 +32,7 @@ struct part {
     const char *name;              // t's; of a parted pair's second matrix its own
     enum lorac_dtype dtype;        // t's, unless all get another
     const struct lorac_full *full; // what stands in for the values, or NULL
+    size_t first;                  // of its floats
     size_t module;                 // the linear layer whose pairs are added; n_modules: none
 };
 
@@ -47,8 +48,9 @@ struct merger {
     float *delta;                    // (rows,C) device
     float *host, *weights;           // (rows,C)
     unsigned char *bytes;            // (rows,C) in the file's type
-    float *b[LORAC_MAX_STACK];       // (OC,R) of the module at hand, host; NULL where it has none
-    struct part part;                // at hand
+    float *b
+        [LORAC_MAX_STACK]; // (rows,R) of the module at hand, B or A^T, host; NULL where it has none
+    struct part part;      // at hand
 };
 
 static const struct lorac_lora *lora_of(const struct merger *g, size_t k, size_t module)
@@ -94,7 +96,7 @@ static size_t module_of(const struct merger *g, const char *name)
 static struct part part_of(const struct merger *g, const struct lorac_tensor *t, const char *name)
 {
     struct part p = {.t = t, .name = name, .dtype = t->dtype, .module = g->m->n_modules};
-    if (g->dtype) { p.dtype = *g->dtype; }
+    if (g->dtype && t->dtype < LORAC_N_FLOATS) { p.dtype = *g->dtype; } // masks stay
     size_t module = module_of(g, name);
     if (module == g->m->n_modules) { return p; }
     bool weight = lorac_ends_with(name, ".weight") && g->m->module[module].role != LORAC_ROLE_NORM;
@@ -143,8 +145,9 @@ static void measure(size_t *panel, size_t *b_panel, const struct merger *g)
     }
     for (size_t i = 0; i < g->m->n_modules; i++) {
         const struct lorac_weight *w = &g->m->module[i].w;
-        size_t rows = panel_rows(w->C);
-        rows = rows < w->OC ? rows : w->OC;
+        size_t all = w->transposed ? w->C : w->OC;
+        size_t rows = panel_rows(w->transposed ? w->OC : w->C);
+        rows = rows < all ? rows : all;
         for (size_t k = 0; k < g->s->n; k++) {
             const struct lorac_lora *l = lora_of(g, k, i);
             if (l && rows * l->R > most_b) { most_b = rows * l->R; }
@@ -195,6 +198,21 @@ static void release(struct merger *g)
     lorac_mem_free(g->bytes);
 }
 
+/* A^T (C,R): what stands on the left where a weight is stored as (C,OC), and so is the product A^T B^T. */
+static enum lorac_status read_a_turned(float *host, const struct lorac_adapter *a, size_t i,
+                                       struct lorac_err *err)
+{
+    const struct lorac_lora *l = &a->lora[i];
+    float *x = lorac_mem_new(l->R * l->C, sizeof *x);
+    if (!x) { return lorac_fail(err, LORAC_ENOMEM, "no memory to merge"); }
+    enum lorac_status st = lorac_lora_read(x, a, i, false, err);
+    for (size_t k = 0; k < l->R * l->C && !st; k++) {
+        host[k % l->C * l->R + k / l->C] = x[k];
+    }
+    lorac_mem_free(x);
+    return st;
+}
+
 static enum lorac_status begin_part(struct merger *g, const struct part *p, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
@@ -202,10 +220,12 @@ static enum lorac_status begin_part(struct merger *g, const struct part *p, stru
     for (size_t k = 0; k < g->s->n && !st; k++) {
         const struct lorac_lora *l = lora_of(g, k, p->module);
         if (!l) { continue; }
-        g->b[k] = lorac_mem_new(l->OC * l->R, sizeof(float));
+        size_t i = (size_t)(l - g->s->adapter[k]->lora);
+        bool turned = g->m->module[p->module].w.transposed;
+        g->b[k] = lorac_mem_new((turned ? l->C : l->OC) * l->R, sizeof(float));
         if (!g->b[k]) { return lorac_fail(err, LORAC_ENOMEM, "no memory to merge '%s'", p->name); }
-        st = lorac_lora_read(g->b[k], g->s->adapter[k], (size_t)(l - g->s->adapter[k]->lora), true,
-                             err);
+        st = turned ? read_a_turned(g->b[k], g->s->adapter[k], i, err)
+                    : lorac_lora_read(g->b[k], g->s->adapter[k], i, true, err);
     }
     return st;
 }
@@ -220,7 +240,8 @@ static void add_products(struct merger *g, size_t first, size_t rows)
         const struct lorac_lora *l = lora_of(g, k, g->part.module);
         if (!l) { continue; }
         ops->write(g->dev, g->b_panel, g->b[k] + first * l->R, rows * l->R * sizeof(float));
-        ops->matmul_nn(g->dev, g->delta, g->b_panel, l->a, rows, C, l->R,
+        const float *right = g->m->module[l->m].w.transposed ? l->bt : l->a; // (R,C), C of the rows
+        ops->matmul_nn(g->dev, g->delta, g->b_panel, right, rows, C, l->R,
                        g->s->factor[k] * l->scale, beta);
         beta = 1.0F;
     }
@@ -239,7 +260,7 @@ static enum lorac_status merge_rows(struct merger *g, size_t first, size_t rows,
     size_t C = row_length(t);
     size_t n = rows * C;
     if (p->full) {
-        g->dev->ops->read(g->dev, g->weights, p->full->p + first * C, n * sizeof(float));
+        g->dev->ops->read(g->dev, g->weights, p->full->p + p->first + first * C, n * sizeof(float));
     } else {
         const unsigned char *w = (const unsigned char *)t->data;
         lorac_dtype_decode(g->weights, w + first * C * lorac_dtype_size(t->dtype), t->dtype, n);

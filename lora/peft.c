@@ -263,6 +263,10 @@ static enum lorac_status unexpected(const struct reader *r, const struct lorac_t
 static enum lorac_status check_shape(const struct reader *r, const struct lorac_tensor *t,
                                      const struct lorac_peft_tensor *want, struct lorac_err *err)
 {
+    if (t->dtype >= LORAC_N_FLOATS) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' is %s, expected floats",
+                          r->tensor_path, t->name, lorac_dtype_name(t->dtype));
+    }
     char shape[100];
     if (t->n_dims == want->n_dims &&
         memcmp(t->dims, want->dims, want->n_dims * sizeof want->dims[0]) == 0) {

@@ -50,13 +50,13 @@ static const struct key {
     {"auto_mapping", ANY, NULL},
     {"peft_version", ANY, NULL},
     {"merge_weights", ANY, NULL},     // of PEFT 0.1 and 0.2: how to run it
+    {"fan_in_fan_out", ANY, NULL},    // PEFT goes by the module that it meets
     {"megatron_core", ANY, NULL},     // a Python module's name
     {"qalora_group_size", ANY, NULL}, // of use_qalora
     {"eva_config", ANY, NULL},        // how A was initialised; so are the next two, whose
     {"corda_config", ANY, NULL},      // init_lora_weights is refused unless it was converted
     {"lora_ga_config", ANY, NULL},
 
-    {"fan_in_fan_out", FALSE_ONLY, "these models store every weight as (out,in)"},
     {"use_dora", FALSE_ONLY, "DoRA is not supported"},
     {"lora_bias", FALSE_ONLY, "a bias on B is not supported"},
     {"use_qalora", FALSE_ONLY, "QALoRA is not supported"},

@@ -206,6 +206,12 @@ static enum lorac_status add_pattern(struct lorac_buf *out, const struct lorac_a
     return LORAC_OK;
 }
 
+/* Do the adapted modules store their weights as (in,out)? Those of one model all do, or none. */
+static bool is_turned(const struct lorac_adapter *a)
+{
+    return a->n > 0 && a->model->module[a->lora[0].m].w.transposed;
+}
+
 enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lorac_adapter *a,
                                          const char *base_name, struct lorac_err *err)
 {
@@ -222,14 +228,14 @@ enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lor
     } else {
         lorac_buf_str(out, "null");
     }
-    lorac_buf_printf(out,
-                     ",\n  \"bias\": \"%s\",\n%s  \"fan_in_fan_out\": false,\n"
-                     "  \"inference_mode\": true,\n  \"init_lora_weights\": %s,\n"
-                     "  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n"
-                     "  \"loftq_config\": {},\n  \"lora_alpha\": ",
-                     biases[a->bias],
-                     a->tie == LORAC_TIE_KEEP ? "  \"ensure_weight_tying\": true,\n" : "",
-                     a->init == LORAC_INIT_GAUSSIAN ? "\"gaussian\"" : "true");
+    lorac_buf_printf(
+        out,
+        ",\n  \"bias\": \"%s\",\n%s  \"fan_in_fan_out\": %s,\n"
+        "  \"inference_mode\": true,\n  \"init_lora_weights\": %s,\n"
+        "  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n"
+        "  \"loftq_config\": {},\n  \"lora_alpha\": ",
+        biases[a->bias], a->tie == LORAC_TIE_KEEP ? "  \"ensure_weight_tying\": true,\n" : "",
+        is_turned(a) ? "true" : "false", a->init == LORAC_INIT_GAUSSIAN ? "\"gaussian\"" : "true");
     add_number(out, alpha);
     lorac_buf_str(out, ",\n  \"lora_dropout\": ");
     add_number(out, a->dropout);

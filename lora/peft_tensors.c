@@ -29,22 +29,42 @@ static void add_pair(struct lorac_peft_tensors *list, const struct lorac_adapter
     lorac_lora_tensor_name(t[1].name, a, i, true);
 }
 
+/* The tensors of a vector: a bias, or what a norm has. */
+static void add_vector(struct lorac_peft_tensors *list, const struct lorac_adapter *a, size_t i,
+                       const struct lorac_module *module)
+{
+    const struct lorac_full *f = &a->full[i];
+    size_t parts = lorac_vector_parts(&a->model->config, module);
+    bool pair = a->at[f->m] >= 0;
+    for (size_t k = 0; k < parts; k++) {
+        struct lorac_peft_tensor *t = &list->at[list->n++];
+        *t = (struct lorac_peft_tensor){.part = LORAC_PEFT_FULL,
+                                        .i = i,
+                                        .first = k * (f->n / parts),
+                                        .n_dims = 1,
+                                        .dims = {f->n / parts}};
+        (void)snprintf(t->name, sizeof t->name, "base_model.model.%s%s.%s", module->name,
+                       pair ? ".base_layer" : "", lorac_vector_name(module, k));
+    }
+}
+
+/* `module`: under which name; the second of a tied pair has an entry of the first. */
 static void add_full(struct lorac_peft_tensors *list, const struct lorac_adapter *a, size_t i,
                      size_t module)
 {
     const struct lorac_full *f = &a->full[i];
-    struct lorac_peft_tensor *t = &list->at[list->n++];
-    bool linear = lorac_module_is_linear(&a->model->module[module]);
-    bool pair = linear && a->at[module] >= 0;
-    *t = (struct lorac_peft_tensor){.part = LORAC_PEFT_FULL, .i = i, .n_dims = 1, .dims = {f->n}};
-    if (!f->vector) {
-        t->n_dims = 2;
-        t->dims[0] = f->w.OC;
-        t->dims[1] = f->w.C;
+    if (f->vector) {
+        add_vector(list, a, i, &a->model->module[module]);
+        return;
     }
-    (void)snprintf(t->name, sizeof t->name, "base_model.model.%s%s.%s",
-                   a->model->module[module].name, f->vector && pair ? ".base_layer" : "",
-                   f->vector && linear ? "bias" : "weight");
+    struct lorac_peft_tensor *t = &list->at[list->n++];
+    bool turned = f->w.transposed;
+    *t = (struct lorac_peft_tensor){.part = LORAC_PEFT_FULL,
+                                    .i = i,
+                                    .n_dims = 2,
+                                    .dims = {turned ? f->w.C : f->w.OC, turned ? f->w.OC : f->w.C}};
+    (void)snprintf(t->name, sizeof t->name, "base_model.model.%s.weight",
+                   a->model->module[module].name);
 }
 
 static int by_name(const void *a, const void *b)
@@ -56,7 +76,7 @@ static int by_name(const void *a, const void *b)
 enum lorac_status lorac_peft_tensors(struct lorac_peft_tensors *out, const struct lorac_adapter *a,
                                      struct lorac_err *err)
 {
-    size_t most = 2 * a->n + a->n_full + 1;
+    size_t most = 2 * a->n + 2 * a->n_full + 1; // a vector may be two
     *out = (struct lorac_peft_tensors){.at = lorac_mem_new(most, sizeof *out->at)};
     if (!out->at) { return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu tensors", most); }
     for (size_t i = 0; i < a->n; i++) {
@@ -102,7 +122,7 @@ enum lorac_status lorac_peft_tensor_read(float *host, const struct lorac_adapter
     if (t->part != LORAC_PEFT_FULL) {
         return lorac_lora_read(host, a, t->i, t->part == LORAC_PEFT_B, err);
     }
-    dev->ops->read(dev, host, a->full[t->i].p, a->full[t->i].n * sizeof *host);
+    dev->ops->read(dev, host, a->full[t->i].p + t->first, lorac_peft_tensor_size(t) * sizeof *host);
     return LORAC_OK;
 }
 
@@ -114,6 +134,7 @@ enum lorac_status lorac_peft_tensor_write(struct lorac_adapter *a,
     if (t->part != LORAC_PEFT_FULL) {
         return lorac_lora_write(a, t->i, t->part == LORAC_PEFT_B, host, err);
     }
-    dev->ops->write(dev, a->full[t->i].p, host, a->full[t->i].n * sizeof *host);
+    dev->ops->write(dev, a->full[t->i].p + t->first, host,
+                    lorac_peft_tensor_size(t) * sizeof *host);
     return LORAC_OK;
 }

@@ -26,17 +26,18 @@ struct lorac_arch {
     /* What only this architecture has. */
     enum lorac_status (*read)(struct lorac_config *c, const struct lorac_json *root,
                               struct lorac_err *err);
-    const struct lorac_program *program;
+    const struct lorac_program *program; // read() may choose another for a configuration
     const struct lorac_config_keys *keys;
     const char *inner; // the object of config.json that describes the text model; NULL: all of it
     const struct lorac_rename *renames; // where the files have them; up to {NULL, NULL}, or NULL
-    const char *const *ignored;         // beginnings of tensors of other parts; up to NULL, or NULL
+    const char *const
+        *ignored; // tensors not run: beginnings, or ends (".attn.bias"); up to NULL, or NULL
 };
 
 /* llama's, which its kin share. */
 extern const struct lorac_program lorac_program_llama;
 extern const struct lorac_arch lorac_arch_llama, lorac_arch_mistral, lorac_arch_qwen2,
-    lorac_arch_qwen3, lorac_arch_gemma3, lorac_arch_gemma3_part;
+    lorac_arch_qwen3, lorac_arch_gemma3, lorac_arch_gemma3_part, lorac_arch_gpt2;
 
 /* layer_types: ["full_attention", "sliding_attention", ...], into c->sliding. Returns whether it was there. */
 LORAC_MUST_CHECK enum lorac_status lorac_config_layer_types(bool *found, struct lorac_config *c,

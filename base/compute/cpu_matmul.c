@@ -146,34 +146,30 @@ static size_t panel_rows(const struct lorac_weight *w)
     return is_plain(w) ? w->OC : smaller(w->OC, LORAC_CPU_PANEL / w->C);
 }
 
-void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
-                      const struct lorac_weight *w, const float *bias, size_t N)
+/* y (N,OC) = beta y + x W^T, of W (OC,C) as stored */
+static void product(struct lorac_device *dev, float *y, const float *x,
+                    const struct lorac_weight *w, size_t N, float beta)
 {
-    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
     size_t C = w->C;
     size_t OC = w->OC;
     size_t step = panel_rows(w);
     size_t few = w->dtype == LORAC_F32 ? FEW : FEW_STORED;
     if (N <= few || C * OC <= NARROW || step == 0) { // 0: a row longer than the panel
-        dots(dev, y, x, w->data, w->dtype, N, C, OC, 1.0F, 0.0F);
-    } else {
-        struct lorac_cpu_scratch *s = is_plain(w) ? NULL : lorac_cpu_take(dev);
-        for (size_t o = 0; o < OC; o += step) {
-            size_t rows = smaller(step, OC - o);
-            lorac_blas_sgemm(dev->threads, false, true, N, rows, C, 1.0F, x, C,
-                             decoded(dev, s, w, o, rows), C, 0.0F, y + o, OC);
-        }
-        if (s) { lorac_cpu_give(dev, s); }
+        dots(dev, y, x, w->data, w->dtype, N, C, OC, 1.0F, beta);
+        return;
     }
-    if (!bias) { return; }
-#pragma omp parallel for num_threads(dev->threads) if (N * OC > LORAC_CPU_PIECE)
-    for (size_t n = 0; n < N; n++) {
-        k->add(y + n * OC, bias, OC);
+    struct lorac_cpu_scratch *s = is_plain(w) ? NULL : lorac_cpu_take(dev);
+    for (size_t o = 0; o < OC; o += step) {
+        size_t rows = smaller(step, OC - o);
+        lorac_blas_sgemm(dev->threads, false, true, N, rows, C, 1.0F, x, C,
+                         decoded(dev, s, w, o, rows), C, beta, y + o, OC);
     }
+    if (s) { lorac_cpu_give(dev, s); }
 }
 
-void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
-                               const struct lorac_weight *w, size_t N, float beta)
+/* dx (N,C) = beta dx + dy W, of W (OC,C) as stored */
+static void product_back(struct lorac_device *dev, float *dx, const float *dy,
+                         const struct lorac_weight *w, size_t N, float beta)
 {
     size_t C = w->C;
     size_t OC = w->OC;
@@ -194,4 +190,39 @@ void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float 
         }
     }
     if (s) { lorac_cpu_give(dev, s); }
+}
+
+/* A transposed weight as what is stored: a matrix (C,OC) of its own. */
+static struct lorac_weight as_stored(const struct lorac_weight *w)
+{
+    return (struct lorac_weight){w->data, w->dtype, w->C, w->OC, false};
+}
+
+void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
+                      const struct lorac_weight *w, const float *bias, size_t N)
+{
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+    size_t OC = w->OC;
+    struct lorac_weight stored = as_stored(w);
+    if (w->transposed) {
+        product_back(dev, y, x, &stored, N, 0.0F);
+    } else {
+        product(dev, y, x, w, N, 0.0F);
+    }
+    if (!bias) { return; }
+#pragma omp parallel for num_threads(dev->threads) if (N * OC > LORAC_CPU_PIECE)
+    for (size_t n = 0; n < N; n++) {
+        k->add(y + n * OC, bias, OC);
+    }
+}
+
+void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
+                               const struct lorac_weight *w, size_t N, float beta)
+{
+    struct lorac_weight stored = as_stored(w);
+    if (w->transposed) {
+        product(dev, dx, dy, &stored, N, beta);
+    } else {
+        product_back(dev, dx, dy, w, N, beta);
+    }
 }

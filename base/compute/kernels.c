@@ -148,11 +148,11 @@ static void add(float *restrict y, const float *restrict x, size_t n)
 }
 
 static void rope(float *x, const float *table, const uint32_t *position, size_t N, size_t heads,
-                 size_t D, float sign)
+                 size_t D, size_t R, float sign)
 {
-    size_t half = D / 2;
+    size_t half = R / 2;
     for (size_t n = 0; n < N; n++) {
-        const float *restrict cosine = table + position[n] * D;
+        const float *restrict cosine = table + position[n] * R;
         const float *restrict sine = cosine + half;
         for (size_t h = 0; h < heads; h++, x += D) {
             float *restrict low = x;

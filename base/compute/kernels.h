@@ -43,7 +43,7 @@ struct lorac_kernels {
                                size_t C, float eps);
     void (*add)(float *y, const float *x, size_t n);
     void (*rope)(float *x, const float *table, const uint32_t *position, size_t N, size_t heads,
-                 size_t D, float sign);
+                 size_t D, size_t R, float sign);
     void (*gate)(float *h, const float *gate, const float *up, size_t n, enum lorac_activation act);
     void (*gate_backward)(float *dgate, float *dup, const float *dh, const float *gate,
                           const float *up, size_t n, enum lorac_activation act);

@@ -213,6 +213,8 @@ void LORAC_KERNEL(dots)(float *c, size_t ldc, const float *a, size_t lda, const 
         dots_type(t, b, m, n, LORAC_F16);
         break;
     case LORAC_BF16:
+    case LORAC_U8:
+    case LORAC_BOOL:
     case LORAC_N_DTYPES:
         dots_type(t, b, m, n, LORAC_BF16);
         break;

@@ -143,6 +143,8 @@ static const struct storage {
     [LORAC_F32] = {"F32", "float32", 4, NULL, NULL},
     [LORAC_F16] = {"F16", "float16", 2, f16_decode_block, f16_encode_block},
     [LORAC_BF16] = {"BF16", "bfloat16", 2, bf16_decode_block, bf16_encode_block},
+    [LORAC_U8] = {"U8", "uint8", 1, NULL, NULL},
+    [LORAC_BOOL] = {"BOOL", "bool", 1, NULL, NULL},
 };
 
 const char *lorac_dtype_name(enum lorac_dtype t)
@@ -176,7 +178,7 @@ bool lorac_dtype_find(enum lorac_dtype *out, const char *name)
 
 bool lorac_dtype_find_torch(enum lorac_dtype *out, const char *name)
 {
-    for (int t = 0; t < LORAC_N_DTYPES; t++) {
+    for (int t = 0; t < LORAC_N_FLOATS; t++) {
         if (strcmp(name, table[t].torch) == 0) {
             *out = (enum lorac_dtype)t;
             return true;
@@ -188,6 +190,12 @@ bool lorac_dtype_find_torch(enum lorac_dtype *out, const char *name)
 void lorac_dtype_decode(float *out, const void *in, enum lorac_dtype t, size_t n)
 {
     assert(t < LORAC_N_DTYPES);
+    if (table[t].size == 1) { // each byte a number
+        for (size_t i = 0; i < n; i++) {
+            out[i] = (float)((const unsigned char *)in)[i];
+        }
+        return;
+    }
     if (!table[t].decode) {
         if (n) { memcpy(out, in, n * sizeof *out); }
         return;
@@ -206,7 +214,7 @@ void lorac_dtype_decode(float *out, const void *in, enum lorac_dtype t, size_t n
 
 void lorac_dtype_encode(void *out, const float *in, enum lorac_dtype t, size_t n)
 {
-    assert(t < LORAC_N_DTYPES);
+    assert(t < LORAC_N_FLOATS);
     if (!table[t].encode) {
         if (n) { memcpy(out, in, n * sizeof *in); }
         return;

@@ -78,7 +78,7 @@ static void work_free(struct work *w)
 static void operate(float *to, struct work *w)
 {
     const struct lorac_backend *op = w->dev->ops;
-    const struct lorac_weight weight = {w->w, LORAC_BF16, OC, C};
+    const struct lorac_weight weight = {w->w, LORAC_BF16, OC, C, false};
     const struct lorac_attention attention = {H, G, D, 0.25F, 0, true};
     const struct lorac_segment decode = {
         .n = 3, .parent = -1, .slot = 0, .past = PAST, .position = PAST};

@@ -160,7 +160,9 @@ static void tokens_have_4096_bytes(void **state)
             repeated("{\"model\":{\"vocab\":{\"", "x", "", n, "\":0},\"merges\":[]}}");
         enum lorac_status st = lorac_tokenizer_parse(&t, json, strlen(json), "t.json", &err);
         assert_int_equal(st, n == 4096 ? LORAC_OK : LORAC_EFORMAT);
-        if (st) { assert_non_null(strstr(err.text, "holds 4097 bytes, at most 4096 were expected")); }
+        if (st) {
+            assert_non_null(strstr(err.text, "holds 4097 bytes, at most 4096 were expected"));
+        }
         lorac_tokenizer_free(t);
     }
 }

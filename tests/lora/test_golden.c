@@ -143,7 +143,8 @@ static void read_gradient(float *host, struct lorac_adapter *a, const struct lor
 {
     if (t->part == LORAC_PEFT_FULL) {
         const struct lorac_full *f = &a->full[t->i];
-        a->model->dev->ops->read(a->model->dev, host, f->dp, f->n * sizeof *host);
+        a->model->dev->ops->read(a->model->dev, host, f->dp + t->first,
+                                 lorac_peft_tensor_size(t) * sizeof *host);
         return;
     }
     struct lorac_lora *l = &a->lora[t->i];

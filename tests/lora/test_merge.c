@@ -69,7 +69,8 @@ static void add_product(double *want, const struct lorac_adapter *a, size_t i, d
             for (size_t r = 0; r < l->R; r++) {
                 sum += (double)B[o * l->R + r] * (double)A[r * l->C + c];
             }
-            want[o * l->C + c] += f * (double)l->scale * sum;
+            bool turned = a->model->module[l->m].w.transposed;
+            want[turned ? c * l->OC + o : o * l->C + c] += f * (double)l->scale * sum;
         }
     }
     lorac_mem_free(A);
@@ -158,7 +159,7 @@ static void one_adapter_merges_into_every_kind_of_checkpoint(void **state)
     } cases[] = {{"llama", 14},           {"llama-head", 3}, {"llama-sharded", 14},
                  {"llama-patterns", 2},   {"qwen2", 14},     {"llama-mha-rslora", 14},
                  {"llama-tied-bias", 14}, {"qwen3", 14},     {"gemma3", 14},
-                 {"gemma3-folder", 14}};
+                 {"gemma3-folder", 14},   {"gpt2", 8},       {"gpt2-bare", 2}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *out = tiny_path(cases[i].name);
         struct lorac_model *m = golden_model(&dev, cases[i].name);

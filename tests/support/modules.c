@@ -45,6 +45,7 @@ struct lorac_model modules_llama(size_t L, bool biased)
 {
     struct lorac_err err = {0};
     struct lorac_model m = {.config = {.kind = &lorac_arch_llama,
+                                       .program = &lorac_program_llama,
                                        .C = 1,
                                        .L = L,
                                        .H = 1,

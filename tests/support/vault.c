@@ -198,6 +198,14 @@ static void vault_scale(struct lorac_device *dev, float *x, size_t n, float fact
     lock(dev);
 }
 
+static void vault_layernorm_gain_backward(struct lorac_device *dev, float *dg, const float *dy,
+                                          const float *x, size_t N, size_t C, float eps)
+{
+    unlock(dev);
+    lorac_backend_ref.layernorm_gain_backward(dev, dg, dy, x, N, C, eps);
+    lock(dev);
+}
+
 static void vault_gather(struct lorac_device *dev, float *y, const float *x, const uint32_t *rows,
                          size_t U, size_t C)
 {
@@ -215,10 +223,11 @@ static void vault_scatter_add(struct lorac_device *dev, float *x, const float *y
 }
 
 static void vault_rope(struct lorac_device *dev, float *x, const float *table,
-                       const uint32_t *position, size_t N, size_t heads, size_t D, float sign)
+                       const uint32_t *position, size_t N, size_t heads, size_t D, size_t R,
+                       float sign)
 {
     unlock(dev);
-    lorac_backend_ref.rope(dev, x, table, position, N, heads, D, sign);
+    lorac_backend_ref.rope(dev, x, table, position, N, heads, D, R, sign);
     lock(dev);
 }
 
@@ -370,6 +379,7 @@ const struct lorac_backend lorac_backend_vault = {
     .rmsnorm_gain_backward = vault_rmsnorm_gain_backward,
     .layernorm = vault_layernorm,
     .layernorm_backward = vault_layernorm_backward,
+    .layernorm_gain_backward = vault_layernorm_gain_backward,
     .add = vault_add,
     .scale = vault_scale,
     .gather = vault_gather,

@@ -513,7 +513,7 @@ expect 0 init --out "$dir/newer" --config "$dir/new/config.json" --num-hidden-la
 has out "a random Qwen2ForCausalLM of" "3 layers of width 32, vocabulary 300; read back and compared"
 refused 1 "$dir/new: exists and is not an empty folder" init --out "$dir/new" --arch llama $shape
 refused 1 "init needs --config FILE or --arch NAME, one of them" init --out "$dir/none"
-refused 1 "--arch gpt2: is not known; supported are llama, mistral, qwen2" init --out "$dir/none" --arch gpt2
+refused 1 "--arch t5: is not known; supported are llama, mistral, qwen2" init --out "$dir/none" --arch t5
 refused 1 "the options: 'vocab_size' is missing" init --out "$dir/none" --arch llama $shape
 refused 1 "hidden_size (30) is no multiple of num_attention_heads (4)" init --out "$dir/none" \
     --config "$dir/new/config.json" --hidden-size 30

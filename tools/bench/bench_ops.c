@@ -145,7 +145,7 @@ static void run_dropout(struct bench *x)
 static void run_rope(struct bench *x)
 {
     static const uint32_t position[4096];
-    x->dev.ops->rope(&x->dev, x->c, x->a, position, x->N, x->C / 64, 64, 1.0F);
+    x->dev.ops->rope(&x->dev, x->c, x->a, position, x->N, x->C / 64, 64, 64, 1.0F);
 }
 
 static void run_cross_entropy(struct bench *x)
@@ -177,8 +177,8 @@ static void products(struct bench *x)
         double flops = 2.0 * (double)(x->N * x->C * x->OC);
         snprintf(name, sizeof name, "matmul_nt %zu x %zu x %zu", x->N, x->C, x->OC);
         report(x, name, flops, 0.0, run_nt);
-        for (int type = 0; type < LORAC_N_DTYPES; type++) {
-            x->w = (struct lorac_weight){x->b, (enum lorac_dtype)type, x->OC, x->C};
+        for (int type = 0; type < LORAC_N_FLOATS; type++) {
+            x->w = (struct lorac_weight){x->b, (enum lorac_dtype)type, x->OC, x->C, false};
             const char *dtype = lorac_dtype_name(x->w.dtype);
             double bytes = (double)(x->OC * x->C * lorac_dtype_size(x->w.dtype));
             x->N = 256;
@@ -200,7 +200,7 @@ static void products(struct bench *x)
     x->N = 1;
     x->C = 2048;
     x->OC = 4096;
-    x->w = (struct lorac_weight){x->b, LORAC_F32, x->OC, x->C};
+    x->w = (struct lorac_weight){x->b, LORAC_F32, x->OC, x->C, false};
     report(x, "linear F32, N = 1, 4096 x 2048", 0.0, 4.0 * 4096.0 * 2048.0, run_linear);
     x->w.dtype = LORAC_BF16;
     report(x, "linear BF16, N = 1, 4096 x 2048", 0.0, 2.0 * 4096.0 * 2048.0, run_linear);

@@ -75,11 +75,12 @@ static void linear_backward_is_the_derivative(void **state)
     struct scene s;
     setup(&s);
     uint16_t half[OC * C];
-    for (int type = 0; type < LORAC_N_DTYPES; type++) {
+    for (int i = 0; i < 2 * LORAC_N_FLOATS; i++) {
+        int type = i % LORAC_N_FLOATS;
         lorac_dtype_encode(half, s.b, LORAC_BF16, (size_t)OC * C);
         if (type == LORAC_F16) { lorac_dtype_encode(half, s.b, LORAC_F16, (size_t)OC * C); }
         const void *data = type == LORAC_F32 ? (const void *)s.b : half;
-        s.weight = (struct lorac_weight){data, (enum lorac_dtype)type, OC, C};
+        s.weight = (struct lorac_weight){data, (enum lorac_dtype)type, OC, C, i >= LORAC_N_FLOATS};
         s.dx[0] = 1e30F; // beta 0 does not read it
         ops->linear_backward(&s.dev, s.dx, s.w, &s.weight, N, 0.0F);
         near_gradient("linear", linear_loss, &s, s.x, s.dx, NX, tolerance, 0.0);
@@ -124,7 +125,7 @@ static void biass_gradient_is_the_derivative(void **state)
     (void)state;
     struct scene s;
     setup(&s);
-    s.weight = (struct lorac_weight){s.b, LORAC_F32, OC, C};
+    s.weight = (struct lorac_weight){s.b, LORAC_F32, OC, C, false};
     ones(s.dx);
     ops->column_sums(&s.dev, s.dx, s.w, N, OC);
     subtract_ones(s.dx);
@@ -146,7 +147,7 @@ static void embeddings_gradient_is_the_derivative(void **state)
     struct scene s;
     float dw[OC * C];
     setup(&s);
-    s.weight = (struct lorac_weight){s.b, LORAC_F32, OC, C};
+    s.weight = (struct lorac_weight){s.b, LORAC_F32, OC, C, false};
     for (size_t i = 0; i < (size_t)OC * C; i++) {
         dw[i] = 1.0F;
     }
@@ -162,6 +163,17 @@ static double layernorm_loss(void *context)
     struct scene *s = context;
     ops->layernorm(&s->dev, s->y, s->x, s->c, s->b, N, C, 0.1F);
     return weighted(s, NX);
+}
+
+static void layernorms_gains_gradient_is_the_derivative(void **state)
+{
+    (void)state;
+    struct scene s;
+    setup(&s);
+    ones(s.dx);
+    ops->layernorm_gain_backward(&s.dev, s.dx, s.w, s.x, N, C, 0.1F);
+    subtract_ones(s.dx);
+    near_gradient("layernorm's gain", layernorm_loss, &s, s.c, s.dx, C, tolerance, 0.0);
 }
 
 static void layernorm_backward_is_the_derivative(void **state)
@@ -220,7 +232,7 @@ static double rope_loss(void *context)
 {
     struct scene *s = context;
     memcpy(s->y, s->x, sizeof s->y);
-    ops->rope(&s->dev, s->y, table, position, N, 1, C, 1.0F);
+    ops->rope(&s->dev, s->y, table, position, N, 1, C, C, 1.0F);
     return weighted(s, NX);
 }
 
@@ -230,7 +242,7 @@ static void rotating_back_is_the_derivative(void **state)
     struct scene s;
     setup(&s);
     memcpy(s.dx, s.w, sizeof s.dx);
-    ops->rope(&s.dev, s.dx, table, position, N, 1, C, -1.0F);
+    ops->rope(&s.dev, s.dx, table, position, N, 1, C, C, -1.0F);
     near_gradient("rope", rope_loss, &s, s.x, s.dx, NX, tolerance, 0.0);
 }
 
@@ -265,6 +277,7 @@ int main(void)
         cmocka_unit_test(biass_gradient_is_the_derivative),
         cmocka_unit_test(embeddings_gradient_is_the_derivative),
         cmocka_unit_test(layernorm_backward_is_the_derivative),
+        cmocka_unit_test(layernorms_gains_gradient_is_the_derivative),
         cmocka_unit_test(gate_backward_is_the_derivative),
         cmocka_unit_test(rotating_back_is_the_derivative),
         cmocka_unit_test(cross_entropy_gives_its_gradient),

@@ -99,17 +99,18 @@ static void sums_over_rows_agree(void **state)
         size_t C = row_sizes[s];
         const float *x = scratch(N * C, 1);
         const float *dy = scratch(N * C, 2);
-        const float *want[3] = {NULL};
+        const float *want[4] = {NULL};
         for (size_t i = 0; i < d.n; i++) {
             struct lorac_device *dev = &d.at[i];
-            float *got[3] = {scratch(C, 3), scratch(C, 4), scratch(7 * C, 5)};
-            const size_t sizes[3] = {C, C, 7 * C};
+            float *got[4] = {scratch(C, 3), scratch(C, 4), scratch(7 * C, 5), scratch(C, 6)};
+            const size_t sizes[4] = {C, C, 7 * C, C};
             static const char *const names[] = {"column_sums", "rmsnorm_gain_backward",
-                                                "embed_backward"};
+                                                "embed_backward", "layernorm_gain_backward"};
             dev->ops->column_sums(dev, got[0], dy, N, C);
             dev->ops->rmsnorm_gain_backward(dev, got[1], dy, x, N, C, 1e-2F);
             dev->ops->embed_backward(dev, got[2], dy, ids, N, C);
-            for (size_t j = 0; j < 3; j++) {
+            dev->ops->layernorm_gain_backward(dev, got[3], dy, x, N, C, 1e-2F);
+            for (size_t j = 0; j < 4; j++) {
                 if (i == 0) { want[j] = got[j]; }
                 agree(&d, i, names[j], got[j], want[j], sizes[j], 128.0F * U, 4.0F * U);
             }
@@ -161,7 +162,8 @@ static void rotations_agree(void **state)
             const float *want = NULL;
             for (size_t i = 0; i < d.n; i++) {
                 float *x = scratch(n, 2);
-                d.at[i].ops->rope(&d.at[i], x, table, position, ROWS, heads[h], sizes[s], -1.0F);
+                d.at[i].ops->rope(&d.at[i], x, table, position, ROWS, heads[h], sizes[s], sizes[s],
+                                  -1.0F);
                 if (i == 0) { want = x; }
                 agree(&d, i, "rope", x, want, n, 2.0F * U, 2.0F * U);
             }
@@ -390,7 +392,7 @@ static void threads_do_not_change_a_bit(void **state)
         for (unsigned j = 0; j < 6; j++) {
             got[j] = scratch(sizes[j], 10 + j);
         }
-        struct lorac_weight w = {a, LORAC_F32, R, C};
+        struct lorac_weight w = {a, LORAC_F32, R, C, false};
         dev->ops->matmul_nt(dev, got[0], x, a, N, C, R, 1.0F, 0.0F);
         dev->ops->matmul_nn(dev, got[1], u, a, N, C, R, 1.0F, 1.0F);
         dev->ops->matmul_tn(dev, got[2], u, x, N, C, R, 1.0F, 1.0F);

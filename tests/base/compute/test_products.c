@@ -123,12 +123,14 @@ static struct lorac_weight weight(enum lorac_dtype type, size_t OC, size_t C, si
     const float *x = scratch(OC * C, 5);
     unsigned char *at = fenced(OC * C * lorac_dtype_size(type) + shift);
     lorac_dtype_encode(at, x, type, OC * C);
-    return (struct lorac_weight){at, type, OC, C};
+    return (struct lorac_weight){at, type, OC, C, false};
 }
 
-static void check_linear(enum lorac_dtype type, size_t shift, size_t N, size_t C, size_t OC)
+static void check_stored(enum lorac_dtype type, size_t shift, size_t N, size_t C, size_t OC,
+                         bool turned)
 {
     struct lorac_weight w = weight(type, OC, C, shift);
+    w.transposed = turned;
     const float *x = scratch(N * C, 1);
     const float *dy = scratch(N * OC, 2);
     const float *bias = OC % 2 ? scratch(OC, 3) : NULL;
@@ -136,8 +138,8 @@ static void check_linear(enum lorac_dtype type, size_t shift, size_t N, size_t C
     const float *want_y = NULL;
     const float *want_dx = NULL;
     char what[100];
-    snprintf(what, sizeof what, "linear %s +%zu N %zu C %zu OC %zu", lorac_dtype_name(type), shift,
-             N, C, OC);
+    snprintf(what, sizeof what, "linear %s%s +%zu N %zu C %zu OC %zu", lorac_dtype_name(type),
+             turned ? " turned" : "", shift, N, C, OC);
     for (size_t i = 0; i < d.n; i++) {
         struct lorac_device *dev = &d.at[i];
         float *y = scratch(N * OC, 6);
@@ -155,12 +157,18 @@ static void check_linear(enum lorac_dtype type, size_t shift, size_t N, size_t C
     scratch_free();
 }
 
+static void check_linear(enum lorac_dtype type, size_t shift, size_t N, size_t C, size_t OC)
+{
+    check_stored(type, shift, N, C, OC, false);
+    check_stored(type, shift, N, C, OC, true);
+}
+
 static void linear_layers_agree(void **state)
 {
     (void)state;
     static const size_t rows[] = {1, 3, 17, 70};
     static const size_t sizes[] = {1, 17, 64, 257};
-    for (int type = 0; type < LORAC_N_DTYPES; type++) {
+    for (int type = 0; type < LORAC_N_FLOATS; type++) {
         for (size_t n = 0; n < 4; n++) {
             for (size_t c = 0; c < 4; c++) {
                 for (size_t o = 0; o < 4; o++) {
@@ -204,7 +212,7 @@ static void embeddings_are_exact(void **state)
 {
     (void)state;
     static const int32_t ids[] = {2, 0, 6, 2};
-    for (int type = 0; type < LORAC_N_DTYPES; type++) {
+    for (int type = 0; type < LORAC_N_FLOATS; type++) {
         struct lorac_weight w = weight((enum lorac_dtype)type, 7, 100, 1);
         const float *want = NULL;
         for (size_t i = 0; i < d.n; i++) {
@@ -228,7 +236,7 @@ static void every_half_decodes_exactly(void **state)
     }
     static const int32_t ids[] = {0};
     for (int type = LORAC_F16; type <= LORAC_BF16; type++) {
-        struct lorac_weight w = {all, (enum lorac_dtype)type, 1, N};
+        struct lorac_weight w = {all, (enum lorac_dtype)type, 1, N, false};
         float *want = scratch(N, 1);
         lorac_dtype_decode(want, all, w.dtype, N);
         for (size_t i = 0; i < d.n; i++) {
