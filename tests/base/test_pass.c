@@ -30,9 +30,9 @@ static const int32_t answers[4][6] = {
 static const size_t lengths[4] = {6, 3, 1, 5};
 enum { PROMPT = sizeof prompt / sizeof *prompt, ANSWERS = 4 };
 
-static const char *const cases[] = {"llama",       "mistral",         "qwen2-window",
-                                    "llama3-rope", "llama-tied-bias", "llama-head",
-                                    "qwen3",       "gemma3",          "gpt2"};
+static const char *const cases[] = {
+    "llama",      "mistral", "qwen2-window", "llama3-rope", "llama-tied-bias",
+    "llama-head", "qwen3",   "gemma3",       "gpt2",        "neox"};
 enum { CASES = sizeof cases / sizeof *cases };
 
 static void near_loss(const char *what, double got, double want)

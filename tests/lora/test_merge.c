@@ -156,10 +156,20 @@ static void one_adapter_merges_into_every_kind_of_checkpoint(void **state)
     static const struct {
         const char *name;
         size_t n_adapted;
-    } cases[] = {{"llama", 14},           {"llama-head", 3}, {"llama-sharded", 14},
-                 {"llama-patterns", 2},   {"qwen2", 14},     {"llama-mha-rslora", 14},
-                 {"llama-tied-bias", 14}, {"qwen3", 14},     {"gemma3", 14},
-                 {"gemma3-folder", 14},   {"gpt2", 8},       {"gpt2-bare", 2}};
+    } cases[] = {{"llama", 14},
+                 {"llama-head", 3},
+                 {"llama-sharded", 14},
+                 {"llama-patterns", 2},
+                 {"qwen2", 14},
+                 {"llama-mha-rslora", 14},
+                 {"llama-tied-bias", 14},
+                 {"qwen3", 14},
+                 {"gemma3", 14},
+                 {"gemma3-folder", 14},
+                 {"gpt2", 8},
+                 {"gpt2-bare", 2},
+                 {"neox", 8},
+                 {"neox-sequential", 8}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *out = tiny_path(cases[i].name);
         struct lorac_model *m = golden_model(&dev, cases[i].name);
