@@ -154,8 +154,8 @@ static enum lorac_status read_sizes(struct lorac_config *c, const struct lorac_j
     bool given = c->D > 0 || lorac_json_get(root, "head_dim").value; // by the class or the file
     if (c->G == 0) { c->G = c->H; }
     if (c->D == 0) { c->D = c->C / c->H; }
-    st = lorac_json_size(&c->G, root, "num_key_value_heads", false, 1, c->H, err);
-    if (!st) { st = lorac_json_size(&c->D, root, "head_dim", false, 2, 1024, err); }
+    if (names->G) { st = lorac_json_size(&c->G, root, names->G, false, 1, c->H, err); }
+    if (!st && names->D) { st = lorac_json_size(&c->D, root, names->D, false, 2, 1024, err); }
     if (!st) {
         st = lorac_json_size(&c->max_positions, root, names->positions, false, 1, 1 << 28, err);
     }
@@ -371,6 +371,26 @@ enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac
     st = refuse_unknown(root, err);
     if (!st) { st = read_class(out, &text, err); }
     return st ? st : lorac_json_bool(&out->tie, root, "tie_word_embeddings", false, err);
+}
+
+enum lorac_status lorac_config_key(const char **out, const struct lorac_json *root, const char *key,
+                                   struct lorac_err *err)
+{
+    const struct lorac_config_keys *llama = &lorac_keys_llama;
+    const struct lorac_arch *arch = NULL;
+    enum lorac_status st = find_arch(&arch, root, err);
+    if (st || !arch) { return st; }
+    const struct lorac_config_keys *own = arch->keys;
+    const char *const words[][2] = {
+        {llama->C, own->C},     {llama->L, own->L}, {llama->H, own->H},
+        {llama->F, own->F},     {llama->G, own->G}, {llama->positions, own->positions},
+        {llama->eps, own->eps}, {llama->D, own->D}, {llama->theta, own->theta},
+    };
+    *out = key;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i][0], key) == 0) { *out = words[i][1]; }
+    }
+    return LORAC_OK;
 }
 
 const char *lorac_arch_of_type(const char *model_type)

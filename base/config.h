@@ -55,6 +55,10 @@ struct lorac_config {
 LORAC_MUST_CHECK enum lorac_status lorac_config_read(struct lorac_config *out,
                                                      const struct lorac_json *root,
                                                      struct lorac_err *err);
+/* What the architecture of this config.json calls what llama calls `key` ("n_embd" for "hidden_size"); NULL: it has
+ * nothing like it. Borrowed. */
+LORAC_MUST_CHECK enum lorac_status lorac_config_key(const char **out, const struct lorac_json *root,
+                                                    const char *key, struct lorac_err *err);
 /* The architecture that transformers calls `model_type` ("llama"), and back; NULL: none in the table. */
 const char *lorac_arch_of_type(const char *model_type);
 const char *lorac_arch_type(const char *arch);

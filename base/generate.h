@@ -22,7 +22,8 @@ struct lorac_sampling {
     const char *const *stop; // texts that end generation, not part of the result; "" does nothing
     size_t n_stop;
 };
-extern const struct lorac_sampling lorac_sampling_defaults; // 128 tokens, greedy: the one to start from
+extern const struct lorac_sampling
+    lorac_sampling_defaults; // 128 tokens, greedy: the one to start from
 
 enum lorac_finish {
     LORAC_FINISH_END,     // a token that ends (eos)

@@ -105,18 +105,24 @@ static enum lorac_status put_defaults(json_t *json, const struct lorac_config *c
         {names->act, json_string(acts[c->act])},
         {"initializer_range", json_real(range)},
         {names->positions, json_integer((json_int_t)c->max_positions)},
-        {"num_key_value_heads", json_integer((json_int_t)c->G)},
+        {names->G, json_integer((json_int_t)c->G)},
         {names->eps, json_real(c->eps)},
         {"tie_word_embeddings", json_boolean(c->tie)},
         {"use_cache", json_true()},
     };
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (!keys[i].key) { // a class without it
+            json_decref(keys[i].value);
+            continue;
+        }
         enum lorac_status one = put_absent(json, keys[i].key, keys[i].value, st ? NULL : err);
         st = st ? st : one;
     }
     bool rope = json_is_object(json_object_get(json, "rope_parameters"));
-    if (!st && !rope) { st = put_absent(json, "rope_theta", json_real(c->theta), err); }
+    if (!st && !rope && names->theta) {
+        st = put_absent(json, names->theta, json_real(c->theta), err);
+    }
     return st;
 }
 
@@ -182,16 +188,29 @@ static struct tensor *add(struct init *g, size_t rows, size_t cols, const char *
     return t;
 }
 
+/* The vector's tensors: biases and shifts 0, gains what multiplies by 1. */
+static void add_vector(struct init *g, const struct lorac_module *m)
+{
+    size_t parts = lorac_vector_parts(&g->config, m);
+    for (size_t k = 0; k < parts; k++) {
+        const char *name = lorac_vector_name(m, k);
+        bool gain = strcmp(name, "weight") == 0;
+        add(g, m->n / parts, 0, m->name, name)->constant =
+            gain ? (float)(1.0 - g->config.norm_plus) : 0.0F;
+    }
+}
+
 static void add_module(struct init *g, const struct lorac_module *m)
 {
-    if (m->role == LORAC_ROLE_NORM) {
-        add(g, m->n, 0, m->name, "weight")->constant = (float)(1.0 - g->config.norm_plus);
-        return;
+    if (m->role != LORAC_ROLE_NORM) {
+        bool turned = m->w.transposed;
+        struct tensor *t =
+            add(g, turned ? m->w.C : m->w.OC, turned ? m->w.OC : m->w.C, m->name, "weight");
+        bool narrow = g->options->scale_residual || g->config.kind->residual_init;
+        if (m->role == LORAC_ROLE_EMBEDDING) { t->zero_row = g->pad; }
+        if (m->residual && narrow) { t->std /= sqrt(2.0 * (double)g->config.L); }
     }
-    struct tensor *t = add(g, m->w.OC, m->w.C, m->name, "weight");
-    if (m->role == LORAC_ROLE_EMBEDDING) { t->zero_row = g->pad; }
-    if (m->residual && g->options->scale_residual) { t->std /= sqrt(2.0 * (double)g->config.L); }
-    if (m->n) { add(g, m->n, 0, m->name, "bias")->constant = 0.0F; }
+    add_vector(g, m);
 }
 
 /* The tensors that opening a model asks for, from the embedding up. */

@@ -32,19 +32,26 @@ static enum lorac_status no_memory(struct lorac_err *err)
     return lorac_fail(err, LORAC_ENOMEM, "no memory");
 }
 
-static enum lorac_status put_shape(json_t *config, const struct shape *s, const struct args *a,
-                                   struct lorac_err *err)
+static enum lorac_status put_shape(const struct lorac_json *root, const struct shape *s,
+                                   const struct args *a, struct lorac_err *err)
 {
+    const char *key = NULL;
+    json_t *config = root->value;
     size_t n = 0;
     double x = 0.0;
     if (!args_has(a, s->option)) { return LORAC_OK; }
     enum lorac_status st =
         s->real ? args_number(&x, a, s->option, 0.0, 1e15, err) : args_count(&n, a, s->option, err);
+    if (!st) { st = lorac_config_key(&key, root, s->key, err); }
     if (st) { return st; }
+    if (!key) {
+        return lorac_fail(err, LORAC_EUSER, "%s: has no effect: this architecture has no %s",
+                          s->option, s->key);
+    }
     json_t *rope = json_object_get(config, "rope_parameters"); // where transformers 5 has the base
     bool inside = strcmp(s->key, "rope_theta") == 0 && json_is_object(rope);
     json_t *value = s->real ? json_real(x) : json_integer((json_int_t)n);
-    return json_object_set_new(inside ? rope : config, s->key, value) ? no_memory(err) : LORAC_OK;
+    return json_object_set_new(inside ? rope : config, key, value) ? no_memory(err) : LORAC_OK;
 }
 
 /* The file's configuration, or an empty one of --arch. */
@@ -79,7 +86,7 @@ static enum lorac_status make_config(struct lorac_json *root, const struct args 
         (void)json_object_del(root->value, "vocab_size");
     }
     for (size_t i = 0; i < N_SHAPES && !st; i++) {
-        st = put_shape(root->value, &shapes[i], a, err);
+        st = put_shape(root, &shapes[i], a, err);
     }
     const char *tie = args_text(a, "--tie-word-embeddings", NULL);
     if (st || !tie) { return st; }
@@ -188,8 +195,8 @@ static int run(const struct args *a)
 static const struct option options[] = {
     {"--out", "DIR", "the new model's folder", true, false},
     {"--config", "FILE", "a config.json to follow; the options below change it", false, false},
-    {"--arch", "NAME", "without --config: llama, mistral, qwen2, qwen3 or gemma3_text", false,
-     false},
+    {"--arch", "NAME",
+     "without --config: llama, mistral, qwen2, qwen3, gemma3_text, gpt2 or gpt_neox", false, false},
     {"--tokenizer", "DIR", "copy its tokenizer; sets vocab_size and the special ids", false, false},
     {"--vocab-size", "N", "tokens (default with --tokenizer: its own)", false, false},
     {"--hidden-size", "N", "width of the residual stream", false, false},

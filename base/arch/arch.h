@@ -7,9 +7,10 @@
 
 #include "base/program.h"
 
-/* What config.json calls the sizes that every class has. */
+/* What config.json calls what most classes have; NULL: this one doesn't have it. */
 struct lorac_config_keys {
     const char *C, *L, *H, *F, *positions, *eps, *act;
+    const char *G, *D, *theta;
 };
 extern const struct lorac_config_keys lorac_keys_llama; // hidden_size, ...
 
@@ -28,6 +29,8 @@ struct lorac_arch {
                               struct lorac_err *err);
     const struct lorac_program *program; // read() may choose another for a configuration
     const struct lorac_config_keys *keys;
+    bool
+        residual_init; // transformers draws what is added to the residual stream narrower, by sqrt(2 L)
     const char *inner; // the object of config.json that describes the text model; NULL: all of it
     const struct lorac_rename *renames; // where the files have them; up to {NULL, NULL}, or NULL
     const char *const

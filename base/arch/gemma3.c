@@ -107,6 +107,9 @@ static const struct lorac_config_keys keys = {
     .positions = "max_position_embeddings",
     .eps = "rms_norm_eps",
     .act = "hidden_activation",
+    .G = "num_key_value_heads",
+    .D = "head_dim",
+    .theta = "rope_theta",
 };
 
 /* ---- the text model alone ---- */

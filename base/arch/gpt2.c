@@ -82,6 +82,7 @@ const struct lorac_arch lorac_arch_gpt2 = {
     .read = read,
     .program = &program,
     .keys = &keys,
+    .residual_init = true,
     .renames = renames,
     .ignored = masks,
 };

@@ -48,6 +48,9 @@ const struct lorac_config_keys lorac_keys_llama = {
     .positions = "max_position_embeddings",
     .eps = "rms_norm_eps",
     .act = "hidden_act",
+    .G = "num_key_value_heads",
+    .D = "head_dim",
+    .theta = "rope_theta",
 };
 const struct lorac_program lorac_program_llama = {"model.layers", LORAC_STEPS(front),
                                                   LORAC_STEPS(layer), LORAC_STEPS(head)};

@@ -94,6 +94,7 @@ static const struct lorac_config_keys keys = {
     .positions = "max_position_embeddings",
     .eps = "layer_norm_eps",
     .act = "hidden_act",
+    .theta = "rotary_emb_base",
 };
 static const struct lorac_rename renames[] = {{"lm_head", "embed_out"}, {NULL, NULL}};
 static const char *const masks[] = {".attention.bias", ".attention.masked_bias", NULL};

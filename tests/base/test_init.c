@@ -109,7 +109,8 @@ static void all_are(const struct opened *x, const char *name, float want)
 static void every_architecture_and_type_opens(void **state)
 {
     (void)state;
-    static const char *const types[] = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text"};
+    static const char *const types[] = {"llama",       "mistral", "qwen2",   "qwen3",
+                                        "gemma3_text", "gpt2",    "gpt_neox"};
     enum { TYPES = sizeof types / sizeof *types };
     for (size_t i = 0; i < (size_t)2 * TYPES * LORAC_N_FLOATS; i++) {
         struct opened x;
