@@ -48,6 +48,12 @@ static void place_section(struct lorac_place *place, struct lorac_section *s, si
     }
 }
 
+/* Of rows, or of heads. */
+static size_t widest_norm(const struct lorac_config *c)
+{
+    return c->C > c->D ? c->C : c->D;
+}
+
 static void place_acts(struct lorac_place *place, struct lorac_pass *p)
 {
     const struct lorac_config *c = &p->m->config;
@@ -60,8 +66,8 @@ static void place_acts(struct lorac_place *place, struct lorac_pass *p)
     }
     p->rope[0] = LORAC_PLACE(place, p->o.max_positions, c->rotary);
     p->rope[1] = c->theta_sliding > 0.0 ? LORAC_PLACE(place, p->o.max_positions, c->rotary) : NULL;
-    p->gain = c->norm_plus > 0.0 ? LORAC_PLACE(place, c->C) : NULL;
-    p->plus = c->norm_plus > 0.0 ? LORAC_PLACE(place, c->C) : NULL;
+    p->gain = c->norm_plus > 0.0 ? LORAC_PLACE(place, widest_norm(c)) : NULL;
+    p->plus = c->norm_plus > 0.0 ? LORAC_PLACE(place, widest_norm(c)) : NULL;
     p->head_x = LORAC_PLACE(place, p->head_rows, c->C);
     place_section(place, &p->front, N);
     place_section(place, &p->layer, N);
@@ -180,16 +186,17 @@ static enum lorac_status write_constants(struct lorac_pass *p, struct lorac_err 
 {
     const struct lorac_config *c = &p->m->config;
     size_t n = p->o.max_positions * c->rotary;
-    float *table = lorac_mem_new(n > c->C ? n : c->C, sizeof *table);
+    size_t width = widest_norm(c);
+    float *table = lorac_mem_new(n > width ? n : width, sizeof *table);
     if (!table) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the rotary table"); }
     for (int k = 0; k < 2 && p->rope[k]; k++) {
         lorac_rope_table(table, c, p->o.max_positions, k);
         p->dev->ops->write(p->dev, p->rope[k], table, n * sizeof *table);
     }
-    for (size_t i = 0; i < c->C; i++) {
+    for (size_t i = 0; i < width; i++) {
         table[i] = (float)c->norm_plus;
     }
-    if (p->plus) { p->dev->ops->write(p->dev, p->plus, table, c->C * sizeof *table); }
+    if (p->plus) { p->dev->ops->write(p->dev, p->plus, table, width * sizeof *table); }
     lorac_mem_free(table);
     return LORAC_OK;
 }
