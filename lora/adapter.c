@@ -224,6 +224,29 @@ enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b, co
     return LORAC_OK;
 }
 
+static bool is_turned(const struct lorac_adapter *a, const struct lorac_lora *l)
+{
+    return a->model->module[l->m].w.transposed;
+}
+
+enum lorac_status lorac_lora_left(float *host, const struct lorac_adapter *a, size_t i,
+                                  struct lorac_err *err)
+{
+    const struct lorac_lora *l = &a->lora[i];
+    if (!is_turned(a, l)) { return lorac_lora_read(host, a, i, true, err); }
+    float *x = lorac_mem_new(l->R * l->C, sizeof *x); // A (R,C)
+    if (!x) { return lorac_fail(err, LORAC_ENOMEM, "no memory to read an adapter"); }
+    enum lorac_status st = lorac_lora_read(x, a, i, false, err);
+    if (!st) { transpose(host, x, l->R, l->C); }
+    lorac_mem_free(x);
+    return st;
+}
+
+const float *lorac_lora_right(const struct lorac_adapter *a, const struct lorac_lora *l)
+{
+    return is_turned(a, l) ? l->bt : l->a;
+}
+
 /* Elements first .. first+n-1 of what full copy f stands in for, n <= CHUNK, as float32. */
 enum { CHUNK = 1024 };
 static void base_values(float host[CHUNK], const struct lorac_adapter *a,

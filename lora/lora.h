@@ -146,6 +146,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_lora_read(float *host, const struct lor
                                                    size_t i, bool b, struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b,
                                                     const float *host, struct lorac_err *err);
+/* The product that pair i adds to the weight as it is stored, s left right: left (OC,R) is B, or (C,R) is A^T where the
+ * weight is stored as (C,OC); to host memory. right (R,C) is A, or (R,OC) is B^T: device memory of the adapter's. */
+LORAC_MUST_CHECK enum lorac_status lorac_lora_left(float *host, const struct lorac_adapter *a,
+                                                   size_t i, struct lorac_err *err);
+const float *lorac_lora_right(const struct lorac_adapter *a, const struct lorac_lora *l);
 /* Fill full copy i with the base's own values. */
 void lorac_full_copy(struct lorac_adapter *a, size_t i);
 /* Drop this share of the adapters' inputs while training; the draws are a function of the seed, the module

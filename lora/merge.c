@@ -24,7 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PANEL_FLOATS = 1 << 20 };
+enum { PANEL_FLOATS = 1 << 20, TENSOR_NAME = LORAC_MODULE_NAME + 16 };
 
 /* A tensor of the result. */
 struct part {
@@ -42,15 +42,14 @@ struct merger {
     struct lorac_device *dev;
     const enum lorac_dtype *dtype; // of all tensors of the result; NULL: each keeps its own
     bool parts;                    // the base's tied pair becomes two matrices
-    char embed_name[LORAC_MODULE_NAME + 16], head_name[LORAC_MODULE_NAME + 16]; // of the pair
+    char embed_name[TENSOR_NAME], head_name[TENSOR_NAME]; // of the pair
     const struct lorac_tensor *twin; // of which only this one is stored; NULL: both are
     float *b_panel;                  // (rows,R) device
     float *delta;                    // (rows,C) device
     float *host, *weights;           // (rows,C)
     unsigned char *bytes;            // (rows,C) in the file's type
-    float *b
-        [LORAC_MAX_STACK]; // (rows,R) of the module at hand, B or A^T, host; NULL where it has none
-    struct part part;      // at hand
+    float *left[LORAC_MAX_STACK];    // of the module at hand: lorac_lora_left(), host; NULL: none
+    struct part part;                // at hand
 };
 
 static const struct lorac_lora *lora_of(const struct merger *g, size_t k, size_t module)
@@ -183,8 +182,8 @@ static enum lorac_status reserve(struct merger *g, struct lorac_err *err)
 static void end_part(struct merger *g)
 {
     for (size_t k = 0; k < LORAC_MAX_STACK; k++) {
-        lorac_mem_free(g->b[k]);
-        g->b[k] = NULL;
+        lorac_mem_free(g->left[k]);
+        g->left[k] = NULL;
     }
 }
 
@@ -198,21 +197,6 @@ static void release(struct merger *g)
     lorac_mem_free(g->bytes);
 }
 
-/* A^T (C,R): what stands on the left where a weight is stored as (C,OC), and so is the product A^T B^T. */
-static enum lorac_status read_a_turned(float *host, const struct lorac_adapter *a, size_t i,
-                                       struct lorac_err *err)
-{
-    const struct lorac_lora *l = &a->lora[i];
-    float *x = lorac_mem_new(l->R * l->C, sizeof *x);
-    if (!x) { return lorac_fail(err, LORAC_ENOMEM, "no memory to merge"); }
-    enum lorac_status st = lorac_lora_read(x, a, i, false, err);
-    for (size_t k = 0; k < l->R * l->C && !st; k++) {
-        host[k % l->C * l->R + k / l->C] = x[k];
-    }
-    lorac_mem_free(x);
-    return st;
-}
-
 static enum lorac_status begin_part(struct merger *g, const struct part *p, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
@@ -221,11 +205,10 @@ static enum lorac_status begin_part(struct merger *g, const struct part *p, stru
         const struct lorac_lora *l = lora_of(g, k, p->module);
         if (!l) { continue; }
         size_t i = (size_t)(l - g->s->adapter[k]->lora);
-        bool turned = g->m->module[p->module].w.transposed;
-        g->b[k] = lorac_mem_new((turned ? l->C : l->OC) * l->R, sizeof(float));
-        if (!g->b[k]) { return lorac_fail(err, LORAC_ENOMEM, "no memory to merge '%s'", p->name); }
-        st = turned ? read_a_turned(g->b[k], g->s->adapter[k], i, err)
-                    : lorac_lora_read(g->b[k], g->s->adapter[k], i, true, err);
+        float *left = lorac_mem_new((l->C > l->OC ? l->C : l->OC) * l->R, sizeof *left);
+        if (!left) { return lorac_fail(err, LORAC_ENOMEM, "no memory to merge '%s'", p->name); }
+        g->left[k] = left;
+        st = lorac_lora_left(left, g->s->adapter[k], i, err);
     }
     return st;
 }
@@ -239,10 +222,9 @@ static void add_products(struct merger *g, size_t first, size_t rows)
     for (size_t k = 0; k < g->s->n; k++) {
         const struct lorac_lora *l = lora_of(g, k, g->part.module);
         if (!l) { continue; }
-        ops->write(g->dev, g->b_panel, g->b[k] + first * l->R, rows * l->R * sizeof(float));
-        const float *right = g->m->module[l->m].w.transposed ? l->bt : l->a; // (R,C), C of the rows
-        ops->matmul_nn(g->dev, g->delta, g->b_panel, right, rows, C, l->R,
-                       g->s->factor[k] * l->scale, beta);
+        ops->write(g->dev, g->b_panel, g->left[k] + first * l->R, rows * l->R * sizeof(float));
+        ops->matmul_nn(g->dev, g->delta, g->b_panel, lorac_lora_right(g->s->adapter[k], l), rows, C,
+                       l->R, g->s->factor[k] * l->scale, beta);
         beta = 1.0F;
     }
     ops->read(g->dev, g->host, g->delta, rows * C * sizeof(float));
@@ -305,19 +287,12 @@ static enum lorac_status each_panel(struct merger *g, const struct part *p, stru
 
 /* ---- a tied pair ---- */
 
-/* "<module>.weight", as the files have it; kept with the merger, which names tensors by it. */
-static void name_pair(struct merger *g)
-{
-    (void)snprintf(g->embed_name, sizeof g->embed_name, "%s.weight",
-                   g->m->module[g->m->embed].file);
-    (void)snprintf(g->head_name, sizeof g->head_name, "%s.weight", g->m->module[g->m->head].file);
-}
-
 /* Does the pair part, and is there a matrix to store beside the one that is? */
 static void look_at_pair(struct merger *g)
 {
     size_t head = g->m->head;
-    name_pair(g);
+    (void)snprintf(g->embed_name, TENSOR_NAME, "%s.weight", g->m->module[g->m->embed].file);
+    (void)snprintf(g->head_name, TENSOR_NAME, "%s.weight", g->m->module[head].file);
     const struct lorac_full *e = full_of(g, g->m->embed, false);
     const struct lorac_full *h = full_of(g, head, false);
     g->parts = g->m->config.tie && (e != h || is_adapted(g, head));

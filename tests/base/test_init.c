@@ -30,6 +30,8 @@ static const char bytes_dir[] = LORAC_TESTS_DIR "/datasets/data/bytes";
 #define SHAPE                                                                     \
     "\"hidden_size\": 32, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, " \
     "\"num_key_value_heads\": 2, \"intermediate_size\": 48"
+#define GPT2_SHAPE \
+    "\"n_embd\": 32, \"n_layer\": 2, \"n_head\": 4, \"n_inner\": 48, \"n_positions\": 64"
 static const char llama[] =
     "{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 160, \"pad_token_id\": 3, " SHAPE
     "}";
@@ -120,8 +122,9 @@ static void every_architecture_and_type_opens(void **state)
         assert_string_equal(lorac_arch_type(arch), types[i % TYPES]);
         (void)snprintf(config, sizeof config,
                        "{\"architectures\": [\"%s\"], \"vocab_size\": 67, "
-                       "\"tie_word_embeddings\": %s, " SHAPE "}",
-                       arch, i < TYPES * LORAC_N_FLOATS ? "true" : "false");
+                       "\"tie_word_embeddings\": %s, %s}",
+                       arch, i < TYPES * LORAC_N_FLOATS ? "true" : "false",
+                       i % TYPES == 5 ? GPT2_SHAPE : SHAPE);
         made(&x, "any", config, &o);
         assert_string_equal(x.m->config.arch, arch);
         assert_true(x.m->config.tie == (i < TYPES * LORAC_N_FLOATS));
@@ -129,6 +132,8 @@ static void every_architecture_and_type_opens(void **state)
         if (i % TYPES == 2) { all_are(&x, "model.layers.1.self_attn.k_proj.bias", 0.0F); }
         if (i % TYPES == 3) { all_are(&x, "model.layers.1.self_attn.k_norm.weight", 1.0F); }
         if (i % TYPES == 4) { all_are(&x, "model.layers.1.self_attn.k_norm.weight", 0.0F); }
+        if (i % TYPES == 5) { all_are(&x, "transformer.h.1.ln_2.weight", 1.0F); }
+        if (i % TYPES == 6) { all_are(&x, "gpt_neox.layers.1.input_layernorm.bias", 0.0F); }
         close_model(&x);
     }
     assert_null(lorac_arch_of_type("t5"));
