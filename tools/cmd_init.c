@@ -143,7 +143,7 @@ static enum lorac_status show(const struct args *a, struct lorac_err *err)
     return st;
 }
 
-/* transformers reads the tokenizer of a qwen2 folder with rules of its own, whatever its tokenizer.json says. */
+/* transformers reads the tokenizer of a qwen2 or qwen3 folder with rules of its own, whatever its tokenizer.json says. */
 static enum lorac_status note_tokenizer(const struct args *a, struct lorac_err *err)
 {
     enum { LIMIT = 1 << 20 };
@@ -164,10 +164,10 @@ static enum lorac_status note_tokenizer(const struct args *a, struct lorac_err *
         st = lorac_json_load(&tokenizer, settings, LIMIT, err);
         if (!st) { st = lorac_json_string(&class, &tokenizer, "tokenizer_class", false, err); }
     }
-    if (there && !st && strcmp(type, "qwen2") == 0 && strncmp(class, own, strlen(own)) != 0) {
+    if (there && !st && strncmp(type, "qwen", 4) == 0 && strncmp(class, own, strlen(own)) != 0) {
         fprintf(
             stderr,
-            "note: transformers takes Qwen2's own normalizer and pattern for the tokenizer of a qwen2 folder, "
+            "note: transformers takes Qwen2's own normalizer and pattern for the tokenizer of a qwen2 or qwen3 folder, "
             "whatever its tokenizer.json says: it will split some texts otherwise than lorac; --arch llama "
             "and mistral have no such rule\n");
     }

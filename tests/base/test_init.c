@@ -140,6 +140,37 @@ static void every_architecture_and_type_opens(void **state)
     assert_null(lorac_arch_type("T5ForConditionalGeneration"));
 }
 
+static void heads_may_be_wider_than_the_model(void **state)
+{
+    (void)state;
+    struct lorac_init_options o = {.dtype = LORAC_F32};
+    struct lorac_pass_options few = {.max_rows = 4, .max_positions = 4};
+    struct lorac_pass *p = NULL;
+    struct lorac_batch *b = NULL;
+    struct opened x;
+    float logits[67];
+    made(&x, "wide",
+         "{\"architectures\": [\"Gemma3ForCausalLM\"], \"vocab_size\": 67, \"head_dim\": 64, " SHAPE
+         "}",
+         &o);
+    assert_int_equal(lorac_pass_new(&p, x.m, NULL, &few, NULL), LORAC_OK);
+    assert_int_equal(lorac_batch_new(&b, 4, 1, 1, NULL), LORAC_OK);
+    lorac_batch_clear(b);
+    (void)lorac_batch_add(b, (const int32_t[]){5, 6, 7}, 3, -1);
+    lorac_batch_want_logits(b, 2);
+    assert_int_equal(lorac_pass_forward(p, b, NULL, NULL), LORAC_OK);
+    lorac_pass_logits(p, b, logits);
+    float largest =
+        0.0F; // gains of 1 make a last row of length sqrt(32): logits of about 0.02 times that
+    for (size_t i = 0; i < 67; i++) {
+        largest = fmaxf(largest, fabsf(logits[i]));
+    }
+    assert_true(largest > 0.1F && largest < 1.0F);
+    lorac_batch_free(b);
+    lorac_pass_free(p);
+    close_model(&x);
+}
+
 static void matrices_are_normal_gains_one_and_the_padding_row_zero(void **state)
 {
     (void)state;
@@ -421,6 +452,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_architecture_and_type_opens),
+        cmocka_unit_test(heads_may_be_wider_than_the_model),
         cmocka_unit_test(matrices_are_normal_gains_one_and_the_padding_row_zero),
         cmocka_unit_test(residual_projections_can_be_scaled),
         cmocka_unit_test(a_number_depends_on_seed_name_and_place_alone),
