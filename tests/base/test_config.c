@@ -327,8 +327,8 @@ static void model_type_says_what_architectures_leaves_open(void **state)
         "\"architectures\": [], \"model_type\": \"mistral\"",
         "\"architectures\": \"MistralForCausalLM\"",
         "\"architectures\": [\"MistralForCausalLM\", \"MistralForSequenceClassification\"]",
-        "\"architectures\": [\"LlamaForCausalLM\", \"MistralForCausalLM\"], "
-        "\"model_type\": \"mistral\"",
+        ("\"architectures\": [\"LlamaForCausalLM\", \"MistralForCausalLM\"], "
+         "\"model_type\": \"mistral\""),
         "\"architectures\": [\"MISTRALForCausalLM\"]",
         "\"architectures\": [\"TunedForCausalLM\"], \"model_type\": \"mistral\"",
     };

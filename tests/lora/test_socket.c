@@ -142,8 +142,8 @@ static void options_that_could_do_harm_are_refused(void **state)
     o[1].eps = 0.0; // 0 / 0 where a gradient is 0
     o[2].eps = 1e-50;
     o[3].beta2 = 0.999999999; // 1 as float32: the second moment stays 0
-    o[4].lr = NAN;
-    o[5].clip_norm = NAN; // compares false: nothing would be clipped
+    o[4].lr = (double)NAN;
+    o[5].clip_norm = (double)NAN; // compares false: nothing would be clipped
     o[6].weight_decay = -1.0;
     o[7].schedule = (enum lorac_schedule)7;
     o[8].beta1 = -0.5;
