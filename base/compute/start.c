@@ -78,6 +78,8 @@ void lorac_start(char **argv)
 #ifdef LORAC_HAVE_OPENBLAS
     lorac_blas_may_set_environment();
 #endif
+    // OpenBLAS then asks for its threads by number: else, under clang's OpenMP, it may wait for one that never comes
+    (void)set("OMP_ADAPTIVE", "1");
     bool waits = wait_briefly();
     bool core = name_the_core();
     if (waits || core) { once_more(argv); }
