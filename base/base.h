@@ -1,6 +1,6 @@
 /*
- * base.h - the frozen model: checkpoints, tokenizers, packed batches, passes, generation, and the small
- * core (errors, memory, files) that everything shares. The public header of this folder.
+ * base.h - the frozen model: checkpoints, tokenizers, packed batches, passes, generation, and the
+ * small core (errors, memory, files) that everything shares. The public header of this folder.
  */
 #ifndef LORAC_BASE_H
 #define LORAC_BASE_H

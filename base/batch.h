@@ -6,15 +6,15 @@
  *   parent         -1           0        0       -1
  *   position  0  1  2  3  4 | 5  6  7 | 5  6 |  0  1  2
  *
- * A segment sees itself causally and all of the segments that it continues: 1 and 2 above both go on
- * from 0, as two labels do that answer one prompt, and don't see each other. A segment may also continue
- * a sequence of a key/value cache (`slot`), which holds rows of earlier batches; with `keep` its own keys
- * and values are appended there. That covers training rows, prompts, decoding with a cache, label
- * likelihoods and shared prefixes.
+ * A segment sees itself causally and all of the segments that it continues: 1 and 2 above both go
+ * on from 0, as two labels do that answer one prompt, and don't see each other. A segment may also
+ * continue a sequence of a key/value cache (`slot`), which holds rows of earlier batches; with
+ * `keep` its own keys and values are appended there. That covers training rows, prompts, decoding
+ * with a cache, label likelihoods and shared prefixes.
  *
  * Rows whose next token is scored stand in compressed form: row head_row[u] predicts the tokens
- * target[first[u]] .. target[first[u+1]-1]: one in training, as many as there are labels where several
- * answers branch off one prompt. Logits exist for these rows only.
+ * target[first[u]] .. target[first[u+1]-1]: one in training, as many as there are labels where
+ * several answers branch off one prompt. Logits exist for these rows only.
  *
  * All arrays are host memory of a fixed capacity, allocated once: filling a batch never allocates.
  */
@@ -58,7 +58,8 @@ int32_t lorac_batch_add(struct lorac_batch *b, const int32_t *ids, size_t n, int
 int32_t lorac_batch_add_cached(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t slot,
                                size_t past, bool keep);
 
-/* Score token `id` as the successor of `row`; rows must come in ascending order, equal ones together. */
+/* Score token `id` as the successor of `row`; rows must come in ascending order, equal ones
+ * together. */
 void lorac_batch_score(struct lorac_batch *b, size_t row, int32_t id);
 /* Ask for the logits of `row` without scoring a token. */
 void lorac_batch_want_logits(struct lorac_batch *b, size_t row);

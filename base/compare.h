@@ -1,8 +1,9 @@
 /*
  * compare.h - how two sets of tensors differ, and two JSON files.
  *
- * Tensors are matched by name, wherever and in whichever order they lie. Values are compared as numbers: of
- * two types, what they stand for; +0 and -0 are equal, a NaN equals a NaN and is infinitely far from a number.
+ * Tensors are matched by name, wherever and in whichever order they lie. Values are compared as
+ * numbers: of two types, what they stand for; +0 and -0 are equal, a NaN equals a NaN and is
+ * infinitely far from a number.
  */
 #ifndef LORAC_BASE_COMPARE_H
 #define LORAC_BASE_COMPARE_H
@@ -35,9 +36,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_checkpoint_compare(struct lorac_compari
                                                             struct lorac_err *err);
 void lorac_comparison_free(struct lorac_comparison *c); // what it owns, not the struct
 
-/* Append a line "key.subkey: VALUE of a -> VALUE of b" for each key that differs; "absent" where one file
- * does not have it. Lists differ as wholes, but those that PEFT writes from a set (target_modules,
- * exclude_modules, modules_to_save) regardless of order. Check buf->no_memory. */
+/* Append a line "key.subkey: VALUE of a -> VALUE of b" for each key that differs; "absent" where
+ * one file does not have it. Lists differ as wholes, but those that PEFT writes from a set
+ * (target_modules, exclude_modules, modules_to_save) regardless of order. Check buf->no_memory. */
 void lorac_json_compare(struct lorac_buf *lines, const struct lorac_json *a,
                         const struct lorac_json *b);
 

@@ -23,7 +23,8 @@ static const struct lorac_arch *arch_named(const char *name)
     return NULL;
 }
 
-/* What 'architectures' names: the names that the table has, and whether each is of a model that generates. */
+/* What 'architectures' names: the names that the table has, and whether each is of a model that
+ * generates. */
 struct named {
     size_t n;
     const struct lorac_arch *known; // the first that the table has
@@ -67,8 +68,8 @@ static enum lorac_status unknown_arch(const struct lorac_json *root, const char 
     return st;
 }
 
-/* transformers goes by model_type, and lets 'architectures' name other heads of the same model, or nothing;
- * other programs go by 'architectures'. Where both say something, they must agree. */
+/* transformers goes by model_type, and lets 'architectures' name other heads of the same model, or
+ * nothing; other programs go by 'architectures'. Where both say something, they must agree. */
 static enum lorac_status find_arch(const struct lorac_arch **out, const struct lorac_json *root,
                                    struct lorac_err *err)
 {
@@ -239,8 +240,8 @@ static enum lorac_status read_rope_type(struct lorac_config *c, const struct lor
     return st;
 }
 
-/* A key whose presence changes the mathematics in a way that nothing here computes; 1 changes nothing, unless
- * it caps. */
+/* A key whose presence changes the mathematics in a way that nothing here computes; 1 changes
+ * nothing, unless it caps. */
 static enum lorac_status refuse_key(const struct lorac_json *object, const char *key,
                                     struct lorac_err *err)
 {
@@ -262,8 +263,8 @@ static enum lorac_status refuse_unknown(const struct lorac_json *root, struct lo
     return st;
 }
 
-/* rope_parameters of a model whose layers have two bases: {"full_attention": {...}, "sliding_attention": {...}}.
- * *rope becomes the first. */
+/* rope_parameters of a model whose layers have two bases: {"full_attention": {...},
+ * "sliding_attention": {...}}. *rope becomes the first. */
 static enum lorac_status read_sliding_rope(struct lorac_config *c, struct lorac_json *rope,
                                            struct lorac_err *err)
 {
@@ -443,7 +444,8 @@ static double plain_frequency(double theta, const struct lorac_config *c, size_t
 
 /* Frequency i of D/2, in radians a position.
  * llama3 (transformers modeling_rope_utils.py, _compute_llama3_parameters): wave lengths over
- * original/low are stretched by factor, those under original/high stay, between them both are blended. */
+ * original/low are stretched by factor, those under original/high stay, between them both are
+ * blended. */
 static double frequency(const struct lorac_config *c, size_t i)
 {
     static const double two_pi = 6.283185307179586476925;

@@ -1,9 +1,10 @@
 /*
  * config.h - config.json of a Hugging Face folder, as the numbers that the forward pass needs.
  *
- * Both spellings are read: rope_theta / rope_scaling (transformers 4) and rope_parameters (5). What would
- * change the mathematics and isn't understood is refused by name; absent keys get the defaults of
- * the architecture's configuration class in transformers (models/<type>/configuration_<type>.py).
+ * Both spellings are read: rope_theta / rope_scaling (transformers 4) and rope_parameters (5). What
+ * would change the mathematics and isn't understood is refused by name; absent keys get the
+ * defaults of the architecture's configuration class in transformers
+ * (models/<type>/configuration_<type>.py).
  */
 #ifndef LORAC_BASE_CONFIG_H
 #define LORAC_BASE_CONFIG_H
@@ -51,15 +52,17 @@ struct lorac_config {
     double factor, low_freq_factor, high_freq_factor, original_positions; // of rope scaling
 };
 
-/* Fill `out` from the root of a config.json. The architecture decides which row of the table reads it. */
+/* Fill `out` from the root of a config.json. The architecture decides which row of the table reads
+ * it. */
 LORAC_MUST_CHECK enum lorac_status lorac_config_read(struct lorac_config *out,
                                                      const struct lorac_json *root,
                                                      struct lorac_err *err);
-/* What the architecture of this config.json calls what llama calls `key` ("n_embd" for "hidden_size"); NULL: it has
- * nothing like it. Borrowed. */
+/* What the architecture of this config.json calls what llama calls `key` ("n_embd" for
+ * "hidden_size"); NULL: it has nothing like it. Borrowed. */
 LORAC_MUST_CHECK enum lorac_status lorac_config_key(const char **out, const struct lorac_json *root,
                                                     const char *key, struct lorac_err *err);
-/* The architecture that transformers calls `model_type` ("llama"), and back; NULL: none in the table. */
+/* The architecture that transformers calls `model_type` ("llama"), and back; NULL: none in the
+ * table. */
 const char *lorac_arch_of_type(const char *model_type);
 const char *lorac_arch_type(const char *arch);
 void lorac_arch_types(struct lorac_buf *b); // append all types, "llama, mistral, ..."
@@ -67,8 +70,8 @@ void lorac_arch_types(struct lorac_buf *b); // append all types, "llama, mistral
 /* Append the configuration as one canonical line: what the base's fingerprint covers. */
 void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c);
 
-/* table (positions,rotary) written, host memory: half of them cosines then half sines for each position. `sliding`: with the base
- * of the layers that slide. */
+/* table (positions,rotary) written, host memory: half of them cosines then half sines for each
+ * position. `sliding`: with the base of the layers that slide. */
 void lorac_rope_table(float *table, const struct lorac_config *c, size_t positions, bool sliding);
 
 #endif

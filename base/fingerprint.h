@@ -12,16 +12,16 @@
  *       piece k at byte floor(k (bytes - 64) / 15).
  *
  * So it is the same for one file or several, whatever the order of tensors and other metadata, and
- * differs when a type, shape or name does. Weights that differ only between the pieces have the same
- * fingerprint: it tells bases apart, it does not prove that a file is intact.
+ * differs when a type, shape or name does. Weights that differ only between the pieces have the
+ * same fingerprint: it tells bases apart, it does not prove that a file is intact.
  */
 #ifndef LORAC_BASE_FINGERPRINT_H
 #define LORAC_BASE_FINGERPRINT_H
 
 #include "base/safetensors.h"
 
-/* Write 64 hexadecimal digits and NUL. `config_text`, n bytes, must be canonical: the caller makes sure
- * that equal models give equal texts. Fails only for want of memory. */
+/* Write 64 hexadecimal digits and NUL. `config_text`, n bytes, must be canonical: the caller makes
+ * sure that equal models give equal texts. Fails only for want of memory. */
 LORAC_MUST_CHECK enum lorac_status lorac_checkpoint_fingerprint(char out[65],
                                                                 const struct lorac_checkpoint *c,
                                                                 const char *config_text, size_t n,

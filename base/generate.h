@@ -34,8 +34,9 @@ enum lorac_finish {
 };
 const char *lorac_finish_name(enum lorac_finish f); // "end", "length", "stop", "context", "caller"
 
-/* Called after each token with the text that is now certain to belong to the result, n = 0 where there is no more of
- * it (half a character, a special token, what may become a stop text), and at the end; return false to stop. */
+/* Called after each token with the text that is now certain to belong to the result, n = 0 where
+ * there is no more of it (half a character, a special token, what may become a stop text), and at
+ * the end; return false to stop. */
 typedef bool lorac_show_fn(void *self, const char *text, size_t n);
 
 /* Cache, activations and buffers for one sequence at a time. Borrows model and socket. */
@@ -57,16 +58,17 @@ LORAC_MUST_CHECK enum lorac_status lorac_generator_use(struct lorac_generator *g
                                                        const struct lorac_socket *socket,
                                                        struct lorac_err *err);
 
-/* Continue `prompt` (n >= 1 ids). New ids are appended to `ids` (without the one that ends), their text to
- * `text` (both may not be NULL). A prompt that leaves no position for a new token is LORAC_EUSER. */
+/* Continue `prompt` (n >= 1 ids). New ids are appended to `ids` (without the one that ends), their
+ * text to `text` (both may not be NULL). A prompt that leaves no position for a new token is
+ * LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_generate(
     struct lorac_ids *ids, struct lorac_buf *text, enum lorac_finish *finish,
     struct lorac_generator *g, const struct lorac_tokenizer *t, const int32_t *prompt, size_t n,
     const struct lorac_sampling *o, lorac_show_fn *show, void *self, // may be NULL
     struct lorac_err *err);
 
-/* The id drawn from `logits` (V), which are clobbered; `seen` (n) are the ids that the penalty counts.
- * `order` (V) is scratch. */
+/* The id drawn from `logits` (V), which are clobbered; `seen` (n) are the ids that the penalty
+ * counts. `order` (V) is scratch. */
 int32_t lorac_sample(float *logits, uint32_t *order, size_t V, const int32_t *seen, size_t n,
                      const struct lorac_sampling *o, uint64_t draw);
 

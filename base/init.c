@@ -1,4 +1,5 @@
-/* init.c - see init.h: complete the configuration, list the tensors, write them, read all of it back. */
+/* init.c - see init.h: complete the configuration, list the tensors, write them, read all of it
+ * back. */
 #include "base/init.h"
 
 #include "base/arch/arch.h"

@@ -1,10 +1,11 @@
 /*
  * layout.c - where slots and their gradients lie; see pass_impl.h.
  *
- * Up, slots that no backward reads share buffers: one is free again behind the last step that uses it. So do the slots
- * that are cheap to make again, which the way down makes where it needs them. Down, gradients do: one is free behind
- * the step that made its slot. An addition hands its gradient on: where nothing is added to the one before the
- * other has been read for the last time, both are one buffer, as the residual stream's is from top to bottom.
+ * Up, slots that no backward reads share buffers: one is free again behind the last step that uses
+ * it. So do the slots that are cheap to make again, which the way down makes where it needs them.
+ * Down, gradients do: one is free behind the step that made its slot. An addition hands its
+ * gradient on: where nothing is added to the one before the other has been read for the last time,
+ * both are one buffer, as the residual stream's is from top to bottom.
  */
 #include "base/pass_impl.h"
 
@@ -164,7 +165,8 @@ static bool may_go_over(const struct lorac_layout *t, size_t i, enum lorac_slot 
     return free;
 }
 
-/* From the last step to the first; linear layers that read one slot, one behind the other, in their own order. */
+/* From the last step to the first; linear layers that read one slot, one behind the other, in their
+ * own order. */
 static void order_down(struct lorac_layout *t)
 {
     size_t n = 0;

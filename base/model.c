@@ -27,7 +27,8 @@ static void weight_name(char name[TENSOR_NAME], const struct lorac_model *m, siz
     (void)snprintf(name, TENSOR_NAME, "%s.weight", m->module[module].file);
 }
 
-/* Where only the rows of embedding or output are other than the vocabulary: somebody added tokens. */
+/* Where only the rows of embedding or output are other than the vocabulary: somebody added tokens.
+ */
 static void explain_vocabulary(const struct lorac_model *m, const struct lorac_tensor *t,
                                struct lorac_err *err)
 {
@@ -145,7 +146,8 @@ static enum lorac_status open_module(struct opening *o, struct lorac_module *l,
     return st;
 }
 
-/* Embedding and output. A tied matrix is stored under either name, or under both with one content. */
+/* Embedding and output. A tied matrix is stored under either name, or under both with one content.
+ */
 static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
 {
     struct lorac_model *m = o->m;
@@ -217,7 +219,8 @@ static enum lorac_status refuse_leftovers(struct opening *o, struct lorac_err *e
     return LORAC_OK;
 }
 
-/* Before memory is taken for them: the files must hold as many numbers as the norms and biases have. */
+/* Before memory is taken for them: the files must hold as many numbers as the norms and biases
+ * have. */
 static enum lorac_status check_size(const struct lorac_model *m, size_t vectors,
                                     struct lorac_err *err)
 {

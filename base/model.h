@@ -3,17 +3,19 @@
  *
  *   ids -> embed -> [ x + attention(norm(x)) ; x + mlp(norm(x)) ] x L -> norm -> lm_head -> logits
  *
- * A model is a list of modules in the order in which its program (program.h) first runs them: the embedding, of
- * each layer its norms and linear layers, the last norm, the head. Their names are those that PEFT uses.
+ * A model is a list of modules in the order in which its program (program.h) first runs them: the
+ * embedding, of each layer its norms and linear layers, the last norm, the head. Their names are
+ * those that PEFT uses.
  *
- * Frozen means that no code here changes a weight or computes its gradient. What adapts the model plugs
- * into the **socket**:
+ * Frozen means that no code here changes a weight or computes its gradient. What adapts the model
+ * plugs into the **socket**:
  *
  *   forward:   y = x W^T + b,   then  socket forward  may change y
  *   backward:  dx (+)= dy W,    then  socket backward  accumulates its own gradients and adds to dx
  *
- * W, b and the norms' gains are the model's own, or tensors of the socket that stand in for them (modules
- * trained in full). The backward pass ends at the lowest module that trains: nothing below it is computed.
+ * W, b and the norms' gains are the model's own, or tensors of the socket that stand in for them
+ * (modules trained in full). The backward pass ends at the lowest module that trains: nothing below
+ * it is computed.
  */
 #ifndef LORAC_BASE_MODEL_H
 #define LORAC_BASE_MODEL_H
@@ -38,9 +40,8 @@ struct lorac_module {
     char file[LORAC_MODULE_NAME]; // as the files call it
     enum lorac_role role;
     struct lorac_weight w; // embedding (V,C), linear layer and head (OC,C); without data for a norm
-    const float
-        *vector; // (n) device memory: a linear layer's bias, a norm's gain, or gain and shift
-                 // of a LayerNorm (2,C); NULL: none
+    const float *vector;   // (n) device memory: a linear layer's bias, a norm's gain, or gain and
+                         // shift of a LayerNorm (2,C); NULL: none
     size_t n;
     bool residual; // a linear layer whose output is added to the residual stream as it is
 };
@@ -65,8 +66,9 @@ struct lorac_model {
     char fingerprint[65]; // of config, names, shapes and sampled bytes; see fingerprint.h
 };
 
-/* Open a Hugging Face folder: config.json and safetensors. Every tensor that the configuration asks for
- * must be there with its name and shape, and no other; weights stay mapped in the type of the file. */
+/* Open a Hugging Face folder: config.json and safetensors. Every tensor that the configuration asks
+ * for must be there with its name and shape, and no other; weights stay mapped in the type of the
+ * file. */
 LORAC_MUST_CHECK enum lorac_status lorac_model_open(struct lorac_model **out,
                                                     struct lorac_device *dev, const char *dir,
                                                     struct lorac_err *err);
@@ -75,14 +77,15 @@ void lorac_model_close(struct lorac_model *m);
 /* Parameters of the base (a tied matrix counts once). */
 size_t lorac_model_parameters(const struct lorac_model *m);
 
-/* The modules that a configuration asks for: names, roles and shapes, without tensors. *step as in the model,
- * LORAC_NO_MODULE for steps that have none. Both are the caller's (lorac_mem_free). */
+/* The modules that a configuration asks for: names, roles and shapes, without tensors. *step as in
+ * the model, LORAC_NO_MODULE for steps that have none. Both are the caller's (lorac_mem_free). */
 #define LORAC_NO_MODULE UINT32_MAX
 LORAC_MUST_CHECK enum lorac_status lorac_modules_list(struct lorac_module **out, size_t *n,
                                                       uint32_t **step, const struct lorac_config *c,
                                                       struct lorac_err *err);
-/* The tensors of a module's vector, one behind the other in it: a bias, a norm's "weight", a LayerNorm's "weight" and
- * "bias". How many (0: no vector), and what the k-th is called behind the module's name. */
+/* The tensors of a module's vector, one behind the other in it: a bias, a norm's "weight", a
+ * LayerNorm's "weight" and "bias". How many (0: no vector), and what the k-th is called behind the
+ * module's name. */
 size_t lorac_vector_parts(const struct lorac_config *c, const struct lorac_module *m);
 const char *lorac_vector_name(const struct lorac_module *m, size_t k);
 /* The module of this name; n_modules: there is none. */
@@ -100,8 +103,8 @@ struct lorac_socket {
     const float *(*vector)(const void *self, size_t m);
     /* Floats that must survive from forward to backward for N rows. */
     size_t (*saved_floats)(const void *self, size_t m, size_t N);
-    /* Floats that one call for N rows may clobber while it trains; NULL: none. They are the pass's: passes of
-     * different sizes, and of several threads, share a socket. */
+    /* Floats that one call for N rows may clobber while it trains; NULL: none. They are the pass's:
+     * passes of different sizes, and of several threads, share a socket. */
     size_t (*scratch_floats)(const void *self, size_t m, size_t N);
     void (*forward)(void *self, size_t m,
                     float *y,       // (N,OC) holds x W^T + b on entry, the adapted output on exit
@@ -118,7 +121,8 @@ struct lorac_socket {
                      float *scratch,     // (scratch_floats) clobbered
                      const float *x,     // (N,C)
                      size_t N, size_t row);
-    /* Accumulate the gradients of what stands in for a norm's vector and for a matrix of embeddings. */
+    /* Accumulate the gradients of what stands in for a norm's vector and for a matrix of
+     * embeddings. */
     void (*norm_backward)(void *self, size_t m,
                           const float *dy, // (N,C) of the norm's output
                           const float *x,  // (N,C) its input
@@ -129,7 +133,8 @@ struct lorac_socket {
                            size_t N);
 };
 
-/* Keys and values of earlier rows. Sequences (slots) are independent; the caller counts their rows. */
+/* Keys and values of earlier rows. Sequences (slots) are independent; the caller counts their rows.
+ */
 struct lorac_cache;
 LORAC_MUST_CHECK enum lorac_status lorac_cache_new(struct lorac_cache **out,
                                                    const struct lorac_model *m, size_t slots,
@@ -168,8 +173,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_pass_measure(size_t *bytes, const struc
                                                       struct lorac_err *err);
 /* Rows of logits that a pass of `max_rows` makes at a time: its float32 chunk is (rows,V). */
 size_t lorac_pass_head_rows(const struct lorac_model *m, size_t max_rows);
-/* Run with other adapters from now on (NULL: the bare base). Only for a pass that keeps nothing; where it fails the
- * pass runs on with what it had. */
+/* Run with other adapters from now on (NULL: the bare base). Only for a pass that keeps nothing;
+ * where it fails the pass runs on with what it had. */
 LORAC_MUST_CHECK enum lorac_status lorac_pass_use(struct lorac_pass *p,
                                                   const struct lorac_socket *socket,
                                                   struct lorac_err *err);
@@ -180,8 +185,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_pass_forward(struct lorac_pass *p,
                                                       const struct lorac_batch *batch,
                                                       struct lorac_cache *cache,
                                                       struct lorac_err *err);
-/* nll (T) host, written: the negative log-likelihood of each scored token, in nats. With `gradient`,
- * the gradient of their sum is put at the top of the backward pass. After lorac_pass_forward(). */
+/* nll (T) host, written: the negative log-likelihood of each scored token, in nats. With
+ * `gradient`, the gradient of their sum is put at the top of the backward pass. After
+ * lorac_pass_forward(). */
 void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, float *nll,
                      bool gradient);
 /* logits (U,V) host, written. After lorac_pass_forward(). */

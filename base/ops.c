@@ -1,8 +1,9 @@
 /*
  * ops.c - the operations of a program, forward and backward side by side.
  *
- * Backward, dy is the gradient of the step's output and dx that of an input; a dx that nothing below needs is NULL.
- * Each is pinned by finite differences in base.test_pass, and by the golden files of transformers + PEFT.
+ * Backward, dy is the gradient of the step's output and dx that of an input; a dx that nothing
+ * below needs is NULL. Each is pinned by finite differences in base.test_pass, and by the golden
+ * files of transformers + PEFT.
  */
 #include "base/pass_impl.h"
 

@@ -1,5 +1,6 @@
 /*
- * pass.c - the memory of a pass, and the way of a batch through a model's program, up and down; see model.h.
+ * pass.c - the memory of a pass, and the way of a batch through a model's program, up and down; see
+ * model.h.
  */
 #include "base/pass_impl.h"
 
@@ -94,8 +95,8 @@ static size_t scratch_floats(const struct lorac_pass *p, size_t i)
     return s->adapts(s->self, i) ? s->scratch_floats(s->self, i, rows_of(p, i)) : 0;
 }
 
-/* What the socket keeps: of every module where all layers are kept, else one buffer for each step of a layer,
- * as large as the largest of them needs. And its scratch where it trains. */
+/* What the socket keeps: of every module where all layers are kept, else one buffer for each step
+ * of a layer, as large as the largest of them needs. And its scratch where it trains. */
 static void place_saved(struct lorac_place *place, struct lorac_pass *p)
 {
     const struct lorac_model *m = p->m;
@@ -447,7 +448,8 @@ static struct lorac_walk layer_walk(struct lorac_pass *p, size_t l, const struct
     return w;
 }
 
-/* Where the gradient of the last layer's output is, and at the end that of the first one's input. */
+/* Where the gradient of the last layer's output is, and at the end that of the first one's input.
+ */
 static float *stream_gradient(const struct lorac_pass *p)
 {
     return p->layer.grad[p->layer.layout.grad[SLOT_Y]];

@@ -1,9 +1,10 @@
 /*
- * pass_impl.h - what the files of a pass share; see model.h for the contract, program.h for the idea.
+ * pass_impl.h - what the files of a pass share; see model.h for the contract, program.h for the
+ * idea.
  *
- *   layout.c   where slots and their gradients lie, and how gradients flow: worked out once from a program
- *   ops.c      the operations, forward and backward side by side
- *   pass.c     memory, and the walk over a model's steps, up and down
+ *   layout.c   where slots and their gradients lie, and how gradients flow: worked out once from a
+ * program ops.c      the operations, forward and backward side by side pass.c     memory, and the
+ * walk over a model's steps, up and down
  */
 #ifndef LORAC_BASE_PASS_IMPL_H
 #define LORAC_BASE_PASS_IMPL_H
@@ -39,8 +40,8 @@ struct lorac_layout {
     enum lorac_flow flow[LORAC_STEPS_MAX][LORAC_STEP_INS];
     struct lorac_buffers buffers, grads;
 };
-/* `last` is the slot whose gradient is there when the way down begins: in gradient buffer 0, or (top) in its own
- * place. `keep`: a way down follows. */
+/* `last` is the slot whose gradient is there when the way down begins: in gradient buffer 0, or
+ * (top) in its own place. `keep`: a way down follows. */
 void lorac_layout_make(struct lorac_layout *t, const struct lorac_config *c,
                        const struct lorac_steps *steps, uint32_t outer, enum lorac_slot last,
                        bool top, bool keep);

@@ -1,15 +1,17 @@
 /*
- * program.h - an architecture as a program: steps on named slots, which pass.c runs forward and backward.
+ * program.h - an architecture as a program: steps on named slots, which pass.c runs forward and
+ * backward.
  *
  *   {OP_LINEAR, {SLOT_Q}, {SLOT_N}, "self_attn.q_proj"}        Q <- N W^T + b
  *
- * A program has a front (ids to rows), a layer that is run L times, and a head (rows to logits). Each slot
- * is written by one step; a step whose output is its first input changes it in place. How wide a slot is
- * follows from its name and the configuration. What is kept for the backward pass, what is made again, where
- * gradients lie and where the backward pass stops follow from the table of operations (ops.c, plan.c):
- * no architecture says any of it.
+ * A program has a front (ids to rows), a layer that is run L times, and a head (rows to logits).
+ * Each slot is written by one step; a step whose output is its first input changes it in place. How
+ * wide a slot is follows from its name and the configuration. What is kept for the backward pass,
+ * what is made again, where gradients lie and where the backward pass stops follow from the table
+ * of operations (ops.c, plan.c): no architecture says any of it.
  *
- * The modules of a model are those that its program names, in the order in which it first runs them.
+ * The modules of a model are those that its program names, in the order in which it first runs
+ * them.
  */
 #ifndef LORAC_BASE_PROGRAM_H
 #define LORAC_BASE_PROGRAM_H

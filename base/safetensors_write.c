@@ -1,4 +1,5 @@
-/* safetensors_write.c - see safetensors.h: the header in one text, then the data, one tensor at a time. */
+/* safetensors_write.c - see safetensors.h: the header in one text, then the data, one tensor at a
+ * time. */
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/safetensors_image.h"
@@ -40,8 +41,8 @@ static void add_tensor(struct lorac_buf *b, const struct lorac_tensor_spec *t, s
     lorac_buf_printf(b, "],\"data_offsets\":[%zu,%zu]}", begin, end);
 }
 
-/* Write the header's text to `b`, the size of the data to *total and of the largest tensor that must
- * be computed to *largest. */
+/* Write the header's text to `b`, the size of the data to *total and of the largest tensor that
+ * must be computed to *largest. */
 static enum lorac_status make_header(struct lorac_buf *b, size_t *total, size_t *largest,
                                      const char *path, const struct lorac_tensor_spec *tensors,
                                      size_t n, const char *const *meta, size_t n_meta,

@@ -27,7 +27,8 @@ static void penalise(float *logits, uint32_t *order, const int32_t *seen, size_t
     }
 }
 
-/* Sift position `at` down in a heap of n ids whose root is the likeliest; equal logits: the lower id. */
+/* Sift position `at` down in a heap of n ids whose root is the likeliest; equal logits: the lower
+ * id. */
 static void sift(uint32_t *heap, size_t n, size_t at, const float *logits)
 {
     for (;;) {

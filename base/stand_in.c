@@ -62,7 +62,8 @@ static const struct kind {
     const char *what;        // follows the name
 } kinds[] = {
     {"model-0", ".safetensors",
-     "is one of several files, which need model.safetensors.index.json beside them: download that, too"},
+     "is one of several files, which need model.safetensors.index.json beside them: download that, "
+     "too"},
     {"adapter_model", ".safetensors", "is an adapter, not a model: give its base"},
     {"adapters", ".safetensors", "is an adapter of mlx-lm, not a model: give its base"},
     {"consolidated", ".safetensors",
@@ -73,7 +74,8 @@ static const struct kind {
      "AutoModelForCausalLM as M; M.from_pretrained('.', torch_dtype='auto').save_pretrained('.')\" "
      "writes model.safetensors"},
     {"", ".pth",
-     "is a pickle, a program that is not run: take the folder of this model that transformers reads"},
+     "is a pickle, a program that is not run: take the folder of this model that transformers "
+     "reads"},
     {"", ".pt", "is a pickle, a program that is not run: save the model with save_pretrained()"},
     {"", ".ckpt", "is a pickle, a program that is not run: save the model with save_pretrained()"},
     {"", ".bin",

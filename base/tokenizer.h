@@ -7,8 +7,8 @@
  * a model that reads other words.
  *
  * The one rule of special tokens: their text becomes their id only where the caller says that the
- * text may carry them (a template may, a table's cell may not); one that lies across the border of both
- * is not there. Added tokens that are not special are always recognised, as in the reference.
+ * text may carry them (a template may, a table's cell may not); one that lies across the border of
+ * both is not there. Added tokens that are not special are always recognised, as in the reference.
  *
  * The reference is tokenizers 0.23 on the same tokenizer.json. Deliberate differences: a character
  * that has no token, no bytes and no unknown token is an error (there it vanishes), BOS and EOS are
@@ -38,9 +38,10 @@ void lorac_ids_free(struct lorac_ids *ids);
 
 /* Read tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json /
  * config.json (eos ids) of the model folder `dir`. Only tokenizer.json is required; vocab.json and
- * merges.txt replace it for the classes GPT2Tokenizer and Qwen2Tokenizer. Where tokenizer_config.json
- * has add_bos_token or add_eos_token they replace the post-processor, as in transformers 5.
- * LORAC_ENOTSUP: a part that is not supported; LORAC_EFORMAT: a damaged or contradictory file. */
+ * merges.txt replace it for the classes GPT2Tokenizer and Qwen2Tokenizer. Where
+ * tokenizer_config.json has add_bos_token or add_eos_token they replace the post-processor, as in
+ * transformers 5. LORAC_ENOTSUP: a part that is not supported; LORAC_EFORMAT: a damaged or
+ * contradictory file. */
 LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out,
                                                         const char *dir, struct lorac_err *err);
 /* The same from one tokenizer.json in memory (`file` names it in messages). */
@@ -53,8 +54,8 @@ void lorac_tokenizer_free(struct lorac_tokenizer *t);
 struct lorac_text {
     const char *at; // UTF-8, checked; need not be NUL-terminated
     size_t n;       // bytes
-    bool
-        special; // added tokens that are special are recognised in it; otherwise they are plain text
+    bool special;   // added tokens that are special are recognised in it; otherwise they are plain
+                    // text
 };
 
 enum lorac_encode_flags {
@@ -65,8 +66,8 @@ enum lorac_encode_flags {
     LORAC_ENCODE_CONTINUES = 1 << 2 // goes on after other tokens: no dummy prefix space
 };
 
-/* Append the ids of the texts to `ids`; on an error `ids` is as it was. Invalid UTF-8 is LORAC_EFORMAT
- * with the byte's offset, a character that cannot be encoded LORAC_EUSER. */
+/* Append the ids of the texts to `ids`; on an error `ids` is as it was. Invalid UTF-8 is
+ * LORAC_EFORMAT with the byte's offset, a character that cannot be encoded LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_encode(struct lorac_ids *ids,
                                                 const struct lorac_tokenizer *t,
                                                 const struct lorac_text *texts, size_t n_texts,
@@ -78,9 +79,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_decode(struct lorac_buf *text,
                                                 const struct lorac_tokenizer *t, const int32_t *ids,
                                                 size_t n, bool skip_special, struct lorac_err *err);
 
-/* Decoding token by token: text appears as soon as no later token can change it. With byte-level tokens
- * that is when its UTF-8 is whole; a run of byte-fallback tokens ("<0x0A>") waits for the token
- * behind it. All parts together are what lorac_decode gives. Zeroed = a fresh stream. */
+/* Decoding token by token: text appears as soon as no later token can change it. With byte-level
+ * tokens that is when its UTF-8 is whole; a run of byte-fallback tokens ("<0x0A>") waits for the
+ * token behind it. All parts together are what lorac_decode gives. Zeroed = a fresh stream. */
 struct lorac_stream {
     struct lorac_ids ids;     // those whose text a later id could still change
     size_t shown;             // bytes of their text already given out
@@ -96,22 +97,22 @@ LORAC_MUST_CHECK enum lorac_status lorac_stream_end(struct lorac_buf *text, stru
                                                     bool skip_special, struct lorac_err *err);
 void lorac_stream_free(struct lorac_stream *s);
 
-/* The chat template that a folder brings, which nothing here applies: of chat_template.jinja, else of
- * tokenizer_config.json (of several, "default", else the first), else of chat_template.json. Its text is appended,
- * *file is the file's name; NULL: it brings none. */
+/* The chat template that a folder brings, which nothing here applies: of chat_template.jinja, else
+ * of tokenizer_config.json (of several, "default", else the first), else of chat_template.json. Its
+ * text is appended, *file is the file's name; NULL: it brings none. */
 LORAC_MUST_CHECK enum lorac_status lorac_chat_template(struct lorac_buf *text, const char **file,
                                                        const char *dir, struct lorac_err *err);
 
 size_t lorac_tokenizer_size(const struct lorac_tokenizer *t); // ids are 0 .. size-1
 /* The token as the vocabulary writes it ("\xC4\xA0the", "<0x0A>"); NULL for an unused id. */
 const char *lorac_token_text(const struct lorac_tokenizer *t, int32_t id);
-/* 16 hexadecimal digits that tell tokenizers apart: of the SHA-256 over the size and the ids of a few fixed texts (prose,
- * numbers, code, scripts, white space; numbers as little-endian u32). */
+/* 16 hexadecimal digits that tell tokenizers apart: of the SHA-256 over the size and the ids of a
+ * few fixed texts (prose, numbers, code, scripts, white space; numbers as little-endian u32). */
 enum { LORAC_TOKENIZER_FINGERPRINT = 17 };
 LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_fingerprint(
     char out[LORAC_TOKENIZER_FINGERPRINT], const struct lorac_tokenizer *t, struct lorac_err *err);
-/* Append what the token adds to a text that goes on: its bytes, which need not be whole UTF-8 characters;
- * of a special token its text. An id outside the vocabulary is LORAC_EUSER. */
+/* Append what the token adds to a text that goes on: its bytes, which need not be whole UTF-8
+ * characters; of a special token its text. An id outside the vocabulary is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_token_bytes(struct lorac_buf *bytes,
                                                      const struct lorac_tokenizer *t, int32_t id,
                                                      struct lorac_err *err);

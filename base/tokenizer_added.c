@@ -62,8 +62,8 @@ static size_t skip_spaces(const char *s, size_t from, size_t upper)
 
 enum permission { ALLOWED, PLAIN, STRADDLES };
 
-/* A special token is one only where all its bytes are in text that may carry special tokens; in text
- * that may not it is plain; one that lies across the border of both is not there at all. */
+/* A special token is one only where all its bytes are in text that may carry special tokens; in
+ * text that may not it is plain; one that lies across the border of both is not there at all. */
 static enum permission allowed(const struct lorac_added *a, const char *mark)
 {
     if (!a->special) { return ALLOWED; }

@@ -1,11 +1,12 @@
 /*
- * tokenizer_bpe.c - byte-pair encoding of one piece, as models/bpe/{model,word}.rs of the reference.
+ * tokenizer_bpe.c - byte-pair encoding of one piece, as models/bpe/{model,word}.rs of the
+ * reference.
  *
  * The piece's characters are a linked list of symbols; a heap holds every neighbouring pair that
  * merges, lowest rank first and leftmost among equals. A merge changes at most two pairs, so a
- * piece of n bytes takes O(n log n), also where the whole text is one piece. Such a text is still cut
- * in front of each U+2581 where no merge makes a token that has it behind another character: no merge
- * crosses the cut, so the ids are the same, and the heap stays small.
+ * piece of n bytes takes O(n log n), also where the whole text is one piece. Such a text is still
+ * cut in front of each U+2581 where no merge makes a token that has it behind another character: no
+ * merge crosses the cut, so the ids are the same, and the heap stays small.
  */
 #include "base/core/mem.h"
 #include "base/tokenizer_impl.h"
@@ -71,8 +72,8 @@ static bool add_bytes(struct lorac_bpe *b, const struct lorac_tokenizer *t, cons
     return n > 0;
 }
 
-/* merge_word() of the reference. Unknown characters wait in `unknown` until a known one comes; bytes
- * do not end the wait, which puts them in front: the reference does so too. */
+/* merge_word() of the reference. Unknown characters wait in `unknown` until a known one comes;
+ * bytes do not end the wait, which puts them in front: the reference does so too. */
 static enum lorac_status symbols_of(struct lorac_bpe *b, const struct lorac_tokenizer *t,
                                     const char *s, size_t n, struct lorac_err *err)
 {
@@ -122,7 +123,8 @@ static void merge_all(struct lorac_bpe *b, const struct lorac_tokenizer *t)
     }
 }
 
-/* Room for n symbols; the heap holds n - 1 pairs at first, and every merge pops one and pushes two. */
+/* Room for n symbols; the heap holds n - 1 pairs at first, and every merge pops one and pushes two.
+ */
 static enum lorac_status reserve(struct lorac_bpe *b, size_t n, struct lorac_err *err)
 {
     if (n > b->cap) {

@@ -274,8 +274,8 @@ enum lorac_status lorac_token_bytes(struct lorac_buf *bytes, const struct lorac_
     return append_decoded(bytes, &d, &id, 1, false, (struct before){true, true}, err);
 }
 
-/* Show what is final of the decoded text. The ids of a stream are those whose text is not; once it is
- * they are dropped. */
+/* Show what is final of the decoded text. The ids of a stream are those whose text is not; once it
+ * is they are dropped. */
 static enum lorac_status show(struct lorac_buf *text, struct lorac_stream *s,
                               const struct decoder *d, struct before before, bool end,
                               struct lorac_err *err)

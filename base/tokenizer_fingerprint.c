@@ -4,14 +4,18 @@
 
 #include <string.h>
 
-/* What tokenizers differ in: words of several languages, case, numbers, signs, white space, scripts. */
+/* What tokenizers differ in: words of several languages, case, numbers, signs, white space,
+ * scripts. */
 static const char *const samples[] = {
-    "The quick brown fox jumps over the lazy dog. Don't stop: 1234567.89 at 10:45, 50% off!\n\nNext.",
+    "The quick brown fox jumps over the lazy dog. Don't stop: 1234567.89 at 10:45, 50% "
+    "off!\n\nNext.",
     "Quel vituperabile xenofobo zelante assaggia il whisky ed esclama: \"alleluja\"; perché no?",
     "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. Voilà, ça y est.",
     "for (int i = 0; i < n; i++) {\n\tprintf(\"%d\\n\", x[i] += 0x1F & ~mask);\n}\n",
-    "Съешь ещё этих мягких булок. 我能吞下玻璃而不伤身体。 مرحبا بالعالم  नमस्ते 🙂👍🏽 e\xCC\x81",
-    "    indented,   spaced  \r\n<s> </s> <|endoftext|> [INST] internationalization UPPERCASE lowerCase",
+    "Съешь ещё этих мягких булок. 我能吞下玻璃而不伤身体。 مرحبا بالعالم  नमस्ते 🙂👍🏽 "
+    "e\xCC\x81",
+    "    indented,   spaced  \r\n<s> </s> <|endoftext|> [INST] internationalization UPPERCASE "
+    "lowerCase",
 };
 
 static void add_number(struct lorac_sha256 *s, uint32_t x)

@@ -2,11 +2,12 @@
  * tokenizer_folder.c - what the files beside tokenizer.json add, as AutoTokenizer of transformers 5
  * (tokenization_utils_tokenizers.py) takes it:
  *   tokenizer_config.json    added tokens; the names of the special tokens; add_bos_token and
- *                            add_eos_token, which, where either is there, replace the post-processor
- *   special_tokens_map.json  names that tokenizer_config.json does not give
+ *                            add_eos_token, which, where either is there, replace the
+ * post-processor special_tokens_map.json  names that tokenizer_config.json does not give
  *   generation_config.json, else config.json: the ids that end generation
- * One difference: for the class LlamaTokenizer it also replaces the normaliser and the pre-tokenizer,
- * so that text beginning with a space gets no dummy prefix. tokenizer.json is the truth here.
+ * One difference: for the class LlamaTokenizer it also replaces the normaliser and the
+ * pre-tokenizer, so that text beginning with a space gets no dummy prefix. tokenizer.json is the
+ * truth here.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
@@ -17,7 +18,8 @@
 #include <string.h>
 
 /* transformers writes 10^30 for "no limit" (model_max_length), which JSON libraries refuse: whole
- * numbers of more than 18 digits lose the rest, and stay larger than any number that is read here. */
+ * numbers of more than 18 digits lose the rest, and stay larger than any number that is read here.
+ */
 static void shorten_numbers(char *text, size_t n)
 {
     bool in_string = false;
@@ -36,7 +38,8 @@ static void shorten_numbers(char *text, size_t n)
     }
 }
 
-/* A file of the folder; root->value NULL where it is not there. `*path` outlives it (lorac_mem_free). */
+/* A file of the folder; root->value NULL where it is not there. `*path` outlives it
+ * (lorac_mem_free). */
 static enum lorac_status load(struct lorac_json *root, char **path, const char *dir,
                               const char *name, struct lorac_err *err)
 {
@@ -98,7 +101,8 @@ done:
     return st;
 }
 
-/* The special token that `at` names, as text or as an object with "content"; "" names none (Whisper's). */
+/* The special token that `at` names, as text or as an object with "content"; "" names none
+ * (Whisper's). */
 static enum lorac_status read_special(int32_t *id, struct lorac_tokenizer *t,
                                       const struct lorac_json *at, bool must_be,
                                       struct lorac_err *err)
@@ -201,8 +205,8 @@ static bool is_token(const struct lorac_tokenizer *t, json_int_t id)
     return id >= 0 && id < TOK_MAX_ID && lorac_token_text(t, (int32_t)id);
 }
 
-/* A number or a list of them. One that is no token ends nothing that the tokenizer could tell of: where there is
- * another, or the tokenizer names its own, it does no harm. */
+/* A number or a list of them. One that is no token ends nothing that the tokenizer could tell of:
+ * where there is another, or the tokenizer names its own, it does no harm. */
 static enum lorac_status read_ends(struct lorac_tokenizer *t, const struct lorac_json *at,
                                    struct lorac_err *err)
 {
@@ -312,7 +316,8 @@ static const char gpt2_frame[] =
 static const char qwen2_frame[] =
     "{\"normalizer\": {\"type\": \"NFC\"},"
     " \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": ["
-    "  {\"type\": \"Split\", \"behavior\": \"Isolated\", \"invert\": false, \"pattern\": {\"Regex\":"
+    "  {\"type\": \"Split\", \"behavior\": \"Isolated\", \"invert\": false, \"pattern\": "
+    "{\"Regex\":"
     "   \"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}"
     "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}},"
     "  {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]},"

@@ -25,7 +25,8 @@ enum {
     TOK_MAX_TEXT = 1 << 30,  // bytes of one call's text, also after each step
 };
 
-/* What `given` bytes of text may become in one call's steps: a hostile file could double them at each. */
+/* What `given` bytes of text may become in one call's steps: a hostile file could double them at
+ * each. */
 size_t lorac_growth_limit(size_t given);
 
 /* ---- text.c: UTF-8 and character classes ---- */
@@ -45,7 +46,8 @@ bool lorac_char_is_punct(uint32_t cp);  // ASCII punctuation or general category
 
 /* ---- unicode.c ---- */
 
-/* What belongs into a bracket expression beside \p{name}: newer characters, see there. "w": of \w. */
+/* What belongs into a bracket expression beside \p{name}: newer characters, see there. "w": of \w.
+ */
 const char *lorac_class_more(const char *name, size_t n);
 
 /* ---- regex.c: patterns of the file, in Oniguruma's Ruby syntax, run by PCRE2 ---- */
@@ -69,7 +71,8 @@ struct lorac_cursor {
     size_t from; // the end of the last match
     bool any;    // there was one
 };
-/* The next match in s[0,n): [*begin,*end); *begin = n + 1 where there is none. `s` must be UTF-8. */
+/* The next match in s[0,n): [*begin,*end); *begin = n + 1 where there is none. `s` must be UTF-8.
+ */
 LORAC_MUST_CHECK enum lorac_status lorac_pattern_next(size_t *begin, size_t *end,
                                                       struct lorac_cursor *at,
                                                       const struct lorac_pattern *p,
@@ -248,8 +251,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_read_model(struct lorac_tokenizer *t,
 LORAC_MUST_CHECK enum lorac_status lorac_added_read(struct lorac_tokenizer *t,
                                                     const struct lorac_json *at, int32_t id,
                                                     struct lorac_err *err);
-/* `name` is special, whatever the file says; its id in `*id`. An unknown one is LORAC_EFORMAT where it must be a
- * token; elsewhere it becomes the next, as in transformers, and does no harm as long as no text holds it. */
+/* `name` is special, whatever the file says; its id in `*id`. An unknown one is LORAC_EFORMAT where
+ * it must be a token; elsewhere it becomes the next, as in transformers, and does no harm as long
+ * as no text holds it. */
 LORAC_MUST_CHECK enum lorac_status lorac_added_special(int32_t *id, struct lorac_tokenizer *t,
                                                        const struct lorac_json *at,
                                                        const char *name, bool must_be,
@@ -261,7 +265,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_added_build(struct lorac_tokenizer *t, 
 LORAC_MUST_CHECK enum lorac_status lorac_read_tokenizer(struct lorac_tokenizer *t,
                                                         const struct lorac_json *root,
                                                         struct lorac_err *err);
-/* tokenizer_config.json, special_tokens_map.json, generation_config.json, config.json of a folder. */
+/* tokenizer_config.json, special_tokens_map.json, generation_config.json, config.json of a folder.
+ */
 LORAC_MUST_CHECK enum lorac_status lorac_read_folder(struct lorac_tokenizer *t, const char *dir,
                                                      struct lorac_err *err);
 /* vocab.json and merges.txt in place of tokenizer.json. */
@@ -320,7 +325,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_pretokenize(struct lorac_lane *lane,
                                                      const struct lorac_tokenizer *t,
                                                      struct lorac_matcher *m, bool continues,
                                                      struct lorac_err *err);
-/* The characters that stand for bytes in byte-level vocabularies: byte -> code point, and back (-1). */
+/* The characters that stand for bytes in byte-level vocabularies: byte -> code point, and back
+ * (-1). */
 uint32_t lorac_byte_char(unsigned char byte);
 int lorac_char_byte(uint32_t cp);
 

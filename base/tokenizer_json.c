@@ -1,5 +1,6 @@
-/* tokenizer_json.c - typed reads that the parts share, and the frame of tokenizer.json. Every object is
- * read with the list of its keys: one that is not listed may change the result and is refused. */
+/* tokenizer_json.c - typed reads that the parts share, and the frame of tokenizer.json. Every
+ * object is read with the list of its keys: one that is not listed may change the result and is
+ * refused. */
 #include "base/core/mem.h"
 #include "base/tokenizer_impl.h"
 

@@ -1,14 +1,14 @@
 /*
  * tokenizer_learn.c - pieces with counts to merges, as models/bpe/trainer.rs of the reference.
  *
- * A heap holds pairs of neighbouring tokens, each with its count and the words where it stood when it was put
- * there. The highest count is taken: where it has sunk meanwhile it goes back with its present
- * count, otherwise the pair merges in its words, which changes the counts of the pairs beside it and makes
- * new ones. A word is an array of token ids that shrinks in place.
+ * A heap holds pairs of neighbouring tokens, each with its count and the words where it stood when
+ * it was put there. The highest count is taken: where it has sunk meanwhile it goes back with its
+ * present count, otherwise the pair merges in its words, which changes the counts of the pairs
+ * beside it and makes new ones. A word is an array of token ids that shrinks in place.
  *
- * A token is made by one pair only: what merges within a stretch of bytes does not depend on what stands around
- * it, as long as nothing merges across its ends. So a pair gets its places when its younger token is made, stands
- * in the heap once, and never comes back after its merge.
+ * A token is made by one pair only: what merges within a stretch of bytes does not depend on what
+ * stands around it, as long as nothing merges across its ends. So a pair gets its places when its
+ * younger token is made, stands in the heap once, and never comes back after its merge.
  */
 #include "base/core/mem.h"
 #include "base/tokenizer_train_impl.h"
@@ -142,7 +142,8 @@ static enum lorac_status new_place(uint32_t *at, struct learner *l, uint32_t wor
     return LORAC_OK;
 }
 
-/* The pair stands in `word` now. A word's places of one pair come one after the other: one is enough. */
+/* The pair stands in `word` now. A word's places of one pair come one after the other: one is
+ * enough. */
 static enum lorac_status add_place(struct learner *l, struct lorac_pair *pair, uint32_t word,
                                    struct lorac_err *err)
 {

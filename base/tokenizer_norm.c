@@ -1,6 +1,6 @@
 /*
- * tokenizer_norm.c - normalisers, as src/normalizers of the reference: each maps marked text to marked
- * text. Bytes that come from several keep a mark only where all of these had it.
+ * tokenizer_norm.c - normalisers, as src/normalizers of the reference: each maps marked text to
+ * marked text. Bytes that come from several keep a mark only where all of these had it.
  */
 #include "base/tokenizer_impl.h"
 

@@ -133,7 +133,8 @@ static enum lorac_status read_split(struct lorac_pre *pre, const struct lorac_js
     return LORAC_OK;
 }
 
-/* The old add_prefix_space: true says nothing, false demands (and in the oldest files means) "never". */
+/* The old add_prefix_space: true says nothing, false demands (and in the oldest files means)
+ * "never". */
 static enum lorac_status read_scheme(enum pre_prefix *out, const struct lorac_json *at,
                                      struct lorac_err *err)
 {

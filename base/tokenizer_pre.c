@@ -30,8 +30,8 @@ int lorac_char_byte(uint32_t cp)
     return (int)(rank <= 32 ? rank : rank < 67 ? rank - 33 + 0x7F : 0xAD);
 }
 
-/* A piece is cut into matches and what is between them; the last cut waits here, because the next may
- * join it. */
+/* A piece is cut into matches and what is between them; the last cut waits here, because the next
+ * may join it. */
 struct splitter {
     struct lorac_lane *out;
     const char *s;

@@ -2,12 +2,11 @@
  * tokenizer_regex.c - the file's patterns: written for Oniguruma (Ruby syntax), run by PCRE2.
  *
  * Where the two read a pattern differently it is rewritten or refused, never guessed:
- *   \s \S \w     Oniguruma: White_Space; Alphabetic, M, Nd, Pc. PCRE2 counts U+180E as space and, in
- *                some versions, no mark as word: rewritten with Unicode properties.
- *   \p{L} ..    Oniguruma knows newer characters (tokenizer_unicode.c); \p{Han} is the script.
- *   ^ $          begin and end of a line in Ruby: PCRE2_MULTILINE.
- *   {n,m}+       Ruby: repeat the group; PCRE2: possessive. {,m}; \h \b \R..; &&, [..[..]..]; flags
- *                other than i; (?i) in the middle: refused.
+ *   \s \S \w     Oniguruma: White_Space; Alphabetic, M, Nd, Pc. PCRE2 counts U+180E as space and,
+ * in some versions, no mark as word: rewritten with Unicode properties. \p{L} ..    Oniguruma knows
+ * newer characters (tokenizer_unicode.c); \p{Han} is the script. ^ $          begin and end of a
+ * line in Ruby: PCRE2_MULTILINE. {n,m}+       Ruby: repeat the group; PCRE2: possessive. {,m}; \h
+ * \b \R..; &&, [..[..]..]; flags other than i; (?i) in the middle: refused.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "base/tokenizer_impl.h"
@@ -39,8 +38,9 @@ static enum lorac_status refuse(const struct lorac_json *at, const char *what,
                       at->file, at->where, what);
 }
 
-/* \p{..}, \P{..} at `s` = "p{..}": general categories with what newer versions of Unicode add, other
- * names as scripts (PCRE2 alone would take script extensions). Returns the length of "{..}". */
+/* \p{..}, \P{..} at `s` = "p{..}": general categories with what newer versions of Unicode add,
+ * other names as scripts (PCRE2 alone would take script extensions). Returns the length of "{..}".
+ */
 static size_t translate_property(struct lorac_buf *b, const char *s, bool in_class,
                                  const char **what)
 {

@@ -101,8 +101,8 @@ static utf8proc_category_t category(uint32_t cp)
     return utf8proc_category((utf8proc_int32_t)cp);
 }
 
-/* Alphabetic, M, Nd, Pc and Join_Control (UTS 18, Annex C); the marks and the four ranges of symbols
- * are what Alphabetic adds to L and Nl. */
+/* Alphabetic, M, Nd, Pc and Join_Control (UTS 18, Annex C); the marks and the four ranges of
+ * symbols are what Alphabetic adds to L and Nl. */
 bool lorac_char_is_word(uint32_t cp)
 {
     utf8proc_category_t c = category(cp);

@@ -76,14 +76,14 @@ struct lorac_learned {
 LORAC_MUST_CHECK enum lorac_status lorac_learned_init(struct lorac_learned *l,
                                                       const char *const *specials,
                                                       size_t n_specials, struct lorac_err *err);
-/* Merge until the vocabulary has its size or no pair occurs often enough. `*tokens` written: those that all
- * pieces became. */
+/* Merge until the vocabulary has its size or no pair occurs often enough. `*tokens` written: those
+ * that all pieces became. */
 LORAC_MUST_CHECK enum lorac_status lorac_learn(struct lorac_learned *l, size_t *tokens,
                                                const struct lorac_words *w,
                                                const struct lorac_tokenizer_options *o,
                                                struct lorac_err *err);
-/* One piece as the merges say: the pair of the lowest rank first, the leftmost of equals. The rule itself,
- * n^2 steps: what the tokenizer must agree with. */
+/* One piece as the merges say: the pair of the lowest rank first, the leftmost of equals. The rule
+ * itself, n^2 steps: what the tokenizer must agree with. */
 LORAC_MUST_CHECK enum lorac_status lorac_learned_encode(struct lorac_ids *ids,
                                                         const struct lorac_learned *l,
                                                         const char *s, size_t n,

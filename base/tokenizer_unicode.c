@@ -1,7 +1,8 @@
 /*
- * tokenizer_unicode.c - characters that the reference's regular expressions class and PCRE2 10.42 does
- * not: those assigned after Unicode 14 up to Unicode 16, and for \w the superscripts and fractions of
- * Latin-1 that Oniguruma counts. For a PCRE2 that knows them the table repeats what is there.
+ * tokenizer_unicode.c - characters that the reference's regular expressions class and PCRE2 10.42
+ * does not: those assigned after Unicode 14 up to Unicode 16, and for \w the superscripts and
+ * fractions of Latin-1 that Oniguruma counts. For a PCRE2 that knows them the table repeats what is
+ * there.
  */
 #include "base/tokenizer_impl.h"
 

@@ -1,4 +1,5 @@
-/* tokenizer_words.c - text files to distinct pieces with counts, in one pass over the mapped bytes. */
+/* tokenizer_words.c - text files to distinct pieces with counts, in one pass over the mapped bytes.
+ */
 #include "base/core/mem.h"
 #include "base/tokenizer_train_impl.h"
 
@@ -117,7 +118,8 @@ static enum lorac_status count_piece(void *who, const char *s, size_t n, struct 
     return LORAC_OK;
 }
 
-/* Where the next cut at or behind `from` stands: the first, of those the longest; begin = n: nowhere. */
+/* Where the next cut at or behind `from` stands: the first, of those the longest; begin = n:
+ * nowhere. */
 static enum lorac_status next_cut(size_t *begin, size_t *end, struct reading *r, size_t from,
                                   struct lorac_err *err)
 {

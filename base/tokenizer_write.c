@@ -1,4 +1,5 @@
-/* tokenizer_write.c - what was learned as tokenizer.json and tokenizer_config.json, and read back. */
+/* tokenizer_write.c - what was learned as tokenizer.json and tokenizer_config.json, and read back.
+ */
 #include "base/core/mem.h"
 #include "base/tokenizer_train_impl.h"
 

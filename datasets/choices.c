@@ -164,7 +164,8 @@ static bool fits(const struct lorac_batch *b, const struct lorac_choices *c, siz
            c->ids.n <= b->max_targets - (empty ? 0 : b->T);
 }
 
-/* All first tokens are targets of the prompt's last row, so they come first; then each label's others. */
+/* All first tokens are targets of the prompt's last row, so they come first; then each label's
+ * others. */
 static void place(struct lorac_choice *choice, struct lorac_batch *b, const struct lorac_choices *c)
 {
     const struct lorac_ids *prompt = &c->e.ids;

@@ -284,11 +284,14 @@ static const char *way_out(enum lorac_verdict v, bool all)
 {
     switch (v) {
     case LORAC_ROW_EMPTY:
-        return all ? "on_empty: keep takes them as they are, or leave the column out of the template"
-                   : "on_empty: skip leaves them out, keep takes them as they are, and a part of the "
+        return all ? "on_empty: keep takes them as they are, or leave the column out of the "
+                     "template"
+                   : "on_empty: skip leaves them out, keep takes them as they are, and a part of "
+                     "the "
                      "template in {?name}...{/name} goes where its cell is blank";
     case LORAC_ROW_UNKNOWN_LABEL:
-        return all ? "the map is of other words than the column: without labels.map its own are taken"
+        return all ? "the map is of other words than the column: without labels.map its own are "
+                     "taken"
                    : "labels.unknown: skip leaves them out";
     case LORAC_ROW_LONG:
         return all ? "a larger model.max_length lets them in" : "on_too_long: skip leaves them out";
@@ -301,7 +304,8 @@ static const char *way_out(enum lorac_verdict v, bool all)
     }
 }
 
-/* One line: the first bad row of each kind, how many there are, and which setting lets them pass. */
+/* One line: the first bad row of each kind, how many there are, and which setting lets them pass.
+ */
 static enum lorac_status fail_rows(const struct pass *p, struct lorac_err *err)
 {
     struct lorac_buf text = {0};

@@ -107,12 +107,14 @@ LORAC_MUST_CHECK enum lorac_status lorac_prompt_encode_at(struct lorac_ids *ids,
                                                           const struct lorac_dataset *d,
                                                           const struct lorac_cell *values,
                                                           bool begins, struct lorac_err *err);
-/* Append the completion's ids and what ends an answer of this dataset: EOS, behind shots their separator. */
+/* Append the completion's ids and what ends an answer of this dataset: EOS, behind shots their
+ * separator. */
 LORAC_MUST_CHECK enum lorac_status lorac_answer_encode(struct lorac_ids *ids,
                                                        const struct lorac_dataset *d,
                                                        const struct lorac_cell *values,
                                                        struct lorac_err *err);
-/* Add an example's rows to the batch: on their own, or going on from the shots in cache sequence 0. */
+/* Add an example's rows to the batch: on their own, or going on from the shots in cache sequence 0.
+ */
 int32_t lorac_dataset_place(struct lorac_batch *b, const struct lorac_dataset *d,
                             const int32_t *ids, size_t n);
 uint64_t lorac_example_hash(const struct lorac_example *e);

@@ -9,10 +9,10 @@
  *
  * Rules that hold everywhere:
  *   - a cell is text, whatever it looks like: no NA words, no numbers, no trimming;
- *   - nothing is left out in silence: every row is used, or counted under a reason with its line number,
- *     or the reason is an error that names the line;
- *   - the prompt is tokenised on its own, exactly as for generation, and the completion on its own as its
- *     continuation; so no token ever straddles the two, and what is trained is decided on ids;
+ *   - nothing is left out in silence: every row is used, or counted under a reason with its line
+ * number, or the reason is an error that names the line;
+ *   - the prompt is tokenised on its own, exactly as for generation, and the completion on its own
+ * as its continuation; so no token ever straddles the two, and what is trained is decided on ids;
  *   - the last token that is trained is EOS (append_eos), appended as an id and never twice;
  *   - order, split and batches are functions of the seed; a loader's state is two numbers.
  *
@@ -31,15 +31,16 @@
 #include <stdint.h>
 
 /* ---- tables -------------------------------------------------------------------------------------
- * CSV as RFC 4180 has it, strictly: a field with the delimiter, a quote or a line end is quoted, and a
- * quote in it doubled. Lines end with LF, CRLF or CR. UTF-8, its byte order mark removed. Every row has
- * as many fields as the first one. Of a single column a line with nothing in it is a row with an empty cell; of
- * several, and before a header, such lines are no rows, and are counted.
+ * CSV as RFC 4180 has it, strictly: a field with the delimiter, a quote or a line end is quoted,
+ * and a quote in it doubled. Lines end with LF, CRLF or CR. UTF-8, its byte order mark removed.
+ * Every row has as many fields as the first one. Of a single column a line with nothing in it is a
+ * row with an empty cell; of several, and before a header, such lines are no rows, and are counted.
  * A header may leave columns nameless, or give several the same name: they are chosen by number.
- * Limits: 4096 columns, 16 MiB a field, 2^32 - 2 rows. Errors read "FILE:LINE:COLUMN: ...", lines and
- * characters counted from 1. Opening reads the mapped file once and keeps 8 bytes a row (16 more where a
- * row spans lines); cells are parsed on demand, so a table may be larger than memory, if it is UTF-8: a file of
- * another encoding is kept as UTF-8. Files that are no tables (JSON, spreadsheets, archives) are refused by name. */
+ * Limits: 4096 columns, 16 MiB a field, 2^32 - 2 rows. Errors read "FILE:LINE:COLUMN: ...", lines
+ * and characters counted from 1. Opening reads the mapped file once and keeps 8 bytes a row (16
+ * more where a row spans lines); cells are parsed on demand, so a table may be larger than memory,
+ * if it is UTF-8: a file of another encoding is kept as UTF-8. Files that are no tables (JSON,
+ * spreadsheets, archives) are refused by name. */
 enum { LORAC_MAX_COLUMNS = 4096, LORAC_MAX_FIELD = 16 << 20 };
 
 struct lorac_table;
@@ -48,7 +49,8 @@ enum lorac_encoding {
     LORAC_ENCODING_UTF8,
     LORAC_ENCODING_LATIN1, // ISO-8859-1; what is no character of it is refused
     LORAC_ENCODING_WINDOWS1252,
-    LORAC_ENCODING_UTF16, // its byte order mark says which; without one, the zeros of its ASCII characters
+    LORAC_ENCODING_UTF16, // its byte order mark says which; without one, the zeros of its ASCII
+                          // characters
     LORAC_N_ENCODINGS
 };
 const char *lorac_encoding_name(enum lorac_encoding encoding); // "utf-8"
@@ -100,16 +102,17 @@ const char *lorac_table_file(const struct lorac_table *t);
 size_t lorac_table_rows(const struct lorac_table *t); // without the header
 size_t lorac_table_columns(const struct lorac_table *t);
 const struct lorac_tally *lorac_table_blank_lines(const struct lorac_table *t); // that are no rows
-/* Cells with both line ends and delimiters in them: a text of several lines, or rows that a lone quote swallowed up to
- * the next one. */
+/* Cells with both line ends and delimiters in them: a text of several lines, or rows that a lone
+ * quote swallowed up to the next one. */
 const struct lorac_tally *lorac_table_long_cells(const struct lorac_table *t);
 size_t lorac_table_memory(const struct lorac_table *t); // bytes of the index, and of a decoded file
 const char *lorac_table_column_name(const struct lorac_table *t, size_t c);
-/* "; is data.format.delimiter ';'?" where the first row has more of another delimiter than of the one that it is read
- * with, else "": what a message about a missing column or an odd row goes on with. */
+/* "; is data.format.delimiter ';'?" where the first row has more of another delimiter than of the
+ * one that it is read with, else "": what a message about a missing column or an odd row goes on
+ * with. */
 const char *lorac_table_delimiter_hint(const struct lorac_table *t);
-/* A column by its name, else by its number from 1. A name that no column has is LORAC_EUSER with those
- * that there are, one that several have is with their place. */
+/* A column by its name, else by its number from 1. A name that no column has is LORAC_EUSER with
+ * those that there are, one that several have is with their place. */
 LORAC_MUST_CHECK enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table *t,
                                                            const char *name, struct lorac_err *err);
 uint64_t lorac_table_line(const struct lorac_table *t, size_t i); // where row i begins
@@ -119,8 +122,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_table_row(struct lorac_row *row,
                                                    struct lorac_err *err);
 void lorac_row_free(struct lorac_row *row); // what it owns, not the struct
 
-/* A row as it stands in the file, for who writes the table again: its cells with their quotes and delimiters, and
- * the line end behind them ("" at the end of a file that has none). Borrowed from the table. */
+/* A row as it stands in the file, for who writes the table again: its cells with their quotes and
+ * delimiters, and the line end behind them ("" at the end of a file that has none). Borrowed from
+ * the table. */
 struct lorac_raw {
     const char *at;
     size_t n;
@@ -133,9 +137,10 @@ bool lorac_table_has_mark(const struct lorac_table *t);               // a byte 
 struct lorac_table_format lorac_table_format(const struct lorac_table *t);
 
 /* ---- texts --------------------------------------------------------------------------------------
- * Files of plain text as documents: a file is one, or those between the separators, which belong to none.
- * A document of white space alone is left out and counted. Otherwise every byte counts: nothing is trimmed.
- * UTF-8, its byte order mark removed. Files stay mapped until the texts are closed. */
+ * Files of plain text as documents: a file is one, or those between the separators, which belong to
+ * none. A document of white space alone is left out and counted. Otherwise every byte counts:
+ * nothing is trimmed. UTF-8, its byte order mark removed. Files stay mapped until the texts are
+ * closed. */
 struct lorac_texts;
 /* `separator` NULL: each file is one document. A file without a document is LORAC_EFORMAT. */
 LORAC_MUST_CHECK enum lorac_status lorac_texts_open(struct lorac_texts **out,
@@ -144,14 +149,16 @@ LORAC_MUST_CHECK enum lorac_status lorac_texts_open(struct lorac_texts **out,
 size_t lorac_texts_separators(const struct lorac_texts *t); // how often it stands in the files
 void lorac_texts_close(struct lorac_texts *t);
 size_t lorac_texts_documents(const struct lorac_texts *t);
-/* Hold round(documents * fraction) documents out, drawn by `seed` (stream "split"). Where that is less than
- * LORAC_MIN_HELD_OUT, too few to speak for the rest, every document is cut instead: its last part, `fraction`
- * of its bytes from a line's beginning on, is held out as a document of its own. */
+/* Hold round(documents * fraction) documents out, drawn by `seed` (stream "split"). Where that is
+ * less than LORAC_MIN_HELD_OUT, too few to speak for the rest, every document is cut instead: its
+ * last part, `fraction` of its bytes from a line's beginning on, is held out as a document of its
+ * own. */
 enum { LORAC_MIN_HELD_OUT = 10 };
 LORAC_MUST_CHECK enum lorac_status lorac_texts_split(struct lorac_texts *t, double fraction,
                                                      uint64_t seed, struct lorac_err *err);
 
-/* ---- classes and splits ------------------------------------------------------------------------- */
+/* ---- classes and splits -------------------------------------------------------------------------
+ */
 
 /* The distinct values of a column, in order of first appearance. */
 struct lorac_classes {
@@ -171,9 +178,9 @@ struct lorac_split {
     uint32_t *rest, *part; // (n_rest), (n_part)
     size_t n_rest, n_part;
 };
-/* Put round(n * fraction) of n rows into `part`, drawn by `seed` (stream "split"). With `classes` each
- * value gets its share: floor(n_k * fraction), and what is missing to the total goes to the largest
- * remainders (ties: the earlier class). An empty half is LORAC_EUSER. */
+/* Put round(n * fraction) of n rows into `part`, drawn by `seed` (stream "split"). With `classes`
+ * each value gets its share: floor(n_k * fraction), and what is missing to the total goes to the
+ * largest remainders (ties: the earlier class). An empty half is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_split_make(struct lorac_split *out, size_t n,
                                                     double fraction,
                                                     const struct lorac_classes *classes,
@@ -181,11 +188,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_split_make(struct lorac_split *out, siz
 void lorac_split_free(struct lorac_split *s);
 
 /* ---- templates ----------------------------------------------------------------------------------
- * "Review: {text}\nSentiment:" - text with variables in braces; "{{" and "}}" are braces. The template's
- * own text may hold special tokens ("<|im_end|>"), a cell's text never becomes one.
+ * "Review: {text}\nSentiment:" - text with variables in braces; "{{" and "}}" are braces. The
+ * template's own text may hold special tokens ("<|im_end|>"), a cell's text never becomes one.
  *
- * "{task}{?input}\nInput: {input}{/input}" - what stands between {?name} and {/name} is an optional part: it is there
- * where the variable's cell is not blank. Optional parts do not nest. */
+ * "{task}{?input}\nInput: {input}{/input}" - what stands between {?name} and {/name} is an optional
+ * part: it is there where the variable's cell is not blank. Optional parts do not nest. */
 enum { LORAC_MAX_PARTS = 128 };
 
 struct lorac_template;
@@ -194,8 +201,8 @@ struct lorac_template_options {
     const char *completion;       // may be NULL or "", where only prompts are wanted
     const char *const *variables; // (n_variables) names that may stand in braces
     size_t n_variables;
-    const char *
-        hint; // what a message about an unknown variable ends with (lorac_table_delimiter_hint); NULL: nothing
+    const char *hint; // what a message about an unknown variable ends with
+                      // (lorac_table_delimiter_hint); NULL: nothing
 };
 /* Errors: "template.prompt:CHARACTER: ...". */
 LORAC_MUST_CHECK enum lorac_status lorac_template_parse(struct lorac_template **out,
@@ -205,22 +212,26 @@ void lorac_template_free(struct lorac_template *t);
 bool lorac_template_uses(const struct lorac_template *t, size_t variable);
 bool lorac_template_prompt_uses(const struct lorac_template *t, size_t variable);
 bool lorac_template_completion_uses(const struct lorac_template *t, size_t variable);
-/* Whether it stands in optional parts of its own alone, so that nothing is missing where its cell is blank. */
+/* Whether it stands in optional parts of its own alone, so that nothing is missing where its cell
+ * is blank. */
 bool lorac_template_is_optional(const struct lorac_template *t, size_t variable);
 bool lorac_template_has_prompt(const struct lorac_template *t);
-/* The names in braces in `text`, each once: *names (*n) of strings, one block to release with lorac_mem_free(). */
+/* The names in braces in `text`, each once: *names (*n) of strings, one block to release with
+ * lorac_mem_free(). */
 LORAC_MUST_CHECK enum lorac_status lorac_template_variables(char ***names, size_t *n,
                                                             const char *text,
                                                             struct lorac_err *err);
 bool lorac_template_has_completion(const struct lorac_template *t);
 
 /* The stretches of the prompt (or of the completion) for the given values: literal parts
- * may be special, values may not. texts (LORAC_MAX_PARTS) written, borrows from both. Returns their number. */
+ * may be special, values may not. texts (LORAC_MAX_PARTS) written, borrows from both. Returns their
+ * number. */
 size_t lorac_template_prompt(struct lorac_text *texts, const struct lorac_template *t,
                              const struct lorac_cell *values);
 size_t lorac_template_completion(struct lorac_text *texts, const struct lorac_template *t,
                                  const struct lorac_cell *values);
-/* Append the prompt's ids, with BOS where the tokenizer puts one: what training and generation both use. */
+/* Append the prompt's ids, with BOS where the tokenizer puts one: what training and generation both
+ * use. */
 LORAC_MUST_CHECK enum lorac_status lorac_prompt_encode(struct lorac_ids *ids,
                                                        const struct lorac_template *t,
                                                        const struct lorac_tokenizer *tokenizer,
@@ -236,13 +247,15 @@ LORAC_MUST_CHECK enum lorac_status lorac_completion_encode(struct lorac_ids *ids
 /* How many tokens the tokenizer puts in front of a prompt: BOS, several, or none. */
 LORAC_MUST_CHECK enum lorac_status lorac_prompt_begin(size_t *n, const struct lorac_tokenizer *t,
                                                       struct lorac_err *err);
-/* Take `over` tokens out of a prompt, the first `prompt` of `ids`: what training, evaluation and prediction do
- * with one that is too long. Its start goes, but for the n_begin tokens of lorac_prompt_begin() and BOS that
- * the template writes itself. false, and nothing is done: not one token of it would be left. */
+/* Take `over` tokens out of a prompt, the first `prompt` of `ids`: what training, evaluation and
+ * prediction do with one that is too long. Its start goes, but for the n_begin tokens of
+ * lorac_prompt_begin() and BOS that the template writes itself. false, and nothing is done: not one
+ * token of it would be left. */
 bool lorac_prompt_cut(struct lorac_ids *ids, size_t prompt, size_t over, size_t n_begin,
                       const struct lorac_tokenizer *t);
 
-/* ---- datasets ----------------------------------------------------------------------------------- */
+/* ---- datasets -----------------------------------------------------------------------------------
+ */
 
 struct lorac_shots;
 
@@ -307,23 +320,25 @@ struct lorac_example {
 void lorac_example_free(struct lorac_example *e);
 
 struct lorac_dataset;
-/* Tokenise every row once: lengths are kept (24 bytes a row), ids are made again when asked for, or kept
+/* Tokenise every row once: lengths are kept (24 bytes a row), ids are made again when asked for, or
+ * kept
  * (`cache`). The table and the tokenizer must outlive the dataset.
  *
- * A prompt that is too long loses tokens from its start, BOS stays; the completion is never cut: where it
- * does not fit behind one token, truncate_prompt is an error too. A row without a trained token
- * (an empty completion and no EOS) is treated as an empty cell is, but never kept.
- * All rows are looked at before an error is returned, so that its message counts them all. */
+ * A prompt that is too long loses tokens from its start, BOS stays; the completion is never cut:
+ * where it does not fit behind one token, truncate_prompt is an error too. A row without a trained
+ * token (an empty completion and no EOS) is treated as an empty cell is, but never kept. All rows
+ * are looked at before an error is returned, so that its message counts them all. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_open(struct lorac_dataset **out,
                                                       const struct lorac_table *table,
                                                       const struct lorac_tokenizer *tokenizer,
                                                       const struct lorac_dataset_options *o,
                                                       struct lorac_err *err);
-/* Documents in pieces of at most max_length tokens, all trained: BOS in front as the tokenizer puts it, EOS
- * behind where `append_eos` (not behind the beginning of a document that was cut). A piece begins with the last
- * token of the one before, so that every token but the document's first is trained once. Ids are kept; the
- * texts are not needed afterwards. A document is tokenised in stretches of about `stretch` bytes that end at a
- * line's end, so that time grows with the text and memory does not. */
+/* Documents in pieces of at most max_length tokens, all trained: BOS in front as the tokenizer puts
+ * it, EOS behind where `append_eos` (not behind the beginning of a document that was cut). A piece
+ * begins with the last token of the one before, so that every token but the document's first is
+ * trained once. Ids are kept; the texts are not needed afterwards. A document is tokenised in
+ * stretches of about `stretch` bytes that end at a line's end, so that time grows with the text and
+ * memory does not. */
 struct lorac_text_options {
     bool held_out; // the documents held out by lorac_texts_split(); else the others
     bool append_eos;
@@ -357,21 +372,24 @@ LORAC_MUST_CHECK enum lorac_status lorac_dataset_example(struct lorac_example *e
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_values(struct lorac_example *e,
                                                         const struct lorac_dataset *d, size_t i,
                                                         struct lorac_err *err);
-/* The prompt of example i alone, cut from its start (BOS stays) so that `room` more tokens fit max_length;
- * `values` are set. Where not one token of it would be left, LORAC_EUSER. */
+/* The prompt of example i alone, cut from its start (BOS stays) so that `room` more tokens fit
+ * max_length; `values` are set. Where not one token of it would be left, LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_prompt(struct lorac_example *e,
                                                         const struct lorac_dataset *d, size_t i,
                                                         size_t room, struct lorac_err *err);
-/* The index of a variable of the template. An unknown name is LORAC_EUSER with those that there are. */
+/* The index of a variable of the template. An unknown name is LORAC_EUSER with those that there
+ * are. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_variable(size_t *out,
                                                           const struct lorac_dataset *d,
                                                           const char *name, struct lorac_err *err);
-/* Rows (used or not) whose label entry k of the options' `labels` gave: 0 is worth a word to the user. */
+/* Rows (used or not) whose label entry k of the options' `labels` gave: 0 is worth a word to the
+ * user. */
 size_t lorac_dataset_label_count(const struct lorac_dataset *d, size_t k);
-/* A number that differs, but for one chance in 2^64, where any example's ids or what is trained of them do. */
+/* A number that differs, but for one chance in 2^64, where any example's ids or what is trained of
+ * them do. */
 uint64_t lorac_dataset_digest(const struct lorac_dataset *d);
-/* Examples of `b` whose ids stand in `a` too: what leaks from training into validation. Ids are compared
- * by a 64-bit hash: of a million rows, one chance in 10^7 that one is counted wrongly. */
+/* Examples of `b` whose ids stand in `a` too: what leaks from training into validation. Ids are
+ * compared by a 64-bit hash: of a million rows, one chance in 10^7 that one is counted wrongly. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_shared(size_t *out, const struct lorac_dataset *a,
                                                         const struct lorac_dataset *b,
                                                         struct lorac_err *err);
@@ -379,14 +397,16 @@ LORAC_MUST_CHECK enum lorac_status lorac_dataset_shared(size_t *out, const struc
 /* ---- shots --------------------------------------------------------------------------------------
  * Few-shot prompting: rows with their answers in front of every prompt, and no training. As ids:
  *
- *   BOS prompt completion separator  prompt completion separator ...      the prefix: P tokens, once
+ *   BOS prompt completion separator  prompt completion separator ...      the prefix: P tokens,
+ * once
  *                                                                   |
- *                                     prompt completion separator <-+     an example that goes on from it
+ *                                     prompt completion separator <-+     an example that goes on
+ * from it
  *
- * Each part is tokenised on its own, exactly as without shots, so that no token straddles two. The separator
- * ends an answer here, in EOS's place (append_eos). A dataset with shots (its option) gives batches
- * whose examples go on from the P rows of cache sequence 0: whoever runs them has put the prefix there. Its
- * max_length counts an example without the prefix. */
+ * Each part is tokenised on its own, exactly as without shots, so that no token straddles two. The
+ * separator ends an answer here, in EOS's place (append_eos). A dataset with shots (its option)
+ * gives batches whose examples go on from the P rows of cache sequence 0: whoever runs them has put
+ * the prefix there. Its max_length counts an example without the prefix. */
 struct lorac_shots_options {
     size_t n;                  // of them, at least 1
     const char *separator;     // at least one token, none of them special
@@ -394,9 +414,10 @@ struct lorac_shots_options {
     size_t K;                  // 0: rows are drawn whatever they answer
     uint64_t seed;
 };
-/* Draw rows of `d` (which has no shots) and tokenise them: in rounds over the labels, each label once a round
- * and each round in an order of its own, functions of the seed; a label that has no more rows is passed
- * over. Fewer shots are the beginning of more. Rows longer than max_length are none. */
+/* Draw rows of `d` (which has no shots) and tokenise them: in rounds over the labels, each label
+ * once a round and each round in an order of its own, functions of the seed; a label that has no
+ * more rows is passed over. Fewer shots are the beginning of more. Rows longer than max_length are
+ * none. */
 LORAC_MUST_CHECK enum lorac_status lorac_shots_open(struct lorac_shots **out,
                                                     const struct lorac_dataset *d,
                                                     const struct lorac_shots_options *o,
@@ -412,11 +433,12 @@ const struct lorac_ids *lorac_shots_prefix(const struct lorac_shots *s);
 const char *lorac_shots_separator(const struct lorac_shots *s);
 
 /* ---- the loader ---------------------------------------------------------------------------------
- * Epoch e visits the examples in an order that is a function of (seed, "shuffle", e), or in their own.
- * A micro-batch takes examples in that order while they fit; it never spans two epochs. An
- * example longer than batch_tokens makes a batch of its own. The last token of an example predicts nothing, so
- * it is only a target: an example of n tokens takes n - 1 rows, which is what batch_tokens counts.
- * Once buffers are warm nothing is allocated, except by the tokenizer where ids are not kept (`cache`). */
+ * Epoch e visits the examples in an order that is a function of (seed, "shuffle", e), or in their
+ * own. A micro-batch takes examples in that order while they fit; it never spans two epochs. An
+ * example longer than batch_tokens makes a batch of its own. The last token of an example predicts
+ * nothing, so it is only a target: an example of n tokens takes n - 1 rows, which is what
+ * batch_tokens counts. Once buffers are warm nothing is allocated, except by the tokenizer where
+ * ids are not kept (`cache`). */
 struct lorac_loader;
 struct lorac_loader_options {
     size_t batch_tokens; // rows of a micro-batch; 0: no limit
@@ -445,36 +467,39 @@ struct lorac_loader_state lorac_loader_state(const struct lorac_loader *l);
 LORAC_MUST_CHECK enum lorac_status lorac_loader_seek(struct lorac_loader *l,
                                                      struct lorac_loader_state state,
                                                      struct lorac_err *err);
-/* The next micro-batch into `b` (cleared first, capacity as above). *examples (*n) borrowed until the
- * next call: the indices of its examples in the dataset, segment s being the s-th. After the last one of an epoch the state is
- * (epoch + 1, 0). */
+/* The next micro-batch into `b` (cleared first, capacity as above). *examples (*n) borrowed until
+ * the next call: the indices of its examples in the dataset, segment s being the s-th. After the
+ * last one of an epoch the state is (epoch + 1, 0). */
 LORAC_MUST_CHECK enum lorac_status lorac_loader_next(struct lorac_loader *l, struct lorac_batch *b,
                                                      const uint32_t **examples, size_t *n,
                                                      struct lorac_err *err);
 
 /* ---- choices ------------------------------------------------------------------------------------
- * Which of K labels does the model find likeliest? A row's prompt stands in the batch once and its K
- * completions go on from it, each a segment; EOS counts where append_eos. Log-likelihoods come back as
- * the loss of each target of the batch: */
+ * Which of K labels does the model find likeliest? A row's prompt stands in the batch once and its
+ * K completions go on from it, each a segment; EOS counts where append_eos. Log-likelihoods come
+ * back as the loss of each target of the batch: */
 struct lorac_choice {
     uint32_t first;        // its first token's entry of target (T)
     uint32_t rest, n_rest; // entries rest .. rest + n_rest - 1 are its other tokens
 };
 struct lorac_choices;
-/* `labels` (K) are copied: texts of the label variable, after mapping. The dataset must outlive it. */
+/* `labels` (K) are copied: texts of the label variable, after mapping. The dataset must outlive it.
+ */
 LORAC_MUST_CHECK enum lorac_status lorac_choices_open(struct lorac_choices **out,
                                                       const struct lorac_dataset *d,
                                                       const char *const *labels, size_t K,
                                                       struct lorac_err *err);
 void lorac_choices_close(struct lorac_choices *c);
-/* Tokens of all K completions together: with the prompt's, the rows that an example takes at most. 0 where
- * the completion holds other variables than the label, so that it differs from row to row. */
+/* Tokens of all K completions together: with the prompt's, the rows that an example takes at most.
+ * 0 where the completion holds other variables than the label, so that it differs from row to row.
+ */
 size_t lorac_choices_tokens(const struct lorac_choices *c);
 /* By how many tokens the longest completion exceeds the shortest; 0 as above. */
 size_t lorac_choices_spread(const struct lorac_choices *c);
 /* Add example i to the batch. *added false: it does not fit behind what is there; ask again with an
- * empty batch (where it does not fit an empty one either, LORAC_EUSER says what it needs). choice (K) and
- * *truth written: which entries belong to which label, and the index of the row's own label (K: none). */
+ * empty batch (where it does not fit an empty one either, LORAC_EUSER says what it needs). choice
+ * (K) and *truth written: which entries belong to which label, and the index of the row's own label
+ * (K: none). */
 LORAC_MUST_CHECK enum lorac_status lorac_choices_add(bool *added, struct lorac_choice *choice,
                                                      size_t *truth, struct lorac_batch *b,
                                                      struct lorac_choices *c, size_t i,

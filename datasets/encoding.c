@@ -1,5 +1,6 @@
-/* encoding.c - tables as spreadsheets write them: Latin-1, Windows-1252, UTF-16. iconv makes UTF-8 of them; what it
- * takes without a word although it is something else is refused here. See encoding.h and datasets.h. */
+/* encoding.c - tables as spreadsheets write them: Latin-1, Windows-1252, UTF-16. iconv makes UTF-8
+ * of them; what it takes without a word although it is something else is refused here. See
+ * encoding.h and datasets.h. */
 #include "datasets/encoding.h"
 
 #include "base/core/mem.h"
@@ -35,7 +36,8 @@ static bool is_marked_utf16(const char *bytes, size_t n)
 
 enum order { NO_ORDER, LITTLE, BIG };
 
-/* The byte order of UTF-16: its mark's, else that in which the zero bytes of ASCII characters stand. */
+/* The byte order of UTF-16: its mark's, else that in which the zero bytes of ASCII characters
+ * stand. */
 static enum order order_of(const char *bytes, size_t n)
 {
     enum { LOOKED_AT = 1 << 16 };
@@ -81,13 +83,15 @@ static struct look look_at(const char *bytes, size_t n)
     return l;
 }
 
-/* One damaged character does not make Latin-1 of a file: there, hardly any two bytes would be one of UTF-8. */
+/* One damaged character does not make Latin-1 of a file: there, hardly any two bytes would be one
+ * of UTF-8. */
 static bool is_utf8(const struct look *l)
 {
     return l->bad == 0 || l->good > l->bad;
 }
 
-/* Letters beyond ASCII are few in the languages that Latin-1 is for, and all or nearly all in others. */
+/* Letters beyond ASCII are few in the languages that Latin-1 is for, and all or nearly all in
+ * others. */
 static bool is_western(const struct look *l)
 {
     enum { FEW = 8 };

@@ -1,5 +1,6 @@
-/* foreign.c - what is given for a table and is none; see foreign.h. A file of JSON lines has commas and quotes, so that
- * it may read as a CSV whose cells are braces: it is known before anything is read. */
+/* foreign.c - what is given for a table and is none; see foreign.h. A file of JSON lines has commas
+ * and quotes, so that it may read as a CSV whose cells are braces: it is known before anything is
+ * read. */
 #include "datasets/foreign.h"
 
 #include "base/core/buf.h"
@@ -87,7 +88,8 @@ static size_t skip_string(const struct json *j, size_t i)
     return i < j->n ? i + 1 : SIZE_MAX;
 }
 
-/* Behind the object that opens at i, or SIZE_MAX where none does: brackets in pairs, strings whole, and a key first. */
+/* Behind the object that opens at i, or SIZE_MAX where none does: brackets in pairs, strings whole,
+ * and a key first. */
 static size_t skip_object(struct json *j, size_t i, bool keys)
 {
     size_t depth = 0;
@@ -119,7 +121,8 @@ static size_t skip_object(struct json *j, size_t i, bool keys)
     return SIZE_MAX;
 }
 
-/* Nothing but white space up to the line's end: behind a cell of JSON there would be other cells. */
+/* Nothing but white space up to the line's end: behind a cell of JSON there would be other cells.
+ */
 static bool ends_line(const struct json *j, size_t i)
 {
     while (i < j->n && (j->at[i] == ' ' || j->at[i] == '\t' || j->at[i] == '\r')) {

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* LORAC_EFORMAT that says what the file is and what makes a table of it: JSON and JSON lines, spreadsheets, archives,
- * Parquet, web pages, pointers of Git LFS. */
+/* LORAC_EFORMAT that says what the file is and what makes a table of it: JSON and JSON lines,
+ * spreadsheets, archives, Parquet, web pages, pointers of Git LFS. */
 LORAC_MUST_CHECK enum lorac_status lorac_foreign_table(const char *bytes, size_t n,
                                                        const char *file, struct lorac_err *err);
 /* The same for plain text, which JSON and web pages are. */

@@ -1,4 +1,5 @@
-/* loader.c - epochs of shuffled examples, cut into micro-batches without padding; see datasets.h. */
+/* loader.c - epochs of shuffled examples, cut into micro-batches without padding; see datasets.h.
+ */
 #include "base/core/mem.h"
 #include "base/core/rng.h"
 #include "datasets/dataset.h"

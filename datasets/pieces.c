@@ -23,8 +23,9 @@ static bool is_white(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Where the stretch that begins at `from` ends: behind a line end, else before a space, that stands alone between
- * other characters: pre-tokenizers divide there, whatever follows. Else behind a whole character. */
+/* Where the stretch that begins at `from` ends: behind a line end, else before a space, that stands
+ * alone between other characters: pre-tokenizers divide there, whatever follows. Else behind a
+ * whole character. */
 static size_t stretch_end(const char *text, size_t from, size_t n, size_t stretch)
 {
     size_t most = from + stretch;

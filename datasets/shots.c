@@ -63,7 +63,8 @@ static enum lorac_status prepare(struct draw *w, struct lorac_err *err)
     return LORAC_OK;
 }
 
-/* w->ids: example i as a shot, BOS in front where `first`; none where it is longer than max_length. */
+/* w->ids: example i as a shot, BOS in front where `first`; none where it is longer than max_length.
+ */
 static enum lorac_status encode_shot(struct draw *w, size_t i, bool first,
                                      const struct lorac_ids *end, struct lorac_err *err)
 {
@@ -106,7 +107,8 @@ static enum lorac_status take_one(struct lorac_shots *s, struct draw *w, uint32_
     return LORAC_OK;
 }
 
-/* Rounds over the labels, each round in an order of its own, until there are as many as asked for. */
+/* Rounds over the labels, each round in an order of its own, until there are as many as asked for.
+ */
 static enum lorac_status take_all(struct lorac_shots *s, struct draw *w, struct lorac_err *err)
 {
     uint64_t key = lorac_rng_key(w->o->seed, "shots of labels");

@@ -1,5 +1,5 @@
-/* table.c - CSV through libcsv; see datasets.h. The file is fed line by line, so that where a row begins,
- * on which line, and where a quote was opened all fall out of the feeding. */
+/* table.c - CSV through libcsv; see datasets.h. The file is fed line by line, so that where a row
+ * begins, on which line, and where a quote was opened all fall out of the feeding. */
 #include "datasets/table.h"
 
 #include "base/core/buf.h"

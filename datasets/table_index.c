@@ -1,5 +1,5 @@
-/* table_index.c - the one pass over a table's bytes at opening: every byte is checked, and where each row
- * begins is written down. */
+/* table_index.c - the one pass over a table's bytes at opening: every byte is checked, and where
+ * each row begins is written down. */
 #include "base/core/mem.h"
 #include "datasets/encoding.h"
 #include "datasets/table.h"
@@ -53,7 +53,8 @@ static void count_field(void *bytes, size_t n, void *self)
     ++*(size_t *)self;
 }
 
-/* Where field `want` of the row begins (byte offset), or the last one that begins before byte `end`. */
+/* Where field `want` of the row begins (byte offset), or the last one that begins before byte
+ * `end`. */
 static size_t find_field(const struct scan *s, size_t want, size_t end)
 {
     struct csv_parser p;
@@ -237,7 +238,8 @@ static bool add_name(struct lorac_table *t, const char *name, size_t n)
     return true;
 }
 
-/* A field of a row over several lines: does it hold line ends and the delimiter, as a lone quote's would? */
+/* A field of a row over several lines: does it hold line ends and the delimiter, as a lone quote's
+ * would? */
 static void look_at_long_field(struct scan *s, const char *bytes, size_t n)
 {
     uint64_t ends = 0;
@@ -301,7 +303,8 @@ static enum lorac_status add_row(struct scan *s, size_t at, uint64_t line, struc
     return LORAC_OK;
 }
 
-/* The lines in front of the first one that is not blank: of a single column they are empty cells, too. */
+/* The lines in front of the first one that is not blank: of a single column they are empty cells,
+ * too. */
 static enum lorac_status add_leading_rows(struct scan *s, struct lorac_err *err)
 {
     struct lorac_table *t = s->t;

@@ -1,4 +1,5 @@
-/* table_raw.c - a table's bytes as they stand in the file, for who writes the same table again; see datasets.h. */
+/* table_raw.c - a table's bytes as they stand in the file, for who writes the same table again; see
+ * datasets.h. */
 #include "datasets/table.h"
 
 #include <assert.h>
@@ -16,7 +17,8 @@ static bool ends_line(char c)
     return c == '\n' || c == '\r';
 }
 
-/* data[from, to) is one row and the line ends around it: a quote closes behind those inside a cell. */
+/* data[from, to) is one row and the line ends around it: a quote closes behind those inside a cell.
+ */
 static struct lorac_raw raw_of(const struct lorac_table *t, size_t from, size_t to)
 {
     while (from < to && ends_line(t->data[from])) {

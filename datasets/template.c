@@ -98,7 +98,8 @@ static enum lorac_status parse_literal(struct side *s, struct cursor *c, struct 
     return add_part(s, c, (struct part){.at = at, .n = s->text.n - at, .variable = NONE}, err);
 }
 
-/* The name (n bytes) at `name` is of no variable: say which there are, and where it looks like JSON, how to write that. */
+/* The name (n bytes) at `name` is of no variable: say which there are, and where it looks like
+ * JSON, how to write that. */
 static enum lorac_status fail_unknown(const struct cursor *c, const char *name, size_t n,
                                       struct lorac_err *err)
 {
@@ -202,7 +203,8 @@ static enum lorac_status parse_side(struct lorac_template *t, struct side *s, st
     return st;
 }
 
-/* "{{text}}" is the text "{text}". Where the template does not use the variable otherwise, that is not what was meant. */
+/* "{{text}}" is the text "{text}". Where the template does not use the variable otherwise, that is
+ * not what was meant. */
 static enum lorac_status check_doubled(const struct lorac_template *t, const struct cursor *c,
                                        struct lorac_err *err)
 {

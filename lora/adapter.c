@@ -52,8 +52,8 @@ static void place(struct lorac_adapter *a, float *params, float *grads)
     a->n_matrices = at - vectors;
 }
 
-/* The tensors that train in full: weights, then vectors. Of a tied pair that stays one, the embedding's
- * entry serves both. */
+/* The tensors that train in full: weights, then vectors. Of a tied pair that stays one, the
+ * embedding's entry serves both. */
 static void list_full(struct lorac_adapter *a, const struct lorac_match *match)
 {
     const struct lorac_model *m = a->model;

@@ -8,13 +8,13 @@
  * B lies in memory transposed, Bt (R,OC): then A and Bt are the same kind of matrix, R long rows,
  * and three products serve both. Files hold PEFT's B (OC,R).
  *
- * Beside the pairs an adapter may hold **full copies**: weights, norms' gains and biases that stand in for the
- * base's own and train whole (PEFT's modules_to_save and bias). With all modules copied, training is
- * pretraining.
+ * Beside the pairs an adapter may hold **full copies**: weights, norms' gains and biases that stand
+ * in for the base's own and train whole (PEFT's modules_to_save and bias). With all modules copied,
+ * training is pretraining.
  *
- * All parameters of an adapter are one block, its gradients another of the same layout, so that the norm,
- * the optimiser and the resume state are one call each. Matrices lie first, vectors behind them: they
- * decay differently.
+ * All parameters of an adapter are one block, its gradients another of the same layout, so that the
+ * norm, the optimiser and the resume state are one call each. Matrices lie first, vectors behind
+ * them: they decay differently.
  */
 #ifndef LORAC_LORA_LORA_H
 #define LORAC_LORA_LORA_H
@@ -34,7 +34,8 @@ struct lorac_override {
     double alpha;      // 0: not overridden
 };
 
-/* Embedding and output of a tied base are one matrix. Trained in full: do they stay one, or part? */
+/* Embedding and output of a tied base are one matrix. Trained in full: do they stay one, or part?
+ */
 enum lorac_tie { LORAC_TIE_UNSET, LORAC_TIE_KEEP, LORAC_TIE_UNTIE };
 /* Which biases of linear layers train: PEFT's `bias`. */
 enum lorac_bias { LORAC_BIAS_NONE, LORAC_BIAS_LORA_ONLY, LORAC_BIAS_ALL };
@@ -104,9 +105,9 @@ struct lorac_adapter {
     char *name;          // folder it came from, or NULL
 };
 
-/* For each of the model's modules: the rank and alpha it gets, 0 where it has no adapter, and which of its
- * tensors train in full. A target, exclusion, override or train_also that matches nothing is LORAC_EUSER
- * with the near misses listed. */
+/* For each of the model's modules: the rank and alpha it gets, 0 where it has no adapter, and which
+ * of its tensors train in full. A target, exclusion, override or train_also that matches nothing is
+ * LORAC_EUSER with the near misses listed. */
 struct lorac_match {
     size_t rank;
     double alpha;
@@ -117,7 +118,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_match_modules(struct lorac_match *out, 
                                                        const struct lorac_adapter_options *o,
                                                        struct lorac_err *err);
 
-/* A fresh adapter: A random (keyed by seed and tensor name), B zero, full copies as the base has them. */
+/* A fresh adapter: A random (keyed by seed and tensor name), B zero, full copies as the base has
+ * them. */
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_new(struct lorac_adapter **out,
                                                      const struct lorac_model *m,
                                                      const struct lorac_adapter_options *o,
@@ -146,30 +148,34 @@ LORAC_MUST_CHECK enum lorac_status lorac_lora_read(float *host, const struct lor
                                                    size_t i, bool b, struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b,
                                                     const float *host, struct lorac_err *err);
-/* The product that pair i adds to the weight as it is stored, s left right: left (OC,R) is B, or (C,R) is A^T where the
- * weight is stored as (C,OC); to host memory. right (R,C) is A, or (R,OC) is B^T: device memory of the adapter's. */
+/* The product that pair i adds to the weight as it is stored, s left right: left (OC,R) is B, or
+ * (C,R) is A^T where the weight is stored as (C,OC); to host memory. right (R,C) is A, or (R,OC) is
+ * B^T: device memory of the adapter's. */
 LORAC_MUST_CHECK enum lorac_status lorac_lora_left(float *host, const struct lorac_adapter *a,
                                                    size_t i, struct lorac_err *err);
 const float *lorac_lora_right(const struct lorac_adapter *a, const struct lorac_lora *l);
 /* Fill full copy i with the base's own values. */
 void lorac_full_copy(struct lorac_adapter *a, size_t i);
-/* Drop this share of the adapters' inputs while training; the draws are a function of the seed, the module
- * and a->step. */
+/* Drop this share of the adapters' inputs while training; the draws are a function of the seed, the
+ * module and a->step. */
 void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t seed);
 /* sum of squares of all B: 0 says that the adapter changes nothing. */
 double lorac_adapter_b_squares(const struct lorac_adapter *a);
-/* Is there a module that changes nothing, its B zero or a full copy still the base's? The first's name. */
+/* Is there a module that changes nothing, its B zero or a full copy still the base's? The first's
+ * name. */
 bool lorac_adapter_idle(char name[LORAC_MODULE_NAME], const struct lorac_adapter *a);
 
-/* Several adapters at once, each with a factor: y = x W^T + b + sum factor s x A^T B^T. For inference. */
+/* Several adapters at once, each with a factor: y = x W^T + b + sum factor s x A^T B^T. For
+ * inference. */
 enum { LORAC_MAX_STACK = 8 };
 struct lorac_stack {
     size_t n;
     const struct lorac_adapter *adapter[LORAC_MAX_STACK]; // borrowed
     float factor[LORAC_MAX_STACK];
 };
-/* Full copies stand in for the base's tensors: they neither scale nor add up. A factor other than 1 on an
- * adapter that has some, or two copies of one tensor, is LORAC_EUSER with the module's name. */
+/* Full copies stand in for the base's tensors: they neither scale nor add up. A factor other than 1
+ * on an adapter that has some, or two copies of one tensor, is LORAC_EUSER with the module's name.
+ */
 LORAC_MUST_CHECK enum lorac_status lorac_stack_check(const struct lorac_stack *s,
                                                      struct lorac_err *err);
 /* `s` must outlive the socket and pass lorac_stack_check(). */
@@ -177,16 +183,16 @@ struct lorac_socket lorac_stack_socket(struct lorac_stack *s);
 
 /* ---- files: PEFT's adapter_config.json + adapter_model.safetensors ---- */
 
-/* Write the folder `dir` (atomically: a temporary folder, then a rename), then read it back and compare
- * every value. `base_name` becomes base_model_name_or_path. dtype: LORAC_F32 or LORAC_BF16. A folder that
- * exists is replaced only if it holds nothing but the files of an adapter. */
+/* Write the folder `dir` (atomically: a temporary folder, then a rename), then read it back and
+ * compare every value. `base_name` becomes base_model_name_or_path. dtype: LORAC_F32 or LORAC_BF16.
+ * A folder that exists is replaced only if it holds nothing but the files of an adapter. */
 LORAC_MUST_CHECK enum lorac_status lorac_peft_save(const char *dir, const struct lorac_adapter *a,
                                                    const char *base_name, enum lorac_dtype dtype,
                                                    struct lorac_err *err);
 /* Read a PEFT folder for this model. Every tensor must be used and every module complete; a key of
  * the config that is not understood and not at its default is refused by name; another base's
- * fingerprint, and a rank or alpha pattern that fits no adapted module, are LORAC_EUSER unless `force`, and
- * nothing else is. */
+ * fingerprint, and a rank or alpha pattern that fits no adapted module, are LORAC_EUSER unless
+ * `force`, and nothing else is. */
 LORAC_MUST_CHECK enum lorac_status lorac_peft_load(struct lorac_adapter **out,
                                                    const struct lorac_model *m, const char *dir,
                                                    bool force, struct lorac_err *err);
@@ -195,16 +201,17 @@ LORAC_MUST_CHECK enum lorac_status lorac_peft_load(struct lorac_adapter **out,
 
 struct lorac_merge_options {
     const enum lorac_dtype *dtype; // of all tensors, in config.json, too; NULL: each keeps its own
-    /* What the finished folder has to pass before it gets its name; NULL: nothing more. `dir` is where it is
-     * until then. A failure is lorac_merge()'s. */
+    /* What the finished folder has to pass before it gets its name; NULL: nothing more. `dir` is
+     * where it is until then. A failure is lorac_merge()'s. */
     enum lorac_status (*check)(void *self, const char *dir, struct lorac_err *err);
     void *self;
 };
-/* Write the checkpoint folder `out`: W + sum factor s B A in float32, W the base's or the full copy of it, rounded
- * once, to nearest even, to the tensor's type; shards, names and metadata kept; config, tokenizer and generation
- * files copied. A tied pair that is two matrices now is stored as two, and config.json says so. It is built
- * beside `out`, read back and compared, and only then gets that name, which must not exist or be an empty folder;
- * on failure nothing is left (all of it is where only the last sync of its parent failed). options: NULL for none. */
+/* Write the checkpoint folder `out`: W + sum factor s B A in float32, W the base's or the full copy
+ * of it, rounded once, to nearest even, to the tensor's type; shards, names and metadata kept;
+ * config, tokenizer and generation files copied. A tied pair that is two matrices now is stored as
+ * two, and config.json says so. It is built beside `out`, read back and compared, and only then
+ * gets that name, which must not exist or be an empty folder; on failure nothing is left (all of it
+ * is where only the last sync of its parent failed). options: NULL for none. */
 LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
                                                const struct lorac_stack *adapters,
                                                const struct lorac_merge_options *options,
@@ -227,9 +234,9 @@ struct lorac_optim_options {
     size_t steps;          // of the whole run
     double final_lr_ratio; // lr at the end / lr
 };
-/* Learning rate of step 0 .. steps-1: linear from lr/warmup to lr over the warmup steps, then constant,
- * linear or half a cosine down to lr final_lr_ratio (as transformers' get_*_schedule_with_warmup, which
- * starts at 0: here step 0 already moves). */
+/* Learning rate of step 0 .. steps-1: linear from lr/warmup to lr over the warmup steps, then
+ * constant, linear or half a cosine down to lr final_lr_ratio (as transformers'
+ * get_*_schedule_with_warmup, which starts at 0: here step 0 already moves). */
 double lorac_schedule_lr(const struct lorac_optim_options *o, size_t step);
 
 struct lorac_optim; // moments in one block
@@ -239,8 +246,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_optim_new(struct lorac_optim **out,
                                                    const struct lorac_optim_options *o,
                                                    struct lorac_err *err);
 void lorac_optim_free(struct lorac_optim *o);
-/* One step: gradients (a sum over `tokens` > 0 trained tokens) are divided by `tokens`, clipped by their global
- * norm, applied and zeroed. *norm: before clipping. NaN or infinity is LORAC_EUSER and nothing has changed. */
+/* One step: gradients (a sum over `tokens` > 0 trained tokens) are divided by `tokens`, clipped by
+ * their global norm, applied and zeroed. *norm: before clipping. NaN or infinity is LORAC_EUSER and
+ * nothing has changed. */
 LORAC_MUST_CHECK enum lorac_status lorac_optim_step(struct lorac_optim *o, size_t tokens,
                                                     double *norm, struct lorac_err *err);
 size_t lorac_optim_steps(const struct lorac_optim *o);   // done so far

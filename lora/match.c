@@ -7,9 +7,9 @@
  *   regex      must match the whole name
  *   targets    equal: yes, whatever `layers` says; or ends with "." + entry
  *   neither    every linear layer but lm_head
- *   layers     the number that stands as a component after two others; names without one don't match
- * A module that trains in full (match_full.c) gets no pair.
- * Unlike PEFT, `layers` also filters what a regex or all-linear gives (PEFT refuses the combination).
+ *   layers     the number that stands as a component after two others; names without one don't
+ * match A module that trains in full (match_full.c) gets no pair. Unlike PEFT, `layers` also
+ * filters what a regex or all-linear gives (PEFT refuses the combination).
  */
 #include "lora/match.h"
 
@@ -29,8 +29,8 @@ struct matcher {
     const struct lorac_match_words *words;
     struct lorac_pattern *regex;      // or NULL
     struct lorac_pattern **overrides; // (n_overrides)
-    // For each entry of the options: FITS: a module bears that name; USED: and one is adapted for it;
-    // COVERED: and one trains in full.
+    // For each entry of the options: FITS: a module bears that name; USED: and one is adapted for
+    // it; COVERED: and one trains in full.
     unsigned char *targets, *exclude, *layers, *ranks; // parts of `marks`; ranks: of overrides
     unsigned char *marks;
     unsigned char regex_mark;
@@ -173,7 +173,8 @@ static enum lorac_status check_layers(const struct matcher *k, struct lorac_err 
     return LORAC_OK;
 }
 
-/* Every override must fit a module that is adapted, and where `used` is asked for have had an effect. */
+/* Every override must fit a module that is adapted, and where `used` is asked for have had an
+ * effect. */
 static enum lorac_status check_overrides(const struct matcher *k, bool used, struct lorac_err *err)
 {
     const struct lorac_match_words *w = k->words;

@@ -4,9 +4,10 @@
 
 #include "lora/lora.h"
 
-/* How failures read, and whether a name that matches nothing is one. A recipe is what a person wants: all of
- * it must be found. A PEFT file lists names for many kinds of models, and what its tensors are is
- * compared with the result anyway; but an alpha that goes nowhere, no tensor shows. */
+/* How failures read, and whether a name that matches nothing is one. A recipe is what a person
+ * wants: all of it must be found. A PEFT file lists names for many kinds of models, and what its
+ * tensors are is compared with the result anyway; but an alpha that goes nowhere, no tensor shows.
+ */
 struct lorac_match_words {
     const char *targets, *exclude, *layers, *overrides; // the places
     const char *train_also, *tie, *bias;
@@ -22,8 +23,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_match_as(struct lorac_match *out, // (n
                                                   const struct lorac_match_words *words,
                                                   struct lorac_err *err);
 
-/* Its two steps about modules trained in full, match_full.c: what `train_also` names, before the pairs are
- * given out (`out` written); and the biases beside them, after (`out` amended). */
+/* Its two steps about modules trained in full, match_full.c: what `train_also` names, before the
+ * pairs are given out (`out` written); and the biases beside them, after (`out` amended). */
 LORAC_MUST_CHECK enum lorac_status lorac_match_full(struct lorac_match *out, // (n_modules)
                                                     const struct lorac_model *m,
                                                     const struct lorac_adapter_options *o,

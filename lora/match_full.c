@@ -1,10 +1,10 @@
 /*
  * match_full.c - which modules train in full: PEFT's modules_to_save and bias.
  *
- * (huggingface/peft: utils/other.py, _set_trainable.) PEFT wraps every module whose name ends with an entry,
- * a dot before it or not: `norm` takes input_layernorm, too. An entry that names a block takes all that
- * is in it. A recipe must say what it means: its entries are whole components of names, and one by which
- * PEFT would take more is refused.
+ * (huggingface/peft: utils/other.py, _set_trainable.) PEFT wraps every module whose name ends with
+ * an entry, a dot before it or not: `norm` takes input_layernorm, too. An entry that names a block
+ * takes all that is in it. A recipe must say what it means: its entries are whole components of
+ * names, and one by which PEFT would take more is refused.
  */
 #include "lora/match.h"
 

@@ -5,10 +5,10 @@
  *
  * where W is the base's, or the full copy that stands in for it; norms and biases are their copies.
  *
- * Where types and shapes stay, each shard of the result is the old file with other numbers in the same places:
- * its header is copied byte for byte, and with it names, order and metadata. The product is made in panels
- * of rows, so that memory is bounded whatever the size of a matrix. A tied pair that has parted needs one
- * tensor more, and another type other headers (merge_texts.h).
+ * Where types and shapes stay, each shard of the result is the old file with other numbers in the
+ * same places: its header is copied byte for byte, and with it names, order and metadata. The
+ * product is made in panels of rows, so that memory is bounded whatever the size of a matrix. A
+ * tied pair that has parted needs one tensor more, and another type other headers (merge_texts.h).
  */
 #include "lora/lora.h"
 
@@ -68,7 +68,8 @@ static bool is_adapted(const struct merger *g, size_t module)
     return yes;
 }
 
-/* What stands in for a module's weight or vector; of all adapters at most one has it (lorac_stack_check). */
+/* What stands in for a module's weight or vector; of all adapters at most one has it
+ * (lorac_stack_check). */
 static const struct lorac_full *full_of(const struct merger *g, size_t module, bool vector)
 {
     for (size_t k = 0; k < g->s->n; k++) {

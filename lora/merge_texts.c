@@ -56,7 +56,8 @@ static bool put_entry(json_t *root, const struct lorac_tensor_spec *t, size_t *a
     return json_object_set_new(root, t->name, entry) == 0 && ok;
 }
 
-/* What old transformers ask for: without it, or with another program's word, they don't open the file. */
+/* What old transformers ask for: without it, or with another program's word, they don't open the
+ * file. */
 static const char format_key[] = "format";
 static const char format_pt[] = "pt";
 
@@ -154,7 +155,8 @@ static void splice(struct lorac_buf *text, size_t from, size_t to, const char *v
     *text = out;
 }
 
-/* Give a key of the outermost object another value; false where it isn't there, or memory has run out. */
+/* Give a key of the outermost object another value; false where it isn't there, or memory has run
+ * out. */
 static bool replace(struct lorac_buf *text, const char *key, const char *value)
 {
     const char *at = text->no_memory ? NULL : value_of(text->at, key);
@@ -173,7 +175,8 @@ static void put_first(struct lorac_buf *text, const char *key, const char *value
     splice(text, open, open, entry);
 }
 
-/* transformers 4 calls it torch_dtype and 5 dtype; a config without both gets the former, which both read. */
+/* transformers 4 calls it torch_dtype and 5 dtype; a config without both gets the former, which
+ * both read. */
 static void set_type(struct lorac_buf *text, enum lorac_dtype dtype)
 {
     char value[32];

@@ -66,8 +66,8 @@ struct setting {
     bool below, above; // max and 0 themselves are out
 };
 
-/* What would make numbers of the parameters that are none, or do nothing in silence. float32 is what counts: a rate of
- * decay that rounds to 1, an eps that rounds to 0. */
+/* What would make numbers of the parameters that are none, or do nothing in silence. float32 is
+ * what counts: a rate of decay that rounds to 1, an eps that rounds to 0. */
 static enum lorac_status check_options(const struct lorac_optim_options *o, struct lorac_err *err)
 {
     const bool adam = strcmp(o->name, "adamw") == 0;
@@ -198,7 +198,8 @@ float *lorac_optim_block(struct lorac_optim *o, size_t i)
     return o->moments + i * o->a->n_params;
 }
 
-/* ---- schedules: the share of (lr - final lr) left after `done` (0..1) of the steps after warmup ---- */
+/* ---- schedules: the share of (lr - final lr) left after `done` (0..1) of the steps after warmup
+ * ---- */
 
 static double constant(double done)
 {

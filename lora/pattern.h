@@ -1,9 +1,9 @@
 /*
  * pattern.h - regular expressions on module names, as Python's re would match them.
  *
- * PCRE2 does the work, with a limit on its steps, so that a hostile pattern is an error and not a hang.
- * The two dialects agree on what such patterns hold in practice; where PCRE2 would read Python's
- * notation as something else, the pattern is refused.
+ * PCRE2 does the work, with a limit on its steps, so that a hostile pattern is an error and not a
+ * hang. The two dialects agree on what such patterns hold in practice; where PCRE2 would read
+ * Python's notation as something else, the pattern is refused.
  */
 #ifndef LORAC_LORA_PATTERN_H
 #define LORAC_LORA_PATTERN_H

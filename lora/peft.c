@@ -3,10 +3,11 @@
  *
  *   adapter_config.json         modules, ranks, alphas, what trains in full      peft_config.h
  *   adapter_model.safetensors   the tensors that follow from it                  peft_tensors.c
- *   its metadata                lorac.base: fingerprint of the base; lorac.template: the prompt template
+ *   its metadata                lorac.base: fingerprint of the base; lorac.template: the prompt
+ * template
  *
- * The two files must tell the same story: the modules that the config gives this model are exactly those
- * that have tensors, and ranks agree with shapes. (huggingface/peft: utils/save_and_load.py)
+ * The two files must tell the same story: the modules that the config gives this model are exactly
+ * those that have tensors, and ranks agree with shapes. (huggingface/peft: utils/save_and_load.py)
  */
 #include "lora/peft_files.h"
 
@@ -126,7 +127,8 @@ static enum lorac_status compare(bool *same, const struct reader *r, const struc
     return st;
 }
 
-/* Only the number of rows differs: somebody added tokens to the base that the adapter was trained on. */
+/* Only the number of rows differs: somebody added tokens to the base that the adapter was trained
+ * on. */
 static bool is_resized(const struct lorac_tensor *t, const struct lorac_tensor *base)
 {
     return t->n_dims == 2 && base->n_dims == 2 && t->dims[0] != base->dims[0] &&
@@ -143,8 +145,8 @@ static void explain_resized(struct lorac_err *err)
                   "beside it)");
 }
 
-/* PEFT also stores the embedding and the output matrix of the base where an adapter sits on one, or when told
- * to. As long as they are the base's own they say nothing; trained ones would be lost. */
+/* PEFT also stores the embedding and the output matrix of the base where an adapter sits on one, or
+ * when told to. As long as they are the base's own they say nothing; trained ones would be lost. */
 static enum lorac_status check_base_copy(const struct reader *r, const struct lorac_tensor *t,
                                          const char *module, struct lorac_err *err)
 {
@@ -178,8 +180,8 @@ static enum lorac_status check_base_copy(const struct reader *r, const struct lo
         r->tensor_path, t->name, base->name, LORAC_PEFT_CONFIG);
 }
 
-/* With bias: all PEFT stores the bias of a module trained in full three times: as the module's own, and under the
- * names that its wrapper has in memory. They must say the same. */
+/* With bias: all PEFT stores the bias of a module trained in full three times: as the module's own,
+ * and under the names that its wrapper has in memory. They must say the same. */
 static enum lorac_status check_echo(const struct reader *r, const struct lorac_tensor *t,
                                     const char *module, struct lorac_err *err)
 {
@@ -339,7 +341,8 @@ done:
     return st;
 }
 
-/* Which tensors the file must hold, without memory for their values: its lengths aren't believed yet. */
+/* Which tensors the file must hold, without memory for their values: its lengths aren't believed
+ * yet. */
 static enum lorac_status expect_tensors(struct reader *r, struct lorac_err *err)
 {
     const struct lorac_adapter_options *o = &r->config.options;

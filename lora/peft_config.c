@@ -1,4 +1,5 @@
-/* peft_config.c - reading adapter_config.json; see peft_config.h. The writer is peft_config_write.c. */
+/* peft_config.c - reading adapter_config.json; see peft_config.h. The writer is
+ * peft_config_write.c. */
 #include "lora/peft_config.h"
 
 #include "base/core/file.h"
@@ -136,8 +137,8 @@ static enum lorac_status check_keys(const struct lorac_json *root, struct lorac_
     return st;
 }
 
-/* Methods that start by changing the base: their A and B say what to add to another base than the one
- * on disk. PEFT converts them on request and then writes `true`. */
+/* Methods that start by changing the base: their A and B say what to add to another base than the
+ * one on disk. PEFT converts them on request and then writes `true`. */
 static enum lorac_status read_init(struct lorac_adapter_options *o, const struct lorac_json *root,
                                    struct lorac_err *err)
 {

@@ -1,12 +1,12 @@
 /*
  * peft_config.h - PEFT's adapter_config.json; inside lora/ only.
  *
- * Written: the 23 keys that every PEFT since 0.9 knows. Older ones stop at a key they don't know, and a
- * newer key at its default says nothing; ensure_weight_tying (0.18) stands where it is true. Keys sorted, indented by two, no newline at the end,
- * as PEFT writes it.
+ * Written: the 23 keys that every PEFT since 0.9 knows. Older ones stop at a key they don't know,
+ * and a newer key at its default says nothing; ensure_weight_tying (0.18) stands where it is true.
+ * Keys sorted, indented by two, no newline at the end, as PEFT writes it.
  *
- * Read: every key is either used, or known to have no part in what the tensors mean, or must stand at
- * its default; all else is refused by name.
+ * Read: every key is either used, or known to have no part in what the tensors mean, or must stand
+ * at its default; all else is refused by name.
  */
 #ifndef LORAC_LORA_PEFT_CONFIG_H
 #define LORAC_LORA_PEFT_CONFIG_H
@@ -32,8 +32,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_peft_config_load(struct lorac_peft_conf
                                                           const char *path, struct lorac_err *err);
 void lorac_peft_config_free(struct lorac_peft_config *c); // zeroed is accepted
 
-/* Modules, ranks and alphas that the config gives a model, and what trains in full. Names in lists and patterns that match nothing are
- * PEFT's custom and no error here: the caller compares the result with the tensors. */
+/* Modules, ranks and alphas that the config gives a model, and what trains in full. Names in lists
+ * and patterns that match nothing are PEFT's custom and no error here: the caller compares the
+ * result with the tensors. */
 LORAC_MUST_CHECK enum lorac_status lorac_peft_config_match(struct lorac_match *out, // (n_modules)
                                                            const struct lorac_peft_config *c,
                                                            const struct lorac_model *m,

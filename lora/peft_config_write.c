@@ -60,8 +60,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* True where an adapter sits on every module that has the last component of an adapted one, so that these
- * components as target_modules give the same modules again. */
+/* True where an adapter sits on every module that has the last component of an adapted one, so that
+ * these components as target_modules give the same modules again. */
 static bool suffixes_suffice(const struct lorac_adapter *a)
 {
     const struct lorac_model *m = a->model;
@@ -104,7 +104,8 @@ static enum lorac_status add_targets(struct lorac_buf *out, const struct lorac_a
     return LORAC_OK;
 }
 
-/* Does module m train in full, so that modules_to_save has to name it? Biases alone are `bias`'s. */
+/* Does module m train in full, so that modules_to_save has to name it? Biases alone are `bias`'s.
+ */
 static bool is_full(const struct lorac_adapter *a, size_t m)
 {
     bool norm = a->model->module[m].role == LORAC_ROLE_NORM;
@@ -122,7 +123,8 @@ static bool names_only_ours(const struct lorac_adapter *a, const char *entry)
     return true;
 }
 
-/* The last component where it names nothing else, otherwise the whole name: PEFT compares bare ends. */
+/* The last component where it names nothing else, otherwise the whole name: PEFT compares bare
+ * ends. */
 static enum lorac_status add_modules_to_save(struct lorac_buf *out, const struct lorac_adapter *a,
                                              struct lorac_err *err)
 {
@@ -150,8 +152,8 @@ static enum lorac_status add_modules_to_save(struct lorac_buf *out, const struct
     return LORAC_OK;
 }
 
-/* PEFT matches a key as the regex (.*\.)?(key)$, in which the dots of a name fit any character. True where
- * that can only be the module itself. */
+/* PEFT matches a key as the regex (.*\.)?(key)$, in which the dots of a name fit any character.
+ * True where that can only be the module itself. */
 static bool only_itself(const struct lorac_adapter *a, size_t i)
 {
     const char *key = module_name(a, i);
@@ -169,8 +171,9 @@ static bool only_itself(const struct lorac_adapter *a, size_t i)
     return true;
 }
 
-/* Keys are whole names as they stand. Escaped dots or a leading ^ would be neater regexes, but PEFT 0.6 to 0.14
- * matches ".*\.key$" and then looks the plain name up; it would miss them in silence. */
+/* Keys are whole names as they stand. Escaped dots or a leading ^ would be neater regexes, but PEFT
+ * 0.6 to 0.14 matches ".*\.key$" and then looks the plain name up; it would miss them in silence.
+ */
 static enum lorac_status add_pattern(struct lorac_buf *out, const struct lorac_adapter *a,
                                      size_t rank, double alpha, bool ranks, struct lorac_err *err)
 {

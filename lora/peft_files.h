@@ -1,4 +1,5 @@
-/* peft_files.h - names that the reader and the writer of adapter folders share; inside lora/ only. */
+/* peft_files.h - names that the reader and the writer of adapter folders share; inside lora/ only.
+ */
 #ifndef LORAC_LORA_PEFT_FILES_H
 #define LORAC_LORA_PEFT_FILES_H
 

@@ -7,7 +7,8 @@
 
 static const char prefix[] = "base_model.model.";
 
-/* The adapter's name in a tensor's, with the dot before it: "X.lora_A[.default].weight". False: there is none. */
+/* The adapter's name in a tensor's, with the dot before it: "X.lora_A[.default].weight". False:
+ * there is none. */
 static bool find_adapter(size_t *at, size_t *n, const char *name)
 {
     static const char *const parts[] = {".lora_", ".modules_to_save."};

@@ -1,5 +1,5 @@
-/* peft_tensors.h - the tensors that an adapter has in PEFT's file; inside lora/ only. One list serves the reader,
- * the writer and the comparison after writing. */
+/* peft_tensors.h - the tensors that an adapter has in PEFT's file; inside lora/ only. One list
+ * serves the reader, the writer and the comparison after writing. */
 #ifndef LORAC_LORA_PEFT_TENSORS_H
 #define LORAC_LORA_PEFT_TENSORS_H
 
@@ -20,8 +20,8 @@ struct lorac_peft_tensors {
     size_t n;
 };
 
-/* All of an adapter's, which may be a mere outline. A tied pair that stays one (LORAC_TIE_KEEP) is stored
- * under both of its names: PEFT asks for both. */
+/* All of an adapter's, which may be a mere outline. A tied pair that stays one (LORAC_TIE_KEEP) is
+ * stored under both of its names: PEFT asks for both. */
 LORAC_MUST_CHECK enum lorac_status lorac_peft_tensors(struct lorac_peft_tensors *out,
                                                       const struct lorac_adapter *a,
                                                       struct lorac_err *err);

@@ -85,8 +85,8 @@ size_t lorac_chooser_room(const struct lorac_chooser *c)
     return c->room;
 }
 
-/* The prompt, and behind it every label. Entry k of the losses is the first token of label k; the labels'
- * other tokens follow, label by label. */
+/* The prompt, and behind it every label. Entry k of the losses is the first token of label k; the
+ * labels' other tokens follow, label by label. */
 static void place(struct lorac_chooser *c, const struct lorac_ids *prompt)
 {
     struct lorac_batch *b = c->batch;

@@ -1,6 +1,7 @@
 /*
- * choose.h - which of K labels does a model find likeliest behind a prompt? The prompt runs once and every
- * label goes on from it, as an evaluation's accuracy has it: predictions and answers kept to labels.
+ * choose.h - which of K labels does a model find likeliest behind a prompt? The prompt runs once
+ * and every label goes on from it, as an evaluation's accuracy has it: predictions and answers kept
+ * to labels.
  */
 #ifndef LORAC_RECIPES_CHOOSE_H
 #define LORAC_RECIPES_CHOOSE_H
@@ -24,14 +25,15 @@ struct lorac_chooser_options {
     bool append_eos;
     size_t max_prompt; // tokens
 };
-/* Borrows the model, the socket (or NULL), and the labels. A label without a token is LORAC_EUSER. */
+/* Borrows the model, the socket (or NULL), and the labels. A label without a token is LORAC_EUSER.
+ */
 LORAC_MUST_CHECK enum lorac_status lorac_chooser_new(
     struct lorac_chooser **out, const struct lorac_model *m, const struct lorac_socket *socket,
     const struct lorac_tokenizer *t, const struct lorac_chooser_options *o, struct lorac_err *err);
 void lorac_chooser_free(struct lorac_chooser *c);
 size_t lorac_chooser_room(const struct lorac_chooser *c); // tokens of the longest label
-/* ranked (K) written, the likeliest first, equal ones in the order of the labels. A likelihood that is not
- * finite is LORAC_EFORMAT. */
+/* ranked (K) written, the likeliest first, equal ones in the order of the labels. A likelihood that
+ * is not finite is LORAC_EFORMAT. */
 LORAC_MUST_CHECK enum lorac_status lorac_chooser_ask(struct lorac_ranked *ranked,
                                                      struct lorac_chooser *c,
                                                      const struct lorac_ids *prompt,

@@ -110,7 +110,8 @@ const char *lorac_unmeasured(const struct lorac_job *j, unsigned metrics)
 {
     bool table = j->recipe->data.kind == LORAC_RECIPE_DATA_TABLE;
     if (!table || j->K || !wants_labels(metrics)) { return NULL; }
-    return "free text: there are no labels to choose from, so accuracy and macro_f1 are not measured "
+    return "free text: there are no labels to choose from, so accuracy and macro_f1 are not "
+           "measured "
            "(exact_match would be)";
 }
 
@@ -415,8 +416,9 @@ static enum lorac_status divide_text(struct lorac_evaluator *e, size_t i, struct
     return st;
 }
 
-/* e->example: the ids of example i's prompt; e->want: those of its completion. What is trained says nothing
- * about where the prompt ends (train_on: all). Without a prompt, all but the first token is completion. */
+/* e->example: the ids of example i's prompt; e->want: those of its completion. What is trained says
+ * nothing about where the prompt ends (train_on: all). Without a prompt, all but the first token is
+ * completion. */
 static enum lorac_status divide(struct lorac_evaluator *e, size_t i, struct lorac_err *err)
 {
     struct lorac_example *x = &e->example;
@@ -463,7 +465,8 @@ static enum lorac_status check_separator(const struct lorac_evaluator *e, size_t
                       (unsigned long long)lorac_dataset_line(e->set, i));
 }
 
-/* An answer as its ids say it, special tokens and its end, too: a stray or missing one is what to look for. */
+/* An answer as its ids say it, special tokens and its end, too: a stray or missing one is what to
+ * look for. */
 static enum lorac_status show_answer(struct lorac_buf *got, const struct lorac_evaluator *e,
                                      const struct lorac_ids *ids, enum lorac_finish finish,
                                      struct lorac_err *err)
@@ -477,7 +480,8 @@ static enum lorac_status show_answer(struct lorac_buf *got, const struct lorac_e
     return st || !ended ? st : lorac_decode(got, t, &eos, 1, false, err);
 }
 
-/* Example i: its prompt's ids, behind the shots, continued greedily. With a prompt special tokens are shown. */
+/* Example i: its prompt's ids, behind the shots, continued greedily. With a prompt special tokens
+ * are shown. */
 static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want,
                                 struct lorac_buf *got, size_t *tokens, struct lorac_evaluator *e,
                                 size_t i, struct lorac_err *err)
@@ -574,13 +578,11 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
     double begin = lorac_clock();
     bool exact = asked(e, LORAC_RECIPE_METRIC_EXACT_MATCH);
     struct progress p = {progress, self, 0.0, 1.0 + (e->choices != NULL) + exact};
-    *out = (struct lorac_scores){
-        .rows = lorac_dataset_size(e->set),
-        .bytes = (size_t)lorac_dataset_counts(e->set)->bytes,
-        .accuracy = (double)NAN,
-        .macro_f1 = (double)NAN,
-        .exact_match = (double)NAN,
-    };
+    *out = (struct lorac_scores){.rows = lorac_dataset_size(e->set),
+                                 .bytes = (size_t)lorac_dataset_counts(e->set)->bytes,
+                                 .accuracy = (double)NAN,
+                                 .macro_f1 = (double)NAN,
+                                 .exact_match = (double)NAN};
     enum lorac_status st = read_shots(e, err);
     if (!st) { st = measure_loss(out, e, &p, err); }
     if (!st && !isfinite(out->loss)) { // no label is likelier than another then

@@ -211,7 +211,8 @@ static enum lorac_status expand(struct expansion *x, const char *text) // NOLINT
     return st;
 }
 
-/* A path of the Hub's: in place of it, the snapshot that it means. What is no folder stays; opening it tells. */
+/* A path of the Hub's: in place of it, the snapshot that it means. What is no folder stays; opening
+ * it tells. */
 static enum lorac_status find_in_cache(struct lorac_buf *path, struct lorac_reading *rd,
                                        const struct lorac_key *key, const char *text)
 {

@@ -1,4 +1,5 @@
-/* explain.c - the table of keys for people and for editors: help, JSON Schema, template. See recipe.h. */
+/* explain.c - the table of keys for people and for editors: help, JSON Schema, template. See
+ * recipe.h. */
 #include "base/core/json.h"
 #include "recipes/reading.h"
 #include "recipes/suggest.h"

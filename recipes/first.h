@@ -1,6 +1,7 @@
 /*
- * first.h - the numbers of a first recipe: rate, batch, epochs, warm-up and evaluations that give a good model for a
- * table and a base that nobody has tried together yet. A pure function, and what it was measured against.
+ * first.h - the numbers of a first recipe: rate, batch, epochs, warm-up and evaluations that give a
+ * good model for a table and a base that nobody has tried together yet. A pure function, and what
+ * it was measured against.
  */
 #ifndef LORAC_RECIPES_FIRST_H
 #define LORAC_RECIPES_FIRST_H

@@ -17,14 +17,15 @@ struct lorac_found {
     size_t adapter_bytes; // of its weights
     double seconds;       // of all steps and evaluations; NaN where the run wrote no metrics.csv
 };
-/* Look into the recipe's output.dir. A run of another recipe, base or table than the job's is LORAC_EUSER naming
- * what differs: its result would not be this recipe's. The job's training data and model are open. */
+/* Look into the recipe's output.dir. A run of another recipe, base or table than the job's is
+ * LORAC_EUSER naming what differs: its result would not be this recipe's. The job's training data
+ * and model are open. */
 LORAC_MUST_CHECK enum lorac_status lorac_found_look(struct lorac_found *out,
                                                     const struct lorac_job *j,
                                                     struct lorac_err *err);
-/* The adapter that the run in `dir` with this recipe kept, to be freed with lorac_mem_free(): best/, or last/ where
- * nothing is evaluated or best/ not kept; NULL where none is saved yet. One that should be there and is not is
- * LORAC_EUSER. */
+/* The adapter that the run in `dir` with this recipe kept, to be freed with lorac_mem_free():
+ * best/, or last/ where nothing is evaluated or best/ not kept; NULL where none is saved yet. One
+ * that should be there and is not is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_found_adapter(char **out, const char *dir,
                                                        const struct lorac_recipe *r,
                                                        struct lorac_err *err);

@@ -201,7 +201,8 @@ static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
                              : "  on_too_long: truncate_prompt   # the answer is never cut\n");
 }
 
-/* The label that stands for label k: the commonest of those that differ in case and blanks alone. */
+/* The label that stands for label k: the commonest of those that differ in case and blanks alone.
+ */
 static size_t alike(const struct lorac_guess *g, char *const *folded, size_t k)
 {
     size_t best = g->classes.K;
@@ -284,13 +285,14 @@ static void add_training(struct lorac_buf *b, const struct lorac_guess *g)
     size.labels = g->classes.K;
     struct lorac_first f = lorac_first_choose(&size);
     size_t together = (size_t)(f.rows_a_step + 0.5);
-    lorac_buf_printf(
-        b,
-        "# Rate, batch and epochs are chosen for %zu rows of %.0f tokens and a base of %.3g million\n"
-        "# parameters: about %zu %s of %zu %s.\n"
-        "train:\n  epochs: %zu\n  batch_tokens: %zu\n\noptimizer:\n  lr: ",
-        size.rows, size.tokens, (double)size.parameters / 1e6, f.steps,
-        f.steps == 1 ? "step" : "steps", together, rows(together), f.epochs, f.batch_tokens);
+    lorac_buf_printf(b,
+                     "# Rate, batch and epochs are chosen for %zu rows of %.0f tokens and a base "
+                     "of %.3g million\n"
+                     "# parameters: about %zu %s of %zu %s.\n"
+                     "train:\n  epochs: %zu\n  batch_tokens: %zu\n\noptimizer:\n  lr: ",
+                     size.rows, size.tokens, (double)size.parameters / 1e6, f.steps,
+                     f.steps == 1 ? "step" : "steps", together, rows(together), f.epochs,
+                     f.batch_tokens);
     lorac_number_print(b, f.lr);
     lorac_buf_printf(b, "   # smaller bases take more, larger ones less\n  warmup: %u%%\n\n",
                      f.warmup);

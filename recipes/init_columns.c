@@ -245,7 +245,8 @@ static bool is_text(const struct lorac_guess *g, size_t c)
            blank_share(g, c) <= BLANK_TEXTS;
 }
 
-/* Whether `a` is the better label: by name, with fewer values, in words rather than codes for the same. */
+/* Whether `a` is the better label: by name, with fewer values, in words rather than codes for the
+ * same. */
 static bool is_better(const struct lorac_guess *g, size_t a, enum rank rank_a, size_t b,
                       enum rank rank_b)
 {

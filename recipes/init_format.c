@@ -66,7 +66,8 @@ static enum lorac_status read_as(struct reading *r, const struct lorac_guess *g,
 static const char delimiters[] = {',', '\t', ';', '|'};
 enum { DELIMITERS = sizeof delimiters };
 
-/* All delimiters with this quote; *best: the one with the most columns, DELIMITERS where none reads. */
+/* All delimiters with this quote; *best: the one with the most columns, DELIMITERS where none
+ * reads. */
 static enum lorac_status read_all(struct reading r[DELIMITERS], size_t *best,
                                   const struct lorac_guess *g, char quote, struct lorac_err *err)
 {
@@ -80,8 +81,9 @@ static enum lorac_status read_all(struct reading r[DELIMITERS], size_t *best,
     return st;
 }
 
-/* With quotes, lone ones may have swallowed rows: are there more rows of as many cells without? Of a text in several lines
- * that may be so by chance, if each has as many commas; hardly of tabs, or of many lines. */
+/* With quotes, lone ones may have swallowed rows: are there more rows of as many cells without? Of
+ * a text in several lines that may be so by chance, if each has as many commas; hardly of tabs, or
+ * of many lines. */
 static enum lorac_status look_at_quotes(struct lorac_guess *g, const struct reading *with,
                                         struct lorac_err *err)
 {
@@ -170,7 +172,8 @@ struct evidence {
     bool spaces; // below, in the only column
 };
 
-/* 0, 1, 2, ... or 1, 2, 3, ..., as a data frame without names is written; its index may be nameless in front. */
+/* 0, 1, 2, ... or 1, 2, 3, ..., as a data frame without names is written; its index may be nameless
+ * in front. */
 static bool is_count(const struct lorac_row *first)
 {
     size_t from = first->n > 1 && first->cells[0].n == 0;

@@ -1,5 +1,6 @@
-/* init_guess.h - inside recipes/: what `lorac recipe init` guesses about a table, in three files: init_format.c how it is
- * written, init_columns.c which columns are asked and answered, init.c the recipe's text. */
+/* init_guess.h - inside recipes/: what `lorac recipe init` guesses about a table, in three files:
+ * init_format.c how it is written, init_columns.c which columns are asked and answered, init.c the
+ * recipe's text. */
 #ifndef LORAC_RECIPES_INIT_GUESS_H
 #define LORAC_RECIPES_INIT_GUESS_H
 
@@ -50,7 +51,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_guess_columns(struct lorac_guess *g,
                                                        struct lorac_err *err);
 
 bool lorac_cell_is_number(const struct lorac_cell *c);
-/* Whether a name (upper or lower case, without blanks and the like) is one that labels, answers or texts have. */
+/* Whether a name (upper or lower case, without blanks and the like) is one that labels, answers or
+ * texts have. */
 bool lorac_name_is_known(const char *name, size_t n);
 
 #endif

@@ -8,7 +8,8 @@ static enum lorac_status refuse_token(const struct lorac_job *j, const struct lo
     enum lorac_status st = lorac_fail(
         err, LORAC_EFORMAT,
         "%llu: token %d ('%.60s') is the tokenizer's, which has %zu, but the model knows %zu: it "
-        "was added without resizing the model; use another, or resize_token_embeddings() in transformers",
+        "was added without resizing the model; use another, or resize_token_embeddings() in "
+        "transformers",
         (unsigned long long)lorac_dataset_line(set, i), (int)id, text ? text : "",
         lorac_tokenizer_size(j->tokenizer), j->model->config.V);
     if (lorac_dataset_is_text(set)) {

@@ -1,18 +1,20 @@
 /*
- * labels.h - the answers that a recipe's rows choose from: what they are, how many rows have each, and what looks like
- * a slip of the table. A run (run.c) does it before the first step, a plan (plan.c) tells it.
+ * labels.h - the answers that a recipe's rows choose from: what they are, how many rows have each,
+ * and what looks like a slip of the table. A run (run.c) does it before the first step, a plan
+ * (plan.c) tells it.
  */
 #ifndef LORAC_RECIPES_LABELS_H
 #define LORAC_RECIPES_LABELS_H
 
 #include "recipes/job.h"
 
-/* j->label_variable, j->labels, j->K: of data.labels.map, else the values of the label's column in the training table,
- * where they are few; j->answers: how many there are. */
+/* j->label_variable, j->labels, j->K: of data.labels.map, else the values of the label's column in
+ * the training table, where they are few; j->answers: how many there are. */
 LORAC_MUST_CHECK enum lorac_status lorac_labels_find(struct lorac_job *j, struct lorac_err *err);
 
-/* LORAC_EUSER where rows of `set` (data.NAME) cannot be meant as they are: a label that training knows in another
- * writing alone (case, blanks, a number), or no row at all with one of training's where labels are compared. */
+/* LORAC_EUSER where rows of `set` (data.NAME) cannot be meant as they are: a label that training
+ * knows in another writing alone (case, blanks, a number), or no row at all with one of training's
+ * where labels are compared. */
 LORAC_MUST_CHECK enum lorac_status lorac_labels_check(const struct lorac_job *j,
                                                       const struct lorac_dataset *set,
                                                       const char *name, struct lorac_err *err);
@@ -44,12 +46,14 @@ struct lorac_label_look {
         *note; // (n) sentences: look-alikes, labels that a split lacks, texts with two labels
     size_t n, cap;
 };
-/* Count the labels of the open data. Without labels there are no counts, and a note where they were few after all. */
+/* Count the labels of the open data. Without labels there are no counts, and a note where they were
+ * few after all. */
 LORAC_MUST_CHECK enum lorac_status lorac_labels_look(struct lorac_label_look **out,
                                                      const struct lorac_job *j,
                                                      struct lorac_err *err);
 void lorac_label_look_free(struct lorac_label_look *l);
-/* The share of rows that would be right if the commonest label of training were every row's answer. */
+/* The share of rows that would be right if the commonest label of training were every row's answer.
+ */
 double lorac_label_majority(const struct lorac_label_look *l, size_t split);
 
 #endif

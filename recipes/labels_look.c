@@ -236,7 +236,8 @@ static void add_place(struct lorac_buf *b, const struct looker *w, const struct 
     }
 }
 
-/* Rows that ask the same and have two answers. The first few texts in the order of the tables are told. */
+/* Rows that ask the same and have two answers. The first few texts in the order of the tables are
+ * told. */
 static enum lorac_status note_conflicts(struct looker *w, struct lorac_err *err)
 {
     struct asked *told[GROUPS] = {0}; // where each begins among the sorted, by rising `at`

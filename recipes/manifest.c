@@ -23,7 +23,8 @@ static void quoted(struct lorac_buf *b, const char *key, const char *value)
     lorac_buf_str(b, ",\n");
 }
 
-/* What the tokenizer made of the rows, of training and validation: neither table nor base tell of it. */
+/* What the tokenizer made of the rows, of training and validation: neither table nor base tell of
+ * it. */
 static void examples_text(char text[64], const struct lorac_job *j)
 {
     (void)snprintf(text, 64, "%016llx %016llx",

@@ -158,7 +158,8 @@ static enum lorac_status look_at_data(struct lorac_plan *p, struct lorac_err *er
 
 /* ---- memory ---- */
 
-/* Pages of a mapped file come into memory this many bytes at a time (Linux's fault_around_bytes). */
+/* Pages of a mapped file come into memory this many bytes at a time (Linux's fault_around_bytes).
+ */
 enum { FAULT_AROUND = 64 << 10 };
 
 static enum lorac_status mark_rows(unsigned char *touched, const struct lorac_weight *w,
@@ -180,7 +181,8 @@ static enum lorac_status mark_rows(unsigned char *touched, const struct lorac_we
     return st;
 }
 
-/* Bytes of the embedding that no row of the data reads: it is read whole where it is also the output. */
+/* Bytes of the embedding that no row of the data reads: it is read whole where it is also the
+ * output. */
 static enum lorac_status untouched(size_t *out, const struct lorac_plan *p, struct lorac_err *err)
 {
     const struct lorac_job *j = p->job;
@@ -218,7 +220,8 @@ static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, str
     return st;
 }
 
-/* Parameters, gradients, moments; and what saving takes: the file is mapped and compared tensor by tensor. */
+/* Parameters, gradients, moments; and what saving takes: the file is mapped and compared tensor by
+ * tensor. */
 static void weigh_adapter(struct lorac_plan *p, const struct lorac_optim_options *o)
 {
     const struct lorac_adapter *a = p->adapter;
@@ -325,7 +328,8 @@ void lorac_plan_notes(const struct lorac_plan *p, const struct lorac_run_watch *
     lorac_recipe_notes(p->job, &l, watch);
 }
 
-/* Fewer steps teach a label's words, and little of what decides between them (first.h has the numbers). */
+/* Fewer steps teach a label's words, and little of what decides between them (first.h has the
+ * numbers). */
 enum { FEW_STEPS = 100 };
 
 static void advise_count(struct lorac_buf *b, const char *key, size_t n)
@@ -391,7 +395,8 @@ static enum lorac_status open_job(struct lorac_plan *p, size_t *sampled,
     return st ? st : lorac_job_check_length(p->job, err);
 }
 
-/* A run that is there is nothing wrong with the plan, but the next run should not learn it at its start. */
+/* A run that is there is nothing wrong with the plan, but the next run should not learn it at its
+ * start. */
 static enum lorac_status look_at_folder(struct lorac_plan *p, struct lorac_err *err)
 {
     struct lorac_run_paths paths = {0};

@@ -1,10 +1,11 @@
 /*
- * plan.h - what a run would do, told before it: which modules train, what it takes of memory, what becomes of
- * the rows, how long it is. No weight is read but the bytes that the base's fingerprint samples.
+ * plan.h - what a run would do, told before it: which modules train, what it takes of memory, what
+ * becomes of the rows, how long it is. No weight is read but the bytes that the base's fingerprint
+ * samples.
  *
- * Memory is counted from the functions that will ask for it, so it follows the code; what the program itself
- * takes (libraries, tokenizer) is measured in this process. Weights count where a step reads them: they are
- * mapped pages of a file, which the system may drop and read again.
+ * Memory is counted from the functions that will ask for it, so it follows the code; what the
+ * program itself takes (libraries, tokenizer) is measured in this process. Weights count where a
+ * step reads them: they are mapped pages of a file, which the system may drop and read again.
  */
 #ifndef LORAC_RECIPES_PLAN_H
 #define LORAC_RECIPES_PLAN_H
@@ -14,9 +15,9 @@
 
 /* Modules of one kind with one shape, rank and alpha; or tensors of one kind that train in full. */
 struct lorac_plan_group {
-    char kind
-        [LORAC_MODULE_NAME]; // "self_attn.q_proj", "self_attn.q_proj.bias": the name behind its layer
-    size_t n;                // modules
+    char kind[LORAC_MODULE_NAME]; // "self_attn.q_proj", "self_attn.q_proj.bias": the name behind
+                                  // its layer
+    size_t n;                     // modules
     bool in_layers;
     size_t first, last; // which; 0 where the kind lies outside them
     size_t OC, C;       // C 0: a vector of OC
@@ -73,8 +74,8 @@ struct lorac_plan {
     char folder[1024]; // why a new run could not begin in output.dir as it is; "": it could
 };
 
-/* Plan the run of a recipe, which is borrowed for as long as the plan lives. A mistake that the run would
- * stop at is an error here, too; a run that does not fit is none: ask lorac_plan_fits(). */
+/* Plan the run of a recipe, which is borrowed for as long as the plan lives. A mistake that the run
+ * would stop at is an error here, too; a run that does not fit is none: ask lorac_plan_fits(). */
 LORAC_MUST_CHECK enum lorac_status lorac_plan_make(struct lorac_plan **out,
                                                    const struct lorac_recipe *r,
                                                    struct lorac_err *err);
@@ -83,16 +84,19 @@ void lorac_plan_free(struct lorac_plan *p); // NULL is accepted
 struct lorac_run_watch;
 void lorac_plan_notes(const struct lorac_plan *p, const struct lorac_run_watch *watch);
 
-/* LORAC_EUSER where the run needs more than `available` bytes: which part is the largest, and what to try. */
+/* LORAC_EUSER where the run needs more than `available` bytes: which part is the largest, and what
+ * to try. */
 LORAC_MUST_CHECK enum lorac_status lorac_plan_fits(const struct lorac_plan *p, size_t available,
                                                    struct lorac_err *err);
 
-/* Are `steps`, of the run of an opened job, few to learn from? Then `advice` gets the keys that would give more,
- * with the values that a first recipe (first.h) has for these rows and this base: "train.epochs: 10,
- * optimizer.lr: 0.001"; nothing where only more rows would. Check advice->no_memory. */
+/* Are `steps`, of the run of an opened job, few to learn from? Then `advice` gets the keys that
+ * would give more, with the values that a first recipe (first.h) has for these rows and this base:
+ * "train.epochs: 10, optimizer.lr: 0.001"; nothing where only more rows would. Check
+ * advice->no_memory. */
 bool lorac_plan_few(struct lorac_buf *advice, const struct lorac_job *j, size_t steps);
 
-/* A step, measured: a micro-batch to warm up, then the median of up to five steps of two seconds in all. */
+/* A step, measured: a micro-batch to warm up, then the median of up to five steps of two seconds in
+ * all. */
 struct lorac_plan_probe {
     double step_seconds, eval_seconds; // of a step, of an evaluation (from the forward pass's rows)
     double seconds;                    // of the whole run, saving and samples left out

@@ -118,8 +118,8 @@ static enum lorac_status open_encoded(struct work *w, struct lorac_err *err)
     return open_delimited(w, err);
 }
 
-/* A spreadsheet writes its country's delimiter and its system's encoding, whatever the training table had. UTF-8 and
- * UTF-16 are known when they are seen; others are the caller's to name. */
+/* A spreadsheet writes its country's delimiter and its system's encoding, whatever the training
+ * table had. UTF-8 and UTF-16 are known when they are seen; others are the caller's to name. */
 static enum lorac_status open_table(struct work *w, struct lorac_err *err)
 {
     struct lorac_err why = {0}; // of a try that another may follow
@@ -212,8 +212,8 @@ static enum lorac_status check_rows(struct work *w, struct lorac_err *err)
 
 /* ---- writing ---- */
 
-/* Append a cell behind others, quoted where it has to be. false: it holds what this table cannot hold, and a space
- * stands for that. */
+/* Append a cell behind others, quoted where it has to be. false: it holds what this table cannot
+ * hold, and a space stands for that. */
 static bool add_cell(struct lorac_buf *b, const struct lorac_table_format *f, const char *text,
                      size_t n)
 {

@@ -1,14 +1,16 @@
 /*
  * predict.h - answers for the rows of a table that has only what the prompt needs.
  *
- * The table that is written is the table that was read, byte for byte (quotes, line ends, byte order mark), with
- * more cells behind each row: "prediction" and, with labels, "probability", the label's share of the likelihood of all
- * labels; with `top` K also "prediction_2", "probability_2" and so on.
+ * The table that is written is the table that was read, byte for byte (quotes, line ends, byte
+ * order mark), with more cells behind each row: "prediction" and, with labels, "probability", the
+ * label's share of the likelihood of all labels; with `top` K also "prediction_2", "probability_2"
+ * and so on.
  *
  *   OUT.part      rows that are answered, while it goes on; a table of its own
  *   OUT.part.id   what they are answers to: a hash of model, adapter, recipe and table
  *
- * Both go when OUT appears. They stay where the caller stops it or the process is killed, for `resume`.
+ * Both go when OUT appears. They stay where the caller stops it or the process is killed, for
+ * `resume`.
  */
 #ifndef LORAC_RECIPES_PREDICT_H
 #define LORAC_RECIPES_PREDICT_H
@@ -52,10 +54,11 @@ struct lorac_predicted {
     char delimiter;                // of the table, where it is another than the recipe's; else 0
 };
 
-/* Read the table in the recipe's format or, where that does not fit it, with the delimiter and the encoding that do,
- * and write it, as UTF-8, with the answers. All rows are checked before the first is answered. LORAC_EUSER: a column
- * that is missing or has the name of one that is added, a prompt without a variable, a blank cell in a prompt
- * where data.on_empty is error. *counts: also where it failed. */
+/* Read the table in the recipe's format or, where that does not fit it, with the delimiter and the
+ * encoding that do, and write it, as UTF-8, with the answers. All rows are checked before the first
+ * is answered. LORAC_EUSER: a column that is missing or has the name of one that is added, a prompt
+ * without a variable, a blank cell in a prompt where data.on_empty is error. *counts: also where it
+ * failed. */
 LORAC_MUST_CHECK enum lorac_status lorac_predict(struct lorac_predicted *counts,
                                                  const struct lorac_job *j,
                                                  const struct lorac_socket *socket,

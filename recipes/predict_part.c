@@ -17,8 +17,8 @@ static char *with_end(const char *path, const char *end)
     return NULL;
 }
 
-/* Whole rows in n bytes, the header among them, and where the last of them ends. A process that was killed may have
- * left a part of a row behind them. */
+/* Whole rows in n bytes, the header among them, and where the last of them ends. A process that was
+ * killed may have left a part of a row behind them. */
 static size_t whole_rows(size_t *end, const char *at, size_t n, char quote)
 {
     size_t rows = 0;

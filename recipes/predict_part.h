@@ -12,8 +12,8 @@ struct lorac_part {
     size_t rows;     // that an earlier call left, the header not counted
     bool resumed;
 };
-/* Begin anew or, with `resume`, go on. `id`: what the rows answer. The header is the caller's to add, unless
- * `resumed`. */
+/* Begin anew or, with `resume`, go on. `id`: what the rows answer. The header is the caller's to
+ * add, unless `resumed`. */
 LORAC_MUST_CHECK enum lorac_status lorac_part_open(struct lorac_part *p, const char *out,
                                                    const char id[65],
                                                    const struct lorac_table_format *format,

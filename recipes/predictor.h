@@ -1,8 +1,9 @@
 /*
- * predictor.h - a job's model asked one thing at a time: values for the variables of the prompt in, the answer out.
+ * predictor.h - a job's model asked one thing at a time: values for the variables of the prompt in,
+ * the answer out.
  *
- * With labels, all of them with their likelihoods; otherwise the greedy continuation of the prompt up to the end
- * of the text. Prompts are encoded and cut as in training.
+ * With labels, all of them with their likelihoods; otherwise the greedy continuation of the prompt
+ * up to the end of the text. Prompts are encoded and cut as in training.
  */
 #ifndef LORAC_RECIPES_PREDICTOR_H
 #define LORAC_RECIPES_PREDICTOR_H
@@ -22,8 +23,8 @@ struct lorac_answer {
 void lorac_answer_free(struct lorac_answer *a);
 
 struct lorac_predictor;
-/* Borrows job and socket (or NULL). The job has its model. A job of texts, and a prompt without a variable, are
- * LORAC_EUSER. `max_tokens`: of a generated answer. */
+/* Borrows job and socket (or NULL). The job has its model. A job of texts, and a prompt without a
+ * variable, are LORAC_EUSER. `max_tokens`: of a generated answer. */
 LORAC_MUST_CHECK enum lorac_status lorac_predictor_new(struct lorac_predictor **out,
                                                        const struct lorac_job *j,
                                                        const struct lorac_socket *socket,
@@ -42,7 +43,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_predictor_prompt(size_t *cut, struct lo
                                                           const struct lorac_cell *values,
                                                           struct lorac_err *err);
 const struct lorac_ids *lorac_predictor_ids(const struct lorac_predictor *p); // of that prompt
-/* The answer to it. `show` (or NULL) sees generated text, and may stop it: finish is LORAC_FINISH_CALLER then. */
+/* The answer to it. `show` (or NULL) sees generated text, and may stop it: finish is
+ * LORAC_FINISH_CALLER then. */
 LORAC_MUST_CHECK enum lorac_status lorac_predictor_answer(struct lorac_answer *a,
                                                           struct lorac_predictor *p,
                                                           lorac_show_fn *show, void *self,

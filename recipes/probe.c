@@ -98,7 +98,8 @@ static enum lorac_status score(double *seconds, struct probe *o, struct lorac_er
     return LORAC_OK;
 }
 
-/* One optimiser step; its time into *seconds, that of its forward passes a row into *row_seconds. */
+/* One optimiser step; its time into *seconds, that of its forward passes a row into *row_seconds.
+ */
 static enum lorac_status step(struct probe *o, double *seconds, double *row_seconds,
                               struct lorac_err *err)
 {

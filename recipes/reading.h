@@ -28,9 +28,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_reading_complain(struct lorac_reading *
                                                           const char *fmt, ...) LORAC_PRINTF(4, 5);
 enum lorac_status lorac_reading_no_memory(struct lorac_reading *rd);
 
-/* The text of a scalar with ${env:NAME}, ${KEY} and $${ replaced, in the recipe's arena. *out is NULL
- * where something was wrong with it, which is then in the list of errors. `key` is the key that the
- * text belongs to. A path also becomes absolute. */
+/* The text of a scalar with ${env:NAME}, ${KEY} and $${ replaced, in the recipe's arena. *out is
+ * NULL where something was wrong with it, which is then in the list of errors. `key` is the key
+ * that the text belongs to. A path also becomes absolute. */
 LORAC_MUST_CHECK enum lorac_status lorac_expand_text(char **out, struct lorac_reading *rd,
                                                      const struct lorac_node *node,
                                                      const struct lorac_key *key);
@@ -56,8 +56,9 @@ bool lorac_recipe_is_default(const struct lorac_recipe *recipe, const char *key)
 /* Append text as a double-quoted YAML scalar. `expands`: ${ in it is written $${. */
 void lorac_yaml_quote(struct lorac_buf *buf, const char *text, bool expands);
 
-/* For writers of nested YAML in the order of the table: the section lines that `path` needs after the
- * key `last` ("" at the start), and the indent of what stands behind the first `n` bytes of `path`. */
+/* For writers of nested YAML in the order of the table: the section lines that `path` needs after
+ * the key `last` ("" at the start), and the indent of what stands behind the first `n` bytes of
+ * `path`. */
 void lorac_key_open_sections(struct lorac_buf *buf, const char *path, const char *last);
 void lorac_key_indent(struct lorac_buf *buf, const char *path, size_t n);
 

@@ -229,8 +229,8 @@ static enum lorac_status unset(struct lorac_node *tree, struct lorac_reading *rd
     return LORAC_OK;
 }
 
-/* A value that is one character for a key of one, as it stands: to YAML, which ',' and ';' mean something to, or nothing,
- * it would have to be quoted, and for the shell once more. */
+/* A value that is one character for a key of one, as it stands: to YAML, which ',' and ';' mean
+ * something to, or nothing, it would have to be quoted, and for the shell once more. */
 static bool is_bare_char(const char *path, const char *value)
 {
     const struct lorac_key *key = lorac_key_find(path);

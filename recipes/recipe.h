@@ -167,8 +167,8 @@ struct lorac_recipe {
     uint64_t seed;
     struct {
         char *path;
-        char *
-            given; // what was written, where path is another folder, or none: a Hub id, a cache's folder
+        char *given; // what was written, where path is another folder, or none: a Hub id, a cache's
+                     // folder
         enum lorac_recipe_compute compute;
         size_t max_length; // tokens
     } model;
@@ -315,7 +315,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_recipe_explain(struct lorac_buf *buf, c
 /* Append a JSON Schema (draft 2020-12) for editors. It is more lenient than the reader where JSON
  * Schema cannot say what the table says. */
 void lorac_recipe_schema_json(struct lorac_buf *buf);
-/* Append a commented recipe with all keys and their defaults; those without one are commented out. */
+/* Append a commented recipe with all keys and their defaults; those without one are commented out.
+ */
 void lorac_recipe_template(struct lorac_buf *buf);
 
 #endif

@@ -1,4 +1,5 @@
-/* recipes.h - recipes, what they open, evaluation, prediction and runs. The public header of this folder. */
+/* recipes.h - recipes, what they open, evaluation, prediction and runs. The public header of this
+ * folder. */
 #ifndef LORAC_RECIPES_H
 #define LORAC_RECIPES_H
 

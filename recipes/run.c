@@ -130,7 +130,8 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     if (!st) { st = open_evaluator(run, err); }
     if (!st) { st = lorac_dir_make(run->paths.dir, err); }
     if (!st) { st = lorac_lock_open(&run->lock, run->paths.lock, err); }
-    // now that nobody else can begin one here: a run may have come and gone while the model was opened
+    // now that nobody else can begin one here: a run may have come and gone while the model was
+    // opened
     if (!st && mode == LORAC_RUN_NEW && lorac_path_exists(run->paths.recipe)) {
         st = lorac_run_check_folder(&run->paths, mode, err);
     }
@@ -197,7 +198,8 @@ static enum lorac_status resume(struct run *run, struct lorac_err *err)
     return st;
 }
 
-/* A session that was killed told run.json nothing of its time: metrics.csv has that of the steps that count. */
+/* A session that was killed told run.json nothing of its time: metrics.csv has that of the steps
+ * that count. */
 static void count_seconds(struct run *run)
 {
     double measured = 0.0;
@@ -290,7 +292,8 @@ static enum lorac_status micro_batch(struct run *run, double *loss, size_t *toke
 
 #define LEARNT 1e-3 // nats a token: below that loss a gradient may well be zero
 
-/* One optimiser step: the sum of losses over all micro-batches, divided once by all trained tokens. */
+/* One optimiser step: the sum of losses over all micro-batches, divided once by all trained tokens.
+ */
 static enum lorac_status step(struct run *run, struct lorac_err *err)
 {
     const struct lorac_recipe *r = run->r;
@@ -527,7 +530,8 @@ static enum lorac_status merge(struct run *run, struct lorac_err *err)
     return st;
 }
 
-/* run.json says what a failed run failed of. Where that cannot be written, it says "running" still. */
+/* run.json says what a failed run failed of. Where that cannot be written, it says "running" still.
+ */
 static bool tell_failure(struct run *run, const struct lorac_err *why)
 {
     static const struct lorac_err unknown = {.text = "unknown"};

@@ -8,8 +8,9 @@
  *   DIR/best/  DIR/last/       adapters in PEFT's format
  *   DIR/merged/                a whole checkpoint, where output.merge asks for it
  *
- * One process at a time may work on a folder (a lock). A run that was stopped or killed goes on from its last
- * save and ends byte for byte as the uninterrupted one, on the same CPU type, binary and thread count.
+ * One process at a time may work on a folder (a lock). A run that was stopped or killed goes on
+ * from its last save and ends byte for byte as the uninterrupted one, on the same CPU type, binary
+ * and thread count.
  */
 #ifndef LORAC_RECIPES_RUN_H
 #define LORAC_RECIPES_RUN_H

@@ -56,8 +56,8 @@ void lorac_run_paths_free(struct lorac_run_paths *p)
     *p = (struct lorac_run_paths){0};
 }
 
-/* A process killed while it replaced the folder `to` left "TO.old": the folder itself where the new one was not
- * there yet, or what was still to be removed. */
+/* A process killed while it replaced the folder `to` left "TO.old": the folder itself where the new
+ * one was not there yet, or what was still to be removed. */
 static enum lorac_status put_back(const char *to, struct lorac_err *err)
 {
     struct lorac_buf old = {0};
@@ -97,7 +97,8 @@ enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p, struct lorac_
     return st;
 }
 
-/* Does the folder hold only what a run writes before its recipe makes it one? It was killed then. */
+/* Does the folder hold only what a run writes before its recipe makes it one? It was killed then.
+ */
 static bool is_unborn(const struct lorac_run_paths *p)
 {
     static const char *const known[] = {"lock", "run.json", "metrics.csv", "state"};

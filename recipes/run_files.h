@@ -21,8 +21,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_run_check_folder(const struct lorac_run
 LORAC_MUST_CHECK enum lorac_status lorac_run_clear(const struct lorac_run_paths *p,
                                                    struct lorac_err *err);
 
-/* Remove temporary files that a killed process left, and put back the adapter's folder that it had moved aside.
- * The lock must be held. */
+/* Remove temporary files that a killed process left, and put back the adapter's folder that it had
+ * moved aside. The lock must be held. */
 LORAC_MUST_CHECK enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p,
                                                    struct lorac_err *err);
 
@@ -44,10 +44,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_manifest_write(const struct lorac_run_p
 /* Steps were done, and so their state was saved; that it is gone is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_manifest_unsaved(const struct lorac_run_paths *p,
                                                           struct lorac_err *err);
-/* Is the run in this folder one of the same recipe, base and data? What differs is LORAC_EUSER naming it; another
- * program, CPU type or thread count is told through `note`. Names and places do not count where the content is
- * the same, nor what changes no number (LORAC_KEY_FREE). Another length is appended to `length`, "train.epochs:
- * 3 -> 5"; with NULL it is a difference like others. */
+/* Is the run in this folder one of the same recipe, base and data? What differs is LORAC_EUSER
+ * naming it; another program, CPU type or thread count is told through `note`. Names and places do
+ * not count where the content is the same, nor what changes no number (LORAC_KEY_FREE). Another
+ * length is appended to `length`, "train.epochs: 3 -> 5"; with NULL it is a difference like others.
+ */
 LORAC_MUST_CHECK enum lorac_status lorac_manifest_check(struct lorac_buf *length,
                                                         const struct lorac_run_paths *p,
                                                         const struct lorac_job *j,

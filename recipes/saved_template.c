@@ -74,7 +74,8 @@ static bool holds_label(const json_t *list, const char *label)
     return false;
 }
 
-/* The labels to choose from are those that it learnt to choose from, in any order. `was`: as saved. */
+/* The labels to choose from are those that it learnt to choose from, in any order. `was`: as saved.
+ */
 static enum lorac_status check_labels(const struct lorac_adapter *a, const json_t *was,
                                       const struct lorac_job *j, struct lorac_err *err)
 {

@@ -1,4 +1,5 @@
-/* schema.c - the table of keys; see schema.h. To add a key is one entry here and one field there. */
+/* schema.c - the table of keys; see schema.h. To add a key is one entry here and one field there.
+ */
 #include "recipes/schema.h"
 
 #include "recipes/recipe.h"

@@ -67,7 +67,8 @@ const struct lorac_key *lorac_key_find(const char *path);
 bool lorac_key_is_section(const char *path);
 /* True for a key of the schema that this version does not have yet. */
 bool lorac_key_is_planned(const char *path);
-/* The words of "a|b|c": the i-th in `word` (at most `size` bytes with the NUL); false after the last. */
+/* The words of "a|b|c": the i-th in `word` (at most `size` bytes with the NUL); false after the
+ * last. */
 bool lorac_key_choice(char *word, size_t size, const char *choices, size_t i);
 /* The last name of a path: "rank" of "adapter.rank". */
 const char *lorac_key_last(const char *path);

@@ -16,7 +16,8 @@
 
 enum { MAX_BLOCKS = 4, NUMBER = 32 };
 
-/* What a state holds beside its tensors: counters as decimal, reals as hexadecimal, which is exact. */
+/* What a state holds beside its tensors: counters as decimal, reals as hexadecimal, which is exact.
+ */
 static const struct {
     const char *name;
     size_t offset;

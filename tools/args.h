@@ -1,7 +1,9 @@
 /*
- * args.h - command line options from a table: parsing, --help and its checks come from the same rows.
+ * args.h - command line options from a table: parsing, --help and its checks come from the same
+ * rows.
  *
- * A value may follow as "--name value" or "--name=value". "--" ends the options. Every verb has --help.
+ * A value may follow as "--name value" or "--name=value". "--" ends the options. Every verb has
+ * --help.
  */
 #ifndef LORAC_TOOLS_ARGS_H
 #define LORAC_TOOLS_ARGS_H

@@ -14,8 +14,8 @@ int complain(const struct lorac_err *err)
     return err->code == LORAC_ESTOP ? stop_code() : EXIT_FAILED;
 }
 
-/* "DIR" or "DIR:SCALE": the scale is what follows the last colon, where that is a number and no folder has
- * the whole name. */
+/* "DIR" or "DIR:SCALE": the scale is what follows the last colon, where that is a number and no
+ * folder has the whole name. */
 static enum lorac_status split_adapter(char **dir, float *scale, const char *text,
                                        struct lorac_err *err)
 {

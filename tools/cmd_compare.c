@@ -1,4 +1,5 @@
-/* cmd_compare.c - `lorac compare`: a recipe's task by prompting, by showing examples, and by training. */
+/* cmd_compare.c - `lorac compare`: a recipe's task by prompting, by showing examples, and by
+ * training. */
 #include "tools/shots.h"
 
 #include <math.h>
@@ -272,7 +273,8 @@ static enum lorac_status open_other(struct subject *s, const struct comparison *
 
 /* ---- what is printed ---- */
 
-/* Seven columns of at most 78 characters: what else there is to say of a level stands below the table. */
+/* Seven columns of at most 78 characters: what else there is to say of a level stands below the
+ * table. */
 enum { NAME = 22, NUMBER = 8, TIME = 8 };
 
 static void print_number(double v)

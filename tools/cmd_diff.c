@@ -146,7 +146,8 @@ static void shape(struct lorac_buf *b, const struct lorac_tensor *t)
     lorac_buf_str(b, "]");
 }
 
-/* "NAME: only in A", "NAME: F32 [2, 3] -> F32 [3, 2]", "NAME: up to 0.01 apart, 7 of 90 numbers". */
+/* "NAME: only in A", "NAME: F32 [2, 3] -> F32 [3, 2]", "NAME: up to 0.01 apart, 7 of 90 numbers".
+ */
 static void describe(struct lorac_buf *b, const struct lorac_tensor_diff *t)
 {
     if (!t->a || !t->b) {

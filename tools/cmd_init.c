@@ -143,7 +143,8 @@ static enum lorac_status show(const struct args *a, struct lorac_err *err)
     return st;
 }
 
-/* transformers reads the tokenizer of a qwen2 or qwen3 folder with rules of its own, whatever its tokenizer.json says. */
+/* transformers reads the tokenizer of a qwen2 or qwen3 folder with rules of its own, whatever its
+ * tokenizer.json says. */
 static enum lorac_status note_tokenizer(const struct args *a, struct lorac_err *err)
 {
     enum { LIMIT = 1 << 20 };

@@ -53,8 +53,8 @@ static enum lorac_status sample_text(struct sample *s, const struct bench *b, co
     return st;
 }
 
-/* --rows: examples of a recipe's test rows, where it has none of its validation, else training rows, as its
- * template makes them. */
+/* --rows: examples of a recipe's test rows, where it has none of its validation, else training
+ * rows, as its template makes them. */
 static enum lorac_status sample_rows(struct sample *s, const struct bench *b, const struct args *a,
                                      size_t limit, struct lorac_err *err)
 {
@@ -181,7 +181,8 @@ static enum lorac_status run_both(struct difference *d, struct bench *b,
     return st;
 }
 
-/* How far rounding the merged weights to the file's type may move a logit, as a share of the largest. */
+/* How far rounding the merged weights to the file's type may move a logit, as a share of the
+ * largest. */
 static double bound(const struct lorac_model *merged)
 {
     static const double of_type[LORAC_N_DTYPES] = {

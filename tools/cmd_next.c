@@ -17,7 +17,8 @@ struct rank {
     int32_t id;
 };
 
-/* The distributions behind one prompt: of the base, and where there are adapters of the two together. */
+/* The distributions behind one prompt: of the base, and where there are adapters of the two
+ * together. */
 struct next {
     struct bench b;
     struct lorac_ids prompt;
@@ -138,7 +139,8 @@ static size_t read_character(uint32_t *cp, const char *s, size_t n)
     return valid ? length : 0;
 }
 
-/* Terminal columns of a character; 0: it shows nothing of its own, or is a space that looks like none. */
+/* Terminal columns of a character; 0: it shows nothing of its own, or is a space that looks like
+ * none. */
 static size_t width_of(uint32_t cp, bool utf8)
 {
     bool space = cp == 0xA0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200F) || cp == 0x202F ||
@@ -312,7 +314,8 @@ static int print_text(const struct next *x, struct lorac_err *err)
 
 /* ---- as JSON ---- */
 
-/* "token" as the vocabulary writes it, "text" as it reads (bytes that are no character as U+FFFD). */
+/* "token" as the vocabulary writes it, "text" as it reads (bytes that are no character as U+FFFD).
+ */
 static enum lorac_status add_json(struct lorac_buf *list, const struct next *x, int32_t id,
                                   struct lorac_err *err)
 {

@@ -117,7 +117,8 @@ static void say_bars(const struct lorac_plan_data *d)
     }
 }
 
-/* The table that the rows are of, where it is their own: a split shares that of the training rows. */
+/* The table that the rows are of, where it is their own: a split shares that of the training rows.
+ */
 static const struct lorac_table *table_of(const struct lorac_plan *p,
                                           const struct lorac_plan_data *d)
 {
@@ -358,7 +359,8 @@ static void json_data(struct out *j, const struct lorac_plan *p, const struct lo
     lorac_buf_free(&o.b);
 }
 
-/* {"labels": [{"label": "a", "train": 3, "valid": 1}, ...], "majority": {"valid": 0.6}, "label_notes": [...]} */
+/* {"labels": [{"label": "a", "train": 3, "valid": 1}, ...], "majority": {"valid": 0.6},
+ * "label_notes": [...]} */
 static void json_labels(struct out *j, const struct lorac_plan *p)
 {
     const struct lorac_label_look *l = p->labels;

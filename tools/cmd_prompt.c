@@ -1,4 +1,5 @@
-/* cmd_prompt.c - `lorac prompt`: prompts line by line on one loaded base, whose adapters change meanwhile. */
+/* cmd_prompt.c - `lorac prompt`: prompts line by line on one loaded base, whose adapters change
+ * meanwhile. */
 #define _POSIX_C_SOURCE 200809L // getline, isatty
 #include "tools/verbs.h"
 

@@ -1,4 +1,5 @@
-/* cmd_recipe.c - `lorac recipe`: help on keys, a template, a schema; and reading recipes for other verbs. */
+/* cmd_recipe.c - `lorac recipe`: help on keys, a template, a schema; and reading recipes for other
+ * verbs. */
 #include "tools/cmd_recipes.h"
 
 #include <stdio.h>

@@ -11,7 +11,8 @@
         "--unset", "KEY", "put a key back to its default", false, true \
     }
 
-/* Read `path` with the --set and --unset options applied; all that is wrong with it goes to stderr. */
+/* Read `path` with the --set and --unset options applied; all that is wrong with it goes to stderr.
+ */
 enum lorac_status recipe_open(struct lorac_recipe **out, const char *path, const struct args *a,
                               struct lorac_err *err);
 
@@ -21,17 +22,19 @@ enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
                                    const struct args *a, const char *const *more, size_t n_more,
                                    struct lorac_err *err);
 
-/* A recipe, or the folder of a run: then its resolved recipe, and `adapter` names best/ or last/ in it. */
+/* A recipe, or the folder of a run: then its resolved recipe, and `adapter` names best/ or last/ in
+ * it. */
 enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,
                                 const struct args *a, struct lorac_err *err);
 
-/* Run `r`, which was read from `path`, with all that is worth seeing on stderr. `again`: the command that goes on
- * with a run that was stopped. */
+/* Run `r`, which was read from `path`, with all that is worth seeing on stderr. `again`: the
+ * command that goes on with a run that was stopped. */
 enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac_recipe *r,
                              const char *path, const char *again, enum lorac_run_mode mode,
                              struct lorac_err *err);
 
-/* Lines on the rows that were skipped, cut, kept or doubled, with the places of the first of them. */
+/* Lines on the rows that were skipped, cut, kept or doubled, with the places of the first of them.
+ */
 void say_text(FILE *to, const struct lorac_data_counts *c); // of texts, without a line's end
 void say_counts(FILE *to, const struct lorac_data_counts *c);
 /* "note: 6 steps are few to learn from; try ...", where they are. */

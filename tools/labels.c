@@ -1,4 +1,5 @@
-/* labels.c - an answer that is one of the labels which an adapter was trained to choose from; see verbs.h. */
+/* labels.c - an answer that is one of the labels which an adapter was trained to choose from; see
+ * verbs.h. */
 #include "tools/verbs.h"
 
 #include <stdio.h>

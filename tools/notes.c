@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* The first folder of adapters and base whose prompts have a form of their own; *file names what says so. */
+/* The first folder of adapters and base whose prompts have a form of their own; *file names what
+ * says so. */
 static const char *chat_folder(const char **file, const struct bench *b)
 {
     const char *dirs[LORAC_MAX_STACK + 1];

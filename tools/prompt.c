@@ -1,5 +1,5 @@
-/* prompt.c - the prompt of --prompt, --field and --raw as tokens: as given, or through the template that
- * the adapters carry; see verbs.h. */
+/* prompt.c - the prompt of --prompt, --field and --raw as tokens: as given, or through the template
+ * that the adapters carry; see verbs.h. */
 #include "tools/verbs.h"
 #include <lorac/datasets.h>
 
@@ -47,7 +47,8 @@ static enum lorac_status check_fields(const char *const *names, size_t n, const 
     return LORAC_OK;
 }
 
-/* The variable that the text fills: the only one without a field, not counting those that may be blank; or n. */
+/* The variable that the text fills: the only one without a field, not counting those that may be
+ * blank; or n. */
 static enum lorac_status find_open(size_t *open, const char *const *names, const bool *optional,
                                    size_t n, const struct args *a, bool raw, struct lorac_err *err)
 {
@@ -129,7 +130,8 @@ static enum lorac_status encode_template(struct lorac_ids *ids, const struct ben
     return st;
 }
 
-/* Whether the template begins with the completion: free text, whose prompts are beginnings of it. */
+/* Whether the template begins with the completion: free text, whose prompts are beginnings of it.
+ */
 static enum lorac_status no_prompt(bool *none, const char *json, struct lorac_err *err)
 {
     const char *text = "";

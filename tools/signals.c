@@ -1,5 +1,5 @@
-/* signals.c - a signal asks to stop, what the program does ends at the next good place, and its exit code is the
- * one that shells expect; see verbs.h. */
+/* signals.c - a signal asks to stop, what the program does ends at the next good place, and its
+ * exit code is the one that shells expect; see verbs.h. */
 #define _DEFAULT_SOURCE // sigaction
 #include "tools/verbs.h"
 

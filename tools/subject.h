@@ -1,4 +1,5 @@
-/* subject.h - what eval and predict are about: a recipe's data with the model as a run or --adapter left it. */
+/* subject.h - what eval and predict are about: a recipe's data with the model as a run or --adapter
+ * left it. */
 #ifndef LORAC_TOOLS_SUBJECT_H
 #define LORAC_TOOLS_SUBJECT_H
 
@@ -15,7 +16,8 @@ struct subject {
     const char *doing; // "evaluating"
 };
 
-/* Of --base and --adapter one would win, and the other be ignored: true, and said, where both are there. */
+/* Of --base and --adapter one would win, and the other be ignored: true, and said, where both are
+ * there. */
 bool subject_excludes(const struct args *a);
 /* `parts`: of the job. Signals ask to stop from now on. */
 enum lorac_status subject_open(struct subject *s, const struct args *a, unsigned parts,

@@ -15,8 +15,8 @@ extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, ver
 /* "lorac: ERROR" on stderr; returns the exit code for it: of LORAC_ESTOP, that of the signal. */
 int complain(const struct lorac_err *err);
 
-/* The folder of `given`, what stands behind `option` ("" for a word of its own): itself, or a snapshot in the Hub's
- * cache (base/hub.h), which is told. A new string (lorac_mem_free). */
+/* The folder of `given`, what stands behind `option` ("" for a word of its own): itself, or a
+ * snapshot in the Hub's cache (base/hub.h), which is told. A new string (lorac_mem_free). */
 enum lorac_status find_folder(char **out, const char *option, const char *given,
                               struct lorac_err *err);
 
@@ -68,15 +68,16 @@ enum lorac_status read_sampling(struct lorac_sampling *o, const char *stops[MAX_
         "--seed", "N", "of the draws (default: 0)", false, false                                  \
     }
 
-/* The ids of --prompt: through the template that the adapters carry (filled by --field, too) unless --raw. */
+/* The ids of --prompt: through the template that the adapters carry (filled by --field, too) unless
+ * --raw. */
 enum lorac_status bench_prompt(struct lorac_ids *ids, const struct bench *b, const struct args *a,
                                struct lorac_err *err);
 /* The same of a text that is at hand. */
 enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
                                   const struct args *a, const struct lorac_buf *prompt,
                                   struct lorac_err *err);
-/* values (n): of --field for the variables named, and `text`, which `option` gave, for the only one without. Those
- * that may be blank (`optional`) are, where no --field names them. */
+/* values (n): of --field for the variables named, and `text`, which `option` gave, for the only one
+ * without. Those that may be blank (`optional`) are, where no --field names them. */
 enum lorac_status fields_fill(struct lorac_cell *values, const char *const *names,
                               const bool *optional, size_t n, const struct args *a,
                               const char *option, const struct lorac_buf *text,
@@ -142,8 +143,9 @@ const char *show_count(char text[32], size_t n);
 const char *show_many(char text[48], size_t n, const char *thing);
 size_t show_columns(FILE *to); // of the terminal that it is; COLUMNS or 80 where that says nothing
 
-/* In layout.c: the columns that a text takes; it cut and filled up to `width`; and whole, behind `front`, in lines of
- * the terminal's width that begin below its own beginning. Where that is none it is one line. */
+/* In layout.c: the columns that a text takes; it cut and filled up to `width`; and whole, behind
+ * `front`, in lines of the terminal's width that begin below its own beginning. Where that is none
+ * it is one line. */
 size_t show_width(const char *text);
 void show_cell(FILE *to, const char *text, size_t width);
 void show_wrapped(FILE *to, const char *front, const char *text);
@@ -151,7 +153,8 @@ void show_parts(FILE *to, const char *front,
                 const char *text); // the same, at two blanks: "loss 1.2  F1 0.9"
 
 /* A line that is drawn over itself on a terminal, and printed now and then elsewhere. */
-/* Text on one line: what would end it, move the cursor or colour the terminal is written as \n, \x1b. */
+/* Text on one line: what would end it, move the cursor or colour the terminal is written as \n,
+ * \x1b. */
 void show_text(FILE *to, const char *text, size_t n);
 /* A word of a command to be copied, quoted where a shell needs it. */
 void show_word(FILE *to, const char *word);
@@ -162,14 +165,16 @@ struct status_line {
     size_t width;
 };
 void status_begin(struct status_line *s);
-/* Show `text`, of which a narrow terminal leaves out what is behind two blanks; without a terminal only where the last one is 10 s old, or `always`. */
+/* Show `text`, of which a narrow terminal leaves out what is behind two blanks; without a terminal
+ * only where the last one is 10 s old, or `always`. */
 void status_show(struct status_line *s, const char *text, bool always);
 void status_clear(struct status_line *s); // before other output
 
 /* ---- signals (signals.c) ----
  *
- * A verb that works for long calls stop_on_signals() and asks stop_asked() wherever it can end: in the callbacks of
- * an evaluation, a prediction, a generated text. It then ends with stop_code(): complain() does so of LORAC_ESTOP. */
+ * A verb that works for long calls stop_on_signals() and asks stop_asked() wherever it can end: in
+ * the callbacks of an evaluation, a prediction, a generated text. It then ends with stop_code():
+ * complain() does so of LORAC_ESTOP. */
 
 /* SIGINT, SIGTERM and SIGHUP ask to stop; a second one ends the program at once. */
 void stop_on_signals(void);

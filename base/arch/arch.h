@@ -1,6 +1,6 @@
 /*
- * arch.h - the table of architectures: who reads which config.json, and the program that its layers run. To
- * add one: a file <name>.c here with a row, and its line in config.c.
+ * arch.h - the table of architectures: who reads which config.json, and the program that its layers
+ * run. To add one: a file <name>.c here with a row, and its line in config.c.
  */
 #ifndef LORAC_BASE_ARCH_ARCH_H
 #define LORAC_BASE_ARCH_ARCH_H
@@ -29,9 +29,9 @@ struct lorac_arch {
                               struct lorac_err *err);
     const struct lorac_program *program; // read() may choose another for a configuration
     const struct lorac_config_keys *keys;
-    bool
-        residual_init; // transformers draws what is added to the residual stream narrower, by sqrt(2 L)
-    const char *inner; // the object of config.json that describes the text model; NULL: all of it
+    bool residual_init; // transformers draws what is added to the residual stream narrower, by
+                        // sqrt(2 L)
+    const char *inner;  // the object of config.json that describes the text model; NULL: all of it
     const struct lorac_rename *renames; // where the files have them; up to {NULL, NULL}, or NULL
     const char *const
         *ignored; // tensors not run: beginnings, or ends (".attn.bias"); up to NULL, or NULL
@@ -42,11 +42,13 @@ extern const struct lorac_program lorac_program_llama;
 extern const struct lorac_arch lorac_arch_llama, lorac_arch_mistral, lorac_arch_qwen2,
     lorac_arch_qwen3, lorac_arch_gemma3, lorac_arch_gemma3_part, lorac_arch_gpt2, lorac_arch_neox;
 
-/* layer_types: ["full_attention", "sliding_attention", ...], into c->sliding. Returns whether it was there. */
+/* layer_types: ["full_attention", "sliding_attention", ...], into c->sliding. Returns whether it
+ * was there. */
 LORAC_MUST_CHECK enum lorac_status lorac_config_layer_types(bool *found, struct lorac_config *c,
                                                             const struct lorac_json *root,
                                                             struct lorac_err *err);
-/* Qwen2's rule: layers slide from max_window_layers on, or as layer_types says, where use_sliding_window does. */
+/* Qwen2's rule: layers slide from max_window_layers on, or as layer_types says, where
+ * use_sliding_window does. */
 LORAC_MUST_CHECK enum lorac_status lorac_config_qwen_window(struct lorac_config *c,
                                                             const struct lorac_json *root,
                                                             struct lorac_err *err);

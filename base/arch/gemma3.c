@@ -1,10 +1,12 @@
 /*
- * gemma3.c - Gemma 3, the text model: as Gemma3ForCausalLM, and as the part of Gemma3ForConditionalGeneration that
- * lies beside a vision tower, which is not run (transformers models/gemma3/modeling_gemma3.py).
+ * gemma3.c - Gemma 3, the text model: as Gemma3ForCausalLM, and as the part of
+ * Gemma3ForConditionalGeneration that lies beside a vision tower, which is not run (transformers
+ * models/gemma3/modeling_gemma3.py).
  *
- * Norms multiply by 1 + w, stand before and behind attention and feed-forward, and there is one for the heads of
- * queries and of keys. Embeddings are multiplied by sqrt(C). Layers slide but every sixth, which has a rotary base
- * of its own. Most settings may be left out of the file, with the defaults of the class.
+ * Norms multiply by 1 + w, stand before and behind attention and feed-forward, and there is one for
+ * the heads of queries and of keys. Embeddings are multiplied by sqrt(C). Layers slide but every
+ * sixth, which has a rotary base of its own. Most settings may be left out of the file, with the
+ * defaults of the class.
  */
 #include "base/arch/arch.h"
 

@@ -1,7 +1,7 @@
 /*
- * gpt2.c - GPT2LMHeadModel: learned positions, LayerNorms, q, k and v in one weight, a feed-forward without a gate
- * (transformers models/gpt2/modeling_gpt2.py). Its Conv1D stores weights as (C,OC). The first published files name
- * modules without "transformer." and carry the causal mask.
+ * gpt2.c - GPT2LMHeadModel: learned positions, LayerNorms, q, k and v in one weight, a feed-forward
+ * without a gate (transformers models/gpt2/modeling_gpt2.py). Its Conv1D stores weights as (C,OC).
+ * The first published files name modules without "transformer." and carry the causal mask.
  */
 #include "base/arch/arch.h"
 

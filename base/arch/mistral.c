@@ -1,4 +1,5 @@
-/* arch_mistral.c - MistralForCausalLM: a Llama without biases whose layers all slide, unless told not to. */
+/* arch_mistral.c - MistralForCausalLM: a Llama without biases whose layers all slide, unless told
+ * not to. */
 #include "base/arch/arch.h"
 
 static void defaults(struct lorac_config *c)

@@ -1,7 +1,8 @@
 /*
- * neox.c - GPTNeoXForCausalLM: Pythia and kin. Attention and feed-forward read one residual stream side by side, q, k
- * and v of a head lie together in one weight, and a part of each head rotates (transformers
- * models/gpt_neox/modeling_gpt_neox.py). The head is lm_head in memory and embed_out in files.
+ * neox.c - GPTNeoXForCausalLM: Pythia and kin. Attention and feed-forward read one residual stream
+ * side by side, q, k and v of a head lie together in one weight, and a part of each head rotates
+ * (transformers models/gpt_neox/modeling_gpt_neox.py). The head is lm_head in memory and embed_out
+ * in files.
  */
 #include "base/arch/arch.h"
 
@@ -74,11 +75,11 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
     if (!st && !new) { st = lorac_json_number(&c->theta, root, "rotary_emb_base", false, err); }
     if (st) { return st; }
     if (!(c->partial > 0.0 && c->partial <= 1.0) || !(c->theta > 1.0)) {
-        return lorac_fail(
-            err, LORAC_EFORMAT,
-            "%s: the share of a head that rotates is %g and the rotary base %g, expected above 0 and "
-            "at most 1, and above 1",
-            root->file, c->partial, c->theta);
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "%s: the share of a head that rotates is %g and the rotary base %g, "
+                          "expected above 0 and "
+                          "at most 1, and above 1",
+                          root->file, c->partial, c->theta);
     }
     c->program = parallel_residual ? &side_by_side : &in_turn;
     c->o_bias = c->qkv_bias;

@@ -1,6 +1,6 @@
 /*
- * arch_qwen2.c - Qwen2ForCausalLM (also Qwen2.5): biases on q, k, v; the layers from max_window_layers on
- * slide where use_sliding_window says so.
+ * arch_qwen2.c - Qwen2ForCausalLM (also Qwen2.5): biases on q, k, v; the layers from
+ * max_window_layers on slide where use_sliding_window says so.
  */
 #include "base/arch/arch.h"
 

@@ -1,6 +1,7 @@
 /*
- * qwen3.c - Qwen3ForCausalLM: a Llama whose queries and keys get a norm of their own, head by head, before they
- * are rotated (transformers models/qwen3/modeling_qwen3.py). A head's size is 128 where the file does not say.
+ * qwen3.c - Qwen3ForCausalLM: a Llama whose queries and keys get a norm of their own, head by head,
+ * before they are rotated (transformers models/qwen3/modeling_qwen3.py). A head's size is 128 where
+ * the file does not say.
  */
 #include "base/arch/arch.h"
 

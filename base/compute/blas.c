@@ -16,8 +16,8 @@
 
 #define MIB ((size_t)1 << 20)
 
-/* OpenBLAS 0.3.21, measured: its file and data; and BUFFER_SIZE (its common_x86_64.h), of which each thread has one from
- * the start and each call takes another. */
+/* OpenBLAS 0.3.21, measured: its file and data; and BUFFER_SIZE (its common_x86_64.h), of which
+ * each thread has one from the start and each call takes another. */
 enum { LIBRARY_MIB = 40, BUFFER_MIB = 128, MAX_BUFFERS = 65 };
 
 static struct {
@@ -44,8 +44,9 @@ void lorac_blas_may_set_environment(void)
     blas.may_set_environment = true;
 }
 
-/* An OpenBLAS older than the processor takes kernels of 20 years ago for it (Prescott, or Barcelona on AMD): 0.3.21 does
- * so on Emerald Rapids, and products take several times as long. Source: OpenBLAS, driver/others/dynamic.c. */
+/* An OpenBLAS older than the processor takes kernels of 20 years ago for it (Prescott, or Barcelona
+ * on AMD): 0.3.21 does so on Emerald Rapids, and products take several times as long. Source:
+ * OpenBLAS, driver/others/dynamic.c. */
 const char *lorac_blas_better_core(void)
 {
 #if defined(__x86_64__)
@@ -81,8 +82,8 @@ static enum lorac_status find_functions(struct lorac_err *err)
 }
 #else
 
-/* Packagers' tools learn from this note what the program needs beside what it links (the ELF dlopen metadata of
- * systemd's developers: owner "FDO", type 0x407c0c0a). */
+/* Packagers' tools learn from this note what the program needs beside what it links (the ELF dlopen
+ * metadata of systemd's developers: owner "FDO", type 0x407c0c0a). */
 #    define NEEDS                                                              \
         "[{\"feature\":\"openblas\",\"description\":\"Products of matrices\"," \
         "\"priority\":\"required\",\"soname\":[\"" LORAC_OPENBLAS_SONAME "\"]}]"
@@ -132,7 +133,8 @@ static enum lorac_status find_functions(struct lorac_err *err)
                       " is another library than OpenBLAS: functions are missing");
 }
 
-/* Only a variable that it reads while it is loaded changes its kernels, so it is loaded once more. */
+/* Only a variable that it reads while it is loaded changes its kernels, so it is loaded once more.
+ */
 static enum lorac_status name_the_core(struct lorac_err *err)
 {
     const char *better = blas.may_set_environment ? lorac_blas_better_core() : NULL;
@@ -147,7 +149,8 @@ static enum lorac_status name_the_core(struct lorac_err *err)
     return st;
 }
 
-/* Threads that it makes room for: the first of these variables, but no more than there are processors. */
+/* Threads that it makes room for: the first of these variables, but no more than there are
+ * processors. */
 static size_t threads_at_start(void)
 {
     static const char *const names[] = {"OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS",
@@ -184,7 +187,8 @@ static size_t room_for(size_t threads)
     return LIBRARY_MIB + (threads + 1) * BUFFER_MIB;
 }
 
-/* It asks for memory until it gets some, for ever where a limit forbids it: the limit is to be met here. */
+/* It asks for memory until it gets some, for ever where a limit forbids it: the limit is to be met
+ * here. */
 static enum lorac_status check_room(int threads, struct lorac_err *err)
 {
     size_t n = threads_at_start();
@@ -234,9 +238,10 @@ static blasint whole(size_t n)
 }
 
 /*
- * OpenBLAS keeps one number of threads for the whole process. Built with OpenMP it takes the calling thread's own
- * (omp_set_num_threads) each time, and touches the process's where that is above 1; so callers with one thread each
- * don't wait for each other, and the others take turns, as inside OpenBLAS they would.
+ * OpenBLAS keeps one number of threads for the whole process. Built with OpenMP it takes the
+ * calling thread's own (omp_set_num_threads) each time, and touches the process's where that is
+ * above 1; so callers with one thread each don't wait for each other, and the others take turns, as
+ * inside OpenBLAS they would.
  */
 void lorac_blas_sgemm(int threads, bool ta, bool tb, size_t M, size_t N, size_t K, float alpha,
                       const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,

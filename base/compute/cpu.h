@@ -1,9 +1,10 @@
 /*
- * cpu.h - the cpu backend among its own files: OpenBLAS (blas.h) for wide products, kernels.h for the rest.
+ * cpu.h - the cpu backend among its own files: OpenBLAS (blas.h) for wide products, kernels.h for
+ * the rest.
  *
- * Work is cut into pieces by its sizes, never by the number of threads, and each output has one writer:
- * what our own kernels compute doesn't depend on the number of threads. (OpenBLAS promises that only for
- * equal numbers of threads.)
+ * Work is cut into pieces by its sizes, never by the number of threads, and each output has one
+ * writer: what our own kernels compute doesn't depend on the number of threads. (OpenBLAS promises
+ * that only for equal numbers of threads.)
  */
 #ifndef LORAC_BASE_COMPUTE_CPU_H
 #define LORAC_BASE_COMPUTE_CPU_H
@@ -21,7 +22,8 @@ enum {
     LORAC_CPU_SPLIT = 512,     // cached keys of one piece of a decoding step
 };
 
-/* What one operation needs beside its operands. There are as many as operations ever ran at once. */
+/* What one operation needs beside its operands. There are as many as operations ever ran at once.
+ */
 struct lorac_cpu_scratch {
     float *panel;     // (LORAC_CPU_PANEL)
     float *attention; // (threads, lorac_cpu_attention_floats)
@@ -48,7 +50,8 @@ static inline size_t lorac_pieces(size_t n, size_t piece)
     return (n + piece - 1) / piece;
 }
 
-/* Tests: use the kernels called `isa` from now on; false where this build or processor has none such. */
+/* Tests: use the kernels called `isa` from now on; false where this build or processor has none
+ * such. */
 LORAC_MUST_CHECK bool lorac_cpu_use(struct lorac_device *dev, const char *isa);
 
 /* Entries of the table; see device.h. */
@@ -58,8 +61,8 @@ void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
 void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
                                const struct lorac_weight *w, size_t N, float beta);
 size_t lorac_cpu_attention_floats(void); // of scratch, a thread
-/* Scratch of this operation's own until it is given back: another's where there is no memory for more, after waiting
- * for it. */
+/* Scratch of this operation's own until it is given back: another's where there is no memory for
+ * more, after waiting for it. */
 struct lorac_cpu_scratch *lorac_cpu_take(struct lorac_device *dev);
 void lorac_cpu_give(struct lorac_device *dev, struct lorac_cpu_scratch *s);
 /* At least n floats that are kept until more are asked for; NULL where there is no memory. */

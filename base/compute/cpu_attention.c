@@ -7,9 +7,9 @@
  *   row   0 1 2 3   4 5 6 7   8 ..        4 query heads a key head
  *   position  i0      i0+1    i0+2 ..     up to LORAC_ROWS rows
  *
- * Forward: the online softmax (Milakov, Gimelshein 2018; Dao et al. 2022, "FlashAttention"). A segment
- * of one block with a long past, as in decoding, is also cut along its keys: each piece has its own
- * maximum, sum and output, which are put together in order.
+ * Forward: the online softmax (Milakov, Gimelshein 2018; Dao et al. 2022, "FlashAttention"). A
+ * segment of one block with a long past, as in decoding, is also cut along its keys: each piece has
+ * its own maximum, sum and output, which are put together in order.
  */
 #include "base/compute/cpu.h"
 
@@ -103,7 +103,8 @@ static struct block block_at(const struct problem *p, size_t s, size_t g, size_t
     return (struct block){s, g, i0, i1, (i1 - i0) * p->group};
 }
 
-/* The stretches of keys that segment s sees: the cache, its ancestors, itself. Returns their number. */
+/* The stretches of keys that segment s sees: the cache, its ancestors, itself. Returns their
+ * number. */
 static size_t stretches_of(struct stretch out[LORAC_MAX_CHAIN + 1], const struct problem *p,
                            size_t s, size_t g)
 {
@@ -450,7 +451,8 @@ static size_t root_of(const struct lorac_segment *segments, size_t s)
     return s;
 }
 
-/* All segments that grow from `root`, for one key/value head: they add to each other's dk and dv. */
+/* All segments that grow from `root`, for one key/value head: they add to each other's dk and dv.
+ */
 static void backward_tree(struct scratch *w, const struct gradients *d, const struct problem *p,
                           size_t root, size_t g)
 {

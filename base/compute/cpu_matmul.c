@@ -1,13 +1,13 @@
 /*
  * cpu_matmul.c - products of the cpu backend; row-major throughout.
  *
- * OpenBLAS where all sides are wide. Not where one is as small as an adapter's rank, where it reaches a
- * tenth of its speed: these products read and write their wide matrices once and do little with them.
- * Nor for few rows (decoding, short prompts), which read each weight once as it is stored, nor for small
- * weights: measured against sgemm with tools/bench/bench_ops.c.
+ * OpenBLAS where all sides are wide. Not where one is as small as an adapter's rank, where it
+ * reaches a tenth of its speed: these products read and write their wide matrices once and do
+ * little with them. Nor for few rows (decoding, short prompts), which read each weight once as it
+ * is stored, nor for small weights: measured against sgemm with tools/bench/bench_ops.c.
  *
- * Long sums are made in blocks on both ways, so that a row's result depends on its neighbours in the batch
- * by roundings of a short sum only (accumulation: base.test_pass).
+ * Long sums are made in blocks on both ways, so that a row's result depends on its neighbours in
+ * the batch by roundings of a short sum only (accumulation: base.test_pass).
  */
 #include "base/compute/cpu.h"
 
@@ -120,7 +120,8 @@ static bool is_plain(const struct lorac_weight *w)
     return w->dtype == LORAC_F32 && (uintptr_t)w->data % sizeof(float) == 0;
 }
 
-/* Rows o .. o+rows-1 of w as float32: in the file where they are plain, else decoded into the panel of s. */
+/* Rows o .. o+rows-1 of w as float32: in the file where they are plain, else decoded into the panel
+ * of s. */
 static const float *decoded(struct lorac_device *dev, const struct lorac_cpu_scratch *s,
                             const struct lorac_weight *w, size_t o, size_t rows)
 {

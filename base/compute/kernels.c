@@ -173,10 +173,10 @@ LORAC_INLINE v16 sigmoid(v16 x)
     return splat(1.0F) / (splat(1.0F) + exp16(-x));
 }
 
-/* The normal distribution function within 8 u relative to the smaller of it and its complement, times
- * x^2 in the tail. With z = |x| / sqrt(2) and t = 1 / (1 + z / 2):  erfc(z) = t exp(P(t) - z^2), where P
- * is the polynomial through log(erfc(z) / t) + z^2 at Chebyshev nodes of t in [1/6, 1] (error 5e-8),
- * written in t - 7/12. */
+/* The normal distribution function within 8 u relative to the smaller of it and its complement,
+ * times x^2 in the tail. With z = |x| / sqrt(2) and t = 1 / (1 + z / 2):  erfc(z) = t exp(P(t) -
+ * z^2), where P is the polynomial through log(erfc(z) / t) + z^2 at Chebyshev nodes of t in [1/6,
+ * 1] (error 5e-8), written in t - 7/12. */
 LORAC_INLINE v16 normal(v16 x)
 {
     static const float c[] = {0.14493021F, 0.080056444F,  -0.24506462F, -0.043182425F,
@@ -193,7 +193,8 @@ LORAC_INLINE v16 normal(v16 x)
     return pick(x < (v16){0}, tail, splat(1.0F) - tail);
 }
 
-/* act(x); *slope its derivative. Formulas in ref.c; gelu_tanh uses (1 + tanh z) / 2 = sigmoid(2 z). */
+/* act(x); *slope its derivative. Formulas in ref.c; gelu_tanh uses (1 + tanh z) / 2 = sigmoid(2 z).
+ */
 LORAC_INLINE v16 activate(v16 x, enum lorac_activation act, v16 *slope)
 {
     const v16 one = splat(1.0F);

@@ -1,8 +1,10 @@
 /*
- * kernels.h - the inner loops of the cpu backend: one table per instruction set, all single-threaded.
+ * kernels.h - the inner loops of the cpu backend: one table per instruction set, all
+ * single-threaded.
  *
- * cpu*.c splits an operation into pieces and calls these on each. Same dimensions as in device.h; `ld` is
- * the distance between rows in elements. Nothing is allocated, nothing overlaps unless said.
+ * cpu*.c splits an operation into pieces and calls these on each. Same dimensions as in device.h;
+ * `ld` is the distance between rows in elements. Nothing is allocated, nothing overlaps unless
+ * said.
  */
 #ifndef LORAC_BASE_COMPUTE_KERNELS_H
 #define LORAC_BASE_COMPUTE_KERNELS_H
@@ -24,8 +26,9 @@ struct lorac_kernels {
     const char *name;
 
     /* ---- products ---- */
-    /* c (m,n) = beta c + alpha a b, b (k,n); a's element (i,l) is a[i a_row + l a_col]: a column-major
-     * `a` is its transpose. Each output is one sum over k from left to right. beta 0 doesn't read c. */
+    /* c (m,n) = beta c + alpha a b, b (k,n); a's element (i,l) is a[i a_row + l a_col]: a
+     * column-major `a` is its transpose. Each output is one sum over k from left to right. beta 0
+     * doesn't read c. */
     void (*tile)(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col, const float *b,
                  size_t ldb, size_t m, size_t n, size_t k, float alpha, float beta);
     /* c (m,n) = beta c + alpha a b^T, a (m,k), b (n,k) stored as `type`; sums in 16 lanes. */
@@ -62,14 +65,17 @@ struct lorac_kernels {
     void (*sgd)(float *p, float *m, const float *g, size_t n, float g_scale, float lr,
                 float momentum, float wd);
 
-    /* ---- attention blocks of m rows and n keys; scores and probabilities have ld LORAC_KEYS ---- */
+    /* ---- attention blocks of m rows and n keys; scores and probabilities have ld LORAC_KEYS ----
+     */
     /* to (D,LORAC_KEYS) = from (n,D)^T; columns up to the next whole vector are zero */
     void (*transpose)(float *to, const float *from, size_t ld, size_t n, size_t D);
-    /* One step of the online softmax (Milakov, Gimelshein 2018). s (m,n): scores in, exp(s - max) out, 0
-     * out of sight; max (m), sum (m): running, updated; o (m,D) rescaled to the new maximum. */
+    /* One step of the online softmax (Milakov, Gimelshein 2018). s (m,n): scores in, exp(s - max)
+     * out, 0 out of sight; max (m), sum (m): running, updated; o (m,D) rescaled to the new maximum.
+     */
     void (*softmax_step)(float *s, const struct lorac_sight *sight, float *max, float *sum,
                          float *o, size_t ldo, size_t m, size_t n, size_t D);
-    /* s (m,n): scores in, p = exp(s - lse) out, 0 out of sight; dp (m,n): dp in, p (dp - delta) out. */
+    /* s (m,n): scores in, p = exp(s - lse) out, 0 out of sight; dp (m,n): dp in, p (dp - delta)
+     * out. */
     void (*softmax_back)(float *s, float *dp, const struct lorac_sight *sight, const float *lse,
                          const float *delta, size_t m, size_t n);
 };

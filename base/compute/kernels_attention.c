@@ -5,8 +5,8 @@
 
 static const v16i lane_number = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-/* A 16 x 16 transpose as four perfect shuffles: of an element's address (row, lane) of 4 + 4 bits each
- * shuffle rotates all 8 by one, so that four of them swap row and lane. */
+/* A 16 x 16 transpose as four perfect shuffles: of an element's address (row, lane) of 4 + 4 bits
+ * each shuffle rotates all 8 by one, so that four of them swap row and lane. */
 LORAC_INLINE void transpose16(v16 r[LANES])
 {
     for (int round = 0; round < 4; round++) {

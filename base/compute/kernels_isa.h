@@ -1,8 +1,8 @@
 /*
  * kernels_isa.h - 16 floats at a time, for kernels*.c, which are compiled once per instruction set.
  *
- * A vector is always 16 lanes wide (one, two or four registers), so that sums are grouped alike on every
- * instruction set. Loads and stores go through memcpy: no alignment is asked of anything.
+ * A vector is always 16 lanes wide (one, two or four registers), so that sums are grouped alike on
+ * every instruction set. Loads and stores go through memcpy: no alignment is asked of anything.
  */
 #ifndef LORAC_BASE_COMPUTE_KERNELS_ISA_H
 #define LORAC_BASE_COMPUTE_KERNELS_ISA_H
@@ -108,8 +108,9 @@ LORAC_INLINE float sum16(v16 v)
 #define LORAC_HIGH(a, b) \
     __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 
-/* Lane i = sum16(v[i]), bit for bit, in a third of the instructions: each LOW + HIGH adds the halves of
- * two vectors side by side, so that after four rounds the lanes number the vectors. v is clobbered. */
+/* Lane i = sum16(v[i]), bit for bit, in a third of the instructions: each LOW + HIGH adds the
+ * halves of two vectors side by side, so that after four rounds the lanes number the vectors. v is
+ * clobbered. */
 LORAC_INLINE v16 sums16(v16 v[LANES])
 {
     for (size_t n = LANES / 2; n > 0; n /= 2) {
@@ -134,9 +135,10 @@ LORAC_INLINE float most16(v16 v)
     return v[0];
 }
 
-/* e^x within 2 ulp. -inf and all below the smallest subnormal give 0, all above FLT_MAX inf, NaN NaN.
- * x = n ln2 + r, |r| <= ln2 / 2; ln2 in two parts (the first with few bits, so n ln2 is exact);
- * e^r by its Taylor series to r^7 / 7! (remainder < 6e-9); 2^n in two steps, as n may leave -126..127. */
+/* e^x within 2 ulp. -inf and all below the smallest subnormal give 0, all above FLT_MAX inf, NaN
+ * NaN. x = n ln2 + r, |r| <= ln2 / 2; ln2 in two parts (the first with few bits, so n ln2 is
+ * exact); e^r by its Taylor series to r^7 / 7! (remainder < 6e-9); 2^n in two steps, as n may leave
+ * -126..127. */
 LORAC_INLINE v16 exp16(v16 x)
 {
     x = max16(splat(-104.0F), x);

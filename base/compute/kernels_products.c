@@ -1,8 +1,9 @@
-/* kernels_products.c - products of float32 matrices in register blocks, and decoding of stored numbers. */
+/* kernels_products.c - products of float32 matrices in register blocks, and decoding of stored
+ * numbers. */
 #include "base/compute/kernels_isa.h"
 
-/* The block of c held in registers. A vector takes one register of AVX-512 (of 32), two of AVX2 (of 16),
- * four of NEON (of 32) and SSE2 (of 16). */
+/* The block of c held in registers. A vector takes one register of AVX-512 (of 32), two of AVX2 (of
+ * 16), four of NEON (of 32) and SSE2 (of 16). */
 #ifdef __AVX512F__
 enum { TILE_M = 8, TILE_V = 2, DOTS_M = 4, DOTS_N = 4 };
 #else

@@ -18,7 +18,8 @@ struct lorac_segment {
     int32_t adapter;   // which of the pass's adapters its rows use; 0 unless set
 };
 
-/* chain written: the segments that `s` continues, eldest first, then s itself. Returns their number. */
+/* chain written: the segments that `s` continues, eldest first, then s itself. Returns their
+ * number. */
 static inline size_t lorac_segment_chain(int32_t chain[LORAC_MAX_CHAIN],
                                          const struct lorac_segment *segments, int32_t s)
 {

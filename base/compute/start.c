@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* True if this set it, false if it was there (or there is no memory). There is one thread so far. */
+/* True if this set it, false if it was there (or there is no memory). There is one thread so far.
+ */
 static bool set(const char *name, const char *value)
 {
     if (getenv(name)) { return false; } // NOLINT(concurrency-mt-unsafe)
@@ -22,12 +23,12 @@ static bool set(const char *name, const char *value)
 }
 
 /*
- * Threads that wait by spinning for long lose whole time slices where other programs want the cores: a run on two
- * busy cores took 6 to 8 times as long. Threads that fall asleep at once lose the time to wake up, tens of
- * thousands of times a second where a model is small. So they spin for tens of microseconds, then sleep. On 2
- * cores, the small model that ships trained at 5,900 tokens a second with no spinning, at 10,100 with this number and
- * at 10,200 with a million; beside 4 other busy threads at 1,850 with none, 1,670 with 1,000, 1,420 with 3,000, 165
- * with 100,000.
+ * Threads that wait by spinning for long lose whole time slices where other programs want the
+ * cores: a run on two busy cores took 6 to 8 times as long. Threads that fall asleep at once lose
+ * the time to wake up, tens of thousands of times a second where a model is small. So they spin for
+ * tens of microseconds, then sleep. On 2 cores, the small model that ships trained at 5,900 tokens
+ * a second with no spinning, at 10,100 with this number and at 10,200 with a million; beside 4
+ * other busy threads at 1,850 with none, 1,670 with 1,000, 1,420 with 3,000, 165 with 100,000.
  */
 static bool wait_briefly(void)
 {
@@ -51,9 +52,10 @@ static bool name_the_core(void)
 #endif
 
 /*
- * By the name under which it was started, which the system then keeps for ps and top; the file may have been replaced
- * meanwhile, and then /proc has it still. A program that was started through the dynamic linker (ld.so PROGRAM) is the
- * linker's file there, which would take our arguments for a program's name: it stays as it is.
+ * By the name under which it was started, which the system then keeps for ps and top; the file may
+ * have been replaced meanwhile, and then /proc has it still. A program that was started through the
+ * dynamic linker (ld.so PROGRAM) is the linker's file there, which would take our arguments for a
+ * program's name: it stays as it is.
  */
 static void once_more(char **argv)
 {
@@ -78,7 +80,8 @@ void lorac_start(char **argv)
 #ifdef LORAC_HAVE_OPENBLAS
     lorac_blas_may_set_environment();
 #endif
-    // OpenBLAS then asks for its threads by number: else, under clang's OpenMP, it may wait for one that never comes
+    // OpenBLAS then asks for its threads by number: else, under clang's OpenMP, it may wait for one
+    // that never comes
     (void)set("OMP_ADAPTIVE", "1");
     bool waits = wait_briefly();
     bool core = name_the_core();

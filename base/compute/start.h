@@ -1,9 +1,10 @@
 /*
- * start.h - settings that OpenMP and OpenBLAS read when they are loaded, so that only the environment can make them.
+ * start.h - settings that OpenMP and OpenBLAS read when they are loaded, so that only the
+ * environment can make them.
  *
  *   OMP_WAIT_POLICY, GOMP_SPINCOUNT   how threads wait for each other: before main()
- *   OPENBLAS_CORETYPE                 the kernels OpenBLAS takes, where it doesn't know the processor: while the first
- *                                     device is started, and only then
+ *   OPENBLAS_CORETYPE                 the kernels OpenBLAS takes, where it doesn't know the
+ * processor: while the first device is started, and only then
  *
  * What the environment has already stays as it is.
  */
@@ -11,9 +12,9 @@
 #define LORAC_BASE_COMPUTE_START_H
 
 /*
- * For the first line of a program's main(): makes the settings that are missing and, if any was, starts the
- * program itself once more, under the same name and with `argv`. Returns where nothing was missing, or where that is not
- * possible; everything then works, but may be slow.
+ * For the first line of a program's main(): makes the settings that are missing and, if any was,
+ * starts the program itself once more, under the same name and with `argv`. Returns where nothing
+ * was missing, or where that is not possible; everything then works, but may be slow.
  */
 void lorac_start(char **argv);
 

@@ -1,4 +1,5 @@
-/* buf.h - bytes that grow: the one string builder. Zeroed = empty. Always NUL-terminated once used. */
+/* buf.h - bytes that grow: the one string builder. Zeroed = empty. Always NUL-terminated once used.
+ */
 #ifndef LORAC_BASE_CORE_BUF_H
 #define LORAC_BASE_CORE_BUF_H
 
@@ -16,7 +17,8 @@ struct lorac_buf {
 void lorac_buf_add(struct lorac_buf *b, const void *bytes, size_t n);
 void lorac_buf_str(struct lorac_buf *b, const char *s);
 void lorac_buf_printf(struct lorac_buf *b, const char *fmt, ...) LORAC_PRINTF(2, 3);
-/* A word of a command that someone will copy into a shell: as it is, or quoted where a character could mean more. */
+/* A word of a command that someone will copy into a shell: as it is, or quoted where a character
+ * could mean more. */
 void lorac_buf_word(struct lorac_buf *b, const char *word);
 void lorac_buf_clear(struct lorac_buf *b); // n = 0, keeps the memory
 void lorac_buf_free(struct lorac_buf *b);

@@ -51,7 +51,8 @@ static void bind(struct lorac_cgroup *g, const char *dir, const struct version *
     if (left < g->free) { g->free = left; }
 }
 
-/* The version that a line of /proc/self/cgroup speaks of, and its path; NULL: another controller. */
+/* The version that a line of /proc/self/cgroup speaks of, and its path; NULL: another controller.
+ */
 static const struct version *read_line(char **path, char *line)
 {
     char *controllers = strchr(line, ':');

@@ -1,15 +1,16 @@
 /*
  * cgroup.h - the memory that a container or a service may have, which is less than the machine's.
  *
- * Linux says in /proc/self/cgroup to which groups a process belongs, one line "ID:CONTROLLERS:PATH" each;
- * a group's files lie in its folder below the mount, and every group above it binds, too:
+ * Linux says in /proc/self/cgroup to which groups a process belongs, one line "ID:CONTROLLERS:PATH"
+ * each; a group's files lie in its folder below the mount, and every group above it binds, too:
  *
- *   version 2   "0::PATH"         MOUNT/PATH/memory.max, memory.current, memory.stat (inactive_file)
- *   version 1   "4:memory:PATH"   MOUNT/memory/PATH/memory.limit_in_bytes, memory.usage_in_bytes,
- *                                 memory.stat (total_inactive_file)
+ *   version 2   "0::PATH"         MOUNT/PATH/memory.max, memory.current, memory.stat
+ * (inactive_file) version 1   "4:memory:PATH"   MOUNT/memory/PATH/memory.limit_in_bytes,
+ * memory.usage_in_bytes, memory.stat (total_inactive_file)
  *
- * In a container the path may be the host's, of which only the root is visible: folders that are not there do
- * not bind. Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
+ * In a container the path may be the host's, of which only the root is visible: folders that are
+ * not there do not bind. Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst and
+ * cgroup-v1/memory.rst.
  */
 #ifndef LORAC_BASE_CORE_CGROUP_H
 #define LORAC_BASE_CORE_CGROUP_H

@@ -1,14 +1,14 @@
 /*
- * dtype.c - the table of storage types, and their conversion to and from float32. Adding one is a row
- * and two conversions.
+ * dtype.c - the table of storage types, and their conversion to and from float32. Adding one is a
+ * row and two conversions.
  *
  *          sign exponent fraction   bias
  *   F32       1        8       23    127
  *   F16       1        5       10     15    IEEE 754-2019 binary16
  *   BF16      1        8        7    127    the upper half of an F32
  *
- * A conversion works on blocks that it copies in and out: the copies make alignment irrelevant, and a
- * loop of known length over local arrays is one that compilers turn into vector instructions. No
+ * A conversion works on blocks that it copies in and out: the copies make alignment irrelevant, and
+ * a loop of known length over local arrays is one that compilers turn into vector instructions. No
  * conversion depends on how the processor is told to treat subnormal numbers.
  */
 #include "base/core/dtype.h"
@@ -54,8 +54,8 @@ static inline float f16_decode(uint16_t h)
     return float_of(u | (uint32_t)(h & 0x8000u) << 16);
 }
 
-/* To nearest, ties to even. 65520, halfway from 65504 to 2^16, and above become infinity; a NaN stays
- * one (quiet). */
+/* To nearest, ties to even. 65520, halfway from 65504 to 2^16, and above become infinity; a NaN
+ * stays one (quiet). */
 static inline uint16_t f16_encode(float x)
 {
     uint32_t u = bits_of(x);
@@ -85,7 +85,8 @@ static inline uint16_t bf16_encode(float x)
     return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
 
-/* The loops over n <= BLOCK elements; written out for n = BLOCK, which alone is worth vector code. */
+/* The loops over n <= BLOCK elements; written out for n = BLOCK, which alone is worth vector code.
+ */
 static inline void f16_decode_some(float *restrict out, const uint16_t *restrict in, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

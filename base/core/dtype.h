@@ -9,9 +9,9 @@ enum lorac_dtype {
     LORAC_F32,
     LORAC_F16,
     LORAC_BF16,
-    LORAC_N_FLOATS, // the types above are numbers to compute with
-    LORAC_U8 =
-        LORAC_N_FLOATS, // those below are masks that some checkpoints carry: kept, never computed with
+    LORAC_N_FLOATS,            // the types above are numbers to compute with
+    LORAC_U8 = LORAC_N_FLOATS, // those below are masks that some checkpoints carry: kept, never
+                               // computed with
     LORAC_BOOL,
     LORAC_N_DTYPES
 };
@@ -25,9 +25,10 @@ size_t lorac_dtype_size(enum lorac_dtype t); // bytes an element
 bool lorac_dtype_find(enum lorac_dtype *out, const char *name);
 bool lorac_dtype_find_torch(enum lorac_dtype *out, const char *name); // "bfloat16"; a float
 
-/* n elements to float32, exactly, and back, rounding once, to nearest even: what is too large becomes
- * infinity, a NaN stays a NaN, subnormal numbers are numbers like others. The arrays may not overlap;
- * what is stored (`in` of decode, `out` of encode) may be unaligned: files promise nothing. */
+/* n elements to float32, exactly, and back, rounding once, to nearest even: what is too large
+ * becomes infinity, a NaN stays a NaN, subnormal numbers are numbers like others. The arrays may
+ * not overlap; what is stored (`in` of decode, `out` of encode) may be unaligned: files promise
+ * nothing. */
 void lorac_dtype_decode(float *out, const void *in, enum lorac_dtype t, size_t n);
 void lorac_dtype_encode(void *out, const float *in, enum lorac_dtype t, size_t n);
 

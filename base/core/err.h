@@ -35,8 +35,8 @@ static inline enum lorac_status lorac_status_of(enum lorac_status code)
     return code;
 }
 
-/* The same as an expression with the value `code`: `return lorac_fail(err, LORAC_EIO, "...", ...)`. A macro,
- * so that compilers and analysers see that a failure never looks like success. */
+/* The same as an expression with the value `code`: `return lorac_fail(err, LORAC_EIO, "...", ...)`.
+ * A macro, so that compilers and analysers see that a failure never looks like success. */
 #define lorac_fail(err, code, ...) \
     ((void)(lorac_err_set((err), (code), __VA_ARGS__)), lorac_status_of(code))
 
@@ -45,9 +45,10 @@ void lorac_err_prefix(struct lorac_err *err, const char *fmt, ...) LORAC_PRINTF(
 /* And behind it: old text + " (the way out)". */
 void lorac_err_add(struct lorac_err *err, const char *fmt, ...) LORAC_PRINTF(2, 3);
 
-/* `text` (n bytes) as a message shows it, in `out` (size, at least 16): what no one would see (a no-break space, marks
- * of no width) as <U+00A0>, line ends and tabs as \n, \r, \t, bytes that are no UTF-8 as <0xE9>. Cut between two
- * characters, with "..." behind, where it does not fit. Returns `out`. */
+/* `text` (n bytes) as a message shows it, in `out` (size, at least 16): what no one would see (a
+ * no-break space, marks of no width) as <U+00A0>, line ends and tabs as \n, \r, \t, bytes that are
+ * no UTF-8 as <0xE9>. Cut between two characters, with "..." behind, where it does not fit. Returns
+ * `out`. */
 const char *lorac_visible(char *out, size_t size, const char *text, size_t n);
 
 #endif

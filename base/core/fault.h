@@ -1,12 +1,15 @@
-/* fault.h - tests only: make the n-th allocation or system call fail, or a disk that keeps other bytes. */
+/* fault.h - tests only: make the n-th allocation or system call fail, or a disk that keeps other
+ * bytes. */
 #ifndef LORAC_BASE_CORE_FAULT_H
 #define LORAC_BASE_CORE_FAULT_H
 
 /* Let the next `n` allocations succeed and fail the one after; <0 = never. */
 void lorac_mem_fail_after(long n);
-/* The same for those that other libraries make through lorac_mem_raw(), which do not count above. */
+/* The same for those that other libraries make through lorac_mem_raw(), which do not count above.
+ */
 void lorac_raw_fail_after(long n);
-/* The same for the calls in file.c that can fail: open, stat, map, write, fsync, close, rename, ... */
+/* The same for the calls in file.c that can fail: open, stat, map, write, fsync, close, rename, ...
+ */
 void lorac_sys_fail_after(long n);
 /* The same, with this errno (ENOSPC, EROFS, ...) instead of EIO. */
 void lorac_sys_fail_with(long n, int code);

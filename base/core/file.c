@@ -1,4 +1,5 @@
-/* file.c - see file.h. Every system call stands behind refused(), so that tests can fail each one. */
+/* file.c - see file.h. Every system call stands behind refused(), so that tests can fail each one.
+ */
 #define _GNU_SOURCE // O_CLOEXEC, fdatasync, renameat
 #include "base/core/file.h"
 

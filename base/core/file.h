@@ -30,12 +30,14 @@ LORAC_MUST_CHECK enum lorac_status lorac_map_open(struct lorac_map *out, const c
                                                   struct lorac_err *err);
 void lorac_map_close(struct lorac_map *map); // NULL and zeroed are accepted
 
-/* LORAC_EFORMAT where the bytes are the few lines that a clone without Git LFS has in place of a large file. */
+/* LORAC_EFORMAT where the bytes are the few lines that a clone without Git LFS has in place of a
+ * large file. */
 LORAC_MUST_CHECK enum lorac_status lorac_lfs_check(const unsigned char *bytes, size_t n,
                                                    const char *path, struct lorac_err *err);
 
 /* Read at most `limit` bytes of a file into a new NUL-terminated block (lorac_mem_free).
- * A longer file, and a Git LFS pointer, are LORAC_EFORMAT: limits keep a damaged or wrong file from filling memory. */
+ * A longer file, and a Git LFS pointer, are LORAC_EFORMAT: limits keep a damaged or wrong file from
+ * filling memory. */
 LORAC_MUST_CHECK enum lorac_status lorac_file_read(char **out, size_t *size, const char *path,
                                                    size_t limit, struct lorac_err *err);
 
@@ -45,8 +47,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_out_open(struct lorac_out **out, const 
                                                   struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_out_write(struct lorac_out *out, const void *bytes,
                                                    size_t n, struct lorac_err *err);
-/* The same for the beginning of a file, which is kept and read back before the file appears: for headers, whose names
- * and metadata nobody else compares. */
+/* The same for the beginning of a file, which is kept and read back before the file appears: for
+ * headers, whose names and metadata nobody else compares. */
 LORAC_MUST_CHECK enum lorac_status lorac_out_write_head(struct lorac_out *out, const void *bytes,
                                                         size_t n, struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_out_printf(struct lorac_out *out, struct lorac_err *err,
@@ -70,8 +72,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_file_replace(const char *to, const char
 LORAC_MUST_CHECK enum lorac_status lorac_file_copy(const char *to, const char *from,
                                                    struct lorac_err *err);
 
-/* A lock that one process holds at a time; gone with the process, however it ends. LORAC_EUSER: another has
- * it. *fd: hand it to lorac_lock_close(). The file stays. */
+/* A lock that one process holds at a time; gone with the process, however it ends. LORAC_EUSER:
+ * another has it. *fd: hand it to lorac_lock_close(). The file stays. */
 LORAC_MUST_CHECK enum lorac_status lorac_lock_open(int *fd, const char *path,
                                                    struct lorac_err *err);
 void lorac_lock_close(int fd); // -1 is accepted
@@ -92,14 +94,15 @@ bool lorac_path_is_dir(const char *path);
 bool lorac_dir_is_empty(const char *path);
 /* Create a folder and its parents; an existing folder is fine. */
 LORAC_MUST_CHECK enum lorac_status lorac_dir_make(const char *path, struct lorac_err *err);
-/* Rename, replacing `to`; both in one file system. A folder `to` that exists is first moved aside and
- * removed once the new one stands, so that at every moment one whole folder has the name, or
+/* Rename, replacing `to`; both in one file system. A folder `to` that exists is first moved aside
+ * and removed once the new one stands, so that at every moment one whole folder has the name, or
  * the name's ".old" has. */
 LORAC_MUST_CHECK enum lorac_status lorac_dir_replace(const char *to, const char *from,
                                                      struct lorac_err *err);
 /* Remove a folder with the files and folders in it. A missing folder is fine. */
 LORAC_MUST_CHECK enum lorac_status lorac_dir_remove(const char *path, struct lorac_err *err);
-/* The names in a folder, sorted, without "." and "..": one NULL-terminated block (lorac_mem_free). */
+/* The names in a folder, sorted, without "." and "..": one NULL-terminated block (lorac_mem_free).
+ */
 LORAC_MUST_CHECK enum lorac_status lorac_dir_list(char ***out, const char *path,
                                                   struct lorac_err *err);
 

@@ -5,8 +5,9 @@
  * A `struct lorac_json` is a cursor: a value and the words that say where it stands. It borrows;
  * whoever loaded the root frees it with lorac_json_free().
  *
- * Where jansson gets no memory it may speak of an invalid token, leave out a byte and say nothing, or read past its
- * buffer. A program that calls lorac_json_own_heap() is safe from that, and told LORAC_ENOMEM.
+ * Where jansson gets no memory it may speak of an invalid token, leave out a byte and say nothing,
+ * or read past its buffer. A program that calls lorac_json_own_heap() is safe from that, and told
+ * LORAC_ENOMEM.
  */
 #ifndef LORAC_BASE_CORE_JSON_H
 #define LORAC_BASE_CORE_JSON_H
@@ -23,9 +24,9 @@ struct lorac_json {
     char where[96];   // "rope_scaling.factor"
 };
 
-/* Let jansson allocate through mem.h. It is jansson's setting for the whole process: a program's decision,
- * which the library never makes by itself. To be called while there is one thread and no JSON value yet: those
- * made before would be freed by another allocator than theirs. */
+/* Let jansson allocate through mem.h. It is jansson's setting for the whole process: a program's
+ * decision, which the library never makes by itself. To be called while there is one thread and no
+ * JSON value yet: those made before would be freed by another allocator than theirs. */
 void lorac_json_own_heap(void);
 
 LORAC_MUST_CHECK enum lorac_status lorac_json_load(struct lorac_json *root, const char *path,
@@ -59,7 +60,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_json_string(const char **out,
 enum lorac_status lorac_json_fail(const struct lorac_json *at, const char *expected,
                                   struct lorac_err *err);
 
-/* Append a value as JSON, with jansson's flags (JSON_COMPACT, ...). Only memory can be missing: b->no_memory. */
+/* Append a value as JSON, with jansson's flags (JSON_COMPACT, ...). Only memory can be missing:
+ * b->no_memory. */
 void lorac_json_text(struct lorac_buf *b, const json_t *value, size_t flags);
 /* Append `s` (n bytes of UTF-8) as a quoted JSON string; for writers that control key order. */
 void lorac_json_quote(struct lorac_buf *b, const char *s, size_t n);

@@ -2,13 +2,14 @@
  * json_heap.h - memory for jansson while it reads, where it does not bear to be refused any.
  *
  * Its lexer collects a token in a buffer that doubles, and does not look whether that worked
- * (github.com/akheron/jansson, number 362, all versions up to 2.15): a byte is then missing, and of the last
- * one, a quote, it makes a read and a write past the block. So the functions that lorac_json_own_heap() gives
- * it draw a refused request from a reserve, taken beforehand, and the text ends:
+ * (github.com/akheron/jansson, number 362, all versions up to 2.15): a byte is then missing, and of
+ * the last one, a quote, it makes a read and a write past the block. So the functions that
+ * lorac_json_own_heap() gives it draw a refused request from a reserve, taken beforehand, and the
+ * text ends:
  *
- *   lorac_json_reserve_open()   room for the one token that may be doubling, and for what the last bytes need
- *   json_load_callback()        with lorac_json_feed(), which ends the text once something was refused
- *   lorac_json_reserve_drawn()  was it? Then the result is worth nothing
+ *   lorac_json_reserve_open()   room for the one token that may be doubling, and for what the last
+ * bytes need json_load_callback()        with lorac_json_feed(), which ends the text once something
+ * was refused lorac_json_reserve_drawn()  was it? Then the result is worth nothing
  *   lorac_json_reserve_close()
  *
  * Where jansson has another allocator nothing is reserved, and nothing is known.

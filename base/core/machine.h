@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* Bytes of memory: the machine's, or what its control group allows this process (cgroup.h) where that is less. */
+/* Bytes of memory: the machine's, or what its control group allows this process (cgroup.h) where
+ * that is less. */
 size_t lorac_machine_memory(void);     // all of it, 0: unknown
 size_t lorac_machine_available(void);  // that this process can get now, 0: unknown
 size_t lorac_machine_processors(void); // that are at work, at least 1

@@ -12,15 +12,15 @@ LORAC_MUST_CHECK bool lorac_mul(size_t a, size_t b, size_t *out);
 /* n * size zeroed bytes, 64-byte aligned, or NULL. Release with lorac_mem_free(). */
 LORAC_MUST_CHECK void *lorac_mem_new(size_t n, size_t size);
 
-/* A larger copy of the `n` elements at `p` with room for `*cap` (doubled until it holds `want`), the
- * old block freed; NULL where there is no memory, then `p` stays valid and `*cap` as it was. */
+/* A larger copy of the `n` elements at `p` with room for `*cap` (doubled until it holds `want`),
+ * the old block freed; NULL where there is no memory, then `p` stays valid and `*cap` as it was. */
 LORAC_MUST_CHECK void *lorac_mem_grow(void *p, size_t n, size_t *cap, size_t want, size_t size);
 
 /* A copy of a string, or NULL. */
 LORAC_MUST_CHECK char *lorac_mem_string(const char *s, size_t n);
 
-/* n uninitialised bytes, aligned as malloc's, or NULL: for libraries that take an allocator and make many small
- * blocks. Release with lorac_mem_free(). */
+/* n uninitialised bytes, aligned as malloc's, or NULL: for libraries that take an allocator and
+ * make many small blocks. Release with lorac_mem_free(). */
 LORAC_MUST_CHECK void *lorac_mem_raw(size_t n);
 
 void lorac_mem_free(void *p); // NULL is accepted

@@ -9,7 +9,8 @@
 
 static_assert(sizeof(locale_t) == sizeof(void *), "POSIX systems have a pointer there");
 
-/* The C libraries keep this one locale for ever, so that it costs nothing to ask for and is never freed. */
+/* The C libraries keep this one locale for ever, so that it costs nothing to ask for and is never
+ * freed. */
 void *lorac_locale_begin(void)
 {
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);

@@ -1,9 +1,9 @@
 /*
  * number.h - numbers as text, the same in every locale.
  *
- * A program that embeds us may have called setlocale() for its users, and printf() and strtod() then know a decimal
- * comma: what we write and read has a point all the same. Nothing else in these folders prints or reads a number that
- * may have one (tests/lint/locale.sh).
+ * A program that embeds us may have called setlocale() for its users, and printf() and strtod()
+ * then know a decimal comma: what we write and read has a point all the same. Nothing else in these
+ * folders prints or reads a number that may have one (tests/lint/locale.sh).
  */
 #ifndef LORAC_BASE_CORE_NUMBER_H
 #define LORAC_BASE_CORE_NUMBER_H
@@ -19,8 +19,8 @@ double lorac_strtod(const char *text, char **end);
 /* Append the shortest decimal that reads back to x. */
 void lorac_number_print(struct lorac_buf *buf, double x);
 
-/* Around calls of a library that prints and reads numbers: this thread's locale is "C" until `end` gets what `begin`
- * returned. */
+/* Around calls of a library that prints and reads numbers: this thread's locale is "C" until `end`
+ * gets what `begin` returned. */
 void *lorac_locale_begin(void);
 void lorac_locale_end(void *before);
 

@@ -1,6 +1,7 @@
 /*
- * The cache of keys and values. What is promised: several sequences of one batch go into their slots at once, in any
- * order, beside others that are not kept; each is then continued as if it had been alone.
+ * The cache of keys and values. What is promised: several sequences of one batch go into their
+ * slots at once, in any order, beside others that are not kept; each is then continued as if it had
+ * been alone.
  */
 #include "tests/support/passes.h"
 
@@ -12,7 +13,8 @@
 
 #include <cmocka.h>
 
-/* Score ids[from..n) as what follows the rows before them; the batch's first row is that of ids[first]. */
+/* Score ids[from..n) as what follows the rows before them; the batch's first row is that of
+ * ids[first]. */
 static void score(struct lorac_batch *b, size_t row, const int32_t *ids, size_t first, size_t n)
 {
     for (size_t t = first; t + 1 < n; t++) {

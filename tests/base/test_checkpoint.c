@@ -2,8 +2,8 @@
  * Checkpoints and their fingerprint. What is promised:
  *   - a file, a folder and an index open; with an index, tensors and files agree both ways;
  *   - whichever allocation or system call fails, opening reports it and leaves nothing behind;
- *   - the fingerprint is the same for the same weights in one file or several, in any order, and differs
- *     when a name, shape, type, number of tensors, sampled byte or the configuration does;
+ *   - the fingerprint is the same for the same weights in one file or several, in any order, and
+ * differs when a name, shape, type, number of tensors, sampled byte or the configuration does;
  *   - the real files of the field open.
  */
 #include "base/core/file.h"
@@ -216,7 +216,8 @@ static void an_index_that_disagrees_is_refused(void **state)
          "@/a.safetensors: holds tensor 'head', which by @/i.json should lie in b.safetensors"},
         {"{\"weight_map\":{\"norm\":" A ",\"norm\":" A "}}",
          "@/i.json:1:44: not valid JSON: duplicate object key near '\"norm\"'"},
-        // total_size says nothing that the files don't: writers count parameters, or a tied pair twice
+        // total_size says nothing that the files don't: writers count parameters, or a tied pair
+        // twice
         {"{\"metadata\":{\"total_size\":43},\"weight_map\":{\"norm\":" A ",\"head\":" A
          ",\"embed\":" B ",\"bias\":" B "}}",
          NULL},
@@ -300,7 +301,8 @@ static void what_is_there_in_place_of_weights_is_named(void **state)
         {"model.safetensors", "{\"error\": \"not found\"}", "(JSON: no safetensors file"},
         {"model.safetensors",
          "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4096\n",
-         "model.safetensors: is a Git LFS pointer, not the file that it stands for; `git lfs pull` in "
+         "model.safetensors: is a Git LFS pointer, not the file that it stands for; `git lfs pull` "
+         "in "
          "that folder fetches it"},
         {"model.safetensors.index.json",
          "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4096\n",
@@ -414,7 +416,9 @@ static void the_fingerprint_is_of_weights_not_of_files(void **state)
     print_of(want, specs, N, "config");
     assert_string_equal(
         want,
-        "6620c33e7019143ba2f38280f9ee193ac9bbf35195f939a66e8d3b81b32929fb"); // from the picture in fingerprint.h, with Python's hashlib
+        "6620c33e7019143ba2f38280f9ee193ac9bbf35195f939a66e8d3b81b32929fb"); // from the picture in
+                                                                             // fingerprint.h, with
+                                                                             // Python's hashlib
     const struct lorac_tensor_spec turned[] = {specs[3], specs[0], specs[2], specs[1]};
     print_of(got, turned, N, "config");
     assert_string_equal(got, want);

@@ -1,8 +1,8 @@
 /*
- * How tensors and JSON files differ. What is promised: tensors that only one has, other shapes and types are
- * found; each element counts once, the largest difference is exact and the farthest tensors come first; NaN and
- * infinity are compared as values; JSON differs by key, sets regardless of order, and long values are cut; a failed
- * allocation is reported.
+ * How tensors and JSON files differ. What is promised: tensors that only one has, other shapes and
+ * types are found; each element counts once, the largest difference is exact and the farthest
+ * tensors come first; NaN and infinity are compared as values; JSON differs by key, sets regardless
+ * of order, and long values are cut; a failed allocation is reported.
  */
 #include "base/compare.h"
 

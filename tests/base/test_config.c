@@ -1,8 +1,9 @@
 /*
  * config.json. What is promised:
- *   - both spellings of the rotary settings, and the defaults of each architecture's class in transformers;
- *   - whatever is damaged, of the wrong type, out of range or not supported is refused with the file, the key,
- *     what was found and what was expected;
+ *   - both spellings of the rotary settings, and the defaults of each architecture's class in
+ * transformers;
+ *   - whatever is damaged, of the wrong type, out of range or not supported is refused with the
+ * file, the key, what was found and what was expected;
  *   - the canonical text differs when anything that changes the mathematics does;
  *   - rotary tables are those of transformers' formulas.
  */
@@ -55,27 +56,40 @@ static const struct {
     {"\"vocab_size\": 67, ", "",
      "config.json: 'vocab_size' is missing, a whole number from 1 to 16777216 was expected"},
     {"\"architectures\": [\"LlamaForCausalLM\"], ", "",
-     "config.json: 'architectures' is missing, a list of one architecture's name, or model_type the one that counts was expected"},
+     "config.json: 'architectures' is missing, a list of one architecture's name, or model_type "
+     "the one that counts was expected"},
     {"\"architectures\": [\"LlamaForCausalLM\"], ", "\"model_type\": \"t5\", ",
-     "config.json: 'model_type' is t5; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
+     "config.json: 'model_type' is t5; supported are LlamaForCausalLM, MistralForCausalLM, "
+     "Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration, "
+     "GPT2LMHeadModel, GPTNeoXForCausalLM"},
     {"\"architectures\": [\"LlamaForCausalLM\"], ", "\"model_type\": 7, ",
      "config.json: 'model_type' must be text, found 7"},
     {"[\"LlamaForCausalLM\"]", "[]",
-     "config.json: 'architectures' must be a list of one architecture's name, or model_type the one that counts, found []"},
+     "config.json: 'architectures' must be a list of one architecture's name, or model_type the "
+     "one that counts, found []"},
     {"[\"LlamaForCausalLM\"]", "[\"LlamaForCausalLM\", \"MistralForCausalLM\"]",
-     "config.json: 'architectures' must be a list of one architecture's name, or model_type the one that counts, found [\"LlamaForCausalLM\",\"MistralForCausalLM\"..."},
+     "config.json: 'architectures' must be a list of one architecture's name, or model_type the "
+     "one that counts, found [\"LlamaForCausalLM\",\"MistralForCausalLM\"..."},
     {"[\"LlamaForCausalLM\"]", "[\"LlamaForCausalLM\"], \"model_type\": \"mistral\"",
-     "config.json: 'architectures' is LlamaForCausalLM, but 'model_type' is mistral: expected the same model in both"},
+     "config.json: 'architectures' is LlamaForCausalLM, but 'model_type' is mistral: expected the "
+     "same model in both"},
     {"[\"LlamaForCausalLM\"]", "[\"LlamaForSequenceClassification\"], \"model_type\": \"llama\"",
-     "config.json: 'architectures' is LlamaForSequenceClassification; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
+     "config.json: 'architectures' is LlamaForSequenceClassification; supported are "
+     "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, "
+     "Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
     {"[\"LlamaForCausalLM\"]", "[\"OwnForCausalLM\"], \"model_type\": \"llama\", \"auto_map\": {}",
-     "config.json: 'architectures' is OwnForCausalLM; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
+     "config.json: 'architectures' is OwnForCausalLM; supported are LlamaForCausalLM, "
+     "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, "
+     "Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
     {"[\"LlamaForCausalLM\"]", "{\"LlamaForCausalLM\": 1}",
-     "config.json: 'architectures' must be a list of architectures' names, found {\"LlamaForCausalLM\":1}"},
+     "config.json: 'architectures' must be a list of architectures' names, found "
+     "{\"LlamaForCausalLM\":1}"},
     {"[\"LlamaForCausalLM\"]", "[7]",
      "config.json: 'architectures' must be a list of architectures' names, found [7]"},
     {"LlamaForCausalLM", "T5ForConditionalGeneration",
-     "config.json: 'architectures' is T5ForConditionalGeneration; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
+     "config.json: 'architectures' is T5ForConditionalGeneration; supported are LlamaForCausalLM, "
+     "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, "
+     "Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
     {"\"hidden_size\": 32", "\"hidden_size\": 0",
      "config.json: 'hidden_size' must be a whole number from 1 to 1048576, found 0"},
     {"\"hidden_size\": 32", "\"hidden_size\": -32",
@@ -89,7 +103,8 @@ static const struct {
     {"\"hidden_size\": 32", "\"hidden_size\": [32]",
      "config.json: 'hidden_size' must be a whole number from 1 to 1048576, found [32]"},
     {"\"hidden_size\": 32", "\"hidden_size\": 9223372036854775807",
-     "config.json: 'hidden_size' must be a whole number from 1 to 1048576, found 9223372036854775807"},
+     "config.json: 'hidden_size' must be a whole number from 1 to 1048576, found "
+     "9223372036854775807"},
     {"\"hidden_size\": 32", "\"hidden_size\": 92233720368547758070",
      "config.json:1:75: not valid JSON: too big integer near '92233720368547758070'"},
     {"\"hidden_size\": 32", "\"hidden_size\": 30",
@@ -133,9 +148,11 @@ static const struct {
     {"}", ", \"rope_scaling\": \"linear\"}",
      "config.json: 'rope_scaling' must be an object, found \"linear\""},
     {"}", ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0}}",
-     "config.json: 'rope_scaling.type' must be default, linear or llama3 (others are not supported), found \"yarn\""},
+     "config.json: 'rope_scaling.type' must be default, linear or llama3 (others are not "
+     "supported), found \"yarn\""},
     {"}", ", \"rope_parameters\": {\"rope_type\": \"dynamic\", \"factor\": 4.0}}",
-     "config.json: 'rope_parameters.rope_type' must be default, linear or llama3 (others are not supported), found \"dynamic\""},
+     "config.json: 'rope_parameters.rope_type' must be default, linear or llama3 (others are not "
+     "supported), found \"dynamic\""},
     {"}", ", \"rope_scaling\": {\"type\": \"linear\"}}",
      "config.json: 'rope_scaling.factor' is missing, a number was expected"},
     {"}", ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 0.5}}",
@@ -147,25 +164,37 @@ static const struct {
     {"}",
      ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, "
      "\"high_freq_factor\": 1, \"original_max_position_embeddings\": 64}}",
-     "config.json: 'rope_scaling' must be 0 < low_freq_factor < high_freq_factor and original positions > 0, found {\"rope_type\":\"llama3\",\"factor\":8,\"low_fr..."},
+     "config.json: 'rope_scaling' must be 0 < low_freq_factor < high_freq_factor and original "
+     "positions > 0, found {\"rope_type\":\"llama3\",\"factor\":8,\"low_fr..."},
     {"}", ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 5}}}",
-     "config.json: 'rope_parameters.full_attention' must be a number or text (settings by layer are not supported), found {\"rope_theta\":5}"},
+     "config.json: 'rope_parameters.full_attention' must be a number or text (settings by layer "
+     "are not supported), found {\"rope_theta\":5}"},
     {"}", ", \"rope_parameters\": {\"rope_theta\": 5}, \"rope_scaling\": {\"type\": \"yarn\"}}",
-     "config.json: 'rope_scaling' must be absent beside rope_parameters, or say the same, found {\"type\":\"yarn\"}"},
+     "config.json: 'rope_scaling' must be absent beside rope_parameters, or say the same, found "
+     "{\"type\":\"yarn\"}"},
     {"}", ", \"quantization_config\": {\"bits\": 4}}",
-     "config.json: 'quantization_config' says that the weights are quantised (no method is named, 4 bits), which is not supported; take the model that they were made from"},
+     "config.json: 'quantization_config' says that the weights are quantised (no method is named, "
+     "4 bits), which is not supported; take the model that they were made from"},
     {"}", ", \"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 8}}",
-     "config.json: 'quantization_config' says that the weights are quantised (gptq, 8 bits), which is not supported; take the model that they were made from"},
+     "config.json: 'quantization_config' says that the weights are quantised (gptq, 8 bits), which "
+     "is not supported; take the model that they were made from"},
     {"}",
      ", \"quantization_config\": {\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": true}}",
-     "config.json: 'quantization_config' says that the weights are quantised (bitsandbytes, 4 bits), which is not supported; take the model that they were made from, or, in that folder, python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('.').dequantize().save_pretrained('../float')\""},
+     "config.json: 'quantization_config' says that the weights are quantised (bitsandbytes, 4 "
+     "bits), which is not supported; take the model that they were made from, or, in that folder, "
+     "python -c \"from transformers import AutoModelForCausalLM as M; "
+     "M.from_pretrained('.').dequantize().save_pretrained('../float')\""},
     {"}",
-     ", \"quantization\": {\"group_size\": 64, \"bits\": 4}, \"quantization_config\": {\"bits\": 4}}",
-     "config.json: 'quantization' says that the weights are quantised (mlx, 4 bits), which is not supported; take the model that they were made from, or, in that folder, mlx_lm.convert --hf-path . --mlx-path ../float --dequantize"},
+     ", \"quantization\": {\"group_size\": 64, \"bits\": 4}, \"quantization_config\": {\"bits\": "
+     "4}}",
+     "config.json: 'quantization' says that the weights are quantised (mlx, 4 bits), which is not "
+     "supported; take the model that they were made from, or, in that folder, mlx_lm.convert "
+     "--hf-path . --mlx-path ../float --dequantize"},
     {"}", ", \"partial_rotary_factor\": 0.5}",
      "config.json: 'partial_rotary_factor' must be absent (not supported), found 0.5"},
     {"}", ", \"rope_parameters\": {\"partial_rotary_factor\": 0.5}}",
-     "config.json: 'rope_parameters.partial_rotary_factor' must be absent (not supported), found 0.5"},
+     "config.json: 'rope_parameters.partial_rotary_factor' must be absent (not supported), found "
+     "0.5"},
     {"}", ", \"final_logit_softcapping\": 30.0}",
      "config.json: 'final_logit_softcapping' must be absent (not supported), found 30.0"},
     {"}", ", \"attn_logit_softcapping\": 1.0}",
@@ -256,9 +285,9 @@ static enum lorac_status read_text(struct lorac_config *c, const char *text, str
 static void gemma3_has_the_defaults_of_its_class(void **state)
 {
     (void)state;
-    static const char *const both[] = {
-        "{\"model_type\": \"gemma3_text\"}",
-        "{\"model_type\": \"gemma3\", \"text_config\": {}, \"vision_config\": {\"hidden_size\": 4}}"};
+    static const char *const both[] = {"{\"model_type\": \"gemma3_text\"}",
+                                       "{\"model_type\": \"gemma3\", \"text_config\": {}, "
+                                       "\"vision_config\": {\"hidden_size\": 4}}"};
     for (size_t i = 0; i < 2; i++) {
         struct lorac_config c;
         struct lorac_err err = {0};
@@ -294,12 +323,13 @@ static void gemma3_has_a_rotary_base_for_each_kind_of_layer(void **state)
          "supported), found true"},
         {GEMMA "\"query_pre_attn_scalar\": 0}",
          "config.json: 'query_pre_attn_scalar' must be above 0, found 0"},
-        {GEMMA "\"rope_local_base_freq\": 1}",
-         "config.json: 'rope_local_base_freq' must be a rotary base above 1 where layers slide, found 1"},
+        {GEMMA "\"rope_local_base_freq\": 1}", "config.json: 'rope_local_base_freq' must be a "
+                                               "rotary base above 1 where layers slide, found 1"},
         {GEMMA "\"sliding_window_pattern\": 0}",
          "config.json: 'sliding_window_pattern' must be a whole number from 1 to 1024, found 0"},
         {GEMMA "\"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"linear\"}}}",
-         "config.json: 'rope_parameters.sliding_attention.rope_type' must be default (others are not "
+         "config.json: 'rope_parameters.sliding_attention.rope_type' must be default (others are "
+         "not "
          "supported where layers slide), found \"linear\""},
         {GEMMA "\"rope_parameters\": {\"sliding_attention\": {}, \"rope_theta\": 5}}",
          "config.json: 'rope_parameters' must be full_attention and sliding_attention alone, found "
@@ -309,7 +339,8 @@ static void gemma3_has_a_rotary_base_for_each_kind_of_layer(void **state)
         {"{\"model_type\": \"gemma3\"}",
          "config.json: 'text_config' is missing, an object was expected"},
         {"{\"model_type\": \"gemma3\", \"text_config\": {\"hidden_size\": 0}}",
-         "config.json: 'text_config.hidden_size' must be a whole number from 1 to 1048576, found 0"},
+         "config.json: 'text_config.hidden_size' must be a whole number from 1 to 1048576, found "
+         "0"},
     };
 #undef GEMMA
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -375,7 +406,8 @@ static void both_spellings_of_rotary_settings_are_read(void **state)
 {
     (void)state;
     static const char *const same[] = {
-        ", \"rope_theta\": 500000.0, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
+        ", \"rope_theta\": 500000.0, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": "
+        "8.0, "
         "\"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, "
         "\"original_max_position_embeddings\": 8192}}",
         ", \"rope_parameters\": {\"rope_theta\": 500000, \"rope_type\": \"llama3\", \"factor\": 8, "
@@ -470,7 +502,8 @@ static void rotary_frequencies_are_those_of_transformers(void **state)
     }
     c = well("}", ", \"head_dim\": 8, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4}}");
     assert_true(fabs(angle(&c, 0) - 0.25) < 1e-7 && fabs(angle(&c, 2) - 0.0025) < 1e-8);
-    // llama3: wave lengths 6.3, 63, 628, 6283 against 64/1 and 64/4 = 16: kept, blended, divided, divided
+    // llama3: wave lengths 6.3, 63, 628, 6283 against 64/1 and 64/4 = 16: kept, blended, divided,
+    // divided
     c = well("}", ", \"head_dim\": 8, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, "
                   "\"low_freq_factor\": 1, \"high_freq_factor\": 4, "
                   "\"original_max_position_embeddings\": 64}}");

@@ -1,11 +1,11 @@
 /*
  * Generation. What is promised:
- *   - the token drawn has the distribution of the logits after temperature, top-k and top-p, and the
- *     repetition penalty is that of Keskar et al. 2019;
+ *   - the token drawn has the distribution of the logits after temperature, top-k and top-p, and
+ * the repetition penalty is that of Keskar et al. 2019;
  *   - the same seed gives the same text, another seed another;
  *   - greedy text through the cache is that of a full forward pass for every token;
- *   - generation ends at max_tokens, at a token that ends, at the last position, or before a stop text, of
- *     which nothing is ever shown; what is shown is the text;
+ *   - generation ends at max_tokens, at a token that ends, at the last position, or before a stop
+ * text, of which nothing is ever shown; what is shown is the text;
  *   - a prompt that is empty or fills the context is an error;
  *   - real models (label data): likelihood, perplexity and greedy tokens are those of transformers.
  */
@@ -353,7 +353,8 @@ static void a_caller_can_stop(void **state)
     close_all(&f);
 }
 
-/* What shows no text must end, too: here the stop text may still come, until a token says that it does not. */
+/* What shows no text must end, too: here the stop text may still come, until a token says that it
+ * does not. */
 static void a_caller_is_asked_after_each_token_also_without_text(void **state)
 {
     (void)state;

@@ -1,7 +1,8 @@
 /*
  * Logits of a large vocabulary come in chunks of rows. What is promised:
  *   - losses and the adapter's gradient are those of the same rows in batches of one chunk;
- *   - dropout at the output draws for each row anew, and chunks change no draw of a row, forward or backward.
+ *   - dropout at the output draws for each row anew, and chunks change no draw of a row, forward or
+ * backward.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
@@ -208,7 +209,8 @@ static void backward_draws_as_forward_did(void **state)
     close_scene(&s);
 }
 
-/* Both texts at once, and one after the other: u = drop(x) A^T, and what the backward pass adds to dx. */
+/* Both texts at once, and one after the other: u = drop(x) A^T, and what the backward pass adds to
+ * dx. */
 static void chunks_change_no_draw(void **state)
 {
     (void)state;

@@ -1,11 +1,13 @@
 /*
  * Random models. What is promised:
  *   - every architecture of the table, tied or not, in every type, opens as a model;
- *   - matrices are N(0, initializer_range), gains 1, biases 0, the row of pad_token_id 0; with scale_residual
- *     o_proj and down_proj are divided by sqrt(2 L);
+ *   - matrices are N(0, initializer_range), gains 1, biases 0, the row of pad_token_id 0; with
+ * scale_residual o_proj and down_proj are divided by sqrt(2 L);
  *   - a number depends on seed, name and place alone: not on other tensors, files or their number;
- *   - config.json says all that transformers would else guess; a tokenizer is copied and gives its ids;
- *   - a configuration that is impossible, or smaller than the tokenizer, is refused, and no folder appears;
+ *   - config.json says all that transformers would else guess; a tokenizer is copied and gives its
+ * ids;
+ *   - a configuration that is impossible, or smaller than the tokenizer, is refused, and no folder
+ * appears;
  *   - every failed allocation and system call is reported, and leaves nothing behind.
  */
 #include "base/core/file.h"
@@ -335,18 +337,20 @@ static void what_cannot_be_is_refused_and_makes_no_folder(void **state)
     } cases[] = {
         {"[]", NULL, "config.json: holds no JSON object"},
         {"{\"architectures\": [\"T5ForConditionalGeneration\"]}", NULL,
-         "config.json: 'architectures' is T5ForConditionalGeneration; supported are LlamaForCausalLM, "
-         "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
+         "config.json: 'architectures' is T5ForConditionalGeneration; supported are "
+         "LlamaForCausalLM, "
+         "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, "
+         "Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
         {"{\"architectures\": [\"LlamaForCausalLM\"], " SHAPE "}", NULL,
          "config.json: 'vocab_size' is missing, a whole number from 1 to 16777216 was expected"},
         {"{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 259, " SHAPE "}", bytes_dir,
          "config.json: vocab_size is 259, but the tokenizer in " LORAC_TESTS_DIR
          "/datasets/data/bytes has 260 tokens"},
-        {"{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 67, \"pad_token_id\": 67, " SHAPE
-         "}",
+        {"{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 67, \"pad_token_id\": "
+         "67, " SHAPE "}",
          NULL, "config.json: 'pad_token_id' must be a whole number from 0 to 66, found 67"},
-        {"{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 67, \"initializer_range\": 0, " SHAPE
-         "}",
+        {"{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 67, \"initializer_range\": "
+         "0, " SHAPE "}",
          NULL, "config.json: 'initializer_range' must be above 0 and at most 1, found 0"},
         {"{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 9, \"hidden_size\": 30, "
          "\"num_hidden_layers\": 1, \"num_attention_heads\": 4, \"intermediate_size\": 8}",

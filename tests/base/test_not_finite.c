@@ -1,6 +1,7 @@
 /*
- * Logits that are no numbers. What is promised: generation ends with an error that says behind which token, whichever
- * of the logits it is; what was shown before stays shown, and nothing is made up behind it.
+ * Logits that are no numbers. What is promised: generation ends with an error that says behind
+ * which token, whichever of the logits it is; what was shown before stays shown, and nothing is
+ * made up behind it.
  */
 #include "base/generate.h"
 #include "tests/support/tiny.h"

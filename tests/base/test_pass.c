@@ -1,8 +1,10 @@
 /*
- * The forward and backward pass as a whole, through the adapters of the golden models. What is promised:
+ * The forward and backward pass as a whole, through the adapters of the golden models. What is
+ * promised:
  *   - gradients are finite differences of the loss, with shared prefixes, windows and dropout;
- *   - the loss and its gradient don't depend on how rows are packed: one segment at a time, all at once in
- *     any order, continuing each other, one prompt with many answers, or through a cache in pieces;
+ *   - the loss and its gradient don't depend on how rows are packed: one segment at a time, all at
+ * once in any order, continuing each other, one prompt with many answers, or through a cache in
+ * pieces;
  *   - gradients of 8 batches of one segment add up to those of one batch of 8;
  *   - recomputing layers gives the same bits as keeping all;
  *   - nothing below the lowest adapter is computed backward;
@@ -42,8 +44,8 @@ static void near_loss(const char *what, double got, double want)
     }
 }
 
-/* Gradients agree to 1e-6 of the largest; behind norms of heads, which divide by numbers of 1e-1, to three times
- * that. Frees both. */
+/* Gradients agree to 1e-6 of the largest; behind norms of heads, which divide by numbers of 1e-1,
+ * to three times that. Frees both. */
 static void near_gradients(const char *what, float *got, float *want, size_t n)
 {
     bool heads = strcmp(what, "qwen3") == 0 || strcmp(what, "gemma3") == 0;
@@ -410,7 +412,8 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
         off += (sum[i] - (double)host[i]) * (sum[i] - (double)host[i]);
         size += (double)host[i] * (double)host[i];
     }
-    // each draw is off by about its own size times sqrt(p / (1-p)) = 0.58; the mean of 400 by a 20th of that
+    // each draw is off by about its own size times sqrt(p / (1-p)) = 0.58; the mean of 400 by a
+    // 20th of that
     assert_true(sqrt(off / size) < 0.05);
     assert_true(sqrt(off / size) > 0.005); // and it did draw
     op->release(&p.dev, x);

@@ -1,8 +1,8 @@
 /*
  * One safetensors file. What is promised:
  *   - what the reference implementation wrote is read, to the value;
- *   - what was written is read back equal, its bytes depend on the arguments only, its data starts at a
- *     multiple of 8, and whatever fails leaves no file;
+ *   - what was written is read back equal, its bytes depend on the arguments only, its data starts
+ * at a multiple of 8, and whatever fails leaves no file;
  *   - damaged input is refused with a message that names file, place, found and expected.
  */
 #include "base/core/buf.h"
@@ -311,13 +311,16 @@ static const struct damaged {
     {"{" T("a", "\"F32\\u0000\"", "[1]", "[0,4]") "}", 4,
      ": tensor 'a': dtype must be F32, F16 or BF16, found \"F32\\u0000\""},
     {"{" T("a.qweight", "\"I32\"", "[1]", "[0,4]") "}", 4,
-     ": tensor 'a.qweight': dtype must be F32, F16 or BF16, found \"I32\" (quantised by GPTQ or AWQ: "
+     ": tensor 'a.qweight': dtype must be F32, F16 or BF16, found \"I32\" (quantised by GPTQ or "
+     "AWQ: "
      "take the model that it was made from)"},
     {"{" T("a.weight", "\"U8\"", "[4]", "[0,4]") "}", 4,
-     ": tensor 'a.weight': dtype must be F32, F16 or BF16, found \"U8\" (quantised by bitsandbytes: "
+     ": tensor 'a.weight': dtype must be F32, F16 or BF16, found \"U8\" (quantised by "
+     "bitsandbytes: "
      "take the model that it was made from)"},
     {"{" T("a.weight", "\"F8_E4M3\"", "[4]", "[0,4]") "}", 4,
-     ": tensor 'a.weight': dtype must be F32, F16 or BF16, found \"F8_E4M3\" (quantised to 8-bit floats: "
+     ": tensor 'a.weight': dtype must be F32, F16 or BF16, found \"F8_E4M3\" (quantised to 8-bit "
+     "floats: "
      "take the model that it was made from)"},
     {"{" T("a", "\"F32\"", "4", "[0,4]") "}", 4, ": tensor 'a': shape must be a list, found 4"},
     {"{" T("a", "\"F32\"", "[1,1,1,1,1]", "[0,4]") "}", 4,
@@ -480,13 +483,16 @@ static void a_length_is_not_believed(void **state)
          ": claims a header of 100000000 bytes, but 2 follow its length"},
         {{0x01, 0xe1, 0xf5, 0x05},
          10,
-         ": claims a header of 100000001 bytes, at most 100000000 are accepted (this is no safetensors file)"},
+         ": claims a header of 100000001 bytes, at most 100000000 are accepted (this is no "
+         "safetensors file)"},
         {{255, 255, 255, 255, 255, 255, 255, 255},
          10,
-         ": claims a header of 18446744073709551615 bytes, at most 100000000 are accepted (this is no safetensors file)"},
+         ": claims a header of 18446744073709551615 bytes, at most 100000000 are accepted (this is "
+         "no safetensors file)"},
         {{248, 255, 255, 255, 255, 255, 255, 255},
          10, // + 8 is 0
-         ": claims a header of 18446744073709551608 bytes, at most 100000000 are accepted (this is no safetensors file)"},
+         ": claims a header of 18446744073709551608 bytes, at most 100000000 are accepted (this is "
+         "no safetensors file)"},
         {{0, 0, 0, 0, 0, 0, 0, 128, '{', '}'},
          10,
          ": claims a header of 9223372036854775808 bytes, at most 100000000 are accepted"},
@@ -495,9 +501,9 @@ static void a_length_is_not_believed(void **state)
         expect_refused(cases[i].bytes, cases[i].n, cases[i].message);
     }
     unsigned char kib[1024] = {0, 0, 0, 0x40}; // 1 GiB in 1 KiB
-    expect_refused(
-        kib, sizeof kib,
-        ": claims a header of 1073741824 bytes, at most 100000000 are accepted (this is no safetensors file)");
+    expect_refused(kib, sizeof kib,
+                   ": claims a header of 1073741824 bytes, at most 100000000 are accepted (this is "
+                   "no safetensors file)");
 }
 
 static void deep_nesting_is_refused(void **state)

@@ -1,10 +1,12 @@
 /*
  * One model, many threads, as a server has it. What is promised, on every backend:
- *   - operations of several threads on one device give bit for bit what each gives alone: products with weights of 16
- *     bits, attention over a long past, their backwards, wide products;
- *   - so do passes of several threads through one adapter, and where there is no memory for more scratch;
+ *   - operations of several threads on one device give bit for bit what each gives alone: products
+ * with weights of 16 bits, attention over a long past, their backwards, wide products;
+ *   - so do passes of several threads through one adapter, and where there is no memory for more
+ * scratch;
  *   - several threads may start a device;
- *   - devices of different numbers of threads don't change each other's results, whichever was opened or closed last.
+ *   - devices of different numbers of threads don't change each other's results, whichever was
+ * opened or closed last.
  */
 #include "base/core/fault.h"
 #include "base/core/mem.h"
@@ -150,7 +152,8 @@ static void threads_share_a_device(void **state)
 }
 
 #ifdef LORAC_HAVE_OPENBLAS
-/* The second of two at once has to wait for the first's scratch, whichever block of its own it does not get. */
+/* The second of two at once has to wait for the first's scratch, whichever block of its own it does
+ * not get. */
 static void without_memory_for_scratch_they_take_turns(void **state)
 {
     for (long n = 0; n < 3; n++) {

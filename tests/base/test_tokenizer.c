@@ -2,7 +2,8 @@
  * The tokenizer. What is promised:
  *   - ids, and text back, are those of the reference for every kind of part that is read
  *     (golden/tokenizer/, made by golden/make_tokenizer.py);
- *   - a stream gives, token by token, the text that decoding all ids gives, and only whole characters;
+ *   - a stream gives, token by token, the text that decoding all ids gives, and only whole
+ * characters;
  *   - the bytes of tokens, one behind the other, are the text that they came from;
  *   - special tokens become ids only in text that may carry them, also where stretches meet;
  *   - BOS and EOS are put once; text that continues gets no dummy prefix;
@@ -267,8 +268,8 @@ static void patterns_know_the_characters_that_the_reference_knows(void **state)
     }
 }
 
-/* What PCRE2 would read otherwise than the reference is refused (test_tokenizer_damage.c); what only looks like
- * it is not. */
+/* What PCRE2 would read otherwise than the reference is refused (test_tokenizer_damage.c); what
+ * only looks like it is not. */
 static void patterns_that_resemble_a_refused_one_are_read(void **state)
 {
     (void)state;
@@ -399,7 +400,8 @@ static void a_stream_shows_a_character_when_it_is_whole(void **state)
     close_golden(&g);
 }
 
-/* Of text that goes on, in vocabularies of either family: spaces in front and bytes of a character stay. */
+/* Of text that goes on, in vocabularies of either family: spaces in front and bytes of a character
+ * stay. */
 static void the_bytes_of_tokens_are_the_text(void **state)
 {
     (void)state;
@@ -465,8 +467,8 @@ static void what_is_no_text_or_no_id_is_an_error(void **state)
     close_golden(&g);
 }
 
-/* The tokenizer opened and used while the n-th allocation fails: reported, or ids and text are as they were.
- * False where it made fewer. */
+/* The tokenizer opened and used while the n-th allocation fails: reported, or ids and text are as
+ * they were. False where it made fewer. */
 static bool fails_at(enum faults_kind kind, long n, const struct golden *g, struct lorac_ids want,
                      long *unnoticed)
 {

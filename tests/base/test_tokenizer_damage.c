@@ -1,6 +1,7 @@
 /*
- * Damaged and unsupported tokenizer.json files. What is promised: each is refused with one line that
- * names the file, the place, what was found and what was expected; nothing is skipped in silence.
+ * Damaged and unsupported tokenizer.json files. What is promised: each is refused with one line
+ * that names the file, the place, what was found and what was expected; nothing is skipped in
+ * silence.
  */
 #include "base/core/buf.h"
 #include "base/tokenizer.h"

@@ -1,6 +1,6 @@
 /*
- * Which tokenizer is it? What is promised: the fingerprint of a tokenizer stays what it was (adapters keep it), and any
- * difference in size, ids or what has no token makes another.
+ * Which tokenizer is it? What is promised: the fingerprint of a tokenizer stays what it was
+ * (adapters keep it), and any difference in size, ids or what has no token makes another.
  */
 #include "base/core/json.h"
 #include "base/tokenizer.h"
@@ -46,8 +46,10 @@ static void each_difference_makes_another(void **state)
         BPE("'T':0,'?':1,'h':2", ",'unk_token':'?'") ",'normalizer':{'type':'Lowercase'}}",
         BPE("'T':0,'?':1,'h':2",
             ",'unk_token':'?'") ",'post_processor':{'type':"
-                                "'TemplateProcessing','single':[{'SpecialToken':{'id':'T','type_id':0}},{'Sequence':"
-                                "{'id':'A','type_id':0}}],'pair':[],'special_tokens':{'T':{'id':'T','ids':[0],"
+                                "'TemplateProcessing','single':[{'SpecialToken':{'id':'T','type_id'"
+                                ":0}},{'Sequence':"
+                                "{'id':'A','type_id':0}}],'pair':[],'special_tokens':{'T':{'id':'T'"
+                                ",'ids':[0],"
                                 "'tokens':['T']}}}}",
     };
     enum { N = sizeof tokenizers / sizeof *tokenizers };

@@ -5,9 +5,10 @@
  *   - a folder of vocab.json and merges.txt is read for the two classes whose parts are known;
  *   - with real tokenizers, published ids come out (llama.cpp's .inp/.out pairs; transformers.js).
  *
- * The published vectors all agree with the reference's own result on these tokenizer.json, so none is
- * left out. tokenizers/llama2/tokenizer.json is damaged (a merge of three spaces) and the reference
- * refuses it too: the vectors of Llama 2 are checked with phi-3-mini, which has its vocabulary.
+ * The published vectors all agree with the reference's own result on these tokenizer.json, so none
+ * is left out. tokenizers/llama2/tokenizer.json is damaged (a merge of three spaces) and the
+ * reference refuses it too: the vectors of Llama 2 are checked with phi-3-mini, which has its
+ * vocabulary.
  */
 #include "base/core/file.h"
 #include "base/core/json.h"
@@ -327,7 +328,8 @@ static void vocab_and_merges_are_read_for_known_classes(void **state)
     assert_non_null(strstr(err.text, "/merges.txt:3: is not UTF-8"));
 }
 
-/* The folder opened with each failure in turn; `borne`: allocations that PCRE2's JIT can do without. */
+/* The folder opened with each failure in turn; `borne`: allocations that PCRE2's JIT can do
+ * without. */
 static void fail_each(long borne)
 {
     for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {

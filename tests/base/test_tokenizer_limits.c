@@ -1,6 +1,6 @@
 /*
- * Where a tokenizer's limits are. What is promised: what just reaches a limit is read, what goes one beyond it is
- * refused, with the place.
+ * Where a tokenizer's limits are. What is promised: what just reaches a limit is read, what goes
+ * one beyond it is refused, with the place.
  */
 #include "base/core/buf.h"
 #include "base/tokenizer.h"
@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-/* A tokenizer of one token with `part`; JSON with ' for ". NULL where that is refused, with *err. */
+/* A tokenizer of one token with `part`; JSON with ' for ". NULL where that is refused, with *err.
+ */
 static struct lorac_tokenizer *parse(const char *part, struct lorac_err *err)
 {
     struct lorac_tokenizer *t = NULL;
@@ -175,7 +176,8 @@ static void a_decoder_strips_1000(void **state)
            "'decoder.start' must be a whole number from 0 to 1000, found 1001");
 }
 
-/* A pattern that goes over the text again for each of its bytes, and one that needs more stack than is there. */
+/* A pattern that goes over the text again for each of its bytes, and one that needs more stack than
+ * is there. */
 static void a_pattern_that_never_ends_is_stopped(void **state)
 {
     (void)state;

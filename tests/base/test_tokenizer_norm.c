@@ -1,7 +1,8 @@
 /*
- * Normalisers. What is promised: each makes of a text what the reference makes of it (the results stand here as its
- * documentation and the Unicode standard have them), wherever in the text a character stands and however long the text
- * is; a mark stays only on bytes all of whose origins had it.
+ * Normalisers. What is promised: each makes of a text what the reference makes of it (the results
+ * stand here as its documentation and the Unicode standard have them), wherever in the text a
+ * character stands and however long the text is; a mark stays only on bytes all of whose origins
+ * had it.
  */
 #include "base/tokenizer_impl.h"
 
@@ -30,7 +31,8 @@ static struct lorac_tokenizer *with_norms(const char *norms)
     return t;
 }
 
-/* s, and the mark of each of its bytes as a digit, become `want` and `marks`. NULL marks: all are 0. */
+/* s, and the mark of each of its bytes as a digit, become `want` and `marks`. NULL marks: all are
+ * 0. */
 static void expect(const struct lorac_tokenizer *t, const char *s, const char *marks,
                    const char *want, const char *want_marks)
 {

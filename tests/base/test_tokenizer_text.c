@@ -1,7 +1,8 @@
 /*
- * Characters. What is promised: UTF-8 is read and written as the Unicode standard defines it, for every code point and
- * every pair of first bytes; what is ill-formed becomes one U+FFFD for each maximal part; classes of characters are
- * those of PCRE2's properties; the 256 characters that stand for bytes go both ways.
+ * Characters. What is promised: UTF-8 is read and written as the Unicode standard defines it, for
+ * every code point and every pair of first bytes; what is ill-formed becomes one U+FFFD for each
+ * maximal part; classes of characters are those of PCRE2's properties; the 256 characters that
+ * stand for bytes go both ways.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "base/tokenizer_impl.h"

@@ -1,12 +1,13 @@
 /*
  * Learning a tokenizer. What is promised:
  *   - merges, their order and ids are those of the reference's BpeTrainer on the same documents
- *     (golden/tokenizer_train/, made by golden/make_tokenizer_train.py), and so are the ids of unseen text;
+ *     (golden/tokenizer_train/, made by golden/make_tokenizer_train.py), and so are the ids of
+ * unseen text;
  *   - each merge is that of the pair which counting anew finds most often, the smallest of equals;
- *   - special tokens and the separator cut the text and are not trained on; names of BOS, EOS and padding are
- *     read back; any bytes of valid text can be encoded;
- *   - the folder appears whole or not at all, whatever fails; nothing stands in it that was not read back and
- *     compared.
+ *   - special tokens and the separator cut the text and are not trained on; names of BOS, EOS and
+ * padding are read back; any bytes of valid text can be encoded;
+ *   - the folder appears whole or not at all, whatever fails; nothing stands in it that was not
+ * read back and compared.
  */
 #include "base/core/file.h"
 #include "base/core/json.h"
@@ -495,8 +496,8 @@ static void a_folder_that_differs_from_what_was_learned_is_found(void **state)
     assert_int_equal(lorac_dir_remove(trains_out, NULL), LORAC_OK);
 }
 
-/* One training whose n-th allocation or system call fails: that is reported, and nothing is left. False where it
- * made fewer; *borne counts those that made no difference. */
+/* One training whose n-th allocation or system call fails: that is reported, and nothing is left.
+ * False where it made fewer; *borne counts those that made no difference. */
 static bool fails_at(enum faults_kind kind, long n, long *borne, const char *home, const char *to)
 {
     const char *const files[] = {mill};

@@ -1,7 +1,7 @@
 /*
- * What no tokenizer is learned from. What is promised: options that contradict, text that is none or too little,
- * patterns that do not serve and folders in use are refused with one line that names the place, what was found
- * and what was expected; nothing appears.
+ * What no tokenizer is learned from. What is promised: options that contradict, text that is none
+ * or too little, patterns that do not serve and folders in use are refused with one line that names
+ * the place, what was found and what was expected; nothing appears.
  */
 #include "base/core/file.h"
 #include "tests/support/tiny.h"

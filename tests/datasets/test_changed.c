@@ -1,7 +1,7 @@
 /*
- * A file that another program writes to while it is used. What is promised: a row that is no longer what was counted
- * is an error with its line, and neither the table nor the row's memory is spoilt for others. One example's memory serves
- * rows of any length.
+ * A file that another program writes to while it is used. What is promised: a row that is no longer
+ * what was counted is an error with its line, and neither the table nor the row's memory is spoilt
+ * for others. One example's memory serves rows of any length.
  */
 #include "tests/datasets/bytes.h"
 

@@ -1,9 +1,11 @@
 /*
  * Examples and datasets. What is promised:
- *   - prompt and completion are tokenised apart, the prompt exactly as for generation; no token straddles;
+ *   - prompt and completion are tokenised apart, the prompt exactly as for generation; no token
+ * straddles;
  *   - EOS is trained, appended once; with train_on all every token but the first is trained;
  *   - a prompt that is too long loses its start but not BOS, a completion loses nothing;
- *   - a row is used, or counted under a reason with its line, or an error that names line and reason;
+ *   - a row is used, or counted under a reason with its line, or an error that names line and
+ * reason;
  *   - examples made again, and cached ones, are those that were counted;
  *   - whichever allocation fails is reported.
  */
@@ -200,12 +202,12 @@ static void bad_rows_are_errors_that_name_line_and_reason(void **state)
     o = usual;
     o.labels = map;
     o.n_labels = 2;
-    expect_failure(
-        "text,label\na,1\nb,2\nc,good\n,5\n", &o, LORAC_EFORMAT,
-        "t.csv:5: column 'text' is blank, expected text (1 such row; on_empty: skip "
-        "leaves them out, keep takes them as they are, and a part of the template in "
-        "{?name}...{/name} goes where its cell is blank); t.csv:3: column 'label' holds '2', expected a value of "
-        "labels.map (2 such rows, lines 3, 4; labels.unknown: skip leaves them out)");
+    expect_failure("text,label\na,1\nb,2\nc,good\n,5\n", &o, LORAC_EFORMAT,
+                   "t.csv:5: column 'text' is blank, expected text (1 such row; on_empty: skip "
+                   "leaves them out, keep takes them as they are, and a part of the template in "
+                   "{?name}...{/name} goes where its cell is blank); t.csv:3: column 'label' holds "
+                   "'2', expected a value of "
+                   "labels.map (2 such rows, lines 3, 4; labels.unknown: skip leaves them out)");
     o = usual;
     o.completion = "{label}";
     o.append_eos = false;

@@ -1,6 +1,6 @@
 /*
- * Tokens whose id is 0. What is promised: a tokenizer that begins with its end-of-sequence token, or with that of the
- * beginning, gives the same examples as one that has them elsewhere.
+ * Tokens whose id is 0. What is promised: a tokenizer that begins with its end-of-sequence token,
+ * or with that of the beginning, gives the same examples as one that has them elsewhere.
  */
 #include "tests/datasets/bytes.h"
 

@@ -1,6 +1,7 @@
 /*
- * Which name was meant? What is promised: the nearest of the names there are, at most two letters away and never one
- * that has nothing in common with it; case does not count; all names are listed up to twelve.
+ * Which name was meant? What is promised: the nearest of the names there are, at most two letters
+ * away and never one that has nothing in common with it; case does not count; all names are listed
+ * up to twelve.
  */
 #include "datasets/names.h"
 

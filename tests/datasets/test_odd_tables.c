@@ -1,11 +1,12 @@
 /*
  * Tables as people have them. What is promised:
- *   - columns without a name, or with the same, stop nothing until they are used; then they are refused by place, and
- *     chosen by number;
- *   - an empty line of a table with one column is an empty cell, wherever it stands; of several columns it is told;
+ *   - columns without a name, or with the same, stop nothing until they are used; then they are
+ * refused by place, and chosen by number;
+ *   - an empty line of a table with one column is an empty cell, wherever it stands; of several
+ * columns it is told;
  *   - a cell with line ends and delimiters is told with the line where it begins;
- *   - Latin-1, Windows-1252 and UTF-16 are read where the format says so, refused with the key to set where not, and
- *     never taken one for the other in silence;
+ *   - Latin-1, Windows-1252 and UTF-16 are read where the format says so, refused with the key to
+ * set where not, and never taken one for the other in silence;
  *   - what is no table (JSON, spreadsheets, archives, ...) is refused as what it is;
  *   - what no one sees is shown.
  */
@@ -339,45 +340,56 @@ static void what_is_no_table_is_refused_as_what_it_is(void **state)
         const char *want;
     } cases[] = {
         {"{\"messages\": [{\"role\": \"user\", \"content\": \"a, b\"}]}\n{\"messages\": []}\n", 0,
-         "t.csv: holds JSON lines, objects with 'messages'; JSON is not read yet, a table is CSV or "
+         "t.csv: holds JSON lines, objects with 'messages'; JSON is not read yet, a table is CSV "
+         "or "
          "its like; the first question and answer of each make a table with: jq -rn "
          "'[\"question\",\"answer\"], (inputs.messages | [map(select(.role==\"user\"))[0].content, "
          "map(select(.role==\"assistant\"))[0].content]) | @csv' 't.csv' > table.csv"},
         {"\xEF\xBB\xBF {\"a\":1,\"b\":\"{\\\"\"} \r\n{\"a\":2}\r\n", 0,
-         "t.csv: holds JSON lines, objects with 'a', 'b'; JSON is not read yet, a table is CSV or its "
-         "like; make a table of it with: jq -rn '[\"a\",\"b\"], (inputs | [.a, .b]) | @csv' 't.csv' > "
+         "t.csv: holds JSON lines, objects with 'a', 'b'; JSON is not read yet, a table is CSV or "
+         "its "
+         "like; make a table of it with: jq -rn '[\"a\",\"b\"], (inputs | [.a, .b]) | @csv' "
+         "'t.csv' > "
          "table.csv"},
         {"[\n  {\n    \"a\": [1, 2],\n    \"b c\": {\"d\": 1}\n  },\n  {\"a\": 2}\n]\n", 0,
-         "t.csv: holds a JSON list of objects with 'a', 'b c'; JSON is not read yet, a table is CSV "
+         "t.csv: holds a JSON list of objects with 'a', 'b c'; JSON is not read yet, a table is "
+         "CSV "
          "or its like"},
         {"[{\"a\":1},{\"a\":2}]", 0,
-         "t.csv: holds a JSON list of objects with 'a'; JSON is not read yet, a table is CSV or its "
+         "t.csv: holds a JSON list of objects with 'a'; JSON is not read yet, a table is CSV or "
+         "its "
          "like; make a table of it with: jq -rn '[\"a\"], (inputs[] | [.a]) | @csv' 't.csv' > "
          "table.csv"},
         {"{\n\"a\": 1\n}\n", 0,
-         "t.csv: holds a JSON object with 'a'; JSON is not read yet, a table is CSV or its like; make "
+         "t.csv: holds a JSON object with 'a'; JSON is not read yet, a table is CSV or its like; "
+         "make "
          "a table of it with: jq -rn '[\"a\"], (inputs | [.a]) | @csv' 't.csv' > table.csv"},
         {"[\n \"a\",\n \"b\"\n]\n", 0,
          "t.csv: holds a JSON list; JSON is not read yet, a table is CSV or its like"},
         {"{\"conversations\": [{\"from\": \"human\"}], \"chosen\": {}}\n", 0,
-         "t.csv: holds a JSON object with 'conversations', 'chosen'; JSON is not read yet, a table is "
+         "t.csv: holds a JSON object with 'conversations', 'chosen'; JSON is not read yet, a table "
+         "is "
          "CSV or its like"},
         {"[\"a, b\", \"x\"]\n[\"c\", \"y\"]\n", 0,
          "t.csv: holds a JSON list; JSON is not read yet, a table is CSV or its like"},
         {"{'text': 'a, \"b\"', 'label': 1}\n{'text': 'c', 'label': 2}\n", 0,
-         "t.csv: holds Python dictionaries with 'text', 'label'; they are not read, a table is CSV or "
+         "t.csv: holds Python dictionaries with 'text', 'label'; they are not read, a table is CSV "
+         "or "
          "its like"},
         {"<?xml version=\"1.0\"?>\n", 0, "t.csv: is no table (CSV), but XML"},
         {"{}\n", 0, "t.csv: holds a JSON object; JSON is not read yet, a table is CSV or its like"},
         {"PK\003\004xl", 6,
-         "t.csv: is no table (CSV), but a zip archive, as .xlsx and .ods are; save the sheet as CSV "
+         "t.csv: is no table (CSV), but a zip archive, as .xlsx and .ods are; save the sheet as "
+         "CSV "
          "(UTF-8), or unpack the archive"},
         {"\x1F\x8B\x08", 3,
          "t.csv: is no table (CSV), but compressed with gzip; unpack it with gzip -d"},
         {"PAR1\x15", 5,
-         "t.csv: is no table (CSV), but a Parquet file; write it as CSV, as with DataFrame.to_csv()"},
+         "t.csv: is no table (CSV), but a Parquet file; write it as CSV, as with "
+         "DataFrame.to_csv()"},
         {"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", 0,
-         "t.csv: is a Git LFS pointer, not the file that it stands for; `git lfs pull` in that folder "
+         "t.csv: is a Git LFS pointer, not the file that it stands for; `git lfs pull` in that "
+         "folder "
          "fetches it"},
         {"<!DOCTYPE html>\n<html>\n", 0,
          "t.csv: is no table (CSV), but a web page; download the file itself"},

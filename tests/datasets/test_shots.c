@@ -1,10 +1,11 @@
 /*
  * Shots. What is promised:
- *   - the prefix is BOS, and of each shot its prompt, its completion and the separator, tokenised apart; what a
- *     cell says never becomes a special token;
- *   - shots go round the labels, each once a round; fewer are the beginning of more; the seed decides which;
- *   - behind shots an example has no BOS, ends with the separator in EOS's place, and its rows go on from
- *     cache sequence 0, in the loader's batches and with all labels;
+ *   - the prefix is BOS, and of each shot its prompt, its completion and the separator, tokenised
+ * apart; what a cell says never becomes a special token;
+ *   - shots go round the labels, each once a round; fewer are the beginning of more; the seed
+ * decides which;
+ *   - behind shots an example has no BOS, ends with the separator in EOS's place, and its rows go
+ * on from cache sequence 0, in the loader's batches and with all labels;
  *   - rows longer than max_length are no shots; what cannot be is an error with the reason;
  *   - whichever allocation fails is reported.
  */
@@ -105,7 +106,8 @@ static void shots_go_round_the_labels(void **state)
             assert_false(used[row]);
             used[row] = true;
             seen[label_of(row) - 'x']++;
-            // after each round of three every label that has rows left has come as often: y and z have two
+            // after each round of three every label that has rows left has come as often: y and z
+            // have two
             if (i == 2) { assert_true(seen[0] == 1 && seen[1] == 1 && seen[2] == 1); }
             if (i == 5) { assert_true(seen[0] == 2 && seen[1] == 2 && seen[2] == 2); }
         }

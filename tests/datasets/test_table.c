@@ -2,8 +2,8 @@
  * Tables. What is promised:
  *   - cells come back byte for byte: quotes, delimiters, line ends, spaces, words such as NA;
  *   - LF, CRLF and CR, a byte order mark, any delimiter, no quote character, no header;
- *   - rows are read in any order and know their line; blank lines are no rows and are counted, but for those of a
- *     single column, which are empty cells;
+ *   - rows are read in any order and know their line; blank lines are no rows and are counted, but
+ * for those of a single column, which are empty cells;
  *   - a damaged table is refused with line, column, what was found and what was expected;
  *   - whichever allocation fails is reported, and nothing leaks.
  */
@@ -268,7 +268,8 @@ static void a_damaged_table_is_refused_with_its_place(void **state)
          "t.csv:2:4: 'x' after a closing quote, expected the delimiter or the line's end (the "
          "quote opened at 2:1)"},
         {"a,b\n\"1\"\x1F,2\n", 0, &plain,
-         "t.csv:2:4: byte 0x1F after a closing quote, expected the delimiter or the line's end (the "
+         "t.csv:2:4: byte 0x1F after a closing quote, expected the delimiter or the line's end "
+         "(the "
          "quote opened at 2:1)"},
         {"a,b\n\"1\" ,2\n", 0, &plain,
          "t.csv:2:4: ' ' after a closing quote, expected the delimiter or the line's end (the "
@@ -284,23 +285,30 @@ static void a_damaged_table_is_refused_with_its_place(void **state)
         {"a|b|c,d\n1\n", 0, &plain,
          "t.csv:2:1: 1 field, expected 2 as in the header; is data.format.delimiter '|'?"},
         {"a,b\n1,caf\xE9\n", 0, &plain,
-         "t.csv:2:6: byte 0xE9 is not UTF-8, expected UTF-8; the file looks like Latin-1: write data.format.encoding: latin-1"},
+         "t.csv:2:6: byte 0xE9 is not UTF-8, expected UTF-8; the file looks like Latin-1: write "
+         "data.format.encoding: latin-1"},
         {"a,b\n1,\xC3\xA9\xC0\x80\n", 0, &plain,
-         "t.csv:2:4: byte 0xC0 is not UTF-8, expected UTF-8; the file looks like Windows-1252: write data.format.encoding: windows-1252"},
+         "t.csv:2:4: byte 0xC0 is not UTF-8, expected UTF-8; the file looks like Windows-1252: "
+         "write data.format.encoding: windows-1252"},
         {"a\xED\xA0\x80\n1\n", 0, &plain,
-         "t.csv:1:2: byte 0xED is not UTF-8, expected UTF-8; the file looks like Windows-1252: write data.format.encoding: windows-1252"},
+         "t.csv:1:2: byte 0xED is not UTF-8, expected UTF-8; the file looks like Windows-1252: "
+         "write data.format.encoding: windows-1252"},
         {"a,b\n1,\xE4\xB8", 0, &plain,
-         "t.csv:2:3: byte 0xE4 is not UTF-8, expected UTF-8; the file looks like Latin-1: write data.format.encoding: latin-1"},
+         "t.csv:2:3: byte 0xE4 is not UTF-8, expected UTF-8; the file looks like Latin-1: write "
+         "data.format.encoding: latin-1"},
         {"a,b\n1,\"x\ny\xFF\"\n", 0, &plain,
-         "t.csv:3:2: byte 0xFF is not UTF-8, expected UTF-8; the file looks like Latin-1: write data.format.encoding: latin-1"},
+         "t.csv:3:2: byte 0xFF is not UTF-8, expected UTF-8; the file looks like Latin-1: write "
+         "data.format.encoding: latin-1"},
         {"a,b\n1,x\0y\n", 10, &plain, "t.csv:2:4: a NUL byte, expected text (is the file binary?)"},
         {"\0", 1, &plain, "t.csv:1:1: a NUL byte, expected text (is the file binary?)"},
         {"\xFF\xFE"
          "a\0",
          4, &plain,
-         "t.csv:1:1: the byte order mark of UTF-16, expected UTF-8; write data.format.encoding: utf-16"},
+         "t.csv:1:1: the byte order mark of UTF-16, expected UTF-8; write data.format.encoding: "
+         "utf-16"},
         {"\xFE\xFF\0a", 4, &plain,
-         "t.csv:1:1: the byte order mark of UTF-16, expected UTF-8; write data.format.encoding: utf-16"},
+         "t.csv:1:1: the byte order mark of UTF-16, expected UTF-8; write data.format.encoding: "
+         "utf-16"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lorac_table *t = NULL;

@@ -83,10 +83,12 @@ static void what_is_wrong_is_named_with_its_character(void **state)
          "template.prompt:2: no variable 'text<U+00A0>' (did you mean 'text'?); there are 'text', "
          "'label'"},
         {"{{text}} is", "{label}",
-         "template.prompt:1: '{{text}}' is the text '{text}', not its cell, which the template does "
+         "template.prompt:1: '{{text}}' is the text '{text}', not its cell, which the template "
+         "does "
          "not use; expected '{text}'"},
         {"{text}", " {{label}}",
-         "template.completion:2: '{{label}}' is the text '{label}', not its cell, which the template "
+         "template.completion:2: '{{label}}' is the text '{label}', not its cell, which the "
+         "template "
          "does not use; expected '{label}'"},
         {"{?txt}{text}{/txt}", "",
          "template.prompt:3: no variable 'txt' (did you mean 'text'?); there are 'text', 'label'"},

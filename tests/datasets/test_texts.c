@@ -1,9 +1,10 @@
 /*
  * Texts. What is promised:
- *   - a file is one document, or those between separators, which belong to none; white space alone is none and
- *     counted, and nothing else is left out or trimmed;
- *   - every token but a document's first is trained exactly once, in pieces of at most max_length tokens that
- *     begin with the last token of the one before; BOS in front, EOS behind whole documents;
+ *   - a file is one document, or those between separators, which belong to none; white space alone
+ * is none and counted, and nothing else is left out or trimmed;
+ *   - every token but a document's first is trained exactly once, in pieces of at most max_length
+ * tokens that begin with the last token of the one before; BOS in front, EOS behind whole
+ * documents;
  *   - stretches give the ids that one call gives, also with real tokenizers on a real book;
  *   - held out are documents, or the ends of all where documents are few; no text is on both sides;
  *   - bytes are those that the trained tokens spell;
@@ -73,7 +74,8 @@ static void expect(const struct lorac_dataset *d, size_t i, const int32_t *want)
     lorac_example_free(&e);
 }
 
-/* The text that all examples spell, each token but those seen before once: documents end with '$'. */
+/* The text that all examples spell, each token but those seen before once: documents end with '$'.
+ */
 static void spell(char *out, const struct lorac_dataset *d)
 {
     struct lorac_example e = {0};
@@ -307,8 +309,8 @@ static void of_few_documents_the_ends_are_held_out(void **state)
     (void)state;
     char rest[256];
     char part[256];
-    // half of the first from the next line on; the second has one line: from a character on; the third has
-    // nothing to divide
+    // half of the first from the next line on; the second has one line: from a character on; the
+    // third has nothing to divide
     struct lorac_texts *t = open_file("11\n2222\n33\n44\n|aaa\xC3\xA8\xC3\xA8|x", "|");
     assert_int_equal(lorac_texts_split(t, 0.5, 1, NULL), LORAC_OK);
     struct lorac_dataset *a =
@@ -345,7 +347,8 @@ static void the_first_token_of_a_document_is_not_counted_without_bos(void **stat
     static const char json[] =
         "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"ab\": 2, \"c\": 3},"
         " \"merges\": [\"a b\"]}, \"pre_tokenizer\": {\"type\": \"ByteLevel\","
-        " \"add_prefix_space\": false, \"use_regex\": false}, \"decoder\": {\"type\": \"ByteLevel\"}}";
+        " \"add_prefix_space\": false, \"use_regex\": false}, \"decoder\": {\"type\": "
+        "\"ByteLevel\"}}";
     struct lorac_tokenizer *plain = NULL;
     struct lorac_dataset *d = NULL;
     struct lorac_err err = {0};
@@ -392,11 +395,14 @@ static void what_is_no_text_is_refused(void **state)
         {"\xEF\xBB\xBF", 3, NULL, "bad.txt: holds nothing but white space, expected text"},
         {"--\n--", 5, "--", "bad.txt: holds nothing but separators and white space, expected text"},
         {"one\ntw\xE8", 7, NULL,
-         "bad.txt:2: byte 0xE8 at offset 6 is not UTF-8, expected UTF-8 (is the file Latin-1? iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
+         "bad.txt:2: byte 0xE8 at offset 6 is not UTF-8, expected UTF-8 (is the file Latin-1? "
+         "iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
         {"\xFF\xFEo\0n\0", 6, NULL,
-         "bad.txt:1: byte 0xFF at offset 0 is not UTF-8, expected UTF-8 (is the file Latin-1? iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
+         "bad.txt:1: byte 0xFF at offset 0 is not UTF-8, expected UTF-8 (is the file Latin-1? "
+         "iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
         {"a\n\nb\xE2\x82", 6, NULL,
-         "bad.txt:3: byte 0xE2 at offset 4 is not UTF-8, expected UTF-8 (is the file Latin-1? iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
+         "bad.txt:3: byte 0xE2 at offset 4 is not UTF-8, expected UTF-8 (is the file Latin-1? "
+         "iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
     };
     struct lorac_texts *t = NULL;
     struct lorac_err err = {0};

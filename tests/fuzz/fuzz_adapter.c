@@ -1,4 +1,5 @@
-/* fuzz_adapter.c - any bytes as an adapter_config.json, and the modules it then gives a small model. */
+/* fuzz_adapter.c - any bytes as an adapter_config.json, and the modules it then gives a small
+ * model. */
 #include "base/arch/arch.h"
 #include "base/core/mem.h"
 #include "lora/peft_config.h"

@@ -1,4 +1,5 @@
-/* fuzz_config.c - any bytes as a config.json: refused with a reason, or sizes that a model can have. */
+/* fuzz_config.c - any bytes as a config.json: refused with a reason, or sizes that a model can
+ * have. */
 #include "base/config.h"
 
 #include <stdint.h>

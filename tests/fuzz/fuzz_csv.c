@@ -1,5 +1,5 @@
-/* fuzz_csv.c - any bytes as a table, in several formats: no crash, every row of an accepted table reads, its raw bytes
- * too, and columns have places. */
+/* fuzz_csv.c - any bytes as a table, in several formats: no crash, every row of an accepted table
+ * reads, its raw bytes too, and columns have places. */
 #include "datasets/datasets.h"
 
 #include <stdint.h>

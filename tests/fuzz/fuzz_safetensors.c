@@ -1,6 +1,6 @@
 /*
- * Any bytes as a safetensors image: refused with a message, or, if accepted, every tensor can be read to
- * its last byte and survives being written and read again.
+ * Any bytes as a safetensors image: refused with a message, or, if accepted, every tensor can be
+ * read to its last byte and survives being written and read again.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"

@@ -1,6 +1,7 @@
 /*
- * What a device is asked for. What is promised: everything that models, passes, caches, adapters, optimisers and
- * generators take of a device's memory, and all that they let it hold, goes back when they are closed; once each.
+ * What a device is asked for. What is promised: everything that models, passes, caches, adapters,
+ * optimisers and generators take of a device's memory, and all that they let it hold, goes back
+ * when they are closed; once each.
  */
 #include "base/generate.h"
 #include "tests/support/passes.h"

@@ -1,6 +1,7 @@
 /*
- * Files, tokens, generation, comparison and training by hand on a machine that fails. What is promised stands
- * in faults.h. Single readers and writers have loops of their own, beside their tests.
+ * Files, tokens, generation, comparison and training by hand on a machine that fails. What is
+ * promised stands in faults.h. Single readers and writers have loops of their own, beside their
+ * tests.
  */
 #include "base/compare.h"
 #include "base/core/file.h"

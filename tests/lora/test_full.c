@@ -1,8 +1,8 @@
 /*
  * Modules trained in full: the copies at the socket. What is promised:
  *   - a fresh copy changes nothing, bit for bit;
- *   - gradients of weights, gains, biases and the embedding are finite differences of the loss, alone and
- *     together, tied or parted, beside LoRA pairs;
+ *   - gradients of weights, gains, biases and the embedding are finite differences of the loss,
+ * alone and together, tied or parted, beside LoRA pairs;
  *   - every backend agrees, and nothing outside the operations touches device memory;
  *   - copies decay as their kind does, and one that never moved is found.
  */
@@ -53,7 +53,8 @@ static bool ends(const char *name, const char *end)
     return n >= k && strcmp(name + n - k, end) == 0;
 }
 
-/* The adapter of a plan in place of the golden one; `moved`: its values are not the base's any more. */
+/* The adapter of a plan in place of the golden one; `moved`: its values are not the base's any
+ * more. */
 static void take(struct passes *p, const struct plan *plan, bool moved)
 {
     struct lorac_err err = {0};

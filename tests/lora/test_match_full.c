@@ -1,9 +1,11 @@
 /*
  * Which modules train in full. What is promised:
- *   - entries are whole components of names; of a linear layer weight and bias train, of a norm its gain;
- *   - an entry that matches nothing, a block, or more than PEFT's loaders would take by it is an error that says
- *     what to write;
- *   - a module that trains in full gets no pair, and a target that only names such modules is an error;
+ *   - entries are whole components of names; of a linear layer weight and bias train, of a norm its
+ * gain;
+ *   - an entry that matches nothing, a block, or more than PEFT's loaders would take by it is an
+ * error that says what to write;
+ *   - a module that trains in full gets no pair, and a target that only names such modules is an
+ * error;
  *   - a tied pair needs adapter.tie where it matters, and refuses it elsewhere;
  *   - biases train as asked, and asking where there are none is an error;
  *   - PEFT's own files are matched by PEFT's rule.
@@ -214,7 +216,8 @@ static void biases_train_as_asked(void **state)
     (void)make_model(NULL);
 }
 
-/* Of a file of PEFT's: names of other models' modules are common, ends are bare, blocks are whole. */
+/* Of a file of PEFT's: names of other models' modules are common, ends are bare, blocks are whole.
+ */
 static void files_are_matched_by_pefts_rule(void **state)
 {
     (void)state;

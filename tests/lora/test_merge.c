@@ -1,10 +1,12 @@
 /*
  * Merging. What is promised:
- *   - every adapted matrix becomes W + sum f s B A, rounded once to the type of the file; everything else is
- *     the old file byte for byte: shard names, headers, order, other tensors, index, config, tokenizer;
+ *   - every adapted matrix becomes W + sum f s B A, rounded once to the type of the file;
+ * everything else is the old file byte for byte: shard names, headers, order, other tensors, index,
+ * config, tokenizer;
  *   - the result opens as a model;
  *   - a folder that holds something, an overflow, another model's adapter are refused;
- *   - a check of the caller sees the whole folder before it has its name, and nothing is left where it fails;
+ *   - a check of the caller sees the whole folder before it has its name, and nothing is left where
+ * it fails;
  *   - whatever fails, nothing is left behind.
  */
 #include "base/core/file.h"
@@ -77,8 +79,8 @@ static void add_product(double *want, const struct lorac_adapter *a, size_t i, d
     lorac_mem_free(B);
 }
 
-/* One float32 product of a few terms and one addition err by some 1e-6 of the terms, all of which are below 4
- * here; then one rounding to the file's type. */
+/* One float32 product of a few terms and one addition err by some 1e-6 of the terms, all of which
+ * are below 4 here; then one rounding to the file's type. */
 static void expect_matrix(const struct lorac_tensor *was, const struct lorac_tensor *is,
                           const struct lorac_stack *s, size_t module)
 {

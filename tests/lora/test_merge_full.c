@@ -1,11 +1,13 @@
 /*
  * Merging what trained in full. What is promised:
- *   - each copy replaces its tensor, rounded once to the type of the file, and pairs are added beside;
+ *   - each copy replaces its tensor, rounded once to the type of the file, and pairs are added
+ * beside;
  *   - the merged model gives the logits of base and adapter;
- *   - a tied pair that stays one is stored as it was; one that has parted is stored as two, in one file or in
- *     shards, and config.json says so and nothing else;
- *   - with a type given, all tensors have it, each rounded once, and the config and an index say so; the model is
- *     that of base and adapter up to the rounding; a number that the type cannot hold is refused;
+ *   - a tied pair that stays one is stored as it was; one that has parted is stored as two, in one
+ * file or in shards, and config.json says so and nothing else;
+ *   - with a type given, all tensors have it, each rounded once, and the config and an index say
+ * so; the model is that of base and adapter up to the rounding; a number that the type cannot hold
+ * is refused;
  *   - copies that cannot be combined are refused, and whatever fails, nothing is left.
  */
 #include "base/core/file.h"
@@ -204,7 +206,8 @@ static void only_the_tie_changes_in_the_config(void **state)
     lorac_mem_free(is);
 }
 
-/* The tied model's tensors in two files with an index; its config names the key in odd places, too. */
+/* The tied model's tensors in two files with an index; its config names the key in odd places, too.
+ */
 static void write_shards(const char *to)
 {
     static const char config_start[] = "{\"_name_or_path\": \"\\\"tie_word_embeddings\\\": true\", "

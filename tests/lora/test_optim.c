@@ -1,12 +1,13 @@
 /*
  * Optimisers. What is promised:
- *   - AdamW is torch.optim.AdamW, SGD torch.optim.SGD with its decay decoupled: three steps worked out by
- *     hand in double;
- *   - the summed gradient is divided once by the tokens of the step, then clipped by its global norm as
- *     torch.nn.utils.clip_grad_norm_ does, and zeroed;
+ *   - AdamW is torch.optim.AdamW, SGD torch.optim.SGD with its decay decoupled: three steps worked
+ * out by hand in double;
+ *   - the summed gradient is divided once by the tokens of the step, then clipped by its global
+ * norm as torch.nn.utils.clip_grad_norm_ does, and zeroed;
  *   - schedules have the values of transformers' get_*_schedule_with_warmup, one step earlier;
  *   - a gradient that is not finite is an error and changes nothing;
- *   - an optimiser that is taken up again goes on as it was; unknown names and want of memory are errors.
+ *   - an optimiser that is taken up again goes on as it was; unknown names and want of memory are
+ * errors.
  */
 #include "base/core/mem.h"
 #include "tests/support/faults.h"
@@ -112,8 +113,8 @@ static void hand_free(struct by_hand *h)
 
 static void near_hand(const struct fixture *f, const struct by_hand *h)
 {
-    // float32: half a unit in the last place of p a step; and 1 - beta2, taken in float32, is off by 1e-6, half
-    // of which each of three steps of up to 0.01 feels
+    // float32: half a unit in the last place of p a step; and 1 - beta2, taken in float32, is off
+    // by 1e-6, half of which each of three steps of up to 0.01 feels
     for (size_t i = 0; i < f->n; i++) {
         double off = fabs((double)f->p.a->params[i] - h->p[i]);
         if (off > 2e-7 * fabs(h->p[i]) + 3e-8) { fail_msg("parameter %zu is off by %g", i, off); }

@@ -1,6 +1,7 @@
 /*
- * Patterns of module names. What is promised: a pattern fits what Python's re fits, as a whole or as the end of a name;
- * what is no pattern, is too long or too deep is refused with the character; one that takes for ever is stopped.
+ * Patterns of module names. What is promised: a pattern fits what Python's re fits, as a whole or
+ * as the end of a name; what is no pattern, is too long or too deep is refused with the character;
+ * one that takes for ever is stopped.
  */
 #include "lora/pattern.h"
 

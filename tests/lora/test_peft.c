@@ -4,7 +4,8 @@
  *   - saved and loaded again they are the same, and a folder saved twice has the same bytes;
  *   - config and tensors must tell the same story: each kind of damage has its message;
  *   - another base is refused, unless forced;
- *   - whichever allocation or system call fails, it is reported, the old folder stays and nothing is left.
+ *   - whichever allocation or system call fails, it is reported, the old folder stays and nothing
+ * is left.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"

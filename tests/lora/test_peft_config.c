@@ -1,7 +1,8 @@
 /*
  * adapter_config.json. What is promised:
  *   - what PEFT writes is read: names, patterns, layers, ranks, alphas, scaling, dropout;
- *   - a key that is not understood and not at its default is refused by name, as is every wrong type and range;
+ *   - a key that is not understood and not at its default is refused by name, as is every wrong
+ * type and range;
  *   - the configs of real adapters are read, or refused with the right reason (label data).
  */
 #include "base/core/file.h"
@@ -169,11 +170,11 @@ static void wrong_types_and_ranges_say_what_was_expected(void **state)
          "F: 'layers_to_transform' must be null, a layer's number or a list of them, found \"0\""},
         {"{\"peft_type\": \"LORA\", \"target_modules\": \"a\", \"layers_to_transform\": 1}",
          "F: 'layers_to_transform' must be null (target_modules is no list), found 1"},
-        {START ", \"layers_pattern\": \"h\"}",
-         "F: 'layers_pattern' must be null or \"layers\" (these models have no others), found \"h\""},
-        {START ", \"exclude_modules\": \".*q\"}",
-         "F: 'exclude_modules' must be null or a list of names (patterns are not supported here), found "
-         "\".*q\""},
+        {START ", \"layers_pattern\": \"h\"}", "F: 'layers_pattern' must be null or \"layers\" "
+                                               "(these models have no others), found \"h\""},
+        {START ", \"exclude_modules\": \".*q\"}", "F: 'exclude_modules' must be null or a list of "
+                                                  "names (patterns are not supported here), found "
+                                                  "\".*q\""},
         {START ", \"rank_pattern\": []}", "F: 'rank_pattern' must be an object, found []"},
         {START ", \"rank_pattern\": {\"q\": 0}}",
          "F: 'rank_pattern.q' must be a whole number from 1 to 4096, found 0"},
@@ -185,8 +186,8 @@ static void wrong_types_and_ranges_say_what_was_expected(void **state)
         {START ", \"layers_pattern\": [\"layers\", \"h\"]}",
          "F: 'layers_pattern' must be null or \"layers\" (these models have no others), found "
          "[\"layers\",\"h\"]"},
-        {START ", \"layers_pattern\": [\"h\"]}",
-         "F: 'layers_pattern' must be null or \"layers\" (these models have no others), found [\"h\"]"},
+        {START ", \"layers_pattern\": [\"h\"]}", "F: 'layers_pattern' must be null or \"layers\" "
+                                                 "(these models have no others), found [\"h\"]"},
         {START ", \"alpha_pattern\": {\"q\": \"3\"}}",
          "F: 'alpha_pattern.q' must be a number above 0, found \"3\""},
         {START ", \"alpha_pattern\": {\"q\": null}}",
@@ -231,17 +232,20 @@ static void what_is_not_understood_is_refused_by_name(void **state)
          "F: 'modules_to_save' must be null or a list of names, found \"lm_head\""},
         {START ", \"modules_to_save\": [\"lm_head\", 1]}",
          "F: 'modules_to_save[1]' must be a module's name, found 1"},
-        {START ", \"layer_replication\": [[0, 2]]}",
-         "F: 'layer_replication' must be null or empty (replicated layers are not supported), found "
-         "[[0,2]]"},
+        {START ", \"layer_replication\": [[0, 2]]}", "F: 'layer_replication' must be null or empty "
+                                                     "(replicated layers are not supported), found "
+                                                     "[[0,2]]"},
         {START ", \"trainable_token_indices\": [1]}",
-         "F: 'trainable_token_indices' must be null or empty (trained tokens are not supported), found "
+         "F: 'trainable_token_indices' must be null or empty (trained tokens are not supported), "
+         "found "
          "[1]"},
         {START ", \"target_parameters\": [\"w\"]}",
-         "F: 'target_parameters' must be null or empty (adapters on bare parameters are not supported), "
+         "F: 'target_parameters' must be null or empty (adapters on bare parameters are not "
+         "supported), "
          "found [\"w\"]"},
         {START ", \"alora_invocation_tokens\": [7]}",
-         "F: 'alora_invocation_tokens' must be null or empty (adapters that tokens switch on are not "
+         "F: 'alora_invocation_tokens' must be null or empty (adapters that tokens switch on are "
+         "not "
          "supported), found [7]"},
         {START ", \"use_qalora\": true}",
          "F: 'use_qalora' must be false (QALoRA is not supported), found true"},
@@ -262,7 +266,8 @@ static void what_is_not_understood_is_refused_by_name(void **state)
         {START ", \"magic\": \"\"}",
          "F: 'magic' must be absent (this key is not understood), found \"\""},
         {START ", \"init_lora_weights\": \"pissa_niter_4\"}",
-         "F: 'init_lora_weights' must be true (this method changed the base, which the saved A and B don't "
+         "F: 'init_lora_weights' must be true (this method changed the base, which the saved A and "
+         "B don't "
          "hold; convert it to plain LoRA with PEFT), found \"pissa_niter_4\""},
         {START ", \"init_lora_weights\": \"novel\"}",
          "F: 'init_lora_weights' must be true, false or a method that is known, found \"novel\""},

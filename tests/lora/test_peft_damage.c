@@ -1,6 +1,6 @@
 /*
- * Damaged adapter folders. What is promised: config and tensors must tell the same story, and each kind of
- * damage has exactly its message. A good folder loads; each case changes one thing in it.
+ * Damaged adapter folders. What is promised: config and tensors must tell the same story, and each
+ * kind of damage has exactly its message. A good folder loads; each case changes one thing in it.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
@@ -32,13 +32,16 @@ static float zeros[FLOATS];
 static float odd[FLOATS];
 static float ones[4 * 32];
 
-#define RESIZED                                                                                        \
-    ": tokens were added to the base that it was trained on; PEFT adds them, too, and makes a model "  \
-    "that is read: in the adapter's folder, python -c \"from peft import AutoPeftModelForCausalLM as " \
-    "M; M.from_pretrained('.').merge_and_unload().save_pretrained('../merged')\" (and the "            \
+#define RESIZED                                                                                 \
+    ": tokens were added to the base that it was trained on; PEFT adds them, too, and makes a " \
+    "model "                                                                                    \
+    "that is read: in the adapter's folder, python -c \"from peft import "                      \
+    "AutoPeftModelForCausalLM as "                                                              \
+    "M; M.from_pretrained('.').merge_and_unload().save_pretrained('../merged')\" (and the "     \
     "tokenizer's files beside it)"
 
-/* The good folder's tensors are q_proj's A (4,32) and B (32,4). Fields that are not set leave them so. */
+/* The good folder's tensors are q_proj's A (4,32) and B (32,4). Fields that are not set leave them
+ * so. */
 struct damage {
     const char *config;        // instead of CONFIG "}"
     const char *name;          // of tensor A
@@ -170,8 +173,8 @@ static void each_damage_has_its_message(void **state)
         {.config = "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": [\"c_attn\"]}",
          .message = AC "target_modules: no module of the model is a target"},
         {.config = "{\"peft_type\": \"LORA\", \"r\": 4, \"target_modules\": \"c_attn\"}",
-         .message = AC
-         "target_modules: 'c_attn' matches no module; the nearest are q_proj, k_proj, v_proj, o_proj, up_proj"},
+         .message = AC "target_modules: 'c_attn' matches no module; the nearest are q_proj, "
+                       "k_proj, v_proj, o_proj, up_proj"},
         {.config = "{\"peft_type\": \"LORA\", \"target_modules\": \"(q\"}",
          .message = AC "target_modules: '(q' is no regular expression that is understood: missing "
                        "closing parenthesis at character 2"},
@@ -326,10 +329,12 @@ static void missing_and_foreign_files_are_named(void **state)
         {"adapter_model.safetensors", "adapter_config.json", CONFIG "}",
          AT "cannot open: No such file or directory"},
         {NULL, "adapter_model.bin", "PK",
-         "/adapter_model.bin: a pickle, which is a program and is not run; load it in PEFT and save it "
+         "/adapter_model.bin: a pickle, which is a program and is not run; load it in PEFT and "
+         "save it "
          "again to get adapter_model.safetensors"},
         {NULL, "adapters.safetensors", "x",
-         ": is an adapter of mlx-lm (adapters.safetensors), not of PEFT; in that folder, mlx_lm.fuse "
+         ": is an adapter of mlx-lm (adapters.safetensors), not of PEFT; in that folder, "
+         "mlx_lm.fuse "
          "--model BASE --adapter-path . --save-path ../fused puts it into a model that is read "
          "(--dequantize, where BASE is quantised)"},
     };

@@ -1,6 +1,6 @@
 /*
- * Several adapters beside one base. What is promised, on every case of tests/golden/models and on every
- * backend:
+ * Several adapters beside one base. What is promised, on every case of tests/golden/models and on
+ * every backend:
  *   - a pass goes from one adapter to the bare base and back without being made anew, bit for bit;
  *   - a factor of 0 changes nothing, and two halves of one adapter are the whole of it.
  */

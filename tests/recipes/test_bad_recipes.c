@@ -413,7 +413,8 @@ static void a_wrong_option_is_refused_with_the_option_as_its_place(void **state)
         {{"=4", false}, "--set =4: expected KEY=VALUE, as in adapter.rank=4"},
         {{"a..b=4", false}, "--set a..b=4: expected KEY=VALUE, as in adapter.rank=4"},
         {{"adapter.rank.x=4", false},
-         "--set adapter.rank.x=4: adapter.rank: must be a whole number from 1 to 4096, found a map"},
+         "--set adapter.rank.x=4: adapter.rank: must be a whole number from 1 to 4096, found a "
+         "map"},
         {{"adapter.targets=[q_proj", false},
          "--set adapter.targets=[q_proj: not YAML: did not find expected ',' or ']'"},
         {{"template.completion={label}", false},

@@ -1,8 +1,8 @@
 /*
  * eval.best: which evaluation's adapter is kept. What is promised:
  *   - the metric that is asked for chooses; of two equal evaluations the lower loss is better;
- *   - without one: that which stops early, else accuracy where there are labels, exact_match where it is measured,
- *     loss elsewhere; run.json says which;
+ *   - without one: that which stops early, else accuracy where there are labels, exact_match where
+ * it is measured, loss elsewhere; run.json says which;
  *   - the metric that stops early counts for itself;
  *   - a run that goes on keeps choosing as it began, also where an older version began it;
  *   - what cannot be measured is refused.
@@ -28,7 +28,8 @@
 
 enum { LOSS = 3, ACCURACY = 5, COLUMNS = 6 };
 
-/* The evaluation of metrics.csv with the best value in the column, of equal ones that with the lowest loss. */
+/* The evaluation of metrics.csv with the best value in the column, of equal ones that with the
+ * lowest loss. */
 static size_t best_of(const char *out, int column)
 {
     char *csv = runs_metrics(out);

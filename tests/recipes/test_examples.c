@@ -1,9 +1,10 @@
 /*
- * The example tables that ship. What is promised: as many rows as their README says, no label above 0.15 of
- * them, half Italian and half English, no text twice in a table or in two of a task's; an extracted line
- * holds a number only where its message does; and each task's recipe reads and opens with every row whole.
- * Recipes for published tables name no path of another machine: two variables say where tables and model lie, one
- * that is not set is an error which tells what belongs there, and with the tables the recipe opens.
+ * The example tables that ship. What is promised: as many rows as their README says, no label above
+ * 0.15 of them, half Italian and half English, no text twice in a table or in two of a task's; an
+ * extracted line holds a number only where its message does; and each task's recipe reads and opens
+ * with every row whole. Recipes for published tables name no path of another machine: two variables
+ * say where tables and model lie, one that is not set is an error which tells what belongs there,
+ * and with the tables the recipe opens.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
@@ -135,7 +136,8 @@ static void no_text_stands_twice(void **state)
     lorac_tokenizer_free(bytes);
 }
 
-/* "cancel; order 4471": the message holds the number, or no number of four digits where it is unknown. */
+/* "cancel; order 4471": the message holds the number, or no number of four digits where it is
+ * unknown. */
 static void check_line(const char *message, const char *line, uint64_t at)
 {
     char number[16];
@@ -198,7 +200,8 @@ static void recipes_open_with_every_row_whole(void **state)
     }
 }
 
-/* Recipes for tables that do not ship: their files below $LORAC_DATA, as small ones of the same form. */
+/* Recipes for tables that do not ship: their files below $LORAC_DATA, as small ones of the same
+ * form. */
 enum { PUBLISHED_FILES = 3 };
 static const struct published {
     const char *recipe;

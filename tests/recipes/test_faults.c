@@ -1,7 +1,7 @@
 /*
- * Data, recipes, evaluation, predictions, plans, first recipes, adapters taken up, shots and runs over earlier
- * ones on a machine that fails. What is promised stands in faults.h. Runs and states have loops of their own:
- * test_run_faults.c, test_state.c.
+ * Data, recipes, evaluation, predictions, plans, first recipes, adapters taken up, shots and runs
+ * over earlier ones on a machine that fails. What is promised stands in faults.h. Runs and states
+ * have loops of their own: test_run_faults.c, test_state.c.
  */
 #include "base/core/file.h"
 #include "recipes/fewshot.h"
@@ -293,7 +293,8 @@ static enum lorac_status init(struct lorac_err *err)
     return st;
 }
 
-/* An adapter taken up by another recipe, which must have its template; and those that such a recipe makes. */
+/* An adapter taken up by another recipe, which must have its template; and those that such a recipe
+ * makes. */
 static enum lorac_status job(struct lorac_err *err)
 {
     char from[300];

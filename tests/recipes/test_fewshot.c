@@ -1,11 +1,14 @@
 /*
  * Few-shot evaluation. What is promised:
- *   - loss and likeliest label are those of one plain pass over shots, prompt, answer and separator behind one
- *     another; so is the greedy answer, which ends at the separator;
+ *   - loss and likeliest label are those of one plain pass over shots, prompt, answer and separator
+ * behind one another; so is the greedy answer, which ends at the separator;
  *   - a prefix longer than a batch gives the same;
- *   - training rows that are shots are not evaluated; shots come from the training rows of a split only;
- *   - more shots than fit are an error that says how many fit, or as many as fit where fewer will do;
- *   - an answer that holds the separator is an error; the shots do not leave with the job's own sets.
+ *   - training rows that are shots are not evaluated; shots come from the training rows of a split
+ * only;
+ *   - more shots than fit are an error that says how many fit, or as many as fit where fewer will
+ * do;
+ *   - an answer that holds the separator is an error; the shots do not leave with the job's own
+ * sets.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
@@ -73,7 +76,8 @@ static const char labels[] = "data.labels.map={good: x, bad: q}";
 static const char *const values[] = {"bad", "good"};
 static const char letters[] = "qx";
 
-/* The text of the shots as someone would type it, from the table's cells; `mapped`: with the letters. */
+/* The text of the shots as someone would type it, from the table's cells; `mapped`: with the
+ * letters. */
 static void write_prefix(char text[MAX_TEXT], const struct subject *s, const char *separator,
                          bool mapped)
 {
@@ -129,7 +133,8 @@ static double nll_of(const struct subject *s, const char *before, const char *an
     return sum;
 }
 
-/* Compare an evaluation of one row with plain passes: its loss, and which label is likelier. True: its own. */
+/* Compare an evaluation of one row with plain passes: its loss, and which label is likelier. True:
+ * its own. */
 static bool expect_row(const char *text, size_t label, struct lorac_fewshot_options o)
 {
     struct subject s;

@@ -1,7 +1,8 @@
 /*
- * The numbers of a first recipe. What is promised: for the tables and bases that it was measured with it gives
- * what was measured; more rows never mean more epochs, a larger base never a higher rate; evaluations cost no more
- * than a third of the training, or there is one; whatever it is given, the recipe takes what comes out.
+ * The numbers of a first recipe. What is promised: for the tables and bases that it was measured
+ * with it gives what was measured; more rows never mean more epochs, a larger base never a higher
+ * rate; evaluations cost no more than a third of the training, or there is one; whatever it is
+ * given, the recipe takes what comes out.
  */
 #include "recipes/first.h"
 
@@ -24,7 +25,8 @@ static void measured_settings_give_what_was_measured(void **state)
         size_t batch_tokens, epochs;
         double eval_epochs;
     } cases[] = {
-        // banking77 with 20 labels: 200 and 1,500 rows, a tenth of them for validation; 10,000 with 77
+        // banking77 with 20 labels: 200 and 1,500 rows, a tenth of them for validation; 10,000 with
+        // 77
         {{180, 20, 20, 23.0, 7.0, SMOLLM2}, 0.001, 96, 9, 2.0},
         {{1350, 150, 20, 23.0, 7.0, SMOLLM2}, 0.001, 192, 4, 2.0},
         {{9000, 1000, 77, 26.0, 7.0, SMOLLM2}, 0.001, 208, 2, 0.0},

@@ -1,7 +1,7 @@
 /*
- * A first recipe for a table. What is promised: delimiter, quotes, header, columns and labels are recognised in
- * made and in real tables; the result reads without errors and opens; what it says of lengths is true; a
- * table that is none is an error.
+ * A first recipe for a table. What is promised: delimiter, quotes, header, columns and labels are
+ * recognised in made and in real tables; the result reads without errors and opens; what it says of
+ * lengths is true; a table that is none is an error.
  */
 #include "recipes/init.h"
 

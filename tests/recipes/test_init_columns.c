@@ -1,9 +1,10 @@
 /*
- * What `recipe init` makes of tables that are not as one would write them. What is promised: a header is one though a
- * name is missing, doubled or a number; quotes are given up only where rows would be lost, and that is told; encodings
- * are recognised; the label is never an id, a sentence, or what hardly anyone filled in; all texts of a known kind are
- * asked, and one that may be blank goes with its part of the prompt; the caller's choice counts; a map is written only
- * where it does something; and what was chosen and what was not is told, with the reason.
+ * What `recipe init` makes of tables that are not as one would write them. What is promised: a
+ * header is one though a name is missing, doubled or a number; quotes are given up only where rows
+ * would be lost, and that is told; encodings are recognised; the label is never an id, a sentence,
+ * or what hardly anyone filled in; all texts of a known kind are asked, and one that may be blank
+ * goes with its part of the prompt; the caller's choice counts; a map is written only where it does
+ * something; and what was chosen and what was not is told, with the reason.
  */
 #include "recipes/init.h"
 
@@ -99,7 +100,8 @@ static void a_header_may_be_odd(void **state)
          "not used  column 2 ('note'): the same in all rows"},
         {"text,2023,label\n", "words of #,1,@\n", "text", "label", "not used  '2023'"},
         {"note,note\n", "words of #,@\n", "1", "2", "label     column 2 ('note'): 3 values"},
-        {"How would you say that it is on the whole and after all?,nr,which of the three kinds is it?\n",
+        {"How would you say that it is on the whole and after all?,nr,which of the three kinds is "
+         "it?\n",
          "words of #,#,@\n", "How would you say that it is on the whole and after all?",
          "which of the three kinds is it?", "words above numbers"},
         {"words,kind,at\n", "words of #,@,2024-01-01 12:00\n", "words", "kind",

@@ -1,10 +1,13 @@
 /*
  * The labels of a recipe's rows. What is promised:
- *   - labels of a column and labels of a map are counted for each split, the commonest of training first;
- *   - what looks like a slip of the table is told: labels in two writings, labels that one split lacks or has alone,
- *     one text with two labels, a single label, a column that was nearly one of labels;
- *   - a split whose label training knows in another writing alone is an error, and so is one without a single row that
- *     could be answered right, where labels are compared; other unknown labels are counted.
+ *   - labels of a column and labels of a map are counted for each split, the commonest of training
+ * first;
+ *   - what looks like a slip of the table is told: labels in two writings, labels that one split
+ * lacks or has alone, one text with two labels, a single label, a column that was nearly one of
+ * labels;
+ *   - a split whose label training knows in another writing alone is an error, and so is one
+ * without a single row that could be answered right, where labels are compared; other unknown
+ * labels are counted.
  */
 #include "recipes/labels.h"
 
@@ -302,11 +305,11 @@ static void a_split_in_another_writing_is_refused(void **state)
 {
     (void)state;
     static const char numbers[] = "text,label\na,0\nb,1\nc,0\nd,1\ne,0\nf,1\ng,0\nh,1\n";
-    refused(
-        numbers, "text,label\na2,0.0\nb2,1.0\n", NULL,
-        "v.csv:2: the label '0.0' (1 row of data.valid) stands in no row of data.train, but '0' does, "
-        "which is the same in another writing; write them alike, or give both one label in "
-        "data.labels.map");
+    refused(numbers, "text,label\na2,0.0\nb2,1.0\n", NULL,
+            "v.csv:2: the label '0.0' (1 row of data.valid) stands in no row of data.train, but "
+            "'0' does, "
+            "which is the same in another writing; write them alike, or give both one label in "
+            "data.labels.map");
     const char *const loss[] = {"eval.metrics=[loss]", NULL};
     refused(plain, "text,label\ni,x\nj,q\nk,Y\nl,Y\n", loss,
             "v.csv:4: the label 'Y' (2 rows of data.valid)");

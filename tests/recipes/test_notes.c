@@ -21,7 +21,8 @@ static void add_note(void *self, const char *text)
     lorac_buf_printf(self, "%s\n", text);
 }
 
-/* The notes of a run with these settings hold `want`; with `want` NULL, none that holds "only" or "no effect". */
+/* The notes of a run with these settings hold `want`; with `want` NULL, none that holds "only" or
+ * "no effect". */
 static void expect_note(const char *const *sets, const char *want)
 {
     struct lorac_buf notes = {0};

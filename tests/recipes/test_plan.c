@@ -1,7 +1,7 @@
 /*
- * Plans. What is promised: a plan tells what the run then does (steps, evaluations, activations, parameters),
- * without values of the adapter; it counts lengths, copies and leaks; a run that does not fit is refused with
- * the part and the way out; a probe measures a step.
+ * Plans. What is promised: a plan tells what the run then does (steps, evaluations, activations,
+ * parameters), without values of the adapter; it counts lengths, copies and leaks; a run that does
+ * not fit is refused with the part and the way out; a probe measures a step.
  */
 #include "recipes/plan.h"
 
@@ -201,7 +201,8 @@ static void what_is_saved_under_two_names_counts_twice_on_disk(void **state)
 {
     (void)state;
     static const char config[] =
-        "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 16, \"num_hidden_layers\": 1,\n"
+        "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 16, \"num_hidden_layers\": "
+        "1,\n"
         " \"num_attention_heads\": 2, \"intermediate_size\": 24, \"max_position_embeddings\": 64,\n"
         " \"tie_word_embeddings\": true}\n";
     static const struct lorac_init_options options = {

@@ -1,9 +1,10 @@
 /*
- * Pretraining by recipe follows a loop of PyTorch (tests/golden/make_pretrain.py). What is promised, for a Llama of
- * 4 layers with tied embeddings on 20 steps over three passes of one text:
+ * Pretraining by recipe follows a loop of PyTorch (tests/golden/make_pretrain.py). What is
+ * promised, for a Llama of 4 layers with tied embeddings on 20 steps over three passes of one text:
  *   - the batches are the same: as many targets each; and so is the learning rate;
  *   - loss and gradient norm before each step are PyTorch's;
- *   - so is every weight of the merged checkpoint at the end, which has the base's tensors and no more.
+ *   - so is every weight of the merged checkpoint at the end, which has the base's tensors and no
+ * more.
  */
 #include "recipes/run.h"
 #include "tests/support/near.h"

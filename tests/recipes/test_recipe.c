@@ -450,7 +450,8 @@ static void a_resolved_recipe_reads_back_to_itself(void **state)
     (void)snprintf(key + 300, 100, "=v");
     (void)memcpy(key, "data.columns.", 13);
     const struct lorac_recipe_set sets[] = {
-        {"template.prompt=\"a\\tb\\r\\n\\x01\\x7f\\u0085\\u2028 \\u2028 \\u2029 \\uFEFF\\uFFFF\\U0001F600'$${x}\\\\\"",
+        {"template.prompt=\"a\\tb\\r\\n\\x01\\x7f\\u0085\\u2028 \\u2028 \\u2029 "
+         "\\uFEFF\\uFFFF\\U0001F600'$${x}\\\\\"",
          false},
         {"template.completion='null'", false},
         {"data.columns={'': 'x: y', '? z': '# c', \"\\n\": ''}", false},

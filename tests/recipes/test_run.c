@@ -34,8 +34,8 @@
 
 static const char *const often[] = {"output.save_every=1 steps", "eval.every=2 steps", NULL};
 
-/* In a child of its own: go on with, or begin, the run in `out`; killed after `us` microseconds (0: never).
- * True where it came to its end. */
+/* In a child of its own: go on with, or begin, the run in `out`; killed after `us` microseconds (0:
+ * never). True where it came to its end. */
 static bool run_in_child(const char *out, unsigned us)
 {
     pid_t child = fork();

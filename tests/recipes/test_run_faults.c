@@ -1,7 +1,7 @@
 /*
  * Training runs on a machine that fails. What is promised:
- *   - whichever call of the file system fails, the run says so; taken up again, or begun anew where it had
- *     not begun, it ends as the run that met no failure;
+ *   - whichever call of the file system fails, the run says so; taken up again, or begun anew where
+ * it had not begun, it ends as the run that met no failure;
  *   - a disk that is full, read-only or not ours to write on is named as such, with the file;
  *   - every failed allocation is reported, nothing leaks, and the folder can be used again.
  */
@@ -40,8 +40,8 @@ static void expect_to_go_on(long n)
     runs_same("whole", "run");
 }
 
-/* The run with the n-th allocation or system call failing; false where it made fewer. Those that made no
- * difference are counted. */
+/* The run with the n-th allocation or system call failing; false where it made fewer. Those that
+ * made no difference are counted. */
 static bool fails_at(enum faults_kind kind, long n, long *unnoticed)
 {
     struct lorac_run_result result;

@@ -1,6 +1,7 @@
 /*
  * Runs that train modules in full. What is promised:
- *   - stopped after any step and taken up again, such a run ends with the bytes of the uninterrupted one;
+ *   - stopped after any step and taken up again, such a run ends with the bytes of the
+ * uninterrupted one;
  *   - its saved adapter gives the loss that the run measured, and so does its merged checkpoint;
  *   - another run can start from it;
  *   - nothing is allocated after the first step;
@@ -144,7 +145,8 @@ static void tie_and_bias_are_the_recipes(void **state)
         const char *sets[3], *message;
     } cases[] = {
         {{"adapter.train_also=[lm_head]", "adapter.tie=keep", NULL},
-         "adapter.tie: has no effect: the base's embedding and output are two matrices; leave it out"},
+         "adapter.tie: has no effect: the base's embedding and output are two matrices; leave it "
+         "out"},
         {{"adapter.bias=all", NULL},
          "adapter.bias: all, but no linear layer of the base has a bias"},
         {{"adapter.bias=lora_only", NULL},

@@ -59,7 +59,8 @@ static void what_was_learnt_before_a_step_that_is_not_finite_is_kept(void **stat
     assert_true(lorac_path_is_dir(tiny_path("n/last")));
 }
 
-/* With both matrices of all pairs zero nothing reaches either; numbers that run over come to the same. */
+/* With both matrices of all pairs zero nothing reaches either; numbers that run over come to the
+ * same. */
 static void erase(void *self, const struct lorac_run_step *s)
 {
     const struct lorac_adapter *a = ((struct poison *)self)->a;

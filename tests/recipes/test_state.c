@@ -1,8 +1,8 @@
 /*
  * State files. What is promised:
  *   - a state reads back as it was written;
- *   - wherever the disk keeps another byte, the write is an error that names the place, the state before
- *     it stays as it was, and no other file is left;
+ *   - wherever the disk keeps another byte, the write is an error that names the place, the state
+ * before it stays as it was, and no other file is left;
  *   - so it is where the disk is full, read-only, or any other call or allocation fails.
  */
 #include "recipes/state.h"

@@ -1,7 +1,9 @@
 /*
  * Runs on text (data.kind: text). What is promised:
- *   - a run learns, evaluates and saves as one on a table; stopped and resumed it gives the same bytes;
- *   - an evaluation tells bits per byte: the nll of all trained tokens over the bytes of the held-out text;
+ *   - a run learns, evaluates and saves as one on a table; stopped and resumed it gives the same
+ * bytes;
+ *   - an evaluation tells bits per byte: the nll of all trained tokens over the bytes of the
+ * held-out text;
  *   - a sample goes on from the beginning of a held-out piece;
  *   - another file among the texts is noticed on resuming;
  *   - a plan tells documents and bytes, and steps and evaluations as the run then has them;
@@ -266,7 +268,8 @@ static void data_that_cannot_be_is_refused_with_its_place(void **state)
         {"kind: text, train: b.txt, valid: {split: 0.001}",
          "/b.txt: split: 0.001 of 1 documents leaves a side empty, expected text on both"},
         {"kind: text, train: b.txt, valid: [b.txt, latin.txt]",
-         "/latin.txt:2: byte 0xE8 at offset 5 is not UTF-8, expected UTF-8 (is the file Latin-1? iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
+         "/latin.txt:2: byte 0xE8 at offset 5 is not UTF-8, expected UTF-8 (is the file Latin-1? "
+         "iconv -f LATIN1 -t UTF-8 makes UTF-8 of it)"},
         {"train: quote.txt", " (for plain text write data.kind: text)"},
     };
     tiny_text("empty.txt", "");

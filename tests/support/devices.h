@@ -16,8 +16,9 @@ struct devices {
 void devices_open(struct devices *d);
 void devices_close(struct devices *d);
 
-/* Memory that ends where it ends: behind its last byte lies a page that nobody may touch, so that in every build a kernel
- * dies of reading or writing past the tail of a row; what is written before it scratch_free() finds. Of any alignment. */
+/* Memory that ends where it ends: behind its last byte lies a page that nobody may touch, so that
+ * in every build a kernel dies of reading or writing past the tail of a row; what is written before
+ * it scratch_free() finds. Of any alignment. */
 void *fenced(size_t bytes);
 /* n floats of it, filled from `stream` (near.h). All is freed by scratch_free(). */
 float *scratch(size_t n, unsigned stream);

@@ -17,8 +17,8 @@
 
 #include <cmocka.h>
 
-/* libyaml has no setting for its allocator. Where it is a shared library that calls its own functions by name,
- * these take their place; elsewhere they are unused. */
+/* libyaml has no setting for its allocator. Where it is a shared library that calls its own
+ * functions by name, these take their place; elsewhere they are unused. */
 void *yaml_malloc(size_t n);
 void *yaml_realloc(void *p, size_t n);
 char *yaml_strdup(const char *s);
@@ -119,7 +119,8 @@ static void expect_whole(const struct good *g, const char *what)
     lorac_mem_free(text);
 }
 
-/* Fail call `n`; false where the scenario made fewer. *unnoticed counts failures that changed nothing. */
+/* Fail call `n`; false where the scenario made fewer. *unnoticed counts failures that changed
+ * nothing. */
 static bool fails(const struct faults_scenario *s, const struct good *g, enum faults_kind kind,
                   long n, long *unnoticed)
 {

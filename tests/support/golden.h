@@ -1,4 +1,5 @@
-/* golden.h - the cases of tests/golden/models: what transformers and PEFT computed (see the README there). */
+/* golden.h - the cases of tests/golden/models: what transformers and PEFT computed (see the README
+ * there). */
 #ifndef LORAC_TESTS_GOLDEN_H
 #define LORAC_TESTS_GOLDEN_H
 
@@ -15,7 +16,8 @@ struct golden {
 /* Fails the running test where something is missing. */
 void golden_open(struct golden *g, const char *name);
 void golden_close(struct golden *g);
-/* The model of a case, or of the folder that begins with a slash; fails the running test where there is none. */
+/* The model of a case, or of the folder that begins with a slash; fails the running test where
+ * there is none. */
 struct lorac_model *golden_model(struct lorac_device *dev, const char *name);
 /* "DIR/NAME", valid until the next call. */
 const char *golden_path(const struct golden *g, const char *name);

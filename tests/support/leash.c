@@ -1,10 +1,12 @@
 /*
- * leash.c - runs a test so that nothing of it is left when it ends, however it ends: leash COMMAND...
+ * leash.c - runs a test so that nothing of it is left when it ends, however it ends: leash
+ * COMMAND...
  *
- * ctest ends a test that has had its time with SIGKILL, and only the process that it started itself: what that had
- * started would run on, and its temporary files would stay. So this becomes the test, as the first of a process group
- * of its own, with a folder of its own as TMPDIR; a second process waits for its end, then kills the group and removes
- * the folder. If ctest goes, the test goes.
+ * ctest ends a test that has had its time with SIGKILL, and only the process that it started
+ * itself: what that had started would run on, and its temporary files would stay. So this becomes
+ * the test, as the first of a process group of its own, with a folder of its own as TMPDIR; a
+ * second process waits for its end, then kills the group and removes the folder. If ctest goes, the
+ * test goes.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -10,7 +10,8 @@ size_t modules_find(const struct lorac_model *m, const char *name);
 size_t modules_layer(const struct lorac_model *m, size_t layer, const char *kind);
 size_t modules_count_linear(const struct lorac_model *m); // the head counts
 
-/* A llama of L layers of width 1: names and shapes without tensors. `biased`: q_proj and o_proj have a bias. */
+/* A llama of L layers of width 1: names and shapes without tensors. `biased`: q_proj and o_proj
+ * have a bias. */
 struct lorac_model modules_llama(size_t L, bool biased);
 void modules_free(struct lorac_model *m);
 

@@ -1,4 +1,5 @@
-/* passes.h - a golden case opened on a backend with its trained adapter, and batches of every packing. */
+/* passes.h - a golden case opened on a backend with its trained adapter, and batches of every
+ * packing. */
 #ifndef LORAC_TESTS_PASSES_H
 #define LORAC_TESTS_PASSES_H
 
@@ -29,7 +30,8 @@ double passes_run(struct lorac_pass *pass, const struct lorac_batch *b, struct l
 /* The accumulated gradients (n_params) in new memory, and zero them. */
 float *passes_take(struct passes *p);
 
-/* Append ids[0..n) to p->b as a segment of its own, each token but the first scored by the row before. */
+/* Append ids[0..n) to p->b as a segment of its own, each token but the first scored by the row
+ * before. */
 int32_t passes_add(struct passes *p, const int32_t *ids, size_t n);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * runs.h - small training runs in the folder of tiny.h: a model, two tables, one recipe, and the files
- * that a run leaves, compared byte for byte.
+ * runs.h - small training runs in the folder of tiny.h: a model, two tables, one recipe, and the
+ * files that a run leaves, compared byte for byte.
  */
 #ifndef LORAC_TESTS_RUNS_H
 #define LORAC_TESTS_RUNS_H
@@ -9,12 +9,14 @@
 
 enum { RUNS_STEPS = 11 }; // of the recipe below: 20 rows, 3 a micro-batch, 2 a step, 3 epochs
 
-/* Write model/, train.csv (20 rows), valid.csv (6 rows) into tiny_dir(). cmocka set-up and tear-down. */
+/* Write model/, train.csv (20 rows), valid.csv (6 rows) into tiny_dir(). cmocka set-up and
+ * tear-down. */
 int runs_make(void **state);
 int runs_remove(void **state);
 
-/* The recipe with output.dir OUT (a name in tiny_dir()) and more "KEY=VALUE" settings, NULL-terminated (or
- * NULL for none): dropout, shuffle, accumulate 2, an evaluation every 4 steps, a save every 5. */
+/* The recipe with output.dir OUT (a name in tiny_dir()) and more "KEY=VALUE" settings,
+ * NULL-terminated (or NULL for none): dropout, shuffle, accumulate 2, an evaluation every 4 steps,
+ * a save every 5. */
 struct lorac_recipe *runs_recipe(const char *out, const char *const *sets);
 
 /* Run it. `watch` may be NULL. */
@@ -25,7 +27,8 @@ enum lorac_status runs_go(struct lorac_run_result *result, const char *out,
 struct lorac_run_result runs_well(const char *out, enum lorac_run_mode mode,
                                   const struct lorac_run_watch *watch, const char *const *sets);
 
-/* Fails the test unless both folders hold the same adapters, state and metrics (but for seconds). */
+/* Fails the test unless both folders hold the same adapters, state and metrics (but for seconds).
+ */
 void runs_same(const char *a, const char *b);
 /* metrics.csv with the last column of each line cut off; to be freed with lorac_mem_free(). */
 char *runs_metrics(const char *out);

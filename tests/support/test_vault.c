@@ -1,6 +1,7 @@
 /*
  * The vault backend. What is promised:
- *   - touching its memory outside an operation dies, reading as well as writing, also weights it holds;
+ *   - touching its memory outside an operation dies, reading as well as writing, also weights it
+ * holds;
  *   - operations read and write it, and results marked `host` are ordinary memory;
  *   - every operation of the table is there;
  *   - alloc and hold return NULL when it is full.

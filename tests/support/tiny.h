@@ -1,8 +1,10 @@
 /*
- * tiny.h - a folder for the files of a test, and a whole model for it: a random Llama that thinks in bytes.
+ * tiny.h - a folder for the files of a test, and a whole model for it: a random Llama that thinks
+ * in bytes.
  *
- * 2 layers, hidden 16, 2 heads, vocabulary 260: the tokenizer of tests/datasets/data/bytes, whose ids are
- * bytes (<s> 256 in front, </s> 257 ends). Random, yet it learns a rule of one letter in a few steps.
+ * 2 layers, hidden 16, 2 heads, vocabulary 260: the tokenizer of tests/datasets/data/bytes, whose
+ * ids are bytes (<s> 256 in front, </s> 257 ends). Random, yet it learns a rule of one letter in a
+ * few steps.
  */
 #ifndef LORAC_TESTS_TINY_H
 #define LORAC_TESTS_TINY_H
@@ -23,7 +25,8 @@ int tiny_model(void **state);
 
 /* Write a text file into that folder. */
 void tiny_text(const char *name, const char *text);
-/* All bytes of a file, NUL-terminated, to be freed with lorac_mem_free(); fails the test where there is none. */
+/* All bytes of a file, NUL-terminated, to be freed with lorac_mem_free(); fails the test where
+ * there is none. */
 char *tiny_read(const char *path, size_t *n);
 char *tiny_read_in(const char *folder, const char *name, size_t *n); // of FOLDER/NAME
 

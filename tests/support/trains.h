@@ -1,4 +1,5 @@
-/* trains.h - tokenizers learned in the folder of tiny.h: one text, and the folder that is written. */
+/* trains.h - tokenizers learned in the folder of tiny.h: one text, and the folder that is written.
+ */
 #ifndef LORAC_TESTS_TRAINS_H
 #define LORAC_TESTS_TRAINS_H
 

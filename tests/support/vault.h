@@ -1,10 +1,11 @@
 /*
  * vault.h - a backend whose memory can be touched only from inside an operation.
  *
- * It computes what `ref` computes; its memory is one region that every operation opens when it begins
- * and closes (mprotect) when it returns. Code that dereferences a tensor outside base/compute/ dies there
- * with SIGSEGV instead of working by accident on the one kind of device where host and device memory are
- * the same. `hold` uploads, as a graphics card would, so that weights stand in the vault too.
+ * It computes what `ref` computes; its memory is one region that every operation opens when it
+ * begins and closes (mprotect) when it returns. Code that dereferences a tensor outside
+ * base/compute/ dies there with SIGSEGV instead of working by accident on the one kind of device
+ * where host and device memory are the same. `hold` uploads, as a graphics card would, so that
+ * weights stand in the vault too.
  */
 #ifndef LORAC_TESTS_VAULT_H
 #define LORAC_TESTS_VAULT_H

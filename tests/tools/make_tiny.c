@@ -1,4 +1,5 @@
-/* make_tiny.c - write the small model of tests/support/tiny.h into the folder named by the only argument. */
+/* make_tiny.c - write the small model of tests/support/tiny.h into the folder named by the only
+ * argument. */
 #include "tests/support/tiny.h"
 
 #include <stdio.h>

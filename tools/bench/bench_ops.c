@@ -4,8 +4,9 @@
  *
  *   bench_ops [threads]
  *
- * Prints the best of many runs of at least 0.3 s together; `of ceiling` is the time that the operation
- * would take at its ceiling over the time it took. Bytes are those that it must read and write once.
+ * Prints the best of many runs of at least 0.3 s together; `of ceiling` is the time that the
+ * operation would take at its ceiling over the time it took. Bytes are those that it must read and
+ * write once.
  */
 #include "base/compute/device.h"
 #include "base/compute/start.h"

@@ -1,11 +1,14 @@
 /*
- * bench_step.c - seconds for one training step of LoRA on a random Llama of 196M parameters, against the
- * sum of the bare sgemm calls that the step cannot do without, measured in the same run.
+ * bench_step.c - seconds for one training step of LoRA on a random Llama of 196M parameters,
+ * against the sum of the bare sgemm calls that the step cannot do without, measured in the same
+ * run.
  *
- *   bench_step DIR [steps]     DIR: where the random checkpoint is made (800 MB), or is from an earlier run
+ *   bench_step DIR [steps]     DIR: where the random checkpoint is made (800 MB), or is from an
+ * earlier run
  *
- * One step is 256 packed tokens in one segment, all of them trained, rank 8 on all linear layers, float32.
- * Its products: x W^T of every linear layer forward, dy W backward, without the dx of the lowest adapters.
+ * One step is 256 packed tokens in one segment, all of them trained, rank 8 on all linear layers,
+ * float32. Its products: x W^T of every linear layer forward, dy W backward, without the dx of the
+ * lowest adapters.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <cblas.h>

@@ -1,15 +1,16 @@
 /*
  * Attention. What is promised:
- *   - the cpu backend agrees with `ref`, forward and backward, on each instruction set: grouped heads,
- *     segments that continue each other (chains of three and the longest, two children of one parent, single rows),
- *     cached rows, windows, without causality, head sizes around whole vectors, heads too large for its
- *     blocks;
+ *   - the cpu backend agrees with `ref`, forward and backward, on each instruction set: grouped
+ * heads, segments that continue each other (chains of three and the longest, two children of one
+ * parent, single rows), cached rows, windows, without causality, head sizes around whole vectors,
+ * heads too large for its blocks;
  *   - its result does not depend on the number of threads;
  *   - ref's backward is the derivative of its forward (central differences).
  *
- * Tolerances, u = 2^-24: out is a mean of values in [-1,1) with weights that sum to 1. A score (at most
- * 8 here) and the exponential of its difference to the maximum carry an error of about 16 u each, the
- * block sums a few u more: 32 u. A gradient of k or v sums that over all rows that see it.
+ * Tolerances, u = 2^-24: out is a mean of values in [-1,1) with weights that sum to 1. A score (at
+ * most 8 here) and the exponential of its difference to the maximum carry an error of about 16 u
+ * each, the block sums a few u more: 32 u. A gradient of k or v sums that over all rows that see
+ * it.
  */
 #include "base/compute/device.h"
 #include "tests/support/devices.h"
@@ -68,7 +69,8 @@ static const struct lorac_segment small[] = {
 };
 enum { CACHE_ROWS = 1100, SLOTS = 3 };
 
-/* out: the longest chain that a batch may hold, of segments with 1, 2, 3, 1, ... rows behind `past` cached ones. */
+/* out: the longest chain that a batch may hold, of segments with 1, 2, 3, 1, ... rows behind `past`
+ * cached ones. */
 static void chain_of_all(struct lorac_segment out[LORAC_MAX_CHAIN], uint32_t past)
 {
     uint32_t row = 0;
@@ -216,7 +218,8 @@ static void attention_without_causality_agrees(void **state)
     check_backward(tree, 6, &a);
 }
 
-/* A decoding step of several sequences, of which one has a long past. First, while the devices' scratch is small. */
+/* A decoding step of several sequences, of which one has a long past. First, while the devices'
+ * scratch is small. */
 static void a_step_behind_a_long_and_a_short_past_agrees(void **state)
 {
     (void)state;

@@ -1,6 +1,7 @@
 /*
- * Devices. What is promised: a backend is found by its name, none by default the fastest; a number of threads that is
- * none becomes the backend's own; an unknown name and a failed allocation are errors, and the device is then as closed.
+ * Devices. What is promised: a backend is found by its name, none by default the fastest; a number
+ * of threads that is none becomes the backend's own; an unknown name and a failed allocation are
+ * errors, and the device is then as closed.
  */
 #include "base/compute/device.h"
 #include "tests/support/faults.h"

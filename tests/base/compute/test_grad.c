@@ -1,10 +1,11 @@
 /*
  * Every backward of the reference backend is the derivative of its forward (attention's: in
- * test_attention.c). What is promised: for L = sum_i w_i y_i(x), central differences with h = 2^-7 give
- * the gradient that the backward computes from dy = w, and accumulating operations add to what is there.
+ * test_attention.c). What is promised: for L = sum_i w_i y_i(x), central differences with h = 2^-7
+ * give the gradient that the backward computes from dy = w, and accumulating operations add to what
+ * is there.
  *
- * Tolerance: h^2 / 6 = 1e-5 times a third derivative (below 10 here), and the rounding of y, u = 2^-24,
- * sqrt(n) terms, over h: 60 u/h = 5e-4 with values up to 4. So 1e-3.
+ * Tolerance: h^2 / 6 = 1e-5 times a third derivative (below 10 here), and the rounding of y, u =
+ * 2^-24, sqrt(n) terms, over h: 60 u/h = 5e-4 with values up to 4. So 1e-3.
  */
 #include "base/compute/device.h"
 #include "tests/support/near.h"

@@ -1,14 +1,14 @@
 /*
  * The operations of a backend on rows, the loss and optimisers. What is promised:
- *   - the cpu backend agrees with `ref` on each instruction set that this processor has, at sizes around
- *     the vectors and pieces of its kernels;
+ *   - the cpu backend agrees with `ref` on each instruction set that this processor has, at sizes
+ * around the vectors and pieces of its kernels;
  *   - dropout keeps exactly the same elements;
  *   - what our own kernels compute is the same bit for bit with 1 and 2 threads;
  *   - NaN and infinity are not lost; our exponential is within 2 ulp;
  *   - opening a backend reports each failed allocation, and nothing leaks.
  *
- * Tolerances: u = 2^-24 is half the distance of floats at 1. Elementwise formulas of k float operations
- * get k u relative; the rest says so beside it.
+ * Tolerances: u = 2^-24 is half the distance of floats at 1. Elementwise formulas of k float
+ * operations get k u relative; the rest says so beside it.
  */
 #include "base/compute/device.h"
 #include "base/core/rng.h"
@@ -53,7 +53,8 @@ static int close_all(void **state)
 static const size_t row_sizes[] = {1, 3, 16, 17, 64, 100, 257, 1000, 4100};
 enum { N_ROW_SIZES = 9, ROWS = 5 };
 
-/* y = g x r: 4 roundings, and r's own error: half of that of a sum of squares (C u / 7) / (C / 3). */
+/* y = g x r: 4 roundings, and r's own error: half of that of a sum of squares (C u / 7) / (C / 3).
+ */
 static void normalisations_agree(void **state)
 {
     (void)state;
@@ -78,7 +79,8 @@ static void normalisations_agree(void **state)
                                                 "layernorm_backward"};
             for (size_t j = 0; j < 4; j++) {
                 if (i == 0) { want[j] = got[j]; }
-                // 1/sqrt(eps) = 10 is the largest r: the backward's terms may be 10 times its result
+                // 1/sqrt(eps) = 10 is the largest r: the backward's terms may be 10 times its
+                // result
                 agree(&d, i, names[j], got[j], want[j], ROWS * C, 32.0F * U, 12.0F * U);
             }
         }
@@ -86,7 +88,8 @@ static void normalisations_agree(void **state)
     }
 }
 
-/* Sums of n products of numbers up to 4, in double on both sides but for r and the last rounding. */
+/* Sums of n products of numbers up to 4, in double on both sides but for r and the last rounding.
+ */
 static void sums_over_rows_agree(void **state)
 {
     (void)state;
@@ -172,8 +175,8 @@ static void rotations_agree(void **state)
     }
 }
 
-/* In [-12,12): the sigmoid has an error of a few u, of which cancellation in the slope makes up to x
- * times as many, times up to 12 of `up`. */
+/* In [-12,12): the sigmoid has an error of a few u, of which cancellation in the slope makes up to
+ * x times as many, times up to 12 of `up`. */
 static void gates_agree(void **state)
 {
     (void)state;

@@ -1,14 +1,15 @@
 /*
  * Products of matrices and of stored weights. What is promised:
- *   - the cpu backend agrees with `ref` on each instruction set that this processor has, at sizes around
- *     the blocks of its kernels, for every storage type, aligned or not, of one panel or several;
+ *   - the cpu backend agrees with `ref` on each instruction set that this processor has, at sizes
+ * around the blocks of its kernels, for every storage type, aligned or not, of one panel or
+ * several;
  *   - decoding is exact;
  *   - beta 0 does not read what was there.
  * That threads change nothing is in test_ops.c.
  *
- * Tolerances: u = 2^-24 is half the distance of floats at 1. A sum of n products of values in [-1,1) is
- * a random walk whose partial sums grow like sqrt(k) / 3, each rounded by u: its error has a standard
- * deviation below n u / 7; n u is 7 of them.
+ * Tolerances: u = 2^-24 is half the distance of floats at 1. A sum of n products of values in
+ * [-1,1) is a random walk whose partial sums grow like sqrt(k) / 3, each rounded by u: its error
+ * has a standard deviation below n u / 7; n u is 7 of them.
  */
 #include "base/compute/device.h"
 #include "tests/support/devices.h"
@@ -117,7 +118,8 @@ static void an_empty_product_writes_zero(void **state)
     check_product(TN, 0, 33, 8, 1.0F, 1.0F);
 }
 
-/* A weight of `type` whose end is `shift` bytes before that of its memory, so that it is off alignment. */
+/* A weight of `type` whose end is `shift` bytes before that of its memory, so that it is off
+ * alignment. */
 static struct lorac_weight weight(enum lorac_dtype type, size_t OC, size_t C, size_t shift)
 {
     const float *x = scratch(OC * C, 5);

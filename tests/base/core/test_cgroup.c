@@ -1,7 +1,7 @@
 /*
- * Memory limits of control groups. What is promised: of both versions the limit and what is left of it,
- * file cache given back, are those of the tightest group from the process's own to the root; what is not
- * there, or says "max", does not bind.
+ * Memory limits of control groups. What is promised: of both versions the limit and what is left of
+ * it, file cache given back, are those of the tightest group from the process's own to the root;
+ * what is not there, or says "max", does not bind.
  */
 #include "base/core/cgroup.h"
 

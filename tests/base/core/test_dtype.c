@@ -1,8 +1,8 @@
 /*
- * Storage types. What is promised: every 16-bit number decodes to its exact value and encodes to itself
- * (a NaN to a NaN of the same sign); every float encodes to the nearest number of the type, ties to
- * even, overflow to infinity; stored arrays may lie at any address, and only n elements are touched.
- * The reference is arithmetic in double with ldexp and nearbyint, not bits.
+ * Storage types. What is promised: every 16-bit number decodes to its exact value and encodes to
+ * itself (a NaN to a NaN of the same sign); every float encodes to the nearest number of the type,
+ * ties to even, overflow to infinity; stored arrays may lie at any address, and only n elements are
+ * touched. The reference is arithmetic in double with ldexp and nearbyint, not bits.
  */
 #include "base/core/dtype.h"
 
@@ -31,7 +31,8 @@ static double value_of(uint16_t h, const struct format *f)
     return sign * ldexp((1 << f->M) + fraction, e - bias - f->M);
 }
 
-/* The nearest number of the type, as a double: x in units of the spacing around it, rounded to even. */
+/* The nearest number of the type, as a double: x in units of the spacing around it, rounded to
+ * even. */
 static double nearest(double x, const struct format *f)
 {
     int bias = (1 << (f->E - 1)) - 1;

@@ -1,6 +1,7 @@
 /*
- * Messages. What is promised: a code and one line, cut where it does not fit and always ended; text in front of it and
- * behind it; NULL is accepted everywhere. What nobody would see in a text is shown.
+ * Messages. What is promised: a code and one line, cut where it does not fit and always ended; text
+ * in front of it and behind it; NULL is accepted everywhere. What nobody would see in a text is
+ * shown.
  */
 #include "base/core/err.h"
 

@@ -1,7 +1,8 @@
 /*
  * JSON with places in its messages. What is promised: damaged text, duplicate keys and wrong types
- * are refused with file, key, found and expected; an absent optional key keeps its default; without memory
- * reading and writing fail as that, whatever token it misses; a program's own allocator for jansson is respected.
+ * are refused with file, key, found and expected; an absent optional key keeps its default; without
+ * memory reading and writing fail as that, whatever token it misses; a program's own allocator for
+ * jansson is respected.
  */
 #include "base/core/json.h"
 
@@ -55,8 +56,8 @@ static void wrong_types_name_key_found_and_expected(void **state)
     lorac_json_free(&root);
 }
 
-/* Tokens of every length, so that each of them once is what the lexer's buffer grows at: with the quote of a string
- * it would lose its end, with a digit a number's value. */
+/* Tokens of every length, so that each of them once is what the lexer's buffer grows at: with the
+ * quote of a string it would lose its end, with a digit a number's value. */
 static void without_memory_nothing_is_read(void **state)
 {
     (void)state;

@@ -1,6 +1,7 @@
 /*
- * What the machine says of itself. What is promised: sizes are bytes, and those of the process are of what it touches:
- * memory of its own and pages of files apart; names are one line; the clock goes on.
+ * What the machine says of itself. What is promised: sizes are bytes, and those of the process are
+ * of what it touches: memory of its own and pages of files apart; names are one line; the clock
+ * goes on.
  */
 #define _DEFAULT_SOURCE // gethostname
 #include "base/core/clock.h"

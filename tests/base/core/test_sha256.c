@@ -1,6 +1,7 @@
 /*
- * SHA-256. What is promised: the hashes of the standard's examples, however the bytes are cut into pieces.
- * Vectors: FIPS 180-4 examples and NIST's long messages ("", "abc", 448 and 896 bits, a million times 'a').
+ * SHA-256. What is promised: the hashes of the standard's examples, however the bytes are cut into
+ * pieces. Vectors: FIPS 180-4 examples and NIST's long messages ("", "abc", 448 and 896 bits, a
+ * million times 'a').
  */
 #include "base/core/sha256.h"
 
