@@ -19,11 +19,11 @@
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
 #include "base/generate.h"
-#include "base/hub.h"
+#include "base/checkpoint/hub.h"
 #include "base/init.h"
 #include "base/model.h"
-#include "base/safetensors.h"
-#include "base/tokenizer.h"
-#include "base/tokenizer_train.h"
+#include "base/checkpoint/safetensors.h"
+#include "base/tokenizer/tokenizer.h"
+#include "base/tokenizer/train.h"
 
 #endif

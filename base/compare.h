@@ -10,7 +10,7 @@
 
 #include "base/core/buf.h"
 #include "base/core/json.h"
-#include "base/safetensors.h"
+#include "base/checkpoint/safetensors.h"
 
 struct lorac_tensor_diff {
     const struct lorac_tensor *a, *b; // borrowed; NULL: only the other one has it

@@ -18,7 +18,7 @@
 #ifndef LORAC_BASE_FINGERPRINT_H
 #define LORAC_BASE_FINGERPRINT_H
 
-#include "base/safetensors.h"
+#include "base/checkpoint/safetensors.h"
 
 /* Write 64 hexadecimal digits and NUL. `config_text`, n bytes, must be canonical: the caller makes
  * sure that equal models give equal texts. Fails only for want of memory. */

@@ -9,7 +9,7 @@
 #define LORAC_BASE_GENERATE_H
 
 #include "base/model.h"
-#include "base/tokenizer.h"
+#include "base/tokenizer/tokenizer.h"
 
 struct lorac_sampling {
     size_t max_tokens;  // new tokens at the most

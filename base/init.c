@@ -8,7 +8,7 @@
 #include "base/core/rng.h"
 #include "base/core/sibling.h"
 #include "base/model.h"
-#include "base/tokenizer.h"
+#include "base/tokenizer/tokenizer.h"
 
 #include <math.h>
 #include <stdio.h>

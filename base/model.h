@@ -23,7 +23,7 @@
 #include "base/batch.h"
 #include "base/compute/device.h"
 #include "base/config.h"
-#include "base/safetensors.h"
+#include "base/checkpoint/safetensors.h"
 
 enum { LORAC_MODULE_NAME = 96 }; // bytes of a module's name
 

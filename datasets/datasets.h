@@ -25,7 +25,7 @@
 
 #include "base/batch.h"
 #include "base/core/err.h"
-#include "base/tokenizer.h"
+#include "base/tokenizer/tokenizer.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -10,7 +10,7 @@
 #ifndef LORAC_LORA_PEFT_NAMES_H
 #define LORAC_LORA_PEFT_NAMES_H
 
-#include "base/safetensors.h"
+#include "base/checkpoint/safetensors.h"
 
 /* Rename the tensors of an adapter's file. LORAC_EFORMAT where it holds several adapters, or one
  * name twice. */

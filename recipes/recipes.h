@@ -3,18 +3,18 @@
 #ifndef LORAC_RECIPES_H
 #define LORAC_RECIPES_H
 
-#include "recipes/choose.h"
-#include "recipes/evaluate.h"
-#include "recipes/fewshot.h"
-#include "recipes/found.h"
-#include "recipes/init.h"
-#include "recipes/job.h"
-#include "recipes/labels.h"
-#include "recipes/plan.h"
-#include "recipes/predict.h"
-#include "recipes/predictor.h"
-#include "recipes/recipe.h"
-#include "recipes/run.h"
-#include "recipes/saved_template.h"
+#include "recipes/run/choose.h"
+#include "recipes/run/evaluate.h"
+#include "recipes/run/fewshot.h"
+#include "recipes/run/found.h"
+#include "recipes/run/init.h"
+#include "recipes/run/job.h"
+#include "recipes/run/labels.h"
+#include "recipes/run/plan.h"
+#include "recipes/run/predict.h"
+#include "recipes/run/predictor.h"
+#include "recipes/language/recipe.h"
+#include "recipes/run/run.h"
+#include "recipes/run/saved_template.h"
 
 #endif

@@ -16,7 +16,7 @@ extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, ver
 int complain(const struct lorac_err *err);
 
 /* The folder of `given`, what stands behind `option` ("" for a word of its own): itself, or a
- * snapshot in the Hub's cache (base/hub.h), which is told. A new string (lorac_mem_free). */
+ * snapshot in the Hub's cache (base/checkpoint/hub.h), which is told. A new string (lorac_mem_free). */
 enum lorac_status find_folder(char **out, const char *option, const char *given,
                               struct lorac_err *err);
 

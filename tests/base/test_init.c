@@ -14,7 +14,7 @@
 #include "base/core/mem.h"
 #include "base/init.h"
 #include "base/model.h"
-#include "base/tokenizer.h"
+#include "base/tokenizer/tokenizer.h"
 #include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 

@@ -1,6 +1,6 @@
 /* fuzz_recipe.c - any bytes as a recipe: no crash, and what is accepted survives write and read. */
 #include "base/core/buf.h"
-#include "recipes/recipe.h"
+#include "recipes/language/recipe.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/safetensors.h"
+#include "base/checkpoint/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

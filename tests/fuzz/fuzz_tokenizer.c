@@ -2,7 +2,7 @@
  * Any bytes as a tokenizer.json (up to a zero byte) and a text: the file is refused with a message,
  * or it encodes the text to ids that are tokens, and a stream decodes them as decoding all does.
  */
-#include "base/tokenizer.h"
+#include "base/tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

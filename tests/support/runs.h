@@ -5,7 +5,7 @@
 #ifndef LORAC_TESTS_RUNS_H
 #define LORAC_TESTS_RUNS_H
 
-#include "recipes/run.h"
+#include "recipes/run/run.h"
 
 enum { RUNS_STEPS = 11 }; // of the recipe below: 20 rows, 3 a micro-batch, 2 a step, 3 epochs
 

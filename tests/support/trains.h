@@ -3,8 +3,8 @@
 #ifndef LORAC_TESTS_TRAINS_H
 #define LORAC_TESTS_TRAINS_H
 
-#include "base/tokenizer.h"
-#include "base/tokenizer_train.h"
+#include "base/tokenizer/tokenizer.h"
+#include "base/tokenizer/train.h"
 
 extern const char *trains_file, *trains_out; // their paths
 int trains_make(void **state);               // sets them; tiny_remove() is the tear-down

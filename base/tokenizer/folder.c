@@ -1,0 +1,432 @@
+/*
+ * folder.c - what the files beside tokenizer.json add, as AutoTokenizer of transformers 5
+ * (tokenization_utils_tokenizers.py) takes it:
+ *   tokenizer_config.json    added tokens; the names of the special tokens; add_bos_token and
+ *                            add_eos_token, which, where either is there, replace the
+ * post-processor special_tokens_map.json  names that tokenizer_config.json does not give
+ *   generation_config.json, else config.json: the ids that end generation
+ * One difference: for the class LlamaTokenizer it also replaces the normaliser and the
+ * pre-tokenizer, so that text beginning with a space gets no dummy prefix. tokenizer.json is the
+ * truth here.
+ */
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "base/tokenizer/impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* transformers writes 10^30 for "no limit" (model_max_length), which JSON libraries refuse: whole
+ * numbers of more than 18 digits lose the rest, and stay larger than any number that is read here.
+ */
+static void shorten_numbers(char *text, size_t n)
+{
+    bool in_string = false;
+    for (size_t i = 0, digits = 0; i < n; i++) {
+        if (in_string) {
+            in_string = text[i] != '"';
+            i += text[i] == '\\'; // and what it escapes
+            continue;
+        }
+        in_string = text[i] == '"';
+        digits = text[i] >= '0' && text[i] <= '9' ? digits + 1 : 0;
+        const int next = i + 1 < n ? text[i + 1] : ' ';
+        if (digits > 18 && strchr(",}] \n\r\t", next)) {
+            memset(text + i - (digits - 1) + 18, ' ', digits - 18);
+        }
+    }
+}
+
+/* A file of the folder; root->value NULL where it is not there. `*path` outlives it
+ * (lorac_mem_free). */
+static enum lorac_status load(struct lorac_json *root, char **path, const char *dir,
+                              const char *name, struct lorac_err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    *root = (struct lorac_json){0};
+    *path = lorac_path_join(dir, name);
+    if (!*path) { return lorac_no_memory(err); }
+    root->file = *path;
+    if (!lorac_path_exists(*path)) { return LORAC_OK; }
+    enum lorac_status st = lorac_file_read(&text, &n, *path, TOK_MAX_JSON, err);
+    if (!st) {
+        shorten_numbers(text, n);
+        st = lorac_json_parse(root, text, n, *path, err);
+    }
+    lorac_mem_free(text);
+    if (!st && !json_is_object(root->value)) { st = lorac_json_fail(root, "an object", err); }
+    return st;
+}
+
+static int by_id(const void *x, const void *y)
+{
+    const long a = *(const long *)x;
+    const long b = *(const long *)y;
+    return a < b ? -1 : a > b;
+}
+
+static enum lorac_status read_decoder(struct lorac_tokenizer *t, const struct lorac_json *list,
+                                      struct lorac_err *err)
+{
+    if (!json_is_object(list->value)) { return lorac_json_fail(list, "an object", err); }
+    const size_t n = json_object_size(list->value);
+    const char *key = NULL;
+    json_t *value = NULL;
+    size_t i = 0;
+    enum lorac_status st = LORAC_OK;
+    long *ids = lorac_mem_new(n, sizeof *ids);
+    if (!ids) { return lorac_no_memory(err); }
+    json_object_foreach(list->value, key, value)
+    {
+        char *end = NULL;
+        const long id = strtol(key, &end, 10);
+        if (key[0] < '0' || key[0] > '9' || *end || id >= TOK_MAX_ID || (id > 0 && key[0] == '0')) {
+            st = lorac_fail(err, LORAC_EFORMAT, "%s: '%s': '%.40s' is no token id", list->file,
+                            list->where, key);
+            goto done;
+        }
+        ids[i++] = id;
+    }
+    qsort(ids, n, sizeof *ids, by_id);
+    for (i = 0; i < n && !st; i++) {
+        char name[24];
+        (void)snprintf(name, sizeof name, "%ld", ids[i]);
+        struct lorac_json at = lorac_json_get(list, name);
+        st = lorac_added_read(t, &at, (int32_t)ids[i], err);
+    }
+done:
+    lorac_mem_free(ids);
+    return st;
+}
+
+/* The special token that `at` names, as text or as an object with "content"; "" names none
+ * (Whisper's). */
+static enum lorac_status read_special(int32_t *id, struct lorac_tokenizer *t,
+                                      const struct lorac_json *at, bool must_be,
+                                      struct lorac_err *err)
+{
+    struct lorac_json content = json_is_object(at->value) ? lorac_json_get(at, "content") : *at;
+    const char *name = json_string_value(content.value);
+    if (!name || strlen(name) != json_string_length(content.value)) {
+        return lorac_json_fail(at, "a token", err);
+    }
+    return *name ? lorac_added_special(id, t, at, name, must_be, err) : LORAC_OK;
+}
+
+/* Special tokens of no name: a list, or (transformers 5) an object from its own names to tokens. */
+static enum lorac_status read_more_special(struct lorac_tokenizer *t, const struct lorac_json *list,
+                                           struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    int32_t id = -1;
+    const char *key = NULL;
+    json_t *value = NULL;
+    for (size_t i = 0; i < json_array_size(list->value) && !st; i++) {
+        struct lorac_json at = lorac_json_at(list, i);
+        st = read_special(&id, t, &at, false, err);
+    }
+    json_object_foreach(list->value, key, value)
+    {
+        struct lorac_json at = lorac_json_get(list, key);
+        if (at.value) { st = read_special(&id, t, &at, false, err); }
+        if (st) { break; }
+    }
+    return st;
+}
+
+static enum lorac_status read_names(struct lorac_tokenizer *t, const struct lorac_json *root,
+                                    struct lorac_err *err)
+{
+    const char *const names[] = {"bos_token", "eos_token", "unk_token", "pad_token",
+                                 "sep_token", "cls_token", "mask_token"};
+    const char *const lists[] = {"additional_special_tokens", "extra_special_tokens"};
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++) {
+        struct lorac_json at = lorac_json_get(root, names[i]);
+        int32_t id = -1;
+        bool must_be =
+            i < 2; // what begins and ends texts; the others are used where a text holds them
+        if (at.value) { st = read_special(&id, t, &at, must_be, err); }
+        if (i == 0 && t->bos < 0) { t->bos = id; }
+        if (i == 1 && t->eos < 0) { t->eos = id; }
+        if (i == 3 && t->pad < 0) { t->pad = id; }
+    }
+    for (size_t k = 0; k < 2 && !st; k++) {
+        struct lorac_json list = lorac_json_get(root, lists[k]);
+        st = read_more_special(t, &list, err);
+    }
+    return st;
+}
+
+/* update_post_processor(): the keys count where they are there, even as null. */
+static enum lorac_status read_bos_eos(struct lorac_tokenizer *t, const struct lorac_json *root,
+                                      struct lorac_err *err)
+{
+    bool bos = false;
+    bool eos = false;
+    if (!json_object_get(root->value, "add_bos_token") &&
+        !json_object_get(root->value, "add_eos_token")) {
+        return LORAC_OK;
+    }
+    enum lorac_status st = lorac_json_bool(&bos, root, "add_bos_token", false, err);
+    if (!st) { st = lorac_json_bool(&eos, root, "add_eos_token", false, err); }
+    t->before.n = 0;
+    t->after.n = 0;
+    if (!st && bos && t->bos >= 0) { st = lorac_ids_add(&t->before, t->bos, err); }
+    if (!st && eos && t->eos >= 0) { st = lorac_ids_add(&t->after, t->eos, err); }
+    return st;
+}
+
+static enum lorac_status read_config(struct lorac_tokenizer *t, const char *dir,
+                                     struct lorac_err *err)
+{
+    struct lorac_json config = {0};
+    struct lorac_json map = {0};
+    char *config_path = NULL;
+    char *map_path = NULL;
+    enum lorac_status st = load(&config, &config_path, dir, "tokenizer_config.json", err);
+    if (!st) { st = load(&map, &map_path, dir, "special_tokens_map.json", err); }
+    struct lorac_json list = lorac_json_get(&config, "added_tokens_decoder");
+    if (!st && list.value) { st = read_decoder(t, &list, err); }
+    if (!st) { st = read_names(t, &config, err); }
+    if (!st) { st = read_names(t, &map, err); }
+    if (!st) { st = read_bos_eos(t, &config, err); }
+    lorac_json_free(&config);
+    lorac_json_free(&map);
+    lorac_mem_free(config_path);
+    lorac_mem_free(map_path);
+    return st;
+}
+
+static bool is_token(const struct lorac_tokenizer *t, json_int_t id)
+{
+    return id >= 0 && id < TOK_MAX_ID && lorac_token_text(t, (int32_t)id);
+}
+
+/* A number or a list of them. One that is no token ends nothing that the tokenizer could tell of:
+ * where there is another, or the tokenizer names its own, it does no harm. */
+static enum lorac_status read_ends(struct lorac_tokenizer *t, const struct lorac_json *at,
+                                   struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    const bool many = json_is_array(at->value);
+    const size_t n = many ? json_array_size(at->value) : 1;
+    for (size_t i = 0; i < n && !st; i++) {
+        struct lorac_json one = many ? lorac_json_at(at, i) : *at;
+        const json_int_t id = json_integer_value(one.value);
+        const bool last = i + 1 == n && t->ends.n == 0 && t->eos < 0;
+        if (!json_is_integer(one.value) || (last && !is_token(t, id))) {
+            return lorac_json_fail(&one, "the id of a token", err);
+        }
+        if (is_token(t, id)) { st = lorac_ids_add(&t->ends, (int32_t)id, err); }
+    }
+    return st;
+}
+
+static enum lorac_status read_generation(struct lorac_tokenizer *t, const char *dir,
+                                         struct lorac_err *err)
+{
+    const char *const names[] = {"generation_config.json", "config.json"};
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < 2 && !st; i++) {
+        struct lorac_json root = {0};
+        char *path = NULL;
+        st = load(&root, &path, dir, names[i], err);
+        struct lorac_json eos = lorac_json_get(&root, "eos_token_id");
+        struct lorac_json bos = lorac_json_get(&root, "bos_token_id");
+        if (!st && eos.value && t->ends.n == 0) { st = read_ends(t, &eos, err); }
+        if (t->bos < 0 && json_is_integer(bos.value) &&
+            is_token(t, json_integer_value(bos.value))) {
+            t->bos = (int32_t)json_integer_value(bos.value);
+        }
+        lorac_json_free(&root);
+        lorac_mem_free(path);
+    }
+    if (st) { return st; }
+    if (t->eos < 0 && t->ends.n) { t->eos = t->ends.at[0]; }
+    return t->eos >= 0 ? lorac_ids_add(&t->ends, t->eos, err) : LORAC_OK;
+}
+
+enum lorac_status lorac_read_folder(struct lorac_tokenizer *t, const char *dir,
+                                    struct lorac_err *err)
+{
+    enum lorac_status st = read_config(t, dir, err);
+    return st ? st : read_generation(t, dir, err);
+}
+
+/* ---- the chat template ---- */
+
+/* The template of "chat_template": text, or a list of {"name", "template"}. */
+static const char *template_of(const struct lorac_json *root)
+{
+    json_t *value = json_object_get(root->value, "chat_template");
+    const char *text = json_string_value(value);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        json_t *one = json_array_get(value, i);
+        const char *name = json_string_value(json_object_get(one, "name"));
+        const char *its = json_string_value(json_object_get(one, "template"));
+        if (!text || (name && its && strcmp(name, "default") == 0)) { text = its; }
+    }
+    return text;
+}
+
+enum lorac_status lorac_chat_template(struct lorac_buf *text, const char **file, const char *dir,
+                                      struct lorac_err *err)
+{
+    static const char *const names[] = {"chat_template.jinja", "tokenizer_config.json",
+                                        "chat_template.json"};
+    char *jinja = lorac_path_join(dir, names[0]);
+    char *read = NULL;
+    size_t n = 0;
+    *file = NULL;
+    enum lorac_status st = jinja ? LORAC_OK : lorac_no_memory(err);
+    if (!st && lorac_path_exists(jinja)) {
+        st = lorac_file_read(&read, &n, jinja, TOK_MAX_JSON, err);
+        if (!st) {
+            *file = names[0];
+            lorac_buf_add(text, read, n);
+        }
+    }
+    for (size_t i = 1; i < 3 && !st && !*file; i++) {
+        struct lorac_json root = {0};
+        char *path = NULL;
+        st = load(&root, &path, dir, names[i], err);
+        const char *found = st ? NULL : template_of(&root);
+        if (found) {
+            *file = names[i];
+            lorac_buf_str(text, found);
+        }
+        lorac_json_free(&root);
+        lorac_mem_free(path);
+    }
+    lorac_mem_free(read);
+    lorac_mem_free(jinja);
+    if (!st && text->no_memory) { st = lorac_no_memory(err); }
+    return st;
+}
+
+/* ---- a folder without tokenizer.json ---- */
+
+/* What the class builds around vocab.json and merges.txt (models/gpt2 and models/qwen2). */
+static const char gpt2_frame[] =
+    "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false},"
+    " \"decoder\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\"}}";
+static const char qwen2_frame[] =
+    "{\"normalizer\": {\"type\": \"NFC\"},"
+    " \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": ["
+    "  {\"type\": \"Split\", \"behavior\": \"Isolated\", \"invert\": false, \"pattern\": "
+    "{\"Regex\":"
+    "   \"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}"
+    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}},"
+    "  {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]},"
+    " \"decoder\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\"}}";
+
+static enum lorac_status pick_frame(const char **frame, const struct lorac_json *config,
+                                    const char *dir, struct lorac_err *err)
+{
+    const char *class = NULL;
+    bool prefix = false;
+    enum lorac_status st = lorac_json_string(&class, config, "tokenizer_class", false, err);
+    if (!st) { st = lorac_json_bool(&prefix, config, "add_prefix_space", false, err); }
+    if (st) { return st; }
+    const bool gpt2 = class && strncmp(class, "GPT2Tokenizer", 13) == 0;
+    const bool qwen2 = class && strncmp(class, "Qwen2Tokenizer", 14) == 0;
+    if ((!gpt2 && !qwen2) || prefix) {
+        return lorac_fail(err, LORAC_ENOTSUP,
+                          "%s: has no tokenizer.json; vocab.json and merges.txt are read for the "
+                          "classes GPT2Tokenizer and Qwen2Tokenizer without add_prefix_space, "
+                          "tokenizer_config.json names %.60s",
+                          dir, class ? class : "none");
+    }
+    *frame = gpt2 ? gpt2_frame : qwen2_frame;
+    return LORAC_OK;
+}
+
+/* The lines of merges.txt as a JSON list. */
+static enum lorac_status read_merges_txt(json_t **out, const char *path, struct lorac_err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    json_t *list = json_array();
+    enum lorac_status st = lorac_file_read(&text, &n, path, TOK_MAX_JSON, err);
+    if (!st && !list) { st = lorac_no_memory(err); }
+    for (size_t i = 0, line = 1; !st && i < n; line++) {
+        const char *s = text + i;
+        const char *newline = memchr(s, '\n', n - i);
+        size_t len = newline ? (size_t)(newline - s) : n - i;
+        i += len + 1;
+        if (len && s[len - 1] == '\r') { len--; }
+        if (len >= 8 && memcmp(s, "#version", 8) == 0) { continue; }
+        if (lorac_utf8_check(s, len) < len) {
+            st = lorac_fail(err, LORAC_EFORMAT, "%s:%zu: is not UTF-8", path, line);
+        } else if (json_array_append_new(list, json_stringn(s, len))) {
+            st = lorac_no_memory(err);
+        }
+    }
+    lorac_mem_free(text);
+    if (st) {
+        json_decref(list);
+        list = NULL;
+    }
+    *out = list;
+    return st;
+}
+
+/* added_tokens.json, the oldest form: text -> id. Only where tokenizer_config.json has none. */
+static enum lorac_status read_added_txt(json_t *frame, const struct lorac_json *added,
+                                        struct lorac_err *err)
+{
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_t *list = json_array();
+    if (!list || json_object_set_new(frame, "added_tokens", list)) { return lorac_no_memory(err); }
+    json_object_foreach(added->value, key, value)
+    {
+        json_t *one = json_pack("{s:s, s:O, s:b, s:b}", "content", key, "id", value, "normalized",
+                                0, "special", 0);
+        if (!one || json_array_append_new(list, one)) { return lorac_no_memory(err); }
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_read_vocab_files(struct lorac_tokenizer *t, const char *dir,
+                                         struct lorac_err *err)
+{
+    struct lorac_json config = {0};
+    struct lorac_json vocab = {0};
+    struct lorac_json added = {0};
+    struct lorac_json root = {0};
+    char *paths[4] = {0};
+    const char *frame = NULL;
+    json_t *merges = NULL;
+    json_t *model = NULL;
+    enum lorac_status st = load(&config, &paths[0], dir, "tokenizer_config.json", err);
+    if (!st) { st = pick_frame(&frame, &config, dir, err); }
+    if (!st) { st = load(&vocab, &paths[1], dir, "vocab.json", err); }
+    if (!st) { st = load(&added, &paths[2], dir, "added_tokens.json", err); }
+    if (st) { goto done; }
+    paths[3] = lorac_path_join(dir, "merges.txt");
+    st = paths[3] ? read_merges_txt(&merges, paths[3], err) : lorac_no_memory(err);
+    if (!st && frame) { st = lorac_json_parse(&root, frame, strlen(frame), dir, err); }
+    model = json_object_get(root.value, "model");
+    if (!st && (json_object_set(model, "vocab", vocab.value) ||
+                json_object_set(model, "merges", merges))) {
+        st = lorac_no_memory(err);
+    }
+    if (!st && added.value && !json_object_get(config.value, "added_tokens_decoder")) {
+        st = read_added_txt(root.value, &added, err);
+    }
+    if (!st) { st = lorac_read_tokenizer(t, &root, err); }
+done:
+    lorac_json_free(&root);
+    lorac_json_free(&config);
+    lorac_json_free(&vocab);
+    lorac_json_free(&added);
+    json_decref(merges);
+    for (size_t i = 0; i < 4; i++) {
+        lorac_mem_free(paths[i]);
+    }
+    return st;
+}

@@ -1,0 +1,195 @@
+/*
+ * norm.c - normalisers, as src/normalizers of the reference: each maps marked text to
+ * marked text. Bytes that come from several keep a mark only where all of these had it.
+ */
+#include "base/tokenizer/impl.h"
+
+#include "base/core/mem.h"
+
+#include <string.h>
+#include <utf8proc.h>
+
+static char common_mark(const char *mark, size_t n)
+{
+    unsigned all = n ? (unsigned char)mark[0] : 0;
+    for (size_t i = 1; i < n; i++) {
+        all &= (unsigned char)mark[i];
+    }
+    return (char)all;
+}
+
+static void prepend(struct lorac_marked *out, const struct lorac_marked *in,
+                    const struct lorac_norm *norm)
+{
+    if (in->text.n == 0) { return; }
+    lorac_marked_fill(out, norm->text, norm->n, (char)(in->mark.at[0] | MARK_PREFIX));
+    lorac_marked_add(out, in->text.at, in->text.n, in->mark.at);
+}
+
+static enum lorac_status replace(struct lorac_marked *out, const struct lorac_marked *in,
+                                 const struct lorac_norm *norm, struct lorac_matcher *m,
+                                 size_t limit, struct lorac_err *err)
+{
+    const char *s = in->text.at;
+    const size_t n = in->text.n;
+    struct lorac_cursor cursor = {0};
+    for (size_t done = 0; n > 0;) {
+        size_t begin = 0;
+        size_t end = 0;
+        enum lorac_status st =
+            lorac_pattern_next(&begin, &end, &cursor, &norm->pattern, m, s, n, err);
+        if (st) { return st; }
+        size_t stop = begin > n ? n : begin;
+        lorac_marked_add(out, s + done, stop - done, in->mark.at + done);
+        if (begin > n) { break; }
+        lorac_marked_fill(out, norm->text, norm->n, common_mark(in->mark.at + begin, end - begin));
+        if (out->text.n > limit) { break; } // refused by the caller
+        done = end;
+    }
+    return LORAC_OK;
+}
+
+/* Code points of one chunk; UTF-8 after utf8proc_reencode. */
+struct points {
+    utf8proc_int32_t *at;
+    size_t cap;
+};
+
+static enum lorac_status compose_chunk(struct lorac_marked *out, struct points *p, const char *s,
+                                       size_t n, char mark, utf8proc_option_t options,
+                                       struct lorac_err *err)
+{
+    const utf8proc_uint8_t *u = (const utf8proc_uint8_t *)s;
+    utf8proc_ssize_t length = 0;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        length =
+            utf8proc_decompose(u, (utf8proc_ssize_t)n, p->at, (utf8proc_ssize_t)p->cap, options);
+        if (length < 0 || (size_t)length < p->cap) { break; } // one is for the NUL of reencode
+        utf8proc_int32_t *larger =
+            lorac_mem_grow(p->at, 0, &p->cap, (size_t)length + 1, sizeof *p->at);
+        if (!larger) { return lorac_no_memory(err); }
+        p->at = larger;
+    }
+    if (length >= 0) { length = utf8proc_reencode(p->at, length, options); }
+    if (length < 0) {
+        return lorac_fail(err, LORAC_EFORMAT, "Unicode normalisation failed: %s",
+                          utf8proc_errmsg(length));
+    }
+    lorac_marked_fill(out, (const char *)p->at, (size_t)length, mark);
+    return LORAC_OK;
+}
+
+/* NFC, NFD, NFKC, NFKD. ASCII characters neither decompose nor combine with what is before them, so
+ * the text falls into chunks: an ASCII character and what follows it. */
+static enum lorac_status compose(struct lorac_marked *out, const struct lorac_marked *in,
+                                 utf8proc_option_t options, struct lorac_err *err)
+{
+    struct points p = {0};
+    const char *s = in->text.at;
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0, end = 0; i < in->text.n && !st; i = end) {
+        for (end = i; end < in->text.n && (unsigned char)s[end] < 0x80; end++) {}
+        const bool more = end < in->text.n;
+        const size_t plain =
+            more && end > i ? end - 1 : end; // the last may combine with what comes
+        lorac_marked_add(out, s + i, plain - i, in->mark.at + i);
+        for (; end < in->text.n && (unsigned char)s[end] >= 0x80; end++) {}
+        if (plain < end) {
+            st = compose_chunk(out, &p, s + plain, end - plain,
+                               common_mark(in->mark.at + plain, end - plain), options, err);
+        }
+    }
+    lorac_mem_free(p.at);
+    return st;
+}
+
+/* Character by character, as Rust's char::to_lowercase: U+0130 is the one that becomes two. */
+static void lowercase(struct lorac_marked *out, const struct lorac_marked *in)
+{
+    const char *s = in->text.at;
+    uint32_t cp = 0;
+    for (size_t i = 0, len = 0; i < in->text.n; i += len) {
+        len = lorac_utf8_next(s + i, in->text.n - i, &cp);
+        char lower[4];
+        size_t n = lorac_utf8_put(lower, (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp));
+        if (cp == 0x130) {
+            lorac_marked_fill(out, "i\xCC\x87", 3, in->mark.at[i]);
+        } else {
+            lorac_marked_fill(out, lower, n, in->mark.at[i]);
+        }
+    }
+}
+
+static void strip(struct lorac_marked *out, const struct lorac_marked *in,
+                  const struct lorac_norm *norm)
+{
+    const char *s = in->text.at;
+    size_t begin = 0;
+    size_t end = in->text.n;
+    uint32_t cp = 0;
+    while (norm->left && begin < end) {
+        size_t len = lorac_utf8_next(s + begin, end - begin, &cp);
+        if (!lorac_char_is_space(cp)) { break; }
+        begin += len;
+    }
+    while (norm->right && end > begin) {
+        size_t at = end - 1;
+        for (; at > begin && ((unsigned char)s[at] & 0xC0) == 0x80; at--) {}
+        (void)lorac_utf8_next(s + at, end - at, &cp);
+        if (!lorac_char_is_space(cp)) { break; }
+        end = at;
+    }
+    if (begin < end) { lorac_marked_add(out, s + begin, end - begin, in->mark.at + begin); }
+}
+
+static enum lorac_status apply(struct lorac_marked *out, const struct lorac_marked *in,
+                               const struct lorac_norm *norm, struct lorac_matcher *m, size_t limit,
+                               struct lorac_err *err)
+{
+    const utf8proc_option_t stable = UTF8PROC_STABLE;
+    switch (norm->kind) {
+    case NORM_PREPEND:
+        prepend(out, in, norm);
+        return LORAC_OK;
+    case NORM_REPLACE:
+        return replace(out, in, norm, m, limit, err);
+    case NORM_NFC:
+        return compose(out, in, stable | UTF8PROC_COMPOSE, err);
+    case NORM_NFD:
+        return compose(out, in, stable | UTF8PROC_DECOMPOSE, err);
+    case NORM_NFKC:
+        return compose(out, in, stable | UTF8PROC_COMPAT | UTF8PROC_COMPOSE, err);
+    case NORM_NFKD:
+        return compose(out, in, stable | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE, err);
+    case NORM_LOWERCASE:
+        lowercase(out, in);
+        return LORAC_OK;
+    case NORM_STRIP:
+        strip(out, in, norm);
+        return LORAC_OK;
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_normalize(struct lorac_marked *in, struct lorac_marked *tmp,
+                                  const struct lorac_tokenizer *t, struct lorac_matcher *m,
+                                  struct lorac_err *err)
+{
+    const size_t given = in->text.n;
+    const size_t limit = lorac_growth_limit(given);
+    for (size_t i = 0; i < t->n_norm && in->text.n > 0; i++) {
+        lorac_marked_clear(tmp);
+        enum lorac_status st = apply(tmp, in, &t->norm[i], m, limit, err);
+        if (st) { return st; }
+        if (tmp->text.no_memory || tmp->mark.no_memory) { return lorac_no_memory(err); }
+        if (tmp->text.n > limit) {
+            return lorac_fail(err, LORAC_EFORMAT,
+                              "normalizer %zu makes more than %zu bytes of %zu bytes of text", i,
+                              limit, given);
+        }
+        struct lorac_marked swap = *in;
+        *in = *tmp;
+        *tmp = swap;
+    }
+    return LORAC_OK;
+}

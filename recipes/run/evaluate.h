@@ -1,0 +1,84 @@
+/*
+ * evaluate.h - how good is a model on a dataset?
+ *
+ *   loss         mean negative log-likelihood of the trained tokens, in nats; perplexity =
+ * exp(loss) accuracy     share of rows whose own label is the likeliest of all labels given the
+ * prompt: the prompt runs once, every label goes on from it, EOS included; ties count for the first
+ * label macro_f1     mean of the labels' F1 = 2 TP / (2 TP + FP + FN), over the labels that occur
+ * as truth or answer bits_per_byte  of texts: the nll of all trained tokens in bits / bytes of the
+ * text that they spell, whatever the tokenizer; byte_perplexity = 2^that. The ends of documents
+ * (EOS) count in it. exact_match  share of rows whose greedy continuation is the completion, but
+ * for white space around it
+ */
+#ifndef LORAC_RECIPES_EVALUATE_H
+#define LORAC_RECIPES_EVALUATE_H
+
+#include "base/generate.h"
+#include "recipes/run/job.h"
+
+struct lorac_scores {
+    size_t rows, tokens; // examples, scored tokens
+    size_t bytes;        // of the text, where the dataset is one; else 0
+    double loss, perplexity;
+    bool has_accuracy, has_exact_match;
+    double accuracy, macro_f1, exact_match; // NaN where not measured
+    size_t silent;         // answers of exact_match that ended at their first token
+    size_t majority;       // rows of the label that most rows have: right for who always says that
+    size_t majority_label; // which
+    size_t unknown;        // rows whose answer is none of the labels: wrong, whatever is chosen
+    double seconds;
+};
+/* NaN where there are no bytes. */
+double lorac_scores_bits_per_byte(const struct lorac_scores *s);
+double lorac_scores_byte_perplexity(const struct lorac_scores *s);
+/* One metric of a recipe's enum; NaN where it was not measured. */
+double lorac_scores_get(const struct lorac_scores *s, enum lorac_recipe_metric metric);
+/* Is `a` better than `b` by more than `delta`? Less is better for loss and perplexity. */
+bool lorac_metric_better(enum lorac_recipe_metric metric, double a, double b, double delta);
+const char *lorac_metric_name(enum lorac_recipe_metric metric); // "macro_f1"
+
+/* Are the answers of all labels compared: is accuracy or macro F1 among the metrics, and are there
+ * labels? */
+bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics);
+/* Why one of the metrics is not measured although it was asked for; NULL: all are. */
+const char *lorac_unmeasured(const struct lorac_job *j, unsigned metrics);
+
+/* Passes and buffers for evaluating one dataset again and again. Borrows all that it is given.
+ * Where the dataset's rows go on from shots, these run once an evaluation, and answers end with
+ * their separator. */
+struct lorac_evaluator;
+LORAC_MUST_CHECK enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
+                                                       const struct lorac_job *j,
+                                                       const struct lorac_dataset *set,
+                                                       unsigned metrics, // bit m: metric m
+                                                       const struct lorac_socket *socket,
+                                                       struct lorac_err *err);
+/* Bytes that such an evaluator takes, and that its generator takes from the first answer on
+ * (samples, exact_match); the rows that one evaluation runs, and of these the ones that score,
+ * answers left out. */
+struct lorac_evaluation_size {
+    size_t bytes, generator_bytes;
+    size_t rows, scored;
+};
+LORAC_MUST_CHECK enum lorac_status lorac_evaluator_measure(
+    struct lorac_evaluation_size *out, const struct lorac_job *j, const struct lorac_dataset *set,
+    unsigned metrics, const struct lorac_socket *socket, struct lorac_err *err);
+void lorac_evaluator_free(struct lorac_evaluator *e);
+
+/* Called now and then with the share done (0..1); return false to stop (LORAC_ESTOP). */
+typedef bool lorac_progress_fn(void *self, double done);
+
+LORAC_MUST_CHECK enum lorac_status lorac_evaluate(struct lorac_scores *out,
+                                                  struct lorac_evaluator *e,
+                                                  lorac_progress_fn *progress, void *self,
+                                                  struct lorac_err *err);
+
+/* The greedy answer to example i: prompt, wanted and given text appended to empty buffers, with
+ * their special tokens. */
+LORAC_MUST_CHECK enum lorac_status lorac_evaluator_sample(struct lorac_buf *prompt,
+                                                          struct lorac_buf *want,
+                                                          struct lorac_buf *got,
+                                                          struct lorac_evaluator *e, size_t i,
+                                                          struct lorac_err *err);
+
+#endif

@@ -1,0 +1,266 @@
+/* files.c - see files.h. */
+#include "recipes/run/files.h"
+
+#include "base/core/clock.h"
+#include "base/core/file.h"
+#include "base/core/json.h"
+#include "base/core/machine.h"
+#include "base/core/mem.h"
+#include "base/core/number.h"
+#include "base/core/sha256.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILE_LIMIT = 64 << 20 };
+
+enum lorac_status lorac_run_paths(struct lorac_run_paths *p, const char *dir, struct lorac_err *err)
+{
+    *p = (struct lorac_run_paths){
+        .dir = lorac_mem_string(dir, strlen(dir)),
+        .recipe = lorac_path_join(dir, "recipe.resolved.yaml"),
+        .manifest = lorac_path_join(dir, "run.json"),
+        .metrics = lorac_path_join(dir, "metrics.csv"),
+        .state_dir = lorac_path_join(dir, "state"),
+        .state = lorac_path_join(dir, "state/state.safetensors"),
+        .best = lorac_path_join(dir, "best"),
+        .last = lorac_path_join(dir, "last"),
+        .merged = lorac_path_join(dir, "merged"),
+        .lock = lorac_path_join(dir, "lock"),
+        .best_new = lorac_path_join(dir, "best.new"),
+    };
+    bool all = p->dir && p->recipe && p->manifest && p->metrics && p->state_dir && p->state &&
+               p->best && p->last && p->merged && p->lock && p->best_new;
+    if (!all) {
+        lorac_run_paths_free(p);
+        return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
+    }
+    return LORAC_OK;
+}
+
+void lorac_run_paths_free(struct lorac_run_paths *p)
+{
+    lorac_mem_free(p->dir);
+    lorac_mem_free(p->recipe);
+    lorac_mem_free(p->manifest);
+    lorac_mem_free(p->metrics);
+    lorac_mem_free(p->state_dir);
+    lorac_mem_free(p->state);
+    lorac_mem_free(p->best);
+    lorac_mem_free(p->last);
+    lorac_mem_free(p->merged);
+    lorac_mem_free(p->lock);
+    lorac_mem_free(p->best_new);
+    *p = (struct lorac_run_paths){0};
+}
+
+/* A process killed while it replaced the folder `to` left "TO.old": the folder itself where the new
+ * one was not there yet, or what was still to be removed. */
+static enum lorac_status put_back(const char *to, struct lorac_err *err)
+{
+    struct lorac_buf old = {0};
+    lorac_buf_printf(&old, "%s.old", to);
+    if (old.no_memory) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to); }
+    enum lorac_status st = LORAC_OK;
+    if (lorac_path_is_dir(old.at)) {
+        st = lorac_path_exists(to) ? lorac_dir_remove(old.at, err)
+                                   : lorac_dir_replace(to, old.at, err);
+    }
+    lorac_buf_free(&old);
+    return st;
+}
+
+enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p, struct lorac_err *err)
+{
+    const char *const folders[] = {p->dir, p->state_dir};
+    enum lorac_status st = put_back(p->best, err);
+    if (!st) { st = put_back(p->last, err); }
+    for (size_t f = 0; f < 2 && !st; f++) {
+        char **names = NULL;
+        if (!lorac_path_is_dir(folders[f])) { continue; }
+        st = lorac_dir_list(&names, folders[f], err);
+        for (size_t i = 0; !st && names[i]; i++) {
+            if (!strstr(names[i], ".tmp-")) { continue; }
+            char *path = lorac_path_join(folders[f], names[i]);
+            if (!path) {
+                st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->dir);
+            } else {
+                st = lorac_path_is_dir(path) ? lorac_dir_remove(path, err)
+                                             : lorac_file_remove(path, err);
+            }
+            lorac_mem_free(path);
+        }
+        lorac_mem_free(names);
+    }
+    return st;
+}
+
+/* Does the folder hold only what a run writes before its recipe makes it one? It was killed then.
+ */
+static bool is_unborn(const struct lorac_run_paths *p)
+{
+    static const char *const known[] = {"lock", "run.json", "metrics.csv", "state"};
+    static const char *const begun[] = {"run.json.tmp-", "metrics.csv.tmp-",
+                                        "recipe.resolved.yaml.tmp-"};
+    char **names = NULL;
+    bool ours = lorac_path_exists(p->lock) && lorac_dir_list(&names, p->dir, NULL) == LORAC_OK;
+    for (size_t i = 0; ours && names[i]; i++) {
+        bool one = false;
+        for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
+            one = one || strcmp(names[i], known[k]) == 0;
+        }
+        for (size_t k = 0; k < sizeof begun / sizeof begun[0]; k++) {
+            one = one || strncmp(names[i], begun[k], strlen(begun[k])) == 0;
+        }
+        ours = one;
+    }
+    lorac_mem_free(names);
+    return ours && lorac_dir_is_empty(p->state_dir);
+}
+
+enum lorac_status lorac_run_check_folder(const struct lorac_run_paths *p, enum lorac_run_mode mode,
+                                         struct lorac_err *err)
+{
+    bool run = lorac_path_exists(p->recipe);
+    if (mode == LORAC_RUN_RESUME && !run) {
+        return lorac_fail(err, LORAC_EUSER, "%s: holds no run to resume (no recipe.resolved.yaml)",
+                          p->dir);
+    }
+    if (mode == LORAC_RUN_NEW && run) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "%s: holds a run already: go on with --resume, start anew with --overwrite, or "
+            "choose another folder with --set output.dir=DIR",
+            p->dir);
+    }
+    if (!run && !lorac_dir_is_empty(p->dir) && !is_unborn(p)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: holds files that are no run of lorac; choose another output.dir",
+                          p->dir);
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_run_clear(const struct lorac_run_paths *p, struct lorac_err *err)
+{
+    const char *const folders[] = {p->state_dir, p->best, p->best_new, p->last, p->merged};
+    const char *const files[] = {p->metrics, p->manifest,
+                                 p->recipe}; // the recipe marks a run: last
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0] && !st; i++) {
+        st = lorac_dir_remove(folders[i], err);
+    }
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && !st; i++) {
+        st = lorac_file_remove(files[i], err);
+    }
+    return st;
+}
+
+/* ---- metrics.csv ---- */
+
+static const char header[] = "step,epoch,split,loss,perplexity,accuracy,macro_f1,exact_match,"
+                             "bits_per_byte,lr,grad_norm,tokens,trained,seconds\n";
+
+bool lorac_metrics_begun(const struct lorac_run_paths *p)
+{
+    struct lorac_map map = {0};
+    if (!lorac_path_exists(p->metrics)) { return false; }
+    bool begun = lorac_map_open(&map, p->metrics, NULL) || map.size > sizeof header - 1;
+    lorac_map_close(&map);
+    return begun;
+}
+
+enum lorac_status lorac_metrics_begin(const struct lorac_run_paths *p, size_t step,
+                                      struct lorac_err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    size_t end = sizeof header - 1;
+    if (step == 0 || !lorac_path_exists(p->metrics)) {
+        return lorac_file_write(p->metrics, header, sizeof header - 1, err);
+    }
+    enum lorac_status st = lorac_file_read(&text, &n, p->metrics, FILE_LIMIT, err);
+    if (st) { return st; }
+    if (n < end || memcmp(text, header, end) != 0) {
+        st = lorac_fail(err, LORAC_EFORMAT, "%s: does not begin with lorac's header", p->metrics);
+    }
+    while (!st && end < n) { // keep whole lines up to `step`
+        const char *line_end = memchr(text + end, '\n', n - end);
+        if (!line_end || strtoull(text + end, NULL, 10) > step) { break; }
+        end = (size_t)(line_end - text) + 1;
+    }
+    if (!st) { st = lorac_file_write(p->metrics, text, end, err); }
+    lorac_mem_free(text);
+    return st;
+}
+
+enum lorac_status lorac_metrics_seconds(double *out, const struct lorac_run_paths *p,
+                                        struct lorac_err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    *out = 0.0;
+    enum lorac_status st = lorac_file_read(&text, &n, p->metrics, FILE_LIMIT, err);
+    if (st) { return st; }
+    size_t at = sizeof header - 1;
+    if (n < at || memcmp(text, header, at) != 0) {
+        st = lorac_fail(err, LORAC_EFORMAT, "%s: does not begin with lorac's header", p->metrics);
+    }
+    while (!st && at < n) { // the last field of each line
+        const char *line_end = memchr(text + at, '\n', n - at);
+        size_t end = line_end ? (size_t)(line_end - text) : n;
+        size_t field = end;
+        while (field > at && text[field - 1] != ',') {
+            field--;
+        }
+        char *stop = NULL;
+        double seconds = lorac_strtod(text + field, &stop);
+        if (stop != text + end || field == end || !(seconds >= 0.0)) {
+            st = lorac_fail(err, LORAC_EFORMAT, "%s: a line ends without its seconds: '%.*s'",
+                            p->metrics, (int)(end - at < 60 ? end - at : 60), text + at);
+        }
+        *out += seconds;
+        at = end + 1;
+    }
+    lorac_mem_free(text);
+    return st;
+}
+
+enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p,
+                                     const struct lorac_run_step *s, struct lorac_err *err)
+{
+    char line[256];
+    int n = lorac_snprintf(
+        line, sizeof line, "%zu,%.4f,train,%.9g,%.9g,,,,,%.9g,%.9g,%zu,%zu,%.4f\n", s->step,
+        s->epoch, s->loss, exp(s->loss), s->lr, s->grad_norm, s->tokens, s->trained, s->seconds);
+    return lorac_file_append(p->metrics, line, (size_t)n, err);
+}
+
+/* ",value", or "," for what was not measured. */
+static void field(struct lorac_buf *b, bool has, double value)
+{
+    if (has) {
+        lorac_buf_printf(b, ",%.9g", value);
+    } else {
+        lorac_buf_str(b, ",");
+    }
+}
+
+enum lorac_status lorac_metrics_eval(const struct lorac_run_paths *p, double epoch,
+                                     const struct lorac_run_eval *e, struct lorac_err *err)
+{
+    const struct lorac_scores *s = e->scores;
+    struct lorac_buf b = {0};
+    lorac_buf_printf(&b, "%zu,%.4f,valid,%.9g,%.9g", e->step, epoch, s->loss, s->perplexity);
+    field(&b, s->has_accuracy, s->accuracy);
+    field(&b, s->has_accuracy, s->macro_f1);
+    field(&b, s->has_exact_match, s->exact_match);
+    field(&b, s->bytes > 0, lorac_scores_bits_per_byte(s));
+    lorac_buf_printf(&b, ",,,%zu,%zu,%.4f\n", s->rows, s->tokens, s->seconds);
+    enum lorac_status st = b.no_memory ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->metrics)
+                                       : lorac_file_append(p->metrics, b.at, b.n, err);
+    lorac_buf_free(&b);
+    return st;
+}

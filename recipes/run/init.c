@@ -1,0 +1,521 @@
+/* init.c - see init.h. */
+#include "recipes/run/init_guess.h"
+
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "recipes/run/job.h"
+#include "recipes/run/labels.h"
+#include "recipes/language/reading.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LENGTH_STEP = 16,     // max_length is a multiple of it
+    SHORTEST_LENGTH = 32, // and not below this
+    VALID_ROWS = 20,      // fewer rows are not split
+    CODE_BYTES = 2,       // of labels that are codes rather than words
+};
+
+static enum lorac_status no_memory(struct lorac_err *err)
+{
+    return lorac_fail(err, LORAC_ENOMEM, "no memory for a recipe");
+}
+
+/* ---- the text ---- */
+
+static const char *rows(size_t n)
+{
+    return n == 1 ? "row" : "rows";
+}
+
+static void quoted_char(struct lorac_buf *b, char c)
+{
+    const char text[] = {c, '\0'};
+    lorac_yaml_quote(b, text, false);
+}
+
+/* Whether its name means this column. */
+static bool has_own_name(const struct lorac_guess *g, size_t c)
+{
+    size_t found = 0;
+    const char *name = lorac_table_column_name(g->table, c);
+    return g->format.header && *name &&
+           lorac_table_column_find(&found, g->table, name, NULL) == LORAC_OK && found == c;
+}
+
+/* A column as the recipe names it: by name, where that means it, else by number. */
+static void add_column(struct lorac_buf *b, const struct lorac_guess *g, size_t c)
+{
+    if (has_own_name(g, c)) {
+        lorac_yaml_quote(b, lorac_table_column_name(g->table, c), true);
+    } else {
+        lorac_buf_printf(b, "%zu", c + 1);
+    }
+}
+
+/* A column's name as small letters, digits and underscores; "" where none is left. */
+static void plain_name(char out[40], const struct lorac_guess *g, size_t c)
+{
+    const char *name = g->format.header ? lorac_table_column_name(g->table, c) : "";
+    size_t n = 0;
+    for (; *name && n < 32; name++) {
+        char x = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
+        bool plain = (x >= 'a' && x <= 'z') || (n && ((x >= '0' && x <= '9') || x == '_'));
+        if (plain || (n && (x == ' ' || x == '-'))) { out[n++] = plain ? x : '_'; }
+    }
+    out[n] = '\0';
+}
+
+/* The name of text i in the template: its column's, or text2. */
+static void text_variable(char out[40], const struct lorac_guess *g, size_t i)
+{
+    plain_name(out, g, g->text[i]);
+    bool own = *out && g->n_texts > 1 && strcmp(out, "label") != 0 && strcmp(out, "answer") != 0;
+    for (size_t k = 0; k < i && own; k++) {
+        char other[40];
+        plain_name(other, g, g->text[k]);
+        own = strcmp(other, out) != 0;
+    }
+    if (!own) { (void)snprintf(out, 40, i ? "text_%zu" : "text", i + 1); }
+}
+
+/* "Title: " in front of one of several texts, where the header has a plain name for it. */
+static void add_lead(struct lorac_buf *b, const struct lorac_guess *g, size_t i)
+{
+    const char *name = g->format.header ? lorac_table_column_name(g->table, g->text[i]) : "";
+    if (g->n_texts == 1 || !*name || strpbrk(name, "{}$\"\\\n\r\t") || strlen(name) > 40) {
+        return;
+    }
+    char first = *name >= 'a' && *name <= 'z' ? (char)(*name - 'a' + 'A') : *name;
+    lorac_buf_add(b, &first, 1);
+    for (const char *c = name + 1; *c; c++) {
+        lorac_buf_add(b, *c == '_' ? " " : c, 1);
+    }
+    lorac_buf_str(b, ": ");
+}
+
+/* The texts, each on a line; one that may be blank goes with its line. */
+static void add_prompt(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    bool begun = false; // there is a line that is always there
+    lorac_buf_str(b, "  prompt: \"");
+    for (size_t i = 0; i < g->n_texts; i++) {
+        char name[40];
+        text_variable(name, g, i);
+        if (g->optional[i]) { lorac_buf_printf(b, "{?%s}", name); }
+        lorac_buf_str(b, begun ? "\\n" : "");
+        add_lead(b, g, i);
+        lorac_buf_printf(b, "{%s}", name);
+        if (g->optional[i]) { lorac_buf_printf(b, "%s{/%s}", begun ? "" : "\\n", name); }
+        begun = begun || !g->optional[i];
+    }
+    lorac_buf_printf(b, "\\n%s:\"\n", g->classes.K ? "Label" : "Answer");
+}
+
+static void add_format(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    const struct lorac_table_format *f = &g->format;
+    lorac_buf_str(b, "  format: {delimiter: ");
+    quoted_char(b, f->delimiter);
+    lorac_buf_str(b, ", quote: ");
+    quoted_char(b, f->quote);
+    lorac_buf_printf(b, ", header: %s", f->header ? "true" : "false");
+    if (f->encoding) { lorac_buf_printf(b, ", encoding: %s", lorac_encoding_name(f->encoding)); }
+    lorac_buf_str(b, "}\n");
+    if (f->encoding) { lorac_buf_printf(b, "  # encoding: %s\n", g->why_encoding); }
+    if (!f->quote) {
+        lorac_buf_printf(b, "  # quote '', quotes are characters like others: %s\n", g->why_quote);
+    }
+}
+
+static void tell_column(struct lorac_buf *b, const struct lorac_guess *g, size_t c)
+{
+    char shown[64];
+    const char *name = lorac_table_column_name(g->table, c);
+    lorac_visible(shown, sizeof shown, name, strlen(name));
+    if (has_own_name(g, c)) {
+        lorac_buf_printf(b, "'%s'", shown);
+    } else if (g->format.header && *name) {
+        lorac_buf_printf(b, "column %zu ('%s')", c + 1, shown);
+    } else {
+        lorac_buf_printf(b, "column %zu", c + 1);
+    }
+}
+
+static bool is_used(const struct lorac_guess *g, size_t c)
+{
+    bool used = !g->free && c == g->answer;
+    for (size_t i = 0; i < g->n_texts; i++) {
+        used = used || g->text[i] == c;
+    }
+    return used;
+}
+
+static void add_unused(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    enum { SHOWN = 12 };
+    size_t unused = 0;
+    for (size_t c = 0; c < lorac_table_columns(g->table); c++) {
+        if (is_used(g, c) || unused++ >= SHOWN) { continue; }
+        lorac_buf_str(b, unused == 1 ? "  # not used: " : ", ");
+        tell_column(b, g, c);
+    }
+    if (unused > SHOWN) { lorac_buf_str(b, ", ..."); }
+    if (unused) { lorac_buf_str(b, "\n"); }
+}
+
+static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    lorac_buf_str(b, "data:\n  train: ");
+    lorac_yaml_quote(b, g->table_path, true);
+    lorac_buf_printf(b, "   # %zu %s\n", g->rows, rows(g->rows));
+    if (g->rows < VALID_ROWS) {
+        lorac_buf_str(b,
+                      "  # valid: {split: 0.1}   # a tenth of the rows; here they are too few\n");
+    } else {
+        lorac_buf_printf(b, "  valid: {split: 0.1%s}   # a tenth of the rows, or a path\n",
+                         g->classes.K ? ", stratify: label" : "");
+    }
+    lorac_buf_str(b, "  # test: another.csv   # for lorac eval --split test\n");
+    add_format(b, g);
+    lorac_buf_str(b, "  columns: {");
+    for (size_t i = 0; i < g->n_texts; i++) {
+        char name[40];
+        text_variable(name, g, i);
+        lorac_buf_printf(b, "%s%s: ", i ? ", " : "", name);
+        add_column(b, g, g->text[i]);
+    }
+    if (!g->free) {
+        lorac_buf_printf(b, ", %s: ", g->classes.K ? "label" : "answer");
+        add_column(b, g, g->answer);
+    }
+    lorac_buf_str(b, "}   # variable of the template: column of the table\n");
+    add_unused(b, g);
+    if (g->empty) {
+        lorac_buf_printf(b, "  on_empty: skip   # %zu %s an empty cell\n", g->empty,
+                         g->empty == 1 ? "row has" : "rows have");
+    }
+    lorac_buf_str(b, g->free ? "  on_too_long: skip\n"
+                             : "  on_too_long: truncate_prompt   # the answer is never cut\n");
+}
+
+/* The label that stands for label k: the commonest of those that differ in case and blanks alone.
+ */
+static size_t alike(const struct lorac_guess *g, char *const *folded, size_t k)
+{
+    size_t best = g->classes.K;
+    for (size_t i = 0; i < g->classes.K; i++) {
+        if (strcmp(folded[i], folded[k]) != 0) { continue; }
+        if (best == g->classes.K || g->classes.count[i] > g->classes.count[best]) { best = i; }
+    }
+    return best;
+}
+
+static bool is_blank(const char *text)
+{
+    const struct lorac_cell cell = {text, strlen(text)};
+    return lorac_cell_is_blank(&cell);
+}
+
+/* A map is needed where labels are one but for the way they are written. */
+static void add_map(struct lorac_buf *b, const struct lorac_guess *g, char *const *folded)
+{
+    bool needed = false;
+    for (size_t k = 0; k < g->classes.K; k++) {
+        needed = needed || alike(g, folded, k) != k;
+    }
+    if (!needed) { return; }
+    lorac_buf_str(b, "  labels:   # some were the same but for case or blanks: one word for them\n"
+                     "    map:\n");
+    for (size_t k = 0; k < g->classes.K; k++) {
+        if (is_blank(g->classes.value[k])) { continue; } // no row with it trains
+        lorac_buf_str(b, "      ");
+        lorac_yaml_quote(b, g->classes.value[k], false);
+        lorac_buf_str(b, ": ");
+        lorac_yaml_quote(b, g->classes.value[alike(g, folded, k)], true);
+        lorac_buf_printf(b, "   # %zu %s\n", g->classes.count[k], rows(g->classes.count[k]));
+    }
+}
+
+static void add_labels(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    size_t K = g->classes.K;
+    if (g->free) { return; }
+    if (K == 0) {
+        lorac_buf_str(b, "  # the answers are free text: no labels\n");
+        return;
+    }
+    lorac_buf_printf(b, "  # the labels are the %zu values of the column\n",
+                     g->columns[g->answer].values);
+    bool codes = true;
+    struct lorac_buf all = {0}; // folded labels, one behind the other
+    char **folded = lorac_mem_new(K, sizeof *folded);
+    size_t *at = lorac_mem_new(K, sizeof *at);
+    for (size_t k = 0; folded && at && k < K; k++) {
+        codes = codes && strlen(g->classes.value[k]) <= CODE_BYTES;
+        at[k] = all.n;
+        lorac_label_fold(&all, g->classes.value[k]);
+        lorac_buf_add(&all, "", 1);
+    }
+    bool lost = !folded || !at || all.no_memory;
+    b->no_memory = b->no_memory || lost;
+    for (size_t k = 0; !lost && k < K; k++) {
+        folded[k] = all.at + at[k];
+    }
+    if (!lost) { add_map(b, g, folded); }
+    if (codes) {
+        lorac_buf_str(b, "  # words for these codes, where they have a meaning: labels: {map: {");
+        lorac_yaml_quote(b, g->classes.value[0], false);
+        lorac_buf_str(b, ": a word, ...}}\n");
+    }
+    lorac_mem_free(at);
+    lorac_mem_free(folded);
+    lorac_buf_free(&all);
+}
+
+/* How it trains; first.h says how that is chosen. */
+static void add_training(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    size_t valid = g->rows < VALID_ROWS ? 0 : g->rows / 10;
+    struct lorac_first_size size = g->size;
+    size.rows = g->rows - valid;
+    size.valid_rows = valid;
+    size.labels = g->classes.K;
+    struct lorac_first f = lorac_first_choose(&size);
+    size_t together = (size_t)(f.rows_a_step + 0.5);
+    lorac_buf_printf(b,
+                     "# Rate, batch and epochs are chosen for %zu rows of %.0f tokens and a base "
+                     "of %.3g million\n"
+                     "# parameters: about %zu %s of %zu %s.\n"
+                     "train:\n  epochs: %zu\n  batch_tokens: %zu\n\noptimizer:\n  lr: ",
+                     size.rows, size.tokens, (double)size.parameters / 1e6, f.steps,
+                     f.steps == 1 ? "step" : "steps", together, rows(together), f.epochs,
+                     f.batch_tokens);
+    lorac_number_print(b, f.lr);
+    lorac_buf_printf(b, "   # smaller bases take more, larger ones less\n  warmup: %u%%\n\n",
+                     f.warmup);
+    if (!valid) { return; }
+    lorac_buf_str(b, "eval:\n  every: ");
+    if (f.eval_epochs > 0.0) {
+        lorac_number_print(b, f.eval_epochs);
+        lorac_buf_str(b, " epoch\n");
+    } else {
+        lorac_buf_str(b, "end\n");
+    }
+    lorac_buf_printf(b, "  metrics: [loss, %s]\n\n",
+                     g->classes.K ? "accuracy, macro_f1" : "perplexity");
+}
+
+static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    bool labels = g->classes.K > 0;
+    lorac_buf_printf(b, "# A first recipe, guessed from the table by lorac recipe init; edit it.\n"
+                        "#   lorac plan THIS     what it will do; lorac train THIS     do it\n"
+                        "# Every key: lorac recipe explain. What is not here has its default.\n"
+                        "recipe: 1\n\nmodel:\n  path: ");
+    lorac_yaml_quote(b, g->model, true);
+    lorac_buf_printf(b, "\n  max_length: %zu   # tokens; ", g->max_length);
+    lorac_buf_printf(b, "%zu of %zu %s longer\n\n", g->longer, g->rows,
+                     g->rows == 1 ? "row is" : "rows are");
+    lorac_buf_str(b, "adapter:\n  rank: 8\n  alpha: 16\n  targets: all-linear\n\n");
+    add_data(b, g);
+    add_labels(b, g);
+    if (g->free) {
+        lorac_buf_str(b, "\ntemplate:   # every word of the text is learnt\n"
+                         "  completion: \"{text}\"\n  train_on: all\n\n");
+    } else {
+        lorac_buf_str(b, "\ntemplate:   # what the model reads, and what it learns to answer\n");
+        add_prompt(b, g);
+        lorac_buf_printf(b, "  completion: \" {%s}\"\n\n", labels ? "label" : "answer");
+    }
+    add_training(b, g);
+    lorac_buf_str(b, "output:\n  dir: runs/${name}\n");
+}
+
+/* ---- lengths ---- */
+
+static int ascending(const void *a, const void *b)
+{
+    size_t x = *(const size_t *)a;
+    size_t y = *(const size_t *)b;
+    return (x > y) - (x < y);
+}
+
+static enum lorac_status take_lengths(struct lorac_guess *g, const struct lorac_dataset *set,
+                                      struct lorac_err *err)
+{
+    size_t n = lorac_dataset_size(set);
+    size_t *length = lorac_mem_new(n, sizeof *length);
+    if (!length) { return no_memory(err); }
+    for (size_t i = 0; i < n; i++) {
+        length[i] = lorac_dataset_length(set, i);
+    }
+    qsort(length, n, sizeof *length, ascending);
+    size_t rank = g->free ? n : (n * 99 + 99) / 100; // from 1; text cannot be shortened
+    size_t rounded = (length[rank - 1] + LENGTH_STEP - 1) / LENGTH_STEP * LENGTH_STEP;
+    g->max_length = rounded < SHORTEST_LENGTH ? SHORTEST_LENGTH : rounded;
+    if (g->max_length > g->limit) { g->max_length = g->limit; }
+    g->longer = 0;
+    for (size_t i = 0; i < n; i++) {
+        g->longer += length[i] > g->max_length;
+    }
+    const struct lorac_data_counts *c = lorac_dataset_counts(set);
+    g->empty = c->skipped_empty.n;
+    g->size.tokens = (double)c->tokens / (double)n;
+    g->size.trained = (double)c->trained / (double)n;
+    lorac_mem_free(length);
+    return LORAC_OK;
+}
+
+/* Tokenise all rows with the recipe as it stands, without its limit. */
+static enum lorac_status measure(struct lorac_guess *g, struct lorac_err *err)
+{
+    static const struct lorac_recipe_set sets[] = {{"model.max_length=1048576", false},
+                                                   {"data.on_empty=skip", false},
+                                                   {"data.on_too_long=skip", false},
+                                                   {"data.duplicates=keep", false},
+                                                   {"data.valid", true},
+                                                   {"eval.metrics", true}};
+    struct lorac_recipe *r = NULL;
+    struct lorac_job *j = NULL;
+    struct lorac_buf b = {0};
+    g->max_length = SHORTEST_LENGTH;
+    add_recipe(&b, g);
+    enum lorac_status st = b.no_memory ? no_memory(err) : LORAC_OK;
+    if (!st) {
+        st = lorac_recipe_parse(&r, b.at, b.n, "recipe.yaml", NULL, sets,
+                                sizeof sets / sizeof *sets, NULL, err);
+    }
+    if (!st) { st = lorac_job_open(&j, r, LORAC_JOB_TRAIN, err); }
+    if (!st) {
+        g->limit = j->model->config.max_positions;
+        st = take_lengths(g, j->train.set, err);
+        g->size.parameters = lorac_model_parameters(j->model);
+    }
+    lorac_job_close(j);
+    lorac_recipe_free(r);
+    lorac_buf_free(&b);
+    return st;
+}
+
+/* ---- what is told ---- */
+
+static void tell_format(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    static const struct {
+        char delimiter;
+        const char *name;
+    } names[] = {{',', "commas"}, {'\t', "tabs"}, {';', "semicolons"}, {'|', "bars"}};
+    const char *name = "";
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (names[i].delimiter == g->format.delimiter) { name = names[i].name; }
+    }
+    size_t n = lorac_table_columns(g->table);
+    lorac_buf_printf(b, "table     %zu %s of %zu %s", g->rows, rows(g->rows), n,
+                     n == 1 ? "column" : "columns");
+    if (n > 1) { lorac_buf_printf(b, ", between %s", name); }
+    lorac_buf_str(b, g->format.header ? "" : ", without a header");
+    lorac_buf_str(b, "\n");
+    if (g->why_header[0]) { lorac_buf_printf(b, "header    the first row: %s\n", g->why_header); }
+    if (g->format.encoding) {
+        lorac_buf_printf(b, "encoding  %s: %s\n", lorac_encoding_name(g->format.encoding),
+                         g->why_encoding);
+    }
+    if (!g->format.quote) {
+        lorac_buf_printf(b, "quote     '', quotes are characters like others: %s\n", g->why_quote);
+    }
+    const struct lorac_tally *blank = lorac_table_blank_lines(g->table);
+    const struct lorac_tally *cells = lorac_table_long_cells(g->table);
+    if (blank->n) {
+        lorac_buf_printf(b, "note      %zu blank lines are no rows, the first is line %llu\n",
+                         blank->n, (unsigned long long)blank->line[0]);
+    }
+    if (!cells->n) { return; }
+    lorac_buf_printf(b, "note      %zu %s line ends and delimiters, the first in line %llu",
+                     cells->n, cells->n == 1 ? "cell holds" : "cells hold",
+                     (unsigned long long)cells->line[0]);
+    if (g->rows_unquoted) {
+        lorac_buf_printf(b,
+                         "; with data.format.quote: '' there would be %zu rows of as many cells\n",
+                         g->rows_unquoted - g->format.header);
+    } else {
+        lorac_buf_str(b, "; without quotes the rows would not have as many cells each\n");
+    }
+}
+
+static void tell_columns(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    enum { TOLD = 12 };
+    if (!g->free) {
+        lorac_buf_str(b, g->classes.K ? "label     " : "answer    ");
+        tell_column(b, g, g->answer);
+        lorac_buf_printf(b, ": %s\n", g->columns[g->answer].why);
+    }
+    for (size_t i = 0; i < g->n_texts; i++) {
+        lorac_buf_str(b, "text      ");
+        tell_column(b, g, g->text[i]);
+        lorac_buf_printf(b, ": %s", g->columns[g->text[i]].why);
+        if (g->optional[i]) {
+            lorac_buf_printf(b, "; blank in %zu rows, an optional part of the prompt",
+                             g->columns[g->text[i]].blank);
+        }
+        lorac_buf_str(b, "\n");
+    }
+    size_t unused = 0;
+    for (size_t c = 0; c < lorac_table_columns(g->table); c++) {
+        if (is_used(g, c) || unused++ >= TOLD) { continue; }
+        lorac_buf_str(b, "not used  ");
+        tell_column(b, g, c);
+        lorac_buf_printf(b, ": %s\n", g->columns[c].why);
+    }
+    if (unused > TOLD) { lorac_buf_printf(b, "not used  %zu more\n", unused - TOLD); }
+    if (g->empty) {
+        lorac_buf_printf(b,
+                         "rows      %zu of %zu with a blank cell are left out (on_empty: skip)\n",
+                         g->empty, g->rows);
+    }
+    if (unused) { lorac_buf_str(b, "--label COLUMN and --text COLUMN choose others.\n"); }
+}
+
+/* ---- all of it ---- */
+
+static enum lorac_status guess(struct lorac_guess *g, const char *model, const char *table,
+                               const struct lorac_first_columns *o, struct lorac_err *err)
+{
+    enum lorac_status st = lorac_path_absolute(&g->model, model, err);
+    if (!st) { st = lorac_path_absolute(&g->table_path, table, err); }
+    if (!st) { st = lorac_guess_format(g, err); }
+    if (!st) { st = lorac_guess_columns(g, o, err); }
+    if (st) { return st; }
+    g->rows = lorac_table_rows(g->table);
+    return measure(g, err);
+}
+
+enum lorac_status lorac_recipe_init(struct lorac_buf *out, struct lorac_buf *told,
+                                    const char *model, const char *table,
+                                    const struct lorac_first_columns *o, struct lorac_err *err)
+{
+    static const struct lorac_first_columns none = {0};
+    struct lorac_guess g = {0};
+    struct lorac_recipe *r = NULL;
+    struct lorac_buf b = {0};
+    enum lorac_status st = guess(&g, model, table, o ? o : &none, err);
+    if (!st) { add_recipe(&b, &g); }
+    if (!st && b.no_memory) { st = no_memory(err); }
+    if (!st) { st = lorac_recipe_parse(&r, b.at, b.n, "recipe.yaml", NULL, NULL, 0, NULL, err); }
+    if (!st) {
+        lorac_buf_add(out, b.at, b.n);
+        tell_format(told, &g);
+        tell_columns(told, &g);
+    }
+    lorac_recipe_free(r);
+    lorac_buf_free(&b);
+    lorac_classes_free(&g.classes);
+    lorac_table_close(g.table);
+    lorac_mem_free(g.columns);
+    lorac_mem_free(g.table_path);
+    lorac_mem_free(g.model);
+    return st;
+}

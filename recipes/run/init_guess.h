@@ -1,0 +1,58 @@
+/* init_guess.h - inside recipes/: what `lorac recipe init` guesses about a table, in three files:
+ * init_format.c how it is written, init_columns.c which columns are asked and answered, init.c the
+ * recipe's text. */
+#ifndef LORAC_RECIPES_INIT_GUESS_H
+#define LORAC_RECIPES_INIT_GUESS_H
+
+#include "datasets/datasets.h"
+#include "recipes/run/first.h"
+#include "recipes/run/init.h"
+
+enum {
+    LORAC_INIT_LOOKED_AT = 2000, // rows that a header and texts are judged by
+    LORAC_INIT_MAX_LABELS = 256, // as in labels.c: more are free text
+    LORAC_INIT_ROWS_A_LABEL = 4, // the same
+    LORAC_INIT_MAX_TEXTS = 16,   // columns in a prompt
+};
+
+/* What the cells of a column are like. */
+struct lorac_init_column {
+    size_t blank;         // of all rows
+    size_t values;        // different ones that are not blank; LORAC_INIT_MAX_LABELS + 1: more
+    size_t seen;          // cells looked at that are not blank
+    size_t bytes, spaces; // of these
+    size_t numbers;       // of these
+    size_t dates;         // of these: digits with signs between them
+    char why[160];        // why it is used, or not
+};
+
+struct lorac_guess {
+    char *model, *table_path; // absolute
+    struct lorac_table *table;
+    struct lorac_table_format format;
+    char why_encoding[64], why_quote[320], why_header[160];
+    size_t rows_unquoted;              // more than with quotes, and of as many cells; 0: no
+    bool free;                         // one column: text to go on from anywhere, no answer
+    struct lorac_init_column *columns; // (columns of the table)
+    size_t text[LORAC_INIT_MAX_TEXTS], n_texts;
+    bool optional[LORAC_INIT_MAX_TEXTS]; // a text column that is blank in some rows, beside another
+    size_t answer;                       // column; the label where there are labels
+    struct lorac_classes classes;        // of the label; K 0: free text
+    size_t max_length, limit;            // the model's own limit
+    size_t longer, empty, rows;          // rows longer than max_length, with an empty cell, of all
+    struct lorac_first_size size;        // tokens and parameters
+};
+
+/* g->table, opened as it seems to be written. */
+LORAC_MUST_CHECK enum lorac_status lorac_guess_format(struct lorac_guess *g, struct lorac_err *err);
+/* g->text, answer, classes, columns: as asked for, else as they look. */
+LORAC_MUST_CHECK enum lorac_status lorac_guess_columns(struct lorac_guess *g,
+                                                       const struct lorac_first_columns *o,
+                                                       struct lorac_err *err);
+
+bool lorac_cell_is_number(const struct lorac_cell *c);
+/* Whether a name (upper or lower case, without blanks and the like) is one that labels, answers or
+ * texts have. */
+bool lorac_name_is_known(const char *name, size_t n);
+
+#endif

@@ -1,0 +1,448 @@
+/* job.c - see job.h. */
+#include "recipes/run/job.h"
+
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "base/checkpoint/hub.h"
+#include "recipes/run/labels.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { IDS_IN_MEMORY = 64 << 20 }; // bytes of ids that a dataset may keep
+
+/* ---- data ---- */
+
+struct lorac_table_format lorac_job_format(const struct lorac_recipe *r)
+{
+    static const enum lorac_encoding encodings[] = {LORAC_ENCODING_UTF8, LORAC_ENCODING_LATIN1,
+                                                    LORAC_ENCODING_WINDOWS1252,
+                                                    LORAC_ENCODING_UTF16};
+    return (struct lorac_table_format){
+        .delimiter = r->data.format.delimiter,
+        .quote = r->data.format.quote,
+        .header = r->data.format.header,
+        .encoding = encodings[r->data.format.encoding],
+    };
+}
+
+static enum lorac_status open_table(struct lorac_table **out, const struct lorac_job *j,
+                                    const char *path, struct lorac_err *err)
+{
+    struct lorac_table_format format = lorac_job_format(j->recipe);
+    enum lorac_status st = lorac_table_open(out, path, &format, err);
+    size_t n = strlen(path);
+    if (st == LORAC_EFORMAT && n > 4 && strcmp(path + n - 4, ".txt") == 0) {
+        lorac_err_add(err, " (for plain text write data.kind: text)");
+    }
+    return st;
+}
+
+enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lorac_job *j,
+                                     const struct lorac_table *table, const uint32_t *rows,
+                                     size_t n_rows, const struct lorac_shots *shots,
+                                     struct lorac_err *err)
+{
+    *out = NULL;
+    static const enum lorac_on_bad on_empty[] = {LORAC_BAD_ERROR, LORAC_BAD_SKIP, LORAC_BAD_KEEP};
+    static const enum lorac_on_long on_long[] = {LORAC_LONG_TRUNCATE_PROMPT, LORAC_LONG_SKIP,
+                                                 LORAC_LONG_ERROR};
+    static const enum lorac_on_duplicate on_duplicate[] = {
+        LORAC_DUPLICATE_KEEP, LORAC_DUPLICATE_WARN, LORAC_DUPLICATE_DROP};
+    const struct lorac_recipe *r = j->recipe;
+    size_t n_columns = r->data.columns.n;
+    size_t n_labels = r->data.labels.map.n;
+    enum lorac_status st = LORAC_OK;
+    struct lorac_variable *variables = lorac_mem_new(n_columns + 1, sizeof *variables);
+    struct lorac_label *labels = lorac_mem_new(n_labels + 1, sizeof *labels);
+    if (!variables || !labels) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a dataset"); }
+    for (size_t i = 0; i < n_columns && !st; i++) {
+        variables[i] =
+            (struct lorac_variable){r->data.columns.at[i].key, r->data.columns.at[i].value};
+    }
+    for (size_t i = 0; i < n_labels && !st; i++) {
+        labels[i] =
+            (struct lorac_label){r->data.labels.map.at[i].key, r->data.labels.map.at[i].value};
+    }
+    struct lorac_dataset_options o = {
+        .variables = variables,
+        .n_variables = n_columns,
+        .label_variable = j->label_variable,
+        .labels = labels,
+        .n_labels = n_labels,
+        .on_unknown_label =
+            r->data.labels.unknown == LORAC_RECIPE_UNKNOWN_SKIP ? LORAC_BAD_SKIP : LORAC_BAD_ERROR,
+        .on_empty = on_empty[r->data.on_empty],
+        .on_too_long = on_long[r->data.on_too_long],
+        .duplicates = on_duplicate[r->data.duplicates],
+        .prompt = r->template.prompt,
+        .completion = r->template.completion,
+        .append_eos = r->template.append_eos,
+        .train_on = r->template.train_on == LORAC_RECIPE_TRAIN_ON_ALL ? LORAC_TRAIN_ALL
+                                                                      : LORAC_TRAIN_COMPLETION,
+        .max_length = r->model.max_length,
+        .cache = IDS_IN_MEMORY,
+        .shots = shots,
+        .rows = rows,
+        .n_rows = n_rows,
+    };
+    if (!st) { st = lorac_dataset_open(out, table, j->tokenizer, &o, err); }
+    if (!st && j->model) { st = lorac_job_check_ids(j, *out, err); }
+    if (st) {
+        lorac_dataset_close(*out);
+        *out = NULL;
+    }
+    lorac_mem_free(variables);
+    lorac_mem_free(labels);
+    return st;
+}
+
+/* Divide the training table by data.valid: {split, stratify}. */
+static enum lorac_status split_table(struct lorac_job *j, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    struct lorac_classes classes = {0};
+    const char *stratify = r->data.valid.stratify;
+    size_t column = 0;
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; stratify && i < r->data.columns.n; i++) { // a variable's name will do, too
+        if (strcmp(r->data.columns.at[i].key, stratify) == 0) {
+            stratify = r->data.columns.at[i].value;
+            break;
+        }
+    }
+    if (stratify) {
+        st = lorac_table_column_find(&column, j->train.table, stratify, err);
+        if (!st) {
+            st = lorac_classes_find(&classes, j->train.table, column,
+                                    lorac_table_rows(j->train.table), err);
+        }
+        if (st) { lorac_err_prefix(err, "data.valid.stratify: "); }
+    }
+    if (!st) {
+        st = lorac_split_make(&j->valid.split, lorac_table_rows(j->train.table),
+                              r->data.valid.fraction, stratify ? &classes : NULL, r->seed, err);
+        if (st) { lorac_err_prefix(err, "data.valid: %s: ", r->data.train.at[0]); }
+    }
+    lorac_classes_free(&classes);
+    return st;
+}
+
+/* Tokenise texts into `data`. */
+static enum lorac_status open_text_set(struct lorac_data *data, const struct lorac_texts *texts,
+                                       bool held_out, const struct lorac_job *j,
+                                       struct lorac_err *err)
+{
+    const struct lorac_text_options o = {
+        .held_out = held_out,
+        .append_eos = j->recipe->template.append_eos,
+        .max_length = j->recipe->model.max_length,
+    };
+    enum lorac_status st = lorac_dataset_open_texts(&data->set, texts, j->tokenizer, &o, err);
+    return st || !j->model ? st : lorac_job_check_ids(j, data->set, err);
+}
+
+/* Files of their own into `data`: a table, or texts. */
+static enum lorac_status open_files(struct lorac_data *data, const struct lorac_recipe_list *files,
+                                    const struct lorac_job *j, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    struct lorac_texts *texts = NULL;
+    if (j->recipe->data.kind == LORAC_RECIPE_DATA_TABLE) {
+        st = open_table(&data->table, j, files->at[0], err);
+        if (!st) { st = lorac_job_open_set(&data->set, j, data->table, NULL, 0, NULL, err); }
+        if (st && err && strstr(err->text, "data.format.")) { // the advice is about one of several
+            lorac_err_add(err,
+                          "; data.train is read with data.format, too: both are written alike");
+        }
+        return st;
+    }
+    st = lorac_texts_open(&texts, (const char *const *)files->at, files->n,
+                          j->recipe->data.separator, err);
+    if (!st) { st = open_text_set(data, texts, false, j, err); }
+    lorac_texts_close(texts);
+    return st;
+}
+
+enum lorac_status lorac_job_open_test(struct lorac_job *j, struct lorac_err *err)
+{
+    const struct lorac_recipe_list *files = &j->recipe->data.test;
+    if (!files->n) {
+        return lorac_fail(err, LORAC_EUSER, "the recipe names no data.test to evaluate on");
+    }
+    enum lorac_status st = open_files(&j->test, files, j, err);
+    return st ? st : lorac_labels_check(j, j->test.set, "test", err);
+}
+
+static enum lorac_status open_texts(struct lorac_job *j, unsigned parts, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    struct lorac_texts *texts = NULL;
+    bool splits = r->data.valid.kind == LORAC_RECIPE_SPLIT_FRACTION;
+    bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
+    enum lorac_status st = LORAC_OK;
+    if ((parts & LORAC_JOB_TRAIN) || (valid && splits)) {
+        st = lorac_texts_open(&texts, (const char *const *)r->data.train.at, r->data.train.n,
+                              r->data.separator, err);
+    }
+    if (!st && texts && r->data.separator && lorac_texts_separators(texts) == 0) {
+        st = lorac_fail(
+            err, LORAC_EUSER,
+            "data.separator: stands nowhere in %s%s; without one (null) each file is one "
+            "document",
+            r->data.train.at[0], r->data.train.n > 1 ? " or the files after it" : "");
+    }
+    if (!st && texts && splits) {
+        st = lorac_texts_split(texts, r->data.valid.fraction, r->seed, err);
+        if (st) { lorac_err_prefix(err, "data.valid: %s: ", r->data.train.at[0]); }
+    }
+    if (!st && (parts & LORAC_JOB_TRAIN)) { st = open_text_set(&j->train, texts, false, j, err); }
+    if (!st && valid && splits) { st = open_text_set(&j->valid, texts, true, j, err); }
+    lorac_texts_close(texts);
+    return st;
+}
+
+static enum lorac_status open_tables(struct lorac_job *j, unsigned parts, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    const struct lorac_split *split = &j->valid.split;
+    bool splits = r->data.valid.kind == LORAC_RECIPE_SPLIT_FRACTION;
+    bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
+    enum lorac_status st = open_table(&j->train.table, j, r->data.train.at[0], err);
+    if (!st) { st = lorac_labels_find(j, err); }
+    if (!st && splits) { st = split_table(j, err); }
+    if (!st && (parts & LORAC_JOB_TRAIN)) {
+        st = lorac_job_open_set(&j->train.set, j, j->train.table, split->rest, split->n_rest, NULL,
+                                err);
+    }
+    if (!st && valid && splits) {
+        st = lorac_job_open_set(&j->valid.set, j, j->train.table, split->part, split->n_part, NULL,
+                                err);
+    }
+    return st;
+}
+
+static enum lorac_status open_data(struct lorac_job *j, unsigned parts, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
+    enum lorac_status st = r->data.kind == LORAC_RECIPE_DATA_TEXT ? open_texts(j, parts, err)
+                                                                  : open_tables(j, parts, err);
+    if (!st && valid && r->data.valid.kind == LORAC_RECIPE_SPLIT_PATH) {
+        st = open_files(&j->valid, &r->data.valid.paths, j, err);
+        if (!st) { st = lorac_labels_check(j, j->valid.set, "valid", err); }
+    }
+    if (!st && (parts & LORAC_JOB_TEST)) { st = lorac_job_open_test(j, err); }
+    return st;
+}
+
+enum lorac_status lorac_job_check_length(const struct lorac_job *j, struct lorac_err *err)
+{
+    const struct {
+        const struct lorac_data *data;
+        const char *name;
+    } parts[] = {{&j->train, "train"}, {&j->valid, "valid"}, {&j->test, "test"}};
+    size_t limit = j->model->config.max_positions;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (!parts[i].data->set) { continue; }
+        size_t longest = lorac_dataset_counts(parts[i].data->set)->longest;
+        if (longest <= limit) { continue; }
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "model.max_length: %zu, and the longest row of data.%s has %zu tokens, but "
+            "%s reads at most %zu; expected %zu or less",
+            j->recipe->model.max_length, parts[i].name, longest, j->model->dir, limit, limit);
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *err)
+{
+    const char *dir = j->recipe->model.path;
+    enum lorac_status st = lorac_model_open(&j->model, &j->dev, dir, err);
+    if (st) { lorac_hub_explain(dir, err); }
+    const struct lorac_data *const data[] = {&j->train, &j->valid, &j->test};
+    for (size_t i = 0; i < sizeof data / sizeof *data && !st; i++) {
+        if (data[i]->set) { st = lorac_job_check_ids(j, data[i]->set, err); }
+    }
+    return st;
+}
+
+/* What a key names is there; if not, the way to it. */
+static enum lorac_status check_folder(const char *key, const char *path, const char *given,
+                                      struct lorac_err *err)
+{
+    char *found = NULL; // path itself: the recipe was read with what is there
+    enum lorac_status st = lorac_hub_find(&found, path, given, err);
+    if (st) { lorac_err_prefix(err, "%s: ", key); }
+    lorac_mem_free(found);
+    return st;
+}
+
+enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_recipe *r,
+                                 unsigned parts, struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_job *j = lorac_mem_new(1, sizeof *j);
+    if (!j) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the run"); }
+    j->recipe = r;
+    enum lorac_status st = lorac_device_outline(&j->dev, NULL, (int)r->train.threads, err);
+    if (!st) { st = check_folder("model.path", r->model.path, r->model.given, err); }
+    if (!st) {
+        st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err);
+        if (st) { lorac_hub_explain(r->model.path, err); }
+    }
+    if (!st) { st = open_data(j, parts, err); }
+    if (!st && !(parts & LORAC_JOB_NO_MODEL)) { st = lorac_job_open_model(j, err); }
+    if (st) {
+        lorac_job_close(j);
+        return st;
+    }
+    *out = j;
+    return LORAC_OK;
+}
+
+static void close_data(struct lorac_data *d)
+{
+    lorac_dataset_close(d->set);
+    lorac_split_free(&d->split);
+    lorac_table_close(d->table);
+}
+
+void lorac_job_close(struct lorac_job *j)
+{
+    if (!j) { return; }
+    close_data(&j->test);
+    close_data(&j->valid);
+    close_data(&j->train);
+    lorac_model_close(j->model);
+    lorac_tokenizer_free(j->tokenizer);
+    lorac_device_close(&j->dev);
+    for (size_t k = 0; k < j->K; k++) {
+        lorac_mem_free(j->labels[k]);
+    }
+    lorac_mem_free(j->labels);
+    lorac_mem_free(j->label_variable);
+    lorac_mem_free(j);
+}
+
+/* ---- the adapter ---- */
+
+struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe *r, size_t L,
+                                                       struct lorac_override *overrides,
+                                                       size_t *list)
+{
+    static const enum lorac_tie ties[] = {LORAC_TIE_UNSET, LORAC_TIE_KEEP, LORAC_TIE_UNTIE};
+    static const enum lorac_bias biases[] = {LORAC_BIAS_NONE, LORAC_BIAS_LORA_ONLY, LORAC_BIAS_ALL};
+    struct lorac_adapter_options o = {
+        .exclude = (const char *const *)r->adapter.exclude.at,
+        .n_exclude = r->adapter.exclude.n,
+        .overrides = overrides,
+        .n_overrides = r->adapter.overrides.n,
+        .rank = r->adapter.rank,
+        .alpha = r->adapter.alpha,
+        .scaling = r->adapter.scaling == LORAC_RECIPE_SCALING_RSLORA ? LORAC_SCALE_RSLORA
+                                                                     : LORAC_SCALE_STANDARD,
+        .dropout = r->adapter.dropout,
+        .init = r->adapter.init == LORAC_RECIPE_INIT_GAUSSIAN ? LORAC_INIT_GAUSSIAN
+                                                              : LORAC_INIT_DEFAULT,
+        .seed = r->seed,
+        .train_also = (const char *const *)r->adapter.train_also.names.at,
+        .n_train_also = r->adapter.train_also.names.n,
+        .train_all = r->adapter.train_also.all,
+        .tie = ties[r->adapter.tie],
+        .bias = biases[r->adapter.bias],
+    };
+    if (r->adapter.targets.kind == LORAC_RECIPE_TARGETS_REGEX) {
+        o.regex = r->adapter.targets.regex;
+    }
+    if (r->adapter.targets.kind == LORAC_RECIPE_TARGETS_LIST) {
+        o.targets = (const char *const *)r->adapter.targets.names.at;
+        o.n_targets = r->adapter.targets.names.n;
+    }
+    for (size_t i = 0; i < o.n_overrides; i++) {
+        const struct lorac_recipe_override *from = &r->adapter.overrides.at[i];
+        overrides[i] = (struct lorac_override){from->match, from->rank, from->alpha};
+    }
+    const struct lorac_recipe_layers *layers = &r->adapter.layers;
+    size_t from = 0;
+    size_t to = L - 1;
+    switch (layers->kind) {
+    case LORAC_RECIPE_LAYERS_ALL:
+        return o;
+    case LORAC_RECIPE_LAYERS_LIST: // layers that the model does not have are matching's to refuse
+        o.layers = layers->at;
+        o.n_layers = layers->n;
+        return o;
+    case LORAC_RECIPE_LAYERS_LAST:
+        from = layers->last < L ? L - layers->last : 0;
+        break;
+    case LORAC_RECIPE_LAYERS_RANGE:
+        from = layers->first;
+        to = layers->to;
+        break;
+    }
+    for (size_t l = from; l <= to && o.n_layers < L; l++) {
+        list[o.n_layers++] = l;
+    }
+    o.layers = list;
+    return o;
+}
+
+static enum lorac_status outline(struct lorac_adapter **out, const struct lorac_model *m,
+                                 const struct lorac_adapter_options *o, struct lorac_err *err)
+{
+    struct lorac_match *match = lorac_mem_new(m->n_modules, sizeof *match);
+    if (!match) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
+    enum lorac_status st = lorac_match_modules(match, m, o, err);
+    if (!st) { st = lorac_adapter_outline(out, m, match, o->scaling, o->tie, err); }
+    lorac_mem_free(match);
+    return st;
+}
+
+static enum lorac_status make_adapter(struct lorac_adapter **out, const struct lorac_job *j,
+                                      bool values, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    *out = NULL;
+    if (r->adapter.from) {
+        enum lorac_status st = check_folder("adapter.from", r->adapter.from, r->adapter.given, err);
+        if (st) { return st; }
+        st = lorac_peft_load(out, j->model, r->adapter.from, false, err);
+        if (st) { lorac_hub_explain(r->adapter.from, err); }
+        if (!st) { lorac_adapter_set_dropout(*out, r->adapter.dropout, r->seed); }
+        return st;
+    }
+    size_t L = j->model->config.L;
+    enum lorac_status st = LORAC_OK;
+    struct lorac_override *overrides = lorac_mem_new(r->adapter.overrides.n + 1, sizeof *overrides);
+    size_t *list = lorac_mem_new(L, sizeof *list);
+    if (!overrides || !list) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter");
+    } else if (r->adapter.layers.kind == LORAC_RECIPE_LAYERS_RANGE && r->adapter.layers.to >= L) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "adapter.layers: there is no layer %zu, the model has 0 to %zu",
+                        r->adapter.layers.to, L - 1);
+    } else if (r->adapter.layers.kind == LORAC_RECIPE_LAYERS_LAST && r->adapter.layers.last > L) {
+        st = lorac_fail(err, LORAC_EUSER, "adapter.layers: last:%zu, but the model has %zu layers",
+                        r->adapter.layers.last, L);
+    } else {
+        struct lorac_adapter_options o = lorac_job_adapter_options(r, L, overrides, list);
+        st = values ? lorac_adapter_new(out, j->model, &o, err) : outline(out, j->model, &o, err);
+    }
+    lorac_mem_free(overrides);
+    lorac_mem_free(list);
+    return st;
+}
+
+enum lorac_status lorac_job_adapter(struct lorac_adapter **out, const struct lorac_job *j,
+                                    struct lorac_err *err)
+{
+    return make_adapter(out, j, true, err);
+}
+
+enum lorac_status lorac_job_adapter_outline(struct lorac_adapter **out, const struct lorac_job *j,
+                                            struct lorac_err *err)
+{
+    return make_adapter(out, j, false, err);
+}

@@ -1,0 +1,81 @@
+/*
+ * job.h - what a recipe names, opened: device, model, tokenizer, tables, datasets, labels.
+ *
+ * Opening order is the order in which mistakes are cheap to find: recipe, tables and templates,
+ * then weights.
+ */
+#ifndef LORAC_RECIPES_JOB_H
+#define LORAC_RECIPES_JOB_H
+
+#include "datasets/datasets.h"
+#include "lora/lora.h"
+#include "recipes/language/recipe.h"
+
+/* One of train, valid, test. */
+struct lorac_data {
+    struct lorac_table *table; // NULL where it shares the training table, and of texts
+    struct lorac_split split;  // of the training table; zeroed: all rows
+    struct lorac_dataset *set; // NULL: there is none
+};
+
+struct lorac_job {
+    const struct lorac_recipe *recipe; // borrowed
+    struct lorac_device dev;
+    struct lorac_tokenizer *tokenizer;
+    struct lorac_model *model;
+    struct lorac_data train, valid, test;
+    char *label_variable; // the one variable of the completion, or NULL: free text or several
+    char **labels;        // (K) the answers to choose from; K 0: free text
+    size_t K;
+    size_t answers; // different ones in the label's column, one more than the most that are told;
+                    // 0: not counted
+};
+
+enum lorac_job_parts {
+    LORAC_JOB_TRAIN = 1 << 0,    // training and validation data
+    LORAC_JOB_VALID = 1 << 1,    // validation data
+    LORAC_JOB_TEST = 1 << 2,     // test data
+    LORAC_JOB_NO_MODEL = 1 << 3, // no weights: plans and checks
+};
+
+/* Open the parts asked for; labels are found in any case. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_open(struct lorac_job **out,
+                                                  const struct lorac_recipe *r, unsigned parts,
+                                                  struct lorac_err *err);
+/* How the recipe's tables are written: data.format. */
+struct lorac_table_format lorac_job_format(const struct lorac_recipe *r);
+/* Tokenise rows (n_rows; NULL: all) of a table as the recipe says, each going on from `shots` (or
+ * NULL). */
+LORAC_MUST_CHECK enum lorac_status lorac_job_open_set(
+    struct lorac_dataset **out, const struct lorac_job *j, const struct lorac_table *table,
+    const uint32_t *rows, size_t n_rows, const struct lorac_shots *shots, struct lorac_err *err);
+/* What was left out, for a caller that needs it later: the model, and the test data. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_job_open_test(struct lorac_job *j, struct lorac_err *err);
+/* LORAC_EFORMAT where an example of `set` holds a token that the tokenizer has and the model has
+ * not: by row and token. Tokens that no row uses do no harm: tools add them without resizing the
+ * model. The model is open. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_check_ids(const struct lorac_job *j,
+                                                       const struct lorac_dataset *set,
+                                                       struct lorac_err *err);
+/* LORAC_EUSER where a row is longer than the model's context: model.max_length may ask for more
+ * than the model reads as long as no row is that long. The model is open. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_check_length(const struct lorac_job *j,
+                                                          struct lorac_err *err);
+void lorac_job_close(struct lorac_job *j);
+
+/* The adapter options that the recipe asks for, with `layers` resolved for a model of L layers into
+ * `list` (L). The result borrows from the recipe, `overrides` (its n) and `list`. */
+struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe *r, size_t L,
+                                                       struct lorac_override *overrides,
+                                                       size_t *list);
+/* A fresh adapter as the recipe says, or the one that adapter.from names. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_adapter(struct lorac_adapter **out,
+                                                     const struct lorac_job *j,
+                                                     struct lorac_err *err);
+/* Its modules and shapes, without values (the one of adapter.from comes with them). */
+LORAC_MUST_CHECK enum lorac_status lorac_job_adapter_outline(struct lorac_adapter **out,
+                                                             const struct lorac_job *j,
+                                                             struct lorac_err *err);
+
+#endif

@@ -1,0 +1,460 @@
+/* predict.c - see predict.h. */
+#include "recipes/run/predict.h"
+
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "base/core/number.h"
+#include "base/core/sha256.h"
+#include "recipes/run/predict_part.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A table that is asked row by row. */
+struct work {
+    const struct lorac_job *j;
+    const struct lorac_predict_options *o;
+    struct lorac_predicted *counts;
+    struct lorac_predictor *predictor;
+    struct lorac_table *table;
+    struct lorac_table_format format; // the table's
+    size_t *column;                   // (variables) of the table; SIZE_MAX: not needed
+    struct lorac_cell *values;        // (variables)
+    struct lorac_row row;
+    struct lorac_answer answer;
+    struct lorac_buf line;
+    struct lorac_part part;
+    size_t top; // labels a row
+};
+
+/* ---- the table ---- */
+
+/* Which column each variable of the prompt reads. */
+static enum lorac_status map_columns(struct work *w, struct lorac_err *err)
+{
+    const struct lorac_recipe_map *columns = &w->j->recipe->data.columns;
+    for (size_t i = 0; i < lorac_predictor_variables(w->predictor); i++) {
+        w->column[i] = SIZE_MAX;
+        if (!lorac_predictor_asks(w->predictor, i)) { continue; }
+        const char *name =
+            columns->n ? columns->at[i].value : lorac_predictor_variable(w->predictor, i);
+        enum lorac_status st = lorac_table_column_find(&w->column[i], w->table, name, err);
+        if (st) { return st; }
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status open_as(struct work *w, char delimiter, struct lorac_err *err)
+{
+    const struct lorac_predict_options *o = w->o;
+    struct lorac_table_format format = w->format;
+    format.delimiter = delimiter;
+    enum lorac_status st =
+        o->bytes ? lorac_table_parse(&w->table, o->bytes, o->n_bytes, o->in, &format, err)
+                 : lorac_table_open(&w->table, o->in, &format, err);
+    if (!st) { st = map_columns(w, err); }
+    if (st) {
+        lorac_table_close(w->table);
+        w->table = NULL;
+    }
+    return st;
+}
+
+/* The recipe's delimiter, or another that fits: nothing is guessed where several would. */
+static enum lorac_status open_delimited(struct work *w, struct lorac_err *err)
+{
+    static const char others[] = ",;\t|";
+    char fits = '\0';
+    const char usual = w->format.delimiter;
+    enum lorac_status st = open_as(w, usual, err);
+    if (st != LORAC_EUSER && st != LORAC_EFORMAT) { return st; }
+    for (const char *d = others; *d; d++) {
+        if (*d == usual || *d == w->format.quote) { continue; }
+        enum lorac_status tried = open_as(w, *d, NULL);
+        if (tried && tried != LORAC_EUSER && tried != LORAC_EFORMAT) {
+            return lorac_fail(err, tried, "%s: could not be read with another delimiter", w->o->in);
+        }
+        if (tried) { continue; }
+        lorac_table_close(w->table);
+        w->table = NULL;
+        if (fits) { return st; }
+        fits = *d;
+    }
+    if (!fits) { return st; }
+    w->counts->delimiter = fits;
+    return open_as(w, fits, err);
+}
+
+static enum lorac_status guess_encoding(enum lorac_encoding *out, const struct work *w,
+                                        struct lorac_err *err)
+{
+    struct lorac_map map = {0};
+    const struct lorac_predict_options *o = w->o;
+    enum lorac_status st = o->bytes ? LORAC_OK : lorac_map_open(&map, o->in, err);
+    if (st) { return st; }
+    *out = lorac_encoding_guess(o->bytes ? o->bytes : (const char *)map.data,
+                                o->bytes ? o->n_bytes : map.size);
+    lorac_map_close(&map);
+    return LORAC_OK;
+}
+
+static enum lorac_status open_encoded(struct work *w, struct lorac_err *err)
+{
+    const struct lorac_predict_options *o = w->o;
+    enum lorac_encoding seen = w->format.encoding;
+    if (o->encoding) { w->format.encoding = *o->encoding; }
+    enum lorac_status st = open_delimited(w, err);
+    if (st != LORAC_EFORMAT || o->encoding) { return st; }
+    struct lorac_err why = {0};
+    enum lorac_status guessed = guess_encoding(&seen, w, &why);
+    if (guessed) { return lorac_fail(err, guessed, "%s", why.text); }
+    if (seen == w->format.encoding) { return st; }
+    if (seen != LORAC_ENCODING_UTF8 && seen != LORAC_ENCODING_UTF16) {
+        lorac_err_add(err, "; of this table alone: --encoding %s", lorac_encoding_name(seen));
+        return st;
+    }
+    w->format.encoding = seen;
+    w->counts->other_encoding = true;
+    return open_delimited(w, err);
+}
+
+/* A spreadsheet writes its country's delimiter and its system's encoding, whatever the training
+ * table had. UTF-8 and UTF-16 are known when they are seen; others are the caller's to name. */
+static enum lorac_status open_table(struct work *w, struct lorac_err *err)
+{
+    struct lorac_err why = {0}; // of a try that another may follow
+    enum lorac_status st = open_encoded(w, &why);
+    if (st && err) { *err = why; }
+    return st;
+}
+
+/* The name of added column `column`: a prediction and, with labels, its probability. */
+static void added_name(char name[48], const struct work *w, size_t column)
+{
+    size_t i = w->j->K ? column / 2 : column;
+    const char *word = w->j->K && column % 2 ? "probability" : "prediction";
+    (void)snprintf(name, 48, i ? "%s_%zu" : "%s", word, i + 1);
+}
+
+static size_t added_columns(const struct work *w)
+{
+    return w->j->K ? 2 * w->top : 1;
+}
+
+/* Are the names of the added columns free? */
+static enum lorac_status check_names(const struct work *w, struct lorac_err *err)
+{
+    char name[48];
+    for (size_t i = 0; w->format.header && i < added_columns(w); i++) {
+        added_name(name, w, i);
+        for (size_t c = 0; c < lorac_table_columns(w->table); c++) {
+            if (strcmp(lorac_table_column_name(w->table, c), name) != 0) { continue; }
+            return lorac_fail(err, LORAC_EUSER,
+                              "%s: has a column '%s' already; predict adds that one: rename it or "
+                              "leave it out",
+                              w->o->in, name);
+        }
+    }
+    return LORAC_OK;
+}
+
+/* ---- a row ---- */
+
+/* Its prompt. *asks: there is one; a row may be left without an answer (data.on_empty: skip). */
+static enum lorac_status ask(bool *asks, size_t *cut, struct work *w, size_t i,
+                             struct lorac_err *err)
+{
+    enum lorac_recipe_on_empty on_empty = w->j->recipe->data.on_empty;
+    bool blank = false;
+    *asks = true;
+    *cut = 0;
+    enum lorac_status st = lorac_table_row(&w->row, w->table, i, err);
+    if (st) { return st; }
+    for (size_t v = 0; v < lorac_predictor_variables(w->predictor); v++) {
+        size_t c = w->column[v];
+        w->values[v] = c == SIZE_MAX ? (struct lorac_cell){"", 0} : w->row.cells[c];
+        if (c == SIZE_MAX || !lorac_cell_is_blank(&w->values[v])) { continue; }
+        if (lorac_predictor_may_be_blank(w->predictor, v)) { continue; }
+        blank = true;
+        if (on_empty != LORAC_RECIPE_EMPTY_ERROR) { continue; }
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s:%llu: column '%s' is blank, expected text (data.on_empty: keep asks "
+                          "all the same, skip leaves such rows without an answer)",
+                          w->o->in, (unsigned long long)w->row.line,
+                          lorac_table_column_name(w->table, c));
+    }
+    w->counts->empty += blank;
+    if (blank && on_empty == LORAC_RECIPE_EMPTY_SKIP) {
+        *asks = false;
+        w->counts->unasked++;
+        return LORAC_OK;
+    }
+    st = lorac_predictor_prompt(cut, w->predictor, w->values, err);
+    if (st) { lorac_err_prefix(err, "%s: line %llu: ", w->o->in, (unsigned long long)w->row.line); }
+    return st;
+}
+
+/* Every row is read and encoded before the model begins: what cannot be asked is said at once. */
+static enum lorac_status check_rows(struct work *w, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    w->counts->all = lorac_table_rows(w->table);
+    w->counts->blank_lines = lorac_table_blank_lines(w->table)->n;
+    w->counts->long_cells = *lorac_table_long_cells(w->table);
+    for (size_t i = 0; i < w->counts->all && !st; i++) {
+        bool asks = false;
+        size_t cut = 0;
+        st = ask(&asks, &cut, w, i, err);
+        w->counts->cut += cut > 0;
+    }
+    return st;
+}
+
+/* ---- writing ---- */
+
+/* Append a cell behind others, quoted where it has to be. false: it holds what this table cannot
+ * hold, and a space stands for that. */
+static bool add_cell(struct lorac_buf *b, const struct lorac_table_format *f, const char *text,
+                     size_t n)
+{
+    bool plain = true;
+    bool held = true;
+    lorac_buf_add(b, &f->delimiter, 1);
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        plain =
+            plain && c != f->delimiter && c != '\n' && c != '\r' && (!f->quote || c != f->quote);
+    }
+    const bool quoted = f->quote && !plain;
+    if (quoted) { lorac_buf_add(b, &f->quote, 1); }
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        bool ends = c == f->delimiter || c == '\n' || c == '\r';
+        bool fits = c != '\0' && (quoted || !ends); // no table holds a NUL
+        if (quoted && c == f->quote) { lorac_buf_add(b, &c, 1); }
+        lorac_buf_add(b, fits ? &c : " ", 1);
+        held = held && fits;
+    }
+    if (quoted) { lorac_buf_add(b, &f->quote, 1); }
+    return held;
+}
+
+static enum lorac_status write_line(struct work *w, const struct lorac_raw *row,
+                                    struct lorac_err *err)
+{
+    struct lorac_buf *b = &w->line;
+    static const char usual[] = "\n";
+    const struct lorac_raw first =
+        w->format.header ? lorac_table_raw_header(w->table) : lorac_table_raw_row(w->table, 0);
+    const struct lorac_raw *like = row->n_end ? row : &first; // the last line may have no end
+    lorac_buf_add(b, like->n_end ? like->end : usual, like->n_end ? like->n_end : 1);
+    if (b->no_memory) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a line"); }
+    if (w->o->write) {
+        bool taken = w->o->write(w->o->self, b->at, b->n);
+        lorac_buf_clear(b);
+        return taken ? LORAC_OK : lorac_fail(err, LORAC_EIO, "a row could not be written");
+    }
+    enum lorac_status st = lorac_part_add(&w->part, b->at, b->n, err);
+    lorac_buf_clear(b);
+    return st;
+}
+
+static enum lorac_status write_header(struct work *w, struct lorac_err *err)
+{
+    const struct lorac_raw header = lorac_table_raw_header(w->table);
+    char name[48];
+    if (lorac_table_has_mark(w->table)) { lorac_buf_str(&w->line, "\xEF\xBB\xBF"); }
+    if (!w->format.header) { return LORAC_OK; } // the mark goes in front of the first row
+    lorac_buf_add(&w->line, header.at, header.n);
+    for (size_t i = 0; i < added_columns(w); i++) {
+        added_name(name, w, i);
+        (void)add_cell(&w->line, &w->format, name, strlen(name));
+    }
+    return write_line(w, &header, err);
+}
+
+static void add_answer(struct work *w, bool asked)
+{
+    const struct lorac_answer *a = &w->answer;
+    char number[32];
+    bool held = true;
+    for (size_t i = 0; i < w->top; i++) {
+        const char *text = asked && !w->j->K ? a->text.at : "";
+        size_t n = asked && !w->j->K ? a->text.n : 0;
+        if (asked && w->j->K) {
+            text = w->j->labels[a->ranked[i].k];
+            n = strlen(text);
+        }
+        held = add_cell(&w->line, &w->format, text, n) && held;
+        if (!w->j->K) { continue; }
+        int digits =
+            asked ? lorac_snprintf(number, sizeof number, "%.6f", a->ranked[i].probability) : 0;
+        (void)add_cell(&w->line, &w->format, number, (size_t)digits);
+    }
+    w->counts->unwritten += !held;
+    w->counts->silent += asked && !w->j->K && a->tokens == 0;
+}
+
+/* Asked while an answer is generated: does the caller go on? */
+static bool goes_on(void *self, const char *text, size_t n)
+{
+    const struct work *w = self;
+    (void)text;
+    (void)n;
+    return !w->o->progress ||
+           w->o->progress(w->o->self, (double)w->counts->rows / (double)w->counts->all);
+}
+
+static enum lorac_status answer_row(struct work *w, size_t i, struct lorac_err *err)
+{
+    bool asks = false;
+    size_t cut = 0;
+    struct lorac_predicted seen = *w->counts; // all rows were counted by check_rows()
+    const struct lorac_raw raw = lorac_table_raw_row(w->table, i);
+    enum lorac_status st = ask(&asks, &cut, w, i, err);
+    *w->counts = seen;
+    if (!st && asks) { st = lorac_predictor_answer(&w->answer, w->predictor, goes_on, w, err); }
+    if (st) { return st; }
+    w->counts->stopped =
+        asks && w->answer.finish == LORAC_FINISH_CALLER; // a part of an answer is none
+    if (w->counts->stopped) { return LORAC_OK; }
+    lorac_buf_add(&w->line, raw.at, raw.n);
+    add_answer(w, asks);
+    st = write_line(w, &raw, err);
+    w->counts->rows += !st;
+    return st;
+}
+
+static enum lorac_status answer_rows(struct work *w, struct lorac_err *err)
+{
+    size_t n = w->counts->all;
+    enum lorac_status st = w->part.resumed ? LORAC_OK : write_header(w, err);
+    w->counts->rows = w->counts->resumed = w->part.rows < n ? w->part.rows : n;
+    for (size_t i = w->counts->rows; i < n && !st && !w->counts->stopped; i++) {
+        st = answer_row(w, i, err);
+        if (!st && !w->counts->stopped && !goes_on(w, NULL, 0)) {
+            w->counts->stopped = w->counts->rows < n;
+        }
+    }
+    return st;
+}
+
+/* ---- what the answers are of ---- */
+
+static void add_text(struct lorac_sha256 *s, const char *text)
+{
+    lorac_sha256_add(s, text ? text : "", text ? strlen(text) + 1 : 0);
+}
+
+static enum lorac_status add_file(struct lorac_sha256 *s, const char *dir, const char *name,
+                                  struct lorac_err *err)
+{
+    struct lorac_map map = {0};
+    char *path = lorac_path_join(dir, name);
+    if (!path) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    enum lorac_status st = LORAC_OK;
+    if (lorac_path_exists(path)) { st = lorac_map_open(&map, path, err); }
+    if (!st) { lorac_sha256_add(s, map.data, map.size); }
+    lorac_map_close(&map);
+    lorac_mem_free(path);
+    return st;
+}
+
+/* Where any of it differs, rows that are answered already are answers to something else. */
+static enum lorac_status identify(char id[65], const struct work *w, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = w->j->recipe;
+    const struct lorac_predict_options *o = w->o;
+    struct lorac_sha256 s;
+    struct lorac_map map = {0};
+    char numbers[160];
+    enum lorac_status st = o->bytes ? LORAC_OK : lorac_map_open(&map, o->in, err);
+    if (st) { return st; }
+    lorac_sha256_init(&s);
+    lorac_sha256_add(&s, o->bytes ? o->bytes : (const char *)map.data,
+                     o->bytes ? o->n_bytes : map.size);
+    lorac_map_close(&map);
+    add_text(&s, w->j->model->fingerprint);
+    add_text(&s, r->template.prompt);
+    add_text(&s, r->template.completion);
+    for (size_t k = 0; k < w->j->K; k++) {
+        add_text(&s, w->j->labels[k]);
+    }
+    for (size_t v = 0; v < lorac_predictor_variables(w->predictor); v++) {
+        lorac_sha256_add(&s, &w->column[v], sizeof w->column[v]);
+    }
+    (void)snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %d %zu %zu %zu",
+                   r->template.append_eos, w->format.delimiter, w->format.quote, w->format.header,
+                   (int)w->format.encoding, (int)r->data.on_empty, (int)r->data.on_too_long,
+                   r->model.max_length, w->top, w->j->K ? 0 : o->max_tokens);
+    add_text(&s, numbers);
+    if (o->adapter) {
+        st = add_file(&s, o->adapter, "adapter_config.json", err);
+        if (!st) { st = add_file(&s, o->adapter, "adapter_model.safetensors", err); }
+    }
+    lorac_sha256_hex(id, &s);
+    return st;
+}
+
+/* ---- all of it ---- */
+
+static enum lorac_status prepare(struct work *w, const struct lorac_socket *socket,
+                                 struct lorac_err *err)
+{
+    const struct lorac_job *j = w->j;
+    enum lorac_status st = lorac_predictor_new(&w->predictor, j, socket, w->o->max_tokens, err);
+    if (st) { return st; }
+    size_t n = lorac_predictor_variables(w->predictor);
+    w->top = j->K && w->o->top > 1 ? w->o->top : 1;
+    if (w->o->top > 1 && !j->K) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "free text: there are no labels of which the first %zu could be told",
+                          w->o->top);
+    }
+    if (j->K && w->top > j->K) { w->top = j->K; }
+    w->column = lorac_mem_new(n, sizeof *w->column);
+    w->values = lorac_mem_new(n, sizeof *w->values);
+    if (!w->column || !w->values) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    st = open_table(w, err);
+    if (!st) {
+        w->format = lorac_table_format(w->table);
+        w->counts->encoding = w->format.encoding;
+        st = check_names(w, err);
+    }
+    return st ? st : check_rows(w, err);
+}
+
+static enum lorac_status answer_into_file(struct work *w, struct lorac_err *err)
+{
+    char id[65];
+    const struct lorac_predict_options *o = w->o;
+    enum lorac_status st = identify(id, w, err);
+    if (!st) {
+        st = lorac_part_open(&w->part, o->out, id, &w->format, o->resume, o->overwrite, err);
+    }
+    if (st) { return st; }
+    st = answer_rows(w, err);
+    if (!st && !w->counts->stopped) { st = lorac_part_finish(&w->part, err); }
+    if (!st && !(w->counts->stopped && w->counts->rows == 0)) { return st; }
+    enum lorac_status dropped = lorac_part_drop(&w->part, st ? NULL : err);
+    return st ? st : dropped;
+}
+
+enum lorac_status lorac_predict(struct lorac_predicted *counts, const struct lorac_job *j,
+                                const struct lorac_socket *socket,
+                                const struct lorac_predict_options *o, struct lorac_err *err)
+{
+    struct work w = {.j = j, .o = o, .counts = counts, .format = lorac_job_format(j->recipe)};
+    *counts = (struct lorac_predicted){0};
+    enum lorac_status st = prepare(&w, socket, err);
+    if (!st) { st = o->write ? answer_rows(&w, err) : answer_into_file(&w, err); }
+    lorac_part_close(&w.part);
+    lorac_predictor_free(w.predictor);
+    lorac_table_close(w.table);
+    lorac_answer_free(&w.answer);
+    lorac_row_free(&w.row);
+    lorac_buf_free(&w.line);
+    lorac_mem_free(w.column);
+    lorac_mem_free(w.values);
+    return st;
+}

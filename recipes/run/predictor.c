@@ -1,0 +1,206 @@
+/* predictor.c - see predictor.h. */
+#include "recipes/run/predictor.h"
+
+#include "base/core/mem.h"
+
+#include <string.h>
+
+struct lorac_predictor {
+    const struct lorac_job *j;
+    struct lorac_template *template;
+    size_t n;             // variables
+    const char **names;   // (n) borrowed
+    size_t n_begin;       // tokens that the tokenizer puts in front of a prompt
+    size_t room;          // tokens behind a prompt: of the longest label, or one
+    size_t max_tokens;    // of a generated answer
+    struct lorac_ids ids; // the prompt
+    struct lorac_chooser *chooser;
+    struct lorac_generator *generator; // one of the two
+};
+
+void lorac_answer_free(struct lorac_answer *a)
+{
+    lorac_mem_free(a->ranked);
+    lorac_buf_free(&a->text);
+    *a = (struct lorac_answer){0};
+}
+
+static enum lorac_status parse_template(struct lorac_predictor *p, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = p->j->recipe;
+    const struct lorac_table *train = p->j->train.table;
+    p->n = r->data.columns.n ? r->data.columns.n : lorac_table_columns(train);
+    p->names = lorac_mem_new(p->n, sizeof *p->names);
+    if (!p->names) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    for (size_t i = 0; i < p->n; i++) {
+        p->names[i] =
+            r->data.columns.n ? r->data.columns.at[i].key : lorac_table_column_name(train, i);
+    }
+    struct lorac_template_options o = {
+        .prompt = r->template.prompt,
+        .completion = r->template.completion,
+        .variables = p->names,
+        .n_variables = p->n,
+    };
+    enum lorac_status st = lorac_template_parse(&p->template, &o, err);
+    bool asks = false;
+    for (size_t i = 0; i < p->n && !st; i++) {
+        asks = asks || lorac_predictor_asks(p, i);
+    }
+    if (!st && !asks) {
+        st = lorac_fail(
+            err, LORAC_EUSER,
+            "template.prompt holds no variable: every row of a table would have the same answer");
+    }
+    return st;
+}
+
+static enum lorac_status open_chooser(struct lorac_predictor *p, const struct lorac_socket *socket,
+                                      struct lorac_err *err)
+{
+    const struct lorac_job *j = p->j;
+    struct lorac_chooser_options o = {
+        .template = p->template,
+        .n_variables = p->n,
+        .labels = (const char *const *)j->labels,
+        .K = j->K,
+        .append_eos = j->recipe->template.append_eos,
+        .max_prompt = j->recipe->model.max_length,
+    };
+    while (strcmp(p->names[o.label], j->label_variable) != 0) { // a job with labels has it
+        o.label++;
+    }
+    enum lorac_status st = lorac_chooser_new(&p->chooser, j->model, socket, j->tokenizer, &o, err);
+    if (!st) { p->room = lorac_chooser_room(p->chooser); }
+    return st;
+}
+
+enum lorac_status lorac_predictor_new(struct lorac_predictor **out, const struct lorac_job *j,
+                                      const struct lorac_socket *socket, size_t max_tokens,
+                                      struct lorac_err *err)
+{
+    *out = NULL;
+    if (j->recipe->data.kind == LORAC_RECIPE_DATA_TEXT) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the recipe's data is text (data.kind): there is no template that would "
+                          "ask anything; lorac generate goes on from a text");
+    }
+    struct lorac_predictor *p = lorac_mem_new(1, sizeof *p);
+    if (!p) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    p->j = j;
+    p->room = 1;
+    p->max_tokens = max_tokens;
+    enum lorac_status st = parse_template(p, err);
+    if (!st) { st = lorac_prompt_begin(&p->n_begin, j->tokenizer, err); }
+    if (!st && j->K) {
+        st = open_chooser(p, socket, err);
+    } else if (!st) {
+        st = lorac_generator_new(&p->generator, j->model, socket,
+                                 j->recipe->model.max_length + max_tokens, err);
+    }
+    if (st) {
+        lorac_predictor_free(p);
+        p = NULL;
+    }
+    *out = p;
+    return st;
+}
+
+void lorac_predictor_free(struct lorac_predictor *p)
+{
+    if (!p) { return; }
+    lorac_chooser_free(p->chooser);
+    lorac_generator_free(p->generator);
+    lorac_template_free(p->template);
+    lorac_ids_free(&p->ids);
+    lorac_mem_free(p->names);
+    lorac_mem_free(p);
+}
+
+size_t lorac_predictor_variables(const struct lorac_predictor *p)
+{
+    return p->n;
+}
+
+const char *lorac_predictor_variable(const struct lorac_predictor *p, size_t i)
+{
+    return p->names[i];
+}
+
+bool lorac_predictor_asks(const struct lorac_predictor *p, size_t i)
+{
+    return lorac_template_prompt_uses(p->template, i);
+}
+
+bool lorac_predictor_may_be_blank(const struct lorac_predictor *p, size_t i)
+{
+    return lorac_template_is_optional(p->template, i);
+}
+
+const struct lorac_ids *lorac_predictor_ids(const struct lorac_predictor *p)
+{
+    return &p->ids;
+}
+
+enum lorac_status lorac_predictor_prompt(size_t *cut, struct lorac_predictor *p,
+                                         const struct lorac_cell *values, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = p->j->recipe;
+    size_t max = r->model.max_length;
+    size_t limit = p->j->model->config.max_positions;
+    *cut = 0;
+    p->ids.n = 0;
+    enum lorac_status st = lorac_prompt_encode(&p->ids, p->template, p->j->tokenizer, values, err);
+    if (st) { return st; }
+    size_t keep = max > p->room ? max - p->room : 0;
+    if (p->ids.n > keep && r->data.on_too_long == LORAC_RECIPE_TOO_LONG_ERROR) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "a prompt of %zu tokens, at most %zu fit model.max_length %zu "
+                          "(data.on_too_long: error)",
+                          p->ids.n, keep, max);
+    }
+    if (p->ids.n > keep) {
+        *cut = p->ids.n - keep;
+        if (!lorac_prompt_cut(&p->ids, p->ids.n, *cut, p->n_begin, p->j->tokenizer)) {
+            return lorac_fail(err, LORAC_EUSER, "no token of the prompt fits model.max_length");
+        }
+    }
+    if (p->ids.n == 0) {
+        return lorac_fail(err, LORAC_EUSER, "the prompt has no token, expected at least one");
+    }
+    if (p->ids.n + p->room > limit) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "a prompt of %zu tokens and its answer do not fit the %zu that %s reads; "
+                          "expected model.max_length %zu or less, found %zu",
+                          p->ids.n, limit, p->j->model->dir, limit, max);
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status generate(struct lorac_answer *a, struct lorac_predictor *p,
+                                  lorac_show_fn *show, void *self, struct lorac_err *err)
+{
+    struct lorac_ids ids = {0};
+    struct lorac_sampling o = lorac_sampling_defaults;
+    o.max_tokens = p->max_tokens;
+    lorac_buf_clear(&a->text);
+    lorac_buf_str(&a->text, "");
+    enum lorac_status st = lorac_generate(&ids, &a->text, &a->finish, p->generator, p->j->tokenizer,
+                                          p->ids.at, p->ids.n, &o, show, self, err);
+    a->tokens = ids.n;
+    if (!st && a->text.n && a->text.at[0] == ' ') { // it joins prompt and completion
+        memmove(a->text.at, a->text.at + 1, a->text.n--);
+    }
+    lorac_ids_free(&ids);
+    return st;
+}
+
+enum lorac_status lorac_predictor_answer(struct lorac_answer *a, struct lorac_predictor *p,
+                                         lorac_show_fn *show, void *self, struct lorac_err *err)
+{
+    if (!p->chooser) { return generate(a, p, show, self, err); }
+    if (!a->ranked) { a->ranked = lorac_mem_new(p->j->K, sizeof *a->ranked); }
+    if (!a->ranked) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an answer"); }
+    a->finish = LORAC_FINISH_END;
+    return lorac_chooser_ask(a->ranked, p->chooser, &p->ids, err);
+}

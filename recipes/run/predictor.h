@@ -1,0 +1,53 @@
+/*
+ * predictor.h - a job's model asked one thing at a time: values for the variables of the prompt in,
+ * the answer out.
+ *
+ * With labels, all of them with their likelihoods; otherwise the greedy continuation of the prompt
+ * up to the end of the text. Prompts are encoded and cut as in training.
+ */
+#ifndef LORAC_RECIPES_PREDICTOR_H
+#define LORAC_RECIPES_PREDICTOR_H
+
+#include "base/generate.h"
+#include "recipes/run/choose.h"
+#include "recipes/run/job.h"
+
+/* What came back. Zeroed = empty; owns its memory (lorac_answer_free). */
+struct lorac_answer {
+    struct lorac_ranked *ranked; // (K of the job) the likeliest first; NULL without labels
+    struct lorac_buf
+        text;      // without labels: the answer, without the space that joins it to the prompt
+    size_t tokens; // of it; 0: the model ended at once
+    enum lorac_finish finish;
+};
+void lorac_answer_free(struct lorac_answer *a);
+
+struct lorac_predictor;
+/* Borrows job and socket (or NULL). The job has its model. A job of texts, and a prompt without a
+ * variable, are LORAC_EUSER. `max_tokens`: of a generated answer. */
+LORAC_MUST_CHECK enum lorac_status lorac_predictor_new(struct lorac_predictor **out,
+                                                       const struct lorac_job *j,
+                                                       const struct lorac_socket *socket,
+                                                       size_t max_tokens, struct lorac_err *err);
+void lorac_predictor_free(struct lorac_predictor *p);
+/* The template's variables, and whether the prompt uses one: the others need no value. */
+size_t lorac_predictor_variables(const struct lorac_predictor *p);
+const char *lorac_predictor_variable(const struct lorac_predictor *p, size_t i);
+bool lorac_predictor_asks(const struct lorac_predictor *p, size_t i);
+/* It stands in optional parts of its own alone. */
+bool lorac_predictor_may_be_blank(const struct lorac_predictor *p, size_t i);
+
+/* The prompt for these values (one a variable); *cut: tokens that it lost. One that is too long for
+ * data.on_too_long, model.max_length or the model is LORAC_EUSER. */
+LORAC_MUST_CHECK enum lorac_status lorac_predictor_prompt(size_t *cut, struct lorac_predictor *p,
+                                                          const struct lorac_cell *values,
+                                                          struct lorac_err *err);
+const struct lorac_ids *lorac_predictor_ids(const struct lorac_predictor *p); // of that prompt
+/* The answer to it. `show` (or NULL) sees generated text, and may stop it: finish is
+ * LORAC_FINISH_CALLER then. */
+LORAC_MUST_CHECK enum lorac_status lorac_predictor_answer(struct lorac_answer *a,
+                                                          struct lorac_predictor *p,
+                                                          lorac_show_fn *show, void *self,
+                                                          struct lorac_err *err);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * run.h - a training run: from a recipe to a folder with the result.
+ *
+ *   DIR/recipe.resolved.yaml   every key with its value
+ *   DIR/run.json               versions, hashes of base, data and recipe, machine, result
+ *   DIR/metrics.csv            a line a step and a line an evaluation, where output.log has csv
+ *   DIR/state/                 what a resumed run needs: one file, written atomically
+ *   DIR/best/  DIR/last/       adapters in PEFT's format
+ *   DIR/merged/                a whole checkpoint, where output.merge asks for it
+ *
+ * One process at a time may work on a folder (a lock). A run that was stopped or killed goes on
+ * from its last save and ends byte for byte as the uninterrupted one, on the same CPU type, binary
+ * and thread count.
+ */
+#ifndef LORAC_RECIPES_RUN_H
+#define LORAC_RECIPES_RUN_H
+
+#include "recipes/run/evaluate.h"
+
+enum lorac_run_mode {
+    LORAC_RUN_NEW,       // a folder that holds something is refused
+    LORAC_RUN_RESUME,    // go on from the last save
+    LORAC_RUN_OVERWRITE, // what an earlier run left in the folder is removed first
+};
+
+/* What is about to happen, told once. */
+struct lorac_run_begin {
+    const struct lorac_job *job;
+    const struct lorac_adapter *adapter;
+    const char *dir;
+    size_t steps, first_step; // of the run; done already where it resumes
+    double steps_per_epoch;
+    size_t activation_bytes, parameter_bytes; // activations; adapter, gradients and moments
+    bool recomputes;                          // activations inside a layer are computed twice
+    const char *best_by,
+        *best_why; // the metric that chooses best/, and the key that says so; NULL: nothing does
+};
+
+struct lorac_run_step {
+    size_t step, steps;       // step counts from 1
+    double epoch;             // examples seen / examples
+    double loss;              // mean over this step's trained tokens
+    double lr, grad_norm;     // before clipping
+    size_t tokens, trained;   // rows run, tokens trained
+    double seconds;           // of this step
+    double tokens_per_second; // rows, over the last steps
+    double remaining;         // seconds, estimated
+};
+
+struct lorac_run_eval {
+    size_t step;
+    const struct lorac_scores *scores;
+    bool is_best;
+};
+
+struct lorac_run_sample {
+    const char *prompt, *want, *got;
+};
+
+/* The caller's eyes and hands; any function may be NULL. */
+struct lorac_run_watch {
+    void *self;
+    void (*begin)(void *self, const struct lorac_run_begin *b);
+    void (*step)(void *self, const struct lorac_run_step *s);
+    void (*evaluating)(void *self, double done);
+    void (*eval)(void *self, const struct lorac_run_eval *e);
+    void (*sample)(void *self, const struct lorac_run_sample *s);
+    void (*note)(void *self, const char *text); // something worth knowing
+    bool (*stop)(void *self);                   // asked after each step: true saves and ends
+};
+
+enum lorac_run_end { LORAC_RUN_DONE, LORAC_RUN_STOPPED, LORAC_RUN_EARLY };
+
+struct lorac_run_result {
+    enum lorac_run_end end;
+    size_t step;
+    bool has_valid;
+    struct lorac_scores last, best; // of the validation data
+    size_t best_step;
+    enum lorac_recipe_metric best_by;
+    double seconds;    // of all sessions of the run
+    size_t peak_bytes; // resident memory of the process
+};
+
+LORAC_MUST_CHECK enum lorac_status lorac_run(struct lorac_run_result *out,
+                                             const struct lorac_recipe *r, enum lorac_run_mode mode,
+                                             const struct lorac_run_watch *watch,
+                                             struct lorac_err *err);
+
+#endif

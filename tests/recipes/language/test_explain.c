@@ -1,0 +1,200 @@
+/*
+ * The table of keys for people and editors. What is promised: help, template and JSON Schema hold
+ * every key; the template is a recipe; suggestions are the nearest key; missing memory is reported.
+ */
+#include "recipes/language/recipe.h"
+
+#include "base/core/buf.h"
+#include "base/core/json.h"
+#include "recipes/language/schema.h"
+#include "recipes/language/suggest.h"
+#include "tests/support/faults.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char TEN[] = "recipe: 1\n"
+                          "model: {path: ../base/models/small}\n"
+                          "data: {train: reviews.csv}\n"
+                          "template:\n"
+                          "  prompt: \"Review: {text}\\nSentiment:\"\n"
+                          "  completion: \" {label}\"\n";
+
+static struct lorac_recipe *parse(const char *text, const struct lorac_recipe_set *sets, size_t n)
+{
+    struct lorac_recipe *r = NULL;
+    struct lorac_err err = {0};
+    if (lorac_recipe_parse(&r, text, strlen(text), "ten.yaml", "/r", sets, n, NULL, &err)) {
+        fail_msg("%s", err.text);
+    }
+    return r;
+}
+
+static void the_template_is_a_recipe_once_its_gaps_are_filled(void **state)
+{
+    (void)state;
+    const struct lorac_recipe_set sets[] = {
+        {"model.path=/r/../base/models/small", false},
+        {"data.train=/r/reviews.csv", false},
+        {"template.prompt=\"Review: {text}\\nSentiment:\"", false},
+        {"template.completion=' {label}'", false}};
+    struct lorac_buf text = {0};
+    struct lorac_buf diff = {0};
+    lorac_recipe_template(&text);
+    struct lorac_recipe *r = parse(text.at, sets, sizeof sets / sizeof *sets);
+    struct lorac_recipe *ten = parse(TEN, NULL, 0);
+    lorac_recipe_diff(&diff, r, ten);
+    assert_int_equal(diff.n, 0);
+    lorac_recipe_free(ten);
+    lorac_recipe_free(r);
+    for (size_t i = 0; i < lorac_n_keys; i++) {
+        assert_non_null(strstr(text.at, lorac_keys[i].help));
+    }
+    lorac_buf_free(&diff);
+    lorac_buf_free(&text);
+}
+
+/* The schema of a key: properties.adapter.properties.rank. */
+static json_t *schema_of(json_t *root, const char *path)
+{
+    char name[128];
+    json_t *at = root;
+    for (const char *s = path; at && *s;) {
+        size_t n = strcspn(s, ".");
+        (void)snprintf(name, sizeof name, "%.*s", (int)n, s);
+        at = json_object_get(json_object_get(at, "properties"), name);
+        s += n + (s[n] == '.');
+    }
+    return at;
+}
+
+static void the_json_schema_holds_every_key(void **state)
+{
+    (void)state;
+    struct lorac_buf text = {0};
+    struct lorac_json root;
+    struct lorac_err err = {0};
+    lorac_recipe_schema_json(&text);
+    if (lorac_json_parse(&root, text.at, text.n, "schema", &err)) { fail_msg("%s", err.text); }
+    for (size_t i = 0; i < lorac_n_keys; i++) {
+        json_t *key = schema_of(root.value, lorac_keys[i].path);
+        assert_string_equal(json_string_value(json_object_get(key, "description")),
+                            lorac_keys[i].help);
+    }
+    json_t *rank = schema_of(root.value, "adapter.rank");
+    assert_int_equal(json_integer_value(json_object_get(rank, "maximum")), 4096);
+    assert_int_equal(json_array_size(json_object_get(root.value, "required")), 3);
+    assert_true(json_is_false(
+        json_object_get(schema_of(root.value, "data.format"), "additionalProperties")));
+    lorac_json_free(&root);
+    lorac_buf_free(&text);
+}
+
+static void explain_shows_a_key_a_section_or_all(void **state)
+{
+    (void)state;
+    struct lorac_buf text = {0};
+    struct lorac_err err = {0};
+    assert_int_equal(lorac_recipe_explain(&text, "model.compute", NULL), LORAC_OK);
+    assert_string_equal(
+        text.at, "model.compute: type in which matrix products are computed\n"
+                 "  values:  auto | float32\n  default: auto\n  not yet: bfloat16\n"
+                 "  The weights stay in the type of the file; only the arithmetic changes.\n");
+    lorac_buf_clear(&text);
+    assert_int_equal(lorac_recipe_explain(&text, "data.labels", NULL), LORAC_OK);
+    assert_non_null(strstr(text.at, "data.labels.map: "));
+    assert_null(strstr(text.at, "data.on_empty"));
+    lorac_buf_clear(&text);
+    assert_int_equal(lorac_recipe_explain(&text, NULL, NULL), LORAC_OK);
+    for (size_t i = 0; i < lorac_n_keys; i++) {
+        assert_non_null(strstr(text.at, lorac_keys[i].path));
+    }
+    assert_int_equal(lorac_recipe_explain(&text, "adapter.rnak", &err), LORAC_EUSER);
+    assert_string_equal(err.text, "adapter.rnak: unknown key (did you mean 'rank'?)");
+    lorac_buf_free(&text);
+}
+
+static void distances_count_edits_and_swaps(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        size_t want;
+    } cases[] = {{"", "", 0},         {"", "abc", 3},        {"rank", "rank", 0},
+                 {"rnak", "rank", 1}, {"aplha", "alpha", 1}, {"kitten", "sitting", 3},
+                 {"ca", "abc", 3},    {"lr", "rl", 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(lorac_distance(cases[i].a, cases[i].b), cases[i].want);
+        assert_int_equal(lorac_distance(cases[i].b, cases[i].a), cases[i].want);
+    }
+}
+
+static void help_of_any_kind_reports_missing_memory(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 5; kind++) {
+        long n = 0;
+        for (;; n++) {
+            struct lorac_buf text = {0};
+            struct lorac_recipe *r = parse(TEN, NULL, 0);
+            enum lorac_status st = LORAC_OK;
+            faults_start(FAULTS_MEMORY, n);
+            if (kind == 0) { lorac_recipe_template(&text); }
+            if (kind == 1) { lorac_recipe_schema_json(&text); }
+            if (kind == 2) { lorac_recipe_resolved(&text, r); }
+            if (kind == 4) { lorac_recipe_diff(&text, r, r); }
+            if (kind == 3) { st = lorac_recipe_explain(&text, NULL, NULL); }
+            const bool met = faults_stop();
+            assert_int_equal(text.no_memory, met);
+            assert_int_equal(st, met && kind == 3 ? LORAC_ENOMEM : LORAC_OK);
+            lorac_buf_free(&text);
+            lorac_recipe_free(r);
+            if (!met) { break; }
+        }
+        assert_true(n > 3);
+    }
+}
+
+static void suggestions_know_typing_errors_and_other_trainers(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"adapter.lora_aplha", "alpha"},
+        {"adapter.lora_alpha", "alpha"},
+        {"adapter.r", "rank"},
+        {"adapter.lr", "optimizer.lr"},
+        {"optimiser", "optimizer"},
+        {"optimizer.learning_rate", "lr"},
+        {"learning_rate", "optimizer.lr"},
+        {"data.formt", "format"},
+        {"epoch", "train.epochs"},
+        {"adapter.zzzzzz", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char words[64];
+        const char *found = lorac_suggest_key(words, sizeof words, cases[i][0]);
+        if (cases[i][1]) {
+            assert_non_null(found);
+            assert_string_equal(found, cases[i][1]);
+        } else {
+            assert_null(found);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_template_is_a_recipe_once_its_gaps_are_filled),
+        cmocka_unit_test(the_json_schema_holds_every_key),
+        cmocka_unit_test(explain_shows_a_key_a_section_or_all),
+        cmocka_unit_test(distances_count_edits_and_swaps),
+        cmocka_unit_test(help_of_any_kind_reports_missing_memory),
+        cmocka_unit_test(suggestions_know_typing_errors_and_other_trainers),
+    };
+    return cmocka_run_group_tests_name("explain", tests, NULL, NULL);
+}

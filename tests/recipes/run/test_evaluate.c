@@ -1,0 +1,494 @@
+/*
+ * Evaluation and prediction. What is promised:
+ *   - loss is the mean over the scored tokens of the likelihoods worked out row by row, perplexity
+ * its exp;
+ *   - a row's answer is the likeliest label, the end of the text included; accuracy and macro F1
+ * are those of the answers, worked out by hand for known ones; exact match compares greedy
+ * continuations;
+ *   - metrics compare in their direction; an evaluation can be interrupted;
+ *   - predict gives the labels that the evaluation chose;
+ *   - the recipe's layers, overrides and limits reach the adapter, and impossible ones are errors.
+ */
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "base/core/number.h"
+#include "recipes/run/predict.h"
+#include "tests/support/runs.h"
+#include "tests/support/tiny.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct subject {
+    struct lorac_recipe *r;
+    struct lorac_job *j;
+};
+
+static void open_job(struct subject *s, unsigned parts, const char *const *sets)
+{
+    struct lorac_err err = {0};
+    s->r = runs_recipe(tiny_path("none"), sets);
+    if (lorac_job_open(&s->j, s->r, parts, &err)) { fail_msg("%s", err.text); }
+}
+
+static void close_job(struct subject *s)
+{
+    lorac_job_close(s->j);
+    lorac_recipe_free(s->r);
+}
+
+/* "data.KEY=FILE" of a table written into the folder; valid until 8 more calls. */
+static const char *set_path(const char *key, const char *name)
+{
+    static char texts[8][512];
+    static unsigned turn;
+    char *text = texts[turn++ % 8];
+    (void)snprintf(text, sizeof texts[0], "%s=%s", key, tiny_path(name));
+    return text;
+}
+
+static struct lorac_scores evaluate(struct subject *s, unsigned metrics)
+{
+    struct lorac_evaluator *e = NULL;
+    struct lorac_scores scores;
+    struct lorac_err err = {0};
+    if (lorac_evaluator_new(&e, s->j, s->j->valid.set, metrics, NULL, &err) ||
+        lorac_evaluate(&scores, e, NULL, NULL, &err)) {
+        fail_msg("%s", err.text);
+    }
+    struct lorac_scores again; // an evaluator can be used again and again
+    assert_int_equal(lorac_evaluate(&again, e, NULL, NULL, &err), LORAC_OK);
+    assert_true(again.loss == scores.loss && again.tokens == scores.tokens);
+    lorac_evaluator_free(e);
+    return scores;
+}
+
+/* -log p of the text `completion` and EOS behind `prompt`, by one plain pass. */
+static double nll_of(struct subject *s, const char *prompt, const char *completion, size_t *tokens)
+{
+    struct lorac_ids ids = {0};
+    struct lorac_pass *pass = NULL;
+    struct lorac_batch *b = NULL;
+    float nll[128];
+    double sum = 0.0;
+    struct lorac_text a = {prompt, strlen(prompt), false};
+    struct lorac_text c = {completion, strlen(completion), false};
+    assert_int_equal(lorac_encode(&ids, s->j->tokenizer, &a, 1, LORAC_ENCODE_BEGINS, NULL),
+                     LORAC_OK);
+    size_t n = ids.n;
+    assert_int_equal(lorac_encode(&ids, s->j->tokenizer, &c, 1, LORAC_ENCODE_CONTINUES, NULL),
+                     LORAC_OK);
+    assert_int_equal(lorac_ids_add(&ids, lorac_tokenizer_eos(s->j->tokenizer), NULL), LORAC_OK);
+    struct lorac_pass_options o = {.max_rows = ids.n};
+    assert_int_equal(lorac_pass_new(&pass, s->j->model, NULL, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_batch_new(&b, ids.n, 1, ids.n, NULL), LORAC_OK);
+    lorac_batch_clear(b);
+    (void)lorac_batch_add(b, ids.at, ids.n, -1);
+    for (size_t i = n; i < ids.n; i++) {
+        lorac_batch_score(b, i - 1, ids.at[i]);
+    }
+    assert_int_equal(lorac_pass_forward(pass, b, NULL, NULL), LORAC_OK);
+    lorac_pass_loss(pass, b, nll, false);
+    for (size_t i = 0; i < b->T; i++) {
+        sum += (double)nll[i];
+    }
+    if (tokens) { *tokens += b->T; }
+    lorac_pass_free(pass);
+    lorac_batch_free(b);
+    lorac_ids_free(&ids);
+    return sum;
+}
+
+/* ---- metrics ---- */
+
+static const char *const texts[] = {"it shines", "it sags",    "wise",
+                                    "loud",      "a warm joy", "a flat bore"};
+enum { ROWS = sizeof texts / sizeof *texts };
+
+/* Labels of one token each, so that the random model has no liking for the shorter one. */
+static const char labels[] = "data.labels.map={good: x, bad: q}";
+
+/* The label that is likelier behind text i, by plain passes. */
+static bool says_good(struct subject *s, size_t i)
+{
+    char prompt[64];
+    (void)snprintf(prompt, sizeof prompt, "%s is", texts[i]);
+    return nll_of(s, prompt, " x", NULL) < nll_of(s, prompt, " q", NULL);
+}
+
+/* A table in which row i has the label that bit i of `good` says. */
+static void write_table(const char *name, unsigned good)
+{
+    char text[512];
+    int n = snprintf(text, sizeof text, "text,label\n");
+    for (size_t i = 0; i < ROWS; i++) {
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s,%s\n", texts[i],
+                      good >> i & 1 ? "good" : "bad");
+    }
+    tiny_text(name, text);
+}
+
+static void loss_is_the_mean_over_scored_tokens(void **state)
+{
+    (void)state;
+    struct subject s;
+    double sum = 0.0;
+    size_t tokens = 0;
+    open_job(&s, LORAC_JOB_VALID, NULL);
+    for (size_t i = 0; i < ROWS; i++) {
+        char prompt[64];
+        (void)snprintf(prompt, sizeof prompt, "%s is", texts[i]);
+        sum += nll_of(&s, prompt, i % 2 ? " bad" : " good", &tokens);
+    }
+    struct lorac_scores got = evaluate(&s, 1U << LORAC_RECIPE_METRIC_LOSS);
+    assert_int_equal(got.tokens, tokens);
+    assert_int_equal(got.rows, ROWS);
+    assert_true(fabs(got.loss - sum / (double)tokens) < 2e-6 * got.loss);
+    assert_true(fabs(got.perplexity - exp(got.loss)) < 1e-9 * got.perplexity);
+    assert_false(got.has_accuracy);
+    assert_true(isnan(lorac_scores_get(&got, LORAC_RECIPE_METRIC_ACCURACY)));
+    assert_true(isnan(lorac_scores_get(&got, LORAC_RECIPE_METRIC_EXACT_MATCH)));
+    assert_true(lorac_scores_get(&got, LORAC_RECIPE_METRIC_LOSS) == got.loss);
+    close_job(&s);
+}
+
+static void accuracy_and_f1_are_those_of_the_answers(void **state)
+{
+    (void)state;
+    unsigned answers = 0; // bit i: the model says good
+    struct subject s;
+    static const char *const mapped[] = {labels, NULL};
+    open_job(&s, LORAC_JOB_VALID, mapped);
+    for (size_t i = 0; i < ROWS; i++) {
+        answers |= (unsigned)says_good(&s, i) << i;
+    }
+    close_job(&s);
+    assert_true(answers != 0 && answers != (1U << ROWS) - 1);  // both labels
+    for (unsigned wrong = 0; wrong < 1U << ROWS; wrong += 5) { // these rows carry the other label
+        unsigned truth = answers ^ wrong;
+        double hits = 0.0;
+        double f1 = 0.0;
+        size_t seen = 0;
+        for (unsigned label = 0; label < 2; label++) {
+            double tp = 0.0;
+            double other = 0.0; // false positives and negatives
+            for (size_t i = 0; i < ROWS; i++) {
+                bool is = (truth >> i & 1) == label;
+                bool said = (answers >> i & 1) == label;
+                tp += is && said;
+                other += is != said;
+            }
+            hits += tp;
+            if (tp + other > 0.0) {
+                f1 += 2.0 * tp / (2.0 * tp + other);
+                seen++;
+            }
+        }
+        write_table("truth.csv", truth);
+        const char *const sets[] = {set_path("data.valid", "truth.csv"), labels, NULL};
+        open_job(&s, LORAC_JOB_VALID, sets);
+        assert_int_equal(s.j->K, 2);
+        assert_string_equal(s.j->labels[0], "x");
+        struct lorac_scores got = evaluate(&s, 1U << LORAC_RECIPE_METRIC_MACRO_F1);
+        assert_true(got.has_accuracy);
+        assert_true(fabs(got.accuracy - hits / ROWS) < 1e-12);
+        assert_true(fabs(got.macro_f1 - f1 / (double)seen) < 1e-12);
+        close_job(&s);
+    }
+}
+
+static void exact_match_compares_greedy_continuations(void **state)
+{
+    (void)state;
+    struct subject s;
+    struct lorac_evaluator *e = NULL;
+    struct lorac_buf text[3] = {0};
+    static const char *const free_text[] = {"template.prompt='{text}'",
+                                            "template.completion='{label}'",
+                                            "template.append_eos=false", NULL};
+    open_job(&s, LORAC_JOB_VALID, free_text);
+    assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, 0, NULL, NULL), LORAC_OK);
+    assert_int_equal(lorac_evaluator_sample(&text[0], &text[1], &text[2], e, 2, NULL), LORAC_OK);
+    assert_string_equal(text[0].at, "<s>wise"); // special tokens are seen
+    assert_string_equal(text[1].at, "good");
+    assert_true(text[2].n > 0);
+    lorac_evaluator_free(e);
+    struct lorac_scores got = evaluate(&s, 1U << LORAC_RECIPE_METRIC_EXACT_MATCH);
+    assert_true(got.has_exact_match && got.exact_match == 0.0); // a random model
+    close_job(&s);
+    for (size_t i = 0; i < 3; i++) {
+        lorac_buf_free(&text[i]);
+    }
+}
+
+static void what_is_trained_does_not_change_what_is_asked(void **state)
+{
+    (void)state;
+    struct lorac_buf text[2][3] = {0};
+    static const char *const sets[2][2] = {{NULL}, {"template.train_on=all", NULL}};
+    for (size_t i = 0; i < 2; i++) {
+        struct subject s;
+        struct lorac_evaluator *e = NULL;
+        open_job(&s, LORAC_JOB_VALID, sets[i]);
+        assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, 0, NULL, NULL), LORAC_OK);
+        assert_int_equal(lorac_evaluator_sample(&text[i][0], &text[i][1], &text[i][2], e, 4, NULL),
+                         LORAC_OK);
+        lorac_evaluator_free(e);
+        close_job(&s);
+    }
+    assert_string_equal(text[1][0].at, "<s>a warm joy is");
+    assert_string_equal(text[1][1].at, " good</s>");
+    for (size_t k = 0; k < 3; k++) {
+        assert_string_equal(text[0][k].at, text[1][k].at);
+        lorac_buf_free(&text[0][k]);
+        lorac_buf_free(&text[1][k]);
+    }
+}
+
+/* A dozen labels, each much longer than any answer in the table. */
+static void labels_of_any_length_fit(void **state)
+{
+    (void)state;
+    char map[2048] = "data.labels.map={good: g, bad: b";
+    size_t n = strlen(map);
+    for (int i = 0; i < 12; i++) {
+        n += (size_t)snprintf(map + n, sizeof map - n, ", l%d: '%d %0100d'", i, i, 0);
+    }
+    (void)snprintf(map + n, sizeof map - n, "}");
+    const char *const sets[] = {map, "model.max_length=128", NULL};
+    struct subject s;
+    open_job(&s, LORAC_JOB_VALID, sets);
+    assert_int_equal(s.j->K, 14);
+    assert_true(evaluate(&s, 1U << LORAC_RECIPE_METRIC_ACCURACY).has_accuracy);
+    close_job(&s);
+}
+
+static void metrics_compare_in_their_direction(void **state)
+{
+    (void)state;
+    assert_true(lorac_metric_better(LORAC_RECIPE_METRIC_LOSS, 1.0, 2.0, 0.0));
+    assert_false(lorac_metric_better(LORAC_RECIPE_METRIC_LOSS, 2.0, 2.0, 0.0));
+    assert_false(lorac_metric_better(LORAC_RECIPE_METRIC_LOSS, 1.95, 2.0, 0.1));
+    assert_true(lorac_metric_better(LORAC_RECIPE_METRIC_PERPLEXITY, 1.8, 2.0, 0.1));
+    assert_true(lorac_metric_better(LORAC_RECIPE_METRIC_ACCURACY, 0.9, 0.8, 0.0));
+    assert_false(lorac_metric_better(LORAC_RECIPE_METRIC_ACCURACY, 0.8, 0.9, 0.0));
+    assert_false(lorac_metric_better(LORAC_RECIPE_METRIC_MACRO_F1, 0.85, 0.8, 0.1));
+    assert_false(lorac_metric_better(LORAC_RECIPE_METRIC_ACCURACY, (double)NAN, 0.5, 0.0));
+    assert_string_equal(lorac_metric_name(LORAC_RECIPE_METRIC_EXACT_MATCH), "exact_match");
+}
+
+static bool stop_at_half(void *self, double done)
+{
+    *(double *)self = done;
+    return done < 0.5;
+}
+
+static void an_evaluation_can_be_interrupted(void **state)
+{
+    (void)state;
+    struct subject s;
+    struct lorac_evaluator *e = NULL;
+    struct lorac_scores scores;
+    struct lorac_err err = {0};
+    double done = 0.0;
+    open_job(&s, LORAC_JOB_VALID, NULL);
+    unsigned all = (1U << 5) - 1;
+    assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, all, NULL, NULL), LORAC_OK);
+    assert_int_equal(lorac_evaluate(&scores, e, stop_at_half, &done, &err), LORAC_ESTOP);
+    assert_string_equal(err.text, "interrupted while evaluating");
+    assert_true(done >= 0.5 && done <= 1.0);
+    lorac_evaluator_free(e);
+    close_job(&s);
+}
+
+/* ---- predict ---- */
+
+static enum lorac_status predict(struct subject *s, const char *in, struct lorac_err *err)
+{
+    struct lorac_predicted rows = {0};
+    const struct lorac_predict_options o = {
+        .in = tiny_path(in), .out = tiny_path("out.csv"), .max_tokens = 5};
+    return lorac_predict(&rows, s->j, NULL, &o, err);
+}
+
+static char *predicted(struct subject *s, const char *in)
+{
+    struct lorac_err err = {0};
+    size_t n = 0;
+    if (predict(s, in, &err)) { fail_msg("%s", err.text); }
+    return tiny_read(tiny_path("out.csv"), &n);
+}
+
+static void predict_adds_the_label_and_its_probability(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {labels, NULL};
+    struct subject s;
+    open_job(&s, 0, sets);
+    write_table("in.csv", 0);
+    char *got = predicted(&s, "in.csv");
+    const char *line = got;
+    static const char header[] = "text,label,prediction,probability\n";
+    assert_memory_equal(line, header, sizeof header - 1);
+    line += sizeof header - 1;
+    for (size_t i = 0; i < ROWS; i++) {
+        char want[128];
+        char prompt[64];
+        double p = 0.0;
+        (void)snprintf(prompt, sizeof prompt, "%s is", texts[i]);
+        double yes = nll_of(&s, prompt, " x", NULL);
+        double no = nll_of(&s, prompt, " q", NULL);
+        int n = snprintf(want, sizeof want, "%s,bad,%s,", texts[i], yes < no ? "x" : "q");
+        assert_memory_equal(line, want, (size_t)n);
+        p = lorac_strtod(line + n, NULL);
+        assert_true(fabs(p - 1.0 / (1.0 + exp(-fabs(yes - no)))) < 2e-5); // float32 likelihoods
+        line = strchr(line, '\n') + 1;
+    }
+    assert_string_equal(line, "");
+    lorac_mem_free(got);
+    close_job(&s);
+}
+
+static void what_cannot_be_answered_or_measured_is_an_error(void **state)
+{
+    (void)state;
+    struct subject s;
+    struct lorac_err err = {0};
+    tiny_text("in.csv", "text\nso\n");
+    static const char *const empty[] = {"data.labels.map={good: x, bad: ''}",
+                                        "template.completion='{label}'",
+                                        "template.append_eos=false", NULL};
+    open_job(&s, 0, empty);
+    assert_int_equal(predict(&s, "in.csv", &err), LORAC_EUSER);
+    assert_string_equal(err.text, "label '' has no tokens, expected at least one");
+    close_job(&s);
+
+    tiny_text("long.csv", "text\nso\nso very much longer than the eight tokens that fit here\n");
+    static const char *const strict[] = {"data.on_too_long=error", labels, NULL};
+    open_job(&s, 0, strict);
+    assert_int_equal(predict(&s, "long.csv", &err), LORAC_EUSER);
+    assert_non_null(strstr(err.text, "long.csv: line 3: a prompt of 59 tokens, at most 45 fit "
+                                     "model.max_length 48 (data.on_too_long: error)"));
+    close_job(&s);
+
+    size_t n = 0;
+    char *good = tiny_read(tiny_path("model/model.safetensors"), &n);
+    char *bad = tiny_read(tiny_path("model/model.safetensors"), &n);
+    memset(bad + n - 4, 0xff, 4); // the last number of the last norm becomes NaN
+    assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), bad, n, NULL),
+                     LORAC_OK);
+    static const char *const mapped[] = {labels, NULL};
+    open_job(&s, 0, mapped);
+    assert_int_equal(predict(&s, "in.csv", &err), LORAC_EFORMAT);
+    assert_string_equal(err.text, "the likelihood of label 'x' is not finite: are the weights or "
+                                  "the adapter damaged?");
+    close_job(&s);
+    struct lorac_evaluator *e = NULL;
+    struct lorac_scores scores;
+    open_job(&s, LORAC_JOB_VALID, mapped);
+    assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, 1, NULL, NULL), LORAC_OK);
+    assert_int_equal(lorac_evaluate(&scores, e, NULL, NULL, &err), LORAC_EFORMAT);
+    assert_string_equal(err.text, "the loss is not finite: are the weights or the adapter damaged, "
+                                  "or was optimizer.lr too high?");
+    lorac_evaluator_free(e);
+    close_job(&s);
+    assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), good, n, NULL),
+                     LORAC_OK);
+    lorac_mem_free(good);
+    lorac_mem_free(bad);
+}
+
+/* ---- jobs ---- */
+
+static void adapter_is(const char *const *sets, size_t modules, const char *first, const char *want)
+{
+    struct subject s;
+    struct lorac_adapter *a = NULL;
+    struct lorac_err err = {0};
+    open_job(&s, 0, sets);
+    enum lorac_status st = lorac_job_adapter(&a, s.j, &err);
+    if (want) {
+        assert_int_equal(st, LORAC_EUSER);
+        assert_string_equal(err.text, want);
+    } else {
+        if (st) { fail_msg("%s", err.text); }
+        assert_int_equal(a->n, modules);
+        assert_string_equal(a->model->module[a->lora[0].m].name, first);
+    }
+    lorac_adapter_free(a);
+    close_job(&s);
+}
+
+static void the_recipes_layers_and_targets_reach_the_adapter(void **state)
+{
+    (void)state;
+    adapter_is(NULL, 14, "model.layers.0.self_attn.q_proj", NULL);
+    adapter_is((const char *const[]){"adapter.layers=last:1", NULL}, 7,
+               "model.layers.1.self_attn.q_proj", NULL);
+    adapter_is((const char *const[]){"adapter.layers=[1]", NULL}, 7,
+               "model.layers.1.self_attn.q_proj", NULL);
+    adapter_is((const char *const[]){"adapter.layers=0-1", NULL}, 14,
+               "model.layers.0.self_attn.q_proj", NULL);
+    adapter_is((const char *const[]){"adapter.layers=1-1", "adapter.targets=[v_proj]", NULL}, 1,
+               "model.layers.1.self_attn.v_proj", NULL);
+    adapter_is((const char *const[]){"adapter.exclude=[q_proj, k_proj]", NULL}, 10,
+               "model.layers.0.self_attn.v_proj", NULL);
+    adapter_is((const char *const[]){"adapter.layers=0-2", NULL}, 0, NULL,
+               "adapter.layers: there is no layer 2, the model has 0 to 1");
+    adapter_is((const char *const[]){"adapter.layers=last:3", NULL}, 0, NULL,
+               "adapter.layers: last:3, but the model has 2 layers");
+    adapter_is((const char *const[]){"adapter.rank=17", NULL}, 0, NULL,
+               "rank 17 is larger than module 'model.layers.0.self_attn.q_proj' (16 x 16)");
+}
+
+static void jobs_that_cannot_be_are_errors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sets[4];
+        unsigned parts;
+        const char *want;
+    } cases[] = {
+        {{NULL}, LORAC_JOB_TEST, "the recipe names no data.test to evaluate on"},
+        {{"data.labels.map={good: fine, bad: poor}", "template.completion=x", NULL},
+         LORAC_JOB_TRAIN,
+         "data.labels.map needs a template.completion with exactly one {variable}: the label"},
+        {{"data.valid={split: 0.001}", NULL}, LORAC_JOB_TRAIN, NULL},
+        {{"data.valid={split: 0.5, stratify: stars}", NULL}, LORAC_JOB_TRAIN, NULL},
+        {{"data.columns={text: review, label: label}", NULL}, LORAC_JOB_TRAIN, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lorac_err err = {0};
+        struct lorac_job *j = NULL;
+        struct lorac_recipe *r = runs_recipe(tiny_path("none"), cases[i].sets);
+        assert_int_equal(lorac_job_open(&j, r, cases[i].parts, &err), LORAC_EUSER);
+        assert_null(j);
+        assert_true(err.text[0] != '\0');
+        if (cases[i].want) { assert_string_equal(err.text, cases[i].want); }
+        lorac_recipe_free(r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loss_is_the_mean_over_scored_tokens),
+        cmocka_unit_test(accuracy_and_f1_are_those_of_the_answers),
+        cmocka_unit_test(exact_match_compares_greedy_continuations),
+        cmocka_unit_test(what_is_trained_does_not_change_what_is_asked),
+        cmocka_unit_test(labels_of_any_length_fit),
+        cmocka_unit_test(metrics_compare_in_their_direction),
+        cmocka_unit_test(an_evaluation_can_be_interrupted),
+        cmocka_unit_test(predict_adds_the_label_and_its_probability),
+        cmocka_unit_test(what_cannot_be_answered_or_measured_is_an_error),
+        cmocka_unit_test(the_recipes_layers_and_targets_reach_the_adapter),
+        cmocka_unit_test(jobs_that_cannot_be_are_errors),
+    };
+    return cmocka_run_group_tests_name("evaluate", tests, runs_make, runs_remove);
+}

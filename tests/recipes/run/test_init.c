@@ -1,0 +1,297 @@
+/*
+ * A first recipe for a table. What is promised: delimiter, quotes, header, columns and labels are
+ * recognised in made and in real tables; the result reads without errors and opens; what it says of
+ * lengths is true; a table that is none is an error.
+ */
+#include "recipes/run/init.h"
+
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "recipes/run/job.h"
+#include "tests/support/data.h"
+#include "tests/support/tiny.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* The recipe for a table, read and opened. */
+struct first {
+    struct lorac_buf text, told;
+    struct lorac_recipe *r;
+    struct lorac_job *j;
+};
+
+static struct first open_chosen(const char *table, const struct lorac_first_columns *o)
+{
+    struct first f = {0};
+    struct lorac_err err = {0};
+    if (lorac_recipe_init(&f.text, &f.told, tiny_path("model"), table, o, &err) ||
+        lorac_recipe_parse(&f.r, f.text.at, f.text.n, "first.yaml", NULL, NULL, 0, NULL, &err) ||
+        lorac_job_open(&f.j, f.r, LORAC_JOB_TRAIN | LORAC_JOB_NO_MODEL, &err)) {
+        fail_msg("%s", err.text);
+    }
+    return f;
+}
+
+static struct first open_first(const char *table)
+{
+    return open_chosen(table, NULL);
+}
+
+static void close_first(struct first *f)
+{
+    lorac_job_close(f->j);
+    lorac_recipe_free(f->r);
+    lorac_buf_free(&f->text);
+    lorac_buf_free(&f->told);
+}
+
+/* 24 rows of a text, a number and one of two labels, with this delimiter. */
+static const char *write_table(const char *header, char d, const char *quote)
+{
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, header);
+    for (int i = 0; i < 24; i++) {
+        lorac_buf_printf(&b, "%d%c%sword, number %d%s%c%s\n", i, d, quote, i, quote, d,
+                         i % 3 ? "good" : "bad");
+    }
+    tiny_text("table", b.at);
+    lorac_buf_free(&b);
+    return tiny_path("table");
+}
+
+static void expect_told(const struct first *f, const char *text)
+{
+    if (!strstr(f->told.at, text)) { fail_msg("no '%s' in:\n%s", text, f->told.at); }
+}
+
+static void check_made(const struct first *f, char delimiter, bool header, const char *text,
+                       const char *label)
+{
+    assert_int_equal(f->r->data.format.delimiter, delimiter);
+    assert_int_equal(f->r->data.format.header, header);
+    assert_int_equal(f->r->data.columns.n, 2);
+    assert_string_equal(f->r->data.columns.at[0].key, "text");
+    assert_string_equal(f->r->data.columns.at[0].value, text);
+    assert_string_equal(f->r->data.columns.at[1].key, "label");
+    assert_string_equal(f->r->data.columns.at[1].value, label);
+    assert_int_equal(f->r->data.labels.map.n, 0); // it would only repeat the column's words
+    assert_int_equal(f->j->K, 2);
+    assert_int_equal(f->r->model.max_length, 32); // no row is longer
+    assert_int_equal(f->r->data.valid.kind, LORAC_RECIPE_SPLIT_FRACTION);
+    assert_string_equal(f->r->data.valid.stratify, "label");
+}
+
+static void delimiter_header_and_columns_are_recognised(void **state)
+{
+    (void)state;
+    static const char delimiters[] = {',', '\t', ';', '|'};
+    for (size_t i = 0; i < sizeof delimiters; i++) {
+        char d = delimiters[i];
+        char header[64];
+        const char *quote = d == ',' ? "\"" : "";
+        (void)snprintf(header, sizeof header, "id%cthe text%cmood\n", d, d);
+        struct first f = open_first(write_table(header, d, quote));
+        check_made(&f, d, true, "the text", "mood");
+        close_first(&f);
+        f = open_first(write_table("", d, quote));
+        check_made(&f, d, false, "2", "3");
+        close_first(&f);
+    }
+}
+
+/* A column that is called so is the label, though another has fewer values; the other is told. */
+static void the_label_may_be_called_so(void **state)
+{
+    (void)state;
+    struct lorac_buf table = {0};
+    lorac_buf_str(&table, "text,lang,intent\n");
+    for (int i = 0; i < 24; i++) {
+        lorac_buf_printf(&table, "row %d,%s,%c\n", i, i % 2 ? "it" : "en", 'a' + i % 3);
+    }
+    tiny_text("table", table.at);
+    lorac_buf_free(&table);
+    struct first f = open_first(tiny_path("table"));
+    assert_string_equal(f.r->data.columns.at[1].value, "intent");
+    expect_told(&f, "label     'intent': 3 values, and called like a label\n");
+    expect_told(&f, "not used  'lang': 2 values, but not called like a label\n");
+    close_first(&f);
+}
+
+static void quotes_that_are_text_are_left_alone(void **state)
+{
+    (void)state;
+    tiny_text("table",
+              "\"so\" it goes\tx\n\"b\" and more\tx\nsome\ty\nmore\ty\na\tx\nb\ty\nc\tx\nd\ty\n");
+    struct first f = open_first(tiny_path("table"));
+    assert_int_equal(f.r->data.format.quote, '\0');
+    assert_int_equal(f.r->data.format.delimiter, '\t');
+    assert_int_equal(f.r->data.valid.kind, LORAC_RECIPE_SPLIT_NONE); // too few rows
+    assert_int_equal(lorac_dataset_size(f.j->train.set), 8);
+    expect_told(&f, "quote     '', quotes are characters like others: with quotes: ");
+    expect_told(&f, ":1:5: ' ' after a closing quote");
+    close_first(&f);
+}
+
+static void a_first_row_that_occurs_again_is_no_header(void **state)
+{
+    (void)state;
+    tiny_text("table",
+              "fine,good\nso so,bad\nwell,good\nno,bad\nyes,good\nnever,bad\nok,good\nhm,bad\n");
+    struct first f = open_first(tiny_path("table"));
+    assert_false(f.r->data.format.header);
+    close_first(&f);
+}
+
+static void without_labels_the_answer_is_the_column_that_is_called_so(void **state)
+{
+    (void)state;
+    tiny_text("table", "output,question,note\nParis,the capital of France?,a\nRome,of Italy?,b\n");
+    struct first f = open_first(tiny_path("table"));
+    assert_int_equal(f.r->data.labels.map.n, 0);
+    assert_string_equal(f.r->data.columns.at[1].key, "answer");
+    assert_string_equal(f.r->data.columns.at[1].value, "output");
+    assert_string_equal(f.r->data.columns.at[0].value, "question");
+    close_first(&f);
+}
+
+static void rows_with_empty_cells_and_long_rows_are_told(void **state)
+{
+    (void)state;
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, "text,label\n,x\n");
+    for (int i = 0; i < 150; i++) {
+        lorac_buf_printf(&b, "%s%d,%s\n",
+                         i == 7 ? "long, or so it seems, for a row like this one" : "r", i,
+                         i % 2 ? "x" : "y");
+    }
+    char *comma = b.at;
+    while ((comma = strstr(comma, ", ")) !=
+           NULL) { // the commas of the long row would be delimiters
+        *comma = '.';
+    }
+    tiny_text("table", b.at);
+    lorac_buf_free(&b);
+    struct first f = open_first(tiny_path("table"));
+    assert_int_equal(f.r->data.on_empty, LORAC_RECIPE_EMPTY_SKIP);
+    assert_non_null(strstr(f.text.at, "1 row has an empty cell"));
+    assert_non_null(strstr(f.text.at, "max_length: 32   # tokens; 1 of 151 rows are longer"));
+    close_first(&f);
+}
+
+static void one_column_is_free_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first;
+        bool header;
+    } cases[] = {
+        {"text\n", true}, {"", false}, {"Once upon a time\n", false}, {"twice\ntwice\n", false}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct lorac_buf b = {0};
+        lorac_buf_str(&b, cases[k].first);
+        for (int i = 0; i < 24; i++) {
+            lorac_buf_printf(&b, "\"There was a fox, number %d.\"\n", i);
+        }
+        tiny_text("table", b.at);
+        lorac_buf_free(&b);
+        struct first f = open_first(tiny_path("table"));
+        assert_int_equal(f.r->data.format.header, cases[k].header);
+        assert_int_equal(f.r->data.columns.n, 1);
+        assert_string_equal(f.r->data.columns.at[0].value, cases[k].header ? "text" : "1");
+        assert_null(f.r->template.prompt);
+        assert_string_equal(f.r->template.completion, "{text}");
+        assert_int_equal(f.r->template.train_on, LORAC_RECIPE_TRAIN_ON_ALL);
+        assert_int_equal(f.r->data.valid.kind, LORAC_RECIPE_SPLIT_FRACTION);
+        const struct lorac_data_counts *c = lorac_dataset_counts(f.j->train.set);
+        assert_int_equal(c->trained, c->tokens - c->used); // all but what stands in front
+        assert_int_equal(c->used + lorac_dataset_size(f.j->valid.set),
+                         lorac_table_rows(f.j->train.table));
+        close_first(&f);
+    }
+    tiny_text("table", "three\nsingle\nwords\n"); // no header: nothing says that the first is one
+    struct first f = open_first(tiny_path("table"));
+    assert_int_equal(lorac_table_rows(f.j->train.table), 3);
+    close_first(&f);
+}
+
+static void what_is_no_table_is_an_error(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"", "empty"},
+        {"a,b\nc\n", "table:2:1: 1 field, expected 2"},
+        {"One, two.\nThree.\n",
+         "and with a tab, semicolon or bar it has one column (a text with commas"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lorac_buf b = {0};
+        struct lorac_buf told = {0};
+        struct lorac_err err = {0};
+        tiny_text("table", cases[i].text);
+        assert_int_not_equal(
+            lorac_recipe_init(&b, &told, tiny_path("model"), tiny_path("table"), NULL, &err),
+            LORAC_OK);
+        if (!strstr(err.text, cases[i].message)) { fail_msg("%s", err.text); }
+        assert_int_equal(b.n + told.n, 0);
+        lorac_buf_free(&b);
+    }
+}
+
+/* A real table, where it is there. */
+static bool real(struct first *f, const char *name)
+{
+    char *path = data_path(name);
+    if (path) { *f = open_first(path); }
+    lorac_mem_free(path);
+    return path != NULL;
+}
+
+static void real_tables_are_recognised(void **state)
+{
+    (void)state;
+    struct first f;
+    if (real(&f, "csv/banking77/train.csv")) {
+        assert_true(f.r->data.format.header);
+        assert_string_equal(f.r->data.columns.at[0].value, "text");
+        assert_string_equal(f.r->data.columns.at[1].value, "category");
+        assert_int_equal(f.j->K, 77);
+        close_first(&f);
+    }
+    if (real(&f, "csv/sst2/train.tsv")) {
+        assert_int_equal(f.r->data.format.delimiter, '\t');
+        assert_false(f.r->data.format.header);
+        assert_string_equal(f.r->data.columns.at[1].value, "2");
+        assert_int_equal(f.j->K, 2);
+        close_first(&f);
+    }
+    if (real(&f, "csv/e2e-nlg/devset.csv")) {
+        assert_string_equal(f.r->data.columns.at[0].value, "mr");
+        assert_string_equal(f.r->data.columns.at[1].key, "answer");
+        assert_string_equal(f.r->data.columns.at[1].value, "ref");
+        assert_int_equal(f.j->K, 0);
+        close_first(&f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(delimiter_header_and_columns_are_recognised),
+        cmocka_unit_test(the_label_may_be_called_so),
+        cmocka_unit_test(quotes_that_are_text_are_left_alone),
+        cmocka_unit_test(a_first_row_that_occurs_again_is_no_header),
+        cmocka_unit_test(without_labels_the_answer_is_the_column_that_is_called_so),
+        cmocka_unit_test(rows_with_empty_cells_and_long_rows_are_told),
+        cmocka_unit_test(one_column_is_free_text),
+        cmocka_unit_test(what_is_no_table_is_an_error),
+        DATA_TEST(real_tables_are_recognised),
+    };
+    return data_result(cmocka_run_group_tests(tests, tiny_model, tiny_remove));
+}

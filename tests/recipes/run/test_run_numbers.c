@@ -1,0 +1,84 @@
+/*
+ * Runs whose numbers run over. What is promised:
+ *   - a step that is not finite is an error, and what was learnt before it is kept;
+ *   - so is a gradient of zero where there is still something to learn.
+ */
+#include "base/core/file.h"
+#include "base/checkpoint/safetensors.h"
+#include "tests/support/runs.h"
+#include "tests/support/tiny.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A number that is none comes into the gradient behind step 3. */
+struct poison {
+    const struct lorac_adapter *a;
+};
+
+static void keep_adapter(void *self, const struct lorac_run_begin *b)
+{
+    ((struct poison *)self)->a = b->adapter;
+}
+
+static void poison(void *self, const struct lorac_run_step *s)
+{
+    const struct lorac_adapter *a = ((struct poison *)self)->a;
+    const float nan = NAN;
+    struct lorac_device *dev = a->model->dev;
+    if (s->step == 3) { dev->ops->write(dev, a->grads, &nan, sizeof nan); }
+}
+
+/* A run that `step` spoils fails. */
+static void fails(const char *name, void (*step)(void *, const struct lorac_run_step *),
+                  const char *const *sets, const char *want)
+{
+    struct poison x = {0};
+    struct lorac_run_watch watch = {.self = &x, .begin = keep_adapter, .step = step};
+    struct lorac_run_result result;
+    struct lorac_err err = {0};
+    assert_int_equal(runs_go(&result, name, LORAC_RUN_NEW, &watch, sets, &err), LORAC_EUSER);
+    if (!strstr(err.text, want)) { fail_msg("%s", err.text); }
+}
+
+static void what_was_learnt_before_a_step_that_is_not_finite_is_kept(void **state)
+{
+    (void)state;
+    // nothing is due to be saved before the end
+    static const char *const sets[] = {"eval.every=end", "output.save_every=end", NULL};
+    struct lorac_checkpoint *c = NULL;
+    fails("n", poison, sets, "not finite");
+    assert_int_equal(lorac_checkpoint_open(&c, tiny_path("n/state/state.safetensors"), NULL),
+                     LORAC_OK);
+    assert_string_equal(lorac_checkpoint_metadata(c, "step"), "3");
+    lorac_checkpoint_close(c);
+    assert_true(lorac_path_is_dir(tiny_path("n/last")));
+}
+
+/* With both matrices of all pairs zero nothing reaches either; numbers that run over come to the
+ * same. */
+static void erase(void *self, const struct lorac_run_step *s)
+{
+    const struct lorac_adapter *a = ((struct poison *)self)->a;
+    struct lorac_device *dev = a->model->dev;
+    if (s->step == 3) { dev->ops->zero(dev, a->params, a->n_params * sizeof(float)); }
+}
+
+static void a_dead_gradient_is_an_error(void **state)
+{
+    (void)state;
+    fails("dead", erase, NULL, "step 4: the gradient is zero and the loss ");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_learnt_before_a_step_that_is_not_finite_is_kept),
+        cmocka_unit_test(a_dead_gradient_is_an_error),
+    };
+    return cmocka_run_group_tests_name("run_numbers", tests, runs_make, runs_remove);
+}
