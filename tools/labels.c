@@ -71,7 +71,7 @@ static enum lorac_status rank(struct label_answer *a, struct bench *b, const str
                         n);
     }
     struct lorac_chooser_options how = {
-        .template = template,
+        .form = template,
         .n_variables = n,
         .labels = (const char *const *)a->labels,
         .K = a->K,

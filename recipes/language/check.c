@@ -72,7 +72,7 @@ static enum lorac_status check_template(struct lorac_reading *rd, const struct l
                               "template.completion%s",
                               plain ? "; for plain text write data.kind: text" : "");
     }
-    if (prompt && !completion && r->template.train_on == LORAC_RECIPE_TRAIN_ON_COMPLETION) {
+    if (prompt && !completion && r->templates.train_on == LORAC_RECIPE_TRAIN_ON_COMPLETION) {
         return lorac_complain(rd->errors, source, 0, 0, rd->err,
                               "template.train_on: 'completion' trains nothing without a "
                               "template.completion; give one, or write train_on: all");
@@ -180,9 +180,9 @@ static enum lorac_status check_text(struct lorac_reading *rd)
         {"data.on_empty", r->data.on_empty == LORAC_RECIPE_EMPTY_ERROR},
         {"data.on_too_long", r->data.on_too_long == LORAC_RECIPE_TOO_LONG_TRUNCATE_PROMPT},
         {"data.duplicates", r->data.duplicates == LORAC_RECIPE_DUPLICATES_WARN},
-        {"template.prompt", !r->template.prompt},
-        {"template.completion", !r->template.completion},
-        {"template.train_on", r->template.train_on == LORAC_RECIPE_TRAIN_ON_COMPLETION},
+        {"template.prompt", !r->templates.prompt},
+        {"template.completion", !r->templates.completion},
+        {"template.train_on", r->templates.train_on == LORAC_RECIPE_TRAIN_ON_COMPLETION},
     };
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {

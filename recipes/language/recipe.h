@@ -213,7 +213,7 @@ struct lorac_recipe {
         char *prompt, *completion; // NULL: none
         bool append_eos;
         enum lorac_recipe_train_on train_on;
-    } template;
+    } templates; // the section "template": the word is C++'s
     enum lorac_recipe_objective objective;
     struct {
         size_t epochs, steps;            // exactly one is not 0

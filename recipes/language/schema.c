@@ -108,15 +108,15 @@ const struct lorac_key lorac_keys[] = {
     {"data.duplicates", LORAC_KEY_CHOICE, AT(data.duplicates), .choices = "keep|warn|drop", .otherwise = "warn",
      .help = "what to do with equal rows"},
 
-    {"template.prompt", LORAC_KEY_TEXT, AT(template.prompt),
+    {"template.prompt", LORAC_KEY_TEXT, AT(templates.prompt),
      .help = "text before the completion; {variable} stands for a cell",
      .more = "Saved with the adapter and used with it ever after. {?input}\\nInput: {input}{/input} is an optional part: it "
              "is there where the cell is not blank. A brace that is text, as of JSON, is written {{ or }}, a literal ${ $${."},
-    {"template.completion", LORAC_KEY_TEXT, AT(template.completion),
+    {"template.completion", LORAC_KEY_TEXT, AT(templates.completion),
      .help = "text that the model learns to write"},
-    {"template.append_eos", LORAC_KEY_BOOL, AT(template.append_eos), .otherwise = "true",
+    {"template.append_eos", LORAC_KEY_BOOL, AT(templates.append_eos), .otherwise = "true",
      .help = "train the end-of-sequence token behind the completion"},
-    {"template.train_on", LORAC_KEY_CHOICE, AT(template.train_on), .choices = "completion|all", .otherwise = "completion",
+    {"template.train_on", LORAC_KEY_CHOICE, AT(templates.train_on), .choices = "completion|all", .otherwise = "completion",
      .help = "tokens that count in the loss"},
 
     {"objective", LORAC_KEY_CHOICE, AT(objective), .choices = "causal_lm", .otherwise = "causal_lm",

@@ -30,7 +30,7 @@ static enum lorac_status encode_labels(struct lorac_chooser *c, size_t *tokens,
     for (size_t k = 0; k < o->K && !st; k++) {
         struct lorac_ids *ids = &c->completion[k];
         values[o->label] = (struct lorac_cell){o->labels[k], strlen(o->labels[k])};
-        st = lorac_completion_encode(ids, o->template, t, values, o->append_eos, err);
+        st = lorac_completion_encode(ids, o->form, t, values, o->append_eos, err);
         *tokens += ids->n;
         c->room = ids->n > c->room ? ids->n : c->room;
         if (!st && ids->n == 0) {

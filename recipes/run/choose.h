@@ -18,9 +18,9 @@ struct lorac_ranked {
 
 struct lorac_chooser;
 struct lorac_chooser_options {
-    const struct lorac_template *template; // whose completion the labels fill
-    size_t n_variables, label;             // of the template, and which of them they fill
-    const char *const *labels;             // (K)
+    const struct lorac_template *form; // whose completion the labels fill
+    size_t n_variables, label;         // of the template, and which of them they fill
+    const char *const *labels;         // (K)
     size_t K;
     bool append_eos;
     size_t max_prompt; // tokens

@@ -436,7 +436,7 @@ static enum lorac_status divide(struct lorac_evaluator *e, size_t i, struct lora
     st = lorac_dataset_prompt(x, e->set, i, 0, err); // for the values
     if (!st) {
         st = lorac_completion_encode(&e->want, t, e->j->tokenizer, x->values,
-                                     e->j->recipe->template.append_eos && !e->shots, err);
+                                     e->j->recipe->templates.append_eos && !e->shots, err);
     }
     return st ? st : lorac_dataset_prompt(x, e->set, i, e->want.n, err);
 }

@@ -75,10 +75,10 @@ enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lo
         .on_empty = on_empty[r->data.on_empty],
         .on_too_long = on_long[r->data.on_too_long],
         .duplicates = on_duplicate[r->data.duplicates],
-        .prompt = r->template.prompt,
-        .completion = r->template.completion,
-        .append_eos = r->template.append_eos,
-        .train_on = r->template.train_on == LORAC_RECIPE_TRAIN_ON_ALL ? LORAC_TRAIN_ALL
+        .prompt = r->templates.prompt,
+        .completion = r->templates.completion,
+        .append_eos = r->templates.append_eos,
+        .train_on = r->templates.train_on == LORAC_RECIPE_TRAIN_ON_ALL ? LORAC_TRAIN_ALL
                                                                       : LORAC_TRAIN_COMPLETION,
         .max_length = r->model.max_length,
         .cache = IDS_IN_MEMORY,
@@ -135,7 +135,7 @@ static enum lorac_status open_text_set(struct lorac_data *data, const struct lor
 {
     const struct lorac_text_options o = {
         .held_out = held_out,
-        .append_eos = j->recipe->template.append_eos,
+        .append_eos = j->recipe->templates.append_eos,
         .max_length = j->recipe->model.max_length,
     };
     enum lorac_status st = lorac_dataset_open_texts(&data->set, texts, j->tokenizer, &o, err);

@@ -48,7 +48,7 @@ static enum lorac_status find_label_variable(size_t *index, struct lorac_job *j,
     for (size_t i = 0; i < n; i++) {
         names[i] = variable_name(r, t, i);
     }
-    struct lorac_template_options o = {r->template.prompt, r->template.completion, names, n,
+    struct lorac_template_options o = {r->templates.prompt, r->templates.completion, names, n,
                                        lorac_table_delimiter_hint(t)};
     enum lorac_status st = lorac_template_parse(&template, &o, err);
     size_t used = 0;

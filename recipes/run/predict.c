@@ -375,8 +375,8 @@ static enum lorac_status identify(char id[65], const struct work *w, struct lora
                      o->bytes ? o->n_bytes : map.size);
     lorac_map_close(&map);
     add_text(&s, w->j->model->fingerprint);
-    add_text(&s, r->template.prompt);
-    add_text(&s, r->template.completion);
+    add_text(&s, r->templates.prompt);
+    add_text(&s, r->templates.completion);
     for (size_t k = 0; k < w->j->K; k++) {
         add_text(&s, w->j->labels[k]);
     }
@@ -384,7 +384,7 @@ static enum lorac_status identify(char id[65], const struct work *w, struct lora
         lorac_sha256_add(&s, &w->column[v], sizeof w->column[v]);
     }
     (void)snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %d %zu %zu %zu",
-                   r->template.append_eos, w->format.delimiter, w->format.quote, w->format.header,
+                   r->templates.append_eos, w->format.delimiter, w->format.quote, w->format.header,
                    (int)w->format.encoding, (int)r->data.on_empty, (int)r->data.on_too_long,
                    r->model.max_length, w->top, w->j->K ? 0 : o->max_tokens);
     add_text(&s, numbers);

@@ -37,8 +37,8 @@ static enum lorac_status parse_template(struct lorac_predictor *p, struct lorac_
             r->data.columns.n ? r->data.columns.at[i].key : lorac_table_column_name(train, i);
     }
     struct lorac_template_options o = {
-        .prompt = r->template.prompt,
-        .completion = r->template.completion,
+        .prompt = r->templates.prompt,
+        .completion = r->templates.completion,
         .variables = p->names,
         .n_variables = p->n,
     };
@@ -60,11 +60,11 @@ static enum lorac_status open_chooser(struct lorac_predictor *p, const struct lo
 {
     const struct lorac_job *j = p->j;
     struct lorac_chooser_options o = {
-        .template = p->template,
+        .form = p->template,
         .n_variables = p->n,
         .labels = (const char *const *)j->labels,
         .K = j->K,
-        .append_eos = j->recipe->template.append_eos,
+        .append_eos = j->recipe->templates.append_eos,
         .max_prompt = j->recipe->model.max_length,
     };
     while (strcmp(p->names[o.label], j->label_variable) != 0) { // a job with labels has it

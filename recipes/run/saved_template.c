@@ -15,8 +15,8 @@ enum lorac_status lorac_template_save(struct lorac_adapter *a, const struct lora
                                       struct lorac_err *err)
 {
     const struct lorac_recipe *r = j->recipe;
-    const char *prompt = text_or_none(r->template.prompt);
-    const char *completion = text_or_none(r->template.completion);
+    const char *prompt = text_or_none(r->templates.prompt);
+    const char *completion = text_or_none(r->templates.completion);
     char tokenizer[LORAC_TOKENIZER_FINGERPRINT];
     struct lorac_buf b = {0};
     enum lorac_status st = lorac_tokenizer_fingerprint(tokenizer, j->tokenizer, err);
@@ -26,7 +26,7 @@ enum lorac_status lorac_template_save(struct lorac_adapter *a, const struct lora
     lorac_buf_str(&b, ", \"completion\": ");
     lorac_json_quote(&b, completion, strlen(completion));
     lorac_buf_printf(&b, ", \"append_eos\": %s, \"labels\": [",
-                     r->template.append_eos ? "true" : "false");
+                     r->templates.append_eos ? "true" : "false");
     for (size_t k = 0; k < j->K; k++) {
         lorac_buf_str(&b, k ? ", " : "");
         lorac_json_quote(&b, j->labels[k], strlen(j->labels[k]));
@@ -149,11 +149,11 @@ enum lorac_status lorac_template_check(const struct lorac_adapter *a, const stru
     if (!st) { st = lorac_json_bool(&eos, &root, "append_eos", true, err); }
     if (st) {
         lorac_err_prefix(err, "%s: ", a->name ? a->name : "the adapter");
-    } else if (strcmp(prompt, text_or_none(r->template.prompt)) != 0) {
-        st = differ(a, "prompt", prompt, text_or_none(r->template.prompt), err);
-    } else if (strcmp(completion, text_or_none(r->template.completion)) != 0) {
-        st = differ(a, "completion", completion, text_or_none(r->template.completion), err);
-    } else if (eos != r->template.append_eos) {
+    } else if (strcmp(prompt, text_or_none(r->templates.prompt)) != 0) {
+        st = differ(a, "prompt", prompt, text_or_none(r->templates.prompt), err);
+    } else if (strcmp(completion, text_or_none(r->templates.completion)) != 0) {
+        st = differ(a, "completion", completion, text_or_none(r->templates.completion), err);
+    } else if (eos != r->templates.append_eos) {
         st = differ(a, "append_eos", eos ? "true" : "false", eos ? "false" : "true", err);
     } else {
         st = check_labels(a, json_object_get(root.value, "labels"), j, err);

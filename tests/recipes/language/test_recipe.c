@@ -183,8 +183,8 @@ static void the_full_example_gives_its_values(void **state)
     assert_int_equal(r->data.labels.map.n, 2);
     assert_string_equal(r->data.labels.map.at[0].key, "1");
     assert_string_equal(r->data.labels.map.at[1].value, "positive");
-    assert_string_equal(r->template.prompt, "Review: {text}\nSentiment:");
-    assert_string_equal(r->template.completion, " {label}");
+    assert_string_equal(r->templates.prompt, "Review: {text}\nSentiment:");
+    assert_string_equal(r->templates.completion, " {label}");
     assert_int_equal(r->train.epochs, 3);
     assert_int_equal(r->train.steps, 0);
     assert_int_equal(r->train.batch_tokens, 512);
@@ -340,7 +340,7 @@ static void references_are_replaced_and_escapes_kept(void **state)
         {"data.columns.x=${seed}", false}};
     struct lorac_recipe *r = parse(TEN, sets, sizeof sets / sizeof *sets);
     assert_string_equal(r->name, "r8-5e-4");
-    assert_string_equal(r->template.prompt, "${x} $5 $$ a${b} true");
+    assert_string_equal(r->templates.prompt, "${x} $5 $$ a${b} true");
     assert_string_equal(r->output.dir, "/r/../base/models/small/r8-5e-4");
     assert_string_equal(r->data.columns.at[0].value, "1234");
     lorac_recipe_free(r);

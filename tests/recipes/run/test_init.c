@@ -203,9 +203,9 @@ static void one_column_is_free_text(void **state)
         assert_int_equal(f.r->data.format.header, cases[k].header);
         assert_int_equal(f.r->data.columns.n, 1);
         assert_string_equal(f.r->data.columns.at[0].value, cases[k].header ? "text" : "1");
-        assert_null(f.r->template.prompt);
-        assert_string_equal(f.r->template.completion, "{text}");
-        assert_int_equal(f.r->template.train_on, LORAC_RECIPE_TRAIN_ON_ALL);
+        assert_null(f.r->templates.prompt);
+        assert_string_equal(f.r->templates.completion, "{text}");
+        assert_int_equal(f.r->templates.train_on, LORAC_RECIPE_TRAIN_ON_ALL);
         assert_int_equal(f.r->data.valid.kind, LORAC_RECIPE_SPLIT_FRACTION);
         const struct lorac_data_counts *c = lorac_dataset_counts(f.j->train.set);
         assert_int_equal(c->trained, c->tokens - c->used); // all but what stands in front

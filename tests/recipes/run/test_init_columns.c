@@ -199,7 +199,7 @@ static void every_text_of_a_task_is_asked_and_may_be_blank(void **state)
     assert_int_equal(f.r->data.columns.n, 3);
     assert_string_equal(f.r->data.columns.at[2].key, "answer");
     assert_string_equal(f.r->data.columns.at[2].value, "output");
-    assert_string_equal(f.r->template.prompt,
+    assert_string_equal(f.r->templates.prompt,
                         "Instruction: {instruction}{?input}\nInput: {input}{/input}\nAnswer:");
     assert_int_equal(f.r->data.on_empty, LORAC_RECIPE_EMPTY_ERROR);
     assert_int_equal(f.j->K, 0);
@@ -212,11 +212,11 @@ static void every_text_of_a_task_is_asked_and_may_be_blank(void **state)
     assert_int_equal(c->used + lorac_dataset_counts(f.j->valid.set)->used, 24);
     close_first(&f);
     f = open_rows("title,body,label\n", "?,words of #,@\n", NULL); // the first one may be missing
-    assert_string_equal(f.r->template.prompt,
+    assert_string_equal(f.r->templates.prompt,
                         "{?title}Title: {title}\n{/title}Body: {body}\nLabel:");
     close_first(&f);
     f = open_rows("premise,hypothesis,gold_label\n", "a #,b #,@\n", NULL);
-    assert_string_equal(f.r->template.prompt,
+    assert_string_equal(f.r->templates.prompt,
                         "Premise: {premise}\nHypothesis: {hypothesis}\nLabel:");
     assert_int_equal(f.j->K, 3);
     close_first(&f);
@@ -232,12 +232,12 @@ static void a_text_alone_is_learnt_whole(void **state)
     }
     struct first days = open_table(b.at, b.n, NULL);
     lorac_buf_free(&b);
-    assert_null(days.r->template.prompt);
+    assert_null(days.r->templates.prompt);
     expect_told(&days, "not used  'at': dates, times or the like\n");
     close_first(&days);
     struct first f = open_rows("id,text,user_id\n", "#,words of #,7\n", NULL);
-    assert_string_equal(f.r->template.completion, "{text}");
-    assert_null(f.r->template.prompt);
+    assert_string_equal(f.r->templates.completion, "{text}");
+    assert_null(f.r->templates.prompt);
     expect_told(&f, "text      'text': the only text; every word of it is learnt\n");
     close_first(&f);
 }
@@ -253,7 +253,7 @@ static void the_callers_choice_counts(void **state)
     assert_string_equal(f.r->data.columns.at[0].value, "body");
     assert_string_equal(f.r->data.columns.at[1].value, "title");
     assert_string_equal(f.r->data.columns.at[2].value, "lang");
-    assert_string_equal(f.r->template.prompt, "Body: {body}\nTitle: {title}\nLabel:");
+    assert_string_equal(f.r->templates.prompt, "Body: {body}\nTitle: {title}\nLabel:");
     expect_told(&f, "label     'lang': as --label asks; 3 values\n");
     close_first(&f);
     o = (struct lorac_first_columns){.label = "body"}; // free text, then
