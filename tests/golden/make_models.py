@@ -25,7 +25,7 @@ from unittest import mock
 os.environ["HF_HUB_OFFLINE"] = "1"  # everything is made here
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
 from peft.utils.constants import EMBEDDING_LAYER_NAMES
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
@@ -109,7 +109,7 @@ def old_gemma3(tensors, config):
             for name, t in tensors.items()}
 
 
-# model, config, lora: what differs from the model's shape and from r=4, alpha=8 on "all-linear".
+# model, config, lora: what differs from the model's shape and from r=4, alpha=8 on "all-linear"; ia3: IA3 instead.
 # old: write config.json with the keys from before transformers 5, plus these; left_out: without these.
 # stored: what the tensors of the file become. published: as many adapter_config.json have it, which PEFT loads alike.
 # without: settings each of which must change the logits, or the case would not pin its feature.
@@ -230,6 +230,17 @@ CASES = {
             "post_attention_layernorm", "query_key_value"])),
     "full-neox-bias": dict(model="gpt_neox", config=dict(NEOX_SMALL, tie_word_embeddings=True), lora=dict(
         target_modules=["query_key_value", "dense_h_to_4h"], bias="all")),
+
+    # Further methods.
+    "dora-llama": dict(model="llama", lora=dict(use_dora=True)),
+    "dora-qwen2": dict(model="qwen2", config=dict(tie_word_embeddings=True), lora=dict(
+        use_dora=True, target_modules=["q_proj", "v_proj", "down_proj"], rank_pattern={"down_proj": 2},
+        alpha_pattern={"v_proj": 3})),
+    "dora-gpt2": dict(model="gpt2", lora=dict(use_dora=True, use_rslora=True, fan_in_fan_out=True)),
+    "ia3-llama": dict(model="llama", ia3=dict(target_modules=["k_proj", "v_proj", "down_proj"],
+                                              feedforward_modules=["down_proj"])),
+    "ia3-gpt2": dict(model="gpt2", ia3=dict(fan_in_fan_out=True, target_modules=["c_attn", "mlp.c_proj"],
+                                            feedforward_modules=["mlp.c_proj"])),
 }
 
 
@@ -279,7 +290,8 @@ def loss_of(logits, batch):
 def adapter_of(model):
     """The trainable parameters, under their names in adapter_model.safetensors without the prefix."""
     return {name.removeprefix("base_model.model.").replace(".modules_to_save.default.", ".")
-                .replace(".default.", "."): p
+                .replace("_magnitude_vector.default.weight", "_magnitude_vector")
+                .replace(".default.", ".").removesuffix(".default"): p
             for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -312,10 +324,11 @@ def run(base, model, start, batch):
 
 def train(model, batch):
     """STEPS steps of AdamW on the whole batch. Returns the mean loss before each."""
-    params = list(adapter_of(model).values())
+    vectors, matrices = [], []
+    for name, p in adapter_of(model).items():  # PEFT stores IA3's vectors as (OC,1) and (1,C)
+        (vectors if p.ndim == 1 or name.endswith("ia3_l") else matrices).append(p)
     optimiser = torch.optim.AdamW(
-        [dict(params=[p for p in params if p.ndim == 2], weight_decay=0.01),
-         dict(params=[p for p in params if p.ndim == 1], weight_decay=0.1)],
+        [dict(params=matrices, weight_decay=0.01), dict(params=vectors, weight_decay=0.1)],
         lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
     losses = []
     for _ in range(STEPS):
@@ -406,11 +419,18 @@ def save_adapter(model, folder, name, published):
     model.save_pretrained(folder)
     (folder / "README.md").unlink()
     config = json.loads((folder / "adapter_config.json").read_text())
-    for key in ("target_modules", "modules_to_save"):
-        if isinstance(config[key], list):
+    for key in ("target_modules", "modules_to_save", "feedforward_modules"):
+        if isinstance(config.get(key), list):
             config[key].sort()  # PEFT writes a set: its order changes from run to run
     config["base_model_name_or_path"] = name
     write_json(folder / "adapter_config.json", {**config, **published})
+
+
+def config_of(case):
+    if "ia3" in case:
+        return IA3Config(task_type="CAUSAL_LM", **case["ia3"])
+    return LoraConfig(**{"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM",
+                         **case.get("lora", {})})
 
 
 def write_case(name):
@@ -434,11 +454,9 @@ def write_case(name):
         write_old_config(folder / "config.json", case["old"], case.get("left_out", ()))
 
     torch.manual_seed(seed + 2)
-    model = get_peft_model(load(folder), LoraConfig(**{
-        "r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM",
-        **case.get("lora", {})})).eval()
+    model = get_peft_model(load(folder), config_of(case)).eval()
     save_adapter(model, folder / "start", name, case.get("published", {}))
-    assert torch.equal(logits_of(model, batch), base_logits)  # B = 0; and the reloaded base is the base
+    assert torch.equal(logits_of(model, batch), base_logits)  # B = 0 or IA3's 1; the reloaded base is the base
     with torch.no_grad():
         for key, p in adapter_of(model).items():
             if ".lora_B." in key:
