@@ -21,9 +21,9 @@
 #define LORAC_BASE_MODEL_H
 
 #include "base/batch.h"
+#include "base/checkpoint/safetensors.h"
 #include "base/compute/device.h"
 #include "base/config.h"
-#include "base/checkpoint/safetensors.h"
 
 enum { LORAC_MODULE_NAME = 96 }; // bytes of a module's name
 
@@ -41,7 +41,7 @@ struct lorac_module {
     enum lorac_role role;
     struct lorac_weight w; // embedding (V,C), linear layer and head (OC,C); without data for a norm
     const float *vector;   // (n) device memory: a linear layer's bias, a norm's gain, or gain and
-                         // shift of a LayerNorm (2,C); NULL: none
+                           // shift of a LayerNorm (2,C); NULL: none
     size_t n;
     bool residual; // a linear layer whose output is added to the residual stream as it is
 };
@@ -100,7 +100,7 @@ struct lorac_socket {
     /* What stands in for module m's own weight (OC,C) and vector; NULL results: nothing does. NULL
      * functions: nothing ever does, and the two backwards below are not called. */
     const struct lorac_weight *(*weight)(const void *self, size_t m);
-    const float *(*vector)(const void *self, size_t m);
+    const float *(*vector)(const void *self, size_t m, size_t first); // from that float of it on
     /* Floats that must survive from forward to backward for N rows. */
     size_t (*saved_floats)(const void *self, size_t m, size_t N);
     /* Floats that one call for N rows may clobber while it trains; NULL: none. They are the pass's:

@@ -51,11 +51,13 @@ static const struct lorac_weight *weight(const struct lorac_walk *w, size_t modu
     return own ? own : &w->p->m->module[module].w;
 }
 
-static const float *vector(const struct lorac_walk *w, size_t module)
+/* From float `first` of the vector on: 0, or C where a LayerNorm's shift begins. */
+static const float *vector(const struct lorac_walk *w, size_t module, size_t first)
 {
     const struct lorac_socket *s = w->p->has_socket ? &w->p->socket : NULL;
-    const float *own = s && s->vector ? s->vector(s->self, module) : NULL;
-    return own ? own : w->p->m->module[module].vector;
+    const float *own = s && s->vector ? s->vector(s->self, module, first) : NULL;
+    const float *base = w->p->m->module[module].vector;
+    return own ? own : base ? base + first : NULL;
 }
 
 /* ---- x (N,C) <- E[ids], or E[positions] ---- */
@@ -111,7 +113,7 @@ static size_t norm_width(const struct lorac_walk *w, size_t i)
 static const float *gain(const struct lorac_walk *w, size_t i)
 {
     const struct lorac_backend *op = w->p->dev->ops;
-    const float *g = vector(w, w->module[i]);
+    const float *g = vector(w, w->module[i], 0);
     size_t C = norm_width(w, i);
     if (!w->p->gain) { return g; }
     op->copy(w->p->dev, w->p->gain, g, C * sizeof *g);
@@ -126,9 +128,10 @@ static void norm(struct lorac_walk *w, size_t i)
     struct lorac_device *dev = w->p->dev;
     size_t C = norm_width(w, i);
     size_t N = w->N * lorac_slot_width(c, s->in[0]) / C;
-    const float *g = gain(w, i); // (C), a LayerNorm's shift (C) behind it
+    const float *g = gain(w, i); // (C)
     if (c->layernorm) {
-        dev->ops->layernorm(dev, w->x[s->out[0]], w->x[s->in[0]], g, g + C, N, C, (float)c->eps);
+        const float *b = vector(w, w->module[i], C); // (C)
+        dev->ops->layernorm(dev, w->x[s->out[0]], w->x[s->in[0]], g, b, N, C, (float)c->eps);
     } else {
         dev->ops->rmsnorm(dev, w->x[s->out[0]], w->x[s->in[0]], g, N, C, (float)c->eps);
     }
@@ -166,7 +169,7 @@ static void linear(struct lorac_walk *w, size_t i)
     size_t m = w->module[i];
     const float *x = w->x[s->in[0]]; // (N,C)
     float *y = w->x[s->out[0]];      // (N,OC)
-    p->dev->ops->linear(p->dev, y, x, weight(w, m), vector(w, m), w->N);
+    p->dev->ops->linear(p->dev, y, x, weight(w, m), vector(w, m, 0), w->N);
     if (!adapts(w, m)) { return; }
     p->socket.forward(p->socket.self, m, y, p->saved[m], p->scratch, x, w->N, w->batch, w->row,
                       lorac_pass_trains(p));

@@ -76,7 +76,9 @@ static void list_full(struct lorac_adapter *a, const struct lorac_match *match)
         a->vector_at[i] = -1;
         if (!match[i].vector || n == 0) { continue; }
         a->vector_at[i] = (int32_t)a->n_full;
-        a->full[a->n_full++] = (struct lorac_full){.m = i, .vector = true, .n = n};
+        size_t first = match[i].shift ? n / 2 : 0;
+        a->full[a->n_full++] =
+            (struct lorac_full){.m = i, .vector = true, .first = first, .n = n - first};
     }
 }
 
@@ -255,7 +257,8 @@ static void base_values(float host[CHUNK], const struct lorac_adapter *a,
     struct lorac_device *dev = a->model->dev;
     unsigned char bytes[CHUNK * sizeof(float)];
     if (f->vector) {
-        dev->ops->read(dev, host, a->model->module[f->m].vector + first, n * sizeof *host);
+        dev->ops->read(dev, host, a->model->module[f->m].vector + f->first + first,
+                       n * sizeof *host);
         return;
     }
     const struct lorac_weight *w = &a->model->module[f->m].w;
@@ -414,10 +417,10 @@ static const struct lorac_weight *stand_in_weight(const void *self, size_t m)
     return f ? &f->w : NULL;
 }
 
-static const float *stand_in_vector(const void *self, size_t m)
+static const float *stand_in_vector(const void *self, size_t m, size_t first)
 {
     const struct lorac_full *f = full_vector(self, m);
-    return f ? f->p : NULL;
+    return f && first >= f->first ? f->p + (first - f->first) : NULL;
 }
 
 static size_t saved_floats(const void *self, size_t m, size_t N)
@@ -485,9 +488,9 @@ static void norm_backward(void *self, size_t m, const float *dy, const float *x,
         dev->ops->rmsnorm_gain_backward(dev, g->dp, dy, x, N, g->n, eps);
         return;
     }
-    size_t C = g->n / 2; // gain, then shift
-    dev->ops->layernorm_gain_backward(dev, g->dp, dy, x, N, C, eps);
-    dev->ops->column_sums(dev, g->dp + C, dy, N, C);
+    size_t C = (g->first + g->n) / 2; // gain, then shift, or the shift alone
+    if (g->first == 0) { dev->ops->layernorm_gain_backward(dev, g->dp, dy, x, N, C, eps); }
+    dev->ops->column_sums(dev, g->dp + (C - g->first), dy, N, C);
 }
 
 static void embed_backward(void *self, size_t m, const float *dy, const int32_t *ids, size_t N)

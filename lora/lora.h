@@ -37,7 +37,8 @@ struct lorac_override {
 /* Embedding and output of a tied base are one matrix. Trained in full: do they stay one, or part?
  */
 enum lorac_tie { LORAC_TIE_UNSET, LORAC_TIE_KEEP, LORAC_TIE_UNTIE };
-/* Which biases of linear layers train: PEFT's `bias`. */
+/* Which biases train, PEFT's `bias`: none, those of modules with a pair, or all; LayerNorms have
+ * some, too. */
 enum lorac_bias { LORAC_BIAS_NONE, LORAC_BIAS_LORA_ONLY, LORAC_BIAS_ALL };
 
 struct lorac_adapter_options {
@@ -78,6 +79,7 @@ struct lorac_lora {
 struct lorac_full {
     size_t m;              // its module; of a tied pair (LORAC_TIE_KEEP) the embedding
     bool vector;           // a norm's gain or a bias; otherwise a weight
+    size_t first;          // of the module's vector: of a LayerNorm's shift alone C, otherwise 0
     size_t n;              // floats
     struct lorac_weight w; // a weight: (OC,C) at p, float32
     float *p, *dp; // in the parameter block and the gradient block; dp NULL where it doesn't train
@@ -112,6 +114,7 @@ struct lorac_match {
     size_t rank;
     double alpha;
     bool weight, vector; // trained in full
+    bool shift;          // of a LayerNorm's vector the shift alone
 };
 LORAC_MUST_CHECK enum lorac_status lorac_match_modules(struct lorac_match *out, // (n_modules)
                                                        const struct lorac_model *m,

@@ -201,25 +201,20 @@ enum lorac_status lorac_match_biases(struct lorac_match *out, const struct lorac
                                      const struct lorac_match_words *words, struct lorac_err *err)
 {
     bool all = o->bias == LORAC_BIAS_ALL;
-    if (all && m->config.layernorm) {
-        return lorac_fail(
-            err, words->code,
-            "%s: all would train the biases of LayerNorms without their gains, which is not "
-            "supported; lora_only takes those of modules with an adapter",
-            words->bias);
-    }
     size_t found = 0;
     if (o->bias == LORAC_BIAS_NONE) { return LORAC_OK; }
     for (size_t k = 0; k < m->n_modules; k++) {
         const struct lorac_module *module = &m->module[k];
+        bool shift = all && module->role == LORAC_ROLE_NORM && m->config.layernorm;
         bool bias = lorac_module_is_linear(module) && module->n;
-        if (!bias || (!all && out[k].rank == 0)) { continue; }
+        if (!shift && (!bias || (!all && out[k].rank == 0))) { continue; }
+        out[k].shift = shift && !out[k].vector; // what trains in full does so with its gain
         out[k].vector = true;
         found++;
     }
     if (found || !words->strict) { return LORAC_OK; }
     return lorac_fail(err, words->code,
-                      all ? "%s: all, but no linear layer of the base has a bias"
+                      all ? "%s: all, but no module of the base has a bias"
                           : "%s: lora_only, but no module with an adapter has a bias",
                       words->bias);
 }

@@ -68,14 +68,15 @@ static bool is_adapted(const struct merger *g, size_t module)
     return yes;
 }
 
-/* What stands in for a module's weight or vector; of all adapters at most one has it
- * (lorac_stack_check). */
-static const struct lorac_full *full_of(const struct merger *g, size_t module, bool vector)
+/* What stands in for a module's weight or, from its float `first` on, its vector; of all adapters
+ * at most one has it (lorac_stack_check). */
+static const struct lorac_full *full_of(const struct merger *g, size_t module, bool vector,
+                                        size_t first)
 {
     for (size_t k = 0; k < g->s->n; k++) {
         const struct lorac_adapter *a = g->s->adapter[k];
         int32_t at = vector ? a->vector_at[module] : a->weight_at[module];
-        if (at >= 0) { return &a->full[at]; }
+        if (at >= 0 && a->full[at].first <= first) { return &a->full[at]; }
     }
     return NULL;
 }
@@ -99,8 +100,12 @@ static struct part part_of(const struct merger *g, const struct lorac_tensor *t,
     if (g->dtype && t->dtype < LORAC_N_FLOATS) { p.dtype = *g->dtype; } // masks stay
     size_t module = module_of(g, name);
     if (module == g->m->n_modules) { return p; }
-    bool weight = lorac_ends_with(name, ".weight") && g->m->module[module].role != LORAC_ROLE_NORM;
-    p.full = full_of(g, module, !weight);
+    const struct lorac_module *l = &g->m->module[module];
+    bool weight = lorac_ends_with(name, ".weight") && l->role != LORAC_ROLE_NORM;
+    bool shift = lorac_vector_parts(&g->m->config, l) == 2 && lorac_ends_with(name, ".bias");
+    size_t first = shift ? l->n / 2 : 0; // behind a LayerNorm's gain
+    p.full = full_of(g, module, !weight, first);
+    p.first = p.full ? first - p.full->first : 0;
     if (weight && is_adapted(g, module)) { p.module = module; }
     return p;
 }
@@ -294,8 +299,8 @@ static void look_at_pair(struct merger *g)
     size_t head = g->m->head;
     (void)snprintf(g->embed_name, TENSOR_NAME, "%s.weight", g->m->module[g->m->embed].file);
     (void)snprintf(g->head_name, TENSOR_NAME, "%s.weight", g->m->module[head].file);
-    const struct lorac_full *e = full_of(g, g->m->embed, false);
-    const struct lorac_full *h = full_of(g, head, false);
+    const struct lorac_full *e = full_of(g, g->m->embed, false, 0);
+    const struct lorac_full *h = full_of(g, head, false, 0);
     g->parts = g->m->config.tie && (e != h || is_adapted(g, head));
     const struct lorac_tensor *stored_e = lorac_checkpoint_find(g->m->files, g->embed_name);
     const struct lorac_tensor *stored_h = lorac_checkpoint_find(g->m->files, g->head_name);

@@ -108,8 +108,9 @@ static enum lorac_status add_targets(struct lorac_buf *out, const struct lorac_a
  */
 static bool is_full(const struct lorac_adapter *a, size_t m)
 {
-    bool norm = a->model->module[m].role == LORAC_ROLE_NORM;
-    return a->weight_at[m] >= 0 || (norm && a->vector_at[m] >= 0);
+    int32_t at = a->vector_at[m];
+    bool norm = a->model->module[m].role == LORAC_ROLE_NORM && at >= 0 && a->full[at].first == 0;
+    return a->weight_at[m] >= 0 || norm;
 }
 
 /* Does PEFT take exactly ours by `entry`, each as a whole component of its name? */

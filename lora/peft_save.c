@@ -163,7 +163,8 @@ static enum lorac_status compare(const char *dir, struct writer *w, struct lorac
                got->lora[i].alpha == a->lora[i].alpha;
     }
     for (size_t i = 0; i < a->n_full && same; i++) {
-        same = got->full[i].m == a->full[i].m && got->full[i].vector == a->full[i].vector;
+        same = got->full[i].m == a->full[i].m && got->full[i].vector == a->full[i].vector &&
+               got->full[i].first == a->full[i].first;
     }
     st = same ? compare_values(got, w, dir, err)
               : lorac_fail(err, LORAC_EIO, "%s: the settings read back differ", dir);

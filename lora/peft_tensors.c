@@ -4,7 +4,7 @@
  *   base_model.model.<module>.lora_A.weight     (R,C)     a pair
  *   base_model.model.<module>.lora_B.weight     (OC,R)
  *   base_model.model.<module>.weight            (OC,C)    a full copy; of a norm (C)
- *   base_model.model.<module>.bias              (OC)
+ *   base_model.model.<module>.bias              (OC)      of a LayerNorm (C)
  *   base_model.model.<module>.base_layer.bias   (OC)      where the module has a pair, too
  *                                                         (huggingface/peft:
  * utils/save_and_load.py)
@@ -36,14 +36,12 @@ static void add_vector(struct lorac_peft_tensors *list, const struct lorac_adapt
 {
     const struct lorac_full *f = &a->full[i];
     size_t parts = lorac_vector_parts(&a->model->config, module);
+    size_t n = (f->first + f->n) / parts;
     bool pair = a->at[f->m] >= 0;
-    for (size_t k = 0; k < parts; k++) {
+    for (size_t k = f->first / n; k < parts; k++) {
         struct lorac_peft_tensor *t = &list->at[list->n++];
-        *t = (struct lorac_peft_tensor){.part = LORAC_PEFT_FULL,
-                                        .i = i,
-                                        .first = k * (f->n / parts),
-                                        .n_dims = 1,
-                                        .dims = {f->n / parts}};
+        *t = (struct lorac_peft_tensor){
+            .part = LORAC_PEFT_FULL, .i = i, .first = k * n - f->first, .n_dims = 1, .dims = {n}};
         (void)snprintf(t->name, sizeof t->name, "base_model.model.%s%s.%s", module->name,
                        pair ? ".base_layer" : "", lorac_vector_name(module, k));
     }

@@ -61,12 +61,14 @@ static const struct lorac_weight *weight(const void *self, size_t m)
     return NULL;
 }
 
-static const float *vector(const void *self, size_t m)
+static const float *vector(const void *self, size_t m, size_t first)
 {
     const struct lorac_stack *s = self;
     for (size_t i = 0; i < s->n; i++) {
         int32_t at = s->adapter[i]->vector_at[m];
-        if (at >= 0) { return s->adapter[i]->full[at].p; }
+        if (at < 0) { continue; }
+        const struct lorac_full *f = &s->adapter[i]->full[at];
+        return first >= f->first ? f->p + (first - f->first) : NULL;
     }
     return NULL;
 }

@@ -3,10 +3,10 @@
 
 #include "base/core/machine.h"
 #include "base/core/mem.h"
-#include "recipes/run/evaluate.h"
-#include "recipes/run/first.h"
 #include "recipes/language/reading.h"
+#include "recipes/run/evaluate.h"
 #include "recipes/run/files.h"
+#include "recipes/run/first.h"
 #include "recipes/run/notes.h"
 #include "recipes/run/setup.h"
 
@@ -78,7 +78,7 @@ static void group_full(struct lorac_plan *p, const struct lorac_full *f)
     const struct lorac_module *module = &a->model->module[f->m];
     size_t layer = 0;
     bool both = a->tie == LORAC_TIE_KEEP && f->m == a->model->embed;
-    bool bias = f->vector && lorac_module_is_linear(module);
+    bool bias = f->vector && (lorac_module_is_linear(module) || f->first);
     const char *kind = kind_of(module->name, &layer);
     const char *more = bias ? ".bias" : "";
     g.in_layers = kind != module->name;

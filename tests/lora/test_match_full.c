@@ -211,7 +211,7 @@ static void biases_train_as_asked(void **state)
     modules_free(&model);
     model = modules_llama(L, false);
     expect((struct lorac_adapter_options){.bias = LORAC_BIAS_ALL},
-           "adapter.bias: all, but no linear layer of the base has a bias");
+           "adapter.bias: all, but no module of the base has a bias");
     modules_free(&model);
     (void)make_model(NULL);
 }

@@ -74,6 +74,7 @@ static void a_folder_is_written_as_peft_reads_it(void **state)
          "\"bias\": \"none\",\n  \"fan_in_fan_out\""},
         {"full-bias", "\"modules_to_save\": [\n    \"k_proj\"\n  ],", "\"bias\": \"all\","},
         {"full-lora-bias", "\"modules_to_save\": null,", "\"bias\": \"lora_only\","},
+        {"full-neox-bias", "\"modules_to_save\": null,", "\"bias\": \"all\","},
         {"full-all",
          "\"modules_to_save\": [\n    \"down_proj\",\n    \"embed_tokens\",\n    \"gate_proj\",\n"
          "    \"input_layernorm\",\n    \"k_proj\",\n    \"lm_head\",\n    \"model.norm\",\n"

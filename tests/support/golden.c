@@ -41,6 +41,7 @@ const char *const golden_cases[] = {
     "neox-sequential",
     "neox-head",
     "full-neox",
+    "full-neox-bias",
     "llama-head",
     "llama-patterns",
     "llama-sharded",

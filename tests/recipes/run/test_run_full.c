@@ -148,7 +148,7 @@ static void tie_and_bias_are_the_recipes(void **state)
          "adapter.tie: has no effect: the base's embedding and output are two matrices; leave it "
          "out"},
         {{"adapter.bias=all", NULL},
-         "adapter.bias: all, but no linear layer of the base has a bias"},
+         "adapter.bias: all, but no module of the base has a bias"},
         {{"adapter.bias=lora_only", NULL},
          "adapter.bias: lora_only, but no module with an adapter has a bias"},
     };
