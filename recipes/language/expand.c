@@ -1,9 +1,9 @@
 /* expand.c - ${env:NAME}, ${section.key} and $${ in text; see reading.h. */
+#include "base/checkpoint/hub.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/checkpoint/hub.h"
-#include "recipes/language/reading.h"
 #include "recipes/language/suggest.h"
+#include "recipes/language/types.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -112,7 +112,7 @@ static enum lorac_status add_key(struct expansion *x, const char *name) // NOLIN
     const struct lorac_key *key = lorac_key_find(name);
     struct lorac_reading *rd = x->rd;
     char words[128];
-    if (!key || key->type == LORAC_KEY_EXTENDS) {
+    if (!key || key->type == &lorac_type_extends) {
         x->bad = true;
         const char *near = lorac_suggest_key(words, sizeof words, name);
         return lorac_reading_complain(
@@ -141,7 +141,7 @@ static enum lorac_status add_key(struct expansion *x, const char *name) // NOLIN
     rd->busy[i] = false;
     x->bad = x->bad || inner.bad;
     const char *text = value.at ? value.at : "";
-    bool is_path = key->type == LORAC_KEY_PATH || key->type == LORAC_KEY_PATHS;
+    bool is_path = key->type == &lorac_type_path || key->type == &lorac_type_paths;
     if (!st && is_path) { st = add_path(rd, x->out, text, node); }
     if (!st && !is_path) { lorac_buf_str(x->out, text); }
     if (!st && value.no_memory) { st = lorac_reading_no_memory(rd); }

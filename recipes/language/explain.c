@@ -1,8 +1,8 @@
 /* explain.c - the table of keys for people and for editors: help, JSON Schema, template. See
  * recipe.h. */
 #include "base/core/json.h"
-#include "recipes/language/reading.h"
 #include "recipes/language/suggest.h"
+#include "recipes/language/types.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,114 +12,12 @@ static bool has(const struct lorac_key *key, unsigned flag)
     return (key->flags & flag) != 0;
 }
 
-/* The words of a choice that this version takes, with `between` between them. */
-static void add_choices(struct lorac_buf *buf, const struct lorac_key *key, const char *between,
-                        bool quote)
-{
-    char word[64];
-    size_t n = 0;
-    for (size_t i = 0; lorac_key_choice(word, sizeof word, key->choices, i); i++) {
-        char later[64];
-        bool refused = false;
-        for (size_t k = 0; lorac_key_choice(later, sizeof later, key->later, k); k++) {
-            refused = refused || strcmp(later, word) == 0;
-        }
-        if (refused) { continue; }
-        lorac_buf_str(buf, n++ ? between : "");
-        if (quote) {
-            lorac_json_quote(buf, word, strlen(word));
-        } else {
-            lorac_buf_str(buf, word);
-        }
-    }
-}
-
-static void add_range(struct lorac_buf *buf, const struct lorac_key *key, const char *noun)
-{
-    lorac_buf_printf(buf, "%s %s %.15g %s %.15g", noun,
-                     has(key, LORAC_KEY_ABOVE_MIN) ? "above" : "from", key->min,
-                     has(key, LORAC_KEY_BELOW_MAX) ? "and below" : "to", key->max);
-}
-
-/* What may stand there, in words. */
-static void add_type(struct lorac_buf *buf, const struct lorac_key *key)
-{
-    switch (key->type) {
-    case LORAC_KEY_EXTENDS:
-    case LORAC_KEY_PATH:
-        lorac_buf_str(buf, "a path, relative to the recipe's folder");
-        break;
-    case LORAC_KEY_PATHS:
-        lorac_buf_str(buf, "a path or a list of paths, relative to the recipe's folder");
-        break;
-    case LORAC_KEY_TEXT:
-        lorac_buf_str(buf, "text");
-        break;
-    case LORAC_KEY_CHAR:
-        lorac_buf_str(buf, key->min == 0.0 ? "one ASCII character, or '' for none"
-                                           : "one ASCII character");
-        break;
-    case LORAC_KEY_SEED:
-        lorac_buf_str(buf, "a whole number from 0 to 18446744073709551615");
-        break;
-    case LORAC_KEY_COUNT:
-        add_range(buf, key, "a whole number");
-        break;
-    case LORAC_KEY_COUNT_OR_AUTO:
-        add_range(buf, key, "auto, or a whole number");
-        break;
-    case LORAC_KEY_NUMBER:
-        add_range(buf, key, "a number");
-        break;
-    case LORAC_KEY_BETAS:
-        add_range(buf, key, "a list of two numbers, each");
-        break;
-    case LORAC_KEY_BOOL:
-        lorac_buf_str(buf, "true or false");
-        break;
-    case LORAC_KEY_CHOICE:
-    case LORAC_KEY_CHOICE_OR_NONE:
-        add_choices(buf, key, " | ", false);
-        break;
-    case LORAC_KEY_CHOICES:
-        lorac_buf_str(buf, "a list of ");
-        add_choices(buf, key, ", ", false);
-        break;
-    case LORAC_KEY_LIST:
-        lorac_buf_str(buf, "a list of text");
-        break;
-    case LORAC_KEY_MAP:
-        lorac_buf_str(buf, "a map of text to text");
-        break;
-    case LORAC_KEY_TARGETS:
-        lorac_buf_str(buf, "all-linear, a list of text, or a regex");
-        break;
-    case LORAC_KEY_MODULES:
-        lorac_buf_str(buf, "a list of text, or all");
-        break;
-    case LORAC_KEY_LAYERS:
-        lorac_buf_str(buf, "all, last:6, [0, 1, 11] or 4-11");
-        break;
-    case LORAC_KEY_OVERRIDES:
-        lorac_buf_str(buf, "a list of {match, rank, alpha}");
-        break;
-    case LORAC_KEY_SPLIT:
-        lorac_buf_str(buf, "a path, a list of paths, or {split: 0.1, stratify: COLUMN}");
-        break;
-    case LORAC_KEY_AMOUNT:
-        lorac_buf_str(buf, "steps (100) or a percentage (5%)");
-        break;
-    case LORAC_KEY_INTERVAL:
-        lorac_buf_str(buf, "100 (steps), 0.25 epoch, or end");
-        break;
-    }
-}
-
 static void explain_key(struct lorac_buf *buf, const struct lorac_key *key)
 {
     const char *none = has(key, LORAC_KEY_REQUIRED) ? "required" : "none";
     lorac_buf_printf(buf, "%s: %s\n  values:  ", key->path, key->help);
-    add_type(buf, key);
+    lorac_buf_str(buf, key->type->words);
+    if (key->type->add_words) { key->type->add_words(buf, key); }
     lorac_buf_printf(buf, "\n  default: %s\n", key->otherwise ? key->otherwise : none);
     if (key->later) { lorac_buf_printf(buf, "  not yet: %s\n", key->later); }
     if (key->more) { lorac_buf_printf(buf, "  %s\n", key->more); }
@@ -178,129 +76,6 @@ void lorac_recipe_template(struct lorac_buf *buf)
 
 /* ---- JSON Schema ---- */
 
-static void add_bounds(struct lorac_buf *buf, const struct lorac_key *key)
-{
-    lorac_buf_printf(buf, "\"%s\": %.15g, \"%s\": %.15g",
-                     has(key, LORAC_KEY_ABOVE_MIN) ? "exclusiveMinimum" : "minimum", key->min,
-                     has(key, LORAC_KEY_BELOW_MAX) ? "exclusiveMaximum" : "maximum", key->max);
-}
-
-static const char TEXT[] = "\"type\": [\"string\", \"number\", \"boolean\", \"null\"]";
-
-static void add_overrides_schema(struct lorac_buf *buf, const struct lorac_key *key)
-{
-    lorac_buf_str(buf, "\"type\": \"array\", \"items\": {\"type\": \"object\", \"required\": "
-                       "[\"match\"], \"additionalProperties\": false, \"properties\": {\"match\": "
-                       "{\"type\": \"string\"}, \"rank\": {\"type\": \"integer\", ");
-    add_bounds(buf, key);
-    lorac_buf_str(buf, "}, \"alpha\": {\"type\": [\"number\", \"string\"], "
-                       "\"exclusiveMinimum\": 0}}}");
-}
-
-static void add_split_schema(struct lorac_buf *buf)
-{
-    lorac_buf_printf(buf,
-                     "\"type\": [\"string\", \"array\", \"null\", \"object\"], \"items\": {%s}, "
-                     "\"minItems\": 1, \"required\": [\"split\"], "
-                     "\"additionalProperties\": false, \"properties\": {\"split\": {\"type\": "
-                     "[\"number\", \"string\"], \"exclusiveMinimum\": 0, \"exclusiveMaximum\": 1}, "
-                     "\"stratify\": {%s}}",
-                     TEXT, TEXT);
-}
-
-/* A list of text; but for LIST one text may stand for it. */
-static void add_list_schema(struct lorac_buf *buf, const struct lorac_key *key)
-{
-    const char *more = key->type == LORAC_KEY_LIST    ? ""
-                       : key->type == LORAC_KEY_PATHS ? ", \"string\", \"null\""
-                                                      : ", \"string\"";
-    bool some = key->type == LORAC_KEY_PATHS || key->type == LORAC_KEY_TARGETS;
-    lorac_buf_printf(buf, "\"type\": [\"array\"%s], \"items\": {%s}%s", more, TEXT,
-                     some ? ", \"minItems\": 1" : "");
-}
-
-/* Members of a schema object, without braces. Text may look like any scalar in YAML. */
-static void add_schema(struct lorac_buf *buf, const struct lorac_key *key)
-{
-    switch (key->type) {
-    case LORAC_KEY_EXTENDS:
-    case LORAC_KEY_TEXT:
-    case LORAC_KEY_PATH:
-        lorac_buf_str(buf, TEXT);
-        break;
-    case LORAC_KEY_CHAR:
-        lorac_buf_printf(buf, "\"type\": \"string\", \"minLength\": %d, \"maxLength\": 1",
-                         (int)key->min);
-        break;
-    case LORAC_KEY_SEED:
-        lorac_buf_str(buf, "\"type\": \"integer\", \"minimum\": 0");
-        break;
-    case LORAC_KEY_COUNT:
-        lorac_buf_printf(buf, "\"type\": [\"integer\"%s], ",
-                         has(key, LORAC_KEY_NULLABLE) || !key->otherwise ? ", \"null\"" : "");
-        add_bounds(buf, key);
-        break;
-    case LORAC_KEY_COUNT_OR_AUTO:
-        lorac_buf_str(buf, "\"anyOf\": [{\"const\": \"auto\"}, {\"type\": \"integer\", ");
-        add_bounds(buf, key);
-        lorac_buf_str(buf, "}]");
-        break;
-    case LORAC_KEY_NUMBER: // 1e-5 is a string to YAML 1.1, so a string may stand there
-        lorac_buf_printf(buf, "\"type\": [\"number\", \"string\"%s], ",
-                         key->otherwise ? "" : ", \"null\"");
-        add_bounds(buf, key);
-        break;
-    case LORAC_KEY_BETAS:
-        lorac_buf_str(buf, "\"type\": \"array\", \"minItems\": 2, \"maxItems\": 2, \"items\": "
-                           "{\"type\": [\"number\", \"string\"], ");
-        add_bounds(buf, key);
-        lorac_buf_str(buf, "}");
-        break;
-    case LORAC_KEY_BOOL:
-        lorac_buf_str(buf, "\"type\": \"boolean\"");
-        break;
-    case LORAC_KEY_CHOICE:
-    case LORAC_KEY_CHOICE_OR_NONE:
-        lorac_buf_str(buf, "\"enum\": [");
-        add_choices(buf, key, ", ", true);
-        lorac_buf_str(buf, key->type == LORAC_KEY_CHOICE ? "]" : ", null]");
-        break;
-    case LORAC_KEY_CHOICES:
-        lorac_buf_str(buf, "\"type\": \"array\", \"uniqueItems\": true, \"items\": {\"enum\": [");
-        add_choices(buf, key, ", ", true);
-        lorac_buf_str(buf, "]}");
-        break;
-    case LORAC_KEY_MAP:
-        lorac_buf_printf(buf, "\"type\": \"object\", \"additionalProperties\": {%s}", TEXT);
-        break;
-    case LORAC_KEY_LIST:
-    case LORAC_KEY_PATHS:
-    case LORAC_KEY_TARGETS:
-    case LORAC_KEY_MODULES:
-        add_list_schema(buf, key);
-        break;
-    case LORAC_KEY_LAYERS:
-        lorac_buf_str(buf,
-                      "\"type\": [\"string\", \"array\"], \"minItems\": 1, \"uniqueItems\": true, "
-                      "\"items\": {\"type\": \"integer\", \"minimum\": 0}");
-        break;
-    case LORAC_KEY_OVERRIDES:
-        add_overrides_schema(buf, key);
-        break;
-    case LORAC_KEY_SPLIT:
-        add_split_schema(buf);
-        break;
-    case LORAC_KEY_AMOUNT:
-        lorac_buf_str(buf, "\"type\": [\"integer\", \"string\"], \"minimum\": 0, \"pattern\": "
-                           "\"^[0-9.eE+-]+%?$\"");
-        break;
-    case LORAC_KEY_INTERVAL:
-        lorac_buf_str(buf, "\"type\": [\"integer\", \"string\"], \"minimum\": 1, \"pattern\": "
-                           "\"^(end|[0-9]+( steps?)?|[0-9.eE+-]+ epochs?)$\"");
-        break;
-    }
-}
-
 static void add_property(struct lorac_buf *buf, const struct lorac_key *key)
 {
     const char *name = lorac_key_last(key->path);
@@ -308,7 +83,8 @@ static void add_property(struct lorac_buf *buf, const struct lorac_key *key)
     lorac_buf_str(buf, ": {\"description\": ");
     lorac_json_quote(buf, key->help, strlen(key->help));
     lorac_buf_str(buf, ", ");
-    add_schema(buf, key);
+    if (key->type->schema) { lorac_buf_str(buf, key->type->schema); }
+    if (key->type->add_schema) { key->type->add_schema(buf, key); }
     lorac_buf_str(buf, "}");
 }
 

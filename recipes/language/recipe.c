@@ -3,15 +3,15 @@
  * nodes to the struct. See recipe.h.
  *
  *   extends ---+
- *   recipe  ---+-- merge --> tree -- walk --> nodes[key] -- value.c --> struct lorac_recipe
+ *   recipe  ---+-- merge --> tree -- walk --> nodes[key] -- types --> struct lorac_recipe
  *   --set   ---+                  defaults ------^
  */
 #include "recipes/language/recipe.h"
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "recipes/language/reading.h"
 #include "recipes/language/suggest.h"
+#include "recipes/language/types.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -216,8 +216,8 @@ static enum lorac_status unset(struct lorac_node *tree, struct lorac_reading *rd
     bool known = lorac_key_find(path) || lorac_key_is_section(path);
     for (size_t i = 0; i < lorac_n_keys && !known; i++) {
         size_t n = strlen(lorac_keys[i].path);
-        known = lorac_keys[i].type == LORAC_KEY_MAP && strncmp(path, lorac_keys[i].path, n) == 0 &&
-                path[n] == '.';
+        known = lorac_keys[i].type == &lorac_type_map &&
+                strncmp(path, lorac_keys[i].path, n) == 0 && path[n] == '.';
     }
     char words[128];
     const char *near = known ? NULL : lorac_suggest_key(words, sizeof words, path);
@@ -235,7 +235,7 @@ static bool is_bare_char(const char *path, const char *value)
 {
     const struct lorac_key *key = lorac_key_find(path);
     bool one = (value[0] && !value[1]) || strcmp(value, "\\t") == 0;
-    return key && key->type == LORAC_KEY_CHAR && one;
+    return key && key->type == &lorac_type_char && one;
 }
 
 static enum lorac_status apply_set(struct lorac_node *tree, struct lorac_reading *rd,

@@ -5,31 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum lorac_key_type {         // the field of struct lorac_recipe that it fills
-    LORAC_KEY_EXTENDS,        // none: used while reading
-    LORAC_KEY_TEXT,           // char *
-    LORAC_KEY_PATH,           // char *, absolute
-    LORAC_KEY_PATHS,          // struct lorac_recipe_list: one path or several, absolute
-    LORAC_KEY_CHAR,           // char: one ASCII character; min 0: or none
-    LORAC_KEY_SEED,           // uint64_t
-    LORAC_KEY_COUNT,          // size_t in [min, max]
-    LORAC_KEY_COUNT_OR_AUTO,  // size_t; 0 is auto
-    LORAC_KEY_NUMBER,         // double in [min, max]
-    LORAC_KEY_BETAS,          // double[2], each in [min, max]
-    LORAC_KEY_BOOL,           // bool
-    LORAC_KEY_CHOICE,         // enum: position in `choices`
-    LORAC_KEY_CHOICE_OR_NONE, // unsigned: 0 is none, otherwise position + 1
-    LORAC_KEY_CHOICES,        // unsigned: one bit for each position
-    LORAC_KEY_LIST,           // struct lorac_recipe_list
-    LORAC_KEY_MAP,            // struct lorac_recipe_map
-    LORAC_KEY_TARGETS,        // struct lorac_recipe_targets
-    LORAC_KEY_MODULES,        // struct lorac_recipe_modules
-    LORAC_KEY_LAYERS,         // struct lorac_recipe_layers
-    LORAC_KEY_OVERRIDES,      // struct lorac_recipe_overrides
-    LORAC_KEY_SPLIT,          // struct lorac_recipe_split
-    LORAC_KEY_AMOUNT,         // struct lorac_recipe_amount
-    LORAC_KEY_INTERVAL,       // struct lorac_recipe_interval
-};
+struct lorac_key_type; // types.h
 
 enum lorac_key_flags {
     LORAC_KEY_REQUIRED = 1 << 0,
@@ -45,7 +21,7 @@ enum lorac_key_flags {
 
 struct lorac_key {
     const char *path; // "adapter.rank"
-    enum lorac_key_type type;
+    const struct lorac_key_type *type;
     unsigned flags;
     size_t offset;         // in struct lorac_recipe
     double min, max;       // numbers and counts; whole numbers here are exact (below 2^53)

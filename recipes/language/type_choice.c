@@ -1,0 +1,225 @@
+/* type_choice.c - true or false, a word of some, several of them. See types.h. */
+#include "base/core/json.h"
+#include "recipes/language/suggest.h"
+#include "recipes/language/types.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static enum lorac_status read_bool(const struct lorac_value *v)
+{
+    static const char *const yes[] = {"yes",  "Yes",  "YES", "on", "On", "ON",
+                                      "True", "TRUE", "y",   "Y",  "1"};
+    static const char *const no[] = {"no",    "No",    "NO", "off", "Off", "OFF",
+                                     "False", "FALSE", "n",  "N",   "0"};
+    const char *s = lorac_node_text(v->node);
+    bool is_true = strcmp(s, "true") == 0;
+    if (is_true || strcmp(s, "false") == 0) {
+        *(bool *)v->field = is_true;
+        return LORAC_OK;
+    }
+    const char *hint = NULL;
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
+        if (strcmp(s, yes[i]) == 0) { hint = "true"; }
+        if (strcmp(s, no[i]) == 0) { hint = "false"; }
+    }
+    if (!hint) { return lorac_value_wrong(v, v->node, "true or false"); }
+    return lorac_reading_complain(
+        v->rd, v->node, v->key, "must be true or false, found '%s' (did you mean '%s'?)", s, hint);
+}
+
+static void print_bool(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+{
+    (void)key;
+    lorac_buf_str(buf, *(const bool *)field ? "true" : "false");
+}
+
+const struct lorac_key_type lorac_type_bool = {read_bool, print_bool, .words = "true or false",
+                                               .schema = "\"type\": \"boolean\""};
+
+static bool is_word_of(const char *word, const char *choices)
+{
+    char choice[64];
+    for (size_t i = 0; lorac_key_choice(choice, sizeof choice, choices, i); i++) {
+        if (strcmp(choice, word) == 0) { return true; }
+    }
+    return false;
+}
+
+/* The position of a word in the key's choices; *found false where an error was reported. */
+static enum lorac_status read_choice_at(unsigned *out, bool *found, const struct lorac_value *v,
+                                        const struct lorac_node *node)
+{
+    const char *choices = v->key->choices;
+    char word[64];
+    const char *s = lorac_node_text(node);
+    *found = false;
+    if (node->kind == LORAC_NODE_BAD) { return LORAC_OK; }
+    if (is_word_of(s, v->key->later)) {
+        return lorac_reading_complain(v->rd, node, v->key, "'%s' is not supported by this version",
+                                      s);
+    }
+    for (unsigned i = 0; lorac_key_choice(word, sizeof word, choices, i); i++) {
+        if (strcmp(word, s) == 0) {
+            *out = i;
+            *found = true;
+            return LORAC_OK;
+        }
+    }
+    char expected[256] = "";
+    size_t n = 0;
+    for (size_t i = 0; lorac_key_choice(word, sizeof word, choices, i); i++) {
+        if (is_word_of(word, v->key->later)) { continue; }
+        (void)snprintf(expected + n, sizeof expected - n, "%s'%s'", n ? " or " : "", word);
+        n = strlen(expected);
+    }
+    const char *near = lorac_suggest_choice(word, sizeof word, s, choices);
+    char words[128];
+    return lorac_reading_complain(v->rd, node, v->key, "must be %s, found %s%s%s%s", expected,
+                                  lorac_node_words(words, sizeof words, node),
+                                  near ? " (did you mean '" : "", near ? near : "",
+                                  near ? "'?)" : "");
+}
+
+static void print_word(struct lorac_buf *buf, const struct lorac_key *key, size_t i)
+{
+    char word[64] = "";
+    (void)lorac_key_choice(word, sizeof word, key->choices, i);
+    lorac_buf_str(buf, word);
+}
+
+/* The words of a choice that this version takes, with `between` between them. */
+static void add_choices(struct lorac_buf *buf, const struct lorac_key *key, const char *between,
+                        bool quote)
+{
+    char word[64];
+    size_t n = 0;
+    for (size_t i = 0; lorac_key_choice(word, sizeof word, key->choices, i); i++) {
+        char later[64];
+        bool refused = false;
+        for (size_t k = 0; lorac_key_choice(later, sizeof later, key->later, k); k++) {
+            refused = refused || strcmp(later, word) == 0;
+        }
+        if (refused) { continue; }
+        lorac_buf_str(buf, n++ ? between : "");
+        if (quote) {
+            lorac_json_quote(buf, word, strlen(word));
+        } else {
+            lorac_buf_str(buf, word);
+        }
+    }
+}
+
+static enum lorac_status read_choice(const struct lorac_value *v)
+{
+    unsigned i = 0;
+    bool found = false;
+    enum lorac_status st = read_choice_at(&i, &found, v, v->node);
+    if (found) { memcpy(v->field, &i, sizeof i); } // an enum, which has the size of unsigned
+    return st;
+}
+
+_Static_assert(sizeof(enum lorac_recipe_compute) == sizeof(unsigned), "read_choice copies it");
+
+static void print_choice(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+{
+    unsigned i = 0;
+    memcpy(&i, field, sizeof i);
+    print_word(buf, key, i);
+}
+
+static void add_choice_words(struct lorac_buf *buf, const struct lorac_key *key)
+{
+    add_choices(buf, key, " | ", false);
+}
+
+static void add_choice_schema(struct lorac_buf *buf, const struct lorac_key *key)
+{
+    lorac_buf_str(buf, "\"enum\": [");
+    add_choices(buf, key, ", ", true);
+    lorac_buf_str(buf, "]");
+}
+
+const struct lorac_key_type lorac_type_choice = {read_choice, print_choice, .words = "",
+                                                 .add_words = add_choice_words,
+                                                 .add_schema = add_choice_schema};
+
+static enum lorac_status read_choice_or_none(const struct lorac_value *v)
+{
+    unsigned i = 0;
+    bool found = false;
+    enum lorac_status st = read_choice_at(&i, &found, v, v->node);
+    if (found) { *(unsigned *)v->field = i + 1; }
+    return st;
+}
+
+static void print_choice_or_none(struct lorac_buf *buf, const struct lorac_key *key,
+                                 const void *field)
+{
+    unsigned i = *(const unsigned *)field;
+    if (i) {
+        print_word(buf, key, i - 1);
+    } else {
+        lorac_buf_str(buf, "null");
+    }
+}
+
+static void add_choice_or_none_schema(struct lorac_buf *buf, const struct lorac_key *key)
+{
+    lorac_buf_str(buf, "\"enum\": [");
+    add_choices(buf, key, ", ", true);
+    lorac_buf_str(buf, ", null]");
+}
+
+const struct lorac_key_type lorac_type_choice_or_none = {read_choice_or_none, print_choice_or_none,
+                                                         .words = "", .add_words = add_choice_words,
+                                                         .add_schema = add_choice_or_none_schema};
+
+static enum lorac_status read_choices(const struct lorac_value *v)
+{
+    unsigned bits = 0;
+    enum lorac_status st = LORAC_OK;
+    if (v->node->kind != LORAC_NODE_LIST) {
+        return lorac_value_wrong(v, v->node, "a list of words");
+    }
+    for (const struct lorac_node *c = v->node->first; c && !st; c = c->next) {
+        unsigned i = 0;
+        bool found = false;
+        st = read_choice_at(&i, &found, v, c);
+        if (found && bits >> i & 1u) {
+            st = lorac_reading_complain(v->rd, c, v->key, "'%s' is listed twice", c->text);
+        }
+        if (found) { bits |= 1u << i; }
+    }
+    *(unsigned *)v->field = bits;
+    return st;
+}
+
+static void print_choices(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+{
+    unsigned bits = *(const unsigned *)field;
+    const char *between = "[";
+    for (unsigned i = 0; i < 32; i++) {
+        if (!(bits >> i & 1u)) { continue; }
+        lorac_buf_str(buf, between);
+        print_word(buf, key, i);
+        between = ", ";
+    }
+    lorac_buf_str(buf, bits ? "]" : "[]");
+}
+
+static void add_choices_words(struct lorac_buf *buf, const struct lorac_key *key)
+{
+    add_choices(buf, key, ", ", false);
+}
+
+static void add_choices_schema(struct lorac_buf *buf, const struct lorac_key *key)
+{
+    lorac_buf_str(buf, "\"type\": \"array\", \"uniqueItems\": true, \"items\": {\"enum\": [");
+    add_choices(buf, key, ", ", true);
+    lorac_buf_str(buf, "]}");
+}
+
+const struct lorac_key_type lorac_type_choices = {
+    read_choices, print_choices, .words = "a list of ", .add_words = add_choices_words,
+    .add_schema = add_choices_schema};
