@@ -6,6 +6,8 @@
 #define LORAC_BASE_H
 
 #include "base/batch.h"
+#include "base/checkpoint/hub.h"
+#include "base/checkpoint/safetensors.h"
 #include "base/compare.h"
 #include "base/compute/device.h"
 #include "base/compute/start.h"
@@ -19,10 +21,8 @@
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
 #include "base/generate.h"
-#include "base/checkpoint/hub.h"
 #include "base/init.h"
 #include "base/model.h"
-#include "base/checkpoint/safetensors.h"
 #include "base/tokenizer/tokenizer.h"
 #include "base/tokenizer/train.h"
 

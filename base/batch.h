@@ -27,6 +27,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+LORAC_API_BEGIN
+
 struct lorac_batch {
     size_t N, S;                    // rows, segments
     size_t U, T;                    // rows that score, tokens scored
@@ -63,5 +65,7 @@ int32_t lorac_batch_add_cached(struct lorac_batch *b, const int32_t *ids, size_t
 void lorac_batch_score(struct lorac_batch *b, size_t row, int32_t id);
 /* Ask for the logits of `row` without scoring a token. */
 void lorac_batch_want_logits(struct lorac_batch *b, size_t row);
+
+LORAC_API_END
 
 #endif

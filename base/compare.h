@@ -8,9 +8,11 @@
 #ifndef LORAC_BASE_COMPARE_H
 #define LORAC_BASE_COMPARE_H
 
+#include "base/checkpoint/safetensors.h"
 #include "base/core/buf.h"
 #include "base/core/json.h"
-#include "base/checkpoint/safetensors.h"
+
+LORAC_API_BEGIN
 
 struct lorac_tensor_diff {
     const struct lorac_tensor *a, *b; // borrowed; NULL: only the other one has it
@@ -41,5 +43,7 @@ void lorac_comparison_free(struct lorac_comparison *c); // what it owns, not the
  * (target_modules, exclude_modules, modules_to_save) regardless of order. Check buf->no_memory. */
 void lorac_json_compare(struct lorac_buf *lines, const struct lorac_json *a,
                         const struct lorac_json *b);
+
+LORAC_API_END
 
 #endif

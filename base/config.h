@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+LORAC_API_BEGIN
+
 enum { LORAC_MAX_LAYERS = 1024 };
 
 enum lorac_rope { LORAC_ROPE_DEFAULT, LORAC_ROPE_LINEAR, LORAC_ROPE_LLAMA3 };
@@ -73,5 +75,7 @@ void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c);
 /* table (positions,rotary) written, host memory: half of them cosines then half sines for each
  * position. `sliding`: with the base of the layers that slide. */
 void lorac_rope_table(float *table, const struct lorac_config *c, size_t positions, bool sliding);
+
+LORAC_API_END
 
 #endif

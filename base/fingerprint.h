@@ -20,11 +20,15 @@
 
 #include "base/checkpoint/safetensors.h"
 
+LORAC_API_BEGIN
+
 /* Write 64 hexadecimal digits and NUL. `config_text`, n bytes, must be canonical: the caller makes
  * sure that equal models give equal texts. Fails only for want of memory. */
 LORAC_MUST_CHECK enum lorac_status lorac_checkpoint_fingerprint(char out[65],
                                                                 const struct lorac_checkpoint *c,
                                                                 const char *config_text, size_t n,
                                                                 struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

@@ -11,6 +11,8 @@
 #include "base/model.h"
 #include "base/tokenizer/tokenizer.h"
 
+LORAC_API_BEGIN
+
 struct lorac_sampling {
     size_t max_tokens;  // new tokens at the most
     double temperature; // 0: the likeliest token, always
@@ -71,5 +73,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_generate(
  * counts. `order` (V) is scratch. */
 int32_t lorac_sample(float *logits, uint32_t *order, size_t V, const int32_t *seen, size_t n,
                      const struct lorac_sampling *o, uint64_t draw);
+
+LORAC_API_END
 
 #endif

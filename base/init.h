@@ -18,6 +18,8 @@
 #include "base/core/dtype.h"
 #include "base/core/json.h"
 
+LORAC_API_BEGIN
+
 struct lorac_init_options {
     const char *tokenizer; // folder whose tokenizer files are copied, or NULL: none
     enum lorac_dtype dtype;
@@ -36,5 +38,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_model_init(const char *out,
                                                     const struct lorac_json *config,
                                                     const struct lorac_init_options *options,
                                                     struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

@@ -25,6 +25,8 @@
 #include "base/compute/device.h"
 #include "base/config.h"
 
+LORAC_API_BEGIN
+
 enum { LORAC_MODULE_NAME = 96 }; // bytes of a module's name
 
 enum lorac_role {
@@ -194,5 +196,7 @@ void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, floa
 void lorac_pass_logits(struct lorac_pass *p, const struct lorac_batch *batch, float *logits);
 /* Accumulate the gradients of all that trains. After lorac_pass_loss(gradient = true). */
 void lorac_pass_backward(struct lorac_pass *p, const struct lorac_batch *batch);
+
+LORAC_API_END
 
 #endif

@@ -30,6 +30,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+LORAC_API_BEGIN
+
 /* ---- tables -------------------------------------------------------------------------------------
  * CSV as RFC 4180 has it, strictly: a field with the delimiter, a quote or a line end is quoted,
  * and a quote in it doubled. Lines end with LF, CRLF or CR. UTF-8, its byte order mark removed.
@@ -504,5 +506,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_choices_add(bool *added, struct lorac_c
                                                      size_t *truth, struct lorac_batch *b,
                                                      struct lorac_choices *c, size_t i,
                                                      struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

@@ -21,6 +21,8 @@
 
 #include "base/model.h"
 
+LORAC_API_BEGIN
+
 enum lorac_scaling { LORAC_SCALE_STANDARD, LORAC_SCALE_RSLORA };
 enum lorac_lora_init {
     LORAC_INIT_DEFAULT,  // A ~ U(-1/sqrt(C), 1/sqrt(C)), B = 0     (PEFT init_lora_weights true)
@@ -263,5 +265,7 @@ size_t lorac_optim_blocks_of(
 const char *lorac_optim_block_name(const struct lorac_optim *o, size_t i); // "m", "v"
 float *lorac_optim_block(struct lorac_optim *o, size_t i);                 // device memory
 void lorac_optim_set_steps(struct lorac_optim *o, size_t steps);
+
+LORAC_API_END
 
 #endif

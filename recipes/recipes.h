@@ -3,6 +3,7 @@
 #ifndef LORAC_RECIPES_H
 #define LORAC_RECIPES_H
 
+#include "recipes/language/recipe.h"
 #include "recipes/run/choose.h"
 #include "recipes/run/evaluate.h"
 #include "recipes/run/fewshot.h"
@@ -13,7 +14,6 @@
 #include "recipes/run/plan.h"
 #include "recipes/run/predict.h"
 #include "recipes/run/predictor.h"
-#include "recipes/language/recipe.h"
 #include "recipes/run/run.h"
 #include "recipes/run/saved_template.h"
 

@@ -16,6 +16,8 @@
 #include "base/core/err.h"
 #include <stdbool.h>
 
+LORAC_API_BEGIN
+
 /* The folder to open, a new string (lorac_mem_free). `path`: as files see it; a folder wins over
  * everything, one of the cache stands for its snapshot (that of refs/main, or the only one). Where
  * there is no such folder, `given`, the name as it was written (NULL: path), may be a Hub id,
@@ -31,5 +33,7 @@ bool lorac_hub_id(char id[LORAC_HUB_ID], const char *dir);
 /* Behind a failure to open `dir`: where its download was not finished, that, and the command that
  * goes on. */
 void lorac_hub_explain(const char *dir, struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

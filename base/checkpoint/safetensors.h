@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+LORAC_API_BEGIN
+
 enum { LORAC_MAX_DIMS = 4, LORAC_NAME_SIZE = 256 };
 
 struct lorac_tensor {
@@ -91,5 +93,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_safetensors_index_write(const char *pat
                                                                  const char *const *files, size_t n,
                                                                  uint64_t total_size,
                                                                  struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

@@ -2,9 +2,12 @@
 #ifndef LORAC_BASE_COMPUTE_SEGMENT_H
 #define LORAC_BASE_COMPUTE_SEGMENT_H
 
+#include "base/core/api.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+LORAC_API_BEGIN
 
 enum { LORAC_MAX_CHAIN = 16 }; // how deep segments may continue each other in one batch
 
@@ -33,5 +36,7 @@ static inline size_t lorac_segment_chain(int32_t chain[LORAC_MAX_CHAIN],
     }
     return n;
 }
+
+LORAC_API_END
 
 #endif

@@ -11,11 +11,17 @@
 #ifndef LORAC_BASE_COMPUTE_START_H
 #define LORAC_BASE_COMPUTE_START_H
 
+#include "base/core/api.h"
+
+LORAC_API_BEGIN
+
 /*
  * For the first line of a program's main(): makes the settings that are missing and, if any was,
  * starts the program itself once more, under the same name and with `argv`. Returns where nothing
  * was missing, or where that is not possible; everything then works, but may be slow.
  */
 void lorac_start(char **argv);
+
+LORAC_API_END
 
 #endif

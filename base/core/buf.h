@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+LORAC_API_BEGIN
+
 struct lorac_buf {
     char *at;       // owned; NULL while nothing was added
     size_t n;       // bytes used, without the NUL
@@ -22,5 +24,7 @@ void lorac_buf_printf(struct lorac_buf *b, const char *fmt, ...) LORAC_PRINTF(2,
 void lorac_buf_word(struct lorac_buf *b, const char *word);
 void lorac_buf_clear(struct lorac_buf *b); // n = 0, keeps the memory
 void lorac_buf_free(struct lorac_buf *b);
+
+LORAC_API_END
 
 #endif

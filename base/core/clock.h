@@ -2,8 +2,14 @@
 #ifndef LORAC_BASE_CORE_CLOCK_H
 #define LORAC_BASE_CORE_CLOCK_H
 
+#include "base/core/api.h"
+
+LORAC_API_BEGIN
+
 double lorac_clock(void); // seconds, monotonic, from an arbitrary start
 /* The time of day as "2026-03-01T12:00:00Z". */
 void lorac_clock_utc(char text[32]);
+
+LORAC_API_END
 
 #endif

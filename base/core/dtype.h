@@ -2,8 +2,11 @@
 #ifndef LORAC_BASE_CORE_DTYPE_H
 #define LORAC_BASE_CORE_DTYPE_H
 
+#include "base/core/api.h"
 #include <stdbool.h>
 #include <stddef.h>
+
+LORAC_API_BEGIN
 
 enum lorac_dtype {
     LORAC_F32,
@@ -31,5 +34,7 @@ bool lorac_dtype_find_torch(enum lorac_dtype *out, const char *name); // "bfloat
  * nothing. */
 void lorac_dtype_decode(float *out, const void *in, enum lorac_dtype t, size_t n);
 void lorac_dtype_encode(void *out, const float *in, enum lorac_dtype t, size_t n);
+
+LORAC_API_END
 
 #endif

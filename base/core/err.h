@@ -11,6 +11,8 @@
 #include "base/core/api.h"
 #include <stddef.h>
 
+LORAC_API_BEGIN
+
 enum lorac_status {
     LORAC_OK = 0,
     LORAC_ENOMEM,  // an allocation failed
@@ -50,5 +52,7 @@ void lorac_err_add(struct lorac_err *err, const char *fmt, ...) LORAC_PRINTF(2, 
  * no UTF-8 as <0xE9>. Cut between two characters, with "..." behind, where it does not fit. Returns
  * `out`. */
 const char *lorac_visible(char *out, size_t size, const char *text, size_t n);
+
+LORAC_API_END
 
 #endif

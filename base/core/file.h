@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+LORAC_API_BEGIN
+
 /* A file mapped read-only. `data` is NULL only when `size` is 0. */
 struct lorac_map {
     const unsigned char *data;
@@ -105,5 +107,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_dir_remove(const char *path, struct lor
  */
 LORAC_MUST_CHECK enum lorac_status lorac_dir_list(char ***out, const char *path,
                                                   struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+LORAC_API_BEGIN
+
 struct lorac_json {
     json_t *value;    // borrowed; NULL for a key that is absent
     const char *file; // borrowed: the path that messages start with
@@ -65,5 +67,7 @@ enum lorac_status lorac_json_fail(const struct lorac_json *at, const char *expec
 void lorac_json_text(struct lorac_buf *b, const json_t *value, size_t flags);
 /* Append `s` (n bytes of UTF-8) as a quoted JSON string; for writers that control key order. */
 void lorac_json_quote(struct lorac_buf *b, const char *s, size_t n);
+
+LORAC_API_END
 
 #endif

@@ -2,7 +2,10 @@
 #ifndef LORAC_BASE_CORE_MACHINE_H
 #define LORAC_BASE_CORE_MACHINE_H
 
+#include "base/core/api.h"
 #include <stddef.h>
+
+LORAC_API_BEGIN
 
 /* Bytes of memory: the machine's, or what its control group allows this process (cgroup.h) where
  * that is less. */
@@ -14,5 +17,7 @@ void lorac_machine_resident(size_t *own, size_t *files);
 size_t lorac_machine_peak(void);        // bytes: the most that this process has had resident
 void lorac_machine_cpu(char text[64]);  // "AMD EPYC 9654 96-Core Processor", or "unknown"
 void lorac_machine_host(char text[64]); // the host's name
+
+LORAC_API_END
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+LORAC_API_BEGIN
+
 /* *out = a * b; false when the product does not fit. */
 LORAC_MUST_CHECK bool lorac_mul(size_t a, size_t b, size_t *out);
 
@@ -27,5 +29,7 @@ void lorac_mem_free(void *p); // NULL is accepted
 
 /* Allocations made so far; the train loop's tests assert that a step does not change it. */
 unsigned long lorac_mem_count(void);
+
+LORAC_API_END
 
 #endif

@@ -25,6 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+LORAC_API_BEGIN
+
 struct lorac_tokenizer;
 
 /* Ids that grow. Zeroed = empty; `at` is owned (lorac_ids_free). */
@@ -125,5 +127,7 @@ int32_t lorac_tokenizer_eos(
 int32_t lorac_tokenizer_pad(const struct lorac_tokenizer *t); // -1: none; nothing here pads
 /* True for every id that ends generation: generation_config.json may list several. */
 bool lorac_token_is_end(const struct lorac_tokenizer *t, int32_t id);
+
+LORAC_API_END
 
 #endif

@@ -24,6 +24,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+LORAC_API_BEGIN
+
 /* What to learn from and what to write. All texts are borrowed. */
 struct lorac_tokenizer_options {
     const char *const *files; // UTF-8
@@ -60,5 +62,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_train(struct lorac_tokenizer_
                                                          const char *dir,
                                                          const struct lorac_tokenizer_options *o,
                                                          struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+LORAC_API_BEGIN
+
 enum {
     LORAC_RECIPE_VERSION = 1,
     LORAC_RECIPE_MAX_BYTES = 1 << 20, // of a file, and of the resolved recipe
@@ -318,5 +320,7 @@ void lorac_recipe_schema_json(struct lorac_buf *buf);
 /* Append a commented recipe with all keys and their defaults; those without one are commented out.
  */
 void lorac_recipe_template(struct lorac_buf *buf);
+
+LORAC_API_END
 
 #endif

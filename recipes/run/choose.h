@@ -9,6 +9,8 @@
 #include "datasets/datasets.h"
 #include "lora/lora.h"
 
+LORAC_API_BEGIN
+
 /* A label's place among all. */
 struct lorac_ranked {
     size_t k;   // the label
@@ -38,5 +40,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_chooser_ask(struct lorac_ranked *ranked
                                                      struct lorac_chooser *c,
                                                      const struct lorac_ids *prompt,
                                                      struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

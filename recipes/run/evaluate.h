@@ -16,6 +16,8 @@
 #include "base/generate.h"
 #include "recipes/run/job.h"
 
+LORAC_API_BEGIN
+
 struct lorac_scores {
     size_t rows, tokens; // examples, scored tokens
     size_t bytes;        // of the text, where the dataset is one; else 0
@@ -80,5 +82,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_evaluator_sample(struct lorac_buf *prom
                                                           struct lorac_buf *got,
                                                           struct lorac_evaluator *e, size_t i,
                                                           struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

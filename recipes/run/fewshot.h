@@ -12,6 +12,8 @@
 
 #include "recipes/run/evaluate.h"
 
+LORAC_API_BEGIN
+
 struct lorac_fewshot_options {
     size_t n;              // shots, at least 1
     bool fewer;            // take as many as fit, at least one, where n do not
@@ -30,5 +32,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_fewshot_open(
     struct lorac_fewshot *out, const struct lorac_job *j, const struct lorac_data *data,
     unsigned metrics, const struct lorac_fewshot_options *o, struct lorac_err *err);
 void lorac_fewshot_close(struct lorac_fewshot *f); // zeroed is accepted
+
+LORAC_API_END
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "recipes/run/run.h"
 
+LORAC_API_BEGIN
+
 enum lorac_found_state {
     LORAC_FOUND_NONE,       // output.dir holds no run
     LORAC_FOUND_UNFINISHED, // it was stopped, has failed, or still goes on
@@ -30,5 +32,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_found_adapter(char **out, const char *d
                                                        const struct lorac_recipe *r,
                                                        struct lorac_err *err);
 void lorac_found_release(struct lorac_found *f); // zeroed is accepted
+
+LORAC_API_END
 
 #endif

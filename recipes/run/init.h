@@ -21,6 +21,8 @@
 #include "base/core/buf.h"
 #include "base/core/err.h"
 
+LORAC_API_BEGIN
+
 /* What the caller chooses. */
 struct lorac_first_columns {
     const char *label;        // column, by name or number; NULL: guessed
@@ -35,5 +37,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_recipe_init(struct lorac_buf *out, stru
                                                      const char *model, const char *table,
                                                      const struct lorac_first_columns *o,
                                                      struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

@@ -11,6 +11,8 @@
 #include "lora/lora.h"
 #include "recipes/language/recipe.h"
 
+LORAC_API_BEGIN
+
 /* One of train, valid, test. */
 struct lorac_data {
     struct lorac_table *table; // NULL where it shares the training table, and of texts
@@ -77,5 +79,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_job_adapter(struct lorac_adapter **out,
 LORAC_MUST_CHECK enum lorac_status lorac_job_adapter_outline(struct lorac_adapter **out,
                                                              const struct lorac_job *j,
                                                              struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

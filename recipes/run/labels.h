@@ -8,6 +8,8 @@
 
 #include "recipes/run/job.h"
 
+LORAC_API_BEGIN
+
 /* j->label_variable, j->labels, j->K: of data.labels.map, else the values of the label's column in
  * the training table, where they are few; j->answers: how many there are. */
 LORAC_MUST_CHECK enum lorac_status lorac_labels_find(struct lorac_job *j, struct lorac_err *err);
@@ -55,5 +57,7 @@ void lorac_label_look_free(struct lorac_label_look *l);
 /* The share of rows that would be right if the commonest label of training were every row's answer.
  */
 double lorac_label_majority(const struct lorac_label_look *l, size_t split);
+
+LORAC_API_END
 
 #endif

@@ -13,6 +13,8 @@
 #include "base/core/buf.h"
 #include "recipes/run/labels.h"
 
+LORAC_API_BEGIN
+
 /* Modules of one kind with one shape, rank and alpha; or tensors of one kind that train in full. */
 struct lorac_plan_group {
     char kind[LORAC_MODULE_NAME]; // "self_attn.q_proj", "self_attn.q_proj.bias": the name behind
@@ -106,5 +108,7 @@ struct lorac_plan_probe {
 LORAC_MUST_CHECK enum lorac_status lorac_plan_probe(struct lorac_plan_probe *out,
                                                     const struct lorac_plan *p,
                                                     struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

@@ -18,6 +18,8 @@
 #include "recipes/run/evaluate.h"
 #include "recipes/run/predictor.h"
 
+LORAC_API_BEGIN
+
 /* Takes rows as they are answered; false: it could not. */
 typedef bool lorac_write_fn(void *self, const char *bytes, size_t n);
 
@@ -64,5 +66,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_predict(struct lorac_predicted *counts,
                                                  const struct lorac_socket *socket,
                                                  const struct lorac_predict_options *o,
                                                  struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

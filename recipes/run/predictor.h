@@ -12,6 +12,8 @@
 #include "recipes/run/choose.h"
 #include "recipes/run/job.h"
 
+LORAC_API_BEGIN
+
 /* What came back. Zeroed = empty; owns its memory (lorac_answer_free). */
 struct lorac_answer {
     struct lorac_ranked *ranked; // (K of the job) the likeliest first; NULL without labels
@@ -49,5 +51,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_predictor_answer(struct lorac_answer *a
                                                           struct lorac_predictor *p,
                                                           lorac_show_fn *show, void *self,
                                                           struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

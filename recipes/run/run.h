@@ -17,6 +17,8 @@
 
 #include "recipes/run/evaluate.h"
 
+LORAC_API_BEGIN
+
 enum lorac_run_mode {
     LORAC_RUN_NEW,       // a folder that holds something is refused
     LORAC_RUN_RESUME,    // go on from the last save
@@ -86,5 +88,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_run(struct lorac_run_result *out,
                                              const struct lorac_recipe *r, enum lorac_run_mode mode,
                                              const struct lorac_run_watch *watch,
                                              struct lorac_err *err);
+
+LORAC_API_END
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "recipes/run/job.h"
 
+LORAC_API_BEGIN
+
 /* Give the adapter the recipe's template and labels, as one line of JSON. */
 LORAC_MUST_CHECK enum lorac_status lorac_template_save(struct lorac_adapter *a,
                                                        const struct lorac_job *j,
@@ -19,5 +21,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_template_check(const struct lorac_adapt
 LORAC_MUST_CHECK enum lorac_status lorac_template_check_tokenizer(const struct lorac_adapter *a,
                                                                   const struct lorac_tokenizer *t,
                                                                   struct lorac_err *err);
+
+LORAC_API_END
 
 #endif
