@@ -8,10 +8,12 @@
  * those that PEFT uses.
  *
  * Frozen means that no code here changes a weight or computes its gradient. What adapts the model
- * plugs into the **socket**:
+ * plugs into the **socket**. A linear layer with an adapter is the adapter's to run: it gets x, may
+ * change it, calls the base's product when and with what it wants, may change y, and accumulates
+ * its own gradients:
  *
- *   forward:   y = x W^T + b,   then  socket forward  may change y
- *   backward:  dx (+)= dy W,    then  socket backward  accumulates its own gradients and adds to dx
+ *   forward:   y = x W^T + b        lorac_linear_forward()
+ *   backward:  dx (+)= dy W         lorac_linear_backward()
  *
  * W, b and the norms' gains are the model's own, or tensors of the socket that stand in for them
  * (modules trained in full). The backward pass ends at the lowest module that trains: nothing below
@@ -93,6 +95,24 @@ const char *lorac_vector_name(const struct lorac_module *m, size_t k);
 /* The module of this name; n_modules: there is none. */
 size_t lorac_module_find(const struct lorac_model *m, const char *name);
 
+/* A linear layer at one call: its product, its rows, and memory of the pass. */
+struct lorac_linear {
+    struct lorac_device *dev;
+    const struct lorac_weight *w; // (OC,C); NULL: somebody else takes care of the product
+    const float *bias;            // (OC) or NULL
+    float beta;                   // backward: dx becomes beta dx + what this layer gives; 0 or 1
+    size_t N;
+    size_t row; // of the first of the N rows among all that the module sees; a multiple of 4
+    const struct lorac_batch *batch; // NULL in the head's chunks
+    bool training;                   // false: an evaluation, which drops and adds nothing at random
+    float *saved;                    // (saved_floats) written by forward, read by backward
+    float *scratch;                  // (scratch_floats) clobbered; NULL in an evaluation
+};
+/* y (N,OC) written. Without w it stays as it is. */
+void lorac_linear_forward(const struct lorac_linear *l, float *y, const float *x); // x (N,C)
+/* dx (N,C) = beta dx + dy W. Without w, or where dx is NULL, nothing. */
+void lorac_linear_backward(const struct lorac_linear *l, float *dx, const float *dy); // dy (N,OC)
+
 /* What adapts the modules. One object may hold any number of adapters. */
 struct lorac_socket {
     void *self;
@@ -108,21 +128,16 @@ struct lorac_socket {
     /* Floats that one call for N rows may clobber while it trains; NULL: none. They are the pass's:
      * passes of different sizes, and of several threads, share a socket. */
     size_t (*scratch_floats)(const void *self, size_t m, size_t N);
+    /* Run linear layer m, which it adapts: its product included. */
     void (*forward)(void *self, size_t m,
-                    float *y,       // (N,OC) holds x W^T + b on entry, the adapted output on exit
-                    float *saved,   // (saved_floats) written
-                    float *scratch, // (scratch_floats) clobbered; NULL in an evaluation
+                    float *y,       // (N,OC) written
                     const float *x, // (N,C)
-                    size_t N, const struct lorac_batch *batch, // NULL in the head's chunks
-                    size_t row,     // of the first of them among all that m sees; a multiple of 4
-                    bool training); // false: an evaluation, which drops and adds nothing at random
+                    const struct lorac_linear *l);
     void (*backward)(void *self, size_t m,
-                     float *dx,          // (N,C) accumulated; NULL: nothing below it trains
-                     const float *dy,    // (N,OC)
-                     const float *saved, // (saved_floats) as left by forward
-                     float *scratch,     // (scratch_floats) clobbered
-                     const float *x,     // (N,C)
-                     size_t N, size_t row);
+                     float *dx,       // (N,C) beta dx + its gradient; NULL: nothing below it trains
+                     const float *dy, // (N,OC)
+                     const float *x,  // (N,C)
+                     const struct lorac_linear *l);
     /* Accumulate the gradients of what stands in for a norm's vector and for a matrix of
      * embeddings. */
     void (*norm_backward)(void *self, size_t m,

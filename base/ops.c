@@ -162,30 +162,61 @@ static void norm_backward(struct lorac_walk *w, size_t i)
 
 /* ---- y (N,OC) <- x W^T + b, adapted ---- */
 
+void lorac_linear_forward(const struct lorac_linear *l, float *y, const float *x)
+{
+    if (l->w) { l->dev->ops->linear(l->dev, y, x, l->w, l->bias, l->N); }
+}
+
+void lorac_linear_backward(const struct lorac_linear *l, float *dx, const float *dy)
+{
+    if (l->w && dx) { l->dev->ops->linear_backward(l->dev, dx, dy, l->w, l->N, l->beta); }
+}
+
+static struct lorac_linear linear_of(const struct lorac_walk *w, size_t i)
+{
+    const struct lorac_pass *p = w->p;
+    size_t m = w->module[i];
+    return (struct lorac_linear){
+        .dev = p->dev,
+        .w = weight(w, m),
+        .bias = vector(w, m, 0),
+        .beta = w->t->flow[i][0] == FLOW_ADD ? 1.0F : 0.0F,
+        .N = w->N,
+        .row = w->row,
+        .batch = w->batch,
+        .training = lorac_pass_trains(p),
+        .saved = p->saved[m],
+        .scratch = p->scratch,
+    };
+}
+
 static void linear(struct lorac_walk *w, size_t i)
 {
     const struct lorac_step *s = step_of(w, i);
-    struct lorac_pass *p = w->p;
+    const struct lorac_socket *socket = &w->p->socket;
+    struct lorac_linear l = linear_of(w, i);
     size_t m = w->module[i];
     const float *x = w->x[s->in[0]]; // (N,C)
     float *y = w->x[s->out[0]];      // (N,OC)
-    p->dev->ops->linear(p->dev, y, x, weight(w, m), vector(w, m, 0), w->N);
-    if (!adapts(w, m)) { return; }
-    p->socket.forward(p->socket.self, m, y, p->saved[m], p->scratch, x, w->N, w->batch, w->row,
-                      lorac_pass_trains(p));
+    if (adapts(w, m)) {
+        socket->forward(socket->self, m, y, x, &l);
+    } else {
+        lorac_linear_forward(&l, y, x);
+    }
 }
 
 static void linear_backward(struct lorac_walk *w, size_t i)
 {
-    struct lorac_pass *p = w->p;
+    const struct lorac_socket *socket = &w->p->socket;
+    struct lorac_linear l = linear_of(w, i);
     size_t m = w->module[i];
     const float *dy = w->dx[step_of(w, i)->out[0]]; // (N,OC)
     float *dx = gradient(w, i, 0);                  // (N,C)
-    float beta = w->t->flow[i][0] == FLOW_ADD ? 1.0F : 0.0F;
-    if (dx) { p->dev->ops->linear_backward(p->dev, dx, dy, weight(w, m), w->N, beta); }
-    if (!adapts(w, m)) { return; }
-    p->socket.backward(p->socket.self, m, dx, dy, p->saved[m], p->scratch, input(w, i, 0), w->N,
-                       w->row);
+    if (adapts(w, m)) {
+        socket->backward(socket->self, m, dx, dy, input(w, i, 0), &l);
+    } else {
+        lorac_linear_backward(&l, dx, dy);
+    }
 }
 
 /* ---- q, k, v (N,H,D) <- qkv (N,3,H,D) or (N,H,3,D) ---- */

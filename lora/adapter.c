@@ -447,20 +447,19 @@ static const float *dropped(float *scratch, const struct lorac_adapter *a,
     return scratch;
 }
 
-/* u = drop(x) A^T;  y += s u Bt */
-static void forward(void *self, size_t m, float *y, float *saved, float *scratch, const float *x,
-                    size_t N, const struct lorac_batch *batch, size_t row, bool training)
+/* y = x W^T + b;  u = drop(x) A^T;  y += s u Bt */
+static void forward(void *self, size_t m, float *y, const float *x, const struct lorac_linear *at)
 {
     const struct lorac_adapter *a = self;
     const struct lorac_lora *l = find(a, m);
-    struct lorac_device *dev = a->model->dev;
-    const struct lorac_backend *op = dev->ops;
-    float *u = saved; // (N,R)
-    (void)batch;
+    const struct lorac_backend *op = at->dev->ops;
+    size_t N = at->N;
+    float *u = at->saved; // (N,R)
+    lorac_linear_forward(at, y, x);
     if (!l) { return; } // a full copy has stood in already
-    if (training) { x = dropped(scratch, a, l, x, N, row); }
-    op->matmul_nt(dev, u, x, l->a, N, l->C, l->R, 1.0F, 0.0F);
-    op->matmul_nn(dev, y, u, l->bt, N, l->OC, l->R, l->scale, 1.0F);
+    if (at->training) { x = dropped(at->scratch, a, l, x, N, at->row); }
+    op->matmul_nt(at->dev, u, x, l->a, N, l->C, l->R, 1.0F, 0.0F);
+    op->matmul_nn(at->dev, y, u, l->bt, N, l->OC, l->R, l->scale, 1.0F);
 }
 
 /* dW += dy^T x      db += sum_n dy_n */
@@ -501,23 +500,28 @@ static void embed_backward(void *self, size_t m, const float *dy, const int32_t 
 }
 
 /* With u kept and dy given:
+ *   dx (+)= dy W
  *   dBt += s u^T dy      du = s dy Bt^T      dA += du^T drop(x)      dx += mask du A
  *                                                   pinned by lora.test_adapter and the goldens */
-static void backward(void *self, size_t m, float *dx, const float *dy, const float *saved,
-                     float *scratch, const float *x, size_t N, size_t row)
+static void backward(void *self, size_t m, float *dx, const float *dy, const float *x,
+                     const struct lorac_linear *at)
 {
     const struct lorac_adapter *a = self;
     const struct lorac_lora *l = find(a, m);
-    struct lorac_device *dev = a->model->dev;
+    struct lorac_device *dev = at->dev;
     const struct lorac_backend *op = dev->ops;
-    const float *u = saved; // (N,R)
+    const float *u = at->saved; // (N,R)
+    size_t N = at->N;
+    lorac_linear_backward(at, dx, dy);
     full_backward(a, m, dy, x, N);
     if (!l) { return; }
+    float *scratch = at->scratch;
     float *du = scratch + N * l->C; // (N,R)
     op->matmul_nt(dev, du, dy, l->bt, N, l->OC, l->R, l->scale, 0.0F);
     if (l->da) {
         op->matmul_tn(dev, l->dbt, u, dy, N, l->OC, l->R, l->scale, 1.0F);
-        op->matmul_tn(dev, l->da, du, dropped(scratch, a, l, x, N, row), N, l->C, l->R, 1.0F, 1.0F);
+        op->matmul_tn(dev, l->da, du, dropped(scratch, a, l, x, N, at->row), N, l->C, l->R, 1.0F,
+                      1.0F);
     }
     if (!dx) { return; }
     if (!(a->dropout > 0.0) || !l->da) {
@@ -526,7 +530,8 @@ static void backward(void *self, size_t m, float *dx, const float *dy, const flo
     }
     float *masked = scratch; // (N,C): du A through the same mask, then added
     op->matmul_nn(dev, masked, du, l->a, N, l->C, l->R, 1.0F, 0.0F);
-    op->dropout(dev, masked, masked, N * l->C, (float)a->dropout, l->drop_key, a->step, row * l->C);
+    op->dropout(dev, masked, masked, N * l->C, (float)a->dropout, l->drop_key, a->step,
+                at->row * l->C);
     op->add(dev, dx, masked, N * l->C);
 }
 

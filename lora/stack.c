@@ -91,38 +91,31 @@ static size_t saved_floats(const void *self, size_t m, size_t N)
     return N * most;
 }
 
-static void forward(void *self, size_t m, float *y, float *saved, float *scratch, const float *x,
-                    size_t N, const struct lorac_batch *batch, size_t row, bool training)
+static void forward(void *self, size_t m, float *y, const float *x, const struct lorac_linear *at)
 {
     const struct lorac_stack *s = self;
-    float *u = saved; // (N,R)
-    (void)scratch;
-    (void)batch;
-    (void)row;
-    (void)training;
+    size_t N = at->N;
+    float *u = at->saved; // (N,R)
+    lorac_linear_forward(at, y, x);
     for (size_t i = 0; i < s->n; i++) {
-        int32_t at = s->adapter[i]->at[m];
-        if (at < 0) { continue; }
-        const struct lorac_lora *l = &s->adapter[i]->lora[at];
-        struct lorac_device *dev = s->adapter[i]->model->dev;
-        dev->ops->matmul_nt(dev, u, x, l->a, N, l->C, l->R, 1.0F, 0.0F);
-        dev->ops->matmul_nn(dev, y, u, l->bt, N, l->OC, l->R, s->factor[i] * l->scale, 1.0F);
+        int32_t k = s->adapter[i]->at[m];
+        if (k < 0) { continue; }
+        const struct lorac_lora *l = &s->adapter[i]->lora[k];
+        at->dev->ops->matmul_nt(at->dev, u, x, l->a, N, l->C, l->R, 1.0F, 0.0F);
+        at->dev->ops->matmul_nn(at->dev, y, u, l->bt, N, l->OC, l->R, s->factor[i] * l->scale,
+                                1.0F);
     }
 }
 
 static void backward(void *self, size_t m, float *dx, // NOLINT(readability-non-const-parameter)
-                     const float *dy, const float *saved, float *scratch, const float *x, size_t N,
-                     size_t row)
+                     const float *dy, const float *x, const struct lorac_linear *at)
 {
     (void)self;
     (void)m;
     (void)dx;
     (void)dy;
-    (void)saved;
-    (void)scratch;
     (void)x;
-    (void)N;
-    (void)row;
+    (void)at;
     assert(false); // nothing in a stack trains, so no backward pass reaches it
 }
 

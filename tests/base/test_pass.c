@@ -390,13 +390,15 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
     float *u = op->alloc(&p.dev, N * l->R * sizeof *u);
     size_t n_scratch = p.socket.scratch_floats(p.socket.self, l->m, N);
     float *scratch = op->alloc(&p.dev, n_scratch * sizeof *scratch);
+    const struct lorac_linear call = {
+        .dev = &p.dev, .N = N, .training = true, .saved = u, .scratch = scratch};
     fill(host, n_x, 1);
     op->write(&p.dev, x, host, n_x * sizeof *x);
     lorac_adapter_set_dropout(p.a, 0.25, 3);
     for (size_t step = 0; step < STEPS; step++) {
         p.a->step = step;
         op->zero(&p.dev, y, n_y * sizeof *y);
-        p.socket.forward(p.socket.self, l->m, y, u, scratch, x, N, NULL, 0, true);
+        p.socket.forward(p.socket.self, l->m, y, x, &call);
         op->read(&p.dev, host, y, n_y * sizeof *y);
         for (size_t i = 0; i < n_y; i++) {
             sum[i] += (double)host[i] / STEPS;
@@ -404,7 +406,7 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
     }
     lorac_adapter_set_dropout(p.a, 0.0, 3);
     op->zero(&p.dev, y, n_y * sizeof *y);
-    p.socket.forward(p.socket.self, l->m, y, u, scratch, x, N, NULL, 0, true);
+    p.socket.forward(p.socket.self, l->m, y, x, &call);
     op->read(&p.dev, host, y, n_y * sizeof *y);
     double off = 0.0;
     double size = 0.0;
