@@ -38,7 +38,7 @@ static enum lorac_status encode_labels(struct lorac_choices *c, struct lorac_cel
         size_t before = c->ids.n;
         values[d->label_variable] =
             (struct lorac_cell){.at = c->labels[k], .n = strlen(c->labels[k])};
-        enum lorac_status st = lorac_answer_encode(&c->ids, d, values, err);
+        enum lorac_status st = lorac_answer_encode(&c->ids, &c->e.encoder, d, values, err);
         if (st) { return st; }
         if (c->ids.n == before) {
             return lorac_fail(err, LORAC_EUSER,

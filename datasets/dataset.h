@@ -102,14 +102,17 @@ LORAC_MUST_CHECK enum lorac_status lorac_example_read(struct lorac_made *made,
                                                       struct lorac_example *e,
                                                       const struct lorac_dataset *d, size_t row,
                                                       struct lorac_err *err);
-/* Append the prompt's ids: at the very beginning (BOS) or behind shots. */
+/* Append the prompt's ids: at the very beginning (BOS) or behind shots. *encoder: NULL at first,
+ * the caller's (lorac_encoder_free), as below. */
 LORAC_MUST_CHECK enum lorac_status lorac_prompt_encode_at(struct lorac_ids *ids,
+                                                          struct lorac_encoder **encoder,
                                                           const struct lorac_dataset *d,
                                                           const struct lorac_cell *values,
                                                           bool begins, struct lorac_err *err);
 /* Append the completion's ids and what ends an answer of this dataset: EOS, behind shots their
  * separator. */
 LORAC_MUST_CHECK enum lorac_status lorac_answer_encode(struct lorac_ids *ids,
+                                                       struct lorac_encoder **encoder,
                                                        const struct lorac_dataset *d,
                                                        const struct lorac_cell *values,
                                                        struct lorac_err *err);

@@ -318,6 +318,7 @@ struct lorac_example {
     struct lorac_row row;      // the cells that it was made of; not set where ids were kept
     struct lorac_cell *values; // (variables) the same after mapping
     size_t cap_values;
+    struct lorac_encoder *encoder; // what its ids are made with
 };
 void lorac_example_free(struct lorac_example *e);
 

@@ -8,34 +8,33 @@
 
 /* ---- the two functions that make tokens ---- */
 
-static enum lorac_status encode_prompt(struct lorac_ids *ids, const struct lorac_template *t,
+/* Each with *encoder, which they make where it is NULL. */
+
+static enum lorac_status encode_prompt(struct lorac_ids *ids, struct lorac_encoder **encoder,
+                                       const struct lorac_template *t,
                                        const struct lorac_tokenizer *tokenizer,
                                        const struct lorac_cell *values, unsigned flags,
                                        struct lorac_err *err)
 {
     struct lorac_text texts[LORAC_MAX_PARTS];
     size_t n = lorac_template_prompt(texts, t, values);
-    return lorac_encode(ids, tokenizer, texts, n, flags, err);
+    enum lorac_status st = lorac_encoder_for(encoder, tokenizer, err);
+    return st ? st : lorac_encoder_encode(ids, *encoder, texts, n, flags, err);
 }
 
-enum lorac_status lorac_prompt_encode(struct lorac_ids *ids, const struct lorac_template *t,
-                                      const struct lorac_tokenizer *tokenizer,
-                                      const struct lorac_cell *values, struct lorac_err *err)
-{
-    return encode_prompt(ids, t, tokenizer, values, LORAC_ENCODE_BEGINS, err);
-}
-
-enum lorac_status lorac_completion_encode(struct lorac_ids *ids, const struct lorac_template *t,
-                                          const struct lorac_tokenizer *tokenizer,
-                                          const struct lorac_cell *values, bool append_eos,
-                                          struct lorac_err *err)
+static enum lorac_status encode_completion(struct lorac_ids *ids, struct lorac_encoder **encoder,
+                                           const struct lorac_template *t,
+                                           const struct lorac_tokenizer *tokenizer,
+                                           const struct lorac_cell *values, bool append_eos,
+                                           struct lorac_err *err)
 {
     struct lorac_text texts[LORAC_MAX_PARTS];
     size_t n = lorac_template_completion(texts, t, values);
     size_t before = ids->n;
     bool continues = lorac_template_has_prompt(t);
-    enum lorac_status st = lorac_encode(
-        ids, tokenizer, texts, n, continues ? LORAC_ENCODE_CONTINUES : LORAC_ENCODE_BEGINS, err);
+    unsigned flags = continues ? LORAC_ENCODE_CONTINUES : LORAC_ENCODE_BEGINS;
+    enum lorac_status st = lorac_encoder_for(encoder, tokenizer, err);
+    if (!st) { st = lorac_encoder_encode(ids, *encoder, texts, n, flags, err); }
     if (st || !append_eos) { return st; }
     int32_t eos = lorac_tokenizer_eos(tokenizer);
     if (eos < 0) {
@@ -47,20 +46,44 @@ enum lorac_status lorac_completion_encode(struct lorac_ids *ids, const struct lo
     return there ? LORAC_OK : lorac_ids_add(ids, eos, err);
 }
 
-enum lorac_status lorac_prompt_encode_at(struct lorac_ids *ids, const struct lorac_dataset *d,
+enum lorac_status lorac_prompt_encode(struct lorac_ids *ids, const struct lorac_template *t,
+                                      const struct lorac_tokenizer *tokenizer,
+                                      const struct lorac_cell *values, struct lorac_err *err)
+{
+    struct lorac_encoder *encoder = NULL;
+    enum lorac_status st =
+        encode_prompt(ids, &encoder, t, tokenizer, values, LORAC_ENCODE_BEGINS, err);
+    lorac_encoder_free(encoder);
+    return st;
+}
+
+enum lorac_status lorac_completion_encode(struct lorac_ids *ids, const struct lorac_template *t,
+                                          const struct lorac_tokenizer *tokenizer,
+                                          const struct lorac_cell *values, bool append_eos,
+                                          struct lorac_err *err)
+{
+    struct lorac_encoder *encoder = NULL;
+    enum lorac_status st = encode_completion(ids, &encoder, t, tokenizer, values, append_eos, err);
+    lorac_encoder_free(encoder);
+    return st;
+}
+
+enum lorac_status lorac_prompt_encode_at(struct lorac_ids *ids, struct lorac_encoder **encoder,
+                                         const struct lorac_dataset *d,
                                          const struct lorac_cell *values, bool begins,
                                          struct lorac_err *err)
 {
     unsigned flags = begins ? LORAC_ENCODE_BEGINS : LORAC_ENCODE_CONTINUES;
-    return encode_prompt(ids, d->template, d->tokenizer, values, flags, err);
+    return encode_prompt(ids, encoder, d->template, d->tokenizer, values, flags, err);
 }
 
-enum lorac_status lorac_answer_encode(struct lorac_ids *ids, const struct lorac_dataset *d,
+enum lorac_status lorac_answer_encode(struct lorac_ids *ids, struct lorac_encoder **encoder,
+                                      const struct lorac_dataset *d,
                                       const struct lorac_cell *values, struct lorac_err *err)
 {
     bool eos = d->o.append_eos && !d->shots;
     enum lorac_status st =
-        lorac_completion_encode(ids, d->template, d->tokenizer, values, eos, err);
+        encode_completion(ids, encoder, d->template, d->tokenizer, values, eos, err);
     bool separated = d->o.append_eos && d->shots;
     for (size_t i = 0; separated && i < d->shots->end.n && !st; i++) {
         st = lorac_ids_add(ids, d->shots->end.at[i], err);
@@ -185,11 +208,11 @@ enum lorac_status lorac_example_make(struct lorac_made *made, struct lorac_examp
     e->ids.n = 0;
     size_t prompt = d->n_begin; // with no prompt, the completion brings BOS itself
     if (lorac_template_has_prompt(d->template)) {
-        st = lorac_prompt_encode_at(&e->ids, d, e->values, !d->shots, err);
+        st = lorac_prompt_encode_at(&e->ids, &e->encoder, d, e->values, !d->shots, err);
         if (st) { goto done; }
         prompt = e->ids.n;
     }
-    st = lorac_answer_encode(&e->ids, d, e->values, err);
+    st = lorac_answer_encode(&e->ids, &e->encoder, d, e->values, err);
     if (st) { goto done; }
     made->completion = e->ids.n - prompt;
     if (e->ids.n > d->o.max_length) {
@@ -220,7 +243,7 @@ enum lorac_status lorac_dataset_prompt(struct lorac_example *e, const struct lor
     enum lorac_status st = lorac_example_read(&made, e, d, d->entries[i].row, err);
     if (st) { return st; }
     e->ids.n = 0;
-    st = lorac_prompt_encode_at(&e->ids, d, e->values, !d->shots, err);
+    st = lorac_prompt_encode_at(&e->ids, &e->encoder, d, e->values, !d->shots, err);
     if (st) { return st; }
     size_t left = d->o.max_length > room ? d->o.max_length - room : 0;
     if (e->ids.n > left &&
@@ -238,6 +261,7 @@ enum lorac_status lorac_dataset_prompt(struct lorac_example *e, const struct lor
 void lorac_example_free(struct lorac_example *e)
 {
     lorac_ids_free(&e->ids);
+    lorac_encoder_free(e->encoder);
     lorac_row_free(&e->row);
     lorac_mem_free(e->values);
     *e = (struct lorac_example){0};

@@ -11,6 +11,7 @@ struct cutter {
     const struct lorac_texts *texts;
     const struct lorac_text_options *o;
     size_t cap_start;
+    struct lorac_encoder *encoder;
 };
 
 static enum lorac_status no_memory(const struct lorac_dataset *d, struct lorac_err *err)
@@ -50,12 +51,12 @@ static enum lorac_status encode(struct cutter *c, const struct lorac_document *d
     struct lorac_dataset *d = c->d;
     const char *text = (const char *)c->texts->files[doc->file].map.data + doc->begin;
     size_t stretch = c->o->stretch ? c->o->stretch : STRETCH;
-    enum lorac_status st = LORAC_OK;
+    enum lorac_status st = lorac_encoder_for(&c->encoder, d->tokenizer, err);
     for (size_t from = 0; from < doc->n && !st;) {
         size_t end = stretch_end(text, from, doc->n, stretch);
         struct lorac_text part = {text + from, end - from, false};
-        st = lorac_encode(&d->cache, d->tokenizer, &part, 1,
-                          from ? LORAC_ENCODE_CONTINUES : LORAC_ENCODE_BEGINS, err);
+        st = lorac_encoder_encode(&d->cache, c->encoder, &part, 1,
+                                  from ? LORAC_ENCODE_CONTINUES : LORAC_ENCODE_BEGINS, err);
         if (st) {
             lorac_err_prefix(err, "%s: document %zu, from byte %zu on: ",
                              c->texts->files[doc->file].path, doc->number + 1, doc->begin + from);
@@ -182,6 +183,7 @@ enum lorac_status lorac_dataset_open_texts(struct lorac_dataset **out,
     d->file = lorac_mem_string(texts->files[0].path, strlen(texts->files[0].path));
     st =
         d->file ? add_documents(&c, err) : lorac_fail(err, LORAC_ENOMEM, "no memory for a dataset");
+    lorac_encoder_free(c.encoder);
     if (st) {
         lorac_dataset_close(d);
         d = NULL;

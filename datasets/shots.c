@@ -72,7 +72,7 @@ static enum lorac_status encode_shot(struct draw *w, size_t i, bool first,
     struct lorac_made made;
     enum lorac_status st = lorac_example_read(&made, &w->e, d, d->entries[i].row, err);
     w->ids.n = 0;
-    if (!st) { st = lorac_prompt_encode_at(&w->ids, d, w->e.values, first, err); }
+    if (!st) { st = lorac_prompt_encode_at(&w->ids, &w->e.encoder, d, w->e.values, first, err); }
     if (!st) {
         st = lorac_completion_encode(&w->ids, d->template, d->tokenizer, w->e.values, false, err);
     }

@@ -169,9 +169,10 @@ void lorac_bpe_find_cuts(struct lorac_tokenizer *t)
     }
 }
 
-static enum lorac_status encode_part(struct lorac_ids *out, struct lorac_bpe *b,
-                                     const struct lorac_tokenizer *t, const char *s, size_t n,
-                                     struct lorac_err *err)
+/* The ids of s[0,n), by merging. */
+static enum lorac_status merge_part(struct lorac_ids *out, struct lorac_bpe *b,
+                                    const struct lorac_tokenizer *t, const char *s, size_t n,
+                                    struct lorac_err *err)
 {
     enum lorac_status st = reserve(b, n + 1, err);
     if (!st) { st = symbols_of(b, t, s, n, err); }
@@ -179,6 +180,49 @@ static enum lorac_status encode_part(struct lorac_ids *out, struct lorac_bpe *b,
     merge_all(b, t);
     for (size_t i = 0; i < b->n && !st; i++) {
         if (b->symbols[i].id >= 0) { st = lorac_ids_add(out, b->symbols[i].id, err); }
+    }
+    return st;
+}
+
+static void forget(struct lorac_bpe *b)
+{
+    lorac_vocab_release(&b->known);
+    b->ids.n = b->end.n = 0;
+}
+
+/* s[0,n) became `ids`. */
+static enum lorac_status remember(struct lorac_bpe *b, const char *s, size_t n, const int32_t *ids,
+                                  size_t n_ids, struct lorac_err *err)
+{
+    if (b->end.n == TOK_KNOWN) { forget(b); }
+    const size_t before = b->ids.n;
+    enum lorac_status st = lorac_vocab_reserve(&b->known, 1, b->end.n + 1, n, err);
+    for (size_t i = 0; i < n_ids && !st; i++) {
+        st = lorac_ids_add(&b->ids, ids[i], err);
+    }
+    if (!st) { st = lorac_ids_add(&b->end, (int32_t)b->ids.n, err); }
+    if (st) {
+        b->ids.n = before;
+        return st;
+    }
+    lorac_vocab_put(&b->known, (int32_t)b->end.n - 1, s, n);
+    return LORAC_OK;
+}
+
+static enum lorac_status encode_part(struct lorac_ids *out, struct lorac_bpe *b,
+                                     const struct lorac_tokenizer *t, const char *s, size_t n,
+                                     struct lorac_err *err)
+{
+    const size_t begin = out->n;
+    if (n > TOK_KNOWN_BYTES) { return merge_part(out, b, t, s, n, err); }
+    const int32_t k = lorac_vocab_find(&b->known, s, n);
+    if (k < 0) {
+        enum lorac_status st = merge_part(out, b, t, s, n, err);
+        return st ? st : remember(b, s, n, out->at + begin, out->n - begin, err);
+    }
+    enum lorac_status st = LORAC_OK;
+    for (int32_t i = k ? b->end.at[k - 1] : 0; i < b->end.at[k] && !st; i++) {
+        st = lorac_ids_add(out, b->ids.at[i], err);
     }
     return st;
 }
@@ -204,5 +248,8 @@ void lorac_bpe_release(struct lorac_bpe *b)
 {
     lorac_mem_free(b->symbols);
     lorac_mem_free(b->heap);
+    lorac_vocab_release(&b->known);
+    lorac_ids_free(&b->ids);
+    lorac_ids_free(&b->end);
     *b = (struct lorac_bpe){0};
 }

@@ -31,32 +31,58 @@ static enum lorac_status add_all(struct lorac_ids *ids, const struct lorac_ids *
     return st;
 }
 
-/* What one call works with. */
-struct encoder {
+/* What a call works with; all of it but `t` may be used again by the next. */
+struct lorac_encoder {
     const struct lorac_tokenizer *t;
-    struct lorac_ids *ids;
+    struct lorac_ids ids; // of the call
     struct lorac_marked text, part, tmp;
     struct lorac_stretches raw, normalized;
-    struct lorac_lane lane, lane_tmp;
+    struct lorac_lane lane;
+    struct lorac_pre_scratch pre;
     struct lorac_bpe bpe;
     struct lorac_matcher matcher;
 };
 
-static void release(struct encoder *e)
+static void release(struct lorac_encoder *e)
 {
+    lorac_ids_free(&e->ids);
     lorac_marked_free(&e->text);
     lorac_marked_free(&e->part);
     lorac_marked_free(&e->tmp);
     lorac_mem_free(e->raw.at);
     lorac_mem_free(e->normalized.at);
     lorac_lane_free(&e->lane);
-    lorac_lane_free(&e->lane_tmp);
+    lorac_pre_release(&e->pre);
     lorac_bpe_release(&e->bpe);
     lorac_matcher_release(&e->matcher);
 }
 
-static enum lorac_status join(struct encoder *e, const struct lorac_text *texts, size_t n_texts,
-                              struct lorac_err *err)
+static void clear(struct lorac_encoder *e)
+{
+    e->ids.n = e->raw.n = e->normalized.n = 0;
+    lorac_marked_clear(&e->text);
+}
+
+enum lorac_status lorac_encoder_for(struct lorac_encoder **e, const struct lorac_tokenizer *t,
+                                    struct lorac_err *err)
+{
+    if (*e && (*e)->t == t) { return LORAC_OK; }
+    lorac_encoder_free(*e);
+    *e = lorac_mem_new(1, sizeof **e);
+    if (!*e) { return lorac_no_memory(err); }
+    (*e)->t = t;
+    return LORAC_OK;
+}
+
+void lorac_encoder_free(struct lorac_encoder *e)
+{
+    if (!e) { return; }
+    release(e);
+    lorac_mem_free(e);
+}
+
+static enum lorac_status join(struct lorac_encoder *e, const struct lorac_text *texts,
+                              size_t n_texts, struct lorac_err *err)
 {
     for (size_t i = 0; i < n_texts; i++) {
         if (texts[i].n > TOK_MAX_TEXT || e->text.text.n > TOK_MAX_TEXT - texts[i].n) {
@@ -77,8 +103,8 @@ static enum lorac_status join(struct encoder *e, const struct lorac_text *texts,
 }
 
 /* Text without added tokens: part.text[begin,end). */
-static enum lorac_status encode_plain(struct encoder *e, size_t begin, size_t end, bool is_first,
-                                      bool continues, struct lorac_err *err)
+static enum lorac_status encode_plain(struct lorac_encoder *e, size_t begin, size_t end,
+                                      bool is_first, bool continues, struct lorac_err *err)
 {
     const struct lorac_marked *part = &e->part;
     if (is_first && continues) {
@@ -88,23 +114,23 @@ static enum lorac_status encode_plain(struct encoder *e, size_t begin, size_t en
     }
     if (begin == end) { return LORAC_OK; }
     if (e->t->n_pre == 0) {
-        return lorac_bpe_encode(e->ids, &e->bpe, e->t, part->text.at + begin, end - begin, err);
+        return lorac_bpe_encode(&e->ids, &e->bpe, e->t, part->text.at + begin, end - begin, err);
     }
     lorac_lane_clear(&e->lane);
     e->lane.first = is_first;
     lorac_buf_add(&e->lane.text, part->text.at + begin, end - begin);
     enum lorac_status st = lorac_lane_close(&e->lane, false, err);
-    if (!st) { st = lorac_pretokenize(&e->lane, &e->lane_tmp, e->t, &e->matcher, continues, err); }
+    if (!st) { st = lorac_pretokenize(&e->lane, &e->pre, e->t, &e->matcher, continues, err); }
     for (size_t i = 0, from = 0; i < e->lane.n && !st; from = e->lane.end[i++]) {
-        st = lorac_bpe_encode(e->ids, &e->bpe, e->t, e->lane.text.at + from, e->lane.end[i] - from,
+        st = lorac_bpe_encode(&e->ids, &e->bpe, e->t, e->lane.text.at + from, e->lane.end[i] - from,
                               err);
     }
     return st;
 }
 
 /* Text without the added tokens that are not normalised: text[s.begin,s.end). */
-static enum lorac_status encode_stretch(struct encoder *e, struct lorac_stretch s, bool continues,
-                                        struct lorac_err *err)
+static enum lorac_status encode_stretch(struct lorac_encoder *e, struct lorac_stretch s,
+                                        bool continues, struct lorac_err *err)
 {
     lorac_marked_clear(&e->part);
     lorac_marked_add(&e->part, e->text.text.at + s.begin, s.end - s.begin,
@@ -117,7 +143,7 @@ static enum lorac_status encode_stretch(struct encoder *e, struct lorac_stretch 
     for (size_t i = 0; i < e->normalized.n && !st; i++) {
         const struct lorac_stretch *p = &e->normalized.at[i];
         if (p->id >= 0) {
-            st = lorac_ids_add(e->ids, p->id, err);
+            st = lorac_ids_add(&e->ids, p->id, err);
         } else {
             st = encode_plain(e, p->begin, p->end, s.begin == 0 && p->begin == 0, continues, err);
         }
@@ -132,33 +158,42 @@ static bool holds(const struct lorac_ids *ids, size_t from, const struct lorac_i
            memcmp(ids->at + from, what->at, what->n * sizeof *what->at) == 0;
 }
 
-enum lorac_status lorac_encode(struct lorac_ids *ids, const struct lorac_tokenizer *t,
-                               const struct lorac_text *texts, size_t n_texts, unsigned flags,
-                               struct lorac_err *err)
+enum lorac_status lorac_encoder_encode(struct lorac_ids *ids, struct lorac_encoder *e,
+                                       const struct lorac_text *texts, size_t n_texts,
+                                       unsigned flags, struct lorac_err *err)
 {
-    struct lorac_ids body = {0};
-    struct encoder e = {.t = t, .ids = &body};
+    const struct lorac_tokenizer *t = e->t;
+    const struct lorac_ids *body = &e->ids;
     const size_t kept = ids->n;
-    enum lorac_status st = join(&e, texts, n_texts, err);
-    if (!st && e.text.text.n) {
-        st = lorac_added_split(&e.raw, &t->raw, &e.text, 0, e.text.text.n, err);
+    clear(e);
+    enum lorac_status st = join(e, texts, n_texts, err);
+    if (!st && e->text.text.n) {
+        st = lorac_added_split(&e->raw, &t->raw, &e->text, 0, e->text.text.n, err);
     }
-    for (size_t i = 0; i < e.raw.n && !st; i++) {
-        const struct lorac_stretch *s = &e.raw.at[i];
-        st = s->id >= 0 ? lorac_ids_add(&body, s->id, err)
-                        : encode_stretch(&e, *s, flags & LORAC_ENCODE_CONTINUES, err);
+    for (size_t i = 0; i < e->raw.n && !st; i++) {
+        const struct lorac_stretch *s = &e->raw.at[i];
+        st = s->id >= 0 ? lorac_ids_add(&e->ids, s->id, err)
+                        : encode_stretch(e, *s, flags & LORAC_ENCODE_CONTINUES, err);
     }
     if (st) { goto done; }
-    if ((flags & LORAC_ENCODE_BEGINS) && !holds(&body, 0, &t->before)) {
+    if ((flags & LORAC_ENCODE_BEGINS) && !holds(body, 0, &t->before)) {
         st = add_all(ids, &t->before, err);
     }
-    if (!st) { st = add_all(ids, &body, err); }
-    if (!st && (flags & LORAC_ENCODE_ENDS) && !holds(&body, body.n - t->after.n, &t->after)) {
+    if (!st) { st = add_all(ids, body, err); }
+    if (!st && (flags & LORAC_ENCODE_ENDS) && !holds(body, body->n - t->after.n, &t->after)) {
         st = add_all(ids, &t->after, err);
     }
 done:
     if (st) { ids->n = kept; }
+    return st;
+}
+
+enum lorac_status lorac_encode(struct lorac_ids *ids, const struct lorac_tokenizer *t,
+                               const struct lorac_text *texts, size_t n_texts, unsigned flags,
+                               struct lorac_err *err)
+{
+    struct lorac_encoder e = {.t = t};
+    enum lorac_status st = lorac_encoder_encode(ids, &e, texts, n_texts, flags, err);
     release(&e);
-    lorac_ids_free(&body);
     return st;
 }

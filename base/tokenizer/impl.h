@@ -23,6 +23,8 @@ enum {
     TOK_MAX_PARTS = 64,      // normalisers, pre-tokenizers, decoders: each
     TOK_MAX_DEPTH = 8,       // of nested Sequences
     TOK_MAX_TEXT = 1 << 30,  // bytes of one call's text, also after each step
+    TOK_KNOWN = 1 << 16,     // pieces that an encoder remembers,
+    TOK_KNOWN_BYTES = 64,    // each no longer than this
 };
 
 /* What `given` bytes of text may become in one call's steps: a hostile file could double them at
@@ -319,9 +321,14 @@ LORAC_MUST_CHECK enum lorac_status lorac_normalize(struct lorac_marked *in,
                                                    const struct lorac_tokenizer *t,
                                                    struct lorac_matcher *m, struct lorac_err *err);
 
+struct lorac_pre_scratch { // zeroed = empty
+    struct lorac_lane lane, pieces;
+    struct lorac_buf text;
+};
+void lorac_pre_release(struct lorac_pre_scratch *s);
 /* Split the one piece in `lane`; `continues`: no prefix in front of the first. */
 LORAC_MUST_CHECK enum lorac_status lorac_pretokenize(struct lorac_lane *lane,
-                                                     struct lorac_lane *tmp,
+                                                     struct lorac_pre_scratch *scratch,
                                                      const struct lorac_tokenizer *t,
                                                      struct lorac_matcher *m, bool continues,
                                                      struct lorac_err *err);
@@ -342,6 +349,9 @@ struct lorac_bpe { // scratch; zeroed = empty
     struct lorac_symbol *symbols;
     struct lorac_candidate *heap;
     size_t n, cap, n_heap, cap_heap;
+    /* Pieces met before: number k of `known` became ids[k ? end[k-1] : 0, end[k]). */
+    struct lorac_vocab known;
+    struct lorac_ids ids, end;
 };
 LORAC_MUST_CHECK enum lorac_status lorac_bpe_encode(struct lorac_ids *out, struct lorac_bpe *b,
                                                     const struct lorac_tokenizer *t, const char *s,

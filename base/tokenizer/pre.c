@@ -212,15 +212,11 @@ static enum lorac_status byte_level(struct lorac_lane *out, const struct lorac_p
     return st;
 }
 
-struct scratch {
-    struct lorac_buf text;
-    struct lorac_lane pieces;
-};
-
 /* `is_first`: the piece stands where the text begins. Sets out->first for piece 0. */
 static enum lorac_status apply(struct lorac_lane *out, const struct lorac_pre *pre, const char *s,
-                               size_t n, bool is_first, bool continues, struct scratch *scratch,
-                               struct lorac_matcher *m, struct lorac_err *err)
+                               size_t n, bool is_first, bool continues,
+                               struct lorac_pre_scratch *scratch, struct lorac_matcher *m,
+                               struct lorac_err *err)
 {
     const bool prefix = !(is_first && continues) &&
                         (pre->prefix == PREFIX_ALWAYS || (pre->prefix == PREFIX_FIRST && is_first));
@@ -250,19 +246,19 @@ static enum lorac_status apply(struct lorac_lane *out, const struct lorac_pre *p
     return st;
 }
 
-enum lorac_status lorac_pretokenize(struct lorac_lane *lane, struct lorac_lane *tmp,
+enum lorac_status lorac_pretokenize(struct lorac_lane *lane, struct lorac_pre_scratch *scratch,
                                     const struct lorac_tokenizer *t, struct lorac_matcher *m,
                                     bool continues, struct lorac_err *err)
 {
-    struct scratch scratch = {0};
     enum lorac_status st = LORAC_OK;
+    struct lorac_lane *tmp = &scratch->lane;
     const size_t given = lane->text.n;
     const size_t limit = lorac_growth_limit(given);
     for (size_t i = 0; i < t->n_pre && !st; i++) {
         lorac_lane_clear(tmp);
         for (size_t k = 0, from = 0; k < lane->n && !st; from = lane->end[k++]) {
             st = apply(tmp, &t->pre[i], lane->text.at + from, lane->end[k] - from,
-                       k == 0 && lane->first, continues, &scratch, m, err);
+                       k == 0 && lane->first, continues, scratch, m, err);
         }
         if (!st && tmp->text.n > limit) { // a step makes at most four bytes of one
             st = lorac_fail(err, LORAC_EFORMAT,
@@ -273,7 +269,12 @@ enum lorac_status lorac_pretokenize(struct lorac_lane *lane, struct lorac_lane *
         *lane = *tmp;
         *tmp = swap;
     }
-    lorac_buf_free(&scratch.text);
-    lorac_lane_free(&scratch.pieces);
     return st;
+}
+
+void lorac_pre_release(struct lorac_pre_scratch *s)
+{
+    lorac_lane_free(&s->lane);
+    lorac_lane_free(&s->pieces);
+    lorac_buf_free(&s->text);
 }

@@ -36,6 +36,10 @@ size_t lorac_utf8_next(const char *s, size_t n, uint32_t *cp)
 
 size_t lorac_utf8_put(char out[4], uint32_t cp)
 {
+    if (cp < 0x80) {
+        out[0] = (char)cp;
+        return 1;
+    }
     return (size_t)utf8proc_encode_char((utf8proc_int32_t)cp, (utf8proc_uint8_t *)out);
 }
 
@@ -43,6 +47,10 @@ size_t lorac_utf8_check(const char *s, size_t n)
 {
     size_t i = 0;
     for (uint32_t cp = 0; i < n;) {
+        if ((unsigned char)s[i] < 0x80) {
+            i++;
+            continue;
+        }
         size_t len = lorac_utf8_next(s + i, n - i, &cp);
         if (len == 0) { return i; }
         i += len;
@@ -114,6 +122,7 @@ bool lorac_char_is_word(uint32_t cp)
 
 bool lorac_char_is_number(uint32_t cp)
 {
+    if (cp < 0x80) { return cp >= '0' && cp <= '9'; }
     utf8proc_category_t c = category(cp);
     return c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO;
 }

@@ -75,6 +75,21 @@ LORAC_MUST_CHECK enum lorac_status lorac_encode(struct lorac_ids *ids,
                                                 const struct lorac_text *texts, size_t n_texts,
                                                 unsigned flags, struct lorac_err *err);
 
+/* The same for many texts, one after the other: its buffers stay, and so do the ids of the pieces
+ * (words) that it has met, up to some megabytes, which makes most of a text a matter of looking up.
+ * One thread's at a time. The tokenizer must outlive it. */
+struct lorac_encoder;
+/* Make *e (NULL: none yet) an encoder of this tokenizer, unless it is one. */
+LORAC_MUST_CHECK enum lorac_status lorac_encoder_for(struct lorac_encoder **e,
+                                                     const struct lorac_tokenizer *t,
+                                                     struct lorac_err *err);
+void lorac_encoder_free(struct lorac_encoder *e);
+LORAC_MUST_CHECK enum lorac_status lorac_encoder_encode(struct lorac_ids *ids,
+                                                        struct lorac_encoder *e,
+                                                        const struct lorac_text *texts,
+                                                        size_t n_texts, unsigned flags,
+                                                        struct lorac_err *err);
+
 /* Append the text of `n` ids. Special tokens are left out where `skip_special`. Bytes that form no
  * UTF-8 become U+FFFD, as in the reference. An id outside the vocabulary is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_decode(struct lorac_buf *text,
