@@ -21,8 +21,10 @@ enum lorac_status lorac_batch_new(struct lorac_batch **out, size_t max_rows, siz
         b->head_row = lorac_mem_new(max_rows, sizeof *b->head_row);
         b->first = lorac_mem_new(max_rows + 1, sizeof *b->first);
         b->target = lorac_mem_new(max_targets, sizeof *b->target);
+        b->weight = lorac_mem_new(max_targets, sizeof *b->weight);
     }
-    if (!b || !b->ids || !b->position || !b->segments || !b->head_row || !b->first || !b->target) {
+    if (!b || !b->ids || !b->position || !b->segments || !b->head_row || !b->first || !b->target ||
+        !b->weight) {
         lorac_batch_free(b);
         return lorac_fail(err, LORAC_ENOMEM, "no memory for a batch of %zu rows", max_rows);
     }
@@ -34,7 +36,8 @@ size_t lorac_batch_bytes(size_t max_rows, size_t max_segments, size_t max_target
 {
     const struct lorac_batch *b = NULL;
     size_t row = sizeof *b->ids + sizeof *b->position + sizeof *b->head_row + sizeof *b->first;
-    return max_rows * row + max_segments * sizeof *b->segments + max_targets * sizeof *b->target;
+    size_t target = sizeof *b->target + sizeof *b->weight;
+    return max_rows * row + max_segments * sizeof *b->segments + max_targets * target;
 }
 
 void lorac_batch_free(struct lorac_batch *b)
@@ -46,6 +49,7 @@ void lorac_batch_free(struct lorac_batch *b)
     lorac_mem_free(b->head_row);
     lorac_mem_free(b->first);
     lorac_mem_free(b->target);
+    lorac_mem_free(b->weight);
     lorac_mem_free(b);
 }
 
@@ -116,6 +120,7 @@ void lorac_batch_score(struct lorac_batch *b, size_t row, int32_t id)
 {
     assert(b->T < b->max_targets);
     lorac_batch_want_logits(b, row);
+    b->weight[b->T] = 1.0F;
     b->target[b->T++] = id;
     b->first[b->U] = (uint32_t)b->T;
 }

@@ -14,7 +14,8 @@
  *
  * Rows whose next token is scored stand in compressed form: row head_row[u] predicts the tokens
  * target[first[u]] .. target[first[u+1]-1]: one in training, as many as there are labels where
- * several answers branch off one prompt. Logits exist for these rows only.
+ * several answers branch off one prompt. Logits exist for these rows only. The loss is the sum of
+ * weight[t] times the negative log-likelihood of target[t].
  *
  * All arrays are host memory of a fixed capacity, allocated once: filling a batch never allocates.
  */
@@ -38,6 +39,7 @@ struct lorac_batch {
     uint32_t *head_row;             // (U) ascending
     uint32_t *first;                // (U+1)
     int32_t *target;                // (T)
+    float *weight;                  // (T) what each weighs in the loss; 1 unless written after
     size_t max_rows, max_segments, max_targets;
 };
 
@@ -61,7 +63,7 @@ int32_t lorac_batch_add_cached(struct lorac_batch *b, const int32_t *ids, size_t
                                size_t past, bool keep);
 
 /* Score token `id` as the successor of `row`; rows must come in ascending order, equal ones
- * together. */
+ * together. It weighs 1 in the loss; another weight is written into weight[T - 1] then. */
 void lorac_batch_score(struct lorac_batch *b, size_t row, int32_t id);
 /* Ask for the logits of `row` without scoring a token. */
 void lorac_batch_want_logits(struct lorac_batch *b, size_t row);

@@ -202,9 +202,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_pass_forward(struct lorac_pass *p,
                                                       const struct lorac_batch *batch,
                                                       struct lorac_cache *cache,
                                                       struct lorac_err *err);
-/* nll (T) host, written: the negative log-likelihood of each scored token, in nats. With
- * `gradient`, the gradient of their sum is put at the top of the backward pass. After
- * lorac_pass_forward(). */
+/* nll (T) host, written: the negative log-likelihood of each scored token, in nats, unweighted.
+ * With `gradient`, the gradient of their sum, each times its weight in the batch, is put at the top
+ * of the backward pass. After lorac_pass_forward(). */
 void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, float *nll,
                      bool gradient);
 /* logits (U,V) host, written. After lorac_pass_forward(). */

@@ -562,8 +562,8 @@ void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, floa
         size_t n = least(batch->U - u, p->head_rows);
         const uint32_t *first = batch->first + u;
         struct lorac_walk w = head_forward(p, batch, u, n);
-        op->cross_entropy(p->dev, nll + first[0], w.x[SLOT_Z], first, batch->target + first[0], n,
-                          c->V, gradient);
+        op->cross_entropy(p->dev, nll + first[0], w.x[SLOT_Z], first, batch->target + first[0],
+                          gradient ? batch->weight + first[0] : NULL, n, c->V);
         if (!gradient) { continue; }
         lorac_walk_down(&w);
         if (!((w.needs >> SLOT_X) & 1U)) { continue; }

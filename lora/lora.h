@@ -251,10 +251,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_optim_new(struct lorac_optim **out,
                                                    const struct lorac_optim_options *o,
                                                    struct lorac_err *err);
 void lorac_optim_free(struct lorac_optim *o);
-/* One step: gradients (a sum over `tokens` > 0 trained tokens) are divided by `tokens`, clipped by
- * their global norm, applied and zeroed. *norm: before clipping. NaN or infinity is LORAC_EUSER and
- * nothing has changed. */
-LORAC_MUST_CHECK enum lorac_status lorac_optim_step(struct lorac_optim *o, size_t tokens,
+/* One step: gradients (of a sum over trained tokens) are divided by `weight`, what all of these
+ * weigh together, clipped by their global norm, applied and zeroed. *norm: before clipping. A
+ * weight that is not above 0, and NaN or infinity anywhere, are LORAC_EUSER and nothing has
+ * changed. */
+LORAC_MUST_CHECK enum lorac_status lorac_optim_step(struct lorac_optim *o, double weight,
                                                     double *norm, struct lorac_err *err);
 size_t lorac_optim_steps(const struct lorac_optim *o);   // done so far
 double lorac_optim_next_lr(const struct lorac_optim *o); // of the step to come

@@ -136,16 +136,17 @@ void lorac_optim_free(struct lorac_optim *o)
     lorac_mem_free(o);
 }
 
-enum lorac_status lorac_optim_step(struct lorac_optim *o, size_t tokens, double *norm,
+enum lorac_status lorac_optim_step(struct lorac_optim *o, double weight, double *norm,
                                    struct lorac_err *err)
 {
     struct lorac_adapter *a = o->a;
     struct lorac_device *dev = a->model->dev;
-    if (tokens == 0) {
-        return lorac_fail(err, LORAC_EUSER, "step %zu has no trained token to divide by",
-                          o->steps + 1);
+    if (!(weight > 0.0) || !isfinite(weight)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the trained tokens of step %zu weigh %g together, expected more than 0",
+                          o->steps + 1, weight);
     }
-    double mean = 1.0 / (double)tokens; // the one division by the number of trained tokens
+    double mean = 1.0 / weight; // the one division by what the trained tokens weigh
     *norm = mean * sqrt(dev->ops->sum_squares(dev, a->grads, a->n_params));
     if (!isfinite(*norm)) {
         return lorac_fail(

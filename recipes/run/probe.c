@@ -18,9 +18,9 @@ struct probe {
     struct lorac_batch *batch;
     struct lorac_pass *pass;
     struct lorac_optim *optim;
-    float *nll;             // (rows of a batch)
-    size_t tokens, trained; // since the last reset
-    double loss, forward;   // the same: sum, seconds of the forward passes
+    float *nll;                   // (rows of a batch)
+    size_t tokens;                // since the last reset
+    double loss, weight, forward; // the same: sums, seconds of the forward passes
 };
 
 static enum lorac_status open_probe(struct probe *o, const struct lorac_plan *p,
@@ -60,10 +60,10 @@ static enum lorac_status micro_batch(struct probe *o, struct lorac_err *err)
     lorac_pass_loss(o->pass, o->batch, o->nll, true);
     lorac_pass_backward(o->pass, o->batch);
     for (size_t t = 0; t < o->batch->T; t++) {
-        o->loss += (double)o->nll[t];
+        o->loss += (double)o->batch->weight[t] * (double)o->nll[t];
+        o->weight += (double)o->batch->weight[t];
     }
     o->tokens += o->batch->N;
-    o->trained += o->batch->T;
     return LORAC_OK;
 }
 
@@ -106,12 +106,12 @@ static enum lorac_status step(struct probe *o, double *seconds, double *row_seco
     double norm = 0.0;
     double begin = lorac_clock();
     enum lorac_status st = LORAC_OK;
-    o->tokens = o->trained = 0;
-    o->loss = o->forward = 0.0;
+    o->tokens = 0;
+    o->loss = o->weight = o->forward = 0.0;
     for (size_t i = 0; i < o->job->recipe->train.accumulate && !st; i++) {
         st = micro_batch(o, err);
     }
-    if (!st) { st = lorac_optim_step(o->optim, o->trained, &norm, err); }
+    if (!st) { st = lorac_optim_step(o->optim, o->weight, &norm, err); }
     if (st) { return st; }
     *seconds = lorac_clock() - begin;
     *row_seconds = o->forward / (double)o->tokens;
@@ -129,7 +129,7 @@ enum lorac_status lorac_plan_probe(struct lorac_plan_probe *out, const struct lo
     *out = (struct lorac_plan_probe){0};
     enum lorac_status st = open_probe(&o, p, err);
     if (!st) { st = micro_batch(&o, err); } // brings the weights into memory
-    if (!st) { out->loss = o.loss / (double)o.trained; }
+    if (!st) { out->loss = o.loss / o.weight; }
     if (!st) { st = score(&scored, &o, err); }
     for (double begin = lorac_clock(); n < MAX_STEPS && !st; n++) {
         if (n && lorac_clock() - begin > ENOUGH_SECONDS) { break; }

@@ -1,14 +1,14 @@
 /* run.c - one training run, from top to bottom; see run.h. */
 #include "recipes/run/run.h"
 
+#include "base/checkpoint/hub.h"
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
-#include "base/checkpoint/hub.h"
-#include "recipes/run/resume.h"
 #include "recipes/run/files.h"
 #include "recipes/run/notes.h"
+#include "recipes/run/resume.h"
 #include "recipes/run/saved_template.h"
 #include "recipes/run/setup.h"
 #include "recipes/run/state.h"
@@ -252,8 +252,9 @@ static void name_rows(struct lorac_buf *b, const struct run *run, const uint32_t
     if (n > 8) { lorac_buf_str(b, ", ..."); }
 }
 
-static enum lorac_status micro_batch(struct run *run, double *loss, size_t *tokens, size_t *trained,
-                                     struct lorac_err *err)
+/* Adds to *loss the weighted sum of the batch, to *weight what its tokens weigh. */
+static enum lorac_status micro_batch(struct run *run, double *loss, double *weight,
+                                     struct lorac_run_step *s, struct lorac_err *err)
 {
     const uint32_t *examples = NULL;
     size_t n = 0;
@@ -265,7 +266,8 @@ static enum lorac_status micro_batch(struct run *run, double *loss, size_t *toke
     lorac_pass_backward(run->pass, run->batch);
     double sum = 0.0;
     for (size_t t = 0; t < run->batch->T; t++) {
-        sum += (double)run->nll[t];
+        sum += (double)run->batch->weight[t] * (double)run->nll[t];
+        *weight += (double)run->batch->weight[t];
     }
     if (!isfinite(sum)) {
         run->not_finite = true;
@@ -281,8 +283,8 @@ static enum lorac_status micro_batch(struct run *run, double *loss, size_t *toke
         lorac_buf_free(&rows);
     }
     *loss += sum;
-    *tokens += run->batch->N;
-    *trained += run->batch->T;
+    s->tokens += run->batch->N;
+    s->trained += run->batch->T;
     run->state.examples += n;
     struct lorac_loader_state at = lorac_loader_state(run->loader);
     run->state.epoch = at.epoch;
@@ -292,41 +294,42 @@ static enum lorac_status micro_batch(struct run *run, double *loss, size_t *toke
 
 #define LEARNT 1e-3 // nats a token: below that loss a gradient may well be zero
 
-/* One optimiser step: the sum of losses over all micro-batches, divided once by all trained tokens.
- */
+/* One optimiser step: the weighted sum of losses over all micro-batches, divided once by what all
+ * trained tokens weigh. */
 static enum lorac_status step(struct run *run, struct lorac_err *err)
 {
     const struct lorac_recipe *r = run->r;
     double begin = lorac_clock();
     struct lorac_run_step s = {.steps = run->length.steps};
     double loss = 0.0;
+    double weight = 0.0;
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < r->train.accumulate && !st; i++) {
         bool over =
             !r->train.steps && run->state.epoch >= r->train.epochs; // a last, smaller window
         if (over) { break; }
-        st = micro_batch(run, &loss, &s.tokens, &s.trained, err);
+        st = micro_batch(run, &loss, &weight, &s, err);
     }
     if (st) { return st; }
     s.lr = lorac_optim_next_lr(run->optim);
-    st = lorac_optim_step(run->optim, s.trained, &s.grad_norm, err);
+    st = lorac_optim_step(run->optim, weight, &s.grad_norm, err);
     if (st) { run->not_finite = true; }
     if (!st && run->state.step == 0 && !(s.grad_norm > 0.0)) {
         st = lorac_fail(err, LORAC_EUSER,
                         "the gradient of the first step is zero: nothing would train");
     }
-    if (!st && !(s.grad_norm > 0.0) && loss > LEARNT * (double)s.trained) { // numbers that ran over
+    if (!st && !(s.grad_norm > 0.0) && loss > LEARNT * weight) { // numbers that ran over
         st = lorac_fail(
             err, LORAC_EUSER,
             "step %zu: the gradient is zero and the loss %.4g: nothing trains any more; the state "
             "that was last saved is kept: try a smaller optimizer.lr",
-            (size_t)run->state.step + 1, loss / (double)s.trained);
+            (size_t)run->state.step + 1, loss / weight);
     }
     if (st) { return st; }
     run->state.step++;
     s.step = (size_t)run->state.step;
     s.epoch = (double)run->state.examples / (double)lorac_dataset_size(run->job->train.set);
-    s.loss = loss / (double)s.trained;
+    s.loss = loss / weight;
     run->loss = s.loss;
     double limit = r->train.watchdog.loss_above;
     run->state.above = limit > 0.0 && s.loss > limit ? run->state.above + 1 : 0;

@@ -1,6 +1,7 @@
 /*
  * Logits of a large vocabulary come in chunks of rows. What is promised:
  *   - losses and the adapter's gradient are those of the same rows in batches of one chunk;
+ *   - a token's weight multiplies its part of the gradient, and not what is told of its loss;
  *   - dropout at the output draws for each row anew, and chunks change no draw of a row, forward or
  * backward.
  */
@@ -273,10 +274,51 @@ static int make(void **state)
     return 0;
 }
 
+static void every_token_counts_by_its_weight(void **state)
+{
+    (void)state;
+    static const float weight[] = {2.0F, -0.5F}; // of the tokens of each text: of each chunk
+    struct scene s;
+    open_scene(&s);
+    lorac_batch_clear(s.b);
+    add_text(s.b, 0);
+    add_text(s.b, 1);
+    run(&s);
+    float nll[2 * TEXT];
+    memcpy(nll, s.nll, sizeof nll);
+    lorac_mem_free(take_gradient(&s));
+    float *want = NULL;
+    for (int32_t t = 0; t < 2; t++) { // alone, and its gradient multiplied
+        lorac_batch_clear(s.b);
+        add_text(s.b, t);
+        run(&s);
+        float *alone = take_gradient(&s);
+        for (size_t i = 0; i < s.a->n_params; i++) {
+            alone[i] = weight[t] * alone[i] + (want ? want[i] : 0.0F);
+        }
+        lorac_mem_free(want);
+        want = alone;
+    }
+    lorac_batch_clear(s.b);
+    add_text(s.b, 0);
+    add_text(s.b, 1);
+    for (size_t i = 0; i < s.b->T; i++) {
+        s.b->weight[i] = weight[i / TEXT];
+    }
+    run(&s);
+    assert_memory_equal(s.nll, nll, sizeof nll); // what is told of each token is unweighted
+    float *found = take_gradient(&s);
+    near_all("gradient", found, want, s.a->n_params, 1e-5F, 1e-5F);
+    lorac_mem_free(want);
+    lorac_mem_free(found);
+    close_scene(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_are_as_batches_of_their_own),
+        cmocka_unit_test(every_token_counts_by_its_weight),
         cmocka_unit_test(dropout_draws_for_each_row_of_each_chunk),
         cmocka_unit_test(backward_draws_as_forward_did),
         cmocka_unit_test(chunks_change_no_draw),

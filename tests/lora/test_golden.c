@@ -257,7 +257,7 @@ static void ten_steps_of_case(const char *backend, const char *name)
         double norm = 0.0;
         float mean = (float)(run_batch(&f, p, true) / (double)f.g.batch->T);
         near_all("losses", &mean, losses + step, 1, 0.0F, 2e-6F); // float32 from float64
-        check(lorac_optim_step(optim, f.g.batch->T, &norm, &err), &err);
+        check(lorac_optim_step(optim, (double)f.g.batch->T, &norm, &err), &err);
     }
     for (size_t j = 0; j < list.n; j++) {
         if (!is_second_name(f.a, &list.at[j])) { near_end(&f, &list.at[j], start + j * MOST); }

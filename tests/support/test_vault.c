@@ -78,17 +78,18 @@ static void operations_work_inside(void **state)
     static const float host[4] = {0.5F, -1.0F, 2.0F, 0.25F};
     static const uint32_t first[] = {0, 1, 2};
     static const int32_t target[] = {1, 0};
+    static const float weight[] = {1.0F, 0.5F};
     float *x = dev.ops->alloc(&dev, sizeof host);
     float *y = dev.ops->alloc(&dev, sizeof host);
     dev.ops->write(&dev, x, host, sizeof host);
     dev.ops->add(&dev, y, x, 4); // alloc zeroes
     assert_true(dev.ops->sum_squares(&dev, y, 4) == 0.25 + 1.0 + 4.0 + 0.0625);
     float nll[2];
-    dev.ops->cross_entropy(&dev, nll, y, first, target, 2, 2, true);
+    dev.ops->cross_entropy(&dev, nll, y, first, target, weight, 2, 2);
     float copy[4];
     float want[2];
     memcpy(copy, host, sizeof copy);
-    lorac_backend_ref.cross_entropy(NULL, want, copy, first, target, 2, 2, true);
+    lorac_backend_ref.cross_entropy(NULL, want, copy, first, target, weight, 2, 2);
     assert_memory_equal(nll, want, sizeof nll);
     float back[4];
     dev.ops->read(&dev, back, y, sizeof back);

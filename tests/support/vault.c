@@ -280,11 +280,11 @@ static void vault_attention_backward(struct lorac_device *dev, float *dq, float 
 }
 
 static void vault_cross_entropy(struct lorac_device *dev, float *nll, float *logits,
-                                const uint32_t *first, const int32_t *target, size_t U, size_t V,
-                                bool gradient)
+                                const uint32_t *first, const int32_t *target, const float *weight,
+                                size_t U, size_t V)
 {
     unlock(dev);
-    lorac_backend_ref.cross_entropy(dev, nll, logits, first, target, U, V, gradient);
+    lorac_backend_ref.cross_entropy(dev, nll, logits, first, target, weight, U, V);
     lock(dev);
 }
 

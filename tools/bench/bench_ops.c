@@ -154,11 +154,13 @@ static void run_cross_entropy(struct bench *x)
     static uint32_t first[65];
     static int32_t target[64];
     float nll[64];
-    for (uint32_t i = 0; i < 65; i++) {
-        first[i] = i;
+    float weight[64];
+    for (uint32_t i = 0; i < 64; i++) {
+        first[i + 1] = i + 1;
+        weight[i] = 1.0F;
     }
     memcpy(x->c, x->a, sizeof(float) * x->N * x->C);
-    x->dev.ops->cross_entropy(&x->dev, nll, x->c, first, target, x->N, x->C, true);
+    x->dev.ops->cross_entropy(&x->dev, nll, x->c, first, target, weight, x->N, x->C);
 }
 
 static void run_adamw(struct bench *x)

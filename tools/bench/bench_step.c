@@ -88,7 +88,7 @@ static enum lorac_status run_step(struct bench *x, struct lorac_err *err)
     if (st) { return st; }
     lorac_pass_loss(x->p, x->b, x->nll, true);
     lorac_pass_backward(x->p, x->b);
-    return lorac_optim_step(x->o, x->b->T, &norm, err);
+    return lorac_optim_step(x->o, (double)x->b->T, &norm, err);
 }
 
 /* ---- the products alone ---- */

@@ -256,6 +256,7 @@ static void losses_agree(void **state)
         for (size_t t = 0; t < 5; t++) {
             target[t] = (int32_t)(t * 31 % V);
         }
+        static const float weight[5] = {1.0F, 0.25F, 3.0F, 0.0F, -0.5F};
         const float *want[3] = {NULL};
         for (size_t i = 0; i < d.n; i++) {
             struct lorac_device *dev = &d.at[i];
@@ -266,9 +267,9 @@ static void losses_agree(void **state)
             for (size_t j = 0; j < 4 * V; j++) {
                 logits[j] = twice[j] = 20.0F * logits[j];
             }
-            dev->ops->cross_entropy(dev, nll, logits, first, target, 4, V, false);
+            dev->ops->cross_entropy(dev, nll, logits, first, target, NULL, 4, V);
             assert_memory_equal(logits, twice, 4 * V * sizeof *logits);
-            dev->ops->cross_entropy(dev, again, logits, first, target, 4, V, true);
+            dev->ops->cross_entropy(dev, again, logits, first, target, weight, 4, V);
             assert_memory_equal(nll, again, 5 * sizeof *nll);
             if (i == 0) {
                 want[0] = nll;
@@ -279,6 +280,34 @@ static void losses_agree(void **state)
             // the argument of exp, up to 40, is rounded once: 40 u relative
             agree(&d, i, "gradient", logits, want[1], 4 * V, 4.0F * U, 48.0F * U);
         }
+        scratch_free();
+    }
+}
+
+/* torch 2.15 in float64, of these logits as x, targets and weights w:
+ *   nll = cross_entropy(x[[0, 1, 1]], target, reduction="none")
+ *   ((nll * w).sum() / w.sum()).backward() */
+static void weighted_losses_are_pytorchs(void **state)
+{
+    (void)state;
+    static const float x[8] = {0.5F, -1.0F, 2.0F, 0.25F, 1.5F, 0.0F, -0.75F, 3.0F};
+    static const uint32_t first[] = {0, 1, 3};
+    static const int32_t target[] = {1, 3, 0};
+    static const float weight[] = {0.75F, 2.0F, 0.25F}; // 3 together
+    static const float want_nll[] = {3.369278998F, 0.259618170F, 1.759618170F};
+    static const float want[8] = {0.038558706F, -0.241396390F, 0.172808133F, 0.030029551F,
+                                  0.045749593F, 0.028802294F,  0.013605240F, -0.088157127F};
+    for (size_t i = 0; i < d.n; i++) {
+        struct lorac_device *dev = &d.at[i];
+        float nll[3];
+        float *logits = scratch(8, 1);
+        memcpy(logits, x, sizeof x);
+        dev->ops->cross_entropy(dev, nll, logits, first, target, weight, 2, 4);
+        for (size_t j = 0; j < 8; j++) {
+            logits[j] /= 3.0F; // what an optimiser's step divides by
+        }
+        near_all("nll", nll, want_nll, 3, 0.0F, 4.0F * U);
+        near_all("gradient", logits, want, 8, 4.0F * U, 4.0F * U);
         scratch_free();
     }
 }
@@ -324,6 +353,7 @@ static void nan_and_infinity_are_not_lost(void **state)
     static const float special[] = {NAN, INFINITY, -INFINITY};
     static const uint32_t first[] = {0, 1};
     static const int32_t target[] = {0};
+    static const float weight[] = {1.0F};
     for (size_t i = 0; i < d.n; i++) {
         struct lorac_device *dev = &d.at[i];
         for (size_t s = 0; s < 3; s++) {
@@ -337,7 +367,7 @@ static void nan_and_infinity_are_not_lost(void **state)
                 assert_true(special[s] > 0.0F ? y[at] == special[s] : isnan(y[at]));
                 dev->ops->rmsnorm(dev, y, x, y, 1, 100, 0.0F);
                 assert_true(isnan(y[at]));
-                dev->ops->cross_entropy(dev, &nll, x, first, target, 1, 100, true);
+                dev->ops->cross_entropy(dev, &nll, x, first, target, weight, 1, 100);
                 // a logit of -inf is an ordinary "never"
                 assert_true(special[s] == -INFINITY ? isfinite(nll) && x[at] == 0.0F : isnan(nll));
             }
@@ -443,6 +473,7 @@ int main(void)
         cmocka_unit_test(gates_agree),
         cmocka_unit_test(dropout_is_the_same_everywhere),
         cmocka_unit_test(losses_agree),
+        cmocka_unit_test(weighted_losses_are_pytorchs),
         cmocka_unit_test(optimisers_agree),
         cmocka_unit_test(nan_and_infinity_are_not_lost),
 #ifdef LORAC_HAVE_OPENBLAS
