@@ -12,11 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-void lorac_lora_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
+void lorac_site_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
                             bool b)
 {
     (void)snprintf(name, LORAC_NAME_SIZE, "base_model.model.%s.lora_%c.weight",
-                   a->model->module[a->lora[i].m].name, b ? 'B' : 'A');
+                   a->model->module[a->site[i].m].name, b ? 'B' : 'A');
 }
 
 static double scale_of(enum lorac_scaling scaling, double alpha, size_t R)
@@ -32,7 +32,7 @@ static void place(struct lorac_adapter *a, float *params, float *grads)
     size_t at = 0;
     size_t vectors = 0;
     for (size_t i = 0; i < a->n; i++) {
-        struct lorac_lora *l = &a->lora[i];
+        struct lorac_site *l = &a->site[i];
         size_t b_at = at + l->R * l->C;
         l->a = params ? params + at : NULL;
         l->bt = params ? params + b_at : NULL;
@@ -91,14 +91,14 @@ enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct
     if (!a) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
     a->model = m;
     a->scaling = scaling;
-    a->lora = lorac_mem_new(m->n_modules, sizeof *a->lora);
+    a->site = lorac_mem_new(m->n_modules, sizeof *a->site);
     a->at = lorac_mem_new(m->n_modules, sizeof *a->at);
     a->tie = tie;
     a->full = lorac_mem_new(2 * m->n_modules, sizeof *a->full);
     a->weight_at = lorac_mem_new(m->n_modules, sizeof *a->weight_at);
     a->vector_at = lorac_mem_new(m->n_modules, sizeof *a->vector_at);
     enum lorac_status st = LORAC_OK;
-    if (!a->lora || !a->at || !a->full || !a->weight_at || !a->vector_at) {
+    if (!a->site || !a->at || !a->full || !a->weight_at || !a->vector_at) {
         st = lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter");
         goto done;
     }
@@ -113,7 +113,7 @@ enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct
             goto done;
         }
         a->at[i] = (int32_t)a->n;
-        a->lora[a->n++] = (struct lorac_lora){
+        a->site[a->n++] = (struct lorac_site){
             .m = i,
             .R = R,
             .C = w->C,
@@ -157,7 +157,7 @@ void lorac_adapter_free(struct lorac_adapter *a)
     struct lorac_device *dev = a->model->dev;
     dev->ops->release(dev, a->params);
     dev->ops->release(dev, a->grads);
-    lorac_mem_free(a->lora);
+    lorac_mem_free(a->site);
     lorac_mem_free(a->at);
     lorac_mem_free(a->full);
     lorac_mem_free(a->weight_at);
@@ -192,10 +192,10 @@ static void transpose(float *out, const float *in, size_t rows, size_t cols)
     }
 }
 
-enum lorac_status lorac_lora_read(float *host, const struct lorac_adapter *a, size_t i, bool b,
+enum lorac_status lorac_site_read(float *host, const struct lorac_adapter *a, size_t i, bool b,
                                   struct lorac_err *err)
 {
-    const struct lorac_lora *l = &a->lora[i];
+    const struct lorac_site *l = &a->site[i];
     struct lorac_device *dev = a->model->dev;
     if (!b) {
         dev->ops->read(dev, host, l->a, l->R * l->C * sizeof *host);
@@ -209,10 +209,10 @@ enum lorac_status lorac_lora_read(float *host, const struct lorac_adapter *a, si
     return LORAC_OK;
 }
 
-enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b, const float *host,
+enum lorac_status lorac_site_write(struct lorac_adapter *a, size_t i, bool b, const float *host,
                                    struct lorac_err *err)
 {
-    const struct lorac_lora *l = &a->lora[i];
+    const struct lorac_site *l = &a->site[i];
     struct lorac_device *dev = a->model->dev;
     if (!b) {
         dev->ops->write(dev, l->a, host, l->R * l->C * sizeof *host);
@@ -226,25 +226,25 @@ enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b, co
     return LORAC_OK;
 }
 
-static bool is_turned(const struct lorac_adapter *a, const struct lorac_lora *l)
+static bool is_turned(const struct lorac_adapter *a, const struct lorac_site *l)
 {
     return a->model->module[l->m].w.transposed;
 }
 
-enum lorac_status lorac_lora_left(float *host, const struct lorac_adapter *a, size_t i,
+enum lorac_status lorac_site_left(float *host, const struct lorac_adapter *a, size_t i,
                                   struct lorac_err *err)
 {
-    const struct lorac_lora *l = &a->lora[i];
-    if (!is_turned(a, l)) { return lorac_lora_read(host, a, i, true, err); }
+    const struct lorac_site *l = &a->site[i];
+    if (!is_turned(a, l)) { return lorac_site_read(host, a, i, true, err); }
     float *x = lorac_mem_new(l->R * l->C, sizeof *x); // A (R,C)
     if (!x) { return lorac_fail(err, LORAC_ENOMEM, "no memory to read an adapter"); }
-    enum lorac_status st = lorac_lora_read(x, a, i, false, err);
+    enum lorac_status st = lorac_site_read(x, a, i, false, err);
     if (!st) { transpose(host, x, l->R, l->C); }
     lorac_mem_free(x);
     return st;
 }
 
-const float *lorac_lora_right(const struct lorac_adapter *a, const struct lorac_lora *l)
+const float *lorac_site_right(const struct lorac_adapter *a, const struct lorac_site *l)
 {
     return is_turned(a, l) ? l->bt : l->a;
 }
@@ -296,9 +296,9 @@ static bool is_unmoved(const struct lorac_adapter *a, const struct lorac_full *f
 static enum lorac_status init_a(struct lorac_adapter *a, size_t i, uint64_t seed,
                                 struct lorac_err *err)
 {
-    const struct lorac_lora *l = &a->lora[i];
+    const struct lorac_site *l = &a->site[i];
     char name[LORAC_NAME_SIZE];
-    lorac_lora_tensor_name(name, a, i, false);
+    lorac_site_tensor_name(name, a, i, false);
     uint64_t key = lorac_rng_key(seed, name);
     size_t n = l->R * l->C;
     float *host = lorac_mem_new(n, sizeof *host);
@@ -309,7 +309,7 @@ static enum lorac_status init_a(struct lorac_adapter *a, size_t i, uint64_t seed
                       ? (float)(lorac_rng_normal(key, 0, j) / (double)l->R)
                       : (float)((2.0 * lorac_rng_uniform(key, 0, j) - 1.0) * bound);
     }
-    enum lorac_status st = lorac_lora_write(a, i, false, host, err);
+    enum lorac_status st = lorac_site_write(a, i, false, host, err);
     lorac_mem_free(host);
     return st;
 }
@@ -346,14 +346,14 @@ void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t
     a->dropout = dropout;
     uint64_t key = lorac_rng_key(seed, "dropout");
     for (size_t i = 0; i < a->n; i++) {
-        a->lora[i].drop_key = lorac_rng_key(key, a->model->module[a->lora[i].m].name);
+        a->site[i].drop_key = lorac_rng_key(key, a->model->module[a->site[i].m].name);
     }
 }
 
 static double b_squares(const struct lorac_adapter *a, size_t i)
 {
     struct lorac_device *dev = a->model->dev;
-    return dev->ops->sum_squares(dev, a->lora[i].bt, a->lora[i].R * a->lora[i].OC);
+    return dev->ops->sum_squares(dev, a->site[i].bt, a->site[i].R * a->site[i].OC);
 }
 
 double lorac_adapter_b_squares(const struct lorac_adapter *a)
@@ -369,7 +369,7 @@ bool lorac_adapter_idle(char name[LORAC_MODULE_NAME], const struct lorac_adapter
 {
     for (size_t i = 0; i < a->n; i++) {
         if (b_squares(a, i) > 0.0) { continue; }
-        (void)snprintf(name, LORAC_MODULE_NAME, "%s", a->model->module[a->lora[i].m].name);
+        (void)snprintf(name, LORAC_MODULE_NAME, "%s", a->model->module[a->site[i].m].name);
         return true;
     }
     for (size_t i = 0; i < a->n_full; i++) {
@@ -382,9 +382,9 @@ bool lorac_adapter_idle(char name[LORAC_MODULE_NAME], const struct lorac_adapter
 
 /* ---- the socket ---- */
 
-static const struct lorac_lora *find(const struct lorac_adapter *a, size_t m)
+static const struct lorac_site *find(const struct lorac_adapter *a, size_t m)
 {
-    return a->at[m] >= 0 ? &a->lora[a->at[m]] : NULL;
+    return a->at[m] >= 0 ? &a->site[a->at[m]] : NULL;
 }
 
 static struct lorac_full *full_weight(const struct lorac_adapter *a, size_t m)
@@ -405,7 +405,7 @@ static bool adapts(const void *self, size_t m)
 static bool trains(const void *self, size_t m)
 {
     const struct lorac_adapter *a = self;
-    const struct lorac_lora *l = find(a, m);
+    const struct lorac_site *l = find(a, m);
     const struct lorac_full *w = full_weight(a, m);
     const struct lorac_full *v = full_vector(a, m);
     return (l && l->da) || (w && w->dp) || (v && v->dp);
@@ -425,20 +425,20 @@ static const float *stand_in_vector(const void *self, size_t m, size_t first)
 
 static size_t saved_floats(const void *self, size_t m, size_t N)
 {
-    const struct lorac_lora *l = find(self, m);
+    const struct lorac_site *l = find(self, m);
     return l ? N * l->R : 0; // u
 }
 
 /* One call takes x after dropout (N,C) and du (N,R). */
 static size_t scratch_floats(const void *self, size_t m, size_t N)
 {
-    const struct lorac_lora *l = find(self, m);
+    const struct lorac_site *l = find(self, m);
     return l ? N * (l->C + l->R) : 0;
 }
 
 /* drop(x) (N,C): x itself where nothing is dropped. */
 static const float *dropped(float *scratch, const struct lorac_adapter *a,
-                            const struct lorac_lora *l, const float *x, size_t N, size_t row)
+                            const struct lorac_site *l, const float *x, size_t N, size_t row)
 {
     struct lorac_device *dev = a->model->dev;
     if (!(a->dropout > 0.0) || !l->da) { return x; } // inference never drops
@@ -451,7 +451,7 @@ static const float *dropped(float *scratch, const struct lorac_adapter *a,
 static void forward(void *self, size_t m, float *y, const float *x, const struct lorac_linear *at)
 {
     const struct lorac_adapter *a = self;
-    const struct lorac_lora *l = find(a, m);
+    const struct lorac_site *l = find(a, m);
     const struct lorac_backend *op = at->dev->ops;
     size_t N = at->N;
     float *u = at->saved; // (N,R)
@@ -507,7 +507,7 @@ static void backward(void *self, size_t m, float *dx, const float *dy, const flo
                      const struct lorac_linear *at)
 {
     const struct lorac_adapter *a = self;
-    const struct lorac_lora *l = find(a, m);
+    const struct lorac_site *l = find(a, m);
     struct lorac_device *dev = at->dev;
     const struct lorac_backend *op = dev->ops;
     const float *u = at->saved; // (N,R)

@@ -67,7 +67,7 @@ struct lorac_adapter_options {
 };
 
 /* One adapted module. */
-struct lorac_lora {
+struct lorac_site {
     size_t m; // its index
     size_t R, C, OC;
     double alpha;
@@ -90,7 +90,7 @@ struct lorac_full {
 struct lorac_adapter {
     const struct lorac_model *model; // borrowed
     size_t n;                        // adapted modules, in order of m
-    struct lorac_lora *lora;         // (n)
+    struct lorac_site *site;         // (n)
     int32_t *at;                     // (n_modules) index into lora, or -1
     size_t n_full;                   // weights in order of m, then vectors in order of m
     struct lorac_full *full;         // (n_full)
@@ -146,19 +146,19 @@ LORAC_MUST_CHECK enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a
 /* The socket through which passes run it: those that train, and evaluations. */
 struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a);
 /* Name of module i's tensors in PEFT's file: "base_model.model.<module>.lora_A.weight". */
-void lorac_lora_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
+void lorac_site_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
                             bool b);
 /* Copy A (R,C) or B (OC,R), as the file holds it, to and from host memory. */
-LORAC_MUST_CHECK enum lorac_status lorac_lora_read(float *host, const struct lorac_adapter *a,
+LORAC_MUST_CHECK enum lorac_status lorac_site_read(float *host, const struct lorac_adapter *a,
                                                    size_t i, bool b, struct lorac_err *err);
-LORAC_MUST_CHECK enum lorac_status lorac_lora_write(struct lorac_adapter *a, size_t i, bool b,
+LORAC_MUST_CHECK enum lorac_status lorac_site_write(struct lorac_adapter *a, size_t i, bool b,
                                                     const float *host, struct lorac_err *err);
 /* The product that pair i adds to the weight as it is stored, s left right: left (OC,R) is B, or
  * (C,R) is A^T where the weight is stored as (C,OC); to host memory. right (R,C) is A, or (R,OC) is
  * B^T: device memory of the adapter's. */
-LORAC_MUST_CHECK enum lorac_status lorac_lora_left(float *host, const struct lorac_adapter *a,
+LORAC_MUST_CHECK enum lorac_status lorac_site_left(float *host, const struct lorac_adapter *a,
                                                    size_t i, struct lorac_err *err);
-const float *lorac_lora_right(const struct lorac_adapter *a, const struct lorac_lora *l);
+const float *lorac_site_right(const struct lorac_adapter *a, const struct lorac_site *l);
 /* Fill full copy i with the base's own values. */
 void lorac_full_copy(struct lorac_adapter *a, size_t i);
 /* Drop this share of the adapters' inputs while training; the draws are a function of the seed, the

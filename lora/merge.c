@@ -48,15 +48,15 @@ struct merger {
     float *delta;                    // (rows,C) device
     float *host, *weights;           // (rows,C)
     unsigned char *bytes;            // (rows,C) in the file's type
-    float *left[LORAC_MAX_STACK];    // of the module at hand: lorac_lora_left(), host; NULL: none
+    float *left[LORAC_MAX_STACK];    // of the module at hand: lorac_site_left(), host; NULL: none
     struct part part;                // at hand
 };
 
-static const struct lorac_lora *lora_of(const struct merger *g, size_t k, size_t module)
+static const struct lorac_site *lora_of(const struct merger *g, size_t k, size_t module)
 {
     const struct lorac_adapter *a = g->s->adapter[k];
     if (module >= g->m->n_modules || g->s->factor[k] == 0 || a->at[module] < 0) { return NULL; }
-    return &a->lora[a->at[module]];
+    return &a->site[a->at[module]];
 }
 
 static bool is_adapted(const struct merger *g, size_t module)
@@ -154,7 +154,7 @@ static void measure(size_t *panel, size_t *b_panel, const struct merger *g)
         size_t rows = panel_rows(w->transposed ? w->OC : w->C);
         rows = rows < all ? rows : all;
         for (size_t k = 0; k < g->s->n; k++) {
-            const struct lorac_lora *l = lora_of(g, k, i);
+            const struct lorac_site *l = lora_of(g, k, i);
             if (l && rows * l->R > most_b) { most_b = rows * l->R; }
         }
     }
@@ -208,13 +208,13 @@ static enum lorac_status begin_part(struct merger *g, const struct part *p, stru
     enum lorac_status st = LORAC_OK;
     g->part = *p;
     for (size_t k = 0; k < g->s->n && !st; k++) {
-        const struct lorac_lora *l = lora_of(g, k, p->module);
+        const struct lorac_site *l = lora_of(g, k, p->module);
         if (!l) { continue; }
-        size_t i = (size_t)(l - g->s->adapter[k]->lora);
+        size_t i = (size_t)(l - g->s->adapter[k]->site);
         float *left = lorac_mem_new((l->C > l->OC ? l->C : l->OC) * l->R, sizeof *left);
         if (!left) { return lorac_fail(err, LORAC_ENOMEM, "no memory to merge '%s'", p->name); }
         g->left[k] = left;
-        st = lorac_lora_left(left, g->s->adapter[k], i, err);
+        st = lorac_site_left(left, g->s->adapter[k], i, err);
     }
     return st;
 }
@@ -226,10 +226,10 @@ static void add_products(struct merger *g, size_t first, size_t rows)
     size_t C = row_length(g->part.t);
     float beta = 0.0F; // the first product is written, the others added
     for (size_t k = 0; k < g->s->n; k++) {
-        const struct lorac_lora *l = lora_of(g, k, g->part.module);
+        const struct lorac_site *l = lora_of(g, k, g->part.module);
         if (!l) { continue; }
         ops->write(g->dev, g->b_panel, g->left[k] + first * l->R, rows * l->R * sizeof(float));
-        ops->matmul_nn(g->dev, g->delta, g->b_panel, lorac_lora_right(g->s->adapter[k], l), rows, C,
+        ops->matmul_nn(g->dev, g->delta, g->b_panel, lorac_site_right(g->s->adapter[k], l), rows, C,
                        l->R, g->s->factor[k] * l->scale, beta);
         beta = 1.0F;
     }

@@ -281,7 +281,7 @@ static enum lorac_status check_shape(const struct reader *r, const struct lorac_
     }
     char rank[40] = "";
     if (want->part != LORAC_PEFT_FULL) {
-        (void)snprintf(rank, sizeof rank, " for rank %zu", r->outline->lora[want->i].R);
+        (void)snprintf(rank, sizeof rank, " for rank %zu", r->outline->site[want->i].R);
     }
     enum lorac_status st =
         lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' has shape (%s), expected (%zu,%zu)%s",

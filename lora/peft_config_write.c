@@ -23,7 +23,7 @@ static void add_number(struct lorac_buf *out, double v)
 
 static const char *module_name(const struct lorac_adapter *a, size_t i)
 {
-    return a->model->module[a->lora[i].m].name;
+    return a->model->module[a->site[i].m].name;
 }
 
 static const char *last_component(const char *name)
@@ -41,16 +41,16 @@ static void common_values(size_t *rank, double *alpha, const struct lorac_adapte
         size_t same_rank = 0;
         size_t same_alpha = 0;
         for (size_t j = 0; j < a->n; j++) {
-            same_rank += a->lora[j].R == a->lora[i].R;
-            same_alpha += a->lora[j].alpha == a->lora[i].alpha;
+            same_rank += a->site[j].R == a->site[i].R;
+            same_alpha += a->site[j].alpha == a->site[i].alpha;
         }
         if (same_rank > best_rank) {
             best_rank = same_rank;
-            *rank = a->lora[i].R;
+            *rank = a->site[i].R;
         }
         if (same_alpha > best_alpha) {
             best_alpha = same_alpha;
-            *alpha = a->lora[i].alpha;
+            *alpha = a->site[i].alpha;
         }
     }
 }
@@ -162,7 +162,7 @@ static bool only_itself(const struct lorac_adapter *a, size_t i)
     for (size_t j = 0; j < a->model->n_modules; j++) {
         const char *name = a->model->module[j].name;
         size_t len = strlen(name);
-        if (j == a->lora[i].m || len < n || (len > n && name[len - n - 1] != '.')) { continue; }
+        if (j == a->site[i].m || len < n || (len > n && name[len - n - 1] != '.')) { continue; }
         size_t k = 0;
         while (k < n && (key[k] == '.' || key[k] == name[len - n + k])) {
             k++;
@@ -182,7 +182,7 @@ static enum lorac_status add_pattern(struct lorac_buf *out, const struct lorac_a
     size_t n = 0;
     if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu names", a->n); }
     for (size_t i = 0; i < a->n; i++) {
-        if (ranks ? a->lora[i].R == rank : a->lora[i].alpha == alpha) { continue; }
+        if (ranks ? a->site[i].R == rank : a->site[i].alpha == alpha) { continue; }
         if (!only_itself(a, i)) {
             enum lorac_status st = lorac_fail(err, LORAC_ENOTSUP,
                                               "a rank or alpha of its own for '%s' would also fit "
@@ -203,7 +203,7 @@ static enum lorac_status add_pattern(struct lorac_buf *out, const struct lorac_a
         lorac_buf_str(out, i ? ",\n    " : "\n    ");
         lorac_json_quote(out, names[i], strlen(names[i]));
         lorac_buf_str(out, ": ");
-        add_number(out, ranks ? (double)a->lora[j].R : a->lora[j].alpha);
+        add_number(out, ranks ? (double)a->site[j].R : a->site[j].alpha);
     }
     lorac_buf_str(out, n ? "\n  },\n" : "},\n");
     lorac_mem_free(names);
@@ -213,7 +213,7 @@ static enum lorac_status add_pattern(struct lorac_buf *out, const struct lorac_a
 /* Do the adapted modules store their weights as (in,out)? Those of one model all do, or none. */
 static bool is_turned(const struct lorac_adapter *a)
 {
-    return a->n > 0 && a->model->module[a->lora[0].m].w.transposed;
+    return a->n > 0 && a->model->module[a->site[0].m].w.transposed;
 }
 
 enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lorac_adapter *a,

@@ -80,11 +80,11 @@ static enum lorac_status write_card(const char *path, const struct lorac_adapter
                                     const char *base_name, struct lorac_err *err)
 {
     struct lorac_buf text = {0};
-    size_t lowest = a->n ? a->lora[0].R : 0;
+    size_t lowest = a->n ? a->site[0].R : 0;
     size_t highest = lowest;
     for (size_t i = 0; i < a->n; i++) {
-        lowest = a->lora[i].R < lowest ? a->lora[i].R : lowest;
-        highest = a->lora[i].R > highest ? a->lora[i].R : highest;
+        lowest = a->site[i].R < lowest ? a->site[i].R : lowest;
+        highest = a->site[i].R > highest ? a->site[i].R : highest;
     }
     lorac_buf_str(&text, "---\n");
     if (base_name) {
@@ -159,8 +159,8 @@ static enum lorac_status compare(const char *dir, struct writer *w, struct lorac
                 got->init == a->init && got->dropout == a->dropout && got->tie == a->tie &&
                 got->bias == a->bias && same_text(got->template_json, a->template_json);
     for (size_t i = 0; i < a->n && same; i++) {
-        same = got->lora[i].m == a->lora[i].m && got->lora[i].R == a->lora[i].R &&
-               got->lora[i].alpha == a->lora[i].alpha;
+        same = got->site[i].m == a->site[i].m && got->site[i].R == a->site[i].R &&
+               got->site[i].alpha == a->site[i].alpha;
     }
     for (size_t i = 0; i < a->n_full && same; i++) {
         same = got->full[i].m == a->full[i].m && got->full[i].vector == a->full[i].vector &&

@@ -19,15 +19,15 @@
 
 static void add_pair(struct lorac_peft_tensors *list, const struct lorac_adapter *a, size_t i)
 {
-    const struct lorac_lora *l = &a->lora[i];
+    const struct lorac_site *l = &a->site[i];
     struct lorac_peft_tensor *t = &list->at[list->n];
     list->n += 2;
     t[0] =
         (struct lorac_peft_tensor){.part = LORAC_PEFT_A, .i = i, .n_dims = 2, .dims = {l->R, l->C}};
     t[1] = (struct lorac_peft_tensor){
         .part = LORAC_PEFT_B, .i = i, .n_dims = 2, .dims = {l->OC, l->R}};
-    lorac_lora_tensor_name(t[0].name, a, i, false);
-    lorac_lora_tensor_name(t[1].name, a, i, true);
+    lorac_site_tensor_name(t[0].name, a, i, false);
+    lorac_site_tensor_name(t[1].name, a, i, true);
 }
 
 /* The tensors of a vector: a bias, or what a norm has. */
@@ -119,7 +119,7 @@ enum lorac_status lorac_peft_tensor_read(float *host, const struct lorac_adapter
 {
     struct lorac_device *dev = a->model->dev;
     if (t->part != LORAC_PEFT_FULL) {
-        return lorac_lora_read(host, a, t->i, t->part == LORAC_PEFT_B, err);
+        return lorac_site_read(host, a, t->i, t->part == LORAC_PEFT_B, err);
     }
     dev->ops->read(dev, host, a->full[t->i].p + t->first, lorac_peft_tensor_size(t) * sizeof *host);
     return LORAC_OK;
@@ -131,7 +131,7 @@ enum lorac_status lorac_peft_tensor_write(struct lorac_adapter *a,
 {
     struct lorac_device *dev = a->model->dev;
     if (t->part != LORAC_PEFT_FULL) {
-        return lorac_lora_write(a, t->i, t->part == LORAC_PEFT_B, host, err);
+        return lorac_site_write(a, t->i, t->part == LORAC_PEFT_B, host, err);
     }
     dev->ops->write(dev, a->full[t->i].p + t->first, host,
                     lorac_peft_tensor_size(t) * sizeof *host);

@@ -86,7 +86,7 @@ static size_t saved_floats(const void *self, size_t m, size_t N)
     size_t most = 0; // the largest rank: one adapter after the other uses the same u
     for (size_t i = 0; i < s->n; i++) {
         int32_t at = s->adapter[i]->at[m];
-        if (at >= 0 && s->adapter[i]->lora[at].R > most) { most = s->adapter[i]->lora[at].R; }
+        if (at >= 0 && s->adapter[i]->site[at].R > most) { most = s->adapter[i]->site[at].R; }
     }
     return N * most;
 }
@@ -100,7 +100,7 @@ static void forward(void *self, size_t m, float *y, const float *x, const struct
     for (size_t i = 0; i < s->n; i++) {
         int32_t k = s->adapter[i]->at[m];
         if (k < 0) { continue; }
-        const struct lorac_lora *l = &s->adapter[i]->lora[k];
+        const struct lorac_site *l = &s->adapter[i]->site[k];
         at->dev->ops->matmul_nt(at->dev, u, x, l->a, N, l->C, l->R, 1.0F, 0.0F);
         at->dev->ops->matmul_nn(at->dev, y, u, l->bt, N, l->OC, l->R, s->factor[i] * l->scale,
                                 1.0F);

@@ -42,7 +42,7 @@ static void add_modules(struct lorac_buf *b, const struct lorac_adapter *a)
     const char *seen[16];
     size_t n = 0;
     for (size_t i = 0; i < a->n && n < 16; i++) {
-        const char *name = a->model->module[a->lora[i].m].name;
+        const char *name = a->model->module[a->site[i].m].name;
         const char *dot = strrchr(name, '.');
         const char *kind = dot ? dot + 1 : name;
         bool known = false;

@@ -92,7 +92,7 @@ static enum lorac_status group_modules(struct lorac_plan *p, struct lorac_err *e
     p->group = lorac_mem_new(a->n + a->n_full, sizeof *p->group);
     if (!p->group) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
     for (size_t i = 0; i < a->n; i++) {
-        const struct lorac_lora *l = &a->lora[i];
+        const struct lorac_site *l = &a->site[i];
         struct lorac_plan_group g = {
             .OC = l->OC, .C = l->C, .R = l->R, .alpha = l->alpha, .params = l->R * (l->C + l->OC)};
         size_t layer = 0;
@@ -228,7 +228,7 @@ static void weigh_adapter(struct lorac_plan *p, const struct lorac_optim_options
     size_t params = a->n_params * sizeof(float);
     size_t largest = 0;
     for (size_t i = 0; i < a->n; i++) {
-        const struct lorac_lora *l = &a->lora[i];
+        const struct lorac_site *l = &a->site[i];
         size_t n = l->R * (l->C > l->OC ? l->C : l->OC) * sizeof(float);
         largest = n > largest ? n : largest;
     }

@@ -57,7 +57,7 @@ static void open_scene(struct scene *s)
     for (size_t i = 0; i < n; i++) {
         host[i] = (float)(i * 7919 % 101) / 50.0F - 1.0F;
     }
-    check(lorac_lora_write(s->a, HEAD, true, host, &err), &err);
+    check(lorac_site_write(s->a, HEAD, true, host, &err), &err);
     lorac_mem_free(host);
     check(lorac_adapter_reserve(s->a, &err), &err);
     s->socket = lorac_adapter_socket(s->a);

@@ -113,7 +113,7 @@ static void differences_of_case(const char *name, double dropout)
     (void)passes_run(pass, p.b, NULL, true);
     struct loss_of l = {pass, p.b};
     for (size_t i = 0; i < p.a->n; i++) {
-        struct lorac_lora *at = &p.a->lora[i];
+        struct lorac_site *at = &p.a->site[i];
         size_t skip = i % 7; // other columns for other modules
         near_gradient(name, loss, &l, at->a + skip, at->da + skip, SOME, 4e-3, 4e-3);
         near_gradient(name, loss, &l, at->bt + skip, at->dbt + skip, SOME, 4e-3, 4e-3);
@@ -350,7 +350,7 @@ static void nothing_below_the_lowest_adapter_is_computed_backward(void **state)
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         size_t from = modules_layer(p.m, want[i].layer, want[i].from);
         for (size_t k = 0; k < p.a->n; k++) { // what does not train stays in the forward pass
-            struct lorac_lora *l = &p.a->lora[k];
+            struct lorac_site *l = &p.a->site[k];
             if (l->m < from) { l->da = l->dbt = NULL; }
         }
         pass = passes_new(&p, i % 2 ? LORAC_KEEP_LAYERS : LORAC_KEEP_ALL);
@@ -360,8 +360,8 @@ static void nothing_below_the_lowest_adapter_is_computed_backward(void **state)
         assert_int_equal(n_linear, want[i].linear);
         float *some = passes_take(&p);
         size_t begin = 0;
-        for (size_t k = 0; k < p.a->n && p.a->lora[k].m < from; k++) {
-            begin += p.a->lora[k].R * (p.a->lora[k].C + p.a->lora[k].OC);
+        for (size_t k = 0; k < p.a->n && p.a->site[k].m < from; k++) {
+            begin += p.a->site[k].R * (p.a->site[k].C + p.a->site[k].OC);
         }
         assert_memory_equal(some + begin, all + begin, (p.a->n_params - begin) * sizeof *some);
         lorac_mem_free(some);
@@ -379,7 +379,7 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
     enum { N = 32, STEPS = 400 };
     struct passes p;
     passes_open_on(&p, "llama", *state);
-    const struct lorac_lora *l = &p.a->lora[0];
+    const struct lorac_site *l = &p.a->site[0];
     const struct lorac_backend *op = p.dev.ops;
     size_t n_y = N * l->OC;
     size_t n_x = N * l->C;

@@ -40,9 +40,9 @@ static size_t read_a(float *host, const struct lorac_adapter *a, const char *mod
 {
     size_t m = modules_find(a->model, module);
     assert_true(a->at[m] >= 0);
-    const struct lorac_lora *l = &a->lora[a->at[m]];
+    const struct lorac_site *l = &a->site[a->at[m]];
     assert_true(l->R * l->C <= MOST);
-    assert_int_equal(lorac_lora_read(host, a, (size_t)a->at[m], false, NULL), LORAC_OK);
+    assert_int_equal(lorac_site_read(host, a, (size_t)a->at[m], false, NULL), LORAC_OK);
     return l->R * l->C;
 }
 
@@ -115,10 +115,10 @@ static void moments(const struct lorac_adapter *a, double *mean, double *deviati
     *largest = 0.0;
     for (size_t i = 0; i < a->n; i++) {
         float x[MOST];
-        size_t n = read_a(x, a, a->model->module[a->lora[i].m].name);
+        size_t n = read_a(x, a, a->model->module[a->site[i].m].name);
         for (size_t j = 0; j < n; j++) {
-            double scaled = (double)x[j] * sqrt((double)a->lora[i].C);
-            if (a->init == LORAC_INIT_GAUSSIAN) { scaled = (double)x[j] * (double)a->lora[i].R; }
+            double scaled = (double)x[j] * sqrt((double)a->site[i].C);
+            if (a->init == LORAC_INIT_GAUSSIAN) { scaled = (double)x[j] * (double)a->site[i].R; }
             sum += scaled;
             squares += scaled * scaled;
             *largest = fmax(*largest, fabs(scaled));
@@ -154,9 +154,9 @@ static void values_are_spread_as_peft_spreads_them(void **state)
 }
 
 /* Of the first layer. */
-static const struct lorac_lora *pair(const struct lorac_adapter *a, const char *kind)
+static const struct lorac_site *pair(const struct lorac_adapter *a, const char *kind)
 {
-    return &a->lora[a->at[modules_layer(a->model, 0, kind)]];
+    return &a->site[a->at[modules_layer(a->model, 0, kind)]];
 }
 
 static void the_scale_is_alpha_over_rank_or_its_root(void **state)
@@ -191,21 +191,21 @@ static void what_is_written_is_read_back(void **state)
         for (int b = 0; b < 2; b++) {
             float x[MOST];
             float y[MOST];
-            size_t n = a->lora[i].R * (b ? a->lora[i].OC : a->lora[i].C);
+            size_t n = a->site[i].R * (b ? a->site[i].OC : a->site[i].C);
             fill(x, n, (unsigned)(2 * i) + (unsigned)b);
-            assert_int_equal(lorac_lora_write(a, i, b, x, NULL), LORAC_OK);
-            assert_int_equal(lorac_lora_read(y, a, i, b, NULL), LORAC_OK);
+            assert_int_equal(lorac_site_write(a, i, b, x, NULL), LORAC_OK);
+            assert_int_equal(lorac_site_read(y, a, i, b, NULL), LORAC_OK);
             assert_memory_equal(x, y, n * sizeof *x);
         }
     }
-    const struct lorac_lora *l = &a->lora[0]; // B (OC,R) lies transposed
+    const struct lorac_site *l = &a->site[0]; // B (OC,R) lies transposed
     float b[MOST];
     float bt[MOST];
-    assert_int_equal(lorac_lora_read(b, a, 0, true, NULL), LORAC_OK);
+    assert_int_equal(lorac_site_read(b, a, 0, true, NULL), LORAC_OK);
     p.dev.ops->read(&p.dev, bt, l->bt, l->R * l->OC * sizeof *bt);
     assert_true(b[5 * l->R + 3] == bt[3 * l->OC + 5]);
     char name[LORAC_NAME_SIZE];
-    lorac_lora_tensor_name(name, a, 0, true);
+    lorac_site_tensor_name(name, a, 0, true);
     assert_string_equal(name, "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight");
     lorac_adapter_free(a);
     passes_close(&p);
@@ -285,8 +285,8 @@ static void every_failed_allocation_is_reported(void **state)
         faults_start(FAULTS_MEMORY, n);
         enum lorac_status st = lorac_adapter_new(&a, p.m, &eight, &err);
         if (!st) { st = lorac_adapter_reserve(a, &err); }
-        if (!st) { st = lorac_lora_read(host, a, 0, true, &err); }
-        if (!st) { st = lorac_lora_write(a, 0, true, host, &err); }
+        if (!st) { st = lorac_site_read(host, a, 0, true, &err); }
+        if (!st) { st = lorac_site_write(a, 0, true, host, &err); }
         const bool met = faults_stop();
         assert_true(a != NULL || st);
         lorac_adapter_free(a);

@@ -247,8 +247,8 @@ static enum lorac_status train(struct lorac_err *err)
         st = lorac_optim_step(t.o, 3, &norm, err);
         faults_say("%a %a ", (double)nll[0], norm);
     }
-    if (!st) { st = lorac_lora_read(t.host, t.a, 0, true, err); }
-    if (!st) { st = lorac_lora_write(t.alloc, 0, true, t.host, err); }
+    if (!st) { st = lorac_site_read(t.host, t.a, 0, true, err); }
+    if (!st) { st = lorac_site_write(t.alloc, 0, true, t.host, err); }
     if (!st) {
         lorac_batch_clear(t.batch);
         (void)lorac_batch_add_cached(t.batch, ids, 3, 0, 0, true);

@@ -185,7 +185,7 @@ static void gradients_are_finite_differences(void **state)
             near_gradient(name, loss, &l, f->p + skip, f->dp + skip, 2, 4e-3, 4e-3);
         }
         for (size_t k = 0; k < p.a->n; k++) {
-            const struct lorac_lora *at = &p.a->lora[k];
+            const struct lorac_site *at = &p.a->site[k];
             near_gradient("A", loss, &l, at->a + k % 7, at->da + k % 7, 1, 4e-3, 4e-3);
             near_gradient("B", loss, &l, at->bt + k % 7, at->dbt + k % 7, 1, 4e-3, 4e-3);
         }

@@ -147,8 +147,8 @@ static void read_gradient(float *host, struct lorac_adapter *a, const struct lor
                                  lorac_peft_tensor_size(t) * sizeof *host);
         return;
     }
-    struct lorac_lora *l = &a->lora[t->i];
-    struct lorac_lora keep = *l;
+    struct lorac_site *l = &a->site[t->i];
+    struct lorac_site keep = *l;
     l->a = l->da;
     l->bt = l->dbt;
     assert_int_equal(lorac_peft_tensor_read(host, a, t, NULL), LORAC_OK);

@@ -60,11 +60,11 @@ static void merge(const char *out, const struct lorac_model *m, const struct lor
 /* want (OC,C) += f s B A in double. */
 static void add_product(double *want, const struct lorac_adapter *a, size_t i, double f)
 {
-    const struct lorac_lora *l = &a->lora[i];
+    const struct lorac_site *l = &a->site[i];
     float *A = lorac_mem_new(l->R * l->C, sizeof *A);
     float *B = lorac_mem_new(l->OC * l->R, sizeof *B);
-    assert_int_equal(lorac_lora_read(A, a, i, false, NULL), LORAC_OK);
-    assert_int_equal(lorac_lora_read(B, a, i, true, NULL), LORAC_OK);
+    assert_int_equal(lorac_site_read(A, a, i, false, NULL), LORAC_OK);
+    assert_int_equal(lorac_site_read(B, a, i, true, NULL), LORAC_OK);
     for (size_t o = 0; o < l->OC; o++) {
         for (size_t c = 0; c < l->C; c++) {
             double sum = 0;
@@ -240,7 +240,7 @@ static void a_matrix_of_several_panels_merges_row_by_row(void **state)
     assert_int_equal(lorac_adapter_new(&a, m, &o, NULL), LORAC_OK);
     float *b = lorac_mem_new(V * 2, sizeof *b);
     fill(b, V * 2, 2);
-    assert_int_equal(lorac_lora_write(a, 0, true, b, NULL), LORAC_OK);
+    assert_int_equal(lorac_site_write(a, 0, true, b, NULL), LORAC_OK);
     struct lorac_stack s = {1, {a}, {1.0F}};
     merge(out, m, &s);
     expect_merged(out, m, &s, 1);

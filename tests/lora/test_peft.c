@@ -111,17 +111,17 @@ static void ranks_alphas_and_scaling_come_from_the_config(void **state)
     (void)state;
     struct lorac_adapter *a = load(model, MODELS "/llama-patterns/adapter");
     assert_int_equal(a->n, 2);
-    assert_int_equal(a->lora[0].m, modules_layer(a->model, 1, "self_attn.q_proj"));
-    assert_int_equal(a->lora[0].R, 4);
-    assert_true(a->lora[0].scale == 2.0F);
-    assert_int_equal(a->lora[1].m, modules_layer(a->model, 1, "mlp.down_proj"));
-    assert_int_equal(a->lora[1].R, 2);
-    assert_true(a->lora[1].alpha == 3.0 && a->lora[1].scale == 1.5F);
+    assert_int_equal(a->site[0].m, modules_layer(a->model, 1, "self_attn.q_proj"));
+    assert_int_equal(a->site[0].R, 4);
+    assert_true(a->site[0].scale == 2.0F);
+    assert_int_equal(a->site[1].m, modules_layer(a->model, 1, "mlp.down_proj"));
+    assert_int_equal(a->site[1].R, 2);
+    assert_true(a->site[1].alpha == 3.0 && a->site[1].scale == 1.5F);
     lorac_adapter_free(a);
     struct lorac_model *m = golden_model(&dev, "llama-mha-rslora");
     a = load(m, MODELS "/llama-mha-rslora/adapter");
     assert_int_equal(a->scaling, LORAC_SCALE_RSLORA);
-    assert_true(a->lora[0].scale == 4.0F); // 8 / sqrt(4)
+    assert_true(a->site[0].scale == 4.0F); // 8 / sqrt(4)
     lorac_adapter_free(a);
     lorac_model_close(m);
 }
@@ -167,9 +167,9 @@ static void bfloat16_is_rounded_once(void **state)
     float x[4 * 48];
     float y[4 * 48];
     for (size_t k = 0; k < 2 * a->n; k++) {
-        size_t n = a->lora[k / 2].R * (k % 2 ? a->lora[k / 2].OC : a->lora[k / 2].C);
-        assert_int_equal(lorac_lora_read(x, a, k / 2, k % 2, NULL), LORAC_OK);
-        assert_int_equal(lorac_lora_read(y, b, k / 2, k % 2, NULL), LORAC_OK);
+        size_t n = a->site[k / 2].R * (k % 2 ? a->site[k / 2].OC : a->site[k / 2].C);
+        assert_int_equal(lorac_site_read(x, a, k / 2, k % 2, NULL), LORAC_OK);
+        assert_int_equal(lorac_site_read(y, b, k / 2, k % 2, NULL), LORAC_OK);
         for (size_t i = 0; i < n; i++) { // 8 bits of significand: half a unit in the last place
             assert_true(fabsf(y[i] - x[i]) <= ldexpf(fabsf(x[i]), -8));
         }
@@ -271,9 +271,9 @@ static void what_is_not_a_number_is_not_saved(void **state)
     struct lorac_adapter *a = load(model, MODELS "/llama-patterns/adapter");
     struct lorac_err err = {0};
     float x[4 * 32];
-    assert_int_equal(lorac_lora_read(x, a, 0, false, NULL), LORAC_OK);
+    assert_int_equal(lorac_site_read(x, a, 0, false, NULL), LORAC_OK);
     x[5] = INFINITY;
-    assert_int_equal(lorac_lora_write(a, 0, false, x, NULL), LORAC_OK);
+    assert_int_equal(lorac_site_write(a, 0, false, x, NULL), LORAC_OK);
     assert_int_equal(lorac_peft_save(to, a, NULL, LORAC_F32, &err), LORAC_EUSER);
     assert_string_equal(err.text,
                         "'base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight': element "

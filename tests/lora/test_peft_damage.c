@@ -141,7 +141,7 @@ static void other_spellings_of_a_pair_are_read(void **state)
         write_folder(&(struct damage){.name = names[i], .values = ones});
         if (lorac_peft_load(&a, model, tiny_dir(), false, &err)) { fail_msg("%s", err.text); }
         float back[4 * 32];
-        assert_int_equal(lorac_lora_read(back, a, 0, false, NULL), LORAC_OK);
+        assert_int_equal(lorac_site_read(back, a, 0, false, NULL), LORAC_OK);
         assert_memory_equal(back, ones, sizeof back);
         lorac_adapter_free(a);
     }

@@ -419,7 +419,7 @@ static void adapter_is(const char *const *sets, size_t modules, const char *firs
     } else {
         if (st) { fail_msg("%s", err.text); }
         assert_int_equal(a->n, modules);
-        assert_string_equal(a->model->module[a->lora[0].m].name, first);
+        assert_string_equal(a->model->module[a->site[0].m].name, first);
     }
     lorac_adapter_free(a);
     close_job(&s);
