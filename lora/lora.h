@@ -227,18 +227,24 @@ size_t lorac_merge_bytes(const struct lorac_model *m, const struct lorac_stack *
 
 /* ---- optimisers and schedules ---- */
 
-enum lorac_schedule { LORAC_CONSTANT, LORAC_LINEAR, LORAC_COSINE };
 struct lorac_optim_options {
     const char *name; // "adamw", "sgd": a row of the table
     double lr, beta1, beta2, eps, momentum;
-    double weight_decay; // of matrices
-    double vector_decay; // of norms' gains and biases
-    double clip_norm;    // 0: no clipping
-    enum lorac_schedule schedule;
+    double weight_decay;   // of matrices
+    double vector_decay;   // of norms' gains and biases
+    double clip_norm;      // 0: no clipping
+    const char *schedule;  // "constant", "linear", "cosine": a row of their table; NULL: constant
     size_t warmup;         // steps
     size_t steps;          // of the whole run
     double final_lr_ratio; // lr at the end / lr
 };
+/* The tables' names, in their order; NULL after the last. */
+const char *lorac_optim_name(size_t i);
+const char *lorac_schedule_name(size_t i);
+/* Does this optimiser read the option ("betas", "eps", "momentum")? True for what all read. */
+bool lorac_optim_reads(const char *name, const char *option);
+/* Does the rate fall to final_lr_ratio? False for "constant". */
+bool lorac_schedule_falls(const char *name);
 /* Learning rate of step 0 .. steps-1: linear from lr/warmup to lr over the warmup steps, then
  * constant, linear or half a cosine down to lr final_lr_ratio (as transformers'
  * get_*_schedule_with_warmup, which starts at 0: here step 0 already moves). */

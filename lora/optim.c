@@ -1,89 +1,90 @@
-/* optim.c - the table of optimisers, one step of them, and the schedules of the learning rate. */
-#include "lora/lora.h"
+/* optim.c - the table of optimisers, and one step of them. See lora.h. */
+#include "lora/optim_impl.h"
 
 #include "base/core/mem.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-enum { MAX_BLOCKS = 2 };
+static const struct lorac_optimiser *const optimisers[] = {&lorac_adamw, &lorac_sgd};
+enum { N_OPTIMISERS = sizeof optimisers / sizeof optimisers[0] };
 
-struct optimiser {
-    const char *name; // as a recipe writes it
-    size_t n_blocks;  // moments kept
-    const char *block[MAX_BLOCKS];
-    /* Parameters first .. first+n-1, which decay by wd. */
-    void (*step)(struct lorac_optim *o, size_t first, size_t n, float g_scale, float lr, float wd);
-};
-
-struct lorac_optim {
-    const struct optimiser *kind;
-    struct lorac_optim_options o;
-    struct lorac_adapter *a; // borrowed
-    float *moments;          // (n_blocks,n_params) device memory
-    size_t steps;            // done
-};
-
-static void adamw(struct lorac_optim *o, size_t first, size_t n, float g_scale, float lr, float wd)
+static const struct lorac_optimiser *find(const char *name)
 {
-    struct lorac_device *dev = o->a->model->dev;
-    double t = (double)o->steps + 1.0;
-    dev->ops->adamw(dev, o->a->params + first, lorac_optim_block(o, 0) + first,
-                    lorac_optim_block(o, 1) + first, o->a->grads + first, n, g_scale, lr,
-                    (float)o->o.beta1, (float)o->o.beta2, (float)o->o.eps, wd,
-                    (float)(1.0 - pow(o->o.beta1, t)), (float)(1.0 - pow(o->o.beta2, t)));
-}
-
-static void sgd(struct lorac_optim *o, size_t first, size_t n, float g_scale, float lr, float wd)
-{
-    struct lorac_device *dev = o->a->model->dev;
-    dev->ops->sgd(dev, o->a->params + first, lorac_optim_block(o, 0) + first, o->a->grads + first,
-                  n, g_scale, lr, (float)o->o.momentum, wd);
-}
-
-static const struct optimiser optimisers[] = {
-    {"adamw", 2, {"m", "v"}, adamw},
-    {"sgd", 1, {"m"}, sgd},
-};
-
-static const struct optimiser *find(const char *name)
-{
-    for (size_t i = 0; i < sizeof optimisers / sizeof optimisers[0]; i++) {
-        if (strcmp(optimisers[i].name, name) == 0) { return &optimisers[i]; }
+    for (size_t i = 0; i < N_OPTIMISERS; i++) {
+        if (strcmp(optimisers[i]->name, name) == 0) { return optimisers[i]; }
     }
     return NULL;
 }
 
+static bool reads(const struct lorac_optimiser *kind, const char *option)
+{
+    for (size_t i = 0; i < sizeof kind->reads / sizeof *kind->reads && kind->reads[i]; i++) {
+        if (strcmp(kind->reads[i], option) == 0) { return true; }
+    }
+    return false;
+}
+
+const char *lorac_optim_name(size_t i)
+{
+    return i < N_OPTIMISERS ? optimisers[i]->name : NULL;
+}
+
+bool lorac_optim_reads(const char *name, const char *option)
+{
+    bool common = true;
+    for (size_t i = 0; i < N_OPTIMISERS; i++) {
+        if (!reads(optimisers[i], option)) { continue; }
+        if (strcmp(optimisers[i]->name, name) == 0) { return true; }
+        common = false;
+    }
+    return common;
+}
+
 size_t lorac_optim_blocks_of(const char *name)
 {
-    const struct optimiser *kind = find(name);
+    const struct lorac_optimiser *kind = find(name);
     return kind ? kind->n_blocks : 0;
+}
+
+/* The table has no row of this name. */
+static enum lorac_status no_row(struct lorac_err *err, const char *what, const char *name,
+                                const char *(*row)(size_t i))
+{
+    char words[128] = "";
+    for (size_t i = 0, n = 0; row(i) && n < sizeof words; i++) {
+        n += (size_t)snprintf(words + n, sizeof words - n, "%s%s", i ? ", " : "", row(i));
+    }
+    return lorac_fail(err, LORAC_EUSER, "there is no %s '%s' (%s)", what, name, words);
 }
 
 struct setting {
     const char *name;
-    double value, max; // from 0 on
-    bool below, above; // max and 0 themselves are out
+    const char *option; // whose optimisers read it; NULL: all
+    double value, max;  // from 0 on
+    bool below, above;  // max and 0 themselves are out
 };
 
 /* What would make numbers of the parameters that are none, or do nothing in silence. float32 is
  * what counts: a rate of decay that rounds to 1, an eps that rounds to 0. */
-static enum lorac_status check_options(const struct lorac_optim_options *o, struct lorac_err *err)
+static enum lorac_status check_options(const struct lorac_optimiser *kind,
+                                       const struct lorac_optim_options *o, struct lorac_err *err)
 {
-    const bool adam = strcmp(o->name, "adamw") == 0;
     const struct setting all[] = {
-        {"lr", o->lr, 1e6, false, false},
-        {"beta1", adam ? o->beta1 : 0.0, 1.0, true, false},
-        {"beta2", adam ? o->beta2 : 0.0, 1.0, true, false},
-        {"eps", adam ? o->eps : 1.0, 1.0, false, true},
-        {"momentum", o->momentum, 1.0, true, false},
-        {"weight_decay", o->weight_decay, 1e6, false, false},
-        {"vector_decay", o->vector_decay, 1e6, false, false},
-        {"clip_norm", o->clip_norm, 1e30, false, false},
-        {"final_lr_ratio", o->final_lr_ratio, 1.0, false, false},
+        {"lr", NULL, o->lr, 1e6, false, false},
+        {"beta1", "betas", o->beta1, 1.0, true, false},
+        {"beta2", "betas", o->beta2, 1.0, true, false},
+        {"eps", "eps", o->eps, 1.0, false, true},
+        {"momentum", "momentum", o->momentum, 1.0, true, false},
+        {"weight_decay", NULL, o->weight_decay, 1e6, false, false},
+        {"vector_decay", NULL, o->vector_decay, 1e6, false, false},
+        {"clip_norm", NULL, o->clip_norm, 1e30, false, false},
+        {"final_lr_ratio", NULL, o->final_lr_ratio, 1.0, false, false},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const struct setting *s = &all[i];
+        if (s->option && !reads(kind, s->option)) { continue; }
         const float x = (float)s->value;
         const float max = (float)s->max;
         if ((s->above ? x > 0.0F : x >= 0.0F) && (s->below ? x < max : x <= max)) { continue; }
@@ -91,22 +92,20 @@ static enum lorac_status check_options(const struct lorac_optim_options *o, stru
             err, LORAC_EUSER, "the optimiser's %s must be %s 0 and %s %g, as float32, found %.17g",
             s->name, s->above ? "above" : "from", s->below ? "below" : "up to", s->max, s->value);
     }
-    if (o->schedule > LORAC_COSINE) {
-        return lorac_fail(err, LORAC_EUSER, "there is no schedule %d", (int)o->schedule);
-    }
-    return LORAC_OK;
+    return lorac_schedule_find(o->schedule)
+               ? LORAC_OK
+               : no_row(err, "schedule", o->schedule, lorac_schedule_name);
 }
 
 enum lorac_status lorac_optim_new(struct lorac_optim **out, struct lorac_adapter *a,
                                   const struct lorac_optim_options *options, struct lorac_err *err)
 {
     *out = NULL;
-    const struct optimiser *kind = options->name ? find(options->name) : NULL;
+    const struct lorac_optimiser *kind = options->name ? find(options->name) : NULL;
     if (!kind) {
-        return lorac_fail(err, LORAC_EUSER, "there is no optimiser '%s' (adamw, sgd)",
-                          options->name ? options->name : "");
+        return no_row(err, "optimiser", options->name ? options->name : "", lorac_optim_name);
     }
-    enum lorac_status st = check_options(options, err);
+    enum lorac_status st = check_options(kind, options, err);
     if (st) { return st; }
     if (!a->grads) {
         return lorac_fail(
@@ -118,6 +117,8 @@ enum lorac_status lorac_optim_new(struct lorac_optim **out, struct lorac_adapter
     if (!o) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the optimiser"); }
     o->kind = kind;
     o->o = *options;
+    o->o.name = kind->name; // the caller's may go
+    o->o.schedule = lorac_schedule_find(options->schedule);
     o->a = a;
     o->moments = dev->ops->alloc(dev, kind->n_blocks * a->n_params * sizeof *o->moments);
     if (!o->moments) {
@@ -197,38 +198,4 @@ const char *lorac_optim_block_name(const struct lorac_optim *o, size_t i)
 float *lorac_optim_block(struct lorac_optim *o, size_t i)
 {
     return o->moments + i * o->a->n_params;
-}
-
-/* ---- schedules: the share of (lr - final lr) left after `done` (0..1) of the steps after warmup
- * ---- */
-
-static double constant(double done)
-{
-    (void)done;
-    return 1.0;
-}
-
-static double linear(double done)
-{
-    return 1.0 - done;
-}
-
-static double cosine(double done)
-{
-    return 0.5 * (1.0 + cos(3.14159265358979323846 * done));
-}
-
-static double (*const schedules[])(double) = {
-    [LORAC_CONSTANT] = constant,
-    [LORAC_LINEAR] = linear,
-    [LORAC_COSINE] = cosine,
-};
-
-double lorac_schedule_lr(const struct lorac_optim_options *o, size_t step)
-{
-    if (step < o->warmup) { return o->lr * (double)(step + 1) / (double)o->warmup; }
-    size_t rest = o->steps > o->warmup ? o->steps - o->warmup : 1;
-    double done = (double)(step - o->warmup) / (double)rest;
-    double share = schedules[o->schedule](done < 1.0 ? done : 1.0);
-    return o->lr * (o->final_lr_ratio + (1.0 - o->final_lr_ratio) * share);
 }

@@ -1,4 +1,5 @@
 /* check.c - what must hold between keys; see reading.h. Each check names the places. */
+#include "lora/lora.h"
 #include "recipes/language/reading.h"
 
 #include <stdio.h>
@@ -173,7 +174,7 @@ static enum lorac_status check_text(struct lorac_reading *rd)
         {"data.format.delimiter", r->data.format.delimiter == ','},
         {"data.format.quote", r->data.format.quote == '"'},
         {"data.format.header", r->data.format.header},
-        {"data.format.encoding", r->data.format.encoding == LORAC_RECIPE_ENCODING_UTF8},
+        {"data.format.encoding", r->data.format.encoding == LORAC_ENCODING_UTF8},
         {"data.columns", r->data.columns.n == 0},
         {"data.labels.map", r->data.labels.map.n == 0},
         {"data.labels.unknown", r->data.labels.unknown == LORAC_RECIPE_UNKNOWN_ERROR},
@@ -230,25 +231,25 @@ static bool is(double x, double y)
 static enum lorac_status check_optimizer(struct lorac_reading *rd)
 {
     const struct lorac_recipe *r = rd->recipe;
-    bool sgd = r->optimizer.name == LORAC_RECIPE_OPTIMIZER_SGD;
-    bool constant = r->optimizer.schedule == LORAC_RECIPE_SCHEDULE_CONSTANT;
+    char why[64];
+    (void)snprintf(why, sizeof why, "with %s", r->optimizer.name);
     const struct {
         const char *path;
-        bool is_default, used;
-        const char *why;
+        bool is_default;
     } keys[] = {
-        {"optimizer.momentum", is(r->optimizer.momentum, 0.0), sgd, "with adamw"},
-        {"optimizer.betas", is(r->optimizer.betas[0], 0.9) && is(r->optimizer.betas[1], 0.999),
-         !sgd, "with sgd"},
-        {"optimizer.eps", is(r->optimizer.eps, 1e-8), !sgd, "with sgd"},
-        {"optimizer.final_lr_ratio", is(r->optimizer.final_lr_ratio, 0.0), !constant,
-         "with optimizer.schedule: constant"},
+        {"optimizer.momentum", is(r->optimizer.momentum, 0.0)},
+        {"optimizer.betas", is(r->optimizer.betas[0], 0.9) && is(r->optimizer.betas[1], 0.999)},
+        {"optimizer.eps", is(r->optimizer.eps, 1e-8)},
     };
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {
-        st = check_idle(rd, keys[i].path, keys[i].is_default, keys[i].used, keys[i].why);
+        bool used = lorac_optim_reads(r->optimizer.name, lorac_key_last(keys[i].path));
+        st = check_idle(rd, keys[i].path, keys[i].is_default, used, why);
     }
-    return st;
+    if (st) { return st; }
+    return check_idle(rd, "optimizer.final_lr_ratio", is(r->optimizer.final_lr_ratio, 0.0),
+                      lorac_schedule_falls(r->optimizer.schedule),
+                      "with optimizer.schedule: constant");
 }
 
 enum lorac_status lorac_reading_check(struct lorac_reading *rd, const struct lorac_source *source)

@@ -17,6 +17,7 @@
 
 #include "base/core/buf.h"
 #include "base/core/err.h"
+#include "datasets/datasets.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,12 +49,6 @@ enum lorac_recipe_bias {
 };
 enum lorac_recipe_tie { LORAC_RECIPE_TIE_KEEP, LORAC_RECIPE_TIE_UNTIE };
 enum lorac_recipe_data_kind { LORAC_RECIPE_DATA_TABLE, LORAC_RECIPE_DATA_TEXT };
-enum lorac_recipe_encoding {
-    LORAC_RECIPE_ENCODING_UTF8,
-    LORAC_RECIPE_ENCODING_LATIN1,
-    LORAC_RECIPE_ENCODING_WINDOWS1252,
-    LORAC_RECIPE_ENCODING_UTF16,
-};
 enum lorac_recipe_on_unknown { LORAC_RECIPE_UNKNOWN_ERROR, LORAC_RECIPE_UNKNOWN_SKIP };
 enum lorac_recipe_on_empty {
     LORAC_RECIPE_EMPTY_ERROR,
@@ -77,12 +72,6 @@ enum lorac_recipe_activations {
     LORAC_RECIPE_ACTIVATIONS_ALL,
     LORAC_RECIPE_ACTIVATIONS_LAYERS, // keep each layer's input, recompute inside the layer
 };
-enum lorac_recipe_optimizer { LORAC_RECIPE_OPTIMIZER_ADAMW, LORAC_RECIPE_OPTIMIZER_SGD };
-enum lorac_recipe_schedule {
-    LORAC_RECIPE_SCHEDULE_CONSTANT,
-    LORAC_RECIPE_SCHEDULE_LINEAR,
-    LORAC_RECIPE_SCHEDULE_COSINE,
-};
 enum lorac_recipe_metric {
     LORAC_RECIPE_METRIC_LOSS,
     LORAC_RECIPE_METRIC_PERPLEXITY,
@@ -90,14 +79,7 @@ enum lorac_recipe_metric {
     LORAC_RECIPE_METRIC_MACRO_F1,
     LORAC_RECIPE_METRIC_EXACT_MATCH,
 };
-enum lorac_recipe_best { // auto, or a metric: enum lorac_recipe_metric + 1
-    LORAC_RECIPE_BEST_AUTO,
-    LORAC_RECIPE_BEST_LOSS,
-    LORAC_RECIPE_BEST_PERPLEXITY,
-    LORAC_RECIPE_BEST_ACCURACY,
-    LORAC_RECIPE_BEST_MACRO_F1,
-    LORAC_RECIPE_BEST_EXACT_MATCH,
-};
+const char *lorac_metric_name(size_t metric); // "macro_f1"; NULL after the last
 enum lorac_recipe_keep { LORAC_RECIPE_KEEP_BEST, LORAC_RECIPE_KEEP_LAST };
 enum lorac_recipe_dtype { LORAC_RECIPE_DTYPE_FLOAT32 };
 enum lorac_recipe_log { LORAC_RECIPE_LOG_TERMINAL, LORAC_RECIPE_LOG_CSV };
@@ -200,7 +182,7 @@ struct lorac_recipe {
         struct {
             char delimiter, quote; // ASCII
             bool header;
-            enum lorac_recipe_encoding encoding;
+            enum lorac_encoding encoding;
         } format;
         struct lorac_recipe_map columns; // template variable -> column name or 1-based number
         struct {
@@ -230,22 +212,22 @@ struct lorac_recipe {
         } watchdog;
     } train;
     struct {
-        enum lorac_recipe_optimizer name;
+        const char *name; // a row of the table of optimisers
         double lr;
         double betas[2];
         double eps;
         double momentum;
-        double weight_decay; // of matrices
-        double vector_decay; // of norms' gains and biases
-        double clip_norm;    // 0: no clipping
-        enum lorac_recipe_schedule schedule;
+        double weight_decay;  // of matrices
+        double vector_decay;  // of norms' gains and biases
+        double clip_norm;     // 0: no clipping
+        const char *schedule; // a row of the table of schedules
         struct lorac_recipe_amount warmup;
         double final_lr_ratio;
     } optimizer;
     struct {
         struct lorac_recipe_interval every;
         unsigned metrics; // bit m: enum lorac_recipe_metric m
-        enum lorac_recipe_best best;
+        unsigned best;    // 0: auto; otherwise enum lorac_recipe_metric + 1
         size_t samples;
         struct {
             unsigned metric; // 0: no early stop; otherwise enum lorac_recipe_metric + 1

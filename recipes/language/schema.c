@@ -1,11 +1,29 @@
 /* schema.c - the table of keys; see schema.h. To add a key is one entry here and one field in
  * recipe.h. */
+#include "lora/lora.h"
 #include "recipes/language/types.h"
 
 #include <string.h>
 
 #define AT(field) .offset = offsetof(struct lorac_recipe, field)
 #define COUNTS(lo, hi) .min = (lo), .max = (hi)
+#define WORDS(...)        \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
+#define METRICS "loss", "perplexity", "accuracy", "macro_f1", "exact_match"
+
+const char *lorac_metric_name(size_t metric)
+{
+    static const char *const names[] = {METRICS};
+    return metric < sizeof names / sizeof *names ? names[metric] : NULL;
+}
+
+static const char *encoding_name(size_t i)
+{
+    return i < LORAC_N_ENCODINGS ? lorac_encoding_name((enum lorac_encoding)i) : NULL;
+}
 
 // clang-format off
 const struct lorac_key lorac_keys[] = {
@@ -22,14 +40,14 @@ const struct lorac_key lorac_keys[] = {
     {"model.path", &lorac_type_path, LORAC_KEY_REQUIRED | LORAC_KEY_PLACE | LORAC_KEY_HUB, AT(model.path),
      .help = "folder with config.json, *.safetensors and the tokenizer's files",
      .more = "Also OWNER/NAME, the Hub's name of a model that is in its local cache (hf download OWNER/NAME puts it there)."},
-    {"model.compute", &lorac_type_choice, AT(model.compute), .choices = "auto|float32|bfloat16", .later = "bfloat16", .otherwise = "auto",
+    {"model.compute", &lorac_type_choice, AT(model.compute), .words = WORDS("auto", "float32", "bfloat16"), .later = "bfloat16", .otherwise = "auto",
      .help = "type in which matrix products are computed",
      .more = "The weights stay in the type of the file; only the arithmetic changes."},
     {"model.max_length", &lorac_type_count, AT(model.max_length), COUNTS(2, 1 << 24), .otherwise = "256",
      .help = "tokens per example, prompt and completion together",
      .more = "data.on_too_long says what happens to longer examples."},
 
-    {"adapter.method", &lorac_type_choice, AT(adapter.method), .choices = "lora", .otherwise = "lora",
+    {"adapter.method", &lorac_type_choice, AT(adapter.method), .words = WORDS("lora"), .otherwise = "lora",
      .help = "the kind of adapter"},
     {"adapter.rank", &lorac_type_count, AT(adapter.rank), COUNTS(1, 4096), .otherwise = "8",
      .help = "rank of the update B A of each adapted weight",
@@ -37,11 +55,11 @@ const struct lorac_key lorac_keys[] = {
     {"adapter.alpha", &lorac_type_number, LORAC_KEY_ABOVE_MIN, AT(adapter.alpha), COUNTS(0, 1e6), .otherwise = "16",
      .help = "numerator of the scale of the update",
      .more = "Called lora_alpha in PEFT. The update is multiplied by alpha / rank (see adapter.scaling)."},
-    {"adapter.scaling", &lorac_type_choice, AT(adapter.scaling), .choices = "standard|rslora", .otherwise = "standard",
+    {"adapter.scaling", &lorac_type_choice, AT(adapter.scaling), .words = WORDS("standard", "rslora"), .otherwise = "standard",
      .help = "standard: alpha / rank; rslora: alpha / sqrt(rank)"},
     {"adapter.dropout", &lorac_type_number, LORAC_KEY_BELOW_MAX, AT(adapter.dropout), COUNTS(0, 1), .otherwise = "0.0",
      .help = "probability that an input of the adapter is dropped while training"},
-    {"adapter.init", &lorac_type_choice, AT(adapter.init), .choices = "default|gaussian", .otherwise = "default",
+    {"adapter.init", &lorac_type_choice, AT(adapter.init), .words = WORDS("default", "gaussian"), .otherwise = "default",
      .help = "how A starts; B starts at zero",
      .more = "default: uniform as in PEFT (Kaiming, a = sqrt 5); gaussian: normal with deviation 1 / rank."},
     {"adapter.from", &lorac_type_path, LORAC_KEY_PLACE | LORAC_KEY_HUB, AT(adapter.from),
@@ -54,7 +72,7 @@ const struct lorac_key lorac_keys[] = {
     {"adapter.layers", &lorac_type_layers, AT(adapter.layers), .otherwise = "all",
      .help = "layers to adapt: all, last:6, [0, 1, 11] or 4-11 (from 0, both included)",
      .more = "The backward pass stops at the lowest adapted layer, so last:N also saves time."},
-    {"adapter.bias", &lorac_type_choice, AT(adapter.bias), .choices = "none|lora_only|all", .otherwise = "none",
+    {"adapter.bias", &lorac_type_choice, AT(adapter.bias), .words = WORDS("none", "lora_only", "all"), .otherwise = "none",
      .help = "biases that train: none, lora_only (of modules with an adapter), all"},
     {"adapter.overrides", &lorac_type_overrides, AT(adapter.overrides), COUNTS(1, 4096), .otherwise = "[]",
      .help = "other ranks or alphas for some modules: [{match: REGEX, rank: 4, alpha: 8}]",
@@ -63,11 +81,11 @@ const struct lorac_key lorac_keys[] = {
      .help = "modules that train in full and get no low-rank pair: a list of name ends, or all",
      .more = "Called modules_to_save in PEFT: lm_head, embed_tokens, model.norm, input_layernorm, layers.0.mlp.up_proj, ... "
              "adapter.layers does not narrow it. With all the whole model trains, and nothing else."},
-    {"adapter.tie", &lorac_type_choice_or_none, AT(adapter.tie), .choices = "keep|untie",
+    {"adapter.tie", &lorac_type_choice_or_none, AT(adapter.tie), .words = WORDS("keep", "untie"),
      .help = "where embed_tokens or lm_head trains in full and the base ties them to one matrix: keep it one, or untie",
      .more = "keep: one matrix trains for both (PEFT's ensure_weight_tying); untie: each goes its own way."},
 
-    {"data.kind", &lorac_type_choice, AT(data.kind), .choices = "table|text", .otherwise = "table",
+    {"data.kind", &lorac_type_choice, AT(data.kind), .words = WORDS("table", "text"), .otherwise = "table",
      .help = "table: rows of a CSV under a template; text: plain text, every token trained",
      .more = "Text is cut into documents (data.separator) and these into pieces of model.max_length tokens."},
     {"data.train", &lorac_type_paths, LORAC_KEY_REQUIRED | LORAC_KEY_PLACE, AT(data.train),
@@ -86,7 +104,7 @@ const struct lorac_key lorac_keys[] = {
      .help = "one character around cells that need it; '' where quotes are characters like others"},
     {"data.format.header", &lorac_type_bool, AT(data.format.header), .otherwise = "true",
      .help = "the first row names the columns"},
-    {"data.format.encoding", &lorac_type_choice, AT(data.format.encoding), .choices = "utf-8|latin-1|windows-1252|utf-16", .otherwise = "utf-8",
+    {"data.format.encoding", &lorac_type_choice, AT(data.format.encoding), .row = encoding_name, .otherwise = "utf-8",
      .help = "encoding of the tables; lorac predict writes UTF-8 in any case",
      .more = "windows-1252 is what Excel's CSV is in Western Europe. Of others, iconv -f NAME -t UTF-8 makes UTF-8."},
     {"data.columns", &lorac_type_map, AT(data.columns), .otherwise = "{}",
@@ -94,16 +112,16 @@ const struct lorac_key lorac_keys[] = {
      .more = "Default: the names of the header."},
     {"data.labels.map", &lorac_type_map, AT(data.labels.map), .otherwise = "{}",
      .help = "cell text: label text, e.g. {'1': negative, '5': positive}; omit for free text"},
-    {"data.labels.unknown", &lorac_type_choice, AT(data.labels.unknown), .choices = "error|skip", .otherwise = "error",
+    {"data.labels.unknown", &lorac_type_choice, AT(data.labels.unknown), .words = WORDS("error", "skip"), .otherwise = "error",
      .help = "what to do with a cell that labels.map does not hold"},
-    {"data.on_empty", &lorac_type_choice, AT(data.on_empty), .choices = "error|skip|keep", .otherwise = "error",
+    {"data.on_empty", &lorac_type_choice, AT(data.on_empty), .words = WORDS("error", "skip", "keep"), .otherwise = "error",
      .help = "what to do with a row whose cell is empty; counted, with line numbers",
      .more = "Of the columns that the template uses. keep takes the cell as it is; a variable that stands only in an "
              "optional part of its own, {?name}...{/name}, may be blank in any case."},
-    {"data.on_too_long", &lorac_type_choice, AT(data.on_too_long), .choices = "truncate_prompt|skip|error", .otherwise = "truncate_prompt",
+    {"data.on_too_long", &lorac_type_choice, AT(data.on_too_long), .words = WORDS("truncate_prompt", "skip", "error"), .otherwise = "truncate_prompt",
      .help = "what to do with an example over model.max_length",
      .more = "The completion is never cut."},
-    {"data.duplicates", &lorac_type_choice, AT(data.duplicates), .choices = "keep|warn|drop", .otherwise = "warn",
+    {"data.duplicates", &lorac_type_choice, AT(data.duplicates), .words = WORDS("keep", "warn", "drop"), .otherwise = "warn",
      .help = "what to do with equal rows"},
 
     {"template.prompt", &lorac_type_text, AT(templates.prompt),
@@ -114,10 +132,10 @@ const struct lorac_key lorac_keys[] = {
      .help = "text that the model learns to write"},
     {"template.append_eos", &lorac_type_bool, AT(templates.append_eos), .otherwise = "true",
      .help = "train the end-of-sequence token behind the completion"},
-    {"template.train_on", &lorac_type_choice, AT(templates.train_on), .choices = "completion|all", .otherwise = "completion",
+    {"template.train_on", &lorac_type_choice, AT(templates.train_on), .words = WORDS("completion", "all"), .otherwise = "completion",
      .help = "tokens that count in the loss"},
 
-    {"objective", &lorac_type_choice, AT(objective), .choices = "causal_lm", .otherwise = "causal_lm",
+    {"objective", &lorac_type_choice, AT(objective), .words = WORDS("causal_lm"), .otherwise = "causal_lm",
      .help = "what is learnt"},
 
     {"train.epochs", &lorac_type_count, LORAC_KEY_NULLABLE | LORAC_KEY_LENGTH, AT(train.epochs), COUNTS(1, 1e9), .otherwise = "3",
@@ -136,7 +154,7 @@ const struct lorac_key lorac_keys[] = {
      .help = "a new order of the rows in each epoch"},
     {"train.threads", &lorac_type_count_or_auto, LORAC_KEY_FREE, AT(train.threads), COUNTS(1, 4096), .otherwise = "auto",
      .help = "threads, or auto: one per physical core"},
-    {"train.keep_activations", &lorac_type_choice, LORAC_KEY_FREE, AT(train.keep_activations), .choices = "auto|all|layers", .otherwise = "auto",
+    {"train.keep_activations", &lorac_type_choice, LORAC_KEY_FREE, AT(train.keep_activations), .words = WORDS("auto", "all", "layers"), .otherwise = "auto",
      .help = "what the forward pass keeps for the backward pass",
      .more = "layers: only each layer's input; the rest is computed again, for less memory."},
     {"train.watchdog.loss_above", &lorac_type_number, LORAC_KEY_ABOVE_MIN | LORAC_KEY_FREE, AT(train.watchdog.loss_above), COUNTS(0, 1e9),
@@ -145,7 +163,7 @@ const struct lorac_key lorac_keys[] = {
     {"train.watchdog.patience", &lorac_type_count, LORAC_KEY_FREE, AT(train.watchdog.patience), COUNTS(1, 1e9), .otherwise = "3",
      .help = "steps in a row above it before the run stops"},
 
-    {"optimizer.name", &lorac_type_choice, AT(optimizer.name), .choices = "adamw|sgd", .otherwise = "adamw",
+    {"optimizer.name", &lorac_type_name, AT(optimizer.name), .row = lorac_optim_name, .otherwise = "adamw",
      .help = "the optimiser"},
     {"optimizer.lr", &lorac_type_number, LORAC_KEY_ABOVE_MIN, AT(optimizer.lr), COUNTS(0, 1000), .otherwise = "5e-4",
      .help = "peak learning rate",
@@ -162,7 +180,7 @@ const struct lorac_key lorac_keys[] = {
      .help = "decoupled weight decay of norms' gains and biases that train in full"},
     {"optimizer.clip_norm", &lorac_type_number, AT(optimizer.clip_norm), COUNTS(0, 1e9), .otherwise = "1.0",
      .help = "largest norm of the whole gradient; 0 does not clip"},
-    {"optimizer.schedule", &lorac_type_choice, AT(optimizer.schedule), .choices = "constant|linear|cosine", .otherwise = "cosine",
+    {"optimizer.schedule", &lorac_type_name, AT(optimizer.schedule), .row = lorac_schedule_name, .otherwise = "cosine",
      .help = "course of the learning rate after the warm-up"},
     {"optimizer.warmup", &lorac_type_amount, AT(optimizer.warmup), .otherwise = "5%",
      .help = "steps (100) or share of all steps (5%) in which the learning rate rises from 0"},
@@ -171,16 +189,16 @@ const struct lorac_key lorac_keys[] = {
 
     {"eval.every", &lorac_type_interval, AT(eval.every), .otherwise = "0.25 epoch",
      .help = "how often to evaluate: 100 (steps), 0.25 epoch, or end"},
-    {"eval.metrics", &lorac_type_choices, AT(eval.metrics), .choices = "loss|perplexity|accuracy|macro_f1|exact_match",
+    {"eval.metrics", &lorac_type_choices, AT(eval.metrics), .row = lorac_metric_name,
      .otherwise = "[loss, perplexity, accuracy, macro_f1]",
      .help = "what to measure on the validation rows"},
-    {"eval.best", &lorac_type_choice, AT(eval.best), .choices = "auto|loss|perplexity|accuracy|macro_f1|exact_match", .otherwise = "auto",
+    {"eval.best", &lorac_type_choice, AT(eval.best), .words = WORDS("auto", METRICS), .otherwise = "auto",
      .help = "what makes an evaluation the best, whose adapter is kept in best/",
      .more = "auto: eval.early_stop.metric; else accuracy (or macro_f1) where there are labels, exact_match where it is measured, loss elsewhere. "
              "Of two equal ones the lower loss is better."},
     {"eval.samples", &lorac_type_count, LORAC_KEY_FREE, AT(eval.samples), COUNTS(0, 1e6), .otherwise = "2",
      .help = "generate and show this many validation rows at the best evaluations and the last"},
-    {"eval.early_stop.metric", &lorac_type_choice_or_none, AT(eval.early_stop.metric), .choices = "loss|perplexity|accuracy|macro_f1|exact_match",
+    {"eval.early_stop.metric", &lorac_type_choice_or_none, AT(eval.early_stop.metric), .row = lorac_metric_name,
      .help = "stop when this metric stops getting better; omit to train to the end"},
     {"eval.early_stop.patience", &lorac_type_count, AT(eval.early_stop.patience), COUNTS(1, 1e9), .otherwise = "3",
      .help = "evaluations without improvement before the run stops"},
@@ -191,11 +209,11 @@ const struct lorac_key lorac_keys[] = {
      .help = "the run's folder"},
     {"output.save_every", &lorac_type_interval, LORAC_KEY_FREE, AT(output.save_every), .otherwise = "1 epoch",
      .help = "how often to save the state: 100 (steps), 1 epoch, or end"},
-    {"output.keep", &lorac_type_choices, AT(output.keep), .choices = "best|last", .otherwise = "[best, last]",
+    {"output.keep", &lorac_type_choices, AT(output.keep), .words = WORDS("best", "last"), .otherwise = "[best, last]",
      .help = "adapters to keep"},
-    {"output.dtype", &lorac_type_choice, AT(output.dtype), .choices = "float32", .otherwise = "float32",
+    {"output.dtype", &lorac_type_choice, AT(output.dtype), .words = WORDS("float32"), .otherwise = "float32",
      .help = "type of the saved adapter"},
-    {"output.log", &lorac_type_choices, LORAC_KEY_FREE, AT(output.log), .choices = "terminal|csv", .otherwise = "[terminal, csv]",
+    {"output.log", &lorac_type_choices, LORAC_KEY_FREE, AT(output.log), .words = WORDS("terminal", "csv"), .otherwise = "[terminal, csv]",
      .help = "where progress is written"},
     {"output.merge", &lorac_type_bool, LORAC_KEY_FREE, AT(output.merge), .otherwise = "false",
      .help = "also write a merged, verified checkpoint at the end"},
@@ -245,18 +263,14 @@ bool lorac_key_is_planned(const char *path)
     return false;
 }
 
-bool lorac_key_choice(char *word, size_t size, const char *choices, size_t i)
+const char *lorac_key_word(const struct lorac_key *key, size_t i)
 {
-    for (; choices && i > 0; i--) {
-        choices = strchr(choices, '|');
-        if (choices) { choices++; }
+    if (key->row) { return key->row(i); }
+    size_t n = 0; // up to i
+    while (n < i && key->words[n]) {
+        n++;
     }
-    if (!choices) { return false; }
-    size_t n = strcspn(choices, "|");
-    n = n < size ? n : size - 1;
-    memcpy(word, choices, n);
-    word[n] = '\0';
-    return true;
+    return key->words[n];
 }
 
 const char *lorac_key_last(const char *path)

@@ -23,13 +23,14 @@ struct lorac_key {
     const char *path; // "adapter.rank"
     const struct lorac_key_type *type;
     unsigned flags;
-    size_t offset;         // in struct lorac_recipe
-    double min, max;       // numbers and counts; whole numbers here are exact (below 2^53)
-    const char *choices;   // "constant|linear|cosine"
-    const char *later;     // words of `choices` that this version refuses, in the same form
-    const char *otherwise; // the default, as YAML; NULL: none
-    const char *help;      // one line
-    const char *more;      // what else to know, or NULL
+    size_t offset;                // in struct lorac_recipe
+    double min, max;              // numbers and counts; whole numbers here are exact (below 2^53)
+    const char *const *words;     // of a choice, NULL behind the last; or
+    const char *(*row)(size_t i); // the same from the table of what it chooses from
+    const char *later;            // a word of them that this version refuses
+    const char *otherwise;        // the default, as YAML; NULL: none
+    const char *help;             // one line
+    const char *more;             // what else to know, or NULL
 };
 
 enum { LORAC_KEYS_MAX = 80 }; // a bound for arrays; the table is smaller
@@ -43,9 +44,8 @@ const struct lorac_key *lorac_key_find(const char *path);
 bool lorac_key_is_section(const char *path);
 /* True for a key of the schema that this version does not have yet. */
 bool lorac_key_is_planned(const char *path);
-/* The words of "a|b|c": the i-th in `word` (at most `size` bytes with the NUL); false after the
- * last. */
-bool lorac_key_choice(char *word, size_t size, const char *choices, size_t i);
+/* The i-th word of a choice; NULL after the last. */
+const char *lorac_key_word(const struct lorac_key *key, size_t i);
 /* The last name of a path: "rank" of "adapter.rank". */
 const char *lorac_key_last(const char *path);
 

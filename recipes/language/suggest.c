@@ -148,16 +148,17 @@ const char *lorac_suggest_key(char *words, size_t size, const char *path)
     return found ? found : nearest(words, size, path, name, EVERYWHERE);
 }
 
-const char *lorac_suggest_choice(char *words, size_t size, const char *word, const char *choices)
+const char *lorac_suggest_word(const char *word, const struct lorac_key *key)
 {
     size_t best = SIZE_MAX;
-    char choice[MAX_WORD + 1];
-    for (size_t i = 0; lorac_key_choice(choice, sizeof choice, choices, i); i++) {
+    const char *found = NULL;
+    const char *choice = NULL;
+    for (size_t i = 0; (choice = lorac_key_word(key, i)); i++) {
         size_t d = lorac_distance(word, choice);
         if (d < best && is_near(d, word)) {
             best = d;
-            (void)snprintf(words, size, "%s", choice);
+            found = choice;
         }
     }
-    return best == SIZE_MAX ? NULL : words;
+    return found;
 }

@@ -2,7 +2,7 @@
 #ifndef LORAC_RECIPES_SUGGEST_H
 #define LORAC_RECIPES_SUGGEST_H
 
-#include <stddef.h>
+#include "recipes/language/schema.h"
 
 /* Damerau-Levenshtein distance (optimal string alignment: insert, delete, replace a byte, swap two
  * neighbours). Words over 63 bytes count as far from everything (SIZE_MAX). */
@@ -13,7 +13,7 @@ size_t lorac_distance(const char *a, const char *b);
  * that other trainers use (learning_rate, lora_alpha, ...) lead to ours. */
 const char *lorac_suggest_key(char *words, size_t size, const char *path);
 
-/* A word like `word` of "a|b|c", in `words`, or NULL. */
-const char *lorac_suggest_choice(char *words, size_t size, const char *word, const char *choices);
+/* A word of the key's choice that is like `word`, or NULL. */
+const char *lorac_suggest_word(const char *word, const struct lorac_key *key);
 
 #endif

@@ -37,43 +37,23 @@ static void print_bool(struct lorac_buf *buf, const struct lorac_key *key, const
 const struct lorac_key_type lorac_type_bool = {read_bool, print_bool, .words = "true or false",
                                                .schema = "\"type\": \"boolean\""};
 
-static bool is_word_of(const char *word, const char *choices)
+/* Does this version refuse the word, which a later one will take? */
+static bool is_later(const struct lorac_key *key, const char *word)
 {
-    char choice[64];
-    for (size_t i = 0; lorac_key_choice(choice, sizeof choice, choices, i); i++) {
-        if (strcmp(choice, word) == 0) { return true; }
-    }
-    return false;
+    return key->later && strcmp(key->later, word) == 0;
 }
 
-/* The position of a word in the key's choices; *found false where an error was reported. */
-static enum lorac_status read_choice_at(unsigned *out, bool *found, const struct lorac_value *v,
-                                        const struct lorac_node *node)
+static enum lorac_status no_such_word(const struct lorac_value *v, const struct lorac_node *node)
 {
-    const char *choices = v->key->choices;
-    char word[64];
-    const char *s = lorac_node_text(node);
-    *found = false;
-    if (node->kind == LORAC_NODE_BAD) { return LORAC_OK; }
-    if (is_word_of(s, v->key->later)) {
-        return lorac_reading_complain(v->rd, node, v->key, "'%s' is not supported by this version",
-                                      s);
-    }
-    for (unsigned i = 0; lorac_key_choice(word, sizeof word, choices, i); i++) {
-        if (strcmp(word, s) == 0) {
-            *out = i;
-            *found = true;
-            return LORAC_OK;
-        }
-    }
     char expected[256] = "";
     size_t n = 0;
-    for (size_t i = 0; lorac_key_choice(word, sizeof word, choices, i); i++) {
-        if (is_word_of(word, v->key->later)) { continue; }
+    const char *word = NULL;
+    for (size_t i = 0; (word = lorac_key_word(v->key, i)); i++) {
+        if (is_later(v->key, word)) { continue; }
         (void)snprintf(expected + n, sizeof expected - n, "%s'%s'", n ? " or " : "", word);
         n = strlen(expected);
     }
-    const char *near = lorac_suggest_choice(word, sizeof word, s, choices);
+    const char *near = lorac_suggest_word(lorac_node_text(node), v->key);
     char words[128];
     return lorac_reading_complain(v->rd, node, v->key, "must be %s, found %s%s%s%s", expected,
                                   lorac_node_words(words, sizeof words, node),
@@ -81,26 +61,35 @@ static enum lorac_status read_choice_at(unsigned *out, bool *found, const struct
                                   near ? "'?)" : "");
 }
 
-static void print_word(struct lorac_buf *buf, const struct lorac_key *key, size_t i)
+/* The position of a word in the key's choices; *found false where an error was reported. */
+static enum lorac_status read_word_at(unsigned *out, bool *found, const struct lorac_value *v,
+                                      const struct lorac_node *node)
 {
-    char word[64] = "";
-    (void)lorac_key_choice(word, sizeof word, key->choices, i);
-    lorac_buf_str(buf, word);
+    const char *s = lorac_node_text(node);
+    const char *word = NULL;
+    *found = false;
+    if (node->kind == LORAC_NODE_BAD) { return LORAC_OK; }
+    if (is_later(v->key, s)) {
+        return lorac_reading_complain(v->rd, node, v->key, "'%s' is not supported by this version",
+                                      s);
+    }
+    for (unsigned i = 0; (word = lorac_key_word(v->key, i)); i++) {
+        if (strcmp(word, s) != 0) { continue; }
+        *out = i;
+        *found = true;
+        return LORAC_OK;
+    }
+    return no_such_word(v, node);
 }
 
-/* The words of a choice that this version takes, with `between` between them. */
-static void add_choices(struct lorac_buf *buf, const struct lorac_key *key, const char *between,
-                        bool quote)
+/* The words that this version takes, with `between` between them. */
+static void add_words(struct lorac_buf *buf, const struct lorac_key *key, const char *between,
+                      bool quote)
 {
-    char word[64];
+    const char *word = NULL;
     size_t n = 0;
-    for (size_t i = 0; lorac_key_choice(word, sizeof word, key->choices, i); i++) {
-        char later[64];
-        bool refused = false;
-        for (size_t k = 0; lorac_key_choice(later, sizeof later, key->later, k); k++) {
-            refused = refused || strcmp(later, word) == 0;
-        }
-        if (refused) { continue; }
+    for (size_t i = 0; (word = lorac_key_word(key, i)); i++) {
+        if (is_later(key, word)) { continue; }
         lorac_buf_str(buf, n++ ? between : "");
         if (quote) {
             lorac_json_quote(buf, word, strlen(word));
@@ -114,7 +103,7 @@ static enum lorac_status read_choice(const struct lorac_value *v)
 {
     unsigned i = 0;
     bool found = false;
-    enum lorac_status st = read_choice_at(&i, &found, v, v->node);
+    enum lorac_status st = read_word_at(&i, &found, v, v->node);
     if (found) { memcpy(v->field, &i, sizeof i); } // an enum, which has the size of unsigned
     return st;
 }
@@ -125,18 +114,18 @@ static void print_choice(struct lorac_buf *buf, const struct lorac_key *key, con
 {
     unsigned i = 0;
     memcpy(&i, field, sizeof i);
-    print_word(buf, key, i);
+    lorac_buf_str(buf, lorac_key_word(key, i));
 }
 
 static void add_choice_words(struct lorac_buf *buf, const struct lorac_key *key)
 {
-    add_choices(buf, key, " | ", false);
+    add_words(buf, key, " | ", false);
 }
 
 static void add_choice_schema(struct lorac_buf *buf, const struct lorac_key *key)
 {
     lorac_buf_str(buf, "\"enum\": [");
-    add_choices(buf, key, ", ", true);
+    add_words(buf, key, ", ", true);
     lorac_buf_str(buf, "]");
 }
 
@@ -144,11 +133,30 @@ const struct lorac_key_type lorac_type_choice = {read_choice, print_choice, .wor
                                                  .add_words = add_choice_words,
                                                  .add_schema = add_choice_schema};
 
+static enum lorac_status read_name(const struct lorac_value *v)
+{
+    unsigned i = 0;
+    bool found = false;
+    enum lorac_status st = read_word_at(&i, &found, v, v->node);
+    if (found) { *(const char **)v->field = lorac_key_word(v->key, i); }
+    return st;
+}
+
+static void print_name(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+{
+    (void)key;
+    lorac_buf_str(buf, *(const char *const *)field);
+}
+
+const struct lorac_key_type lorac_type_name = {read_name, print_name, .words = "",
+                                               .add_words = add_choice_words,
+                                               .add_schema = add_choice_schema};
+
 static enum lorac_status read_choice_or_none(const struct lorac_value *v)
 {
     unsigned i = 0;
     bool found = false;
-    enum lorac_status st = read_choice_at(&i, &found, v, v->node);
+    enum lorac_status st = read_word_at(&i, &found, v, v->node);
     if (found) { *(unsigned *)v->field = i + 1; }
     return st;
 }
@@ -158,7 +166,7 @@ static void print_choice_or_none(struct lorac_buf *buf, const struct lorac_key *
 {
     unsigned i = *(const unsigned *)field;
     if (i) {
-        print_word(buf, key, i - 1);
+        lorac_buf_str(buf, lorac_key_word(key, i - 1));
     } else {
         lorac_buf_str(buf, "null");
     }
@@ -167,7 +175,7 @@ static void print_choice_or_none(struct lorac_buf *buf, const struct lorac_key *
 static void add_choice_or_none_schema(struct lorac_buf *buf, const struct lorac_key *key)
 {
     lorac_buf_str(buf, "\"enum\": [");
-    add_choices(buf, key, ", ", true);
+    add_words(buf, key, ", ", true);
     lorac_buf_str(buf, ", null]");
 }
 
@@ -185,7 +193,7 @@ static enum lorac_status read_choices(const struct lorac_value *v)
     for (const struct lorac_node *c = v->node->first; c && !st; c = c->next) {
         unsigned i = 0;
         bool found = false;
-        st = read_choice_at(&i, &found, v, c);
+        st = read_word_at(&i, &found, v, c);
         if (found && bits >> i & 1u) {
             st = lorac_reading_complain(v->rd, c, v->key, "'%s' is listed twice", c->text);
         }
@@ -202,7 +210,7 @@ static void print_choices(struct lorac_buf *buf, const struct lorac_key *key, co
     for (unsigned i = 0; i < 32; i++) {
         if (!(bits >> i & 1u)) { continue; }
         lorac_buf_str(buf, between);
-        print_word(buf, key, i);
+        lorac_buf_str(buf, lorac_key_word(key, i));
         between = ", ";
     }
     lorac_buf_str(buf, bits ? "]" : "[]");
@@ -210,13 +218,13 @@ static void print_choices(struct lorac_buf *buf, const struct lorac_key *key, co
 
 static void add_choices_words(struct lorac_buf *buf, const struct lorac_key *key)
 {
-    add_choices(buf, key, ", ", false);
+    add_words(buf, key, ", ", false);
 }
 
 static void add_choices_schema(struct lorac_buf *buf, const struct lorac_key *key)
 {
     lorac_buf_str(buf, "\"type\": \"array\", \"uniqueItems\": true, \"items\": {\"enum\": [");
-    add_choices(buf, key, ", ", true);
+    add_words(buf, key, ", ", true);
     lorac_buf_str(buf, "]}");
 }
 

@@ -86,6 +86,7 @@ extern const struct lorac_key_type lorac_type_betas;         // double[2], each 
 // type_choice.c
 extern const struct lorac_key_type lorac_type_bool;           // bool
 extern const struct lorac_key_type lorac_type_choice;         // enum: the word's position
+extern const struct lorac_key_type lorac_type_name;           // const char *: the word itself
 extern const struct lorac_key_type lorac_type_choice_or_none; // unsigned: 0, or position + 1
 extern const struct lorac_key_type lorac_type_choices;        // unsigned: one bit a position
 // type_modules.c

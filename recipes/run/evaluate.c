@@ -32,14 +32,6 @@ struct lorac_evaluator {
     struct lorac_ids prompt; // shots and prompt of `example`
 };
 
-static const char *const metric_names[] = {"loss", "perplexity", "accuracy", "macro_f1",
-                                           "exact_match"};
-
-const char *lorac_metric_name(enum lorac_recipe_metric metric)
-{
-    return metric_names[metric];
-}
-
 double lorac_scores_get(const struct lorac_scores *s, enum lorac_recipe_metric metric)
 {
     switch (metric) {

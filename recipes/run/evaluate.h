@@ -37,7 +37,6 @@ double lorac_scores_byte_perplexity(const struct lorac_scores *s);
 double lorac_scores_get(const struct lorac_scores *s, enum lorac_recipe_metric metric);
 /* Is `a` better than `b` by more than `delta`? Less is better for loss and perplexity. */
 bool lorac_metric_better(enum lorac_recipe_metric metric, double a, double b, double delta);
-const char *lorac_metric_name(enum lorac_recipe_metric metric); // "macro_f1"
 
 /* Are the answers of all labels compared: is accuracy or macro F1 among the metrics, and are there
  * labels? */

@@ -59,7 +59,7 @@ struct lorac_earlier {
     char started[32];
     double seconds; // 0 where none had ended
     size_t steps;
-    enum lorac_recipe_best best; // what chose best/; auto: a version wrote it that did not say so
+    unsigned best; // as eval.best: what chose best/; auto: a version wrote it that did not say so
 };
 LORAC_MUST_CHECK enum lorac_status lorac_manifest_read(struct lorac_earlier *out,
                                                        const struct lorac_run_paths *p,

@@ -1,9 +1,9 @@
 /* job.c - see job.h. */
 #include "recipes/run/job.h"
 
+#include "base/checkpoint/hub.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/checkpoint/hub.h"
 #include "recipes/run/labels.h"
 
 #include <stdio.h>
@@ -15,14 +15,11 @@ enum { IDS_IN_MEMORY = 64 << 20 }; // bytes of ids that a dataset may keep
 
 struct lorac_table_format lorac_job_format(const struct lorac_recipe *r)
 {
-    static const enum lorac_encoding encodings[] = {LORAC_ENCODING_UTF8, LORAC_ENCODING_LATIN1,
-                                                    LORAC_ENCODING_WINDOWS1252,
-                                                    LORAC_ENCODING_UTF16};
     return (struct lorac_table_format){
         .delimiter = r->data.format.delimiter,
         .quote = r->data.format.quote,
         .header = r->data.format.header,
-        .encoding = encodings[r->data.format.encoding],
+        .encoding = r->data.format.encoding,
     };
 }
 
@@ -79,7 +76,7 @@ enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lo
         .completion = r->templates.completion,
         .append_eos = r->templates.append_eos,
         .train_on = r->templates.train_on == LORAC_RECIPE_TRAIN_ON_ALL ? LORAC_TRAIN_ALL
-                                                                      : LORAC_TRAIN_COMPLETION,
+                                                                       : LORAC_TRAIN_COMPLETION,
         .max_length = r->model.max_length,
         .cache = IDS_IN_MEMORY,
         .shots = shots,

@@ -1,13 +1,13 @@
 /* manifest.c - run.json: written, and compared with a recipe that would go on; see files.h. */
 #include "recipes/run/files.h"
 
+#include "base/checkpoint/hub.h"
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/core/sha256.h"
-#include "base/checkpoint/hub.h"
 #include "recipes/language/reading.h"
 
 #include <stdio.h>
@@ -367,7 +367,7 @@ enum lorac_status lorac_manifest_read(struct lorac_earlier *out, const struct lo
     (void)snprintf(out->started, sizeof out->started, "%.31s", started);
     for (int m = LORAC_RECIPE_METRIC_LOSS; !st && m <= LORAC_RECIPE_METRIC_EXACT_MATCH; m++) {
         if (strcmp(best, lorac_metric_name((enum lorac_recipe_metric)m)) == 0) {
-            out->best = (enum lorac_recipe_best)(m + 1);
+            out->best = (unsigned)m + 1;
         }
     }
     lorac_json_free(&root);

@@ -349,7 +349,7 @@ bool lorac_plan_few(struct lorac_buf *advice, const struct lorac_job *j, size_t 
         .parameters = lorac_model_parameters(j->model),
     };
     struct lorac_first f = lorac_first_choose(&size);
-    bool pairs = r->optimizer.name == LORAC_RECIPE_OPTIMIZER_ADAMW && !r->adapter.train_also.all;
+    bool pairs = strcmp(r->optimizer.name, "adamw") == 0 && !r->adapter.train_also.all;
     if (steps >= FEW_STEPS) { return false; }
     if (f.steps <= steps) { return true; }
     if (r->train.accumulate > 1) { advise_count(advice, "train.accumulate", 1); }

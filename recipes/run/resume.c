@@ -96,16 +96,15 @@ static void add_way(struct lorac_buf *b, const struct lorac_run_paths *p,
 static void add_reason(struct lorac_buf *b, const struct lorac_recipe *r,
                        const struct lorac_state *s, size_t before)
 {
-    static const char *const schedules[] = {"constant", "linear", "cosine"};
     bool stops = r->eval.early_stop.metric != 0;
     bool share = r->optimizer.warmup.is_percent && r->optimizer.warmup.percent > 0.0;
-    bool constant = r->optimizer.schedule == LORAC_RECIPE_SCHEDULE_CONSTANT;
-    if (!constant || share) {
+    bool falls = lorac_schedule_falls(r->optimizer.schedule);
+    if (falls || share) {
         lorac_buf_printf(
             b, "the steps that are done had the learning rates of a run of %zu steps (", before);
     }
-    if (!constant) {
-        lorac_buf_printf(b, "optimizer.schedule: %s)", schedules[r->optimizer.schedule]);
+    if (falls) {
+        lorac_buf_printf(b, "optimizer.schedule: %s)", r->optimizer.schedule);
     } else if (share) {
         lorac_buf_printf(b, "optimizer.warmup: %g%%)", r->optimizer.warmup.percent);
     } else if (stops && s->patience >= r->eval.early_stop.patience) {

@@ -183,9 +183,9 @@ static enum lorac_status resume(struct run *run, struct lorac_err *err)
     struct lorac_buf length = {0};
     enum lorac_status st = lorac_manifest_check(&length, p, run->job, run->watch, err);
     if (!st) { st = lorac_manifest_read(&run->earlier, p, err); }
-    bool chooses = run->r->eval.best != LORAC_RECIPE_BEST_AUTO || run->r->eval.early_stop.metric;
+    bool chooses = run->r->eval.best || run->r->eval.early_stop.metric;
     if (!st && !chooses) { // as it began; versions that did not say chose by loss
-        enum lorac_recipe_best by = run->earlier.best ? run->earlier.best : LORAC_RECIPE_BEST_LOSS;
+        unsigned by = run->earlier.best ? run->earlier.best : LORAC_RECIPE_METRIC_LOSS + 1;
         run->metrics.best = run->metrics.stop = (enum lorac_recipe_metric)(by - 1);
     }
     if (!st) { st = read_state(run, err); }

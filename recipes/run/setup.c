@@ -66,11 +66,9 @@ struct lorac_loader_options lorac_setup_loader(const struct lorac_recipe *r)
 
 struct lorac_optim_options lorac_setup_optim(const struct lorac_recipe *r, size_t steps)
 {
-    static const char *const names[] = {"adamw", "sgd"};
-    static const enum lorac_schedule schedules[] = {LORAC_CONSTANT, LORAC_LINEAR, LORAC_COSINE};
     const struct lorac_recipe_amount *warmup = &r->optimizer.warmup;
     return (struct lorac_optim_options){
-        .name = names[r->optimizer.name],
+        .name = r->optimizer.name,
         .lr = r->optimizer.lr,
         .beta1 = r->optimizer.betas[0],
         .beta2 = r->optimizer.betas[1],
@@ -79,7 +77,7 @@ struct lorac_optim_options lorac_setup_optim(const struct lorac_recipe *r, size_
         .weight_decay = r->optimizer.weight_decay,
         .vector_decay = r->optimizer.vector_decay,
         .clip_norm = r->optimizer.clip_norm,
-        .schedule = schedules[r->optimizer.schedule],
+        .schedule = r->optimizer.schedule,
         .warmup = warmup->is_percent ? (size_t)round(warmup->percent / 100.0 * (double)steps)
                                      : warmup->steps,
         .steps = steps,

@@ -235,7 +235,7 @@ static void ten_steps_of_case(const char *backend, const char *name)
                                                  .eps = 1e-8,
                                                  .weight_decay = 0.01,
                                                  .vector_decay = 0.1,
-                                                 .schedule = LORAC_CONSTANT,
+                                                 .schedule = "constant",
                                                  .steps = 10};
     struct fixture f = {.backend = backend};
     struct lorac_err err = {0};

@@ -28,7 +28,7 @@ static const struct lorac_optim_options adamw = {.name = "adamw",
                                                  .beta2 = 0.99,
                                                  .eps = 1e-6,
                                                  .weight_decay = 0.1,
-                                                 .schedule = LORAC_LINEAR,
+                                                 .schedule = "linear",
                                                  .warmup = 2,
                                                  .steps = 10,
                                                  .final_lr_ratio = 0.1};
@@ -183,30 +183,30 @@ static void schedules_have_these_values(void **state)
 {
     (void)state;
     static const struct {
-        enum lorac_schedule schedule;
+        const char *schedule;
         size_t warmup, steps, step;
         double ratio, want;
     } cases[] = {
-        {LORAC_CONSTANT, 0, 10, 0, 0.0, 1.0},
-        {LORAC_CONSTANT, 0, 10, 9, 0.0, 1.0},
-        {LORAC_CONSTANT, 4, 10, 0, 0.0, 0.25},
-        {LORAC_CONSTANT, 4, 10, 2, 0.0, 0.75},
-        {LORAC_CONSTANT, 4, 10, 3, 0.0, 1.0},
-        {LORAC_CONSTANT, 4, 10, 4, 0.0, 1.0},
-        {LORAC_LINEAR, 0, 10, 0, 0.0, 1.0},
-        {LORAC_LINEAR, 0, 10, 5, 0.0, 0.5},
-        {LORAC_LINEAR, 0, 10, 9, 0.0, 0.1},
-        {LORAC_LINEAR, 2, 10, 1, 0.0, 1.0},
-        {LORAC_LINEAR, 2, 10, 6, 0.0, 0.5},
-        {LORAC_LINEAR, 2, 10, 6, 0.2, 0.6},
-        {LORAC_COSINE, 0, 8, 0, 0.0, 1.0},
-        {LORAC_COSINE, 0, 8, 2, 0.0, 0.853553390593273762},
-        {LORAC_COSINE, 0, 8, 4, 0.0, 0.5},
-        {LORAC_COSINE, 0, 8, 4, 0.5, 0.75},
-        {LORAC_COSINE, 5, 13, 7, 0.0, 0.853553390593273762},
-        {LORAC_COSINE, 5, 13, 99, 0.25, 0.25}, // behind the end: what is left
-        {LORAC_COSINE, 20, 10, 9, 0.0, 0.5},   // a warmup longer than the run
-        {LORAC_LINEAR, 10, 10, 10, 0.0, 1.0},
+        {"constant", 0, 10, 0, 0.0, 1.0},
+        {"constant", 0, 10, 9, 0.0, 1.0},
+        {"constant", 4, 10, 0, 0.0, 0.25},
+        {"constant", 4, 10, 2, 0.0, 0.75},
+        {"constant", 4, 10, 3, 0.0, 1.0},
+        {"constant", 4, 10, 4, 0.0, 1.0},
+        {"linear", 0, 10, 0, 0.0, 1.0},
+        {"linear", 0, 10, 5, 0.0, 0.5},
+        {"linear", 0, 10, 9, 0.0, 0.1},
+        {"linear", 2, 10, 1, 0.0, 1.0},
+        {"linear", 2, 10, 6, 0.0, 0.5},
+        {"linear", 2, 10, 6, 0.2, 0.6},
+        {"cosine", 0, 8, 0, 0.0, 1.0},
+        {"cosine", 0, 8, 2, 0.0, 0.853553390593273762},
+        {"cosine", 0, 8, 4, 0.0, 0.5},
+        {"cosine", 0, 8, 4, 0.5, 0.75},
+        {"cosine", 5, 13, 7, 0.0, 0.853553390593273762},
+        {"cosine", 5, 13, 99, 0.25, 0.25}, // behind the end: what is left
+        {"cosine", 20, 10, 9, 0.0, 0.5},   // a warmup longer than the run
+        {"linear", 10, 10, 10, 0.0, 1.0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lorac_optim_options o = {.lr = 3e-4,
@@ -218,6 +218,29 @@ static void schedules_have_these_values(void **state)
         if (fabs(got - cases[i].want) > 1e-12) {
             fail_msg("case %zu: %.15g, expected %.15g", i, got, cases[i].want);
         }
+    }
+}
+
+static void the_tables_say_their_names_and_what_a_row_reads(void **state)
+{
+    (void)state;
+    bool found = false;
+    for (size_t i = 0; lorac_optim_name(i); i++) {
+        const char *name = lorac_optim_name(i);
+        found = found || strcmp(name, "adamw") == 0;
+        assert_true(lorac_optim_blocks_of(name) > 0);
+        assert_true(lorac_optim_reads(name, "lr")); // as all do
+    }
+    assert_true(found);
+    assert_int_equal(lorac_optim_blocks_of("adam"), 0);
+    assert_true(lorac_optim_reads("adamw", "betas") && lorac_optim_reads("adamw", "eps"));
+    assert_false(lorac_optim_reads("adamw", "momentum"));
+    assert_true(lorac_optim_reads("sgd", "momentum"));
+    assert_false(lorac_optim_reads("sgd", "betas") || lorac_optim_reads("sgd", "eps"));
+    assert_string_equal(lorac_schedule_name(0), "constant"); // NULL is this one
+    for (size_t i = 0; lorac_schedule_name(i); i++) {
+        const char *name = lorac_schedule_name(i);
+        assert_int_equal(lorac_schedule_falls(name), strcmp(name, "constant") != 0);
     }
 }
 
@@ -316,6 +339,7 @@ int main(void)
         cmocka_unit_test(steps_are_those_worked_out_by_hand),
         cmocka_unit_test(sgd_has_momentum_and_decoupled_decay),
         cmocka_unit_test(schedules_have_these_values),
+        cmocka_unit_test(the_tables_say_their_names_and_what_a_row_reads),
         cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
         cmocka_unit_test(an_optimiser_taken_up_again_goes_on_as_it_was),
         cmocka_unit_test(what_cannot_be_made_is_an_error),

@@ -146,7 +146,7 @@ static void options_that_could_do_harm_are_refused(void **state)
     o[4].lr = (double)NAN;
     o[5].clip_norm = (double)NAN; // compares false: nothing would be clipped
     o[6].weight_decay = -1.0;
-    o[7].schedule = (enum lorac_schedule)7;
+    o[7].schedule = "sine";
     o[8].beta1 = -0.5;
     static const char *const want[9] = {
         "there is no optimiser '' (adamw, sgd)",
@@ -156,7 +156,7 @@ static void options_that_could_do_harm_are_refused(void **state)
         "the optimiser's lr must be from 0 and up to 1e+06, as float32, found nan",
         "the optimiser's clip_norm must be from 0 and up to 1e+30, as float32, found nan",
         "the optimiser's weight_decay must be from 0 and up to 1e+06, as float32, found -1",
-        "there is no schedule 7",
+        "there is no schedule 'sine' (constant, linear, cosine)",
         "the optimiser's beta1 must be from 0 and below 1, as float32, found -0.5",
     };
     for (size_t i = 0; i < 9; i++) {

@@ -6,6 +6,7 @@
 
 #include "base/core/buf.h"
 #include "base/core/json.h"
+#include "lora/lora.h"
 #include "recipes/language/schema.h"
 #include "recipes/language/suggest.h"
 #include "tests/support/faults.h"
@@ -118,6 +119,36 @@ static void explain_shows_a_key_a_section_or_all(void **state)
     lorac_buf_free(&text);
 }
 
+static void what_a_table_holds_its_key_takes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        const char *(*row)(size_t i);
+    } tables[] = {{"optimizer.name", lorac_optim_name},
+                  {"optimizer.schedule", lorac_schedule_name},
+                  {"eval.best", lorac_metric_name}};
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+        size_t n = 0;
+        for (const char *name = NULL; (name = tables[t].row(n)); n++) {
+            char set[64];
+            struct lorac_buf text = {0};
+            (void)snprintf(set, sizeof set, "%s=%s", tables[t].key, name);
+            struct lorac_recipe_set one = {set, false};
+            struct lorac_recipe *r = parse(TEN, &one, 1);
+            assert_int_equal(lorac_recipe_explain(&text, tables[t].key, NULL), LORAC_OK);
+            assert_non_null(strstr(text.at, name));
+            lorac_buf_clear(&text);
+            lorac_recipe_resolved(&text, r);
+            (void)snprintf(set, sizeof set, "  %s: %s\n", lorac_key_last(tables[t].key), name);
+            assert_non_null(strstr(text.at, set));
+            lorac_buf_free(&text);
+            lorac_recipe_free(r);
+        }
+        assert_true(n > 1);
+    }
+}
+
 static void distances_count_edits_and_swaps(void **state)
 {
     (void)state;
@@ -192,6 +223,7 @@ int main(void)
         cmocka_unit_test(the_template_is_a_recipe_once_its_gaps_are_filled),
         cmocka_unit_test(the_json_schema_holds_every_key),
         cmocka_unit_test(explain_shows_a_key_a_section_or_all),
+        cmocka_unit_test(what_a_table_holds_its_key_takes),
         cmocka_unit_test(distances_count_edits_and_swaps),
         cmocka_unit_test(help_of_any_kind_reports_missing_memory),
         cmocka_unit_test(suggestions_know_typing_errors_and_other_trainers),

@@ -193,7 +193,7 @@ static void the_full_example_gives_its_values(void **state)
     expect_number(r->optimizer.lr, 5e-4);
     expect_number(r->optimizer.betas[1], 0.999);
     expect_number(r->optimizer.eps, 1e-8);
-    assert_int_equal(r->optimizer.schedule, LORAC_RECIPE_SCHEDULE_COSINE);
+    assert_string_equal(r->optimizer.schedule, "cosine");
     assert_true(r->optimizer.warmup.is_percent);
     expect_number(r->optimizer.warmup.percent, 5.0);
     assert_int_equal(r->eval.every.unit, LORAC_RECIPE_EVERY_EPOCHS);

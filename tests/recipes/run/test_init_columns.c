@@ -151,7 +151,7 @@ static void encodings_are_recognised(void **state)
 {
     (void)state;
     struct first f = open_rows("text;label\n", "caff\xE8 #;@\n", NULL);
-    assert_int_equal(f.r->data.format.encoding, LORAC_RECIPE_ENCODING_LATIN1);
+    assert_int_equal(f.r->data.format.encoding, LORAC_ENCODING_LATIN1);
     expect_columns(&f, "text", "label");
     expect_told(&f, "encoding  latin-1: byte 0xE8 is not UTF-8\n");
     assert_non_null(strstr(f.text.at, "  # encoding: byte 0xE8 is not UTF-8\n"));
@@ -160,11 +160,11 @@ static void encodings_are_recognised(void **state)
                   "\x93"
                   "caff\xE8\x94 #;@\n",
                   NULL);
-    assert_int_equal(f.r->data.format.encoding, LORAC_RECIPE_ENCODING_WINDOWS1252);
+    assert_int_equal(f.r->data.format.encoding, LORAC_ENCODING_WINDOWS1252);
     close_first(&f);
     static const char utf16[] = "\xFF\xFEt\0\t\0l\0\n\0a\0\t\0x\0\n\0b\0\t\0y\0\n";
     f = open_table(utf16, sizeof utf16, NULL);
-    assert_int_equal(f.r->data.format.encoding, LORAC_RECIPE_ENCODING_UTF16);
+    assert_int_equal(f.r->data.format.encoding, LORAC_ENCODING_UTF16);
     assert_int_equal(f.r->data.format.delimiter, '\t');
     close_first(&f);
 }
