@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum lorac_status read_bool(const struct lorac_value *v)
+static enum lorac_status read_flag(const struct lorac_value *v)
 {
     static const char *const yes[] = {"yes",  "Yes",  "YES", "on", "On", "ON",
                                       "True", "TRUE", "y",   "Y",  "1"};
@@ -28,13 +28,13 @@ static enum lorac_status read_bool(const struct lorac_value *v)
         v->rd, v->node, v->key, "must be true or false, found '%s' (did you mean '%s'?)", s, hint);
 }
 
-static void print_bool(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_flag(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
 {
     (void)key;
     lorac_buf_str(buf, *(const bool *)field ? "true" : "false");
 }
 
-const struct lorac_key_type lorac_type_bool = {read_bool, print_bool, .words = "true or false",
+const struct lorac_key_type lorac_type_flag = {read_flag, print_flag, .words = "true or false",
                                                .schema = "\"type\": \"boolean\""};
 
 /* Does this version refuse the word, which a later one will take? */

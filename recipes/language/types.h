@@ -84,7 +84,7 @@ extern const struct lorac_key_type lorac_type_count_or_auto; // size_t; 0 is aut
 extern const struct lorac_key_type lorac_type_number;        // double in [min, max]
 extern const struct lorac_key_type lorac_type_betas;         // double[2], each in [min, max]
 // type_choice.c
-extern const struct lorac_key_type lorac_type_bool;           // bool
+extern const struct lorac_key_type lorac_type_flag;           // bool
 extern const struct lorac_key_type lorac_type_choice;         // enum: the word's position
 extern const struct lorac_key_type lorac_type_name;           // const char *: the word itself
 extern const struct lorac_key_type lorac_type_choice_or_none; // unsigned: 0, or position + 1
