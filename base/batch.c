@@ -66,10 +66,10 @@ bool lorac_batch_fits(const struct lorac_batch *b, size_t n, size_t targets)
 
 static int32_t add(struct lorac_batch *b, const int32_t *ids, size_t n, struct lorac_segment seg)
 {
-    assert(n >= 1 && lorac_batch_fits(b, n, 0));
+    assert(n + seg.past >= 1 && lorac_batch_fits(b, n, 0));
     seg.row = (uint32_t)b->N;
     seg.n = (uint32_t)n;
-    memcpy(b->ids + b->N, ids, n * sizeof *ids);
+    if (n) { memcpy(b->ids + b->N, ids, n * sizeof *ids); }
     for (size_t i = 0; i < n; i++) {
         b->position[b->N + i] = seg.position + (uint32_t)i;
     }
@@ -80,30 +80,27 @@ static int32_t add(struct lorac_batch *b, const int32_t *ids, size_t n, struct l
 
 int32_t lorac_batch_add(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t parent)
 {
-    struct lorac_segment seg = {.parent = parent, .slot = -1};
+    return lorac_batch_add_cached(b, ids, n, parent, 0, 0, false);
+}
+
+int32_t lorac_batch_add_cached(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t parent,
+                               size_t cached, size_t past, bool keep)
+{
+    struct lorac_segment seg = {
+        .parent = parent,
+        .cached = (uint32_t)cached,
+        .past = (uint32_t)past,
+        .position = (uint32_t)past,
+        .keep = keep,
+    };
     if (parent >= 0) {
         int32_t chain[LORAC_MAX_CHAIN];
         assert((size_t)parent < b->S);
         assert(lorac_segment_chain(chain, b->segments, parent) < LORAC_MAX_CHAIN);
         const struct lorac_segment *p = &b->segments[parent];
-        seg.position = p->position + p->n;
-        seg.slot = p->slot;
-        seg.past = p->past;
+        seg.position += p->position + p->n;
         seg.adapter = p->adapter;
     }
-    return add(b, ids, n, seg);
-}
-
-int32_t lorac_batch_add_cached(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t slot,
-                               size_t past, bool keep)
-{
-    struct lorac_segment seg = {
-        .parent = -1,
-        .slot = slot,
-        .past = (uint32_t)past,
-        .position = (uint32_t)past,
-        .keep = keep,
-    };
     return add(b, ids, n, seg);
 }
 

@@ -7,10 +7,12 @@
  *   position  0  1  2  3  4 | 5  6  7 | 5  6 |  0  1  2
  *
  * A segment sees itself causally and all of the segments that it continues: 1 and 2 above both go
- * on from 0, as two labels do that answer one prompt, and don't see each other. A segment may also
- * continue a sequence of a key/value cache (`slot`), which holds rows of earlier batches; with
- * `keep` its own keys and values are appended there. That covers training rows, prompts, decoding
- * with a cache, label likelihoods and shared prefixes.
+ * on from 0, as two labels do that answer one prompt, and don't see each other. Rows of a key/value
+ * cache, which earlier batches left there, may stand in front of its own; with `keep` its own keys
+ * and values are put behind them. A segment may be nothing but such rows, so that what is cached in
+ * several places continues each other, too: examples, a prompt behind them, the beginning of an
+ * answer. That covers training rows, prompts, decoding with a cache, label likelihoods and shared
+ * prefixes.
  *
  * Rows whose next token is scored stand in compressed form: row head_row[u] predicts the tokens
  * target[first[u]] .. target[first[u+1]-1]: one in training, as many as there are labels where
@@ -58,9 +60,10 @@ bool lorac_batch_fits(const struct lorac_batch *b, size_t n, size_t targets);
  * Returns its index. Capacity is the caller's to check (assert). */
 int32_t lorac_batch_add(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t parent);
 
-/* Add a segment that continues the `past` rows which cache sequence `slot` holds. */
-int32_t lorac_batch_add_cached(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t slot,
-                               size_t past, bool keep);
+/* Add a segment that continues `parent` (or -1) and, behind it, `past` rows of the cache from
+ * `cached` on. n may be 0. */
+int32_t lorac_batch_add_cached(struct lorac_batch *b, const int32_t *ids, size_t n, int32_t parent,
+                               size_t cached, size_t past, bool keep);
 
 /* Score token `id` as the successor of `row`; rows must come in ascending order, equal ones
  * together. It weighs 1 in the loss; another weight is written into weight[T - 1] then. */

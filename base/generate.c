@@ -47,7 +47,7 @@ enum lorac_status lorac_generator_measure(size_t *bytes, const struct lorac_mode
     struct lorac_pass_options o = pass_options(m, max_positions);
     size_t cache = 0;
     enum lorac_status st = lorac_pass_measure(bytes, m, socket, &o, err);
-    if (!st) { st = lorac_cache_measure(&cache, m, 1, o.max_positions, err); }
+    if (!st) { st = lorac_cache_measure(&cache, m, o.max_positions, err); }
     *bytes += cache + m->config.V * (sizeof(float) + sizeof(uint32_t)) +
               lorac_batch_bytes(o.max_rows, 1, 1);
     return st;
@@ -68,7 +68,7 @@ enum lorac_status lorac_generator_new(struct lorac_generator **out, const struct
     enum lorac_status st = LORAC_OK;
     if (!g->logits || !g->order) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
     if (!st) { st = lorac_pass_new(&g->pass, m, socket, &o, err); }
-    if (!st) { st = lorac_cache_new(&g->cache, m, 1, g->max_positions, err); }
+    if (!st) { st = lorac_cache_new(&g->cache, m, g->max_positions, err); }
     if (!st) { st = lorac_batch_new(&g->batch, o.max_rows, 1, 1, err); }
     if (st) {
         lorac_generator_free(g);
@@ -103,7 +103,7 @@ static enum lorac_status feed(struct lorac_generator *g, const int32_t *ids, siz
     for (size_t at = 0; at < n && !st;) {
         size_t rows = n - at < g->batch->max_rows ? n - at : g->batch->max_rows;
         lorac_batch_clear(g->batch);
-        lorac_batch_add_cached(g->batch, ids + at, rows, 0, past + at, true);
+        lorac_batch_add_cached(g->batch, ids + at, rows, -1, 0, past + at, true);
         at += rows;
         if (at == n) { lorac_batch_want_logits(g->batch, rows - 1); }
         st = lorac_pass_forward(g->pass, g->batch, g->cache, err);

@@ -150,16 +150,15 @@ struct lorac_socket {
                            size_t N);
 };
 
-/* Keys and values of earlier rows. Sequences (slots) are independent; the caller counts their rows.
- */
+/* Keys and values of rows of earlier batches. Which of them belong together the caller knows:
+ * segments name the rows that they continue. */
 struct lorac_cache;
 LORAC_MUST_CHECK enum lorac_status lorac_cache_new(struct lorac_cache **out,
-                                                   const struct lorac_model *m, size_t slots,
-                                                   size_t rows, struct lorac_err *err);
+                                                   const struct lorac_model *m, size_t rows,
+                                                   struct lorac_err *err);
 /* Bytes that such a cache takes. */
 LORAC_MUST_CHECK enum lorac_status lorac_cache_measure(size_t *bytes, const struct lorac_model *m,
-                                                       size_t slots, size_t rows,
-                                                       struct lorac_err *err);
+                                                       size_t rows, struct lorac_err *err);
 void lorac_cache_free(struct lorac_cache *c);
 
 enum lorac_keep {

@@ -300,7 +300,7 @@ static struct lorac_attention attention_of(const struct lorac_walk *w)
     };
 }
 
-/* Append this layer's keys and values of the segments that are to be kept. */
+/* Put this layer's keys and values of the segments that are to be kept behind their past. */
 static void append_cache(struct lorac_walk *w, const float *k, const float *v)
 {
     const struct lorac_backend *op = w->p->dev->ops;
@@ -309,7 +309,7 @@ static void append_cache(struct lorac_walk *w, const float *k, const float *v)
     for (size_t s = 0; s < w->batch->S; s++) {
         const struct lorac_segment *seg = &w->batch->segments[s];
         if (!seg->keep) { continue; }
-        size_t to = ((size_t)seg->slot * cache->rows + seg->position) * width;
+        size_t to = ((size_t)seg->cached + seg->past) * width;
         size_t bytes = seg->n * width * sizeof(float);
         op->copy(w->p->dev, cache->k[w->layer] + to, k + seg->row * width, bytes);
         op->copy(w->p->dev, cache->v[w->layer] + to, v + seg->row * width, bytes);
@@ -326,7 +326,7 @@ static void attend(struct lorac_walk *w, size_t i)
     struct lorac_attention a = attention_of(w);
     if (c) { append_cache(w, k, v); }
     w->p->dev->ops->attention(w->p->dev, w->x[s->out[0]], w->x[s->out[1]], q, k, v,
-                              c ? c->k[w->layer] : NULL, c ? c->v[w->layer] : NULL, c ? c->rows : 0,
+                              c ? c->k[w->layer] : NULL, c ? c->v[w->layer] : NULL,
                               w->batch->segments, w->batch->S, &a);
 }
 

@@ -361,31 +361,30 @@ static void place_cache(struct lorac_place *place, struct lorac_cache *c)
 {
     const struct lorac_config *config = &c->m->config;
     for (size_t l = 0; l < config->L; l++) {
-        float *k = LORAC_PLACE(place, c->slots, c->rows, config->G, config->D);
-        float *v = LORAC_PLACE(place, c->slots, c->rows, config->G, config->D);
+        float *k = LORAC_PLACE(place, c->rows, config->G, config->D);
+        float *v = LORAC_PLACE(place, c->rows, config->G, config->D);
         if (c->k) { c->k[l] = k; }
         if (c->v) { c->v[l] = v; }
     }
 }
 
-enum lorac_status lorac_cache_measure(size_t *bytes, const struct lorac_model *m, size_t slots,
-                                      size_t rows, struct lorac_err *err)
+enum lorac_status lorac_cache_measure(size_t *bytes, const struct lorac_model *m, size_t rows,
+                                      struct lorac_err *err)
 {
-    struct lorac_cache cache = {.m = m, .slots = slots, .rows = rows};
+    struct lorac_cache cache = {.m = m, .rows = rows};
     struct lorac_place place = {0};
     place_cache(&place, &cache);
     return lorac_place_size(bytes, &place, err);
 }
 
 enum lorac_status lorac_cache_new(struct lorac_cache **out, const struct lorac_model *m,
-                                  size_t slots, size_t rows, struct lorac_err *err)
+                                  size_t rows, struct lorac_err *err)
 {
     *out = NULL;
     const struct lorac_config *c = &m->config;
     struct lorac_cache *cache = lorac_mem_new(1, sizeof *cache);
     if (!cache) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a cache"); }
     cache->m = m;
-    cache->slots = slots;
     cache->rows = rows;
     cache->k = lorac_mem_new(c->L, sizeof *cache->k);
     cache->v = lorac_mem_new(c->L, sizeof *cache->v);
@@ -493,14 +492,12 @@ static enum lorac_status check_batch(const struct lorac_pass *p, const struct lo
     }
     for (size_t s = 0; s < batch->S; s++) {
         const struct lorac_segment *seg = &batch->segments[s];
-        bool fits = seg->slot < 0 ||
-                    (cache && (size_t)seg->slot < cache->slots && seg->past <= cache->rows &&
-                     (!seg->keep || seg->position + seg->n <= cache->rows));
-        if (!fits) {
+        size_t rows = (size_t)seg->past + (seg->keep ? seg->n : 0);
+        if (rows == 0) { continue; }
+        if (!cache || rows > cache->rows || seg->cached > cache->rows - rows) {
             return lorac_fail(err, LORAC_EUSER,
-                              "segment %zu needs row %u of cache sequence %d, which "
-                              "the cache does not have",
-                              s, seg->position + seg->n, seg->slot);
+                              "segment %zu needs rows up to %zu of the cache, which has %zu", s,
+                              seg->cached + rows, cache ? cache->rows : 0);
         }
     }
     return LORAC_OK;

@@ -86,9 +86,9 @@ static inline bool lorac_pass_trains(const struct lorac_pass *p)
 
 struct lorac_cache {
     const struct lorac_model *m;
-    size_t slots, rows;
+    size_t rows;
     float *block;   // device memory
-    float **k, **v; // (L) each (slots,rows,G,D)
+    float **k, **v; // (L) each (rows,G,D)
 };
 
 /* One way up or down some steps. */

@@ -485,7 +485,7 @@ int32_t lorac_dataset_place(struct lorac_batch *b, const struct lorac_dataset *d
                             const int32_t *ids, size_t n)
 {
     if (!d->shots) { return lorac_batch_add(b, ids, n, -1); }
-    return lorac_batch_add_cached(b, ids, n, 0, d->shots->prefix.n, false);
+    return lorac_batch_add_cached(b, ids, n, -1, 0, d->shots->prefix.n, false);
 }
 
 size_t lorac_dataset_size(const struct lorac_dataset *d)

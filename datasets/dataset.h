@@ -116,8 +116,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_answer_encode(struct lorac_ids *ids,
                                                        const struct lorac_dataset *d,
                                                        const struct lorac_cell *values,
                                                        struct lorac_err *err);
-/* Add an example's rows to the batch: on their own, or going on from the shots in cache sequence 0.
- */
+/* Add an example's rows to the batch: on their own, or going on from the shots, the first
+ * rows of the cache. */
 int32_t lorac_dataset_place(struct lorac_batch *b, const struct lorac_dataset *d,
                             const int32_t *ids, size_t n);
 uint64_t lorac_example_hash(const struct lorac_example *e);

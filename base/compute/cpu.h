@@ -69,7 +69,7 @@ void lorac_cpu_give(struct lorac_device *dev, struct lorac_cpu_scratch *s);
 float *lorac_cpu_parts(struct lorac_cpu_scratch *s, size_t n);
 void lorac_cpu_attention(struct lorac_device *dev, float *out, float *lse, const float *q,
                          const float *k, const float *v, const float *cache_k, const float *cache_v,
-                         size_t cache_rows, const struct lorac_segment *segments, size_t S,
+                         const struct lorac_segment *segments, size_t S,
                          const struct lorac_attention *a);
 void lorac_cpu_attention_backward(struct lorac_device *dev, float *dq, float *dk, float *dv,
                                   const float *dout, const float *out, const float *lse,

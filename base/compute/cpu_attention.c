@@ -49,7 +49,6 @@ struct problem {
     const struct lorac_attention *a;
     size_t S, group, positions; // group = H / G; positions of one block
     const float *q, *keys, *values, *cache_k, *cache_v;
-    size_t cache_rows;
     char *scratch;
     bool split;         // whether long pasts are cut along their keys
     float *parts;       // (pieces, part_floats)
@@ -103,23 +102,28 @@ static struct block block_at(const struct problem *p, size_t s, size_t g, size_t
     return (struct block){s, g, i0, i1, (i1 - i0) * p->group};
 }
 
-/* The stretches of keys that segment s sees: the cache, its ancestors, itself. Returns their
- * number. */
-static size_t stretches_of(struct stretch out[LORAC_MAX_CHAIN + 1], const struct problem *p,
+/* The stretches of keys that segment s sees: of each ancestor and itself the cached rows, then
+ * those of the batch. Returns their number. */
+static size_t stretches_of(struct stretch out[2 * LORAC_MAX_CHAIN], const struct problem *p,
                            size_t s, size_t g)
 {
     size_t width = p->a->G * p->a->D;
     size_t n = 0;
-    const struct lorac_segment *seg = &p->segments[s];
-    if (seg->past > 0) {
-        size_t at = (size_t)seg->slot * p->cache_rows * width + g * p->a->D;
-        out[n++] = (struct stretch){p->cache_k + at, p->cache_v + at, seg->past, 0, 0, false};
-    }
     int32_t chain[LORAC_MAX_CHAIN];
     size_t n_chain = lorac_segment_chain(chain, p->segments, (int32_t)s);
     for (size_t c = 0; c < n_chain; c++) {
         const struct lorac_segment *at = &p->segments[chain[c]];
         size_t offset = at->row * width + g * p->a->D;
+        size_t cached = at->cached * width + g * p->a->D;
+        if (at->past > 0) {
+            out[n++] = (struct stretch){p->cache_k + cached,
+                                        p->cache_v + cached,
+                                        at->past,
+                                        at->position - at->past,
+                                        0,
+                                        false};
+        }
+        if (at->n == 0) { continue; }
         out[n++] = (struct stretch){p->keys + offset, p->values + offset, at->n, at->position,
                                     at->row,          c + 1 == n_chain};
     }
@@ -219,7 +223,7 @@ static void forward_block(struct scratch *w, float *out, float *lse, const struc
                           const struct block *b)
 {
     begin_block(w, p, b);
-    struct stretch stretches[LORAC_MAX_CHAIN + 1];
+    struct stretch stretches[2 * LORAC_MAX_CHAIN];
     size_t n = stretches_of(stretches, p, b->s, b->g);
     for (size_t t = 0; t < n; t++) {
         attend(w, p, b, &stretches[t], 0, stretches[t].n);
@@ -237,7 +241,7 @@ static bool is_split(const struct problem *p, size_t s)
 
 static size_t pieces_of(const struct problem *p, size_t s)
 {
-    struct stretch stretches[LORAC_MAX_CHAIN + 1];
+    struct stretch stretches[2 * LORAC_MAX_CHAIN];
     size_t n = stretches_of(stretches, p, s, 0);
     size_t pieces = 0;
     for (size_t t = 0; t < n; t++) {
@@ -251,7 +255,7 @@ static void forward_piece(struct scratch *w, float *part, const struct problem *
                           const struct block *b, size_t piece)
 {
     begin_block(w, p, b);
-    struct stretch stretches[LORAC_MAX_CHAIN + 1];
+    struct stretch stretches[2 * LORAC_MAX_CHAIN];
     stretches_of(stretches, p, b->s, b->g);
     const struct stretch *t = stretches;
     while (piece >= lorac_pieces(t->n, LORAC_CPU_SPLIT)) {
@@ -354,11 +358,11 @@ static void join_all(struct scratch *w, float *out, float *lse, const struct pro
 
 void lorac_cpu_attention(struct lorac_device *dev, float *out, float *lse, const float *q,
                          const float *k, const float *v, const float *cache_k, const float *cache_v,
-                         size_t cache_rows, const struct lorac_segment *segments, size_t S,
+                         const struct lorac_segment *segments, size_t S,
                          const struct lorac_attention *a)
 {
     if (!fits(a)) {
-        lorac_ref_attention(dev, out, lse, q, k, v, cache_k, cache_v, cache_rows, segments, S, a);
+        lorac_ref_attention(dev, out, lse, q, k, v, cache_k, cache_v, segments, S, a);
         return;
     }
     struct lorac_cpu_scratch *own = lorac_cpu_take(dev);
@@ -368,7 +372,6 @@ void lorac_cpu_attention(struct lorac_device *dev, float *out, float *lse, const
     p.values = v;
     p.cache_k = cache_k;
     p.cache_v = cache_v;
-    p.cache_rows = cache_rows;
     find_parts(own, &p);
     size_t items = 0;
     for (size_t s = 0; s < S; s++) {
@@ -430,7 +433,7 @@ static void backward_block(struct scratch *w, const struct gradients *d, const s
                    0.0F);
     }
     memset(w->o, 0, b.rows * D * sizeof *w->o);
-    struct stretch stretches[LORAC_MAX_CHAIN + 1];
+    struct stretch stretches[2 * LORAC_MAX_CHAIN];
     size_t n = stretches_of(stretches, p, b.s, b.g);
     for (size_t t = 0; t < n; t++) {
         backward_keys(w, d, p, &b, &stretches[t]);

@@ -6,7 +6,7 @@
 
 void lorac_ref_attention(struct lorac_device *dev, float *out, float *lse, const float *q,
                          const float *k, const float *v, const float *cache_k, const float *cache_v,
-                         size_t cache_rows, const struct lorac_segment *segments, size_t S,
+                         const struct lorac_segment *segments, size_t S,
                          const struct lorac_attention *a);
 void lorac_ref_attention_backward(struct lorac_device *dev, float *dq, float *dk, float *dv,
                                   const float *dout, const float *out, const float *lse,

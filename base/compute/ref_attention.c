@@ -9,7 +9,7 @@ struct walk {
     const struct lorac_segment *segments;
     int32_t chain[LORAC_MAX_CHAIN];
     size_t n_chain;
-    size_t at;      // next: 0 the cache, 1.. the chain
+    size_t at;      // next: of each in the chain 2 i its cached rows, 2 i + 1 its own
     size_t row;     // next row within it
     size_t query;   // position of the query
     size_t own_end; // rows of its own segment that it sees
@@ -18,7 +18,7 @@ struct walk {
 
 struct key {
     bool cached;
-    size_t row; // of the cache sequence, or of the batch
+    size_t row; // of the cache, or of the batch
 };
 
 static struct walk walk_from(const struct lorac_segment *segments, size_t s, size_t i,
@@ -35,16 +35,17 @@ static struct walk walk_from(const struct lorac_segment *segments, size_t s, siz
 /* The next key in sight; false at the end. */
 static bool walk_next(struct walk *w, struct key *out)
 {
-    while (w->at <= w->n_chain) {
-        const struct lorac_segment *seg = &w->segments[w->chain[w->at ? w->at - 1 : 0]];
-        size_t n = w->at == 0 ? seg->past : w->at == w->n_chain ? w->own_end : seg->n;
-        size_t position = (w->at == 0 ? 0 : seg->position) + w->row;
+    while (w->at < 2 * w->n_chain) {
+        const struct lorac_segment *seg = &w->segments[w->chain[w->at / 2]];
+        bool cached = w->at % 2 == 0;
+        size_t n = cached ? seg->past : w->at == 2 * w->n_chain - 1 ? w->own_end : seg->n;
+        size_t position = seg->position - (cached ? seg->past : 0) + w->row;
         if (w->row == n) {
             w->at++;
             w->row = 0;
             continue;
         }
-        *out = (struct key){w->at == 0, w->at == 0 ? w->row : seg->row + w->row};
+        *out = (struct key){cached, (cached ? seg->cached : seg->row) + w->row};
         w->row++;
         if (!w->a->causal || w->a->window == 0 || position + w->a->window > w->query) {
             return true;
@@ -66,7 +67,7 @@ static double dot(const float *a, const float *b, size_t n)
 // NOLINTNEXTLINE(readability-function-size,readability-function-cognitive-complexity)
 void lorac_ref_attention(struct lorac_device *dev, float *out, float *lse, const float *q,
                          const float *k, const float *v, const float *cache_k, const float *cache_v,
-                         size_t cache_rows, const struct lorac_segment *segments, size_t S,
+                         const struct lorac_segment *segments, size_t S,
                          const struct lorac_attention *a)
 {
     (void)dev;
@@ -79,26 +80,25 @@ void lorac_ref_attention(struct lorac_device *dev, float *out, float *lse, const
             size_t h = ih % H;
             size_t g = h / (H / G);
             size_t n = segments[s].row + i;
-            size_t slot = segments[s].past ? (size_t)segments[s].slot * cache_rows : 0;
             const float *query = q + (n * H + h) * D; // (D)
             float *y = out + (n * H + h) * D;         // (D)
             struct key key;
             double max = (double)-INFINITY;
             for (struct walk w = walk_from(segments, s, i, a); walk_next(&w, &key);) {
-                const float *ks = key.cached ? cache_k + slot * G * D : k;
+                const float *ks = key.cached ? cache_k : k;
                 max = fmax(max, (double)a->scale * dot(query, ks + (key.row * G + g) * D, D));
             }
             double sum = 0.0;
             for (struct walk w = walk_from(segments, s, i, a); walk_next(&w, &key);) {
-                const float *ks = key.cached ? cache_k + slot * G * D : k;
+                const float *ks = key.cached ? cache_k : k;
                 sum += exp((double)a->scale * dot(query, ks + (key.row * G + g) * D, D) - max);
             }
             for (size_t d = 0; d < D; d++) {
                 double value = 0.0;
                 for (struct walk w = walk_from(segments, s, i, a); walk_next(&w, &key);) {
                     size_t at = (key.row * G + g) * D;
-                    const float *ks = key.cached ? cache_k + slot * G * D : k;
-                    const float *vs = key.cached ? cache_v + slot * G * D : v;
+                    const float *ks = key.cached ? cache_k : k;
+                    const float *vs = key.cached ? cache_v : v;
                     double p = exp((double)a->scale * dot(query, ks + at, D) - max) / sum;
                     value += p * (double)vs[at + d];
                 }

@@ -12,13 +12,13 @@ LORAC_API_BEGIN
 enum { LORAC_MAX_CHAIN = 16 }; // how deep segments may continue each other in one batch
 
 struct lorac_segment {
-    uint32_t row, n;   // its rows: row .. row + n - 1, n >= 1
-    int32_t parent;    // the segment of this batch that it continues (a smaller index), or -1
-    int32_t slot;      // the cache sequence that its chain continues, or -1
-    uint32_t past;     // rows of that sequence that it sees
-    uint32_t position; // of its first row: past + the rows of its ancestors
-    bool keep;         // append its keys and values to `slot`
-    int32_t adapter;   // which of the pass's adapters its rows use; 0 unless set
+    uint32_t row, n;       // its rows: row .. row + n - 1; n 0: it has none but cached ones
+    int32_t parent;        // the segment of this batch that it continues (a smaller index), or -1
+    uint32_t cached, past; // rows cached .. cached + past - 1 of the cache: between its parent's
+                           // rows and its own
+    uint32_t position;     // of its first own row: past and all rows of its ancestors
+    bool keep;             // its keys and values are put into the cache, behind its past
+    int32_t adapter;       // which of the pass's adapters its rows use; 0 unless set
 };
 
 /* chain written: the segments that `s` continues, eldest first, then s itself. Returns their

@@ -177,7 +177,7 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct
     size_t past = shot_tokens(set);
     struct lorac_pass_options o = {.max_rows = c.rows, .max_positions = past + c.rows};
     e->shots = lorac_dataset_shots(set);
-    if (!st && past) { st = lorac_cache_new(&e->cache, j->model, 1, past, err); }
+    if (!st && past) { st = lorac_cache_new(&e->cache, j->model, past, err); }
     if (!st) { st = lorac_pass_new(&e->pass, j->model, socket, &o, err); }
     if (st) {
         lorac_evaluator_free(e);
@@ -222,7 +222,7 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
         st = lorac_generator_measure(&out->generator_bytes, j->model, socket,
                                      generator_positions(j, set), err);
     }
-    if (!st && past) { st = lorac_cache_measure(&cache, j->model, 1, past, err); }
+    if (!st && past) { st = lorac_cache_measure(&cache, j->model, past, err); }
     out->bytes +=
         cache + c.targets * sizeof *e->nll + lorac_batch_bytes(c.rows, c.segments, c.targets);
     if (c.labels) {
@@ -276,7 +276,7 @@ static enum lorac_status read_shots(struct lorac_evaluator *e, struct lorac_err 
     for (size_t at = 0; at < prefix->n && !st;) {
         size_t n = prefix->n - at < e->batch->max_rows ? prefix->n - at : e->batch->max_rows;
         lorac_batch_clear(e->batch);
-        (void)lorac_batch_add_cached(e->batch, prefix->at + at, n, 0, at, true);
+        (void)lorac_batch_add_cached(e->batch, prefix->at + at, n, -1, 0, at, true);
         st = lorac_pass_forward(e->pass, e->batch, e->cache, err);
         at += n;
     }

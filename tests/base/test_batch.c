@@ -44,7 +44,7 @@ static void segments_are_packed_as_in_the_picture(void **state)
     for (size_t s = 0; s < 4; s++) {
         const struct lorac_segment *seg = &b->segments[s];
         assert_true(seg->row == row[s] && seg->n == n[s] && seg->parent == parent[s]);
-        assert_true(seg->slot == -1 && seg->past == 0 && !seg->keep && seg->adapter == 0);
+        assert_true(seg->cached == 0 && seg->past == 0 && !seg->keep && seg->adapter == 0);
         assert_int_equal(seg->position, position[row[s]]);
     }
     lorac_batch_clear(b);
@@ -57,15 +57,15 @@ static void a_child_continues_its_parents_cache(void **state)
 {
     (void)state;
     struct lorac_batch *b = batch(10, 4, 0);
-    int32_t root = lorac_batch_add_cached(b, ids, 3, 2, 7, true);
+    int32_t root = lorac_batch_add_cached(b, ids, 3, -1, 2, 7, true);
     b->segments[root].adapter = 5;
     int32_t child = lorac_batch_add(b, ids, 2, root);
     int32_t grandchild = lorac_batch_add(b, ids, 1, child);
     const struct lorac_segment *s = b->segments;
-    assert_true(s[root].slot == 2 && s[root].past == 7 && s[root].position == 7 && s[root].keep);
-    assert_true(s[child].slot == 2 && s[child].past == 7 && s[child].position == 10);
+    assert_true(s[root].cached == 2 && s[root].past == 7 && s[root].position == 7 && s[root].keep);
+    assert_true(s[child].past == 0 && s[child].position == 10);
     assert_true(!s[child].keep && s[child].adapter == 5 && s[child].parent == root);
-    assert_true(s[grandchild].position == 12 && s[grandchild].past == 7);
+    assert_true(s[grandchild].position == 12 && s[grandchild].past == 0);
     static const uint32_t position[] = {7, 8, 9, 10, 11, 12};
     assert_memory_equal(b->position, position, sizeof position);
     int32_t chain[LORAC_MAX_CHAIN];

@@ -211,13 +211,13 @@ static void a_cache_filled_in_pieces_equals_one_pass(void **state)
         size_t n = p.g.batch->segments[2].n;
         (void)passes_add(&p, ids, n);
         double want = passes_run(pass, p.b, NULL, false);
-        assert_int_equal(lorac_cache_new(&cache, p.m, 3, 16, NULL), LORAC_OK);
+        assert_int_equal(lorac_cache_new(&cache, p.m, 48, NULL), LORAC_OK);
         for (size_t piece = 1; piece < n; piece++) {
             double got = 0.0;
             for (size_t at = 0; at < n; at += piece) {
                 size_t rows = n - at < piece ? n - at : piece;
                 lorac_batch_clear(p.b);
-                (void)lorac_batch_add_cached(p.b, ids + at, rows, 1, at, true);
+                (void)lorac_batch_add_cached(p.b, ids + at, rows, -1, 16, at, true);
                 for (size_t t = 0; t < rows && at + t + 1 < n; t++) {
                     lorac_batch_score(p.b, t, ids[at + t + 1]);
                 }
@@ -228,7 +228,7 @@ static void a_cache_filled_in_pieces_equals_one_pass(void **state)
         // the first half cached, the rest as two segments that continue each other, not kept
         lorac_batch_clear(p.b);
         size_t half = n / 2;
-        int32_t s = lorac_batch_add_cached(p.b, ids + half, 2, 1, half, false);
+        int32_t s = lorac_batch_add_cached(p.b, ids + half, 2, -1, 16, half, false);
         (void)lorac_batch_add(p.b, ids + half + 2, n - half - 2, s);
         for (size_t t = half; t + 1 < n; t++) {
             lorac_batch_score(p.b, t - half, ids[t + 1]);
@@ -463,19 +463,15 @@ static void what_the_model_does_not_have_is_an_error(void **state)
     int32_t parent = lorac_batch_add(p.b, ids, 60, -1);
     (void)lorac_batch_add(p.b, ids, 5, parent);
     forward_fails(&p, pass, NULL, "position 64 is past the 64 that this model can read");
-    (void)lorac_batch_add_cached(p.b, ids, 2, 0, 0, true);
-    forward_fails(&p, pass, NULL,
-                  "segment 0 needs row 2 of cache sequence 0, which the cache does not have");
-    assert_int_equal(lorac_cache_new(&cache, p.m, 2, 8, &err), LORAC_OK);
-    (void)lorac_batch_add_cached(p.b, ids, 2, 2, 0, true);
-    forward_fails(&p, pass, cache,
-                  "segment 0 needs row 2 of cache sequence 2, which the cache does not have");
-    (void)lorac_batch_add_cached(p.b, ids, 3, 1, 6, true);
-    forward_fails(&p, pass, cache,
-                  "segment 0 needs row 9 of cache sequence 1, which the cache does not have");
-    (void)lorac_batch_add_cached(p.b, ids, 3, 1, 9, false);
-    forward_fails(&p, pass, cache,
-                  "segment 0 needs row 12 of cache sequence 1, which the cache does not have");
+    (void)lorac_batch_add_cached(p.b, ids, 2, -1, 0, 0, true);
+    forward_fails(&p, pass, NULL, "segment 0 needs rows up to 2 of the cache, which has 0");
+    assert_int_equal(lorac_cache_new(&cache, p.m, 16, &err), LORAC_OK);
+    (void)lorac_batch_add_cached(p.b, ids, 2, -1, 15, 0, true);
+    forward_fails(&p, pass, cache, "segment 0 needs rows up to 17 of the cache, which has 16");
+    (void)lorac_batch_add_cached(p.b, ids, 3, -1, 8, 6, true);
+    forward_fails(&p, pass, cache, "segment 0 needs rows up to 17 of the cache, which has 16");
+    (void)lorac_batch_add_cached(p.b, ids, 3, -1, 8, 9, false);
+    forward_fails(&p, pass, cache, "segment 0 needs rows up to 17 of the cache, which has 16");
     lorac_cache_free(cache);
     lorac_pass_free(pass);
     passes_close(&p);

@@ -82,18 +82,17 @@ static void operate(float *to, struct work *w)
     const struct lorac_backend *op = w->dev->ops;
     const struct lorac_weight weight = {w->w, LORAC_BF16, OC, C, false};
     const struct lorac_attention attention = {H, G, D, 0.25F, 0, true};
-    const struct lorac_segment decode = {
-        .n = 3, .parent = -1, .slot = 0, .past = PAST, .position = PAST};
-    const struct lorac_segment whole = {.n = LONG, .parent = -1, .slot = -1};
+    const struct lorac_segment decode = {.n = 3, .parent = -1, .past = PAST, .position = PAST};
+    const struct lorac_segment whole = {.n = LONG, .parent = -1};
     op->linear(w->dev, to, w->x, &weight, NULL, N);
     op->linear_backward(w->dev, to + Y, w->x, &weight, N, 0.0F);
     float *out = to + Y + DX;
-    op->attention(w->dev, out, w->lse, w->q, w->k, w->v, w->cache, w->cache, PAST, &decode, 1,
+    op->attention(w->dev, out, w->lse, w->q, w->k, w->v, w->cache, w->cache, &decode, 1,
                   &attention);
-    op->attention(w->dev, out, w->lse, w->q, w->k, w->v, NULL, NULL, 0, &whole, 1, &attention);
+    op->attention(w->dev, out, w->lse, w->q, w->k, w->v, NULL, NULL, &whole, 1, &attention);
     op->attention_backward(w->dev, out + A, w->dk, w->dv, w->x, out, w->lse, w->q, w->k, w->v,
                            &whole, 1, &attention);
-    op->attention(w->dev, out, w->lse, w->q, w->k, w->v, w->cache, w->cache, PAST, &decode, 1,
+    op->attention(w->dev, out, w->lse, w->q, w->k, w->v, w->cache, w->cache, &decode, 1,
                   &attention);
     op->matmul_nn(w->dev, out + A + DQ, w->a, w->b, 90, 96, 100, 1.0F, 0.0F);
 }

@@ -183,8 +183,8 @@ static void expect_behind(const struct lorac_batch *b, size_t past)
 {
     for (size_t i = 0; i < b->S; i++) {
         const struct lorac_segment *seg = &b->segments[i];
-        assert_int_equal(seg->slot, 0);
-        assert_int_equal(seg->past, past);
+        assert_int_equal(seg->cached, 0);
+        assert_int_equal(seg->past, seg->parent < 0 ? past : 0);
         assert_false(seg->keep);
         size_t before = 0;
         if (seg->parent >= 0) { before = b->segments[seg->parent].n; }

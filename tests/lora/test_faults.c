@@ -219,8 +219,8 @@ static enum lorac_status open_trainer(struct trainer *t, struct lorac_err *err)
     if (!st) { st = lorac_pass_new(&t->pass, t->m, &t->socket, &p, err); }
     p.keep = LORAC_KEEP_NOTHING;
     if (!st) { st = lorac_pass_new(&t->plain, t->m, NULL, &p, err); }
-    if (!st) { st = lorac_cache_measure(&bytes, t->m, 1, 8, err); }
-    if (!st) { st = lorac_cache_new(&t->cache, t->m, 1, 8, err); }
+    if (!st) { st = lorac_cache_measure(&bytes, t->m, 8, err); }
+    if (!st) { st = lorac_cache_new(&t->cache, t->m, 8, err); }
     t->host = st ? NULL : lorac_mem_new(1040, sizeof *t->host);
     if (!st && !t->host) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
     return st;
@@ -251,7 +251,7 @@ static enum lorac_status train(struct lorac_err *err)
     if (!st) { st = lorac_site_write(t.alloc, 0, true, t.host, err); }
     if (!st) {
         lorac_batch_clear(t.batch);
-        (void)lorac_batch_add_cached(t.batch, ids, 3, 0, 0, true);
+        (void)lorac_batch_add_cached(t.batch, ids, 3, -1, 0, 0, true);
         st = lorac_pass_forward(t.plain, t.batch, t.cache, err);
     }
     lorac_mem_free(t.host);

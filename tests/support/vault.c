@@ -258,13 +258,11 @@ static void vault_dropout(struct lorac_device *dev, float *y, const float *x, si
 
 static void vault_attention(struct lorac_device *dev, float *out, float *lse, const float *q,
                             const float *k, const float *v, const float *cache_k,
-                            const float *cache_v, size_t cache_rows,
-                            const struct lorac_segment *segments, size_t S,
+                            const float *cache_v, const struct lorac_segment *segments, size_t S,
                             const struct lorac_attention *a)
 {
     unlock(dev);
-    lorac_backend_ref.attention(dev, out, lse, q, k, v, cache_k, cache_v, cache_rows, segments, S,
-                                a);
+    lorac_backend_ref.attention(dev, out, lse, q, k, v, cache_k, cache_v, segments, S, a);
     lock(dev);
 }
 

@@ -98,8 +98,8 @@ static void run_linear_backward(struct bench *x)
 
 static void run_attention(struct bench *x)
 {
-    x->dev.ops->attention(&x->dev, x->d, x->e, x->a, x->b, x->c, x->b, x->c, 4096, x->segments,
-                          x->S, &x->attention);
+    x->dev.ops->attention(&x->dev, x->d, x->e, x->a, x->b, x->c, x->b, x->c, x->segments, x->S,
+                          &x->attention);
 }
 
 static void run_attention_backward(struct bench *x)
@@ -237,7 +237,6 @@ static void attention(struct bench *x, const char *name, size_t S, size_t n, siz
         x->segments[s] = (struct lorac_segment){.row = (uint32_t)(s * n),
                                                 .n = (uint32_t)n,
                                                 .parent = -1,
-                                                .slot = 0,
                                                 .past = (uint32_t)past,
                                                 .position = (uint32_t)past};
     }

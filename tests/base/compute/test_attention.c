@@ -43,31 +43,41 @@ static int close_all(void **state)
     return 0;
 }
 
+enum { CACHE_ROWS = 1100, SLOTS = 3 };
+
 /* A tree of depth three with a fork, and a sequence of one row. */
 static const struct lorac_segment tree[] = {
-    {.row = 0, .n = 70, .parent = -1, .slot = -1},
-    {.row = 70, .n = 3, .parent = 0, .slot = -1, .position = 70},
-    {.row = 73, .n = 66, .parent = 1, .slot = -1, .position = 73},
-    {.row = 139, .n = 1, .parent = 0, .slot = -1, .position = 70},
-    {.row = 140, .n = 1, .parent = -1, .slot = -1},
-    {.row = 141, .n = 66, .parent = -1, .slot = -1},
+    {.row = 0, .n = 70, .parent = -1},
+    {.row = 70, .n = 3, .parent = 0, .position = 70},
+    {.row = 73, .n = 66, .parent = 1, .position = 73},
+    {.row = 139, .n = 1, .parent = 0, .position = 70},
+    {.row = 140, .n = 1, .parent = -1},
+    {.row = 141, .n = 66, .parent = -1},
 };
 /* The same with cached rows before it: a decoding step, a prompt that goes on, a long past. */
 static const struct lorac_segment cached[] = {
-    {.row = 0, .n = 1, .parent = -1, .slot = 1, .past = 130, .position = 130},
-    {.row = 1, .n = 9, .parent = -1, .slot = 0, .past = 5, .position = 5},
-    {.row = 10, .n = 2, .parent = 1, .slot = 0, .past = 5, .position = 14},
-    {.row = 12, .n = 3, .parent = -1, .slot = -1},
-    {.row = 15, .n = 1, .parent = -1, .slot = 2, .past = 1100, .position = 1100},
-    {.row = 16, .n = 70, .parent = -1, .slot = 1, .past = 64, .position = 64},
+    {.row = 0, .n = 1, .parent = -1, .cached = CACHE_ROWS, .past = 130, .position = 130},
+    {.row = 1, .n = 9, .parent = -1, .past = 5, .position = 5},
+    {.row = 10, .n = 2, .parent = 1, .position = 14},
+    {.row = 12, .n = 3, .parent = -1},
+    {.row = 15, .n = 1, .parent = -1, .cached = 2 * CACHE_ROWS, .past = 1100, .position = 1100},
+    {.row = 16, .n = 70, .parent = -1, .cached = CACHE_ROWS, .past = 64, .position = 64},
+};
+/* Rows that lie in several places of the cache continue each other, and rows of the batch them. */
+static const struct lorac_segment scattered[] = {
+    {.parent = -1, .cached = 40, .past = 70, .position = 70},
+    {.parent = 0, .cached = CACHE_ROWS, .past = 5, .position = 75},
+    {.row = 0, .n = 3, .parent = 1, .position = 75},
+    {.row = 3, .n = 66, .parent = 2, .cached = 7, .past = 2, .position = 80},
+    {.row = 69, .n = 1, .parent = 1, .cached = 9, .past = 1, .position = 76},
+    {.row = 70, .n = 2, .parent = 0, .position = 70},
 };
 static const struct lorac_segment small[] = {
-    {.row = 0, .n = 3, .parent = -1, .slot = -1},
-    {.row = 3, .n = 2, .parent = 0, .slot = -1, .position = 3},
-    {.row = 5, .n = 1, .parent = 1, .slot = -1, .position = 5},
-    {.row = 6, .n = 2, .parent = 0, .slot = -1, .position = 3},
+    {.row = 0, .n = 3, .parent = -1},
+    {.row = 3, .n = 2, .parent = 0, .position = 3},
+    {.row = 5, .n = 1, .parent = 1, .position = 5},
+    {.row = 6, .n = 2, .parent = 0, .position = 3},
 };
-enum { CACHE_ROWS = 1100, SLOTS = 3 };
 
 /* out: the longest chain that a batch may hold, of segments with 1, 2, 3, 1, ... rows behind `past`
  * cached ones. */
@@ -78,8 +88,8 @@ static void chain_of_all(struct lorac_segment out[LORAC_MAX_CHAIN], uint32_t pas
         out[s] = (struct lorac_segment){.row = row,
                                         .n = 1 + (uint32_t)s % 3,
                                         .parent = s - 1,
-                                        .slot = past ? 1 : -1,
-                                        .past = past,
+                                        .cached = CACHE_ROWS,
+                                        .past = s ? 0 : past,
                                         .position = past + row};
         row += out[s].n;
     }
@@ -107,7 +117,7 @@ static void check_forward(const struct lorac_segment *segments, size_t S,
     for (size_t i = 0; i < d.n; i++) {
         float *out = scratch(N * a->H * a->D, 6);
         float *lse = scratch(N * a->H, 7);
-        d.at[i].ops->attention(&d.at[i], out, lse, q, k, v, ck, cv, CACHE_ROWS, segments, S, a);
+        d.at[i].ops->attention(&d.at[i], out, lse, q, k, v, ck, cv, segments, S, a);
         if (i == 0) {
             want[0] = out;
             want[1] = lse;
@@ -116,8 +126,7 @@ static void check_forward(const struct lorac_segment *segments, size_t S,
         agree(&d, i, what, lse, want[1], N * a->H, 32.0F * U, 4.0F * U);
         if (i > 1 && i == d.n - 1) { // one thread; its neighbour has the same kernels and two
             float *two = scratch(N * a->H * a->D, 6);
-            d.at[i - 1].ops->attention(&d.at[i - 1], two, lse, q, k, v, ck, cv, CACHE_ROWS,
-                                       segments, S, a);
+            d.at[i - 1].ops->attention(&d.at[i - 1], two, lse, q, k, v, ck, cv, segments, S, a);
             assert_memory_equal(out, two, N * a->H * a->D * sizeof *out);
         }
     }
@@ -140,7 +149,7 @@ static void check_backward(const struct lorac_segment *segments, size_t S,
     char what[100];
     snprintf(what, sizeof what, "S %zu H %zu G %zu D %zu window %zu causal %d", S, a->H, a->G, a->D,
              a->window, a->causal);
-    d.at[0].ops->attention(&d.at[0], out, lse, q, k, v, NULL, NULL, 0, segments, S, a);
+    d.at[0].ops->attention(&d.at[0], out, lse, q, k, v, NULL, NULL, segments, S, a);
     for (size_t i = 0; i < d.n; i++) {
         float *dq = scratch(nq, 7);
         float *dk = scratch(nk, 8);
@@ -193,6 +202,7 @@ static void groups_agree(void **state)
         struct lorac_attention a = attention(heads[s][0], heads[s][1], 8, 0, true);
         check_forward(tree, 6, &a);
         check_forward(cached, 6, &a);
+        check_forward(scattered, 6, &a);
         check_backward(tree, 6, &a);
     }
 }
@@ -205,6 +215,7 @@ static void windows_agree(void **state)
         struct lorac_attention a = attention(2, 1, 8, windows[s], true);
         check_forward(tree, 6, &a);
         check_forward(cached, 6, &a);
+        check_forward(scattered, 6, &a);
         check_backward(tree, 6, &a);
     }
 }
@@ -215,6 +226,7 @@ static void attention_without_causality_agrees(void **state)
     struct lorac_attention a = attention(2, 1, 8, 3, false); // the window is not used
     check_forward(tree, 6, &a);
     check_forward(cached, 6, &a);
+    check_forward(scattered, 6, &a);
     check_backward(tree, 6, &a);
 }
 
@@ -224,9 +236,14 @@ static void a_step_behind_a_long_and_a_short_past_agrees(void **state)
 {
     (void)state;
     static const struct lorac_segment step[] = {
-        {.row = 0, .n = 1, .parent = -1, .slot = 1, .past = 3, .position = 3},
-        {.row = 1, .n = 1, .parent = -1, .slot = 0, .past = CACHE_ROWS, .position = CACHE_ROWS},
-        {.row = 2, .n = 1, .parent = -1, .slot = 2, .past = CACHE_ROWS, .position = CACHE_ROWS},
+        {.row = 0, .n = 1, .parent = -1, .cached = CACHE_ROWS, .past = 3, .position = 3},
+        {.row = 1, .n = 1, .parent = -1, .past = CACHE_ROWS, .position = CACHE_ROWS},
+        {.row = 2,
+         .n = 1,
+         .parent = -1,
+         .cached = 2 * CACHE_ROWS,
+         .past = CACHE_ROWS,
+         .position = CACHE_ROWS},
     };
     struct lorac_attention a = attention(4, 4, 8, 0, true);
     check_forward(step, 2, &a);
@@ -272,8 +289,8 @@ struct scene {
 static double loss(void *context) // sum dout out
 {
     struct scene *s = context;
-    d.at[0].ops->attention(&d.at[0], s->out, s->lse, s->q, s->k, s->v, NULL, NULL, 0, small,
-                           SMALL_S, &s->a);
+    d.at[0].ops->attention(&d.at[0], s->out, s->lse, s->q, s->k, s->v, NULL, NULL, small, SMALL_S,
+                           &s->a);
     double sum = 0.0;
     for (size_t i = 0; i < NQ; i++) {
         sum += (double)s->dout[i] * (double)s->out[i];
