@@ -232,6 +232,7 @@ struct lorac_optim_options {
     double lr, beta1, beta2, eps, momentum;
     double weight_decay;   // of matrices
     double vector_decay;   // of norms' gains and biases
+    double lr_ratio_b;     // LoRA+: rate of B, and of vectors, over lr; 0: 1
     double clip_norm;      // 0: no clipping
     const char *schedule;  // "constant", "linear", "cosine": a row of their table; NULL: constant
     size_t warmup;         // steps

@@ -112,11 +112,19 @@ enum lorac_status lorac_optim_new(struct lorac_optim **out, struct lorac_adapter
             err, LORAC_EUSER,
             "the adapter has no gradients to step by: lorac_adapter_reserve() comes first");
     }
+    if (a->n == 0 && options->lr_ratio_b != 0.0 && options->lr_ratio_b != 1.0) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "optimizer.lr_ratio_b is %g, but the adapter has no pair whose B would go "
+            "faster",
+            options->lr_ratio_b);
+    }
     struct lorac_device *dev = a->model->dev;
     struct lorac_optim *o = lorac_mem_new(1, sizeof *o);
     if (!o) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the optimiser"); }
     o->kind = kind;
     o->o = *options;
+    if (o->o.lr_ratio_b == 0.0) { o->o.lr_ratio_b = 1.0; }
     o->o.name = kind->name; // the caller's may go
     o->o.schedule = lorac_schedule_find(options->schedule);
     o->a = a;
@@ -135,6 +143,29 @@ void lorac_optim_free(struct lorac_optim *o)
     if (!o) { return; }
     o->a->model->dev->ops->release(o->a->model->dev, o->moments);
     lorac_mem_free(o);
+}
+
+/* All parameters. With LoRA+ (Hayou et al. 2024) B goes faster than A, and vectors as B does, as in
+ * PEFT's create_loraplus_optimizer. */
+static void step_all(struct lorac_optim *o, float g_scale, double lr)
+{
+    const struct lorac_adapter *a = o->a;
+    float decay = (float)o->o.weight_decay;
+    float slow = (float)lr;
+    float fast = (float)(lr * o->o.lr_ratio_b);
+    size_t at = 0;
+    for (size_t i = 0; i < a->n && slow != fast; i++) {
+        const struct lorac_site *l = &a->site[i];
+        o->kind->step(o, at, l->R * l->C, g_scale, slow, decay);
+        at += l->R * l->C;
+        o->kind->step(o, at, l->R * l->OC, g_scale, fast, decay);
+        at += l->R * l->OC;
+    }
+    if (a->n_matrices > at) { o->kind->step(o, at, a->n_matrices - at, g_scale, slow, decay); }
+    if (a->n_params > a->n_matrices) {
+        o->kind->step(o, a->n_matrices, a->n_params - a->n_matrices, g_scale, fast,
+                      (float)o->o.vector_decay);
+    }
 }
 
 enum lorac_status lorac_optim_step(struct lorac_optim *o, double weight, double *norm,
@@ -159,12 +190,7 @@ enum lorac_status lorac_optim_step(struct lorac_optim *o, double weight, double 
     // as torch.nn.utils.clip_grad_norm_, whose 1e-6 keeps the division safe
     double clip = o->o.clip_norm > 0.0 ? o->o.clip_norm / (*norm + 1e-6) : 1.0;
     double scale = mean * (clip < 1.0 ? clip : 1.0);
-    float lr = (float)lorac_schedule_lr(&o->o, o->steps);
-    o->kind->step(o, 0, a->n_matrices, (float)scale, lr, (float)o->o.weight_decay);
-    if (a->n_params > a->n_matrices) {
-        o->kind->step(o, a->n_matrices, a->n_params - a->n_matrices, (float)scale, lr,
-                      (float)o->o.vector_decay);
-    }
+    step_all(o, (float)scale, lorac_schedule_lr(&o->o, o->steps));
     dev->ops->zero(dev, a->grads, a->n_params * sizeof *a->grads);
     o->steps++;
     return LORAC_OK;

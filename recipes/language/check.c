@@ -93,6 +93,11 @@ static enum lorac_status check_idle(struct lorac_reading *rd, const char *path, 
                                   set ? " (--unset " : "", set ? path : "", set ? ")" : "");
 }
 
+static bool is(double x, double y)
+{
+    return !(x < y) && !(x > y);
+}
+
 /* The keys that say where pairs go and what they are, and those that say what trains in full. */
 static enum lorac_status check_adapter(struct lorac_reading *rd)
 {
@@ -128,6 +133,11 @@ static enum lorac_status check_adapter(struct lorac_reading *rd)
     if (!st && r->adapter.train_also.all) {
         st = check_idle(rd, "adapter.dropout", !(r->adapter.dropout > 0.0), false,
                         "with adapter.train_also: all: it drops inputs of pairs");
+    }
+    if (!st) {
+        st = check_idle(rd, "optimizer.lr_ratio_b", is(r->optimizer.lr_ratio_b, 1.0),
+                        !r->adapter.train_also.all,
+                        "with adapter.train_also: all: it is for the B of pairs");
     }
     return st;
 }
@@ -220,11 +230,6 @@ static enum lorac_status check_keep(struct lorac_reading *rd)
     return lorac_reading_complain(
         rd, node, lorac_key_find("output.keep"),
         "must hold 'best', 'last' or both: nothing would be left of the run");
-}
-
-static bool is(double x, double y)
-{
-    return !(x < y) && !(x > y);
 }
 
 /* What one optimiser or schedule reads and another does not. */

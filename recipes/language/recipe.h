@@ -214,6 +214,7 @@ struct lorac_recipe {
     struct {
         const char *name; // a row of the table of optimisers
         double lr;
+        double lr_ratio_b; // of B's over lr
         double betas[2];
         double eps;
         double momentum;

@@ -193,6 +193,11 @@ const struct lorac_key lorac_keys[] = {
      .help = "peak learning rate",
      .more = "The default suits a base of a billion parameters; one of 0.1 billion takes 1e-3, "
              "one of 7 billion 3e-4 (lorac recipe init chooses)."},
+    {KEY(optimizer.lr_ratio_b, number), .flags = LORAC_KEY_ABOVE_MIN, COUNTS(0, 1e4),
+     .otherwise = "1.0",
+     .help = "LoRA+: learning rate of B over that of A, which is optimizer.lr",
+     .more = "Often 2 to 16, with a lower optimizer.lr. Norms' gains and biases that train go as "
+             "fast as B, as with PEFT's create_loraplus_optimizer."},
     {KEY(optimizer.betas, betas), .flags = LORAC_KEY_BELOW_MAX, COUNTS(0, 1),
      .otherwise = "[0.9, 0.999]",
      .help = "adamw: decay of the two moments"},

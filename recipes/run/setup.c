@@ -70,6 +70,7 @@ struct lorac_optim_options lorac_setup_optim(const struct lorac_recipe *r, size_
     return (struct lorac_optim_options){
         .name = r->optimizer.name,
         .lr = r->optimizer.lr,
+        .lr_ratio_b = r->optimizer.lr_ratio_b,
         .beta1 = r->optimizer.betas[0],
         .beta2 = r->optimizer.betas[1],
         .eps = r->optimizer.eps,

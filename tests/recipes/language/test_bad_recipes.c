@@ -147,6 +147,10 @@ static const struct {
      "r.yaml:5:10: output.steps: unknown key (did you mean 'save_every'?)"},
     {MORE, "train: {metric_for_best_model: 5}\n",
      "r.yaml:5:9: train.metric_for_best_model: unknown key (did you mean 'eval.best'?)"},
+    {MORE, "adapter: {train_also: all}\noptimizer: {lr_ratio_b: 4}\n",
+     "r.yaml:6:25: optimizer.lr_ratio_b: has no effect with adapter.train_also: all: it is for the B of pairs"},
+    {MORE, "optimizer: {lr_ratio_b: 0}\n",
+     "r.yaml:5:25: optimizer.lr_ratio_b: must be a number above 0 and up to 10000, found '0'"},
     {MORE, "optimizer: {schedule: constant, final_lr_ratio: 0.1}\n",
      "r.yaml:5:49: optimizer.final_lr_ratio: has no effect with optimizer.schedule: constant"},
     // what does nothing is looked for once each value is right, and only then

@@ -76,6 +76,7 @@ static const char FULL[] =
     "optimizer:\n"
     "  name: adamw\n"
     "  lr: 5e-4\n"
+    "  lr_ratio_b: 1.0\n"
     "  betas: [0.9, 0.999]\n"
     "  eps: 1e-8\n"
     "  weight_decay: 0.0\n"
