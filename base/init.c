@@ -204,9 +204,8 @@ static void add_vector(struct init *g, const struct lorac_module *m)
 static void add_module(struct init *g, const struct lorac_module *m)
 {
     if (m->role != LORAC_ROLE_NORM) {
-        bool turned = m->w.transposed;
-        struct tensor *t =
-            add(g, turned ? m->w.C : m->w.OC, turned ? m->w.OC : m->w.C, m->name, "weight");
+        bool turned = m->transposed;
+        struct tensor *t = add(g, turned ? m->C : m->OC, turned ? m->OC : m->C, m->name, "weight");
         bool narrow = g->options->scale_residual || g->config.kind->residual_init;
         if (m->role == LORAC_ROLE_EMBEDDING) { t->zero_row = g->pad; }
         if (m->residual && narrow) { t->std /= sqrt(2.0 * (double)g->config.L); }

@@ -94,15 +94,13 @@ static enum lorac_status claim(const struct lorac_tensor **out, struct opening *
     return LORAC_OK;
 }
 
-/* A matrix stays where the file has it. */
-static enum lorac_status open_matrix(struct lorac_weight *w, const struct lorac_tensor *t,
-                                     struct lorac_model *m, struct lorac_err *err)
+/* A matrix stays where the file has it, if the backend can read it there. */
+static enum lorac_status open_matrix(struct lorac_module *l, const struct lorac_tensor *t,
+                                     const struct lorac_model *m, struct lorac_err *err)
 {
-    const void *data = m->dev->ops->hold(m->dev, t->data, t->n * lorac_dtype_size(t->dtype));
-    if (!data) { return lorac_fail(err, LORAC_ENOMEM, "%s: no device memory", t->name); }
-    w->data = data;
-    w->dtype = t->dtype;
-    return LORAC_OK;
+    l->dtype = t->dtype;
+    l->w = m->dev->ops->weight_open(m->dev, t->data, t->dtype, l->OC, l->C, l->transposed);
+    return l->w ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no device memory", t->name);
 }
 
 /* A norm's gain or a bias becomes float32 in the block of vectors. */
@@ -131,11 +129,11 @@ static enum lorac_status open_module(struct opening *o, struct lorac_module *l,
     const struct lorac_tensor *t = NULL;
     enum lorac_status st = LORAC_OK;
     if (l->role == LORAC_ROLE_LINEAR || l->role == LORAC_ROLE_POSITIONS) {
-        const size_t dims[] = {l->w.OC, l->w.C};
-        const size_t turned[] = {l->w.C, l->w.OC};
+        const size_t dims[] = {l->OC, l->C};
+        const size_t turned[] = {l->C, l->OC};
         (void)snprintf(tensor, sizeof tensor, "%s.weight", l->file);
-        st = claim(&t, o, tensor, l->w.transposed ? turned : dims, 2, err);
-        if (!st) { st = open_matrix(&l->w, t, o->m, err); }
+        st = claim(&t, o, tensor, l->transposed ? turned : dims, 2, err);
+        if (!st) { st = open_matrix(l, t, o->m, err); }
     }
     for (size_t k = 0; k < lorac_vector_parts(&o->m->config, l) && !st; k++) {
         const float *part = NULL;
@@ -181,11 +179,12 @@ static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
         h = e;
     }
     assert(e && h); // both were claimed
-    st = open_matrix(&embedding->w, e, m, err);
+    st = open_matrix(embedding, e, m, err);
     if (!st && tied) {
         output->w = embedding->w;
+        output->dtype = embedding->dtype;
     } else if (!st) {
-        st = open_matrix(&output->w, h, m, err);
+        st = open_matrix(output, h, m, err);
     }
     return st;
 }
@@ -352,12 +351,9 @@ void lorac_model_close(struct lorac_model *m)
 {
     if (!m) { return; }
     const struct lorac_backend *op = m->dev->ops;
-    const void *embedding = m->module ? m->module[m->embed].w.data : NULL;
     for (size_t i = 0; i < m->n_modules; i++) {
-        const void *data = m->module[i].w.data;
-        if (data && data != embedding) { op->drop(m->dev, data); }
+        if (i != m->head || !m->config.tie) { op->weight_close(m->dev, m->module[i].w); }
     }
-    if (embedding) { op->drop(m->dev, embedding); }
     op->release(m->dev, m->vectors);
     lorac_mem_free(m->module);
     lorac_mem_free(m->step);
@@ -368,12 +364,11 @@ void lorac_model_close(struct lorac_model *m)
 
 size_t lorac_model_parameters(const struct lorac_model *m)
 {
-    const void *embedding = m->module[m->embed].w.data;
     size_t n = 0;
     for (size_t i = 0; i < m->n_modules; i++) {
         const struct lorac_module *l = &m->module[i];
         n += l->n;
-        if (i == m->embed || l->w.data != embedding) { n += l->w.OC * l->w.C; }
+        if (i != m->head || !m->config.tie) { n += l->OC * l->C; }
     }
     return n;
 }

@@ -43,9 +43,12 @@ struct lorac_module {
     char name[LORAC_MODULE_NAME]; // as PEFT knows it: "model.layers.0.self_attn.q_proj"
     char file[LORAC_MODULE_NAME]; // as the files call it
     enum lorac_role role;
-    struct lorac_weight w; // embedding (V,C), linear layer and head (OC,C); without data for a norm
-    const float *vector;   // (n) device memory: a linear layer's bias, a norm's gain, or gain and
-                           // shift of a LayerNorm (2,C); NULL: none
+    size_t OC, C;           // of the weight of embedding (V,C), linear layer and head; 0: a norm
+    bool transposed;        // stored as (C,OC): GPT-2's Conv1D
+    enum lorac_dtype dtype; // stored in
+    struct lorac_weight *w; // its handle; a tied head's is the embedding's
+    const float *vector;    // (n) device memory: a linear layer's bias, a norm's gain, or gain and
+                            // shift of a LayerNorm (2,C); NULL: none
     size_t n;
     bool residual; // a linear layer whose output is added to the residual stream as it is
 };

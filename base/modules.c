@@ -64,14 +64,16 @@ static void add_module(struct listing *g, const struct lorac_steps *steps, size_
     if (s->op == OP_EMBED) {
         bool positions = s->flags & EMBED_POSITIONS;
         m->role = positions ? LORAC_ROLE_POSITIONS : LORAC_ROLE_EMBEDDING;
-        m->w = (struct lorac_weight){.OC = positions ? c->max_positions : c->V, .C = OC};
+        m->OC = positions ? c->max_positions : c->V;
+        m->C = OC;
     } else if (s->op == OP_NORM) {
         m->role = LORAC_ROLE_NORM;
         m->n = (s->flags & NORM_HEADS ? c->D : OC) * (c->layernorm ? 2 : 1);
     } else {
         m->role = s->out[0] == SLOT_Z ? LORAC_ROLE_HEAD : LORAC_ROLE_LINEAR;
-        m->w = (struct lorac_weight){.OC = OC, .C = lorac_slot_width(c, s->in[0])};
-        m->w.transposed = s->flags & STORED_TURNED;
+        m->OC = OC;
+        m->C = lorac_slot_width(c, s->in[0]);
+        m->transposed = s->flags & STORED_TURNED;
         m->n = has_bias(c, s->flags) ? OC : 0;
         m->residual = is_added(steps, i);
     }

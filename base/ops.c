@@ -48,7 +48,7 @@ static const struct lorac_weight *weight(const struct lorac_walk *w, size_t modu
 {
     const struct lorac_socket *s = w->p->has_socket ? &w->p->socket : NULL;
     const struct lorac_weight *own = s && s->weight ? s->weight(s->self, module) : NULL;
-    return own ? own : &w->p->m->module[module].w;
+    return own ? own : w->p->m->module[module].w;
 }
 
 /* From float `first` of the vector on: 0, or C where a LayerNorm's shift begins. */

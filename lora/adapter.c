@@ -44,7 +44,6 @@ static void place(struct lorac_adapter *a, float *params, float *grads)
         struct lorac_full *f = &a->full[i];
         f->p = params ? params + at : NULL;
         f->dp = grads ? grads + at : NULL;
-        f->w.data = f->vector ? NULL : f->p;
         at += f->n;
         vectors += f->vector ? f->n : 0;
     }
@@ -65,10 +64,8 @@ static void list_full(struct lorac_adapter *a, const struct lorac_match *match)
         bool full = shared ? match[head].weight || match[embed].weight : match[i].weight;
         a->weight_at[i] = -1;
         if (!full || (shared && i == head)) { continue; }
-        const struct lorac_weight *w = &m->module[i].w;
         a->weight_at[i] = (int32_t)a->n_full;
-        a->full[a->n_full++] = (struct lorac_full){
-            .m = i, .n = w->OC * w->C, .w = {NULL, LORAC_F32, w->OC, w->C, w->transposed}};
+        a->full[a->n_full++] = (struct lorac_full){.m = i, .n = m->module[i].OC * m->module[i].C};
     }
     if (one) { a->weight_at[head] = a->weight_at[embed]; }
     for (size_t i = 0; i < m->n_modules; i++) {
@@ -103,13 +100,13 @@ enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct
         goto done;
     }
     for (size_t i = 0; i < m->n_modules; i++) {
-        const struct lorac_weight *w = &m->module[i].w;
+        const struct lorac_module *w = &m->module[i];
         size_t R = match[i].rank;
         a->at[i] = -1;
         if (R == 0) { continue; }
         if (R > w->C || R > w->OC) {
             st = lorac_fail(err, LORAC_EUSER, "rank %zu is larger than module '%s' (%zu x %zu)", R,
-                            m->module[i].name, w->OC, w->C);
+                            w->name, w->OC, w->C);
             goto done;
         }
         a->at[i] = (int32_t)a->n;
@@ -133,6 +130,20 @@ done:
     return st;
 }
 
+/* Handles of the weights that train in full. */
+static enum lorac_status open_full(struct lorac_adapter *a, struct lorac_err *err)
+{
+    struct lorac_device *dev = a->model->dev;
+    for (size_t i = 0; i < a->n_full; i++) {
+        struct lorac_full *f = &a->full[i];
+        const struct lorac_module *l = &a->model->module[f->m];
+        if (f->vector) { continue; }
+        f->w = dev->ops->weight_over(dev, f->p, l->OC, l->C, l->transposed);
+        if (!f->w) { return lorac_fail(err, LORAC_ENOMEM, "no memory for '%s'", l->name); }
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct lorac_model *m,
                                       const struct lorac_match *match, enum lorac_scaling scaling,
                                       enum lorac_tie tie, struct lorac_err *err)
@@ -148,13 +159,21 @@ enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct l
         return st;
     }
     place(a, a->params, NULL);
-    return LORAC_OK;
+    st = open_full(a, err);
+    if (st) {
+        lorac_adapter_free(a);
+        *out = NULL;
+    }
+    return st;
 }
 
 void lorac_adapter_free(struct lorac_adapter *a)
 {
     if (!a) { return; }
     struct lorac_device *dev = a->model->dev;
+    for (size_t i = 0; i < a->n_full; i++) {
+        dev->ops->weight_close(dev, a->full[i].w);
+    }
     dev->ops->release(dev, a->params);
     dev->ops->release(dev, a->grads);
     lorac_mem_free(a->site);
@@ -228,7 +247,7 @@ enum lorac_status lorac_site_write(struct lorac_adapter *a, size_t i, bool b, co
 
 static bool is_turned(const struct lorac_adapter *a, const struct lorac_site *l)
 {
-    return a->model->module[l->m].w.transposed;
+    return a->model->module[l->m].transposed;
 }
 
 enum lorac_status lorac_site_left(float *host, const struct lorac_adapter *a, size_t i,
@@ -255,16 +274,12 @@ static void base_values(float host[CHUNK], const struct lorac_adapter *a,
                         const struct lorac_full *f, size_t first, size_t n)
 {
     struct lorac_device *dev = a->model->dev;
-    unsigned char bytes[CHUNK * sizeof(float)];
+    const struct lorac_module *l = &a->model->module[f->m];
     if (f->vector) {
-        dev->ops->read(dev, host, a->model->module[f->m].vector + f->first + first,
-                       n * sizeof *host);
-        return;
+        dev->ops->read(dev, host, l->vector + f->first + first, n * sizeof *host);
+    } else {
+        dev->ops->weight_read(dev, host, l->w, first, n);
     }
-    const struct lorac_weight *w = &a->model->module[f->m].w;
-    size_t size = lorac_dtype_size(w->dtype);
-    dev->ops->read(dev, bytes, (const unsigned char *)w->data + first * size, n * size);
-    lorac_dtype_decode(host, bytes, w->dtype, n);
 }
 
 void lorac_full_copy(struct lorac_adapter *a, size_t i)
@@ -414,7 +429,7 @@ static bool trains(const void *self, size_t m)
 static const struct lorac_weight *stand_in_weight(const void *self, size_t m)
 {
     const struct lorac_full *f = full_weight(self, m);
-    return f ? &f->w : NULL;
+    return f ? f->w : NULL;
 }
 
 static const float *stand_in_vector(const void *self, size_t m, size_t first)
@@ -469,10 +484,11 @@ static void full_backward(const struct lorac_adapter *a, size_t m, const float *
     struct lorac_device *dev = a->model->dev;
     const struct lorac_full *w = full_weight(a, m);
     const struct lorac_full *b = full_vector(a, m);
-    if (w && w->dp && w->w.transposed) { // dW (C,OC) += x^T dy
-        dev->ops->matmul_tn(dev, w->dp, x, dy, N, w->w.OC, w->w.C, 1.0F, 1.0F);
+    const struct lorac_module *l = &a->model->module[m];
+    if (w && w->dp && l->transposed) { // dW (C,OC) += x^T dy
+        dev->ops->matmul_tn(dev, w->dp, x, dy, N, l->OC, l->C, 1.0F, 1.0F);
     } else if (w && w->dp) {
-        dev->ops->matmul_tn(dev, w->dp, dy, x, N, w->w.C, w->w.OC, 1.0F, 1.0F);
+        dev->ops->matmul_tn(dev, w->dp, dy, x, N, l->C, l->OC, 1.0F, 1.0F);
     }
     if (b && b->dp) { dev->ops->column_sums(dev, b->dp, dy, N, b->n); }
 }
@@ -496,7 +512,7 @@ static void embed_backward(void *self, size_t m, const float *dy, const int32_t 
 {
     const struct lorac_adapter *a = self;
     const struct lorac_full *w = &a->full[a->weight_at[m]];
-    a->model->dev->ops->embed_backward(a->model->dev, w->dp, dy, ids, N, w->w.C);
+    a->model->dev->ops->embed_backward(a->model->dev, w->dp, dy, ids, N, a->model->module[m].C);
 }
 
 /* With u kept and dy given:

@@ -79,11 +79,11 @@ struct lorac_site {
 
 /* One tensor trained in full. */
 struct lorac_full {
-    size_t m;              // its module; of a tied pair (LORAC_TIE_KEEP) the embedding
-    bool vector;           // a norm's gain or a bias; otherwise a weight
-    size_t first;          // of the module's vector: of a LayerNorm's shift alone C, otherwise 0
-    size_t n;              // floats
-    struct lorac_weight w; // a weight: (OC,C) at p, float32
+    size_t m;               // its module; of a tied pair (LORAC_TIE_KEEP) the embedding
+    bool vector;            // a norm's gain or a bias; otherwise a weight
+    size_t first;           // of the module's vector: of a LayerNorm's shift alone C, otherwise 0
+    size_t n;               // floats
+    struct lorac_weight *w; // a weight's handle, over p
     float *p, *dp; // in the parameter block and the gradient block; dp NULL where it doesn't train
 };
 

@@ -149,7 +149,7 @@ static void measure(size_t *panel, size_t *b_panel, const struct merger *g)
         most = n > most ? n : most;
     }
     for (size_t i = 0; i < g->m->n_modules; i++) {
-        const struct lorac_weight *w = &g->m->module[i].w;
+        const struct lorac_module *w = &g->m->module[i];
         size_t all = w->transposed ? w->C : w->OC;
         size_t rows = panel_rows(w->transposed ? w->OC : w->C);
         rows = rows < all ? rows : all;

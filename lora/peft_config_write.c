@@ -213,7 +213,7 @@ static enum lorac_status add_pattern(struct lorac_buf *out, const struct lorac_a
 /* Do the adapted modules store their weights as (in,out)? Those of one model all do, or none. */
 static bool is_turned(const struct lorac_adapter *a)
 {
-    return a->n > 0 && a->model->module[a->site[0].m].w.transposed;
+    return a->n > 0 && a->model->module[a->site[0].m].transposed;
 }
 
 enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lorac_adapter *a,

@@ -57,11 +57,12 @@ static void add_full(struct lorac_peft_tensors *list, const struct lorac_adapter
         return;
     }
     struct lorac_peft_tensor *t = &list->at[list->n++];
-    bool turned = f->w.transposed;
-    *t = (struct lorac_peft_tensor){.part = LORAC_PEFT_FULL,
-                                    .i = i,
-                                    .n_dims = 2,
-                                    .dims = {turned ? f->w.C : f->w.OC, turned ? f->w.OC : f->w.C}};
+    const struct lorac_module *l = &a->model->module[f->m];
+    *t = (struct lorac_peft_tensor){
+        .part = LORAC_PEFT_FULL,
+        .i = i,
+        .n_dims = 2,
+        .dims = {l->transposed ? l->C : l->OC, l->transposed ? l->OC : l->C}};
     (void)snprintf(t->name, sizeof t->name, "base_model.model.%s.weight",
                    a->model->module[module].name);
 }

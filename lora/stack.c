@@ -56,7 +56,7 @@ static const struct lorac_weight *weight(const void *self, size_t m)
     const struct lorac_stack *s = self;
     for (size_t i = 0; i < s->n; i++) {
         int32_t at = s->adapter[i]->weight_at[m];
-        if (at >= 0) { return &s->adapter[i]->full[at].w; }
+        if (at >= 0) { return s->adapter[i]->full[at].w; }
     }
     return NULL;
 }

@@ -10,6 +10,7 @@
 #define LORAC_BASE_COMPUTE_CPU_H
 
 #include "base/compute/kernels.h"
+#include "base/compute/weight.h"
 
 #include <pthread.h>
 

@@ -1,6 +1,7 @@
 /* host.c - see host.h. */
 #include "base/compute/host.h"
 
+#include "base/compute/weight.h"
 #include "base/core/mem.h"
 
 #include <string.h>
@@ -30,15 +31,32 @@ void lorac_host_zero(struct lorac_device *dev, void *to, size_t bytes)
 }
 
 /* A mapped file is read where it is. */
-const void *lorac_host_hold(struct lorac_device *dev, const void *host, size_t bytes)
+struct lorac_weight *lorac_host_weight_open(struct lorac_device *dev, const void *host,
+                                            enum lorac_dtype type, size_t OC, size_t C,
+                                            bool transposed)
 {
     (void)dev;
-    (void)bytes;
-    return host;
+    struct lorac_weight *w = lorac_mem_new(1, sizeof *w);
+    if (w) { *w = (struct lorac_weight){host, type, OC, C, transposed}; }
+    return w;
 }
 
-void lorac_host_drop(struct lorac_device *dev, const void *held)
+struct lorac_weight *lorac_host_weight_over(struct lorac_device *dev, const float *data, size_t OC,
+                                            size_t C, bool transposed)
+{
+    return lorac_host_weight_open(dev, data, LORAC_F32, OC, C, transposed);
+}
+
+void lorac_host_weight_close(struct lorac_device *dev, struct lorac_weight *w)
 {
     (void)dev;
-    (void)held;
+    lorac_mem_free(w);
+}
+
+void lorac_host_weight_read(struct lorac_device *dev, float *host, const struct lorac_weight *w,
+                            size_t first, size_t n)
+{
+    (void)dev;
+    const char *from = (const char *)w->data + first * lorac_dtype_size(w->dtype);
+    lorac_dtype_decode(host, from, w->dtype, n);
 }

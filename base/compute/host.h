@@ -1,6 +1,6 @@
 /*
- * host.h - the memory operations of a backend whose tensors lie in ordinary memory. They are
- * initialisers for its table: LORAC_HOST_MEMORY stands for all of them.
+ * host.h - memory and handles of weights of a backend whose tensors lie in ordinary memory. They
+ * are initialisers for its table: LORAC_HOST_MEMORY stands for all of them.
  */
 #ifndef LORAC_BASE_COMPUTE_HOST_H
 #define LORAC_BASE_COMPUTE_HOST_H
@@ -11,12 +11,19 @@ void *lorac_host_alloc(struct lorac_device *dev, size_t bytes);
 void lorac_host_release(struct lorac_device *dev, void *p);
 void lorac_host_copy(struct lorac_device *dev, void *to, const void *from, size_t bytes);
 void lorac_host_zero(struct lorac_device *dev, void *to, size_t bytes);
-const void *lorac_host_hold(struct lorac_device *dev, const void *host, size_t bytes);
-void lorac_host_drop(struct lorac_device *dev, const void *held);
+struct lorac_weight *lorac_host_weight_open(struct lorac_device *dev, const void *host,
+                                            enum lorac_dtype type, size_t OC, size_t C,
+                                            bool transposed);
+struct lorac_weight *lorac_host_weight_over(struct lorac_device *dev, const float *data, size_t OC,
+                                            size_t C, bool transposed);
+void lorac_host_weight_close(struct lorac_device *dev, struct lorac_weight *w);
+void lorac_host_weight_read(struct lorac_device *dev, float *host, const struct lorac_weight *w,
+                            size_t first, size_t n);
 
 #define LORAC_HOST_MEMORY                                                               \
     .alloc = lorac_host_alloc, .release = lorac_host_release, .write = lorac_host_copy, \
     .read = lorac_host_copy, .copy = lorac_host_copy, .zero = lorac_host_zero,          \
-    .hold = lorac_host_hold, .drop = lorac_host_drop
+    .weight_open = lorac_host_weight_open, .weight_over = lorac_host_weight_over,       \
+    .weight_close = lorac_host_weight_close, .weight_read = lorac_host_weight_read
 
 #endif

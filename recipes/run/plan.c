@@ -73,9 +73,9 @@ static void add_to_group(struct lorac_plan *p, const struct lorac_plan_group *li
 static void group_full(struct lorac_plan *p, const struct lorac_full *f)
 {
     const struct lorac_adapter *a = p->adapter;
-    struct lorac_plan_group g = {
-        .OC = f->vector ? f->n : f->w.OC, .C = f->vector ? 0 : f->w.C, .params = f->n};
     const struct lorac_module *module = &a->model->module[f->m];
+    struct lorac_plan_group g = {
+        .OC = f->vector ? f->n : module->OC, .C = f->vector ? 0 : module->C, .params = f->n};
     size_t layer = 0;
     bool both = a->tie == LORAC_TIE_KEEP && f->m == a->model->embed;
     bool bias = f->vector && (lorac_module_is_linear(module) || f->first);
@@ -162,7 +162,7 @@ static enum lorac_status look_at_data(struct lorac_plan *p, struct lorac_err *er
  */
 enum { FAULT_AROUND = 64 << 10 };
 
-static enum lorac_status mark_rows(unsigned char *touched, const struct lorac_weight *w,
+static enum lorac_status mark_rows(unsigned char *touched, const struct lorac_module *w,
                                    const struct lorac_dataset *set, struct lorac_err *err)
 {
     size_t row = w->C * lorac_dtype_size(w->dtype);
@@ -186,11 +186,11 @@ static enum lorac_status mark_rows(unsigned char *touched, const struct lorac_we
 static enum lorac_status untouched(size_t *out, const struct lorac_plan *p, struct lorac_err *err)
 {
     const struct lorac_job *j = p->job;
-    const struct lorac_weight *w = &j->model->module[j->model->embed].w;
+    const struct lorac_module *w = &j->model->module[j->model->embed];
     size_t bytes = w->OC * w->C * lorac_dtype_size(w->dtype);
     size_t chunks = bytes / FAULT_AROUND + 1;
     *out = 0;
-    bool whole = j->model->module[j->model->head].w.data == w->data;
+    bool whole = j->model->config.tie;
     if (whole || !lorac_dataset_is_cached(j->train.set)) { return LORAC_OK; }
     unsigned char *touched = lorac_mem_new(chunks, 1);
     if (!touched) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }

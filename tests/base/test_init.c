@@ -130,7 +130,7 @@ static void every_architecture_and_type_opens(void **state)
         made(&x, "any", config, &o);
         assert_string_equal(x.m->config.arch, arch);
         assert_true(x.m->config.tie == (i < TYPES * LORAC_N_FLOATS));
-        assert_int_equal(x.m->module[x.m->embed].w.dtype, o.dtype);
+        assert_int_equal(x.m->module[x.m->embed].dtype, o.dtype);
         if (i % TYPES == 2) { all_are(&x, "model.layers.1.self_attn.k_proj.bias", 0.0F); }
         if (i % TYPES == 3) { all_are(&x, "model.layers.1.self_attn.k_norm.weight", 1.0F); }
         if (i % TYPES == 4) { all_are(&x, "model.layers.1.self_attn.k_norm.weight", 0.0F); }

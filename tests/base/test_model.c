@@ -367,8 +367,8 @@ static void real_models_open(void **state)
         if (lorac_model_open(&m, &dev, dir, &err)) { fail_msg("%s", err.text); }
         print_message("%s: %zu parameters, tied %d\n", names[i], lorac_model_parameters(m),
                       m->config.tie);
-        assert_int_equal(m->module[m->embed].w.dtype, i ? LORAC_BF16 : LORAC_F32);
-        assert_true(!m->config.tie || m->module[m->head].w.data == m->module[m->embed].w.data);
+        assert_int_equal(m->module[m->embed].dtype, i ? LORAC_BF16 : LORAC_F32);
+        assert_true(!m->config.tie || m->module[m->head].w == m->module[m->embed].w);
         memcpy(fingerprints[i], m->fingerprint, 65);
         lorac_mem_free(dir);
         lorac_model_close(m);

@@ -31,6 +31,7 @@ struct work {
     struct lorac_device *dev;
     float *x, *q, *k, *v, *cache, *a, *b;
     uint16_t *w; // (OC,C)
+    struct lorac_weight *weight;
     float *lse, *dk, *dv;
     float *first, *later; // (RESULTS) alone, and beside others
 };
@@ -41,6 +42,15 @@ static float *filled(size_t n, unsigned stream)
     assert_non_null(x);
     fill(x, n, stream);
     return x;
+}
+
+/* From now on by this device, which has a handle of its own of the weight. */
+static void work_on(struct work *w, struct lorac_device *dev)
+{
+    if (w->weight) { w->dev->ops->weight_close(w->dev, w->weight); }
+    w->dev = dev;
+    w->weight = dev->ops->weight_open(dev, w->w, LORAC_BF16, OC, C, false);
+    assert_non_null(w->weight);
 }
 
 static struct work work_new(unsigned seed, struct lorac_device *dev)
@@ -64,6 +74,7 @@ static struct work work_new(unsigned seed, struct lorac_device *dev)
         w.w[i] = (uint16_t)(0x3C00U + (i * 2654435761U + seed * 40503U) % 0x0300U +
                             (i * 7U + seed) % 2U * 0x8000U);
     }
+    work_on(&w, dev);
     return w;
 }
 
@@ -74,18 +85,18 @@ static void work_free(struct work *w)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         lorac_mem_free(all[i]);
     }
+    w->dev->ops->weight_close(w->dev, w->weight);
     lorac_mem_free(w->w);
 }
 
 static void operate(float *to, struct work *w)
 {
     const struct lorac_backend *op = w->dev->ops;
-    const struct lorac_weight weight = {w->w, LORAC_BF16, OC, C, false};
     const struct lorac_attention attention = {H, G, D, 0.25F, 0, true};
     const struct lorac_segment decode = {.n = 3, .parent = -1, .past = PAST, .position = PAST};
     const struct lorac_segment whole = {.n = LONG, .parent = -1};
-    op->linear(w->dev, to, w->x, &weight, NULL, N);
-    op->linear_backward(w->dev, to + Y, w->x, &weight, N, 0.0F);
+    op->linear(w->dev, to, w->x, w->weight, NULL, N);
+    op->linear_backward(w->dev, to + Y, w->x, w->weight, N, 0.0F);
     float *out = to + Y + DX;
     op->attention(w->dev, out, w->lse, w->q, w->k, w->v, w->cache, w->cache, &decode, 1,
                   &attention);
@@ -179,13 +190,13 @@ static void devices_do_not_change_each_other(void **state)
 {
     struct lorac_device one;
     struct lorac_device two;
-    struct work w = work_new(7, &one);
     assert_int_equal(lorac_device_open(&one, *state, 1, NULL), LORAC_OK);
+    struct work w = work_new(7, &one);
     operate(w.first, &w); // as alone
     assert_int_equal(lorac_device_open(&two, *state, 2, NULL), LORAC_OK);
     operate(w.later, &w);
     assert_memory_equal(w.later, w.first, RESULTS * sizeof *w.first);
-    w.dev = &two;
+    work_on(&w, &two);
     operate(w.first, &w);
     lorac_device_close(&one); // the older first
     operate(w.later, &w);
@@ -196,8 +207,8 @@ static void devices_do_not_change_each_other(void **state)
     assert_int_equal(pthread_create(&thread, NULL, repeat, &w), 0); // a thread that opened nothing
     assert_int_equal(pthread_join(thread, &result), 0);
     assert_null(result);
-    lorac_device_close(&two);
     work_free(&w);
+    lorac_device_close(&two);
 }
 
 static void *start(void *dev)

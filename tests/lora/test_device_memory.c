@@ -51,17 +51,26 @@ static void count_release(struct lorac_device *dev, void *p)
     lorac_backend_ref.release(dev, p);
 }
 
-static const void *count_hold(struct lorac_device *dev, const void *host, size_t bytes)
+static struct lorac_weight *count_open(struct lorac_device *dev, const void *host,
+                                       enum lorac_dtype type, size_t OC, size_t C, bool transposed)
 {
-    const void *p = lorac_backend_ref.hold(dev, host, bytes);
-    put(p);
-    return p;
+    struct lorac_weight *w = lorac_backend_ref.weight_open(dev, host, type, OC, C, transposed);
+    put(w);
+    return w;
 }
 
-static void count_drop(struct lorac_device *dev, const void *held)
+static struct lorac_weight *count_over(struct lorac_device *dev, const float *data, size_t OC,
+                                       size_t C, bool transposed)
 {
-    take(held);
-    lorac_backend_ref.drop(dev, held);
+    struct lorac_weight *w = lorac_backend_ref.weight_over(dev, data, OC, C, transposed);
+    put(w);
+    return w;
+}
+
+static void count_close(struct lorac_device *dev, struct lorac_weight *w)
+{
+    take(w);
+    lorac_backend_ref.weight_close(dev, w);
 }
 
 static void expect_all_back(const char *what, size_t before)
@@ -102,8 +111,9 @@ static void what_a_device_gives_it_gets_back(void **state)
         struct passes p;
         ops.alloc = count_alloc;
         ops.release = count_release;
-        ops.hold = count_hold;
-        ops.drop = count_drop;
+        ops.weight_open = count_open;
+        ops.weight_over = count_over;
+        ops.weight_close = count_close;
         assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
         dev.ops = &ops;
         n_taken = 0;

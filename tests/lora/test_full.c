@@ -133,7 +133,7 @@ static void a_fresh_copy_changes_nothing(void **state)
         assert_true(n > 0 && n <= sizeof base / sizeof *base);
         logits_of(base, &p, NULL);
         logits_of(copied, &p, &p.socket);
-        if (p.m->module[p.m->embed].w.dtype == LORAC_F32) {
+        if (p.m->module[p.m->embed].dtype == LORAC_F32) {
             assert_memory_equal(base, copied, n * sizeof *base);
         } else { // 16-bit weights may take another kernel than their float32 copies
             near_all(names[i], copied, base, n, 1e-5F * golden_largest(base, n), 0.0F);
@@ -180,7 +180,7 @@ static void gradients_are_finite_differences(void **state)
             const char *name = p.m->module[f->m].name;
             size_t skip = 3 * k % (f->n - 1);
             if (!f->vector && f->m == p.m->embed) {
-                skip = (size_t)text[3] * f->w.C + 5; // a row that is looked up, twice
+                skip = (size_t)text[3] * p.m->config.C + 5; // a row that is looked up, twice
             }
             near_gradient(name, loss, &l, f->p + skip, f->dp + skip, 2, 4e-3, 4e-3);
         }

@@ -71,7 +71,7 @@ static void add_product(double *want, const struct lorac_adapter *a, size_t i, d
             for (size_t r = 0; r < l->R; r++) {
                 sum += (double)B[o * l->R + r] * (double)A[r * l->C + c];
             }
-            bool turned = a->model->module[l->m].w.transposed;
+            bool turned = a->model->module[l->m].transposed;
             want[turned ? c * l->OC + o : o * l->C + c] += f * (double)l->scale * sum;
         }
     }

@@ -140,7 +140,7 @@ static void merges(const char *name, const char *base, struct lorac_adapter_opti
     float *want = logits(m, &socket, &n);
     float *got = logits(merged, NULL, &n);
     bool rounded =
-        m->module[m->head].w.dtype == LORAC_BF16; // weights of some 0.2 move by up to 2^-9 of it
+        m->module[m->head].dtype == LORAC_BF16; // weights of some 0.2 move by up to 2^-9 of it
     near_all(name, got, want, n, (rounded ? 5e-2F : 2e-6F) * golden_largest(want, n), 0.0F);
     lorac_mem_free(want);
     lorac_mem_free(got);
@@ -202,7 +202,7 @@ static void golden_cases_merge_as_in_peft(void **state)
         struct lorac_batch *b = golden_logits_batch(g.batch);
         const float *want = golden_tensor(&g, "merged_logits", &n);
         float *got = batch_logits(merged, NULL, b, &n_got);
-        bool rounded = m->module[m->head].w.dtype == LORAC_BF16; // PEFT's merge was in float32
+        bool rounded = m->module[m->head].dtype == LORAC_BF16; // PEFT's merge was in float32
         assert_int_equal(n, n_got);
         near_all(golden_cases[i], got, want, n, (rounded ? 5e-2F : 1e-5F) * golden_largest(want, n),
                  0.0F);
@@ -455,7 +455,7 @@ static void a_number_beyond_the_type_is_refused(void **state)
     struct lorac_model *m = golden_model(&dev, "llama");
     struct lorac_adapter *a = moved(m, (struct lorac_adapter_options){LIST("lm_head")});
     struct lorac_stack s = {1, {a}, {1.0F}};
-    dev.ops->write(&dev, a->full[0].p + a->full[0].w.C + 2, &large, sizeof large);
+    dev.ops->write(&dev, a->full[0].p + m->config.C + 2, &large, sizeof large);
     assert_int_equal(lorac_merge(out, m, &s, &options, &err), LORAC_EUSER);
     assert_string_equal(err.text, "merging 'lm_head.weight': row 1, column 2 becomes 65520, which "
                                   "F16 cannot hold");

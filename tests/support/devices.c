@@ -89,8 +89,29 @@ float *scratch(size_t n, unsigned stream)
     return x;
 }
 
+enum { MAX_HANDLES = 64 };
+static struct handle {
+    struct lorac_device *dev;
+    struct lorac_weight *w;
+} handles[MAX_HANDLES];
+static size_t n_handles;
+
+const struct lorac_weight *weight_on(struct lorac_device *dev, const void *data,
+                                     enum lorac_dtype type, size_t OC, size_t C, bool transposed)
+{
+    assert_true(n_handles < MAX_HANDLES);
+    struct handle *h = &handles[n_handles++];
+    *h = (struct handle){dev, dev->ops->weight_open(dev, data, type, OC, C, transposed)};
+    assert_non_null(h->w);
+    return h->w;
+}
+
 void scratch_free(void)
 {
+    while (n_handles > 0) {
+        struct handle *h = &handles[--n_handles];
+        h->dev->ops->weight_close(h->dev, h->w);
+    }
     while (n_blocks > 0) {
         struct block *b = &blocks[--n_blocks];
         for (const unsigned char *p = b->begin; p < b->at; p++) {

@@ -22,6 +22,10 @@ void devices_close(struct devices *d);
 void *fenced(size_t bytes);
 /* n floats of it, filled from `stream` (near.h). All is freed by scratch_free(). */
 float *scratch(size_t n, unsigned stream);
+/* A handle of W (OC,C), which is one of `type` at `data` or stored as (C,OC). Closed by
+ * scratch_free(). */
+const struct lorac_weight *weight_on(struct lorac_device *dev, const void *data,
+                                     enum lorac_dtype type, size_t OC, size_t C, bool transposed);
 void scratch_free(void);
 
 /* Fails the test unless device i's result is that of ref, naming the device. */

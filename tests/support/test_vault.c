@@ -1,10 +1,10 @@
 /*
  * The vault backend. What is promised:
- *   - touching its memory outside an operation dies, reading as well as writing, also weights it
- * holds;
+ *   - touching its memory outside an operation dies, reading as well as writing; so does looking
+ * into the handle of a weight, whose numbers weight_read gives;
  *   - operations read and write it, and results marked `host` are ordinary memory;
  *   - every operation of the table is there;
- *   - alloc and hold return NULL when it is full.
+ *   - alloc and weight_open return NULL when it is full.
  */
 #include "tests/support/vault.h"
 
@@ -56,17 +56,40 @@ static void touching_it_outside_an_operation_dies(void **state)
     vault_open(&dev, 1 << 20);
     static const float host[3] = {1.0F, 2.0F, 3.0F};
     float *x = dev.ops->alloc(&dev, sizeof host);
-    const float *w = dev.ops->hold(&dev, host, sizeof host);
     assert_non_null(x);
-    assert_non_null(w);
     assert_false(dies(nothing, x));
     assert_true(dies(peek, x));
     assert_true(dies(poke, x));
-    dev.ops->copy(&dev, x, w, sizeof host); // closed again afterwards
+    dev.ops->write(&dev, x, host, sizeof host); // closed again afterwards
     assert_true(dies(peek, x));
     float back[3] = {0.0F};
     dev.ops->read(&dev, back, x, sizeof back);
     assert_memory_equal(back, host, sizeof host);
+    lorac_device_close(&dev);
+}
+
+static void a_weight_is_read_through_its_handle(void **state)
+{
+    (void)state;
+    struct lorac_device dev;
+    vault_open(&dev, 1 << 20);
+    float host[6] = {1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F};
+    float back[6] = {0.0F};
+    float *x = dev.ops->alloc(&dev, sizeof host);
+    struct lorac_weight *file = dev.ops->weight_open(&dev, host, LORAC_F32, 2, 3, false);
+    struct lorac_weight *over = dev.ops->weight_over(&dev, x, 2, 3, false);
+    assert_non_null(file);
+    assert_non_null(over);
+    assert_true(dies(peek, (volatile float *)file));
+    assert_true(dies(peek, (volatile float *)over));
+    dev.ops->weight_read(&dev, back, file, 2, 3);
+    assert_memory_equal(back, host + 2, 3 * sizeof *back);
+    dev.ops->write(&dev, x, host + 3, 3 * sizeof *x); // what it stands over has changed
+    dev.ops->weight_read(&dev, back, over, 0, 6);
+    assert_memory_equal(back, host + 3, 3 * sizeof *back);
+    assert_true(dies(peek, (volatile float *)file));
+    dev.ops->weight_close(&dev, file);
+    dev.ops->weight_close(&dev, over);
     lorac_device_close(&dev);
 }
 
@@ -118,7 +141,7 @@ static void a_full_vault_has_no_memory(void **state)
     assert_null(dev.ops->alloc(&dev, (size_t)1 << 40));
     assert_non_null(dev.ops->alloc(&dev, (size_t)sysconf(_SC_PAGESIZE) - 63));
     assert_null(dev.ops->alloc(&dev, 1));
-    assert_null(dev.ops->hold(&dev, &byte, 1));
+    assert_null(dev.ops->weight_open(&dev, &byte, LORAC_U8, 1, 1, false));
     lorac_device_close(&dev);
 }
 
@@ -126,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(touching_it_outside_an_operation_dies),
+        cmocka_unit_test(a_weight_is_read_through_its_handle),
         cmocka_unit_test(operations_work_inside),
         cmocka_unit_test(no_operation_is_missing),
         cmocka_unit_test(a_full_vault_has_no_memory),

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE // MAP_ANONYMOUS
 #include "tests/support/vault.h"
 
+#include "base/compute/weight.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -65,17 +67,46 @@ static void vault_zero(struct lorac_device *dev, void *to, size_t bytes)
     lock(dev);
 }
 
-static const void *vault_hold(struct lorac_device *dev, const void *host, size_t bytes)
+/* ---- weights: numbers and handle lie in the vault, too ---- */
+
+static struct lorac_weight *handle(struct lorac_device *dev, const void *data,
+                                   enum lorac_dtype type, size_t OC, size_t C, bool transposed)
 {
-    void *p = vault_alloc(dev, bytes);
-    if (p) { vault_copy(dev, p, host, bytes); }
+    const struct lorac_weight w = {data, type, OC, C, transposed};
+    struct lorac_weight *p = vault_alloc(dev, sizeof *p);
+    if (p) { vault_copy(dev, p, &w, sizeof w); }
     return p;
 }
 
-static void vault_drop(struct lorac_device *dev, const void *held)
+static struct lorac_weight *vault_weight_open(struct lorac_device *dev, const void *host,
+                                              enum lorac_dtype type, size_t OC, size_t C,
+                                              bool transposed)
+{
+    size_t bytes = OC * C * lorac_dtype_size(type);
+    void *data = vault_alloc(dev, bytes);
+    if (!data) { return NULL; }
+    vault_copy(dev, data, host, bytes);
+    return handle(dev, data, type, OC, C, transposed);
+}
+
+static struct lorac_weight *vault_weight_over(struct lorac_device *dev, const float *data,
+                                              size_t OC, size_t C, bool transposed)
+{
+    return handle(dev, data, LORAC_F32, OC, C, transposed);
+}
+
+static void vault_weight_close(struct lorac_device *dev, struct lorac_weight *w)
 {
     (void)dev;
-    (void)held;
+    (void)w;
+}
+
+static void vault_weight_read(struct lorac_device *dev, float *host, const struct lorac_weight *w,
+                              size_t first, size_t n)
+{
+    unlock(dev);
+    lorac_backend_ref.weight_read(dev, host, w, first, n);
+    lock(dev);
 }
 
 /* ---- operations ---- */
@@ -362,8 +393,10 @@ const struct lorac_backend lorac_backend_vault = {
     .read = vault_copy,
     .copy = vault_copy,
     .zero = vault_zero,
-    .hold = vault_hold,
-    .drop = vault_drop,
+    .weight_open = vault_weight_open,
+    .weight_over = vault_weight_over,
+    .weight_close = vault_weight_close,
+    .weight_read = vault_weight_read,
     .matmul_nt = vault_matmul_nt,
     .matmul_nn = vault_matmul_nn,
     .matmul_tn = vault_matmul_tn,

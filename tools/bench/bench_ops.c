@@ -22,7 +22,7 @@ struct bench {
     float *a, *b, *c, *d, *e, *f, *g, *h; // POOL floats each
     double peak, bandwidth;               // flop/s, byte/s
     size_t N, C, OC, R;
-    struct lorac_weight w;
+    struct lorac_weight *w;
     struct lorac_segment segments[64];
     size_t S;
     struct lorac_attention attention;
@@ -88,12 +88,12 @@ static void run_tn(struct bench *x)
 
 static void run_linear(struct bench *x)
 {
-    x->dev.ops->linear(&x->dev, x->c, x->a, &x->w, NULL, x->N);
+    x->dev.ops->linear(&x->dev, x->c, x->a, x->w, NULL, x->N);
 }
 
 static void run_linear_backward(struct bench *x)
 {
-    x->dev.ops->linear_backward(&x->dev, x->c, x->a, &x->w, x->N, 1.0F);
+    x->dev.ops->linear_backward(&x->dev, x->c, x->a, x->w, x->N, 1.0F);
 }
 
 static void run_attention(struct bench *x)
@@ -169,6 +169,14 @@ static void run_adamw(struct bench *x)
                       1e-8F, 0.0F, 0.1F, 0.1F);
 }
 
+/* x->w becomes a weight (OC,C) of this type, whatever its numbers. */
+static void take_weight(struct bench *x, enum lorac_dtype type)
+{
+    x->dev.ops->weight_close(&x->dev, x->w);
+    x->w = x->dev.ops->weight_open(&x->dev, x->b, type, x->OC, x->C, false);
+    if (!x->w) { exit(1); }
+}
+
 static void products(struct bench *x)
 {
     static const size_t wide[][3] = {{256, 1024, 1024}, {256, 4096, 1024}};
@@ -181,9 +189,9 @@ static void products(struct bench *x)
         snprintf(name, sizeof name, "matmul_nt %zu x %zu x %zu", x->N, x->C, x->OC);
         report(x, name, flops, 0.0, run_nt);
         for (int type = 0; type < LORAC_N_FLOATS; type++) {
-            x->w = (struct lorac_weight){x->b, (enum lorac_dtype)type, x->OC, x->C, false};
-            const char *dtype = lorac_dtype_name(x->w.dtype);
-            double bytes = (double)(x->OC * x->C * lorac_dtype_size(x->w.dtype));
+            take_weight(x, (enum lorac_dtype)type);
+            const char *dtype = lorac_dtype_name((enum lorac_dtype)type);
+            double bytes = (double)(x->OC * x->C * lorac_dtype_size((enum lorac_dtype)type));
             x->N = 256;
             snprintf(name, sizeof name, "linear %s %zu x %zu x %zu", dtype, x->N, x->C, x->OC);
             report(x, name, flops, bytes, run_linear);
@@ -203,9 +211,9 @@ static void products(struct bench *x)
     x->N = 1;
     x->C = 2048;
     x->OC = 4096;
-    x->w = (struct lorac_weight){x->b, LORAC_F32, x->OC, x->C, false};
+    take_weight(x, LORAC_F32);
     report(x, "linear F32, N = 1, 4096 x 2048", 0.0, 4.0 * 4096.0 * 2048.0, run_linear);
-    x->w.dtype = LORAC_BF16;
+    take_weight(x, LORAC_BF16);
     report(x, "linear BF16, N = 1, 4096 x 2048", 0.0, 2.0 * 4096.0 * 2048.0, run_linear);
 }
 

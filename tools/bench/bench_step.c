@@ -93,18 +93,27 @@ static enum lorac_status run_step(struct bench *x, struct lorac_err *err)
 
 /* ---- the products alone ---- */
 
+/* The weight of module i as its file has it, (OC,C). */
+static const float *stored(const struct bench *x, size_t i)
+{
+    char name[LORAC_NAME_SIZE];
+    bool tied = i == x->m->head && x->m->config.tie;
+    (void)snprintf(name, sizeof name, "%s.weight", x->m->module[tied ? x->m->embed : i].file);
+    return lorac_checkpoint_find(x->m->files, name)->data;
+}
+
 static void product(const struct bench *x, size_t i, const float *in, float *out, size_t rows,
                     bool backward)
 {
-    const struct lorac_weight *w = &x->m->module[i].w;
+    const struct lorac_module *w = &x->m->module[i];
     int n = (int)rows;
     int oc = (int)w->OC;
     int c = (int)w->C;
     if (backward) {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, c, oc, 1.0F, in, oc, w->data, c,
-                    0.0F, out, c);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, c, oc, 1.0F, in, oc, stored(x, i),
+                    c, 0.0F, out, c);
     } else {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, oc, c, 1.0F, in, c, w->data, c,
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, oc, c, 1.0F, in, c, stored(x, i), c,
                     0.0F, out, oc);
     }
 }

@@ -8,6 +8,7 @@
  * 2^-24, sqrt(n) terms, over h: 60 u/h = 5e-4 with values up to 4. So 1e-3.
  */
 #include "base/compute/device.h"
+#include "tests/support/devices.h"
 #include "tests/support/near.h"
 
 #include <setjmp.h>
@@ -25,7 +26,7 @@ static const double tolerance = 1e-3;
 /* What a loss reads and a backward gives; b serves as weights, gain, `up`, ... */
 struct scene {
     float x[NX], y[NX], w[NX], b[OC * C], c[C], dx[NX], db[NX];
-    struct lorac_weight weight;
+    const struct lorac_weight *weight;
     enum lorac_activation act;
     struct lorac_device dev;
 };
@@ -66,7 +67,7 @@ static void ones(float *dx)
 static double linear_loss(void *context)
 {
     struct scene *s = context;
-    ops->linear(&s->dev, s->y, s->x, &s->weight, s->c, N);
+    ops->linear(&s->dev, s->y, s->x, s->weight, s->c, N);
     return weighted(s, NY);
 }
 
@@ -81,12 +82,12 @@ static void linear_backward_is_the_derivative(void **state)
         lorac_dtype_encode(half, s.b, LORAC_BF16, (size_t)OC * C);
         if (type == LORAC_F16) { lorac_dtype_encode(half, s.b, LORAC_F16, (size_t)OC * C); }
         const void *data = type == LORAC_F32 ? (const void *)s.b : half;
-        s.weight = (struct lorac_weight){data, (enum lorac_dtype)type, OC, C, i >= LORAC_N_FLOATS};
+        s.weight = weight_on(&s.dev, data, (enum lorac_dtype)type, OC, C, i >= LORAC_N_FLOATS);
         s.dx[0] = 1e30F; // beta 0 does not read it
-        ops->linear_backward(&s.dev, s.dx, s.w, &s.weight, N, 0.0F);
+        ops->linear_backward(&s.dev, s.dx, s.w, s.weight, N, 0.0F);
         near_gradient("linear", linear_loss, &s, s.x, s.dx, NX, tolerance, 0.0);
         ones(s.dx);
-        ops->linear_backward(&s.dev, s.dx, s.w, &s.weight, N, 1.0F);
+        ops->linear_backward(&s.dev, s.dx, s.w, s.weight, N, 1.0F);
         subtract_ones(s.dx);
         near_gradient("linear, added", linear_loss, &s, s.x, s.dx, NX, tolerance, 0.0);
     }
@@ -126,7 +127,7 @@ static void biass_gradient_is_the_derivative(void **state)
     (void)state;
     struct scene s;
     setup(&s);
-    s.weight = (struct lorac_weight){s.b, LORAC_F32, OC, C, false};
+    s.weight = weight_on(&s.dev, s.b, LORAC_F32, OC, C, false);
     ones(s.dx);
     ops->column_sums(&s.dev, s.dx, s.w, N, OC);
     subtract_ones(s.dx);
@@ -138,7 +139,7 @@ static const int32_t looked_up[N] = {3, 0, 3}; // one of them twice
 static double embed_loss(void *context)
 {
     struct scene *s = context;
-    ops->embed(&s->dev, s->y, looked_up, &s->weight, N);
+    ops->embed(&s->dev, s->y, looked_up, s->weight, N);
     return weighted(s, NX);
 }
 
@@ -148,7 +149,7 @@ static void embeddings_gradient_is_the_derivative(void **state)
     struct scene s;
     float dw[OC * C];
     setup(&s);
-    s.weight = (struct lorac_weight){s.b, LORAC_F32, OC, C, false};
+    s.weight = weight_on(&s.dev, s.b, LORAC_F32, OC, C, false);
     for (size_t i = 0; i < (size_t)OC * C; i++) {
         dw[i] = 1.0F;
     }

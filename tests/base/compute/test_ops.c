@@ -425,13 +425,13 @@ static void threads_do_not_change_a_bit(void **state)
         for (unsigned j = 0; j < 6; j++) {
             got[j] = scratch(sizes[j], 10 + j);
         }
-        struct lorac_weight w = {a, LORAC_F32, R, C, false};
+        const struct lorac_weight *w = weight_on(dev, a, LORAC_F32, R, C, false);
         dev->ops->matmul_nt(dev, got[0], x, a, N, C, R, 1.0F, 0.0F);
         dev->ops->matmul_nn(dev, got[1], u, a, N, C, R, 1.0F, 1.0F);
         dev->ops->matmul_tn(dev, got[2], u, x, N, C, R, 1.0F, 1.0F);
         dev->ops->rmsnorm_backward(dev, got[3], x, got[1], a, N, C, 1e-5F);
         dev->ops->gate(dev, got[4], x, got[1], (size_t)N * C, LORAC_GELU);
-        dev->ops->linear_backward(dev, got[5], u, &w, 1, 0.0F);
+        dev->ops->linear_backward(dev, got[5], u, w, 1, 0.0F);
         sums[i - (last - 1)] = dev->ops->sum_squares(dev, x, (size_t)N * C);
         for (size_t j = 0; j < 6; j++) {
             if (i < last) {

@@ -120,19 +120,18 @@ static void an_empty_product_writes_zero(void **state)
 
 /* A weight of `type` whose end is `shift` bytes before that of its memory, so that it is off
  * alignment. */
-static struct lorac_weight weight(enum lorac_dtype type, size_t OC, size_t C, size_t shift)
+static const void *weight(enum lorac_dtype type, size_t OC, size_t C, size_t shift)
 {
     const float *x = scratch(OC * C, 5);
     unsigned char *at = fenced(OC * C * lorac_dtype_size(type) + shift);
     lorac_dtype_encode(at, x, type, OC * C);
-    return (struct lorac_weight){at, type, OC, C, false};
+    return at;
 }
 
 static void check_stored(enum lorac_dtype type, size_t shift, size_t N, size_t C, size_t OC,
                          bool turned)
 {
-    struct lorac_weight w = weight(type, OC, C, shift);
-    w.transposed = turned;
+    const void *data = weight(type, OC, C, shift);
     const float *x = scratch(N * C, 1);
     const float *dy = scratch(N * OC, 2);
     const float *bias = OC % 2 ? scratch(OC, 3) : NULL;
@@ -146,8 +145,9 @@ static void check_stored(enum lorac_dtype type, size_t shift, size_t N, size_t C
         struct lorac_device *dev = &d.at[i];
         float *y = scratch(N * OC, 6);
         float *dx = scratch(N * C, 7);
-        dev->ops->linear(dev, y, x, &w, bias, N);
-        dev->ops->linear_backward(dev, dx, dy, &w, N, beta);
+        const struct lorac_weight *w = weight_on(dev, data, type, OC, C, turned);
+        dev->ops->linear(dev, y, x, w, bias, N);
+        dev->ops->linear_backward(dev, dx, dy, w, N, beta);
         if (i == 0) {
             want_y = y;
             want_dx = dx;
@@ -196,14 +196,15 @@ static void weights_of_several_panels_agree(void **state)
     const float *plain = scratch((size_t)OC * C, 5);
     float *want_y = scratch((size_t)N * OC, 3);
     float *want_dx = scratch((size_t)N * C, 3);
-    struct lorac_weight w = weight(LORAC_F32, OC, C, 1);
+    const void *data = weight(LORAC_F32, OC, C, 1);
     d.at[0].ops->matmul_nt(&d.at[0], want_y, x, plain, N, C, OC, 1.0F, 0.0F);
     d.at[0].ops->matmul_nn(&d.at[0], want_dx, dy, plain, N, C, OC, 1.0F, 1.0F);
     for (size_t i = 1; i < d.n; i++) {
         float *y = scratch((size_t)N * OC, 4);
         float *dx = scratch((size_t)N * C, 3);
-        d.at[i].ops->linear(&d.at[i], y, x, &w, NULL, N);
-        d.at[i].ops->linear_backward(&d.at[i], dx, dy, &w, N, 1.0F);
+        const struct lorac_weight *w = weight_on(&d.at[i], data, LORAC_F32, OC, C, false);
+        d.at[i].ops->linear(&d.at[i], y, x, w, NULL, N);
+        d.at[i].ops->linear_backward(&d.at[i], dx, dy, w, N, 1.0F);
         agree(&d, i, "panels", y, want_y, (size_t)N * OC, of_sum(C), 4.0F * U);
         agree(&d, i, "panels, dx", dx, want_dx, (size_t)N * C, of_sum(OC), 4.0F * U);
     }
@@ -215,11 +216,13 @@ static void embeddings_are_exact(void **state)
     (void)state;
     static const int32_t ids[] = {2, 0, 6, 2};
     for (int type = 0; type < LORAC_N_FLOATS; type++) {
-        struct lorac_weight w = weight((enum lorac_dtype)type, 7, 100, 1);
+        const void *data = weight((enum lorac_dtype)type, 7, 100, 1);
         const float *want = NULL;
         for (size_t i = 0; i < d.n; i++) {
             float *y = scratch((size_t)4 * 100, 1);
-            d.at[i].ops->embed(&d.at[i], y, ids, &w, 4);
+            const struct lorac_weight *w =
+                weight_on(&d.at[i], data, (enum lorac_dtype)type, 7, 100, false);
+            d.at[i].ops->embed(&d.at[i], y, ids, w, 4);
             if (i == 0) { want = y; }
             agree(&d, i, "embed", y, want, 400, 0.0F, 0.0F);
         }
@@ -238,20 +241,21 @@ static void every_half_decodes_exactly(void **state)
     }
     static const int32_t ids[] = {0};
     for (int type = LORAC_F16; type <= LORAC_BF16; type++) {
-        struct lorac_weight w = {all, (enum lorac_dtype)type, 1, N, false};
         float *want = scratch(N, 1);
-        lorac_dtype_decode(want, all, w.dtype, N);
+        lorac_dtype_decode(want, all, (enum lorac_dtype)type, N);
         for (size_t i = 0; i < d.n; i++) {
             float *y = scratch(N, 2);
-            d.at[i].ops->embed(&d.at[i], y, ids, &w, 1);
+            const struct lorac_weight *w =
+                weight_on(&d.at[i], all, (enum lorac_dtype)type, 1, N, false);
+            d.at[i].ops->embed(&d.at[i], y, ids, w, 1);
             for (size_t j = 0; j < N; j++) { // a NaN may lose its signalling bit
                 // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): bits are promised
                 assert_true(isnan(want[j]) ? isnan(y[j]) : memcmp(&want[j], &y[j], 4) == 0);
             }
         }
     }
-    free(all);
     scratch_free();
+    free(all);
 }
 
 int main(void)
