@@ -26,6 +26,7 @@
 #include "base/batch.h"
 #include "base/core/err.h"
 #include "base/tokenizer/tokenizer.h"
+#include "datasets/objective.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -448,6 +449,7 @@ struct lorac_loader_options {
     size_t batch_size;   // examples of a micro-batch; 0: no limit. One of the two is needed.
     bool shuffle;
     uint64_t seed;
+    const struct lorac_objective *objective; // how they are placed and weigh; NULL: causal_lm
 };
 /* All that is needed to go on where a run stopped. */
 struct lorac_loader_state {
@@ -460,6 +462,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_loader_open(struct lorac_loader **out,
                                                      const struct lorac_loader_options *o,
                                                      struct lorac_err *err);
 void lorac_loader_close(struct lorac_loader *l);
+const struct lorac_dataset *lorac_loader_dataset(const struct lorac_loader *l);
+const struct lorac_objective *lorac_loader_objective(const struct lorac_loader *l);
 /* What a batch must hold for every micro-batch of every epoch; targets are at most rows. */
 size_t lorac_loader_max_rows(const struct lorac_loader *l);
 size_t lorac_loader_max_segments(const struct lorac_loader *l);

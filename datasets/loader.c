@@ -95,6 +95,7 @@ enum lorac_status lorac_loader_open(struct lorac_loader **out, const struct lora
     }
     l->d = d;
     l->o = *o;
+    if (!l->o.objective) { l->o.objective = &lorac_objectives[0]; }
     l->order_epoch = ORDERLESS;
     st = measure(l, err);
 done:
@@ -112,6 +113,16 @@ void lorac_loader_close(struct lorac_loader *l)
     lorac_mem_free(l->order);
     lorac_example_free(&l->e);
     lorac_mem_free(l);
+}
+
+const struct lorac_dataset *lorac_loader_dataset(const struct lorac_loader *l)
+{
+    return l->d;
+}
+
+const struct lorac_objective *lorac_loader_objective(const struct lorac_loader *l)
+{
+    return l->o.objective;
 }
 
 size_t lorac_loader_max_rows(const struct lorac_loader *l)
@@ -173,10 +184,10 @@ static enum lorac_status add_example(struct lorac_batch *b, struct lorac_loader 
                           "%zu and %zu",
                           b->max_rows, b->max_segments, l->max_rows, l->max_segments);
     }
-    size_t row = b->N;
-    lorac_dataset_place(b, l->d, e->ids.at, n);
-    for (size_t t = e->trained_from; t < e->ids.n; t++) {
-        lorac_batch_score(b, row + t - 1, e->ids.at[t]);
+    size_t first = b->T;
+    l->o.objective->place(b, l->d, e);
+    for (size_t t = first; t < b->T && l->o.objective->weigh; t++) {
+        b->weight[t] = l->o.objective->weigh(l->d, i, t - first);
     }
     return LORAC_OK;
 }

@@ -74,7 +74,7 @@ static enum lorac_status add_level(struct level **out, struct comparison *c, con
 /* Labels are compared whatever the recipe measures while it trains. */
 static unsigned metrics_of(const struct lorac_job *j)
 {
-    return j->recipe->eval.metrics | (j->K ? 1U << LORAC_RECIPE_METRIC_ACCURACY : 0U);
+    return j->recipe->eval.metrics | (j->K ? 1U << LORAC_METRIC_ACCURACY : 0U);
 }
 
 static enum lorac_status measure(struct level *l, struct comparison *c, const struct subject *s,

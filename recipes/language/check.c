@@ -208,13 +208,13 @@ static enum lorac_status check_text(struct lorac_reading *rd)
                                     lorac_key_find("data.separator"),
                                     "must be text, or null for files that are one document each");
     }
-    if (!st && (r->eval.metrics >> LORAC_RECIPE_METRIC_EXACT_MATCH & 1U)) {
+    if (!st && (r->eval.metrics >> LORAC_METRIC_EXACT_MATCH & 1U)) {
         st =
             lorac_reading_complain(rd, given(rd, "eval.metrics"), lorac_key_find("eval.metrics"),
                                    "'exact_match' compares answers, and with data.kind: text there "
                                    "are none");
     }
-    if (!st && r->eval.early_stop.metric > LORAC_RECIPE_METRIC_PERPLEXITY + 1) {
+    if (!st && r->eval.early_stop.metric > LORAC_METRIC_PERPLEXITY + 1) {
         st = lorac_reading_complain(rd, given(rd, "eval.early_stop.metric"),
                                     lorac_key_find("eval.early_stop.metric"),
                                     "must be 'loss' or 'perplexity' with data.kind: text");

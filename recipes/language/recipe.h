@@ -66,20 +66,11 @@ enum lorac_recipe_duplicates {
     LORAC_RECIPE_DUPLICATES_DROP,
 };
 enum lorac_recipe_train_on { LORAC_RECIPE_TRAIN_ON_COMPLETION, LORAC_RECIPE_TRAIN_ON_ALL };
-enum lorac_recipe_objective { LORAC_RECIPE_OBJECTIVE_CAUSAL_LM };
 enum lorac_recipe_activations {
     LORAC_RECIPE_ACTIVATIONS_AUTO,
     LORAC_RECIPE_ACTIVATIONS_ALL,
     LORAC_RECIPE_ACTIVATIONS_LAYERS, // keep each layer's input, recompute inside the layer
 };
-enum lorac_recipe_metric {
-    LORAC_RECIPE_METRIC_LOSS,
-    LORAC_RECIPE_METRIC_PERPLEXITY,
-    LORAC_RECIPE_METRIC_ACCURACY,
-    LORAC_RECIPE_METRIC_MACRO_F1,
-    LORAC_RECIPE_METRIC_EXACT_MATCH,
-};
-const char *lorac_metric_name(size_t metric); // "macro_f1"; NULL after the last
 enum lorac_recipe_keep { LORAC_RECIPE_KEEP_BEST, LORAC_RECIPE_KEEP_LAST };
 enum lorac_recipe_dtype { LORAC_RECIPE_DTYPE_FLOAT32 };
 enum lorac_recipe_log { LORAC_RECIPE_LOG_TERMINAL, LORAC_RECIPE_LOG_CSV };
@@ -197,8 +188,8 @@ struct lorac_recipe {
         char *prompt, *completion; // NULL: none
         bool append_eos;
         enum lorac_recipe_train_on train_on;
-    } templates; // the section "template": the word is C++'s
-    enum lorac_recipe_objective objective;
+    } templates;        // the section "template": the word is C++'s
+    unsigned objective; // a row of lorac_objectives
     struct {
         size_t epochs, steps;            // exactly one is not 0
         size_t batch_tokens, batch_size; // exactly one is not 0
@@ -227,11 +218,11 @@ struct lorac_recipe {
     } optimizer;
     struct {
         struct lorac_recipe_interval every;
-        unsigned metrics; // bit m: enum lorac_recipe_metric m
-        unsigned best;    // 0: auto; otherwise enum lorac_recipe_metric + 1
+        unsigned metrics; // bit m: enum lorac_metric m
+        unsigned best;    // 0: auto; otherwise enum lorac_metric + 1
         size_t samples;
         struct {
-            unsigned metric; // 0: no early stop; otherwise enum lorac_recipe_metric + 1
+            unsigned metric; // 0: no early stop; otherwise enum lorac_metric + 1
             size_t patience;
             double min_delta;
         } early_stop;

@@ -12,12 +12,15 @@
 #define COUNTS(lo, hi) .min = (lo), .max = (hi)
 #define WORDS(...) (const char *const[]){__VA_ARGS__, NULL}
 // clang-format on
-#define METRICS "loss", "perplexity", "accuracy", "macro_f1", "exact_match"
 
-const char *lorac_metric_name(size_t metric)
+static const char *objective_name(size_t i)
 {
-    static const char *const names[] = {METRICS};
-    return metric < sizeof names / sizeof *names ? names[metric] : NULL;
+    return i < lorac_n_objectives ? lorac_objectives[i].name : NULL;
+}
+
+static const char *best_name(size_t i)
+{
+    return i ? lorac_metric_name(i - 1) : "auto";
 }
 
 static const char *encoding_name(size_t i)
@@ -153,7 +156,7 @@ const struct lorac_key lorac_keys[] = {
      .otherwise = "completion",
      .help = "tokens that count in the loss"},
 
-    {KEY(objective, choice), .words = WORDS("causal_lm"), .otherwise = "causal_lm",
+    {KEY(objective, choice), .row = objective_name, .otherwise = "causal_lm",
      .help = "what is learnt"},
 
     {KEY(train.epochs, count), .flags = LORAC_KEY_NULLABLE | LORAC_KEY_LENGTH, COUNTS(1, 1e9),
@@ -224,7 +227,7 @@ const struct lorac_key lorac_keys[] = {
     {KEY(eval.metrics, choices), .row = lorac_metric_name,
      .otherwise = "[loss, perplexity, accuracy, macro_f1]",
      .help = "what to measure on the validation rows"},
-    {KEY(eval.best, choice), .words = WORDS("auto", METRICS), .otherwise = "auto",
+    {KEY(eval.best, choice), .row = best_name, .otherwise = "auto",
      .help = "what makes an evaluation the best, whose adapter is kept in best/",
      .more = "auto: eval.early_stop.metric; else accuracy (or macro_f1) where there are labels, "
              "exact_match where it is measured, loss elsewhere. Of two equal ones the lower loss "

@@ -32,18 +32,18 @@ struct lorac_evaluator {
     struct lorac_ids prompt; // shots and prompt of `example`
 };
 
-double lorac_scores_get(const struct lorac_scores *s, enum lorac_recipe_metric metric)
+double lorac_scores_get(const struct lorac_scores *s, enum lorac_metric metric)
 {
     switch (metric) {
-    case LORAC_RECIPE_METRIC_LOSS:
+    case LORAC_METRIC_LOSS:
         return s->loss;
-    case LORAC_RECIPE_METRIC_PERPLEXITY:
+    case LORAC_METRIC_PERPLEXITY:
         return s->perplexity;
-    case LORAC_RECIPE_METRIC_ACCURACY:
+    case LORAC_METRIC_ACCURACY:
         return s->accuracy;
-    case LORAC_RECIPE_METRIC_MACRO_F1:
+    case LORAC_METRIC_MACRO_F1:
         return s->macro_f1;
-    case LORAC_RECIPE_METRIC_EXACT_MATCH:
+    case LORAC_METRIC_EXACT_MATCH:
         return s->exact_match;
     }
     return (double)NAN;
@@ -59,13 +59,13 @@ double lorac_scores_byte_perplexity(const struct lorac_scores *s)
     return s->bytes ? exp(s->loss * (double)s->tokens / (double)s->bytes) : (double)NAN;
 }
 
-bool lorac_metric_better(enum lorac_recipe_metric metric, double a, double b, double delta)
+bool lorac_metric_better(enum lorac_metric metric, double a, double b, double delta)
 {
-    bool less = metric == LORAC_RECIPE_METRIC_LOSS || metric == LORAC_RECIPE_METRIC_PERPLEXITY;
+    bool less = metric == LORAC_METRIC_LOSS || metric == LORAC_METRIC_PERPLEXITY;
     return less ? a < b - delta : a > b + delta;
 }
 
-static bool asked(const struct lorac_evaluator *e, enum lorac_recipe_metric metric)
+static bool asked(const struct lorac_evaluator *e, enum lorac_metric metric)
 {
     return (e->metrics >> metric & 1U) != 0;
 }
@@ -89,8 +89,7 @@ static size_t generator_positions(const struct lorac_job *j, const struct lorac_
 
 static bool wants_labels(unsigned metrics)
 {
-    return (metrics & (1U << LORAC_RECIPE_METRIC_ACCURACY | 1U << LORAC_RECIPE_METRIC_MACRO_F1)) !=
-           0;
+    return (metrics & (1U << LORAC_METRIC_ACCURACY | 1U << LORAC_METRIC_MACRO_F1)) != 0;
 }
 
 bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics)
@@ -567,7 +566,7 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
                                  lorac_progress_fn *progress, void *self, struct lorac_err *err)
 {
     double begin = lorac_clock();
-    bool exact = asked(e, LORAC_RECIPE_METRIC_EXACT_MATCH);
+    bool exact = asked(e, LORAC_METRIC_EXACT_MATCH);
     struct progress p = {progress, self, 0.0, 1.0 + (e->choices != NULL) + exact};
     *out = (struct lorac_scores){.rows = lorac_dataset_size(e->set),
                                  .bytes = (size_t)lorac_dataset_counts(e->set)->bytes,

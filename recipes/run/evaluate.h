@@ -34,9 +34,9 @@ struct lorac_scores {
 double lorac_scores_bits_per_byte(const struct lorac_scores *s);
 double lorac_scores_byte_perplexity(const struct lorac_scores *s);
 /* One metric of a recipe's enum; NaN where it was not measured. */
-double lorac_scores_get(const struct lorac_scores *s, enum lorac_recipe_metric metric);
+double lorac_scores_get(const struct lorac_scores *s, enum lorac_metric metric);
 /* Is `a` better than `b` by more than `delta`? Less is better for loss and perplexity. */
-bool lorac_metric_better(enum lorac_recipe_metric metric, double a, double b, double delta);
+bool lorac_metric_better(enum lorac_metric metric, double a, double b, double delta);
 
 /* Are the answers of all labels compared: is accuracy or macro F1 among the metrics, and are there
  * labels? */

@@ -34,7 +34,7 @@ struct lorac_manifest {
     size_t steps;                          // of the run
     const char *started, *resumed;         // its first session; this one, or NULL
     double seconds;                        // of all sessions so far
-    const enum lorac_recipe_metric *best;  // that chooses best/; NULL: nothing is evaluated
+    const enum lorac_metric *best;         // that chooses best/; NULL: nothing is evaluated
     const struct lorac_run_result *result; // NULL: the run goes on, or
     const struct lorac_err *failure;       // ended with this failure
 };

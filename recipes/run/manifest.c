@@ -365,10 +365,8 @@ enum lorac_status lorac_manifest_read(struct lorac_earlier *out, const struct lo
     if (!st) { st = lorac_json_number(&out->seconds, &root, "seconds", false, err); }
     if (!(out->seconds >= 0.0)) { out->seconds = 0.0; }
     (void)snprintf(out->started, sizeof out->started, "%.31s", started);
-    for (int m = LORAC_RECIPE_METRIC_LOSS; !st && m <= LORAC_RECIPE_METRIC_EXACT_MATCH; m++) {
-        if (strcmp(best, lorac_metric_name((enum lorac_recipe_metric)m)) == 0) {
-            out->best = (unsigned)m + 1;
-        }
+    for (unsigned m = 0; !st && lorac_metric_name(m); m++) {
+        if (strcmp(best, lorac_metric_name(m)) == 0) { out->best = m + 1; }
     }
     lorac_json_free(&root);
     return st;

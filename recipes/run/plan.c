@@ -277,7 +277,7 @@ static enum lorac_status weigh_passes(struct lorac_plan *p, struct lorac_err *er
         st = lorac_evaluator_measure(&eval, j, j->valid.set, metrics.measured, &socket, err);
     }
     if (st) { return st; }
-    bool answers = r->eval.samples || (metrics.measured >> LORAC_RECIPE_METRIC_EXACT_MATCH & 1U);
+    bool answers = r->eval.samples || (metrics.measured >> LORAC_METRIC_EXACT_MATCH & 1U);
     p->best = metrics.best;
     p->best_why = lorac_setup_best_why(r);
     p->recomputes = o.keep == LORAC_KEEP_LAYERS;

@@ -70,7 +70,7 @@ struct lorac_plan {
     size_t steps, max_rows;          // of the run; rows of its largest micro-batch
     double steps_per_epoch;
     size_t eval_every, evaluations;
-    enum lorac_recipe_metric best; // chooses best/
+    enum lorac_metric best;        // chooses best/
     const char *best_why;          // the key that says so
     size_t eval_rows, eval_scored; // that one evaluation runs and scores, answers left out
     char folder[1024]; // why a new run could not begin in output.dir as it is; "": it could

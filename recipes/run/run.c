@@ -185,8 +185,8 @@ static enum lorac_status resume(struct run *run, struct lorac_err *err)
     if (!st) { st = lorac_manifest_read(&run->earlier, p, err); }
     bool chooses = run->r->eval.best || run->r->eval.early_stop.metric;
     if (!st && !chooses) { // as it began; versions that did not say chose by loss
-        unsigned by = run->earlier.best ? run->earlier.best : LORAC_RECIPE_METRIC_LOSS + 1;
-        run->metrics.best = run->metrics.stop = (enum lorac_recipe_metric)(by - 1);
+        unsigned by = run->earlier.best ? run->earlier.best : LORAC_METRIC_LOSS + 1;
+        run->metrics.best = run->metrics.stop = (enum lorac_metric)(by - 1);
     }
     if (!st) { st = read_state(run, err); }
     if (!st && length.n) {
@@ -399,7 +399,7 @@ static enum lorac_status save_adapter(struct run *run, const char *dir, const ch
 static void count_patience(struct run *run, const struct lorac_scores *scores)
 {
     struct lorac_state *s = &run->state;
-    enum lorac_recipe_metric stop = run->metrics.stop;
+    enum lorac_metric stop = run->metrics.stop;
     double value = lorac_scores_get(scores, stop);
     double delta = run->r->eval.early_stop.metric ? run->r->eval.early_stop.min_delta : 0.0;
     bool better = !s->has_best || lorac_metric_better(stop, value, s->stop_best, delta);
@@ -419,7 +419,7 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
         lorac_err_prefix(err, "validation at step %zu: ", (size_t)s->step);
         return st;
     }
-    enum lorac_recipe_metric by = run->metrics.best;
+    enum lorac_metric by = run->metrics.best;
     double value = lorac_scores_get(&scores, by);
     struct lorac_run_eval e = {(size_t)s->step, &scores, false};
     bool equal = s->has_best && !lorac_metric_better(by, value, s->best, 0.0) &&

@@ -79,7 +79,7 @@ struct lorac_run_result {
     bool has_valid;
     struct lorac_scores last, best; // of the validation data
     size_t best_step;
-    enum lorac_recipe_metric best_by;
+    enum lorac_metric best_by;
     double seconds;    // of all sessions of the run
     size_t peak_bytes; // resident memory of the process
 };

@@ -61,6 +61,7 @@ struct lorac_loader_options lorac_setup_loader(const struct lorac_recipe *r)
         .batch_size = r->train.batch_size,
         .shuffle = r->train.shuffle,
         .seed = r->seed,
+        .objective = &lorac_objectives[r->objective],
     };
 }
 
@@ -107,20 +108,17 @@ enum lorac_status lorac_setup_pass(struct lorac_pass_options *out, size_t *bytes
 }
 
 /* eval.best: auto: what people look at, of what is measured. */
-static enum lorac_recipe_metric choose_best(const struct lorac_job *j)
+static enum lorac_metric choose_best(const struct lorac_job *j)
 {
     const struct lorac_recipe *r = j->recipe;
-    static const enum lorac_recipe_metric wanted[] = {LORAC_RECIPE_METRIC_ACCURACY,
-                                                      LORAC_RECIPE_METRIC_MACRO_F1,
-                                                      LORAC_RECIPE_METRIC_EXACT_MATCH};
-    if (r->eval.best) { return (enum lorac_recipe_metric)(r->eval.best - 1); }
-    if (r->eval.early_stop.metric) {
-        return (enum lorac_recipe_metric)(r->eval.early_stop.metric - 1);
-    }
+    static const enum lorac_metric wanted[] = {LORAC_METRIC_ACCURACY, LORAC_METRIC_MACRO_F1,
+                                               LORAC_METRIC_EXACT_MATCH};
+    if (r->eval.best) { return (enum lorac_metric)(r->eval.best - 1); }
+    if (r->eval.early_stop.metric) { return (enum lorac_metric)(r->eval.early_stop.metric - 1); }
     for (size_t i = j->K ? 0 : 2; i < sizeof wanted / sizeof *wanted; i++) {
         if (r->eval.metrics >> wanted[i] & 1U) { return wanted[i]; }
     }
-    return LORAC_RECIPE_METRIC_LOSS;
+    return LORAC_METRIC_LOSS;
 }
 
 const char *lorac_setup_best_why(const struct lorac_recipe *r)
@@ -130,10 +128,10 @@ const char *lorac_setup_best_why(const struct lorac_recipe *r)
 }
 
 /* `key` asks for `metric`: are there labels to measure it by? */
-static enum lorac_status check_labels(const char *key, enum lorac_recipe_metric metric,
+static enum lorac_status check_labels(const char *key, enum lorac_metric metric,
                                       const struct lorac_job *j, struct lorac_err *err)
 {
-    bool needs = metric == LORAC_RECIPE_METRIC_ACCURACY || metric == LORAC_RECIPE_METRIC_MACRO_F1;
+    bool needs = metric == LORAC_METRIC_ACCURACY || metric == LORAC_METRIC_MACRO_F1;
     if (!needs || j->K) { return LORAC_OK; }
     return lorac_fail(err, LORAC_EUSER,
                       "%s is %s, but there are no labels to choose from; write "
@@ -148,7 +146,7 @@ enum lorac_status lorac_setup_metrics(struct lorac_metrics *out, const struct lo
     const char *stop = r->eval.early_stop.metric ? "eval.early_stop.metric" : NULL;
     const char *best = r->eval.best ? "eval.best" : NULL;
     *out = (struct lorac_metrics){.best = choose_best(j)};
-    out->stop = stop ? (enum lorac_recipe_metric)(r->eval.early_stop.metric - 1) : out->best;
+    out->stop = stop ? (enum lorac_metric)(r->eval.early_stop.metric - 1) : out->best;
     out->measured = r->eval.metrics | 1U << out->best | 1U << out->stop;
     bool last = r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U;
     if (!j->valid.set && !last) {

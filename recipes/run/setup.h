@@ -36,9 +36,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_setup_pass(struct lorac_pass_options *o
                                                     size_t max_rows, struct lorac_err *err);
 /* What an evaluation measures, and what for. */
 struct lorac_metrics {
-    unsigned measured;             // bits
-    enum lorac_recipe_metric best; // chooses best/
-    enum lorac_recipe_metric stop; // eval.early_stop.metric; that of `best` where none is given
+    unsigned measured;      // bits
+    enum lorac_metric best; // chooses best/
+    enum lorac_metric stop; // eval.early_stop.metric; that of `best` where none is given
 };
 LORAC_MUST_CHECK enum lorac_status lorac_setup_metrics(struct lorac_metrics *out,
                                                        const struct lorac_job *j,

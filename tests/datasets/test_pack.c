@@ -4,6 +4,7 @@
  * batches that hold what fits and no padding; an example longer than batch_tokens stands alone;
  *   - going on from a saved state gives the same batches as not having stopped;
  *   - the announced capacity holds for every epoch, and nothing is allocated once buffers are warm;
+ *   - a loader's objective places the examples and says what their tokens weigh;
  *   - K labels behind one prompt: each label's tokens are scored where they are predicted;
  *   - whichever allocation fails is reported.
  */
@@ -76,6 +77,7 @@ static void expect_batch(const struct lorac_batch *b, const uint32_t *examples, 
             assert_int_equal(b->head_row[u], row + t - 1);
             assert_int_equal(b->first[u], u);
             assert_int_equal(b->target[u], e.ids.at[t]);
+            assert_true(b->weight[u] == 1.0F);
         }
         row += e.ids.n - 1;
     }
@@ -197,6 +199,57 @@ static void the_order_is_a_function_of_seed_and_epoch(void **state)
     first_of(b, &o, 5);
     for (uint32_t i = 0; i < ROWS; i++) {
         assert_int_equal(b[i], i);
+    }
+}
+
+static bool placed[ROWS];
+
+/* Scores one token, the last. */
+static void place_last(struct lorac_batch *b, const struct lorac_dataset *set,
+                       const struct lorac_example *e)
+{
+    assert_ptr_equal(set, data);
+    (void)lorac_batch_add(b, e->ids.at, e->ids.n - 1, -1);
+    lorac_batch_score(b, b->N - 1, e->ids.at[e->ids.n - 1]);
+}
+
+static float weigh_by_index(const struct lorac_dataset *set, size_t i, size_t t)
+{
+    assert_ptr_equal(set, data);
+    placed[i] = true;
+    return (float)i + 0.25F * (float)t;
+}
+
+static void an_objective_places_and_weighs(void **state)
+{
+    (void)state;
+    struct lorac_objective own = lorac_objectives[0];
+    struct lorac_loader_options o = {.batch_tokens = 64, .objective = &own};
+    const uint32_t *examples = NULL;
+    size_t n = 0;
+    own.weigh = weigh_by_index;
+    for (int last = 0; last < 2; last++) {
+        if (last) { own.place = place_last; }
+        struct lorac_loader *l = open_loader(&o);
+        struct lorac_batch *b = new_batch(l);
+        assert_ptr_equal(lorac_loader_objective(l), &own);
+        while (lorac_loader_state(l).epoch == 0) {
+            assert_int_equal(lorac_loader_next(l, b, &examples, &n, NULL), LORAC_OK);
+            size_t at = 0;
+            for (size_t s = 0; s < n; s++) {
+                size_t scored = last ? 1 : lorac_dataset_trained(data, examples[s]);
+                for (size_t t = 0; t < scored; t++) {
+                    assert_true(b->weight[at++] == (float)examples[s] + 0.25F * (float)t);
+                }
+            }
+            assert_int_equal(at, b->T);
+        }
+        for (size_t i = 0; i < ROWS; i++) {
+            assert_true(placed[i]);
+            placed[i] = false;
+        }
+        lorac_batch_free(b);
+        lorac_loader_close(l);
     }
 }
 
@@ -500,6 +553,7 @@ int main(void)
         cmocka_unit_test(an_epoch_gives_every_example_once_in_full_batches),
         cmocka_unit_test(a_stopped_run_goes_on_as_if_it_had_not),
         cmocka_unit_test(the_order_is_a_function_of_seed_and_epoch),
+        cmocka_unit_test(an_objective_places_and_weighs),
         cmocka_unit_test(the_announced_capacity_is_the_least_that_holds),
         cmocka_unit_test(warm_buffers_are_enough),
         cmocka_unit_test(what_a_loader_cannot_do_is_refused),

@@ -119,13 +119,19 @@ static void explain_shows_a_key_a_section_or_all(void **state)
     lorac_buf_free(&text);
 }
 
+static const char *objective_name(size_t i)
+{
+    return i < lorac_n_objectives ? lorac_objectives[i].name : NULL;
+}
+
 static void what_a_table_holds_its_key_takes(void **state)
 {
     (void)state;
     static const struct {
         const char *key;
         const char *(*row)(size_t i);
-    } tables[] = {{"optimizer.name", lorac_optim_name},
+    } tables[] = {{"objective", objective_name},
+                  {"optimizer.name", lorac_optim_name},
                   {"optimizer.schedule", lorac_schedule_name},
                   {"eval.best", lorac_metric_name}};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
@@ -140,12 +146,12 @@ static void what_a_table_holds_its_key_takes(void **state)
             assert_non_null(strstr(text.at, name));
             lorac_buf_clear(&text);
             lorac_recipe_resolved(&text, r);
-            (void)snprintf(set, sizeof set, "  %s: %s\n", lorac_key_last(tables[t].key), name);
+            (void)snprintf(set, sizeof set, "%s: %s\n", lorac_key_last(tables[t].key), name);
             assert_non_null(strstr(text.at, set));
             lorac_buf_free(&text);
             lorac_recipe_free(r);
         }
-        assert_true(n > 1);
+        assert_true(n > 0);
     }
 }
 

@@ -199,10 +199,10 @@ static void the_full_example_gives_its_values(void **state)
     expect_number(r->optimizer.warmup.percent, 5.0);
     assert_int_equal(r->eval.every.unit, LORAC_RECIPE_EVERY_EPOCHS);
     expect_number(r->eval.every.epochs, 0.25);
-    assert_int_equal(r->eval.metrics,
-                     1u << LORAC_RECIPE_METRIC_LOSS | 1u << LORAC_RECIPE_METRIC_PERPLEXITY |
-                         1u << LORAC_RECIPE_METRIC_ACCURACY | 1u << LORAC_RECIPE_METRIC_MACRO_F1);
-    assert_int_equal(r->eval.early_stop.metric, LORAC_RECIPE_METRIC_LOSS + 1);
+    assert_int_equal(r->eval.metrics, 1u << LORAC_METRIC_LOSS | 1u << LORAC_METRIC_PERPLEXITY |
+                                          1u << LORAC_METRIC_ACCURACY |
+                                          1u << LORAC_METRIC_MACRO_F1);
+    assert_int_equal(r->eval.early_stop.metric, LORAC_METRIC_LOSS + 1);
     assert_int_equal(r->eval.early_stop.patience, 3);
     assert_string_equal(r->output.dir, "/r/runs/sentiment");
     assert_int_equal(r->output.keep, 3);
@@ -400,7 +400,7 @@ static void later_layers_win_and_maps_merge_while_lists_replace(void **state)
     assert_int_equal(r->data.columns.n, 2);
     assert_string_equal(r->data.columns.at[0].value, "BB");
     assert_string_equal(r->data.columns.at[1].key, "c");
-    assert_int_equal(r->eval.metrics, 1u << LORAC_RECIPE_METRIC_MACRO_F1);
+    assert_int_equal(r->eval.metrics, 1u << LORAC_METRIC_MACRO_F1);
     assert_int_equal(r->eval.early_stop.metric, 0);
     lorac_recipe_free(r);
 }

@@ -75,7 +75,7 @@ static void the_metric_that_is_asked_for_chooses(void **state)
     assert_int_not_equal(a.best_step, b.best_step); // the test can fail
     expect_in_manifest("a", "\"best_by\": \"loss\"");
     expect_in_manifest("b", "\"best_by\": \"accuracy\"");
-    assert_true(a.best_by == LORAC_RECIPE_METRIC_LOSS && b.best_by == LORAC_RECIPE_METRIC_ACCURACY);
+    assert_true(a.best_by == LORAC_METRIC_LOSS && b.best_by == LORAC_METRIC_ACCURACY);
     // steps so large that the accuracy stays that of one label for all: the loss decides
     static const char *const equal[] = {PARTED, "eval.best=accuracy", "optimizer.lr=2", NULL};
     struct lorac_run_result c = runs_well("c", LORAC_RUN_NEW, NULL, equal);

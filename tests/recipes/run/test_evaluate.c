@@ -146,15 +146,15 @@ static void loss_is_the_mean_over_scored_tokens(void **state)
         (void)snprintf(prompt, sizeof prompt, "%s is", texts[i]);
         sum += nll_of(&s, prompt, i % 2 ? " bad" : " good", &tokens);
     }
-    struct lorac_scores got = evaluate(&s, 1U << LORAC_RECIPE_METRIC_LOSS);
+    struct lorac_scores got = evaluate(&s, 1U << LORAC_METRIC_LOSS);
     assert_int_equal(got.tokens, tokens);
     assert_int_equal(got.rows, ROWS);
     assert_true(fabs(got.loss - sum / (double)tokens) < 2e-6 * got.loss);
     assert_true(fabs(got.perplexity - exp(got.loss)) < 1e-9 * got.perplexity);
     assert_false(got.has_accuracy);
-    assert_true(isnan(lorac_scores_get(&got, LORAC_RECIPE_METRIC_ACCURACY)));
-    assert_true(isnan(lorac_scores_get(&got, LORAC_RECIPE_METRIC_EXACT_MATCH)));
-    assert_true(lorac_scores_get(&got, LORAC_RECIPE_METRIC_LOSS) == got.loss);
+    assert_true(isnan(lorac_scores_get(&got, LORAC_METRIC_ACCURACY)));
+    assert_true(isnan(lorac_scores_get(&got, LORAC_METRIC_EXACT_MATCH)));
+    assert_true(lorac_scores_get(&got, LORAC_METRIC_LOSS) == got.loss);
     close_job(&s);
 }
 
@@ -195,7 +195,7 @@ static void accuracy_and_f1_are_those_of_the_answers(void **state)
         open_job(&s, LORAC_JOB_VALID, sets);
         assert_int_equal(s.j->K, 2);
         assert_string_equal(s.j->labels[0], "x");
-        struct lorac_scores got = evaluate(&s, 1U << LORAC_RECIPE_METRIC_MACRO_F1);
+        struct lorac_scores got = evaluate(&s, 1U << LORAC_METRIC_MACRO_F1);
         assert_true(got.has_accuracy);
         assert_true(fabs(got.accuracy - hits / ROWS) < 1e-12);
         assert_true(fabs(got.macro_f1 - f1 / (double)seen) < 1e-12);
@@ -219,7 +219,7 @@ static void exact_match_compares_greedy_continuations(void **state)
     assert_string_equal(text[1].at, "good");
     assert_true(text[2].n > 0);
     lorac_evaluator_free(e);
-    struct lorac_scores got = evaluate(&s, 1U << LORAC_RECIPE_METRIC_EXACT_MATCH);
+    struct lorac_scores got = evaluate(&s, 1U << LORAC_METRIC_EXACT_MATCH);
     assert_true(got.has_exact_match && got.exact_match == 0.0); // a random model
     close_job(&s);
     for (size_t i = 0; i < 3; i++) {
@@ -265,22 +265,22 @@ static void labels_of_any_length_fit(void **state)
     struct subject s;
     open_job(&s, LORAC_JOB_VALID, sets);
     assert_int_equal(s.j->K, 14);
-    assert_true(evaluate(&s, 1U << LORAC_RECIPE_METRIC_ACCURACY).has_accuracy);
+    assert_true(evaluate(&s, 1U << LORAC_METRIC_ACCURACY).has_accuracy);
     close_job(&s);
 }
 
 static void metrics_compare_in_their_direction(void **state)
 {
     (void)state;
-    assert_true(lorac_metric_better(LORAC_RECIPE_METRIC_LOSS, 1.0, 2.0, 0.0));
-    assert_false(lorac_metric_better(LORAC_RECIPE_METRIC_LOSS, 2.0, 2.0, 0.0));
-    assert_false(lorac_metric_better(LORAC_RECIPE_METRIC_LOSS, 1.95, 2.0, 0.1));
-    assert_true(lorac_metric_better(LORAC_RECIPE_METRIC_PERPLEXITY, 1.8, 2.0, 0.1));
-    assert_true(lorac_metric_better(LORAC_RECIPE_METRIC_ACCURACY, 0.9, 0.8, 0.0));
-    assert_false(lorac_metric_better(LORAC_RECIPE_METRIC_ACCURACY, 0.8, 0.9, 0.0));
-    assert_false(lorac_metric_better(LORAC_RECIPE_METRIC_MACRO_F1, 0.85, 0.8, 0.1));
-    assert_false(lorac_metric_better(LORAC_RECIPE_METRIC_ACCURACY, (double)NAN, 0.5, 0.0));
-    assert_string_equal(lorac_metric_name(LORAC_RECIPE_METRIC_EXACT_MATCH), "exact_match");
+    assert_true(lorac_metric_better(LORAC_METRIC_LOSS, 1.0, 2.0, 0.0));
+    assert_false(lorac_metric_better(LORAC_METRIC_LOSS, 2.0, 2.0, 0.0));
+    assert_false(lorac_metric_better(LORAC_METRIC_LOSS, 1.95, 2.0, 0.1));
+    assert_true(lorac_metric_better(LORAC_METRIC_PERPLEXITY, 1.8, 2.0, 0.1));
+    assert_true(lorac_metric_better(LORAC_METRIC_ACCURACY, 0.9, 0.8, 0.0));
+    assert_false(lorac_metric_better(LORAC_METRIC_ACCURACY, 0.8, 0.9, 0.0));
+    assert_false(lorac_metric_better(LORAC_METRIC_MACRO_F1, 0.85, 0.8, 0.1));
+    assert_false(lorac_metric_better(LORAC_METRIC_ACCURACY, (double)NAN, 0.5, 0.0));
+    assert_string_equal(lorac_metric_name(LORAC_METRIC_EXACT_MATCH), "exact_match");
 }
 
 static bool stop_at_half(void *self, double done)

@@ -26,7 +26,7 @@
 
 #include <cmocka.h>
 
-enum { ACCURACY = 1U << LORAC_RECIPE_METRIC_ACCURACY, MAX_TEXT = 4096 };
+enum { ACCURACY = 1U << LORAC_METRIC_ACCURACY, MAX_TEXT = 4096 };
 
 struct subject {
     struct lorac_recipe *r;
