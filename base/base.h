@@ -16,7 +16,6 @@
 #include "base/core/clock.h"
 #include "base/core/err.h"
 #include "base/core/file.h"
-#include "base/core/json.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/fingerprint.h"

@@ -1,6 +1,7 @@
 /* compare.c - see compare.h. */
 #include "base/compare.h"
 
+#include "base/core/json.h"
 #include "base/core/mem.h"
 
 #include <math.h>
@@ -106,7 +107,7 @@ void lorac_comparison_free(struct lorac_comparison *c)
 
 /* ---- JSON ---- */
 
-enum { MAX_DEPTH = 32, MAX_VALUE = 120 };
+enum { MAX_DEPTH = 32, MAX_VALUE = 120, JSON_LIMIT = 1 << 20 };
 
 static bool is_set(const char *key)
 {
@@ -178,8 +179,18 @@ static void compare_member(struct lorac_buf *lines, // NOLINT(misc-no-recursion)
     lorac_buf_free(&name);
 }
 
-void lorac_json_compare(struct lorac_buf *lines, const struct lorac_json *a,
-                        const struct lorac_json *b)
+enum lorac_status lorac_json_compare(struct lorac_buf *lines, const char *path_a,
+                                     const char *path_b, struct lorac_err *err)
 {
-    compare_member(lines, "", "", a->value, b->value, 0);
+    struct lorac_json a = {0};
+    struct lorac_json b = {0};
+    enum lorac_status st = lorac_json_load(&a, path_a, JSON_LIMIT, err);
+    if (!st) { st = lorac_json_load(&b, path_b, JSON_LIMIT, err); }
+    if (!st) { compare_member(lines, "", "", a.value, b.value, 0); }
+    if (!st && lines->no_memory) {
+        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to compare it", path_a);
+    }
+    lorac_json_free(&a);
+    lorac_json_free(&b);
+    return st;
 }

@@ -10,7 +10,6 @@
 
 #include "base/checkpoint/safetensors.h"
 #include "base/core/buf.h"
-#include "base/core/json.h"
 
 LORAC_API_BEGIN
 
@@ -38,11 +37,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_checkpoint_compare(struct lorac_compari
                                                             struct lorac_err *err);
 void lorac_comparison_free(struct lorac_comparison *c); // what it owns, not the struct
 
-/* Append a line "key.subkey: VALUE of a -> VALUE of b" for each key that differs; "absent" where
- * one file does not have it. Lists differ as wholes, but those that PEFT writes from a set
- * (target_modules, exclude_modules, modules_to_save) regardless of order. Check buf->no_memory. */
-void lorac_json_compare(struct lorac_buf *lines, const struct lorac_json *a,
-                        const struct lorac_json *b);
+/* Append a line "key.subkey: VALUE of a -> VALUE of b" for each key that differs between two JSON
+ * files; "absent" where one does not have it. Lists differ as wholes, but those that PEFT writes
+ * from a set (target_modules, exclude_modules, modules_to_save) regardless of order. */
+LORAC_MUST_CHECK enum lorac_status lorac_json_compare(struct lorac_buf *lines, const char *path_a,
+                                                      const char *path_b, struct lorac_err *err);
 
 LORAC_API_END
 

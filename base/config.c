@@ -1,5 +1,5 @@
 /* config.c - see config.h. */
-#include "base/config.h"
+#include "base/config_json.h"
 
 #include "base/arch/arch.h"
 #include "base/stand_in.h"

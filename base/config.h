@@ -10,7 +10,7 @@
 #define LORAC_BASE_CONFIG_H
 
 #include "base/compute/device.h"
-#include "base/core/json.h"
+#include "base/core/buf.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,15 +54,6 @@ struct lorac_config {
     double factor, low_freq_factor, high_freq_factor, original_positions; // of rope scaling
 };
 
-/* Fill `out` from the root of a config.json. The architecture decides which row of the table reads
- * it. */
-LORAC_MUST_CHECK enum lorac_status lorac_config_read(struct lorac_config *out,
-                                                     const struct lorac_json *root,
-                                                     struct lorac_err *err);
-/* What the architecture of this config.json calls what llama calls `key` ("n_embd" for
- * "hidden_size"); NULL: it has nothing like it. Borrowed. */
-LORAC_MUST_CHECK enum lorac_status lorac_config_key(const char **out, const struct lorac_json *root,
-                                                    const char *key, struct lorac_err *err);
 /* The architecture that transformers calls `model_type` ("llama"), and back; NULL: none in the
  * table. */
 const char *lorac_arch_of_type(const char *model_type);

@@ -3,6 +3,7 @@
 #include "base/init.h"
 
 #include "base/arch/arch.h"
+#include "base/config_json.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/core/rng.h"
@@ -136,6 +137,36 @@ static enum lorac_status put_types(json_t *json, const struct lorac_config *c,
     return st ? st : put(json, "model_type", json_string(lorac_arch_type(c->arch)), err);
 }
 
+/* One of the caller's settings; the base of the frequencies goes where transformers 5 has it. */
+static enum lorac_status put_setting(struct lorac_json *root, const struct lorac_init_setting *s,
+                                     struct lorac_err *err)
+{
+    const char *key = NULL;
+    json_t *rope = json_object_get(root->value, "rope_parameters");
+    bool inside = strcmp(s->key, "rope_theta") == 0 && json_is_object(rope);
+    struct lorac_json one = {0};
+    struct lorac_buf text = {0};
+    enum lorac_status st = lorac_config_key(&key, root, s->key, err);
+    if (!st && !key) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "%s: has no effect: this architecture has nothing like it", s->key);
+    }
+    if (st) { return st; }
+    if (!s->value) {
+        (void)json_object_del(root->value, key);
+        return LORAC_OK;
+    }
+    lorac_buf_printf(&text, "{\"value\": %s}", s->value);
+    st = text.no_memory ? no_memory(err) : lorac_json_parse(&one, text.at, text.n, s->key, err);
+    if (!st) {
+        json_t *value = json_incref(json_object_get(one.value, "value"));
+        st = put(inside ? rope : root->value, key, value, err);
+    }
+    lorac_json_free(&one);
+    lorac_buf_free(&text);
+    return st;
+}
+
 /* A special token's id is a row of the embedding; *id SIZE_MAX where there is none. */
 static enum lorac_status check_id(size_t *id, const struct init *g, const struct lorac_json *root,
                                   const char *key, struct lorac_err *err)
@@ -146,20 +177,22 @@ static enum lorac_status check_id(size_t *id, const struct init *g, const struct
     return lorac_json_size(id, root, key, false, 0, g->config.V - 1, err);
 }
 
-static enum lorac_status complete(struct init *g, const struct lorac_json *config,
-                                  struct lorac_err *err)
+static enum lorac_status complete(struct init *g, const char *config, struct lorac_err *err)
 {
-    struct lorac_json root = {.file = config->file};
+    const struct lorac_init_options *o = g->options;
+    const char *file = o->name ? o->name : "config.json";
+    struct lorac_json root = {0};
     size_t id = 0;
-    g->json = json_deep_copy(config->value);
-    root.value = g->json;
-    if (!g->json) { return no_memory(err); }
+    enum lorac_status st = lorac_json_parse(&root, config, strlen(config), file, err);
+    if (st) { return st; }
+    g->json = root.value;
     if (!json_is_object(g->json)) {
-        return lorac_fail(err, LORAC_EFORMAT, "%s: holds no JSON object", config->file);
+        return lorac_fail(err, LORAC_EFORMAT, "%s: holds no JSON object", file);
     }
-    enum lorac_status st = LORAC_OK;
-    const char *tokenizer = g->options->tokenizer;
-    if (tokenizer) { st = put_tokenizer(g->json, config->file, tokenizer, err); }
+    for (size_t i = 0; i < o->n_set && !st; i++) {
+        st = put_setting(&root, &o->set[i], err);
+    }
+    if (!st && o->tokenizer) { st = put_tokenizer(g->json, file, o->tokenizer, err); }
     if (!st) { st = lorac_config_read(&g->config, &root, err); }
     if (!st) { st = check_id(&id, g, &root, "bos_token_id", err); }
     if (!st) { st = check_id(&id, g, &root, "eos_token_id", err); }
@@ -452,7 +485,7 @@ static enum lorac_status write_all(struct init *g, const char *dir, struct lorac
     return st ? st : read_back(g, dir, err);
 }
 
-enum lorac_status lorac_model_init(const char *out, const struct lorac_json *config,
+enum lorac_status lorac_model_init(const char *out, const char *config,
                                    const struct lorac_init_options *options, struct lorac_err *err)
 {
     struct init *g = NULL;

@@ -16,11 +16,23 @@
 #define LORAC_BASE_INIT_H
 
 #include "base/core/dtype.h"
-#include "base/core/json.h"
+#include "base/core/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 LORAC_API_BEGIN
 
+/* A key of the configuration, as llama calls it, and what stands there instead, as JSON has it:
+ * "768", "true"; NULL: nothing. */
+struct lorac_init_setting {
+    const char *key, *value;
+};
+
 struct lorac_init_options {
+    const char *name;                     // of the configuration in messages; NULL: "config.json"
+    const struct lorac_init_setting *set; // (n_set) what changes it
+    size_t n_set;
     const char *tokenizer; // folder whose tokenizer files are copied, or NULL: none
     enum lorac_dtype dtype;
     uint64_t seed;
@@ -30,12 +42,12 @@ struct lorac_init_options {
     size_t shard_bytes; // tensors of one file; 0: 5 GB, as transformers
 };
 
-/* Make the folder `out`, which must be empty or not exist, from the root of a config.json
- * (`config`, not changed). A tokenizer gives bos_, eos_ and pad_token_id, and vocab_size where the
- * configuration has none; one smaller than the tokenizer is LORAC_EUSER. The folder appears whole,
- * after it was opened as a model and every tensor compared. Memory: the largest tensor. */
-LORAC_MUST_CHECK enum lorac_status lorac_model_init(const char *out,
-                                                    const struct lorac_json *config,
+/* Make the folder `out`, which must be empty or not exist, from the text of a config.json. A
+ * setting that its architecture has no key for is LORAC_EUSER. A tokenizer gives bos_, eos_ and
+ * pad_token_id, and vocab_size where the configuration has none; one smaller than the tokenizer is
+ * LORAC_EUSER. The folder appears whole, after it was opened as a model and every tensor compared.
+ * Memory: the largest tensor. */
+LORAC_MUST_CHECK enum lorac_status lorac_model_init(const char *out, const char *config,
                                                     const struct lorac_init_options *options,
                                                     struct lorac_err *err);
 

@@ -2,6 +2,7 @@
 #include "base/model.h"
 
 #include "base/arch/arch.h"
+#include "base/config_json.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/fingerprint.h"

@@ -2,17 +2,9 @@
 #include "lora/card.h"
 
 #include "base/core/file.h"
-#include "base/core/json.h"
 #include "base/core/mem.h"
 
 #include <string.h>
-
-/* What the template says. */
-struct asked {
-    const char *prompt, *completion;
-    bool append_eos;
-    const json_t *labels; // may be NULL
-};
 
 /* Text as a block of Markdown, each line behind four blanks. */
 static void add_block(struct lorac_buf *b, const char *text)
@@ -25,22 +17,21 @@ static void add_block(struct lorac_buf *b, const char *text)
     lorac_buf_str(b, "\n\n");
 }
 
-static void add_labels(struct lorac_buf *b, const json_t *labels)
+static void add_labels(struct lorac_buf *b, const struct lorac_saved *q)
 {
-    size_t n = json_array_size(labels);
-    if (n == 0) { return; }
-    lorac_buf_printf(b, "It learnt to choose among %zu answers:\n\n", n);
-    for (size_t i = 0; i < n; i++) {
-        const char *label = json_string_value(json_array_get(labels, i));
+    if (q->K == 0) { return; }
+    lorac_buf_printf(b, "It learnt to choose among %zu answers:\n\n", q->K);
+    for (size_t i = 0; i < q->K; i++) {
         lorac_buf_str(b, "- ");
-        lorac_json_quote(b, label ? label : "", label ? strlen(label) : 0);
+        lorac_buf_json(b, q->labels[i], strlen(q->labels[i]));
         lorac_buf_str(b, "\n");
     }
     lorac_buf_str(b, "\n");
 }
 
 /* The command for lorac. An adapter's template is filled by it, so that only the text is given. */
-static void add_command(struct lorac_buf *b, const struct asked *q, const char *base, bool merged)
+static void add_command(struct lorac_buf *b, const struct lorac_saved *q, const char *base,
+                        bool merged)
 {
     lorac_buf_str(b, "With lorac, in this folder:\n\n    lorac generate --model ");
     lorac_buf_word(b, merged ? "." : base ? base : "BASE");
@@ -53,7 +44,8 @@ static void add_command(struct lorac_buf *b, const struct asked *q, const char *
                     "does.\n\n");
 }
 
-static void add_python(struct lorac_buf *b, const struct asked *q, const char *base, bool merged)
+static void add_python(struct lorac_buf *b, const struct lorac_saved *q, const char *base,
+                       bool merged)
 {
     const char *class = merged ? "AutoModelForCausalLM" : "AutoPeftModelForCausalLM";
     const char *tokenizer = merged ? "." : base ? base : "BASE";
@@ -65,9 +57,9 @@ static void add_python(struct lorac_buf *b, const struct asked *q, const char *b
             b, "    from peft import %s\n    from transformers import AutoTokenizer\n\n", class);
     }
     lorac_buf_str(b, "    tokenizer = AutoTokenizer.from_pretrained(");
-    lorac_json_quote(b, tokenizer, strlen(tokenizer));
+    lorac_buf_json(b, tokenizer, strlen(tokenizer));
     lorac_buf_printf(b, ")\n    model = %s.from_pretrained(\".\")\n    prompt = ", class);
-    lorac_json_quote(b, q->prompt, strlen(q->prompt));
+    lorac_buf_json(b, q->prompt, strlen(q->prompt));
     lorac_buf_str(b, "  # with the names in braces replaced\n"
                      "    inputs = tokenizer(prompt, return_tensors=\"pt\")\n"
                      "    ids = model.generate(**inputs, max_new_tokens=32, do_sample=False)\n"
@@ -78,34 +70,28 @@ static void add_python(struct lorac_buf *b, const struct asked *q, const char *b
 enum lorac_status lorac_card_usage(struct lorac_buf *b, const char *json, const char *base,
                                    bool merged, struct lorac_err *err)
 {
-    struct lorac_json root = {0};
-    struct asked q = {.prompt = "", .completion = ""};
-    if (!json) { return LORAC_OK; }
-    enum lorac_status st = lorac_json_parse(&root, json, strlen(json), "lorac.template", err);
-    if (!st) { st = lorac_json_string(&q.prompt, &root, "prompt", false, err); }
-    if (!st) { st = lorac_json_string(&q.completion, &root, "completion", false, err); }
-    if (!st) { st = lorac_json_bool(&q.append_eos, &root, "append_eos", false, err); }
-    if (!st) {
-        q.labels = lorac_json_get(&root, "labels").value;
+    struct lorac_saved *q = NULL;
+    enum lorac_status st = lorac_saved_read(&q, json, err);
+    if (q) {
         lorac_buf_str(b, "\n## How to ask\n\n");
-        if (q.prompt[0]) {
+        if (q->prompt[0]) {
             lorac_buf_str(b,
                           "It was trained on prompts of this form, where a name in braces stands "
                           "for a text and {{ for one brace:\n");
-            add_block(b, q.prompt);
+            add_block(b, q->prompt);
         } else {
             lorac_buf_str(b, "It was trained on texts as they are, without a prompt.\n\n");
         }
-        if (q.completion[0]) {
+        if (q->completion[0]) {
             lorac_buf_printf(b, "and on answers of this form%s:\n",
-                             q.append_eos ? ", behind which the text ends" : "");
-            add_block(b, q.completion);
+                             q->append_eos ? ", behind which the text ends" : "");
+            add_block(b, q->completion);
         }
-        add_labels(b, q.labels);
-        add_command(b, &q, base, merged);
-        add_python(b, &q, base, merged);
+        add_labels(b, q);
+        add_command(b, q, base, merged);
+        add_python(b, q, base, merged);
     }
-    lorac_json_free(&root);
+    lorac_mem_free(q);
     return st;
 }
 

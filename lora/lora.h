@@ -20,6 +20,7 @@
 #define LORAC_LORA_LORA_H
 
 #include "base/model.h"
+#include "lora/saved.h"
 
 LORAC_API_BEGIN
 
@@ -105,7 +106,7 @@ struct lorac_adapter {
     enum lorac_lora_init init;
     double dropout;
     uint64_t step;       // dropout draws are a function of it
-    char *template_json; // the prompt template saved with it, or NULL
+    char *template_json; // the prompt template saved with it (saved.h), or NULL
     char *name;          // folder it came from, or NULL
 };
 

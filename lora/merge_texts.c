@@ -1,6 +1,7 @@
 /* merge_texts.c - see merge_texts.h. */
 #include "lora/merge_texts.h"
 
+#include "base/config_json.h"
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"

@@ -96,7 +96,7 @@ static enum lorac_status add_targets(struct lorac_buf *out, const struct lorac_a
     for (size_t i = 0; i < a->n; i++) {
         if (i && strcmp(names[i], names[i - 1]) == 0) { continue; }
         lorac_buf_printf(out, "%s\n    ", comma);
-        lorac_json_quote(out, names[i], strlen(names[i]));
+        lorac_buf_json(out, names[i], strlen(names[i]));
         comma = ",";
     }
     lorac_buf_str(out, "\n  ],\n");
@@ -145,7 +145,7 @@ static enum lorac_status add_modules_to_save(struct lorac_buf *out, const struct
     for (size_t i = 0; i < n; i++) {
         if (i && strcmp(names[i], names[i - 1]) == 0) { continue; }
         lorac_buf_printf(out, "%s\n    ", comma);
-        lorac_json_quote(out, names[i], strlen(names[i]));
+        lorac_buf_json(out, names[i], strlen(names[i]));
         comma = ",";
     }
     lorac_buf_str(out, n ? "\n  ],\n" : "null,\n");
@@ -201,7 +201,7 @@ static enum lorac_status add_pattern(struct lorac_buf *out, const struct lorac_a
             j++;
         }
         lorac_buf_str(out, i ? ",\n    " : "\n    ");
-        lorac_json_quote(out, names[i], strlen(names[i]));
+        lorac_buf_json(out, names[i], strlen(names[i]));
         lorac_buf_str(out, ": ");
         add_number(out, ranks ? (double)a->site[j].R : a->site[j].alpha);
     }
@@ -228,7 +228,7 @@ enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lor
     if (st) { return st; }
     lorac_buf_str(out, "  \"auto_mapping\": null,\n  \"base_model_name_or_path\": ");
     if (base_name) {
-        lorac_json_quote(out, base_name, strlen(base_name));
+        lorac_buf_json(out, base_name, strlen(base_name));
     } else {
         lorac_buf_str(out, "null");
     }

@@ -89,7 +89,7 @@ static enum lorac_status write_card(const char *path, const struct lorac_adapter
     lorac_buf_str(&text, "---\n");
     if (base_name) {
         lorac_buf_str(&text, "base_model: ");
-        lorac_json_quote(&text, base_name, strlen(base_name)); // JSON text is YAML text
+        lorac_buf_json(&text, base_name, strlen(base_name)); // JSON text is YAML text
         lorac_buf_str(&text, "\n");
     }
     lorac_buf_str(&text, "library_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n---\n\n"

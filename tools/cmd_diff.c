@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SHOWN = 10, CONFIG_LIMIT = 1 << 20, N_METADATA = 2 };
+enum { SHOWN = 10, N_METADATA = 2 };
 
 /* How two places differ: lines for people, and the same for JSON. */
 struct difference {
@@ -44,8 +44,6 @@ static void compare_metadata(struct difference *d)
 static enum lorac_status compare_config(struct difference *d, const char *a, const char *b,
                                         const char *name, struct lorac_err *err)
 {
-    struct lorac_json x = {0};
-    struct lorac_json y = {0};
     char *path_a = lorac_path_join(a, name);
     char *path_b = lorac_path_join(b, name);
     enum lorac_status st = LORAC_OK;
@@ -56,13 +54,7 @@ static enum lorac_status compare_config(struct difference *d, const char *a, con
         lorac_buf_printf(&d->config, "%s: %s -> %s\n", name, has_a ? "a file" : "absent",
                          has_b ? "a file" : "absent");
     }
-    if (!st && has_a && has_b) {
-        st = lorac_json_load(&x, path_a, CONFIG_LIMIT, err);
-        if (!st) { st = lorac_json_load(&y, path_b, CONFIG_LIMIT, err); }
-        if (!st) { lorac_json_compare(&d->config, &x, &y); }
-    }
-    lorac_json_free(&x);
-    lorac_json_free(&y);
+    if (!st && has_a && has_b) { st = lorac_json_compare(&d->config, path_a, path_b, err); }
     lorac_mem_free(path_a);
     lorac_mem_free(path_b);
     return st;
@@ -198,7 +190,7 @@ static void json_lines(struct out *j, const char *key, const struct lorac_buf *l
     for (const char *line = lines->at; line && *line; k++) {
         size_t n = strcspn(line, "\n");
         lorac_buf_str(&b, k ? ", " : "");
-        lorac_json_quote(&b, line, n);
+        lorac_buf_json(&b, line, n);
         line += n + (line[n] == '\n');
     }
     lorac_buf_str(&b, "]");
@@ -216,7 +208,7 @@ static void json_difference(struct out *j, const struct difference *d)
         lorac_buf_clear(&text);
         describe(&text, &c->at[i]);
         lorac_buf_str(&list, i ? ", " : "");
-        lorac_json_quote(&list, text.at ? text.at : "", text.n);
+        lorac_buf_json(&list, text.at ? text.at : "", text.n);
     }
     lorac_buf_str(&list, "]");
     json_lines(j, "config", &d->config);

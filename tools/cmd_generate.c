@@ -39,7 +39,7 @@ static enum lorac_status answer_label(struct bench *b, const struct lorac_ids *p
         const char *best = answer.labels[answer.ranked[0].k];
         out_text(&j, "text", best, strlen(best));
         out_real(&j, "probability", answer.ranked[0].probability);
-        out_labels(&j, (const char *const *)answer.labels, answer.ranked, answer.K);
+        out_labels(&j, answer.labels, answer.ranked, answer.K);
         out_count(&j, "prompt_tokens", prompt->n);
         out_real(&j, "seconds", lorac_clock() - begin);
         if (out_print(&j)) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }

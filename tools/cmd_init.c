@@ -27,42 +27,58 @@ static const struct shape {
 };
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 
-static enum lorac_status no_memory(struct lorac_err *err)
-{
-    return lorac_fail(err, LORAC_ENOMEM, "no memory");
-}
+/* The options as settings: numbers in the way of JSON. */
+struct settings {
+    struct lorac_init_setting at[N_SHAPES + 2];
+    size_t n;
+    char number[N_SHAPES][32];
+};
 
-static enum lorac_status put_shape(const struct lorac_json *root, const struct shape *s,
-                                   const struct args *a, struct lorac_err *err)
+static enum lorac_status put_shape(struct settings *s, size_t i, const struct args *a,
+                                   struct lorac_err *err)
 {
-    const char *key = NULL;
-    json_t *config = root->value;
+    const struct shape *shape = &shapes[i];
+    char *text = s->number[i];
     size_t n = 0;
     double x = 0.0;
-    if (!args_has(a, s->option)) { return LORAC_OK; }
-    enum lorac_status st =
-        s->real ? args_number(&x, a, s->option, 0.0, 1e15, err) : args_count(&n, a, s->option, err);
-    if (!st) { st = lorac_config_key(&key, root, s->key, err); }
-    if (st) { return st; }
-    if (!key) {
-        return lorac_fail(err, LORAC_EUSER, "%s: has no effect: this architecture has no %s",
-                          s->option, s->key);
+    if (!args_has(a, shape->option)) { return LORAC_OK; }
+    enum lorac_status st = shape->real ? args_number(&x, a, shape->option, 0.0, 1e15, err)
+                                       : args_count(&n, a, shape->option, err);
+    (void)(shape->real ? snprintf(text, sizeof s->number[i], "%.16e", x)
+                       : snprintf(text, sizeof s->number[i], "%zu", n));
+    s->at[s->n++] = (struct lorac_init_setting){shape->key, text};
+    return st;
+}
+
+static enum lorac_status read_settings(struct settings *s, const struct args *a,
+                                       struct lorac_err *err)
+{
+    const char *tie = args_text(a, "--tie-word-embeddings", NULL);
+    enum lorac_status st = LORAC_OK;
+    if (args_has(a, "--tokenizer")) { // its size, unless --vocab-size says otherwise
+        s->at[s->n++] = (struct lorac_init_setting){"vocab_size", NULL};
     }
-    json_t *rope = json_object_get(config, "rope_parameters"); // where transformers 5 has the base
-    bool inside = strcmp(s->key, "rope_theta") == 0 && json_is_object(rope);
-    json_t *value = s->real ? json_real(x) : json_integer((json_int_t)n);
-    return json_object_set_new(inside ? rope : config, key, value) ? no_memory(err) : LORAC_OK;
+    for (size_t i = 0; i < N_SHAPES && !st; i++) {
+        st = put_shape(s, i, a, err);
+    }
+    if (!st && tie && strcmp(tie, "true") != 0 && strcmp(tie, "false") != 0) {
+        st = lorac_fail(err, LORAC_EUSER, "--tie-word-embeddings must be true or false, found '%s'",
+                        tie);
+    }
+    if (tie) { s->at[s->n++] = (struct lorac_init_setting){"tie_word_embeddings", tie}; }
+    return st;
 }
 
 /* The file's configuration, or an empty one of --arch. */
-static enum lorac_status begin(struct lorac_json *root, const struct args *a, struct lorac_err *err)
+static enum lorac_status read_config(struct lorac_buf *text, const struct args *a,
+                                     struct lorac_err *err)
 {
     const char *file = args_text(a, "--config", NULL);
     const char *type = args_text(a, "--arch", NULL);
     if (!file == !type) {
         return lorac_fail(err, LORAC_EUSER, "init needs --config FILE or --arch NAME, one of them");
     }
-    if (file) { return lorac_json_load(root, file, CONFIG_LIMIT, err); }
+    if (file) { return lorac_file_read(&text->at, &text->n, file, CONFIG_LIMIT, err); }
     const char *arch = lorac_arch_of_type(type);
     if (!arch) {
         struct lorac_buf known = {0};
@@ -73,44 +89,49 @@ static enum lorac_status begin(struct lorac_json *root, const struct args *a, st
         lorac_buf_free(&known);
         return st;
     }
-    *root = (struct lorac_json){.file = "the options",
-                                .value = json_pack("{s:[s]}", "architectures", arch)};
-    return root->value ? LORAC_OK : no_memory(err);
+    lorac_buf_printf(text, "{\"architectures\": [\"%s\"]}", arch);
+    return text->no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory") : LORAC_OK;
 }
 
-static enum lorac_status make_config(struct lorac_json *root, const struct args *a,
-                                     struct lorac_err *err)
-{
-    enum lorac_status st = begin(root, a, err);
-    if (!st && args_has(a, "--tokenizer")) { // its size, unless --vocab-size says otherwise
-        (void)json_object_del(root->value, "vocab_size");
-    }
-    for (size_t i = 0; i < N_SHAPES && !st; i++) {
-        st = put_shape(root, &shapes[i], a, err);
-    }
-    const char *tie = args_text(a, "--tie-word-embeddings", NULL);
-    if (st || !tie) { return st; }
-    bool yes = strcmp(tie, "true") == 0;
-    if (!yes && strcmp(tie, "false") != 0) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "--tie-word-embeddings must be true or false, found '%s'", tie);
-    }
-    return json_object_set_new(root->value, "tie_word_embeddings", json_boolean(yes))
-               ? no_memory(err)
-               : LORAC_OK;
-}
-
-static enum lorac_status read_options(struct lorac_init_options *o, const struct args *a,
-                                      struct lorac_err *err)
+static enum lorac_status make(const struct args *a, struct lorac_err *err)
 {
     enum lorac_dtype dtype = LORAC_F32;
+    struct lorac_buf config = {0};
+    struct settings set = {0};
     size_t seed = 0;
     (void)lorac_dtype_find_torch(&dtype, args_text(a, "--dtype", "float32")); // a TYPE: it is one
     enum lorac_status st = args_count(&seed, a, "--seed", err);
-    *o = (struct lorac_init_options){.tokenizer = args_text(a, "--tokenizer", NULL),
-                                     .dtype = dtype,
-                                     .seed = seed,
-                                     .scale_residual = args_has(a, "--scale-residual")};
+    if (!st) { st = read_config(&config, a, err); }
+    if (!st) { st = read_settings(&set, a, err); }
+    const struct lorac_init_options o = {.name = args_text(a, "--config", "the options"),
+                                         .set = set.at,
+                                         .n_set = set.n,
+                                         .tokenizer = args_text(a, "--tokenizer", NULL),
+                                         .dtype = dtype,
+                                         .seed = seed,
+                                         .scale_residual = args_has(a, "--scale-residual")};
+    if (!st) { st = lorac_model_init(args_text(a, "--out", ""), config.at, &o, err); }
+    lorac_buf_free(&config);
+    return st;
+}
+
+/* transformers reads the tokenizer of a qwen2 or qwen3 folder with rules of its own, whatever its
+ * tokenizer.json says. */
+static enum lorac_status note_tokenizer(const struct lorac_model *m, struct lorac_err *err)
+{
+    static const char own[] = "Qwen2Tokenizer";
+    const char *type = lorac_arch_type(m->config.arch);
+    struct lorac_buf class = {0};
+    enum lorac_status st = lorac_tokenizer_class(&class, m->dir, err);
+    if (!st && type && strncmp(type, "qwen", 4) == 0 &&
+        (!class.at || strncmp(class.at, own, strlen(own)) != 0)) {
+        fprintf(
+            stderr,
+            "note: transformers takes Qwen2's own normalizer and pattern for the tokenizer of a qwen2 or qwen3 folder, "
+            "whatever its tokenizer.json says: it will split some texts otherwise than lorac; --arch llama "
+            "and mistral have no such rule\n");
+    }
+    lorac_buf_free(&class);
     return st;
 }
 
@@ -138,58 +159,17 @@ static enum lorac_status show(const struct args *a, struct lorac_err *err)
             out, m->config.arch, show_count(count, lorac_model_parameters(m)), m->config.L,
             m->config.C, m->config.V);
     }
+    if (!st && args_has(a, "--tokenizer")) { st = note_tokenizer(m, err); }
     lorac_model_close(m);
     lorac_device_close(&dev);
-    return st;
-}
-
-/* transformers reads the tokenizer of a qwen2 or qwen3 folder with rules of its own, whatever its
- * tokenizer.json says. */
-static enum lorac_status note_tokenizer(const struct args *a, struct lorac_err *err)
-{
-    enum { LIMIT = 1 << 20 };
-    static const char own[] = "Qwen2Tokenizer";
-    const char *out = args_text(a, "--out", "");
-    const char *type = "";
-    const char *class = "";
-    struct lorac_json config = {0};
-    struct lorac_json tokenizer = {0};
-    char *path = lorac_path_join(out, "config.json");
-    char *settings = lorac_path_join(out, "tokenizer_config.json");
-    enum lorac_status st =
-        path && settings ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", out);
-    bool there = !st && args_has(a, "--tokenizer");
-    if (there) { st = lorac_json_load(&config, path, LIMIT, err); }
-    if (there && !st) { st = lorac_json_string(&type, &config, "model_type", false, err); }
-    if (there && !st && lorac_path_exists(settings)) {
-        st = lorac_json_load(&tokenizer, settings, LIMIT, err);
-        if (!st) { st = lorac_json_string(&class, &tokenizer, "tokenizer_class", false, err); }
-    }
-    if (there && !st && strncmp(type, "qwen", 4) == 0 && strncmp(class, own, strlen(own)) != 0) {
-        fprintf(
-            stderr,
-            "note: transformers takes Qwen2's own normalizer and pattern for the tokenizer of a qwen2 or qwen3 folder, "
-            "whatever its tokenizer.json says: it will split some texts otherwise than lorac; --arch llama "
-            "and mistral have no such rule\n");
-    }
-    lorac_json_free(&tokenizer);
-    lorac_json_free(&config);
-    lorac_mem_free(settings);
-    lorac_mem_free(path);
     return st;
 }
 
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
-    struct lorac_json config = {0};
-    struct lorac_init_options options = {0};
-    enum lorac_status st = read_options(&options, a, &err);
-    if (!st) { st = make_config(&config, a, &err); }
-    if (!st) { st = lorac_model_init(args_text(a, "--out", ""), &config, &options, &err); }
+    enum lorac_status st = make(a, &err);
     if (!st) { st = show(a, &err); }
-    if (!st) { st = note_tokenizer(a, &err); }
-    lorac_json_free(&config);
     return st ? complain(&err) : 0;
 }
 

@@ -68,7 +68,7 @@ static void print_json_tensors(struct out *j, const struct lorac_checkpoint *c)
     for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
         const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
         lorac_buf_str(&b, i ? ", {\"name\": " : "{\"name\": ");
-        lorac_json_quote(&b, t->name, strlen(t->name));
+        lorac_buf_json(&b, t->name, strlen(t->name));
         lorac_buf_printf(&b, ", \"dtype\": \"%s\", \"shape\": [", lorac_dtype_name(t->dtype));
         for (size_t d = 0; d < t->n_dims; d++) {
             lorac_buf_printf(&b, "%s%zu", d ? ", " : "", t->dims[d]);

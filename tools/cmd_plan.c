@@ -289,7 +289,7 @@ static void json_groups(struct out *j, const struct lorac_plan *p)
     for (size_t i = 0; i < p->n_groups; i++) {
         const struct lorac_plan_group *g = &p->group[i];
         lorac_buf_str(&b, i ? ", {\"kind\": " : "{\"kind\": ");
-        lorac_json_quote(&b, g->kind, strlen(g->kind));
+        lorac_buf_json(&b, g->kind, strlen(g->kind));
         lorac_buf_printf(&b, ", \"modules\": %zu, \"shape\": [%zu", g->n, g->OC);
         if (g->C) { lorac_buf_printf(&b, ", %zu", g->C); }
         lorac_buf_printf(&b, "], \"full\": %s", g->R ? "false" : "true");
@@ -383,7 +383,7 @@ static void json_labels(struct out *j, const struct lorac_plan *p)
     lorac_buf_str(&notes, "[");
     for (size_t i = 0; i < l->n; i++) {
         lorac_buf_str(&notes, i ? ", " : "");
-        lorac_json_quote(&notes, l->note[i].at, l->note[i].n);
+        lorac_buf_json(&notes, l->note[i].at, l->note[i].n);
     }
     lorac_buf_str(&notes, "]");
     for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {

@@ -69,7 +69,7 @@ static int encode(const struct lorac_tokenizer *t, const struct lorac_buf *input
         for (size_t i = 0; i < ids.n; i++) {
             const char *token = lorac_token_text(t, ids.at[i]);
             lorac_buf_str(&tokens, i ? ", " : "");
-            lorac_json_quote(&tokens, token ? token : "", token ? strlen(token) : 0);
+            lorac_buf_json(&tokens, token ? token : "", token ? strlen(token) : 0);
         }
         lorac_buf_str(&tokens, "]");
         out_ids(&j, "ids", ids.at, ids.n);

@@ -248,7 +248,7 @@ static enum lorac_status open_recipe(struct lorac_recipe **out, const struct arg
         elsewhere = elsewhere || strncmp(args_each(a, "--set", i), "output.dir=", 11) == 0;
     }
     lorac_buf_str(&dir, "output.dir=");
-    lorac_json_quote(&dir, path, strlen(path));
+    lorac_buf_json(&dir, path, strlen(path));
     char *resolved = lorac_path_join(path, "recipe.resolved.yaml");
     enum lorac_status st = LORAC_OK;
     if (!resolved || dir.no_memory) {

@@ -5,54 +5,30 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The template that adapters carry, as far as an answer needs it. */
-struct saved {
-    struct lorac_json root;
-    const char *completion;
-    bool eos;
-};
-
-static enum lorac_status read_saved(struct saved *s, const struct bench *b, struct lorac_err *err)
-{
-    const char *json = NULL;
-    enum lorac_status st = bench_template(&json, b, err);
-    if (!st && !json) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "--labels needs an --adapter that lorac trained: it carries its labels");
-    }
-    if (!st) { st = lorac_json_parse(&s->root, json, strlen(json), "lorac.template", err); }
-    if (!st) { st = lorac_json_string(&s->completion, &s->root, "completion", true, err); }
-    if (!st) { st = lorac_json_bool(&s->eos, &s->root, "append_eos", true, err); }
-    return st;
-}
-
-static enum lorac_status read_labels(struct label_answer *a, const struct saved *s,
+static enum lorac_status read_labels(struct label_answer *a, const struct bench *b,
                                      struct lorac_err *err)
 {
-    struct lorac_json list = lorac_json_get(&s->root, "labels");
-    size_t K = list.value && json_is_array(list.value) ? json_array_size(list.value) : 0;
-    if (K == 0) {
+    enum lorac_status st = bench_template(&a->saved, b, err);
+    if (st) { return st; }
+    if (!a->saved) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "--labels needs an --adapter that lorac trained: it carries its labels");
+    }
+    if (a->saved->K == 0) {
         return lorac_fail(err, LORAC_EUSER,
                           "--labels: the adapter was trained on free text and has no labels; "
                           "without --labels it writes its answer");
     }
-    a->labels = lorac_mem_new(K, sizeof *a->labels);
-    a->ranked = lorac_mem_new(K, sizeof *a->ranked);
-    if (!a->labels || !a->ranked) { return lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
-    for (size_t k = 0; k < K; k++) {
-        struct lorac_json at = lorac_json_at(&list, k);
-        const char *label = json_string_value(at.value);
-        if (!label) { return lorac_json_fail(&at, "a text", err); }
-        a->labels[a->K] = lorac_mem_string(label, strlen(label));
-        if (!a->labels[a->K]) { return lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
-        a->K++;
-    }
-    return LORAC_OK;
+    a->K = a->saved->K;
+    a->labels = a->saved->labels;
+    a->ranked = lorac_mem_new(a->K, sizeof *a->ranked);
+    return a->ranked ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for labels");
 }
 
-static enum lorac_status rank(struct label_answer *a, struct bench *b, const struct saved *s,
+static enum lorac_status rank(struct label_answer *a, struct bench *b,
                               const struct lorac_ids *prompt, struct lorac_err *err)
 {
+    const struct lorac_saved *s = a->saved;
     struct lorac_template *template = NULL;
     struct lorac_chooser *chooser = NULL;
     char **names = NULL;
@@ -73,9 +49,9 @@ static enum lorac_status rank(struct label_answer *a, struct bench *b, const str
     struct lorac_chooser_options how = {
         .form = template,
         .n_variables = n,
-        .labels = (const char *const *)a->labels,
+        .labels = a->labels,
         .K = a->K,
-        .append_eos = s->eos,
+        .append_eos = s->append_eos,
         .max_prompt = prompt->n,
     };
     if (!st) {
@@ -98,21 +74,14 @@ static enum lorac_status rank(struct label_answer *a, struct bench *b, const str
 enum lorac_status bench_labels(struct label_answer *a, struct bench *b,
                                const struct lorac_ids *prompt, struct lorac_err *err)
 {
-    struct saved s = {0};
     *a = (struct label_answer){0};
-    enum lorac_status st = read_saved(&s, b, err);
-    if (!st) { st = read_labels(a, &s, err); }
-    if (!st) { st = rank(a, b, &s, prompt, err); }
-    lorac_json_free(&s.root);
-    return st;
+    enum lorac_status st = read_labels(a, b, err);
+    return st ? st : rank(a, b, prompt, err);
 }
 
 void label_answer_free(struct label_answer *a)
 {
-    for (size_t k = 0; k < a->K; k++) {
-        lorac_mem_free(a->labels[k]);
-    }
-    lorac_mem_free(a->labels);
+    lorac_mem_free(a->saved);
     lorac_mem_free(a->ranked);
     *a = (struct label_answer){0};
 }

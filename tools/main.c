@@ -43,7 +43,7 @@ static int flushed(int code)
 int main(int argc, char **argv)
 {
     lorac_start(argv);
-    lorac_json_own_heap();
+    lorac_mem_serve_json();
     struct lorac_err err = {0};
     struct args a;
     if (argc < 2) {

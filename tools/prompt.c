@@ -96,21 +96,17 @@ enum lorac_status fields_fill(struct lorac_cell *values, const char *const *name
 }
 
 static enum lorac_status encode_template(struct lorac_ids *ids, const struct bench *b,
-                                         const struct args *a, const char *json,
+                                         const struct args *a, const struct lorac_saved *saved,
                                          const struct lorac_buf *prompt, struct lorac_err *err)
 {
-    const char *text = "";
-    struct lorac_json root = {0};
     struct lorac_template *template = NULL;
     char **names = NULL;
     size_t n = 0;
     struct lorac_cell *values = NULL;
     bool *optional = NULL;
-    enum lorac_status st = lorac_json_parse(&root, json, strlen(json), "lorac.template", err);
-    if (!st) { st = lorac_json_string(&text, &root, "prompt", true, err); }
-    if (!st) { st = lorac_template_variables(&names, &n, text, err); }
+    enum lorac_status st = lorac_template_variables(&names, &n, saved->prompt, err);
     const struct lorac_template_options o = {
-        .prompt = text, .variables = (const char *const *)names, .n_variables = n};
+        .prompt = saved->prompt, .variables = (const char *const *)names, .n_variables = n};
     if (!st) {
         values = lorac_mem_new(n, sizeof *values);
         optional = lorac_mem_new(n, sizeof *optional);
@@ -126,60 +122,49 @@ static enum lorac_status encode_template(struct lorac_ids *ids, const struct ben
     lorac_mem_free(values);
     lorac_mem_free(optional);
     lorac_mem_free(names);
-    lorac_json_free(&root);
     return st;
 }
 
-/* Whether the template begins with the completion: free text, whose prompts are beginnings of it.
- */
-static enum lorac_status no_prompt(bool *none, const char *json, struct lorac_err *err)
+enum lorac_status bench_template(struct lorac_saved **out, const struct bench *b,
+                                 struct lorac_err *err)
 {
-    const char *text = "";
-    struct lorac_json root = {0};
-    enum lorac_status st = lorac_json_parse(&root, json, strlen(json), "lorac.template", err);
-    if (!st) { st = lorac_json_string(&text, &root, "prompt", true, err); }
-    *none = !st && *text == '\0';
-    lorac_json_free(&root);
-    return st;
-}
-
-enum lorac_status bench_template(const char **out, const struct bench *b, struct lorac_err *err)
-{
+    const char *json = NULL;
     *out = NULL;
     for (size_t i = 0; i < b->stack.n; i++) {
         const char *t = b->stack.adapter[i]->template_json;
         if (!t) { continue; }
-        if (*out && strcmp(*out, t) != 0) {
+        if (json && strcmp(json, t) != 0) {
             return lorac_fail(
                 err, LORAC_EUSER,
                 "the adapters were trained with different templates; choose with --raw and the "
                 "whole prompt");
         }
-        *out = t;
+        json = t;
     }
-    return LORAC_OK;
+    return lorac_saved_read(out, json, err);
 }
 
 enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
                                   const struct args *a, const struct lorac_buf *prompt,
                                   struct lorac_err *err)
 {
-    const char *template = NULL;
+    struct lorac_saved *saved = NULL;
     enum lorac_status st = LORAC_OK;
     if (prompt->n > PROMPT_LIMIT) { st = lorac_fail(err, LORAC_EUSER, "the prompt is too long"); }
-    if (!st && !args_has(a, "--raw")) { st = bench_template(&template, b, err); }
-    bool none = false;
-    if (!st && template) { st = no_prompt(&none, template, err); }
-    if (none) { template = NULL; }
-    if (!st && template) {
-        st = encode_template(ids, b, a, template, prompt, err);
+    if (!st && !args_has(a, "--raw")) { st = bench_template(&saved, b, err); }
+    // without a prompt the template begins with the completion: free text, of which this is the
+    // beginning
+    bool fills = saved && *saved->prompt;
+    if (!st && fills) {
+        st = encode_template(ids, b, a, saved, prompt, err);
     } else if (!st && args_has(a, "--field")) {
         st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template%s",
-                        none ? ", this one's has no prompt" : "");
+                        saved ? ", this one's has no prompt" : "");
     } else if (!st) {
         struct lorac_text text = {prompt->at ? prompt->at : "", prompt->n, true};
         st = lorac_encode(ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err);
     }
+    lorac_mem_free(saved);
     return st;
 }
 

@@ -14,14 +14,14 @@
 static struct lorac_buf *key_of(struct out *j, const char *key)
 {
     lorac_buf_str(&j->b, j->n++ ? ", " : "{");
-    lorac_json_quote(&j->b, key, strlen(key));
+    lorac_buf_json(&j->b, key, strlen(key));
     lorac_buf_str(&j->b, ": ");
     return &j->b;
 }
 
 void out_text(struct out *j, const char *key, const char *text, size_t n)
 {
-    lorac_json_quote(key_of(j, key), text, n);
+    lorac_buf_json(key_of(j, key), text, n);
 }
 
 void out_count(struct out *j, const char *key, size_t v)

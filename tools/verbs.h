@@ -16,7 +16,8 @@ extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, ver
 int complain(const struct lorac_err *err);
 
 /* The folder of `given`, what stands behind `option` ("" for a word of its own): itself, or a
- * snapshot in the Hub's cache (base/checkpoint/hub.h), which is told. A new string (lorac_mem_free). */
+ * snapshot in the Hub's cache (base/checkpoint/hub.h), which is told. A new string
+ * (lorac_mem_free). */
 enum lorac_status find_folder(char **out, const char *option, const char *given,
                               struct lorac_err *err);
 
@@ -82,8 +83,10 @@ enum lorac_status fields_fill(struct lorac_cell *values, const char *const *name
                               const bool *optional, size_t n, const struct args *a,
                               const char *option, const struct lorac_buf *text,
                               struct lorac_err *err);
-/* The template that the adapters carry, where they have one and agree; else NULL. */
-enum lorac_status bench_template(const char **json, const struct bench *b, struct lorac_err *err);
+/* The template that the adapters carry, where they have one and agree; else NULL (lorac_mem_free).
+ */
+enum lorac_status bench_template(struct lorac_saved **out, const struct bench *b,
+                                 struct lorac_err *err);
 #define PROMPT_OPTIONS                                                                       \
     {"--prompt", "TEXT", "what to continue; - reads standard input", true, false},           \
         {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true}, \
@@ -93,7 +96,8 @@ enum lorac_status bench_template(const char **json, const struct bench *b, struc
 
 /* The adapters' labels behind a prompt, the likeliest first (labels.c). Zeroed = empty. */
 struct label_answer {
-    char **labels; // (K)
+    struct lorac_saved *saved;
+    const char *const *labels; // (K) its own
     struct lorac_ranked *ranked;
     size_t K;
 };

@@ -5,6 +5,7 @@
 #ifndef LORAC_BASE_ARCH_ARCH_H
 #define LORAC_BASE_ARCH_ARCH_H
 
+#include "base/core/json.h"
 #include "base/program.h"
 
 /* What config.json calls what most classes have; NULL: this one doesn't have it. */

@@ -1,8 +1,8 @@
 /* safetensors_write.c - see safetensors.h: the header in one text, then the data, one tensor at a
  * time. */
+#include "base/checkpoint/safetensors_image.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/checkpoint/safetensors_image.h"
 
 #include <string.h>
 
@@ -25,15 +25,15 @@ static enum lorac_status tensor_bytes(size_t *out, const struct lorac_tensor_spe
 
 static void add_pair(struct lorac_buf *b, const char *key, const char *value)
 {
-    lorac_json_quote(b, key, strlen(key));
+    lorac_buf_json(b, key, strlen(key));
     lorac_buf_str(b, ":");
-    lorac_json_quote(b, value, strlen(value));
+    lorac_buf_json(b, value, strlen(value));
 }
 
 static void add_tensor(struct lorac_buf *b, const struct lorac_tensor_spec *t, size_t begin,
                        size_t end)
 {
-    lorac_json_quote(b, t->name, strlen(t->name));
+    lorac_buf_json(b, t->name, strlen(t->name));
     lorac_buf_printf(b, ":{\"dtype\":\"%s\",\"shape\":[", lorac_dtype_name(t->dtype));
     for (size_t i = 0; i < t->n_dims; i++) {
         lorac_buf_printf(b, "%s%zu", i ? "," : "", t->dims[i]);
@@ -156,9 +156,9 @@ enum lorac_status lorac_safetensors_index_write(const char *path, const char *co
                      (unsigned long long)total_size);
     for (size_t i = 0; i < n; i++) {
         lorac_buf_str(&b, i ? ",\n    " : "\n    ");
-        lorac_json_quote(&b, names[i], strlen(names[i]));
+        lorac_buf_json(&b, names[i], strlen(names[i]));
         lorac_buf_str(&b, ": ");
-        lorac_json_quote(&b, files[i], strlen(files[i]));
+        lorac_buf_json(&b, files[i], strlen(files[i]));
     }
     lorac_buf_str(&b, "\n  }\n}\n");
     enum lorac_status st = b.no_memory

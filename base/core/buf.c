@@ -74,6 +74,24 @@ void lorac_buf_word(struct lorac_buf *b, const char *word)
     lorac_buf_str(b, quote ? "'" : "");
 }
 
+void lorac_buf_json(struct lorac_buf *b, const char *s, size_t n)
+{
+    lorac_buf_str(b, "\"");
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c == '"' || c == '\\') {
+            lorac_buf_printf(b, "\\%c", c);
+        } else if (c == '\n') {
+            lorac_buf_str(b, "\\n");
+        } else if (c < 0x20) {
+            lorac_buf_printf(b, "\\u%04x", c);
+        } else {
+            lorac_buf_add(b, &s[i], 1);
+        }
+    }
+    lorac_buf_str(b, "\"");
+}
+
 void lorac_buf_clear(struct lorac_buf *b)
 {
     b->n = 0;

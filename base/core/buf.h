@@ -22,6 +22,8 @@ void lorac_buf_printf(struct lorac_buf *b, const char *fmt, ...) LORAC_PRINTF(2,
 /* A word of a command that someone will copy into a shell: as it is, or quoted where a character
  * could mean more. */
 void lorac_buf_word(struct lorac_buf *b, const char *word);
+/* `s` (n bytes of UTF-8) as a quoted JSON string. */
+void lorac_buf_json(struct lorac_buf *b, const char *s, size_t n);
 void lorac_buf_clear(struct lorac_buf *b); // n = 0, keeps the memory
 void lorac_buf_free(struct lorac_buf *b);
 

@@ -151,21 +151,3 @@ void lorac_json_text(struct lorac_buf *b, const json_t *value, size_t flags)
     if (json_dump_callback(value, add, b, flags)) { b->no_memory = true; }
     lorac_locale_end(before);
 }
-
-void lorac_json_quote(struct lorac_buf *b, const char *s, size_t n)
-{
-    lorac_buf_str(b, "\"");
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c == '"' || c == '\\') {
-            lorac_buf_printf(b, "\\%c", c);
-        } else if (c == '\n') {
-            lorac_buf_str(b, "\\n");
-        } else if (c < 0x20) {
-            lorac_buf_printf(b, "\\u%04x", c);
-        } else {
-            lorac_buf_add(b, &s[i], 1);
-        }
-    }
-    lorac_buf_str(b, "\"");
-}

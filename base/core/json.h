@@ -6,7 +6,7 @@
  * whoever loaded the root frees it with lorac_json_free().
  *
  * Where jansson gets no memory it may speak of an invalid token, leave out a byte and say nothing,
- * or read past its buffer. A program that calls lorac_json_own_heap() is safe from that, and told
+ * or read past its buffer. A program that calls lorac_mem_serve_json() is safe from that, and told
  * LORAC_ENOMEM.
  */
 #ifndef LORAC_BASE_CORE_JSON_H
@@ -18,18 +18,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-LORAC_API_BEGIN
-
 struct lorac_json {
     json_t *value;    // borrowed; NULL for a key that is absent
     const char *file; // borrowed: the path that messages start with
     char where[96];   // "rope_scaling.factor"
 };
-
-/* Let jansson allocate through mem.h. It is jansson's setting for the whole process: a program's
- * decision, which the library never makes by itself. To be called while there is one thread and no
- * JSON value yet: those made before would be freed by another allocator than theirs. */
-void lorac_json_own_heap(void);
 
 LORAC_MUST_CHECK enum lorac_status lorac_json_load(struct lorac_json *root, const char *path,
                                                    size_t limit, struct lorac_err *err);
@@ -65,9 +58,4 @@ enum lorac_status lorac_json_fail(const struct lorac_json *at, const char *expec
 /* Append a value as JSON, with jansson's flags (JSON_COMPACT, ...). Only memory can be missing:
  * b->no_memory. */
 void lorac_json_text(struct lorac_buf *b, const json_t *value, size_t flags);
-/* Append `s` (n bytes of UTF-8) as a quoted JSON string; for writers that control key order. */
-void lorac_json_quote(struct lorac_buf *b, const char *s, size_t n);
-
-LORAC_API_END
-
 #endif

@@ -44,7 +44,7 @@ static void give(void *p)
     if (!drawn) { lorac_mem_free(p); }
 }
 
-void lorac_json_own_heap(void)
+void lorac_mem_serve_json(void)
 {
     json_set_alloc_funcs(take, give);
 }

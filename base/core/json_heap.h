@@ -4,7 +4,7 @@
  * Its lexer collects a token in a buffer that doubles, and does not look whether that worked
  * (github.com/akheron/jansson, number 362, all versions up to 2.15): a byte is then missing, and of
  * the last one, a quote, it makes a read and a write past the block. So the functions that
- * lorac_json_own_heap() gives it draw a refused request from a reserve, taken beforehand, and the
+ * lorac_mem_serve_json() gives it draw a refused request from a reserve, taken beforehand, and the
  * text ends:
  *
  *   lorac_json_reserve_open()   room for the one token that may be doubling, and for what the last

@@ -25,6 +25,12 @@ LORAC_MUST_CHECK char *lorac_mem_string(const char *s, size_t n);
  * make many small blocks. Release with lorac_mem_free(). */
 LORAC_MUST_CHECK void *lorac_mem_raw(size_t n);
 
+/* Let the JSON library allocate here, too, so that its want of memory is noticed. It is that
+ * library's setting for the whole process: a program's decision, which this library never makes by
+ * itself. To be called while there is one thread and no JSON value yet: those made before would be
+ * freed by another allocator than theirs. */
+void lorac_mem_serve_json(void);
+
 void lorac_mem_free(void *p); // NULL is accepted
 
 /* Allocations made so far; the train loop's tests assert that a step does not change it. */

@@ -307,6 +307,21 @@ enum lorac_status lorac_chat_template(struct lorac_buf *text, const char **file,
     return st;
 }
 
+enum lorac_status lorac_tokenizer_class(struct lorac_buf *name, const char *dir,
+                                        struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    char *path = NULL;
+    const char *class = "";
+    enum lorac_status st = load(&root, &path, dir, "tokenizer_config.json", err);
+    if (!st) { st = lorac_json_string(&class, &root, "tokenizer_class", false, err); }
+    if (!st) { lorac_buf_str(name, class); }
+    if (!st && name->no_memory) { st = lorac_no_memory(err); }
+    lorac_json_free(&root);
+    lorac_mem_free(path);
+    return st;
+}
+
 /* ---- a folder without tokenizer.json ---- */
 
 /* What the class builds around vocab.json and merges.txt (models/gpt2 and models/qwen2). */

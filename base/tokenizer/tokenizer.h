@@ -120,6 +120,10 @@ void lorac_stream_free(struct lorac_stream *s);
 LORAC_MUST_CHECK enum lorac_status lorac_chat_template(struct lorac_buf *text, const char **file,
                                                        const char *dir, struct lorac_err *err);
 
+/* Append the class of transformers that tokenizer_config.json of a folder names; nothing: none. */
+LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_class(struct lorac_buf *name, const char *dir,
+                                                         struct lorac_err *err);
+
 size_t lorac_tokenizer_size(const struct lorac_tokenizer *t); // ids are 0 .. size-1
 /* The token as the vocabulary writes it ("\xC4\xA0the", "<0x0A>"); NULL for an unused id. */
 const char *lorac_token_text(const struct lorac_tokenizer *t, int32_t id);

@@ -9,7 +9,7 @@ enum { SAMPLE = 8192 }; // bytes of each file that are encoded to compare
 
 static void quote(struct lorac_buf *b, const char *s)
 {
-    lorac_json_quote(b, s, strlen(s));
+    lorac_buf_json(b, s, strlen(s));
 }
 
 static void put_added(struct lorac_buf *b, const struct lorac_learned *l)

@@ -79,9 +79,9 @@ void lorac_recipe_template(struct lorac_buf *buf)
 static void add_property(struct lorac_buf *buf, const struct lorac_key *key)
 {
     const char *name = lorac_key_last(key->path);
-    lorac_json_quote(buf, name, strlen(name));
+    lorac_buf_json(buf, name, strlen(name));
     lorac_buf_str(buf, ": {\"description\": ");
-    lorac_json_quote(buf, key->help, strlen(key->help));
+    lorac_buf_json(buf, key->help, strlen(key->help));
     lorac_buf_str(buf, ", ");
     if (key->type->schema) { lorac_buf_str(buf, key->type->schema); }
     if (key->type->add_schema) { key->type->add_schema(buf, key); }
@@ -116,8 +116,7 @@ static bool add_required(struct lorac_buf *buf, const char *path, size_t n)
         if (strncmp(key->path, path, n) != 0 || !has(key, LORAC_KEY_REQUIRED)) { continue; }
         const char *name = key->path + n;
         lorac_buf_str(buf, any ? ", " : "\"required\": [");
-        lorac_json_quote(buf, name,
-                         strcspn(name, ".")); // a section with a required key is required
+        lorac_buf_json(buf, name, strcspn(name, ".")); // a section with a required key is required
         any = true;
     }
     lorac_buf_str(buf, any ? "], " : "");
@@ -131,7 +130,7 @@ static void add_section_start(struct lorac_buf *buf, const char *path, size_t le
         start += strcspn(path + start, ".") + 1;
     }
     size_t n = strcspn(path + start, ".");
-    lorac_json_quote(buf, path + start, n);
+    lorac_buf_json(buf, path + start, n);
     lorac_buf_str(buf, ": {\"additionalProperties\": false, ");
     bool required = add_required(buf, path, start + n + 1);
     lorac_buf_printf(buf, "\"type\": [\"object\"%s], \"properties\": {\n",

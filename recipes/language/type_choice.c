@@ -92,7 +92,7 @@ static void add_words(struct lorac_buf *buf, const struct lorac_key *key, const 
         if (is_later(key, word)) { continue; }
         lorac_buf_str(buf, n++ ? between : "");
         if (quote) {
-            lorac_json_quote(buf, word, strlen(word));
+            lorac_buf_json(buf, word, strlen(word));
         } else {
             lorac_buf_str(buf, word);
         }

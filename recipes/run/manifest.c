@@ -19,7 +19,7 @@ enum { MANIFEST_LIMIT = 1 << 20 };
 static void quoted(struct lorac_buf *b, const char *key, const char *value)
 {
     lorac_buf_printf(b, "  \"%s\": ", key);
-    lorac_json_quote(b, value, strlen(value));
+    lorac_buf_json(b, value, strlen(value));
     lorac_buf_str(b, ",\n");
 }
 
@@ -90,7 +90,7 @@ static enum lorac_status add_files(struct lorac_buf *b, const char *name,
         if (st) { return st; }
         file_key(key, name, i);
         lorac_buf_printf(b, "  \"%s\": {\"path\": ", key);
-        lorac_json_quote(b, files->at[i], strlen(files->at[i]));
+        lorac_buf_json(b, files->at[i], strlen(files->at[i]));
         lorac_buf_printf(b, ", \"sha256\": \"%s\"},\n", hex);
     }
     return LORAC_OK;

@@ -7,7 +7,7 @@
  *   - the canonical text differs when anything that changes the mathematics does;
  *   - rotary tables are those of transformers' formulas.
  */
-#include "base/config.h"
+#include "base/config_json.h"
 #include "base/core/buf.h"
 #include "base/core/mem.h"
 

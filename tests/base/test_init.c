@@ -4,6 +4,8 @@
  *   - matrices are N(0, initializer_range), gains 1, biases 0, the row of pad_token_id 0; with
  * scale_residual o_proj and down_proj are divided by sqrt(2 L);
  *   - a number depends on seed, name and place alone: not on other tensors, files or their number;
+ *   - settings, by llama's names, stand in the configuration before it is read; one without effect
+ * is refused;
  *   - config.json says all that transformers would else guess; a tokenizer is copied and gives its
  * ids;
  *   - a configuration that is impossible, or smaller than the tokenizer, is refused, and no folder
@@ -42,14 +44,8 @@ static const char llama[] =
 static enum lorac_status make(const char *name, const char *config,
                               const struct lorac_init_options *o, struct lorac_err *err)
 {
-    struct lorac_json root = {0};
-    if (lorac_json_parse(&root, config, strlen(config), "config.json", err)) {
-        fail_msg("%s", err->text);
-    }
     assert_int_equal(lorac_dir_remove(tiny_path(name), NULL), LORAC_OK);
-    enum lorac_status st = lorac_model_init(tiny_path(name), &root, o, err);
-    lorac_json_free(&root);
-    return st;
+    return lorac_model_init(tiny_path(name), config, o, err);
 }
 
 struct opened {
@@ -329,6 +325,35 @@ static void a_tokenizer_is_copied_and_gives_vocabulary_and_ids(void **state)
     close_model(&x);
 }
 
+static void settings_change_the_configuration_before_it_is_read(void **state)
+{
+    (void)state;
+    static const char gpt2[] =
+        "{\"architectures\": [\"GPT2LMHeadModel\"], \"vocab_size\": 160, " GPT2_SHAPE "}";
+    static const char rope[] = "{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 160, "
+                               "\"rope_parameters\": {\"rope_theta\": 1e4}, " SHAPE "}";
+    const struct lorac_init_setting wider = {"hidden_size", "64"};
+    const struct lorac_init_setting base = {"rope_theta", "5e3"};
+    const struct lorac_init_setting none = {"vocab_size", NULL};
+    struct lorac_init_options o = {.set = &wider, .n_set = 1};
+    struct lorac_err err = {0};
+    struct opened x;
+    made(&x, "m", gpt2, &o); // where it is called n_embd
+    assert_int_equal(x.m->config.C, 64);
+    close_model(&x);
+    o.set = &base;
+    made(&x, "m", rope, &o);
+    assert_true(x.m->config.theta == 5e3);
+    close_model(&x);
+    assert_int_equal(make("bad", gpt2, &o, &err), LORAC_EUSER);
+    assert_string_equal(err.text,
+                        "rope_theta: has no effect: this architecture has nothing like it");
+    o = (struct lorac_init_options){.set = &none, .n_set = 1, .tokenizer = bytes_dir};
+    made(&x, "m", rope, &o); // the tokenizer's
+    assert_int_equal(x.m->config.V, 260);
+    close_model(&x);
+}
+
 static void what_cannot_be_is_refused_and_makes_no_folder(void **state)
 {
     (void)state;
@@ -376,23 +401,19 @@ static void a_folder_with_something_in_it_is_refused(void **state)
 {
     (void)state;
     struct lorac_init_options o = {.seed = 1};
-    struct lorac_json root = {0};
     struct lorac_err err = {0};
     assert_int_equal(make("full", llama, &o, &err), LORAC_OK);
-    assert_int_equal(lorac_json_parse(&root, llama, sizeof llama - 1, "config.json", &err),
-                     LORAC_OK);
-    assert_int_equal(lorac_model_init(tiny_path("full"), &root, &o, &err), LORAC_EUSER);
+    assert_int_equal(lorac_model_init(tiny_path("full"), llama, &o, &err), LORAC_EUSER);
     assert_non_null(strstr(err.text, "/full: exists and is not an empty folder"));
-    lorac_json_free(&root);
 }
 
 static void failures_leave_nothing_behind(void **state)
 {
     (void)state;
     static const char config[] = "{\"architectures\": [\"LlamaForCausalLM\"], " SHAPE "}";
-    struct lorac_init_options o = {.tokenizer = bytes_dir, .shard_bytes = 60000};
-    struct lorac_json root = {0};
-    assert_int_equal(lorac_json_parse(&root, config, sizeof config - 1, "c", NULL), LORAC_OK);
+    const struct lorac_init_setting set[] = {{"intermediate_size", "40"}};
+    struct lorac_init_options o = {
+        .set = set, .n_set = 1, .tokenizer = bytes_dir, .shard_bytes = 60000};
     assert_int_equal(lorac_dir_make(tiny_path("faults"), NULL), LORAC_OK);
     for (enum faults_kind kind = FAULTS_CALLS; kind < N_FAULTS; kind++) {
         long n = 0;
@@ -400,7 +421,7 @@ static void failures_leave_nothing_behind(void **state)
         for (;; n = faults_next(n, kind == FAULTS_FOREIGN ? 37 : 1)) {
             struct lorac_err err = {0};
             faults_start(kind, n);
-            enum lorac_status st = lorac_model_init(tiny_path("faults/m"), &root, &o, &err);
+            enum lorac_status st = lorac_model_init(tiny_path("faults/m"), config, &o, &err);
             const bool met = faults_stop();
             if (!met) { break; }
             if (st) {
@@ -417,18 +438,13 @@ static void failures_leave_nothing_behind(void **state)
         assert_true(n > 20 && unnoticed < 3); // the value of a key that is there already
         assert_int_equal(lorac_dir_remove(tiny_path("faults/m"), NULL), LORAC_OK);
     }
-    lorac_json_free(&root);
 }
-
-struct making {
-    struct lorac_json root;
-    struct lorac_init_options o;
-};
 
 static enum lorac_status make_model(void *self, struct lorac_err *err)
 {
-    const struct making *x = self;
-    return lorac_model_init(tiny_path("wrong/m"), &x->root, &x->o, err);
+    static const char config[] = "{\"architectures\": [\"LlamaForCausalLM\"], " SHAPE "}";
+    const struct lorac_init_options *o = self;
+    return lorac_model_init(tiny_path("wrong/m"), config, o, err);
 }
 
 static void is_whole(void *self)
@@ -441,13 +457,10 @@ static void is_whole(void *self)
 static void another_byte_on_the_disk_is_found(void **state)
 {
     (void)state;
-    static const char config[] = "{\"architectures\": [\"LlamaForCausalLM\"], " SHAPE "}";
-    struct making x = {.o = {.tokenizer = bytes_dir, .shard_bytes = 60000}};
+    struct lorac_init_options o = {.tokenizer = bytes_dir, .shard_bytes = 60000};
     char *home = lorac_path_join(tiny_dir(), "wrong");
     char *out = lorac_path_join(home, "m");
-    assert_int_equal(lorac_json_parse(&x.root, config, sizeof config - 1, "c", NULL), LORAC_OK);
-    faults_wrong_bytes(&(struct faults_folder){home, out, make_model, is_whole, &x, 499});
-    lorac_json_free(&x.root);
+    faults_wrong_bytes(&(struct faults_folder){home, out, make_model, is_whole, &o, 499});
     lorac_mem_free(home);
     lorac_mem_free(out);
 }
@@ -462,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_number_depends_on_seed_name_and_place_alone),
         cmocka_unit_test(the_configuration_is_completed),
         cmocka_unit_test(a_tokenizer_is_copied_and_gives_vocabulary_and_ids),
+        cmocka_unit_test(settings_change_the_configuration_before_it_is_read),
         cmocka_unit_test(what_cannot_be_is_refused_and_makes_no_folder),
         cmocka_unit_test(a_folder_with_something_in_it_is_refused),
         cmocka_unit_test(failures_leave_nothing_behind),

@@ -1,6 +1,6 @@
 /* fuzz_config.c - any bytes as a config.json: refused with a reason, or sizes that a model can
  * have. */
-#include "base/config.h"
+#include "base/config_json.h"
 
 #include <stdint.h>
 #include <stdlib.h>

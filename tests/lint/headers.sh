@@ -1,10 +1,12 @@
 #!/bin/sh
-# headers.sh CC HEADER ... - each public header compiles alone, as C11, C17 and C++17, without a warning, and
-# what they declare has C's names in C++, too. Run from the repository root. Skipped (77) behind the checks of
-# C where there is no C++ compiler.
+# headers.sh CC HEADER ... - each public header compiles alone, as C11, C17 and C++17, without a warning;
+# includes public ones and the standard's own types, and shows no library that ours is built on; what it
+# declares has C's names in C++, too. Run from the repository root. Skipped (77) behind the checks of C where
+# there is no C++ compiler.
 set -eu
 cc=$1
 shift
+
 alone() { # COMPILER LANGUAGE STANDARD HEADER ...
     compiler=$1; language=$2; standard=$3
     shift 3
@@ -16,6 +18,19 @@ alone() { # COMPILER LANGUAGE STANDARD HEADER ...
 
 alone "$cc" c c11 "$@"
 alone "$cc" c c17 "$@"
+
+for header in "$@"; do
+    for seen in $(sed -n 's/^#[ ]*include [<"]\([^>"]*\)[>"].*/\1/p' "$header"); do
+        case " $* stdbool.h stddef.h stdint.h " in *" $seen "*) continue ;; esac
+        echo "$header includes $seen, which is neither public nor one of the standard's types"
+        exit 1
+    done
+done
+if seen=$(grep -nE '\b(json_t|yaml_[a-z]+_t|csv_parser|pcre2_[a-z]+)\b' "$@"); then
+    echo "a public header shows another library:" "$seen"
+    exit 1
+fi
+
 cxx=$(command -v c++) || { echo "skipped: no C++ compiler"; exit 77; }
 alone "$cxx" c++ c++17 "$@"
 

@@ -4,6 +4,7 @@
  * tests.
  */
 #include "base/compare.h"
+#include "base/config_json.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
@@ -131,8 +132,6 @@ static enum lorac_status compare(struct lorac_err *err)
     struct lorac_checkpoint *a = NULL;
     struct lorac_checkpoint *b = NULL;
     struct lorac_comparison c = {0};
-    struct lorac_json x = {0};
-    struct lorac_json y = {0};
     struct lorac_buf lines = {0};
     char print[65] = "";
     struct lorac_checkpoint *of_memory = NULL;
@@ -147,14 +146,12 @@ static enum lorac_status compare(struct lorac_err *err)
         st = lorac_file_read(&image, &n, tiny_path("model/model.safetensors"), 1 << 20, err);
     }
     if (!st) { st = lorac_checkpoint_parse(&of_memory, (const unsigned char *)image, n, "F", err); }
-    if (!st) { st = lorac_json_load(&x, tiny_path("model/config.json"), 1 << 20, err); }
-    if (!st) { st = lorac_json_load(&y, tiny_path("done/best/adapter_config.json"), 1 << 20, err); }
-    if (!st) { lorac_json_compare(&lines, &x, &y); }
-    if (!st) { st = faults_text(&lines, err); }
+    if (!st) {
+        st = lorac_json_compare(&lines, tiny_path("model/config.json"),
+                                tiny_path("done/best/adapter_config.json"), err);
+    }
     if (!st) { faults_say("%zu %zu %zu %s", c.n, c.only_a, lines.n, print); }
     lorac_buf_free(&lines);
-    lorac_json_free(&y);
-    lorac_json_free(&x);
     lorac_comparison_free(&c);
     lorac_checkpoint_close(of_memory);
     lorac_mem_free(image);

@@ -129,13 +129,15 @@ static void ranks_alphas_and_scaling_come_from_the_config(void **state)
 static void a_saved_adapter_loads_as_the_same(void **state)
 {
     (void)state;
+    static const char saved[] =
+        "{\"prompt\": \"\xc3\xa4 {x}\\n\", \"completion\": \"\", \"append_eos\": false}";
     const char *to = tiny_path("round");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char folder[1024];
         struct lorac_model *m = golden_model(&dev, cases[i]);
         (void)snprintf(folder, sizeof folder, "%s/%s/adapter", MODELS, cases[i]);
         struct lorac_adapter *a = load(m, folder);
-        a->template_json = lorac_mem_string("{\"prompt\": \"\xc3\xa4 {x}\\n\"}", 22);
+        a->template_json = lorac_mem_string(saved, sizeof saved - 1);
         lorac_adapter_set_dropout(a, 0.05, 1);
         a->init = LORAC_INIT_GAUSSIAN;
         save(to, a, LORAC_F32);

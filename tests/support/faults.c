@@ -58,7 +58,7 @@ static enum faults_kind failing;
 
 void faults_start(enum faults_kind kind, long n)
 {
-    lorac_json_own_heap();
+    lorac_mem_serve_json();
     failing = kind;
     kinds[kind].fail_after(n);
 }

@@ -25,13 +25,10 @@ void tiny_write(const char *dir)
 {
     static const struct lorac_init_options options = {
         .tokenizer = LORAC_TESTS_DIR "/datasets/data/bytes", .seed = 3};
-    struct lorac_json root = {0};
     struct lorac_err err = {0};
-    if (lorac_json_parse(&root, config, sizeof config - 1, "tiny", &err) ||
-        lorac_dir_remove(dir, &err) || lorac_model_init(dir, &root, &options, &err)) {
+    if (lorac_dir_remove(dir, &err) || lorac_model_init(dir, config, &options, &err)) {
         fail_msg("%s", err.text);
     }
-    lorac_json_free(&root);
 }
 
 static char absolute[4096];

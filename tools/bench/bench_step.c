@@ -31,12 +31,8 @@ static enum lorac_status make_model(const char *dir, struct lorac_err *err)
         "\"intermediate_size\": 3072, \"vocab_size\": 50257, \"rms_norm_eps\": 1e-5, "
         "\"tie_word_embeddings\": true}";
     static const struct lorac_init_options options = {.seed = 1};
-    struct lorac_json root = {0};
     if (!lorac_dir_is_empty(dir)) { return LORAC_OK; } // of an earlier run
-    enum lorac_status st = lorac_json_parse(&root, config, sizeof config - 1, "config", err);
-    if (!st) { st = lorac_model_init(dir, &root, &options, err); }
-    lorac_json_free(&root);
-    return st;
+    return lorac_model_init(dir, config, &options, err);
 }
 
 /* ---- the step ---- */

@@ -208,15 +208,10 @@ static void what_is_saved_under_two_names_counts_twice_on_disk(void **state)
     static const struct lorac_init_options options = {
         .tokenizer = LORAC_TESTS_DIR "/datasets/data/bytes", .seed = 3};
     const size_t embedding = 260 * 16 * sizeof(float);
-    struct lorac_json root = {0};
     struct lorac_err err = {0};
     struct lorac_run_result result;
     const struct lorac_run_watch nobody = {0};
-    if (lorac_json_parse(&root, config, sizeof config - 1, "tied", &err) ||
-        lorac_model_init(tiny_path("tied"), &root, &options, &err)) {
-        fail_msg("%s", err.text);
-    }
-    lorac_json_free(&root);
+    if (lorac_model_init(tiny_path("tied"), config, &options, &err)) { fail_msg("%s", err.text); }
     for (int tied = 0; tied < 2; tied++) {
         struct lorac_recipe *r = NULL;
         char model[512];

@@ -1,0 +1,31 @@
+/*
+ * saved.h - the prompt template that travels with an adapter: "lorac.template" in the metadata of
+ * its weights, one line of JSON.
+ *
+ *   {"prompt": "{text}\n", "completion": " {label}", "append_eos": true,
+ *    "labels": ["calm", "angry"], "tokenizer": "16 digits"}
+ */
+#ifndef LORAC_LORA_SAVED_H
+#define LORAC_LORA_SAVED_H
+
+#include "base/core/buf.h"
+#include "base/core/err.h"
+
+LORAC_API_BEGIN
+
+struct lorac_saved {
+    const char *prompt, *completion; // "": none
+    bool append_eos;
+    const char *const *labels; // (K) the answers to choose from; NULL: not told
+    size_t K;
+    const char *tokenizer; // its fingerprint; NULL: not told
+};
+/* What `json` (lorac_adapter.template_json) says; *out NULL where that is NULL. One block
+ * (lorac_mem_free). */
+LORAC_MUST_CHECK enum lorac_status lorac_saved_read(struct lorac_saved **out, const char *json,
+                                                    struct lorac_err *err);
+void lorac_saved_write(struct lorac_buf *json, const struct lorac_saved *s);
+
+LORAC_API_END
+
+#endif
