@@ -46,7 +46,7 @@ static const struct lorac_tensor_spec second[] = {
 
 static struct lorac_checkpoint *open_specs(const struct lorac_tensor_spec *specs, size_t n)
 {
-    static const char path[] = "test_compare.safetensors";
+    const char *path = tiny_path("specs.safetensors");
     struct lorac_checkpoint *c = NULL;
     struct lorac_err err = {0};
     if (lorac_safetensors_write(path, specs, n, NULL, 0, NULL, NULL, &err) ||
