@@ -18,6 +18,7 @@
 #include "base/core/file.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
+#include "base/core/suggest.h"
 #include "base/fingerprint.h"
 #include "base/generate.h"
 #include "base/init.h"

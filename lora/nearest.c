@@ -1,39 +1,12 @@
 /* nearest.c - see nearest.h. */
 #include "lora/nearest.h"
 
-#include <stdint.h>
+#include "base/core/suggest.h"
+
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME = LORAC_MODULE_NAME, MAX_LENGTH = NAME - 1, LISTED = 5, SPREAD = 1 };
-
-static size_t length(const char *s)
-{
-    size_t n = strlen(s);
-    return n < MAX_LENGTH ? n : MAX_LENGTH;
-}
-
-/* Levenshtein distance of the first MAX_LENGTH bytes of two names. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[MAX_LENGTH + 1]; // distance of a's first i bytes from b's first j
-    size_t n = length(b);
-    size_t len = length(a);
-    for (size_t j = 0; j <= n; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-            size_t best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = replaced < best ? replaced : best;
-        }
-    }
-    return row[n];
-}
+enum { NAME = LORAC_MODULE_NAME, LISTED = 5, SPREAD = 1 };
 
 /* The last `dots` + 1 components of a name. */
 static const char *tail(const char *name, size_t dots)
@@ -77,7 +50,7 @@ void lorac_nearest_modules(char *out, size_t size, const struct lorac_model *m, 
     for (size_t i = 0; i < m->n_modules; i++) {
         if (!all && !lorac_module_is_linear(&m->module[i])) { continue; }
         const char *name = tail(m->module[i].name, dots);
-        keep(&k, name, distance(name, text));
+        keep(&k, name, lorac_distance(name, text));
     }
     out[0] = '\0';
     size_t used = 0;

@@ -7,24 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool near_word(const char *word, const char *name)
-{
-    size_t n = strlen(word);
-    size_t m = strlen(name);
-    size_t head = 0;
-    while (word[head] && word[head] == name[head]) {
-        head++;
-    }
-    size_t tail = 0; // of what is behind the head
-    while (head + tail < n && head + tail < m && word[n - 1 - tail] == name[m - 1 - tail]) {
-        tail++;
-    }
-    size_t w = n - head - tail; // letters in which they differ
-    size_t k = m - head - tail;
-    bool swapped = w == 2 && k == 2 && word[head] == name[head + 1] && word[head + 1] == name[head];
-    return (w <= 1 && k <= 1) || swapped;
-}
-
 static const struct option *find_option(const struct verb *v, const char *name, size_t n)
 {
     for (const struct option *o = v->options; o->name; o++) {
@@ -89,14 +71,14 @@ static enum lorac_status unknown(const struct verb *v, const char *word, size_t 
                                  struct lorac_err *err)
 {
     char given[64];
-    const char *meant = NULL;
+    char hint[64];
     (void)snprintf(given, sizeof given, "%.*s", (int)(n < 63 ? n : 63), word);
+    struct lorac_near near = {.word = given, .most = 2};
     for (const struct option *o = v->options; o->name; o++) {
-        if (near_word(given, o->name)) { meant = o->name; }
+        (void)lorac_near_try(&near, o->name);
     }
-    return lorac_fail(err, LORAC_EUSER, "unknown option %s%s%s%s; see lorac %s --help", given,
-                      meant ? " (did you mean " : "", meant ? meant : "", meant ? "?)" : "",
-                      v->name);
+    return lorac_fail(err, LORAC_EUSER, "unknown option %s%s; see lorac %s --help", given,
+                      lorac_near_hint(hint, sizeof hint, near.best), v->name);
 }
 
 /* Take the option at argv[*i]; *i moves on to its value where that is a word of its own. */

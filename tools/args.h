@@ -46,8 +46,6 @@ struct verb {
 enum lorac_status args_parse(struct args *out, const struct verb *v, int argc, char **argv,
                              struct lorac_err *err);
 void args_help(const struct verb *v); // to stdout
-/* Whether `word` is `name` but for one slip: a letter more, less or another, or two swapped. */
-bool near_word(const char *word, const char *name);
 
 const char *args_text(const struct args *a, const char *name, const char *otherwise);
 bool args_has(const struct args *a, const char *name);

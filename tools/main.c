@@ -71,11 +71,12 @@ int main(int argc, char **argv)
         }
         return flushed(verbs[i]->run(&a));
     }
-    const char *meant = NULL;
+    char hint[64];
+    struct lorac_near near = {.word = argv[1], .most = 1};
     for (size_t i = 0; i < N_VERBS; i++) {
-        if (near_word(argv[1], verbs[i]->name)) { meant = verbs[i]->name; }
+        (void)lorac_near_try(&near, verbs[i]->name);
     }
-    fprintf(stderr, "lorac: there is no verb '%s'%s%s%s; lorac --help lists them\n", argv[1],
-            meant ? " (did you mean '" : "", meant ? meant : "", meant ? "'?)" : "");
+    fprintf(stderr, "lorac: there is no verb '%s'%s; lorac --help lists them\n", argv[1],
+            lorac_near_hint(hint, sizeof hint, near.best));
     return EXIT_USAGE;
 }

@@ -111,13 +111,12 @@ static enum lorac_status add_key(struct expansion *x, const char *name) // NOLIN
 {
     const struct lorac_key *key = lorac_key_find(name);
     struct lorac_reading *rd = x->rd;
-    char words[128];
+    char words[160];
     if (!key || key->type == &lorac_type_extends) {
         x->bad = true;
-        const char *near = lorac_suggest_key(words, sizeof words, name);
-        return lorac_reading_complain(
-            rd, x->node, x->key, "'${%s}' names no key%s%s%s; a literal ${ is written $${", name,
-            near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+        return lorac_reading_complain(rd, x->node, x->key,
+                                      "'${%s}' names no key%s; a literal ${ is written $${", name,
+                                      lorac_key_hint(words, sizeof words, name));
     }
     size_t i = (size_t)(key - lorac_keys);
     const struct lorac_node *node = rd->nodes[i];

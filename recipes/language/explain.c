@@ -29,10 +29,9 @@ enum lorac_status lorac_recipe_explain(struct lorac_buf *buf, const char *key,
     size_t n = key ? strlen(key) : 0;
     bool all = !key || lorac_key_is_section(key);
     if (!all && !lorac_key_find(key)) {
-        char words[128];
-        const char *near = lorac_suggest_key(words, sizeof words, key);
-        return lorac_fail(err, LORAC_EUSER, "%.80s: unknown key%s%s%s", key,
-                          near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+        char hint[160];
+        return lorac_fail(err, LORAC_EUSER, "%.80s: unknown key%s", key,
+                          lorac_key_hint(hint, sizeof hint, key));
     }
     for (size_t i = 0; i < lorac_n_keys; i++) {
         const char *path = lorac_keys[i].path;

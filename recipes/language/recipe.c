@@ -219,11 +219,10 @@ static enum lorac_status unset(struct lorac_node *tree, struct lorac_reading *rd
         known = lorac_keys[i].type == &lorac_type_map &&
                 strncmp(path, lorac_keys[i].path, n) == 0 && path[n] == '.';
     }
-    char words[128];
-    const char *near = known ? NULL : lorac_suggest_key(words, sizeof words, path);
+    char hint[160];
     if (!known) {
-        return lorac_complain(rd->errors, source, 0, 0, rd->err, "%.80s: unknown key%s%s%s", path,
-                              near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+        return lorac_complain(rd->errors, source, 0, 0, rd->err, "%.80s: unknown key%s", path,
+                              lorac_key_hint(hint, sizeof hint, path));
     }
     cut(tree, path);
     return LORAC_OK;
@@ -291,7 +290,7 @@ static enum lorac_status apply_set(struct lorac_node *tree, struct lorac_reading
 static enum lorac_status unknown_key(struct lorac_reading *rd, const struct lorac_node *node,
                                      const char *path)
 {
-    char words[128];
+    char hint[160];
     char shown[160];
     lorac_visible(shown, sizeof shown, path, strlen(path));
     const char *dot = strchr(node->key, '.');
@@ -304,10 +303,8 @@ static enum lorac_status unknown_key(struct lorac_reading *rd, const struct lora
         return lorac_complain(rd->errors, node->source, node->key_line, node->key_column, rd->err,
                               "%s: not supported by this version", path);
     }
-    const char *near = lorac_suggest_key(words, sizeof words, path);
     return lorac_complain(rd->errors, node->source, node->key_line, node->key_column, rd->err,
-                          "%s: unknown key%s%s%s", shown, near ? " (did you mean '" : "",
-                          near ? near : "", near ? "'?)" : "");
+                          "%s: unknown key%s", shown, lorac_key_hint(hint, sizeof hint, path));
 }
 
 /* Note the node of each key below `map`; recursion ends at the sections of the table. */

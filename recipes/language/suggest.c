@@ -1,52 +1,15 @@
 /* suggest.c - see suggest.h. */
 #include "recipes/language/suggest.h"
 
-#include "recipes/language/schema.h"
+#include "base/core/suggest.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_WORD = 63 };
-
-static size_t least(size_t a, size_t b)
+/* A third of the word may differ. */
+static size_t third(const char *word)
 {
-    return a < b ? a : b;
-}
-
-size_t lorac_distance(const char *a, const char *b)
-{
-    size_t n = strlen(a);
-    size_t m = strlen(b);
-    if (n > MAX_WORD || m > MAX_WORD) { return SIZE_MAX; }
-    size_t rows[3][MAX_WORD + 1] = {{0}}; // distances of a[0..i-2), a[0..i-1), a[0..i) to b[0..j)
-    size_t *before = rows[0];
-    size_t *last = rows[1];
-    size_t *row = rows[2];
-    for (size_t j = 0; j <= m; j++) {
-        last[j] = j;
-    }
-    for (size_t i = 1; i <= n; i++) {
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t replaced = last[j - 1] + (a[i - 1] != b[j - 1]);
-            row[j] = least(least(last[j] + 1, row[j - 1] + 1), replaced);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-                row[j] = least(row[j], before[j - 2] + 1);
-            }
-        }
-        size_t *spare = before;
-        before = last;
-        last = row;
-        row = spare;
-    }
-    return last[m];
-}
-
-/* Near enough to be meant: a third of the word may differ. */
-static bool is_near(size_t distance, const char *word)
-{
-    return distance <= 1 + strlen(word) / 3 && distance < strlen(word);
+    return 1 + strlen(word) / 3;
 }
 
 static const struct {
@@ -109,22 +72,19 @@ static const char *nearest(char *words, size_t size, const char *path, const cha
 {
     size_t n = section_of(path);
     bool any = scope != BESIDE;
-    size_t best = SIZE_MAX;
+    struct lorac_near near = {.word = name, .most = any ? 1 : third(name)};
     for (size_t i = 0; i < lorac_n_keys; i++) {
         const char *key = lorac_keys[i].path;
         if (scope != EVERYWHERE && strncmp(key, path, n) != 0) { continue; }
         const char *last = any ? lorac_key_last(key) : key + n;
-        char word[MAX_WORD + 1];
+        char word[64];
         size_t length = strcspn(last, "."); // "data" of "data.train"
         if (length >= sizeof word) { continue; }
         memcpy(word, last, length);
         word[length] = '\0';
-        size_t d = lorac_distance(name, word);
-        if (d >= best || !is_near(d, name) || (any && d > 1)) { continue; }
-        best = d;
-        (void)snprintf(words, size, "%s", any ? key : word);
+        if (lorac_near_try(&near, word)) { (void)snprintf(words, size, "%s", any ? key : word); }
     }
-    return best == SIZE_MAX ? NULL : words;
+    return near.best ? words : NULL;
 }
 
 const char *lorac_suggest_key(char *words, size_t size, const char *path)
@@ -148,17 +108,18 @@ const char *lorac_suggest_key(char *words, size_t size, const char *path)
     return found ? found : nearest(words, size, path, name, EVERYWHERE);
 }
 
-const char *lorac_suggest_word(const char *word, const struct lorac_key *key)
+const char *lorac_key_hint(char *out, size_t size, const char *path)
 {
-    size_t best = SIZE_MAX;
-    const char *found = NULL;
+    char words[128];
+    return lorac_near_hint(out, size, lorac_suggest_key(words, sizeof words, path));
+}
+
+const char *lorac_word_hint(char *out, size_t size, const char *word, const struct lorac_key *key)
+{
+    struct lorac_near near = {.word = word, .most = third(word)};
     const char *choice = NULL;
     for (size_t i = 0; (choice = lorac_key_word(key, i)); i++) {
-        size_t d = lorac_distance(word, choice);
-        if (d < best && is_near(d, word)) {
-            best = d;
-            found = choice;
-        }
+        (void)lorac_near_try(&near, choice);
     }
-    return found;
+    return lorac_near_hint(out, size, near.best);
 }

@@ -53,12 +53,12 @@ static enum lorac_status no_such_word(const struct lorac_value *v, const struct 
         (void)snprintf(expected + n, sizeof expected - n, "%s'%s'", n ? " or " : "", word);
         n = strlen(expected);
     }
-    const char *near = lorac_suggest_word(lorac_node_text(node), v->key);
     char words[128];
-    return lorac_reading_complain(v->rd, node, v->key, "must be %s, found %s%s%s%s", expected,
-                                  lorac_node_words(words, sizeof words, node),
-                                  near ? " (did you mean '" : "", near ? near : "",
-                                  near ? "'?)" : "");
+    char hint[96];
+    return lorac_reading_complain(
+        v->rd, node, v->key, "must be %s, found %s%s", expected,
+        lorac_node_words(words, sizeof words, node),
+        lorac_word_hint(hint, sizeof hint, lorac_node_text(node), v->key));
 }
 
 /* The position of a word in the key's choices; *found false where an error was reported. */

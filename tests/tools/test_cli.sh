@@ -49,8 +49,8 @@ refused 1 "',,2': an id is missing between two commas" tokenize --model "$model"
 refused 1 "--context 99999: the model reads at most" score --model "$model" --ids 1,2 --context 99999
 refused 2 "there is no verb 'trian' (did you mean 'train'?)" trian
 refused 2 "there is no verb 'frobnicate'; lorac --help" frobnicate
-refused 2 "unknown option --sett (did you mean --set?)" train a --sett b=1
-refused 2 "unknown option --modle (did you mean --model?)" score --modle=a
+refused 2 "unknown option --sett (did you mean '--set'?)" train a --sett b=1
+refused 2 "unknown option --modle (did you mean '--model'?)" score --modle=a
 refused 2 "something is missing" train
 refused 2 "one word too many" train a b
 refused 2 "--model DIR is missing" score --ids 1,2

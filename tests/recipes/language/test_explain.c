@@ -155,21 +155,6 @@ static void what_a_table_holds_its_key_takes(void **state)
     }
 }
 
-static void distances_count_edits_and_swaps(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *a, *b;
-        size_t want;
-    } cases[] = {{"", "", 0},         {"", "abc", 3},        {"rank", "rank", 0},
-                 {"rnak", "rank", 1}, {"aplha", "alpha", 1}, {"kitten", "sitting", 3},
-                 {"ca", "abc", 3},    {"lr", "rl", 1}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(lorac_distance(cases[i].a, cases[i].b), cases[i].want);
-        assert_int_equal(lorac_distance(cases[i].b, cases[i].a), cases[i].want);
-    }
-}
-
 static void help_of_any_kind_reports_missing_memory(void **state)
 {
     (void)state;
@@ -230,7 +215,6 @@ int main(void)
         cmocka_unit_test(the_json_schema_holds_every_key),
         cmocka_unit_test(explain_shows_a_key_a_section_or_all),
         cmocka_unit_test(what_a_table_holds_its_key_takes),
-        cmocka_unit_test(distances_count_edits_and_swaps),
         cmocka_unit_test(help_of_any_kind_reports_missing_memory),
         cmocka_unit_test(suggestions_know_typing_errors_and_other_trainers),
     };
