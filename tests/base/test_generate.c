@@ -15,6 +15,7 @@
 #include "base/generate.h"
 #include "tests/support/data.h"
 #include "tests/support/near.h"
+#include "tests/support/reference.h"
 #include "tests/support/tiny.h"
 
 #include <math.h>
@@ -465,51 +466,6 @@ static void a_prompt_without_room_is_an_error(void **state)
 
 /* ---- real models ---- */
 
-static double real_nll(struct fixture *f, const struct lorac_ids *ids)
-{
-    struct lorac_pass *pass = NULL;
-    struct lorac_batch *b = NULL;
-    struct lorac_pass_options o = {.max_rows = ids->n};
-    float *nll = lorac_mem_new(ids->n, sizeof *nll);
-    double sum = 0.0;
-    assert_int_equal(lorac_pass_new(&pass, f->m, NULL, &o, NULL), LORAC_OK);
-    assert_int_equal(lorac_batch_new(&b, ids->n, 1, ids->n, NULL), LORAC_OK);
-    lorac_batch_clear(b);
-    (void)lorac_batch_add(b, ids->at, ids->n, -1);
-    for (size_t i = 1; i < ids->n; i++) {
-        lorac_batch_score(b, i - 1, ids->at[i]);
-    }
-    assert_int_equal(lorac_pass_forward(pass, b, NULL, NULL), LORAC_OK);
-    lorac_pass_loss(pass, b, nll, false);
-    for (size_t i = 0; i < b->T; i++) {
-        sum += (double)nll[i];
-    }
-    lorac_mem_free(nll);
-    lorac_pass_free(pass);
-    lorac_batch_free(b);
-    return sum;
-}
-
-static void read_list(struct lorac_ids *ids, const struct lorac_json *from, const char *key)
-{
-    struct lorac_json list = lorac_json_get(from, key);
-    ids->n = 0;
-    for (size_t i = 0; i < json_array_size(list.value); i++) {
-        int32_t id = (int32_t)json_integer_value(json_array_get(list.value, i));
-        assert_int_equal(lorac_ids_add(ids, id, NULL), LORAC_OK);
-    }
-    assert_true(ids->n > 0);
-}
-
-static void near_real(const char *what, double got, const struct lorac_json *from, const char *key)
-{
-    double want = 0.0;
-    assert_int_equal(lorac_json_number(&want, from, key, true, NULL), LORAC_OK);
-    if (fabs(got - want) > 2e-6 * want) { // 8 digits in the file, float32 on both sides
-        fail_msg("%s %s: %.9g, expected %.9g", what, key, got, want);
-    }
-}
-
 static void settings_that_do_harm_are_refused(void **state)
 {
     struct fixture f;
@@ -541,8 +497,7 @@ static void real_models_say_what_transformers_says(void **state)
 #endif
     };
     struct lorac_json root = {0};
-    assert_int_equal(
-        lorac_json_load(&root, LORAC_TESTS_DIR "/golden/reference.json", 1 << 20, NULL), LORAC_OK);
+    reference_open(&root);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char name[64];
         (void)snprintf(name, sizeof name, "models/%s", names[i]);
@@ -554,15 +509,15 @@ static void real_models_say_what_transformers_says(void **state)
         const char *prompt = "";
         assert_int_equal(lorac_json_string(&prompt, &at, "prompt", true, NULL), LORAC_OK);
         open_at(&f, dir, 0, prompt);
-        read_list(&want, &at, "ids");
-        double nll = real_nll(&f, &want);
-        near_real(names[i], nll, &at, "nll_sum");
-        near_real(names[i], nll / (double)(want.n - 1), &at, "nll_mean");
-        near_real(names[i], exp(nll / (double)(want.n - 1)), &at, "perplexity");
-        read_list(&want, &at, "prompt_ids");
+        reference_ids(&want, &at, "ids");
+        double nll = reference_nll(f.m, NULL, &want);
+        reference_near(names[i], nll, &at, "nll_sum");
+        reference_near(names[i], nll / (double)(want.n - 1), &at, "nll_mean");
+        reference_near(names[i], exp(nll / (double)(want.n - 1)), &at, "perplexity");
+        reference_ids(&want, &at, "prompt_ids");
         assert_int_equal(f.prompt.n, want.n);
         assert_memory_equal(f.prompt.at, want.at, want.n * sizeof *want.at);
-        read_list(&want, &at, "continuation_ids");
+        reference_ids(&want, &at, "continuation_ids");
         struct lorac_sampling o = lorac_sampling_defaults;
         o.max_tokens = want.n;
         (void)generate(&f, &o);
