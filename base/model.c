@@ -190,6 +190,21 @@ static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
     return st;
 }
 
+bool lorac_model_is_part(const struct lorac_model *m)
+{
+    return m->config.kind->inner != NULL;
+}
+
+bool lorac_model_leaves_out(const struct lorac_model *m, const char *name)
+{
+    const char *const *part = m->config.kind->ignored;
+    bool yes = false;
+    for (; part && *part && !yes; part++) {
+        yes = **part != '.' && strncmp(name, *part, strlen(*part)) == 0;
+    }
+    return yes;
+}
+
 /* A table that old checkpoints carry, or a part of the model that is not run. */
 static bool is_ignored(const struct lorac_model *m, const char *name)
 {
@@ -199,10 +214,9 @@ static bool is_ignored(const struct lorac_model *m, const char *name)
     bool yes = n >= sizeof table && strcmp(name + n - (sizeof table - 1), table) == 0;
     for (; other && *other && !yes; other++) {
         size_t k = strlen(*other);
-        bool end = **other == '.';
-        yes = n > k && memcmp(end ? name + n - k : name, *other, k) == 0;
+        yes = **other == '.' && n > k && strcmp(name + n - k, *other) == 0;
     }
-    return yes;
+    return yes || lorac_model_leaves_out(m, name);
 }
 
 /* Nothing in the file may be left over: a tensor that we don't use is a model that we don't run. */
@@ -236,16 +250,15 @@ static enum lorac_status check_size(const struct lorac_model *m, size_t vectors,
         m->dir, held, vectors);
 }
 
-/* The name that the architecture's other way of writing gives a module. */
-static void rename_module(char file[LORAC_MODULE_NAME], const struct lorac_model *m,
-                          const struct lorac_module *module)
+void lorac_module_other_name(char other[LORAC_MODULE_NAME], const struct lorac_model *m,
+                             const struct lorac_module *module)
 {
     const struct lorac_rename *r = m->config.kind->renames;
-    (void)snprintf(file, LORAC_MODULE_NAME, "%s", module->name);
-    for (; r->name; r++) {
+    (void)snprintf(other, LORAC_MODULE_NAME, "%s", module->name);
+    for (; r && r->name; r++) {
         size_t n = strlen(r->name);
         if (strncmp(module->name, r->name, n) != 0) { continue; }
-        (void)snprintf(file, LORAC_MODULE_NAME, "%s%s", r->file, module->name + n);
+        (void)snprintf(other, LORAC_MODULE_NAME, "%s%s", r->file, module->name + n);
         return;
     }
 }
@@ -254,17 +267,17 @@ static void rename_module(char file[LORAC_MODULE_NAME], const struct lorac_model
 static void find_names(struct lorac_model *m)
 {
     bool other = false;
-    for (size_t i = 0; i < m->n_modules && m->config.kind->renames && !other; i++) {
+    for (size_t i = 0; i < m->n_modules && !other; i++) {
         char own[TENSOR_NAME];
         char file[LORAC_MODULE_NAME];
         char renamed[TENSOR_NAME];
         weight_name(own, m, i);
-        rename_module(file, m, &m->module[i]);
+        lorac_module_other_name(file, m, &m->module[i]);
         (void)snprintf(renamed, sizeof renamed, "%s.weight", file);
         other = !lorac_checkpoint_find(m->files, own) && lorac_checkpoint_find(m->files, renamed);
     }
     for (size_t i = 0; i < m->n_modules && other; i++) {
-        rename_module(m->module[i].file, m, &m->module[i]);
+        lorac_module_other_name(m->module[i].file, m, &m->module[i]);
     }
 }
 

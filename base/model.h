@@ -97,6 +97,14 @@ size_t lorac_vector_parts(const struct lorac_config *c, const struct lorac_modul
 const char *lorac_vector_name(const struct lorac_module *m, size_t k);
 /* The module of this name; n_modules: there is none. */
 size_t lorac_module_find(const struct lorac_model *m, const char *name);
+/* What a module is called where its architecture's other names are used (arch.h); its own name
+ * where it has no other. */
+void lorac_module_other_name(char other[LORAC_MODULE_NAME], const struct lorac_model *m,
+                             const struct lorac_module *module);
+/* Is it the text part of a larger model, whose other parts are not run? */
+bool lorac_model_is_part(const struct lorac_model *m);
+/* Is `name`, of a tensor or a module, one of those other parts (a vision tower)? */
+bool lorac_model_leaves_out(const struct lorac_model *m, const char *name);
 
 /* A linear layer at one call: its product, its rows, and memory of the pass. */
 struct lorac_linear {

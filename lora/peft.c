@@ -26,7 +26,8 @@
 enum part { PART_PAIR, PART_BASE, PART_BIAS, PART_ECHO, PART_OTHER };
 
 struct reader {
-    const struct lorac_model *m;
+    const struct lorac_model *m; // or `old`
+    struct lorac_model old;      // the same by the names that the file has for its modules
     char *config_path, *tensor_path;
     struct lorac_peft_config config;
     struct lorac_checkpoint *files;
@@ -36,6 +37,8 @@ struct reader {
     struct lorac_peft_tensors expected; // and its tensors
     unsigned char *seen;                // (expected.n)
 };
+
+static const char prefix[] = "base_model.model.";
 
 static bool cut_end(char *name, const char *end)
 {
@@ -64,7 +67,6 @@ static enum part split(char module[LORAC_NAME_SIZE], const char *name)
         {".base_layer.bias", PART_BIAS},
         {".bias", PART_BIAS},
     };
-    static const char prefix[] = "base_model.model.";
     module[0] = '\0';
     if (strncmp(name, prefix, sizeof prefix - 1) != 0) { return PART_OTHER; }
     (void)snprintf(module, LORAC_NAME_SIZE, "%s", name + sizeof prefix - 1);
@@ -188,7 +190,10 @@ static enum lorac_status check_echo(const struct reader *r, const struct lorac_t
     char name[LORAC_NAME_SIZE + 32];
     bool own = strstr(t->name, ".modules_to_save.") != NULL;
     bool same = false;
-    (void)snprintf(name, sizeof name, "%s%s.bias", own ? "base_model.model." : "", module);
+    size_t m = lorac_module_find(r->m, module);
+    const char *file = m < r->m->n_modules ? r->m->module[m].file : module; // as the base has it
+    (void)snprintf(name, sizeof name, own ? "base_model.model.%s.bias" : "%s.bias",
+                   own ? module : file);
     const struct lorac_tensor *like = lorac_checkpoint_find(own ? r->files : r->m->files, name);
     enum lorac_status st = like ? compare(&same, r, t, like, err) : LORAC_OK;
     if (st || same) { return st; }
@@ -241,11 +246,42 @@ static enum lorac_status no_such_pair(const struct reader *r, const struct lorac
     return st;
 }
 
+/* A tensor of a part that is not run. Targets like q_proj take that of a vision tower, too; trained
+ * on texts alone its B stays zero, and the pair says nothing. */
+static enum lorac_status check_beside(const struct reader *r, const struct lorac_tensor *t,
+                                      struct lorac_err *err)
+{
+    char name[LORAC_NAME_SIZE];
+    float *b = NULL;
+    (void)snprintf(name, sizeof name, "%s", t->name);
+    char *a = strstr(name, ".lora_A.weight");
+    if (a) { memcpy(a, ".lora_B", strlen(".lora_B")); }
+    const struct lorac_tensor *pair = lorac_checkpoint_find(r->files, name);
+    bool zero = pair && strstr(name, ".lora_B.weight") && pair->dtype < LORAC_N_FLOATS;
+    if (zero) {
+        enum lorac_status st = decode(&b, r->tensor_path, pair, err);
+        if (st) { return st; }
+        for (size_t i = 0; i < pair->n; i++) {
+            zero = zero && !(fabsf(b[i]) > 0.0F);
+        }
+        lorac_mem_free(b);
+    }
+    if (zero) { return LORAC_OK; }
+    return lorac_fail(
+        err, LORAC_ENOTSUP,
+        "%s: tensor '%s' changes a part of the model that is not run here, where texts "
+        "alone are read; in PEFT, merge_and_unload() and save_pretrained() put the "
+        "adapter into a model that is read",
+        r->tensor_path, t->name);
+}
+
 static enum lorac_status unexpected(const struct reader *r, const struct lorac_tensor *t,
                                     struct lorac_err *err)
 {
     char module[LORAC_NAME_SIZE];
-    switch (split(module, t->name)) {
+    enum part part = split(module, t->name);
+    if (lorac_model_leaves_out(r->m, module)) { return check_beside(r, t, err); }
+    switch (part) {
     case PART_PAIR:
         return no_such_pair(r, t, module, err);
     case PART_BASE:
@@ -341,6 +377,19 @@ done:
     return st;
 }
 
+/* Where the file has old names for modules, its config means them as well: they are the model's
+ * from here on. */
+static enum lorac_status take_names(struct reader *r, struct lorac_err *err)
+{
+    struct lorac_module *old = NULL;
+    enum lorac_status st = lorac_peft_old_modules(&old, r->m, r->files, err);
+    if (st || !old) { return st; }
+    r->old = *r->m;
+    r->old.module = old;
+    r->m = &r->old;
+    return LORAC_OK;
+}
+
 /* Which tensors the file must hold, without memory for their values: its lengths aren't believed
  * yet. */
 static enum lorac_status expect_tensors(struct reader *r, struct lorac_err *err)
@@ -397,11 +446,12 @@ static enum lorac_status check_tied(const struct reader *r, struct lorac_err *er
                       r->tensor_path, embed, head, LORAC_PEFT_CONFIG);
 }
 
-static enum lorac_status make_adapter(struct lorac_adapter **out, const struct reader *r,
-                                      const char *dir, struct lorac_err *err)
+static enum lorac_status make_adapter(struct lorac_adapter **out, const struct lorac_model *m,
+                                      const struct reader *r, const char *dir,
+                                      struct lorac_err *err)
 {
     const struct lorac_adapter_options *o = &r->config.options;
-    enum lorac_status st = lorac_adapter_alloc(out, r->m, r->match, o->scaling, r->tie, err);
+    enum lorac_status st = lorac_adapter_alloc(out, m, r->match, o->scaling, r->tie, err);
     if (st) {
         lorac_err_prefix(err, "%s: ", r->tensor_path);
         return st;
@@ -429,10 +479,11 @@ enum lorac_status lorac_peft_load(struct lorac_adapter **out, const struct lorac
     enum lorac_status st = open_files(&r, dir, err);
     if (!st) { st = check_base(&r, force, err); }
     r.config.idle_patterns = force;
+    if (!st) { st = take_names(&r, err); }
     if (!st) { st = expect_tensors(&r, err); }
     if (!st) { st = check_tensors(&r, err); }
     if (!st) { st = check_tied(&r, err); }
-    if (!st) { st = make_adapter(out, &r, dir, err); }
+    if (!st) { st = make_adapter(out, m, &r, dir, err); }
     if (st) {
         lorac_adapter_free(*out);
         *out = NULL;
@@ -440,6 +491,7 @@ enum lorac_status lorac_peft_load(struct lorac_adapter **out, const struct lorac
     lorac_checkpoint_close(r.files);
     lorac_peft_config_free(&r.config);
     lorac_adapter_free(r.outline);
+    lorac_mem_free(r.old.module);
     lorac_mem_free(r.match);
     lorac_mem_free(r.expected.at);
     lorac_mem_free(r.seen);

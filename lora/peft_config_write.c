@@ -61,10 +61,12 @@ static int by_name(const void *a, const void *b)
 }
 
 /* True where an adapter sits on every module that has the last component of an adapted one, so that
- * these components as target_modules give the same modules again. */
+ * these components as target_modules give the same modules again. Of a model that is run in part
+ * they would also give those of the other parts, such as a vision tower. */
 static bool suffixes_suffice(const struct lorac_adapter *a)
 {
     const struct lorac_model *m = a->model;
+    if (lorac_model_is_part(m)) { return false; }
     for (size_t i = 0; i < a->n; i++) {
         const char *last = last_component(module_name(a, i));
         for (size_t j = 0; j < m->n_modules; j++) {

@@ -1,7 +1,8 @@
 /* peft_names.c - see peft_names.h. */
 #include "lora/peft_names.h"
 
-#include <stdbool.h>
+#include "base/core/mem.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -85,4 +86,39 @@ enum lorac_status lorac_peft_names(struct lorac_checkpoint *files, const char *p
         s.first = first;
     }
     return lorac_checkpoint_rename(files, put, &s, err);
+}
+
+static bool holds_module(const struct lorac_checkpoint *files, const char *module)
+{
+    size_t n = strlen(module);
+    bool yes = false;
+    for (size_t i = 0; i < lorac_checkpoint_count(files) && !yes; i++) {
+        const char *name = lorac_checkpoint_at(files, i)->name;
+        yes = strncmp(name, prefix, sizeof prefix - 1) == 0 &&
+              strncmp(name + sizeof prefix - 1, module, n) == 0 &&
+              name[sizeof prefix - 1 + n] == '.';
+    }
+    return yes;
+}
+
+enum lorac_status lorac_peft_old_modules(struct lorac_module **out, const struct lorac_model *m,
+                                         const struct lorac_checkpoint *files,
+                                         struct lorac_err *err)
+{
+    struct lorac_module *old = lorac_mem_new(m->n_modules, sizeof *old);
+    bool used = false;
+    *out = NULL;
+    if (!old) { return lorac_fail(err, LORAC_ENOMEM, "no memory for names of modules"); }
+    for (size_t i = 0; i < m->n_modules; i++) {
+        const struct lorac_module *module = &m->module[i];
+        old[i] = *module;
+        lorac_module_other_name(old[i].name, m, module);
+        used = used || (strcmp(old[i].name, module->name) != 0 && holds_module(files, old[i].name));
+    }
+    if (used) {
+        *out = old;
+    } else {
+        lorac_mem_free(old);
+    }
+    return LORAC_OK;
 }

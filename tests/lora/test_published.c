@@ -56,11 +56,10 @@ static void list_tensors(struct drawn *d, const struct lorac_config *c)
     assert_int_equal(lorac_modules_list(&module, &n, &step, c, NULL), LORAC_OK);
     for (size_t i = 0; i < n; i++) {
         const struct lorac_module *m = &module[i];
-        const struct lorac_weight *w = &m->w;
         size_t parts = lorac_vector_parts(c, m);
         if (m->role == LORAC_ROLE_HEAD) { continue; } // the embedding's
-        size_t rows = w->transposed ? w->C : w->OC;
-        if (rows) { add(d, m->name, "weight", rows, w->transposed ? w->OC : w->C); }
+        size_t rows = m->transposed ? m->C : m->OC;
+        if (rows) { add(d, m->name, "weight", rows, m->transposed ? m->OC : m->C); }
         for (size_t k = 0; k < parts; k++) {
             add(d, m->name, lorac_vector_name(m, k), 0, m->n / parts);
         }
