@@ -444,12 +444,20 @@ const char *lorac_shots_separator(const struct lorac_shots *s);
  * batch_tokens counts. Once buffers are warm nothing is allocated, except by the tokenizer where
  * ids are not kept (`cache`). */
 struct lorac_loader;
+/* What all examples of a micro-batch begin with may stand in it once, as a segment that they
+ * continue: the same loss and gradients but for rounding, where nothing is dropped at random. */
+enum lorac_share {
+    LORAC_SHARE_OFF,
+    LORAC_SHARE_AUTO, // where that saves an eighth of the rows or more
+    LORAC_SHARE_ON,   // however little
+};
 struct lorac_loader_options {
     size_t batch_tokens; // rows of a micro-batch; 0: no limit
     size_t batch_size;   // examples of a micro-batch; 0: no limit. One of the two is needed.
     bool shuffle;
     uint64_t seed;
     const struct lorac_objective *objective; // how they are placed and weigh; NULL: causal_lm
+    enum lorac_share share_prefix;
 };
 /* All that is needed to go on where a run stopped. */
 struct lorac_loader_state {
@@ -475,8 +483,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_loader_seek(struct lorac_loader *l,
                                                      struct lorac_loader_state state,
                                                      struct lorac_err *err);
 /* The next micro-batch into `b` (cleared first, capacity as above). *examples (*n) borrowed until
- * the next call: the indices of its examples in the dataset, segment s being the s-th. After the
- * last one of an epoch the state is (epoch + 1, 0). */
+ * the next call: the indices of its examples in the dataset, in the order of their segments. After
+ * the last one of an epoch the state is (epoch + 1, 0). */
 LORAC_MUST_CHECK enum lorac_status lorac_loader_next(struct lorac_loader *l, struct lorac_batch *b,
                                                      const uint32_t **examples, size_t *n,
                                                      struct lorac_err *err);

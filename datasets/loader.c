@@ -14,8 +14,17 @@ struct lorac_loader {
     uint64_t order_epoch; // ORDERLESS before the first
     size_t max_rows, max_segments;
     struct lorac_example e;
+    struct lorac_ids ids;  // of the micro-batch's examples, one behind the other
+    struct piece *example; // (max_segments) where each lies
 };
 #define ORDERLESS UINT64_MAX
+
+struct piece {
+    size_t i;            // of the dataset
+    size_t begin, n;     // ids[begin, begin + n)
+    size_t trained_from; // of its n
+};
+enum { SHARE_ONE_OF = 8 }; // rows of a micro-batch, or it is not worth a segment
 
 /* Rows that example i takes in a batch: its last token is only a target. */
 static size_t rows_of(const struct lorac_dataset *d, size_t i)
@@ -76,7 +85,9 @@ static enum lorac_status measure(struct lorac_loader *l, struct lorac_err *err)
     if (l->max_segments > size) { l->max_segments = size; }
     if (l->max_segments == 0) { l->max_segments = 1; } // each is longer than batch_tokens
     lorac_mem_free(of_length);
-    return LORAC_OK;
+    l->example = lorac_mem_new(l->max_segments, sizeof *l->example);
+    l->max_segments += l->o.share_prefix != LORAC_SHARE_OFF;
+    return l->example ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for a loader");
 }
 
 enum lorac_status lorac_loader_open(struct lorac_loader **out, const struct lorac_dataset *d,
@@ -111,6 +122,8 @@ void lorac_loader_close(struct lorac_loader *l)
 {
     if (!l) { return; }
     lorac_mem_free(l->order);
+    lorac_mem_free(l->example);
+    lorac_ids_free(&l->ids);
     lorac_example_free(&l->e);
     lorac_mem_free(l);
 }
@@ -171,25 +184,75 @@ enum lorac_status lorac_loader_seek(struct lorac_loader *l, struct lorac_loader_
     return LORAC_OK;
 }
 
-static enum lorac_status add_example(struct lorac_batch *b, struct lorac_loader *l, size_t i,
+/* Example i of the dataset behind the others of the micro-batch, as its k-th. */
+static enum lorac_status read_example(struct lorac_loader *l, size_t k, size_t i,
+                                      struct lorac_err *err)
+{
+    const struct lorac_example *e = &l->e;
+    enum lorac_status st = lorac_dataset_example(&l->e, l->d, i, err);
+    l->example[k] = (struct piece){i, l->ids.n, e->ids.n, e->trained_from};
+    for (size_t t = 0; t < e->ids.n && !st; t++) {
+        st = lorac_ids_add(&l->ids, e->ids.at[t], err);
+    }
+    return st;
+}
+
+/* How many tokens the first n examples share from their beginning on and run once; 0: none. The
+ * token behind them is trained in none, so that their rows score nothing. */
+static size_t shared(const struct lorac_loader *l, size_t n)
+{
+    const int32_t *first = l->ids.at + l->example[0].begin;
+    size_t P = l->example[0].trained_from - 1;
+    size_t rows = 0;
+    for (size_t k = 0; k < n; k++) {
+        const struct piece *x = &l->example[k];
+        const int32_t *ids = l->ids.at + x->begin;
+        if (P > x->trained_from - 1) { P = x->trained_from - 1; }
+        for (size_t t = 0; t < P; t++) {
+            if (ids[t] != first[t]) { P = t; }
+        }
+        rows += x->n - 1;
+    }
+    bool worth = l->o.share_prefix == LORAC_SHARE_ON || (n - 1) * P * SHARE_ONE_OF >= rows;
+    return n > 1 && worth && l->o.share_prefix != LORAC_SHARE_OFF ? P : 0;
+}
+
+static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_loader *l,
+                                     const struct piece *x, struct lorac_prefix prefix,
                                      struct lorac_err *err)
 {
-    struct lorac_example *e = &l->e;
-    enum lorac_status st = lorac_dataset_example(e, l->d, i, err);
-    if (st) { return st; }
-    size_t n = e->ids.n - 1;
-    if (!lorac_batch_fits(b, n, e->ids.n - e->trained_from)) {
+    const struct lorac_objective *objective = l->o.objective;
+    const struct lorac_example e = {.ids = {l->ids.at + x->begin, x->n, x->n}, // borrowed
+                                    .trained_from = x->trained_from};
+    if (!lorac_batch_fits(b, x->n - 1 - prefix.n, x->n - x->trained_from)) {
         return lorac_fail(err, LORAC_EUSER,
                           "the batch holds %zu rows and %zu segments, expected "
                           "%zu and %zu",
                           b->max_rows, b->max_segments, l->max_rows, l->max_segments);
     }
     size_t first = b->T;
-    l->o.objective->place(b, l->d, e);
-    for (size_t t = first; t < b->T && l->o.objective->weigh; t++) {
-        b->weight[t] = l->o.objective->weigh(l->d, i, t - first);
+    objective->place(b, l->d, &e, prefix);
+    for (size_t t = first; t < b->T && objective->weigh; t++) {
+        b->weight[t] = objective->weigh(l->d, x->i, t - first);
     }
     return LORAC_OK;
+}
+
+/* The micro-batch's n examples, which are read. */
+static enum lorac_status place(struct lorac_batch *b, const struct lorac_loader *l, size_t n,
+                               struct lorac_err *err)
+{
+    struct lorac_prefix prefix = {shared(l, n), -1};
+    enum lorac_status st = LORAC_OK;
+    if (!lorac_batch_fits(b, prefix.n, 0)) { prefix.n = 0; } // nor will the examples
+    if (prefix.n > 0) {
+        const int32_t *ids = l->ids.at + l->example[0].begin;
+        prefix.segment = lorac_dataset_place(b, l->d, ids, prefix.n);
+    }
+    for (size_t k = 0; k < n && !st; k++) {
+        st = add_example(b, l, &l->example[k], prefix, err);
+    }
+    return st;
 }
 
 enum lorac_status lorac_loader_next(struct lorac_loader *l, struct lorac_batch *b,
@@ -200,10 +263,13 @@ enum lorac_status lorac_loader_next(struct lorac_loader *l, struct lorac_batch *
     size_t count = fill(l, l->order, at);
     assert(count > 0);
     lorac_batch_clear(b);
-    for (size_t i = 0; i < count; i++) {
-        enum lorac_status st = add_example(b, l, l->order[at + i], err);
-        if (st) { return st; }
+    l->ids.n = 0;
+    enum lorac_status st = LORAC_OK;
+    for (size_t k = 0; k < count && !st; k++) {
+        st = read_example(l, k, l->order[at + k], err);
     }
+    if (!st) { st = place(b, l, count, err); }
+    if (st) { return st; }
     *examples = l->order + at;
     *n = count;
     l->state.position += count;

@@ -17,12 +17,17 @@ const char *lorac_metric_name(size_t metric)
 
 /* Each trained token is predicted by the row before it; the last token is only a target. */
 static void next_token(struct lorac_batch *b, const struct lorac_dataset *d,
-                       const struct lorac_example *e)
+                       const struct lorac_example *e, struct lorac_prefix prefix)
 {
+    size_t n = e->ids.n - 1 - prefix.n;
     size_t row = b->N;
-    lorac_dataset_place(b, d, e->ids.at, e->ids.n - 1);
+    if (prefix.n > 0) {
+        lorac_batch_add(b, e->ids.at + prefix.n, n, prefix.segment);
+    } else {
+        lorac_dataset_place(b, d, e->ids.at, n);
+    }
     for (size_t t = e->trained_from; t < e->ids.n; t++) {
-        lorac_batch_score(b, row + t - 1, e->ids.at[t]);
+        lorac_batch_score(b, row + t - 1 - prefix.n, e->ids.at[t]);
     }
 }
 

@@ -28,13 +28,19 @@ const char *lorac_metric_name(size_t metric); // "macro_f1"; NULL after the last
 
 struct lorac_dataset;
 struct lorac_example;
+/* The first n tokens of an example, which stand in the batch already as this segment; 0: none do.
+ * None of them, nor the one behind them, is trained. */
+struct lorac_prefix {
+    size_t n;
+    int32_t segment;
+};
 
 struct lorac_objective {
     const char *name; // as a recipe writes it
-    /* Append example e of d, whose n tokens take n - 1 rows, to the batch, and score its tokens.
-     * There is room. */
+    /* Append example e of d, whose n tokens take n - 1 rows, to the batch, behind its prefix, and
+     * score its tokens. There is room. */
     void (*place)(struct lorac_batch *b, const struct lorac_dataset *d,
-                  const struct lorac_example *e);
+                  const struct lorac_example *e, struct lorac_prefix prefix);
     /* What scored token t (from 0) of example i of d weighs; NULL: 1. */
     float (*weigh)(const struct lorac_dataset *d, size_t i, size_t t);
     unsigned metrics; // that it has: bit m, enum lorac_metric m

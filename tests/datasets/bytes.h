@@ -45,4 +45,39 @@ static inline struct lorac_dataset *open_dataset(const struct lorac_table *table
     return d;
 }
 
+/* The row whose logits score entry t of the targets. */
+static inline size_t row_of(const struct lorac_batch *b, size_t t)
+{
+    size_t u = 0;
+    while (b->first[u + 1] <= t) {
+        u++;
+    }
+    return b->head_row[u];
+}
+
+/* Entry t scores `id` behind the tokens `past` (n): the chain of its row holds exactly these. */
+static inline void expect_scored(const struct lorac_batch *b, size_t t, int32_t id,
+                                 const int32_t *past, size_t n)
+{
+    assert_int_equal(b->target[t], id);
+    size_t row = row_of(b, t);
+    size_t s = 0;
+    while (row >= b->segments[s].row + b->segments[s].n) {
+        s++;
+    }
+    assert_int_equal(b->position[row], n - 1);
+    for (size_t left = n; left > 0; left--) { // backwards through the segment, then its parents
+        assert_int_equal(b->ids[row], past[left - 1]);
+        if (row > b->segments[s].row) {
+            row--;
+        } else if (left > 1) {
+            assert_true(b->segments[s].parent >= 0);
+            s = (size_t)b->segments[s].parent;
+            row = b->segments[s].row + b->segments[s].n - 1;
+        } else {
+            assert_int_equal(b->segments[s].parent, -1);
+        }
+    }
+}
+
 #endif

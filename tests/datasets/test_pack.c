@@ -206,9 +206,10 @@ static bool placed[ROWS];
 
 /* Scores one token, the last. */
 static void place_last(struct lorac_batch *b, const struct lorac_dataset *set,
-                       const struct lorac_example *e)
+                       const struct lorac_example *e, struct lorac_prefix prefix)
 {
     assert_ptr_equal(set, data);
+    assert_int_equal(prefix.n, 0);
     (void)lorac_batch_add(b, e->ids.at, e->ids.n - 1, -1);
     lorac_batch_score(b, b->N - 1, e->ids.at[e->ids.n - 1]);
 }
@@ -318,41 +319,6 @@ static void what_a_loader_cannot_do_is_refused(void **state)
 }
 
 /* ---- choices ---- */
-
-/* The row whose logits score entry t of the targets. */
-static size_t row_of(const struct lorac_batch *b, size_t t)
-{
-    size_t u = 0;
-    while (b->first[u + 1] <= t) {
-        u++;
-    }
-    return b->head_row[u];
-}
-
-/* Entry t scores `id` behind the tokens `past` (n): the chain of its row holds exactly these. */
-static void expect_scored(const struct lorac_batch *b, size_t t, int32_t id, const int32_t *past,
-                          size_t n)
-{
-    assert_int_equal(b->target[t], id);
-    size_t row = row_of(b, t);
-    size_t s = 0;
-    while (row >= b->segments[s].row + b->segments[s].n) {
-        s++;
-    }
-    assert_int_equal(b->position[row], n - 1);
-    for (size_t left = n; left > 0; left--) { // backwards through the segment, then its parents
-        assert_int_equal(b->ids[row], past[left - 1]);
-        if (row > b->segments[s].row) {
-            row--;
-        } else if (left > 1) {
-            assert_true(b->segments[s].parent >= 0);
-            s = (size_t)b->segments[s].parent;
-            row = b->segments[s].row + b->segments[s].n - 1;
-        } else {
-            assert_int_equal(b->segments[s].parent, -1);
-        }
-    }
-}
 
 static void expect_choice(const struct lorac_batch *b, const struct lorac_choice *c,
                           const char *prompt, const char *completion)

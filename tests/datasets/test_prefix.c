@@ -1,0 +1,140 @@
+/*
+ * Rows that begin alike. What is promised: what the examples of a batch begin with stands in it
+ * once, where that saves enough (or as told), and no trained token is lost by it; the row that
+ * predicts the first of them stays each example's own.
+ */
+#include "tests/datasets/bytes.h"
+
+enum { ROWS = 57 };
+
+static struct lorac_tokenizer *bytes;
+static struct lorac_table *table;
+
+static const struct lorac_dataset_options usual = {
+    .prompt = "{text}", .completion = " {label}", .append_eos = true, .max_length = 64};
+
+static int open_all(void **state)
+{
+    (void)state;
+    static char text[8192];
+    int at = snprintf(text, sizeof text, "text,label\n");
+    for (int i = 0; i < ROWS; i++) { // prompts of 4 to 39 tokens, no two that begin alike
+        at += snprintf(text + at, sizeof text - (size_t)at, "%c%c%.*s,%c\n", '0' + i, 'a' + i % 26,
+                       1 + i * i % 36, "------------------------------------", 'x' + i % 3);
+    }
+    bytes = open_bytes();
+    table = open_text(text);
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    lorac_table_close(table);
+    lorac_tokenizer_free(bytes);
+    return 0;
+}
+
+/* Every trained token of these examples is scored, behind exactly the tokens before it. */
+static void expect_examples(const struct lorac_batch *b, const struct lorac_dataset *d,
+                            const uint32_t *examples, size_t n)
+{
+    struct lorac_example e = {0};
+    size_t scored = 0;
+    for (size_t k = 0; k < n; k++) {
+        assert_int_equal(lorac_dataset_example(&e, d, examples[k], NULL), LORAC_OK);
+        for (size_t t = e.trained_from; t < e.ids.n; t++) {
+            expect_scored(b, scored++, e.ids.at[t], e.ids.at, t);
+        }
+    }
+    assert_int_equal(b->T, scored);
+    lorac_example_free(&e);
+}
+
+/* An epoch of the table under this template, shared prefixes where there are some. *segments and
+ * *rows: of all batches, beside what the examples alone would take. */
+static void run_epoch(long *segments, long *rows, const struct lorac_table *of,
+                      const struct lorac_dataset_options *o,
+                      const struct lorac_loader_options *loader)
+{
+    struct lorac_dataset *d = open_dataset(of, bytes, o);
+    struct lorac_loader *l = NULL;
+    *segments = *rows = 0;
+    assert_int_equal(lorac_loader_open(&l, d, loader, NULL), LORAC_OK);
+    struct lorac_batch *b = NULL;
+    size_t most = lorac_loader_max_rows(l);
+    assert_int_equal(lorac_batch_new(&b, most, lorac_loader_max_segments(l), most, NULL), LORAC_OK);
+    while (lorac_loader_state(l).epoch == 0) {
+        const uint32_t *examples = NULL;
+        size_t n = 0;
+        assert_int_equal(lorac_loader_next(l, b, &examples, &n, NULL), LORAC_OK);
+        expect_examples(b, d, examples, n);
+        *segments += (long)b->S - (long)n;
+        *rows += (long)b->N;
+        for (size_t k = 0; k < n; k++) {
+            *rows -= (long)lorac_dataset_length(d, examples[k]) - 1;
+        }
+    }
+    lorac_batch_free(b);
+    lorac_loader_close(l);
+    lorac_dataset_close(d);
+}
+
+static void what_examples_begin_with_stands_once(void **state)
+{
+    (void)state;
+    static const struct lorac_loader_options share = {
+        .batch_tokens = 100000, .shuffle = true, .seed = 3, .share_prefix = LORAC_SHARE_AUTO};
+    struct lorac_loader_options plain = share;
+    struct lorac_loader_options alone = share;
+    struct lorac_dataset_options long_prompt = usual;
+    struct lorac_dataset_options all = usual;
+    long segments = 0;
+    long rows = 0;
+    struct lorac_loader_options always = share;
+    plain.share_prefix = LORAC_SHARE_OFF;
+    always.share_prefix = LORAC_SHARE_ON;
+    alone.batch_tokens = 1;
+    long_prompt.prompt = all.prompt = "Which is it? {text}"; // 1 + 13 tokens in front
+    all.train_on = LORAC_TRAIN_ALL;
+    run_epoch(&segments, &rows, table, &long_prompt, &share);
+    assert_int_equal(segments, 1);
+    assert_int_equal(rows, -(ROWS - 1) * 14L);
+    run_epoch(&segments, &rows, table, &long_prompt, &plain);
+    assert_true(segments == 0 && rows == 0);
+    run_epoch(&segments, &rows, table, &long_prompt, &alone); // there is nobody to share with
+    assert_true(segments == 0 && rows == 0);
+    run_epoch(&segments, &rows, table, &all, &share); // all of it is trained
+    assert_true(segments == 0 && rows == 0);
+    run_epoch(&segments, &rows, table, &usual, &share); // BOS alone: not worth it
+    assert_true(segments == 0 && rows == 0);
+    run_epoch(&segments, &rows, table, &usual, &always);
+    assert_true(segments == 1 && rows == -(ROWS - 1));
+    always.batch_tokens = 1;
+    run_epoch(&segments, &rows, table, &usual, &always);
+    assert_true(segments == 0 && rows == 0);
+}
+
+/* The first trained token is another's from the prompt's last row, which must be each one's own. */
+static void the_row_that_predicts_an_answer_is_its_own(void **state)
+{
+    (void)state;
+    static const struct lorac_loader_options share = {.batch_tokens = 1000,
+                                                      .share_prefix = LORAC_SHARE_AUTO};
+    struct lorac_table *same = open_text("text,label\nthe same,x\nthe same,y\nthe same,zz\n");
+    long segments = 0;
+    long rows = 0;
+    run_epoch(&segments, &rows, same, &usual, &share);
+    assert_int_equal(segments, 1);
+    assert_int_equal(rows, -2 * 8L); // BOS and the prompt but for its last
+    lorac_table_close(same);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_examples_begin_with_stands_once),
+        cmocka_unit_test(the_row_that_predicts_an_answer_is_its_own),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
