@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HELP_AT = 29 }; // column of the options' help
+
 static const struct option *find_option(const struct verb *v, const char *name, size_t n)
 {
     for (const struct option *o = v->options; o->name; o++) {
@@ -137,17 +139,62 @@ enum lorac_status args_parse(struct args *out, const struct verb *v, int argc, c
     return LORAC_OK;
 }
 
+/* Words in lines of at most WIDTH columns; the cursor is in column `at`, lines behind the first one
+ * begin in column `indent`. */
+static void put_filled(const char *text, size_t n, size_t at, size_t indent)
+{
+    enum { WIDTH = 80 };
+    const char *end = text + n;
+    bool first = true; // of its line
+    for (text += strspn(text, " \n"); text < end; text += strspn(text, " \n")) {
+        size_t word = strcspn(text, " \n");
+        if (!first && at + 1 + word > WIDTH) {
+            printf("\n%*s", (int)indent, "");
+            at = indent;
+            first = true;
+        }
+        printf("%s%.*s", first ? "" : " ", (int)word, text);
+        at += word + !first;
+        first = false;
+        text += word;
+    }
+    printf("\n");
+}
+
+/* Lines that begin with a blank and empty ones as they are, all others filled. */
+static void put_about(const char *text)
+{
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        if (n == 0 || *text == ' ') {
+            printf("%.*s\n", (int)n, text);
+        } else {
+            const char *end = strstr(text, "\n\n");
+            n = end ? (size_t)(end - text) : strlen(text);
+            put_filled(text, n, 0, 0);
+        }
+        text += n;
+        text += *text == '\n';
+    }
+}
+
 void args_help(const struct verb *v)
 {
-    printf("usage: lorac %s %s\n\n%s\n\n", v->name, v->usage, v->summary);
-    if (v->about) { printf("%s\n", v->about); }
+    char line[512];
+    int n = snprintf(line, sizeof line, "usage: lorac %s %s", v->name, v->usage);
+    put_filled(line, n > 0 ? (size_t)n : 0, 0, 7);
+    printf("\n%s\n\n", v->summary);
+    if (v->about) {
+        put_about(v->about);
+        printf("\n");
+    }
     printf("options:\n");
     for (const struct option *o = v->options; o->name; o++) {
-        char left[64];
-        (void)snprintf(left, sizeof left, "%s%s%s", o->name, o->value ? " " : "",
-                       o->value ? o->value : "");
-        printf("  %-26s %s%s%s\n", left, o->help, o->required ? " (required)" : "",
-               o->many ? " (may be repeated)" : "");
+        n = printf("  %s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        printf("%*s", n < HELP_AT - 1 ? HELP_AT - n : 1, "");
+        int k = snprintf(line, sizeof line, "%s%s%s", o->help, o->required ? " (required)" : "",
+                         o->many ? " (may be repeated)" : "");
+        put_filled(line, k > 0 ? (size_t)k : 0, n < HELP_AT - 1 ? HELP_AT : (size_t)n + 1, HELP_AT);
     }
     printf("  %-26s %s\n", "--help", "show this");
 }

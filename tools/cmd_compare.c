@@ -482,12 +482,13 @@ const struct verb verb_compare = {
     .usage = "RECIPE [--shots K] [--train] [--base DIR] [--split NAME]",
     .summary = "one table: zero-shot, few-shot and adapted, on a recipe's data",
     .about =
-        "  lorac compare recipes/sst2.yaml             with the run in output.dir, where there is one\n"
-        "  lorac compare recipes/sst2.yaml --train     trains it first, where there is none\n\n"
-        "A run of another recipe, base or table than this one is refused. With --base the same run from\n"
-        "another base stands below, in output.dir with -from-NAME behind it. Without --shots there are two a\n"
-        "label, at most 16, 4 of free text, and fewer where no more fit the context. Training is the time of\n"
-        "all steps and evaluations of the run, testing that of this evaluation.\n",
+        "  lorac compare recipes/sst2.yaml             with the run in output.dir, if any\n"
+        "  lorac compare recipes/sst2.yaml --train     trains it first if there is none\n\n"
+        "A run of another recipe, base or table than this one is refused. With --base the same "
+        "run from another base stands below, in output.dir with -from-NAME behind it. Without "
+        "--shots there are two a label, at most 16, 4 of free text, and fewer where no more fit "
+        "the context. Training is the time of all steps and evaluations of the run, testing that "
+        "of this evaluation.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

@@ -340,9 +340,10 @@ const struct verb verb_diff = {
     .usage = "A B",
     .summary = "how two adapters, checkpoints or runs differ",
     .about =
-        "A and B are folders of adapters, of models or of runs, or .safetensors files. Tensors that only one\n"
-        "has, other shapes and types, the ten tensors that are farthest apart, keys of the configuration, of\n"
-        "runs the recipe, too. Exit codes: 0 the same, 1 different, 2 could not be compared.\n",
+        "A and B are folders of adapters, of models or of runs, or .safetensors files. Tensors "
+        "that only one has, other shapes and types, the ten tensors that are farthest apart, "
+        "keys of the configuration, of runs the recipe, too. Exit codes: 0 the same, 1 "
+        "different, 2 could not be compared.\n",
     .options = options,
     .min_positional = 2,
     .max_positional = 2,

@@ -219,15 +219,16 @@ const struct verb verb_eval = {
     .usage = "RECIPE|RUN [--adapter DIR] [--split test] [--shots K]",
     .summary = "measure loss, accuracy and more on a recipe's data",
     .about =
-        "  lorac eval recipes/sst2.yaml --split test    the base as it is, before any training\n"
+        "  lorac eval recipes/sst2.yaml --split test    the base as it is\n"
         "  lorac eval runs/sst2 --split test            with the run's best adapter\n"
-        "  lorac eval recipes/sst2.yaml --shots 8       the base, shown 8 rows with their answers\n\n"
-        "Accuracy takes the likeliest label behind each prompt; a label's likelihood includes the end of\n"
-        "the text. Which metrics are measured is eval.metrics in the recipe. Of texts (data.kind: text), bits\n"
-        "per byte compare models with different tokenizers.\n\n"
-        "The shots are drawn from the training rows by the recipe's seed, in rounds over the labels, and are\n"
-        "the same for every row; with --split train they are not evaluated themselves. Behind shots an answer\n"
-        "ends with the separator in the place of the end of the text, and loss and likelihoods count that.\n",
+        "  lorac eval recipes/sst2.yaml --shots 8       the base, shown 8 answered rows\n\n"
+        "Accuracy takes the likeliest label behind each prompt; a label's likelihood includes "
+        "the end of the text. Which metrics are measured is eval.metrics in the recipe. Of texts "
+        "(data.kind: text), bits per byte compare models with different tokenizers.\n\n"
+        "The shots are drawn from the training rows by the recipe's seed, in rounds over the "
+        "labels, and are the same for every row; with --split train they are not evaluated "
+        "themselves. Behind shots an answer ends with the separator in the place of the end of "
+        "the text, and loss and likelihoods count that.\n",
     .options = eval_options,
     .min_positional = 1,
     .max_positional = 1,

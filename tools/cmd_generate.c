@@ -135,12 +135,12 @@ const struct verb verb_generate = {
     .usage = "--model DIR [--adapter DIR[:SCALE]]... --prompt TEXT|-",
     .summary = "continue a prompt",
     .about =
-        "  lorac generate --model DIR --prompt 'Once upon a time' --temperature 0.8 --seed 7\n"
+        "  lorac generate --model DIR --prompt 'Once upon a time' --temperature 0.8\n"
         "  lorac generate --model DIR --adapter runs/sst2/best --prompt 'a fine film'\n\n"
-        "An adapter that lorac trained carries the template of its prompts: TEXT then fills the\n"
-        "template's variable, so that the model reads what it was trained on. --raw turns that off.\n"
-        "After training on free text (no template.prompt), TEXT is taken as it is.\n"
-        "With --labels the answer is one of those that the adapter was trained to choose from.\n",
+        "An adapter that lorac trained carries the template of its prompts: TEXT then fills the "
+        "template's variable, so that the model reads what it was trained on. --raw turns that "
+        "off. After training on free text (no template.prompt), TEXT is taken as it is. With "
+        "--labels the answer is one of those that the adapter was trained to choose from.\n",
     .options = options,
     .run = run,
 };

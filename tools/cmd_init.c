@@ -127,9 +127,9 @@ static enum lorac_status note_tokenizer(const struct lorac_model *m, struct lora
         (!class.at || strncmp(class.at, own, strlen(own)) != 0)) {
         fprintf(
             stderr,
-            "note: transformers takes Qwen2's own normalizer and pattern for the tokenizer of a qwen2 or qwen3 folder, "
-            "whatever its tokenizer.json says: it will split some texts otherwise than lorac; --arch llama "
-            "and mistral have no such rule\n");
+            "note: transformers takes Qwen2's own normalizer and pattern for the tokenizer of a "
+            "qwen2 or qwen3 folder, whatever its tokenizer.json says: it will split some texts "
+            "otherwise than lorac; --arch llama and mistral have no such rule\n");
     }
     lorac_buf_free(&class);
     return st;
@@ -205,12 +205,15 @@ const struct verb verb_init = {
     .usage = "--out DIR (--config FILE | --arch NAME --hidden-size N ...) [options]",
     .summary = "make a new model with random weights",
     .about =
-        "  lorac init --out small --arch llama --tokenizer DIR --hidden-size 192 --num-hidden-layers 6 \\\n"
+        "  lorac init --out small --arch llama --tokenizer DIR --hidden-size 192 \\\n"
+        "    --num-hidden-layers 6 \\\n"
         "    --num-attention-heads 6 --num-key-value-heads 2 --intermediate-size 512 \\\n"
         "    --max-position-embeddings 512 --tie-word-embeddings true\n"
-        "  lorac init --out like-smollm2 --config SmolLM2-135M/config.json --num-hidden-layers 4\n\n"
-        "Options are named like the keys of config.json. Matrices are N(0, initializer_range), gains of norms\n"
-        "1, biases 0, as in transformers. Each number depends on the seed, its tensor's name and its place.\n",
+        "  lorac init --out like-smollm2 --config SmolLM2-135M/config.json \\\n"
+        "    --num-hidden-layers 4\n\n"
+        "Options are named like the keys of config.json. Matrices are N(0, initializer_range), "
+        "gains of norms 1, biases 0, as in transformers. Each number depends on the seed, its "
+        "tensor's name and its place.\n",
     .options = options,
     .run = run,
 };

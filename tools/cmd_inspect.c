@@ -191,7 +191,8 @@ const struct verb verb_inspect = {
     .usage = "PATH",
     .summary = "show what a checkpoint, an adapter or a run holds",
     .about =
-        "PATH is a model's folder, a .safetensors file, an adapter's folder or the folder of a run.\n",
+        "PATH is a model's folder, a .safetensors file, an adapter's folder or the folder of a "
+        "run.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

@@ -243,8 +243,8 @@ static int tell(const struct args *a, const char *out, const struct difference *
     printf("merged into %s, read back and compared\n", out);
     if (d->rows) {
         printf(
-            "verified on %zu tokens: logits differ by %.3g at the most, %.3g on average (largest logit "
-            "%.3g); the likeliest token is the same in %zu of %zu\n",
+            "verified on %zu tokens: logits differ by %.3g at the most, %.3g on average (largest "
+            "logit %.3g); the likeliest token is the same in %zu of %zu\n",
             d->rows, d->largest, d->mean, d->scale, d->agree, d->rows);
     }
     return 0;
@@ -298,17 +298,19 @@ const struct verb verb_merge = {
     .usage = "--model DIR --adapter DIR[:SCALE] --out DIR [--verify]",
     .summary = "put adapters into a checkpoint of its own",
     .about =
-        "  lorac merge --model DIR --adapter runs/sst2/best --out merged --verify --rows runs/sst2\n\n"
-        "Sums are float32, rounded once to the type of the file; shards, tokenizer and configuration\n"
-        "are kept, so the result opens wherever the base does. Modules trained in full replace the base's;\n"
-        "where they part a tied embedding and output, both are stored and config.json says so. With --dtype\n"
-        "all tensors get another type, and config.json names it: a model trained in float32 ships in half\n"
-        "the bytes as bfloat16.\n\n"
-        "--verify opens the files that were written, runs both models on up to 2,048 tokens (of the test\n"
-        "rows, else the validation or training rows, of --rows; of --text; else of a walk through the\n"
-        "vocabulary), and fails where a logit differs by more than rounding to that type explains:\n"
-        "1e-4 of the largest logit for float32, 2e-2 for float16, 1e-1 for bfloat16. The folder gets its\n"
-        "name once it has passed; where it fails, nothing is left of it.\n",
+        "  lorac merge --model DIR --adapter runs/sst2/best --out merged \\\n"
+        "    --verify --rows runs/sst2\n\n"
+        "Sums are float32, rounded once to the type of the file; shards, tokenizer and "
+        "configuration are kept, so the result opens wherever the base does. Modules trained in "
+        "full replace the base's; where they part a tied embedding and output, both are stored "
+        "and config.json says so. With --dtype all tensors get another type, and config.json "
+        "names it: a model trained in float32 ships in half the bytes as bfloat16.\n\n"
+        "--verify opens the files that were written, runs both models on up to 2,048 tokens (of "
+        "the test rows, else the validation or training rows, of --rows; of --text; else of a "
+        "walk through the vocabulary), and fails where a logit differs by more than rounding to "
+        "that type explains: 1e-4 of the largest logit for float32, 2e-2 for float16, 1e-1 for "
+        "bfloat16. The folder gets its name once it has passed; where it fails, nothing is left "
+        "of it.\n",
     .options = options,
     .run = run,
 };

@@ -426,10 +426,11 @@ const struct verb verb_next = {
     .about =
         "  lorac next --model DIR --prompt 'Once upon a'\n"
         "  lorac next --model DIR --adapter runs/sst2/best --prompt 'a fine film'\n\n"
-        "With adapters, the base and both together stand side by side behind the same tokens: TEXT goes\n"
-        "through the adapter's template as in lorac generate. Shown are the tokens that are likeliest in\n"
-        "either; bars are relative to the largest probability. Of a token, \\n, \\x and \\u show what would\n"
-        "not be seen, and a byte that is only part of a character.\n",
+        "With adapters, the base and both together stand side by side behind the same tokens: "
+        "TEXT goes through the adapter's template as in lorac generate. Shown are the tokens "
+        "that are likeliest in either; bars are relative to the largest probability. Of a token, "
+        "\\n, \\x and \\u show what would not be seen, and a byte that is only part of a "
+        "character.\n",
     .options = options,
     .run = run,
 };

@@ -489,9 +489,10 @@ const struct verb verb_plan = {
     .summary = "what a run would do, before it: modules, rows, steps, memory",
     .about =
         "  lorac plan recipes/sst2.yaml --set model.path=DIR\n\n"
-        "Reads the recipe, the tables and the checkpoint's header, but no weights. In the examples a token\n"
-        "ends at a bar, and what is trained stands in brackets (in green on a terminal). A run that does\n"
-        "not fit this machine's memory ends with exit code 1 and says what to try.\n",
+        "Reads the recipe, the tables and the checkpoint's header, but no weights. In the "
+        "examples a token ends at a bar, and what is trained stands in brackets (in green on a "
+        "terminal). A run that does not fit this machine's memory ends with exit code 1 and says "
+        "what to try.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

@@ -116,7 +116,8 @@ static void say_notes(const struct asked *q, const struct subject *s,
         bool tab = done->delimiter == '\t';
         fprintf(
             stderr,
-            "note: %s has %s%c%s between its cells, not data.format.delimiter's '%s%c': read and written so\n",
+            "note: %s has %s%c%s between its cells, not data.format.delimiter's '%s%c': read and "
+            "written so\n",
             q->in, tab ? "a tab" : "'", tab ? '\0' : done->delimiter, tab ? "" : "'",
             s->r->data.format.delimiter == '\t' ? "\\" : "",
             s->r->data.format.delimiter == '\t' ? 't' : s->r->data.format.delimiter);
@@ -427,9 +428,10 @@ const struct verb verb_predict = {
     .about =
         "  lorac predict runs/sst2 --in new.tsv --out answers.tsv\n"
         "  lorac predict runs/sst2 --text 'a fine film'\n\n"
-        "Adds 'prediction' and, where the recipe has labels, 'probability' (among all labels). The table\n"
-        "needs no column for the answer; its quotes, line ends and byte order mark stay, and its delimiter\n"
-        "may be another than the recipe's. Ctrl-C keeps the rows that are done and says how to go on.\n",
+        "Adds 'prediction' and, where the recipe has labels, 'probability' (among all labels). "
+        "The table needs no column for the answer; its quotes, line ends and byte order mark "
+        "stay, and its delimiter may be another than the recipe's. Ctrl-C keeps the rows that "
+        "are done and says how to go on.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

@@ -228,9 +228,10 @@ const struct verb verb_prompt = {
         "  > /adapter runs/sst2/best\n"
         "  > a fine film\n"
         "  > /base\n\n"
-        "Each line of standard input is a prompt, or one of /adapter DIR[:SCALE], /base, /quit. The base\n"
-        "is loaded once, adapters when they are first named. An adapter's template is filled with the\n"
-        "line, as `lorac generate` does. In a script the first line that fails ends the session.\n",
+        "Each line of standard input is a prompt, or one of /adapter DIR[:SCALE], /base, /quit. "
+        "The base is loaded once, adapters when they are first named. An adapter's template is "
+        "filled with the line, as `lorac generate` does. In a script the first line that fails "
+        "ends the session.\n",
     .options = options,
     .run = run,
 };

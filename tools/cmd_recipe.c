@@ -291,16 +291,15 @@ static const struct option options[] = {
 
 const struct verb verb_recipe = {
     .name = "recipe",
-    .usage =
-        "init --model DIR --csv FILE [--label COLUMN] [--text COLUMN]... [--out FILE] | explain [KEY] | template | schema | check RECIPE",
+    .usage = "init --model DIR --csv FILE [--label COLUMN] [--text COLUMN]... [--out FILE] | "
+             "explain [KEY] | template | schema | check RECIPE",
     .summary = "write a first recipe for a table, explain keys, check a file",
-    .about =
-        "  lorac recipe init --model DIR --csv FILE   guess format, columns, labels and lengths, and say why\n"
-        "  lorac recipe explain                every key with its default\n"
-        "  lorac recipe explain adapter.rank   one key, or one section, at length\n"
-        "  lorac recipe template > mine.yaml   a commented recipe to fill in\n"
-        "  lorac recipe schema                 a JSON Schema, for editors that complete keys\n"
-        "  lorac recipe check mine.yaml        all errors in one pass, or the resolved recipe\n",
+    .about = "  lorac recipe init --model DIR --csv FILE   a recipe for a table, and why so\n"
+             "  lorac recipe explain                every key with its default\n"
+             "  lorac recipe explain adapter.rank   one key, or one section, at length\n"
+             "  lorac recipe template > mine.yaml   a commented recipe to fill in\n"
+             "  lorac recipe schema                 a JSON Schema, for editors\n"
+             "  lorac recipe check mine.yaml        all errors at once, or the resolved recipe\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 2,

@@ -167,8 +167,8 @@ const struct verb verb_score = {
     .about =
         "  lorac score --model DIR --text story.txt\n"
         "  lorac score --model DIR --adapter DIR --ids 1,15,7 --logits logits.safetensors\n\n"
-        "The text begins with the model's BOS token, where its tokenizer puts one. A text longer than\n"
-        "the context is scored in windows that overlap by half.\n",
+        "The text begins with the model's BOS token, where its tokenizer puts one. A text longer "
+        "than the context is scored in windows that overlap by half.\n",
     .options = options,
     .run = run,
 };

@@ -132,15 +132,17 @@ const struct verb verb_tokenizer = {
     .usage = "train --out DIR --vocab-size N [options] FILE...",
     .summary = "learn a tokenizer from text files",
     .about =
-        "  lorac tokenizer train --out tok --vocab-size 4096 --eos '<|endoftext|>' a.txt b.txt\n\n"
-        "A byte-level BPE: no merge crosses the border of two pieces, which the pattern finds, and any\n"
-        "text has tokens. transformers' AutoTokenizer loads the folder and gives the same ids (but beside\n"
-        "the config.json of a qwen2 model, where it takes Qwen2's pattern for any tokenizer's).\n"
-        "--bos, --eos and --pad are special tokens, too, behind those of --special. They get their\n"
-        "names here; no text is given a BOS or EOS by itself. Special tokens in the files cut them\n"
-        "into documents, as the separator does, and are not trained on.\n"
-        "A pattern is written as for Hugging Face tokenizers: a Split with behaviour Isolated, then\n"
-        "ByteLevel. Memory grows with the number of distinct pieces, not with the text.\n",
+        "  lorac tokenizer train --out tok --vocab-size 4096 \\\n"
+        "    --eos '<|endoftext|>' a.txt b.txt\n\n"
+        "A byte-level BPE: no merge crosses the border of two pieces, which the pattern finds, "
+        "and any text has tokens. transformers' AutoTokenizer loads the folder and gives the "
+        "same ids (but beside the config.json of a qwen2 model, where it takes Qwen2's pattern "
+        "for any tokenizer's). --bos, --eos and --pad are special tokens, too, behind those of "
+        "--special. They get their names here; no text is given a BOS or EOS by itself. Special "
+        "tokens in the files cut them into documents, as the separator does, and are not trained "
+        "on. A pattern is written as for Hugging Face tokenizers: a Split with behaviour "
+        "Isolated, then ByteLevel. Memory grows with the number of distinct pieces, not with the "
+        "text.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = MAX_GIVEN,

@@ -324,9 +324,10 @@ const struct verb verb_train = {
     .summary = "adapt a model to a table of examples, as a recipe says",
     .about =
         "  lorac train recipes/sst2.yaml --set model.path=DIR --set train.epochs=1\n\n"
-        "Ctrl-C finishes the step, saves, and says how to go on (exit code 130); a killed run loses at most the\n"
-        "steps since its last save (output.save_every). Results are in output.dir: best/ and last/ are\n"
-        "adapters in PEFT's format, metrics.csv has a line for every step.\n",
+        "Ctrl-C finishes the step, saves, and says how to go on (exit code 130); a killed run "
+        "loses at most the steps since its last save (output.save_every). Results are in "
+        "output.dir: best/ and last/ are adapters in PEFT's format, metrics.csv has a line for "
+        "every step.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

@@ -21,15 +21,14 @@ static void help(FILE *to)
     for (size_t i = 0; i < N_VERBS; i++) {
         fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
     }
-    fprintf(
-        to,
-        "\nstart here:\n"
-        "  lorac recipe init --model DIR --csv FILE --out mine.yaml\n"
-        "                                        a recipe for your table\n"
-        "  lorac plan mine.yaml                  what would it do, does it fit?\n"
-        "  lorac train mine.yaml                 adapt the model it names to the table it names\n"
-        "  lorac eval runs/mine                  how good is the result?\n\n"
-        "exit codes: 0 success, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal with all saved\n");
+    fprintf(to, "\nstart here:\n"
+                "  lorac recipe init --model DIR --csv FILE --out mine.yaml\n"
+                "                                        a recipe for your table\n"
+                "  lorac plan mine.yaml                  what would it do, does it fit?\n"
+                "  lorac train mine.yaml                 adapt its model to its table\n"
+                "  lorac eval runs/mine                  how good is the result?\n\n"
+                "exit codes: 0 success, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal\n"
+                "with all saved\n");
 }
 
 /* What was printed must have got there: a full disk is a failure, too. */

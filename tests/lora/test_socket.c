@@ -122,7 +122,8 @@ static void what_cannot_train_says_so(void **state)
     assert_ptr_equal(a->grads, grads);
     assert_int_equal(lorac_optim_new(&o, a, &sgd, &err), LORAC_OK);
     assert_int_equal(lorac_optim_step(o, 0, &norm, &err), LORAC_EUSER);
-    assert_string_equal(err.text, "the trained tokens of step 1 weigh 0 together, expected more than 0");
+    assert_string_equal(err.text,
+                        "the trained tokens of step 1 weigh 0 together, expected more than 0");
     assert_int_equal(lorac_optim_steps(o), 0);
     lorac_optim_free(o);
     lorac_adapter_free(a);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The program lorac, from outside. What is promised:
 #   - exit codes: 0 success, 1 failed, 2 wrong usage; errors are one line on stderr and nothing on stdout;
-#   - --help of every verb, --version, a recipe template that is a valid recipe once filled in;
+#   - --help of every verb, which fits 80 columns, --version, a recipe template that is a valid recipe once filled in;
 #   - --json prints one object on one line;
 #   - a tokenizer is learned from text and used;
 #   - train, eval, predict, generate, score, tokenize, merge, inspect work together on a small model; a
@@ -33,14 +33,18 @@ END
 [ $? = 2 ] || fail "without a verb: not 2"
 expect 0 --help
 has out "usage: lorac VERB" "exit codes: 0 success, 1 failed, 2 wrong usage"
-verbs="train eval predict generate score merge inspect tokenize tokenizer recipe init"
+verbs="plan train eval predict generate score merge inspect tokenize tokenizer recipe diff init next compare
+prompt"
 for verb in $verbs; do has out "  $verb "; done
+fits() { ! grep '.\{81\}' "$dir/out" || fail "$1: over 80 columns"; }
+fits --help
 expect 0 --version
 has out "lorac "
 
 for verb in $verbs; do
     expect 0 $verb --help
     has out "usage: lorac $verb" "--help"
+    fits "$verb --help"
     refused 2 "unknown option --frobnicate" $verb --frobnicate
 done
 refused 2 "recipe schema takes no --set" recipe schema --set a=b

@@ -71,41 +71,52 @@ static const struct {
     {MORE, "adapter: {train_also: [''], tie: maybe}\n",
      "r.yaml:5:34: adapter.tie: must be 'keep' or 'untie', found 'maybe'"},
     {MORE, "adapter: {train_also: all, targets: [q_proj]}\n",
-     "r.yaml:5:37: adapter.targets: has no effect with adapter.train_also: all, which leaves no module for a "
+     "r.yaml:5:37: adapter.targets: has no effect with adapter.train_also: all, which leaves no "
+     "module for a "
      "pair"},
     {MORE, "adapter: {train_also: all, bias: all}\n",
-     "r.yaml:5:34: adapter.bias: has no effect with adapter.train_also: all, which leaves no module for a "
+     "r.yaml:5:34: adapter.bias: has no effect with adapter.train_also: all, which leaves no "
+     "module for a "
      "pair"},
     {MORE, "adapter: {train_also: all, dropout: 0.1}\n",
-     "r.yaml:5:37: adapter.dropout: has no effect with adapter.train_also: all: it drops inputs of pairs"},
+     "r.yaml:5:37: adapter.dropout: has no effect with adapter.train_also: all: it drops inputs of "
+     "pairs"},
     {MORE, "adapter: {from: x, train_also: [lm_head]}\n",
      "r.yaml:5:32: adapter.train_also: has no effect with adapter.from, which brings its own"},
     {MORE, "output: {keep: []}\n",
-     "r.yaml:5:16: output.keep: must hold 'best', 'last' or both: nothing would be left of the run"},
+     "r.yaml:5:16: output.keep: must hold 'best', 'last' or both: nothing would be left of the "
+     "run"},
     {MORE, "optimizer: {name: sgd, betas: [0.9, 0.95]}\n",
      "r.yaml:5:31: optimizer.betas: has no effect with sgd"},
     {MORE, "adapter: {from: x, tie: keep}\n",
      "r.yaml:5:25: adapter.tie: has no effect with adapter.from, which brings its own"},
     {MORE, "optimizer: {vector_decay: 0.1}\n",
-     "r.yaml:5:27: optimizer.vector_decay: has no effect without adapter.train_also or adapter.bias: no vector "
+     "r.yaml:5:27: optimizer.vector_decay: has no effect without adapter.train_also or "
+     "adapter.bias: no vector "
      "trains"},
     {MORE, "adapter: {scaling: rs_lora}\n",
-     "r.yaml:5:20: adapter.scaling: must be 'standard' or 'rslora', found 'rs_lora' (did you mean 'rslora'?)"},
+     "r.yaml:5:20: adapter.scaling: must be 'standard' or 'rslora', found 'rs_lora' (did you mean "
+     "'rslora'?)"},
     {MORE, "adapter: {targets: []}\n",
      "r.yaml:5:20: adapter.targets: must be a list of at least one suffix, found a list"},
     {MORE, "adapter: {targets: 'q_proj(' }\n",
-     "r.yaml:5:20: adapter.targets: 'q_proj(' is no regular expression that is understood: missing closing parenthesis at character 7"},
+     "r.yaml:5:20: adapter.targets: 'q_proj(' is no regular expression that is understood: missing "
+     "closing parenthesis at character 7"},
     // what the matcher refuses, the recipe does
     {MORE, "adapter: {targets: 'a{,3}'}\n",
      "r.yaml:5:20: adapter.targets: the pattern 'a{,3}': '{,' has no fixed meaning: write {0,n}"},
     {MORE, "adapter: {targets: '[[:alpha:]]'}\n",
-     "r.yaml:5:20: adapter.targets: the pattern '[[:alpha:]]': '[[:' has no fixed meaning: write the characters out"},
+     "r.yaml:5:20: adapter.targets: the pattern '[[:alpha:]]': '[[:' has no fixed meaning: write "
+     "the characters out"},
     {MORE, "adapter: {targets: '(*UTF)a'}\n",
-     "r.yaml:5:20: adapter.targets: '(*UTF)a' is no regular expression that is understood: using UTF is disabled by the application at character 6"},
+     "r.yaml:5:20: adapter.targets: '(*UTF)a' is no regular expression that is understood: using "
+     "UTF is disabled by the application at character 6"},
     {MORE, "adapter: {targets: 'a\\C'}\n",
-     "r.yaml:5:20: adapter.targets: 'a\\C' is no regular expression that is understood: using \\C is disabled by the application at character 3"},
+     "r.yaml:5:20: adapter.targets: 'a\\C' is no regular expression that is understood: using \\C "
+     "is disabled by the application at character 3"},
     {MORE, "adapter: {overrides: [{match: '(a', rank: 4}]}\n",
-     "r.yaml:5:31: adapter.overrides: '(a' is no regular expression that is understood: missing closing parenthesis at character 2"},
+     "r.yaml:5:31: adapter.overrides: '(a' is no regular expression that is understood: missing "
+     "closing parenthesis at character 2"},
     {MORE, "adapter: {layers: last:0}\n",
      "r.yaml:5:19: adapter.layers: must be all, last:6, [0, 1, 11] or 4-11, found 'last:0'"},
     {MORE, "adapter: {layers: 9-4}\n",
@@ -131,11 +142,14 @@ static const struct {
     {MORE, "optimizer: {betas: [0.9, 1]}\n",
      "r.yaml:5:26: optimizer.betas: must be a number from 0 and below 1, found '1'"},
     {MORE, "optimizer: {warmup: 0.05}\n",
-     "r.yaml:5:21: optimizer.warmup: must be a number of steps (100) or a percentage (5%), found '0.05'"},
+     "r.yaml:5:21: optimizer.warmup: must be a number of steps (100) or a percentage (5%), found "
+     "'0.05'"},
     {MORE, "optimizer: {warmup: 120%}\n",
-     "r.yaml:5:21: optimizer.warmup: must be a number of steps (100) or a percentage (5%), found '120%'"},
+     "r.yaml:5:21: optimizer.warmup: must be a number of steps (100) or a percentage (5%), found "
+     "'120%'"},
     {MORE, "optimizer: {schedule: cosin}\n",
-     "r.yaml:5:23: optimizer.schedule: must be 'constant' or 'linear' or 'cosine', found 'cosin' (did you mean 'cosine'?)"},
+     "r.yaml:5:23: optimizer.schedule: must be 'constant' or 'linear' or 'cosine', found 'cosin' "
+     "(did you mean 'cosine'?)"},
     {MORE, "optimizer: {momentum: 0.9}\n",
      "r.yaml:5:23: optimizer.momentum: has no effect with adamw"},
     {MORE, "optimizer: {name: sgd, eps: 1e-6}\n",
@@ -148,7 +162,8 @@ static const struct {
     {MORE, "train: {metric_for_best_model: 5}\n",
      "r.yaml:5:9: train.metric_for_best_model: unknown key (did you mean 'eval.best'?)"},
     {MORE, "adapter: {train_also: all}\noptimizer: {lr_ratio_b: 4}\n",
-     "r.yaml:6:25: optimizer.lr_ratio_b: has no effect with adapter.train_also: all: it is for the B of pairs"},
+     "r.yaml:6:25: optimizer.lr_ratio_b: has no effect with adapter.train_also: all: it is for the "
+     "B of pairs"},
     {MORE, "optimizer: {lr_ratio_b: 0}\n",
      "r.yaml:5:25: optimizer.lr_ratio_b: must be a number above 0 and up to 10000, found '0'"},
     {MORE, "optimizer: {schedule: constant, final_lr_ratio: 0.1}\n",
@@ -160,11 +175,16 @@ static const struct {
             "optimizer: {momentum: 0.9}\n",
      "r.yaml:3:30: data.on_empty: has no effect with data.kind: text"},
     // a number has a digit
-    {MORE, "optimizer: {weight_decay: .}\n", "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '.'"},
-    {MORE, "optimizer: {weight_decay: '-'}\n", "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '-'"},
-    {MORE, "optimizer: {weight_decay: +.}\n", "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '+.'"},
-    {MORE, "optimizer: {weight_decay: .e5}\n", "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '.e5'"},
-    {MORE, "optimizer: {weight_decay: e5}\n", "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found 'e5'"},
+    {MORE, "optimizer: {weight_decay: .}\n",
+     "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '.'"},
+    {MORE, "optimizer: {weight_decay: '-'}\n",
+     "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '-'"},
+    {MORE, "optimizer: {weight_decay: +.}\n",
+     "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '+.'"},
+    {MORE, "optimizer: {weight_decay: .e5}\n",
+     "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found '.e5'"},
+    {MORE, "optimizer: {weight_decay: e5}\n",
+     "r.yaml:5:27: optimizer.weight_decay: must be a number from 0 and up to 1000, found 'e5'"},
     {MORE, "train: {shuffle: yes}\n",
      "r.yaml:5:18: train.shuffle: must be true or false, found 'yes' (did you mean 'true'?)"},
     {MORE, "train: {shuffle: False}\n",
@@ -174,9 +194,11 @@ static const struct {
     {MORE, "train: {threads: many}\n",
      "r.yaml:5:18: train.threads: must be a whole number from 1 to 4096 or auto, found 'many'"},
     {MORE, "train: {epochs: 1, steps: 5}\n",
-     "r.yaml:5:27: train.steps: excludes train.epochs, which is given at r.yaml:5:17; keep one (--unset train.epochs)"},
+     "r.yaml:5:27: train.steps: excludes train.epochs, which is given at r.yaml:5:17; keep one "
+     "(--unset train.epochs)"},
     {MORE, "train: {batch_tokens: 100, batch_size: 5}\n",
-     "r.yaml:5:40: train.batch_size: excludes train.batch_tokens, which is given at r.yaml:5:23; keep one (--unset train.batch_tokens)"},
+     "r.yaml:5:40: train.batch_size: excludes train.batch_tokens, which is given at r.yaml:5:23; "
+     "keep one (--unset train.batch_tokens)"},
     {MORE, "train: {epochs: null}\n",
      "r.yaml: train.epochs: either this or train.steps is needed"},
     {MORE, "eval: {every: 1 day}\n",
@@ -188,7 +210,8 @@ static const struct {
     {MORE, "eval: {metrics: loss}\n",
      "r.yaml:5:17: eval.metrics: must be a list of words, found 'loss'"},
     {MORE, "eval: {metrics: [bleu]}\n",
-     "r.yaml:5:18: eval.metrics: must be 'loss' or 'perplexity' or 'accuracy' or 'macro_f1' or 'exact_match', found 'bleu'"},
+     "r.yaml:5:18: eval.metrics: must be 'loss' or 'perplexity' or 'accuracy' or 'macro_f1' or "
+     "'exact_match', found 'bleu'"},
     {MORE, "eval: {early_stop: {patience: 5}}\n",
      "r.yaml:5:31: eval.early_stop.patience: has no effect without eval.early_stop.metric"},
     {MORE, "train: {watchdog: {patience: 5}}\n",
@@ -196,9 +219,11 @@ static const struct {
     {MORE, "train: {watchdog: {loss_above: 0}}\n",
      "r.yaml:5:32: train.watchdog.loss_above: must be a number above 0 and up to 1e+09, found '0'"},
     {MORE, "train: {loss_watchdog_threshold: 5}\n",
-     "r.yaml:5:9: train.loss_watchdog_threshold: unknown key (did you mean 'train.watchdog.loss_above'?)"},
+     "r.yaml:5:9: train.loss_watchdog_threshold: unknown key (did you mean "
+     "'train.watchdog.loss_above'?)"},
     {MORE, "adapter: {from: a, rank: 4, alpha: 16, layers: last:1}\n",
-     "r.yaml:5:26: adapter.rank: has no effect with adapter.from, which brings its own\nr.yaml:5:48: adapter.layers: has no effect with adapter.from, which brings its own"},
+     "r.yaml:5:26: adapter.rank: has no effect with adapter.from, which brings its "
+     "own\nr.yaml:5:48: adapter.layers: has no effect with adapter.from, which brings its own"},
     {MORE, "eval: {early_stop: 3}\n",
      "r.yaml:5:20: eval.early_stop: must be a map of keys, found '3'"},
     {MORE, "output: {dir: ''}\n",
@@ -208,25 +233,37 @@ static const struct {
     {MORE, "output: {dir: null}\n",
      "r.yaml:5:15: output.dir: has no value; leave the key out for its default 'runs/${name}'"},
     {MORE, "output: {dir: 'runs/${nam}'}\n",
-     "r.yaml:5:15: output.dir: '${nam}' names no key (did you mean 'name'?); a literal ${ is written $${"},
+     "r.yaml:5:15: output.dir: '${nam}' names no key (did you mean 'name'?); a literal ${ is "
+     "written $${"},
     {MORE, "output: {dir: 'runs/${env:LORAC_TEST_UNSET}'}\n",
-     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or give --set output.dir=VALUE"},
+     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or "
+     "give --set output.dir=VALUE"},
     {MORE, "name: 'a-${env:LORAC_TEST_UNSET}'\n",
-     "r.yaml:5:7: name: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or give --set name=VALUE\n"
-     "r.yaml: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or give --set output.dir=VALUE"},
+     "r.yaml:5:7: name: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or give "
+     "--set name=VALUE\n"
+     "r.yaml: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or give "
+     "--set output.dir=VALUE"},
     {MORE, "output: {dir: '${env:LORAC_TEST_UNSET}/runs'}\n",
-     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it to the folder that 'runs' lies in, or give --set output.dir=VALUE"},
+     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it to "
+     "the folder that 'runs' lies in, or give --set output.dir=VALUE"},
     {MORE, "output: {dir: '${env:LORAC_TEST_EMPTY}/runs'}\n", // not /runs
-     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_EMPTY' is empty; set it to the folder that 'runs' lies in, or give --set output.dir=VALUE"},
+     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_EMPTY' is empty; set it to the "
+     "folder that 'runs' lies in, or give --set output.dir=VALUE"},
     {MORE, "output: {dir: '${env:LORAC_TEST_UNSET}/${name}'}\n",
-     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or give --set output.dir=VALUE"},
+     "r.yaml:5:15: output.dir: the environment variable 'LORAC_TEST_UNSET' is not set; set it, or "
+     "give --set output.dir=VALUE"},
     {WHOLE, "recipe: 1\nmodel: {path: '${env:LORAC_TEST_UNSET}'}\n"
-            "data: {train: '${env:LORAC_TEST_UNSET}/t/a.csv', valid: '${env:LORAC_TEST_UNSET}/b.csv'}\n"
+            "data: {train: '${env:LORAC_TEST_UNSET}/t/a.csv', valid: "
+            "'${env:LORAC_TEST_UNSET}/b.csv'}\n"
             "template: {prompt: '{x}', completion: ' {y}'}\n",
-     "r.yaml:2:15: model.path: the environment variable 'LORAC_TEST_UNSET' is not set; set it to this path "
-     "(folder with config.json, *.safetensors and the tokenizer's files), or give --set model.path=VALUE\n"
-     "r.yaml:3:15: data.train: the environment variable 'LORAC_TEST_UNSET' is not set; set it to the folder that 't/a.csv' lies in, or give --set data.train=VALUE\n"
-     "r.yaml:3:57: data.valid: the environment variable 'LORAC_TEST_UNSET' is not set; set it to the folder that 'b.csv' lies in, or give --set data.valid=VALUE"},
+     "r.yaml:2:15: model.path: the environment variable 'LORAC_TEST_UNSET' is not set; set it to "
+     "this path "
+     "(folder with config.json, *.safetensors and the tokenizer's files), or give --set "
+     "model.path=VALUE\n"
+     "r.yaml:3:15: data.train: the environment variable 'LORAC_TEST_UNSET' is not set; set it to "
+     "the folder that 't/a.csv' lies in, or give --set data.train=VALUE\n"
+     "r.yaml:3:57: data.valid: the environment variable 'LORAC_TEST_UNSET' is not set; set it to "
+     "the folder that 'b.csv' lies in, or give --set data.valid=VALUE"},
     {MORE, "output: {dir: 'runs/${'}\n",
      "r.yaml:5:15: output.dir: between ${ and } a name of 1 to 127 characters is expected"},
     {MORE, "output: {dir: '${env:a-b}'}\n",
@@ -240,11 +277,13 @@ static const struct {
     {MORE, "name: a/b\n",
      "r.yaml:5:7: name: must be a name that a folder can have, found 'a/b'"},
     {MORE, "name: '${output.dir}'\noutput: {dir: '${name}'}\n",
-     "r.yaml:5:7: name: '${name}' leads back to itself\nr.yaml:6:15: output.dir: '${output.dir}' leads back to itself"},
+     "r.yaml:5:7: name: '${name}' leads back to itself\nr.yaml:6:15: output.dir: '${output.dir}' "
+     "leads back to itself"},
     {MORE, "seed: -1\n",
      "r.yaml:5:7: seed: must be a whole number from 0 to 18446744073709551615, found '-1'"},
     {MORE, "seed: 18446744073709551616\n",
-     "r.yaml:5:7: seed: must be a whole number from 0 to 18446744073709551615, found '18446744073709551616'"},
+     "r.yaml:5:7: seed: must be a whole number from 0 to 18446744073709551615, found "
+     "'18446744073709551616'"},
     {MORE, "objective: classify\n",
      "r.yaml:5:12: objective: must be 'causal_lm', found 'classify'"},
     {MORE, "output: {merge: &m true}\n",
@@ -252,7 +291,8 @@ static const struct {
     {MORE, "output: {merge: *m}\n",
      "r.yaml:5:17: aliases are not part of recipes, found '*m'; use ${KEY} in text"},
     {MORE, "output: {merge: !!bool true}\n",
-     "r.yaml:5:17: tags are not part of recipes, found 'tag:yaml.org,2002:bool'; the key decides the type"},
+     "r.yaml:5:17: tags are not part of recipes, found 'tag:yaml.org,2002:bool'; the key decides "
+     "the type"},
     {MORE, "output: {merge: !mine true}\n",
      "r.yaml:5:17: tags are not part of recipes, found '!mine'; the key decides the type"},
     {MORE, "---\nrecipe: 1\n",
@@ -260,7 +300,8 @@ static const struct {
     {MORE, "? [a]\n: b\n",
      "r.yaml:5:3: a key must be text, found a map or list"},
     {MORE, "\tname: x\n",
-     "r.yaml:5:1: not YAML: found character that cannot start any token (a tab, or text that needs quotes?)"},
+     "r.yaml:5:1: not YAML: found character that cannot start any token (a tab, or text that needs "
+     "quotes?)"},
     {MORE, "name: \"a\\0b\"\n",
      "r.yaml:5:7: text with a NUL character"},
     {MORE, "name: [\n",
@@ -276,13 +317,25 @@ static const struct {
     {MORE, "train: {memory_limit: 80%}\n",
      "r.yaml:5:9: train.memory_limit: not supported by this version"},
     {WHOLE, "",
-     "r.yaml: recipe: missing; version of the recipe schema; this program reads 1\nr.yaml: model.path: missing; folder with config.json, *.safetensors and the tokenizer's files\nr.yaml: data.train: missing; the training rows: a CSV; with data.kind: text, a text file or a list of them"},
+     "r.yaml: recipe: missing; version of the recipe schema; this program reads 1\nr.yaml: "
+     "model.path: missing; folder with config.json, *.safetensors and the tokenizer's "
+     "files\nr.yaml: data.train: missing; the training rows: a CSV; with data.kind: text, a text "
+     "file or a list of them"},
     {WHOLE, "# nothing\n",
-     "r.yaml: recipe: missing; version of the recipe schema; this program reads 1\nr.yaml: model.path: missing; folder with config.json, *.safetensors and the tokenizer's files\nr.yaml: data.train: missing; the training rows: a CSV; with data.kind: text, a text file or a list of them"},
+     "r.yaml: recipe: missing; version of the recipe schema; this program reads 1\nr.yaml: "
+     "model.path: missing; folder with config.json, *.safetensors and the tokenizer's "
+     "files\nr.yaml: data.train: missing; the training rows: a CSV; with data.kind: text, a text "
+     "file or a list of them"},
     {WHOLE, "just text\n",
-     "r.yaml:1:1: a recipe is a map of keys, found 'just text'\nr.yaml: recipe: missing; version of the recipe schema; this program reads 1\nr.yaml: model.path: missing; folder with config.json, *.safetensors and the tokenizer's files\nr.yaml: data.train: missing; the training rows: a CSV; with data.kind: text, a text file or a list of them"},
+     "r.yaml:1:1: a recipe is a map of keys, found 'just text'\nr.yaml: recipe: missing; version "
+     "of the recipe schema; this program reads 1\nr.yaml: model.path: missing; folder with "
+     "config.json, *.safetensors and the tokenizer's files\nr.yaml: data.train: missing; the "
+     "training rows: a CSV; with data.kind: text, a text file or a list of them"},
     {WHOLE, "[1, 2]\n",
-     "r.yaml:1:1: a recipe is a map of keys, found a list\nr.yaml: recipe: missing; version of the recipe schema; this program reads 1\nr.yaml: model.path: missing; folder with config.json, *.safetensors and the tokenizer's files\nr.yaml: data.train: missing; the training rows: a CSV; with data.kind: text, a text file or a list of them"},
+     "r.yaml:1:1: a recipe is a map of keys, found a list\nr.yaml: recipe: missing; version of the "
+     "recipe schema; this program reads 1\nr.yaml: model.path: missing; folder with config.json, "
+     "*.safetensors and the tokenizer's files\nr.yaml: data.train: missing; the training rows: a "
+     "CSV; with data.kind: text, a text file or a list of them"},
     {WHOLE, "recipe: 2\nmodel: {path: m}\ndata: {train: t.txt, kind: text}\n",
      "r.yaml:1:9: recipe: must be 1, found '2'"},
     {WHOLE, "recipe: 1\nmodel: {path: null}\ndata: {train: t.txt, kind: text}\n",
@@ -290,79 +343,114 @@ static const struct {
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv}\n",
      "r.yaml: template.prompt: missing; a table needs template.prompt or template.completion"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv}\ntemplate: {prompt: '{x}'}\n",
-     "r.yaml: template.train_on: 'completion' trains nothing without a template.completion; give one, or write train_on: all"},
+     "r.yaml: template.train_on: 'completion' trains nothing without a template.completion; give "
+     "one, or write train_on: all"},
     {WHOLE, "recipe: 1\nmodel: {path: m, compute: bfloat16}\ndata: {train: t.txt, kind: text}\n",
      "r.yaml:2:27: model.compute: 'bfloat16' is not supported by this version"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv, labels: {unknown: skip}}\ntemplate: {completion: '{y}'}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv, labels: {unknown: skip}}\ntemplate: "
+            "{completion: '{y}'}\n",
      "r.yaml:3:40: data.labels.unknown: has no effect without data.labels.map"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, labels: {no: negative}, kind: text}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, labels: {no: negative}, kind: "
+            "text}\n",
      "r.yaml:3:31: data.labels.no: unknown key"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, columns: {a: }, kind: text}\n",
      "r.yaml:3:35: data.columns: must be text ('' for empty text), found nothing"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, columns: [a], kind: text}\n",
      "r.yaml:3:31: data.columns: must be a map, found a list"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, format: {delimiter: tab}, kind: text}\n",
-     "r.yaml:3:42: data.format.delimiter: must be one ASCII character (a tab is \"\\t\"), found 'tab'"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv, format: {quote: ','}}\ntemplate: {completion: '{y}'}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, format: {delimiter: tab}, kind: "
+            "text}\n",
+     "r.yaml:3:42: data.format.delimiter: must be one ASCII character (a tab is \"\\t\"), found "
+     "'tab'"},
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv, format: {quote: ','}}\ntemplate: "
+            "{completion: '{y}'}\n",
      "r.yaml:3:38: data.format.quote: must differ from data.format.delimiter"},
-    {WHOLE, "recipe: 1\nadapter: {init: \xE2\x80\x8B" "default}\nmodel: {path: m}\ndata: {train: t}\n"
+    {WHOLE, "recipe: 1\nadapter: {init: \xE2\x80\x8B"
+     "default}\nmodel: {path: m}\ndata: {train: t}\n"
             "template: {prompt: a, completion: b}\n",
-     "r.yaml:2:17: adapter.init: must be 'default' or 'gaussian', found '<U+200B>default' (did you mean "
+     "r.yaml:2:17: adapter.init: must be 'default' or 'gaussian', found '<U+200B>default' (did you "
+     "mean "
      "'default'?)"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t}\nadapter:\n  rank\xC2\xA0: 4\n"
             "template: {prompt: a, completion: b}\n",
      "r.yaml:5:3: adapter.rank<U+00A0>: unknown key (did you mean 'rank'?)"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, format: {encoding: latin1}, kind: text}\n",
-     "r.yaml:3:41: data.format.encoding: must be 'utf-8' or 'latin-1' or 'windows-1252' or 'utf-16', "
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, format: {encoding: latin1}, kind: "
+            "text}\n",
+     "r.yaml:3:41: data.format.encoding: must be 'utf-8' or 'latin-1' or 'windows-1252' or "
+     "'utf-16', "
      "found 'latin1' (did you mean 'latin-1'?)"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, valid: {stratify: y}, kind: text}\n",
      "r.yaml:3:29: data.valid: 'split' is missing"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, valid: {split: 10%}, kind: text}\n",
      "r.yaml:3:37: data.valid: must be a share above 0 and below 1, found '10%'"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, valid: {split: 0.1, by: y}, kind: text}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, valid: {split: 0.1, by: y}, kind: "
+            "text}\n",
      "r.yaml:3:42: data.valid: unknown key 'by', expected split and stratify"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.txt, valid: [], kind: text}\n",
-     "r.yaml:3:29: data.valid: must be a path, a list of at least one, or {split: 0.1, stratify: COLUMN}, found a list"},
+     "r.yaml:3:29: data.valid: must be a path, a list of at least one, or {split: 0.1, stratify: "
+     "COLUMN}, found a list"},
     {WHOLE, "recipe: 1\nmodel: {path: m, max_len: 3}\ndata: {train: {a: b}}\nadapter: {rank: x}\n",
-     "r.yaml:2:18: model.max_len: unknown key (did you mean 'max_length'?)\nr.yaml:3:15: data.train: must be a path or a list of at least one, found a map\nr.yaml:4:17: adapter.rank: must be a whole number from 1 to 4096, found 'x'"},
+     "r.yaml:2:18: model.max_len: unknown key (did you mean 'max_length'?)\nr.yaml:3:15: "
+     "data.train: must be a path or a list of at least one, found a map\nr.yaml:4:17: "
+     "adapter.rank: must be a whole number from 1 to 4096, found 'x'"},
     {WHOLE, "recipe: 1\n\377\n",
      "r.yaml: not YAML: invalid leading UTF-8 octet at byte 10"},
-    {WHOLE, "recipe: 1\nname: '${name}'\nmodel: {path: m}\ndata: {train: t.txt, kind: text}\ntemplate: {completion: '${name}'}\noutput: {dir: x}\n",
-     "r.yaml:2:7: name: '${name}' leads back to itself\nr.yaml:5:24: template.completion: '${name}' leads back to itself"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], format: {delimiter: ';'}}\n",
+    {WHOLE, "recipe: 1\nname: '${name}'\nmodel: {path: m}\ndata: {train: t.txt, kind: "
+            "text}\ntemplate: {completion: '${name}'}\noutput: {dir: x}\n",
+     "r.yaml:2:7: name: '${name}' leads back to itself\nr.yaml:5:24: template.completion: "
+     "'${name}' leads back to itself"},
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], format: "
+            "{delimiter: ';'}}\n",
      "r.yaml:3:63: data.format.delimiter: has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], format: {header: false}}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], format: "
+            "{header: false}}\n",
      "r.yaml:3:60: data.format.header: has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], columns: {a: b}}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], columns: {a: "
+            "b}}\n",
      "r.yaml:3:52: data.columns: has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], labels: {map: {a: b}}}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], labels: {map: "
+            "{a: b}}}\n",
      "r.yaml:3:57: data.labels.map: has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], on_empty: skip}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], on_empty: "
+            "skip}\n",
      "r.yaml:3:53: data.on_empty: has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], on_too_long: skip}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], on_too_long: "
+            "skip}\n",
      "r.yaml:3:56: data.on_too_long: has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], duplicates: drop}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], duplicates: "
+            "drop}\n",
      "r.yaml:3:55: data.duplicates: has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt]}\ntemplate: {prompt: '{a}'}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt]}\ntemplate: "
+            "{prompt: '{a}'}\n",
      "r.yaml:4:20: template.prompt: has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt]}\ntemplate: {completion: '{a}'}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt]}\ntemplate: "
+            "{completion: '{a}'}\n",
      "r.yaml:4:24: template.completion: has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt]}\ntemplate: {train_on: all}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt]}\ntemplate: "
+            "{train_on: all}\n",
      "r.yaml:4:22: template.train_on: has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], valid: {split: 0.1, stratify: y}}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], valid: {split: "
+            "0.1, stratify: y}}\n",
      "r.yaml:3:50: data.valid: 'stratify' has no effect with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], separator: ''}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt], separator: "
+            "''}\n",
      "r.yaml:3:54: data.separator: must be text, or null for files that are one document each"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt]}\neval: {metrics: [loss, exact_match]}\n",
-     "r.yaml:4:17: eval.metrics: 'exact_match' compares answers, and with data.kind: text there are none"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt]}\neval: {early_stop: {metric: accuracy}}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt]}\neval: "
+            "{metrics: [loss, exact_match]}\n",
+     "r.yaml:4:17: eval.metrics: 'exact_match' compares answers, and with data.kind: text there "
+     "are none"},
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: [a.txt, b.txt]}\neval: "
+            "{early_stop: {metric: accuracy}}\n",
      "r.yaml:4:29: eval.early_stop.metric: must be 'loss' or 'perplexity' with data.kind: text"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: [a.csv, b.csv]}\ntemplate: {completion: '{y}'}\n",
-     "r.yaml:3:15: data.train: must be one table, found a list of 2 (several files need data.kind: text)"},
-    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: a.csv, separator: x}\ntemplate: {completion: '{y}'}\n",
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: [a.csv, b.csv]}\ntemplate: {completion: "
+            "'{y}'}\n",
+     "r.yaml:3:15: data.train: must be one table, found a list of 2 (several files need data.kind: "
+     "text)"},
+    {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: a.csv, separator: x}\ntemplate: "
+            "{completion: '{y}'}\n",
      "r.yaml:3:33: data.separator: has no effect without data.kind: text"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: a.txt}\n",
-     "r.yaml: template.prompt: missing; a table needs template.prompt or template.completion; for plain text write data.kind: text"},
+     "r.yaml: template.prompt: missing; a table needs template.prompt or template.completion; for "
+     "plain text write data.kind: text"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: []}\n",
      "r.yaml:3:27: data.train: must be a path or a list of at least one, found a list"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {kind: text, train: {a: b}}\n",
