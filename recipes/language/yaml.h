@@ -7,19 +7,13 @@
 #ifndef LORAC_RECIPES_YAML_H
 #define LORAC_RECIPES_YAML_H
 
+#include "base/core/arena.h"
 #include "base/core/err.h"
 #include "recipes/language/recipe.h"
 #include <stdbool.h>
 #include <stddef.h>
 
 enum { LORAC_YAML_MAX_DEPTH = 16, LORAC_YAML_MAX_NODES = 10000 };
-
-/* Memory that is released at once. NULL where there is none. */
-struct lorac_arena;
-struct lorac_arena *lorac_arena_new(void);
-void *lorac_arena_take(struct lorac_arena *a, size_t n, size_t size); // zeroed, 16-byte aligned
-char *lorac_arena_string(struct lorac_arena *a, const char *s, size_t n);
-void lorac_arena_free(struct lorac_arena *a); // NULL is accepted
 
 /* Where text came from: a file, or one --set option. */
 struct lorac_source {
