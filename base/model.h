@@ -109,6 +109,7 @@ bool lorac_model_leaves_out(const struct lorac_model *m, const char *name);
 /* A linear layer at one call: its product, its rows, and memory of the pass. */
 struct lorac_linear {
     struct lorac_device *dev;
+    size_t m;                     // its module
     const struct lorac_weight *w; // (OC,C); NULL: somebody else takes care of the product
     const float *bias;            // (OC) or NULL
     float beta;                   // backward: dx becomes beta dx + what this layer gives; 0 or 1
@@ -139,12 +140,12 @@ struct lorac_socket {
     /* Floats that one call for N rows may clobber while it trains; NULL: none. They are the pass's:
      * passes of different sizes, and of several threads, share a socket. */
     size_t (*scratch_floats)(const void *self, size_t m, size_t N);
-    /* Run linear layer m, which it adapts: its product included. */
-    void (*forward)(void *self, size_t m,
+    /* Run linear layer l->m, which it adapts: its product included. */
+    void (*forward)(void *self,
                     float *y,       // (N,OC) written
                     const float *x, // (N,C)
                     const struct lorac_linear *l);
-    void (*backward)(void *self, size_t m,
+    void (*backward)(void *self,
                      float *dx,       // (N,C) beta dx + its gradient; NULL: nothing below it trains
                      const float *dy, // (N,OC)
                      const float *x,  // (N,C)

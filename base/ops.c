@@ -178,6 +178,7 @@ static struct lorac_linear linear_of(const struct lorac_walk *w, size_t i)
     size_t m = w->module[i];
     return (struct lorac_linear){
         .dev = p->dev,
+        .m = m,
         .w = weight(w, m),
         .bias = vector(w, m, 0),
         .beta = w->t->flow[i][0] == FLOW_ADD ? 1.0F : 0.0F,
@@ -199,7 +200,7 @@ static void linear(struct lorac_walk *w, size_t i)
     const float *x = w->x[s->in[0]]; // (N,C)
     float *y = w->x[s->out[0]];      // (N,OC)
     if (adapts(w, m)) {
-        socket->forward(socket->self, m, y, x, &l);
+        socket->forward(socket->self, y, x, &l);
     } else {
         lorac_linear_forward(&l, y, x);
     }
@@ -213,7 +214,7 @@ static void linear_backward(struct lorac_walk *w, size_t i)
     const float *dy = w->dx[step_of(w, i)->out[0]]; // (N,OC)
     float *dx = gradient(w, i, 0);                  // (N,C)
     if (adapts(w, m)) {
-        socket->backward(socket->self, m, dx, dy, input(w, i, 0), &l);
+        socket->backward(socket->self, dx, dy, input(w, i, 0), &l);
     } else {
         lorac_linear_backward(&l, dx, dy);
     }

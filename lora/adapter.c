@@ -1,22 +1,24 @@
-/*
- * adapter.c - an adapter's parameters and what they do at the socket: the equations of lora.h.
- * The forward and backward of LoRA itself are the two functions at the end.
- */
-#include "lora/lora.h"
+/* adapter.c - an adapter's parameters, their memory and values, and the socket, where each module
+ * is run by its method. */
+#include "lora/methods/methods.h"
 
 #include "base/core/mem.h"
 #include "base/core/rng.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-void lorac_site_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
-                            bool b)
+const char *lorac_adapter_title(const struct lorac_adapter *a)
 {
-    (void)snprintf(name, LORAC_NAME_SIZE, "base_model.model.%s.lora_%c.weight",
-                   a->model->module[a->site[i].m].name, b ? 'B' : 'A');
+    return a->method->title;
+}
+
+void lorac_site_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
+                            size_t k)
+{
+    (void)snprintf(name, LORAC_NAME_SIZE, "base_model.model.%s.%s",
+                   a->model->module[a->site[i].m].name, a->method->tensor[k]);
 }
 
 static double scale_of(enum lorac_scaling scaling, double alpha, size_t R)
@@ -26,29 +28,51 @@ static double scale_of(enum lorac_scaling scaling, double alpha, size_t R)
 
 /* ---- memory ---- */
 
-/* Pointers into one block: A and Bt of each module in turn, full weights, full vectors. */
-static void place(struct lorac_adapter *a, float *params, float *grads)
+size_t lorac_shape_floats(const struct lorac_shape *shape)
 {
-    size_t at = 0;
-    size_t vectors = 0;
+    return shape->dims[0] * (shape->n_dims == 2 ? shape->dims[1] : 1);
+}
+
+size_t lorac_site_params(const struct lorac_adapter *a, size_t i)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < LORAC_SITE_TENSORS && a->method->tensor[k]; k++) {
+        struct lorac_shape shape = a->method->shape(&a->site[i], k);
+        n += lorac_shape_floats(&shape);
+    }
+    return n;
+}
+
+/* The matrices or the vectors of all sites, then those trained in full, from float `at` on. Returns
+ * where they end. */
+static size_t place_kind(struct lorac_adapter *a, bool vectors, size_t at)
+{
+    float *params = a->params;
+    float *grads = a->grads;
     for (size_t i = 0; i < a->n; i++) {
-        struct lorac_site *l = &a->site[i];
-        size_t b_at = at + l->R * l->C;
-        l->a = params ? params + at : NULL;
-        l->bt = params ? params + b_at : NULL;
-        l->da = grads ? grads + at : NULL;
-        l->dbt = grads ? grads + b_at : NULL;
-        at = b_at + l->R * l->OC;
+        struct lorac_site *s = &a->site[i];
+        for (size_t k = 0; k < LORAC_SITE_TENSORS && a->method->tensor[k]; k++) {
+            struct lorac_shape shape = a->method->shape(s, k);
+            if (shape.vector != vectors) { continue; }
+            s->p[k] = params ? params + at : NULL;
+            s->dp[k] = grads ? grads + at : NULL;
+            at += lorac_shape_floats(&shape);
+        }
     }
     for (size_t i = 0; i < a->n_full; i++) {
         struct lorac_full *f = &a->full[i];
+        if (f->vector != vectors) { continue; }
         f->p = params ? params + at : NULL;
         f->dp = grads ? grads + at : NULL;
         at += f->n;
-        vectors += f->vector ? f->n : 0;
     }
-    a->n_params = at;
-    a->n_matrices = at - vectors;
+    return at;
+}
+
+static void place(struct lorac_adapter *a)
+{
+    a->n_matrices = place_kind(a, false, 0);
+    a->n_params = place_kind(a, true, a->n_matrices);
 }
 
 /* The tensors that train in full: weights, then vectors. Of a tied pair that stays one, the
@@ -80,13 +104,15 @@ static void list_full(struct lorac_adapter *a, const struct lorac_match *match)
 }
 
 enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct lorac_model *m,
-                                        const struct lorac_match *match, enum lorac_scaling scaling,
-                                        enum lorac_tie tie, struct lorac_err *err)
+                                        const struct lorac_match *match, const char *method,
+                                        enum lorac_scaling scaling, enum lorac_tie tie,
+                                        struct lorac_err *err)
 {
     *out = NULL;
     struct lorac_adapter *a = lorac_mem_new(1, sizeof *a);
     if (!a) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
     a->model = m;
+    a->method = lorac_method_find(method);
     a->scaling = scaling;
     a->site = lorac_mem_new(m->n_modules, sizeof *a->site);
     a->at = lorac_mem_new(m->n_modules, sizeof *a->at);
@@ -120,7 +146,7 @@ enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct
         };
     }
     list_full(a, match);
-    place(a, NULL, NULL);
+    place(a);
 done:
     if (st) {
         lorac_adapter_free(a);
@@ -145,10 +171,11 @@ static enum lorac_status open_full(struct lorac_adapter *a, struct lorac_err *er
 }
 
 enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct lorac_model *m,
-                                      const struct lorac_match *match, enum lorac_scaling scaling,
-                                      enum lorac_tie tie, struct lorac_err *err)
+                                      const struct lorac_match *match, const char *method,
+                                      enum lorac_scaling scaling, enum lorac_tie tie,
+                                      struct lorac_err *err)
 {
-    enum lorac_status st = lorac_adapter_outline(out, m, match, scaling, tie, err);
+    enum lorac_status st = lorac_adapter_outline(out, m, match, method, scaling, tie, err);
     if (st) { return st; }
     struct lorac_adapter *a = *out;
     a->params = m->dev->ops->alloc(m->dev, a->n_params * sizeof *a->params);
@@ -158,7 +185,7 @@ enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct l
         *out = NULL;
         return st;
     }
-    place(a, a->params, NULL);
+    place(a);
     st = open_full(a, err);
     if (st) {
         lorac_adapter_free(a);
@@ -195,7 +222,7 @@ enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, struct lorac_er
         return lorac_fail(err, LORAC_ENOMEM, "no memory for the gradients of %zu parameters",
                           a->n_params);
     }
-    place(a, a->params, a->grads);
+    place(a);
     return LORAC_OK;
 }
 
@@ -211,122 +238,42 @@ static void transpose(float *out, const float *in, size_t rows, size_t cols)
     }
 }
 
-enum lorac_status lorac_site_read(float *host, const struct lorac_adapter *a, size_t i, bool b,
+enum lorac_status lorac_site_read(float *host, const struct lorac_adapter *a, size_t i, size_t k,
                                   struct lorac_err *err)
 {
-    const struct lorac_site *l = &a->site[i];
+    const struct lorac_site *s = &a->site[i];
     struct lorac_device *dev = a->model->dev;
-    if (!b) {
-        dev->ops->read(dev, host, l->a, l->R * l->C * sizeof *host);
+    struct lorac_shape shape = a->method->shape(s, k);
+    size_t n = lorac_shape_floats(&shape);
+    if (!shape.turned) {
+        dev->ops->read(dev, host, s->p[k], n * sizeof *host);
         return LORAC_OK;
     }
-    float *bt = lorac_mem_new(l->R * l->OC, sizeof *bt);
-    if (!bt) { return lorac_fail(err, LORAC_ENOMEM, "no memory to read an adapter"); }
-    dev->ops->read(dev, bt, l->bt, l->R * l->OC * sizeof *bt);
-    transpose(host, bt, l->R, l->OC);
-    lorac_mem_free(bt);
+    float *turned = lorac_mem_new(n, sizeof *turned);
+    if (!turned) { return lorac_fail(err, LORAC_ENOMEM, "no memory to read an adapter"); }
+    dev->ops->read(dev, turned, s->p[k], n * sizeof *turned);
+    transpose(host, turned, shape.dims[1], shape.dims[0]);
+    lorac_mem_free(turned);
     return LORAC_OK;
 }
 
-enum lorac_status lorac_site_write(struct lorac_adapter *a, size_t i, bool b, const float *host,
+enum lorac_status lorac_site_write(struct lorac_adapter *a, size_t i, size_t k, const float *host,
                                    struct lorac_err *err)
 {
-    const struct lorac_site *l = &a->site[i];
+    const struct lorac_site *s = &a->site[i];
     struct lorac_device *dev = a->model->dev;
-    if (!b) {
-        dev->ops->write(dev, l->a, host, l->R * l->C * sizeof *host);
+    struct lorac_shape shape = a->method->shape(s, k);
+    size_t n = lorac_shape_floats(&shape);
+    if (!shape.turned) {
+        dev->ops->write(dev, s->p[k], host, n * sizeof *host);
         return LORAC_OK;
     }
-    float *bt = lorac_mem_new(l->R * l->OC, sizeof *bt);
-    if (!bt) { return lorac_fail(err, LORAC_ENOMEM, "no memory to fill an adapter"); }
-    transpose(bt, host, l->OC, l->R);
-    dev->ops->write(dev, l->bt, bt, l->R * l->OC * sizeof *bt);
-    lorac_mem_free(bt);
+    float *turned = lorac_mem_new(n, sizeof *turned);
+    if (!turned) { return lorac_fail(err, LORAC_ENOMEM, "no memory to fill an adapter"); }
+    transpose(turned, host, shape.dims[0], shape.dims[1]);
+    dev->ops->write(dev, s->p[k], turned, n * sizeof *turned);
+    lorac_mem_free(turned);
     return LORAC_OK;
-}
-
-static bool is_turned(const struct lorac_adapter *a, const struct lorac_site *l)
-{
-    return a->model->module[l->m].transposed;
-}
-
-enum lorac_status lorac_site_left(float *host, const struct lorac_adapter *a, size_t i,
-                                  struct lorac_err *err)
-{
-    const struct lorac_site *l = &a->site[i];
-    if (!is_turned(a, l)) { return lorac_site_read(host, a, i, true, err); }
-    float *x = lorac_mem_new(l->R * l->C, sizeof *x); // A (R,C)
-    if (!x) { return lorac_fail(err, LORAC_ENOMEM, "no memory to read an adapter"); }
-    enum lorac_status st = lorac_site_read(x, a, i, false, err);
-    if (!st) { transpose(host, x, l->R, l->C); }
-    lorac_mem_free(x);
-    return st;
-}
-
-const float *lorac_site_right(const struct lorac_adapter *a, const struct lorac_site *l)
-{
-    return is_turned(a, l) ? l->bt : l->a;
-}
-
-/* Elements first .. first+n-1 of what full copy f stands in for, n <= CHUNK, as float32. */
-enum { CHUNK = 1024 };
-static void base_values(float host[CHUNK], const struct lorac_adapter *a,
-                        const struct lorac_full *f, size_t first, size_t n)
-{
-    struct lorac_device *dev = a->model->dev;
-    const struct lorac_module *l = &a->model->module[f->m];
-    if (f->vector) {
-        dev->ops->read(dev, host, l->vector + f->first + first, n * sizeof *host);
-    } else {
-        dev->ops->weight_read(dev, host, l->w, first, n);
-    }
-}
-
-void lorac_full_copy(struct lorac_adapter *a, size_t i)
-{
-    const struct lorac_full *f = &a->full[i];
-    float host[CHUNK];
-    for (size_t first = 0; first < f->n; first += CHUNK) {
-        size_t n = f->n - first < CHUNK ? f->n - first : CHUNK;
-        base_values(host, a, f, first, n);
-        a->model->dev->ops->write(a->model->dev, f->p + first, host, n * sizeof *host);
-    }
-}
-
-static bool is_unmoved(const struct lorac_adapter *a, const struct lorac_full *f)
-{
-    float base[CHUNK];
-    float now[CHUNK];
-    bool same = true;
-    for (size_t first = 0; first < f->n && same; first += CHUNK) {
-        size_t n = f->n - first < CHUNK ? f->n - first : CHUNK;
-        base_values(base, a, f, first, n);
-        a->model->dev->ops->read(a->model->dev, now, f->p + first, n * sizeof *now);
-        same = memcmp(base, now, n * sizeof *now) == 0;
-    }
-    return same;
-}
-
-/* A of module i from its own stream: neither order nor other modules change it. */
-static enum lorac_status init_a(struct lorac_adapter *a, size_t i, uint64_t seed,
-                                struct lorac_err *err)
-{
-    const struct lorac_site *l = &a->site[i];
-    char name[LORAC_NAME_SIZE];
-    lorac_site_tensor_name(name, a, i, false);
-    uint64_t key = lorac_rng_key(seed, name);
-    size_t n = l->R * l->C;
-    float *host = lorac_mem_new(n, sizeof *host);
-    if (!host) { return lorac_fail(err, LORAC_ENOMEM, "no memory to initialise '%s'", name); }
-    double bound = 1.0 / sqrt((double)l->C);
-    for (size_t j = 0; j < n; j++) {
-        host[j] = a->init == LORAC_INIT_GAUSSIAN
-                      ? (float)(lorac_rng_normal(key, 0, j) / (double)l->R)
-                      : (float)((2.0 * lorac_rng_uniform(key, 0, j) - 1.0) * bound);
-    }
-    enum lorac_status st = lorac_site_write(a, i, false, host, err);
-    lorac_mem_free(host);
-    return st;
 }
 
 enum lorac_status lorac_adapter_new(struct lorac_adapter **out, const struct lorac_model *m,
@@ -336,7 +283,7 @@ enum lorac_status lorac_adapter_new(struct lorac_adapter **out, const struct lor
     struct lorac_match *match = lorac_mem_new(m->n_modules, sizeof *match);
     if (!match) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
     enum lorac_status st = lorac_match_modules(match, m, o, err);
-    if (!st) { st = lorac_adapter_alloc(out, m, match, o->scaling, o->tie, err); }
+    if (!st) { st = lorac_adapter_alloc(out, m, match, o->method, o->scaling, o->tie, err); }
     lorac_mem_free(match);
     if (st) { return st; }
     struct lorac_adapter *a = *out;
@@ -344,7 +291,7 @@ enum lorac_status lorac_adapter_new(struct lorac_adapter **out, const struct lor
     a->bias = o->bias;
     lorac_adapter_set_dropout(a, o->dropout, o->seed);
     for (size_t i = 0; i < a->n && !st; i++) {
-        st = init_a(a, i, o->seed, err);
+        st = a->method->init(a, i, o->seed, err);
     }
     for (size_t i = 0; i < a->n_full && !st; i++) {
         lorac_full_copy(a, i);
@@ -365,34 +312,32 @@ void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t
     }
 }
 
-static double b_squares(const struct lorac_adapter *a, size_t i)
+bool lorac_adapter_changes(const struct lorac_adapter *a)
 {
-    struct lorac_device *dev = a->model->dev;
-    return dev->ops->sum_squares(dev, a->site[i].bt, a->site[i].R * a->site[i].OC);
+    bool idle = true;
+    for (size_t i = 0; i < a->n && idle; i++) {
+        idle = a->method->idle(a, &a->site[i]);
+    }
+    return !idle;
 }
 
-double lorac_adapter_b_squares(const struct lorac_adapter *a)
+const char *lorac_adapter_idle_text(const struct lorac_adapter *a)
 {
-    double sum = 0.0;
-    for (size_t i = 0; i < a->n; i++) {
-        sum += b_squares(a, i);
-    }
-    return sum;
+    return a->method->idle_text;
 }
 
 bool lorac_adapter_idle(char name[LORAC_MODULE_NAME], const struct lorac_adapter *a)
 {
-    for (size_t i = 0; i < a->n; i++) {
-        if (b_squares(a, i) > 0.0) { continue; }
-        (void)snprintf(name, LORAC_MODULE_NAME, "%s", a->model->module[a->site[i].m].name);
-        return true;
+    size_t m = a->model->n_modules;
+    for (size_t i = 0; i < a->n && m == a->model->n_modules; i++) {
+        if (a->method->idle(a, &a->site[i])) { m = a->site[i].m; }
     }
-    for (size_t i = 0; i < a->n_full; i++) {
-        if (!is_unmoved(a, &a->full[i])) { continue; }
-        (void)snprintf(name, LORAC_MODULE_NAME, "%s", a->model->module[a->full[i].m].name);
-        return true;
+    for (size_t i = 0; i < a->n_full && m == a->model->n_modules; i++) {
+        if (lorac_full_is_idle(a, &a->full[i])) { m = a->full[i].m; }
     }
-    return false;
+    if (m == a->model->n_modules) { return false; }
+    (void)snprintf(name, LORAC_MODULE_NAME, "%s", a->model->module[m].name);
+    return true;
 }
 
 /* ---- the socket ---- */
@@ -423,7 +368,7 @@ static bool trains(const void *self, size_t m)
     const struct lorac_site *l = find(a, m);
     const struct lorac_full *w = full_weight(a, m);
     const struct lorac_full *v = full_vector(a, m);
-    return (l && l->da) || (w && w->dp) || (v && v->dp);
+    return (l && l->dp[0]) || (w && w->dp) || (v && v->dp);
 }
 
 static const struct lorac_weight *stand_in_weight(const void *self, size_t m)
@@ -440,115 +385,48 @@ static const float *stand_in_vector(const void *self, size_t m, size_t first)
 
 static size_t saved_floats(const void *self, size_t m, size_t N)
 {
-    const struct lorac_site *l = find(self, m);
-    return l ? N * l->R : 0; // u
+    const struct lorac_site *s = find(self, m);
+    return s ? ((const struct lorac_adapter *)self)->method->saved_floats(s, N) : 0;
 }
 
-/* One call takes x after dropout (N,C) and du (N,R). */
 static size_t scratch_floats(const void *self, size_t m, size_t N)
 {
-    const struct lorac_site *l = find(self, m);
-    return l ? N * (l->C + l->R) : 0;
+    const struct lorac_site *s = find(self, m);
+    return s ? ((const struct lorac_adapter *)self)->method->scratch_floats(s, N) : 0;
 }
 
-/* drop(x) (N,C): x itself where nothing is dropped. */
-static const float *dropped(float *scratch, const struct lorac_adapter *a,
-                            const struct lorac_site *l, const float *x, size_t N, size_t row)
+/* Who runs a layer. */
+static const struct lorac_method *method_at(const struct lorac_adapter *a,
+                                            const struct lorac_site *s)
 {
-    struct lorac_device *dev = a->model->dev;
-    if (!(a->dropout > 0.0) || !l->da) { return x; } // inference never drops
-    dev->ops->dropout(dev, scratch, x, N * l->C, (float)a->dropout, l->drop_key, a->step,
-                      row * l->C);
-    return scratch;
+    return s ? a->method : &lorac_method_full;
 }
 
-/* y = x W^T + b;  u = drop(x) A^T;  y += s u Bt */
-static void forward(void *self, size_t m, float *y, const float *x, const struct lorac_linear *at)
+static void forward(void *self, float *y, const float *x, const struct lorac_linear *l)
 {
     const struct lorac_adapter *a = self;
-    const struct lorac_site *l = find(a, m);
-    const struct lorac_backend *op = at->dev->ops;
-    size_t N = at->N;
-    float *u = at->saved; // (N,R)
-    lorac_linear_forward(at, y, x);
-    if (!l) { return; } // a full copy has stood in already
-    if (at->training) { x = dropped(at->scratch, a, l, x, N, at->row); }
-    op->matmul_nt(at->dev, u, x, l->a, N, l->C, l->R, 1.0F, 0.0F);
-    op->matmul_nn(at->dev, y, u, l->bt, N, l->OC, l->R, l->scale, 1.0F);
+    const struct lorac_site *s = find(a, l->m);
+    method_at(a, s)->forward(a, s, y, x, l);
 }
 
-/* dW += dy^T x      db += sum_n dy_n */
-static void full_backward(const struct lorac_adapter *a, size_t m, const float *dy, const float *x,
-                          size_t N)
+static void backward(void *self, float *dx, const float *dy, const float *x,
+                     const struct lorac_linear *l)
 {
-    struct lorac_device *dev = a->model->dev;
-    const struct lorac_full *w = full_weight(a, m);
-    const struct lorac_full *b = full_vector(a, m);
-    const struct lorac_module *l = &a->model->module[m];
-    if (w && w->dp && l->transposed) { // dW (C,OC) += x^T dy
-        dev->ops->matmul_tn(dev, w->dp, x, dy, N, l->OC, l->C, 1.0F, 1.0F);
-    } else if (w && w->dp) {
-        dev->ops->matmul_tn(dev, w->dp, dy, x, N, l->C, l->OC, 1.0F, 1.0F);
-    }
-    if (b && b->dp) { dev->ops->column_sums(dev, b->dp, dy, N, b->n); }
+    const struct lorac_adapter *a = self;
+    const struct lorac_site *s = find(a, l->m);
+    method_at(a, s)->backward(a, s, dx, dy, x, l);
+    lorac_full_bias_backward(a, l->m, dy, l->N); // a bias may train beside any method
 }
 
 static void norm_backward(void *self, size_t m, const float *dy, const float *x, size_t N,
                           float eps)
 {
-    const struct lorac_adapter *a = self;
-    const struct lorac_full *g = &a->full[a->vector_at[m]]; // it trains, or nobody calls
-    struct lorac_device *dev = a->model->dev;
-    if (!a->model->config.layernorm) {
-        dev->ops->rmsnorm_gain_backward(dev, g->dp, dy, x, N, g->n, eps);
-        return;
-    }
-    size_t C = (g->first + g->n) / 2; // gain, then shift, or the shift alone
-    if (g->first == 0) { dev->ops->layernorm_gain_backward(dev, g->dp, dy, x, N, C, eps); }
-    dev->ops->column_sums(dev, g->dp + (C - g->first), dy, N, C);
+    lorac_full_norm_backward(self, m, dy, x, N, eps);
 }
 
 static void embed_backward(void *self, size_t m, const float *dy, const int32_t *ids, size_t N)
 {
-    const struct lorac_adapter *a = self;
-    const struct lorac_full *w = &a->full[a->weight_at[m]];
-    a->model->dev->ops->embed_backward(a->model->dev, w->dp, dy, ids, N, a->model->module[m].C);
-}
-
-/* With u kept and dy given:
- *   dx (+)= dy W
- *   dBt += s u^T dy      du = s dy Bt^T      dA += du^T drop(x)      dx += mask du A
- *                                                   pinned by lora.test_adapter and the goldens */
-static void backward(void *self, size_t m, float *dx, const float *dy, const float *x,
-                     const struct lorac_linear *at)
-{
-    const struct lorac_adapter *a = self;
-    const struct lorac_site *l = find(a, m);
-    struct lorac_device *dev = at->dev;
-    const struct lorac_backend *op = dev->ops;
-    const float *u = at->saved; // (N,R)
-    size_t N = at->N;
-    lorac_linear_backward(at, dx, dy);
-    full_backward(a, m, dy, x, N);
-    if (!l) { return; }
-    float *scratch = at->scratch;
-    float *du = scratch + N * l->C; // (N,R)
-    op->matmul_nt(dev, du, dy, l->bt, N, l->OC, l->R, l->scale, 0.0F);
-    if (l->da) {
-        op->matmul_tn(dev, l->dbt, u, dy, N, l->OC, l->R, l->scale, 1.0F);
-        op->matmul_tn(dev, l->da, du, dropped(scratch, a, l, x, N, at->row), N, l->C, l->R, 1.0F,
-                      1.0F);
-    }
-    if (!dx) { return; }
-    if (!(a->dropout > 0.0) || !l->da) {
-        op->matmul_nn(dev, dx, du, l->a, N, l->C, l->R, 1.0F, 1.0F);
-        return;
-    }
-    float *masked = scratch; // (N,C): du A through the same mask, then added
-    op->matmul_nn(dev, masked, du, l->a, N, l->C, l->R, 1.0F, 0.0F);
-    op->dropout(dev, masked, masked, N * l->C, (float)a->dropout, l->drop_key, a->step,
-                at->row * l->C);
-    op->add(dev, dx, masked, N * l->C);
+    lorac_full_embed_backward(self, m, dy, ids, N);
 }
 
 struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a)

@@ -24,6 +24,12 @@
 
 LORAC_API_BEGIN
 
+/* The names of the methods' table (lora/methods), in its order; NULL after the last. */
+const char *lorac_method_name(size_t i);
+/* Does this method read the option ("rank", "alpha", "scaling", "dropout", "init", "overrides",
+ * "bias")? True for what all read. */
+bool lorac_method_reads(const char *name, const char *option);
+
 enum lorac_scaling { LORAC_SCALE_STANDARD, LORAC_SCALE_RSLORA };
 enum lorac_lora_init {
     LORAC_INIT_DEFAULT,  // A ~ U(-1/sqrt(C), 1/sqrt(C)), B = 0     (PEFT init_lora_weights true)
@@ -45,6 +51,7 @@ enum lorac_tie { LORAC_TIE_UNSET, LORAC_TIE_KEEP, LORAC_TIE_UNTIE };
 enum lorac_bias { LORAC_BIAS_NONE, LORAC_BIAS_LORA_ONLY, LORAC_BIAS_ALL };
 
 struct lorac_adapter_options {
+    const char *method;         // a row of their table; NULL: "lora"
     const char *regex;          // full-match regex, or
     const char *const *targets; // name suffixes (n_targets); both absent: all-linear
     size_t n_targets;
@@ -68,13 +75,15 @@ struct lorac_adapter_options {
 };
 
 /* One adapted module. */
+enum { LORAC_SITE_TENSORS = 3 };
 struct lorac_site {
     size_t m; // its index
     size_t R, C, OC;
     double alpha;
-    float scale;       // s
-    float *a, *bt;     // (R,C), (R,OC) in the adapter's parameter block
-    float *da, *dbt;   // the same in the gradient block; NULL where it doesn't train
+    float scale; // s
+    /* The method's tensors (LoRA: A (R,C), Bt (R,OC)) in the adapter's parameter block, and the
+     * same in the gradient block; dp NULL where it doesn't train. */
+    float *p[LORAC_SITE_TENSORS], *dp[LORAC_SITE_TENSORS];
     uint64_t drop_key; // of its dropout stream
 };
 
@@ -90,13 +99,14 @@ struct lorac_full {
 
 struct lorac_adapter {
     const struct lorac_model *model; // borrowed
-    size_t n;                        // adapted modules, in order of m
-    struct lorac_site *site;         // (n)
-    int32_t *at;                     // (n_modules) index into lora, or -1
-    size_t n_full;                   // weights in order of m, then vectors in order of m
-    struct lorac_full *full;         // (n_full)
-    int32_t *weight_at; // (n_modules) index into full of what stands in for the weight, or -1
-    int32_t *vector_at; // (n_modules) and for the vector
+    const struct lorac_method *method;
+    size_t n;                // adapted modules, in order of m
+    struct lorac_site *site; // (n)
+    int32_t *at;             // (n_modules) index into lora, or -1
+    size_t n_full;           // weights in order of m, then vectors in order of m
+    struct lorac_full *full; // (n_full)
+    int32_t *weight_at;      // (n_modules) index into full of what stands in for the weight, or -1
+    int32_t *vector_at;      // (n_modules) and for the vector
     enum lorac_tie tie;
     enum lorac_bias bias;
     size_t n_params;       // floats in params
@@ -134,39 +144,39 @@ LORAC_MUST_CHECK enum lorac_status lorac_adapter_new(struct lorac_adapter **out,
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_alloc(
     struct lorac_adapter **out, const struct lorac_model *m,
     const struct lorac_match *match, // (n_modules)
-    enum lorac_scaling scaling, enum lorac_tie tie, struct lorac_err *err);
+    const char *method, enum lorac_scaling scaling, enum lorac_tie tie, struct lorac_err *err);
 /* Modules and shapes alone, without memory for values: to measure what an adapter would take. */
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_outline(
     struct lorac_adapter **out, const struct lorac_model *m,
     const struct lorac_match *match, // (n_modules)
-    enum lorac_scaling scaling, enum lorac_tie tie, struct lorac_err *err);
+    const char *method, enum lorac_scaling scaling, enum lorac_tie tie, struct lorac_err *err);
 void lorac_adapter_free(struct lorac_adapter *a);
 /* Make it trainable: give it gradients, zero. */
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a,
                                                          struct lorac_err *err);
 /* The socket through which passes run it: those that train, and evaluations. */
 struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a);
-/* Name of module i's tensors in PEFT's file: "base_model.model.<module>.lora_A.weight". */
+/* The method's word for people: "LoRA". */
+const char *lorac_adapter_title(const struct lorac_adapter *a);
+/* Numbers that train at site i. */
+size_t lorac_site_params(const struct lorac_adapter *a, size_t i);
+/* Name of its tensor k in PEFT's file: "base_model.model.<module>.lora_A.weight". */
 void lorac_site_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapter *a, size_t i,
-                            bool b);
-/* Copy A (R,C) or B (OC,R), as the file holds it, to and from host memory. */
+                            size_t k);
+/* Copy that tensor (LoRA: A (R,C), B (OC,R)), as the file holds it, to and from host memory. */
 LORAC_MUST_CHECK enum lorac_status lorac_site_read(float *host, const struct lorac_adapter *a,
-                                                   size_t i, bool b, struct lorac_err *err);
-LORAC_MUST_CHECK enum lorac_status lorac_site_write(struct lorac_adapter *a, size_t i, bool b,
+                                                   size_t i, size_t k, struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_site_write(struct lorac_adapter *a, size_t i, size_t k,
                                                     const float *host, struct lorac_err *err);
-/* The product that pair i adds to the weight as it is stored, s left right: left (OC,R) is B, or
- * (C,R) is A^T where the weight is stored as (C,OC); to host memory. right (R,C) is A, or (R,OC) is
- * B^T: device memory of the adapter's. */
-LORAC_MUST_CHECK enum lorac_status lorac_site_left(float *host, const struct lorac_adapter *a,
-                                                   size_t i, struct lorac_err *err);
-const float *lorac_site_right(const struct lorac_adapter *a, const struct lorac_site *l);
 /* Fill full copy i with the base's own values. */
 void lorac_full_copy(struct lorac_adapter *a, size_t i);
 /* Drop this share of the adapters' inputs while training; the draws are a function of the seed, the
  * module and a->step. */
 void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t seed);
-/* sum of squares of all B: 0 says that the adapter changes nothing. */
-double lorac_adapter_b_squares(const struct lorac_adapter *a);
+/* Does a site change anything? False where there are sites and, say, every B is zero;
+ * lorac_adapter_idle_text() is what the method calls that. */
+bool lorac_adapter_changes(const struct lorac_adapter *a);
+const char *lorac_adapter_idle_text(const struct lorac_adapter *a);
 /* Is there a module that changes nothing, its B zero or a full copy still the base's? The first's
  * name. */
 bool lorac_adapter_idle(char name[LORAC_MODULE_NAME], const struct lorac_adapter *a);

@@ -18,6 +18,7 @@
 #include "lora/card.h"
 #include "lora/match.h"
 #include "lora/merge_texts.h"
+#include "lora/methods/methods.h"
 
 #include <assert.h>
 #include <math.h>
@@ -33,7 +34,8 @@ struct part {
     enum lorac_dtype dtype;        // t's, unless all get another
     const struct lorac_full *full; // what stands in for the values, or NULL
     size_t first;                  // of its floats
-    size_t module;                 // the linear layer whose pairs are added; n_modules: none
+    size_t module; // the linear layer whose adapters have a part in it; n_modules: none
+    bool bias;     // its bias
 };
 
 struct merger {
@@ -48,22 +50,35 @@ struct merger {
     float *delta;                    // (rows,C) device
     float *host, *weights;           // (rows,C)
     unsigned char *bytes;            // (rows,C) in the file's type
-    float *left[LORAC_MAX_STACK];    // of the module at hand: lorac_site_left(), host; NULL: none
-    struct part part;                // at hand
+    /* Of the module at hand: what each adapter makes of it; the left factor of its product, host
+     * (B (OC,R), or A^T (C,R) of a weight stored as (C,OC)); and what multiplies the rows and the
+     * columns of what is stored, host. NULL: none. */
+    struct lorac_merged merged[LORAC_MAX_STACK];
+    float *left[LORAC_MAX_STACK], *rows, *columns;
+    struct part part; // at hand
 };
 
-static const struct lorac_site *lora_of(const struct merger *g, size_t k, size_t module)
+static const struct lorac_site *site_of(const struct merger *g, size_t k, size_t module)
 {
     const struct lorac_adapter *a = g->s->adapter[k];
     if (module >= g->m->n_modules || g->s->factor[k] == 0 || a->at[module] < 0) { return NULL; }
     return &a->site[a->at[module]];
 }
 
-static bool is_adapted(const struct merger *g, size_t module)
+static struct lorac_merged merged_of(const struct merger *g, size_t k, size_t module)
+{
+    struct lorac_merged merged = {.product = false};
+    const struct lorac_site *s = site_of(g, k, module);
+    if (s) { g->s->adapter[k]->method->merged(&merged, s); }
+    return merged;
+}
+
+/* Does an adapter change the module's weight, or its bias? */
+static bool is_adapted(const struct merger *g, size_t module, bool weight)
 {
     bool yes = false;
     for (size_t k = 0; k < g->s->n; k++) {
-        yes = yes || lora_of(g, k, module);
+        yes = yes || (site_of(g, k, module) && (weight || merged_of(g, k, module).bias));
     }
     return yes;
 }
@@ -106,7 +121,8 @@ static struct part part_of(const struct merger *g, const struct lorac_tensor *t,
     size_t first = shift ? l->n / 2 : 0; // behind a LayerNorm's gain
     p.full = full_of(g, module, !weight, first);
     p.first = p.full ? first - p.full->first : 0;
-    if (weight && is_adapted(g, module)) { p.module = module; }
+    p.bias = !weight;
+    if (is_adapted(g, module, weight)) { p.module = module; }
     return p;
 }
 
@@ -154,7 +170,7 @@ static void measure(size_t *panel, size_t *b_panel, const struct merger *g)
         size_t rows = panel_rows(w->transposed ? w->OC : w->C);
         rows = rows < all ? rows : all;
         for (size_t k = 0; k < g->s->n; k++) {
-            const struct lorac_site *l = lora_of(g, k, i);
+            const struct lorac_site *l = site_of(g, k, i);
             if (l && rows * l->R > most_b) { most_b = rows * l->R; }
         }
     }
@@ -191,6 +207,9 @@ static void end_part(struct merger *g)
         lorac_mem_free(g->left[k]);
         g->left[k] = NULL;
     }
+    lorac_mem_free(g->rows);
+    lorac_mem_free(g->columns);
+    g->rows = g->columns = NULL;
 }
 
 static void release(struct merger *g)
@@ -203,20 +222,84 @@ static void release(struct merger *g)
     lorac_mem_free(g->bytes);
 }
 
+static bool is_turned(const struct merger *g, const struct lorac_site *s)
+{
+    return g->m->module[s->m].transposed;
+}
+
+/* out (cols,rows) = in (rows,cols)^T, host memory. */
+static void transpose(float *out, const float *in, size_t rows, size_t cols)
+{
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < cols; j++) {
+            out[j * rows + i] = in[i * cols + j];
+        }
+    }
+}
+
+/* The left factor of the product as it is stored: one of the two factors, transposed from how it
+ * lies in memory. */
+static enum lorac_status take_left(float **out, struct merger *g, const struct lorac_site *s,
+                                   struct lorac_err *err)
+{
+    size_t k = is_turned(g, s) ? 0 : 1; // A (R,C) or Bt (R,OC)
+    size_t n = k ? s->OC : s->C;
+    float *x = lorac_mem_new(s->R * n, sizeof *x);
+    *out = lorac_mem_new(s->R * n, sizeof **out);
+    bool had = x && *out;
+    if (had) {
+        g->dev->ops->read(g->dev, x, s->p[k], s->R * n * sizeof *x);
+        transpose(*out, x, s->R, n);
+    }
+    lorac_mem_free(x);
+    return had ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory to merge '%s'", g->part.name);
+}
+
+/* A copy of device memory; nothing where there is none. */
+static enum lorac_status take_factors(float **out, struct merger *g, const float *from, size_t n,
+                                      struct lorac_err *err)
+{
+    if (!from) { return LORAC_OK; }
+    *out = lorac_mem_new(n, sizeof **out);
+    if (!*out) { return lorac_fail(err, LORAC_ENOMEM, "no memory to merge '%s'", g->part.name); }
+    g->dev->ops->read(g->dev, *out, from, n * sizeof **out);
+    return LORAC_OK;
+}
+
+/* Of all adapters at most one has factors (lorac_stack_check). */
 static enum lorac_status begin_part(struct merger *g, const struct part *p, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
     g->part = *p;
     for (size_t k = 0; k < g->s->n && !st; k++) {
-        const struct lorac_site *l = lora_of(g, k, p->module);
-        if (!l) { continue; }
-        size_t i = (size_t)(l - g->s->adapter[k]->site);
-        float *left = lorac_mem_new((l->C > l->OC ? l->C : l->OC) * l->R, sizeof *left);
-        if (!left) { return lorac_fail(err, LORAC_ENOMEM, "no memory to merge '%s'", p->name); }
-        g->left[k] = left;
-        st = lorac_site_left(left, g->s->adapter[k], i, err);
+        const struct lorac_site *s = site_of(g, k, p->module);
+        struct lorac_merged *merged = &g->merged[k];
+        *merged = merged_of(g, k, p->module);
+        if (!s) { continue; }
+        bool turned = is_turned(g, s) && !p->bias;
+        if (p->bias) { merged->product = false, merged->columns = NULL; }
+        if (merged->product) { st = take_left(&g->left[k], g, s, err); }
+        float **rows = turned ? &g->columns : &g->rows;
+        float **columns = turned ? &g->rows : &g->columns;
+        if (!st) { st = take_factors(rows, g, merged->rows, s->OC, err); }
+        if (!st) { st = take_factors(columns, g, merged->columns, s->C, err); }
     }
     return st;
+}
+
+/* weights (rows,C) of rows first .. first+rows-1 times their factors. A bias is one row, whose
+ * factors are those of the matrix's rows. */
+static void multiply(struct merger *g, size_t first, size_t rows)
+{
+    size_t C = row_length(g->part.t);
+    const float *across = g->part.bias ? g->rows : g->columns;
+    for (size_t n = 0; n < rows; n++) {
+        float *row = g->weights + n * C;
+        float factor = g->rows && !g->part.bias ? g->rows[first + n] : 1.0F;
+        for (size_t i = 0; i < C; i++) {
+            row[i] *= factor * (across ? across[i] : 1.0F);
+        }
+    }
 }
 
 /* host (rows,C) written: the pairs' products, rows first .. first+rows-1. */
@@ -226,13 +309,15 @@ static void add_products(struct merger *g, size_t first, size_t rows)
     size_t C = row_length(g->part.t);
     float beta = 0.0F; // the first product is written, the others added
     for (size_t k = 0; k < g->s->n; k++) {
-        const struct lorac_site *l = lora_of(g, k, g->part.module);
-        if (!l) { continue; }
-        ops->write(g->dev, g->b_panel, g->left[k] + first * l->R, rows * l->R * sizeof(float));
-        ops->matmul_nn(g->dev, g->delta, g->b_panel, lorac_site_right(g->s->adapter[k], l), rows, C,
-                       l->R, g->s->factor[k] * l->scale, beta);
+        const struct lorac_site *s = site_of(g, k, g->part.module);
+        if (!g->left[k]) { continue; }
+        const float *right = s->p[is_turned(g, s) ? 1 : 0]; // Bt (R,OC) or A (R,C)
+        ops->write(g->dev, g->b_panel, g->left[k] + first * s->R, rows * s->R * sizeof(float));
+        ops->matmul_nn(g->dev, g->delta, g->b_panel, right, rows, C, s->R,
+                       g->s->factor[k] * s->scale, beta);
         beta = 1.0F;
     }
+    if (beta == 0.0F) { return; } // there is none
     ops->read(g->dev, g->host, g->delta, rows * C * sizeof(float));
     for (size_t i = 0; i < rows * C; i++) {
         g->weights[i] += g->host[i];
@@ -254,6 +339,7 @@ static enum lorac_status merge_rows(struct merger *g, size_t first, size_t rows,
         lorac_dtype_decode(g->weights, w + first * C * lorac_dtype_size(t->dtype), t->dtype, n);
     }
     if (p->module < g->m->n_modules) { add_products(g, first, rows); }
+    if (g->rows || g->columns) { multiply(g, first, rows); }
     lorac_dtype_encode(g->bytes, g->weights, p->dtype, n);
     lorac_dtype_decode(g->host, g->bytes, p->dtype, n);
     for (size_t i = 0; i < n; i++) {
@@ -301,7 +387,7 @@ static void look_at_pair(struct merger *g)
     (void)snprintf(g->head_name, TENSOR_NAME, "%s.weight", g->m->module[head].file);
     const struct lorac_full *e = full_of(g, g->m->embed, false, 0);
     const struct lorac_full *h = full_of(g, head, false, 0);
-    g->parts = g->m->config.tie && (e != h || is_adapted(g, head));
+    g->parts = g->m->config.tie && (e != h || is_adapted(g, head, true));
     const struct lorac_tensor *stored_e = lorac_checkpoint_find(g->m->files, g->embed_name);
     const struct lorac_tensor *stored_h = lorac_checkpoint_find(g->m->files, g->head_name);
     if (!g->parts || (stored_e && stored_h)) { return; }

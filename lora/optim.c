@@ -1,4 +1,5 @@
 /* optim.c - the table of optimisers, and one step of them. See lora.h. */
+#include "lora/methods/methods.h"
 #include "lora/optim_impl.h"
 
 #include "base/core/mem.h"
@@ -155,11 +156,13 @@ static void step_all(struct lorac_optim *o, float g_scale, double lr)
     float fast = (float)(lr * o->o.lr_ratio_b);
     size_t at = 0;
     for (size_t i = 0; i < a->n && slow != fast; i++) {
-        const struct lorac_site *l = &a->site[i];
-        o->kind->step(o, at, l->R * l->C, g_scale, slow, decay);
-        at += l->R * l->C;
-        o->kind->step(o, at, l->R * l->OC, g_scale, fast, decay);
-        at += l->R * l->OC;
+        for (size_t k = 0; k < LORAC_SITE_TENSORS && a->method->tensor[k]; k++) {
+            struct lorac_shape shape = a->method->shape(&a->site[i], k);
+            size_t n = lorac_shape_floats(&shape);
+            if (shape.vector) { continue; }
+            o->kind->step(o, at, n, g_scale, k == 0 ? slow : fast, decay);
+            at += n;
+        }
     }
     if (a->n_matrices > at) { o->kind->step(o, at, a->n_matrices - at, g_scale, slow, decay); }
     if (a->n_params > a->n_matrices) {

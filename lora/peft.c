@@ -399,7 +399,7 @@ static enum lorac_status expect_tensors(struct reader *r, struct lorac_err *err)
     bool ends = r->match[r->m->embed].weight || r->match[r->m->head].weight;
     r->tie = r->m->config.tie && ends ? o->tie : LORAC_TIE_UNSET; // elsewhere it says nothing
     if (!st) {
-        st = lorac_adapter_outline(&r->outline, r->m, r->match, o->scaling, r->tie, err);
+        st = lorac_adapter_outline(&r->outline, r->m, r->match, o->method, o->scaling, r->tie, err);
         if (st) { lorac_err_prefix(err, "%s: ", r->config_path); }
         if (st == LORAC_EUSER) { st = LORAC_EFORMAT; } // of a file, not of what a user asks for
     }
@@ -451,7 +451,8 @@ static enum lorac_status make_adapter(struct lorac_adapter **out, const struct l
                                       struct lorac_err *err)
 {
     const struct lorac_adapter_options *o = &r->config.options;
-    enum lorac_status st = lorac_adapter_alloc(out, m, r->match, o->scaling, r->tie, err);
+    enum lorac_status st =
+        lorac_adapter_alloc(out, m, r->match, o->method, o->scaling, r->tie, err);
     if (st) {
         lorac_err_prefix(err, "%s: ", r->tensor_path);
         return st;

@@ -12,22 +12,24 @@
 #include "lora/peft_tensors.h"
 
 #include "base/core/mem.h"
+#include "lora/methods/methods.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void add_pair(struct lorac_peft_tensors *list, const struct lorac_adapter *a, size_t i)
+static void add_site(struct lorac_peft_tensors *list, const struct lorac_adapter *a, size_t i)
 {
-    const struct lorac_site *l = &a->site[i];
-    struct lorac_peft_tensor *t = &list->at[list->n];
-    list->n += 2;
-    t[0] =
-        (struct lorac_peft_tensor){.part = LORAC_PEFT_A, .i = i, .n_dims = 2, .dims = {l->R, l->C}};
-    t[1] = (struct lorac_peft_tensor){
-        .part = LORAC_PEFT_B, .i = i, .n_dims = 2, .dims = {l->OC, l->R}};
-    lorac_site_tensor_name(t[0].name, a, i, false);
-    lorac_site_tensor_name(t[1].name, a, i, true);
+    for (size_t k = 0; k < LORAC_SITE_TENSORS && a->method->tensor[k]; k++) {
+        struct lorac_shape shape = a->method->shape(&a->site[i], k);
+        struct lorac_peft_tensor *t = &list->at[list->n++];
+        *t = (struct lorac_peft_tensor){.part = LORAC_PEFT_SITE,
+                                        .i = i,
+                                        .k = k,
+                                        .n_dims = shape.n_dims,
+                                        .dims = {shape.dims[0], shape.dims[1]}};
+        lorac_site_tensor_name(t->name, a, i, k);
+    }
 }
 
 /* The tensors of a vector: a bias, or what a norm has. */
@@ -76,11 +78,11 @@ static int by_name(const void *a, const void *b)
 enum lorac_status lorac_peft_tensors(struct lorac_peft_tensors *out, const struct lorac_adapter *a,
                                      struct lorac_err *err)
 {
-    size_t most = 2 * a->n + 2 * a->n_full + 1; // a vector may be two
+    size_t most = LORAC_SITE_TENSORS * a->n + 2 * a->n_full + 1; // a vector may be two
     *out = (struct lorac_peft_tensors){.at = lorac_mem_new(most, sizeof *out->at)};
     if (!out->at) { return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu tensors", most); }
     for (size_t i = 0; i < a->n; i++) {
-        add_pair(out, a, i);
+        add_site(out, a, i);
     }
     for (size_t i = 0; i < a->n_full; i++) {
         const struct lorac_full *f = &a->full[i];
@@ -119,9 +121,7 @@ enum lorac_status lorac_peft_tensor_read(float *host, const struct lorac_adapter
                                          const struct lorac_peft_tensor *t, struct lorac_err *err)
 {
     struct lorac_device *dev = a->model->dev;
-    if (t->part != LORAC_PEFT_FULL) {
-        return lorac_site_read(host, a, t->i, t->part == LORAC_PEFT_B, err);
-    }
+    if (t->part != LORAC_PEFT_FULL) { return lorac_site_read(host, a, t->i, t->k, err); }
     dev->ops->read(dev, host, a->full[t->i].p + t->first, lorac_peft_tensor_size(t) * sizeof *host);
     return LORAC_OK;
 }
@@ -131,9 +131,7 @@ enum lorac_status lorac_peft_tensor_write(struct lorac_adapter *a,
                                           struct lorac_err *err)
 {
     struct lorac_device *dev = a->model->dev;
-    if (t->part != LORAC_PEFT_FULL) {
-        return lorac_site_write(a, t->i, t->part == LORAC_PEFT_B, host, err);
-    }
+    if (t->part != LORAC_PEFT_FULL) { return lorac_site_write(a, t->i, t->k, host, err); }
     dev->ops->write(dev, a->full[t->i].p + t->first, host,
                     lorac_peft_tensor_size(t) * sizeof *host);
     return LORAC_OK;

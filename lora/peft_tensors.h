@@ -5,12 +5,13 @@
 
 #include "lora/lora.h"
 
-enum lorac_peft_part { LORAC_PEFT_A, LORAC_PEFT_B, LORAC_PEFT_FULL };
+enum lorac_peft_part { LORAC_PEFT_SITE, LORAC_PEFT_FULL };
 
 struct lorac_peft_tensor {
     char name[LORAC_NAME_SIZE];
     enum lorac_peft_part part;
-    size_t i;     // of the pair, or of the full copy
+    size_t i;     // of the site, or of the full copy
+    size_t k;     // of the site's tensors
     size_t first; // of the floats of a full copy: where the tensor begins
     size_t n_dims, dims[2];
 };

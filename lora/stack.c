@@ -1,5 +1,5 @@
 /* stack.c - several adapters beside one base, each with its own factor; nothing here trains. */
-#include "lora/lora.h"
+#include "lora/methods/methods.h"
 
 #include <assert.h>
 
@@ -80,38 +80,44 @@ static bool trains(const void *self, size_t m)
     return false;
 }
 
+static const struct lorac_site *site_of(const struct lorac_stack *s, size_t i, size_t m)
+{
+    int32_t at = s->adapter[i]->at[m];
+    return at >= 0 ? &s->adapter[i]->site[at] : NULL;
+}
+
 static size_t saved_floats(const void *self, size_t m, size_t N)
 {
     const struct lorac_stack *s = self;
-    size_t most = 0; // the largest rank: one adapter after the other uses the same u
+    size_t most = 0; // one adapter after the other uses the same memory
     for (size_t i = 0; i < s->n; i++) {
-        int32_t at = s->adapter[i]->at[m];
-        if (at >= 0 && s->adapter[i]->site[at].R > most) { most = s->adapter[i]->site[at].R; }
+        const struct lorac_site *site = site_of(s, i, m);
+        size_t n = site ? s->adapter[i]->method->saved_floats(site, N) : 0;
+        most = n > most ? n : most;
     }
-    return N * most;
+    return most;
 }
 
-static void forward(void *self, size_t m, float *y, const float *x, const struct lorac_linear *at)
+/* The first runs the layer, the others add to its output. */
+static void forward(void *self, float *y, const float *x, const struct lorac_linear *l)
 {
     const struct lorac_stack *s = self;
-    size_t N = at->N;
-    float *u = at->saved; // (N,R)
-    lorac_linear_forward(at, y, x);
+    struct lorac_linear at = *l;
+    at.training = false;
     for (size_t i = 0; i < s->n; i++) {
-        int32_t k = s->adapter[i]->at[m];
-        if (k < 0) { continue; }
-        const struct lorac_site *l = &s->adapter[i]->site[k];
-        at->dev->ops->matmul_nt(at->dev, u, x, l->a, N, l->C, l->R, 1.0F, 0.0F);
-        at->dev->ops->matmul_nn(at->dev, y, u, l->bt, N, l->OC, l->R, s->factor[i] * l->scale,
-                                1.0F);
+        const struct lorac_site *site = site_of(s, i, l->m);
+        if (!site) { continue; }
+        struct lorac_site scaled = *site;
+        scaled.scale *= s->factor[i];
+        s->adapter[i]->method->forward(s->adapter[i], &scaled, y, x, &at);
+        at.w = NULL;
     }
 }
 
-static void backward(void *self, size_t m, float *dx, // NOLINT(readability-non-const-parameter)
+static void backward(void *self, float *dx, // NOLINT(readability-non-const-parameter)
                      const float *dy, const float *x, const struct lorac_linear *at)
 {
     (void)self;
-    (void)m;
     (void)dx;
     (void)dy;
     (void)x;

@@ -91,11 +91,10 @@ enum lorac_status load_adapter(struct lorac_adapter **out, const struct lorac_mo
             lorac_hub_explain(dir, err);
         }
     }
-    if (!st && !force && !(*out)->n_full && !(lorac_adapter_b_squares(*out) > 0.0)) {
-        st = lorac_fail(
-            err, LORAC_EUSER,
-            "%s: every B is zero: the adapter changes nothing (--force takes it all the same)",
-            dir);
+    if (!st && !force && !(*out)->n_full && !lorac_adapter_changes(*out)) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "%s: %s: the adapter changes nothing (--force takes it all the same)", dir,
+                        lorac_adapter_idle_text(*out));
         lorac_adapter_free(*out);
         *out = NULL;
     }

@@ -36,7 +36,6 @@ enum lorac_recipe_compute {
     LORAC_RECIPE_COMPUTE_FLOAT32,
     LORAC_RECIPE_COMPUTE_BFLOAT16, // reserved: refused by this version
 };
-enum lorac_recipe_method { LORAC_RECIPE_METHOD_LORA };
 enum lorac_recipe_scaling {
     LORAC_RECIPE_SCALING_STANDARD, // alpha / rank
     LORAC_RECIPE_SCALING_RSLORA,   // alpha / sqrt(rank)
@@ -148,7 +147,7 @@ struct lorac_recipe {
         size_t max_length; // tokens
     } model;
     struct {
-        enum lorac_recipe_method method;
+        const char *method; // a row of their table (lora.h)
         size_t rank;
         double alpha;
         enum lorac_recipe_scaling scaling;

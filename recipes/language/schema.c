@@ -53,7 +53,7 @@ const struct lorac_key lorac_keys[] = {
      .help = "tokens per example, prompt and completion together",
      .more = "data.on_too_long says what happens to longer examples."},
 
-    {KEY(adapter.method, choice), .words = WORDS("lora"), .otherwise = "lora",
+    {KEY(adapter.method, name), .row = lorac_method_name, .otherwise = "lora",
      .help = "the kind of adapter"},
     {KEY(adapter.rank, count), COUNTS(1, 4096), .otherwise = "8",
      .help = "rank of the update B A of each adapted weight",

@@ -334,6 +334,7 @@ struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe
     struct lorac_adapter_options o = {
         .exclude = (const char *const *)r->adapter.exclude.at,
         .n_exclude = r->adapter.exclude.n,
+        .method = r->adapter.method,
         .overrides = overrides,
         .n_overrides = r->adapter.overrides.n,
         .rank = r->adapter.rank,
@@ -392,7 +393,7 @@ static enum lorac_status outline(struct lorac_adapter **out, const struct lorac_
     struct lorac_match *match = lorac_mem_new(m->n_modules, sizeof *match);
     if (!match) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter"); }
     enum lorac_status st = lorac_match_modules(match, m, o, err);
-    if (!st) { st = lorac_adapter_outline(out, m, match, o->scaling, o->tie, err); }
+    if (!st) { st = lorac_adapter_outline(out, m, match, o->method, o->scaling, o->tie, err); }
     lorac_mem_free(match);
     return st;
 }

@@ -93,8 +93,11 @@ static enum lorac_status group_modules(struct lorac_plan *p, struct lorac_err *e
     if (!p->group) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
     for (size_t i = 0; i < a->n; i++) {
         const struct lorac_site *l = &a->site[i];
-        struct lorac_plan_group g = {
-            .OC = l->OC, .C = l->C, .R = l->R, .alpha = l->alpha, .params = l->R * (l->C + l->OC)};
+        struct lorac_plan_group g = {.OC = l->OC,
+                                     .C = l->C,
+                                     .R = l->R,
+                                     .alpha = l->alpha,
+                                     .params = lorac_site_params(a, i)};
         size_t layer = 0;
         const char *name = a->model->module[l->m].name;
         const char *kind = kind_of(name, &layer);

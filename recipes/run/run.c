@@ -376,11 +376,11 @@ static bool evaluating(void *self, double done)
 static enum lorac_status save_adapter(struct run *run, const char *dir, const char *name,
                                       struct lorac_err *err)
 {
-    if (run->adapter->n && !(lorac_adapter_b_squares(run->adapter) > 0.0)) {
+    if (run->adapter->n && !lorac_adapter_changes(run->adapter)) {
         return lorac_fail(err, LORAC_EUSER,
-                          "%s: every B is zero after %zu steps: the adapter changes "
+                          "%s: %s after %zu steps: the adapter changes "
                           "nothing and is not saved; is optimizer.lr zero?",
-                          name, (size_t)run->state.step);
+                          name, lorac_adapter_idle_text(run->adapter), (size_t)run->state.step);
     }
     char idle[LORAC_MODULE_NAME];
     if (lorac_adapter_idle(idle, run->adapter)) {

@@ -237,14 +237,15 @@ static void chunks_change_no_draw(void **state)
         op->zero(&s.dev, back, sizeof dx[0]);
         for (size_t n = 0; n < N; n += rows) {
             const struct lorac_linear l = {.dev = &s.dev,
+                                           .m = head,
                                            .beta = 1.0F,
                                            .N = rows,
                                            .row = n,
                                            .training = true,
                                            .saved = saved + n * R,
                                            .scratch = scratch};
-            s.socket.forward(s.socket.self, head, y + n * V, x + n * C, &l);
-            s.socket.backward(s.socket.self, head, back + n * C, y + n * V, x + n * C, &l);
+            s.socket.forward(s.socket.self, y + n * V, x + n * C, &l);
+            s.socket.backward(s.socket.self, back + n * C, y + n * V, x + n * C, &l);
         }
         op->read(&s.dev, u[k], saved, sizeof u[k]);
         op->read(&s.dev, dx[k], back, sizeof dx[k]);

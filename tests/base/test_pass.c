@@ -115,8 +115,8 @@ static void differences_of_case(const char *name, double dropout)
     for (size_t i = 0; i < p.a->n; i++) {
         struct lorac_site *at = &p.a->site[i];
         size_t skip = i % 7; // other columns for other modules
-        near_gradient(name, loss, &l, at->a + skip, at->da + skip, SOME, 4e-3, 4e-3);
-        near_gradient(name, loss, &l, at->bt + skip, at->dbt + skip, SOME, 4e-3, 4e-3);
+        near_gradient(name, loss, &l, at->p[0] + skip, at->dp[0] + skip, SOME, 4e-3, 4e-3);
+        near_gradient(name, loss, &l, at->p[1] + skip, at->dp[1] + skip, SOME, 4e-3, 4e-3);
     }
     lorac_pass_free(pass);
     passes_close(&p);
@@ -351,7 +351,7 @@ static void nothing_below_the_lowest_adapter_is_computed_backward(void **state)
         size_t from = modules_layer(p.m, want[i].layer, want[i].from);
         for (size_t k = 0; k < p.a->n; k++) { // what does not train stays in the forward pass
             struct lorac_site *l = &p.a->site[k];
-            if (l->m < from) { l->da = l->dbt = NULL; }
+            if (l->m < from) { l->dp[0] = l->dp[1] = NULL; }
         }
         pass = passes_new(&p, i % 2 ? LORAC_KEEP_LAYERS : LORAC_KEEP_ALL);
         n_attention = n_linear = 0;
@@ -391,14 +391,14 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
     size_t n_scratch = p.socket.scratch_floats(p.socket.self, l->m, N);
     float *scratch = op->alloc(&p.dev, n_scratch * sizeof *scratch);
     const struct lorac_linear call = {
-        .dev = &p.dev, .N = N, .training = true, .saved = u, .scratch = scratch};
+        .dev = &p.dev, .m = l->m, .N = N, .training = true, .saved = u, .scratch = scratch};
     fill(host, n_x, 1);
     op->write(&p.dev, x, host, n_x * sizeof *x);
     lorac_adapter_set_dropout(p.a, 0.25, 3);
     for (size_t step = 0; step < STEPS; step++) {
         p.a->step = step;
         op->zero(&p.dev, y, n_y * sizeof *y);
-        p.socket.forward(p.socket.self, l->m, y, x, &call);
+        p.socket.forward(p.socket.self, y, x, &call);
         op->read(&p.dev, host, y, n_y * sizeof *y);
         for (size_t i = 0; i < n_y; i++) {
             sum[i] += (double)host[i] / STEPS;
@@ -406,7 +406,7 @@ static void dropout_thins_the_adapters_input_and_keeps_its_mean(void **state)
     }
     lorac_adapter_set_dropout(p.a, 0.0, 3);
     op->zero(&p.dev, y, n_y * sizeof *y);
-    p.socket.forward(p.socket.self, l->m, y, x, &call);
+    p.socket.forward(p.socket.self, y, x, &call);
     op->read(&p.dev, host, y, n_y * sizeof *y);
     double off = 0.0;
     double size = 0.0;

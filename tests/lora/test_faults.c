@@ -200,11 +200,11 @@ static enum lorac_status open_trainer(struct trainer *t, struct lorac_err *err)
     if (!t->match) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
     st = lorac_match_modules(t->match, t->m, &o, err);
     if (!st) {
-        st = lorac_adapter_outline(&t->outline, t->m, t->match, LORAC_SCALE_STANDARD,
+        st = lorac_adapter_outline(&t->outline, t->m, t->match, NULL, LORAC_SCALE_STANDARD,
                                    LORAC_TIE_UNSET, err);
     }
     if (!st) {
-        st = lorac_adapter_alloc(&t->alloc, t->m, t->match, LORAC_SCALE_RSLORA, LORAC_TIE_UNSET,
+        st = lorac_adapter_alloc(&t->alloc, t->m, t->match, NULL, LORAC_SCALE_RSLORA, LORAC_TIE_UNSET,
                                  err);
     }
     if (!st) { st = lorac_adapter_new(&t->a, t->m, &o, err); }

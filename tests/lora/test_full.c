@@ -72,7 +72,7 @@ static void take(struct passes *p, const struct plan *plan, bool moved)
     lorac_adapter_free(p->a);
     p->a = NULL;
     enum lorac_status st =
-        lorac_adapter_alloc(&p->a, m, match, LORAC_SCALE_STANDARD, plan->tie, &err);
+        lorac_adapter_alloc(&p->a, m, match, NULL, LORAC_SCALE_STANDARD, plan->tie, &err);
     if (!st) { st = lorac_adapter_reserve(p->a, &err); }
     if (st) { fail_msg("%s", err.text); }
     p->socket = lorac_adapter_socket(p->a);
@@ -186,8 +186,8 @@ static void gradients_are_finite_differences(void **state)
         }
         for (size_t k = 0; k < p.a->n; k++) {
             const struct lorac_site *at = &p.a->site[k];
-            near_gradient("A", loss, &l, at->a + k % 7, at->da + k % 7, 1, 4e-3, 4e-3);
-            near_gradient("B", loss, &l, at->bt + k % 7, at->dbt + k % 7, 1, 4e-3, 4e-3);
+            near_gradient("A", loss, &l, at->p[0] + k % 7, at->dp[0] + k % 7, 1, 4e-3, 4e-3);
+            near_gradient("B", loss, &l, at->p[1] + k % 7, at->dp[1] + k % 7, 1, 4e-3, 4e-3);
         }
         lorac_pass_free(pass);
         passes_close(&p);

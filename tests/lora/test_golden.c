@@ -149,8 +149,7 @@ static void read_gradient(float *host, struct lorac_adapter *a, const struct lor
     }
     struct lorac_site *l = &a->site[t->i];
     struct lorac_site keep = *l;
-    l->a = l->da;
-    l->bt = l->dbt;
+    memcpy(l->p, l->dp, sizeof l->p);
     assert_int_equal(lorac_peft_tensor_read(host, a, t, NULL), LORAC_OK);
     *l = keep;
 }
