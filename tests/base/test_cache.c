@@ -3,6 +3,7 @@
  * rows at once, in any order, beside others that are not kept; each is then continued as if it had
  * been alone, also where it is kept in pieces here and there.
  */
+#include "tests/support/backends.h"
 #include "tests/support/passes.h"
 
 #include <setjmp.h>
@@ -113,17 +114,9 @@ static void pieces_of_a_sequence_continue_each_other(void **state)
 
 int main(void)
 {
-    static char ref[] = "ref"; // cmocka hands the initial state over as void *
-#ifdef LORAC_HAVE_OPENBLAS
-    static char cpu[] = "cpu";
-#endif
     const struct CMUnitTest tests[] = {
-        {"kept/ref", sequences_of_one_batch_are_kept_each_in_its_place, NULL, NULL, ref},
-        {"pieces/ref", pieces_of_a_sequence_continue_each_other, NULL, NULL, ref},
-#ifdef LORAC_HAVE_OPENBLAS
-        {"kept/cpu", sequences_of_one_batch_are_kept_each_in_its_place, NULL, NULL, cpu},
-        {"pieces/cpu", pieces_of_a_sequence_continue_each_other, NULL, NULL, cpu},
-#endif
+        ON_EACH(sequences_of_one_batch_are_kept_each_in_its_place),
+        ON_EACH(pieces_of_a_sequence_continue_each_other),
     };
     return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
 }

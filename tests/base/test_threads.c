@@ -10,6 +10,7 @@
  */
 #include "base/core/fault.h"
 #include "base/core/mem.h"
+#include "tests/support/backends.h"
 #include "tests/support/near.h"
 #include "tests/support/passes.h"
 
@@ -288,20 +289,13 @@ static void passes_of_several_threads_share_model_and_adapter(void **state)
 
 int main(void)
 {
-    static char ref[] = "ref"; // cmocka hands the initial state over as void *
-#ifdef LORAC_HAVE_OPENBLAS
-    static char cpu[] = "cpu";
-#endif
     const struct CMUnitTest tests[] = {
-        {"device/ref", threads_share_a_device, NULL, NULL, ref},
-        {"passes/ref", passes_of_several_threads_share_model_and_adapter, NULL, NULL, ref},
+        ON_EACH(threads_share_a_device),
+        ON_EACH(passes_of_several_threads_share_model_and_adapter),
 #ifdef LORAC_HAVE_OPENBLAS
-#    define CPU(f) {#    f "/cpu", f, NULL, NULL, cpu}
-        CPU(threads_share_a_device),
-        CPU(passes_of_several_threads_share_model_and_adapter),
-        CPU(without_memory_for_scratch_they_take_turns),
-        CPU(devices_do_not_change_each_other),
-        CPU(several_threads_start_a_device),
+        ON_CPU(without_memory_for_scratch_they_take_turns),
+        ON_CPU(devices_do_not_change_each_other),
+        ON_CPU(several_threads_start_a_device),
 #endif
     };
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);

@@ -9,6 +9,7 @@
  *   - a rank larger than a module and every failed allocation are errors, and nothing leaks.
  */
 #include "base/core/mem.h"
+#include "tests/support/backends.h"
 #include "tests/support/faults.h"
 #include "tests/support/modules.h"
 #include "tests/support/near.h"
@@ -300,20 +301,14 @@ static void every_failed_allocation_is_reported(void **state)
 
 int main(void)
 {
-    static char ref[] = "ref"; // cmocka hands the initial state over as void *
-#ifdef LORAC_HAVE_OPENBLAS
-    static char cpu[] = "cpu";
-#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_is_a_function_of_seed_and_name),
         cmocka_unit_test(values_are_spread_as_peft_spreads_them),
         cmocka_unit_test(the_scale_is_alpha_over_rank_or_its_root),
-        {"written/ref", what_is_written_is_read_back, NULL, NULL, ref},
-        {"stack/ref", adapters_add_up_with_their_factors, NULL, NULL, ref},
+        ON_EACH(what_is_written_is_read_back),
+        ON_EACH(adapters_add_up_with_their_factors),
 #ifdef LORAC_HAVE_OPENBLAS
         cmocka_unit_test(every_backend_starts_alike),
-        {"written/cpu", what_is_written_is_read_back, NULL, NULL, cpu},
-        {"stack/cpu", adapters_add_up_with_their_factors, NULL, NULL, cpu},
 #endif
         cmocka_unit_test(a_rank_larger_than_a_module_is_an_error),
         cmocka_unit_test(every_failed_allocation_is_reported),

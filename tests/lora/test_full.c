@@ -7,6 +7,7 @@
  *   - copies decay as their kind does, and one that never moved is found.
  */
 #include "base/core/mem.h"
+#include "tests/support/backends.h"
 #include "tests/support/near.h"
 #include "tests/support/passes.h"
 #include "tests/support/vault.h"
@@ -317,20 +318,14 @@ static void matrices_and_vectors_decay_apart(void **state)
 
 int main(void)
 {
-    static char ref[] = "ref"; // cmocka hands the initial state over as void *
-#ifdef LORAC_HAVE_OPENBLAS
-    static char cpu[] = "cpu";
-#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_finite_differences),
         cmocka_unit_test(the_vault_computes_what_ref_does),
-        {"fresh/ref", a_fresh_copy_changes_nothing, NULL, NULL, ref},
-        {"beside/ref", copies_neither_scale_nor_add_up, NULL, NULL, ref},
-        {"decay/ref", matrices_and_vectors_decay_apart, NULL, NULL, ref},
+        ON_EACH(a_fresh_copy_changes_nothing),
+        ON_REF(copies_neither_scale_nor_add_up),
+        ON_EACH(matrices_and_vectors_decay_apart),
 #ifdef LORAC_HAVE_OPENBLAS
         cmocka_unit_test(the_cpu_backend_agrees_with_ref),
-        {"fresh/cpu", a_fresh_copy_changes_nothing, NULL, NULL, cpu},
-        {"decay/cpu", matrices_and_vectors_decay_apart, NULL, NULL, cpu},
 #endif
     };
     return cmocka_run_group_tests_name("full", tests, NULL, NULL);

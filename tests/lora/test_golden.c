@@ -9,6 +9,7 @@
  */
 #include "base/core/mem.h"
 #include "lora/peft_tensors.h"
+#include "tests/support/backends.h"
 #include "tests/support/golden.h"
 #include "tests/support/near.h"
 
@@ -277,21 +278,11 @@ static void ten_steps_end_where_peft_ends(void **state)
 
 int main(void)
 {
-    static char ref[] = "ref"; // cmocka hands the initial state over as void *
-#ifdef LORAC_HAVE_OPENBLAS
-    static char cpu[] = "cpu";
-#endif
     const struct CMUnitTest tests[] = {
-        {"logits/ref", logits_are_those_of_transformers_and_peft, NULL, NULL, ref},
-        {"fresh/ref", a_fresh_adapter_leaves_the_logits_bit_for_bit, NULL, NULL, ref},
-        {"gradients/ref", loss_and_gradients_are_those_of_peft, NULL, NULL, ref},
-        {"steps/ref", ten_steps_end_where_peft_ends, NULL, NULL, ref},
-#ifdef LORAC_HAVE_OPENBLAS
-        {"logits/cpu", logits_are_those_of_transformers_and_peft, NULL, NULL, cpu},
-        {"fresh/cpu", a_fresh_adapter_leaves_the_logits_bit_for_bit, NULL, NULL, cpu},
-        {"gradients/cpu", loss_and_gradients_are_those_of_peft, NULL, NULL, cpu},
-        {"steps/cpu", ten_steps_end_where_peft_ends, NULL, NULL, cpu},
-#endif
+        ON_EACH(logits_are_those_of_transformers_and_peft),
+        ON_EACH(a_fresh_adapter_leaves_the_logits_bit_for_bit),
+        ON_EACH(loss_and_gradients_are_those_of_peft),
+        ON_EACH(ten_steps_end_where_peft_ends),
     };
     return cmocka_run_group_tests_name("golden", tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
  *   - a pass goes on with the adapters it had where others could not be had.
  */
 #include "base/core/mem.h"
+#include "tests/support/backends.h"
 #include "tests/support/faults.h"
 #include "tests/support/passes.h"
 
@@ -221,24 +222,13 @@ static void a_pass_keeps_its_adapters_where_others_fail(void **state)
 
 int main(void)
 {
-    static char ref[] = "ref"; // cmocka hands the initial state over as void *
-#ifdef LORAC_HAVE_OPENBLAS
-    static char cpu[] = "cpu";
-#endif
-#define ON(backend, f)                                  \
-    {                                                   \
-#        f "/" #        backend, f, NULL, NULL, backend \
-    }
-#define ALL(backend)                                                                             \
-    ON(backend, an_evaluation_drops_nothing), ON(backend, passes_of_any_size_train_one_adapter), \
-        ON(backend, gradients_may_come_after_the_pass), ON(backend, what_cannot_train_says_so),  \
-        ON(backend, options_that_could_do_harm_are_refused),                                     \
-        ON(backend, a_pass_keeps_its_adapters_where_others_fail)
     const struct CMUnitTest tests[] = {
-        ALL(ref),
-#ifdef LORAC_HAVE_OPENBLAS
-        ALL(cpu),
-#endif
+        ON_EACH(an_evaluation_drops_nothing),
+        ON_EACH(passes_of_any_size_train_one_adapter),
+        ON_EACH(gradients_may_come_after_the_pass),
+        ON_EACH(what_cannot_train_says_so),
+        ON_EACH(options_that_could_do_harm_are_refused),
+        ON_EACH(a_pass_keeps_its_adapters_where_others_fail),
     };
     return cmocka_run_group_tests_name("socket", tests, NULL, NULL);
 }

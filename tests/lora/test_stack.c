@@ -6,6 +6,7 @@
  */
 #include "base/core/mem.h"
 #include "lora/lora.h"
+#include "tests/support/backends.h"
 #include "tests/support/golden.h"
 #include "tests/support/near.h"
 
@@ -119,17 +120,9 @@ static void factors_weigh_what_each_adapter_adds(void **state)
 
 int main(void)
 {
-    static char ref[] = "ref"; // cmocka hands the initial state over as void *
-#ifdef LORAC_HAVE_OPENBLAS
-    static char cpu[] = "cpu";
-#endif
     const struct CMUnitTest tests[] = {
-        {"come_and_go/ref", adapters_come_and_go_beside_one_base, NULL, NULL, ref},
-        {"factors/ref", factors_weigh_what_each_adapter_adds, NULL, NULL, ref},
-#ifdef LORAC_HAVE_OPENBLAS
-        {"come_and_go/cpu", adapters_come_and_go_beside_one_base, NULL, NULL, cpu},
-        {"factors/cpu", factors_weigh_what_each_adapter_adds, NULL, NULL, cpu},
-#endif
+        ON_EACH(adapters_come_and_go_beside_one_base),
+        ON_EACH(factors_weigh_what_each_adapter_adds),
     };
     return cmocka_run_group_tests_name("stack", tests, NULL, NULL);
 }

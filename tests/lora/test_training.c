@@ -6,6 +6,7 @@
  *   - LoRA+'s ratio on an adapter without pairs is refused; a ratio of 1 changes no bit.
  */
 #include "base/core/mem.h"
+#include "tests/support/backends.h"
 #include "tests/support/golden.h"
 #include "tests/support/near.h"
 #include "tests/support/passes.h"
@@ -208,15 +209,8 @@ static void a_ratio_without_pairs_is_refused(void **state)
 
 int main(void)
 {
-    static char ref[] = "ref"; // cmocka hands the initial state over as void *
-#ifdef LORAC_HAVE_OPENBLAS
-    static char cpu[] = "cpu";
-#endif
     const struct CMUnitTest tests[] = {
-        {"steps/ref", ten_steps_are_those_of_peft, NULL, NULL, ref},
-#ifdef LORAC_HAVE_OPENBLAS
-        {"steps/cpu", ten_steps_are_those_of_peft, NULL, NULL, cpu},
-#endif
+        ON_EACH(ten_steps_are_those_of_peft),
         cmocka_unit_test(a_ratio_of_one_changes_no_bit),
         cmocka_unit_test(a_ratio_without_pairs_is_refused),
     };
