@@ -24,12 +24,12 @@ static void compare_values(struct lorac_tensor_diff *d)
     float y[BLOCK];
     const char *a = d->a->data;
     const char *b = d->b->data;
-    size_t bytes = d->a->n * lorac_dtype_size(d->a->dtype);
+    size_t bytes = lorac_dtype_bytes(d->a->dtype, d->a->n);
     if (!d->dtype && (bytes == 0 || memcmp(a, b, bytes) == 0)) { return; }
     for (size_t at = 0; at < d->a->n; at += BLOCK) {
         size_t n = d->a->n - at < BLOCK ? d->a->n - at : BLOCK;
-        lorac_dtype_decode(x, a + at * lorac_dtype_size(d->a->dtype), d->a->dtype, n);
-        lorac_dtype_decode(y, b + at * lorac_dtype_size(d->b->dtype), d->b->dtype, n);
+        lorac_dtype_read(x, a, d->a->dtype, at, n);
+        lorac_dtype_read(y, b, d->b->dtype, at, n);
         for (size_t i = 0; i < n; i++) {
             double far = distance(x[i], y[i]);
             d->n += far > 0.0;

@@ -41,7 +41,7 @@ static void add_tensor(struct lorac_sha256 *s, const struct lorac_tensor *t)
         add_number(s, t->dims[i]);
     }
     const unsigned char *data = t->data;
-    size_t bytes = t->n * lorac_dtype_size(t->dtype);
+    size_t bytes = lorac_dtype_bytes(t->dtype, t->n);
     if (bytes <= (size_t)PIECE * PIECES) {
         lorac_sha256_add(s, data, bytes);
         return;

@@ -296,7 +296,7 @@ static enum lorac_status fill(void *self, void *to, size_t i, struct lorac_err *
     for (size_t first = 0; first < n; first += BLOCK) {
         size_t part = n - first < BLOCK ? n - first : BLOCK;
         draw(x, g, g->first + i, first, part);
-        lorac_dtype_encode((unsigned char *)to + first * lorac_dtype_size(t->dtype), x, t->dtype,
+        lorac_dtype_encode((unsigned char *)to + lorac_dtype_bytes(t->dtype, first), x, t->dtype,
                            part);
     }
     return LORAC_OK;
@@ -309,13 +309,13 @@ static enum lorac_status compare(const struct init *g, const struct lorac_model 
     unsigned char bytes[BLOCK * sizeof(float)];
     for (size_t i = 0; i < g->n; i++) {
         const struct lorac_tensor *got = lorac_checkpoint_find(m->files, g->tensors[i].name);
-        size_t size = lorac_dtype_size(g->options->dtype);
         bool same = got && got->dtype == g->options->dtype && got->n == elements(&g->spec[i]);
         for (size_t first = 0; same && first < got->n; first += BLOCK) {
             size_t part = got->n - first < BLOCK ? got->n - first : BLOCK;
             draw(x, g, i, first, part);
             lorac_dtype_encode(bytes, x, got->dtype, part);
-            same = memcmp((const unsigned char *)got->data + first * size, bytes, part * size) == 0;
+            const char *at = (const char *)got->data + lorac_dtype_bytes(got->dtype, first);
+            same = memcmp(at, bytes, lorac_dtype_bytes(got->dtype, part)) == 0;
         }
         if (!same) {
             return lorac_fail(err, LORAC_EIO, "%s: '%s' reads back with other values", m->dir,
@@ -387,7 +387,7 @@ static size_t shard_end(const struct init *g, size_t first)
     size_t bytes = 0;
     size_t i = first;
     for (; i < g->n; i++) {
-        size_t more = elements(&g->spec[i]) * lorac_dtype_size(g->options->dtype);
+        size_t more = lorac_dtype_bytes(g->options->dtype, elements(&g->spec[i]));
         if (i > first && (more > limit || bytes > limit - more)) { break; }
         bytes += more;
     }
@@ -444,7 +444,7 @@ static enum lorac_status write_weights(struct init *g, const char *dir, struct l
         g->first = end;
     }
     for (size_t i = 0; i < g->n; i++) {
-        total += elements(&g->spec[i]) * lorac_dtype_size(g->options->dtype);
+        total += lorac_dtype_bytes(g->options->dtype, elements(&g->spec[i]));
     }
     if (!st && s.n > 1) {
         st = lorac_safetensors_index_write(index, s.name, s.of_tensor, g->n, total, err);

@@ -70,7 +70,7 @@ static enum lorac_status claim(const struct lorac_tensor **out, struct opening *
                                      "in it; merge_and_unload() makes it one)"
                                    : "");
     }
-    if (t->dtype >= LORAC_N_FLOATS) {
+    if (!lorac_dtype_is_float(t->dtype)) {
         return lorac_fail(err, LORAC_ENOTSUP, "%s: tensor '%s' is %s, expected floats", m->dir,
                           name, lorac_dtype_name(t->dtype));
     }
@@ -168,7 +168,7 @@ static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
     if (st) { return st; }
     if (tied && e && h &&
         (e->dtype != h->dtype ||
-         memcmp(e->data, h->data, e->n * lorac_dtype_size(e->dtype)) != 0)) {
+         memcmp(e->data, h->data, lorac_dtype_bytes(e->dtype, e->n)) != 0)) {
         return lorac_fail(
             err, LORAC_EFORMAT,
             "%s: config.json ties embedding and output (tie_word_embeddings), but '%s' "

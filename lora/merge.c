@@ -61,7 +61,7 @@ static struct lorac_merge_part part_at(const struct lorac_merger *g, size_t i)
 
 static size_t part_bytes(const struct lorac_merge_part *p)
 {
-    return p->t->n * lorac_dtype_size(p->dtype);
+    return lorac_dtype_bytes(p->dtype, p->t->n);
 }
 
 /* ---- files ---- */

@@ -42,14 +42,14 @@ static enum lorac_status parse_header(struct lorac_json *out, const char *path,
 /* The entry of a tensor whose data begins at *at; it moves to the end. False: no memory. */
 static bool put_entry(json_t *root, const struct lorac_tensor_spec *t, size_t *at)
 {
-    size_t bytes = lorac_dtype_size(t->dtype); // at most twice those of a mapped file: no overflow
+    size_t n = 1; // bytes are at most twice those of a mapped file: no overflow
     json_t *shape = json_array();
     bool ok = true;
     for (size_t i = 0; i < t->n_dims; i++) {
         ok = json_array_append_new(shape, json_integer((json_int_t)t->dims[i])) == 0 && ok;
-        bytes *= t->dims[i];
+        n *= t->dims[i];
     }
-    size_t end = *at + bytes;
+    size_t end = *at + lorac_dtype_bytes(t->dtype, n);
     json_t *entry = json_pack("{s:s, s:O, s:[I, I]}", "dtype", lorac_dtype_name(t->dtype), "shape",
                               shape, "data_offsets", (json_int_t)*at, (json_int_t)end);
     json_decref(shape);

@@ -63,7 +63,7 @@ struct lorac_merge_part lorac_merge_part_of(const struct lorac_merger *g,
 {
     struct lorac_merge_part p = {
         .t = t, .name = name, .dtype = t->dtype, .module = g->m->n_modules};
-    if (g->dtype && t->dtype < LORAC_N_FLOATS) { p.dtype = *g->dtype; } // masks stay
+    if (g->dtype && lorac_dtype_is_float(t->dtype)) { p.dtype = *g->dtype; } // masks stay
     size_t module = module_of(g, name);
     if (module == g->m->n_modules) { return p; }
     const struct lorac_module *l = &g->m->module[module];
@@ -287,8 +287,7 @@ static enum lorac_status merge_rows(struct lorac_merger *g, size_t first, size_t
     if (p->full) {
         g->dev->ops->read(g->dev, g->weights, p->full->p + p->first + first * C, n * sizeof(float));
     } else {
-        const unsigned char *w = (const unsigned char *)t->data;
-        lorac_dtype_decode(g->weights, w + first * C * lorac_dtype_size(t->dtype), t->dtype, n);
+        lorac_dtype_read(g->weights, t->data, t->dtype, first * C, n);
     }
     if (p->module < g->m->n_modules) { add_products(g, first, rows); }
     if (g->rows || g->columns) { multiply(g, first, rows); }
@@ -310,7 +309,7 @@ enum lorac_status lorac_merge_panels(struct lorac_merger *g, const struct lorac_
                                      struct lorac_err *err)
 {
     size_t C = row_length(p->t);
-    size_t row_bytes = C * lorac_dtype_size(p->dtype);
+    size_t row_bytes = lorac_dtype_bytes(p->dtype, C);
     assert((out == NULL) != (same == NULL));
     enum lorac_status st = begin_part(g, p, err);
     for (size_t first = 0; first < rows_of(p->t) && !st; first += panel_rows(C)) {

@@ -257,7 +257,7 @@ static enum lorac_status check_beside(const struct reader *r, const struct lorac
     char *a = strstr(name, ".lora_A.weight");
     if (a) { memcpy(a, ".lora_B", strlen(".lora_B")); }
     const struct lorac_tensor *pair = lorac_checkpoint_find(r->files, name);
-    bool zero = pair && strstr(name, ".lora_B.weight") && pair->dtype < LORAC_N_FLOATS;
+    bool zero = pair && strstr(name, ".lora_B.weight") && lorac_dtype_is_float(pair->dtype);
     if (zero) {
         enum lorac_status st = decode(&b, r->tensor_path, pair, err);
         if (st) { return st; }
@@ -301,7 +301,7 @@ static enum lorac_status unexpected(const struct reader *r, const struct lorac_t
 static enum lorac_status check_shape(const struct reader *r, const struct lorac_tensor *t,
                                      const struct lorac_peft_tensor *want, struct lorac_err *err)
 {
-    if (t->dtype >= LORAC_N_FLOATS) {
+    if (!lorac_dtype_is_float(t->dtype)) {
         return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' is %s, expected floats",
                           r->tensor_path, t->name, lorac_dtype_name(t->dtype));
     }

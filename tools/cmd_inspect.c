@@ -20,8 +20,7 @@ static void measure(const struct lorac_tensor *t, double *largest, double *rms)
     *largest = 0.0;
     for (size_t at = 0; at < t->n; at += 1024) {
         size_t n = t->n - at < 1024 ? t->n - at : 1024;
-        const char *from = (const char *)t->data + at * lorac_dtype_size(t->dtype);
-        lorac_dtype_decode(block, from, t->dtype, n);
+        lorac_dtype_read(block, t->data, t->dtype, at, n);
         for (size_t i = 0; i < n; i++) {
             sum += (double)block[i] * (double)block[i];
             if (!(fabs((double)block[i]) <= *largest)) { *largest = fabs((double)block[i]); }
@@ -50,7 +49,7 @@ static void print_tensors(const struct lorac_checkpoint *c)
         printf("%-64s %-4s %-18s max %-10.4g rms %.4g\n", t->name, lorac_dtype_name(t->dtype),
                shape, largest, rms);
         total += t->n;
-        bytes += t->n * lorac_dtype_size(t->dtype);
+        bytes += lorac_dtype_bytes(t->dtype, t->n);
     }
     printf("%s, ", show_many(many, lorac_checkpoint_count(c), "tensor"));
     printf("%s numbers, ", show_count(text, total));

@@ -74,6 +74,21 @@ static bool is_size(const json_t *value)
            (uint64_t)json_integer_value(value) <= SIZE_MAX;
 }
 
+/* "F32, F16 or BF16": the floats of safetensors. */
+static void list_floats(struct lorac_buf *out)
+{
+    const char *names[LORAC_N_DTYPES];
+    size_t n = 0;
+    for (int t = 0; t < LORAC_N_DTYPES; t++) {
+        bool yes = lorac_dtype_is_float((enum lorac_dtype)t) &&
+                   lorac_dtype_torch((enum lorac_dtype)t) != NULL;
+        if (yes) { names[n++] = lorac_dtype_name((enum lorac_dtype)t); }
+    }
+    for (size_t i = 0; i < n; i++) {
+        lorac_buf_printf(out, "%s%s", i == 0 ? "" : i + 1 == n ? " or " : ", ", names[i]);
+    }
+}
+
 static enum lorac_status read_dtype(struct lorac_tensor *t, const struct reader *r,
                                     const json_t *value, struct lorac_err *err)
 {
@@ -81,17 +96,11 @@ static enum lorac_status read_dtype(struct lorac_tensor *t, const struct reader 
     const char *hint = lorac_stand_in_tensor(r->name, json_string_value(value));
     if (lorac_dtype_find(&t->dtype, json_string_value(value)) &&
         strlen(json_string_value(value)) == json_string_length(value) &&
-        (t->dtype < LORAC_N_FLOATS || !hint[0])) {
+        (lorac_dtype_is_float(t->dtype) || !hint[0])) {
         return LORAC_OK;
     }
     struct lorac_buf known = {0};
-    for (int i = 0; i < LORAC_N_FLOATS; i++) {
-        lorac_buf_printf(&known, "%s%s",
-                         i == 0                    ? ""
-                         : i + 1 == LORAC_N_FLOATS ? " or "
-                                                   : ", ",
-                         lorac_dtype_name((enum lorac_dtype)i));
-    }
+    list_floats(&known);
     enum lorac_status st =
         refuse(r, LORAC_ENOTSUP, "dtype", value, known.no_memory ? "another" : known.at, err);
     lorac_err_add(err, "%s", hint);
@@ -116,9 +125,7 @@ static enum lorac_status read_shape(struct lorac_tensor *t, const struct reader 
         t->dims[i] = (size_t)json_integer_value(dim);
         if (!lorac_mul(t->n, t->dims[i], &t->n)) { return bad(r, "shape", value, fits, err); }
     }
-    if (!lorac_mul(t->n, lorac_dtype_size(t->dtype), &bytes)) {
-        return bad(r, "shape", value, fits, err);
-    }
+    if (!lorac_dtype_measure(&bytes, t->dtype, t->n)) { return bad(r, "shape", value, fits, err); }
     return LORAC_OK;
 }
 
@@ -139,7 +146,7 @@ static enum lorac_status read_offsets(struct placed *p, const struct reader *r, 
             "cut short, a download that was not finished?",
             r->file, r->name, p->end, r->n_data);
     }
-    size_t bytes = p->t.n * lorac_dtype_size(p->t.dtype); // fits: read_shape
+    size_t bytes = lorac_dtype_bytes(p->t.dtype, p->t.n); // fits: read_shape
     if (bytes != p->end - p->begin) {
         return lorac_fail(err, LORAC_EFORMAT,
                           "%s: tensor '%s' has %zu bytes of data, %zu elements of type %s need %zu",

@@ -11,12 +11,12 @@ enum { ALIGN = 8 }; // the data starts at a multiple of it, as the reference imp
 static enum lorac_status tensor_bytes(size_t *out, const struct lorac_tensor_spec *t,
                                       const char *path, struct lorac_err *err)
 {
-    *out = lorac_dtype_size(t->dtype);
+    size_t n = 1;
     bool fits = t->n_dims <= LORAC_MAX_DIMS;
     for (size_t i = 0; fits && i < t->n_dims; i++) {
-        fits = lorac_mul(*out, t->dims[i], out);
+        fits = lorac_mul(n, t->dims[i], &n);
     }
-    if (fits) { return LORAC_OK; }
+    if (fits && lorac_dtype_measure(out, t->dtype, n)) { return LORAC_OK; }
     return lorac_fail(
         err, LORAC_EUSER,
         "%s: tensor '%s' has more than %d dimensions or more bytes than can be counted", path,

@@ -36,18 +36,18 @@ static size_t smaller(size_t a, size_t b)
 }
 
 /* y (N,OC) with row length ldy = beta y + alpha x (N,C) w (OC,C)^T */
-static void dots(struct lorac_device *dev, float *y, const float *x, const void *w,
+static void dots(struct lorac_device *dev, float *y, size_t ldy, const float *x, const void *w,
                  enum lorac_dtype type, size_t N, size_t C, size_t OC, float alpha, float beta)
 {
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
-    size_t row = C * lorac_dtype_size(type);
+    size_t row = lorac_dtype_bytes(type, C);
     size_t across = lorac_pieces(OC, OUTPUTS);
     size_t pieces = lorac_pieces(N, ROWS) * across;
 #pragma omp parallel for num_threads(dev->threads) if (pieces > 1 && N * C * OC > SMALL)
     for (size_t i = 0; i < pieces; i++) {
         size_t n = i / across * ROWS;
         size_t o = i % across * OUTPUTS;
-        k->dots(y + n * OC + o, OC, x + n * C, C, (const char *)w + o * row, C, type,
+        k->dots(y + n * ldy + o, ldy, x + n * C, C, (const char *)w + o * row, C, type,
                 smaller(ROWS, N - n), smaller(OUTPUTS, OC - o), C, alpha, beta);
     }
 }
@@ -77,7 +77,7 @@ void lorac_cpu_matmul_nt(struct lorac_device *dev, float *out, const float *a, c
                          size_t N, size_t C, size_t OC, float alpha, float beta)
 {
     if (OC <= RANK || N <= FEW) {
-        dots(dev, out, a, b, LORAC_F32, N, C, OC, alpha, beta);
+        dots(dev, out, OC, a, b, LORAC_F32, N, C, OC, alpha, beta);
     } else {
         lorac_blas_sgemm(dev->threads, false, true, N, OC, C, alpha, a, C, b, C, beta, out, OC);
     }
@@ -126,8 +126,7 @@ static const float *decoded(struct lorac_device *dev, const struct lorac_cpu_scr
                             const struct lorac_weight *w, size_t o, size_t rows)
 {
     const struct lorac_cpu *cpu = lorac_cpu(dev);
-    size_t size = lorac_dtype_size(w->dtype);
-    const char *from = (const char *)w->data + o * w->C * size;
+    const char *from = (const char *)w->data + lorac_dtype_bytes(w->dtype, o * w->C);
     if (is_plain(w)) { return (const float *)(const void *)from; }
     size_t n = rows * w->C;
     assert(n <= LORAC_CPU_PANEL);
@@ -135,13 +134,13 @@ static const float *decoded(struct lorac_device *dev, const struct lorac_cpu_scr
 #pragma omp parallel for num_threads(dev->threads) if (pieces > 1)
     for (size_t i = 0; i < pieces; i++) {
         size_t at = i * LORAC_CPU_PIECE;
-        cpu->kernels->decode(s->panel + at, from + at * size, w->dtype,
+        cpu->kernels->decode(s->panel + at, from + lorac_dtype_bytes(w->dtype, at), w->dtype,
                              smaller(LORAC_CPU_PIECE, n - at));
     }
     return s->panel;
 }
 
-/* Rows of w that one product takes. */
+/* Rows of w that one product takes; 0: one is longer than the panel. */
 static size_t panel_rows(const struct lorac_weight *w)
 {
     return is_plain(w) ? w->OC : smaller(w->OC, LORAC_CPU_PANEL / w->C);
@@ -154,16 +153,28 @@ static void product(struct lorac_device *dev, float *y, const float *x,
     size_t C = w->C;
     size_t OC = w->OC;
     size_t step = panel_rows(w);
-    size_t few = w->dtype == LORAC_F32 ? FEW : FEW_STORED;
-    if (N <= few || C * OC <= NARROW || step == 0) { // 0: a row longer than the panel
-        dots(dev, y, x, w->data, w->dtype, N, C, OC, 1.0F, beta);
+    bool direct = lorac_kernels_take(w->dtype);
+    size_t most = direct && w->dtype != LORAC_F32 ? FEW_STORED : FEW;
+    bool few = N <= most || C * OC <= NARROW;
+    if (direct && (few || step == 0)) {
+        dots(dev, y, OC, x, w->data, w->dtype, N, C, OC, 1.0F, beta);
+        return;
+    }
+    if (step == 0) {
+        struct lorac_weight turned = {w->data, w->dtype, C, OC, true};
+        lorac_backend_ref.linear_backward(dev, y, x, &turned, N, beta);
         return;
     }
     struct lorac_cpu_scratch *s = is_plain(w) ? NULL : lorac_cpu_take(dev);
     for (size_t o = 0; o < OC; o += step) {
         size_t rows = smaller(step, OC - o);
-        lorac_blas_sgemm(dev->threads, false, true, N, rows, C, 1.0F, x, C,
-                         decoded(dev, s, w, o, rows), C, beta, y + o, OC);
+        const float *part = decoded(dev, s, w, o, rows);
+        if (few) {
+            dots(dev, y + o, OC, x, part, LORAC_F32, N, C, rows, 1.0F, beta);
+        } else {
+            lorac_blas_sgemm(dev->threads, false, true, N, rows, C, 1.0F, x, C, part, C, beta,
+                             y + o, OC);
+        }
     }
     if (s) { lorac_cpu_give(dev, s); }
 }

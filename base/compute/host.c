@@ -57,6 +57,5 @@ void lorac_host_weight_read(struct lorac_device *dev, float *host, const struct 
                             size_t first, size_t n)
 {
     (void)dev;
-    const char *from = (const char *)w->data + first * lorac_dtype_size(w->dtype);
-    lorac_dtype_decode(host, from, w->dtype, n);
+    lorac_dtype_read(host, w->data, w->dtype, first, n);
 }

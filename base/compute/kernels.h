@@ -22,6 +22,12 @@ struct lorac_sight {
     uint8_t from[LORAC_ROWS], to[LORAC_ROWS];
 };
 
+/* Are there kernels that read this type as it is stored? */
+static inline bool lorac_kernels_take(enum lorac_dtype type)
+{
+    return type == LORAC_F32 || type == LORAC_F16 || type == LORAC_BF16;
+}
+
 struct lorac_kernels {
     const char *name;
 
@@ -31,10 +37,12 @@ struct lorac_kernels {
      * doesn't read c. */
     void (*tile)(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col, const float *b,
                  size_t ldb, size_t m, size_t n, size_t k, float alpha, float beta);
-    /* c (m,n) = beta c + alpha a b^T, a (m,k), b (n,k) stored as `type`; sums in 16 lanes. */
+    /* c (m,n) = beta c + alpha a b^T, a (m,k), b (n,k) stored as `type`, which is one of
+     * lorac_kernels_take(); sums in 16 lanes. */
     void (*dots)(float *c, size_t ldc, const float *a, size_t lda, const void *b, size_t ldb,
                  enum lorac_dtype type, size_t m, size_t n, size_t k, float alpha, float beta);
-    void (*decode)(float *out, const void *in, enum lorac_dtype type, size_t n); // in: unaligned
+    /* As lorac_dtype_decode(). */
+    void (*decode)(float *out, const void *in, enum lorac_dtype type, size_t n);
 
     /* ---- rows and elements: as in device.h, on part of the rows ---- */
     void (*rmsnorm)(float *y, const float *x, const float *g, size_t N, size_t C, float eps);

@@ -206,27 +206,20 @@ void LORAC_KERNEL(dots)(float *c, size_t ldc, const float *a, size_t lda, const 
                         float beta)
 {
     struct operands t = {c, a, NULL, ldc, lda, 1, ldb, k, alpha, beta};
-    switch (type) {
-    case LORAC_F32:
+    if (type == LORAC_F32) {
         dots_type(t, b, m, n, LORAC_F32);
-        break;
-    case LORAC_F16:
+    } else if (type == LORAC_F16) {
         dots_type(t, b, m, n, LORAC_F16);
-        break;
-    case LORAC_BF16:
-    case LORAC_U8:
-    case LORAC_BOOL:
-    case LORAC_N_DTYPES:
+    } else {
         dots_type(t, b, m, n, LORAC_BF16);
-        break;
     }
 }
 
 void LORAC_KERNEL(decode)(float *out, const void *in, enum lorac_dtype type, size_t n)
 {
     const unsigned char *from = in;
-    if (type == LORAC_F32) {
-        if (n) { memcpy(out, in, n * sizeof *out); }
+    if (type != LORAC_F16 && type != LORAC_BF16) {
+        lorac_dtype_decode(out, in, type, n);
         return;
     }
     size_t i = 0;

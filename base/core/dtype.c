@@ -1,175 +1,40 @@
-/*
- * dtype.c - the table of storage types, and their conversion to and from float32. Adding one is a
- * row and two conversions.
- *
- *          sign exponent fraction   bias
- *   F32       1        8       23    127
- *   F16       1        5       10     15    IEEE 754-2019 binary16
- *   BF16      1        8        7    127    the upper half of an F32
- *
- * A conversion works on blocks that it copies in and out: the copies make alignment irrelevant, and
- * a loop of known length over local arrays is one that compilers turn into vector instructions. No
- * conversion depends on how the processor is told to treat subnormal numbers.
- */
-#include "base/core/dtype.h"
+/* dtype.c - the table of storage types. */
+#include "base/core/dtype_impl.h"
+
+#include "base/core/mem.h"
 
 #include <assert.h>
-#include <stdint.h>
 #include <string.h>
 
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#    error "safetensors data is little-endian and is used in place: this machine's order differs"
-#endif
+#define LORAC_ROW(name) &lorac_storage_##name,
+static const struct lorac_storage *const table[LORAC_N_DTYPES] = {LORAC_DTYPES(LORAC_ROW)};
+#undef LORAC_ROW
 
-enum { BLOCK = 64 }; // elements
-
-static inline uint32_t bits_of(float x)
+static const struct lorac_storage *row(enum lorac_dtype t)
 {
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
+    assert(t < LORAC_N_DTYPES);
+    return table[t];
 }
-
-static inline float float_of(uint32_t u)
-{
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
-/* yes ? a : b without a branch: gcc 12 vectorises no loop with nested conditionals. */
-static inline uint32_t select(int yes, uint32_t a, uint32_t b)
-{
-    return b ^ ((a ^ b) & (0u - (uint32_t)yes));
-}
-
-/* Exact. Magnitude m < 0x400 is subnormal, m 2^-24; 0x7c00 infinity, above it NaN. */
-static inline float f16_decode(uint16_t h)
-{
-    uint32_t m = h & 0x7fffu;
-    uint32_t subnormal = bits_of((float)(int32_t)m * 0x1p-24f);
-    uint32_t normal = (m << 13) + ((127u - 15u) << 23);
-    uint32_t special = (m << 13) | 0x7f800000u; // the NaN's fraction is kept
-    uint32_t u = select(m < 0x400u, subnormal, select(m < 0x7c00u, normal, special));
-    return float_of(u | (uint32_t)(h & 0x8000u) << 16);
-}
-
-/* To nearest, ties to even. 65520, halfway from 65504 to 2^16, and above become infinity; a NaN
- * stays one (quiet). */
-static inline uint16_t f16_encode(float x)
-{
-    uint32_t u = bits_of(x);
-    uint32_t m = u & 0x7fffffffu;
-    // the spacing of floats at 0.5 is 2^-24, that of subnormal F16: the addition does the rounding
-    uint32_t subnormal = bits_of(float_of(m) + 0.5f) - bits_of(0.5f);
-    // 13 bits fall off; adding just under half of them, plus the last kept bit, rounds ties to even
-    uint32_t normal = (m + 0xfffu + ((m >> 13) & 1u) - ((127u - 15u) << 23)) >> 13;
-    uint32_t nan = 0x7e00u | (m >> 13 & 0x3ffu);
-    uint32_t finite = select(m < 0x38800000u, subnormal, normal); // below 2^-14
-    uint32_t large = select(m > 0x7f800000u, nan, 0x7c00u);       // a NaN, or infinity
-    uint32_t half = select(m < 0x47800000u, finite, large);       // below 2^16
-    return (uint16_t)(half | (u >> 16 & 0x8000u));
-}
-
-static inline float bf16_decode(uint16_t h)
-{
-    return float_of((uint32_t)h << 16);
-}
-
-/* To nearest, ties to even; the largest floats become infinity, a NaN stays one (quiet). */
-static inline uint16_t bf16_encode(float x)
-{
-    uint32_t u = bits_of(x);
-    uint32_t rounded = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
-    uint32_t nan = u >> 16 | 0x40u;
-    return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
-}
-
-/* The loops over n <= BLOCK elements; written out for n = BLOCK, which alone is worth vector code.
- */
-static inline void f16_decode_some(float *restrict out, const uint16_t *restrict in, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = f16_decode(in[i]);
-    }
-}
-
-static void f16_decode_block(float *restrict out, const uint16_t *restrict in, size_t n)
-{
-    n == BLOCK ? f16_decode_some(out, in, BLOCK) : f16_decode_some(out, in, n);
-}
-
-static inline void f16_encode_some(uint16_t *restrict out, const float *restrict in, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = f16_encode(in[i]);
-    }
-}
-
-static void f16_encode_block(uint16_t *restrict out, const float *restrict in, size_t n)
-{
-    n == BLOCK ? f16_encode_some(out, in, BLOCK) : f16_encode_some(out, in, n);
-}
-
-static inline void bf16_decode_some(float *restrict out, const uint16_t *restrict in, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = bf16_decode(in[i]);
-    }
-}
-
-static void bf16_decode_block(float *restrict out, const uint16_t *restrict in, size_t n)
-{
-    n == BLOCK ? bf16_decode_some(out, in, BLOCK) : bf16_decode_some(out, in, n);
-}
-
-static inline void bf16_encode_some(uint16_t *restrict out, const float *restrict in, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = bf16_encode(in[i]);
-    }
-}
-
-static void bf16_encode_block(uint16_t *restrict out, const float *restrict in, size_t n)
-{
-    n == BLOCK ? bf16_encode_some(out, in, BLOCK) : bf16_encode_some(out, in, n);
-}
-
-static const struct storage {
-    const char *name, *torch;
-    size_t size;                                                       // bytes an element
-    void (*decode)(float *restrict, const uint16_t *restrict, size_t); // NULL: stored as float
-    void (*encode)(uint16_t *restrict, const float *restrict, size_t);
-} table[LORAC_N_DTYPES] = {
-    [LORAC_F32] = {"F32", "float32", 4, NULL, NULL},
-    [LORAC_F16] = {"F16", "float16", 2, f16_decode_block, f16_encode_block},
-    [LORAC_BF16] = {"BF16", "bfloat16", 2, bf16_decode_block, bf16_encode_block},
-    [LORAC_U8] = {"U8", "uint8", 1, NULL, NULL},
-    [LORAC_BOOL] = {"BOOL", "bool", 1, NULL, NULL},
-};
 
 const char *lorac_dtype_name(enum lorac_dtype t)
 {
-    assert(t < LORAC_N_DTYPES);
-    return table[t].name;
+    return row(t)->name;
 }
 
 const char *lorac_dtype_torch(enum lorac_dtype t)
 {
-    assert(t < LORAC_N_DTYPES);
-    return table[t].torch;
+    return row(t)->torch;
 }
 
-size_t lorac_dtype_size(enum lorac_dtype t)
+bool lorac_dtype_is_float(enum lorac_dtype t)
 {
-    assert(t < LORAC_N_DTYPES);
-    return table[t].size;
+    return row(t)->is_float;
 }
 
 bool lorac_dtype_find(enum lorac_dtype *out, const char *name)
 {
     for (int t = 0; t < LORAC_N_DTYPES; t++) {
-        if (strcmp(name, table[t].name) == 0) {
+        if (table[t]->torch && strcmp(name, table[t]->name) == 0) {
             *out = (enum lorac_dtype)t;
             return true;
         }
@@ -179,8 +44,8 @@ bool lorac_dtype_find(enum lorac_dtype *out, const char *name)
 
 bool lorac_dtype_find_torch(enum lorac_dtype *out, const char *name)
 {
-    for (int t = 0; t < LORAC_N_FLOATS; t++) {
-        if (strcmp(name, table[t].torch) == 0) {
+    for (int t = 0; t < LORAC_N_DTYPES; t++) {
+        if (table[t]->is_float && table[t]->torch && strcmp(name, table[t]->torch) == 0) {
             *out = (enum lorac_dtype)t;
             return true;
         }
@@ -188,46 +53,63 @@ bool lorac_dtype_find_torch(enum lorac_dtype *out, const char *name)
     return false;
 }
 
+size_t lorac_dtype_block(enum lorac_dtype t)
+{
+    return row(t)->block;
+}
+
+bool lorac_dtype_measure(size_t *bytes, enum lorac_dtype t, size_t n)
+{
+    const struct lorac_storage *s = row(t);
+    return n % s->block == 0 && lorac_mul(n / s->block, s->bytes, bytes);
+}
+
+size_t lorac_dtype_bytes(enum lorac_dtype t, size_t n)
+{
+    const struct lorac_storage *s = row(t);
+    if (s->block == 1) { return n * s->bytes; }
+    assert(n % s->block == 0);
+    return n / s->block * s->bytes;
+}
+
 void lorac_dtype_decode(float *out, const void *in, enum lorac_dtype t, size_t n)
 {
-    assert(t < LORAC_N_DTYPES);
-    if (table[t].size == 1) { // each byte a number
-        for (size_t i = 0; i < n; i++) {
-            out[i] = (float)((const unsigned char *)in)[i];
-        }
-        return;
-    }
-    if (!table[t].decode) {
-        if (n) { memcpy(out, in, n * sizeof *out); }
-        return;
-    }
-    uint16_t narrow[BLOCK];
-    float wide[BLOCK];
-    const unsigned char *from = in;
-    unsigned char *to = (unsigned char *)out;
-    for (size_t i = 0; i < n; i += BLOCK) {
-        size_t part = n - i < BLOCK ? n - i : BLOCK;
-        memcpy(narrow, from + i * sizeof *narrow, part * sizeof *narrow);
-        table[t].decode(wide, narrow, part);
-        memcpy(to + i * sizeof *wide, wide, part * sizeof *wide);
-    }
+    assert(n % row(t)->block == 0);
+    row(t)->decode(out, in, n);
 }
 
 void lorac_dtype_encode(void *out, const float *in, enum lorac_dtype t, size_t n)
 {
-    assert(t < LORAC_N_FLOATS);
-    if (!table[t].encode) {
-        if (n) { memcpy(out, in, n * sizeof *in); }
-        return;
+    assert(n % row(t)->block == 0);
+    assert(row(t)->encode);
+    row(t)->encode(out, in, n);
+}
+
+/* The part of one block that is asked for. */
+static size_t read_block(float *out, const struct lorac_storage *s, const char *block, size_t skip,
+                         size_t n)
+{
+    float all[LORAC_DTYPE_RUN];
+    size_t part = s->block - skip < n ? s->block - skip : n;
+    s->decode(all, block, s->block);
+    memcpy(out, all + skip, part * sizeof *out);
+    return part;
+}
+
+void lorac_dtype_read(float *out, const void *stored, enum lorac_dtype t, size_t first, size_t n)
+{
+    const struct lorac_storage *s = row(t);
+    const char *from = (const char *)stored + first / s->block * s->bytes;
+    size_t skip = first % s->block;
+    if (skip && n) {
+        size_t part = read_block(out, s, from, skip, n);
+        out += part;
+        n -= part;
+        from += s->bytes;
     }
-    float wide[BLOCK];
-    uint16_t narrow[BLOCK];
-    const unsigned char *from = (const unsigned char *)in;
-    unsigned char *to = out;
-    for (size_t i = 0; i < n; i += BLOCK) {
-        size_t part = n - i < BLOCK ? n - i : BLOCK;
-        memcpy(wide, from + i * sizeof *wide, part * sizeof *wide);
-        table[t].encode(narrow, wide, part);
-        memcpy(to + i * sizeof *narrow, narrow, part * sizeof *narrow);
+    size_t whole = n - n % s->block;
+    s->decode(out, from, whole);
+    if (whole < n) {
+        (void)read_block(out + whole, s, from + whole / s->block * s->bytes, 0, n - whole);
     }
 }

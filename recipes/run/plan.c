@@ -168,7 +168,7 @@ enum { FAULT_AROUND = 64 << 10 };
 static enum lorac_status mark_rows(unsigned char *touched, const struct lorac_module *w,
                                    const struct lorac_dataset *set, struct lorac_err *err)
 {
-    size_t row = w->C * lorac_dtype_size(w->dtype);
+    size_t row = lorac_dtype_bytes(w->dtype, w->C);
     struct lorac_example e = {0};
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; set && i < lorac_dataset_size(set) && !st; i++) {
@@ -190,7 +190,7 @@ static enum lorac_status untouched(size_t *out, const struct lorac_plan *p, stru
 {
     const struct lorac_job *j = p->job;
     const struct lorac_module *w = &j->model->module[j->model->embed];
-    size_t bytes = w->OC * w->C * lorac_dtype_size(w->dtype);
+    size_t bytes = lorac_dtype_bytes(w->dtype, w->OC * w->C);
     size_t chunks = bytes / FAULT_AROUND + 1;
     *out = 0;
     bool whole = j->model->config.tie;
@@ -214,7 +214,7 @@ static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, str
     size_t unread = 0;
     for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
         const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
-        bytes += t->n * lorac_dtype_size(t->dtype); // of what is mapped: no overflow
+        bytes += lorac_dtype_bytes(t->dtype, t->n); // of what is mapped: no overflow
     }
     enum lorac_status st = untouched(&unread, p, err);
     double share = bytes ? (double)sampled / (double)bytes : 0.0; // mapped by the fingerprint
@@ -259,7 +259,7 @@ static void weigh_merging(struct lorac_plan *p)
         p->adapter->n_params * sizeof(float) + lorac_merge_bytes(m, &stack);
     for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
         const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
-        p->bytes[LORAC_PLAN_MERGING] += t->n * lorac_dtype_size(t->dtype);
+        p->bytes[LORAC_PLAN_MERGING] += lorac_dtype_bytes(t->dtype, t->n);
     }
 }
 

@@ -2,9 +2,9 @@
  * Any bytes as a safetensors image: refused with a message, or, if accepted, every tensor can be
  * read to its last byte and survives being written and read again.
  */
+#include "base/checkpoint/safetensors.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/checkpoint/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ static void round_trip(const struct lorac_checkpoint *c)
         require(b && a->dtype == b->dtype && a->n == b->n && a->n_dims == b->n_dims &&
                     memcmp(a->dims, b->dims, sizeof a->dims) == 0,
                 "a tensor changed its shape");
-        size_t bytes = a->n * lorac_dtype_size(a->dtype);
+        size_t bytes = lorac_dtype_bytes(a->dtype, a->n);
         require(bytes == 0 || memcmp(a->data, b->data, bytes) == 0, "a tensor changed its data");
     }
     lorac_checkpoint_close(back);

@@ -139,7 +139,7 @@ static void expect_merged(const char *out, const struct lorac_model *m, const st
         assert_string_equal(a->name, b->name);
         assert_int_equal(a->dtype, b->dtype);
         assert_int_equal(a->shard, b->shard);
-        size_t bytes = a->n * lorac_dtype_size(a->dtype);
+        size_t bytes = lorac_dtype_bytes(a->dtype, a->n);
         if (adapted(s, module, m->n_modules)) {
             seen++;
             assert_memory_not_equal(a->data, b->data, bytes);

@@ -112,7 +112,7 @@ static void expect_copy(const struct lorac_model *merged, const struct lorac_ada
     assert_int_equal(t->n, f->n);
     bool pair = lorac_module_is_linear(module) && a->at[f->m] >= 0;
     if (!pair || f->vector) {
-        assert_memory_equal(bytes, t->data, f->n * lorac_dtype_size(t->dtype));
+        assert_memory_equal(bytes, t->data, lorac_dtype_bytes(t->dtype, f->n));
     }
     lorac_mem_free(x);
     lorac_mem_free(bytes);
@@ -341,7 +341,7 @@ static void expect_rounded(const struct lorac_model *narrow, const struct lorac_
         assert_string_equal(t->name, w->name);
         assert_int_equal(t->shard, w->shard);
         assert_int_equal(t->n, w->n);
-        assert_memory_equal(t->data, want, t->n * lorac_dtype_size(t->dtype));
+        assert_memory_equal(t->data, want, lorac_dtype_bytes(t->dtype, t->n));
         lorac_mem_free(x);
         lorac_mem_free(want);
     }

@@ -82,7 +82,7 @@ static struct lorac_weight *vault_weight_open(struct lorac_device *dev, const vo
                                               enum lorac_dtype type, size_t OC, size_t C,
                                               bool transposed)
 {
-    size_t bytes = OC * C * lorac_dtype_size(type);
+    size_t bytes = lorac_dtype_bytes(type, OC * C);
     void *data = vault_alloc(dev, bytes);
     if (!data) { return NULL; }
     vault_copy(dev, data, host, bytes);

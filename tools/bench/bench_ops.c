@@ -188,10 +188,11 @@ static void products(struct bench *x)
         double flops = 2.0 * (double)(x->N * x->C * x->OC);
         snprintf(name, sizeof name, "matmul_nt %zu x %zu x %zu", x->N, x->C, x->OC);
         report(x, name, flops, 0.0, run_nt);
-        for (int type = 0; type < LORAC_N_FLOATS; type++) {
+        for (int type = 0; type < LORAC_N_DTYPES; type++) {
+            if (!lorac_dtype_is_float((enum lorac_dtype)type)) { continue; }
             take_weight(x, (enum lorac_dtype)type);
             const char *dtype = lorac_dtype_name((enum lorac_dtype)type);
-            double bytes = (double)(x->OC * x->C * lorac_dtype_size((enum lorac_dtype)type));
+            double bytes = (double)lorac_dtype_bytes((enum lorac_dtype)type, x->OC * x->C);
             x->N = 256;
             snprintf(name, sizeof name, "linear %s %zu x %zu x %zu", dtype, x->N, x->C, x->OC);
             report(x, name, flops, bytes, run_linear);

@@ -71,7 +71,7 @@ static void expect_all(const struct lorac_checkpoint *c)
         assert_non_null(t);
         assert_int_equal(t->dtype, specs[i].dtype);
         assert_int_equal(t->n_dims, specs[i].n_dims);
-        assert_memory_equal(t->data, specs[i].data, t->n * lorac_dtype_size(t->dtype));
+        assert_memory_equal(t->data, specs[i].data, lorac_dtype_bytes(t->dtype, t->n));
     }
     assert_null(lorac_checkpoint_find(c, ""));
     assert_null(lorac_checkpoint_find(c, "hea"));

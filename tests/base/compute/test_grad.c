@@ -77,12 +77,13 @@ static void linear_backward_is_the_derivative(void **state)
     struct scene s;
     setup(&s);
     uint16_t half[OC * C];
-    for (int i = 0; i < 2 * LORAC_N_FLOATS; i++) {
-        int type = i % LORAC_N_FLOATS;
+    static const enum lorac_dtype types[] = {LORAC_F32, LORAC_F16, LORAC_BF16};
+    for (size_t i = 0; i < 6; i++) {
+        enum lorac_dtype type = types[i % 3];
         lorac_dtype_encode(half, s.b, LORAC_BF16, (size_t)OC * C);
         if (type == LORAC_F16) { lorac_dtype_encode(half, s.b, LORAC_F16, (size_t)OC * C); }
         const void *data = type == LORAC_F32 ? (const void *)s.b : half;
-        s.weight = weight_on(&s.dev, data, (enum lorac_dtype)type, OC, C, i >= LORAC_N_FLOATS);
+        s.weight = weight_on(&s.dev, data, type, OC, C, i >= 3);
         s.dx[0] = 1e30F; // beta 0 does not read it
         ops->linear_backward(&s.dev, s.dx, s.w, s.weight, N, 0.0F);
         near_gradient("linear", linear_loss, &s, s.x, s.dx, NX, tolerance, 0.0);

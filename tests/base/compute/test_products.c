@@ -123,7 +123,7 @@ static void an_empty_product_writes_zero(void **state)
 static const void *weight(enum lorac_dtype type, size_t OC, size_t C, size_t shift)
 {
     const float *x = scratch(OC * C, 5);
-    unsigned char *at = fenced(OC * C * lorac_dtype_size(type) + shift);
+    unsigned char *at = fenced(lorac_dtype_bytes(type, OC * C) + shift);
     lorac_dtype_encode(at, x, type, OC * C);
     return at;
 }
@@ -159,8 +159,17 @@ static void check_stored(enum lorac_dtype type, size_t shift, size_t N, size_t C
     scratch_free();
 }
 
+/* n, or the next number that is whole blocks. */
+static size_t whole(enum lorac_dtype type, size_t n)
+{
+    size_t block = lorac_dtype_block(type);
+    return (n + block - 1) / block * block;
+}
+
 static void check_linear(enum lorac_dtype type, size_t shift, size_t N, size_t C, size_t OC)
 {
+    C = whole(type, C);
+    OC = whole(type, OC);
     check_stored(type, shift, N, C, OC, false);
     check_stored(type, shift, N, C, OC, true);
 }
@@ -170,7 +179,8 @@ static void linear_layers_agree(void **state)
     (void)state;
     static const size_t rows[] = {1, 3, 17, 70};
     static const size_t sizes[] = {1, 17, 64, 257};
-    for (int type = 0; type < LORAC_N_FLOATS; type++) {
+    for (int type = 0; type < LORAC_N_DTYPES; type++) {
+        if (!lorac_dtype_is_float((enum lorac_dtype)type)) { continue; }
         for (size_t n = 0; n < 4; n++) {
             for (size_t c = 0; c < 4; c++) {
                 for (size_t o = 0; o < 4; o++) {
@@ -215,16 +225,18 @@ static void embeddings_are_exact(void **state)
 {
     (void)state;
     static const int32_t ids[] = {2, 0, 6, 2};
-    for (int type = 0; type < LORAC_N_FLOATS; type++) {
-        const void *data = weight((enum lorac_dtype)type, 7, 100, 1);
+    for (int type = 0; type < LORAC_N_DTYPES; type++) {
+        if (!lorac_dtype_is_float((enum lorac_dtype)type)) { continue; }
+        size_t C = whole((enum lorac_dtype)type, 100);
+        const void *data = weight((enum lorac_dtype)type, 7, C, 1);
         const float *want = NULL;
         for (size_t i = 0; i < d.n; i++) {
-            float *y = scratch((size_t)4 * 100, 1);
+            float *y = scratch(4 * C, 1);
             const struct lorac_weight *w =
-                weight_on(&d.at[i], data, (enum lorac_dtype)type, 7, 100, false);
+                weight_on(&d.at[i], data, (enum lorac_dtype)type, 7, C, false);
             d.at[i].ops->embed(&d.at[i], y, ids, w, 4);
             if (i == 0) { want = y; }
-            agree(&d, i, "embed", y, want, 400, 0.0F, 0.0F);
+            agree(&d, i, "embed", y, want, 4 * C, 0.0F, 0.0F);
         }
         scratch_free();
     }
@@ -258,6 +270,33 @@ static void every_half_decodes_exactly(void **state)
     free(all);
 }
 
+static void handles_read_any_part(void **state)
+{
+    (void)state;
+    enum { C = 96, OC = 4, ALL = OC * C };
+    for (int type = 0; type < LORAC_N_DTYPES; type++) {
+        if (!lorac_dtype_is_float((enum lorac_dtype)type)) { continue; }
+        const void *data = weight((enum lorac_dtype)type, OC, C, 1);
+        float all[ALL];
+        lorac_dtype_decode(all, data, (enum lorac_dtype)type, ALL);
+        for (size_t i = 0; i < d.n; i++) {
+            struct lorac_device *dev = &d.at[i];
+            const struct lorac_weight *w =
+                weight_on(dev, data, (enum lorac_dtype)type, OC, C, i % 2);
+            for (size_t first = 0; first < ALL; first += 29) {
+                for (size_t n = 0; first + n <= ALL; n += 31) {
+                    float got[ALL + 1];
+                    got[n] = 99.0F;
+                    dev->ops->weight_read(dev, got, w, first, n);
+                    assert_memory_equal(got, all + first, n * sizeof *got);
+                    assert_true(got[n] == 99.0F);
+                }
+            }
+        }
+        scratch_free();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +306,7 @@ int main(void)
         cmocka_unit_test(linear_layers_agree),
         cmocka_unit_test(weights_of_several_panels_agree),
         cmocka_unit_test(embeddings_are_exact),
+        cmocka_unit_test(handles_read_any_part),
         cmocka_unit_test(every_half_decodes_exactly),
     };
     return cmocka_run_group_tests_name("products", tests, open_all, close_all);

@@ -1,8 +1,9 @@
 /*
  * Storage types. What is promised: every 16-bit number decodes to its exact value and encodes to
  * itself (a NaN to a NaN of the same sign); every float encodes to the nearest number of the type,
- * ties to even, overflow to infinity; stored arrays may lie at any address, and only n elements are
- * touched. The reference is arithmetic in double with ldexp and nearbyint, not bits.
+ * ties to even, overflow to infinity; stored arrays may lie at any
+ * address, only n elements are touched, and bytes are counted in whole blocks. The reference is
+ * arithmetic in double with ldexp and nearbyint, not bits.
  */
 #include "base/core/dtype.h"
 
@@ -133,9 +134,11 @@ static void any_address_and_any_length_will_do(void **state)
     for (size_t i = 0; i < MAX; i++) {
         x[i] = (float)i - 7.25f; // exact in F16 up to 256 with 2 bits of fraction
     }
-    for (int t = 0; t < LORAC_N_FLOATS; t++) {
-        size_t size = lorac_dtype_size((enum lorac_dtype)t);
+    for (int t = 0; t < LORAC_N_DTYPES; t++) {
+        if (!lorac_dtype_is_float((enum lorac_dtype)t)) { continue; }
         for (size_t n = 0; n < MAX; n += n < 70 ? 1 : 43) {
+            if (n % lorac_dtype_block((enum lorac_dtype)t) != 0) { continue; }
+            size_t bytes = lorac_dtype_bytes((enum lorac_dtype)t, n);
             for (size_t shift = 0; shift < 4; shift++) {
                 unsigned char stored[4 * MAX + 8];
                 float back[MAX + 1];
@@ -144,7 +147,7 @@ static void any_address_and_any_length_will_do(void **state)
                 lorac_dtype_encode(stored + shift, x, (enum lorac_dtype)t, n);
                 lorac_dtype_decode(back, stored + shift, (enum lorac_dtype)t, n);
                 for (size_t i = 0; i < sizeof stored; i++) {
-                    bool outside = i < shift || i >= shift + n * size;
+                    bool outside = i < shift || i >= shift + bytes;
                     assert_true(!outside || stored[i] == 0xa5);
                 }
                 assert_true(back[n] == 99.0f);
@@ -162,12 +165,14 @@ static void types_have_the_names_of_the_format(void **state)
     (void)state;
     for (int t = 0; t < LORAC_N_DTYPES; t++) {
         enum lorac_dtype found = LORAC_N_DTYPES;
-        assert_true(lorac_dtype_find(&found, lorac_dtype_name((enum lorac_dtype)t)));
-        assert_int_equal(found, t);
-        found = LORAC_N_DTYPES;
-        bool torch = lorac_dtype_find_torch(&found, lorac_dtype_torch((enum lorac_dtype)t));
-        assert_int_equal(torch, t < LORAC_N_FLOATS);
+        const char *torch = lorac_dtype_torch((enum lorac_dtype)t);
+        bool is_float = lorac_dtype_is_float((enum lorac_dtype)t);
+        assert_int_equal(lorac_dtype_find(&found, lorac_dtype_name((enum lorac_dtype)t)), !!torch);
         assert_int_equal(found, torch ? t : LORAC_N_DTYPES);
+        found = LORAC_N_DTYPES;
+        if (!torch) { continue; }
+        assert_int_equal(lorac_dtype_find_torch(&found, torch), is_float);
+        assert_int_equal(found, is_float ? t : LORAC_N_DTYPES);
     }
     float mask[3];
     lorac_dtype_decode(mask, (const unsigned char[]){0, 1, 255}, LORAC_U8, 3);
@@ -180,6 +185,19 @@ static void types_have_the_names_of_the_format(void **state)
     assert_int_equal(found, LORAC_BF16);
 }
 
+static void bytes_are_counted_in_whole_blocks(void **state)
+{
+    (void)state;
+    size_t bytes = 0;
+    for (int t = 0; t < LORAC_N_DTYPES; t++) {
+        assert_int_equal(LORAC_DTYPE_RUN % lorac_dtype_block((enum lorac_dtype)t), 0);
+        assert_true(lorac_dtype_measure(&bytes, (enum lorac_dtype)t, LORAC_DTYPE_RUN));
+        assert_int_equal(bytes, lorac_dtype_bytes((enum lorac_dtype)t, LORAC_DTYPE_RUN));
+    }
+    assert_int_equal(lorac_dtype_bytes(LORAC_F32, 7), 28);
+    assert_false(lorac_dtype_measure(&bytes, LORAC_F16, SIZE_MAX / 2 + 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +206,7 @@ int main(void)
         cmocka_unit_test(what_overflows_becomes_infinity),
         cmocka_unit_test(any_address_and_any_length_will_do),
         cmocka_unit_test(types_have_the_names_of_the_format),
+        cmocka_unit_test(bytes_are_counted_in_whole_blocks),
     };
     return cmocka_run_group_tests_name("dtype", tests, NULL, NULL);
 }
