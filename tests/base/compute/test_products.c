@@ -221,6 +221,15 @@ static void weights_of_several_panels_agree(void **state)
     scratch_free();
 }
 
+static void blocks_of_several_panels_agree(void **state)
+{
+    (void)state;
+    check_linear(LORAC_Q8_0, 1, 3, 70016, 32);
+    check_linear(LORAC_Q8_0, 0, 17, 70016, 32);
+    check_stored(LORAC_Q8_0, 0, 2, (1 << 20) + 32, 1, false); // a row longer than a panel
+    check_stored(LORAC_Q8_0, 0, 2, 1, (1 << 20) + 32, true);
+}
+
 static void embeddings_are_exact(void **state)
 {
     (void)state;
@@ -305,6 +314,7 @@ int main(void)
         cmocka_unit_test(an_empty_product_writes_zero),
         cmocka_unit_test(linear_layers_agree),
         cmocka_unit_test(weights_of_several_panels_agree),
+        cmocka_unit_test(blocks_of_several_panels_agree),
         cmocka_unit_test(embeddings_are_exact),
         cmocka_unit_test(handles_read_any_part),
         cmocka_unit_test(every_half_decodes_exactly),

@@ -1,7 +1,7 @@
 /*
  * Storage types. What is promised: every 16-bit number decodes to its exact value and encodes to
  * itself (a NaN to a NaN of the same sign); every float encodes to the nearest number of the type,
- * ties to even, overflow to infinity; stored arrays may lie at any
+ * ties to even, overflow to infinity; a block of Q8_0 is ggml's; stored arrays may lie at any
  * address, only n elements are touched, and bytes are counted in whole blocks. The reference is
  * arithmetic in double with ldexp and nearbyint, not bits.
  */
@@ -152,7 +152,9 @@ static void any_address_and_any_length_will_do(void **state)
                 }
                 assert_true(back[n] == 99.0f);
                 for (size_t i = 0; i < n; i++) {
-                    float slack = t == LORAC_BF16 ? 0.5f : 0.0f; // half the spacing at 128..256
+                    // half the spacing of BF16 at 128..256, and of Q8_0 where the largest is 200,
+                    // whose scale is rounded besides: 200 / 254 + 200 2^-11
+                    float slack = t == LORAC_BF16 ? 0.5f : t == LORAC_Q8_0 ? 0.89f : 0.0f;
                     assert_true(fabsf(back[i] - x[i]) <= slack);
                 }
             }
@@ -195,7 +197,55 @@ static void bytes_are_counted_in_whole_blocks(void **state)
         assert_int_equal(bytes, lorac_dtype_bytes((enum lorac_dtype)t, LORAC_DTYPE_RUN));
     }
     assert_int_equal(lorac_dtype_bytes(LORAC_F32, 7), 28);
+    assert_int_equal(lorac_dtype_bytes(LORAC_Q8_0, 96), 3 * 34);
+    assert_false(lorac_dtype_measure(&bytes, LORAC_Q8_0, 33));
     assert_false(lorac_dtype_measure(&bytes, LORAC_F16, SIZE_MAX / 2 + 1));
+    assert_false(lorac_dtype_measure(&bytes, LORAC_Q8_0, SIZE_MAX / 32 * 32));
+}
+
+/* The bytes are those of gguf 0.19's quants.quantize(). */
+static void q8_0_is_what_ggml_makes_of_it(void **state)
+{
+    (void)state;
+    static const unsigned char want[] = {
+        0x4d, 0x1e, 0x81, 0xdf, 0x3d, 0x9a, 0xf8, 0x56, 0xb4, 0x12, 0x70, 0xcd, 0x2b, 0x89, 0xe7,
+        0x45, 0xa2, 0x00, 0x5e, 0xbb, 0x19, 0x77, 0xd5, 0x33, 0x90, 0xee, 0x4c, 0xaa, 0x08, 0x66,
+        0xc3, 0x21, 0x7f, 0xdc, 0xa1, 0x24, 0x3c, 0x96, 0xf6, 0x56, 0xb0, 0x10, 0x6f, 0xca, 0x29,
+        0x84, 0xe3, 0x43, 0x9e, 0xfd, 0x5d, 0xb7, 0x17, 0x77, 0xd1, 0x31, 0x8b, 0xeb, 0x4b, 0xa5,
+        0x05, 0x65, 0xbf, 0x1f, 0x7f, 0xd9, 0x39, 0x93, 0x00, 0x3c, 0x7f, 0x01, 0xff, 0x02, 0xfd,
+        0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
+    float x[96] = {0};
+    for (int i = 0; i < 64; i++) {
+        x[i] = (float)((i * 37) % 101 - 50) / 64.0F * (i < 32 ? 1.0F : 3.0F);
+    }
+    x[64] = 127.0F; // the scale is 1, and ties go away from zero
+    memcpy(x + 65, (const float[]){0.5F, -0.5F, 1.5F, -2.5F, 2.5F}, 5 * sizeof *x);
+    unsigned char got[sizeof want];
+    float back[96];
+    lorac_dtype_encode(got, x, LORAC_Q8_0, 96);
+    assert_memory_equal(got, want, sizeof want);
+    lorac_dtype_decode(back, want, LORAC_Q8_0, 96);
+    assert_true(back[0] == -0x1.90198p-1F && back[32] == 0x1.15bcp+0F && back[68] == -3.0F);
+}
+
+static void a_block_without_a_scale_is_nan_or_zero(void **state)
+{
+    (void)state;
+    static const float odd[] = {NAN, INFINITY, -INFINITY};
+    unsigned char stored[34];
+    float x[32];
+    for (size_t k = 0; k < 4; k++) {
+        for (size_t i = 0; i < 32; i++) {
+            x[i] = k < 3 ? (float)i : 0x1p-149F; // a scale that even a float can't invert
+        }
+        if (k < 3) { x[7] = odd[k]; }
+        lorac_dtype_encode(stored, x, LORAC_Q8_0, 32);
+        lorac_dtype_decode(x, stored, LORAC_Q8_0, 32);
+        for (size_t i = 0; i < 32; i++) {
+            assert_true(k < 3 ? isnan(x[i]) : x[i] == 0.0F);
+        }
+    }
 }
 
 int main(void)
@@ -207,6 +257,8 @@ int main(void)
         cmocka_unit_test(any_address_and_any_length_will_do),
         cmocka_unit_test(types_have_the_names_of_the_format),
         cmocka_unit_test(bytes_are_counted_in_whole_blocks),
+        cmocka_unit_test(q8_0_is_what_ggml_makes_of_it),
+        cmocka_unit_test(a_block_without_a_scale_is_nan_or_zero),
     };
     return cmocka_run_group_tests_name("dtype", tests, NULL, NULL);
 }
