@@ -360,8 +360,11 @@ const struct lorac_data_counts *lorac_dataset_counts(const struct lorac_dataset 
 bool lorac_dataset_is_text(const struct lorac_dataset *d);
 const char *lorac_dataset_file(const struct lorac_dataset *d); // of texts the first
 const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d); // texts: NULL
-const struct lorac_shots *lorac_dataset_shots(const struct lorac_dataset *d);       // or NULL
-size_t lorac_dataset_size(const struct lorac_dataset *d);                           // examples
+const struct lorac_tokenizer *lorac_dataset_tokenizer(const struct lorac_dataset *d);
+size_t lorac_dataset_max_length(const struct lorac_dataset *d);
+bool lorac_dataset_appends_eos(const struct lorac_dataset *d);
+const struct lorac_shots *lorac_dataset_shots(const struct lorac_dataset *d); // or NULL
+size_t lorac_dataset_size(const struct lorac_dataset *d);                     // examples
 size_t lorac_dataset_row(const struct lorac_dataset *d, size_t i);     // its row of the table
 uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i);  // its line; document, from 1
 size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i);  // tokens

@@ -258,6 +258,21 @@ enum lorac_status lorac_dataset_prompt(struct lorac_example *e, const struct lor
     return LORAC_OK;
 }
 
+const struct lorac_tokenizer *lorac_dataset_tokenizer(const struct lorac_dataset *d)
+{
+    return d->tokenizer;
+}
+
+size_t lorac_dataset_max_length(const struct lorac_dataset *d)
+{
+    return d->o.max_length;
+}
+
+bool lorac_dataset_appends_eos(const struct lorac_dataset *d)
+{
+    return d->o.append_eos;
+}
+
 void lorac_example_free(struct lorac_example *e)
 {
     lorac_ids_free(&e->ids);

@@ -87,7 +87,7 @@ static enum lorac_status measure(struct level *l, struct comparison *c, const st
     if (adapter) { socket = lorac_stack_socket(&stack); }
     c->doing = l->name;
     enum lorac_status st =
-        lorac_evaluator_new(&e, s->j, set, metrics_of(s->j), adapter ? &socket : NULL, err);
+        lorac_job_evaluator(&e, s->j, set, metrics_of(s->j), adapter ? &socket : NULL, err);
     if (!st) { st = lorac_evaluate(&l->scores, e, on_progress, c, err); }
     status_clear(&c->line);
     if (!st && l->scores.has_accuracy) {

@@ -185,7 +185,7 @@ static int run_eval(const struct args *a)
     st = subject_open(&s, a, parts, &err);
     if (!st) { st = open_rows(&rows, s.j, &shots, &err); }
     if (!st) {
-        st = lorac_evaluator_new(&e, s.j, rows.set, s.r->eval.metrics, s.adapter ? &s.socket : NULL,
+        st = lorac_job_evaluator(&e, s.j, rows.set, s.r->eval.metrics, s.adapter ? &s.socket : NULL,
                                  &err);
     }
     if (!st) { st = lorac_evaluate(&scores, e, subject_progress, &s, &err); }

@@ -11,9 +11,7 @@
 enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32 };
 
 struct lorac_evaluator {
-    const struct lorac_job *j;
-    const struct lorac_dataset *set;
-    unsigned metrics;
+    struct lorac_evaluator_options o;
     struct lorac_loader *loader;
     struct lorac_choices *choices; // NULL: no accuracy asked for, or free text
     struct lorac_batch *batch;
@@ -22,7 +20,6 @@ struct lorac_evaluator {
     struct lorac_cache *cache;         // sequence 0 holds the shots; NULL: none
     struct lorac_generator *generator; // made when first needed
     struct lorac_socket socket;
-    bool has_socket;
     float *nll;                  // (max targets)
     struct lorac_choice *choice; // (rows in a batch, K)
     size_t *truth;               // (rows in a batch)
@@ -67,7 +64,7 @@ bool lorac_metric_better(enum lorac_metric metric, double a, double b, double de
 
 static bool asked(const struct lorac_evaluator *e, enum lorac_metric metric)
 {
-    return (e->metrics >> metric & 1U) != 0;
+    return (e->o.metrics >> metric & 1U) != 0;
 }
 
 static size_t most(size_t a, size_t b)
@@ -82,28 +79,14 @@ static size_t shot_tokens(const struct lorac_dataset *set)
     return shots ? lorac_shots_prefix(shots)->n : 0;
 }
 
-static size_t generator_positions(const struct lorac_job *j, const struct lorac_dataset *set)
+static size_t generator_positions(const struct lorac_dataset *set)
 {
-    return shot_tokens(set) + j->recipe->model.max_length + ANSWER_ROOM;
+    return shot_tokens(set) + lorac_dataset_max_length(set) + ANSWER_ROOM;
 }
 
-static bool wants_labels(unsigned metrics)
+bool lorac_metrics_compare(unsigned metrics)
 {
     return (metrics & (1U << LORAC_METRIC_ACCURACY | 1U << LORAC_METRIC_MACRO_F1)) != 0;
-}
-
-bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics)
-{
-    return j->K && wants_labels(metrics);
-}
-
-const char *lorac_unmeasured(const struct lorac_job *j, unsigned metrics)
-{
-    bool table = j->recipe->data.kind == LORAC_RECIPE_DATA_TABLE;
-    if (!table || j->K || !wants_labels(metrics)) { return NULL; }
-    return "free text: there are no labels to choose from, so accuracy and macro_f1 are not "
-           "measured "
-           "(exact_match would be)";
 }
 
 /* What the buffers of an evaluator must hold. */
@@ -114,12 +97,13 @@ struct capacity {
 
 static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_ROWS};
 
-static struct capacity find_capacity(const struct lorac_job *j, const struct lorac_loader *loader,
+static struct capacity find_capacity(const struct lorac_loader *loader,
                                      const struct lorac_choices *choices) // or NULL
 {
     struct capacity c = {.labels = choices != NULL, .rows = EVAL_ROWS};
     if (c.labels) { // one prompt with all its labels
-        c.rows = most(c.rows, j->recipe->model.max_length + lorac_choices_tokens(choices));
+        size_t prompt = lorac_dataset_max_length(lorac_loader_dataset(loader));
+        c.rows = most(c.rows, prompt + lorac_choices_tokens(choices));
     }
     c.rows = most(c.rows, lorac_loader_max_rows(loader));
     c.segments = most(lorac_loader_max_segments(loader), c.rows);
@@ -130,7 +114,7 @@ static struct capacity find_capacity(const struct lorac_job *j, const struct lor
 static enum lorac_status take_buffers(struct lorac_evaluator *e, const struct capacity *c,
                                       struct lorac_err *err)
 {
-    size_t K = c->labels ? e->j->K : 0;
+    size_t K = c->labels ? e->o.K : 0;
     e->nll = lorac_mem_new(c->targets, sizeof *e->nll);
     e->choice = lorac_mem_new(K ? c->targets : 1, sizeof *e->choice);    // each has a target
     e->truth = lorac_mem_new(K ? c->segments + 1 : 1, sizeof *e->truth); // one may not fit
@@ -141,43 +125,45 @@ static enum lorac_status take_buffers(struct lorac_evaluator *e, const struct ca
     return lorac_batch_new(&e->batch, c->rows, c->segments, c->targets, err);
 }
 
-static enum lorac_status open_choices(struct lorac_choices **out, const struct lorac_job *j,
-                                      const struct lorac_dataset *set, struct lorac_err *err)
+/* *out stays NULL where no labels are to be compared. */
+static enum lorac_status open_choices(struct lorac_choices **out,
+                                      const struct lorac_evaluator_options *o,
+                                      struct lorac_err *err)
 {
+    if (!o->K || !lorac_metrics_compare(o->metrics)) { return LORAC_OK; }
     char label[LORAC_LABEL_SHOWN];
-    if (j->K == 1) {
+    if (o->K == 1) {
         return lorac_fail(
             err, LORAC_EUSER,
             "every row of data.train has the label %s: accuracy and macro F1 need two "
             "to choose from; eval.metrics: [loss] measures without them",
-            lorac_label_show(label, j->labels[0]));
+            lorac_label_show(label, o->labels[0]));
     }
-    return lorac_choices_open(out, set, (const char *const *)j->labels, j->K, err);
+    return lorac_choices_open(out, o->set, o->labels, o->K, err);
 }
 
-enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct lorac_job *j,
-                                      const struct lorac_dataset *set, unsigned metrics,
-                                      const struct lorac_socket *socket, struct lorac_err *err)
+enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
+                                      const struct lorac_evaluator_options *options,
+                                      struct lorac_err *err)
 {
     *out = NULL;
     struct lorac_evaluator *e = lorac_mem_new(1, sizeof *e);
     if (!e) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
-    e->j = j;
-    e->set = set;
-    e->metrics = metrics;
-    e->has_socket = socket != NULL;
-    if (socket) { e->socket = *socket; }
+    e->o = *options;
+    if (e->o.socket) {
+        e->socket = *e->o.socket;
+        e->o.socket = &e->socket;
+    }
     struct capacity c = {0};
-    enum lorac_status st = lorac_job_check_length(j, err);
-    if (!st) { st = lorac_loader_open(&e->loader, set, &loader_options, err); }
-    if (!st && lorac_compares_labels(j, metrics)) { st = open_choices(&e->choices, j, set, err); }
-    if (!st) { c = find_capacity(j, e->loader, e->choices); }
+    enum lorac_status st = lorac_loader_open(&e->loader, e->o.set, &loader_options, err);
+    if (!st) { st = open_choices(&e->choices, &e->o, err); }
+    if (!st) { c = find_capacity(e->loader, e->choices); }
     if (!st) { st = take_buffers(e, &c, err); }
-    size_t past = shot_tokens(set);
+    size_t past = shot_tokens(e->o.set);
     struct lorac_pass_options o = {.max_rows = c.rows, .max_positions = past + c.rows};
-    e->shots = lorac_dataset_shots(set);
-    if (!st && past) { st = lorac_cache_new(&e->cache, j->model, past, err); }
-    if (!st) { st = lorac_pass_new(&e->pass, j->model, socket, &o, err); }
+    e->shots = lorac_dataset_shots(e->o.set);
+    if (!st && past) { st = lorac_cache_new(&e->cache, e->o.model, past, err); }
+    if (!st) { st = lorac_pass_new(&e->pass, e->o.model, e->o.socket, &o, err); }
     if (st) {
         lorac_evaluator_free(e);
         e = NULL;
@@ -188,46 +174,45 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out, const struct
 
 /* Rows of one evaluation: every example, and every prompt with all labels (as long as the rows' own
  * answers are on average), whose first tokens are scored at the prompt's last row. */
-static void count_rows(struct lorac_evaluation_size *out, const struct lorac_job *j,
-                       const struct lorac_dataset *set, bool labels)
+static void count_rows(struct lorac_evaluation_size *out, const struct lorac_evaluator_options *o,
+                       bool labels)
 {
-    const struct lorac_data_counts *c = lorac_dataset_counts(set);
-    size_t answers = labels ? j->K * (c->trained - c->used) : 0;
+    const struct lorac_data_counts *c = lorac_dataset_counts(o->set);
+    size_t answers = labels ? o->K * (c->trained - c->used) : 0;
     out->rows = c->tokens - c->used + (labels ? c->tokens - c->trained + answers : 0);
     out->scored = c->trained + (labels ? c->used + answers : 0);
 }
 
 enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
-                                          const struct lorac_job *j,
-                                          const struct lorac_dataset *set, unsigned metrics,
-                                          const struct lorac_socket *socket, struct lorac_err *err)
+                                          const struct lorac_evaluator_options *o,
+                                          struct lorac_err *err)
 {
     const struct lorac_evaluator *e = NULL;
     struct lorac_loader *loader = NULL;
     *out = (struct lorac_evaluation_size){0};
-    enum lorac_status st = lorac_loader_open(&loader, set, &loader_options, err);
+    enum lorac_status st = lorac_loader_open(&loader, o->set, &loader_options, err);
     struct lorac_choices *choices = NULL;
-    if (!st && lorac_compares_labels(j, metrics)) { st = open_choices(&choices, j, set, err); }
+    if (!st) { st = open_choices(&choices, o, err); }
     struct capacity c = {0};
-    if (!st) { c = find_capacity(j, loader, choices); }
+    if (!st) { c = find_capacity(loader, choices); }
     lorac_choices_close(choices);
     lorac_loader_close(loader);
     if (st) { return st; }
-    size_t past = shot_tokens(set);
+    size_t past = shot_tokens(o->set);
     size_t cache = 0;
-    struct lorac_pass_options o = {.max_rows = c.rows, .max_positions = past + c.rows};
-    st = lorac_pass_measure(&out->bytes, j->model, socket, &o, err);
+    struct lorac_pass_options pass = {.max_rows = c.rows, .max_positions = past + c.rows};
+    st = lorac_pass_measure(&out->bytes, o->model, o->socket, &pass, err);
     if (!st) {
-        st = lorac_generator_measure(&out->generator_bytes, j->model, socket,
-                                     generator_positions(j, set), err);
+        st = lorac_generator_measure(&out->generator_bytes, o->model, o->socket,
+                                     generator_positions(o->set), err);
     }
-    if (!st && past) { st = lorac_cache_measure(&cache, j->model, past, err); }
+    if (!st && past) { st = lorac_cache_measure(&cache, o->model, past, err); }
     out->bytes +=
         cache + c.targets * sizeof *e->nll + lorac_batch_bytes(c.rows, c.segments, c.targets);
     if (c.labels) {
         out->bytes += c.targets * sizeof *e->choice + (c.segments + 1) * sizeof *e->truth;
     }
-    count_rows(out, j, set, c.labels);
+    count_rows(out, o, c.labels);
     return st;
 }
 
@@ -300,7 +285,7 @@ static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evalu
         }
         s->tokens += e->batch->T;
         rows += n;
-        st = report(p, rows, lorac_dataset_size(e->set), err);
+        st = report(p, rows, lorac_dataset_size(e->o.set), err);
     }
     s->loss = sum / (double)s->tokens;
     s->perplexity = exp(s->loss);
@@ -328,7 +313,7 @@ static size_t best_label(const struct lorac_choice *choice, size_t K, const floa
 static void count_answers(struct lorac_scores *s, struct lorac_evaluator *e, size_t rows,
                           size_t *right)
 {
-    size_t K = e->j->K;
+    size_t K = e->o.K;
     for (size_t i = 0; i < rows; i++) {
         size_t answer = best_label(e->choice + i * K, K, e->nll);
         if (answer == e->truth[i]) {
@@ -345,8 +330,8 @@ static void count_answers(struct lorac_scores *s, struct lorac_evaluator *e, siz
 static enum lorac_status measure_accuracy(struct lorac_scores *s, struct lorac_evaluator *e,
                                           const struct progress *p, struct lorac_err *err)
 {
-    size_t K = e->j->K;
-    size_t n = lorac_dataset_size(e->set);
+    size_t K = e->o.K;
+    size_t n = lorac_dataset_size(e->o.set);
     size_t right = 0;
     memset(e->confusion, 0, 3 * K * sizeof *e->confusion);
     enum lorac_status st = LORAC_OK;
@@ -390,15 +375,15 @@ static enum lorac_status measure_accuracy(struct lorac_scores *s, struct lorac_e
 static enum lorac_status need_generator(struct lorac_evaluator *e, struct lorac_err *err)
 {
     if (e->generator) { return LORAC_OK; }
-    return lorac_generator_new(&e->generator, e->j->model, e->has_socket ? &e->socket : NULL,
-                               generator_positions(e->j, e->set), err);
+    return lorac_generator_new(&e->generator, e->o.model, e->o.socket,
+                               generator_positions(e->o.set), err);
 }
 
 /* The same of a piece of text: it begins with the prompt, and as much again is wanted. */
 static enum lorac_status divide_text(struct lorac_evaluator *e, size_t i, struct lorac_err *err)
 {
     struct lorac_example *x = &e->example;
-    enum lorac_status st = lorac_dataset_example(x, e->set, i, err);
+    enum lorac_status st = lorac_dataset_example(x, e->o.set, i, err);
     size_t prompt = x->ids.n / 2 < TEXT_PROMPT ? x->ids.n / 2 : TEXT_PROMPT;
     for (size_t k = prompt; k < 2 * prompt && !st; k++) {
         st = lorac_ids_add(&e->want, x->ids.at[k], err);
@@ -412,24 +397,24 @@ static enum lorac_status divide_text(struct lorac_evaluator *e, size_t i, struct
 static enum lorac_status divide(struct lorac_evaluator *e, size_t i, struct lorac_err *err)
 {
     struct lorac_example *x = &e->example;
-    const struct lorac_template *t = lorac_dataset_template(e->set);
+    const struct lorac_template *t = lorac_dataset_template(e->o.set);
     enum lorac_status st = LORAC_OK;
     e->want.n = 0;
-    if (lorac_dataset_is_text(e->set)) { return divide_text(e, i, err); }
+    if (lorac_dataset_is_text(e->o.set)) { return divide_text(e, i, err); }
     if (!lorac_template_has_prompt(t)) {
-        st = lorac_dataset_example(x, e->set, i, err);
+        st = lorac_dataset_example(x, e->o.set, i, err);
         for (size_t k = x->trained_from; k < x->ids.n && !st; k++) {
             st = lorac_ids_add(&e->want, x->ids.at[k], err);
         }
         x->ids.n = st ? 0 : x->trained_from;
         return st;
     }
-    st = lorac_dataset_prompt(x, e->set, i, 0, err); // for the values
+    st = lorac_dataset_prompt(x, e->o.set, i, 0, err); // for the values
     if (!st) {
-        st = lorac_completion_encode(&e->want, t, e->j->tokenizer, x->values,
-                                     e->j->recipe->templates.append_eos && !e->shots, err);
+        st = lorac_completion_encode(&e->want, t, lorac_dataset_tokenizer(e->o.set), x->values,
+                                     lorac_dataset_appends_eos(e->o.set) && !e->shots, err);
     }
-    return st ? st : lorac_dataset_prompt(x, e->set, i, e->want.n, err);
+    return st ? st : lorac_dataset_prompt(x, e->o.set, i, e->want.n, err);
 }
 
 /* Append the ids in `more`. */
@@ -452,7 +437,7 @@ static enum lorac_status check_separator(const struct lorac_evaluator *e, size_t
     return lorac_fail(err, LORAC_EUSER,
                       "line %llu: the answer holds the text that separates shots; choose another "
                       "separator",
-                      (unsigned long long)lorac_dataset_line(e->set, i));
+                      (unsigned long long)lorac_dataset_line(e->o.set, i));
 }
 
 /* An answer as its ids say it, special tokens and its end, too: a stray or missing one is what to
@@ -461,7 +446,7 @@ static enum lorac_status show_answer(struct lorac_buf *got, const struct lorac_e
                                      const struct lorac_ids *ids, enum lorac_finish finish,
                                      struct lorac_err *err)
 {
-    const struct lorac_tokenizer *t = e->j->tokenizer;
+    const struct lorac_tokenizer *t = lorac_dataset_tokenizer(e->o.set);
     int32_t eos = lorac_tokenizer_eos(t);
     if (e->shots) { return LORAC_OK; } // cut at the separator, inside what the ids say
     lorac_buf_clear(got);
@@ -483,7 +468,7 @@ static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want
     if (!st) { st = divide(e, i, err); }
     if (st) { return st; }
     struct lorac_sampling o = lorac_sampling_defaults;
-    o.max_tokens = e->want.n + (lorac_dataset_is_text(e->set) ? 0 : ANSWER_ROOM);
+    o.max_tokens = e->want.n + (lorac_dataset_is_text(e->o.set) ? 0 : ANSWER_ROOM);
     const char *separator = e->shots ? lorac_shots_separator(e->shots) : NULL;
     o.stop = &separator;
     o.n_stop = separator != NULL;
@@ -491,13 +476,17 @@ static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want
     if (e->shots) { st = add_ids(&e->prompt, lorac_shots_prefix(e->shots), err); }
     if (!st) { st = add_ids(&e->prompt, &x->ids, err); }
     if (!st && prompt) {
-        st = lorac_decode(prompt, e->j->tokenizer, x->ids.at, x->ids.n, false, err);
+        st = lorac_decode(prompt, lorac_dataset_tokenizer(e->o.set), x->ids.at, x->ids.n, false,
+                          err);
     }
-    if (!st) { st = lorac_decode(want, e->j->tokenizer, e->want.at, e->want.n, !prompt, err); }
+    if (!st) {
+        st = lorac_decode(want, lorac_dataset_tokenizer(e->o.set), e->want.at, e->want.n, !prompt,
+                          err);
+    }
     if (!st && separator) { st = check_separator(e, i, want, separator, err); }
     if (!st) {
-        st = lorac_generate(&ids, got, &finish, e->generator, e->j->tokenizer, e->prompt.at,
-                            e->prompt.n, &o, NULL, NULL, err);
+        st = lorac_generate(&ids, got, &finish, e->generator, lorac_dataset_tokenizer(e->o.set),
+                            e->prompt.at, e->prompt.n, &o, NULL, NULL, err);
     }
     if (!st && prompt) { st = show_answer(got, e, &ids, finish, err); }
     *tokens = ids.n;
@@ -543,7 +532,7 @@ static enum lorac_status measure_exact_match(struct lorac_scores *s, struct lora
 {
     struct lorac_buf want = {0};
     struct lorac_buf got = {0};
-    size_t n = lorac_dataset_size(e->set);
+    size_t n = lorac_dataset_size(e->o.set);
     size_t right = 0;
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < n && !st; i++) {
@@ -568,8 +557,8 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
     double begin = lorac_clock();
     bool exact = asked(e, LORAC_METRIC_EXACT_MATCH);
     struct progress p = {progress, self, 0.0, 1.0 + (e->choices != NULL) + exact};
-    *out = (struct lorac_scores){.rows = lorac_dataset_size(e->set),
-                                 .bytes = (size_t)lorac_dataset_counts(e->set)->bytes,
+    *out = (struct lorac_scores){.rows = lorac_dataset_size(e->o.set),
+                                 .bytes = (size_t)lorac_dataset_counts(e->o.set)->bytes,
                                  .accuracy = (double)NAN,
                                  .macro_f1 = (double)NAN,
                                  .exact_match = (double)NAN};

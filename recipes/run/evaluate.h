@@ -14,7 +14,8 @@
 #define LORAC_RECIPES_EVALUATE_H
 
 #include "base/generate.h"
-#include "recipes/run/job.h"
+#include "datasets/datasets.h"
+#include "lora/lora.h"
 
 LORAC_API_BEGIN
 
@@ -38,21 +39,23 @@ double lorac_scores_get(const struct lorac_scores *s, enum lorac_metric metric);
 /* Is `a` better than `b` by more than `delta`? Less is better for loss and perplexity. */
 bool lorac_metric_better(enum lorac_metric metric, double a, double b, double delta);
 
-/* Are the answers of all labels compared: is accuracy or macro F1 among the metrics, and are there
- * labels? */
-bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics);
-/* Why one of the metrics is not measured although it was asked for; NULL: all are. */
-const char *lorac_unmeasured(const struct lorac_job *j, unsigned metrics);
+/* Is accuracy or macro F1 among the metrics (bit m: metric m)? They compare labels. */
+bool lorac_metrics_compare(unsigned metrics);
 
-/* Passes and buffers for evaluating one dataset again and again. Borrows all that it is given.
- * Where the dataset's rows go on from shots, these run once an evaluation, and answers end with
- * their separator. */
+/* What is evaluated, all borrowed. */
+struct lorac_evaluator_options {
+    const struct lorac_model *model;
+    const struct lorac_dataset *set;
+    const struct lorac_socket *socket; // NULL: the bare base
+    const char *const *labels;         // (K) the answers to choose from
+    size_t K;                          // 0: free text, whose labels are not compared
+    unsigned metrics;                  // bit m: enum lorac_metric m
+};
+/* Passes and buffers for evaluating one dataset again and again. Where the dataset's rows go on
+ * from shots, these run once an evaluation, and answers end with their separator. */
 struct lorac_evaluator;
 LORAC_MUST_CHECK enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
-                                                       const struct lorac_job *j,
-                                                       const struct lorac_dataset *set,
-                                                       unsigned metrics, // bit m: metric m
-                                                       const struct lorac_socket *socket,
+                                                       const struct lorac_evaluator_options *o,
                                                        struct lorac_err *err);
 /* Bytes that such an evaluator takes, and that its generator takes from the first answer on
  * (samples, exact_match); the rows that one evaluation runs, and of these the ones that score,
@@ -61,9 +64,9 @@ struct lorac_evaluation_size {
     size_t bytes, generator_bytes;
     size_t rows, scored;
 };
-LORAC_MUST_CHECK enum lorac_status lorac_evaluator_measure(
-    struct lorac_evaluation_size *out, const struct lorac_job *j, const struct lorac_dataset *set,
-    unsigned metrics, const struct lorac_socket *socket, struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
+                                                           const struct lorac_evaluator_options *o,
+                                                           struct lorac_err *err);
 void lorac_evaluator_free(struct lorac_evaluator *e);
 
 /* Called now and then with the share done (0..1); return false to stop (LORAC_ESTOP). */

@@ -10,7 +10,7 @@
 #ifndef LORAC_RECIPES_FEWSHOT_H
 #define LORAC_RECIPES_FEWSHOT_H
 
-#include "recipes/run/evaluate.h"
+#include "recipes/run/job.h"
 
 LORAC_API_BEGIN
 

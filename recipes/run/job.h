@@ -10,6 +10,7 @@
 #include "datasets/datasets.h"
 #include "lora/lora.h"
 #include "recipes/language/recipe.h"
+#include "recipes/run/evaluate.h"
 
 LORAC_API_BEGIN
 
@@ -65,6 +66,21 @@ LORAC_MUST_CHECK enum lorac_status lorac_job_check_ids(const struct lorac_job *j
 LORAC_MUST_CHECK enum lorac_status lorac_job_check_length(const struct lorac_job *j,
                                                           struct lorac_err *err);
 void lorac_job_close(struct lorac_job *j);
+
+/* Are the answers of all labels compared: is accuracy or macro F1 among the metrics, and are there
+ * labels? */
+bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics);
+/* Why one of the metrics is not measured although it was asked for; NULL: all are. */
+const char *lorac_unmeasured(const struct lorac_job *j, unsigned metrics);
+/* How one of the job's datasets is evaluated. Borrows socket (or NULL) and job. */
+struct lorac_evaluator_options lorac_job_evaluation(const struct lorac_job *j,
+                                                    const struct lorac_dataset *set,
+                                                    unsigned metrics,
+                                                    const struct lorac_socket *socket);
+/* lorac_evaluator_new() of that, after lorac_job_check_length(). */
+LORAC_MUST_CHECK enum lorac_status lorac_job_evaluator(
+    struct lorac_evaluator **out, const struct lorac_job *j, const struct lorac_dataset *set,
+    unsigned metrics, const struct lorac_socket *socket, struct lorac_err *err);
 
 /* The adapter options that the recipe asks for, with `layers` resolved for a model of L layers into
  * `list` (L). The result borrows from the recipe, `overrides` (its n) and `list`. */

@@ -277,7 +277,9 @@ static enum lorac_status weigh_passes(struct lorac_plan *p, struct lorac_err *er
     enum lorac_status st = lorac_setup_pass(&o, &pass, r, j->model, &socket, p->max_rows, err);
     if (!st) { st = lorac_setup_metrics(&metrics, j, err); }
     if (!st && j->valid.set) {
-        st = lorac_evaluator_measure(&eval, j, j->valid.set, metrics.measured, &socket, err);
+        struct lorac_evaluator_options e =
+            lorac_job_evaluation(j, j->valid.set, metrics.measured, &socket);
+        st = lorac_evaluator_measure(&eval, &e, err);
     }
     if (st) { return st; }
     bool answers = r->eval.samples || (metrics.measured >> LORAC_METRIC_EXACT_MATCH & 1U);

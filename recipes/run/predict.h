@@ -15,7 +15,7 @@
 #ifndef LORAC_RECIPES_PREDICT_H
 #define LORAC_RECIPES_PREDICT_H
 
-#include "recipes/run/evaluate.h"
+#include "recipes/run/job.h"
 #include "recipes/run/predictor.h"
 
 LORAC_API_BEGIN

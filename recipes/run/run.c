@@ -100,7 +100,7 @@ static enum lorac_status open_evaluator(struct run *run, struct lorac_err *err)
     if (st || !run->job->valid.set) { return st; }
     run->stack = (struct lorac_stack){.n = 1, .adapter = {run->adapter}, .factor = {1.0F}};
     run->inference = lorac_stack_socket(&run->stack);
-    return lorac_evaluator_new(&run->evaluator, run->job, run->job->valid.set,
+    return lorac_job_evaluator(&run->evaluator, run->job, run->job->valid.set,
                                run->metrics.measured, &run->inference, err);
 }
 

@@ -15,7 +15,7 @@
 #ifndef LORAC_RECIPES_RUN_H
 #define LORAC_RECIPES_RUN_H
 
-#include "recipes/run/evaluate.h"
+#include "recipes/run/job.h"
 
 LORAC_API_BEGIN
 

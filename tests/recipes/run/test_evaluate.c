@@ -58,7 +58,7 @@ static struct lorac_scores evaluate(struct subject *s, unsigned metrics)
     struct lorac_evaluator *e = NULL;
     struct lorac_scores scores;
     struct lorac_err err = {0};
-    if (lorac_evaluator_new(&e, s->j, s->j->valid.set, metrics, NULL, &err) ||
+    if (lorac_job_evaluator(&e, s->j, s->j->valid.set, metrics, NULL, &err) ||
         lorac_evaluate(&scores, e, NULL, NULL, &err)) {
         fail_msg("%s", err.text);
     }
@@ -213,7 +213,7 @@ static void exact_match_compares_greedy_continuations(void **state)
                                             "template.completion='{label}'",
                                             "template.append_eos=false", NULL};
     open_job(&s, LORAC_JOB_VALID, free_text);
-    assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, 0, NULL, NULL), LORAC_OK);
+    assert_int_equal(lorac_job_evaluator(&e, s.j, s.j->valid.set, 0, NULL, NULL), LORAC_OK);
     assert_int_equal(lorac_evaluator_sample(&text[0], &text[1], &text[2], e, 2, NULL), LORAC_OK);
     assert_string_equal(text[0].at, "<s>wise"); // special tokens are seen
     assert_string_equal(text[1].at, "good");
@@ -236,7 +236,7 @@ static void what_is_trained_does_not_change_what_is_asked(void **state)
         struct subject s;
         struct lorac_evaluator *e = NULL;
         open_job(&s, LORAC_JOB_VALID, sets[i]);
-        assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, 0, NULL, NULL), LORAC_OK);
+        assert_int_equal(lorac_job_evaluator(&e, s.j, s.j->valid.set, 0, NULL, NULL), LORAC_OK);
         assert_int_equal(lorac_evaluator_sample(&text[i][0], &text[i][1], &text[i][2], e, 4, NULL),
                          LORAC_OK);
         lorac_evaluator_free(e);
@@ -299,7 +299,7 @@ static void an_evaluation_can_be_interrupted(void **state)
     double done = 0.0;
     open_job(&s, LORAC_JOB_VALID, NULL);
     unsigned all = (1U << 5) - 1;
-    assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, all, NULL, NULL), LORAC_OK);
+    assert_int_equal(lorac_job_evaluator(&e, s.j, s.j->valid.set, all, NULL, NULL), LORAC_OK);
     assert_int_equal(lorac_evaluate(&scores, e, stop_at_half, &done, &err), LORAC_ESTOP);
     assert_string_equal(err.text, "interrupted while evaluating");
     assert_true(done >= 0.5 && done <= 1.0);
@@ -392,7 +392,7 @@ static void what_cannot_be_answered_or_measured_is_an_error(void **state)
     struct lorac_evaluator *e = NULL;
     struct lorac_scores scores;
     open_job(&s, LORAC_JOB_VALID, mapped);
-    assert_int_equal(lorac_evaluator_new(&e, s.j, s.j->valid.set, 1, NULL, NULL), LORAC_OK);
+    assert_int_equal(lorac_job_evaluator(&e, s.j, s.j->valid.set, 1, NULL, NULL), LORAC_OK);
     assert_int_equal(lorac_evaluate(&scores, e, NULL, NULL, &err), LORAC_EFORMAT);
     assert_string_equal(err.text, "the loss is not finite: are the weights or the adapter damaged, "
                                   "or was optimizer.lr too high?");

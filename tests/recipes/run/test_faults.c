@@ -5,10 +5,10 @@
  */
 #include "base/core/file.h"
 #include "recipes/run/fewshot.h"
+#include "recipes/run/files.h"
 #include "recipes/run/init.h"
 #include "recipes/run/plan.h"
 #include "recipes/run/predict.h"
-#include "recipes/run/files.h"
 #include "recipes/run/saved_template.h"
 #include "tests/support/faults.h"
 #include "tests/support/runs.h"
@@ -155,9 +155,11 @@ static enum lorac_status evaluate(struct lorac_err *err)
     stack.adapter[0] = a;
     if (!st) {
         socket = lorac_stack_socket(&stack);
-        st = lorac_evaluator_measure(&size, j, j->valid.set, r->eval.metrics, &socket, err);
+        struct lorac_evaluator_options o =
+            lorac_job_evaluation(j, j->valid.set, r->eval.metrics, &socket);
+        st = lorac_evaluator_measure(&size, &o, err);
     }
-    if (!st) { st = lorac_evaluator_new(&e, j, j->valid.set, r->eval.metrics, &socket, err); }
+    if (!st) { st = lorac_job_evaluator(&e, j, j->valid.set, r->eval.metrics, &socket, err); }
     if (!st) { st = lorac_evaluate(&scores, e, NULL, NULL, err); }
     if (!st) { faults_say("%a %a %a ", scores.loss, scores.accuracy, scores.exact_match); }
     if (!st) { st = lorac_evaluator_sample(&text[0], &text[1], &text[2], e, 0, err); }

@@ -60,7 +60,7 @@ static struct lorac_scores evaluate(struct subject *s, unsigned metrics)
     struct lorac_evaluator *e = NULL;
     struct lorac_scores scores = {0};
     struct lorac_err err = {0};
-    if (lorac_evaluator_new(&e, s->j, s->f.set, metrics, NULL, &err) ||
+    if (lorac_job_evaluator(&e, s->j, s->f.set, metrics, NULL, &err) ||
         lorac_evaluate(&scores, e, NULL, NULL, &err)) {
         fail_msg("%s", err.text);
     }
@@ -233,7 +233,7 @@ static void expect_answer(const struct subject *s, const char *want, size_t n)
 {
     struct lorac_evaluator *e = NULL;
     struct lorac_buf text[3] = {0};
-    assert_int_equal(lorac_evaluator_new(&e, s->j, s->f.set, 0, NULL, NULL), LORAC_OK);
+    assert_int_equal(lorac_job_evaluator(&e, s->j, s->f.set, 0, NULL, NULL), LORAC_OK);
     assert_int_equal(lorac_evaluator_sample(&text[0], &text[1], &text[2], e, 2, NULL), LORAC_OK);
     assert_string_equal(text[0].at, "wise is");
     assert_string_equal(text[1].at, " good");
@@ -280,7 +280,7 @@ static void an_answer_that_holds_the_separator_is_an_error(void **state)
     struct lorac_err err = {0};
     open_job(&s, NULL);
     open_shots(&s, &s.j->valid, (struct lorac_fewshot_options){.n = 1, .separator = "oo"});
-    assert_int_equal(lorac_evaluator_new(&e, s.j, s.f.set, 0, NULL, NULL), LORAC_OK);
+    assert_int_equal(lorac_job_evaluator(&e, s.j, s.f.set, 0, NULL, NULL), LORAC_OK);
     assert_int_equal(lorac_evaluator_sample(&text[0], &text[1], &text[2], e, 2, &err), LORAC_EUSER);
     assert_string_equal(err.text, "line 4: the answer holds the text that separates shots; choose "
                                   "another separator");

@@ -267,10 +267,10 @@ static void one_label_is_nothing_to_choose_from(void **state)
         open_job("text,label\na,x\nb,x\nc,x\nd,x\n", "text,label\ne,x\nf,y\n", NULL, &err),
         LORAC_OK);
     assert_int_equal(lorac_job_open_model(job, &err), LORAC_OK);
-    assert_int_equal(lorac_evaluator_new(&e, job, job->valid.set, 4, NULL, &err), LORAC_EUSER);
+    assert_int_equal(lorac_job_evaluator(&e, job, job->valid.set, 4, NULL, &err), LORAC_EUSER);
     assert_string_equal(err.text, want);
-    assert_int_equal(lorac_evaluator_measure(&size, job, job->valid.set, 4, NULL, &err),
-                     LORAC_EUSER);
+    struct lorac_evaluator_options o = lorac_job_evaluation(job, job->valid.set, 4, NULL);
+    assert_int_equal(lorac_evaluator_measure(&size, &o, &err), LORAC_EUSER);
     assert_string_equal(err.text, want);
     close_job();
 }

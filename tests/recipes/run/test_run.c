@@ -399,7 +399,7 @@ static void evaluations_during_training_see_no_dropout(void **state)
     assert_int_equal(lorac_peft_load(&a, j->model, tiny_path("h/last"), false, &err), LORAC_OK);
     struct lorac_socket socket = lorac_adapter_socket(a);
     unsigned metrics = recipe->eval.metrics;
-    assert_int_equal(lorac_evaluator_new(&e, j, j->valid.set, metrics, &socket, &err), LORAC_OK);
+    assert_int_equal(lorac_job_evaluator(&e, j, j->valid.set, metrics, &socket, &err), LORAC_OK);
     assert_int_equal(lorac_evaluate(&scores, e, NULL, NULL, &err), LORAC_OK);
     assert_true(scores.loss == r.last.loss && scores.accuracy == r.last.accuracy);
     lorac_evaluator_free(e);

@@ -65,7 +65,7 @@ static double loss_of(const char *path, const char *adapter)
     if (!st && adapter) { st = lorac_peft_load(&a, j->model, adapter, false, &err); }
     if (st) { fail_msg("%s", err.text); }
     if (a) { socket = lorac_adapter_socket(a); }
-    st = lorac_evaluator_new(&e, j, j->valid.set, r->eval.metrics, a ? &socket : NULL, &err);
+    st = lorac_job_evaluator(&e, j, j->valid.set, r->eval.metrics, a ? &socket : NULL, &err);
     if (!st) { st = lorac_evaluate(&scores, e, NULL, NULL, &err); }
     if (st) { fail_msg("%s", err.text); }
     lorac_evaluator_free(e);
@@ -147,8 +147,7 @@ static void tie_and_bias_are_the_recipes(void **state)
         {{"adapter.train_also=[lm_head]", "adapter.tie=keep", NULL},
          "adapter.tie: has no effect: the base's embedding and output are two matrices; leave it "
          "out"},
-        {{"adapter.bias=all", NULL},
-         "adapter.bias: all, but no module of the base has a bias"},
+        {{"adapter.bias=all", NULL}, "adapter.bias: all, but no module of the base has a bias"},
         {{"adapter.bias=lora_only", NULL},
          "adapter.bias: lora_only, but no module with an adapter has a bias"},
     };

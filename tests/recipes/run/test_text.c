@@ -199,7 +199,7 @@ static void the_test_text_is_scored_byte_by_byte(void **state)
     struct lorac_scores s;
     struct lorac_err err = {0};
     if (lorac_job_open(&j, r, LORAC_JOB_TEST, &err) ||
-        lorac_evaluator_new(&e, j, j->test.set, r->eval.metrics, NULL, &err) ||
+        lorac_job_evaluator(&e, j, j->test.set, r->eval.metrics, NULL, &err) ||
         lorac_evaluate(&s, e, NULL, NULL, &err)) {
         fail_msg("%s", err.text);
     }
