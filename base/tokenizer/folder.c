@@ -38,10 +38,8 @@ static void shorten_numbers(char *text, size_t n)
     }
 }
 
-/* A file of the folder; root->value NULL where it is not there. `*path` outlives it
- * (lorac_mem_free). */
-static enum lorac_status load(struct lorac_json *root, char **path, const char *dir,
-                              const char *name, struct lorac_err *err)
+enum lorac_status lorac_read_file(struct lorac_json *root, char **path, const char *dir,
+                                  const char *name, struct lorac_err *err)
 {
     char *text = NULL;
     size_t n = 0;
@@ -186,8 +184,9 @@ static enum lorac_status read_config(struct lorac_tokenizer *t, const char *dir,
     struct lorac_json map = {0};
     char *config_path = NULL;
     char *map_path = NULL;
-    enum lorac_status st = load(&config, &config_path, dir, "tokenizer_config.json", err);
-    if (!st) { st = load(&map, &map_path, dir, "special_tokens_map.json", err); }
+    enum lorac_status st =
+        lorac_read_file(&config, &config_path, dir, "tokenizer_config.json", err);
+    if (!st) { st = lorac_read_file(&map, &map_path, dir, "special_tokens_map.json", err); }
     struct lorac_json list = lorac_json_get(&config, "added_tokens_decoder");
     if (!st && list.value) { st = read_decoder(t, &list, err); }
     if (!st) { st = read_names(t, &config, err); }
@@ -233,7 +232,7 @@ static enum lorac_status read_generation(struct lorac_tokenizer *t, const char *
     for (size_t i = 0; i < 2 && !st; i++) {
         struct lorac_json root = {0};
         char *path = NULL;
-        st = load(&root, &path, dir, names[i], err);
+        st = lorac_read_file(&root, &path, dir, names[i], err);
         struct lorac_json eos = lorac_json_get(&root, "eos_token_id");
         struct lorac_json bos = lorac_json_get(&root, "bos_token_id");
         if (!st && eos.value && t->ends.n == 0) { st = read_ends(t, &eos, err); }
@@ -292,7 +291,7 @@ enum lorac_status lorac_chat_template(struct lorac_buf *text, const char **file,
     for (size_t i = 1; i < 3 && !st && !*file; i++) {
         struct lorac_json root = {0};
         char *path = NULL;
-        st = load(&root, &path, dir, names[i], err);
+        st = lorac_read_file(&root, &path, dir, names[i], err);
         const char *found = st ? NULL : template_of(&root);
         if (found) {
             *file = names[i];
@@ -313,135 +312,11 @@ enum lorac_status lorac_tokenizer_class(struct lorac_buf *name, const char *dir,
     struct lorac_json root = {0};
     char *path = NULL;
     const char *class = "";
-    enum lorac_status st = load(&root, &path, dir, "tokenizer_config.json", err);
+    enum lorac_status st = lorac_read_file(&root, &path, dir, "tokenizer_config.json", err);
     if (!st) { st = lorac_json_string(&class, &root, "tokenizer_class", false, err); }
     if (!st) { lorac_buf_str(name, class); }
     if (!st && name->no_memory) { st = lorac_no_memory(err); }
     lorac_json_free(&root);
     lorac_mem_free(path);
-    return st;
-}
-
-/* ---- a folder without tokenizer.json ---- */
-
-/* What the class builds around vocab.json and merges.txt (models/gpt2 and models/qwen2). */
-static const char gpt2_frame[] =
-    "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false},"
-    " \"decoder\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\"}}";
-static const char qwen2_frame[] =
-    "{\"normalizer\": {\"type\": \"NFC\"},"
-    " \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": ["
-    "  {\"type\": \"Split\", \"behavior\": \"Isolated\", \"invert\": false, \"pattern\": "
-    "{\"Regex\":"
-    "   \"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}"
-    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}},"
-    "  {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]},"
-    " \"decoder\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\"}}";
-
-static enum lorac_status pick_frame(const char **frame, const struct lorac_json *config,
-                                    const char *dir, struct lorac_err *err)
-{
-    const char *class = NULL;
-    bool prefix = false;
-    enum lorac_status st = lorac_json_string(&class, config, "tokenizer_class", false, err);
-    if (!st) { st = lorac_json_bool(&prefix, config, "add_prefix_space", false, err); }
-    if (st) { return st; }
-    const bool gpt2 = class && strncmp(class, "GPT2Tokenizer", 13) == 0;
-    const bool qwen2 = class && strncmp(class, "Qwen2Tokenizer", 14) == 0;
-    if ((!gpt2 && !qwen2) || prefix) {
-        return lorac_fail(err, LORAC_ENOTSUP,
-                          "%s: has no tokenizer.json; vocab.json and merges.txt are read for the "
-                          "classes GPT2Tokenizer and Qwen2Tokenizer without add_prefix_space, "
-                          "tokenizer_config.json names %.60s",
-                          dir, class ? class : "none");
-    }
-    *frame = gpt2 ? gpt2_frame : qwen2_frame;
-    return LORAC_OK;
-}
-
-/* The lines of merges.txt as a JSON list. */
-static enum lorac_status read_merges_txt(json_t **out, const char *path, struct lorac_err *err)
-{
-    char *text = NULL;
-    size_t n = 0;
-    json_t *list = json_array();
-    enum lorac_status st = lorac_file_read(&text, &n, path, TOK_MAX_JSON, err);
-    if (!st && !list) { st = lorac_no_memory(err); }
-    for (size_t i = 0, line = 1; !st && i < n; line++) {
-        const char *s = text + i;
-        const char *newline = memchr(s, '\n', n - i);
-        size_t len = newline ? (size_t)(newline - s) : n - i;
-        i += len + 1;
-        if (len && s[len - 1] == '\r') { len--; }
-        if (len >= 8 && memcmp(s, "#version", 8) == 0) { continue; }
-        if (lorac_utf8_check(s, len) < len) {
-            st = lorac_fail(err, LORAC_EFORMAT, "%s:%zu: is not UTF-8", path, line);
-        } else if (json_array_append_new(list, json_stringn(s, len))) {
-            st = lorac_no_memory(err);
-        }
-    }
-    lorac_mem_free(text);
-    if (st) {
-        json_decref(list);
-        list = NULL;
-    }
-    *out = list;
-    return st;
-}
-
-/* added_tokens.json, the oldest form: text -> id. Only where tokenizer_config.json has none. */
-static enum lorac_status read_added_txt(json_t *frame, const struct lorac_json *added,
-                                        struct lorac_err *err)
-{
-    const char *key = NULL;
-    json_t *value = NULL;
-    json_t *list = json_array();
-    if (!list || json_object_set_new(frame, "added_tokens", list)) { return lorac_no_memory(err); }
-    json_object_foreach(added->value, key, value)
-    {
-        json_t *one = json_pack("{s:s, s:O, s:b, s:b}", "content", key, "id", value, "normalized",
-                                0, "special", 0);
-        if (!one || json_array_append_new(list, one)) { return lorac_no_memory(err); }
-    }
-    return LORAC_OK;
-}
-
-enum lorac_status lorac_read_vocab_files(struct lorac_tokenizer *t, const char *dir,
-                                         struct lorac_err *err)
-{
-    struct lorac_json config = {0};
-    struct lorac_json vocab = {0};
-    struct lorac_json added = {0};
-    struct lorac_json root = {0};
-    char *paths[4] = {0};
-    const char *frame = NULL;
-    json_t *merges = NULL;
-    json_t *model = NULL;
-    enum lorac_status st = load(&config, &paths[0], dir, "tokenizer_config.json", err);
-    if (!st) { st = pick_frame(&frame, &config, dir, err); }
-    if (!st) { st = load(&vocab, &paths[1], dir, "vocab.json", err); }
-    if (!st) { st = load(&added, &paths[2], dir, "added_tokens.json", err); }
-    if (st) { goto done; }
-    paths[3] = lorac_path_join(dir, "merges.txt");
-    st = paths[3] ? read_merges_txt(&merges, paths[3], err) : lorac_no_memory(err);
-    if (!st && frame) { st = lorac_json_parse(&root, frame, strlen(frame), dir, err); }
-    model = json_object_get(root.value, "model");
-    if (!st && (json_object_set(model, "vocab", vocab.value) ||
-                json_object_set(model, "merges", merges))) {
-        st = lorac_no_memory(err);
-    }
-    if (!st && added.value && !json_object_get(config.value, "added_tokens_decoder")) {
-        st = read_added_txt(root.value, &added, err);
-    }
-    if (!st) { st = lorac_read_tokenizer(t, &root, err); }
-done:
-    lorac_json_free(&root);
-    lorac_json_free(&config);
-    lorac_json_free(&vocab);
-    lorac_json_free(&added);
-    json_decref(merges);
-    for (size_t i = 0; i < 4; i++) {
-        lorac_mem_free(paths[i]);
-    }
     return st;
 }

@@ -267,6 +267,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_added_build(struct lorac_tokenizer *t, 
 LORAC_MUST_CHECK enum lorac_status lorac_read_tokenizer(struct lorac_tokenizer *t,
                                                         const struct lorac_json *root,
                                                         struct lorac_err *err);
+/* A file of the folder; root->value NULL where it is not there. `*path` outlives it
+ * (lorac_mem_free). */
+LORAC_MUST_CHECK enum lorac_status lorac_read_file(struct lorac_json *root, char **path,
+                                                   const char *dir, const char *name,
+                                                   struct lorac_err *err);
 /* tokenizer_config.json, special_tokens_map.json, generation_config.json, config.json of a folder.
  */
 LORAC_MUST_CHECK enum lorac_status lorac_read_folder(struct lorac_tokenizer *t, const char *dir,
