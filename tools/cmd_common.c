@@ -125,6 +125,9 @@ static enum lorac_status open_model(struct bench *b, const char *dir, bool token
         fprintf(stderr, "note: %s\n", lorac_checkpoint_note(b->model->files));
     }
     if (!st && tokenizer) { st = lorac_tokenizer_open(&b->tokenizer, dir, err); }
+    if (!st && tokenizer && lorac_tokenizer_note(b->tokenizer)) {
+        fprintf(stderr, "note: %s\n", lorac_tokenizer_note(b->tokenizer));
+    }
     if (st) { lorac_hub_explain(dir, err); }
     return st;
 }

@@ -1,13 +1,16 @@
 /*
  * folder.c - what the files beside tokenizer.json add, as AutoTokenizer of transformers 5
  * (tokenization_utils_tokenizers.py) takes it:
- *   tokenizer_config.json    added tokens; the names of the special tokens; add_bos_token and
- *                            add_eos_token, which, where either is there, replace the
- * post-processor special_tokens_map.json  names that tokenizer_config.json does not give
+ *   tokenizer_config.json    added tokens, the names of the special tokens
+ *   special_tokens_map.json  names that tokenizer_config.json does not give
  *   generation_config.json, else config.json: the ids that end generation
- * One difference: for the class LlamaTokenizer it also replaces the normaliser and the
- * pre-tokenizer, so that text beginning with a space gets no dummy prefix. tokenizer.json is the
- * truth here.
+ *
+ * add_bos_token and add_eos_token count where there is no tokenizer.json (classes.c); beside one
+ * its post-processor alone says what is put around a text (tokenization_utils_base.py,
+ * _from_pretrained drops the two), and where they ask for something else that is told.
+ *
+ * One difference: some classes build normaliser and pre-tokenizer (LlamaTokenizer) or
+ * post-processor (GPTNeoXTokenizer) anew, whatever the file has. tokenizer.json is the truth here.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
@@ -134,8 +137,10 @@ static enum lorac_status read_more_special(struct lorac_tokenizer *t, const stru
     return st;
 }
 
+/* What begins and ends texts must be a token of tokenizer.json; the others are used where a text
+ * holds them, and of a class's all that is none becomes the next. */
 static enum lorac_status read_names(struct lorac_tokenizer *t, const struct lorac_json *root,
-                                    struct lorac_err *err)
+                                    const struct lorac_class *class, struct lorac_err *err)
 {
     const char *const names[] = {"bos_token", "eos_token", "unk_token", "pad_token",
                                  "sep_token", "cls_token", "mask_token"};
@@ -144,8 +149,7 @@ static enum lorac_status read_names(struct lorac_tokenizer *t, const struct lora
     for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++) {
         struct lorac_json at = lorac_json_get(root, names[i]);
         int32_t id = -1;
-        bool must_be =
-            i < 2; // what begins and ends texts; the others are used where a text holds them
+        bool must_be = i < 2 && !class;
         if (at.value) { st = read_special(&id, t, &at, must_be, err); }
         if (i == 0 && t->bos < 0) { t->bos = id; }
         if (i == 1 && t->eos < 0) { t->eos = id; }
@@ -158,27 +162,61 @@ static enum lorac_status read_names(struct lorac_tokenizer *t, const struct lora
     return st;
 }
 
-/* update_post_processor(): the keys count where they are there, even as null. */
+/* What tokenizer.json puts stays, whatever tokenizer_config.json asks for. */
+static void note_ignored(struct lorac_tokenizer *t, const char *key, bool asked, bool put)
+{
+    if (asked == put || t->note[0]) { return; }
+    (void)snprintf(t->note, sizeof t->note,
+                   "tokenizer_config.json: %s is %s, but the post_processor of tokenizer.json puts "
+                   "%s there, which counts, as in transformers 5",
+                   key, asked ? "true" : "false", put ? "a token" : "nothing");
+}
+
+/* The keys count where they are there, even as null; update_post_processor() of the classes. */
 static enum lorac_status read_bos_eos(struct lorac_tokenizer *t, const struct lorac_json *root,
-                                      struct lorac_err *err)
+                                      const struct lorac_class *class, struct lorac_err *err)
 {
     bool bos = false;
     bool eos = false;
-    if (!json_object_get(root->value, "add_bos_token") &&
-        !json_object_get(root->value, "add_eos_token")) {
-        return LORAC_OK;
-    }
+    const json_t *bos_at = json_object_get(root->value, "add_bos_token");
+    const json_t *eos_at = json_object_get(root->value, "add_eos_token");
     enum lorac_status st = lorac_json_bool(&bos, root, "add_bos_token", false, err);
     if (!st) { st = lorac_json_bool(&eos, root, "add_eos_token", false, err); }
-    t->before.n = 0;
-    t->after.n = 0;
-    if (!st && bos && t->bos >= 0) { st = lorac_ids_add(&t->before, t->bos, err); }
+    if (st || (!bos_at && !eos_at)) { return st; }
+    if (!class) {
+        if (json_is_boolean(bos_at)) { note_ignored(t, "add_bos_token", bos, t->before.n > 0); }
+        if (json_is_boolean(eos_at)) { note_ignored(t, "add_eos_token", eos, t->after.n > 0); }
+        return LORAC_OK;
+    }
+    if (bos && t->bos >= 0) { st = lorac_ids_add(&t->before, t->bos, err); }
     if (!st && eos && t->eos >= 0) { st = lorac_ids_add(&t->after, t->eos, err); }
     return st;
 }
 
+/* The class's names, where neither file gives another, or null. */
+static enum lorac_status add_defaults(struct lorac_json *config, const struct lorac_json *map,
+                                      const struct lorac_class *class, struct lorac_err *err)
+{
+    const char *const names[][2] = {{"bos_token", class->bos},
+                                    {"eos_token", class->eos},
+                                    {"unk_token", class->eos},
+                                    {"pad_token", class->pad}};
+    if (!config->value) { config->value = json_object(); }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *key = names[i][0];
+        if (!names[i][1] || json_object_get(config->value, key) ||
+            json_object_get(map->value, key)) {
+            continue;
+        }
+        if (json_object_set_new(config->value, key, json_string(names[i][1]))) {
+            return lorac_no_memory(err);
+        }
+    }
+    return LORAC_OK;
+}
+
 static enum lorac_status read_config(struct lorac_tokenizer *t, const char *dir,
-                                     struct lorac_err *err)
+                                     const struct lorac_class *class, struct lorac_err *err)
 {
     struct lorac_json config = {0};
     struct lorac_json map = {0};
@@ -189,9 +227,10 @@ static enum lorac_status read_config(struct lorac_tokenizer *t, const char *dir,
     if (!st) { st = lorac_read_file(&map, &map_path, dir, "special_tokens_map.json", err); }
     struct lorac_json list = lorac_json_get(&config, "added_tokens_decoder");
     if (!st && list.value) { st = read_decoder(t, &list, err); }
-    if (!st) { st = read_names(t, &config, err); }
-    if (!st) { st = read_names(t, &map, err); }
-    if (!st) { st = read_bos_eos(t, &config, err); }
+    if (!st && class) { st = add_defaults(&config, &map, class, err); }
+    if (!st) { st = read_names(t, &config, class, err); }
+    if (!st) { st = read_names(t, &map, class, err); }
+    if (!st) { st = read_bos_eos(t, &config, class, err); }
     lorac_json_free(&config);
     lorac_json_free(&map);
     lorac_mem_free(config_path);
@@ -249,9 +288,9 @@ static enum lorac_status read_generation(struct lorac_tokenizer *t, const char *
 }
 
 enum lorac_status lorac_read_folder(struct lorac_tokenizer *t, const char *dir,
-                                    struct lorac_err *err)
+                                    const struct lorac_class *class, struct lorac_err *err)
 {
-    enum lorac_status st = read_config(t, dir, err);
+    enum lorac_status st = read_config(t, dir, class, err);
     return st ? st : read_generation(t, dir, err);
 }
 

@@ -212,6 +212,7 @@ struct lorac_tokenizer {
     struct lorac_ids before, after; // of the post-processor
     int32_t bos, eos, pad;          // -1: none
     struct lorac_ids ends;
+    char note[256]; // lorac_tokenizer_note(); "" where there is none
 };
 
 /* The added token of an id, or NULL. */
@@ -267,6 +268,14 @@ LORAC_MUST_CHECK enum lorac_status lorac_added_build(struct lorac_tokenizer *t, 
 LORAC_MUST_CHECK enum lorac_status lorac_read_tokenizer(struct lorac_tokenizer *t,
                                                         const struct lorac_json *root,
                                                         struct lorac_err *err);
+/* A class of transformers, by which a folder without tokenizer.json is read. */
+struct lorac_class {
+    const char *name;
+    const char *types[3];        // the "model_type" of config.json that stand for it
+    const char *frame;           // tokenizer.json but for the vocabulary
+    const char *bos, *eos, *pad; // names where the folder gives none, or NULL; the unknown
+                                 // token is eos, too
+};
 /* A file of the folder; root->value NULL where it is not there. `*path` outlives it
  * (lorac_mem_free). */
 LORAC_MUST_CHECK enum lorac_status lorac_read_file(struct lorac_json *root, char **path,
@@ -275,9 +284,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_read_file(struct lorac_json *root, char
 /* tokenizer_config.json, special_tokens_map.json, generation_config.json, config.json of a folder.
  */
 LORAC_MUST_CHECK enum lorac_status lorac_read_folder(struct lorac_tokenizer *t, const char *dir,
+                                                     const struct lorac_class *class, // or NULL
                                                      struct lorac_err *err);
-/* vocab.json and merges.txt in place of tokenizer.json. */
+/* vocab.json and merges.txt in place of tokenizer.json. *class: what stands for it. */
 LORAC_MUST_CHECK enum lorac_status lorac_read_vocab_files(struct lorac_tokenizer *t,
+                                                          const struct lorac_class **class,
                                                           const char *dir, struct lorac_err *err);
 
 /* ---- encoding ---- */

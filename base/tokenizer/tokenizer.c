@@ -79,6 +79,7 @@ enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out, const char 
 {
     struct lorac_json root = {0};
     struct lorac_tokenizer *t = NULL;
+    const struct lorac_class *class = NULL;
     enum lorac_status st = LORAC_OK;
     char *path = lorac_path_join(dir, "tokenizer.json");
     char *vocab = lorac_path_join(dir, "vocab.json");
@@ -92,14 +93,14 @@ enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out, const char 
         goto done;
     }
     if (!lorac_path_exists(path) && lorac_path_exists(vocab)) {
-        st = lorac_read_vocab_files(t, dir, err);
+        st = lorac_read_vocab_files(t, &class, dir, err);
     } else if (lorac_path_is_dir(dir) && !lorac_path_exists(path)) {
         st = lorac_stand_in_tokenizer(dir, path, err);
     } else {
         st = lorac_json_load(&root, path, TOK_MAX_JSON, err);
         if (!st) { st = lorac_read_tokenizer(t, &root, err); }
     }
-    if (!st) { st = lorac_read_folder(t, dir, err); }
+    if (!st) { st = lorac_read_folder(t, dir, class, err); }
     if (!st) { st = lorac_added_build(t, path, err); }
 done:
     lorac_json_free(&root);
@@ -111,6 +112,11 @@ done:
     }
     *out = t;
     return st;
+}
+
+const char *lorac_tokenizer_note(const struct lorac_tokenizer *t)
+{
+    return t->note[0] ? t->note : NULL;
 }
 
 size_t lorac_tokenizer_size(const struct lorac_tokenizer *t)

@@ -40,10 +40,11 @@ void lorac_ids_free(struct lorac_ids *ids);
 
 /* Read tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json /
  * config.json (eos ids) of the model folder `dir`. Only tokenizer.json is required; vocab.json and
- * merges.txt replace it for the classes GPT2Tokenizer and Qwen2Tokenizer. Where
- * tokenizer_config.json has add_bos_token or add_eos_token they replace the post-processor, as in
- * transformers 5. LORAC_ENOTSUP: a part that is not supported; LORAC_EFORMAT: a damaged or
- * contradictory file. */
+ * merges.txt replace it for the classes GPT2Tokenizer, Qwen2Tokenizer and GPTNeoXTokenizer, which
+ * tokenizer_config.json names, or config.json's model_type stands for. add_bos_token and
+ * add_eos_token of tokenizer_config.json count there alone: what tokenizer.json puts around a text
+ * its post-processor says, as in transformers 5. LORAC_ENOTSUP: a part that is not supported;
+ * LORAC_EFORMAT: a damaged or contradictory file. */
 LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out,
                                                         const char *dir, struct lorac_err *err);
 /* The same from one tokenizer.json in memory (`file` names it in messages). */
@@ -51,6 +52,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_parse(struct lorac_tokenizer 
                                                          const char *json, size_t n,
                                                          const char *file, struct lorac_err *err);
 void lorac_tokenizer_free(struct lorac_tokenizer *t);
+/* A choice between files that was made in opening, worth telling; NULL: none was. */
+const char *lorac_tokenizer_note(const struct lorac_tokenizer *t);
 
 /* A stretch of text. Stretches are joined before they are tokenised, so merges cross them. */
 struct lorac_text {

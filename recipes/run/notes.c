@@ -131,6 +131,8 @@ enum lorac_status lorac_run_notes(const struct lorac_job *j, const struct lorac_
     bool table = r->data.kind == LORAC_RECIPE_DATA_TABLE;
     const char *choice = lorac_checkpoint_note(j->model->files);
     if (choice) { watch->note(watch->self, choice); }
+    choice = lorac_tokenizer_note(j->tokenizer);
+    if (choice) { watch->note(watch->self, choice); }
     const char *unmeasured = lorac_unmeasured(j, r->eval.metrics);
     if (unmeasured && j->valid.set) { watch->note(watch->self, unmeasured); }
     if (shared) {
