@@ -480,6 +480,9 @@ size_t lorac_loader_max_rows(const struct lorac_loader *l);
 size_t lorac_loader_max_segments(const struct lorac_loader *l);
 /* Micro-batches of an epoch, from lengths alone; what lorac_loader_next lent is no longer valid. */
 size_t lorac_loader_count(struct lorac_loader *l, uint64_t epoch);
+/* Of the first `epochs` epochs. LORAC_EUSER: more rows than can be put in order in some seconds. */
+LORAC_MUST_CHECK enum lorac_status lorac_loader_total(size_t *out, struct lorac_loader *l,
+                                                      size_t epochs, struct lorac_err *err);
 struct lorac_loader_state lorac_loader_state(const struct lorac_loader *l);
 /* Go to a saved state. One that the dataset cannot have is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_loader_seek(struct lorac_loader *l,

@@ -5,6 +5,7 @@
 #include "datasets/dataset.h"
 
 #include <assert.h>
+#include <math.h>
 
 struct lorac_loader {
     const struct lorac_dataset *d; // borrowed
@@ -163,6 +164,28 @@ size_t lorac_loader_count(struct lorac_loader *l, uint64_t epoch)
         n++;
     }
     return n;
+}
+
+/* Examples that are put in order to count micro-batches: some ten seconds' work. */
+#define MAX_COUNTED 1e8
+
+enum lorac_status lorac_loader_total(size_t *out, struct lorac_loader *l, size_t epochs,
+                                     struct lorac_err *err)
+{
+    const double n = (double)l->d->n;
+    bool alike = !l->o.shuffle || !l->o.batch_tokens; // every epoch has as many
+    *out = 0;
+    if (!alike && (double)epochs * n > MAX_COUNTED) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "train.epochs: %zu passes over %zu rows are too many to count; expected "
+                          "at most %.0f, or train.steps",
+                          epochs, l->d->n, fmax(1.0, floor(MAX_COUNTED / n)));
+    }
+    for (size_t e = 0; e < (alike ? 1 : epochs); e++) {
+        *out += lorac_loader_count(l, e);
+    }
+    if (alike) { *out *= epochs; }
+    return LORAC_OK;
 }
 
 struct lorac_loader_state lorac_loader_state(const struct lorac_loader *l)

@@ -27,6 +27,19 @@ static bool reads(const struct lorac_optimiser *kind, const char *option)
     return false;
 }
 
+struct lorac_optim_options lorac_optim_options_default(void)
+{
+    return (struct lorac_optim_options){
+        .name = "adamw",
+        .lr = 5e-4,
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .eps = 1e-8,
+        .clip_norm = 1.0,
+        .schedule = "cosine",
+    };
+}
+
 const char *lorac_optim_name(size_t i)
 {
     return i < N_OPTIMISERS ? optimisers[i]->name : NULL;

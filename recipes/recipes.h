@@ -16,5 +16,6 @@
 #include "recipes/run/predictor.h"
 #include "recipes/run/run.h"
 #include "recipes/run/saved_template.h"
+#include "recipes/run/trainer.h"
 
 #endif

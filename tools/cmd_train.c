@@ -93,7 +93,7 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
     if (!b->first_step) { say_few(stderr, "", j, b->steps); }
 }
 
-static void on_step(void *self, const struct lorac_run_step *s)
+static void on_step(void *self, const struct lorac_step *s)
 {
     struct screen *screen = self;
     char text[160];

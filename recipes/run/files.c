@@ -229,7 +229,7 @@ enum lorac_status lorac_metrics_seconds(double *out, const struct lorac_run_path
 }
 
 enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p,
-                                     const struct lorac_run_step *s, struct lorac_err *err)
+                                     const struct lorac_step *s, struct lorac_err *err)
 {
     char line[256];
     int n = lorac_snprintf(

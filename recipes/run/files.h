@@ -72,7 +72,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_weights_digest(uint64_t *out, const cha
 
 bool lorac_metrics_begun(const struct lorac_run_paths *p); // it holds lines
 LORAC_MUST_CHECK enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p,
-                                                      const struct lorac_run_step *s,
+                                                      const struct lorac_step *s,
                                                       struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_metrics_eval(const struct lorac_run_paths *p, double epoch,
                                                       const struct lorac_run_eval *e,

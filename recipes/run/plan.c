@@ -225,7 +225,7 @@ static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, str
 
 /* Parameters, gradients, moments; and what saving takes: the file is mapped and compared tensor by
  * tensor. */
-static void weigh_adapter(struct lorac_plan *p, const struct lorac_optim_options *o)
+static void weigh_adapter(struct lorac_plan *p)
 {
     const struct lorac_adapter *a = p->adapter;
     size_t params = a->n_params * sizeof(float);
@@ -244,7 +244,7 @@ static void weigh_adapter(struct lorac_plan *p, const struct lorac_optim_options
         p->adapter_file_bytes += twice ? n : 0; // under both of its names
     }
     p->bytes[LORAC_PLAN_ADAPTER] = 2 * params;
-    p->bytes[LORAC_PLAN_MOMENTS] = lorac_optim_blocks_of(o->name) * params;
+    p->bytes[LORAC_PLAN_MOMENTS] = lorac_optim_blocks_of(p->job->recipe->optimizer.name) * params;
     p->bytes[LORAC_PLAN_SAVING] = p->adapter_file_bytes + 3 * largest;
 }
 
@@ -263,31 +263,27 @@ static void weigh_merging(struct lorac_plan *p)
     }
 }
 
-static enum lorac_status weigh_passes(struct lorac_plan *p, struct lorac_err *err)
+/* The training pass with its batch, and what evaluates beside it. */
+static enum lorac_status weigh_passes(struct lorac_plan *p, const struct lorac_trainer_options *o,
+                                      struct lorac_err *err)
 {
     const struct lorac_job *j = p->job;
-    const struct lorac_recipe *r = j->recipe;
     struct lorac_socket socket = lorac_adapter_socket(p->adapter);
-    struct lorac_pass_options o;
+    struct lorac_evaluator_options valid = o->valid;
     struct lorac_evaluation_size eval = {0};
-    struct lorac_metrics metrics = {0};
-    size_t pass = 0;
+    struct lorac_trainer_size size;
     size_t logits =
         lorac_pass_head_rows(j->model, p->max_rows) * j->model->config.V * sizeof(float);
-    enum lorac_status st = lorac_setup_pass(&o, &pass, r, j->model, &socket, p->max_rows, err);
-    if (!st) { st = lorac_setup_metrics(&metrics, j, err); }
-    if (!st && j->valid.set) {
-        struct lorac_evaluator_options e =
-            lorac_job_evaluation(j, j->valid.set, metrics.measured, &socket);
-        st = lorac_evaluator_measure(&eval, &e, err);
-    }
+    enum lorac_status st = lorac_trainer_measure(&size, o, err);
+    valid.socket = &socket;
+    if (!st && valid.set) { st = lorac_evaluator_measure(&eval, &valid, err); }
     if (st) { return st; }
-    bool answers = r->eval.samples || (metrics.measured >> LORAC_METRIC_EXACT_MATCH & 1U);
-    p->best = metrics.best;
-    p->best_why = lorac_setup_best_why(r);
-    p->recomputes = o.keep == LORAC_KEEP_LAYERS;
+    bool answers = j->recipe->eval.samples || (valid.metrics >> LORAC_METRIC_EXACT_MATCH & 1U);
+    p->best = o->best;
+    p->best_why = lorac_setup_best_why(j->recipe);
+    p->recomputes = size.recomputes;
     p->bytes[LORAC_PLAN_LOGITS] = logits;
-    p->bytes[LORAC_PLAN_ACTIVATIONS] += pass - logits;
+    p->bytes[LORAC_PLAN_ACTIVATIONS] = size.batch + size.pass - logits;
     p->bytes[LORAC_PLAN_EVALUATION] = eval.bytes;
     p->bytes[LORAC_PLAN_SAMPLES] = answers ? eval.generator_bytes : 0;
     p->eval_rows = eval.rows;
@@ -304,27 +300,24 @@ static size_t data_bytes(const struct lorac_data *d)
 
 /* ---- the length of the run ---- */
 
-static enum lorac_status measure_length(struct lorac_plan *p, struct lorac_err *err)
+static enum lorac_status measure_training(struct lorac_plan *p, struct lorac_err *err)
 {
-    const struct lorac_recipe *r = p->job->recipe;
-    struct lorac_loader_options options = lorac_setup_loader(r);
+    struct lorac_loader_options options = lorac_setup_loader(p->job->recipe);
     struct lorac_loader *loader = NULL;
-    enum lorac_status st = lorac_loader_open(&loader, p->job->train.set, &options, err);
-    if (st) { return st; }
+    struct lorac_trainer_options o;
     struct lorac_length l = {0};
-    st = lorac_setup_length(&l, r, loader, lorac_dataset_size(p->job->train.set), err);
-    p->max_rows = lorac_loader_max_rows(loader);
-    p->bytes[LORAC_PLAN_ACTIVATIONS] =
-        lorac_batch_bytes(p->max_rows, lorac_loader_max_segments(loader), p->max_rows);
-    lorac_loader_close(loader);
-    if (st) { return st; }
-    p->steps = l.steps;
-    p->steps_per_epoch = l.steps_per_epoch;
-    p->eval_every = l.eval_every;
-    if (p->job->valid.set) { // and at the end
-        p->evaluations = lorac_setup_evaluations(&l);
+    enum lorac_status st = lorac_loader_open(&loader, p->job->train.set, &options, err);
+    if (!st) { st = lorac_setup_trainer(&o, &l, p->job, p->adapter, loader, err); }
+    if (!st) {
+        p->steps = l.steps;
+        p->steps_per_epoch = l.steps_per_epoch;
+        p->eval_every = l.eval_every;
+        p->evaluations = o.valid.set ? lorac_setup_evaluations(&l) : 0; // and at the end
+        p->max_rows = lorac_loader_max_rows(loader);
+        st = weigh_passes(p, &o, err);
     }
-    return LORAC_OK;
+    lorac_loader_close(loader);
+    return st;
 }
 
 void lorac_plan_notes(const struct lorac_plan *p, const struct lorac_run_watch *watch)
@@ -426,15 +419,13 @@ enum lorac_status lorac_plan_make(struct lorac_plan **out, const struct lorac_re
     if (!st) { st = group_modules(p, err); }
     if (!st) { st = look_at_data(p, err); }
     if (!st && p->job->train.table) { st = lorac_labels_look(&p->labels, p->job, err); }
-    if (!st) { st = measure_length(p, err); }
+    if (!st) { st = measure_training(p, err); }
     if (!st) { st = look_at_folder(p, err); }
     if (!st) {
-        struct lorac_optim_options o = lorac_setup_optim(r, p->steps);
-        weigh_adapter(p, &o);
+        weigh_adapter(p);
         weigh_merging(p);
         st = weigh_weights(p, sampled, err);
     }
-    if (!st) { st = weigh_passes(p, err); }
     for (size_t i = 0; i < LORAC_PLAN_N_PARTS; i++) {
         p->total += p->bytes[i];
     }

@@ -25,22 +25,14 @@ struct run {
     int lock;
     struct lorac_job *job;
     struct lorac_adapter *adapter;
-    struct lorac_socket socket;
-    struct lorac_stack stack; // the same adapter for evaluation: neither dropout nor its scratch
-    struct lorac_socket inference;
-    struct lorac_optim *optim;
     struct lorac_loader *loader;
-    struct lorac_batch *batch;
-    struct lorac_pass *pass;
-    struct lorac_evaluator *evaluator; // NULL: no validation data
-    float *nll;                        // (rows of a batch)
-    struct lorac_state state;
+    struct lorac_trainer_options o;
+    struct lorac_trainer *trainer;
+    struct lorac_state *state; // the trainer's
     struct lorac_length length;
-    struct lorac_metrics metrics;
     bool is_ours;    // run.json speaks of this run
     bool not_finite; // the step that failed did so for its loss or gradient
     double loss;     // of the last step
-    double rate;     // seconds a step, smoothed
     double began;    // this session, by the clock
     struct lorac_earlier earlier;
     char resumed[32]; // this session, where it is not the first; "" otherwise
@@ -48,60 +40,41 @@ struct run {
 
 /* ---- setting up ---- */
 
-static enum lorac_status open_optim(struct run *run, struct lorac_err *err)
-{
-    struct lorac_optim_options o = lorac_setup_optim(run->r, run->length.steps);
-    return lorac_optim_new(&run->optim, run->adapter, &o, err);
-}
-
-static enum lorac_status open_pass(struct run *run, struct lorac_err *err)
-{
-    struct lorac_pass_options o;
-    size_t bytes = 0;
-    enum lorac_status st = lorac_setup_pass(&o, &bytes, run->r, run->job->model, &run->socket,
-                                            run->batch->max_rows, err);
-    if (!st) { st = lorac_pass_new(&run->pass, run->job->model, &run->socket, &o, err); }
-    if (!st && run->watch->begin) {
-        struct lorac_run_begin begin = {
-            .job = run->job,
-            .adapter = run->adapter,
-            .dir = run->paths.dir,
-            .steps = run->length.steps,
-            .first_step = run->state.step,
-            .steps_per_epoch = run->length.steps_per_epoch,
-            .activation_bytes = lorac_pass_bytes(run->pass),
-            .parameter_bytes =
-                (2 + lorac_optim_blocks(run->optim)) * run->adapter->n_params * sizeof(float),
-            .recomputes = o.keep == LORAC_KEEP_LAYERS,
-        };
-        if (run->evaluator) {
-            begin.best_by = lorac_metric_name(run->metrics.best);
-            begin.best_why = lorac_setup_best_why(run->r);
-        }
-        run->watch->begin(run->watch->self, &begin);
-    }
-    return st;
-}
-
-static enum lorac_status open_loader(struct run *run, struct lorac_err *err)
+static enum lorac_status open_trainer(struct run *run, struct lorac_err *err)
 {
     struct lorac_loader_options o = lorac_setup_loader(run->r);
     enum lorac_status st = lorac_loader_open(&run->loader, run->job->train.set, &o, err);
-    if (st) { return st; }
-    size_t rows = lorac_loader_max_rows(run->loader);
-    run->nll = lorac_mem_new(rows, sizeof *run->nll);
-    if (!run->nll) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a batch"); }
-    return lorac_batch_new(&run->batch, rows, lorac_loader_max_segments(run->loader), rows, err);
+    if (!st) {
+        st = lorac_setup_trainer(&run->o, &run->length, run->job, run->adapter, run->loader, err);
+    }
+    if (!st) { st = lorac_trainer_open(&run->trainer, &run->o, err); }
+    if (!st) { run->state = lorac_trainer_state(run->trainer); }
+    return st;
 }
 
-static enum lorac_status open_evaluator(struct run *run, struct lorac_err *err)
+static enum lorac_status tell_begin(struct run *run, struct lorac_err *err)
 {
-    enum lorac_status st = lorac_setup_metrics(&run->metrics, run->job, err);
-    if (st || !run->job->valid.set) { return st; }
-    run->stack = (struct lorac_stack){.n = 1, .adapter = {run->adapter}, .factor = {1.0F}};
-    run->inference = lorac_stack_socket(&run->stack);
-    return lorac_job_evaluator(&run->evaluator, run->job, run->job->valid.set,
-                               run->metrics.measured, &run->inference, err);
+    struct lorac_trainer_size size;
+    if (!run->watch->begin) { return LORAC_OK; }
+    enum lorac_status st = lorac_trainer_measure(&size, &run->o, err);
+    if (st) { return st; }
+    struct lorac_run_begin begin = {
+        .job = run->job,
+        .adapter = run->adapter,
+        .dir = run->paths.dir,
+        .steps = run->length.steps,
+        .first_step = (size_t)run->state->step,
+        .steps_per_epoch = run->length.steps_per_epoch,
+        .activation_bytes = size.pass,
+        .parameter_bytes = size.parameters,
+        .recomputes = size.recomputes,
+    };
+    if (run->o.valid.set) {
+        begin.best_by = lorac_metric_name(run->o.best);
+        begin.best_why = lorac_setup_best_why(run->r);
+    }
+    run->watch->begin(run->watch->self, &begin);
+    return LORAC_OK;
 }
 
 /* Does output.log ask for metrics.csv? */
@@ -120,14 +93,7 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     if (!st) { st = lorac_job_check_length(run->job, err); }
     if (!st) { st = lorac_job_adapter(&run->adapter, run->job, err); }
     if (!st) { st = lorac_template_save(run->adapter, run->job, err); }
-    if (!st) { st = open_loader(run, err); }
-    if (!st) { st = lorac_adapter_reserve(run->adapter, err); }
-    if (st) { return st; }
-    run->socket = lorac_adapter_socket(run->adapter);
-    st = lorac_setup_length(&run->length, run->r, run->loader,
-                            lorac_dataset_size(run->job->train.set), err);
-    if (!st) { st = open_optim(run, err); }
-    if (!st) { st = open_evaluator(run, err); }
+    if (!st) { st = open_trainer(run, err); }
     if (!st) { st = lorac_dir_make(run->paths.dir, err); }
     if (!st) { st = lorac_lock_open(&run->lock, run->paths.lock, err); }
     // now that nobody else can begin one here: a run may have come and gone while the model was
@@ -150,7 +116,7 @@ static enum lorac_status tell(struct run *run, const struct lorac_run_result *re
         .started = run->earlier.started,
         .resumed = run->resumed[0] ? run->resumed : NULL,
         .seconds = run->earlier.seconds + (ended ? lorac_clock() - run->began : 0.0),
-        .best = run->evaluator ? &run->metrics.best : NULL,
+        .best = run->o.valid.set ? &run->o.best : NULL,
         .result = result,
         .failure = failure,
     };
@@ -163,13 +129,11 @@ static enum lorac_status read_state(struct run *run, struct lorac_err *err)
     const struct lorac_run_paths *p = &run->paths;
     enum lorac_status st = LORAC_OK;
     if (lorac_path_exists(p->state)) {
-        st = lorac_state_read(&run->state, run->adapter, run->optim, p->state, err);
-        struct lorac_loader_state at = {run->state.epoch, run->state.position};
-        if (!st) { st = lorac_loader_seek(run->loader, at, err); }
+        st = lorac_trainer_load_state(run->trainer, p->state, err);
     } else {
         st = lorac_manifest_unsaved(p, err);
     }
-    if (!st && run->state.step == 0 && run->watch->note) {
+    if (!st && run->state->step == 0 && run->watch->note) {
         run->watch->note(run->watch->self,
                          "the run had saved nothing yet: it starts from the beginning");
     }
@@ -186,14 +150,15 @@ static enum lorac_status resume(struct run *run, struct lorac_err *err)
     bool chooses = run->r->eval.best || run->r->eval.early_stop.metric;
     if (!st && !chooses) { // as it began; versions that did not say chose by loss
         unsigned by = run->earlier.best ? run->earlier.best : LORAC_METRIC_LOSS + 1;
-        run->metrics.best = run->metrics.stop = (enum lorac_metric)(by - 1);
+        run->o.best = run->o.stop = (enum lorac_metric)(by - 1);
+        lorac_trainer_choose(run->trainer, run->o.best, run->o.stop);
     }
     if (!st) { st = read_state(run, err); }
     if (!st && length.n) {
-        st = lorac_resume_length(length.at, p, run->r, &run->state, run->length.steps,
+        st = lorac_resume_length(length.at, p, run->r, run->state, run->length.steps,
                                  run->earlier.steps, err);
     }
-    if (!st) { st = lorac_resume_best(p, run->r, &run->state, err); }
+    if (!st) { st = lorac_resume_best(p, run->r, run->state, err); }
     lorac_buf_free(&length);
     return st;
 }
@@ -217,14 +182,14 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     if (!st && mode == LORAC_RUN_OVERWRITE) { st = lorac_run_clear(p, err); }
     if (!st && resumes) { st = resume(run, err); }
     if (!st) { st = lorac_dir_make(p->state_dir, err); }
-    if (!st && logs_csv(run)) { st = lorac_metrics_begin(p, (size_t)run->state.step, err); }
+    if (!st && logs_csv(run)) { st = lorac_metrics_begin(p, (size_t)run->state->step, err); }
     if (!st) {
         count_seconds(run);
         st = tell(run, NULL, NULL, err);
         run->is_ours = !st;
     }
     if (!st) { st = lorac_recipe_write(run->r, p->recipe, err); } // last: from now on it is a run
-    if (!st) { st = open_pass(run, err); }
+    if (!st) { st = tell_begin(run, err); }
     size_t shared = 0;
     if (!st && run->job->valid.set) {
         st = lorac_dataset_shared(&shared, run->job->train.set, run->job->valid.set, err);
@@ -234,109 +199,20 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     }
     // there before the first step: where it is missing later, it was lost
     if (!st && !lorac_path_exists(p->state)) {
-        st = lorac_state_write(p->state, &run->state, run->adapter, run->optim, err);
+        st = lorac_trainer_save_state(run->trainer, p->state, err);
     }
     return st;
 }
 
 /* ---- one step ---- */
 
-/* The rows of a batch, for a message about it: "12, 847, ...", lines or documents. */
-static void name_rows(struct lorac_buf *b, const struct run *run, const uint32_t *examples,
-                      size_t n)
-{
-    for (size_t i = 0; i < n && i < 8; i++) {
-        lorac_buf_printf(b, "%s%llu", i ? ", " : "",
-                         (unsigned long long)lorac_dataset_line(run->job->train.set, examples[i]));
-    }
-    if (n > 8) { lorac_buf_str(b, ", ..."); }
-}
-
-/* Adds to *loss the weighted sum of the batch, to *weight what its tokens weigh. */
-static enum lorac_status micro_batch(struct run *run, double *loss, double *weight,
-                                     struct lorac_run_step *s, struct lorac_err *err)
-{
-    const uint32_t *examples = NULL;
-    size_t n = 0;
-    enum lorac_status st = lorac_loader_next(run->loader, run->batch, &examples, &n, err);
-    run->adapter->step = run->state.micro++;
-    if (!st) { st = lorac_pass_forward(run->pass, run->batch, NULL, err); }
-    if (st) { return st; }
-    lorac_pass_loss(run->pass, run->batch, run->nll, true);
-    lorac_pass_backward(run->pass, run->batch);
-    double sum = 0.0;
-    for (size_t t = 0; t < run->batch->T; t++) {
-        sum += (double)run->batch->weight[t] * (double)run->nll[t];
-        *weight += (double)run->batch->weight[t];
-    }
-    if (!isfinite(sum)) {
-        run->not_finite = true;
-        bool text = lorac_dataset_is_text(run->job->train.set);
-        struct lorac_buf rows = {0};
-        name_rows(&rows, run, examples, n);
-        st = lorac_fail(
-            err, LORAC_EUSER,
-            "step %zu: the loss is not finite (%s %s of the training %s); the state before "
-            "this step is kept: try a smaller optimizer.lr",
-            (size_t)run->state.step + 1, text ? "documents" : "lines", rows.at ? rows.at : "?",
-            text ? "texts" : "table");
-        lorac_buf_free(&rows);
-    }
-    *loss += sum;
-    s->tokens += run->batch->N;
-    s->trained += run->batch->T;
-    run->state.examples += n;
-    struct lorac_loader_state at = lorac_loader_state(run->loader);
-    run->state.epoch = at.epoch;
-    run->state.position = at.position;
-    return st;
-}
-
-#define LEARNT 1e-3 // nats a token: below that loss a gradient may well be zero
-
-/* One optimiser step: the weighted sum of losses over all micro-batches, divided once by what all
- * trained tokens weigh. */
 static enum lorac_status step(struct run *run, struct lorac_err *err)
 {
-    const struct lorac_recipe *r = run->r;
-    double begin = lorac_clock();
-    struct lorac_run_step s = {.steps = run->length.steps};
-    double loss = 0.0;
-    double weight = 0.0;
-    enum lorac_status st = LORAC_OK;
-    for (size_t i = 0; i < r->train.accumulate && !st; i++) {
-        bool over =
-            !r->train.steps && run->state.epoch >= r->train.epochs; // a last, smaller window
-        if (over) { break; }
-        st = micro_batch(run, &loss, &weight, &s, err);
-    }
+    struct lorac_step s;
+    enum lorac_status st = lorac_trainer_step(&s, run->trainer, err);
+    run->not_finite = s.not_finite;
     if (st) { return st; }
-    s.lr = lorac_optim_next_lr(run->optim);
-    st = lorac_optim_step(run->optim, weight, &s.grad_norm, err);
-    if (st) { run->not_finite = true; }
-    if (!st && run->state.step == 0 && !(s.grad_norm > 0.0)) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "the gradient of the first step is zero: nothing would train");
-    }
-    if (!st && !(s.grad_norm > 0.0) && loss > LEARNT * weight) { // numbers that ran over
-        st = lorac_fail(
-            err, LORAC_EUSER,
-            "step %zu: the gradient is zero and the loss %.4g: nothing trains any more; the state "
-            "that was last saved is kept: try a smaller optimizer.lr",
-            (size_t)run->state.step + 1, loss / weight);
-    }
-    if (st) { return st; }
-    run->state.step++;
-    s.step = (size_t)run->state.step;
-    s.epoch = (double)run->state.examples / (double)lorac_dataset_size(run->job->train.set);
-    s.loss = loss / weight;
     run->loss = s.loss;
-    double limit = r->train.watchdog.loss_above;
-    run->state.above = limit > 0.0 && s.loss > limit ? run->state.above + 1 : 0;
-    s.seconds = lorac_clock() - begin;
-    run->rate = run->rate > 0.0 ? 0.9 * run->rate + 0.1 * s.seconds : s.seconds;
-    s.tokens_per_second = (double)s.tokens / run->rate;
-    s.remaining = run->rate * (double)(run->length.steps - s.step);
     if (logs_csv(run)) { st = lorac_metrics_step(&run->paths, &s, err); }
     if (!st && run->watch->step) { run->watch->step(run->watch->self, &s); }
     return st;
@@ -354,7 +230,8 @@ static enum lorac_status show_samples(struct run *run, struct lorac_err *err)
             lorac_buf_clear(&text[k]);
             lorac_buf_str(&text[k], "");
         }
-        st = lorac_evaluator_sample(&text[0], &text[1], &text[2], run->evaluator, i, err);
+        st = lorac_evaluator_sample(&text[0], &text[1], &text[2],
+                                    lorac_trainer_evaluator(run->trainer), i, err);
         if (st) { break; }
         struct lorac_run_sample s = {text[0].at, text[1].at, text[2].at};
         run->watch->sample(run->watch->self, &s);
@@ -372,77 +249,27 @@ static bool evaluating(void *self, double done)
     return true;
 }
 
-/* Into the folder `dir`, which will be called `name`. */
-static enum lorac_status save_adapter(struct run *run, const char *dir, const char *name,
-                                      struct lorac_err *err)
-{
-    if (run->adapter->n && !lorac_adapter_changes(run->adapter)) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "%s: %s after %zu steps: the adapter changes "
-                          "nothing and is not saved; is optimizer.lr zero?",
-                          name, lorac_adapter_idle_text(run->adapter), (size_t)run->state.step);
-    }
-    char idle[LORAC_MODULE_NAME];
-    if (lorac_adapter_idle(idle, run->adapter)) {
-        return lorac_fail(
-            err, LORAC_EUSER,
-            "%s: module '%s' received no gradient in %zu steps (its B is zero, or its copy is "
-            "still the base's); leave it out (adapter.exclude, adapter.train_also)",
-            name, idle, (size_t)run->state.step);
-    }
-    char id[LORAC_HUB_ID]; // means the same on another machine; a path of the cache does not
-    const char *base = run->r->model.path;
-    return lorac_peft_save(dir, run->adapter, lorac_hub_id(id, base) ? id : base, LORAC_F32, err);
-}
-
-/* Evaluations since the metric that stops early got better by more than min_delta. */
-static void count_patience(struct run *run, const struct lorac_scores *scores)
-{
-    struct lorac_state *s = &run->state;
-    enum lorac_metric stop = run->metrics.stop;
-    double value = lorac_scores_get(scores, stop);
-    double delta = run->r->eval.early_stop.metric ? run->r->eval.early_stop.min_delta : 0.0;
-    bool better = !s->has_best || lorac_metric_better(stop, value, s->stop_best, delta);
-    s->patience = better ? 0 : s->patience + 1;
-    if (!s->has_best || lorac_metric_better(stop, value, s->stop_best, 0.0)) {
-        s->stop_best = value;
-    }
-}
-
 static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
                                   struct lorac_err *err)
 {
     struct lorac_scores scores;
-    struct lorac_state *s = &run->state;
-    enum lorac_status st = lorac_evaluate(&scores, run->evaluator, evaluating, run, err);
-    if (st) {
-        lorac_err_prefix(err, "validation at step %zu: ", (size_t)s->step);
-        return st;
-    }
-    enum lorac_metric by = run->metrics.best;
-    double value = lorac_scores_get(&scores, by);
-    struct lorac_run_eval e = {(size_t)s->step, &scores, false};
-    bool equal = s->has_best && !lorac_metric_better(by, value, s->best, 0.0) &&
-                 !lorac_metric_better(by, s->best, value, 0.0);
-    e.is_best = !s->has_best || lorac_metric_better(by, value, s->best, 0.0) ||
-                (equal && scores.loss < s->best_scores.loss);
-    count_patience(run, &scores);
+    struct lorac_state *s = run->state;
+    const struct lorac_run_paths *p = &run->paths;
+    bool is_best = false;
+    enum lorac_status st =
+        lorac_trainer_evaluate(&scores, &is_best, run->trainer, evaluating, run, err);
+    if (st) { return st; }
+    struct lorac_run_eval e = {(size_t)s->step, &scores, is_best};
     out->last = scores;
-    if (e.is_best) {
-        s->has_best = 1;
-        s->best = value;
-        s->best_step = s->step;
-        s->best_scores = scores;
-        if (run->r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U) {
-            st = save_adapter(run, run->paths.best_new, run->paths.best, err);
-            if (!st) { st = lorac_weights_digest(&s->best_weights, run->paths.best_new, err); }
-        }
+    if (is_best && (run->r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U)) {
+        st = lorac_trainer_save(run->trainer, p->best_new, p->best, err);
+        if (!st) { st = lorac_weights_digest(&s->best_weights, p->best_new, err); }
     }
     double epoch = (double)s->examples / (double)lorac_dataset_size(run->job->train.set);
     if (!st && logs_csv(run)) { st = lorac_metrics_eval(&run->paths, epoch, &e, err); }
     if (!st && run->watch->eval) { run->watch->eval(run->watch->self, &e); }
     bool last = s->step == run->length.steps;
-    if (!st && (e.is_best || last)) { st = show_samples(run, err); }
+    if (!st && (is_best || last)) { st = show_samples(run, err); }
     return st;
 }
 
@@ -450,11 +277,9 @@ static enum lorac_status save(struct run *run, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
     if (run->r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U) {
-        st = save_adapter(run, run->paths.last, run->paths.last, err);
+        st = lorac_trainer_save(run->trainer, run->paths.last, NULL, err);
     }
-    if (!st) {
-        st = lorac_state_write(run->paths.state, &run->state, run->adapter, run->optim, err);
-    }
+    if (!st) { st = lorac_trainer_save_state(run->trainer, run->paths.state, err); }
     if (!st && lorac_path_exists(run->paths.best_new)) { // the state knows of it now
         st = lorac_dir_replace(run->paths.best, run->paths.best_new, err);
     }
@@ -466,15 +291,15 @@ static enum lorac_status watch_loss(struct run *run, struct lorac_err *err)
 {
     double limit = run->r->train.watchdog.loss_above;
     size_t patience = run->r->train.watchdog.patience;
-    if (!(limit > 0.0) || run->state.above < patience) { return LORAC_OK; }
-    run->state.above = 0; // who resumes has seen it
+    if (!(limit > 0.0) || run->state->above < patience) { return LORAC_OK; }
+    run->state->above = 0; // who resumes has seen it
     enum lorac_status st = save(run, err);
     if (st) { return st; }
     return lorac_fail(err, LORAC_EUSER,
                       "step %zu: the training loss is %.4g, and was above %g "
                       "(train.watchdog.loss_above) in each of the last %zu steps; the state is "
                       "saved: begin anew with a smaller optimizer.lr, or go on with --resume",
-                      (size_t)run->state.step, run->loss, limit, patience);
+                      (size_t)run->state->step, run->loss, limit, patience);
 }
 
 static enum lorac_status loop(struct run *run, struct lorac_run_result *out, struct lorac_err *err)
@@ -482,25 +307,22 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
     size_t patience = run->r->eval.early_stop.metric ? run->r->eval.early_stop.patience : SIZE_MAX;
     bool keeps_best = run->r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U;
     enum lorac_status st = LORAC_OK;
-    out->end = run->state.patience >= patience ? LORAC_RUN_EARLY : LORAC_RUN_DONE;
-    if (run->state.step >= run->length.steps || out->end == LORAC_RUN_EARLY) {
+    out->end = run->state->patience >= patience ? LORAC_RUN_EARLY : LORAC_RUN_DONE;
+    if (run->state->step >= run->length.steps || out->end == LORAC_RUN_EARLY) {
         st = save(run, err); // it had ended: last/ is what the state says, whatever became of it
     }
-    while (!st && run->state.step < run->length.steps && out->end == LORAC_RUN_DONE) {
-        struct lorac_state before = run->state;
+    while (!st && run->state->step < run->length.steps && out->end == LORAC_RUN_DONE) {
         st = step(run, err);
-        if (run->not_finite &&
-            before.step > 0) { // parameters and moments are still those of before
-            run->state = before;
-            (void)save(run, NULL); // the step's own error is the one to tell
+        if (run->not_finite && run->state->step > 0) { // parameters and moments are those of before
+            (void)save(run, NULL);                     // the step's own error is the one to tell
         }
         if (st) { break; }
-        size_t now = (size_t)run->state.step;
+        size_t now = (size_t)run->state->step;
         bool new_best = false;
-        if (run->evaluator && lorac_setup_due(now, run->length.eval_every, run->length.steps)) {
+        if (run->o.valid.set && lorac_setup_due(now, run->length.eval_every, run->length.steps)) {
             st = evaluate(run, out, err);
-            new_best = keeps_best && run->state.best_step == now;
-            if (!st && run->state.patience >= patience) { out->end = LORAC_RUN_EARLY; }
+            new_best = keeps_best && run->state->best_step == now;
+            if (!st && run->state->patience >= patience) { out->end = LORAC_RUN_EARLY; }
         }
         if (!st) { st = watch_loss(run, err); }
         bool more = !st && now < run->length.steps && out->end == LORAC_RUN_DONE;
@@ -512,11 +334,11 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
                      lorac_setup_due(now, run->length.save_every, run->length.steps);
         if (!st && saves) { st = save(run, err); }
     }
-    out->step = (size_t)run->state.step;
-    out->has_valid = run->state.has_best != 0;
-    out->best = run->state.best_scores;
-    out->best_step = (size_t)run->state.best_step;
-    out->best_by = run->metrics.best;
+    out->step = (size_t)run->state->step;
+    out->has_valid = run->state->has_best != 0;
+    out->best = run->state->best_scores;
+    out->best_step = (size_t)run->state->best_step;
+    out->best_by = run->o.best;
     return st;
 }
 
@@ -543,14 +365,10 @@ static bool tell_failure(struct run *run, const struct lorac_err *why)
 
 static void close_run(struct run *run)
 {
-    lorac_evaluator_free(run->evaluator);
-    lorac_pass_free(run->pass);
-    lorac_batch_free(run->batch);
+    lorac_trainer_close(run->trainer);
     lorac_loader_close(run->loader);
-    lorac_optim_free(run->optim);
     lorac_adapter_free(run->adapter);
     lorac_job_close(run->job);
-    lorac_mem_free(run->nll);
     lorac_lock_close(run->lock);
     lorac_run_paths_free(&run->paths);
 }

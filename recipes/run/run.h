@@ -16,6 +16,7 @@
 #define LORAC_RECIPES_RUN_H
 
 #include "recipes/run/job.h"
+#include "recipes/run/trainer.h"
 
 LORAC_API_BEGIN
 
@@ -38,17 +39,6 @@ struct lorac_run_begin {
         *best_why; // the metric that chooses best/, and the key that says so; NULL: nothing does
 };
 
-struct lorac_run_step {
-    size_t step, steps;       // step counts from 1
-    double epoch;             // examples seen / examples
-    double loss;              // mean over this step's trained tokens
-    double lr, grad_norm;     // before clipping
-    size_t tokens, trained;   // rows run, tokens trained
-    double seconds;           // of this step
-    double tokens_per_second; // rows, over the last steps
-    double remaining;         // seconds, estimated
-};
-
 struct lorac_run_eval {
     size_t step;
     const struct lorac_scores *scores;
@@ -63,7 +53,7 @@ struct lorac_run_sample {
 struct lorac_run_watch {
     void *self;
     void (*begin)(void *self, const struct lorac_run_begin *b);
-    void (*step)(void *self, const struct lorac_run_step *s);
+    void (*step)(void *self, const struct lorac_step *s);
     void (*evaluating)(void *self, double done);
     void (*eval)(void *self, const struct lorac_run_eval *e);
     void (*sample)(void *self, const struct lorac_run_sample *s);

@@ -14,35 +14,6 @@ static size_t interval(const struct lorac_recipe_interval *i, double steps_per_e
     return steps < 1.0 ? 1 : (size_t)steps;
 }
 
-/* Examples that are put in order to count micro-batches: some ten seconds' work. */
-#define MAX_COUNTED 1e8
-
-enum lorac_status lorac_setup_length(struct lorac_length *out, const struct lorac_recipe *r,
-                                     struct lorac_loader *loader, size_t n, struct lorac_err *err)
-{
-    struct lorac_length l = {0};
-    size_t micro = 0;
-    size_t epochs = r->train.steps ? 1 : r->train.epochs;
-    bool alike = !r->train.shuffle || !r->train.batch_tokens; // every epoch has as many
-    if (!alike && (double)epochs * (double)n > MAX_COUNTED) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "train.epochs: %zu passes over %zu rows are too many to count; expected "
-                          "at most %.0f, or train.steps",
-                          epochs, n, fmax(1.0, floor(MAX_COUNTED / (double)n)));
-    }
-    for (size_t e = 0; e < (alike ? 1 : epochs); e++) {
-        micro += lorac_loader_count(loader, e);
-    }
-    if (alike) { micro *= epochs; }
-    double windows = (double)micro / (double)r->train.accumulate;
-    l.steps_per_epoch = windows / (double)epochs;
-    l.steps = r->train.steps ? r->train.steps : (size_t)ceil(windows);
-    l.eval_every = interval(&r->eval.every, l.steps_per_epoch);
-    l.save_every = interval(&r->output.save_every, l.steps_per_epoch);
-    *out = l;
-    return LORAC_OK;
-}
-
 size_t lorac_setup_evaluations(const struct lorac_length *length)
 {
     size_t every = length->eval_every;
@@ -87,24 +58,17 @@ struct lorac_optim_options lorac_setup_optim(const struct lorac_recipe *r, size_
     };
 }
 
-enum lorac_status lorac_setup_pass(struct lorac_pass_options *out, size_t *bytes,
-                                   const struct lorac_recipe *r, const struct lorac_model *m,
-                                   const struct lorac_socket *socket, size_t max_rows,
-                                   struct lorac_err *err)
+static size_t activation_bytes(const struct lorac_recipe *r)
 {
-    bool layers = r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_LAYERS;
-    bool chooses = r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_AUTO;
-    *out = (struct lorac_pass_options){
-        .max_rows = max_rows,
-        .max_positions = r->model.max_length,
-        .keep = layers ? LORAC_KEEP_LAYERS : LORAC_KEEP_ALL,
-    };
-    enum lorac_status st = lorac_pass_measure(bytes, m, socket, out, err);
-    if (!st && chooses && *bytes > lorac_machine_memory() / 2) {
-        out->keep = LORAC_KEEP_LAYERS;
-        st = lorac_pass_measure(bytes, m, socket, out, err);
+    switch (r->train.keep_activations) {
+    case LORAC_RECIPE_ACTIVATIONS_AUTO:
+        return lorac_machine_memory() / 2;
+    case LORAC_RECIPE_ACTIVATIONS_ALL:
+        return SIZE_MAX;
+    case LORAC_RECIPE_ACTIVATIONS_LAYERS:
+        return 0;
     }
-    return st;
+    return 0;
 }
 
 /* eval.best: auto: what people look at, of what is measured. */
@@ -139,15 +103,18 @@ static enum lorac_status check_labels(const char *key, enum lorac_metric metric,
                       key, lorac_metric_name(metric));
 }
 
-enum lorac_status lorac_setup_metrics(struct lorac_metrics *out, const struct lorac_job *j,
-                                      struct lorac_err *err)
+/* What is measured, and what for. */
+static enum lorac_status choose_metrics(struct lorac_trainer_options *o, const struct lorac_job *j,
+                                        struct lorac_err *err)
 {
     const struct lorac_recipe *r = j->recipe;
     const char *stop = r->eval.early_stop.metric ? "eval.early_stop.metric" : NULL;
     const char *best = r->eval.best ? "eval.best" : NULL;
-    *out = (struct lorac_metrics){.best = choose_best(j)};
-    out->stop = stop ? (enum lorac_metric)(r->eval.early_stop.metric - 1) : out->best;
-    out->measured = r->eval.metrics | 1U << out->best | 1U << out->stop;
+    o->best = choose_best(j);
+    o->stop = stop ? (enum lorac_metric)(r->eval.early_stop.metric - 1) : o->best;
+    o->min_delta = stop ? r->eval.early_stop.min_delta : 0.0;
+    unsigned metrics = r->eval.metrics | 1U << o->best | 1U << o->stop;
+    o->valid = lorac_job_evaluation(j, j->valid.set, metrics, NULL);
     bool last = r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U;
     if (!j->valid.set && !last) {
         return lorac_fail(
@@ -159,6 +126,31 @@ enum lorac_status lorac_setup_metrics(struct lorac_metrics *out, const struct lo
                           "%s is given, but without data.valid nothing is evaluated",
                           stop ? stop : best);
     }
-    enum lorac_status st = stop ? check_labels(stop, out->stop, j, err) : LORAC_OK;
-    return st || !best ? st : check_labels(best, out->best, j, err);
+    enum lorac_status st = stop ? check_labels(stop, o->stop, j, err) : LORAC_OK;
+    return st || !best ? st : check_labels(best, o->best, j, err);
+}
+
+enum lorac_status lorac_setup_trainer(struct lorac_trainer_options *out,
+                                      struct lorac_length *length, const struct lorac_job *j,
+                                      struct lorac_adapter *adapter, struct lorac_loader *loader,
+                                      struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    struct lorac_length l = {0};
+    *out = (struct lorac_trainer_options){
+        .adapter = adapter,
+        .loader = loader,
+        .epochs = r->train.steps ? 0 : r->train.epochs,
+        .steps = r->train.steps,
+        .accumulate = r->train.accumulate,
+        .activation_bytes = activation_bytes(r),
+        .loss_above = r->train.watchdog.loss_above,
+    };
+    enum lorac_status st = lorac_trainer_length(&l.steps, &l.steps_per_epoch, out, err);
+    if (st) { return st; }
+    l.eval_every = interval(&r->eval.every, l.steps_per_epoch);
+    l.save_every = interval(&r->output.save_every, l.steps_per_epoch);
+    *length = l;
+    out->optim = lorac_setup_optim(r, l.steps);
+    return choose_metrics(out, j, err);
 }

@@ -32,4 +32,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_state_read(struct lorac_state *s, struc
                                                     struct lorac_optim *o, const char *path,
                                                     struct lorac_err *err);
 
+/* Of a trainer, for a run: it writes best_weights, and resets what the watchdog counts. */
+struct lorac_trainer;
+struct lorac_state *lorac_trainer_state(struct lorac_trainer *t);
+/* Other metrics choose from now on: those that did when the run began. */
+void lorac_trainer_choose(struct lorac_trainer *t, enum lorac_metric best, enum lorac_metric stop);
+
 #endif

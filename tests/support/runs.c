@@ -143,7 +143,7 @@ void runs_same(const char *a, const char *b)
     lorac_mem_free(metrics[1]);
 }
 
-static void count_step(void *self, const struct lorac_run_step *s)
+static void count_step(void *self, const struct lorac_step *s)
 {
     ((struct runs_stop *)self)->step = s->step;
 }

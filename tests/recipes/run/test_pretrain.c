@@ -29,7 +29,7 @@ struct seen {
 static struct seen seen;
 static struct lorac_checkpoint *expected;
 
-static void on_step(void *self, const struct lorac_run_step *s)
+static void on_step(void *self, const struct lorac_step *s)
 {
     struct seen *h = self;
     if (h->n == STEPS) { return; }

@@ -347,7 +347,7 @@ static void other_lengths_are_refused_with_the_way_that_there_is(void **state)
 
 /* ---- time ---- */
 
-static void slow_step(void *self, const struct lorac_run_step *s)
+static void slow_step(void *self, const struct lorac_step *s)
 {
     (void)s;
     double *begin = self;

@@ -179,7 +179,7 @@ static void count_begin(void *self, const struct lorac_run_begin *b)
     c->first = b->first_step;
 }
 
-static void count_step(void *self, const struct lorac_run_step *s)
+static void count_step(void *self, const struct lorac_step *s)
 {
     struct counts *c = self;
     assert_int_equal(s->step, c->first + c->steps + 1);

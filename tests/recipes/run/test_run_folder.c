@@ -312,7 +312,7 @@ static void a_folder_moved_aside_is_put_back(void **state)
 }
 
 /* Asked at step 3: does the state know of the best of step 2? */
-static void look_for_state(void *self, const struct lorac_run_step *s)
+static void look_for_state(void *self, const struct lorac_step *s)
 {
     if (s->step == 3) {
         *(bool *)self = lorac_path_exists(tiny_path("l/best")) &&

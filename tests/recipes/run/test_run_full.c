@@ -109,7 +109,7 @@ struct counts {
     size_t steps, allocating;
 };
 
-static void count_step(void *self, const struct lorac_run_step *s)
+static void count_step(void *self, const struct lorac_step *s)
 {
     struct counts *c = self;
     (void)s;

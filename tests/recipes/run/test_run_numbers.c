@@ -25,7 +25,7 @@ static void keep_adapter(void *self, const struct lorac_run_begin *b)
     ((struct poison *)self)->a = b->adapter;
 }
 
-static void poison(void *self, const struct lorac_run_step *s)
+static void poison(void *self, const struct lorac_step *s)
 {
     const struct lorac_adapter *a = ((struct poison *)self)->a;
     const float nan = NAN;
@@ -34,7 +34,7 @@ static void poison(void *self, const struct lorac_run_step *s)
 }
 
 /* A run that `step` spoils fails. */
-static void fails(const char *name, void (*step)(void *, const struct lorac_run_step *),
+static void fails(const char *name, void (*step)(void *, const struct lorac_step *),
                   const char *const *sets, const char *want)
 {
     struct poison x = {0};
@@ -61,7 +61,7 @@ static void what_was_learnt_before_a_step_that_is_not_finite_is_kept(void **stat
 
 /* With both matrices of all pairs zero nothing reaches either; numbers that run over come to the
  * same. */
-static void erase(void *self, const struct lorac_run_step *s)
+static void erase(void *self, const struct lorac_step *s)
 {
     const struct lorac_adapter *a = ((struct poison *)self)->a;
     struct lorac_device *dev = a->model->dev;

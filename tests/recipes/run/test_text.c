@@ -97,7 +97,7 @@ struct heard {
     char notes[512];
 };
 
-static void on_step(void *self, const struct lorac_run_step *s)
+static void on_step(void *self, const struct lorac_step *s)
 {
     struct heard *h = self;
     if (s->step == 1) { h->first = s->loss; }

@@ -1,0 +1,448 @@
+/* trainer.c - see trainer.h. */
+#include "recipes/run/trainer.h"
+
+#include "base/checkpoint/hub.h"
+#include "base/core/clock.h"
+#include "base/core/machine.h"
+#include "base/core/mem.h"
+#include "recipes/run/state.h"
+
+#include <math.h>
+
+struct lorac_trainer {
+    struct lorac_trainer_options o;
+    size_t steps; // of the whole training
+    struct lorac_socket socket;
+    struct lorac_stack stack; // the same adapter for evaluation: neither dropout nor its scratch
+    struct lorac_socket inference;
+    struct lorac_optim *optim;
+    struct lorac_batch *batch;
+    struct lorac_pass *pass;
+    struct lorac_evaluator *evaluator; // NULL: nothing is evaluated
+    float *nll;                        // (rows of a batch)
+    struct lorac_state state;
+    double rate; // seconds a step, smoothed
+};
+
+/* ---- how long, how large ---- */
+
+struct lorac_trainer_options lorac_trainer_options_default(void)
+{
+    return (struct lorac_trainer_options){
+        .epochs = 1,
+        .accumulate = 1,
+        .optim = lorac_optim_options_default(),
+        .activation_bytes = lorac_machine_memory() / 2,
+        .valid.metrics = 1U << LORAC_METRIC_LOSS | 1U << LORAC_METRIC_PERPLEXITY,
+    };
+}
+
+enum lorac_status lorac_trainer_length(size_t *steps, double *steps_per_epoch,
+                                       const struct lorac_trainer_options *o, struct lorac_err *err)
+{
+    size_t micro = 0;
+    size_t epochs = o->steps ? 1 : o->epochs;
+    enum lorac_status st = lorac_loader_total(&micro, o->loader, epochs, err);
+    double windows = (double)micro / (double)o->accumulate;
+    *steps_per_epoch = windows / (double)epochs;
+    *steps = o->steps ? o->steps : (size_t)ceil(windows);
+    return st;
+}
+
+static enum lorac_status measure_pass(struct lorac_pass_options *out, size_t *bytes,
+                                      const struct lorac_trainer_options *o,
+                                      const struct lorac_socket *socket, struct lorac_err *err)
+{
+    const struct lorac_model *m = o->adapter->model;
+    *out = (struct lorac_pass_options){
+        .max_rows = lorac_loader_max_rows(o->loader),
+        .max_positions = lorac_dataset_max_length(lorac_loader_dataset(o->loader)),
+        .keep = LORAC_KEEP_ALL,
+    };
+    enum lorac_status st = lorac_pass_measure(bytes, m, socket, out, err);
+    if (!st && *bytes > o->activation_bytes) {
+        out->keep = LORAC_KEEP_LAYERS;
+        st = lorac_pass_measure(bytes, m, socket, out, err);
+    }
+    return st;
+}
+
+enum lorac_status lorac_trainer_measure(struct lorac_trainer_size *out,
+                                        const struct lorac_trainer_options *o,
+                                        struct lorac_err *err)
+{
+    size_t rows = lorac_loader_max_rows(o->loader);
+    struct lorac_socket socket = lorac_adapter_socket(o->adapter);
+    struct lorac_pass_options pass;
+    *out = (struct lorac_trainer_size){
+        .batch = lorac_batch_bytes(rows, lorac_loader_max_segments(o->loader), rows),
+        .parameters =
+            (2 + lorac_optim_blocks_of(o->optim.name)) * o->adapter->n_params * sizeof(float),
+    };
+    enum lorac_status st = measure_pass(&pass, &out->pass, o, &socket, err);
+    out->recomputes = !st && pass.keep == LORAC_KEEP_LAYERS;
+    return st;
+}
+
+/* ---- open and close ---- */
+
+static enum lorac_status check_options(const struct lorac_trainer_options *o, struct lorac_err *err)
+{
+    const struct lorac_objective *objective = lorac_loader_objective(o->loader);
+    if (!o->accumulate || !o->epochs == !o->steps) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "a training of %zu epochs and %zu steps of %zu micro-batches: expected "
+                          "epochs or steps, and one micro-batch or more",
+                          o->epochs, o->steps, o->accumulate);
+    }
+    unsigned metrics = o->valid.metrics | 1U << o->best | 1U << o->stop;
+    for (unsigned m = 0; o->valid.set && metrics >> m; m++) {
+        if (!(metrics >> m & 1U) || (objective->metrics >> m & 1U)) { continue; }
+        return lorac_fail(err, LORAC_EUSER, "the objective %s has no %s to measure",
+                          objective->name, lorac_metric_name((enum lorac_metric)m));
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status open_batch(struct lorac_trainer *t, struct lorac_err *err)
+{
+    size_t rows = lorac_loader_max_rows(t->o.loader);
+    t->nll = lorac_mem_new(rows, sizeof *t->nll);
+    if (!t->nll) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a batch"); }
+    return lorac_batch_new(&t->batch, rows, lorac_loader_max_segments(t->o.loader), rows, err);
+}
+
+static enum lorac_status open_optim(struct lorac_trainer *t, struct lorac_err *err)
+{
+    double steps_per_epoch = 0.0;
+    enum lorac_status st = lorac_trainer_length(&t->steps, &steps_per_epoch, &t->o, err);
+    if (!t->o.optim.steps) { t->o.optim.steps = t->steps; }
+    return st ? st : lorac_optim_new(&t->optim, t->o.adapter, &t->o.optim, err);
+}
+
+static enum lorac_status open_pass(struct lorac_trainer *t, struct lorac_err *err)
+{
+    const struct lorac_model *m = t->o.adapter->model;
+    struct lorac_pass_options pass;
+    size_t bytes = 0;
+    enum lorac_status st = measure_pass(&pass, &bytes, &t->o, &t->socket, err);
+    return st ? st : lorac_pass_new(&t->pass, m, &t->socket, &pass, err);
+}
+
+static enum lorac_status open_evaluator(struct lorac_trainer *t, struct lorac_err *err)
+{
+    struct lorac_evaluator_options *o = &t->o.valid;
+    if (!o->set) { return LORAC_OK; }
+    t->stack = (struct lorac_stack){.n = 1, .adapter = {t->o.adapter}, .factor = {1.0F}};
+    t->inference = lorac_stack_socket(&t->stack);
+    o->model = t->o.adapter->model;
+    o->socket = &t->inference;
+    o->metrics |= 1U << t->o.best | 1U << t->o.stop;
+    return lorac_evaluator_new(&t->evaluator, o, err);
+}
+
+enum lorac_status lorac_trainer_open(struct lorac_trainer **out,
+                                     const struct lorac_trainer_options *o, struct lorac_err *err)
+{
+    *out = NULL;
+    enum lorac_status st = check_options(o, err);
+    if (st) { return st; }
+    struct lorac_trainer *t = lorac_mem_new(1, sizeof *t);
+    if (!t) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a trainer"); }
+    t->o = *o;
+    st = open_batch(t, err);
+    if (!st) { st = lorac_adapter_reserve(o->adapter, err); }
+    t->socket = lorac_adapter_socket(o->adapter);
+    if (!st) { st = open_optim(t, err); }
+    if (!st) { st = open_evaluator(t, err); }
+    if (!st) { st = open_pass(t, err); }
+    if (st) {
+        lorac_trainer_close(t);
+        t = NULL;
+    }
+    *out = t;
+    return st;
+}
+
+void lorac_trainer_close(struct lorac_trainer *t)
+{
+    if (!t) { return; }
+    lorac_evaluator_free(t->evaluator);
+    lorac_pass_free(t->pass);
+    lorac_batch_free(t->batch);
+    lorac_optim_free(t->optim);
+    lorac_mem_free(t->nll);
+    lorac_mem_free(t);
+}
+
+struct lorac_state *lorac_trainer_state(struct lorac_trainer *t)
+{
+    return &t->state;
+}
+
+struct lorac_evaluator *lorac_trainer_evaluator(const struct lorac_trainer *t)
+{
+    return t->evaluator;
+}
+
+void lorac_trainer_choose(struct lorac_trainer *t, enum lorac_metric best, enum lorac_metric stop)
+{
+    t->o.best = best;
+    t->o.stop = stop;
+}
+
+bool lorac_trainer_done(const struct lorac_trainer *t)
+{
+    return t->state.step >= t->steps;
+}
+
+/* ---- one step ---- */
+
+/* The loss of the batch in hand, each token's times its weight, and what they weigh together. */
+static double weigh(double *weight, const struct lorac_trainer *t)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < t->batch->T; i++) {
+        sum += (double)t->batch->weight[i] * (double)t->nll[i];
+        *weight += (double)t->batch->weight[i];
+    }
+    return sum;
+}
+
+static enum lorac_status fail_rows(const struct lorac_trainer *t, const uint32_t *examples,
+                                   size_t n, struct lorac_err *err)
+{
+    enum { NAMED = 8 };
+    const struct lorac_dataset *set = lorac_loader_dataset(t->o.loader);
+    bool text = lorac_dataset_is_text(set);
+    struct lorac_buf rows = {0};
+    for (size_t i = 0; i < n && i < NAMED; i++) {
+        lorac_buf_printf(&rows, "%s%llu", i ? ", " : "",
+                         (unsigned long long)lorac_dataset_line(set, examples[i]));
+    }
+    if (n > NAMED) { lorac_buf_str(&rows, ", ..."); }
+    enum lorac_status st =
+        lorac_fail(err, LORAC_EUSER,
+                   "step %zu: the loss is not finite (%s %s of the training %s); the state before "
+                   "this step is kept: try a smaller optimizer.lr",
+                   (size_t)t->state.step + 1, text ? "documents" : "lines", rows.at ? rows.at : "?",
+                   text ? "texts" : "table");
+    lorac_buf_free(&rows);
+    return st;
+}
+
+/* Adds to *loss and *weight those of the next micro-batch, and its gradients to the adapter's. */
+static enum lorac_status micro_batch(double *loss, double *weight, struct lorac_step *s,
+                                     struct lorac_trainer *t, struct lorac_err *err)
+{
+    const uint32_t *examples = NULL;
+    size_t n = 0;
+    enum lorac_status st = lorac_loader_next(t->o.loader, t->batch, &examples, &n, err);
+    t->o.adapter->step = t->state.micro++;
+    if (!st) { st = lorac_pass_forward(t->pass, t->batch, NULL, err); }
+    if (st) { return st; }
+    lorac_pass_loss(t->pass, t->batch, t->nll, true);
+    lorac_pass_backward(t->pass, t->batch);
+    double sum = weigh(weight, t);
+    if (!isfinite(sum)) {
+        s->not_finite = true;
+        return fail_rows(t, examples, n, err);
+    }
+    *loss += sum;
+    s->tokens += t->batch->N;
+    s->trained += t->batch->T;
+    t->state.examples += n;
+    struct lorac_loader_state at = lorac_loader_state(t->o.loader);
+    t->state.epoch = at.epoch;
+    t->state.position = at.position;
+    return LORAC_OK;
+}
+
+#define LEARNT 1e-3 // nats a token: below that loss a gradient may well be zero
+
+static enum lorac_status check_gradient(const struct lorac_step *s, const struct lorac_trainer *t,
+                                        struct lorac_err *err)
+{
+    if (s->grad_norm > 0.0) { return LORAC_OK; }
+    if (t->state.step == 0) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the gradient of the first step is zero: nothing would train");
+    }
+    if (!(s->loss > LEARNT)) { return LORAC_OK; }
+    return lorac_fail( // numbers that ran over
+        err, LORAC_EUSER,
+        "step %zu: the gradient is zero and the loss %.4g: nothing trains any more; the state "
+        "that was last saved is kept: try a smaller optimizer.lr",
+        (size_t)t->state.step + 1, s->loss);
+}
+
+/* Micro-batches up to the step's end, and the parameters moved. */
+static enum lorac_status move(struct lorac_step *s, struct lorac_trainer *t, struct lorac_err *err)
+{
+    double loss = 0.0;
+    double weight = 0.0;
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < t->o.accumulate && !st; i++) {
+        if (t->o.epochs && t->state.epoch >= t->o.epochs) { break; } // a last, smaller step
+        st = micro_batch(&loss, &weight, s, t, err);
+    }
+    if (st) { return st; }
+    s->loss = loss / weight;
+    s->lr = lorac_optim_next_lr(t->optim);
+    st = lorac_optim_step(t->optim, weight, &s->grad_norm, err);
+    s->not_finite = st != LORAC_OK;
+    return st ? st : check_gradient(s, t, err);
+}
+
+/* What a failed step had taken up. */
+static void put_back(struct lorac_trainer *t, const struct lorac_state *before)
+{
+    const struct lorac_adapter *a = t->o.adapter;
+    struct lorac_device *dev = a->model->dev;
+    struct lorac_loader_state at = {before->epoch, before->position};
+    t->state = *before;
+    dev->ops->zero(dev, a->grads, a->n_params * sizeof *a->grads);
+    if (lorac_loader_seek(t->o.loader, at, NULL)) { return; } // where it was it can be
+}
+
+static void count(struct lorac_step *s, struct lorac_trainer *t)
+{
+    const struct lorac_dataset *set = lorac_loader_dataset(t->o.loader);
+    bool above = t->o.loss_above > 0.0 && s->loss > t->o.loss_above;
+    t->state.step++;
+    t->state.above = above ? t->state.above + 1 : 0;
+    s->step = (size_t)t->state.step;
+    s->epoch = (double)t->state.examples / (double)lorac_dataset_size(set);
+    t->rate = t->rate > 0.0 ? 0.9 * t->rate + 0.1 * s->seconds : s->seconds;
+    s->tokens_per_second = (double)s->tokens / t->rate;
+    s->remaining = t->rate * (double)(t->steps - s->step);
+}
+
+enum lorac_status lorac_trainer_step(struct lorac_step *out, struct lorac_trainer *t,
+                                     struct lorac_err *err)
+{
+    double begin = lorac_clock();
+    const struct lorac_state before = t->state;
+    *out = (struct lorac_step){.steps = t->steps};
+    if (lorac_trainer_done(t)) {
+        return lorac_fail(err, LORAC_EUSER, "all %zu steps are done", t->steps);
+    }
+    enum lorac_status st = move(out, t, err);
+    if (st) {
+        put_back(t, &before);
+        return st;
+    }
+    out->seconds = lorac_clock() - begin;
+    count(out, t);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_trainer_peek(struct lorac_peek *out, struct lorac_trainer *t,
+                                     struct lorac_err *err)
+{
+    const struct lorac_loader_state at = lorac_loader_state(t->o.loader);
+    const uint32_t *examples = NULL;
+    size_t n = 0;
+    double weight = 0.0;
+    *out = (struct lorac_peek){0};
+    enum lorac_status st = lorac_loader_next(t->o.loader, t->batch, &examples, &n, err);
+    double begin = lorac_clock();
+    if (!st) { st = lorac_pass_forward(t->pass, t->batch, NULL, err); }
+    double middle = lorac_clock();
+    if (!st) {
+        lorac_pass_loss(t->pass, t->batch, t->nll, false);
+        out->row_seconds = (middle - begin) / (double)t->batch->N;
+        out->scored_seconds = (lorac_clock() - middle) / (double)t->batch->U;
+        out->loss = weigh(&weight, t);
+        out->loss /= weight;
+        st = lorac_loader_seek(t->o.loader, at, err);
+    }
+    return st;
+}
+
+/* ---- evaluation and saving ---- */
+
+/* Evaluations since `stop` got better by more than min_delta. */
+static void count_patience(struct lorac_trainer *t, const struct lorac_scores *scores)
+{
+    struct lorac_state *s = &t->state;
+    double value = lorac_scores_get(scores, t->o.stop);
+    bool better =
+        !s->has_best || lorac_metric_better(t->o.stop, value, s->stop_best, t->o.min_delta);
+    s->patience = better ? 0 : s->patience + 1;
+    if (!s->has_best || lorac_metric_better(t->o.stop, value, s->stop_best, 0.0)) {
+        s->stop_best = value;
+    }
+}
+
+static bool beats_best(const struct lorac_trainer *t, const struct lorac_scores *scores)
+{
+    const struct lorac_state *s = &t->state;
+    double value = lorac_scores_get(scores, t->o.best);
+    if (!s->has_best || lorac_metric_better(t->o.best, value, s->best, 0.0)) { return true; }
+    bool worse = lorac_metric_better(t->o.best, s->best, value, 0.0);
+    return !worse && scores->loss < s->best_scores.loss;
+}
+
+enum lorac_status lorac_trainer_evaluate(struct lorac_scores *out, bool *is_best,
+                                         struct lorac_trainer *t, lorac_progress_fn *progress,
+                                         void *self, struct lorac_err *err)
+{
+    struct lorac_state *s = &t->state;
+    *is_best = false;
+    if (!t->evaluator) {
+        return lorac_fail(err, LORAC_EUSER, "there are no validation rows to evaluate");
+    }
+    enum lorac_status st = lorac_evaluate(out, t->evaluator, progress, self, err);
+    if (st) {
+        lorac_err_prefix(err, "validation at step %zu: ", (size_t)s->step);
+        return st;
+    }
+    *is_best = beats_best(t, out);
+    count_patience(t, out);
+    if (*is_best) {
+        s->has_best = 1;
+        s->best = lorac_scores_get(out, t->o.best);
+        s->best_step = s->step;
+        s->best_scores = *out;
+    }
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_trainer_save(const struct lorac_trainer *t, const char *dir,
+                                     const char *name, struct lorac_err *err)
+{
+    const struct lorac_adapter *a = t->o.adapter;
+    if (!name) { name = dir; }
+    if (a->n && !lorac_adapter_changes(a)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: %s after %zu steps: the adapter changes "
+                          "nothing and is not saved; is optimizer.lr zero?",
+                          name, lorac_adapter_idle_text(a), (size_t)t->state.step);
+    }
+    char idle[LORAC_MODULE_NAME];
+    if (lorac_adapter_idle(idle, a)) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "%s: module '%s' received no gradient in %zu steps (its B is zero, or its copy is "
+            "still the base's); leave it out (adapter.exclude, adapter.train_also)",
+            name, idle, (size_t)t->state.step);
+    }
+    char id[LORAC_HUB_ID]; // means the same on another machine; a path of the cache does not
+    const char *base = a->model->dir;
+    return lorac_peft_save(dir, a, lorac_hub_id(id, base) ? id : base, LORAC_F32, err);
+}
+
+enum lorac_status lorac_trainer_save_state(const struct lorac_trainer *t, const char *path,
+                                           struct lorac_err *err)
+{
+    return lorac_state_write(path, &t->state, t->o.adapter, t->optim, err);
+}
+
+enum lorac_status lorac_trainer_load_state(struct lorac_trainer *t, const char *path,
+                                           struct lorac_err *err)
+{
+    enum lorac_status st = lorac_state_read(&t->state, t->o.adapter, t->optim, path, err);
+    struct lorac_loader_state at = {t->state.epoch, t->state.position};
+    return st ? st : lorac_loader_seek(t->o.loader, at, err);
+}
