@@ -4,6 +4,7 @@
 
 #include "base/core/mem.h"
 #include "base/core/rng.h"
+#include "lora/start.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -33,12 +34,18 @@ size_t lorac_shape_floats(const struct lorac_shape *shape)
     return shape->dims[0] * (shape->n_dims == 2 ? shape->dims[1] : 1);
 }
 
+/* Of a tensor of this shape, which half of trains where the pair starts from its weight. */
+static size_t trained(const struct lorac_site *s, const struct lorac_shape *shape)
+{
+    return lorac_shape_floats(shape) / (s->starts ? 2 : 1);
+}
+
 size_t lorac_site_params(const struct lorac_adapter *a, size_t i)
 {
     size_t n = 0;
     for (size_t k = 0; k < LORAC_SITE_TENSORS && a->method->tensor[k]; k++) {
         struct lorac_shape shape = a->method->shape(&a->site[i], k);
-        n += lorac_shape_floats(&shape);
+        n += trained(&a->site[i], &shape);
     }
     return n;
 }
@@ -54,9 +61,10 @@ static size_t place_kind(struct lorac_adapter *a, bool vectors, size_t at)
         for (size_t k = 0; k < LORAC_SITE_TENSORS && a->method->tensor[k]; k++) {
             struct lorac_shape shape = a->method->shape(s, k);
             if (shape.vector != vectors) { continue; }
+            if (k == 0) { s->first = at; }
             s->p[k] = params ? params + at : NULL;
             s->dp[k] = grads ? grads + at : NULL;
-            at += lorac_shape_floats(&shape);
+            at += trained(s, &shape);
         }
     }
     for (size_t i = 0; i < a->n_full; i++) {
@@ -73,6 +81,7 @@ static void place(struct lorac_adapter *a)
 {
     a->n_matrices = place_kind(a, false, 0);
     a->n_params = place_kind(a, true, a->n_matrices);
+    lorac_start_place(a);
 }
 
 /* The tensors that train in full: weights, then vectors. Of a tied pair that stays one, the
@@ -130,15 +139,25 @@ enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct
         size_t R = match[i].rank;
         a->at[i] = -1;
         if (R == 0) { continue; }
+        if (match[i].starts && a->method != &lorac_method_lora) {
+            st = lorac_fail(err, LORAC_EUSER,
+                            "adapter.init: pissa and olora start the pairs of LoRA; adapter.method "
+                            "is %s",
+                            a->method->name);
+            goto done;
+        }
         if (R > w->C || R > w->OC) {
-            st = lorac_fail(err, LORAC_EUSER, "rank %zu is larger than module '%s' (%zu x %zu)", R,
-                            w->name, w->OC, w->C);
+            st =
+                lorac_fail(err, LORAC_EUSER, "rank %zu%s is larger than module '%s' (%zu x %zu)", R,
+                           match[i].starts ? ", twice that of adapter.init: pissa or olora," : "",
+                           w->name, w->OC, w->C);
             goto done;
         }
         a->at[i] = (int32_t)a->n;
         a->site[a->n++] = (struct lorac_site){
             .m = i,
             .R = R,
+            .starts = match[i].starts,
             .C = w->C,
             .OC = w->OC,
             .alpha = match[i].alpha,
@@ -185,8 +204,11 @@ enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct l
         *out = NULL;
         return st;
     }
-    place(a);
-    st = open_full(a, err);
+    st = lorac_start_alloc(a, err);
+    if (!st) {
+        place(a);
+        st = open_full(a, err);
+    }
     if (st) {
         lorac_adapter_free(a);
         *out = NULL;
@@ -201,6 +223,7 @@ void lorac_adapter_free(struct lorac_adapter *a)
     for (size_t i = 0; i < a->n_full; i++) {
         dev->ops->weight_close(dev, a->full[i].w);
     }
+    lorac_start_free(a);
     dev->ops->release(dev, a->params);
     dev->ops->release(dev, a->grads);
     lorac_mem_free(a->site);
@@ -217,6 +240,8 @@ enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, struct lorac_er
 {
     struct lorac_device *dev = a->model->dev;
     if (a->grads) { return LORAC_OK; }
+    enum lorac_status st = lorac_start_reserve(a, err);
+    if (st) { return st; }
     a->grads = dev->ops->alloc(dev, a->n_params * sizeof *a->grads);
     if (!a->grads) {
         return lorac_fail(err, LORAC_ENOMEM, "no memory for the gradients of %zu parameters",
@@ -224,6 +249,11 @@ enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, struct lorac_er
     }
     place(a);
     return LORAC_OK;
+}
+
+size_t lorac_adapter_floats(const struct lorac_adapter *a)
+{
+    return 2 * a->n_params + 5 * lorac_start_size(a);
 }
 
 /* ---- values ---- */
@@ -287,10 +317,11 @@ enum lorac_status lorac_adapter_new(struct lorac_adapter **out, const struct lor
     lorac_mem_free(match);
     if (st) { return st; }
     struct lorac_adapter *a = *out;
-    a->init = o->init;
+    a->init = o->init == LORAC_INIT_GAUSSIAN ? LORAC_INIT_GAUSSIAN : LORAC_INIT_DEFAULT;
     a->bias = o->bias;
     lorac_adapter_set_dropout(a, o->dropout, o->seed);
-    for (size_t i = 0; i < a->n && !st; i++) {
+    if (a->start) { st = lorac_start_fill(a, o->init, o->seed, err); }
+    for (size_t i = 0; i < a->n && !a->start && !st; i++) {
         st = a->method->init(a, i, o->seed, err);
     }
     for (size_t i = 0; i < a->n_full && !st; i++) {
@@ -312,11 +343,16 @@ void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t
     }
 }
 
+static bool site_is_idle(const struct lorac_adapter *a, const struct lorac_site *s)
+{
+    return s->starts ? lorac_start_unmoved(a, s) : a->method->idle(a, s);
+}
+
 bool lorac_adapter_changes(const struct lorac_adapter *a)
 {
     bool idle = true;
     for (size_t i = 0; i < a->n && idle; i++) {
-        idle = a->method->idle(a, &a->site[i]);
+        idle = site_is_idle(a, &a->site[i]);
     }
     return !idle;
 }
@@ -330,7 +366,7 @@ bool lorac_adapter_idle(char name[LORAC_MODULE_NAME], const struct lorac_adapter
 {
     size_t m = a->model->n_modules;
     for (size_t i = 0; i < a->n && m == a->model->n_modules; i++) {
-        if (a->method->idle(a, &a->site[i])) { m = a->site[i].m; }
+        if (site_is_idle(a, &a->site[i])) { m = a->site[i].m; }
     }
     for (size_t i = 0; i < a->n_full && m == a->model->n_modules; i++) {
         if (lorac_full_is_idle(a, &a->full[i])) { m = a->full[i].m; }

@@ -12,6 +12,10 @@
  * in for the base's own and train whole (PEFT's modules_to_save and bias). With all modules copied,
  * training is pretraining.
  *
+ * With PiSSA and OLoRA what trains, of rank r, is not what runs: a plain pair of rank R = 2r is,
+ * which adds to the untouched base what training has changed. It is made anew after each step
+ * (start.h), and saved.
+ *
  * All parameters of an adapter are one block, its gradients another of the same layout, so that the
  * norm, the optimiser and the resume state are one call each. Matrices lie first, vectors behind
  * them: they decay differently.
@@ -34,6 +38,8 @@ enum lorac_scaling { LORAC_SCALE_STANDARD, LORAC_SCALE_RSLORA };
 enum lorac_lora_init {
     LORAC_INIT_DEFAULT,  // A ~ U(-1/sqrt(C), 1/sqrt(C)), B = 0     (PEFT init_lora_weights true)
     LORAC_INIT_GAUSSIAN, // A ~ N(0, (1/R)^2), B = 0                (PEFT "gaussian")
+    LORAC_INIT_PISSA,    // s B A the principal part of W; trains against W - s B A (PEFT "pissa")
+    LORAC_INIT_OLORA,    // B, A the first of W = Q R, the same          (PEFT "olora")
 };
 
 /* Which modules, with PEFT's rules (facts: tuners_utils.py check_target_module_exists). */
@@ -80,9 +86,11 @@ struct lorac_site {
     size_t m; // its index
     size_t R, C, OC;
     double alpha;
-    float scale; // s
-    /* The method's tensors (LoRA: A (R,C), Bt (R,OC)) in the adapter's parameter block, and the
-     * same in the gradient block; dp NULL where it doesn't train. */
+    float scale;  // s
+    bool starts;  // from its weight (PiSSA, OLoRA): half of the rank trains
+    size_t first; // its first tensor's place in the parameter block
+    /* The method's tensors (LoRA: A (R,C), Bt (R,OC)) in the adapter's parameter block, or made of
+     * what is there (start.h), and their gradients; dp NULL where it doesn't train. */
     float *p[LORAC_SITE_TENSORS], *dp[LORAC_SITE_TENSORS];
     uint64_t drop_key; // of its dropout stream
 };
@@ -109,11 +117,12 @@ struct lorac_adapter {
     int32_t *vector_at;      // (n_modules) and for the vector
     enum lorac_tie tie;
     enum lorac_bias bias;
-    size_t n_params;       // floats in params
-    size_t n_matrices;     // of them in matrices, which lie first; the rest are vectors
-    float *params, *grads; // device memory; grads NULL where it doesn't train
+    size_t n_params;           // floats in params
+    size_t n_matrices;         // of them in matrices, which lie first; the rest are vectors
+    float *params, *grads;     // device memory; grads NULL where it doesn't train
+    struct lorac_start *start; // of PiSSA and OLoRA, or NULL
     enum lorac_scaling scaling;
-    enum lorac_lora_init init;
+    enum lorac_lora_init init; // as files say it: with PiSSA and OLoRA the default
     double dropout;
     uint64_t step;       // dropout draws are a function of it
     char *template_json; // the prompt template saved with it (saved.h), or NULL
@@ -126,6 +135,8 @@ struct lorac_adapter {
 struct lorac_match {
     size_t rank;
     double alpha;
+    bool starts; // with PiSSA and OLoRA: twice the rank that trains, and alpha that leaves s as it
+                 // was
     bool weight, vector; // trained in full
     bool shift;          // of a LayerNorm's vector the shift alone
 };
@@ -154,6 +165,15 @@ void lorac_adapter_free(struct lorac_adapter *a);
 /* Make it trainable: give it gradients, zero. */
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a,
                                                          struct lorac_err *err);
+void lorac_adapter_zero_grads(struct lorac_adapter *a);
+/* Floats of memory that it takes to train, without the optimiser's. */
+size_t lorac_adapter_floats(const struct lorac_adapter *a);
+/* With PiSSA and OLoRA: the values that A and B^T of all pairs had before the first step (n),
+ * device memory; a state that is taken up again needs them, because another machine factors a
+ * weight otherwise. NULL and 0 elsewhere. */
+float *lorac_adapter_start(const struct lorac_adapter *a, size_t *n);
+/* Parameters, or what lorac_adapter_start() gives, were written: make what runs of them. */
+void lorac_adapter_refresh(struct lorac_adapter *a);
 /* The socket through which passes run it: those that train, and evaluations. */
 struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a);
 /* The method's word for people: "LoRA". */

@@ -145,6 +145,11 @@ static enum lorac_status settle(struct lorac_match *out, struct matcher *k, cons
     }
     if (out->rank == 0) { out->rank = o->rank; }
     if (out->alpha == 0) { out->alpha = o->alpha; }
+    out->starts = o->init == LORAC_INIT_PISSA || o->init == LORAC_INIT_OLORA;
+    if (out->starts) { // s = alpha / rank, or alpha / sqrt(rank), stays
+        out->rank *= 2;
+        out->alpha *= o->scaling == LORAC_SCALE_RSLORA ? sqrt(2.0) : 2.0;
+    }
     return LORAC_OK;
 }
 

@@ -3,6 +3,7 @@
 #include "lora/optim_impl.h"
 
 #include "base/core/mem.h"
+#include "lora/start.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -171,7 +172,7 @@ static void step_all(struct lorac_optim *o, float g_scale, double lr)
     for (size_t i = 0; i < a->n && slow != fast; i++) {
         for (size_t k = 0; k < LORAC_SITE_TENSORS && a->method->tensor[k]; k++) {
             struct lorac_shape shape = a->method->shape(&a->site[i], k);
-            size_t n = lorac_shape_floats(&shape);
+            size_t n = lorac_shape_floats(&shape) / (a->site[i].starts ? 2 : 1);
             if (shape.vector) { continue; }
             o->kind->step(o, at, n, g_scale, k == 0 ? slow : fast, decay);
             at += n;
@@ -194,6 +195,7 @@ enum lorac_status lorac_optim_step(struct lorac_optim *o, double weight, double 
                           "the trained tokens of step %zu weigh %g together, expected more than 0",
                           o->steps + 1, weight);
     }
+    lorac_start_gather(a);
     double mean = 1.0 / weight; // the one division by what the trained tokens weigh
     *norm = mean * sqrt(dev->ops->sum_squares(dev, a->grads, a->n_params));
     if (!isfinite(*norm)) {
@@ -207,7 +209,8 @@ enum lorac_status lorac_optim_step(struct lorac_optim *o, double weight, double 
     double clip = o->o.clip_norm > 0.0 ? o->o.clip_norm / (*norm + 1e-6) : 1.0;
     double scale = mean * (clip < 1.0 ? clip : 1.0);
     step_all(o, (float)scale, lorac_schedule_lr(&o->o, o->steps));
-    dev->ops->zero(dev, a->grads, a->n_params * sizeof *a->grads);
+    lorac_adapter_zero_grads(a);
+    lorac_adapter_refresh(a);
     o->steps++;
     return LORAC_OK;
 }

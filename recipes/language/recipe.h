@@ -40,7 +40,12 @@ enum lorac_recipe_scaling {
     LORAC_RECIPE_SCALING_STANDARD, // alpha / rank
     LORAC_RECIPE_SCALING_RSLORA,   // alpha / sqrt(rank)
 };
-enum lorac_recipe_init { LORAC_RECIPE_INIT_DEFAULT, LORAC_RECIPE_INIT_GAUSSIAN };
+enum lorac_recipe_init {
+    LORAC_RECIPE_INIT_DEFAULT,
+    LORAC_RECIPE_INIT_GAUSSIAN,
+    LORAC_RECIPE_INIT_PISSA,
+    LORAC_RECIPE_INIT_OLORA
+};
 enum lorac_recipe_bias {
     LORAC_RECIPE_BIAS_NONE,
     LORAC_RECIPE_BIAS_LORA_ONLY,

@@ -66,10 +66,14 @@ const struct lorac_key lorac_keys[] = {
      .help = "standard: alpha / rank; rslora: alpha / sqrt(rank)"},
     {KEY(adapter.dropout, number), .flags = LORAC_KEY_BELOW_MAX, COUNTS(0, 1), .otherwise = "0.0",
      .help = "probability that an input of the adapter is dropped while training"},
-    {KEY(adapter.init, choice), .words = WORDS("default", "gaussian"), .otherwise = "default",
-     .help = "how A starts; B starts at zero",
-     .more = "default: uniform as in PEFT (Kaiming, a = sqrt 5); gaussian: normal with deviation "
-             "1 / rank."},
+    {KEY(adapter.init, choice), .words = WORDS("default", "gaussian", "pissa", "olora"),
+     .otherwise = "default",
+     .help = "how A and B start: default and gaussian with B zero, pissa and olora from the weight",
+     .more = "default: A uniform as in PEFT (Kaiming, a = sqrt 5); gaussian: normal with deviation "
+             "1 / rank. pissa: A and B are the weight's largest singular vectors, olora: the first "
+             "of its QR factors; what they hold is taken from the weight while training, so "
+             "nothing changes at first. Saved as plain LoRA of twice the rank, for the base as it "
+             "is."},
     {KEY(adapter.from, path), .flags = LORAC_KEY_PLACE | LORAC_KEY_HUB,
      .help = "start from the adapter in this folder"},
     {KEY(adapter.targets, targets), .otherwise = "all-linear",

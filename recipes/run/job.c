@@ -369,6 +369,8 @@ struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe
                                                        size_t *list)
 {
     static const enum lorac_tie ties[] = {LORAC_TIE_UNSET, LORAC_TIE_KEEP, LORAC_TIE_UNTIE};
+    static const enum lorac_lora_init inits[] = {LORAC_INIT_DEFAULT, LORAC_INIT_GAUSSIAN,
+                                                 LORAC_INIT_PISSA, LORAC_INIT_OLORA};
     static const enum lorac_bias biases[] = {LORAC_BIAS_NONE, LORAC_BIAS_LORA_ONLY, LORAC_BIAS_ALL};
     struct lorac_adapter_options o = {
         .exclude = (const char *const *)r->adapter.exclude.at,
@@ -381,8 +383,7 @@ struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe
         .scaling = r->adapter.scaling == LORAC_RECIPE_SCALING_RSLORA ? LORAC_SCALE_RSLORA
                                                                      : LORAC_SCALE_STANDARD,
         .dropout = r->adapter.dropout,
-        .init = r->adapter.init == LORAC_RECIPE_INIT_GAUSSIAN ? LORAC_INIT_GAUSSIAN
-                                                              : LORAC_INIT_DEFAULT,
+        .init = inits[r->adapter.init],
         .seed = r->seed,
         .train_also = (const char *const *)r->adapter.train_also.names.at,
         .n_train_also = r->adapter.train_also.names.n,

@@ -10,6 +10,7 @@
 #include "recipes/run/notes.h"
 #include "recipes/run/setup.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,12 +92,13 @@ static enum lorac_status group_modules(struct lorac_plan *p, struct lorac_err *e
     const struct lorac_adapter *a = p->adapter;
     p->group = lorac_mem_new(a->n + a->n_full, sizeof *p->group);
     if (!p->group) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
+    double twice = a->scaling == LORAC_SCALE_RSLORA ? sqrt(2.0) : 2.0; // what twice the rank takes
     for (size_t i = 0; i < a->n; i++) {
         const struct lorac_site *l = &a->site[i];
         struct lorac_plan_group g = {.OC = l->OC,
                                      .C = l->C,
-                                     .R = l->R,
-                                     .alpha = l->alpha,
+                                     .R = l->starts ? l->R / 2 : l->R,
+                                     .alpha = l->starts ? l->alpha / twice : l->alpha,
                                      .params = lorac_site_params(a, i)};
         size_t layer = 0;
         const char *name = a->model->module[l->m].name;
@@ -223,6 +225,17 @@ static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, str
     return st;
 }
 
+/* What the adapter takes as it is saved, when it is read again: with adapter.init: pissa and olora
+ * that is more than trains. */
+static size_t loaded_bytes(const struct lorac_adapter *a)
+{
+    size_t n = a->n_params;
+    for (size_t i = 0; i < a->n; i++) {
+        n += a->site[i].starts ? lorac_site_params(a, i) : 0; // twice the rank
+    }
+    return n * sizeof(float);
+}
+
 /* Parameters, gradients, moments; and what saving takes: the file is mapped and compared tensor by
  * tensor. */
 static void weigh_adapter(struct lorac_plan *p)
@@ -230,12 +243,12 @@ static void weigh_adapter(struct lorac_plan *p)
     const struct lorac_adapter *a = p->adapter;
     size_t params = a->n_params * sizeof(float);
     size_t largest = 0;
+    p->adapter_file_bytes = loaded_bytes(a);
     for (size_t i = 0; i < a->n; i++) {
         const struct lorac_site *l = &a->site[i];
         size_t n = l->R * (l->C > l->OC ? l->C : l->OC) * sizeof(float);
         largest = n > largest ? n : largest;
     }
-    p->adapter_file_bytes = params;
     for (size_t i = 0; i < a->n_full; i++) {
         const struct lorac_full *f = &a->full[i];
         size_t n = f->n * sizeof(float);
@@ -243,7 +256,7 @@ static void weigh_adapter(struct lorac_plan *p)
         bool twice = a->tie == LORAC_TIE_KEEP && f->m == a->model->embed;
         p->adapter_file_bytes += twice ? n : 0; // under both of its names
     }
-    p->bytes[LORAC_PLAN_ADAPTER] = 2 * params;
+    p->bytes[LORAC_PLAN_ADAPTER] = lorac_adapter_floats(a) * sizeof(float);
     p->bytes[LORAC_PLAN_MOMENTS] = lorac_optim_blocks_of(p->job->recipe->optimizer.name) * params;
     p->bytes[LORAC_PLAN_SAVING] = p->adapter_file_bytes + 3 * largest;
 }
@@ -255,8 +268,7 @@ static void weigh_merging(struct lorac_plan *p)
     const struct lorac_checkpoint *c = m->files;
     const struct lorac_stack stack = {.n = 1, .adapter = {p->adapter}, .factor = {1.0F}};
     if (!p->job->recipe->output.merge) { return; }
-    p->bytes[LORAC_PLAN_MERGING] =
-        p->adapter->n_params * sizeof(float) + lorac_merge_bytes(m, &stack);
+    p->bytes[LORAC_PLAN_MERGING] = loaded_bytes(p->adapter) + lorac_merge_bytes(m, &stack);
     for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
         const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
         p->bytes[LORAC_PLAN_MERGING] += lorac_dtype_bytes(t->dtype, t->n);

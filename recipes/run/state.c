@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BLOCKS = 4, NUMBER = 32 };
+enum { MAX_BLOCKS = 5, NUMBER = 32 };
 
 /* What a state holds beside its tensors: counters as decimal, reals as hexadecimal, which is exact.
  */
@@ -55,31 +55,38 @@ static const struct {
 };
 enum { N_FIELDS = sizeof fields / sizeof fields[0], N_FIRST = 18 };
 
-/* The blocks of floats: parameters, then the optimiser's moments. */
-static size_t blocks(float *at[MAX_BLOCKS], const char *names[MAX_BLOCKS],
-                     const struct lorac_adapter *a, struct lorac_optim *o)
+struct block {
+    const char *name;
+    float *at; // (n) device memory
+    size_t n;
+};
+
+/* The blocks of floats: parameters, the optimiser's moments, and what pairs started from. */
+static size_t blocks(struct block out[MAX_BLOCKS], const struct lorac_adapter *a,
+                     struct lorac_optim *o)
 {
     size_t n = 0;
-    at[n] = a->params;
-    names[n++] = "params";
+    size_t start = 0;
+    float *at = lorac_adapter_start(a, &start);
+    out[n++] = (struct block){"params", a->params, a->n_params};
     for (size_t i = 0; i < lorac_optim_blocks(o); i++) {
-        at[n] = lorac_optim_block(o, i);
-        names[n++] = lorac_optim_block_name(o, i);
+        out[n++] =
+            (struct block){lorac_optim_block_name(o, i), lorac_optim_block(o, i), a->n_params};
     }
+    if (at) { out[n++] = (struct block){"start", at, start}; }
     return n;
 }
 
 struct fill {
     struct lorac_device *dev;
-    float *const *at;
-    size_t bytes;
+    const struct block *block;
 };
 
 static enum lorac_status fill(void *self, void *to, size_t i, struct lorac_err *err)
 {
     struct fill *f = self;
     (void)err;
-    f->dev->ops->read(f->dev, to, f->at[i], f->bytes);
+    f->dev->ops->read(f->dev, to, f->block[i].at, f->block[i].n * sizeof(float));
     return LORAC_OK;
 }
 
@@ -102,11 +109,10 @@ static void write_fields(char text[N_FIELDS][NUMBER], const struct lorac_state *
 
 /* Does the file at `path` hold these fields and these blocks? */
 static enum lorac_status compare(const char *path, char text[N_FIELDS][NUMBER],
-                                 const struct fill *f, const char *const *names, size_t n,
-                                 struct lorac_err *err)
+                                 const struct fill *f, size_t n, struct lorac_err *err)
 {
     struct lorac_checkpoint *c = NULL;
-    void *host = lorac_mem_new(f->bytes, 1);
+    float *host = lorac_mem_new(f->block[0].n, sizeof *host); // the parameters are the longest
     if (!host) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to compare it", path); }
     enum lorac_status st = lorac_checkpoint_open(&c, path, err);
     if (st) { lorac_err_prefix(err, "reading back what was saved: "); }
@@ -117,12 +123,13 @@ static enum lorac_status compare(const char *path, char text[N_FIELDS][NUMBER],
                         fields[i].name, got ? got : "nothing", text[i]);
     }
     for (size_t i = 0; i < n && !st; i++) {
-        const struct lorac_tensor *t = lorac_checkpoint_find(c, names[i]);
-        f->dev->ops->read(f->dev, host, f->at[i], f->bytes);
-        if (!t || t->dtype != LORAC_F32 || t->n * sizeof(float) != f->bytes ||
-            memcmp(t->data, host, f->bytes) != 0) {
+        const struct block *b = &f->block[i];
+        const struct lorac_tensor *t = lorac_checkpoint_find(c, b->name);
+        f->dev->ops->read(f->dev, host, b->at, b->n * sizeof *host);
+        if (!t || t->dtype != LORAC_F32 || t->n != b->n ||
+            memcmp(t->data, host, b->n * sizeof *host) != 0) {
             st = lorac_fail(err, LORAC_EIO, "%s: tensor '%s' reads back with other values", path,
-                            names[i]);
+                            b->name);
         }
     }
     lorac_checkpoint_close(c);
@@ -134,14 +141,13 @@ enum lorac_status lorac_state_write(const char *path, const struct lorac_state *
                                     const struct lorac_adapter *a, struct lorac_optim *o,
                                     struct lorac_err *err)
 {
-    float *at[MAX_BLOCKS];
-    const char *names[MAX_BLOCKS];
+    struct block block[MAX_BLOCKS];
     struct lorac_tensor_spec specs[MAX_BLOCKS] = {0};
     struct lorac_buf temp = {0}; // lorac_run_sweep() removes what is called so
-    size_t n = blocks(at, names, a, o);
+    size_t n = blocks(block, a, o);
     for (size_t i = 0; i < n; i++) {
         specs[i] = (struct lorac_tensor_spec){
-            .name = names[i], .dtype = LORAC_F32, .n_dims = 1, .dims = {a->n_params}};
+            .name = block[i].name, .dtype = LORAC_F32, .n_dims = 1, .dims = {block[i].n}};
     }
     char text[N_FIELDS][NUMBER];
     const char *meta[2 * N_FIELDS];
@@ -150,12 +156,12 @@ enum lorac_status lorac_state_write(const char *path, const struct lorac_state *
         meta[2 * i] = fields[i].name;
         meta[2 * i + 1] = text[i];
     }
-    struct fill f = {a->model->dev, at, a->n_params * sizeof(float)};
+    struct fill f = {a->model->dev, block};
     lorac_buf_printf(&temp, "%s.tmp-new", path);
     if (temp.no_memory) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to write it", path); }
     enum lorac_status st =
         lorac_safetensors_write(temp.at, specs, n, meta, N_FIELDS, fill, &f, err);
-    if (!st) { st = compare(temp.at, text, &f, names, n, err); }
+    if (!st) { st = compare(temp.at, text, &f, n, err); }
     if (!st) { st = lorac_file_replace(path, temp.at, err); }
     if (st && lorac_file_remove(temp.at, NULL)) {
         goto done;
@@ -192,9 +198,8 @@ enum lorac_status lorac_state_read(struct lorac_state *s, struct lorac_adapter *
                                    struct lorac_optim *o, const char *path, struct lorac_err *err)
 {
     struct lorac_checkpoint *c = NULL;
-    float *at[MAX_BLOCKS];
-    const char *names[MAX_BLOCKS];
-    size_t n = blocks(at, names, a, o);
+    struct block block[MAX_BLOCKS];
+    size_t n = blocks(block, a, o);
     *s = (struct lorac_state){0};
     enum lorac_status st = lorac_checkpoint_open(&c, path, err);
     for (size_t i = 0; i < N_FIELDS && !st; i++) {
@@ -205,15 +210,17 @@ enum lorac_status lorac_state_read(struct lorac_state *s, struct lorac_adapter *
                         lorac_checkpoint_count(c), n);
     }
     for (size_t i = 0; i < n && !st; i++) {
-        const struct lorac_tensor *t = lorac_checkpoint_find(c, names[i]);
-        if (!t || t->dtype != LORAC_F32 || t->n != a->n_params) {
+        const struct block *b = &block[i];
+        const struct lorac_tensor *t = lorac_checkpoint_find(c, b->name);
+        if (!t || t->dtype != LORAC_F32 || t->n != b->n) {
             st = lorac_fail(err, LORAC_EFORMAT,
                             "%s: tensor '%s' is missing or has not the %zu numbers of this adapter",
-                            path, names[i], a->n_params);
+                            path, b->name, b->n);
             break;
         }
-        a->model->dev->ops->write(a->model->dev, at[i], t->data, t->n * sizeof(float));
+        a->model->dev->ops->write(a->model->dev, b->at, t->data, t->n * sizeof(float));
     }
+    if (!st) { lorac_adapter_refresh(a); }
     if (!st && !lorac_checkpoint_metadata(c, "stop_best")) {
         s->stop_best = s->best;
     } // one metric for both

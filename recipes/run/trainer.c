@@ -76,8 +76,9 @@ enum lorac_status lorac_trainer_measure(struct lorac_trainer_size *out,
     struct lorac_pass_options pass;
     *out = (struct lorac_trainer_size){
         .batch = lorac_batch_bytes(rows, lorac_loader_max_segments(o->loader), rows),
-        .parameters =
-            (2 + lorac_optim_blocks_of(o->optim.name)) * o->adapter->n_params * sizeof(float),
+        .parameters = (lorac_adapter_floats(o->adapter) +
+                       lorac_optim_blocks_of(o->optim.name) * o->adapter->n_params) *
+                      sizeof(float),
     };
     enum lorac_status st = measure_pass(&pass, &out->pass, o, &socket, err);
     out->recomputes = !st && pass.keep == LORAC_KEEP_LAYERS;
@@ -297,11 +298,9 @@ static enum lorac_status move(struct lorac_step *s, struct lorac_trainer *t, str
 /* What a failed step had taken up. */
 static void put_back(struct lorac_trainer *t, const struct lorac_state *before)
 {
-    const struct lorac_adapter *a = t->o.adapter;
-    struct lorac_device *dev = a->model->dev;
     struct lorac_loader_state at = {before->epoch, before->position};
     t->state = *before;
-    dev->ops->zero(dev, a->grads, a->n_params * sizeof *a->grads);
+    lorac_adapter_zero_grads(t->o.adapter);
     if (lorac_loader_seek(t->o.loader, at, NULL)) { return; } // where it was it can be
 }
 

@@ -95,6 +95,14 @@ static void train_and_generate(struct passes *p)
     assert_true(n_there > before);
     lorac_optim_free(o);
     expect_all_back("an optimiser", before);
+    const struct lorac_adapter_options olora = {
+        .rank = 2, .alpha = 4.0, .init = LORAC_INIT_OLORA, .seed = 1};
+    struct lorac_adapter *a = NULL;
+    assert_int_equal(lorac_adapter_new(&a, p->m, &olora, NULL), LORAC_OK);
+    assert_int_equal(lorac_adapter_reserve(a, NULL), LORAC_OK);
+    assert_true(n_there > before);
+    lorac_adapter_free(a);
+    expect_all_back("an adapter that starts from weights", before);
     struct lorac_generator *g = NULL;
     assert_int_equal(lorac_generator_new(&g, p->m, &p->socket, 16, NULL), LORAC_OK);
     assert_true(n_there > before);

@@ -12,6 +12,7 @@
 #include "base/core/mem.h"
 #include "lora/eigen.h"
 #include "lora/factor.h"
+#include "tests/support/backends.h"
 #include "tests/support/near.h"
 
 #include <math.h>
@@ -227,21 +228,11 @@ static void eigenvectors_make_the_matrix_again(void **state)
 
 int main(void)
 {
-    static char ref[] = "ref"; // cmocka hands the initial state over as void *
-#ifdef LORAC_HAVE_OPENBLAS
-    static char cpu[] = "cpu";
-#endif
     const struct CMUnitTest tests[] = {
-        {"pissa/ref", pissa_takes_the_largest_singular_values, NULL, NULL, ref},
-        {"low/ref", a_weight_of_lower_rank_leaves_the_rest_zero, NULL, NULL, ref},
-        {"nan/ref", a_weight_that_is_not_finite_is_an_error, NULL, NULL, ref},
-        {"olora/ref", olora_takes_the_first_columns, NULL, NULL, ref},
-#ifdef LORAC_HAVE_OPENBLAS
-        {"pissa/cpu", pissa_takes_the_largest_singular_values, NULL, NULL, cpu},
-        {"low/cpu", a_weight_of_lower_rank_leaves_the_rest_zero, NULL, NULL, cpu},
-        {"nan/cpu", a_weight_that_is_not_finite_is_an_error, NULL, NULL, cpu},
-        {"olora/cpu", olora_takes_the_first_columns, NULL, NULL, cpu},
-#endif
+        ON_EACH(pissa_takes_the_largest_singular_values),
+        ON_EACH(a_weight_of_lower_rank_leaves_the_rest_zero),
+        ON_EACH(a_weight_that_is_not_finite_is_an_error),
+        ON_EACH(olora_takes_the_first_columns),
         cmocka_unit_test(eigenvectors_make_the_matrix_again),
     };
     return cmocka_run_group_tests_name("factor", tests, NULL, NULL);

@@ -367,8 +367,8 @@ static const struct {
     {WHOLE, "recipe: 1\nadapter: {init: \xE2\x80\x8B"
      "default}\nmodel: {path: m}\ndata: {train: t}\n"
             "template: {prompt: a, completion: b}\n",
-     "r.yaml:2:17: adapter.init: must be 'default' or 'gaussian', found '<U+200B>default' (did you "
-     "mean "
+     "r.yaml:2:17: adapter.init: must be 'default' or 'gaussian' or 'pissa' or 'olora', found "
+     "'<U+200B>default' (did you mean "
      "'default'?)"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t}\nadapter:\n  rank\xC2\xA0: 4\n"
             "template: {prompt: a, completion: b}\n",
