@@ -4,16 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool show(void *self, const char *text, size_t n)
-{
-    const bool *silent = self;
-    if (!*silent) {
-        (void)fwrite(text, 1, n, stdout);
-        (void)fflush(stdout);
-    }
-    return !stop_asked();
-}
-
 static int print_json(const struct lorac_ids *ids, const struct lorac_buf *text,
                       enum lorac_finish finish, size_t prompt_tokens, double seconds)
 {
@@ -96,8 +86,8 @@ static int run(const struct args *a)
     }
     double begin = lorac_clock();
     if (!st) {
-        st = lorac_generate(&ids, &text, &finish, g, b.tokenizer, prompt.at, prompt.n, &o, show,
-                            &as_json, &err);
+        st = lorac_generate(&ids, &text, &finish, g, b.tokenizer, prompt.at, prompt.n, &o,
+                            show_generated, &as_json, &err);
     }
     int code = 0;
     if (st) {

@@ -83,16 +83,6 @@ static enum lorac_status use(struct session *s, const char *text, struct lorac_e
     return LORAC_OK;
 }
 
-static bool show(void *self, const char *text, size_t n)
-{
-    const bool *silent = self;
-    if (!*silent) {
-        (void)fwrite(text, 1, n, stdout);
-        (void)fflush(stdout);
-    }
-    return !stop_asked();
-}
-
 static enum lorac_status answer(struct session *s, const char *line, struct lorac_err *err)
 {
     struct lorac_buf prompt = {0};
@@ -105,7 +95,7 @@ static enum lorac_status answer(struct session *s, const char *line, struct lora
                                             : bench_prompt_of(&given, &s->b, s->a, &prompt, err);
     if (!st) {
         st = lorac_generate(&ids, &text, &finish, s->g, s->b.tokenizer, given.at, given.n, &s->o,
-                            show, &s->as_json, err);
+                            show_generated, &s->as_json, err);
     }
     if (!st && s->as_json) {
         struct out j = {0};

@@ -189,3 +189,13 @@ void status_clear(struct status_line *s)
     if (s->terminal && s->width) { fprintf(stderr, "\r%*s\r", (int)s->width + ECHOED, ""); }
     s->width = 0;
 }
+
+bool show_generated(void *self, const char *text, size_t n)
+{
+    const bool *silent = self;
+    if (!*silent) {
+        (void)fwrite(text, 1, n, stdout);
+        (void)fflush(stdout);
+    }
+    return !stop_asked();
+}

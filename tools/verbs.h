@@ -145,6 +145,8 @@ const char *show_time(char text[32], double seconds);
 const char *show_count(char text[32], size_t n);
 /* "1 row", "1,234 rows". */
 const char *show_many(char text[48], size_t n, const char *thing);
+/* What is generated, piece by piece (lorac_generate); *self, a bool: not on stdout. False: stop. */
+bool show_generated(void *self, const char *text, size_t n);
 size_t show_columns(FILE *to); // of the terminal that it is; COLUMNS or 80 where that says nothing
 
 /* In layout.c: the columns that a text takes; it cut and filled up to `width`; and whole, behind
