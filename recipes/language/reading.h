@@ -16,6 +16,7 @@ struct lorac_reading {
     struct lorac_err *err;                          // borrowed; for what is not the user's fault
     const struct lorac_node *nodes[LORAC_KEYS_MAX]; // the value of each key, defaults included
     bool busy[LORAC_KEYS_MAX];                      // being expanded: to find cycles
+    const struct lorac_source *defaults;            // where what nobody gave comes from
     bool broken;                                    // a file could not be read to its end
     bool has_options;                               // --set or --unset
     size_t n_expansions;                            // limited: `${a}${a}` of `${b}${b}` of ...
@@ -41,9 +42,12 @@ LORAC_MUST_CHECK enum lorac_status lorac_expand_path(char **out, struct lorac_re
 /* Type and check rd->nodes[i] and write the field of key i. What is wrong goes to the errors. */
 LORAC_MUST_CHECK enum lorac_status lorac_value_read(struct lorac_reading *rd, size_t i);
 
+/* Has key i, which was read, the value of its default? None is the default of a key without. */
+LORAC_MUST_CHECK enum lorac_status lorac_value_is_default(bool *out, struct lorac_reading *rd,
+                                                          size_t i);
+
 /* Checks that concern several keys, after all were read. */
-LORAC_MUST_CHECK enum lorac_status lorac_reading_check(struct lorac_reading *rd,
-                                                       const struct lorac_source *source);
+LORAC_MUST_CHECK enum lorac_status lorac_reading_check(struct lorac_reading *rd);
 
 /* Append the value of a key as YAML on one line that reads back to the same value. */
 void lorac_value_print(struct lorac_buf *buf, const struct lorac_recipe *recipe,

@@ -419,7 +419,7 @@ static enum lorac_status read_all(struct lorac_reading *rd, struct input *in, co
     for (size_t i = 0; i < lorac_n_keys && !st; i++) {
         st = lorac_value_read(rd, i);
     }
-    return st ? st : lorac_reading_check(rd, &in->defaults);
+    return st ? st : lorac_reading_check(rd);
 }
 
 static enum lorac_status prepare(struct lorac_reading *rd, struct input *in, const char *folder)
@@ -434,6 +434,7 @@ static enum lorac_status prepare(struct lorac_reading *rd, struct input *in, con
     in->extended.layer = 0;
     in->defaults = in->main;
     in->defaults.is_option = true;
+    rd->defaults = &in->defaults;
     return st;
 }
 

@@ -3,6 +3,8 @@
 
 #include "base/core/mem.h"
 
+#include <string.h>
+
 enum lorac_status lorac_value_wrong(const struct lorac_value *v, const struct lorac_node *node,
                                     const char *expected)
 {
@@ -60,4 +62,28 @@ void lorac_value_print(struct lorac_buf *buf, const struct lorac_recipe *recipe,
                        const struct lorac_key *key)
 {
     if (key->type->print) { key->type->print(buf, key, (const char *)recipe + key->offset); }
+}
+
+enum lorac_status lorac_value_is_default(bool *out, struct lorac_reading *rd, size_t i)
+{
+    const struct lorac_key *key = &lorac_keys[i];
+    struct lorac_recipe *blank = lorac_arena_take(rd->arena, 1, sizeof *blank);
+    struct lorac_node *node = NULL;
+    struct lorac_buf diff = {0};
+    enum lorac_status st = blank ? LORAC_OK : lorac_reading_no_memory(rd);
+    if (!st && key->otherwise) {
+        st = lorac_yaml_parse(&node, &rd->broken, key->otherwise, strlen(key->otherwise),
+                              rd->defaults, rd->arena, rd->errors, rd->err);
+    }
+    if (!st && node) {
+        struct lorac_value v = {
+            .rd = rd, .key = key, .node = node, .field = (char *)blank + key->offset};
+        st = key->type->read(&v);
+    }
+    if (st) { return st; }
+    lorac_key_diff(&diff, blank, rd->recipe, key);
+    *out = diff.n == 0;
+    if (diff.no_memory) { st = lorac_reading_no_memory(rd); }
+    lorac_buf_free(&diff);
+    return st;
 }

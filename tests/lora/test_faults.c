@@ -204,8 +204,8 @@ static enum lorac_status open_trainer(struct trainer *t, struct lorac_err *err)
                                    LORAC_TIE_UNSET, err);
     }
     if (!st) {
-        st = lorac_adapter_alloc(&t->alloc, t->m, t->match, NULL, LORAC_SCALE_RSLORA, LORAC_TIE_UNSET,
-                                 err);
+        st = lorac_adapter_alloc(&t->alloc, t->m, t->match, NULL, LORAC_SCALE_RSLORA,
+                                 LORAC_TIE_UNSET, err);
     }
     if (!st) { st = lorac_adapter_new(&t->a, t->m, &o, err); }
     if (!st) { st = lorac_adapter_reserve(t->a, err); }
