@@ -163,6 +163,7 @@ struct pass {
     struct lorac_dataset *d;
     struct lorac_example e;
     struct lorac_hashes seen;
+    struct lorac_ids beginning;               // ids of the first row that is used
     struct lorac_tally bad[LORAC_N_VERDICTS]; // rows that are errors
     char first[LORAC_N_VERDICTS][240];        // what is wrong with the first of them
     bool caching;
@@ -270,6 +271,13 @@ static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_m
     c->last_trained_is_eos += e->ids.at[e->ids.n - 1] == lorac_tokenizer_eos(d->tokenizer);
     c->longest = e->ids.n > c->longest ? e->ids.n : c->longest;
     c->shortest = c->used == 1 || e->ids.n < c->shortest ? e->ids.n : c->shortest;
+    enum lorac_status st = LORAC_OK;
+    for (size_t t = 0; d->n == 0 && t < e->trained_from && !st; t++) {
+        st = lorac_ids_add(&p->beginning, e->ids.at[t], err);
+    }
+    if (st) { return st; }
+    c->common = lorac_ids_common(p->beginning.at, d->n ? c->common : p->beginning.n, e->ids.at,
+                                 e->trained_from);
     d->entries[d->n++] = (struct lorac_entry){
         .hash = hash,
         .row = (uint32_t)row,
@@ -398,6 +406,7 @@ static enum lorac_status run_pass(struct lorac_dataset *d, struct lorac_err *err
     d->cached = true;
 done:
     lorac_example_free(&p.e);
+    lorac_ids_free(&p.beginning);
     lorac_hashes_release(&p.seen);
     return st;
 }

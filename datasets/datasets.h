@@ -306,6 +306,7 @@ struct lorac_data_counts {
     uint64_t tokens, trained;      // of the used rows
     size_t last_trained_is_eos;    // used rows
     size_t longest, shortest;      // tokens of a used row
+    size_t common; // tokens that all used rows begin with, up to the one before the first trained
     // of texts, whose rows are pieces of documents:
     size_t documents;                        // used
     size_t blank_documents, short_documents; // left out: white space alone, less than two tokens
@@ -478,6 +479,8 @@ const struct lorac_objective *lorac_loader_objective(const struct lorac_loader *
 /* What a batch must hold for every micro-batch of every epoch; targets are at most rows. */
 size_t lorac_loader_max_rows(const struct lorac_loader *l);
 size_t lorac_loader_max_segments(const struct lorac_loader *l);
+/* Rows that the examples of the last micro-batch are, each counted on its own. */
+size_t lorac_loader_rows(const struct lorac_loader *l);
 /* Micro-batches of an epoch, from lengths alone; what lorac_loader_next lent is no longer valid. */
 size_t lorac_loader_count(struct lorac_loader *l, uint64_t epoch);
 /* Of the first `epochs` epochs. LORAC_EUSER: more rows than can be put in order in some seconds. */

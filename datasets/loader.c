@@ -17,6 +17,7 @@ struct lorac_loader {
     struct lorac_example e;
     struct lorac_ids ids;  // of the micro-batch's examples, one behind the other
     struct piece *example; // (max_segments) where each lies
+    size_t rows;           // that they are, each on its own
 };
 #define ORDERLESS UINT64_MAX
 
@@ -149,6 +150,11 @@ size_t lorac_loader_max_segments(const struct lorac_loader *l)
     return l->max_segments;
 }
 
+size_t lorac_loader_rows(const struct lorac_loader *l)
+{
+    return l->rows;
+}
+
 static void seek_epoch(struct lorac_loader *l, uint64_t epoch)
 {
     if (l->order_epoch == epoch) { return; }
@@ -214,6 +220,7 @@ static enum lorac_status read_example(struct lorac_loader *l, size_t k, size_t i
     const struct lorac_example *e = &l->e;
     enum lorac_status st = lorac_dataset_example(&l->e, l->d, i, err);
     l->example[k] = (struct piece){i, l->ids.n, e->ids.n, e->trained_from};
+    l->rows += st ? 0 : e->ids.n - 1;
     for (size_t t = 0; t < e->ids.n && !st; t++) {
         st = lorac_ids_add(&l->ids, e->ids.at[t], err);
     }
@@ -224,19 +231,13 @@ static enum lorac_status read_example(struct lorac_loader *l, size_t k, size_t i
  * token behind them is trained in none, so that their rows score nothing. */
 static size_t shared(const struct lorac_loader *l, size_t n)
 {
-    const int32_t *first = l->ids.at + l->example[0].begin;
-    size_t P = l->example[0].trained_from - 1;
-    size_t rows = 0;
+    const int32_t *ids = l->ids.at;
+    size_t P = l->example[0].n;
     for (size_t k = 0; k < n; k++) {
         const struct piece *x = &l->example[k];
-        const int32_t *ids = l->ids.at + x->begin;
-        if (P > x->trained_from - 1) { P = x->trained_from - 1; }
-        for (size_t t = 0; t < P; t++) {
-            if (ids[t] != first[t]) { P = t; }
-        }
-        rows += x->n - 1;
+        P = lorac_ids_common(ids, P, ids + x->begin, x->trained_from);
     }
-    bool worth = l->o.share_prefix == LORAC_SHARE_ON || (n - 1) * P * SHARE_ONE_OF >= rows;
+    bool worth = l->o.share_prefix == LORAC_SHARE_ON || (n - 1) * P * SHARE_ONE_OF >= l->rows;
     return n > 1 && worth && l->o.share_prefix != LORAC_SHARE_OFF ? P : 0;
 }
 
@@ -268,10 +269,7 @@ static enum lorac_status place(struct lorac_batch *b, const struct lorac_loader 
     struct lorac_prefix prefix = {shared(l, n), -1};
     enum lorac_status st = LORAC_OK;
     if (!lorac_batch_fits(b, prefix.n, 0)) { prefix.n = 0; } // nor will the examples
-    if (prefix.n > 0) {
-        const int32_t *ids = l->ids.at + l->example[0].begin;
-        prefix.segment = lorac_dataset_place(b, l->d, ids, prefix.n);
-    }
+    if (prefix.n > 0) { prefix.segment = lorac_dataset_place(b, l->d, l->ids.at, prefix.n); }
     for (size_t k = 0; k < n && !st; k++) {
         st = add_example(b, l, &l->example[k], prefix, err);
     }
@@ -287,6 +285,7 @@ enum lorac_status lorac_loader_next(struct lorac_loader *l, struct lorac_batch *
     assert(count > 0);
     lorac_batch_clear(b);
     l->ids.n = 0;
+    l->rows = 0;
     enum lorac_status st = LORAC_OK;
     for (size_t k = 0; k < count && !st; k++) {
         st = read_example(l, k, l->order[at + k], err);

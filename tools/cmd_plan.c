@@ -97,6 +97,17 @@ static void say_memory(const struct lorac_plan *p)
 
 /* ---- rows ---- */
 
+/* What runs once a batch. */
+static void say_shared(const struct lorac_plan *p, const struct lorac_data_counts *c)
+{
+    const struct lorac_recipe *r = p->job->recipe;
+    bool off = r->train.share_prefix == LORAC_SHARE_OFF;
+    if (off || 8 * c->common < c->tokens / (c->used ? c->used : 1)) { return; }
+    printf("  the first %zu tokens of all rows are the same%s\n", c->common,
+           r->adapter.dropout > 0.0 ? "; they would run once a batch without adapter.dropout"
+                                    : " and run once a batch (train.share_prefix)");
+}
+
 static void say_bars(const struct lorac_plan_data *d)
 {
     size_t most = 1;
@@ -159,6 +170,7 @@ static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d
     if (!text) {
         printf("  the last trained token is end-of-sequence in %.4g %% of the rows\n",
                100.0 * (double)c->last_trained_is_eos / (double)(c->used ? c->used : 1));
+        say_shared(p, c);
     }
     if (d == &p->data[0]) { say_bars(d); }
 }

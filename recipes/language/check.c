@@ -130,6 +130,15 @@ static enum lorac_status check_adapter(struct lorac_reading *rd)
                            "with adapter.train_also: all: it is for the B of pairs");
 }
 
+/* A prefix is run once, a mask of dropout drawn for each row. */
+static enum lorac_status check_share(struct lorac_reading *rd)
+{
+    const struct lorac_recipe *r = rd->recipe;
+    bool drops = r->adapter.dropout > 0.0;
+    return check_idle(rd, "train.share_prefix", !drops || r->train.share_prefix != LORAC_SHARE_ON,
+                      false, "with adapter.dropout: each row drops inputs of its own");
+}
+
 /* Decay of vectors where none trains. What adapter.from brings is not known here. */
 static enum lorac_status check_vector_decay(struct lorac_reading *rd)
 {
@@ -260,6 +269,7 @@ enum lorac_status lorac_reading_check(struct lorac_reading *rd)
     if (!st) { st = check_optimizer(rd); }
     if (!st) { st = check_keep(rd); }
     if (!st) { st = check_adapter(rd); }
+    if (!st) { st = check_share(rd); }
     if (!st) { st = check_vector_decay(rd); }
     if (!st && r->data.format.delimiter == r->data.format.quote) {
         st = lorac_reading_complain(rd, rd->nodes[index_of("data.format.quote")],

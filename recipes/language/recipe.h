@@ -201,6 +201,7 @@ struct lorac_recipe {
         bool shuffle;
         size_t threads; // 0: auto
         enum lorac_recipe_activations keep_activations;
+        enum lorac_share share_prefix;
         struct {
             double loss_above; // 0: none
             size_t patience;

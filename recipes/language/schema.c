@@ -187,6 +187,10 @@ const struct lorac_key lorac_keys[] = {
      .words = WORDS("auto", "all", "layers"), .otherwise = "auto",
      .help = "what the forward pass keeps for the backward pass",
      .more = "layers: only each layer's input; the rest is computed again, for less memory."},
+    {KEY(train.share_prefix, choice), .words = WORDS("off", "auto", "on"), .otherwise = "auto",
+     .help = "run what all rows of a batch begin with once: a task's description in the prompt",
+     .more = "The same loss and gradients but for rounding, so not with adapter.dropout. auto: "
+             "where it saves an eighth of the rows or more."},
     {KEY(train.watchdog.loss_above, number), .flags = LORAC_KEY_ABOVE_MIN | LORAC_KEY_FREE,
      COUNTS(0, 1e9),
      .help = "stop with an error when the training loss stays above this; omit to train on",

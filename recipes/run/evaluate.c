@@ -95,7 +95,8 @@ struct capacity {
     size_t rows, segments, targets;
 };
 
-static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_ROWS};
+static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_ROWS,
+                                                           .share_prefix = LORAC_SHARE_AUTO};
 
 static struct capacity find_capacity(const struct lorac_loader *loader,
                                      const struct lorac_choices *choices) // or NULL

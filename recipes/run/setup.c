@@ -33,6 +33,7 @@ struct lorac_loader_options lorac_setup_loader(const struct lorac_recipe *r)
         .shuffle = r->train.shuffle,
         .seed = r->seed,
         .objective = &lorac_objectives[r->objective],
+        .share_prefix = r->adapter.dropout > 0.0 ? LORAC_SHARE_OFF : r->train.share_prefix,
     };
 }
 

@@ -250,7 +250,7 @@ static enum lorac_status micro_batch(double *loss, double *weight, struct lorac_
         return fail_rows(t, examples, n, err);
     }
     *loss += sum;
-    s->tokens += t->batch->N;
+    s->tokens += lorac_loader_rows(t->o.loader);
     s->trained += t->batch->T;
     t->state.examples += n;
     struct lorac_loader_state at = lorac_loader_state(t->o.loader);

@@ -30,6 +30,9 @@ static const struct {
      "r.yaml:5:1: adpater: unknown key (did you mean 'adapter'?)"},
     {MORE, "lr: 1e-4\n",
      "r.yaml:5:1: lr: unknown key (did you mean 'optimizer.lr'?)"},
+    {MORE, "adapter: {dropout: 0.1}\ntrain: {share_prefix: on}\n",
+     "r.yaml:6:23: train.share_prefix: has no effect with adapter.dropout: each row drops inputs "
+     "of its own"},
     {MORE, "optimizer: {learning_rate: 1e-4}\n",
      "r.yaml:5:13: optimizer.learning_rate: unknown key (did you mean 'lr'?)"},
     {MORE, "train: {per_device_train_batch_size: 4}\n",

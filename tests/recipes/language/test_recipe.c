@@ -73,6 +73,7 @@ static const char FULL[] =
     "  shuffle: true\n"
     "  threads: auto\n"
     "  keep_activations: auto\n"
+    "  share_prefix: auto\n"
     "optimizer:\n"
     "  name: adamw\n"
     "  lr: 5e-4\n"

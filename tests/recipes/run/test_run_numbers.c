@@ -1,10 +1,12 @@
 /*
  * Runs whose numbers run over. What is promised:
  *   - a step that is not finite is an error, and what was learnt before it is kept;
- *   - so is a gradient of zero where there is still something to learn.
+ *   - so is a gradient of zero where there is still something to learn;
+ *   - rows that begin alike train and are evaluated as each on its own would be, though what they
+ * begin with runs once.
  */
-#include "base/core/file.h"
 #include "base/checkpoint/safetensors.h"
+#include "base/core/file.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
 
@@ -74,9 +76,54 @@ static void a_dead_gradient_is_an_error(void **state)
     fails("dead", erase, NULL, "step 4: the gradient is zero and the loss ");
 }
 
+struct course {
+    double loss[RUNS_STEPS], norm[RUNS_STEPS], valid;
+    size_t tokens, trained;
+};
+
+static void note_step(void *self, const struct lorac_run_step *s)
+{
+    struct course *c = self;
+    c->loss[s->step - 1] = s->loss;
+    c->norm[s->step - 1] = s->grad_norm;
+    c->tokens += s->tokens;
+    c->trained += s->trained;
+}
+
+static void note_evaluation(void *self, const struct lorac_run_eval *e)
+{
+    ((struct course *)self)->valid = e->scores->loss;
+}
+
+static struct course course_of(const char *share)
+{
+    struct course c = {0};
+    const char *const sets[] = {share, "-adapter.dropout",
+                                "template.prompt='what does it say here: {text} is'", NULL};
+    struct lorac_run_watch watch = {.self = &c, .step = note_step, .eval = note_evaluation};
+    (void)runs_well(share + strlen("train."), LORAC_RUN_NEW, &watch, sets);
+    return c;
+}
+
+static void rows_that_begin_alike_train_as_on_their_own(void **state)
+{
+    (void)state;
+    const struct course alone = course_of("train.share_prefix=off");
+    const struct course together = course_of("train.share_prefix=auto");
+    for (size_t i = 0; i < RUNS_STEPS; i++) { // what rounding becomes in 11 steps at this rate
+        assert_true(fabs(together.loss[i] - alone.loss[i]) < 1e-4 * alone.loss[i]);
+        assert_true(fabs(together.norm[i] - alone.norm[i]) < 1e-3 * alone.norm[i]);
+    }
+    assert_true(fabs(together.valid - alone.valid) < 1e-4 * alone.valid);
+    assert_int_equal(together.tokens, alone.tokens); // those of the rows, not those that ran
+    assert_int_equal(together.trained, alone.trained);
+    assert_memory_not_equal(&together, &alone, sizeof alone); // another way of adding
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_that_begin_alike_train_as_on_their_own),
         cmocka_unit_test(what_was_learnt_before_a_step_that_is_not_finite_is_kept),
         cmocka_unit_test(a_dead_gradient_is_an_error),
     };
