@@ -270,8 +270,8 @@ struct lorac_optim_options {
     size_t steps;          // of the whole run
     double final_lr_ratio; // lr at the end / lr
 };
-/* What a recipe says that says nothing, but for the warm-up, which is a share of the steps there and
- * none here: AdamW at 5e-4 with betas 0.9 and 0.999, clipped to 1, on half a cosine to 0. */
+/* What a recipe says that says nothing, but for the warm-up, which is a share of the steps there
+ * and none here: AdamW at 5e-4 with betas 0.9 and 0.999, clipped to 1, on half a cosine to 0. */
 struct lorac_optim_options lorac_optim_options_default(void);
 /* The tables' names, in their order; NULL after the last. */
 const char *lorac_optim_name(size_t i);

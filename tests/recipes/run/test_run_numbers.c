@@ -81,7 +81,7 @@ struct course {
     size_t tokens, trained;
 };
 
-static void note_step(void *self, const struct lorac_run_step *s)
+static void note_step(void *self, const struct lorac_step *s)
 {
     struct course *c = self;
     c->loss[s->step - 1] = s->loss;
