@@ -189,7 +189,7 @@ struct lorac_recipe {
         enum lorac_recipe_duplicates duplicates;
     } data;
     struct {
-        char *prompt, *completion; // NULL: none
+        const char *prompt, *completion; // NULL: none
         bool append_eos;
         enum lorac_recipe_train_on train_on;
     } templates;        // the section "template": the word is C++'s

@@ -1,7 +1,9 @@
 /* predictor.c - see predictor.h. */
 #include "recipes/run/predictor.h"
 
+#include "base/checkpoint/hub.h"
 #include "base/core/mem.h"
+#include "recipes/run/saved_template.h"
 
 #include <string.h>
 
@@ -16,7 +18,30 @@ struct lorac_predictor {
     struct lorac_ids ids; // the prompt
     struct lorac_chooser *chooser;
     struct lorac_generator *generator; // one of the two
+    struct whole *whole;               // what it opened itself, or NULL
 };
+
+/* All behind a predictor of two folders: an adapter's template as a recipe, and its job. */
+struct whole {
+    struct lorac_recipe recipe;
+    struct lorac_job *job;
+    struct lorac_adapter *adapter;
+    struct lorac_saved *saved;
+    struct lorac_socket socket;
+    char **names; // (columns) the template's variables
+};
+
+static void close_whole(struct whole *w)
+{
+    if (!w) { return; }
+    lorac_adapter_free(w->adapter);
+    lorac_job_close(w->job);
+    lorac_mem_free(w->recipe.data.columns.at);
+    lorac_mem_free(w->recipe.model.path);
+    lorac_mem_free(w->names);
+    lorac_mem_free(w->saved);
+    lorac_mem_free(w);
+}
 
 void lorac_answer_free(struct lorac_answer *a)
 {
@@ -114,7 +139,18 @@ void lorac_predictor_free(struct lorac_predictor *p)
     lorac_template_free(p->template);
     lorac_ids_free(&p->ids);
     lorac_mem_free(p->names);
+    close_whole(p->whole);
     lorac_mem_free(p);
+}
+
+size_t lorac_predictor_labels(const struct lorac_predictor *p)
+{
+    return p->j->K;
+}
+
+const char *lorac_predictor_label(const struct lorac_predictor *p, size_t k)
+{
+    return p->j->labels[k];
 }
 
 size_t lorac_predictor_variables(const struct lorac_predictor *p)
@@ -203,4 +239,142 @@ enum lorac_status lorac_predictor_answer(struct lorac_answer *a, struct lorac_pr
     if (!a->ranked) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an answer"); }
     a->finish = LORAC_FINISH_END;
     return lorac_chooser_ask(a->ranked, p->chooser, &p->ids, err);
+}
+
+enum lorac_status lorac_predictor_ask(struct lorac_answer *a, struct lorac_predictor *p,
+                                      const char *const *values, size_t n, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    size_t given = 0;
+    size_t cut = 0;
+    struct lorac_cell *cells = lorac_mem_new(p->n, sizeof *cells);
+    if (!cells) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    for (size_t i = 0; i < p->n && !st; i++) {
+        cells[i] = (struct lorac_cell){"", 0};
+        if (!lorac_predictor_asks(p, i)) { continue; }
+        if (given < n) { cells[i] = (struct lorac_cell){values[given], strlen(values[given])}; }
+        given++;
+        if (lorac_cell_is_blank(&cells[i]) && !lorac_predictor_may_be_blank(p, i)) {
+            st = lorac_fail(err, LORAC_EUSER, "the prompt's {%s} is blank", p->names[i]);
+        }
+    }
+    if (!st && given != n) {
+        st = lorac_fail(err, LORAC_EUSER, "%zu values for the %zu variables of the prompt", n,
+                        given);
+    }
+    if (!st) { st = lorac_predictor_prompt(&cut, p, cells, err); }
+    if (!st) { st = lorac_predictor_answer(a, p, NULL, NULL, err); }
+    lorac_mem_free(cells);
+    return st;
+}
+
+/* ---- a model's folder and an adapter's ---- */
+
+/* Every variable of the template is a column of its own name, in the order of the texts. */
+static enum lorac_status name_columns(struct whole *w, struct lorac_err *err)
+{
+    struct lorac_recipe_map *columns = &w->recipe.data.columns;
+    struct lorac_buf both = {0};
+    lorac_buf_printf(&both, "%s%s", w->saved->prompt, w->saved->completion);
+    enum lorac_status st = both.no_memory
+                               ? lorac_fail(err, LORAC_ENOMEM, "no memory to predict")
+                               : lorac_template_variables(&w->names, &columns->n, both.at, err);
+    lorac_buf_free(&both);
+    if (st) { return st; }
+    columns->at = lorac_mem_new(columns->n + 1, sizeof *columns->at);
+    if (!columns->at) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    for (size_t i = 0; i < columns->n; i++) {
+        columns->at[i] = (struct lorac_recipe_pair){w->names[i], w->names[i]};
+    }
+    return LORAC_OK;
+}
+
+static enum lorac_status copy_labels(struct lorac_job *j, const struct lorac_saved *s,
+                                     const char *variable, struct lorac_err *err)
+{
+    j->label_variable = lorac_mem_string(variable, strlen(variable));
+    j->labels = lorac_mem_new(s->K, sizeof *j->labels);
+    bool there = j->label_variable && j->labels;
+    while (there && j->K < s->K) {
+        j->labels[j->K] = lorac_mem_string(s->labels[j->K], strlen(s->labels[j->K]));
+        there = j->labels[j->K++];
+    }
+    return there ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory to predict");
+}
+
+/* The labels, and the variable that they fill: the completion's only one. */
+static enum lorac_status find_labels(struct whole *w, struct lorac_err *err)
+{
+    char **names = NULL;
+    size_t n = 0;
+    enum lorac_status st = lorac_template_variables(&names, &n, w->saved->completion, err);
+    if (!st && n != 1) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "the adapter's template.completion has %zu variables, expected one: the "
+                        "label",
+                        n);
+    }
+    if (!st) { st = copy_labels(w->job, w->saved, names[0], err); }
+    lorac_mem_free(names);
+    return st;
+}
+
+static enum lorac_status load_adapter(struct whole *w, const char *dir, struct lorac_err *err)
+{
+    enum lorac_status st = lorac_peft_load(&w->adapter, w->job->model, dir, false, err);
+    if (!st) { st = lorac_saved_read(&w->saved, w->adapter->template_json, err); }
+    if (!st && !w->saved) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "%s: carries no template; expected an adapter that lorac trained", dir);
+    }
+    if (!st && !w->adapter->n_full && !lorac_adapter_changes(w->adapter)) {
+        st = lorac_fail(err, LORAC_EUSER, "%s: %s: the adapter changes nothing", dir,
+                        lorac_adapter_idle_text(w->adapter));
+    }
+    if (!st) { st = lorac_template_check_tokenizer(w->adapter, w->job->tokenizer, err); }
+    if (!st) { w->socket = lorac_adapter_socket(w->adapter); }
+    return st;
+}
+
+static enum lorac_status open_whole(struct whole *w, const char *model, const char *adapter,
+                                    struct lorac_err *err)
+{
+    enum { LONGEST = 2048 };
+    struct lorac_recipe *r = &w->recipe;
+    struct lorac_job *j = lorac_mem_new(1, sizeof *j);
+    w->job = j;
+    if (!j) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    j->recipe = r;
+    enum lorac_status st = lorac_device_outline(&j->dev, NULL, 0, err);
+    if (!st) { st = lorac_hub_find(&r->model.path, model, NULL, err); }
+    if (!st) { st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err); }
+    if (!st) { st = lorac_job_open_model(j, err); }
+    if (!st) { st = load_adapter(w, adapter, err); }
+    if (!st) { st = name_columns(w, err); }
+    if (st) { return st; }
+    size_t most = j->model->config.max_positions;
+    r->model.max_length = most < LONGEST ? most : LONGEST;
+    r->data.on_too_long = LORAC_RECIPE_TOO_LONG_ERROR;
+    r->templates.prompt = w->saved->prompt;
+    r->templates.completion = w->saved->completion;
+    r->templates.append_eos = w->saved->append_eos;
+    return w->saved->K ? find_labels(w, err) : LORAC_OK;
+}
+
+enum lorac_status lorac_predictor_open(struct lorac_predictor **out, const char *model,
+                                       const char *adapter, struct lorac_err *err)
+{
+    *out = NULL;
+    struct whole *w = lorac_mem_new(1, sizeof *w);
+    if (!w) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    enum lorac_status st = open_whole(w, model, adapter, err);
+    if (!st) {
+        st = lorac_predictor_new(out, w->job, &w->socket, lorac_sampling_defaults.max_tokens, err);
+    }
+    if (st) {
+        close_whole(w);
+        return st;
+    }
+    (*out)->whole = w;
+    return LORAC_OK;
 }

@@ -1,6 +1,7 @@
 /*
  * predictor.h - a job's model asked one thing at a time: values for the variables of the prompt in,
- * the answer out.
+ * the answer out. A job is opened from a recipe; or all of it from the folders of a model and an
+ * adapter.
  *
  * With labels, all of them with their likelihoods; otherwise the greedy continuation of the prompt
  * up to the end of the text. Prompts are encoded and cut as in training.
@@ -31,13 +32,28 @@ LORAC_MUST_CHECK enum lorac_status lorac_predictor_new(struct lorac_predictor **
                                                        const struct lorac_job *j,
                                                        const struct lorac_socket *socket,
                                                        size_t max_tokens, struct lorac_err *err);
+/* The same of two folders: a base model and an adapter that lorac trained, which carries the
+ * template and the labels; whatever it opens it owns. A prompt has at most 2,048 tokens, or as many
+ * as the model reads; one that is longer is LORAC_EUSER. */
+LORAC_MUST_CHECK enum lorac_status lorac_predictor_open(struct lorac_predictor **out,
+                                                        const char *model, const char *adapter,
+                                                        struct lorac_err *err);
 void lorac_predictor_free(struct lorac_predictor *p);
+size_t lorac_predictor_labels(const struct lorac_predictor *p); // K; 0: it writes its answers
+const char *lorac_predictor_label(const struct lorac_predictor *p, size_t k);
 /* The template's variables, and whether the prompt uses one: the others need no value. */
 size_t lorac_predictor_variables(const struct lorac_predictor *p);
 const char *lorac_predictor_variable(const struct lorac_predictor *p, size_t i);
 bool lorac_predictor_asks(const struct lorac_predictor *p, size_t i);
 /* It stands in optional parts of its own alone. */
 bool lorac_predictor_may_be_blank(const struct lorac_predictor *p, size_t i);
+
+/* Prompt and answer in one: `values` (n) fill the variables that the prompt uses, in the order in
+ * which they stand in it. A blank one is LORAC_EUSER, but in an optional part. */
+LORAC_MUST_CHECK enum lorac_status lorac_predictor_ask(struct lorac_answer *a,
+                                                       struct lorac_predictor *p,
+                                                       const char *const *values, size_t n,
+                                                       struct lorac_err *err);
 
 /* The prompt for these values (one a variable); *cut: tokens that it lost. One that is too long for
  * data.on_too_long, model.max_length or the model is LORAC_EUSER. */

@@ -322,6 +322,21 @@ static enum lorac_status job(struct lorac_err *err)
     return st;
 }
 
+/* The folders of a model and an adapter, asked. */
+static enum lorac_status ask(struct lorac_err *err)
+{
+    struct lorac_predictor *p = NULL;
+    struct lorac_answer answer = {0};
+    const char *text = "aab";
+    enum lorac_status st =
+        lorac_predictor_open(&p, tiny_path("model"), tiny_path("done/best"), err);
+    if (!st) { st = lorac_predictor_ask(&answer, p, &text, 1, err); }
+    if (!st) { faults_say("%zu %a", answer.ranked->k, answer.ranked->nll); }
+    lorac_answer_free(&answer);
+    lorac_predictor_free(p);
+    return st;
+}
+
 static enum lorac_status fewshot(struct lorac_err *err)
 {
     const struct lorac_fewshot_options o = {.n = 2};
@@ -438,6 +453,7 @@ static void every_failure_is_reported_and_leaves_nothing_half_done(void **state)
         {"plan", plan, false, 11},
         {"init", init, false, 11},
         {"job", job, false, 3},
+        {"ask", ask, false, 3},
         {"fewshot", fewshot, false, 1},
         {"rerun", rerun, false, 23},
     };
