@@ -136,7 +136,7 @@ static enum lorac_status check_share(struct lorac_reading *rd)
     const struct lorac_recipe *r = rd->recipe;
     bool drops = r->adapter.dropout > 0.0;
     return check_idle(rd, "train.share_prefix", !drops || r->train.share_prefix != LORAC_SHARE_ON,
-                      false, "with adapter.dropout: each row drops inputs of its own");
+                      "with adapter.dropout: each row drops inputs of its own");
 }
 
 /* Decay of vectors where none trains. What adapter.from brings is not known here. */
