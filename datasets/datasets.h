@@ -297,6 +297,9 @@ struct lorac_dataset_options {
     size_t n_rows;
 };
 
+/* What a recipe says that says nothing: the template is missing. */
+struct lorac_dataset_options lorac_dataset_options_default(void);
+
 struct lorac_data_counts {
     size_t rows, used; // rows = used + skipped ones + dropped duplicates
     struct lorac_tally skipped_empty, skipped_long, skipped_label;
@@ -463,6 +466,8 @@ struct lorac_loader_options {
     const struct lorac_objective *objective; // how they are placed and weigh; NULL: causal_lm
     enum lorac_share share_prefix;
 };
+/* 512 tokens a micro-batch, shuffled: as a recipe that says nothing. */
+struct lorac_loader_options lorac_loader_options_default(void);
 /* All that is needed to go on where a run stopped. */
 struct lorac_loader_state {
     uint64_t epoch;    // from 0

@@ -258,6 +258,12 @@ enum lorac_status lorac_dataset_prompt(struct lorac_example *e, const struct lor
     return LORAC_OK;
 }
 
+struct lorac_dataset_options lorac_dataset_options_default(void)
+{
+    return (struct lorac_dataset_options){
+        .append_eos = true, .max_length = 256, .cache = (size_t)64 << 20};
+}
+
 const struct lorac_tokenizer *lorac_dataset_tokenizer(const struct lorac_dataset *d)
 {
     return d->tokenizer;

@@ -28,6 +28,11 @@ struct piece {
 };
 enum { SHARE_ONE_OF = 8 }; // rows of a micro-batch, or it is not worth a segment
 
+struct lorac_loader_options lorac_loader_options_default(void)
+{
+    return (struct lorac_loader_options){.batch_tokens = 512, .shuffle = true, .seed = 1234};
+}
+
 /* Rows that example i takes in a batch: its last token is only a target. */
 static size_t rows_of(const struct lorac_dataset *d, size_t i)
 {

@@ -80,6 +80,9 @@ struct lorac_adapter_options {
     enum lorac_bias bias;
 };
 
+/* What a recipe says that says nothing: rank 8, alpha 16, on all linear layers. */
+struct lorac_adapter_options lorac_adapter_options_default(void);
+
 /* One adapted module. */
 enum { LORAC_SITE_TENSORS = 3 };
 struct lorac_site {

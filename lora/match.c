@@ -346,6 +346,11 @@ enum lorac_status lorac_match_as(struct lorac_match *out, const struct lorac_mod
     return st;
 }
 
+struct lorac_adapter_options lorac_adapter_options_default(void)
+{
+    return (struct lorac_adapter_options){.rank = 8, .alpha = 16.0, .seed = 1234};
+}
+
 enum lorac_status lorac_match_modules(struct lorac_match *out, const struct lorac_model *m,
                                       const struct lorac_adapter_options *o, struct lorac_err *err)
 {

@@ -37,6 +37,7 @@ struct lorac_optim_options lorac_optim_options_default(void)
         .beta2 = 0.999,
         .eps = 1e-8,
         .clip_norm = 1.0,
+        .lr_ratio_b = 1.0,
         .schedule = "cosine",
     };
 }

@@ -72,7 +72,7 @@ static enum lorac_status check_template(struct lorac_reading *rd)
                               "template.completion%s",
                               plain ? "; for plain text write data.kind: text" : "");
     }
-    if (prompt && !completion && r->templates.train_on == LORAC_RECIPE_TRAIN_ON_COMPLETION) {
+    if (prompt && !completion && r->templates.train_on == LORAC_TRAIN_COMPLETION) {
         return lorac_complain(rd->errors, rd->defaults, 0, 0, rd->err,
                               "template.train_on: 'completion' trains nothing without a "
                               "template.completion; give one, or write train_on: all");
@@ -144,7 +144,7 @@ static enum lorac_status check_vector_decay(struct lorac_reading *rd)
 {
     const struct lorac_recipe *r = rd->recipe;
     bool trains = r->adapter.train_also.all || r->adapter.train_also.names.n || r->adapter.from ||
-                  r->adapter.bias != LORAC_RECIPE_BIAS_NONE;
+                  r->adapter.bias != LORAC_BIAS_NONE;
     return check_idle(rd, "optimizer.vector_decay", trains,
                       "without adapter.train_also or adapter.bias: no vector trains");
 }

@@ -18,6 +18,7 @@
 #include "base/core/buf.h"
 #include "base/core/err.h"
 #include "datasets/datasets.h"
+#include "lora/lora.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,46 +31,14 @@ enum {
     LORAC_RECIPE_MAX_ERRORS = 100,
 };
 
-/* The numbers of a choice are its positions in the table's list of words. */
+/* Choices that only recipes have. Their numbers are their positions in the table's list of words.
+ */
 enum lorac_recipe_compute {
     LORAC_RECIPE_COMPUTE_AUTO,
     LORAC_RECIPE_COMPUTE_FLOAT32,
     LORAC_RECIPE_COMPUTE_BFLOAT16, // reserved: refused by this version
 };
-enum lorac_recipe_scaling {
-    LORAC_RECIPE_SCALING_STANDARD, // alpha / rank
-    LORAC_RECIPE_SCALING_RSLORA,   // alpha / sqrt(rank)
-};
-enum lorac_recipe_init {
-    LORAC_RECIPE_INIT_DEFAULT,
-    LORAC_RECIPE_INIT_GAUSSIAN,
-    LORAC_RECIPE_INIT_PISSA,
-    LORAC_RECIPE_INIT_OLORA
-};
-enum lorac_recipe_bias {
-    LORAC_RECIPE_BIAS_NONE,
-    LORAC_RECIPE_BIAS_LORA_ONLY,
-    LORAC_RECIPE_BIAS_ALL,
-};
-enum lorac_recipe_tie { LORAC_RECIPE_TIE_KEEP, LORAC_RECIPE_TIE_UNTIE };
 enum lorac_recipe_data_kind { LORAC_RECIPE_DATA_TABLE, LORAC_RECIPE_DATA_TEXT };
-enum lorac_recipe_on_unknown { LORAC_RECIPE_UNKNOWN_ERROR, LORAC_RECIPE_UNKNOWN_SKIP };
-enum lorac_recipe_on_empty {
-    LORAC_RECIPE_EMPTY_ERROR,
-    LORAC_RECIPE_EMPTY_SKIP,
-    LORAC_RECIPE_EMPTY_KEEP,
-};
-enum lorac_recipe_on_too_long {
-    LORAC_RECIPE_TOO_LONG_TRUNCATE_PROMPT,
-    LORAC_RECIPE_TOO_LONG_SKIP,
-    LORAC_RECIPE_TOO_LONG_ERROR,
-};
-enum lorac_recipe_duplicates {
-    LORAC_RECIPE_DUPLICATES_KEEP,
-    LORAC_RECIPE_DUPLICATES_WARN,
-    LORAC_RECIPE_DUPLICATES_DROP,
-};
-enum lorac_recipe_train_on { LORAC_RECIPE_TRAIN_ON_COMPLETION, LORAC_RECIPE_TRAIN_ON_ALL };
 enum lorac_recipe_activations {
     LORAC_RECIPE_ACTIVATIONS_AUTO,
     LORAC_RECIPE_ACTIVATIONS_ALL,
@@ -114,13 +83,8 @@ struct lorac_recipe_layers {
     size_t *at;
     size_t n;
 };
-struct lorac_recipe_override {
-    char *match;  // a regex on module names
-    size_t rank;  // 0: adapter.rank
-    double alpha; // 0: adapter.alpha
-};
 struct lorac_recipe_overrides { // the first that matches wins
-    struct lorac_recipe_override *at;
+    struct lorac_override *at;
     size_t n;
 };
 struct lorac_recipe_split {
@@ -155,18 +119,18 @@ struct lorac_recipe {
         const char *method; // a row of their table (lora.h)
         size_t rank;
         double alpha;
-        enum lorac_recipe_scaling scaling;
+        enum lorac_scaling scaling;
         double dropout;
-        enum lorac_recipe_init init;
+        enum lorac_lora_init init;
         char *from;  // NULL: none
         char *given; // as of model.path
         struct lorac_recipe_targets targets;
         struct lorac_recipe_list exclude;
         struct lorac_recipe_layers layers;
-        enum lorac_recipe_bias bias;
+        enum lorac_bias bias;
         struct lorac_recipe_overrides overrides;
         struct lorac_recipe_modules train_also;
-        unsigned tie; // 0: not given; otherwise enum lorac_recipe_tie + 1
+        enum lorac_tie tie;
     } adapter;
     struct {
         enum lorac_recipe_data_kind kind;
@@ -182,16 +146,16 @@ struct lorac_recipe {
         struct lorac_recipe_map columns; // template variable -> column name or 1-based number
         struct {
             struct lorac_recipe_map map; // empty: free text
-            enum lorac_recipe_on_unknown unknown;
+            enum lorac_on_bad unknown;
         } labels;
-        enum lorac_recipe_on_empty on_empty;
-        enum lorac_recipe_on_too_long on_too_long;
-        enum lorac_recipe_duplicates duplicates;
+        enum lorac_on_bad on_empty;
+        enum lorac_on_long on_too_long;
+        enum lorac_on_duplicate duplicates;
     } data;
     struct {
         const char *prompt, *completion; // NULL: none
         bool append_eos;
-        enum lorac_recipe_train_on train_on;
+        enum lorac_train_on train_on;
     } templates;        // the section "template": the word is C++'s
     unsigned objective; // a row of lorac_objectives
     struct {

@@ -62,12 +62,14 @@ const struct lorac_key lorac_keys[] = {
      .help = "numerator of the scale of the update",
      .more = "Called lora_alpha in PEFT. The update is multiplied by alpha / rank (see "
              "adapter.scaling)."},
-    {KEY(adapter.scaling, choice), .words = WORDS("standard", "rslora"), .otherwise = "standard",
+    {KEY(adapter.scaling, choice), .otherwise = "standard",
+     .words = WORDS([LORAC_SCALE_STANDARD] = "standard", [LORAC_SCALE_RSLORA] = "rslora"),
      .help = "standard: alpha / rank; rslora: alpha / sqrt(rank)"},
     {KEY(adapter.dropout, number), .flags = LORAC_KEY_BELOW_MAX, COUNTS(0, 1), .otherwise = "0.0",
      .help = "probability that an input of the adapter is dropped while training"},
-    {KEY(adapter.init, choice), .words = WORDS("default", "gaussian", "pissa", "olora"),
-     .otherwise = "default",
+    {KEY(adapter.init, choice), .otherwise = "default",
+     .words = WORDS([LORAC_INIT_DEFAULT] = "default", [LORAC_INIT_GAUSSIAN] = "gaussian",
+                    [LORAC_INIT_PISSA] = "pissa", [LORAC_INIT_OLORA] = "olora"),
      .help = "how A and B start: default and gaussian with B zero, pissa and olora from the weight",
      .more = "default: A uniform as in PEFT (Kaiming, a = sqrt 5); gaussian: normal with deviation "
              "1 / rank. pissa: A and B are the weight's largest singular vectors, olora: the first "
@@ -85,7 +87,9 @@ const struct lorac_key lorac_keys[] = {
     {KEY(adapter.layers, layers), .otherwise = "all",
      .help = "layers to adapt: all, last:6, [0, 1, 11] or 4-11 (from 0, both included)",
      .more = "The backward pass stops at the lowest adapted layer, so last:N also saves time."},
-    {KEY(adapter.bias, choice), .words = WORDS("none", "lora_only", "all"), .otherwise = "none",
+    {KEY(adapter.bias, choice), .otherwise = "none",
+     .words = WORDS([LORAC_BIAS_NONE] = "none", [LORAC_BIAS_LORA_ONLY] = "lora_only",
+                    [LORAC_BIAS_ALL] = "all"),
      .help = "biases that train: none, lora_only (of modules with an adapter), all"},
     {KEY(adapter.overrides, overrides), COUNTS(1, 4096), .otherwise = "[]",
      .help = "other ranks or alphas for some modules: [{match: REGEX, rank: 4, alpha: 8}]",
@@ -95,7 +99,8 @@ const struct lorac_key lorac_keys[] = {
      .more = "Called modules_to_save in PEFT: lm_head, embed_tokens, model.norm, input_layernorm, "
              "layers.0.mlp.up_proj, ... adapter.layers does not narrow it. With all the whole "
              "model trains, and nothing else."},
-    {KEY(adapter.tie, choice_or_none), .words = WORDS("keep", "untie"),
+    {KEY(adapter.tie, choice_or_none),
+     .words = WORDS([LORAC_TIE_KEEP - 1] = "keep", [LORAC_TIE_UNTIE - 1] = "untie"),
      .help = "where embed_tokens or lm_head trains in full and the base ties them to one matrix: "
              "keep it one, or untie",
      .more = "keep: one matrix trains for both (PEFT's ensure_weight_tying); untie: each goes its "
@@ -133,18 +138,25 @@ const struct lorac_key lorac_keys[] = {
      .more = "Default: the names of the header."},
     {KEY(data.labels.map, map), .otherwise = "{}",
      .help = "cell text: label text, e.g. {'1': negative, '5': positive}; omit for free text"},
-    {KEY(data.labels.unknown, choice), .words = WORDS("error", "skip"), .otherwise = "error",
+    {KEY(data.labels.unknown, choice), .otherwise = "error",
+     .words = WORDS([LORAC_BAD_ERROR] = "error", [LORAC_BAD_SKIP] = "skip"),
      .help = "what to do with a cell that labels.map does not hold"},
-    {KEY(data.on_empty, choice), .words = WORDS("error", "skip", "keep"), .otherwise = "error",
+    {KEY(data.on_empty, choice), .otherwise = "error",
+     .words = WORDS([LORAC_BAD_ERROR] = "error", [LORAC_BAD_SKIP] = "skip",
+                    [LORAC_BAD_KEEP] = "keep"),
      .help = "what to do with a row whose cell is empty; counted, with line numbers",
      .more = "Of the columns that the template uses. keep takes the cell as it is; a variable "
              "that stands only in an optional part of its own, {?name}...{/name}, may be blank in "
              "any case."},
-    {KEY(data.on_too_long, choice), .words = WORDS("truncate_prompt", "skip", "error"),
+    {KEY(data.on_too_long, choice),
+     .words = WORDS([LORAC_LONG_TRUNCATE_PROMPT] = "truncate_prompt", [LORAC_LONG_SKIP] = "skip",
+                    [LORAC_LONG_ERROR] = "error"),
      .otherwise = "truncate_prompt",
      .help = "what to do with an example over model.max_length",
      .more = "The completion is never cut."},
-    {KEY(data.duplicates, choice), .words = WORDS("keep", "warn", "drop"), .otherwise = "warn",
+    {KEY(data.duplicates, choice), .otherwise = "warn",
+     .words = WORDS([LORAC_DUPLICATE_WARN] = "warn", [LORAC_DUPLICATE_KEEP] = "keep",
+                    [LORAC_DUPLICATE_DROP] = "drop"),
      .help = "what to do with equal rows"},
 
     {KEY_AT("template.prompt", templates.prompt, text),
@@ -156,7 +168,8 @@ const struct lorac_key lorac_keys[] = {
      .help = "text that the model learns to write"},
     {KEY_AT("template.append_eos", templates.append_eos, flag), .otherwise = "true",
      .help = "train the end-of-sequence token behind the completion"},
-    {KEY_AT("template.train_on", templates.train_on, choice), .words = WORDS("completion", "all"),
+    {KEY_AT("template.train_on", templates.train_on, choice),
+     .words = WORDS([LORAC_TRAIN_COMPLETION] = "completion", [LORAC_TRAIN_ALL] = "all"),
      .otherwise = "completion",
      .help = "tokens that count in the loss"},
 

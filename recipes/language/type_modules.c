@@ -161,7 +161,7 @@ const struct lorac_key_type lorac_type_layers = {
     .schema = "\"type\": [\"string\", \"array\"], \"minItems\": 1, \"uniqueItems\": true, "
               "\"items\": {\"type\": \"integer\", \"minimum\": 0}"};
 
-static enum lorac_status read_override(struct lorac_recipe_override *o, const struct lorac_value *v,
+static enum lorac_status read_override(struct lorac_override *o, const struct lorac_value *v,
                                        const struct lorac_node *node)
 {
     enum lorac_status st = LORAC_OK;
@@ -175,7 +175,9 @@ static enum lorac_status read_override(struct lorac_recipe_override *o, const st
         struct lorac_value inner = {.rd = v->rd, .key = &alpha, .node = c};
         if (strcmp(c->key, "match") == 0) {
             matches = true;
-            st = read_regex(&o->match, v, c, LORAC_PATTERN_TAIL);
+            char *match = NULL;
+            st = read_regex(&match, v, c, LORAC_PATTERN_TAIL);
+            o->match = match;
         } else if (strcmp(c->key, "rank") == 0) {
             st = lorac_read_whole_at(&o->rank, v, c, v->key->min, v->key->max, "");
         } else if (strcmp(c->key, "alpha") == 0) {
@@ -214,7 +216,7 @@ static void print_overrides(struct lorac_buf *buf, const struct lorac_key *key, 
     const struct lorac_recipe_overrides *list = field;
     lorac_buf_str(buf, "[");
     for (size_t i = 0; i < list->n; i++) {
-        const struct lorac_recipe_override *o = &list->at[i];
+        const struct lorac_override *o = &list->at[i];
         lorac_buf_str(buf, i ? ", {match: " : "{match: ");
         lorac_print_text(buf, o->match);
         if (o->rank) { lorac_buf_printf(buf, ", rank: %zu", o->rank); }

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { IDS_IN_MEMORY = 64 << 20 }; // bytes of ids that a dataset may keep
-
 /* ---- data ---- */
 
 struct lorac_table_format lorac_job_format(const struct lorac_recipe *r)
@@ -41,11 +39,6 @@ enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lo
                                      struct lorac_err *err)
 {
     *out = NULL;
-    static const enum lorac_on_bad on_empty[] = {LORAC_BAD_ERROR, LORAC_BAD_SKIP, LORAC_BAD_KEEP};
-    static const enum lorac_on_long on_long[] = {LORAC_LONG_TRUNCATE_PROMPT, LORAC_LONG_SKIP,
-                                                 LORAC_LONG_ERROR};
-    static const enum lorac_on_duplicate on_duplicate[] = {
-        LORAC_DUPLICATE_KEEP, LORAC_DUPLICATE_WARN, LORAC_DUPLICATE_DROP};
     const struct lorac_recipe *r = j->recipe;
     size_t n_columns = r->data.columns.n;
     size_t n_labels = r->data.labels.map.n;
@@ -67,18 +60,16 @@ enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lo
         .label_variable = j->label_variable,
         .labels = labels,
         .n_labels = n_labels,
-        .on_unknown_label =
-            r->data.labels.unknown == LORAC_RECIPE_UNKNOWN_SKIP ? LORAC_BAD_SKIP : LORAC_BAD_ERROR,
-        .on_empty = on_empty[r->data.on_empty],
-        .on_too_long = on_long[r->data.on_too_long],
-        .duplicates = on_duplicate[r->data.duplicates],
+        .on_unknown_label = r->data.labels.unknown,
+        .on_empty = r->data.on_empty,
+        .on_too_long = r->data.on_too_long,
+        .duplicates = r->data.duplicates,
         .prompt = r->templates.prompt,
         .completion = r->templates.completion,
         .append_eos = r->templates.append_eos,
-        .train_on = r->templates.train_on == LORAC_RECIPE_TRAIN_ON_ALL ? LORAC_TRAIN_ALL
-                                                                       : LORAC_TRAIN_COMPLETION,
+        .train_on = r->templates.train_on,
         .max_length = r->model.max_length,
-        .cache = IDS_IN_MEMORY,
+        .cache = lorac_dataset_options_default().cache,
         .shots = shots,
         .rows = rows,
         .n_rows = n_rows,
@@ -365,31 +356,25 @@ enum lorac_status lorac_job_evaluator(struct lorac_evaluator **out, const struct
 /* ---- the adapter ---- */
 
 struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe *r, size_t L,
-                                                       struct lorac_override *overrides,
                                                        size_t *list)
 {
-    static const enum lorac_tie ties[] = {LORAC_TIE_UNSET, LORAC_TIE_KEEP, LORAC_TIE_UNTIE};
-    static const enum lorac_lora_init inits[] = {LORAC_INIT_DEFAULT, LORAC_INIT_GAUSSIAN,
-                                                 LORAC_INIT_PISSA, LORAC_INIT_OLORA};
-    static const enum lorac_bias biases[] = {LORAC_BIAS_NONE, LORAC_BIAS_LORA_ONLY, LORAC_BIAS_ALL};
     struct lorac_adapter_options o = {
         .exclude = (const char *const *)r->adapter.exclude.at,
         .n_exclude = r->adapter.exclude.n,
         .method = r->adapter.method,
-        .overrides = overrides,
+        .overrides = r->adapter.overrides.at,
         .n_overrides = r->adapter.overrides.n,
         .rank = r->adapter.rank,
         .alpha = r->adapter.alpha,
-        .scaling = r->adapter.scaling == LORAC_RECIPE_SCALING_RSLORA ? LORAC_SCALE_RSLORA
-                                                                     : LORAC_SCALE_STANDARD,
+        .scaling = r->adapter.scaling,
         .dropout = r->adapter.dropout,
-        .init = inits[r->adapter.init],
+        .init = r->adapter.init,
         .seed = r->seed,
         .train_also = (const char *const *)r->adapter.train_also.names.at,
         .n_train_also = r->adapter.train_also.names.n,
         .train_all = r->adapter.train_also.all,
-        .tie = ties[r->adapter.tie],
-        .bias = biases[r->adapter.bias],
+        .tie = r->adapter.tie,
+        .bias = r->adapter.bias,
     };
     if (r->adapter.targets.kind == LORAC_RECIPE_TARGETS_REGEX) {
         o.regex = r->adapter.targets.regex;
@@ -397,10 +382,6 @@ struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe
     if (r->adapter.targets.kind == LORAC_RECIPE_TARGETS_LIST) {
         o.targets = (const char *const *)r->adapter.targets.names.at;
         o.n_targets = r->adapter.targets.names.n;
-    }
-    for (size_t i = 0; i < o.n_overrides; i++) {
-        const struct lorac_recipe_override *from = &r->adapter.overrides.at[i];
-        overrides[i] = (struct lorac_override){from->match, from->rank, from->alpha};
     }
     const struct lorac_recipe_layers *layers = &r->adapter.layers;
     size_t from = 0;
@@ -453,9 +434,8 @@ static enum lorac_status make_adapter(struct lorac_adapter **out, const struct l
     }
     size_t L = j->model->config.L;
     enum lorac_status st = LORAC_OK;
-    struct lorac_override *overrides = lorac_mem_new(r->adapter.overrides.n + 1, sizeof *overrides);
     size_t *list = lorac_mem_new(L, sizeof *list);
-    if (!overrides || !list) {
+    if (!list) {
         st = lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter");
     } else if (r->adapter.layers.kind == LORAC_RECIPE_LAYERS_RANGE && r->adapter.layers.to >= L) {
         st = lorac_fail(err, LORAC_EUSER,
@@ -465,10 +445,9 @@ static enum lorac_status make_adapter(struct lorac_adapter **out, const struct l
         st = lorac_fail(err, LORAC_EUSER, "adapter.layers: last:%zu, but the model has %zu layers",
                         r->adapter.layers.last, L);
     } else {
-        struct lorac_adapter_options o = lorac_job_adapter_options(r, L, overrides, list);
+        struct lorac_adapter_options o = lorac_job_adapter_options(r, L, list);
         st = values ? lorac_adapter_new(out, j->model, &o, err) : outline(out, j->model, &o, err);
     }
-    lorac_mem_free(overrides);
     lorac_mem_free(list);
     return st;
 }

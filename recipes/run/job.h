@@ -83,9 +83,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_job_evaluator(
     unsigned metrics, const struct lorac_socket *socket, struct lorac_err *err);
 
 /* The adapter options that the recipe asks for, with `layers` resolved for a model of L layers into
- * `list` (L). The result borrows from the recipe, `overrides` (its n) and `list`. */
+ * `list` (L). The result borrows from the recipe and `list`. */
 struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe *r, size_t L,
-                                                       struct lorac_override *overrides,
                                                        size_t *list);
 /* A fresh adapter as the recipe says, or the one that adapter.from names. */
 LORAC_MUST_CHECK enum lorac_status lorac_job_adapter(struct lorac_adapter **out,

@@ -2,8 +2,8 @@
 #include "recipes/run/labels.h"
 
 #include "base/core/mem.h"
-#include "recipes/run/evaluate.h"
 #include "recipes/language/reading.h"
+#include "recipes/run/evaluate.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -99,7 +99,7 @@ static enum lorac_status labels_of_column(struct lorac_job *j, size_t index, str
         if (!j->labels) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
         for (size_t k = 0; k < classes.K && !st; k++) {
             struct lorac_cell cell = {classes.value[k], strlen(classes.value[k])};
-            bool row = r->data.on_empty == LORAC_RECIPE_EMPTY_KEEP || !lorac_cell_is_blank(&cell);
+            bool row = r->data.on_empty == LORAC_BAD_KEEP || !lorac_cell_is_blank(&cell);
             if (row) { st = add_label(j, classes.value[k], err); } // else no row has this answer
         }
     }

@@ -164,7 +164,7 @@ static enum lorac_status check_names(const struct work *w, struct lorac_err *err
 static enum lorac_status ask(bool *asks, size_t *cut, struct work *w, size_t i,
                              struct lorac_err *err)
 {
-    enum lorac_recipe_on_empty on_empty = w->j->recipe->data.on_empty;
+    enum lorac_on_bad on_empty = w->j->recipe->data.on_empty;
     bool blank = false;
     *asks = true;
     *cut = 0;
@@ -176,7 +176,7 @@ static enum lorac_status ask(bool *asks, size_t *cut, struct work *w, size_t i,
         if (c == SIZE_MAX || !lorac_cell_is_blank(&w->values[v])) { continue; }
         if (lorac_predictor_may_be_blank(w->predictor, v)) { continue; }
         blank = true;
-        if (on_empty != LORAC_RECIPE_EMPTY_ERROR) { continue; }
+        if (on_empty != LORAC_BAD_ERROR) { continue; }
         return lorac_fail(err, LORAC_EUSER,
                           "%s:%llu: column '%s' is blank, expected text (data.on_empty: keep asks "
                           "all the same, skip leaves such rows without an answer)",
@@ -184,7 +184,7 @@ static enum lorac_status ask(bool *asks, size_t *cut, struct work *w, size_t i,
                           lorac_table_column_name(w->table, c));
     }
     w->counts->empty += blank;
-    if (blank && on_empty == LORAC_RECIPE_EMPTY_SKIP) {
+    if (blank && on_empty == LORAC_BAD_SKIP) {
         *asks = false;
         w->counts->unasked++;
         return LORAC_OK;

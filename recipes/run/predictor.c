@@ -189,7 +189,7 @@ enum lorac_status lorac_predictor_prompt(size_t *cut, struct lorac_predictor *p,
     enum lorac_status st = lorac_prompt_encode(&p->ids, p->template, p->j->tokenizer, values, err);
     if (st) { return st; }
     size_t keep = max > p->room ? max - p->room : 0;
-    if (p->ids.n > keep && r->data.on_too_long == LORAC_RECIPE_TOO_LONG_ERROR) {
+    if (p->ids.n > keep && r->data.on_too_long == LORAC_LONG_ERROR) {
         return lorac_fail(err, LORAC_EUSER,
                           "a prompt of %zu tokens, at most %zu fit model.max_length %zu "
                           "(data.on_too_long: error)",
@@ -354,7 +354,7 @@ static enum lorac_status open_whole(struct whole *w, const char *model, const ch
     if (st) { return st; }
     size_t most = j->model->config.max_positions;
     r->model.max_length = most < LONGEST ? most : LONGEST;
-    r->data.on_too_long = LORAC_RECIPE_TOO_LONG_ERROR;
+    r->data.on_too_long = LORAC_LONG_ERROR;
     r->templates.prompt = w->saved->prompt;
     r->templates.completion = w->saved->completion;
     r->templates.append_eos = w->saved->append_eos;

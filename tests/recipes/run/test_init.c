@@ -177,7 +177,7 @@ static void rows_with_empty_cells_and_long_rows_are_told(void **state)
     tiny_text("table", b.at);
     lorac_buf_free(&b);
     struct first f = open_first(tiny_path("table"));
-    assert_int_equal(f.r->data.on_empty, LORAC_RECIPE_EMPTY_SKIP);
+    assert_int_equal(f.r->data.on_empty, LORAC_BAD_SKIP);
     assert_non_null(strstr(f.text.at, "1 row has an empty cell"));
     assert_non_null(strstr(f.text.at, "max_length: 32   # tokens; 1 of 151 rows are longer"));
     close_first(&f);
@@ -205,7 +205,7 @@ static void one_column_is_free_text(void **state)
         assert_string_equal(f.r->data.columns.at[0].value, cases[k].header ? "text" : "1");
         assert_null(f.r->templates.prompt);
         assert_string_equal(f.r->templates.completion, "{text}");
-        assert_int_equal(f.r->templates.train_on, LORAC_RECIPE_TRAIN_ON_ALL);
+        assert_int_equal(f.r->templates.train_on, LORAC_TRAIN_ALL);
         assert_int_equal(f.r->data.valid.kind, LORAC_RECIPE_SPLIT_FRACTION);
         const struct lorac_data_counts *c = lorac_dataset_counts(f.j->train.set);
         assert_int_equal(c->trained, c->tokens - c->used); // all but what stands in front

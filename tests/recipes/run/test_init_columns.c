@@ -183,7 +183,7 @@ static void what_hardly_anyone_filled_in_is_no_label(void **state)
     assert_string_equal(f.r->data.columns.at[0].value, "ticket");
     assert_string_equal(f.r->data.columns.at[1].value, "kind");
     assert_int_equal(f.j->K, 5);
-    assert_int_equal(f.r->data.on_empty, LORAC_RECIPE_EMPTY_ERROR);
+    assert_int_equal(f.r->data.on_empty, LORAC_BAD_ERROR);
     expect_told(&f, "not used  'Note': blank in 66 % of the rows\n");
     assert_non_null(strstr(f.text.at, "  # not used: 'id', 'Note'\n"));
     expect_told(&f, "not used  'id': called like the number of a row\n");
@@ -201,7 +201,7 @@ static void every_text_of_a_task_is_asked_and_may_be_blank(void **state)
     assert_string_equal(f.r->data.columns.at[2].value, "output");
     assert_string_equal(f.r->templates.prompt,
                         "Instruction: {instruction}{?input}\nInput: {input}{/input}\nAnswer:");
-    assert_int_equal(f.r->data.on_empty, LORAC_RECIPE_EMPTY_ERROR);
+    assert_int_equal(f.r->data.on_empty, LORAC_BAD_ERROR);
     assert_int_equal(f.j->K, 0);
     expect_told(&f,
                 "text      'input': called like a text; blank in 12 rows, an optional part of the "
