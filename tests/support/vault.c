@@ -175,6 +175,30 @@ static void vault_column_sums(struct lorac_device *dev, float *sums, const float
     lock(dev);
 }
 
+static void vault_column_dots(struct lorac_device *dev, float *dots, const float *y, const float *x,
+                              size_t N, size_t C)
+{
+    unlock(dev);
+    lorac_backend_ref.column_dots(dev, dots, y, x, N, C);
+    lock(dev);
+}
+
+static void vault_scale_columns(struct lorac_device *dev, float *y, const float *x, const float *g,
+                                const float *b, size_t N, size_t C, float beta)
+{
+    unlock(dev);
+    lorac_backend_ref.scale_columns(dev, y, x, g, b, N, C, beta);
+    lock(dev);
+}
+
+static void vault_over_roots(struct lorac_device *dev, float *y, const float *x, const float *z,
+                             size_t n)
+{
+    unlock(dev);
+    lorac_backend_ref.over_roots(dev, y, x, z, n);
+    lock(dev);
+}
+
 static void vault_rmsnorm_gain_backward(struct lorac_device *dev, float *dg, const float *dy,
                                         const float *x, size_t N, size_t C, float eps)
 {
@@ -405,6 +429,9 @@ const struct lorac_backend lorac_backend_vault = {
     .embed = vault_embed,
     .embed_backward = vault_embed_backward,
     .column_sums = vault_column_sums,
+    .column_dots = vault_column_dots,
+    .scale_columns = vault_scale_columns,
+    .over_roots = vault_over_roots,
     .rmsnorm = vault_rmsnorm,
     .rmsnorm_backward = vault_rmsnorm_backward,
     .rmsnorm_gain_backward = vault_rmsnorm_gain_backward,

@@ -102,20 +102,59 @@ static void sums_over_rows_agree(void **state)
         size_t C = row_sizes[s];
         const float *x = scratch(N * C, 1);
         const float *dy = scratch(N * C, 2);
-        const float *want[4] = {NULL};
+        const float *want[5] = {NULL};
         for (size_t i = 0; i < d.n; i++) {
             struct lorac_device *dev = &d.at[i];
-            float *got[4] = {scratch(C, 3), scratch(C, 4), scratch(7 * C, 5), scratch(C, 6)};
-            const size_t sizes[4] = {C, C, 7 * C, C};
+            float *got[5] = {scratch(C, 3), scratch(C, 4), scratch(7 * C, 5), scratch(C, 6),
+                             scratch(C, 7)};
+            const size_t sizes[5] = {C, C, 7 * C, C, C};
             static const char *const names[] = {"column_sums", "rmsnorm_gain_backward",
-                                                "embed_backward", "layernorm_gain_backward"};
+                                                "embed_backward", "layernorm_gain_backward",
+                                                "column_dots"};
+            dev->ops->column_dots(dev, got[4], dy, x, N, C);
             dev->ops->column_sums(dev, got[0], dy, N, C);
             dev->ops->rmsnorm_gain_backward(dev, got[1], dy, x, N, C, 1e-2F);
             dev->ops->embed_backward(dev, got[2], dy, ids, N, C);
             dev->ops->layernorm_gain_backward(dev, got[3], dy, x, N, C, 1e-2F);
-            for (size_t j = 0; j < 4; j++) {
+            for (size_t j = 0; j < 5; j++) {
                 if (i == 0) { want[j] = got[j]; }
                 agree(&d, i, names[j], got[j], want[j], sizes[j], 128.0F * U, 4.0F * U);
+            }
+        }
+        scratch_free();
+    }
+}
+
+/* A product and two sums of numbers up to 4, each rounded once. */
+static void scaled_columns_agree(void **state)
+{
+    (void)state;
+    enum { N = 37 };
+    for (size_t s = 0; s < N_ROW_SIZES; s++) {
+        size_t C = row_sizes[s];
+        const float *x = scratch(N * C, 1);
+        const float *g = scratch(C, 2);
+        const float *b = scratch(C, 3);
+        float *squares = scratch(C, 4);
+        const float *want[5] = {NULL};
+        for (size_t i = 0; i < C; i++) {
+            squares[i] = squares[i] * squares[i] + 0.1F;
+        }
+        for (size_t i = 0; i < d.n; i++) {
+            struct lorac_device *dev = &d.at[i];
+            float *got[5] = {scratch(N * C, 5), scratch(N * C, 1), scratch(N * C, 6), scratch(C, 7),
+                             scratch(C, 8)};
+            static const char *const names[] = {"written", "in place", "added", "over_roots",
+                                                "inverse"};
+            dev->ops->scale_columns(dev, got[0], x, g, b, N, C, 0.0F);
+            dev->ops->scale_columns(dev, got[1], got[1], g, b, N, C, 0.0F);
+            dev->ops->scale_columns(dev, got[2], x, g, NULL, N, C, 1.0F);
+            dev->ops->over_roots(dev, got[3], g, squares, C);
+            dev->ops->over_roots(dev, got[4], NULL, squares, C);
+            assert_memory_equal(got[0], got[1], N * C * sizeof *x);
+            for (size_t j = 0; j < 5; j++) {
+                if (i == 0) { want[j] = got[j]; }
+                agree(&d, i, names[j], got[j], want[j], j > 2 ? C : N * C, 8.0F * U, 2.0F * U);
             }
         }
         scratch_free();
@@ -468,6 +507,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(normalisations_agree),
         cmocka_unit_test(sums_over_rows_agree),
+        cmocka_unit_test(scaled_columns_agree),
         cmocka_unit_test(rows_move_exactly),
         cmocka_unit_test(rotations_agree),
         cmocka_unit_test(gates_agree),
