@@ -77,11 +77,28 @@ static size_t place_kind(struct lorac_adapter *a, bool vectors, size_t at)
     return at;
 }
 
+/* What is derived of each site, then the scratch of one at a time. Returns its floats. */
+static size_t place_derived(struct lorac_adapter *a)
+{
+    size_t at = 0;
+    size_t scratch = 0;
+    if (!a->method->derive) { return 0; }
+    for (size_t i = 0; i < a->n; i++) {
+        struct lorac_site *s = &a->site[i];
+        s->derived = a->derived ? a->derived + at : NULL;
+        at += a->method->derived_floats(s);
+        size_t n = a->method->deriving_floats(s);
+        scratch = n > scratch ? n : scratch;
+    }
+    return at + scratch;
+}
+
 static void place(struct lorac_adapter *a)
 {
     a->n_matrices = place_kind(a, false, 0);
     a->n_params = place_kind(a, true, a->n_matrices);
     lorac_start_place(a);
+    a->n_derived = place_derived(a);
 }
 
 /* The tensors that train in full: weights, then vectors. Of a tied pair that stays one, the
@@ -204,7 +221,11 @@ enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct l
         *out = NULL;
         return st;
     }
-    st = lorac_start_alloc(a, err);
+    if (a->n_derived) {
+        a->derived = m->dev->ops->alloc(m->dev, a->n_derived * sizeof *a->derived);
+        if (!a->derived) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter's norms"); }
+    }
+    if (!st) { st = lorac_start_alloc(a, err); }
     if (!st) {
         place(a);
         st = open_full(a, err);
@@ -226,6 +247,7 @@ void lorac_adapter_free(struct lorac_adapter *a)
     lorac_start_free(a);
     dev->ops->release(dev, a->params);
     dev->ops->release(dev, a->grads);
+    dev->ops->release(dev, a->derived);
     lorac_mem_free(a->site);
     lorac_mem_free(a->at);
     lorac_mem_free(a->full);
@@ -253,7 +275,21 @@ enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, struct lorac_er
 
 size_t lorac_adapter_floats(const struct lorac_adapter *a)
 {
-    return 2 * a->n_params + 5 * lorac_start_size(a);
+    return 2 * a->n_params + 5 * lorac_start_size(a) + a->n_derived;
+}
+
+enum lorac_status lorac_adapter_refresh(struct lorac_adapter *a, struct lorac_err *err)
+{
+    lorac_start_refresh(a);
+    if (!a->method->derive || a->n == 0) { return LORAC_OK; }
+    const struct lorac_site *last = &a->site[a->n - 1];
+    float *scratch = last->derived + a->method->derived_floats(last);
+    enum lorac_status st = lorac_device_start(a->model->dev, err);
+    for (size_t i = 0; i < a->n && !st; i++) {
+        st = a->method->derive(a, &a->site[i], scratch, !a->settled, err);
+    }
+    a->settled = !st;
+    return st;
 }
 
 /* ---- values ---- */
@@ -320,10 +356,12 @@ enum lorac_status lorac_adapter_new(struct lorac_adapter **out, const struct lor
     a->init = o->init == LORAC_INIT_GAUSSIAN ? LORAC_INIT_GAUSSIAN : LORAC_INIT_DEFAULT;
     a->bias = o->bias;
     lorac_adapter_set_dropout(a, o->dropout, o->seed);
-    if (a->start) { st = lorac_start_fill(a, o->init, o->seed, err); }
+    st = lorac_adapter_refresh(a, err);
+    if (a->start && !st) { st = lorac_start_fill(a, o->init, o->seed, err); }
     for (size_t i = 0; i < a->n && !a->start && !st; i++) {
         st = a->method->init(a, i, o->seed, err);
     }
+    if (!st) { st = lorac_adapter_refresh(a, err); }
     for (size_t i = 0; i < a->n_full && !st; i++) {
         lorac_full_copy(a, i);
     }

@@ -31,7 +31,7 @@ LORAC_API_BEGIN
 /* The names of the methods' table (lora/methods), in its order; NULL after the last. */
 const char *lorac_method_name(size_t i);
 /* Does this method read the option ("rank", "alpha", "scaling", "dropout", "init", "overrides",
- * "bias")? True for what all read. */
+ * "bias", "vector_decay")? True for what all read. */
 bool lorac_method_reads(const char *name, const char *option);
 
 enum lorac_scaling { LORAC_SCALE_STANDARD, LORAC_SCALE_RSLORA };
@@ -95,6 +95,7 @@ struct lorac_site {
     /* The method's tensors (LoRA: A (R,C), Bt (R,OC)) in the adapter's parameter block, or made of
      * what is there (start.h), and their gradients; dp NULL where it doesn't train. */
     float *p[LORAC_SITE_TENSORS], *dp[LORAC_SITE_TENSORS];
+    float *derived;    // what follows from them: lorac_adapter_refresh()
     uint64_t drop_key; // of its dropout stream
 };
 
@@ -120,9 +121,12 @@ struct lorac_adapter {
     int32_t *vector_at;      // (n_modules) and for the vector
     enum lorac_tie tie;
     enum lorac_bias bias;
-    size_t n_params;           // floats in params
-    size_t n_matrices;         // of them in matrices, which lie first; the rest are vectors
-    float *params, *grads;     // device memory; grads NULL where it doesn't train
+    size_t n_params;       // floats in params
+    size_t n_matrices;     // of them in matrices, which lie first; the rest are vectors
+    float *params, *grads; // device memory; grads NULL where it doesn't train
+    size_t n_derived;      // floats in derived, which also holds scratch to work it out
+    float *derived;        // device memory
+    bool settled;
     struct lorac_start *start; // of PiSSA and OLoRA, or NULL
     enum lorac_scaling scaling;
     enum lorac_lora_init init; // as files say it: with PiSSA and OLoRA the default
@@ -175,8 +179,12 @@ size_t lorac_adapter_floats(const struct lorac_adapter *a);
  * device memory; a state that is taken up again needs them, because another machine factors a
  * weight otherwise. NULL and 0 elsewhere. */
 float *lorac_adapter_start(const struct lorac_adapter *a, size_t *n);
-/* Parameters, or what lorac_adapter_start() gives, were written: make what runs of them. */
-void lorac_adapter_refresh(struct lorac_adapter *a);
+/* Parameters, or what lorac_adapter_start() gives, were written: work out what runs of them (those
+ * pairs; DoRA's norms of rows). Whoever writes calls it before the next pass; lorac_adapter_new(),
+ * lorac_peft_load() and lorac_optim_step() have. LORAC_EUSER where they give none, with the
+ * module's name. */
+LORAC_MUST_CHECK enum lorac_status lorac_adapter_refresh(struct lorac_adapter *a,
+                                                         struct lorac_err *err);
 /* The socket through which passes run it: those that train, and evaluations. */
 struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a);
 /* The method's word for people: "LoRA". */

@@ -211,9 +211,8 @@ enum lorac_status lorac_optim_step(struct lorac_optim *o, double weight, double 
     double scale = mean * (clip < 1.0 ? clip : 1.0);
     step_all(o, (float)scale, lorac_schedule_lr(&o->o, o->steps));
     lorac_adapter_zero_grads(a);
-    lorac_adapter_refresh(a);
     o->steps++;
-    return LORAC_OK;
+    return lorac_adapter_refresh(a, err);
 }
 
 double lorac_optim_next_lr(const struct lorac_optim *o)

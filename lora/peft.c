@@ -58,6 +58,7 @@ static enum part split(char module[LORAC_NAME_SIZE], const char *name)
     } ends[] = {
         {".lora_A.weight", PART_PAIR},
         {".lora_B.weight", PART_PAIR},
+        {".lora_magnitude_vector", PART_PAIR},
         {".base_layer.weight", PART_BASE},
         {".original_module.weight", PART_BASE},
         {".weight", PART_BASE},
@@ -205,9 +206,6 @@ static enum lorac_status no_such_part(const struct reader *r, const struct lorac
                                       struct lorac_err *err)
 {
     const char *why = "is not named base_model.model.<module>.lora_A.weight or lora_B.weight";
-    if (strstr(t->name, ".lora_magnitude_vector")) {
-        why = "belongs to DoRA, which is not supported";
-    }
     if (strstr(t->name, ".lora_embedding_")) {
         why = "adapts an embedding, which is not supported";
     }
@@ -231,6 +229,11 @@ static enum lorac_status no_such_pair(const struct reader *r, const struct lorac
     size_t m = lorac_module_find(r->m, module);
     if (m < r->m->n_modules && lorac_module_is_linear(&r->m->module[m])) {
         bool full = r->match[m].weight;
+        if (r->match[m].rank) {
+            return lorac_fail(
+                err, LORAC_EFORMAT, "%s: tensor '%s' is no part of %s, which is the method of %s",
+                r->tensor_path, t->name, lorac_adapter_title(r->outline), LORAC_PEFT_CONFIG);
+        }
         return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s': %s of %s %s", r->tensor_path,
                           t->name, full ? "modules_to_save" : "target_modules", LORAC_PEFT_CONFIG,
                           full ? "takes this module, which then has no pair"
@@ -469,7 +472,8 @@ static enum lorac_status make_adapter(struct lorac_adapter **out, const struct l
     if (!a->name || (template_json && !a->template_json)) {
         return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
     }
-    return read_values(a, r, err);
+    st = read_values(a, r, err);
+    return st ? st : lorac_adapter_refresh(a, err);
 }
 
 enum lorac_status lorac_peft_load(struct lorac_adapter **out, const struct lorac_model *m,

@@ -5,6 +5,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "lora/match.h"
+#include "lora/methods/methods.h"
 #include "lora/peft_files.h"
 
 #include <math.h>
@@ -41,6 +42,7 @@ static const struct key {
     {"rank_pattern", READ, NULL},
     {"alpha_pattern", READ, NULL},
     {"use_rslora", READ, NULL},
+    {"use_dora", READ, NULL}, // a method's peft_flag
     {"bias", READ, NULL},
     {"init_lora_weights", READ, NULL},
     {"modules_to_save", READ, NULL},
@@ -58,7 +60,6 @@ static const struct key {
     {"corda_config", ANY, NULL},      // init_lora_weights is refused unless it was converted
     {"lora_ga_config", ANY, NULL},
 
-    {"use_dora", FALSE_ONLY, "DoRA is not supported"},
     {"lora_bias", FALSE_ONLY, "a bias on B is not supported"},
     {"use_qalora", FALSE_ONLY, "QALoRA is not supported"},
     {"use_bdlora", FALSE_ONLY, "BD-LoRA is not supported"},
@@ -187,6 +188,29 @@ static enum lorac_status read_full(struct lorac_adapter_options *o, const struct
     return LORAC_OK;
 }
 
+/* The row of this type whose flag is true, or else that without one. */
+static enum lorac_status read_method(struct lorac_adapter_options *o, const char *type,
+                                     const struct lorac_json *root, struct lorac_err *err)
+{
+    char types[100] = "";
+    size_t used = 0;
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; lorac_methods[i] && !st; i++) {
+        const struct lorac_method *m = lorac_methods[i];
+        bool on = !m->peft_flag;
+        if (on && used < sizeof types) {
+            int n = snprintf(types + used, sizeof types - used, "%s\"%s\"", i ? " or " : "",
+                             m->peft_type);
+            used += n > 0 ? (size_t)n : 0;
+        }
+        if (strcmp(m->peft_type, type) != 0) { continue; }
+        if (m->peft_flag) { st = lorac_json_bool(&on, root, m->peft_flag, false, err); }
+        if (!st && on) { o->method = m->name; }
+    }
+    struct lorac_json at = lorac_json_get(root, "peft_type");
+    return st || o->method ? st : lorac_json_fail(&at, types, err);
+}
+
 static enum lorac_status read_kind(struct lorac_peft_config *c, struct lorac_err *err)
 {
     const struct lorac_json *root = &c->root;
@@ -195,7 +219,8 @@ static enum lorac_status read_kind(struct lorac_peft_config *c, struct lorac_err
     struct lorac_json at = lorac_json_get(root, "peft_type");
     enum lorac_status st = lorac_json_string(&type, root, "peft_type", true, err);
     if (st) { return st; }
-    if (strcmp(type, "LORA") != 0) { return lorac_json_fail(&at, "\"LORA\"", err); }
+    st = read_method(&c->options, type, root, err);
+    if (st) { return st; }
     st = lorac_json_string(&task, root, "task_type", false, err);
     if (st) { return st; }
     at = lorac_json_get(root, "task_type");

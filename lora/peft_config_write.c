@@ -4,6 +4,7 @@
 #include "base/core/mem.h"
 #include "base/core/number.h"
 #include "lora/match.h"
+#include "lora/methods/methods.h"
 #include "lora/peft_files.h"
 
 #include <stdio.h>
@@ -250,15 +251,16 @@ enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lor
                   ",\n  \"megatron_config\": null,\n  \"megatron_core\": \"megatron.core\",\n");
     st = add_modules_to_save(out, a, err);
     if (st) { return st; }
-    lorac_buf_printf(out, "  \"peft_type\": \"LORA\",\n  \"r\": %zu,\n", rank);
+    lorac_buf_printf(out, "  \"peft_type\": \"%s\",\n  \"r\": %zu,\n", a->method->peft_type, rank);
     st = add_pattern(out, a, rank, alpha, true, err);
     if (st) { return st; }
     lorac_buf_str(out, "  \"revision\": null,\n");
     st = add_targets(out, a, err);
     if (st) { return st; }
     lorac_buf_printf(out,
-                     "  \"task_type\": \"CAUSAL_LM\",\n  \"use_dora\": false,\n"
+                     "  \"task_type\": \"CAUSAL_LM\",\n  \"use_dora\": %s,\n"
                      "  \"use_rslora\": %s\n}",
+                     a->method->peft_flag ? "true" : "false",
                      a->scaling == LORAC_SCALE_RSLORA ? "true" : "false");
     return out->no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for the config") : LORAC_OK;
 }

@@ -68,6 +68,9 @@ static void put(void *self, char to[LORAC_NAME_SIZE], const char *name)
     size_t n = 0;
     if (!find_adapter(&at, &n, name)) { n = 0; }
     const char *tail = name + at + n;
+    const char *bare = ".lora_magnitude_vector"; // a module in memory, a tensor in the file
+    size_t b = strlen(bare);
+    if (n && at >= b && memcmp(name + at - b, bare, b) == 0) { tail = ""; }
     const char *wrapper = ".modules_to_save";
     size_t k = strlen(wrapper);
     if (n && at >= k && memcmp(name + at - k, wrapper, k) == 0) { at -= k; }

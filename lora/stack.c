@@ -16,10 +16,35 @@ static size_t other_of(const struct lorac_stack *s, size_t i, size_t k)
     return j;
 }
 
+/* What a method that doesn't add up does to a layer can neither be scaled nor shared. */
+static enum lorac_status check_sites(const struct lorac_stack *s, size_t i, struct lorac_err *err)
+{
+    const struct lorac_adapter *a = s->adapter[i];
+    if (a->n && !a->method->adds && s->factor[i] != 1.0F) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "adapter %zu has the factor %g, but is %s, which cannot be scaled", i + 1,
+                          (double)s->factor[i], a->method->title);
+    }
+    for (size_t j = 0; j < i; j++) {
+        const struct lorac_adapter *b = s->adapter[j];
+        if (a->method->adds && b->method->adds) { continue; }
+        for (size_t k = 0; k < a->model->n_modules; k++) {
+            if (a->at[k] < 0 || b->at[k] < 0) { continue; }
+            return lorac_fail(err, LORAC_EUSER,
+                              "adapters %zu (%s) and %zu (%s) both sit on '%s': only LoRA adds up",
+                              j + 1, b->method->title, i + 1, a->method->title,
+                              a->model->module[k].name);
+        }
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_stack_check(const struct lorac_stack *s, struct lorac_err *err)
 {
     for (size_t i = 0; i < s->n; i++) {
         const struct lorac_adapter *a = s->adapter[i];
+        enum lorac_status st = check_sites(s, i, err);
+        if (st) { return st; }
         if (a->n_full == 0) { continue; }
         if (s->factor[i] != 1.0F) {
             return lorac_fail(

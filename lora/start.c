@@ -117,7 +117,7 @@ enum lorac_status lorac_start_fill(struct lorac_adapter *a, enum lorac_lora_init
     }
     if (st) { return st; }
     dev->ops->copy(dev, a->start->values, a->params, a->start->n * sizeof(float));
-    lorac_adapter_refresh(a);
+    lorac_start_refresh(a);
     return LORAC_OK;
 }
 
@@ -137,7 +137,7 @@ static void refresh(struct lorac_device *dev, const struct half *h, bool b)
     dev->ops->add(dev, difference, h->param, h->n);
 }
 
-void lorac_adapter_refresh(struct lorac_adapter *a)
+void lorac_start_refresh(struct lorac_adapter *a)
 {
     for (size_t i = 0; i < a->n && a->start; i++) {
         for (int b = 0; b < 2; b++) {

@@ -47,5 +47,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_start_fill(struct lorac_adapter *a,
 void lorac_start_gather(struct lorac_adapter *a);
 /* Is A what it was, and B? */
 bool lorac_start_unmoved(const struct lorac_adapter *a, const struct lorac_site *l);
+/* Parameters or starting values were written: make the pairs that run of them. */
+void lorac_start_refresh(struct lorac_adapter *a);
 
 #endif

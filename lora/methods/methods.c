@@ -36,6 +36,7 @@ bool lorac_method_reads(const char *name, const char *option)
     for (size_t i = 0; i < sizeof ranked / sizeof *ranked; i++) {
         of_ranks = of_ranks || strcmp(ranked[i], option) == 0;
     }
+    if (strcmp(option, "vector_decay") == 0) { return method && method->vectors; }
     return method && (method->ranked || !of_ranks);
 }
 

@@ -32,6 +32,7 @@ struct lorac_method {
     const char *idle_text; // of an adapter that changes nothing: "every B is zero"
     bool ranked;           // has rank, alpha, scaling, dropout, init, overrides, bias
     bool inputs;           // adapts some modules at their input (feedforward)
+    bool vectors;          // some of its tensors are (optimizer.vector_decay)
     bool adds;             // several may sit on one module and add up, each with a factor
 
     const char
@@ -42,6 +43,13 @@ struct lorac_method {
                               struct lorac_err *err);
     bool (*idle)(const struct lorac_adapter *a, const struct lorac_site *s); // changes nothing
     void (*merged)(struct lorac_merged *out, const struct lorac_site *s);
+
+    /* What follows from the parameters and the base's weights, and need not be worked out a batch:
+     * floats of it, and of scratch for it; NULL: nothing. `first`: none of it is there yet. */
+    size_t (*derived_floats)(const struct lorac_site *s);
+    size_t (*deriving_floats)(const struct lorac_site *s);
+    enum lorac_status (*derive)(const struct lorac_adapter *a, const struct lorac_site *s,
+                                float *scratch, bool first, struct lorac_err *err);
 
     /* At the socket (base/model.h). */
     size_t (*saved_floats)(const struct lorac_site *s, size_t N);
@@ -56,6 +64,7 @@ struct lorac_method {
 // clang-format off
 #define LORAC_METHODS(ROW) \
     ROW(lora) \
+    ROW(dora) \
     /* one more line, one more method */
 // clang-format on
 

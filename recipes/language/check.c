@@ -143,7 +143,8 @@ static enum lorac_status check_share(struct lorac_reading *rd)
 static enum lorac_status check_vector_decay(struct lorac_reading *rd)
 {
     const struct lorac_recipe *r = rd->recipe;
-    bool trains = r->adapter.train_also.all || r->adapter.train_also.names.n || r->adapter.from ||
+    bool trains = lorac_method_reads(r->adapter.method, "vector_decay") ||
+                  r->adapter.train_also.all || r->adapter.train_also.names.n || r->adapter.from ||
                   r->adapter.bias != LORAC_BIAS_NONE;
     return check_idle(rd, "optimizer.vector_decay", trains,
                       "without adapter.train_also or adapter.bias: no vector trains");

@@ -220,7 +220,7 @@ enum lorac_status lorac_state_read(struct lorac_state *s, struct lorac_adapter *
         }
         a->model->dev->ops->write(a->model->dev, b->at, t->data, t->n * sizeof(float));
     }
-    if (!st) { lorac_adapter_refresh(a); }
+    if (!st) { st = lorac_adapter_refresh(a, err); }
     if (!st && !lorac_checkpoint_metadata(c, "stop_best")) {
         s->stop_best = s->best;
     } // one metric for both

@@ -5,7 +5,8 @@
  *   - the loss, and every gradient of its sum, of A, B and what trains in full, within 1e-5, with
  * all activations kept or recomputed;
  *   - ten AdamW steps from PEFT's own starting adapter end within 5e-3 of the way travelled, per
- * tensor. A fresh adapter (B = 0) leaves the base's logits bit for bit.
+ * tensor. A fresh adapter (B = 0) leaves the base's logits bit for bit; of DoRA, whose norms PEFT
+ * has rounded otherwise, within 1e-6.
  */
 #include "base/core/mem.h"
 #include "lora/peft_tensors.h"
@@ -119,7 +120,11 @@ static void a_fresh_adapter_leaves_the_logits_bit_for_bit(void **state)
         struct lorac_socket socket = lorac_adapter_socket(f.a);
         float *base = all_logits(&f, NULL, &n);
         float *adapted = all_logits(&f, &socket, &n);
-        assert_memory_equal(base, adapted, n * sizeof *base);
+        if (f.a->n_derived) {
+            near_all(golden_cases[i], adapted, base, n, 1e-6F * golden_largest(base, n), 0.0F);
+        } else {
+            assert_memory_equal(base, adapted, n * sizeof *base);
+        }
         lorac_mem_free(base);
         lorac_mem_free(adapted);
         close_case(&f);

@@ -197,7 +197,8 @@ static void each_damage_has_its_message(void **state)
          .message = AC "rank_pattern or alpha_pattern: 'q_*[' is no regular expression that is "
                        "understood: missing terminating ] for character class at character 4"},
         {.config = CONFIG ", \"use_dora\": true}",
-         .message = AC "'use_dora' must be false (DoRA is not supported), found true"},
+         .message = AT "tensor '" Q ".lora_magnitude_vector' is missing; target_modules of "
+                       "adapter_config.json names its module"},
         {.config = "{\"peft_type\": \"LORA\", \"r\": 64, \"target_modules\": [\"q_proj\"]}",
          .message = AC "rank 64 is larger than module 'model.layers.0.self_attn.q_proj' (32 x 32)"},
         {.rows = 5,
@@ -234,8 +235,8 @@ static void each_damage_has_its_message(void **state)
          .message = AT "holds two tensors that mean '" Q ".lora_A.weight'"},
         {.extra = Q ".lora_magnitude_vector.default.weight",
          .extra_rows = 1,
-         .message = AT "tensor '" Q ".lora_magnitude_vector.weight' belongs to DoRA, which is not "
-                       "supported"},
+         .message = AT "tensor '" Q ".lora_magnitude_vector' is no part of LoRA, which is the "
+                       "method of adapter_config.json"},
         {.extra = Q ".lora_embedding_A.default",
          .extra_rows = 1,
          .message =
@@ -278,7 +279,8 @@ static void each_damage_has_its_message(void **state)
         {.extra = Q ".lora_magnitude_vector",
          .extra_rows = 1,
          .message =
-             AT "tensor '" Q ".lora_magnitude_vector' belongs to DoRA, which is not supported"},
+             AT "tensor '" Q ".lora_magnitude_vector' is no part of LoRA, which is the method of "
+                "adapter_config.json"},
         {.extra = Q ".lora_B.bias",
          .extra_rows = 1,
          .message = AT "tensor '" Q ".lora_B.bias' is a bias on B, which is not supported"},
