@@ -5,6 +5,8 @@
 #include "base/core/clock.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
+#include "recipes/run/saved_template.h"
+#include "recipes/run/setup.h"
 #include "recipes/run/state.h"
 
 #include <math.h>
@@ -21,7 +23,8 @@ struct lorac_trainer {
     struct lorac_evaluator *evaluator; // NULL: nothing is evaluated
     float *nll;                        // (rows of a batch)
     struct lorac_state state;
-    double rate; // seconds a step, smoothed
+    double rate;           // seconds a step, smoothed
+    struct lorac_job *job; // it opened this itself, and o.adapter and o.loader; or NULL
 };
 
 /* ---- how long, how large ---- */
@@ -173,7 +176,39 @@ void lorac_trainer_close(struct lorac_trainer *t)
     lorac_batch_free(t->batch);
     lorac_optim_free(t->optim);
     lorac_mem_free(t->nll);
+    if (t->job) {
+        lorac_loader_close(t->o.loader);
+        lorac_adapter_free(t->o.adapter);
+        lorac_job_close(t->job);
+    }
     lorac_mem_free(t);
+}
+
+enum lorac_status lorac_trainer_open_recipe(struct lorac_trainer **out,
+                                            const struct lorac_recipe *r, struct lorac_err *err)
+{
+    struct lorac_loader_options rows = lorac_setup_loader(r);
+    struct lorac_trainer_options o;
+    struct lorac_length length;
+    struct lorac_job *j = NULL;
+    struct lorac_adapter *a = NULL;
+    struct lorac_loader *l = NULL;
+    *out = NULL;
+    enum lorac_status st = lorac_job_open(&j, r, LORAC_JOB_TRAIN, err);
+    if (!st) { st = lorac_job_check_length(j, err); }
+    if (!st) { st = lorac_job_adapter(&a, j, err); }
+    if (!st) { st = lorac_template_save(a, j, err); }
+    if (!st) { st = lorac_loader_open(&l, j->train.set, &rows, err); }
+    if (!st) { st = lorac_setup_trainer(&o, &length, j, a, l, err); }
+    if (!st) { st = lorac_trainer_open(out, &o, err); }
+    if (!st) {
+        (*out)->job = j;
+        return LORAC_OK;
+    }
+    lorac_loader_close(l);
+    lorac_adapter_free(a);
+    lorac_job_close(j);
+    return st;
 }
 
 struct lorac_state *lorac_trainer_state(struct lorac_trainer *t)

@@ -19,6 +19,7 @@
 #define LORAC_RECIPES_TRAINER_H
 
 #include "lora/lora.h"
+#include "recipes/language/recipe.h"
 #include "recipes/run/evaluate.h"
 
 LORAC_API_BEGIN
@@ -62,6 +63,12 @@ struct lorac_trainer;
 LORAC_MUST_CHECK enum lorac_status lorac_trainer_open(struct lorac_trainer **out,
                                                       const struct lorac_trainer_options *o,
                                                       struct lorac_err *err);
+/* All that a recipe says about training, in one call: its data, its model, an adapter with its
+ * template and labels, the order of its rows. What it opens it owns; the recipe is borrowed. When
+ * to evaluate and to save is the caller's. */
+LORAC_MUST_CHECK enum lorac_status lorac_trainer_open_recipe(struct lorac_trainer **out,
+                                                             const struct lorac_recipe *r,
+                                                             struct lorac_err *err);
 void lorac_trainer_close(struct lorac_trainer *t);
 
 struct lorac_step {

@@ -45,7 +45,7 @@ cat > "$dir/CMakeLists.txt" <<'C'
 cmake_minimum_required(VERSION 3.23)
 project(user LANGUAGES C)
 find_package(lorac REQUIRED)
-foreach(name classify)
+foreach(name train classify)
     add_executable(${name} ${EXAMPLES}/${name}.c)
     target_link_libraries(${name} PRIVATE lorac::lorac)
 endforeach()
@@ -56,7 +56,7 @@ for kind in static shared; do
     export PKG_CONFIG_PATH LD_LIBRARY_PATH
     # shellcheck disable=SC2046
     set -- $(pkg-config --cflags --libs $([ $kind = shared ] || echo --static) lorac)
-    for name in classify; do
+    for name in train classify; do
         cc -std=c17 -Wall -Wextra -Werror "tools/examples/$name.c" -o "$dir/$kind/$name" "$@"
     done
     if command -v c++ >/dev/null; then
@@ -65,11 +65,10 @@ for kind in static shared; do
     fi
     cmake -S "$dir" -B "$dir/$kind/build" -DCMAKE_PREFIX_PATH="$dir/$kind" -DEXAMPLES="$PWD/tools/examples" >/dev/null
     cmake --build "$dir/$kind/build" >/dev/null
-    "$dir/$kind/bin/lorac" train recipes/shop_intent.yaml --set train.epochs=1 --set output.dir="$dir/$kind/run" \
-        >/dev/null 2>&1
-    "$dir/$kind/build/classify" base/models/small "$dir/$kind/run/last" "dov'è il mio pacco?" > "$dir/$kind/answer"
+    "$dir/$kind/train" base/models/small datasets/examples/shop_intent/train.csv "$dir/$kind/adapter"
+    "$dir/$kind/build/classify" base/models/small "$dir/$kind/adapter" "dov'è il mio pacco?" > "$dir/$kind/answer"
     cat "$dir/$kind/answer"
 done
-cmp "$dir/static/answer" "$dir/shared/answer"
+cmp "$dir/static/adapter/adapter_model.safetensors" "$dir/shared/adapter/adapter_model.safetensors"
 [ "$(wc -l < "$dir/static/answer")" -eq 10 ] || fail "expected the 10 labels of shop_intent"
 echo "installed.sh: all programs ran"

@@ -10,6 +10,7 @@
 #include "recipes/run/plan.h"
 #include "recipes/run/predict.h"
 #include "recipes/run/saved_template.h"
+#include "recipes/run/trainer.h"
 #include "tests/support/faults.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
@@ -337,6 +338,21 @@ static enum lorac_status ask(struct lorac_err *err)
     return st;
 }
 
+/* A recipe, trained for a step. */
+static enum lorac_status train(struct lorac_err *err)
+{
+    struct lorac_recipe *r = NULL;
+    struct lorac_trainer *t = NULL;
+    struct lorac_step s = {0};
+    enum lorac_status st = open_recipe(&r, err);
+    if (!st) { st = lorac_trainer_open_recipe(&t, r, err); }
+    if (!st) { st = lorac_trainer_step(&s, t, err); }
+    if (!st) { faults_say("%zu %a", s.steps, s.loss); }
+    lorac_trainer_close(t);
+    lorac_recipe_free(r);
+    return st;
+}
+
 static enum lorac_status fewshot(struct lorac_err *err)
 {
     const struct lorac_fewshot_options o = {.n = 2};
@@ -454,6 +470,7 @@ static void every_failure_is_reported_and_leaves_nothing_half_done(void **state)
         {"init", init, false, 11},
         {"job", job, false, 3},
         {"ask", ask, false, 3},
+        {"train", train, false, 11},
         {"fewshot", fewshot, false, 1},
         {"rerun", rerun, false, 23},
     };

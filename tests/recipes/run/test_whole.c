@@ -1,13 +1,16 @@
 /*
- * A predictor of two folders. What is promised: a model's folder and an adapter's answer as the job
- * of the recipe does that trained it; values that do not fit the prompt are refused, and so are
- * folders that do not say what to ask, or whose adapter changes nothing.
+ * What opens all that it needs in one call. What is promised:
+ *   - a model's folder and an adapter's answer as the job of the recipe does that trained it;
+ * values that do not fit the prompt are refused, and so are folders that do not say what to ask, or
+ * whose adapter changes nothing;
+ *   - a trainer of a recipe ends with the adapter of a run of it, byte for byte.
  */
 #include "recipes/run/predictor.h"
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/run/saved_template.h"
+#include "recipes/run/trainer.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
 
@@ -109,11 +112,50 @@ static void an_adapter_without_a_template_is_refused(void **state)
     lorac_mem_free(dir);
 }
 
+static void a_recipe_is_enough(void **state)
+{
+    (void)state;
+    struct lorac_err err = {0};
+    struct lorac_trainer *t = NULL;
+    struct lorac_step s = {0};
+    size_t n[2];
+    (void)runs_well("run", LORAC_RUN_NEW, NULL, NULL);
+    struct lorac_recipe *r = runs_recipe("none", NULL);
+    if (lorac_trainer_open_recipe(&t, r, &err)) { fail_msg("%s", err.text); }
+    while (!lorac_trainer_done(t)) {
+        if (lorac_trainer_step(&s, t, &err)) { fail_msg("%s", err.text); }
+    }
+    assert_int_equal(s.step, RUNS_STEPS);
+    if (lorac_trainer_save(t, tiny_path("alone"), NULL, &err)) { fail_msg("%s", err.text); }
+    char *a = tiny_read(tiny_path("alone/adapter_model.safetensors"), &n[0]);
+    char *b = tiny_read(tiny_path("run/last/adapter_model.safetensors"), &n[1]);
+    assert_int_equal(n[0], n[1]);
+    assert_memory_equal(a, b, n[0]);
+    lorac_mem_free(a);
+    lorac_mem_free(b);
+    lorac_trainer_close(t);
+    lorac_recipe_free(r);
+}
+
+static void a_recipe_without_its_table_is_refused(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"data.train=none.csv", NULL};
+    struct lorac_err err = {0};
+    struct lorac_trainer *t = NULL;
+    struct lorac_recipe *r = runs_recipe("none", sets);
+    assert_int_equal(lorac_trainer_open_recipe(&t, r, &err), LORAC_EIO);
+    assert_null(t);
+    lorac_recipe_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_folders_are_enough),
+        cmocka_unit_test(a_recipe_is_enough),
+        cmocka_unit_test(a_recipe_without_its_table_is_refused),
         cmocka_unit_test(an_adapter_without_a_template_is_refused),
     };
-    return cmocka_run_group_tests_name("predictor", tests, runs_make, runs_remove);
+    return cmocka_run_group_tests_name("whole", tests, runs_make, runs_remove);
 }
