@@ -32,7 +32,9 @@ static void say_modules(const struct lorac_plan *p)
     lorac_buf_printf(&b, "%s parameters on %zu of %zu modules, ",
                      show_count(t, p->adapter->n_params), p->adapter->n, count_linear(m));
     if (p->adapter->n_full) { lorac_buf_printf(&b, "%zu tensors in full, ", p->adapter->n_full); }
-    lorac_buf_printf(&b, "%s on disk", show_bytes(t, p->adapter_file_bytes));
+    bool starts = p->adapter->n && p->adapter->site[0].starts; // adapter.init: pissa, olora
+    lorac_buf_printf(&b, "%s on disk%s", show_bytes(t, p->adapter_file_bytes),
+                     starts ? " as plain LoRA of twice the rank" : "");
     show_wrapped(stdout, "adapter   ", b.at ? b.at : "");
     lorac_buf_free(&b);
     int width = 20; // of the longest kind

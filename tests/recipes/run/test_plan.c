@@ -105,10 +105,12 @@ static void check_as_run(const char *set)
     size_t pass = p->bytes[LORAC_PLAN_ACTIVATIONS] + p->bytes[LORAC_PLAN_LOGITS];
     assert_true(pass > seen.activations && pass - seen.activations < 4096); // and its batch
     size_t params = 4 * p->adapter->n_params;
-    assert_int_equal(2 * params + p->bytes[LORAC_PLAN_MOMENTS], seen.parameters);
+    size_t times = p->adapter->site[0].starts ? 7 : 2; // start.h: 5 more
+    assert_int_equal(times * params + p->bytes[LORAC_PLAN_MOMENTS], seen.parameters);
+    assert_int_equal(times * params, p->bytes[LORAC_PLAN_ADAPTER]);
     const struct lorac_device *dev = &p->job->dev;
     assert_true(p->bytes[LORAC_PLAN_PROGRAM] > dev->ops->library_bytes(dev));
-    assert_int_equal(p->adapter_file_bytes, params);
+    assert_int_equal(p->adapter_file_bytes, p->adapter->site[0].starts ? 2 * params : params);
     lorac_plan_free(p);
     lorac_recipe_free(r);
 }
@@ -121,6 +123,7 @@ static void a_plan_tells_what_the_run_then_does(void **state)
     check_as_run("train.accumulate=3");
     check_as_run("optimizer.name=sgd");
     check_as_run("eval.every=end");
+    check_as_run("adapter.init=olora");
 }
 
 static void modules_are_grouped_and_have_no_values(void **state)

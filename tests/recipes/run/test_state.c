@@ -1,6 +1,7 @@
 /*
  * State files. What is promised:
  *   - a state reads back as it was written;
+ *   - so do the values that pairs started from (PiSSA, OLoRA), whatever the weights would give now;
  *   - wherever the disk keeps another byte, the write is an error that names the place, the state
  * before it stays as it was, and no other file is left;
  *   - so it is where the disk is full, read-only, or any other call or allocation fails.
@@ -34,9 +35,9 @@ struct subject {
     struct lorac_state s;
 };
 
-static struct subject open_subject(void)
+static struct subject open_with(const char *set)
 {
-    static const char *const sets[] = {"adapter.rank=1", "adapter.targets=[q_proj]", NULL};
+    const char *const sets[] = {"adapter.rank=1", "adapter.targets=[q_proj]", set, NULL};
     struct subject s = {.r = runs_recipe("none", sets)};
     struct lorac_optim_options o = lorac_setup_optim(s.r, 10);
     struct lorac_err err = {0};
@@ -48,6 +49,11 @@ static struct subject open_subject(void)
     s.s.best_scores = (struct lorac_scores){.rows = 6, .loss = 0.1, .exact_match = (double)NAN};
     assert_int_equal(lorac_dir_make(tiny_path("s"), NULL), LORAC_OK);
     return s;
+}
+
+static struct subject open_subject(void)
+{
+    return open_with(NULL);
 }
 
 static void close_subject(struct subject *s)
@@ -182,10 +188,45 @@ static void whatever_fails_the_old_state_or_the_new_one_stands(void **state)
     close_subject(&s);
 }
 
+/* A machine that factors weights otherwise would begin with other values: here they are 1. */
+static void what_pairs_started_from_is_kept(void **state)
+{
+    (void)state;
+    struct lorac_err err = {0};
+    struct lorac_state got = {0};
+    struct subject s = open_with("adapter.init=olora");
+    const struct lorac_site *site = &s.a->site[0];
+    struct lorac_device *dev = s.a->model->dev;
+    const size_t n = site->R * site->C;
+    float *host = lorac_mem_new(4 * n, sizeof *host); // what runs; what the file leaves; ones
+    float *ones = host + 2 * n;
+    size_t start = 0;
+    float *at = lorac_adapter_start(s.a, &start);
+    assert_true(start == s.a->n_params && start <= 2 * n);
+    for (size_t i = 0; i < 2 * n; i++) {
+        ones[i] = 1.0F;
+    }
+    dev->ops->write(dev, s.a->params, ones, sizeof *ones);
+    lorac_adapter_refresh(s.a);
+    dev->ops->read(dev, host, site->p[0], n * sizeof *host);
+    assert_int_equal(write_state(&s, &err), LORAC_OK);
+    dev->ops->write(dev, at, ones, start * sizeof *ones);
+    dev->ops->write(dev, s.a->params, ones, start * sizeof *ones);
+    lorac_adapter_refresh(s.a);
+    dev->ops->read(dev, host + n, site->p[0], n * sizeof *host);
+    assert_memory_not_equal(host, host + n, n * sizeof *host);
+    if (lorac_state_read(&got, s.a, s.o, tiny_path("s/state"), &err)) { fail_msg("%s", err.text); }
+    dev->ops->read(dev, host + n, site->p[0], n * sizeof *host);
+    assert_memory_equal(host, host + n, n * sizeof *host);
+    lorac_mem_free(host);
+    close_subject(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_reads_back),
+        cmocka_unit_test(what_pairs_started_from_is_kept),
         cmocka_unit_test(another_byte_on_the_disk_is_found),
         cmocka_unit_test(a_full_or_read_only_disk_loses_nothing),
         cmocka_unit_test(whatever_fails_the_old_state_or_the_new_one_stands),
