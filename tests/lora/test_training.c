@@ -359,6 +359,22 @@ static void want_of_memory_is_an_error(void **state)
     passes_close(&p);
 }
 
+static void only_the_pairs_of_lora_start_from_weights(void **state)
+{
+    (void)state;
+    struct passes p;
+    struct lorac_err err = {0};
+    struct lorac_adapter *a = NULL;
+    const struct lorac_adapter_options o = {
+        .method = "dora", .rank = 4, .alpha = 8.0, .init = LORAC_INIT_PISSA};
+    passes_open_on(&p, "llama", "ref");
+    assert_int_equal(lorac_adapter_new(&a, p.m, &o, &err), LORAC_EUSER);
+    assert_string_equal(err.text, "adapter.init: pissa and olora start the pairs of LoRA; "
+                                  "adapter.method is dora");
+    assert_null(a);
+    passes_close(&p);
+}
+
 static void twice_the_rank_must_fit_the_module(void **state)
 {
     (void)state;
@@ -383,6 +399,7 @@ int main(void)
         ON_EACH(what_is_saved_does_what_was_trained),
         cmocka_unit_test(want_of_memory_is_an_error),
         cmocka_unit_test(twice_the_rank_must_fit_the_module),
+        cmocka_unit_test(only_the_pairs_of_lora_start_from_weights),
         cmocka_unit_test(a_ratio_of_one_changes_no_bit),
         cmocka_unit_test(a_ratio_without_pairs_is_refused),
     };

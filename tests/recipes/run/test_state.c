@@ -207,12 +207,12 @@ static void what_pairs_started_from_is_kept(void **state)
         ones[i] = 1.0F;
     }
     dev->ops->write(dev, s.a->params, ones, sizeof *ones);
-    lorac_adapter_refresh(s.a);
+    assert_int_equal(lorac_adapter_refresh(s.a, &err), LORAC_OK);
     dev->ops->read(dev, host, site->p[0], n * sizeof *host);
     assert_int_equal(write_state(&s, &err), LORAC_OK);
     dev->ops->write(dev, at, ones, start * sizeof *ones);
     dev->ops->write(dev, s.a->params, ones, start * sizeof *ones);
-    lorac_adapter_refresh(s.a);
+    assert_int_equal(lorac_adapter_refresh(s.a, &err), LORAC_OK);
     dev->ops->read(dev, host + n, site->p[0], n * sizeof *host);
     assert_memory_not_equal(host, host + n, n * sizeof *host);
     if (lorac_state_read(&got, s.a, s.o, tiny_path("s/state"), &err)) { fail_msg("%s", err.text); }
