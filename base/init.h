@@ -4,8 +4,8 @@
  *
  *   DIR/config.json              the one given, completed with what transformers would else guess
  *   DIR/model.safetensors        or model-0000i-of-0000n.safetensors and
- * model.safetensors.index.json DIR/generation_config.json, tokenizer.json, ...     where a
- * tokenizer is given
+ *                                model.safetensors.index.json
+ *   DIR/generation_config.json, tokenizer.json, ...     where a tokenizer is given
  *
  * Weights are those of transformers' PreTrainedModel._init_weights (modeling_utils.py): matrices
  * N(0, initializer_range), biases 0, gains of norms 1, and the embedding's row of pad_token_id 0.

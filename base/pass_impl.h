@@ -3,8 +3,9 @@
  * idea.
  *
  *   layout.c   where slots and their gradients lie, and how gradients flow: worked out once from a
- * program ops.c      the operations, forward and backward side by side pass.c     memory, and the
- * walk over a model's steps, up and down
+ *              program
+ *   ops.c      the operations, forward and backward side by side
+ *   pass.c     memory, and the walk over a model's steps, up and down
  */
 #ifndef LORAC_BASE_PASS_IMPL_H
 #define LORAC_BASE_PASS_IMPL_H

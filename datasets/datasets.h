@@ -10,9 +10,10 @@
  * Rules that hold everywhere:
  *   - a cell is text, whatever it looks like: no NA words, no numbers, no trimming;
  *   - nothing is left out in silence: every row is used, or counted under a reason with its line
- * number, or the reason is an error that names the line;
+ *     number, or the reason is an error that names the line;
  *   - the prompt is tokenised on its own, exactly as for generation, and the completion on its own
- * as its continuation; so no token ever straddles the two, and what is trained is decided on ids;
+ *     as its continuation; so no token ever straddles the two, and what is trained is decided on
+ *     ids;
  *   - the last token that is trained is EOS (append_eos), appended as an id and never twice;
  *   - order, split and batches are functions of the seed; a loader's state is two numbers.
  *
@@ -408,11 +409,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_dataset_shared(size_t *out, const struc
 /* ---- shots --------------------------------------------------------------------------------------
  * Few-shot prompting: rows with their answers in front of every prompt, and no training. As ids:
  *
- *   BOS prompt completion separator  prompt completion separator ...      the prefix: P tokens,
- * once
+ *   BOS prompt completion separator  prompt completion separator ...    P tokens, once
  *                                                                   |
- *                                     prompt completion separator <-+     an example that goes on
- * from it
+ *                                     prompt completion separator <-+   an example behind them
  *
  * Each part is tokenised on its own, exactly as without shots, so that no token straddles two. The
  * separator ends an answer here, in EOS's place (append_eos). A dataset with shots (its option)

@@ -8,8 +8,10 @@
  *   targets    equal: yes, whatever `layers` says; or ends with "." + entry
  *   neither    every linear layer but lm_head
  *   layers     the number that stands as a component after two others; names without one don't
- * match A module that trains in full (match_full.c) gets no pair. Unlike PEFT, `layers` also
- * filters what a regex or all-linear gives (PEFT refuses the combination).
+ *              match
+ * A module that trains in full (match_full.c) gets no pair.
+ * Unlike PEFT, `layers` also filters what a regex or all-linear gives (PEFT refuses the
+ * combination).
  */
 #include "lora/match.h"
 

@@ -5,10 +5,9 @@
  * once, and are two now; the second is stored behind the last tensor of the file that holds the
  * first, with its type and shape. And all tensors may get another type.
  *
- *   { "model.embed_tokens.weight": {...}, ..., "lm_head.weight": {...} }   one entry more in the
- * header config.json                    "tie_word_embeddings": false            nothing else
- * changes model.safetensors.index.json   one entry more in weight_map            where there are
- * shards
+ *   {"model.embed_tokens.weight": {...}, ..., "lm_head.weight": {...}}     a header's entry more
+ *   config.json                    "tie_word_embeddings": false            nothing else changes
+ *   model.safetensors.index.json   one entry more in weight_map            where there are shards
  *
  *   { ..., "x": {"dtype": "BF16", "shape": as it was, "data_offsets": [...]}, ... }
  *   config.json                    "torch_dtype": "bfloat16"

@@ -4,7 +4,7 @@
  *   adapter_config.json         modules, ranks, alphas, what trains in full      peft_config.h
  *   adapter_model.safetensors   the tensors that follow from it                  peft_tensors.c
  *   its metadata                lorac.base: fingerprint of the base; lorac.template: the prompt
- * template
+ *                               template
  *
  * The two files must tell the same story: the modules that the config gives this model are exactly
  * those that have tensors, and ranks agree with shapes. (huggingface/peft: utils/save_and_load.py)

@@ -3,8 +3,10 @@
  * Hub.
  *
  *   CACHE/models--OWNER--NAME/refs/main                  the commit that "main" was when it was
- * downloaded snapshots/COMMIT/...       a folder as any other, of links to blobs/... the files, by
- * their hashes; *.incomplete ones, too
+ *                                                        downloaded
+ *                             snapshots/COMMIT/...       a folder as any other, of links to
+ *                             blobs/...                  the files, by their hashes; *.incomplete
+ *                                                        ones, too
  *
  * CACHE is HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else HF_HOME/hub, else
  * XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub (huggingface_hub, constants.py).

@@ -8,8 +8,8 @@
  *      "model.norm.weight": {"dtype": "F32", "shape": [128], "data_offsets": [0, 512]}, ...}
  *
  * Checked: the length, the JSON, names, types, that shape and offsets agree, that the tensors tile
- * the data without gap or overlap. Numbers are little-endian, and so must the machine be. (Source:
- * huggingface/safetensors, README "Format" and safetensors/src/tensor.rs.)
+ * the data without gap or overlap. Numbers are little-endian, and so must the machine be.
+ * (Source: huggingface/safetensors, README "Format" and safetensors/src/tensor.rs.)
  */
 #ifndef LORAC_BASE_SAFETENSORS_H
 #define LORAC_BASE_SAFETENSORS_H

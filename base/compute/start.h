@@ -4,7 +4,7 @@
  *
  *   OMP_WAIT_POLICY, GOMP_SPINCOUNT   how threads wait for each other: before main()
  *   OPENBLAS_CORETYPE                 the kernels OpenBLAS takes, where it doesn't know the
- * processor: while the first device is started, and only then
+ *                                     processor: while the first device is started, and only then
  *
  * What the environment has already stays as it is.
  */

@@ -5,8 +5,9 @@
  * each; a group's files lie in its folder below the mount, and every group above it binds, too:
  *
  *   version 2   "0::PATH"         MOUNT/PATH/memory.max, memory.current, memory.stat
- * (inactive_file) version 1   "4:memory:PATH"   MOUNT/memory/PATH/memory.limit_in_bytes,
- * memory.usage_in_bytes, memory.stat (total_inactive_file)
+ *               (inactive_file)
+ *   version 1   "4:memory:PATH"   MOUNT/memory/PATH/memory.limit_in_bytes, memory.usage_in_bytes,
+ *                                 memory.stat (total_inactive_file)
  *
  * In a container the path may be the host's, of which only the root is visible: folders that are
  * not there do not bind. Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst and

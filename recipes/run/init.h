@@ -4,16 +4,19 @@
  * to be edited.
  *
  *   format     encoding by the bytes; the delimiter with which every row has as many fields as the
- * first, the most fields winning, with quotes, or without where no delimiter works with them or a
- * lone quote would swallow rows; a first row of names is a header: known words, words above
- * numbers, numbers from 0 or 1 on, short words that do not occur below; names may be missing or
- * doubled columns    the label: a few values that come again, one that is called so or else the
- * fewest; never ids, sentences, or what is blank in many rows. The texts: those that are called so,
- * or else the longest. Instruction and answer come before a label. Without a label the answer: a
- * column called answer, output, ref, ... or else the last text; one column alone is free text, all
- * of it trained template   the texts one below the other; one that is blank in some rows is an
- * optional part length     the 99th percentile of the rows' tokens (of free text the longest row),
- * rounded up to 16 training   rate, batch, epochs, warm-up and evaluations by the rule of first.h
+ *              first, the most fields winning, with quotes, or without where no delimiter works
+ *              with them or a lone quote would swallow rows; a first row of names is a header:
+ *              known words, words above numbers, numbers from 0 or 1 on, short words that do not
+ *              occur below; names may be missing or doubled
+ *   columns    the label: a few values that come again, one that is called so or else the fewest;
+ *              never ids, sentences, or what is blank in many rows. The texts: those that are
+ *              called so, or else the longest. Instruction and answer come before a label. Without
+ *              a label the answer: a column called answer, output, ref, ... or else the last text;
+ *              one column alone is free text, all of it trained
+ *   template   the texts one below the other; one that is blank in some rows is an optional part
+ *   length     the 99th percentile of the rows' tokens (of free text the longest row), rounded up
+ *              to 16
+ *   training   rate, batch, epochs, warm-up and evaluations by the rule of first.h
  */
 #ifndef LORAC_RECIPES_INIT_H
 #define LORAC_RECIPES_INIT_H

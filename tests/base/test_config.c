@@ -1,9 +1,9 @@
 /*
  * config.json. What is promised:
  *   - both spellings of the rotary settings, and the defaults of each architecture's class in
- * transformers;
+ *     transformers;
  *   - whatever is damaged, of the wrong type, out of range or not supported is refused with the
- * file, the key, what was found and what was expected;
+ *     file, the key, what was found and what was expected;
  *   - the canonical text differs when anything that changes the mathematics does;
  *   - rotary tables are those of transformers' formulas.
  */

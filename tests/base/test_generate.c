@@ -1,11 +1,11 @@
 /*
  * Generation. What is promised:
  *   - the token drawn has the distribution of the logits after temperature, top-k and top-p, and
- * the repetition penalty is that of Keskar et al. 2019;
+ *     the repetition penalty is that of Keskar et al. 2019;
  *   - the same seed gives the same text, another seed another;
  *   - greedy text through the cache is that of a full forward pass for every token;
  *   - generation ends at max_tokens, at a token that ends, at the last position, or before a stop
- * text, of which nothing is ever shown; what is shown is the text;
+ *     text, of which nothing is ever shown; what is shown is the text;
  *   - a prompt that is empty or fills the context is an error;
  *   - real models (label data): likelihood, perplexity and greedy tokens are those of transformers.
  */

@@ -1,7 +1,7 @@
 /*
  * Opening a model's folder. What is promised:
  *   - every tensor of the configuration is there, once, with its shape, and no other; what is
- * missing, extra or of another shape or type is named;
+ *     missing, extra or of another shape or type is named;
  *   - a tied matrix may be stored under either name or under both, but not with two contents;
  *   - old checkpoints' rotary tables are let pass;
  *   - parameters are counted, a tied matrix once;

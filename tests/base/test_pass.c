@@ -3,8 +3,8 @@
  * promised:
  *   - gradients are finite differences of the loss, with shared prefixes, windows and dropout;
  *   - the loss and its gradient don't depend on how rows are packed: one segment at a time, all at
- * once in any order, continuing each other, one prompt with many answers, or through a cache in
- * pieces;
+ *     once in any order, continuing each other, one prompt with many answers, or through a cache in
+ *     pieces;
  *   - gradients of 8 batches of one segment add up to those of one batch of 8;
  *   - recomputing layers gives the same bits as keeping all;
  *   - nothing below the lowest adapter is computed backward;

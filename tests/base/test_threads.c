@@ -1,12 +1,12 @@
 /*
  * One model, many threads, as a server has it. What is promised, on every backend:
  *   - operations of several threads on one device give bit for bit what each gives alone: products
- * with weights of 16 bits, attention over a long past, their backwards, wide products;
+ *     with weights of 16 bits, attention over a long past, their backwards, wide products;
  *   - so do passes of several threads through one adapter, and where there is no memory for more
- * scratch;
+ *     scratch;
  *   - several threads may start a device;
  *   - devices of different numbers of threads don't change each other's results, whichever was
- * opened or closed last.
+ *     opened or closed last.
  */
 #include "base/core/fault.h"
 #include "base/core/mem.h"

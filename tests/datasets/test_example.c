@@ -1,11 +1,11 @@
 /*
  * Examples and datasets. What is promised:
  *   - prompt and completion are tokenised apart, the prompt exactly as for generation; no token
- * straddles;
+ *     straddles;
  *   - EOS is trained, appended once; with train_on all every token but the first is trained;
  *   - a prompt that is too long loses its start but not BOS, a completion loses nothing;
  *   - a row is used, or counted under a reason with its line, or an error that names line and
- * reason;
+ *     reason;
  *   - examples made again, and cached ones, are those that were counted;
  *   - whichever allocation fails is reported.
  */

@@ -1,12 +1,12 @@
 /*
  * Tables as people have them. What is promised:
  *   - columns without a name, or with the same, stop nothing until they are used; then they are
- * refused by place, and chosen by number;
+ *     refused by place, and chosen by number;
  *   - an empty line of a table with one column is an empty cell, wherever it stands; of several
- * columns it is told;
+ *     columns it is told;
  *   - a cell with line ends and delimiters is told with the line where it begins;
  *   - Latin-1, Windows-1252 and UTF-16 are read where the format says so, refused with the key to
- * set where not, and never taken one for the other in silence;
+ *     set where not, and never taken one for the other in silence;
  *   - what is no table (JSON, spreadsheets, archives, ...) is refused as what it is;
  *   - what no one sees is shown.
  */

@@ -1,11 +1,11 @@
 /*
  * Shots. What is promised:
  *   - the prefix is BOS, and of each shot its prompt, its completion and the separator, tokenised
- * apart; what a cell says never becomes a special token;
+ *     apart; what a cell says never becomes a special token;
  *   - shots go round the labels, each once a round; fewer are the beginning of more; the seed
- * decides which;
+ *     decides which;
  *   - behind shots an example has no BOS, ends with the separator in EOS's place, and its rows go
- * on from cache sequence 0, in the loader's batches and with all labels;
+ *     on from cache sequence 0, in the loader's batches and with all labels;
  *   - rows longer than max_length are no shots; what cannot be is an error with the reason;
  *   - whichever allocation fails is reported.
  */

@@ -3,7 +3,7 @@
  *   - cells come back byte for byte: quotes, delimiters, line ends, spaces, words such as NA;
  *   - LF, CRLF and CR, a byte order mark, any delimiter, no quote character, no header;
  *   - rows are read in any order and know their line; blank lines are no rows and are counted, but
- * for those of a single column, which are empty cells;
+ *     for those of a single column, which are empty cells;
  *   - a damaged table is refused with line, column, what was found and what was expected;
  *   - whichever allocation fails is reported, and nothing leaks.
  */

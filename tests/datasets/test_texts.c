@@ -1,10 +1,10 @@
 /*
  * Texts. What is promised:
  *   - a file is one document, or those between separators, which belong to none; white space alone
- * is none and counted, and nothing else is left out or trimmed;
+ *     is none and counted, and nothing else is left out or trimmed;
  *   - every token but a document's first is trained exactly once, in pieces of at most max_length
- * tokens that begin with the last token of the one before; BOS in front, EOS behind whole
- * documents;
+ *     tokens that begin with the last token of the one before; BOS in front, EOS behind whole
+ *     documents;
  *   - stretches give the ids that one call gives, also with real tokenizers on a real book;
  *   - held out are documents, or the ends of all where documents are few; no text is on both sides;
  *   - bytes are those that the trained tokens spell;

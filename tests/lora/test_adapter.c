@@ -1,7 +1,7 @@
 /*
  * Adapters in memory. What is promised:
  *   - A is a function of the seed and the tensor's name, whatever else is adapted and on which
- * backend; another seed or name gives other numbers; B is zero;
+ *     backend; another seed or name gives other numbers; B is zero;
  *   - the default is uniform in +-1/sqrt(inputs), gaussian has the standard deviation 1/rank;
  *   - the scale is alpha/rank, or alpha/sqrt(rank) for rsLoRA;
  *   - what is written is read back, A and B as PEFT's files have them;

@@ -2,7 +2,7 @@
  * Modules trained in full: the copies at the socket. What is promised:
  *   - a fresh copy changes nothing, bit for bit;
  *   - gradients of weights, gains, biases and the embedding are finite differences of the loss,
- * alone and together, tied or parted, beside LoRA pairs;
+ *     alone and together, tied or parted, beside LoRA pairs;
  *   - every backend agrees, and nothing outside the operations touches device memory;
  *   - copies decay as their kind does, and one that never moved is found.
  */

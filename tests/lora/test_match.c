@@ -1,9 +1,9 @@
 /*
  * Module matching. What is promised:
  *   - the rules are PEFT's: suffix lists, full-match patterns, all-linear, exclusions, layers,
- * overrides;
+ *     overrides;
  *   - every target, exclusion, layer and override must have an effect, or the message names it and
- * what is near; so does a pattern that is wrong, or that takes too long;
+ *     what is near; so does a pattern that is wrong, or that takes too long;
  *   - no failed allocation goes unreported.
  */
 #include "base/core/mem.h"

@@ -1,11 +1,11 @@
 /*
  * Which modules train in full. What is promised:
  *   - entries are whole components of names; of a linear layer weight and bias train, of a norm its
- * gain;
+ *     gain;
  *   - an entry that matches nothing, a block, or more than PEFT's loaders would take by it is an
- * error that says what to write;
+ *     error that says what to write;
  *   - a module that trains in full gets no pair, and a target that only names such modules is an
- * error;
+ *     error;
  *   - a tied pair needs adapter.tie where it matters, and refuses it elsewhere;
  *   - biases train as asked, and asking where there are none is an error;
  *   - PEFT's own files are matched by PEFT's rule.

@@ -1,12 +1,12 @@
 /*
  * Merging. What is promised:
  *   - every adapted matrix becomes W + sum f s B A, rounded once to the type of the file;
- * everything else is the old file byte for byte: shard names, headers, order, other tensors, index,
- * config, tokenizer;
+ *     everything else is the old file byte for byte: shard names, headers, order, other tensors,
+ *     index, config, tokenizer;
  *   - the result opens as a model;
  *   - a folder that holds something, an overflow, another model's adapter are refused;
  *   - a check of the caller sees the whole folder before it has its name, and nothing is left where
- * it fails;
+ *     it fails;
  *   - whatever fails, nothing is left behind.
  */
 #include "base/core/file.h"

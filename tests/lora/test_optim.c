@@ -1,13 +1,13 @@
 /*
  * Optimisers. What is promised:
  *   - AdamW is torch.optim.AdamW, SGD torch.optim.SGD with its decay decoupled: three steps worked
- * out by hand in double;
+ *     out by hand in double;
  *   - the summed gradient is divided once by the tokens of the step, then clipped by its global
- * norm as torch.nn.utils.clip_grad_norm_ does, and zeroed;
+ *     norm as torch.nn.utils.clip_grad_norm_ does, and zeroed;
  *   - schedules have the values of transformers' get_*_schedule_with_warmup, one step earlier;
  *   - a gradient that is not finite is an error and changes nothing;
  *   - an optimiser that is taken up again goes on as it was; unknown names and want of memory are
- * errors.
+ *     errors.
  */
 #include "base/core/mem.h"
 #include "tests/support/faults.h"

@@ -5,7 +5,7 @@
  *   - config and tensors must tell the same story: each kind of damage has its message;
  *   - another base is refused, unless forced;
  *   - whichever allocation or system call fails, it is reported, the old folder stays and nothing
- * is left.
+ *     is left.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"

@@ -2,7 +2,7 @@
  * adapter_config.json. What is promised:
  *   - what PEFT writes is read: names, patterns, layers, ranks, alphas, scaling, dropout;
  *   - a key that is not understood and not at its default is refused by name, as is every wrong
- * type and range;
+ *     type and range;
  *   - the configs of real adapters are read, or refused with the right reason (label data).
  */
 #include "base/core/file.h"

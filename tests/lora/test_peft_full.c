@@ -1,7 +1,7 @@
 /*
  * PEFT folders of adapters that train modules in full. What is promised:
  *   - what PEFT wrote is written again with the same tensors, and a config that names the same
- * modules by PEFT's bare comparison of ends;
+ *     modules by PEFT's bare comparison of ends;
  *   - each kind of damage to such a folder has its message.
  */
 #include "base/core/file.h"

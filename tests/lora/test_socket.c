@@ -1,11 +1,11 @@
 /*
  * An adapter at the socket of passes of every kind. What is promised, on every backend:
  *   - an evaluation drops nothing, whatever adapter stands in it, of more rows than any training
- * pass, too;
+ *     pass, too;
  *   - passes of different sizes train one adapter, and each finds the same gradients;
  *   - an adapter that gets its gradients after the pass was made trains all the same;
  *   - what cannot train says so: an optimiser without gradients, a step without tokens, settings
- * that would make numbers none or do nothing;
+ *     that would make numbers none or do nothing;
  *   - a pass goes on with the adapters it had where others could not be had.
  */
 #include "base/core/mem.h"

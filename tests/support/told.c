@@ -2,9 +2,11 @@
  * told.c - what ctest tells a test program in its environment, before main().
  *
  *   LORAC_TEST_PART     "own": all tests but those that read published data, which are called
- * "data/..."; "data": those LORAC_TEST_LOCALE   run under this locale, from the folder that LOCPATH
- * names, as in a program that embeds us: nothing may fail that would not fail without. Where the
- * system has none such the program says so and ends as skipped, so that nobody takes it for passed.
+ *                       "data/..."; "data": those
+ *   LORAC_TEST_LOCALE   run under this locale, from the folder that LOCPATH names, as in a program
+ *                       that embeds us: nothing may fail that would not fail without. Where the
+ *                       system has none such the program says so and ends as skipped, so that
+ *                       nobody takes it for passed.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "tests/support/data.h"

@@ -4,7 +4,7 @@
  * run.
  *
  *   bench_step DIR [steps]     DIR: where the random checkpoint is made (800 MB), or is from an
- * earlier run
+ *                              earlier run
  *
  * One step is 256 packed tokens in one segment, all of them trained, rank 8 on all linear layers,
  * float32. Its products: x W^T of every linear layer forward, dy W backward, without the dx of the

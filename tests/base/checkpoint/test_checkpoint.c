@@ -3,7 +3,7 @@
  *   - a file, a folder and an index open; with an index, tensors and files agree both ways;
  *   - whichever allocation or system call fails, opening reports it and leaves nothing behind;
  *   - the fingerprint is the same for the same weights in one file or several, in any order, and
- * differs when a name, shape, type, number of tensors, sampled byte or the configuration does;
+ *     differs when a name, shape, type, number of tensors, sampled byte or the configuration does;
  *   - the real files of the field open.
  */
 #include "base/core/file.h"

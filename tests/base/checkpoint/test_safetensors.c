@@ -2,7 +2,7 @@
  * One safetensors file. What is promised:
  *   - what the reference implementation wrote is read, to the value;
  *   - what was written is read back equal, its bytes depend on the arguments only, its data starts
- * at a multiple of 8, and whatever fails leaves no file;
+ *     at a multiple of 8, and whatever fails leaves no file;
  *   - damaged input is refused with a message that names file, place, found and expected.
  */
 #include "base/core/buf.h"

@@ -1,9 +1,9 @@
 /*
  * Attention. What is promised:
  *   - the cpu backend agrees with `ref`, forward and backward, on each instruction set: grouped
- * heads, segments that continue each other (chains of three and the longest, two children of one
- * parent, single rows), cached rows, windows, without causality, head sizes around whole vectors,
- * heads too large for its blocks;
+ *     heads, segments that continue each other (chains of three and the longest, two children of
+ *     one parent, single rows), cached rows, windows, without causality, head sizes around whole
+ *     vectors, heads too large for its blocks;
  *   - its result does not depend on the number of threads;
  *   - ref's backward is the derivative of its forward (central differences).
  *

@@ -1,7 +1,7 @@
 /*
  * The operations of a backend on rows, the loss and optimisers. What is promised:
  *   - the cpu backend agrees with `ref` on each instruction set that this processor has, at sizes
- * around the vectors and pieces of its kernels;
+ *     around the vectors and pieces of its kernels;
  *   - dropout keeps exactly the same elements;
  *   - what our own kernels compute is the same bit for bit with 1 and 2 threads;
  *   - NaN and infinity are not lost; our exponential is within 2 ulp;

@@ -1,8 +1,8 @@
 /*
  * Products of matrices and of stored weights. What is promised:
  *   - the cpu backend agrees with `ref` on each instruction set that this processor has, at sizes
- * around the blocks of its kernels, for every storage type, aligned or not, of one panel or
- * several;
+ *     around the blocks of its kernels, for every storage type, aligned or not, of one panel or
+ *     several;
  *   - decoding is exact;
  *   - beta 0 does not read what was there.
  * That threads change nothing is in test_ops.c.

@@ -1,9 +1,9 @@
 /*
  * Memory and text that grows. What is promised:
  *   - a block is zeroed and 64-byte aligned, also of no bytes; a product that does not fit is no
- * block;
+ *     block;
  *   - a block that grows keeps what it held and doubles; where there is no memory it stays as it
- * was;
+ *     was;
  *   - a buffer's text ends with a NUL, and a failed allocation stays known until it is cleared.
  */
 #include "base/core/buf.h"

@@ -2,7 +2,7 @@
  * Numbers as text. What is promised, here and in a program whose locale has another decimal point
  * (the tests `comma.` and `momayyez.`):
  *   - what is printed has a point, in buffers, messages and JSON, and is read back to the same
- * number;
+ *     number;
  *   - the caller's locale stays as it was, that of the process and that of the thread;
  *   - the shortest decimal is found.
  */

@@ -3,7 +3,7 @@
  *   - ids, and text back, are those of the reference for every kind of part that is read
  *     (golden/tokenizer/, made by golden/make_tokenizer.py);
  *   - a stream gives, token by token, the text that decoding all ids gives, and only whole
- * characters;
+ *     characters;
  *   - the bytes of tokens, one behind the other, are the text that they came from;
  *   - special tokens become ids only in text that may carry them, also where stretches meet;
  *   - BOS and EOS are put once; text that continues gets no dummy prefix;

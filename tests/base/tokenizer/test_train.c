@@ -2,12 +2,12 @@
  * Learning a tokenizer. What is promised:
  *   - merges, their order and ids are those of the reference's BpeTrainer on the same documents
  *     (golden/tokenizer_train/, made by golden/make_tokenizer_train.py), and so are the ids of
- * unseen text;
+ *     unseen text;
  *   - each merge is that of the pair which counting anew finds most often, the smallest of equals;
  *   - special tokens and the separator cut the text and are not trained on; names of BOS, EOS and
- * padding are read back; any bytes of valid text can be encoded;
+ *     padding are read back; any bytes of valid text can be encoded;
  *   - the folder appears whole or not at all, whatever fails; nothing stands in it that was not
- * read back and compared.
+ *     read back and compared.
  */
 #include "base/core/file.h"
 #include "base/core/json.h"

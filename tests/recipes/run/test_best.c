@@ -2,7 +2,7 @@
  * eval.best: which evaluation's adapter is kept. What is promised:
  *   - the metric that is asked for chooses; of two equal evaluations the lower loss is better;
  *   - without one: that which stops early, else accuracy where there are labels, exact_match where
- * it is measured, loss elsewhere; run.json says which;
+ *     it is measured, loss elsewhere; run.json says which;
  *   - the metric that stops early counts for itself;
  *   - a run that goes on keeps choosing as it began, also where an older version began it;
  *   - what cannot be measured is refused.

@@ -1,10 +1,10 @@
 /*
  * Evaluation and prediction. What is promised:
  *   - loss is the mean over the scored tokens of the likelihoods worked out row by row, perplexity
- * its exp;
+ *     its exp;
  *   - a row's answer is the likeliest label, the end of the text included; accuracy and macro F1
- * are those of the answers, worked out by hand for known ones; exact match compares greedy
- * continuations;
+ *     are those of the answers, worked out by hand for known ones; exact match compares greedy
+ *     continuations;
  *   - metrics compare in their direction; an evaluation can be interrupted;
  *   - predict gives the labels that the evaluation chose;
  *   - the recipe's layers, overrides and limits reach the adapter, and impossible ones are errors.

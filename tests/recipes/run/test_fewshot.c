@@ -1,14 +1,14 @@
 /*
  * Few-shot evaluation. What is promised:
  *   - loss and likeliest label are those of one plain pass over shots, prompt, answer and separator
- * behind one another; so is the greedy answer, which ends at the separator;
+ *     behind one another; so is the greedy answer, which ends at the separator;
  *   - a prefix longer than a batch gives the same;
  *   - training rows that are shots are not evaluated; shots come from the training rows of a split
- * only;
+ *     only;
  *   - more shots than fit are an error that says how many fit, or as many as fit where fewer will
- * do;
+ *     do;
  *   - an answer that holds the separator is an error; the shots do not leave with the job's own
- * sets.
+ *     sets.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"

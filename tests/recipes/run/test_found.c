@@ -1,9 +1,9 @@
 /*
  * Runs that are there already. What is promised:
  *   - a folder without a run holds none; one that was stopped is unfinished; one that ended is
- * finished, also after it was resumed, and names the adapter that it kept and its size;
+ *     finished, also after it was resumed, and names the adapter that it kept and its size;
  *   - its time is that of all steps and evaluations in metrics.csv, and not known without that
- * file;
+ *     file;
  *   - a run of another recipe, base or table is an error that names it, damaged files are errors;
  *   - whichever allocation fails is reported.
  */

@@ -1,13 +1,13 @@
 /*
  * The labels of a recipe's rows. What is promised:
  *   - labels of a column and labels of a map are counted for each split, the commonest of training
- * first;
+ *     first;
  *   - what looks like a slip of the table is told: labels in two writings, labels that one split
- * lacks or has alone, one text with two labels, a single label, a column that was nearly one of
- * labels;
+ *     lacks or has alone, one text with two labels, a single label, a column that was nearly one of
+ *     labels;
  *   - a split whose label training knows in another writing alone is an error, and so is one
- * without a single row that could be answered right, where labels are compared; other unknown
- * labels are counted.
+ *     without a single row that could be answered right, where labels are compared; other unknown
+ *     labels are counted.
  */
 #include "recipes/run/labels.h"
 

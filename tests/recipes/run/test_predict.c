@@ -1,14 +1,14 @@
 /*
  * Predictions for a table. What is promised:
  *   - the table comes out as it went in, byte for byte: quotes, line ends, byte order mark, with or
- * without a header; what is added is quoted where it has to be, or a space stands for what cannot
- * be, and that is counted;
+ *     without a header; what is added is quoted where it has to be, or a space stands for what
+ *     cannot be, and that is counted;
  *   - the delimiter is the recipe's, or the one that fits the table, where only one does;
  *   - rows with a blank cell are an error, asked all the same, or left without an answer, as
- * data.on_empty says;
+ *     data.on_empty says;
  *   - with `top` K the first K labels are there, in order, and their probabilities add up;
  *   - what was stopped or killed goes on and ends as if it had not been; another model, recipe or
- * table is refused;
+ *     table is refused;
  *   - columns of the added names, and missing ones, are errors;
  *   - a prompt that is too long is cut as in training, whatever the tokenizer puts in front.
  */

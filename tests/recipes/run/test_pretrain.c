@@ -4,7 +4,7 @@
  *   - the batches are the same: as many targets each; and so is the learning rate;
  *   - loss and gradient norm before each step are PyTorch's;
  *   - so is every weight of the merged checkpoint at the end, which has the base's tensors and no
- * more.
+ *     more.
  */
 #include "recipes/run/run.h"
 #include "tests/support/near.h"

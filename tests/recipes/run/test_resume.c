@@ -1,13 +1,13 @@
 /*
  * What may go on, and what may not. What is promised:
  *   - a state that is gone is not taken for a run that saved nothing: best/ and last/ stay as they
- * are;
+ *     are;
  *   - a best/ that is gone, emptied, or another run's is refused; one that a kill left half changed
- * is put right;
+ *     is put right;
  *   - what has moved or has another name goes on where its content is the same;
  *   - what changes no number may change: the run ends as without;
  *   - more epochs or steps go on exactly where the learning rate does not hang on the length, and
- * are otherwise refused with the way that there is; so are fewer than are done;
+ *     are otherwise refused with the way that there is; so are fewer than are done;
  *   - the time of a run is that of all its sessions.
  */
 #include "base/core/clock.h"

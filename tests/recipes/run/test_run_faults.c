@@ -1,7 +1,7 @@
 /*
  * Training runs on a machine that fails. What is promised:
  *   - whichever call of the file system fails, the run says so; taken up again, or begun anew where
- * it had not begun, it ends as the run that met no failure;
+ *     it had not begun, it ends as the run that met no failure;
  *   - a disk that is full, read-only or not ours to write on is named as such, with the file;
  *   - every failed allocation is reported, nothing leaks, and the folder can be used again.
  */

@@ -2,7 +2,7 @@
  * The folder of a run, and what a run refuses. What is promised:
  *   - a folder that holds a run, or anything else, is not overwritten unasked;
  *   - a run that was killed before it began can begin anew; overwriting leaves nothing of the old
- * run;
+ *     run;
  *   - resuming refuses another recipe, table, base or adapter.from, and says which;
  *   - run.json says of a failed run that it failed, and of what;
  *   - one process at a time works on a folder;

@@ -1,7 +1,7 @@
 /*
  * Runs that train modules in full. What is promised:
  *   - stopped after any step and taken up again, such a run ends with the bytes of the
- * uninterrupted one;
+ *     uninterrupted one;
  *   - its saved adapter gives the loss that the run measured, and so does its merged checkpoint;
  *   - another run can start from it;
  *   - nothing is allocated after the first step;

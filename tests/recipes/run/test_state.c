@@ -3,7 +3,7 @@
  *   - a state reads back as it was written;
  *   - so do the values that pairs started from (PiSSA, OLoRA), whatever the weights would give now;
  *   - wherever the disk keeps another byte, the write is an error that names the place, the state
- * before it stays as it was, and no other file is left;
+ *     before it stays as it was, and no other file is left;
  *   - so it is where the disk is full, read-only, or any other call or allocation fails.
  */
 #include "recipes/run/state.h"

@@ -1,9 +1,9 @@
 /*
  * Runs on text (data.kind: text). What is promised:
  *   - a run learns, evaluates and saves as one on a table; stopped and resumed it gives the same
- * bytes;
+ *     bytes;
  *   - an evaluation tells bits per byte: the nll of all trained tokens over the bytes of the
- * held-out text;
+ *     held-out text;
  *   - a sample goes on from the beginning of a held-out piece;
  *   - another file among the texts is noticed on resuming;
  *   - a plan tells documents and bytes, and steps and evaluations as the run then has them;
