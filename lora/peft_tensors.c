@@ -6,8 +6,8 @@
  *   base_model.model.<module>.weight            (OC,C)    a full copy; of a norm (C)
  *   base_model.model.<module>.bias              (OC)      of a LayerNorm (C)
  *   base_model.model.<module>.base_layer.bias   (OC)      where the module has a pair, too
- *                                                         (huggingface/peft:
- * utils/save_and_load.py)
+ *
+ * (huggingface/peft: utils/save_and_load.py)
  */
 #include "lora/peft_tensors.h"
 

@@ -8,8 +8,10 @@
  * text ends:
  *
  *   lorac_json_reserve_open()   room for the one token that may be doubling, and for what the last
- * bytes need json_load_callback()        with lorac_json_feed(), which ends the text once something
- * was refused lorac_json_reserve_drawn()  was it? Then the result is worth nothing
+ *                               bytes need
+ *   json_load_callback()        with lorac_json_feed(), which ends the text once something was
+ *                               refused
+ *   lorac_json_reserve_drawn()  was it? Then the result is worth nothing
  *   lorac_json_reserve_close()
  *
  * Where jansson has another allocator nothing is reserved, and nothing is known.

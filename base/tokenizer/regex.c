@@ -3,10 +3,11 @@
  *
  * Where the two read a pattern differently it is rewritten or refused, never guessed:
  *   \s \S \w     Oniguruma: White_Space; Alphabetic, M, Nd, Pc. PCRE2 counts U+180E as space and,
- * in some versions, no mark as word: rewritten with Unicode properties. \p{L} ..    Oniguruma knows
- * newer characters (unicode.c); \p{Han} is the script. ^ $          begin and end of a
- * line in Ruby: PCRE2_MULTILINE. {n,m}+       Ruby: repeat the group; PCRE2: possessive. {,m}; \h
- * \b \R..; &&, [..[..]..]; flags other than i; (?i) in the middle: refused.
+ *                in some versions, no mark as word: rewritten with Unicode properties.
+ *   \p{L} ..     Oniguruma knows newer characters (unicode.c); \p{Han} is the script.
+ *   ^ $          begin and end of a line in Ruby: PCRE2_MULTILINE.
+ *   {n,m}+       Ruby: repeat the group; PCRE2: possessive. {,m}; \h \b \R..; &&, [..[..]..];
+ *                flags other than i; (?i) in the middle: refused.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "base/tokenizer/impl.h"

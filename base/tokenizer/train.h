@@ -2,9 +2,9 @@
  * train.h - a byte-level BPE tokenizer learned from text files (Sennrich et al. 2016, on
  * bytes as in GPT-2), written as a folder that lorac_tokenizer_open() and transformers read.
  *
- *   text files --special tokens and the separator cut--> documents --the pattern cuts--> pieces,
- * counted pieces as bytes --merge the pair of neighbours with the highest count, again and again-->
- * merges
+ *   text files --special tokens and the separator cut--> documents
+ *   documents  --the pattern cuts--> pieces, counted
+ *   pieces as bytes --the neighbours with the highest count merge, again and again--> merges
  *
  * Ids: the special tokens as given, the 256 bytes in the order of their characters, the merges as
  * learned.

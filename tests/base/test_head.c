@@ -3,7 +3,7 @@
  *   - losses and the adapter's gradient are those of the same rows in batches of one chunk;
  *   - a token's weight multiplies its part of the gradient, and not what is told of its loss;
  *   - dropout at the output draws for each row anew, and chunks change no draw of a row, forward or
- * backward.
+ *     backward.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"

@@ -2,14 +2,14 @@
  * Random models. What is promised:
  *   - every architecture of the table, tied or not, in every type, opens as a model;
  *   - matrices are N(0, initializer_range), gains 1, biases 0, the row of pad_token_id 0; with
- * scale_residual o_proj and down_proj are divided by sqrt(2 L);
+ *     scale_residual o_proj and down_proj are divided by sqrt(2 L);
  *   - a number depends on seed, name and place alone: not on other tensors, files or their number;
  *   - settings, by llama's names, stand in the configuration before it is read; one without effect
- * is refused;
+ *     is refused;
  *   - config.json says all that transformers would else guess; a tokenizer is copied and gives its
- * ids;
+ *     ids;
  *   - a configuration that is impossible, or smaller than the tokenizer, is refused, and no folder
- * appears;
+ *     appears;
  *   - every failed allocation and system call is reported, and leaves nothing behind.
  */
 #include "base/core/file.h"

@@ -1,7 +1,7 @@
 /*
  * Packing. What is promised:
  *   - an epoch gives every example once, in an order that is a function of seed and epoch, in
- * batches that hold what fits and no padding; an example longer than batch_tokens stands alone;
+ *     batches that hold what fits and no padding; an example longer than batch_tokens stands alone;
  *   - going on from a saved state gives the same batches as not having stopped;
  *   - the announced capacity holds for every epoch, and nothing is allocated once buffers are warm;
  *   - a loader's objective places the examples and says what their tokens weigh;

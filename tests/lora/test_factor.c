@@ -1,13 +1,13 @@
 /*
  * What pairs start from, on every backend of this build. What is promised:
  *   - of a weight whose singular values are known, and so close that the method has to restart,
- * PiSSA's pair is made of the largest ones: their share of the squares within 1e-6, whatever the
- * orientation and the side that is longer; its halves are of one length;
+ *     PiSSA's pair is made of the largest ones: their share of the squares within 1e-6, whatever
+ *     the orientation and the side that is longer; its halves are of one length;
  *   - of a weight of lower rank, the rest of the pair is zero; of one that isn't finite, an error;
  *   - OLoRA's B has orthonormal columns that span the weight's first, A is B^T W; columns that
- * depend on each other leave B orthonormal;
+ *     depend on each other leave B orthonormal;
  *   - eigenvalues and eigenvectors of symmetric matrices of any size, also with equal values, make
- * the matrix again.
+ *     the matrix again.
  */
 #include "base/core/mem.h"
 #include "lora/eigen.h"

@@ -3,10 +3,10 @@
  * backend of this build. What is promised, relative to the largest element of each tensor:
  *   - logits of the base, and with an adapter, within 1e-5;
  *   - the loss, and every gradient of its sum, of A, B and what trains in full, within 1e-5, with
- * all activations kept or recomputed;
+ *     all activations kept or recomputed;
  *   - ten AdamW steps from PEFT's own starting adapter end within 5e-3 of the way travelled, per
- * tensor. A fresh adapter (B = 0) leaves the base's logits bit for bit; of DoRA, whose norms PEFT
- * has rounded otherwise, within 1e-6.
+ *     tensor. A fresh adapter (B = 0) leaves the base's logits bit for bit; of DoRA, whose norms
+ *     PEFT has rounded otherwise, within 1e-6.
  */
 #include "base/core/mem.h"
 #include "lora/peft_tensors.h"

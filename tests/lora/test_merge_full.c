@@ -1,14 +1,14 @@
 /*
  * Merging what trained in full. What is promised:
  *   - each copy replaces its tensor, rounded once to the type of the file, and pairs are added
- * beside;
+ *     beside;
  *   - the merged model gives the logits of base and adapter; of every golden case those that PEFT's
- * merge gives;
+ *     merge gives;
  *   - a tied pair that stays one is stored as it was; one that has parted is stored as two, in one
- * file or in shards, and config.json says so and nothing else;
+ *     file or in shards, and config.json says so and nothing else;
  *   - with a type given, all tensors have it, each rounded once, and the config and an index say
- * so; the model is that of base and adapter up to the rounding; a number that the type cannot hold
- * is refused;
+ *     so; the model is that of base and adapter up to the rounding; a number that the type cannot
+ *     hold is refused;
  *   - copies that cannot be combined are refused, and whatever fails, nothing is left.
  */
 #include "base/core/file.h"

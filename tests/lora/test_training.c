@@ -2,12 +2,12 @@
  * Adapters that start or train otherwise, against PEFT (tests/golden/training). What is promised,
  * on every backend of this build:
  *   - the losses of ten AdamW steps are PEFT's within 1e-6 (float32 from float64) and 1e-5 of what
- * they have fallen, and the logits after them within 2e-5 of the way that they moved (beta2, which
- * is a float32 here, makes steps longer by 6e-6);
+ *     they have fallen, and the logits after them within 2e-5 of the way that they moved (beta2,
+ *     which is a float32 here, makes steps longer by 6e-6);
  *   - a pair that starts from its weight changes no logit before the first step, not by a bit;
- * PiSSA has the singular vectors of the weight, OLoRA the rows and columns of its QR factors;
+ *     PiSSA has the singular vectors of the weight, OLoRA the rows and columns of its QR factors;
  *   - saved, such an adapter is a plain one of twice the rank: read again, or merged, it has the
- * same logits, and without a step it counts as idle;
+ *     same logits, and without a step it counts as idle;
  *   - twice the rank must fit the module; where memory is wanting, that is said;
  *   - LoRA+'s ratio on an adapter without pairs is refused; a ratio of 1 changes no bit.
  */

@@ -1,7 +1,7 @@
 /*
  * The vault backend. What is promised:
  *   - touching its memory outside an operation dies, reading as well as writing; so does looking
- * into the handle of a weight, whose numbers weight_read gives;
+ *     into the handle of a weight, whose numbers weight_read gives;
  *   - operations read and write it, and results marked `host` are ordinary memory;
  *   - every operation of the table is there;
  *   - alloc and weight_open return NULL when it is full.

@@ -3,7 +3,7 @@
  *   - a step that is not finite is an error, and what was learnt before it is kept;
  *   - so is a gradient of zero where there is still something to learn;
  *   - rows that begin alike train and are evaluated as each on its own would be, though what they
- * begin with runs once.
+ *     begin with runs once.
  */
 #include "base/checkpoint/safetensors.h"
 #include "base/core/file.h"

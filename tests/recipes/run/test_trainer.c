@@ -1,8 +1,8 @@
 /*
  * A trainer without a recipe. What is promised:
  *   - how rows are cut into micro-batches changes neither loss nor parameters, whatever their
- * tokens weigh, of which only the proportion counts; the gradient is the derivative of the weighted
- * loss;
+ *     tokens weigh, of which only the proportion counts; the gradient is the derivative of the
+ *     weighted loss;
  *   - one that loads a saved state goes on as if it had not stopped;
  *   - a step that is not finite leaves all as it was; a step past the last is refused;
  *   - a peek moves nothing; an evaluation says what is best; a saved adapter loads;

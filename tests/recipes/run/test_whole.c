@@ -1,8 +1,8 @@
 /*
  * What opens all that it needs in one call. What is promised:
  *   - a model's folder and an adapter's answer as the job of the recipe does that trained it;
- * values that do not fit the prompt are refused, and so are folders that do not say what to ask, or
- * whose adapter changes nothing;
+ *     values that do not fit the prompt are refused, and so are folders that do not say what to
+ *     ask, or whose adapter changes nothing;
  *   - a trainer of a recipe ends with the adapter of a run of it, byte for byte.
  */
 #include "recipes/run/predictor.h"
