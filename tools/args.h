@@ -15,7 +15,8 @@ enum { MAX_GIVEN = 64, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SIGNAL = 128 }; // 
 struct option {
     const char *name;  // "--model"
     const char *value; // "DIR", or NULL: a switch; "N" takes a whole number, "0..9" one of these,
-                       // "NAME=VALUE" such a pair, "TYPE" the name of a storage type
+                       // "NAME=VALUE" such a pair, "TYPE" the name of a storage type; others say
+                       // what completion offers (pages.h), "a|b" these words
     const char *help;
     bool required;
     bool many; // may be given again
@@ -38,6 +39,7 @@ struct verb {
     const char *summary; // one line
     const char *about;   // paragraphs for --help, with an example
     const struct option *options;
+    const char *words; // that may stand first, "init check", or NULL
     size_t min_positional, max_positional;
     int (*run)(const struct args *a); // exit code
 };

@@ -468,7 +468,8 @@ static int run(const struct args *a)
 
 static const struct option options[] = {
     SHOT_OPTIONS,
-    {"--split", "NAME", "train, valid or test (default: test, or valid without one)", false, false},
+    {"--split", "train|valid|test", "train, valid or test (default: test, or valid without one)",
+     false, false},
     {"--base", "DIR", "also the same run from this base", false, false},
     {"--train", NULL, "train what has no finished run, or go on with it", false, false},
     {"--overwrite", NULL, "train anew, also where a run is finished", false, false},

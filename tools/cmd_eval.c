@@ -207,7 +207,7 @@ static int run_eval(const struct args *a)
 
 static const struct option eval_options[] = {
     SUBJECT_OPTIONS("evaluate"),
-    {"--split", "NAME", "train, valid or test (default: valid)", false, false},
+    {"--split", "train|valid|test", "train, valid or test (default: valid)", false, false},
     SHOT_OPTIONS,
     RECIPE_OPTIONS,
     {"--json", NULL, "print one JSON object", false, false},

@@ -301,6 +301,7 @@ const struct verb verb_recipe = {
              "  lorac recipe schema                 a JSON Schema, for editors\n"
              "  lorac recipe check mine.yaml        all errors at once, or the resolved recipe\n",
     .options = options,
+    .words = "init explain template schema check",
     .min_positional = 1,
     .max_positional = 2,
     .run = run,

@@ -144,6 +144,7 @@ const struct verb verb_tokenizer = {
         "Isolated, then ByteLevel. Memory grows with the number of distinct pieces, not with the "
         "text.\n",
     .options = options,
+    .words = "train",
     .min_positional = 1,
     .max_positional = MAX_GIVEN,
     .run = run,

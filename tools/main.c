@@ -1,4 +1,5 @@
 /* main.c - lorac: finds the verb and runs it. */
+#include "tools/pages.h"
 #include "tools/verbs.h"
 
 #include <stdio.h>
@@ -57,6 +58,9 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0) {
         printf("lorac %s\n", LORAC_VERSION);
         return 0;
+    }
+    if (strcmp(argv[1], "--pages") == 0 && argc == 3) { // the build asks for them
+        return pages_write(argv[2], verbs, N_VERBS, &err) ? complain(&err) : 0;
     }
     for (size_t i = 0; i < N_VERBS; i++) {
         if (strcmp(argv[1], verbs[i]->name) != 0) { continue; }

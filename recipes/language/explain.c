@@ -23,6 +23,19 @@ static void explain_key(struct lorac_buf *buf, const struct lorac_key *key)
     if (key->more) { lorac_buf_printf(buf, "  %s\n", key->more); }
 }
 
+const char *lorac_recipe_key(size_t i)
+{
+    return i < lorac_n_keys ? lorac_keys[i].path : NULL;
+}
+
+const char *lorac_recipe_key_word(size_t i, size_t k)
+{
+    static const char *const truth[] = {"true", "false"};
+    const struct lorac_key *key = &lorac_keys[i];
+    if (key->type == &lorac_type_flag) { return k < 2 ? truth[k] : NULL; }
+    return key->row || key->words ? lorac_key_word(key, k) : NULL;
+}
+
 enum lorac_status lorac_recipe_explain(struct lorac_buf *buf, const char *key,
                                        struct lorac_err *err)
 {

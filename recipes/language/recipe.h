@@ -257,6 +257,10 @@ bool lorac_recipe_only_trains(const char *key);
  * key is LORAC_EUSER with a suggestion. */
 LORAC_MUST_CHECK enum lorac_status lorac_recipe_explain(struct lorac_buf *buf, const char *key,
                                                         struct lorac_err *err);
+/* The i-th key that a recipe may have, "adapter.rank"; NULL behind the last. */
+const char *lorac_recipe_key(size_t i);
+/* The k-th word that may stand at it, where it is a choice; NULL behind the last. */
+const char *lorac_recipe_key_word(size_t i, size_t k);
 /* Append a JSON Schema (draft 2020-12) for editors. It is more lenient than the reader where JSON
  * Schema cannot say what the table says. */
 void lorac_recipe_schema_json(struct lorac_buf *buf);
