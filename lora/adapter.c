@@ -40,6 +40,15 @@ static size_t trained(const struct lorac_site *s, const struct lorac_shape *shap
     return lorac_shape_floats(shape) / (s->starts ? 2 : 1);
 }
 
+size_t lorac_adapter_tensors(const struct lorac_adapter *a)
+{
+    size_t n = 0;
+    while (n < LORAC_SITE_TENSORS && a->method->tensor[n]) {
+        n++;
+    }
+    return n * a->n;
+}
+
 size_t lorac_site_params(const struct lorac_adapter *a, size_t i)
 {
     size_t n = 0;
@@ -174,6 +183,7 @@ enum lorac_status lorac_adapter_outline(struct lorac_adapter **out, const struct
         a->site[a->n++] = (struct lorac_site){
             .m = i,
             .R = R,
+            .input = match[i].input,
             .starts = match[i].starts,
             .C = w->C,
             .OC = w->OC,

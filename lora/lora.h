@@ -31,7 +31,7 @@ LORAC_API_BEGIN
 /* The names of the methods' table (lora/methods), in its order; NULL after the last. */
 const char *lorac_method_name(size_t i);
 /* Does this method read the option ("rank", "alpha", "scaling", "dropout", "init", "overrides",
- * "bias", "vector_decay")? True for what all read. */
+ * "bias", "lr_ratio_b", "feedforward", "vector_decay")? True for what all read. */
 bool lorac_method_reads(const char *name, const char *option);
 
 enum lorac_scaling { LORAC_SCALE_STANDARD, LORAC_SCALE_RSLORA };
@@ -63,6 +63,8 @@ struct lorac_adapter_options {
     size_t n_targets;
     const char *const *exclude; // name suffixes
     size_t n_exclude;
+    const char *const *feedforward; // name suffixes of targets that are adapted at their input
+    size_t n_feedforward;
     const size_t *layers; // indices of the layers that may match; NULL: all
     size_t n_layers;
     const struct lorac_override *overrides; // the first that fits wins
@@ -86,8 +88,9 @@ struct lorac_adapter_options lorac_adapter_options_default(void);
 /* One adapted module. */
 enum { LORAC_SITE_TENSORS = 3 };
 struct lorac_site {
-    size_t m; // its index
-    size_t R, C, OC;
+    size_t m;        // its index
+    size_t R, C, OC; // R is 1 where the method has no rank
+    bool input;      // adapted at its input (feedforward)
     double alpha;
     float scale;  // s
     bool starts;  // from its weight (PiSSA, OLoRA): half of the rank trains
@@ -144,6 +147,7 @@ struct lorac_match {
     double alpha;
     bool starts; // with PiSSA and OLoRA: twice the rank that trains, and alpha that leaves s as it
                  // was
+    bool input;  // adapted at its input
     bool weight, vector; // trained in full
     bool shift;          // of a LayerNorm's vector the shift alone
 };
@@ -189,6 +193,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_adapter_refresh(struct lorac_adapter *a
 struct lorac_socket lorac_adapter_socket(struct lorac_adapter *a);
 /* The method's word for people: "LoRA". */
 const char *lorac_adapter_title(const struct lorac_adapter *a);
+/* Tensors of all sites. */
+size_t lorac_adapter_tensors(const struct lorac_adapter *a);
 /* Numbers that train at site i. */
 size_t lorac_site_params(const struct lorac_adapter *a, size_t i);
 /* Name of its tensor k in PEFT's file: "base_model.model.<module>.lora_A.weight". */

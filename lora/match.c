@@ -145,6 +145,11 @@ static enum lorac_status settle(struct lorac_match *out, struct matcher *k, cons
             k->ranks[i] |= USED;
         }
     }
+    if (!lorac_method_reads(o->method, "rank")) {
+        out->rank = 1;
+        out->alpha = 1.0;
+        return LORAC_OK;
+    }
     if (out->rank == 0) { out->rank = o->rank; }
     if (out->alpha == 0) { out->alpha = o->alpha; }
     out->starts = o->init == LORAC_INIT_PISSA || o->init == LORAC_INIT_OLORA;
@@ -252,15 +257,40 @@ static enum lorac_status check_all(const struct lorac_adapter_options *o,
                       w->train_also, w->targets, w->exclude, w->layers, w->overrides, w->bias);
 }
 
+/* What the method does not read. */
+static enum lorac_status check_method(const struct lorac_adapter_options *o,
+                                      const struct lorac_match_words *w, struct lorac_err *err)
+{
+    const struct {
+        const char *option, *place;
+        bool given;
+    } all[] = {
+        {"dropout", "dropout", o->dropout > 0.0},
+        {"overrides", w->overrides, o->n_overrides > 0},
+        {"bias", w->bias, o->bias != LORAC_BIAS_NONE},
+        {"bias", w->tie, o->tie == LORAC_TIE_KEEP}, // keys that PEFT has beside each other
+        {"feedforward", w->feedforward, o->n_feedforward > 0},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (!all[i].given || lorac_method_reads(o->method, all[i].option)) { continue; }
+        return lorac_fail(err, w->code, "%s: PEFT has no such thing for the method %s",
+                          all[i].place, o->method ? o->method : "lora");
+    }
+    return LORAC_OK;
+}
+
 static enum lorac_status check_options(const struct lorac_adapter_options *o,
                                        const struct lorac_match_words *w, struct lorac_err *err)
 {
     if (o->train_all) { return check_all(o, w, err); }
-    if (o->rank < 1 || o->rank > MAX_RANK) {
+    bool ranked = lorac_method_reads(o->method, "rank");
+    enum lorac_status st = check_method(o, w, err);
+    if (st) { return st; }
+    if (ranked && (o->rank < 1 || o->rank > MAX_RANK)) {
         return lorac_fail(err, w->code, "the rank must be from 1 to %d, found %zu", MAX_RANK,
                           o->rank);
     }
-    if (!(o->alpha > 0) || !isfinite(o->alpha)) {
+    if (ranked && (!(o->alpha > 0) || !isfinite(o->alpha))) {
         return lorac_fail(err, w->code, "alpha must be above 0, found %g", o->alpha);
     }
     if (!(o->dropout >= 0.0 && o->dropout < 1.0)) {
@@ -309,6 +339,29 @@ static enum lorac_status compile(struct matcher *k, struct lorac_err *err)
     return st == LORAC_EUSER ? k->words->code : st;
 }
 
+/* Which of the adapted modules are adapted at their input. PEFT compares bare ends of names. */
+static enum lorac_status match_inputs(struct lorac_match *out, const struct matcher *k,
+                                      struct lorac_err *err)
+{
+    const struct lorac_adapter_options *o = k->o;
+    for (size_t i = 0; i < o->n_feedforward; i++) {
+        size_t found = 0;
+        for (size_t m = 0; m < k->model->n_modules; m++) {
+            const char *name = k->model->module[m].name;
+            bool fits = k->words->strict ? lorac_is_suffix(name, o->feedforward[i])
+                                         : lorac_ends_with(name, o->feedforward[i]);
+            if (!fits || out[m].rank == 0) { continue; }
+            out[m].input = true;
+            found++;
+        }
+        if (found || !k->words->strict) { continue; }
+        return lorac_fail(err, k->words->code,
+                          "%s: '%.100s' matches no adapted module; %s names them",
+                          k->words->feedforward, o->feedforward[i], k->words->targets);
+    }
+    return LORAC_OK;
+}
+
 static enum lorac_status match_pairs(struct lorac_match *out, struct matcher *k,
                                      struct lorac_err *err)
 {
@@ -327,7 +380,7 @@ static enum lorac_status match_pairs(struct lorac_match *out, struct matcher *k,
     if (!st && found == 0 && !k->words->may_be_empty) { st = nothing(k, err); }
     if (!st && k->words->strict) { st = check_used(k, err); }
     if (!st && k->words->all_overrides) { st = check_overrides(k, false, err); }
-    return st;
+    return st ? st : match_inputs(out, k, err);
 }
 
 enum lorac_status lorac_match_as(struct lorac_match *out, const struct lorac_model *m,
@@ -357,6 +410,7 @@ enum lorac_status lorac_match_modules(struct lorac_match *out, const struct lora
                                       const struct lorac_adapter_options *o, struct lorac_err *err)
 {
     static const struct lorac_match_words recipe = {.targets = "adapter.targets",
+                                                    .feedforward = "adapter.feedforward",
                                                     .exclude = "adapter.exclude",
                                                     .layers = "adapter.layers",
                                                     .overrides = "adapter.overrides",

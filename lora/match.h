@@ -10,6 +10,7 @@
  */
 struct lorac_match_words {
     const char *targets, *exclude, *layers, *overrides; // the places
+    const char *feedforward;
     const char *train_also, *tie, *bias;
     bool strict;
     bool all_overrides;     // each of them must fit an adapted module; strict asks for more

@@ -13,6 +13,7 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "lora/methods/methods.h"
 #include "lora/nearest.h"
 #include "lora/peft_config.h"
 #include "lora/peft_names.h"
@@ -49,6 +50,20 @@ static bool cut_end(char *name, const char *end)
     return true;
 }
 
+/* The end of a tensor that some method has at a site. */
+static bool cut_tensor(char *name)
+{
+    bool found = false;
+    for (size_t i = 0; lorac_methods[i] && !found; i++) {
+        for (size_t k = 0; k < LORAC_SITE_TENSORS && lorac_methods[i]->tensor[k] && !found; k++) {
+            char end[64];
+            (void)snprintf(end, sizeof end, ".%s", lorac_methods[i]->tensor[k]);
+            found = cut_end(name, end);
+        }
+    }
+    return found;
+}
+
 /* The module and the part that a tensor's name stands for. */
 static enum part split(char module[LORAC_NAME_SIZE], const char *name)
 {
@@ -56,9 +71,6 @@ static enum part split(char module[LORAC_NAME_SIZE], const char *name)
         const char *end;
         enum part part;
     } ends[] = {
-        {".lora_A.weight", PART_PAIR},
-        {".lora_B.weight", PART_PAIR},
-        {".lora_magnitude_vector", PART_PAIR},
         {".base_layer.weight", PART_BASE},
         {".original_module.weight", PART_BASE},
         {".weight", PART_BASE},
@@ -71,6 +83,7 @@ static enum part split(char module[LORAC_NAME_SIZE], const char *name)
     module[0] = '\0';
     if (strncmp(name, prefix, sizeof prefix - 1) != 0) { return PART_OTHER; }
     (void)snprintf(module, LORAC_NAME_SIZE, "%s", name + sizeof prefix - 1);
+    if (cut_tensor(module)) { return strstr(module, ".lora_") ? PART_OTHER : PART_PAIR; }
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         if (!cut_end(module, ends[i].end)) { continue; }
         return strstr(module, ".lora_") ? PART_OTHER : ends[i].part;

@@ -16,7 +16,9 @@
 enum { MAX_BYTES = 1 << 23, MAX_NAMES = 1 << 17, MAX_PATTERNS = 1 << 14, MAX_RANK = 4096 };
 
 enum rule {
-    READ,       // by one of the functions below
+    READ_ALL,   // by one of the functions below; a key of all types
+    ANY_ALL,    // no part in what the tensors mean; of all types
+    READ,       // by one of the functions below; of LORA, as all that follow
     ANY,        // no part in what the tensors mean
     FALSE_ONLY, // null or false only
     EMPTY_ONLY, // null, {}, [] or "" only
@@ -29,14 +31,14 @@ static const struct key {
     enum rule rule;
     const char *why; // it cannot be something else
 } keys[] = {
-    {"peft_type", READ, NULL},
-    {"task_type", READ, NULL},
-    {"base_model_name_or_path", READ, NULL},
+    {"peft_type", READ_ALL, NULL},
+    {"task_type", READ_ALL, NULL},
+    {"base_model_name_or_path", READ_ALL, NULL},
     {"r", READ, NULL},
     {"lora_alpha", READ, NULL},
     {"lora_dropout", READ, NULL},
-    {"target_modules", READ, NULL},
-    {"exclude_modules", READ, NULL},
+    {"target_modules", READ_ALL, NULL},
+    {"exclude_modules", READ_ALL, NULL},
     {"layers_to_transform", READ, NULL},
     {"layers_pattern", READ, NULL},
     {"rank_pattern", READ, NULL},
@@ -45,19 +47,19 @@ static const struct key {
     {"use_dora", READ, NULL}, // a method's peft_flag
     {"bias", READ, NULL},
     {"init_lora_weights", READ, NULL},
-    {"modules_to_save", READ, NULL},
+    {"modules_to_save", READ_ALL, NULL},
     {"ensure_weight_tying", READ, NULL},
 
-    {"inference_mode", ANY, NULL},
-    {"revision", ANY, NULL},
-    {"auto_mapping", ANY, NULL},
-    {"peft_version", ANY, NULL},
-    {"merge_weights", ANY, NULL},     // of PEFT 0.1 and 0.2: how to run it
-    {"fan_in_fan_out", ANY, NULL},    // PEFT goes by the module that it meets
-    {"megatron_core", ANY, NULL},     // a Python module's name
-    {"qalora_group_size", ANY, NULL}, // of use_qalora
-    {"eva_config", ANY, NULL},        // how A was initialised; so are the next two, whose
-    {"corda_config", ANY, NULL},      // init_lora_weights is refused unless it was converted
+    {"inference_mode", ANY_ALL, NULL},
+    {"revision", ANY_ALL, NULL},
+    {"auto_mapping", ANY_ALL, NULL},
+    {"peft_version", ANY_ALL, NULL},
+    {"merge_weights", ANY, NULL},      // of PEFT 0.1 and 0.2: how to run it
+    {"fan_in_fan_out", ANY_ALL, NULL}, // PEFT goes by the module that it meets
+    {"megatron_core", ANY, NULL},      // a Python module's name
+    {"qalora_group_size", ANY, NULL},  // of use_qalora
+    {"eva_config", ANY, NULL},         // how A was initialised; so are the next two, whose
+    {"corda_config", ANY, NULL},       // init_lora_weights is refused unless it was converted
     {"lora_ga_config", ANY, NULL},
 
     {"lora_bias", FALSE_ONLY, "a bias on B is not supported"},
@@ -91,8 +93,15 @@ static enum lorac_status refuse(const struct lorac_json *at, const char *expecte
     return lorac_json_fail(at, text, err);
 }
 
-static enum lorac_status check_key(const struct lorac_json *root, const char *name, json_t *value,
-                                   struct lorac_err *err)
+/* Does a method with keys of its own read this one? */
+static bool is_own_key(const struct lorac_method *m, const char *name)
+{
+    const char *at = m->peft_keys ? strstr(m->peft_keys, name) : NULL;
+    return at && at > m->peft_keys && at[-1] == '|' && at[strlen(name)] == '|';
+}
+
+static enum lorac_status check_key(const struct lorac_json *root, const struct lorac_method *m,
+                                   const char *name, json_t *value, struct lorac_err *err)
 {
     struct lorac_json at = {.value = value, .file = root->file};
     (void)snprintf(at.where, sizeof at.where, "%.90s", name);
@@ -101,6 +110,12 @@ static enum lorac_status check_key(const struct lorac_json *root, const char *na
         if (strcmp(keys[i].name, name) == 0) { k = &keys[i]; }
     }
     bool off = json_is_null(value) || json_is_false(value);
+    if (is_own_key(m, name)) { return LORAC_OK; }
+    if (m->peft_keys && k && k->rule > ANY_ALL && !off && !is_empty(value)) {
+        char why[64];
+        (void)snprintf(why, sizeof why, "%s has no such key", m->title);
+        return refuse(&at, "absent", why, err);
+    }
     if (!k) {
         return off || (is_empty(value) && !json_is_string(value))
                    ? LORAC_OK
@@ -114,11 +129,8 @@ static enum lorac_status check_key(const struct lorac_json *root, const char *na
     return LORAC_OK;
 }
 
-static enum lorac_status check_keys(const struct lorac_json *root, struct lorac_err *err)
+static enum lorac_status check_object(const struct lorac_json *root, struct lorac_err *err)
 {
-    const char *name = NULL;
-    json_t *value = NULL;
-    enum lorac_status st = LORAC_OK;
     if (!json_is_object(root->value)) {
         return lorac_fail(err, LORAC_EFORMAT, "%s: must be a JSON object", root->file);
     }
@@ -130,9 +142,18 @@ static enum lorac_status check_keys(const struct lorac_json *root, struct lorac_
             "into a model that is read",
             root->file);
     }
+    return LORAC_OK;
+}
+
+static enum lorac_status check_keys(const struct lorac_json *root, const struct lorac_method *m,
+                                    struct lorac_err *err)
+{
+    const char *name = NULL;
+    json_t *value = NULL;
+    enum lorac_status st = LORAC_OK;
     json_object_foreach(root->value, name, value)
     {
-        st = check_key(root, name, value, err);
+        st = check_key(root, m, name, value, err);
         if (st) { break; }
     }
     return st;
@@ -189,12 +210,14 @@ static enum lorac_status read_full(struct lorac_adapter_options *o, const struct
 }
 
 /* The row of this type whose flag is true, or else that without one. */
-static enum lorac_status read_method(struct lorac_adapter_options *o, const char *type,
-                                     const struct lorac_json *root, struct lorac_err *err)
+static enum lorac_status read_method(struct lorac_adapter_options *o, const struct lorac_json *root,
+                                     struct lorac_err *err)
 {
     char types[100] = "";
     size_t used = 0;
-    enum lorac_status st = LORAC_OK;
+    const char *type = NULL;
+    enum lorac_status st = lorac_json_string(&type, root, "peft_type", true, err);
+    if (st) { return st; }
     for (size_t i = 0; lorac_methods[i] && !st; i++) {
         const struct lorac_method *m = lorac_methods[i];
         bool on = !m->peft_flag;
@@ -214,16 +237,10 @@ static enum lorac_status read_method(struct lorac_adapter_options *o, const char
 static enum lorac_status read_kind(struct lorac_peft_config *c, struct lorac_err *err)
 {
     const struct lorac_json *root = &c->root;
-    const char *type = NULL;
     const char *task = NULL;
-    struct lorac_json at = lorac_json_get(root, "peft_type");
-    enum lorac_status st = lorac_json_string(&type, root, "peft_type", true, err);
+    enum lorac_status st = lorac_json_string(&task, root, "task_type", false, err);
     if (st) { return st; }
-    st = read_method(&c->options, type, root, err);
-    if (st) { return st; }
-    st = lorac_json_string(&task, root, "task_type", false, err);
-    if (st) { return st; }
-    at = lorac_json_get(root, "task_type");
+    struct lorac_json at = lorac_json_get(root, "task_type");
     if (task && strcmp(task, "CAUSAL_LM") != 0) {
         return lorac_json_fail(&at, "\"CAUSAL_LM\" or null", err);
     }
@@ -297,9 +314,11 @@ static enum lorac_status read_targets(struct lorac_peft_config *c, struct lorac_
     struct lorac_json targets = lorac_json_get(&c->root, "target_modules");
     struct lorac_json exclude = lorac_json_get(&c->root, "exclude_modules");
     struct lorac_json full = lorac_json_get(&c->root, "modules_to_save");
+    struct lorac_json inputs = lorac_json_get(&c->root, "feedforward_modules");
     size_t n = json_array_size(targets.value);
     size_t n_exclude = json_array_size(exclude.value);
     size_t n_full = json_array_size(full.value);
+    size_t n_inputs = json_array_size(inputs.value);
     const char *text = json_string_value(targets.value);
     if ((!text || !text[0]) && n == 0) {
         return lorac_json_fail(&targets, "a list of names or a pattern", err);
@@ -312,15 +331,21 @@ static enum lorac_status read_targets(struct lorac_peft_config *c, struct lorac_
         (!(json_is_array(full.value) || is_empty(full.value)) || n_full > MAX_NAMES)) {
         return lorac_json_fail(&full, "null or a list of names", err);
     }
-    c->names = lorac_mem_new(n + n_exclude + n_full, sizeof *c->names);
+    if (inputs.value && (!json_is_array(inputs.value) || n_inputs > MAX_NAMES)) {
+        return refuse(&inputs, "a list of names", "patterns are not supported here", err);
+    }
+    c->names = lorac_mem_new(n + n_exclude + n_full + n_inputs, sizeof *c->names);
     if (!c->names) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", c->root.file); }
     enum lorac_status st = read_names(c->names, &o->n_targets, &targets, err);
     if (!st) { st = read_names(c->names + n, &o->n_exclude, &exclude, err); }
     if (!st) { st = read_names(c->names + n + n_exclude, &o->n_train_also, &full, err); }
+    const char **at_inputs = c->names + n + n_exclude + n_full;
+    if (!st) { st = read_names(at_inputs, &o->n_feedforward, &inputs, err); }
     if (st) { return st; }
     o->targets = c->names;
     o->exclude = c->names + n;
     o->train_also = c->names + n + n_exclude;
+    o->feedforward = at_inputs;
     if (text) {
         char lower[sizeof "all-linear"] = "";
         for (size_t i = 0; i + 1 < sizeof lower && text[i]; i++) {
@@ -414,10 +439,14 @@ enum lorac_status lorac_peft_config_parse(struct lorac_peft_config *out, const c
 {
     *out = (struct lorac_peft_config){0};
     enum lorac_status st = lorac_json_parse(&out->root, text, n, file, err);
-    if (!st) { st = check_keys(&out->root, err); }
+    struct lorac_adapter_options *o = &out->options;
+    if (!st) { st = check_object(&out->root, err); }
+    if (!st) { st = read_method(o, &out->root, err); }
+    const struct lorac_method *m = lorac_method_find(o->method);
+    if (!st) { st = check_keys(&out->root, m, err); }
     if (!st) { st = read_kind(out, err); }
-    if (!st) { st = read_init(&out->options, &out->root, err); }
-    if (!st) { st = read_numbers(&out->options, &out->root, err); }
+    if (!st && m->ranked) { st = read_init(o, &out->root, err); }
+    if (!st && m->ranked) { st = read_numbers(o, &out->root, err); }
     if (!st) { st = read_targets(out, err); }
     if (!st) { st = read_layers(out, err); }
     if (!st) { st = read_overrides(out, err); }
@@ -456,6 +485,7 @@ enum lorac_status lorac_peft_config_match(struct lorac_match *out,
         .exclude = "exclude_modules",
         .layers = "layers_to_transform",
         .overrides = "rank_pattern or alpha_pattern",
+        .feedforward = "feedforward_modules",
         .train_also = "modules_to_save",
         .tie = "ensure_weight_tying",
         .bias = "bias",

@@ -80,6 +80,48 @@ static bool suffixes_suffice(const struct lorac_adapter *a)
     return true;
 }
 
+/* Do last components say of all modules what is adapted, and of those what is at its input? PEFT
+ * compares bare ends there. */
+static bool last_components_suffice(const struct lorac_adapter *a)
+{
+    bool enough = suffixes_suffice(a);
+    for (size_t i = 0; i < a->n && a->method->inputs; i++) {
+        bool fits = false;
+        for (size_t j = 0; j < a->n; j++) {
+            const char *last = last_component(module_name(a, j));
+            fits = fits || (a->site[j].input && lorac_ends_with(module_name(a, i), last));
+        }
+        enough = enough && fits == a->site[i].input;
+    }
+    return enough;
+}
+
+/* A list of adapted modules, or of those that are adapted at their input. */
+static enum lorac_status add_sites(struct lorac_buf *out, const struct lorac_adapter *a,
+                                   const char *key, bool inputs, struct lorac_err *err)
+{
+    bool short_names = last_components_suffice(a);
+    const char **names = lorac_mem_new(a->n + 1, sizeof *names);
+    size_t n = 0;
+    if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu names", a->n); }
+    for (size_t i = 0; i < a->n; i++) {
+        if (inputs && !a->site[i].input) { continue; }
+        names[n++] = short_names ? last_component(module_name(a, i)) : module_name(a, i);
+    }
+    qsort(names, n, sizeof *names, by_name);
+    const char *comma = "";
+    lorac_buf_printf(out, "  \"%s\": [", key);
+    for (size_t i = 0; i < n; i++) {
+        if (i && strcmp(names[i], names[i - 1]) == 0) { continue; }
+        lorac_buf_printf(out, "%s\n    ", comma);
+        lorac_buf_json(out, names[i], strlen(names[i]));
+        comma = ",";
+    }
+    lorac_buf_str(out, n ? "\n  ],\n" : "],\n");
+    lorac_mem_free(names);
+    return LORAC_OK;
+}
+
 static enum lorac_status add_targets(struct lorac_buf *out, const struct lorac_adapter *a,
                                      struct lorac_err *err)
 {
@@ -87,24 +129,7 @@ static enum lorac_status add_targets(struct lorac_buf *out, const struct lorac_a
         lorac_buf_str(out, "  \"target_modules\": \"" LORAC_PEFT_NO_TARGETS "\",\n");
         return LORAC_OK;
     }
-    bool short_names = suffixes_suffice(a);
-    const char **names = lorac_mem_new(a->n, sizeof *names);
-    if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu names", a->n); }
-    for (size_t i = 0; i < a->n; i++) {
-        names[i] = short_names ? last_component(module_name(a, i)) : module_name(a, i);
-    }
-    qsort(names, a->n, sizeof *names, by_name);
-    const char *comma = "";
-    lorac_buf_str(out, "  \"target_modules\": [");
-    for (size_t i = 0; i < a->n; i++) {
-        if (i && strcmp(names[i], names[i - 1]) == 0) { continue; }
-        lorac_buf_printf(out, "%s\n    ", comma);
-        lorac_buf_json(out, names[i], strlen(names[i]));
-        comma = ",";
-    }
-    lorac_buf_str(out, "\n  ],\n");
-    lorac_mem_free(names);
-    return LORAC_OK;
+    return add_sites(out, a, "target_modules", false, err);
 }
 
 /* Does module m train in full, so that modules_to_save has to name it? Biases alone are `bias`'s.
@@ -219,25 +244,51 @@ static bool is_turned(const struct lorac_adapter *a)
     return a->n > 0 && a->model->module[a->site[0].m].transposed;
 }
 
-enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lorac_adapter *a,
-                                         const char *base_name, struct lorac_err *err)
+static void add_base(struct lorac_buf *out, const char *base_name)
 {
-    static const char *const biases[] = {"none", "lora_only", "all"};
-    size_t rank = 8;
-    double alpha = 8;
-    common_values(&rank, &alpha, a);
-    lorac_buf_str(out, "{\n");
-    enum lorac_status st = add_pattern(out, a, rank, alpha, false, err);
-    if (st) { return st; }
     lorac_buf_str(out, "  \"auto_mapping\": null,\n  \"base_model_name_or_path\": ");
     if (base_name) {
         lorac_buf_json(out, base_name, strlen(base_name));
     } else {
         lorac_buf_str(out, "null");
     }
+    lorac_buf_str(out, ",\n");
+}
+
+/* Of a method without a rank. */
+static enum lorac_status add_plain(struct lorac_buf *out, const struct lorac_adapter *a,
+                                   const char *base_name, struct lorac_err *err)
+{
+    lorac_buf_str(out, "{\n");
+    add_base(out, base_name);
+    lorac_buf_printf(out, "  \"fan_in_fan_out\": %s,\n", is_turned(a) ? "true" : "false");
+    enum lorac_status st =
+        a->method->inputs ? add_sites(out, a, "feedforward_modules", true, err) : LORAC_OK;
+    lorac_buf_str(out, "  \"inference_mode\": true,\n");
+    if (!st) { st = add_modules_to_save(out, a, err); }
+    lorac_buf_printf(out, "  \"peft_type\": \"%s\",\n  \"revision\": null,\n",
+                     a->method->peft_type);
+    if (!st) { st = add_targets(out, a, err); }
+    lorac_buf_str(out, "  \"task_type\": \"CAUSAL_LM\"\n}");
+    if (st) { return st; }
+    return out->no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for the config") : LORAC_OK;
+}
+
+enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lorac_adapter *a,
+                                         const char *base_name, struct lorac_err *err)
+{
+    static const char *const biases[] = {"none", "lora_only", "all"};
+    size_t rank = 8;
+    double alpha = 8;
+    if (!a->method->ranked) { return add_plain(out, a, base_name, err); }
+    common_values(&rank, &alpha, a);
+    lorac_buf_str(out, "{\n");
+    enum lorac_status st = add_pattern(out, a, rank, alpha, false, err);
+    if (st) { return st; }
+    add_base(out, base_name);
     lorac_buf_printf(
         out,
-        ",\n  \"bias\": \"%s\",\n%s  \"fan_in_fan_out\": %s,\n"
+        "  \"bias\": \"%s\",\n%s  \"fan_in_fan_out\": %s,\n"
         "  \"inference_mode\": true,\n  \"init_lora_weights\": %s,\n"
         "  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n"
         "  \"loftq_config\": {},\n  \"lora_alpha\": ",

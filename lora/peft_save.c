@@ -7,6 +7,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/core/sibling.h"
+#include "lora/methods/methods.h"
 #include "lora/peft_config.h"
 #include "lora/peft_tensors.h"
 
@@ -92,11 +93,13 @@ static enum lorac_status write_card(const char *path, const struct lorac_adapter
         lorac_buf_json(&text, base_name, strlen(base_name)); // JSON text is YAML text
         lorac_buf_str(&text, "\n");
     }
-    lorac_buf_str(&text, "library_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n---\n\n"
-                         "# LoRA adapter\n\n");
+    lorac_buf_printf(&text,
+                     "library_name: peft\npipeline_tag: text-generation\ntags:\n- %s\n---\n\n"
+                     "# %s adapter\n\n",
+                     a->method->name, a->method->title);
     lorac_buf_printf(&text, "- Base: %s\n", base_name ? base_name : "not named");
     lorac_buf_printf(&text, "- Modules: %zu", a->n);
-    if (a->n) { lorac_buf_printf(&text, ", rank %zu", lowest); }
+    if (a->n && a->method->ranked) { lorac_buf_printf(&text, ", rank %zu", lowest); }
     if (highest != lowest) { lorac_buf_printf(&text, " to %zu", highest); }
     if (a->n_full) { lorac_buf_printf(&text, "; %zu tensors trained in full", a->n_full); }
     lorac_buf_printf(&text, "; %zu parameters\n", a->n_params);
@@ -156,11 +159,12 @@ static enum lorac_status compare(const char *dir, struct writer *w, struct lorac
         return st;
     }
     bool same = got->n == a->n && got->n_full == a->n_full && got->scaling == a->scaling &&
-                got->init == a->init && got->dropout == a->dropout && got->tie == a->tie &&
-                got->bias == a->bias && same_text(got->template_json, a->template_json);
+                got->init == a->init && got->method == a->method && got->dropout == a->dropout &&
+                got->tie == a->tie && got->bias == a->bias &&
+                same_text(got->template_json, a->template_json);
     for (size_t i = 0; i < a->n && same; i++) {
         same = got->site[i].m == a->site[i].m && got->site[i].R == a->site[i].R &&
-               got->site[i].alpha == a->site[i].alpha;
+               got->site[i].alpha == a->site[i].alpha && got->site[i].input == a->site[i].input;
     }
     for (size_t i = 0; i < a->n_full && same; i++) {
         same = got->full[i].m == a->full[i].m && got->full[i].vector == a->full[i].vector &&

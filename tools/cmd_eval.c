@@ -31,7 +31,7 @@ static int print_json(const struct subject *s, const struct lorac_scores *scores
     out_text(&j, "model", s->r->model.path, strlen(s->r->model.path));
     if (s->adapter) {
         out_text(&j, "adapter", s->adapter_dir, strlen(s->adapter_dir));
-        out_count(&j, "tensors_applied", 2 * s->adapter->n + s->adapter->n_full);
+        out_count(&j, "tensors_applied", lorac_adapter_tensors(s->adapter) + s->adapter->n_full);
     }
     if (shots) {
         struct lorac_buf list = {0};
@@ -91,7 +91,8 @@ static void print_text(const struct subject *s, const struct lorac_scores *score
     show_wrapped(stdout, "adapter      ", s->adapter ? s->adapter_dir : "none: the base as it is");
     if (s->adapter) { // what loading has made sure of
         lorac_buf_printf(&b, "%zu tensors on %zu modules, %zu in full; none unused, none missing",
-                         2 * s->adapter->n + s->adapter->n_full, s->adapter->n, s->adapter->n_full);
+                         lorac_adapter_tensors(s->adapter) + s->adapter->n_full, s->adapter->n,
+                         s->adapter->n_full);
         show_wrapped(stdout, "applied      ", b.at ? b.at : "");
     }
     printf("split        %s\n", rows->split);

@@ -30,12 +30,13 @@ const struct lorac_method *lorac_method_find(const char *name)
 bool lorac_method_reads(const char *name, const char *option)
 {
     static const char *const ranked[] = {"rank", "alpha",     "scaling", "dropout",
-                                         "init", "overrides", "bias"};
+                                         "init", "overrides", "bias",    "lr_ratio_b"};
     const struct lorac_method *method = lorac_method_find(name);
     bool of_ranks = false;
     for (size_t i = 0; i < sizeof ranked / sizeof *ranked; i++) {
         of_ranks = of_ranks || strcmp(ranked[i], option) == 0;
     }
+    if (strcmp(option, "feedforward") == 0) { return method && method->inputs; }
     if (strcmp(option, "vector_decay") == 0) { return method && method->vectors; }
     return method && (method->ranked || !of_ranks);
 }

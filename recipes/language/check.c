@@ -105,13 +105,31 @@ static enum lorac_status check_all_idle(struct lorac_reading *rd, const char *co
     return st;
 }
 
+/* What one method reads and another does not. */
+static enum lorac_status check_method(struct lorac_reading *rd)
+{
+    static const char *const keys[] = {
+        "adapter.rank",      "adapter.alpha",       "adapter.scaling",
+        "adapter.dropout",   "adapter.init",        "adapter.bias",
+        "adapter.overrides", "adapter.feedforward", "optimizer.lr_ratio_b"};
+    const char *method = rd->recipe->adapter.method;
+    char why[64];
+    enum lorac_status st = LORAC_OK;
+    (void)snprintf(why, sizeof why, "with adapter.method: %s", method);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {
+        st = check_idle(rd, keys[i], lorac_method_reads(method, lorac_key_last(keys[i])), why);
+    }
+    return st;
+}
+
 /* The keys that say where pairs go and what they are, and those that say what trains in full. */
 static enum lorac_status check_adapter(struct lorac_reading *rd)
 {
-    static const char *const keys[] = {"adapter.rank",       "adapter.alpha",     "adapter.scaling",
-                                       "adapter.init",       "adapter.targets",   "adapter.exclude",
-                                       "adapter.layers",     "adapter.overrides", "adapter.bias",
-                                       "adapter.train_also", "adapter.tie"};
+    static const char *const keys[] = {
+        "adapter.method",  "adapter.feedforward", "adapter.rank",    "adapter.alpha",
+        "adapter.scaling", "adapter.init",        "adapter.targets", "adapter.exclude",
+        "adapter.layers",  "adapter.overrides",   "adapter.bias",    "adapter.train_also",
+        "adapter.tie"};
     enum { N = sizeof keys / sizeof *keys, OF_PAIRS = N - 2 };
     const struct lorac_recipe *r = rd->recipe;
     const bool all = r->adapter.train_also.all;
@@ -122,6 +140,7 @@ static enum lorac_status check_adapter(struct lorac_reading *rd)
         st = check_all_idle(rd, keys, OF_PAIRS,
                             "with adapter.train_also: all, which leaves no module for a pair");
     }
+    if (!st && !r->adapter.from && !all) { st = check_method(rd); }
     if (st || !all) { return st; }
     st = check_idle(rd, "adapter.dropout", false,
                     "with adapter.train_also: all: it drops inputs of pairs");

@@ -126,6 +126,7 @@ struct lorac_recipe {
         char *given; // as of model.path
         struct lorac_recipe_targets targets;
         struct lorac_recipe_list exclude;
+        struct lorac_recipe_list feedforward;
         struct lorac_recipe_layers layers;
         enum lorac_bias bias;
         struct lorac_recipe_overrides overrides;

@@ -82,6 +82,10 @@ const struct lorac_key lorac_keys[] = {
      .help = "modules to adapt: all-linear, a list of name suffixes, or a regex",
      .more = "A regex must match the whole module name. Each suffix and the regex must match "
              "something."},
+    {KEY(adapter.feedforward, list), .otherwise = "[]",
+     .help = "ia3: name suffixes of those targets whose inputs are multiplied, not their outputs",
+     .more = "Called feedforward_modules in PEFT. As published, of a model like Llama: targets "
+             "[k_proj, v_proj, down_proj], feedforward [down_proj]."},
     {KEY(adapter.exclude, list), .otherwise = "[]",
      .help = "name suffixes of modules not to adapt"},
     {KEY(adapter.layers, layers), .otherwise = "all",

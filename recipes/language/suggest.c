@@ -21,6 +21,7 @@ static const struct {
     {"use_rslora", "adapter.scaling"},
     {"target_modules", "adapter.targets"},
     {"exclude_modules", "adapter.exclude"},
+    {"feedforward_modules", "adapter.feedforward"},
     {"layers_to_transform", "adapter.layers"},
     {"rank_pattern", "adapter.overrides"},
     {"alpha_pattern", "adapter.overrides"},

@@ -361,6 +361,8 @@ struct lorac_adapter_options lorac_job_adapter_options(const struct lorac_recipe
     struct lorac_adapter_options o = {
         .exclude = (const char *const *)r->adapter.exclude.at,
         .n_exclude = r->adapter.exclude.n,
+        .feedforward = (const char *const *)r->adapter.feedforward.at,
+        .n_feedforward = r->adapter.feedforward.n,
         .method = r->adapter.method,
         .overrides = r->adapter.overrides.at,
         .n_overrides = r->adapter.overrides.n,
