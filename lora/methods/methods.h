@@ -65,6 +65,7 @@ struct lorac_method {
 #define LORAC_METHODS(ROW) \
     ROW(lora) \
     ROW(dora) \
+    ROW(ia3) \
     /* one more line, one more method */
 // clang-format on
 

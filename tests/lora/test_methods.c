@@ -58,7 +58,8 @@ static void differences(const char *name, const char *backend, double dropout, e
     passes_close(&p);
 }
 
-static const char *const cases[] = {"dora-llama", "dora-qwen2", "dora-gpt2"};
+static const char *const cases[] = {"dora-llama", "dora-qwen2", "dora-gpt2", "ia3-llama",
+                                    "ia3-gpt2"};
 enum { CASES = sizeof cases / sizeof *cases };
 
 static void gradients_are_finite_differences(void **state)

@@ -139,8 +139,10 @@ static void wrong_types_and_ranges_say_what_was_expected(void **state)
     } cases[] = {
         {"[]", "F: must be a JSON object"},
         {"{\"target_modules\": [\"a\"]}", "F: 'peft_type' is missing, text was expected"},
-        {"{\"peft_type\": \"IA3\", \"target_modules\": [\"a\"]}",
-         "F: 'peft_type' must be \"LORA\", found \"IA3\""},
+        {"{\"peft_type\": \"VERA\", \"target_modules\": [\"a\"]}",
+         "F: 'peft_type' must be \"LORA\" or \"IA3\", found \"VERA\""},
+        {"{\"peft_type\": \"IA3\", \"r\": 8, \"target_modules\": [\"a\"]}",
+         "F: 'r' must be absent (IA3 has no such key), found 8"},
         {"{\"peft_type\": \"LORA\"}",
          "F: 'target_modules' is missing, a list of names or a pattern was expected"},
         {"{\"peft_type\": \"LORA\", \"target_modules\": []}",

@@ -45,6 +45,8 @@ const char *const golden_cases[] = {
     "dora-llama",
     "dora-qwen2",
     "dora-gpt2",
+    "ia3-llama",
+    "ia3-gpt2",
     "llama-head",
     "llama-patterns",
     "llama-sharded",
