@@ -1,4 +1,5 @@
 /* pages.c - see pages.h: the files, what completion offers, and man pages. */
+#define _POSIX_C_SOURCE 200809L // gmtime_r
 #include "tools/pages.h"
 
 #include <stdio.h>
