@@ -128,7 +128,8 @@ enum lorac_status lorac_optim_new(struct lorac_optim **out, struct lorac_adapter
             err, LORAC_EUSER,
             "the adapter has no gradients to step by: lorac_adapter_reserve() comes first");
     }
-    if (a->n == 0 && options->lr_ratio_b != 0.0 && options->lr_ratio_b != 1.0) {
+    bool has_b = a->n > 0 && a->method->tensor[1];
+    if (!has_b && options->lr_ratio_b != 0.0 && options->lr_ratio_b != 1.0) {
         return lorac_fail(
             err, LORAC_EUSER,
             "optimizer.lr_ratio_b is %g, but the adapter has no pair whose B would go "
