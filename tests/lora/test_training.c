@@ -308,19 +308,23 @@ static void a_ratio_of_one_changes_no_bit(void **state)
 static void a_ratio_without_pairs_is_refused(void **state)
 {
     (void)state;
-    struct passes p;
-    struct lorac_err err = {0};
-    struct lorac_optim *o = NULL;
-    struct lorac_optim_options options = {.name = "sgd", .lr = 1.0, .lr_ratio_b = 4.0, .steps = 1};
-    passes_open_on(&p, "full-all", "ref");
-    assert_int_equal(lorac_optim_new(&o, p.a, &options, &err), LORAC_EUSER);
-    assert_string_equal(err.text, "optimizer.lr_ratio_b is 4, but the adapter has no pair whose B "
-                                  "would go faster");
-    assert_null(o);
-    options.lr_ratio_b = 1.0;
-    assert_int_equal(lorac_optim_new(&o, p.a, &options, &err), LORAC_OK);
-    lorac_optim_free(o);
-    passes_close(&p);
+    static const char *const names[] = {"full-all", "ia3-llama"};
+    for (size_t i = 0; i < 2; i++) {
+        struct passes p;
+        struct lorac_err err = {0};
+        struct lorac_optim *o = NULL;
+        struct lorac_optim_options options = {
+            .name = "sgd", .lr = 1.0, .lr_ratio_b = 4.0, .steps = 1};
+        passes_open_on(&p, names[i], "ref");
+        assert_int_equal(lorac_optim_new(&o, p.a, &options, &err), LORAC_EUSER);
+        assert_string_equal(err.text, "optimizer.lr_ratio_b is 4, but the adapter has no pair "
+                                      "whose B would go faster");
+        assert_null(o);
+        options.lr_ratio_b = 1.0;
+        assert_int_equal(lorac_optim_new(&o, p.a, &options, &err), LORAC_OK);
+        lorac_optim_free(o);
+        passes_close(&p);
+    }
 }
 
 static void want_of_memory_is_an_error(void **state)
