@@ -55,6 +55,7 @@ enum {
 #define BASE 3.1e6
 #define BASE_LR 3e-3
 #define EVAL_SHARE 0.33 // of the training time, for all evaluations
+#define RIVALS 0.25     // of an answer's tokens: what is likelier than it, on average
 #define BACKWARD 2.0    // a row that trains costs as much as this many that are scored
 
 static double at_least(double x, double least)
@@ -69,11 +70,11 @@ static double one_digit(double x)
     return round(x / unit) * unit;
 }
 
-/* Epochs between two evaluations: labels are scored one by one, so that an evaluation may cost an
- * epoch. */
+/* Epochs between two evaluations. A row's own label is scored with it, and of the others what is
+ * likelier. */
 static double between(const struct lorac_first_size *s, size_t epochs)
 {
-    double scored = (double)s->valid_rows * (s->tokens + (double)s->labels * s->trained);
+    double scored = (double)s->valid_rows * (s->tokens + (s->labels ? RIVALS * s->trained : 0.0));
     double trained = (double)s->rows * s->tokens * (double)epochs;
     double n = EVAL_SHARE * BACKWARD * trained / at_least(scored, 1.0);
     n = floor(fmin(n, EVALUATIONS));

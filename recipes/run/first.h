@@ -12,7 +12,7 @@
 struct lorac_first_size {
     size_t rows;       // that train, the validation rows left out
     size_t valid_rows; // that an evaluation scores
-    size_t labels;     // that it tries behind each; 0: free text
+    size_t labels;     // to choose from; 0: free text
     double tokens;     // of a row, on average
     double trained;    // of these, on average
     size_t parameters; // of the base
