@@ -1,4 +1,4 @@
-/* choices.c - one prompt and K completions of it in a batch; see datasets.h. */
+/* choices.c - one prompt and the K completions of it that labels make; see datasets.h. */
 #include "base/core/mem.h"
 #include "datasets/dataset.h"
 
@@ -9,10 +9,11 @@ struct lorac_choices {
     const struct lorac_dataset *d; // borrowed
     char **labels;                 // (K) texts, owned
     size_t K;
-    bool fixed;           // the completion holds the label and no other variable
-    struct lorac_ids ids; // the K completions, one behind the other
-    size_t *end;          // (K) where each ends in ids
-    struct lorac_example e;
+    bool fixed;             // the completion holds the label and no other variable
+    struct lorac_ids ids;   // the K completions, one behind the other
+    size_t *end;            // (K) where each ends in ids
+    struct lorac_tree tree; // of them, if fixed
+    struct lorac_example e; // for its values
 };
 
 void lorac_choices_close(struct lorac_choices *c)
@@ -24,6 +25,7 @@ void lorac_choices_close(struct lorac_choices *c)
     lorac_mem_free(c->labels);
     lorac_mem_free(c->end);
     lorac_ids_free(&c->ids);
+    lorac_tree_free(&c->tree);
     lorac_example_free(&c->e);
     lorac_mem_free(c);
 }
@@ -104,7 +106,7 @@ static enum lorac_status encode_if_fixed(struct lorac_choices *c, struct lorac_e
     if (!values) { return lorac_fail(err, LORAC_ENOMEM, "labels: no memory"); }
     enum lorac_status st = encode_labels(c, values, err);
     lorac_mem_free(values);
-    return st;
+    return st ? st : lorac_tree_make(&c->tree, c->ids.at, c->end, c->K, err);
 }
 
 enum lorac_status lorac_choices_open(struct lorac_choices **out, const struct lorac_dataset *d,
@@ -129,9 +131,9 @@ enum lorac_status lorac_choices_open(struct lorac_choices **out, const struct lo
     return st;
 }
 
-size_t lorac_choices_tokens(const struct lorac_choices *c)
+const struct lorac_tree *lorac_choices_tree(const struct lorac_choices *c)
 {
-    return c->fixed ? c->ids.n : 0;
+    return c->fixed ? &c->tree : NULL;
 }
 
 static size_t begin_of(const struct lorac_choices *c, size_t k)
@@ -151,89 +153,68 @@ size_t lorac_choices_spread(const struct lorac_choices *c)
     return c->fixed ? longest - shortest : 0;
 }
 
-static bool fits(const struct lorac_batch *b, const struct lorac_choices *c, size_t prompt,
-                 bool empty)
+void lorac_choice_free(struct lorac_choice *x)
 {
-    size_t segments = 1;
-    for (size_t k = 0; k < c->K; k++) {
-        segments += c->end[k] - begin_of(c, k) > 1;
-    }
-    size_t rows = prompt + c->ids.n - c->K; // a completion's last token is only a target
-    return rows <= b->max_rows - (empty ? 0 : b->N) &&
-           segments <= b->max_segments - (empty ? 0 : b->S) &&
-           c->ids.n <= b->max_targets - (empty ? 0 : b->T);
+    lorac_ids_free(&x->prompt);
+    lorac_example_free(&x->example);
+    lorac_tree_free(&x->own);
+    *x = (struct lorac_choice){0};
 }
 
-/* All first tokens are targets of the prompt's last row, so they come first; then each label's
- * others. */
-static void place(struct lorac_choice *choice, struct lorac_batch *b, const struct lorac_choices *c)
+/* x->tree and c->ids written: the completions of the row. */
+static enum lorac_status read_answers(struct lorac_choice *x, struct lorac_choices *c, size_t i,
+                                      struct lorac_err *err)
 {
-    const struct lorac_ids *prompt = &c->e.ids;
-    int32_t parent = lorac_dataset_place(b, c->d, prompt->at, prompt->n);
-    size_t last = b->N - 1;
-    for (size_t k = 0; k < c->K; k++) {
-        choice[k].first = (uint32_t)b->T;
-        lorac_batch_score(b, last, c->ids.at[begin_of(c, k)]);
-    }
-    for (size_t k = 0; k < c->K; k++) {
-        const int32_t *ids = c->ids.at + begin_of(c, k);
-        size_t n = c->end[k] - begin_of(c, k) - 1;
-        choice[k].rest = (uint32_t)b->T;
-        choice[k].n_rest = (uint32_t)n;
-        if (n == 0) { continue; }
-        size_t row = b->N;
-        lorac_batch_add(b, ids, n, parent);
-        for (size_t t = 0; t < n; t++) {
-            lorac_batch_score(b, row + t, ids[t + 1]);
-        }
-    }
+    struct lorac_made made;
+    x->tree = &c->tree;
+    if (c->fixed) { return LORAC_OK; }
+    x->tree = &x->own;
+    enum lorac_status st = lorac_example_read(&made, &c->e, c->d, c->d->entries[i].row, err);
+    if (!st) { st = encode_labels(c, c->e.values, err); }
+    return st ? st : lorac_tree_make(&x->own, c->ids.at, c->end, c->K, err);
 }
 
-/* The completions of example i and its prompt, cut so that the longest of them fits max_length. */
-static enum lorac_status prepare(size_t *truth, struct lorac_choices *c, size_t i,
-                                 struct lorac_err *err)
+static size_t label_of(const struct lorac_choices *c, const struct lorac_cell *own)
 {
-    const struct lorac_dataset *d = c->d;
-    enum lorac_status st = LORAC_OK;
-    if (!c->fixed) {
-        struct lorac_made made;
-        st = lorac_example_read(&made, &c->e, d, d->entries[i].row, err);
-        if (!st) { st = encode_labels(c, c->e.values, err); }
-        if (st) { return st; }
+    size_t k = 0;
+    while (k < c->K &&
+           (strlen(c->labels[k]) != own->n || memcmp(c->labels[k], own->at, own->n) != 0)) {
+        k++;
     }
-    size_t room = 0;
-    for (size_t k = 0; k < c->K; k++) {
-        size_t n = c->end[k] - begin_of(c, k);
-        room = n > room ? n : room;
-    }
-    st = lorac_dataset_prompt(&c->e, d, i, room, err);
-    if (st) { return st; }
-    const struct lorac_cell *own = &c->e.values[d->label_variable];
-    for (*truth = 0; *truth < c->K; ++*truth) {
-        const char *label = c->labels[*truth];
-        if (strlen(label) == own->n && memcmp(label, own->at, own->n) == 0) { break; }
-    }
-    return LORAC_OK;
+    return k;
 }
 
-enum lorac_status lorac_choices_add(bool *added, struct lorac_choice *choice, size_t *truth,
-                                    struct lorac_batch *b, struct lorac_choices *c, size_t i,
-                                    struct lorac_err *err)
+/* Is the example the prompt and its label's completion, token by token? */
+static bool is_whole(const struct lorac_choice *x, const struct lorac_choices *c)
 {
-    *added = false;
+    const struct lorac_ids *prompt = &x->prompt;
+    const struct lorac_ids *all = &x->example.ids;
+    if (x->label == c->K) { return false; }
+    size_t begin = begin_of(c, x->label);
+    size_t n = c->end[x->label] - begin;
+    return all->n == prompt->n + n && x->example.trained_from <= prompt->n &&
+           memcmp(all->at, prompt->at, prompt->n * sizeof *all->at) == 0 &&
+           memcmp(all->at + prompt->n, c->ids.at + begin, n * sizeof *all->at) == 0;
+}
+
+enum lorac_status lorac_choices_read(struct lorac_choice *x, struct lorac_choices *c, size_t i,
+                                     struct lorac_err *err)
+{
     assert(i < c->d->n);
-    enum lorac_status st = prepare(truth, c, i, err);
+    enum lorac_status st = read_answers(x, c, i, err);
+    if (!st) { st = lorac_dataset_prompt(&c->e, c->d, i, x->tree->longest, err); }
     if (st) { return st; }
-    size_t prompt = c->e.ids.n;
-    if (prompt == 0 || !fits(b, c, prompt, true)) {
+    if (c->e.ids.n == 0) {
         return lorac_fail(err, LORAC_EUSER,
-                          "%s:%llu: a prompt of %zu tokens with %zu labels takes %zu rows, "
-                          "expected 1 or more tokens and at most %zu rows",
-                          lorac_table_file(c->d->table), (unsigned long long)c->e.row.line, prompt,
-                          c->K, prompt + c->ids.n - c->K, b->max_rows);
+                          "%s:%llu: the prompt has no token, expected one or more",
+                          lorac_table_file(c->d->table), (unsigned long long)c->e.row.line);
     }
-    if (!fits(b, c, prompt, false)) { return LORAC_OK; }
-    place(choice, b, c);
-    *added = true;
-    return LORAC_OK;
+    x->label = label_of(c, &c->e.values[c->d->label_variable]);
+    x->prompt.n = 0;
+    for (size_t t = 0; t < c->e.ids.n && !st; t++) {
+        st = lorac_ids_add(&x->prompt, c->e.ids.at[t], err);
+    }
+    if (!st) { st = lorac_dataset_example(&x->example, c->d, i, err); }
+    x->whole = !st && is_whole(x, c);
+    return st;
 }

@@ -502,14 +502,41 @@ LORAC_MUST_CHECK enum lorac_status lorac_loader_next(struct lorac_loader *l, str
                                                      const uint32_t **examples, size_t *n,
                                                      struct lorac_err *err);
 
-/* ---- choices ------------------------------------------------------------------------------------
- * Which of K labels does the model find likeliest? A row's prompt stands in the batch once and its
- * K completions go on from it, each a segment; EOS counts where append_eos. Log-likelihoods come
- * back as the loss of each target of the batch: */
-struct lorac_choice {
-    uint32_t first;        // its first token's entry of target (T)
-    uint32_t rest, n_rest; // entries rest .. rest + n_rest - 1 are its other tokens
+/* ---- a tree of answers --------------------------------------------------------------------------
+ * K answers as tokens, of which each shared beginning stands once. Nodes are in preorder: the
+ * children of i are i + 1, then the `end` of each, as far as the end of i. Node 0 is what they
+ * answer.
+ *
+ *   card_arrival  card_linking  age_limit     0 -+- 1 age -- 2 _ -- 3 limit
+ *                                                +- 4 card - 5 _ -+- 6 arr - 7 ival
+ *                                                                 +- 8 l --- 9 inking
+ */
+struct lorac_tree_node {
+    int32_t id;             // its token
+    uint32_t parent, depth; // depth: tokens from the beginning of an answer up to this one
+    uint32_t end, children; // end: the node behind its last descendant
+    uint32_t first, ends;   // order[first .. first + ends - 1] are the answers that end here
+    uint32_t least;         // of the answers that end here or below, the one that was given first
+    uint32_t nested;        // how many end, at the most, on one way from here down
 };
+struct lorac_tree {
+    struct lorac_tree_node *at; // (n)
+    size_t n, cap;
+    uint32_t *order; // (K) the answers in the order in which they end
+    uint32_t *last;  // (K) the node where each ends
+    size_t K, cap_answers;
+    size_t longest; // tokens
+    size_t rows;    // nodes but 0 that have children: what a model reads to score all answers
+};
+/* Of K answers of one token or more each, one behind the other in `ids`; end[k] is where answer k
+ * ends. Zeroed = empty; made again in place. Equal answers are kept apart. */
+LORAC_MUST_CHECK enum lorac_status lorac_tree_make(struct lorac_tree *t, const int32_t *ids,
+                                                   const size_t *end, size_t K,
+                                                   struct lorac_err *err);
+void lorac_tree_free(struct lorac_tree *t);
+
+/* ---- choices ------------------------------------------------------------------------------------
+ * A row's prompt and the K completions of it that labels make; EOS counts where append_eos. */
 struct lorac_choices;
 /* `labels` (K) are copied: texts of the label variable, after mapping. The dataset must outlive it.
  */
@@ -518,20 +545,25 @@ LORAC_MUST_CHECK enum lorac_status lorac_choices_open(struct lorac_choices **out
                                                       const char *const *labels, size_t K,
                                                       struct lorac_err *err);
 void lorac_choices_close(struct lorac_choices *c);
-/* Tokens of all K completions together: with the prompt's, the rows that an example takes at most.
- * 0 where the completion holds other variables than the label, so that it differs from row to row.
- */
-size_t lorac_choices_tokens(const struct lorac_choices *c);
-/* By how many tokens the longest completion exceeds the shortest; 0 as above. */
+/* The completions, where they are the same for all rows; NULL where they hold other variables than
+ * the label. */
+const struct lorac_tree *lorac_choices_tree(const struct lorac_choices *c);
+/* By how many tokens the longest completion exceeds the shortest; 0 where rows differ. */
 size_t lorac_choices_spread(const struct lorac_choices *c);
-/* Add example i to the batch. *added false: it does not fit behind what is there; ask again with an
- * empty batch (where it does not fit an empty one either, LORAC_EUSER says what it needs). choice
- * (K) and *truth written: which entries belong to which label, and the index of the row's own label
- * (K: none). */
-LORAC_MUST_CHECK enum lorac_status lorac_choices_add(bool *added, struct lorac_choice *choice,
-                                                     size_t *truth, struct lorac_batch *b,
-                                                     struct lorac_choices *c, size_t i,
-                                                     struct lorac_err *err);
+
+struct lorac_choice {
+    struct lorac_ids prompt;       // cut so that the longest completion fits max_length
+    struct lorac_example example;  // the row as a dataset has it
+    const struct lorac_tree *tree; // its completions: those of all rows, or `own`
+    struct lorac_tree own;
+    size_t label; // of the row; K: none of them
+    bool whole;   // the example is the prompt and the label's completion, not another cut
+};
+void lorac_choice_free(struct lorac_choice *x); // zeroed = empty
+/* Example i; *x is written in place. */
+LORAC_MUST_CHECK enum lorac_status lorac_choices_read(struct lorac_choice *x,
+                                                      struct lorac_choices *c, size_t i,
+                                                      struct lorac_err *err);
 
 LORAC_API_END
 

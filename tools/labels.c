@@ -25,12 +25,43 @@ static enum lorac_status read_labels(struct label_answer *a, const struct bench 
     return a->ranked ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for labels");
 }
 
+/* All of the tree's labels behind one prompt. */
+static enum lorac_status choose(struct label_answer *a, struct bench *b,
+                                const struct lorac_tree *tree, const struct lorac_ids *prompt,
+                                struct lorac_err *err)
+{
+    struct lorac_chooser *chooser = NULL;
+    struct lorac_chooser_options o = {.max_tokens = prompt->n + tree->longest,
+                                      .max_answers = tree->K,
+                                      .all_tokens = prompt->n + tree->rows};
+    struct lorac_question q = {.prompt = prompt->at,
+                               .n = prompt->n,
+                               .scored_from = prompt->n,
+                               .tree = tree,
+                               .own = LORAC_NO_ANSWER,
+                               .top = tree->K,
+                               .probability = true};
+    bool added = false;
+    size_t k = 0;
+    enum lorac_status st = lorac_chooser_new(&chooser, b->model, bench_socket(b), &o, err);
+    if (!st) { st = lorac_chooser_add(&added, chooser, &q, err); }
+    if (!st) { st = lorac_chooser_run(chooser, NULL, NULL, err); }
+    const struct lorac_ranked *ranked = st ? NULL : lorac_chooser_answers(&k, chooser, 0);
+    if (ranked) { memcpy(a->ranked, ranked, tree->K * sizeof *ranked); }
+    lorac_chooser_free(chooser);
+    if (st || ranked) { return st; }
+    return lorac_fail(err, LORAC_EFORMAT,
+                      "the likelihood of label '%.60s' is not finite: are the weights or the "
+                      "adapter damaged?",
+                      a->labels[k]);
+}
+
 static enum lorac_status rank(struct label_answer *a, struct bench *b,
                               const struct lorac_ids *prompt, struct lorac_err *err)
 {
     const struct lorac_saved *s = a->saved;
     struct lorac_template *template = NULL;
-    struct lorac_chooser *chooser = NULL;
+    struct lorac_tree tree = {0};
     char **names = NULL;
     size_t n = 0;
     enum lorac_status st = lorac_template_variables(&names, &n, s->completion, err);
@@ -46,26 +77,23 @@ static enum lorac_status rank(struct label_answer *a, struct bench *b,
                         "one: the label",
                         n);
     }
-    struct lorac_chooser_options how = {
+    struct lorac_labels_options how = {
         .form = template,
         .n_variables = n,
         .labels = a->labels,
         .K = a->K,
         .append_eos = s->append_eos,
-        .max_prompt = prompt->n,
     };
-    if (!st) {
-        st = lorac_chooser_new(&chooser, b->model, bench_socket(b), b->tokenizer, &how, err);
-    }
+    if (!st) { st = lorac_labels_tree(&tree, b->tokenizer, &how, err); }
     size_t most = b->model->config.max_positions;
-    if (!st && prompt->n + lorac_chooser_room(chooser) > most) {
+    if (!st && prompt->n + tree.longest > most) {
         st =
             lorac_fail(err, LORAC_EUSER,
                        "the prompt has %zu tokens and the longest label %zu, the context holds %zu",
-                       prompt->n, lorac_chooser_room(chooser), most);
+                       prompt->n, tree.longest, most);
     }
-    if (!st) { st = lorac_chooser_ask(a->ranked, chooser, prompt, err); }
-    lorac_chooser_free(chooser);
+    if (!st) { st = choose(a, b, &tree, prompt, err); }
+    lorac_tree_free(&tree);
     lorac_template_free(template);
     lorac_mem_free(names);
     return st;

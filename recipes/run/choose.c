@@ -1,64 +1,134 @@
-/* choose.c - see choose.h. */
+/* choose.c - questions in batches of packed rows; see choose.h. */
 #include "recipes/run/choose.h"
 
 #include "base/core/mem.h"
+#include "recipes/run/search.h"
 
+#include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-struct lorac_chooser {
-    const char *const *labels;    // (K) borrowed
-    struct lorac_ids *completion; // (K)
-    size_t K, room;
-    struct lorac_batch *batch;
-    struct lorac_pass *pass;
-    float *nll; // (targets)
+enum {
+    PASS_ROWS = 1024,  // of a batch
+    CACHE_ROWS = 4096, // at the most, beside the prefix
+    CACHE_MIB = 128,   // unless one question takes more
+    QUESTIONS = 512,   // at a time
+    CHAIN_ROOM = 4,    // of a chain of segments: the prefix, a prompt, a node and one to spare
 };
 
-static enum lorac_status encode_labels(struct lorac_chooser *c, size_t *tokens,
-                                       const struct lorac_tokenizer *t,
-                                       const struct lorac_chooser_options *o, struct lorac_err *err)
+/* Rows that lie together in the cache: a prompt with the answer of its own, or nodes that go on
+ * from `seen` rows of another piece. */
+struct piece {
+    uint32_t cached, n;
+    uint32_t parent, seen; // UINT32_MAX: it goes on from the prefix
+    uint32_t depth;        // pieces in front of it
+};
+
+struct asked {
+    struct lorac_question q; // but for the prompt:
+    size_t at;               // of it in c->ids
+    uint32_t piece;          // that its prompt goes into
+    struct lorac_search search;
+    double loss;
+    bool begun, answered;
+    size_t broken; // the answer whose likelihood is not finite, or LORAC_NO_ANSWER
+};
+
+/* Of a batch. */
+struct placed {
+    size_t asked;
+    bool prompt;            // else a node:
+    struct lorac_open node; // where it went on from
+    uint32_t last;          // the last of the nodes that run behind each other, from it on
+    uint32_t piece;         // that keeps them, or UINT32_MAX
+};
+
+struct lorac_chooser {
+    struct lorac_chooser_options o;
+    struct lorac_batch *batch;
+    struct lorac_pass *pass;
+    struct lorac_cache *cache;
+    size_t cache_rows, used; // of it; the prefix comes first
+    bool prefix_read;
+    float *nll;           // (targets)
+    int32_t *run;         // (max_rows) tokens of one segment
+    struct lorac_ids ids; // all prompts
+    struct asked *asked;  // (QUESTIONS)
+    size_t n;
+    struct piece *pieces;
+    size_t n_pieces, cap_pieces;
+    struct placed *placed; // (max_rows + 1)
+    size_t n_placed;
+    int32_t root; // the batch's segment that is the prefix, or -1
+    struct lorac_chooser_work work;
+};
+
+/* ---- memory ---- */
+
+struct sizes {
+    struct lorac_pass_options pass;
+    size_t prefix, cache, segments, targets;
+};
+
+static enum lorac_status find_sizes(struct sizes *s, const struct lorac_model *m,
+                                    const struct lorac_chooser_options *o, struct lorac_err *err)
 {
-    enum lorac_status st = LORAC_OK;
-    struct lorac_cell *values = lorac_mem_new(o->n_variables, sizeof *values);
-    c->completion = lorac_mem_new(o->K, sizeof *c->completion);
-    if (!values || !c->completion) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
-    for (size_t i = 0; i < o->n_variables && !st; i++) {
-        values[i] = (struct lorac_cell){"", 0};
-    }
-    for (size_t k = 0; k < o->K && !st; k++) {
-        struct lorac_ids *ids = &c->completion[k];
-        values[o->label] = (struct lorac_cell){o->labels[k], strlen(o->labels[k])};
-        st = lorac_completion_encode(ids, o->form, t, values, o->append_eos, err);
-        *tokens += ids->n;
-        c->room = ids->n > c->room ? ids->n : c->room;
-        if (!st && ids->n == 0) {
-            st = lorac_fail(err, LORAC_EUSER, "label '%.60s' has no tokens, expected at least one",
-                            o->labels[k]);
-        }
-    }
-    lorac_mem_free(values);
+    size_t row = 0;
+    enum lorac_status st = lorac_cache_measure(&row, m, 16, err);
+    size_t rows = o->all_tokens && o->all_tokens < PASS_ROWS ? o->all_tokens : PASS_ROWS;
+    rows = rows < o->max_tokens ? o->max_tokens : rows;
+    size_t cache = row ? ((size_t)CACHE_MIB << 20) / row * 16 : CACHE_ROWS;
+    size_t all = o->all_tokens ? o->all_tokens + o->all_tokens / 3 + 1 : CACHE_ROWS;
+    cache = cache > CACHE_ROWS ? CACHE_ROWS : cache;
+    cache = cache > all ? all : cache;
+    cache = cache < o->max_tokens ? o->max_tokens : cache;
+    s->prefix = o->prefix ? o->prefix->n : 0;
+    s->pass = (struct lorac_pass_options){.max_rows = rows, .max_positions = s->prefix + rows};
+    s->cache = s->prefix + cache;
+    s->segments = 2 * rows + LORAC_MAX_CHAIN;
+    s->targets = 4 * rows + 2 * o->max_answers;
+    return st;
+}
+
+enum lorac_status lorac_chooser_measure(size_t *bytes, const struct lorac_model *m,
+                                        const struct lorac_socket *socket,
+                                        const struct lorac_chooser_options *o,
+                                        struct lorac_err *err)
+{
+    const struct lorac_chooser *c = NULL;
+    struct sizes s = {0};
+    size_t cache = 0;
+    enum lorac_status st = find_sizes(&s, m, o, err);
+    if (!st) { st = lorac_pass_measure(bytes, m, socket, &s.pass, err); }
+    if (!st) { st = lorac_cache_measure(&cache, m, s.cache, err); }
+    *bytes += cache + lorac_batch_bytes(s.pass.max_rows, s.segments, s.targets) +
+              s.targets * sizeof *c->nll + QUESTIONS * sizeof *c->asked +
+              s.pass.max_rows * (sizeof *c->run + sizeof *c->placed);
     return st;
 }
 
 enum lorac_status lorac_chooser_new(struct lorac_chooser **out, const struct lorac_model *m,
                                     const struct lorac_socket *socket,
-                                    const struct lorac_tokenizer *t,
                                     const struct lorac_chooser_options *o, struct lorac_err *err)
 {
     *out = NULL;
+    struct sizes s = {0};
     struct lorac_chooser *c = lorac_mem_new(1, sizeof *c);
     if (!c) { return lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
-    size_t rows = o->max_prompt;
-    c->labels = o->labels;
-    c->K = o->K;
-    enum lorac_status st = encode_labels(c, &rows, t, o, err);
-    struct lorac_pass_options pass = {.max_rows = rows, .max_positions = rows};
-    c->nll = st ? NULL : lorac_mem_new(rows, sizeof *c->nll);
-    if (!st && !c->nll) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
-    if (!st) { st = lorac_batch_new(&c->batch, rows, o->K + 1, rows, err); }
-    if (!st) { st = lorac_pass_new(&c->pass, m, socket, &pass, err); }
+    enum lorac_status st = find_sizes(&s, m, o, err);
+    c->o = *o;
+    c->cache_rows = s.cache;
+    c->used = s.prefix;
+    c->nll = lorac_mem_new(s.targets, sizeof *c->nll);
+    c->run = lorac_mem_new(s.pass.max_rows, sizeof *c->run);
+    c->asked = lorac_mem_new(QUESTIONS, sizeof *c->asked);
+    c->placed = lorac_mem_new(s.pass.max_rows + 1, sizeof *c->placed);
+    if (!st && (!c->nll || !c->run || !c->asked || !c->placed)) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels");
+    }
+    if (!st) { st = lorac_batch_new(&c->batch, s.pass.max_rows, s.segments, s.targets, err); }
+    if (!st) { st = lorac_cache_new(&c->cache, m, s.cache, err); }
+    if (!st) { st = lorac_pass_new(&c->pass, m, socket, &s.pass, err); }
     if (st) {
         lorac_chooser_free(c);
         c = NULL;
@@ -70,80 +140,419 @@ enum lorac_status lorac_chooser_new(struct lorac_chooser **out, const struct lor
 void lorac_chooser_free(struct lorac_chooser *c)
 {
     if (!c) { return; }
-    for (size_t k = 0; c->completion && k < c->K; k++) {
-        lorac_ids_free(&c->completion[k]);
+    for (size_t i = 0; c->asked && i < QUESTIONS; i++) {
+        lorac_search_free(&c->asked[i].search);
     }
-    lorac_mem_free(c->completion);
+    lorac_mem_free(c->asked);
+    lorac_mem_free(c->pieces);
+    lorac_mem_free(c->placed);
     lorac_mem_free(c->nll);
+    lorac_mem_free(c->run);
+    lorac_ids_free(&c->ids);
     lorac_batch_free(c->batch);
+    lorac_cache_free(c->cache);
     lorac_pass_free(c->pass);
     lorac_mem_free(c);
 }
 
-size_t lorac_chooser_room(const struct lorac_chooser *c)
+void lorac_chooser_clear(struct lorac_chooser *c)
 {
-    return c->room;
+    c->n = c->n_pieces = c->ids.n = 0;
+    c->used = c->o.prefix ? c->o.prefix->n : 0;
 }
 
-/* The prompt, and behind it every label. Entry k of the losses is the first token of label k; the
- * labels' other tokens follow, label by label. */
-static void place(struct lorac_chooser *c, const struct lorac_ids *prompt)
+void lorac_chooser_renew(struct lorac_chooser *c)
 {
-    struct lorac_batch *b = c->batch;
-    lorac_batch_clear(b);
-    int32_t root = lorac_batch_add(b, prompt->at, prompt->n, -1);
-    size_t last = b->N - 1;
-    for (size_t k = 0; k < c->K; k++) {
-        lorac_batch_score(b, last, c->completion[k].at[0]);
+    lorac_chooser_clear(c);
+    c->prefix_read = false;
+}
+
+/* The index of a new piece, or UINT32_MAX: no memory. */
+static uint32_t add_piece(struct lorac_chooser *c, uint32_t parent, uint32_t seen, size_t n)
+{
+    struct piece *pieces =
+        lorac_mem_grow(c->pieces, c->n_pieces, &c->cap_pieces, c->n_pieces + 1, sizeof *pieces);
+    if (!pieces) { return UINT32_MAX; }
+    c->pieces = pieces;
+    uint32_t depth = parent == UINT32_MAX ? 0 : pieces[parent].depth + 1;
+    pieces[c->n_pieces] = (struct piece){(uint32_t)c->used, (uint32_t)n, parent, seen, depth};
+    c->used += n;
+    return (uint32_t)c->n_pieces++;
+}
+
+/* ---- questions ---- */
+
+/* Tokens of the answer that runs with the prompt. */
+static size_t own_tokens(const struct lorac_question *q)
+{
+    return q->own == LORAC_NO_ANSWER ? 0 : q->tree->at[q->tree->last[q->own]].depth;
+}
+
+/* Rows of the prompt and its own answer; a last token is only a target. */
+static size_t first_rows(const struct lorac_question *q)
+{
+    size_t own = own_tokens(q);
+    return q->n + own - (own || !q->tree);
+}
+
+enum lorac_status lorac_chooser_add(bool *added, struct lorac_chooser *c,
+                                    const struct lorac_question *q, struct lorac_err *err)
+{
+    size_t rows = first_rows(q);
+    size_t prefix = c->o.prefix ? c->o.prefix->n : 0;
+    size_t answer = q->tree ? q->tree->longest : 0;
+    *added = false;
+    assert(q->n >= 1 && q->scored_from >= 1 && (q->tree ? q->top >= 1 : q->scored_from < q->n));
+    if (q->n + answer > c->cache_rows - prefix || q->n + answer > c->batch->max_rows) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "a prompt of %zu tokens and an answer of %zu, expected at most %zu "
+                          "together",
+                          q->n, answer, c->o.max_tokens);
     }
-    for (size_t k = 0; k < c->K; k++) {
-        const struct lorac_ids *a = &c->completion[k];
-        if (a->n < 2) { continue; }
-        size_t row = b->N;
-        (void)lorac_batch_add(b, a->at, a->n - 1, root);
-        for (size_t i = 1; i < a->n; i++) {
-            lorac_batch_score(b, row + i - 1, a->at[i]);
+    if (c->n == QUESTIONS || (c->n && c->used + rows > prefix + (c->cache_rows - prefix) / 4 * 3)) {
+        return LORAC_OK;
+    }
+    enum lorac_status st = LORAC_OK;
+    struct asked *a = &c->asked[c->n];
+    a->q = *q;
+    a->at = c->ids.n;
+    a->loss = 0.0;
+    a->begun = a->answered = false;
+    a->broken = LORAC_NO_ANSWER;
+    lorac_search_begin(&a->search, q->tree, q->top, q->probability);
+    a->piece = add_piece(c, UINT32_MAX, 0, rows);
+    if (a->piece == UINT32_MAX) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a question"); }
+    for (size_t i = 0; i < q->n && !st; i++) {
+        st = lorac_ids_add(&c->ids, q->prompt[i], err);
+    }
+    c->n += !st;
+    *added = !st;
+    return st;
+}
+
+const struct lorac_ranked *lorac_chooser_answers(size_t *k, const struct lorac_chooser *c, size_t i)
+{
+    const struct asked *a = &c->asked[i];
+    assert(i < c->n && a->answered);
+    *k = a->broken;
+    return a->broken == LORAC_NO_ANSWER ? a->search.done : NULL;
+}
+
+double lorac_chooser_loss(const struct lorac_chooser *c, size_t i)
+{
+    assert(i < c->n && c->asked[i].answered);
+    return c->asked[i].broken == LORAC_NO_ANSWER ? c->asked[i].loss : (double)NAN;
+}
+
+struct lorac_chooser_work lorac_chooser_work(const struct lorac_chooser *c)
+{
+    return c->work;
+}
+
+/* ---- a batch: what goes into it ---- */
+
+/* Nodes of the answer that runs with the prompt: path (tokens) written, the first token first. */
+static void find_path(uint32_t *path, const struct lorac_tree *t, uint32_t last)
+{
+    for (uint32_t i = last; i != 0; i = t->at[i].parent) {
+        path[t->at[i].depth - 1] = i;
+    }
+}
+
+static void score_children(struct lorac_batch *b, size_t row, const struct lorac_tree *t, size_t i)
+{
+    for (size_t child = i + 1; child < t->at[i].end; child = t->at[child].end) {
+        lorac_batch_score(b, row, t->at[child].id);
+    }
+}
+
+static bool place_prompt(struct lorac_chooser *c, size_t i)
+{
+    struct asked *a = &c->asked[i];
+    const struct lorac_question *q = &a->q;
+    const struct lorac_tree *t = q->tree;
+    struct lorac_batch *b = c->batch;
+    size_t rows = first_rows(q);
+    size_t targets = q->n - q->scored_from + (t ? t->K : 0) + own_tokens(q);
+    if (!lorac_batch_fits(b, rows, targets)) { return false; }
+    size_t row = b->N;
+    size_t own = rows > q->n ? rows - q->n : 0; // rows of the answer
+    uint32_t *path = (uint32_t *)(void *)c->run;
+    memcpy(c->run, c->ids.at + a->at, (rows < q->n ? rows : q->n) * sizeof *c->run);
+    for (uint32_t k = own ? t->last[q->own] : 0; k != 0; k = t->at[k].parent) {
+        if (t->at[k].depth <= own) { c->run[q->n + t->at[k].depth - 1] = t->at[k].id; }
+    }
+    (void)lorac_batch_add_cached(b, c->run, rows, c->root, c->pieces[a->piece].cached, 0,
+                                 t != NULL);
+    for (size_t k = q->scored_from; k < q->n; k++) {
+        lorac_batch_score(b, row + k - 1, c->ids.at[a->at + k]);
+    }
+    c->placed[c->n_placed++] = (struct placed){.asked = i, .prompt = true};
+    a->begun = true;
+    if (!t) { return true; }
+    score_children(b, row + q->n - 1, t, 0);
+    if (!own) { return true; }
+    find_path(path, t, t->last[q->own]); // what was in `run` is in the batch
+    for (size_t k = 0; k < own; k++) {
+        score_children(b, row + q->n + k, t, path[k]);
+    }
+    return true;
+}
+
+/* The segment that holds the first `seen` rows of a piece and what these go on from. */
+static int32_t place_piece(struct lorac_chooser *c, uint32_t piece, size_t seen)
+{
+    const struct piece *p = &c->pieces[piece];
+    int32_t parent = c->root;
+    if (p->parent != UINT32_MAX) { parent = place_piece(c, p->parent, p->seen); }
+    return lorac_batch_add_cached(c->batch, NULL, 0, parent, p->cached, seen, false);
+}
+
+/* Tokens into c->run: from what is cached to the node, and on while there is no other way. Returns
+ * how many; *lead of them stand in front of the node. */
+static size_t find_run(size_t *lead, uint32_t *last, struct lorac_chooser *c,
+                       const struct lorac_tree *t, const struct lorac_open *o)
+{
+    size_t n = t->at[o->node].depth - o->from;
+    *lead = n - 1;
+    for (uint32_t i = o->node; t->at[i].depth > o->from; i = t->at[i].parent) {
+        c->run[t->at[i].depth - o->from - 1] = t->at[i].id;
+    }
+    *last = o->node;
+    while (t->at[*last].children == 1 && t->at[*last + 1].children && n < c->batch->max_rows) {
+        ++*last; // its only child
+        c->run[n++] = t->at[*last].id;
+    }
+    return n;
+}
+
+/* Does a child of node i have children? Then its row will go on from that of i. */
+static bool goes_deeper(const struct lorac_tree *t, uint32_t i)
+{
+    for (size_t child = i + 1; child < t->at[i].end; child = t->at[child].end) {
+        if (t->at[child].children) { return true; }
+    }
+    return false;
+}
+
+static bool place_node(struct lorac_chooser *c, size_t i, const struct lorac_open *o)
+{
+    const struct lorac_tree *t = c->asked[i].q.tree;
+    struct lorac_batch *b = c->batch;
+    struct placed p = {.asked = i, .node = *o, .piece = UINT32_MAX};
+    size_t lead = 0;
+    size_t n = find_run(&lead, &p.last, c, t, o);
+    uint32_t depth = c->pieces[o->piece].depth;
+    if (!lorac_batch_fits(b, n, n - lead - 1 + t->at[p.last].children) ||
+        b->S + depth + CHAIN_ROOM > b->max_segments) {
+        return false;
+    }
+    bool keep = goes_deeper(t, p.last) && depth + CHAIN_ROOM < LORAC_MAX_CHAIN &&
+                c->used + n <= c->cache_rows;
+    int32_t parent = place_piece(c, o->piece, o->seen);
+    size_t row = b->N;
+    if (keep) { p.piece = add_piece(c, o->piece, o->seen, n); }
+    keep = p.piece != UINT32_MAX;
+    (void)lorac_batch_add_cached(b, c->run, n, parent, keep ? c->pieces[p.piece].cached : 0, 0,
+                                 keep);
+    for (uint32_t k = o->node; k <= p.last; k++) { // a run's nodes follow each other
+        score_children(b, row + lead + k - o->node, t, k);
+    }
+    c->placed[c->n_placed++] = p;
+    return true;
+}
+
+/* As many of its open nodes as fit. */
+static void place_next(struct lorac_chooser *c, size_t i)
+{
+    struct asked *a = &c->asked[i];
+    bool goes = a->q.tree && a->broken == LORAC_NO_ANSWER;
+    size_t n = goes ? lorac_search_next(&a->search) : 0;
+    a->answered = n == 0;
+    size_t k = 0;
+    while (k < n && place_node(c, i, &a->search.open[k])) {
+        k++;
+    }
+    lorac_search_take(&a->search, k);
+}
+
+static void fill(struct lorac_chooser *c)
+{
+    lorac_batch_clear(c->batch);
+    c->n_placed = 0;
+    c->root = -1;
+    if (c->o.prefix) {
+        c->root = lorac_batch_add_cached(c->batch, NULL, 0, -1, 0, c->o.prefix->n, false);
+    }
+    for (size_t i = 0; i < c->n; i++) {
+        struct asked *a = &c->asked[i];
+        if (a->answered) { continue; }
+        if (a->begun) {
+            place_next(c, i);
+        } else {
+            (void)place_prompt(c, i);
         }
     }
 }
 
-static int likelier(const void *a, const void *b)
+/* ---- what comes out of it ---- */
+
+static double sum_of(struct asked *a, const struct lorac_tree *t, size_t node, double sum,
+                     float nll)
 {
-    const struct lorac_ranked *x = a;
-    const struct lorac_ranked *y = b;
-    if (x->nll < y->nll) { return -1; }
-    if (x->nll > y->nll) { return 1; }
-    return (x->k > y->k) - (x->k < y->k);
+    if (!isfinite(nll)) { a->broken = t->at[node].least; }
+    return sum + (double)nll;
 }
 
-enum lorac_status lorac_chooser_ask(struct lorac_ranked *ranked, struct lorac_chooser *c,
-                                    const struct lorac_ids *prompt, struct lorac_err *err)
+/* Of the children of node `at->node`: `nll`, one a child. Returns their number. *on_sum: of child
+ * `on`; where its row is in this batch, too (`runs`), it is open no more. */
+static size_t reach_children(struct asked *a, double *on_sum, const struct lorac_open *at,
+                             const float *nll, size_t on, bool runs)
 {
-    place(c, prompt);
-    enum lorac_status st = lorac_pass_forward(c->pass, c->batch, NULL, err);
+    const struct lorac_tree *t = a->q.tree;
+    size_t n = 0;
+    for (size_t child = at->node + 1U; child < t->at[at->node].end; child = t->at[child].end, n++) {
+        struct lorac_open o = *at;
+        o.node = (uint32_t)child;
+        o.sum = sum_of(a, t, child, at->sum, nll[n]);
+        lorac_search_reach(&a->search, &o);
+        if (child != on) { continue; }
+        *on_sum = o.sum;
+        a->search.n_open -= runs && !a->search.no_memory; // it was added last
+    }
+    return n;
+}
+
+static size_t read_prompt(struct asked *a, const float *nll)
+{
+    const struct lorac_question *q = &a->q;
+    const struct lorac_tree *t = q->tree;
+    size_t at = 0;
+    for (size_t k = q->scored_from; k < q->n; k++) {
+        a->loss += (double)nll[at++];
+    }
+    if (!t) { return at; }
+    size_t own = own_tokens(q);
+    struct lorac_open o = {.piece = a->piece};
+    for (size_t d = 0; d < own || d == 0; d++) {
+        uint32_t on = 0; // the next node of its own answer; the last one has no row
+        double sum = 0.0;
+        for (uint32_t i = own ? t->last[q->own] : 0; t->at[i].depth > d; i = t->at[i].parent) {
+            on = i;
+        }
+        o.from = (uint32_t)d;
+        o.seen = (uint32_t)(q->n + d);
+        at += reach_children(a, &sum, &o, nll + at, own ? on : SIZE_MAX, d + 1 < own);
+        o.sum = sum;
+        o.node = on;
+    }
+    a->loss += o.sum;
+    return at;
+}
+
+static size_t read_node(struct lorac_chooser *c, const struct placed *p, const float *nll)
+{
+    struct asked *a = &c->asked[p->asked];
+    const struct lorac_tree *t = a->q.tree;
+    struct lorac_open o = p->node;
+    size_t at = 0;
+    for (; o.node < p->last; o.node++) {
+        double next = 0.0;
+        at += reach_children(a, &next, &o, nll + at, o.node + 1U, true);
+        o.sum = next;
+    }
+    if (p->piece != UINT32_MAX) {
+        o.piece = p->piece;
+        o.seen = c->pieces[p->piece].n;
+        o.from = t->at[p->last].depth;
+    } else if (c->pieces[o.piece].depth + CHAIN_ROOM >= LORAC_MAX_CHAIN) {
+        o.piece = a->piece; // the chain is as long as it may be: all of it runs again
+        o.seen = (uint32_t)a->q.n;
+        o.from = 0;
+    }
+    double none = 0.0;
+    return at + reach_children(a, &none, &o, nll + at, SIZE_MAX, false);
+}
+
+static enum lorac_status read_prefix(struct lorac_chooser *c, struct lorac_err *err)
+{
+    const struct lorac_ids *prefix = c->o.prefix;
+    enum lorac_status st = LORAC_OK;
+    for (size_t at = 0; prefix && at < prefix->n && !st;) {
+        size_t n = prefix->n - at < c->batch->max_rows ? prefix->n - at : c->batch->max_rows;
+        lorac_batch_clear(c->batch);
+        (void)lorac_batch_add_cached(c->batch, prefix->at + at, n, -1, 0, at, true);
+        st = lorac_pass_forward(c->pass, c->batch, c->cache, err);
+        at += n;
+    }
+    c->prefix_read = !st;
+    return st;
+}
+
+static enum lorac_status run_batch(struct lorac_chooser *c, struct lorac_err *err)
+{
+    enum lorac_status st = lorac_pass_forward(c->pass, c->batch, c->cache, err);
     if (st) { return st; }
     lorac_pass_loss(c->pass, c->batch, c->nll, false);
-    size_t at = c->K;
-    for (size_t k = 0; k < c->K; k++) {
-        double nll = (double)c->nll[k];
-        for (size_t i = 1; i < c->completion[k].n; i++) {
-            nll += (double)c->nll[at++];
+    c->work.batches++;
+    c->work.rows += c->batch->N;
+    c->work.scored += c->batch->U;
+    size_t at = 0;
+    bool no_memory = false;
+    for (size_t i = 0; i < c->n_placed; i++) {
+        const struct placed *p = &c->placed[i];
+        struct asked *a = &c->asked[p->asked];
+        at += p->prompt ? read_prompt(a, c->nll + at) : read_node(c, p, c->nll + at);
+        no_memory = no_memory || a->search.no_memory;
+    }
+    assert(at == c->batch->T || no_memory);
+    return no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for the answers") : LORAC_OK;
+}
+
+enum lorac_status lorac_chooser_run(struct lorac_chooser *c, lorac_goes_on_fn *goes_on, void *self,
+                                    struct lorac_err *err)
+{
+    enum lorac_status st = c->prefix_read ? LORAC_OK : read_prefix(c, err);
+    while (!st) {
+        fill(c);
+        if (c->n_placed == 0) { break; }
+        st = run_batch(c, err);
+        size_t done = 0;
+        for (size_t i = 0; i < c->n; i++) {
+            done += c->asked[i].answered;
         }
-        if (!isfinite(nll)) {
-            return lorac_fail(err, LORAC_EFORMAT,
-                              "the likelihood of label '%.60s' is not finite: are the weights or "
-                              "the adapter damaged?",
-                              c->labels[k]);
+        if (!st && goes_on && !goes_on(self, (double)done / (double)c->n)) {
+            st = lorac_fail(err, LORAC_ESTOP, "stopped between two batches");
         }
-        ranked[k] = (struct lorac_ranked){.k = k, .nll = nll};
     }
-    qsort(ranked, c->K, sizeof *ranked, likelier);
-    double total = 0.0; // of exp(-nll), over the likeliest one's
-    for (size_t k = 0; k < c->K; k++) {
-        total += exp(ranked[0].nll - ranked[k].nll);
+    return st;
+}
+
+/* ---- labels ---- */
+
+enum lorac_status lorac_labels_tree(struct lorac_tree *out, const struct lorac_tokenizer *t,
+                                    const struct lorac_labels_options *o, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    struct lorac_cell *values = lorac_mem_new(o->n_variables, sizeof *values);
+    size_t *end = lorac_mem_new(o->K, sizeof *end);
+    struct lorac_ids ids = {0};
+    if (!values || !end) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
+    for (size_t i = 0; i < o->n_variables && !st; i++) {
+        values[i] = (struct lorac_cell){"", 0};
     }
-    for (size_t k = 0; k < c->K; k++) {
-        ranked[k].probability = exp(ranked[0].nll - ranked[k].nll) / total;
+    for (size_t k = 0; k < o->K && !st; k++) {
+        values[o->label] = (struct lorac_cell){o->labels[k], strlen(o->labels[k])};
+        st = lorac_completion_encode(&ids, o->form, t, values, o->append_eos, err);
+        end[k] = ids.n;
+        if (!st && ids.n == (k ? end[k - 1] : 0)) {
+            st = lorac_fail(err, LORAC_EUSER, "label '%.60s' has no tokens, expected at least one",
+                            o->labels[k]);
+        }
     }
-    return LORAC_OK;
+    if (!st) { st = lorac_tree_make(out, ids.at, end, o->K, err); }
+    lorac_ids_free(&ids);
+    lorac_mem_free(end);
+    lorac_mem_free(values);
+    return st;
 }

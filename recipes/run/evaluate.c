@@ -3,27 +3,24 @@
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
-#include "recipes/run/labels.h"
+#include "recipes/run/classify.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32 };
+enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32, RIVALS = 4 };
 
 struct lorac_evaluator {
     struct lorac_evaluator_options o;
+    struct lorac_classifier *classifier; // measures the loss, too; NULL: there is only the loss
     struct lorac_loader *loader;
-    struct lorac_choices *choices; // NULL: no accuracy asked for, or free text
     struct lorac_batch *batch;
     struct lorac_pass *pass;
     const struct lorac_shots *shots;   // borrowed: what the rows go on from, or NULL
-    struct lorac_cache *cache;         // sequence 0 holds the shots; NULL: none
+    struct lorac_cache *cache;         // holds the shots; NULL: none
     struct lorac_generator *generator; // made when first needed
     struct lorac_socket socket;
-    float *nll;                  // (max targets)
-    struct lorac_choice *choice; // (rows in a batch, K)
-    size_t *truth;               // (rows in a batch)
-    size_t *confusion;           // (K,3): true positives, false positives, false negatives
+    float *nll; // (max targets)
     struct lorac_example example;
     struct lorac_ids want;   // the completion of `example`
     struct lorac_ids prompt; // shots and prompt of `example`
@@ -89,58 +86,58 @@ bool lorac_metrics_compare(unsigned metrics)
     return (metrics & (1U << LORAC_METRIC_ACCURACY | 1U << LORAC_METRIC_MACRO_F1)) != 0;
 }
 
-/* What the buffers of an evaluator must hold. */
-struct capacity {
-    bool labels; // the answers of all labels are compared
-    size_t rows, segments, targets;
-};
+/* Are the answers of all labels compared? */
+static bool classifies(const struct lorac_evaluator_options *o)
+{
+    return o->K && lorac_metrics_compare(o->metrics);
+}
 
 static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_ROWS,
                                                            .share_prefix = LORAC_SHARE_AUTO};
 
-static struct capacity find_capacity(const struct lorac_loader *loader,
-                                     const struct lorac_choices *choices) // or NULL
+/* What the buffers of a loss must hold. */
+struct capacity {
+    size_t rows, segments;
+    struct lorac_pass_options pass;
+};
+
+static struct capacity find_capacity(const struct lorac_loader *loader)
 {
-    struct capacity c = {.labels = choices != NULL, .rows = EVAL_ROWS};
-    if (c.labels) { // one prompt with all its labels
-        size_t prompt = lorac_dataset_max_length(lorac_loader_dataset(loader));
-        c.rows = most(c.rows, prompt + lorac_choices_tokens(choices));
-    }
-    c.rows = most(c.rows, lorac_loader_max_rows(loader));
+    struct capacity c = {.rows = most(EVAL_ROWS, lorac_loader_max_rows(loader))};
     c.segments = most(lorac_loader_max_segments(loader), c.rows);
-    c.targets = c.rows + (c.labels ? c.rows * 2 : 0);
+    c.pass.max_rows = c.rows;
+    c.pass.max_positions = shot_tokens(lorac_loader_dataset(loader)) + c.rows;
     return c;
 }
 
-static enum lorac_status take_buffers(struct lorac_evaluator *e, const struct capacity *c,
-                                      struct lorac_err *err)
+static enum lorac_status open_loss(struct lorac_evaluator *e, struct lorac_err *err)
 {
-    size_t K = c->labels ? e->o.K : 0;
-    e->nll = lorac_mem_new(c->targets, sizeof *e->nll);
-    e->choice = lorac_mem_new(K ? c->targets : 1, sizeof *e->choice);    // each has a target
-    e->truth = lorac_mem_new(K ? c->segments + 1 : 1, sizeof *e->truth); // one may not fit
-    e->confusion = lorac_mem_new(K + 1, 3 * sizeof *e->confusion);
-    if (!e->nll || !e->choice || !e->truth || !e->confusion) {
-        return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate");
-    }
-    return lorac_batch_new(&e->batch, c->rows, c->segments, c->targets, err);
+    size_t past = shot_tokens(e->o.set);
+    enum lorac_status st = lorac_loader_open(&e->loader, e->o.set, &loader_options, err);
+    if (st) { return st; }
+    struct capacity c = find_capacity(e->loader);
+    e->nll = lorac_mem_new(c.rows, sizeof *e->nll);
+    if (!e->nll) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
+    st = lorac_batch_new(&e->batch, c.rows, c.segments, c.rows, err);
+    if (!st && past) { st = lorac_cache_new(&e->cache, e->o.model, past, err); }
+    if (!st) { st = lorac_pass_new(&e->pass, e->o.model, e->o.socket, &c.pass, err); }
+    return st;
 }
 
-/* *out stays NULL where no labels are to be compared. */
-static enum lorac_status open_choices(struct lorac_choices **out,
-                                      const struct lorac_evaluator_options *o,
-                                      struct lorac_err *err)
+static enum lorac_status measure_loss_bytes(size_t *bytes, const struct lorac_evaluator_options *o,
+                                            struct lorac_err *err)
 {
-    if (!o->K || !lorac_metrics_compare(o->metrics)) { return LORAC_OK; }
-    char label[LORAC_LABEL_SHOWN];
-    if (o->K == 1) {
-        return lorac_fail(
-            err, LORAC_EUSER,
-            "every row of data.train has the label %s: accuracy and macro F1 need two "
-            "to choose from; eval.metrics: [loss] measures without them",
-            lorac_label_show(label, o->labels[0]));
-    }
-    return lorac_choices_open(out, o->set, o->labels, o->K, err);
+    struct lorac_loader *loader = NULL;
+    size_t past = shot_tokens(o->set);
+    size_t cache = 0;
+    enum lorac_status st = lorac_loader_open(&loader, o->set, &loader_options, err);
+    if (st) { return st; }
+    struct capacity c = find_capacity(loader);
+    lorac_loader_close(loader);
+    st = lorac_pass_measure(bytes, o->model, o->socket, &c.pass, err);
+    if (!st && past) { st = lorac_cache_measure(&cache, o->model, past, err); }
+    *bytes += cache + c.rows * sizeof(float) + lorac_batch_bytes(c.rows, c.segments, c.rows);
+    return st;
 }
 
 enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
@@ -155,16 +152,9 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
         e->socket = *e->o.socket;
         e->o.socket = &e->socket;
     }
-    struct capacity c = {0};
-    enum lorac_status st = lorac_loader_open(&e->loader, e->o.set, &loader_options, err);
-    if (!st) { st = open_choices(&e->choices, &e->o, err); }
-    if (!st) { c = find_capacity(e->loader, e->choices); }
-    if (!st) { st = take_buffers(e, &c, err); }
-    size_t past = shot_tokens(e->o.set);
-    struct lorac_pass_options o = {.max_rows = c.rows, .max_positions = past + c.rows};
     e->shots = lorac_dataset_shots(e->o.set);
-    if (!st && past) { st = lorac_cache_new(&e->cache, e->o.model, past, err); }
-    if (!st) { st = lorac_pass_new(&e->pass, e->o.model, e->o.socket, &o, err); }
+    enum lorac_status st =
+        classifies(&e->o) ? lorac_classifier_new(&e->classifier, &e->o, err) : open_loss(e, err);
     if (st) {
         lorac_evaluator_free(e);
         e = NULL;
@@ -173,47 +163,28 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
     return st;
 }
 
-/* Rows of one evaluation: every example, and every prompt with all labels (as long as the rows' own
- * answers are on average), whose first tokens are scored at the prompt's last row. */
-static void count_rows(struct lorac_evaluation_size *out, const struct lorac_evaluator_options *o,
-                       bool labels)
+/* Rows of one evaluation: every example, and what is likelier than a row's own label so far: little
+ * once a model knows the labels (one in RIVALS of the answers' own rows), more before. */
+static void count_rows(struct lorac_evaluation_size *out, const struct lorac_evaluator_options *o)
 {
     const struct lorac_data_counts *c = lorac_dataset_counts(o->set);
-    size_t answers = labels ? o->K * (c->trained - c->used) : 0;
-    out->rows = c->tokens - c->used + (labels ? c->tokens - c->trained + answers : 0);
-    out->scored = c->trained + (labels ? c->used + answers : 0);
+    size_t rivals = classifies(o) ? (c->trained - c->used) / RIVALS : 0;
+    out->rows = c->tokens - c->used + rivals;
+    out->scored = c->trained + rivals;
 }
 
 enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
                                           const struct lorac_evaluator_options *o,
                                           struct lorac_err *err)
 {
-    const struct lorac_evaluator *e = NULL;
-    struct lorac_loader *loader = NULL;
     *out = (struct lorac_evaluation_size){0};
-    enum lorac_status st = lorac_loader_open(&loader, o->set, &loader_options, err);
-    struct lorac_choices *choices = NULL;
-    if (!st) { st = open_choices(&choices, o, err); }
-    struct capacity c = {0};
-    if (!st) { c = find_capacity(loader, choices); }
-    lorac_choices_close(choices);
-    lorac_loader_close(loader);
-    if (st) { return st; }
-    size_t past = shot_tokens(o->set);
-    size_t cache = 0;
-    struct lorac_pass_options pass = {.max_rows = c.rows, .max_positions = past + c.rows};
-    st = lorac_pass_measure(&out->bytes, o->model, o->socket, &pass, err);
+    enum lorac_status st = classifies(o) ? lorac_classifier_measure(&out->bytes, o, err)
+                                         : measure_loss_bytes(&out->bytes, o, err);
     if (!st) {
         st = lorac_generator_measure(&out->generator_bytes, o->model, o->socket,
                                      generator_positions(o->set), err);
     }
-    if (!st && past) { st = lorac_cache_measure(&cache, o->model, past, err); }
-    out->bytes +=
-        cache + c.targets * sizeof *e->nll + lorac_batch_bytes(c.rows, c.segments, c.targets);
-    if (c.labels) {
-        out->bytes += c.targets * sizeof *e->choice + (c.segments + 1) * sizeof *e->truth;
-    }
-    count_rows(out, o, c.labels);
+    count_rows(out, o);
     return st;
 }
 
@@ -221,15 +192,12 @@ void lorac_evaluator_free(struct lorac_evaluator *e)
 {
     if (!e) { return; }
     lorac_loader_close(e->loader);
-    lorac_choices_close(e->choices);
+    lorac_classifier_free(e->classifier);
     lorac_batch_free(e->batch);
     lorac_cache_free(e->cache);
     lorac_pass_free(e->pass);
     lorac_generator_free(e->generator);
     lorac_mem_free(e->nll);
-    lorac_mem_free(e->choice);
-    lorac_mem_free(e->truth);
-    lorac_mem_free(e->confusion);
     lorac_example_free(&e->example);
     lorac_ids_free(&e->want);
     lorac_ids_free(&e->prompt);
@@ -285,6 +253,7 @@ static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evalu
             sum += (double)e->nll[t];
         }
         s->tokens += e->batch->T;
+        s->computed += e->batch->N;
         rows += n;
         st = report(p, rows, lorac_dataset_size(e->o.set), err);
     }
@@ -293,84 +262,17 @@ static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evalu
     return st;
 }
 
-/* The likeliest of K labels for the row whose choices start at `choice`. */
-static size_t best_label(const struct lorac_choice *choice, size_t K, const float *nll)
+static bool goes_on(void *self, double done)
 {
-    size_t best = 0;
-    double least = (double)INFINITY;
-    for (size_t k = 0; k < K; k++) {
-        double sum = (double)nll[choice[k].first];
-        for (size_t t = 0; t < choice[k].n_rest; t++) {
-            sum += (double)nll[choice[k].rest + t];
-        }
-        if (sum < least) {
-            least = sum;
-            best = k;
-        }
-    }
-    return best;
+    const struct progress *p = self;
+    return !p->fn || p->fn(p->self, (p->done + done) / p->parts);
 }
 
-static void count_answers(struct lorac_scores *s, struct lorac_evaluator *e, size_t rows,
-                          size_t *right)
+static enum lorac_status measure_labels(struct lorac_scores *s, struct lorac_evaluator *e,
+                                        struct progress *p, struct lorac_err *err)
 {
-    size_t K = e->o.K;
-    for (size_t i = 0; i < rows; i++) {
-        size_t answer = best_label(e->choice + i * K, K, e->nll);
-        if (answer == e->truth[i]) {
-            (*right)++;
-            e->confusion[3 * answer]++;
-            continue;
-        }
-        e->confusion[3 * answer + 1]++;
-        if (e->truth[i] < K) { e->confusion[3 * e->truth[i] + 2]++; }
-        s->unknown += e->truth[i] >= K;
-    }
-}
-
-static enum lorac_status measure_accuracy(struct lorac_scores *s, struct lorac_evaluator *e,
-                                          const struct progress *p, struct lorac_err *err)
-{
-    size_t K = e->o.K;
-    size_t n = lorac_dataset_size(e->o.set);
-    size_t right = 0;
-    memset(e->confusion, 0, 3 * K * sizeof *e->confusion);
-    enum lorac_status st = LORAC_OK;
-    for (size_t i = 0; i < n && !st;) {
-        size_t rows = 0;
-        bool added = true;
-        lorac_batch_clear(e->batch);
-        while (i < n && added && !st) {
-            st = lorac_choices_add(&added, e->choice + rows * K, e->truth + rows, e->batch,
-                                   e->choices, i, err);
-            if (!st && added) {
-                i++;
-                rows++;
-            }
-        }
-        if (!st) { st = lorac_pass_forward(e->pass, e->batch, e->cache, err); }
-        if (st) { break; }
-        lorac_pass_loss(e->pass, e->batch, e->nll, false);
-        count_answers(s, e, rows, &right);
-        st = report(p, i, n, err);
-    }
-    double f1 = 0.0;
-    size_t seen = 0;
-    for (size_t k = 0; k < K; k++) {
-        const size_t *c = e->confusion + 3 * k;
-        if (c[0] + c[2] > s->majority) { // rows with this label
-            s->majority = c[0] + c[2];
-            s->majority_label = k;
-        }
-        size_t all = 2 * c[0] + c[1] + c[2];
-        if (all == 0) { continue; }
-        f1 += 2.0 * (double)c[0] / (double)all;
-        seen++;
-    }
-    s->has_accuracy = true;
-    s->accuracy = n ? (double)right / (double)n : 0.0;
-    s->macro_f1 = seen ? f1 / (double)seen : 0.0;
-    return st;
+    enum lorac_status st = lorac_classify(s, e->classifier, goes_on, p, err);
+    return st == LORAC_ESTOP ? lorac_fail(err, st, "interrupted while evaluating") : st;
 }
 
 static enum lorac_status need_generator(struct lorac_evaluator *e, struct lorac_err *err)
@@ -557,24 +459,25 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
 {
     double begin = lorac_clock();
     bool exact = asked(e, LORAC_METRIC_EXACT_MATCH);
-    struct progress p = {progress, self, 0.0, 1.0 + (e->choices != NULL) + exact};
+    struct progress p = {progress, self, 0.0, 1.0 + exact};
     *out = (struct lorac_scores){.rows = lorac_dataset_size(e->o.set),
                                  .bytes = (size_t)lorac_dataset_counts(e->o.set)->bytes,
                                  .accuracy = (double)NAN,
                                  .macro_f1 = (double)NAN,
                                  .exact_match = (double)NAN};
-    enum lorac_status st = read_shots(e, err);
-    if (!st) { st = measure_loss(out, e, &p, err); }
+    enum lorac_status st = LORAC_OK;
+    if (e->classifier) {
+        st = measure_labels(out, e, &p, err);
+    } else {
+        st = read_shots(e, err);
+        if (!st) { st = measure_loss(out, e, &p, err); }
+    }
     if (!st && !isfinite(out->loss)) { // no label is likelier than another then
         st = lorac_fail(err, LORAC_EFORMAT,
                         "the loss is not finite: are the weights or the adapter damaged, or was "
                         "optimizer.lr too high?");
     }
     p.done += 1.0;
-    if (!st && e->choices) {
-        st = measure_accuracy(out, e, &p, err);
-        p.done += 1.0;
-    }
     if (!st && exact) { st = measure_exact_match(out, e, &p, err); }
     out->seconds = lorac_clock() - begin;
     return st;

@@ -1,18 +1,17 @@
 /*
  * evaluate.h - how good is a model on a dataset?
  *
- *   loss         mean negative log-likelihood of the trained tokens, in nats; perplexity =
- *                exp(loss)
- *   accuracy     share of rows whose own label is the likeliest of all labels given the prompt: the
- *                prompt runs once, every label goes on from it, EOS included; ties count for the
- *                first label
- *   macro_f1     mean of the labels' F1 = 2 TP / (2 TP + FP + FN), over the labels that occur as
- *                truth or answer
- *   bits_per_byte  of texts: the nll of all trained tokens in bits / bytes of the text that they
- *                  spell, whatever
- *                the tokenizer; byte_perplexity = 2^that. The ends of documents (EOS) count in it.
- *   exact_match  share of rows whose greedy continuation is the completion, but for white space
- *                around it
+ *   loss             mean negative log-likelihood of the trained tokens, in nats
+ *   perplexity       exp(loss)
+ *   accuracy         share of rows whose own label is the likeliest of all labels given the prompt,
+ *                    EOS included; ties count for the first label (choose.h says at which cost)
+ *   macro_f1         mean of the labels' F1 = 2 TP / (2 TP + FP + FN), over the labels that occur
+ *                    as truth or answer
+ *   bits_per_byte    of texts: the nll of all trained tokens in bits / bytes of the text that they
+ *                    spell, whatever the tokenizer; byte_perplexity = 2^that. The ends of documents
+ *                    (EOS) count in it
+ *   exact_match      share of rows whose greedy continuation is the completion, but for white space
+ *                    around it
  */
 #ifndef LORAC_RECIPES_EVALUATE_H
 #define LORAC_RECIPES_EVALUATE_H
@@ -33,6 +32,7 @@ struct lorac_scores {
     size_t majority;       // rows of the label that most rows have: right for who always says that
     size_t majority_label; // which
     size_t unknown;        // rows whose answer is none of the labels: wrong, whatever is chosen
+    size_t computed;       // rows of the model that this took, generated answers left out
     double seconds;
 };
 /* NaN where there are no bytes. */

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { GROUP = 64 }; // rows of a table that are answered together, at the most
+
 /* A table that is asked row by row. */
 struct work {
     const struct lorac_job *j;
@@ -24,7 +26,8 @@ struct work {
     struct lorac_answer answer;
     struct lorac_buf line;
     struct lorac_part part;
-    size_t top; // labels a row
+    size_t top;       // labels a row
+    bool asks[GROUP]; // has each row of a group got a prompt?
 };
 
 /* ---- the table ---- */
@@ -273,7 +276,8 @@ static enum lorac_status write_header(struct work *w, struct lorac_err *err)
     return write_line(w, &header, err);
 }
 
-static void add_answer(struct work *w, bool asked)
+/* `ranked`: the labels, where there are any. */
+static void add_answer(struct work *w, bool asked, const struct lorac_ranked *ranked)
 {
     const struct lorac_answer *a = &w->answer;
     char number[32];
@@ -282,13 +286,13 @@ static void add_answer(struct work *w, bool asked)
         const char *text = asked && !w->j->K ? a->text.at : "";
         size_t n = asked && !w->j->K ? a->text.n : 0;
         if (asked && w->j->K) {
-            text = w->j->labels[a->ranked[i].k];
+            text = w->j->labels[ranked[i].k];
             n = strlen(text);
         }
         held = add_cell(&w->line, &w->format, text, n) && held;
         if (!w->j->K) { continue; }
         int digits =
-            asked ? lorac_snprintf(number, sizeof number, "%.6f", a->ranked[i].probability) : 0;
+            asked ? lorac_snprintf(number, sizeof number, "%.6f", ranked[i].probability) : 0;
         (void)add_cell(&w->line, &w->format, number, (size_t)digits);
     }
     w->counts->unwritten += !held;
@@ -305,23 +309,94 @@ static bool goes_on(void *self, const char *text, size_t n)
            w->o->progress(w->o->self, (double)w->counts->rows / (double)w->counts->all);
 }
 
+static enum lorac_status write_row(struct work *w, size_t i, bool asked,
+                                   const struct lorac_ranked *ranked, struct lorac_err *err)
+{
+    const struct lorac_raw raw = lorac_table_raw_row(w->table, i);
+    lorac_buf_add(&w->line, raw.at, raw.n);
+    add_answer(w, asked, ranked);
+    enum lorac_status st = write_line(w, &raw, err);
+    w->counts->rows += !st;
+    return st;
+}
+
+/* The same row again: all rows were counted by check_rows(). */
+static enum lorac_status ask_again(bool *asks, struct work *w, size_t i, struct lorac_err *err)
+{
+    size_t cut = 0;
+    struct lorac_predicted seen = *w->counts;
+    enum lorac_status st = ask(asks, &cut, w, i, err);
+    *w->counts = seen;
+    return st;
+}
+
 static enum lorac_status answer_row(struct work *w, size_t i, struct lorac_err *err)
 {
     bool asks = false;
-    size_t cut = 0;
-    struct lorac_predicted seen = *w->counts; // all rows were counted by check_rows()
-    const struct lorac_raw raw = lorac_table_raw_row(w->table, i);
-    enum lorac_status st = ask(&asks, &cut, w, i, err);
-    *w->counts = seen;
+    enum lorac_status st = ask_again(&asks, w, i, err);
     if (!st && asks) { st = lorac_predictor_answer(&w->answer, w->predictor, goes_on, w, err); }
     if (st) { return st; }
     w->counts->stopped =
         asks && w->answer.finish == LORAC_FINISH_CALLER; // a part of an answer is none
+    return w->counts->stopped ? LORAC_OK : write_row(w, i, asks, NULL, err);
+}
+
+/* ---- with labels: rows that are answered together ---- */
+
+static bool goes_on_between(void *self, double done)
+{
+    (void)done;
+    return goes_on(self, NULL, 0);
+}
+
+/* Rows from .. *end - 1 are asked, as many as have room before `limit`. */
+static enum lorac_status ask_group(struct work *w, size_t from, size_t *end, size_t limit,
+                                   struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    bool added = true;
+    lorac_predictor_clear(w->predictor);
+    for (*end = from; *end < limit && added && !st;) {
+        bool *asks = &w->asks[*end - from];
+        st = ask_again(asks, w, *end, err);
+        if (!st && *asks) { st = lorac_predictor_add(&added, w->predictor, w->top, err); }
+        *end += added;
+    }
+    return st;
+}
+
+/* Their answers, of those that have none yet. */
+static enum lorac_status answer_group(struct work *w, size_t from, size_t end,
+                                      struct lorac_err *err)
+{
+    if (end <= w->counts->rows) { return LORAC_OK; }
+    enum lorac_status st = lorac_predictor_run(w->predictor, goes_on_between, w, err);
+    w->counts->stopped = st == LORAC_ESTOP;
     if (w->counts->stopped) { return LORAC_OK; }
-    lorac_buf_add(&w->line, raw.at, raw.n);
-    add_answer(w, asks);
-    st = write_line(w, &raw, err);
-    w->counts->rows += !st;
+    for (size_t i = from, q = 0; i < end && !st && !w->counts->stopped; i++) {
+        const struct lorac_ranked *ranked = NULL;
+        if (w->asks[i - from]) { st = lorac_predictor_ranked(&ranked, w->predictor, q++, err); }
+        if (st || i < w->counts->rows) { continue; }
+        st = write_row(w, i, w->asks[i - from], ranked, err);
+        if (!st && !goes_on(w, NULL, 0)) { w->counts->stopped = w->counts->rows < w->counts->all; }
+    }
+    return st;
+}
+
+/* Groups begin where they begin without a stop, so that a prediction that goes on is the same to
+ * the last digit. */
+static enum lorac_status answer_groups(struct work *w, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    size_t n = w->counts->all;
+    size_t from = w->counts->rows / GROUP * GROUP;
+    while (from < n && !st && !w->counts->stopped) {
+        size_t block = from / GROUP * GROUP + GROUP;
+        size_t end = from;
+        st = ask_group(w, from, &end, block < n ? block : n, err);
+        if (!st) { st = answer_group(w, from, end, err); }
+        from = end;
+    }
     return st;
 }
 
@@ -330,6 +405,7 @@ static enum lorac_status answer_rows(struct work *w, struct lorac_err *err)
     size_t n = w->counts->all;
     enum lorac_status st = w->part.resumed ? LORAC_OK : write_header(w, err);
     w->counts->rows = w->counts->resumed = w->part.rows < n ? w->part.rows : n;
+    if (!st && w->j->K) { return answer_groups(w, err); }
     for (size_t i = w->counts->rows; i < n && !st && !w->counts->stopped; i++) {
         st = answer_row(w, i, err);
         if (!st && !w->counts->stopped && !goes_on(w, NULL, 0)) {

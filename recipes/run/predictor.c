@@ -10,12 +10,13 @@
 struct lorac_predictor {
     const struct lorac_job *j;
     struct lorac_template *template;
-    size_t n;             // variables
-    const char **names;   // (n) borrowed
-    size_t n_begin;       // tokens that the tokenizer puts in front of a prompt
-    size_t room;          // tokens behind a prompt: of the longest label, or one
-    size_t max_tokens;    // of a generated answer
-    struct lorac_ids ids; // the prompt
+    size_t n;               // variables
+    const char **names;     // (n) borrowed
+    size_t n_begin;         // tokens that the tokenizer puts in front of a prompt
+    size_t room;            // tokens behind a prompt: of the longest label, or one
+    size_t max_tokens;      // of a generated answer
+    struct lorac_ids ids;   // the prompt
+    struct lorac_tree tree; // of the labels
     struct lorac_chooser *chooser;
     struct lorac_generator *generator; // one of the two
     struct whole *whole;               // what it opened itself, or NULL
@@ -84,20 +85,22 @@ static enum lorac_status open_chooser(struct lorac_predictor *p, const struct lo
                                       struct lorac_err *err)
 {
     const struct lorac_job *j = p->j;
-    struct lorac_chooser_options o = {
+    struct lorac_labels_options o = {
         .form = p->template,
         .n_variables = p->n,
         .labels = (const char *const *)j->labels,
         .K = j->K,
         .append_eos = j->recipe->templates.append_eos,
-        .max_prompt = j->recipe->model.max_length,
     };
     while (strcmp(p->names[o.label], j->label_variable) != 0) { // a job with labels has it
         o.label++;
     }
-    enum lorac_status st = lorac_chooser_new(&p->chooser, j->model, socket, j->tokenizer, &o, err);
-    if (!st) { p->room = lorac_chooser_room(p->chooser); }
-    return st;
+    enum lorac_status st = lorac_labels_tree(&p->tree, j->tokenizer, &o, err);
+    if (st) { return st; }
+    p->room = p->tree.longest;
+    size_t longest = j->recipe->model.max_length > p->room ? j->recipe->model.max_length : p->room;
+    struct lorac_chooser_options c = {.max_tokens = longest, .max_answers = j->K};
+    return lorac_chooser_new(&p->chooser, j->model, socket, &c, err);
 }
 
 enum lorac_status lorac_predictor_new(struct lorac_predictor **out, const struct lorac_job *j,
@@ -135,6 +138,7 @@ void lorac_predictor_free(struct lorac_predictor *p)
 {
     if (!p) { return; }
     lorac_chooser_free(p->chooser);
+    lorac_tree_free(&p->tree);
     lorac_generator_free(p->generator);
     lorac_template_free(p->template);
     lorac_ids_free(&p->ids);
@@ -231,14 +235,64 @@ static enum lorac_status generate(struct lorac_answer *a, struct lorac_predictor
     return st;
 }
 
-enum lorac_status lorac_predictor_answer(struct lorac_answer *a, struct lorac_predictor *p,
-                                         lorac_show_fn *show, void *self, struct lorac_err *err)
+enum lorac_status lorac_predictor_add(bool *added, struct lorac_predictor *p, size_t top,
+                                      struct lorac_err *err)
 {
-    if (!p->chooser) { return generate(a, p, show, self, err); }
+    struct lorac_question q = {.prompt = p->ids.at,
+                               .n = p->ids.n,
+                               .scored_from = p->ids.n,
+                               .tree = &p->tree,
+                               .own = LORAC_NO_ANSWER,
+                               .top = top,
+                               .probability = true};
+    return lorac_chooser_add(added, p->chooser, &q, err);
+}
+
+enum lorac_status lorac_predictor_run(struct lorac_predictor *p, lorac_goes_on_fn *goes_on,
+                                      void *self, struct lorac_err *err)
+{
+    return lorac_chooser_run(p->chooser, goes_on, self, err);
+}
+
+enum lorac_status lorac_predictor_ranked(const struct lorac_ranked **ranked,
+                                         const struct lorac_predictor *p, size_t i,
+                                         struct lorac_err *err)
+{
+    size_t k = 0;
+    *ranked = lorac_chooser_answers(&k, p->chooser, i);
+    if (*ranked) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EFORMAT,
+                      "the likelihood of label '%.60s' is not finite: are the weights or the "
+                      "adapter damaged?",
+                      p->j->labels[k]);
+}
+
+void lorac_predictor_clear(struct lorac_predictor *p)
+{
+    lorac_chooser_clear(p->chooser);
+}
+
+/* All labels with their likelihoods. */
+static enum lorac_status choose(struct lorac_answer *a, struct lorac_predictor *p,
+                                struct lorac_err *err)
+{
+    const struct lorac_ranked *ranked = NULL;
+    bool added = false;
     if (!a->ranked) { a->ranked = lorac_mem_new(p->j->K, sizeof *a->ranked); }
     if (!a->ranked) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an answer"); }
     a->finish = LORAC_FINISH_END;
-    return lorac_chooser_ask(a->ranked, p->chooser, &p->ids, err);
+    lorac_predictor_clear(p);
+    enum lorac_status st = lorac_predictor_add(&added, p, p->j->K, err);
+    if (!st) { st = lorac_predictor_run(p, NULL, NULL, err); }
+    if (!st) { st = lorac_predictor_ranked(&ranked, p, 0, err); }
+    if (!st) { memcpy(a->ranked, ranked, p->j->K * sizeof *ranked); }
+    return st;
+}
+
+enum lorac_status lorac_predictor_answer(struct lorac_answer *a, struct lorac_predictor *p,
+                                         lorac_show_fn *show, void *self, struct lorac_err *err)
+{
+    return p->chooser ? choose(a, p, err) : generate(a, p, show, self, err);
 }
 
 enum lorac_status lorac_predictor_ask(struct lorac_answer *a, struct lorac_predictor *p,

@@ -5,7 +5,8 @@
  *   - going on from a saved state gives the same batches as not having stopped;
  *   - the announced capacity holds for every epoch, and nothing is allocated once buffers are warm;
  *   - a loader's objective places the examples and says what their tokens weigh;
- *   - K labels behind one prompt: each label's tokens are scored where they are predicted;
+ *   - K labels behind one prompt: what each would be there, and whether the row is the prompt and
+ *     its label's answer;
  *   - whichever allocation fails is reported.
  */
 #include "tests/datasets/bytes.h"
@@ -320,118 +321,82 @@ static void what_a_loader_cannot_do_is_refused(void **state)
 
 /* ---- choices ---- */
 
-static void expect_choice(const struct lorac_batch *b, const struct lorac_choice *c,
-                          const char *prompt, const char *completion)
+/* Answer k of the tree is this text and EOS. */
+static void expect_answer(const struct lorac_tree *t, size_t k, const char *text)
 {
-    int32_t ids[64] = {BOS};
-    size_t n = 1;
-    for (const char *p = prompt; *p; p++) {
-        ids[n++] = (unsigned char)*p;
+    size_t n = strlen(text);
+    assert_int_equal(t->at[t->last[k]].depth, n + 1);
+    assert_int_equal(t->at[t->last[k]].id, EOS);
+    for (uint32_t i = t->at[t->last[k]].parent; i != 0; i = t->at[i].parent) {
+        assert_int_equal(t->at[i].id, (unsigned char)text[--n]);
     }
-    size_t begin = n;
-    for (const char *p = completion; *p; p++) {
-        ids[n++] = (unsigned char)*p;
-    }
-    ids[n++] = EOS;
-    assert_int_equal(c->n_rest, n - begin - 1);
-    expect_scored(b, c->first, ids[begin], ids, begin);
-    for (size_t k = 0; k < c->n_rest; k++) {
-        expect_scored(b, c->rest + k, ids[begin + 1 + k], ids, begin + 1 + k);
-    }
+    assert_int_equal(n, 0);
 }
 
-static void labels_are_scored_behind_one_prompt(void **state)
+static void labels_answer_one_prompt(void **state)
 {
     (void)state;
     static const char text[] = "text,label,why\npq,yes,u\nrst,?,vv\n";
     static const char *const labels[] = {"no", "yes", "y"};
+    static const int32_t first[] = {BOS, 'p', 'q'};
+    static const int32_t second[] = {BOS, 'r', 's', 't'};
     struct lorac_table *t = open_text(text);
     for (int fixed = 0; fixed < 2; fixed++) {
         struct lorac_dataset_options o = usual;
         o.completion = fixed ? "{label}" : "{label}{why}";
         struct lorac_dataset *d = open_dataset(t, bytes, &o);
         struct lorac_choices *c = NULL;
-        struct lorac_batch *b = NULL;
-        struct lorac_choice first[3];
-        struct lorac_choice second[3];
-        bool added = false;
-        size_t truth = 0;
+        struct lorac_choice x = {0};
         assert_int_equal(lorac_choices_open(&c, d, labels, 3, NULL), LORAC_OK);
-        assert_int_equal(lorac_batch_new(&b, 40, 8, 40, NULL), LORAC_OK);
-        assert_int_equal(lorac_choices_add(&added, first, &truth, b, c, 0, NULL), LORAC_OK);
-        assert_true(added);
-        assert_int_equal(truth, 1);
-        assert_int_equal(lorac_choices_add(&added, second, &truth, b, c, 1, NULL), LORAC_OK);
-        assert_true(added);
-        assert_int_equal(truth, 3); // '?' is none of them
+        assert_true((lorac_choices_tree(c) != NULL) == fixed);
+        assert_int_equal(lorac_choices_read(&x, c, 0, NULL), LORAC_OK);
+        assert_int_equal(x.prompt.n, 3);
+        assert_memory_equal(x.prompt.at, first, sizeof first);
+        assert_true(x.label == 1 && x.whole && x.example.ids.n == (fixed ? 7 : 8));
         for (size_t k = 0; k < 3; k++) {
             char answer[16];
             snprintf(answer, sizeof answer, "%s%s", labels[k], fixed ? "" : "u");
-            expect_choice(b, &first[k], "pq", answer);
-            snprintf(answer, sizeof answer, "%s%s", labels[k], fixed ? "" : "vv");
-            expect_choice(b, &second[k], "rst", answer);
+            expect_answer(x.tree, k, answer);
         }
-        assert_int_equal(b->S, 8); // two prompts, three labels each
-        lorac_batch_free(b);
-        assert_int_equal(lorac_batch_new(&b, 16, 8, 40, NULL), LORAC_OK);
-        assert_int_equal(lorac_choices_add(&added, first, &truth, b, c, 0, NULL), LORAC_OK);
-        assert_true(added);
-        size_t rows = b->N;
-        assert_int_equal(lorac_choices_add(&added, second, &truth, b, c, 1, NULL), LORAC_OK);
-        assert_false(added); // no room behind the first
-        assert_int_equal(b->N, rows);
-        lorac_batch_clear(b);
-        assert_int_equal(lorac_choices_add(&added, second, &truth, b, c, 1, NULL), LORAC_OK);
-        assert_true(added);
-        assert_int_equal(b->N, fixed ? 4 + 6 : 4 + 12);
-        lorac_batch_free(b);
-        struct lorac_err err = {0};
-        assert_int_equal(lorac_batch_new(&b, 9, 8, 40, NULL), LORAC_OK); // too small for one
-        assert_int_equal(lorac_choices_add(&added, second, &truth, b, c, 1, &err), LORAC_EUSER);
-        assert_string_equal(err.text, fixed ? "t.csv:3: a prompt of 4 tokens with 3 labels takes "
-                                              "10 rows, expected 1 or more tokens and at most 9 "
-                                              "rows"
-                                            : "t.csv:3: a prompt of 4 tokens with 3 labels takes "
-                                              "16 rows, expected 1 or more tokens and at most 9 "
-                                              "rows");
-        assert_int_equal(b->N, 0);
-        lorac_batch_free(b);
+        assert_int_equal(lorac_choices_read(&x, c, 1, NULL), LORAC_OK);
+        assert_int_equal(x.prompt.n, 4);
+        assert_memory_equal(x.prompt.at, second, sizeof second);
+        assert_true(x.label == 3 && !x.whole); // '?' is none of them
+        for (size_t k = 0; k < 3; k++) {
+            char answer[16];
+            snprintf(answer, sizeof answer, "%s%s", labels[k], fixed ? "" : "vv");
+            expect_answer(x.tree, k, answer);
+        }
+        lorac_choice_free(&x);
         lorac_choices_close(c);
         lorac_dataset_close(d);
     }
     lorac_table_close(t);
 }
 
-static void a_label_of_one_token_needs_no_rows(void **state)
+static void a_prompt_is_cut_for_the_longest_label(void **state)
 {
     (void)state;
     static const char *const labels[] = {"a", "cd", "b"};
-    struct lorac_table *t = open_text("text,label\npq,b\n");
+    static const int32_t ids[] = {BOS, 'q'};
+    struct lorac_table *t = open_text("text,label\npq,b\npq,cd\n");
     struct lorac_dataset_options o = usual;
     o.completion = "{label}";
     o.append_eos = false;
-    o.max_length = 4; // the prompt is cut for the longest label
+    o.max_length = 4;
     struct lorac_dataset *d = open_dataset(t, bytes, &o);
     struct lorac_choices *c = NULL;
-    struct lorac_batch *b = NULL;
-    struct lorac_choice choice[3];
-    bool added = false;
-    size_t truth = 0;
+    struct lorac_choice x = {0};
     assert_int_equal(lorac_choices_open(&c, d, labels, 3, NULL), LORAC_OK);
-    assert_int_equal(lorac_batch_new(&b, 10, 4, 10, NULL), LORAC_OK);
-    assert_int_equal(lorac_choices_add(&added, choice, &truth, b, c, 0, NULL), LORAC_OK);
-    assert_true(added && truth == 2);
-    const int32_t ids[] = {BOS, 'q', 'c'};
-    assert_int_equal(b->N, 3);
-    assert_int_equal(b->S, 2);
-    assert_int_equal(b->T, 4);
-    assert_memory_equal(b->ids, ids, sizeof ids);
-    expect_scored(b, choice[0].first, 'a', ids, 2);
-    expect_scored(b, choice[2].first, 'b', ids, 2);
-    expect_scored(b, choice[1].first, 'c', ids, 2);
-    expect_scored(b, choice[1].rest, 'd', ids, 3);
-    assert_int_equal(choice[0].n_rest + choice[2].n_rest, 0);
-    lorac_batch_free(b);
+    assert_int_equal(lorac_choices_spread(c), 1);
+    assert_int_equal(lorac_choices_read(&x, c, 0, NULL), LORAC_OK);
+    assert_int_equal(x.prompt.n, 2);
+    assert_memory_equal(x.prompt.at, ids, sizeof ids);
+    assert_true(x.tree->longest == 2 && x.tree->rows == 1);
+    assert_true(x.label == 2 && !x.whole && x.example.ids.n == 4); // which has all of the prompt
+    assert_int_equal(lorac_choices_read(&x, c, 1, NULL), LORAC_OK);
+    assert_true(x.label == 1 && x.whole && x.prompt.n == 2); // cut in the same place
+    lorac_choice_free(&x);
     lorac_choices_close(c);
     lorac_dataset_close(d);
     lorac_table_close(t);
@@ -477,9 +442,8 @@ static enum lorac_status use_both(struct lorac_err *err)
     struct lorac_choices *c = NULL;
     struct lorac_batch *b = NULL;
     const uint32_t *examples = NULL;
-    struct lorac_choice choice[3];
+    struct lorac_choice x = {0};
     size_t n = 0;
-    bool added = false;
     enum lorac_status st = lorac_loader_open(&l, data, &kinds[0], err);
     if (st) { goto done; }
     st = lorac_batch_new(&b, 64, lorac_loader_max_segments(l), 64, err);
@@ -488,9 +452,9 @@ static enum lorac_status use_both(struct lorac_err *err)
     if (st) { goto done; }
     st = lorac_choices_open(&c, data, labels, 3, err);
     if (st) { goto done; }
-    lorac_batch_clear(b);
-    st = lorac_choices_add(&added, choice, &n, b, c, 0, err);
+    st = lorac_choices_read(&x, c, 0, err);
 done:
+    lorac_choice_free(&x);
     lorac_choices_close(c);
     lorac_batch_free(b);
     lorac_loader_close(l);
@@ -523,8 +487,8 @@ int main(void)
         cmocka_unit_test(the_announced_capacity_is_the_least_that_holds),
         cmocka_unit_test(warm_buffers_are_enough),
         cmocka_unit_test(what_a_loader_cannot_do_is_refused),
-        cmocka_unit_test(labels_are_scored_behind_one_prompt),
-        cmocka_unit_test(a_label_of_one_token_needs_no_rows),
+        cmocka_unit_test(labels_answer_one_prompt),
+        cmocka_unit_test(a_prompt_is_cut_for_the_longest_label),
         cmocka_unit_test(what_is_no_choice_is_refused),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };

@@ -5,6 +5,7 @@
  *   - a row's answer is the likeliest label, the end of the text included; accuracy and macro F1
  *     are those of the answers, worked out by hand for known ones; exact match compares greedy
  *     continuations;
+ *   - the loss that comes with accuracy is the loss, and no row runs twice for it;
  *   - metrics compare in their direction; an evaluation can be interrupted;
  *   - predict gives the labels that the evaluation chose;
  *   - the recipe's layers, overrides and limits reach the adapter, and impossible ones are errors.
@@ -251,6 +252,38 @@ static void what_is_trained_does_not_change_what_is_asked(void **state)
     }
 }
 
+/* Whatever is trained, and where examples and prompts are cut in different places, too. Each row
+ * runs once; a label that is likelier so far runs behind it, which here is one token. */
+static void accuracy_comes_with_the_loss(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sets[4];
+        bool whole; // example and prompt are cut alike
+    } cases[] = {
+        {{labels, NULL}, true},
+        {{labels, "template.train_on=all", NULL}, true},
+        {{"data.labels.map={good: x, bad: qqqq}", "model.max_length=12", NULL}, false},
+        {{"data.labels.map={good: x, bad: qqqq}", "model.max_length=12", "template.train_on=all"},
+         false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *sets[5] = {NULL};
+        memcpy(sets, cases[i].sets, sizeof cases[i].sets);
+        struct subject s;
+        open_job(&s, LORAC_JOB_VALID, sets);
+        struct lorac_scores loss = evaluate(&s, 1U << LORAC_METRIC_LOSS);
+        struct lorac_scores both = evaluate(&s, 1U << LORAC_METRIC_ACCURACY);
+        assert_true(loss.tokens == both.tokens && both.has_accuracy);
+        if (!(fabs(loss.loss - both.loss) < 2e-6 * loss.loss)) {
+            fail_msg("case %zu: %.9g, not %.9g", i, both.loss, loss.loss);
+        }
+        assert_true(both.computed >= loss.computed);
+        if (cases[i].whole) { assert_true(both.computed <= loss.computed + ROWS); }
+        close_job(&s);
+    }
+}
+
 /* A dozen labels, each much longer than any answer in the table. */
 static void labels_of_any_length_fit(void **state)
 {
@@ -482,6 +515,7 @@ int main(void)
         cmocka_unit_test(accuracy_and_f1_are_those_of_the_answers),
         cmocka_unit_test(exact_match_compares_greedy_continuations),
         cmocka_unit_test(what_is_trained_does_not_change_what_is_asked),
+        cmocka_unit_test(accuracy_comes_with_the_loss),
         cmocka_unit_test(labels_of_any_length_fit),
         cmocka_unit_test(metrics_compare_in_their_direction),
         cmocka_unit_test(an_evaluation_can_be_interrupted),

@@ -77,11 +77,9 @@ static void close_data(struct data *d)
 static enum lorac_status data(struct lorac_err *err)
 {
     struct data d = {0};
-    struct lorac_choice choice[2];
+    struct lorac_choice x = {0};
     const uint32_t *examples = NULL;
     size_t n = 0;
-    size_t truth = 0;
-    bool added = false;
     enum lorac_status st = open_data(&d, err);
     if (!st) { st = lorac_dataset_variable(&n, d.set, "text", err); }
     if (!st) { st = lorac_dataset_example(&d.e, d.set, 1, err); }
@@ -92,9 +90,9 @@ static enum lorac_status data(struct lorac_err *err)
         st = lorac_loader_next(d.loader, d.batch, &examples, &n, err);
         if (!st) { faults_say("%u %zu ", examples[0], d.batch->N); }
     }
-    if (!st) { lorac_batch_clear(d.batch); }
-    if (!st) { st = lorac_choices_add(&added, choice, &truth, d.batch, d.choices, 0, err); }
-    if (!st) { faults_say("%d %zu %zu", added, truth, d.batch->T); }
+    if (!st) { st = lorac_choices_read(&x, d.choices, 0, err); }
+    if (!st) { faults_say("%zu %zu %zu", x.label, x.prompt.n, x.tree->n); }
+    lorac_choice_free(&x);
     close_data(&d);
     return st;
 }

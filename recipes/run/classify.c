@@ -1,0 +1,226 @@
+/* classify.c - see classify.h. */
+#include "recipes/run/classify.h"
+
+#include "base/core/mem.h"
+#include "recipes/run/labels.h"
+
+#include <math.h>
+#include <string.h>
+
+/* One of what the chooser is asked together. */
+struct query {
+    struct lorac_choice row; // keeps its memory
+    size_t scored;           // tokens of its loss
+    bool chooses;            // else there is only a loss
+};
+
+struct lorac_classifier {
+    const struct lorac_dataset *set;
+    size_t K;
+    struct lorac_choices *choices;
+    struct lorac_chooser *chooser;
+    struct query *query; // (n, cap)
+    size_t n, cap;
+    size_t *confusion; // (K,3): true positives, false positives, false negatives
+    size_t right;
+    double loss;
+};
+
+static enum lorac_status open_choices(struct lorac_choices **out,
+                                      const struct lorac_evaluator_options *o,
+                                      struct lorac_err *err)
+{
+    char label[LORAC_LABEL_SHOWN];
+    if (o->K == 1) {
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "every row of data.train has the label %s: accuracy and macro F1 need two "
+            "to choose from; eval.metrics: [loss] measures without them",
+            lorac_label_show(label, o->labels[0]));
+    }
+    return lorac_choices_open(out, o->set, o->labels, o->K, err);
+}
+
+/* Prompts are cut so that the longest label fits max_length. */
+static struct lorac_chooser_options chooser_options(const struct lorac_evaluator_options *o)
+{
+    const struct lorac_shots *shots = lorac_dataset_shots(o->set);
+    return (struct lorac_chooser_options){
+        .prefix = shots ? lorac_shots_prefix(shots) : NULL,
+        .max_tokens = lorac_dataset_max_length(o->set),
+        .max_answers = o->K,
+        .all_tokens = (size_t)lorac_dataset_counts(o->set)->tokens + 1,
+    };
+}
+
+enum lorac_status lorac_classifier_new(struct lorac_classifier **out,
+                                       const struct lorac_evaluator_options *o,
+                                       struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_chooser_options how = chooser_options(o);
+    struct lorac_classifier *c = lorac_mem_new(1, sizeof *c);
+    if (!c) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
+    c->set = o->set;
+    c->K = o->K;
+    enum lorac_status st = open_choices(&c->choices, o, err);
+    if (!st) { st = lorac_chooser_new(&c->chooser, o->model, o->socket, &how, err); }
+    c->confusion = st ? NULL : lorac_mem_new(c->K, 3 * sizeof *c->confusion);
+    if (!st && !c->confusion) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
+    if (st) {
+        lorac_classifier_free(c);
+        c = NULL;
+    }
+    *out = c;
+    return st;
+}
+
+enum lorac_status lorac_classifier_measure(size_t *bytes, const struct lorac_evaluator_options *o,
+                                           struct lorac_err *err)
+{
+    struct lorac_choices *choices = NULL;
+    struct lorac_chooser_options how = chooser_options(o);
+    enum lorac_status st = open_choices(&choices, o, err); // says what is wrong with them
+    lorac_choices_close(choices);
+    return st ? st : lorac_chooser_measure(bytes, o->model, o->socket, &how, err);
+}
+
+void lorac_classifier_free(struct lorac_classifier *c)
+{
+    if (!c) { return; }
+    for (size_t i = 0; i < c->cap; i++) {
+        lorac_choice_free(&c->query[i].row);
+    }
+    lorac_mem_free(c->query);
+    lorac_mem_free(c->confusion);
+    lorac_chooser_free(c->chooser);
+    lorac_choices_close(c->choices);
+    lorac_mem_free(c);
+}
+
+/* Example i is asked. Where it is cut in another place than the prompt, or its answer is no label,
+ * its loss is a query of its own: *half is then true between the two. */
+static enum lorac_status ask(bool *added, bool *half, struct lorac_classifier *c, size_t i,
+                             struct lorac_err *err)
+{
+    struct query *all = lorac_mem_grow(c->query, c->cap, &c->cap, c->n + 1, sizeof *all);
+    if (!all) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
+    c->query = all;
+    struct query *x = &all[c->n];
+    enum lorac_status st = lorac_choices_read(&x->row, c->choices, i, err);
+    if (st) { return st; }
+    const struct lorac_example *own = &x->row.example;
+    bool whole = x->row.whole;
+    struct lorac_question q = {.prompt = x->row.prompt.at,
+                               .n = x->row.prompt.n,
+                               .scored_from = whole ? own->trained_from : x->row.prompt.n,
+                               .tree = x->row.tree,
+                               .own = whole ? x->row.label : LORAC_NO_ANSWER,
+                               .top = 1};
+    x->chooses = whole || *half;
+    x->scored = whole || !*half ? own->ids.n - own->trained_from : 0;
+    if (!x->chooses) {
+        q = (struct lorac_question){.prompt = own->ids.at,
+                                    .n = own->ids.n,
+                                    .scored_from = own->trained_from,
+                                    .own = LORAC_NO_ANSWER};
+    }
+    st = lorac_chooser_add(added, c->chooser, &q, err);
+    if (st) {
+        lorac_err_prefix(err, "line %llu: ", (unsigned long long)lorac_dataset_line(c->set, i));
+    }
+    c->n += *added;
+    if (*added) { *half = !x->chooses; }
+    return st;
+}
+
+static void count(struct lorac_scores *s, struct lorac_classifier *c, size_t answer, size_t truth)
+{
+    size_t K = c->K;
+    if (answer == truth) {
+        c->right++;
+        c->confusion[3 * answer]++;
+        return;
+    }
+    c->confusion[3 * answer + 1]++;
+    if (truth < K) { c->confusion[3 * truth + 2]++; }
+    s->unknown += truth >= K;
+}
+
+static void read_answers(struct lorac_scores *s, struct lorac_classifier *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        const struct query *x = &c->query[i];
+        size_t broken = 0;
+        c->loss += lorac_chooser_loss(c->chooser, i);
+        s->tokens += x->scored;
+        if (!x->chooses) { continue; }
+        const struct lorac_ranked *best = lorac_chooser_answers(&broken, c->chooser, i);
+        if (best) { count(s, c, best->k, x->row.label); } // else the loss is NaN
+    }
+}
+
+static void sum_up(struct lorac_scores *s, const struct lorac_classifier *c)
+{
+    double f1 = 0.0;
+    size_t seen = 0;
+    for (size_t k = 0; k < c->K; k++) {
+        const size_t *n = c->confusion + 3 * k;
+        if (n[0] + n[2] > s->majority) { // rows with this label
+            s->majority = n[0] + n[2];
+            s->majority_label = k;
+        }
+        size_t all = 2 * n[0] + n[1] + n[2];
+        if (all == 0) { continue; }
+        f1 += 2.0 * (double)n[0] / (double)all;
+        seen++;
+    }
+    s->has_accuracy = true;
+    s->loss = c->loss / (double)s->tokens;
+    s->perplexity = exp(s->loss);
+    s->accuracy = s->rows ? (double)c->right / (double)s->rows : 0.0;
+    s->macro_f1 = seen ? f1 / (double)seen : 0.0;
+}
+
+/* Rows that are asked together, among all. */
+struct group {
+    lorac_goes_on_fn *goes_on;
+    void *self;
+    size_t from, end, n;
+};
+
+static bool goes_on(void *self, double done)
+{
+    const struct group *g = self;
+    double rows = (double)g->from + done * (double)(g->end - g->from);
+    return !g->goes_on || g->goes_on(g->self, rows / (double)g->n);
+}
+
+enum lorac_status lorac_classify(struct lorac_scores *s, struct lorac_classifier *c,
+                                 lorac_goes_on_fn *caller, void *self, struct lorac_err *err)
+{
+    struct group g = {.goes_on = caller, .self = self, .n = lorac_dataset_size(c->set)};
+    bool half = false;
+    enum lorac_status st = LORAC_OK;
+    size_t before = lorac_chooser_work(c->chooser).rows;
+    memset(c->confusion, 0, 3 * c->K * sizeof *c->confusion);
+    c->right = 0;
+    c->loss = 0.0;
+    lorac_chooser_renew(c->chooser);
+    for (size_t i = 0; i < g.n && !st;) {
+        bool added = true;
+        lorac_chooser_clear(c->chooser);
+        c->n = 0;
+        g.from = i;
+        while (i < g.n && added && !st) {
+            st = ask(&added, &half, c, i, err);
+            i += !st && added && !half;
+        }
+        g.end = i;
+        if (!st) { st = lorac_chooser_run(c->chooser, goes_on, &g, err); }
+        if (!st) { read_answers(s, c); }
+    }
+    s->computed = lorac_chooser_work(c->chooser).rows - before;
+    sum_up(s, c);
+    return st;
+}
