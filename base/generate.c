@@ -1,4 +1,4 @@
-/* generate.c - prompt in chunks, then one token at a time; see generate.h. */
+/* generate.c - prompts in chunks, then a token of each at a time; see generate.h. */
 #include "base/generate.h"
 
 #include "base/core/mem.h"
@@ -6,16 +6,20 @@
 #include <math.h>
 #include <string.h>
 
-enum { PREFILL_ROWS = 256 };
+enum {
+    PREFILL_ROWS = 256,
+    CACHE_MIB = 128, // of sequences beside the first
+};
 
 struct lorac_generator {
     const struct lorac_model *m;
     struct lorac_pass *pass;
     struct lorac_cache *cache;
     struct lorac_batch *batch;
-    size_t max_positions;
-    float *logits;   // (V)
-    uint32_t *order; // (V)
+    size_t max_positions; // of one sequence
+    size_t sequences;     // at a time, each with rows of the cache of its own
+    float *logits;        // (sequences,V)
+    uint32_t *order;      // (V)
 };
 
 const struct lorac_sampling lorac_sampling_defaults = {
@@ -40,36 +44,54 @@ static struct lorac_pass_options pass_options(const struct lorac_model *m, size_
     };
 }
 
+/* How many of the wanted sequences a generator has. */
+static enum lorac_status count_sequences(size_t *n, const struct lorac_model *m, size_t positions,
+                                         size_t wanted, struct lorac_err *err)
+{
+    size_t one = 0;
+    enum lorac_status st = lorac_cache_measure(&one, m, positions, err);
+    size_t fit = one ? ((size_t)CACHE_MIB << 20) / one : wanted;
+    *n = fit < 1 ? 1 : fit < wanted ? fit : wanted;
+    return st;
+}
+
 enum lorac_status lorac_generator_measure(size_t *bytes, const struct lorac_model *m,
                                           const struct lorac_socket *socket, size_t max_positions,
-                                          struct lorac_err *err)
+                                          size_t sequences, struct lorac_err *err)
 {
     struct lorac_pass_options o = pass_options(m, max_positions);
     size_t cache = 0;
-    enum lorac_status st = lorac_pass_measure(bytes, m, socket, &o, err);
-    if (!st) { st = lorac_cache_measure(&cache, m, o.max_positions, err); }
-    *bytes += cache + m->config.V * (sizeof(float) + sizeof(uint32_t)) +
-              lorac_batch_bytes(o.max_rows, 1, 1);
+    size_t n = 0;
+    enum lorac_status st = count_sequences(&n, m, o.max_positions, sequences, err);
+    if (!st) { st = lorac_pass_measure(bytes, m, socket, &o, err); }
+    if (!st) { st = lorac_cache_measure(&cache, m, n * o.max_positions, err); }
+    *bytes += cache + m->config.V * (n * sizeof(float) + sizeof(uint32_t)) +
+              lorac_batch_bytes(o.max_rows, n, 1);
     return st;
 }
 
 enum lorac_status lorac_generator_new(struct lorac_generator **out, const struct lorac_model *m,
                                       const struct lorac_socket *socket, size_t max_positions,
-                                      struct lorac_err *err)
+                                      size_t sequences, struct lorac_err *err)
 {
     *out = NULL;
     struct lorac_generator *g = lorac_mem_new(1, sizeof *g);
     if (!g) { return lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
     struct lorac_pass_options o = pass_options(m, max_positions);
+    size_t n = 0;
+    enum lorac_status st = count_sequences(&n, m, o.max_positions, sequences, err);
+    n = n < o.max_rows ? n : o.max_rows; // a token of each goes into one batch
     g->m = m;
     g->max_positions = o.max_positions;
-    g->logits = lorac_mem_new(m->config.V, sizeof *g->logits);
+    g->sequences = n;
+    g->logits = st ? NULL : lorac_mem_new(n * m->config.V, sizeof *g->logits);
     g->order = lorac_mem_new(m->config.V, sizeof *g->order);
-    enum lorac_status st = LORAC_OK;
-    if (!g->logits || !g->order) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
+    if (!st && (!g->logits || !g->order)) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory to generate");
+    }
     if (!st) { st = lorac_pass_new(&g->pass, m, socket, &o, err); }
-    if (!st) { st = lorac_cache_new(&g->cache, m, g->max_positions, err); }
-    if (!st) { st = lorac_batch_new(&g->batch, o.max_rows, 1, 1, err); }
+    if (!st) { st = lorac_cache_new(&g->cache, m, n * g->max_positions, err); }
+    if (!st) { st = lorac_batch_new(&g->batch, o.max_rows, n, 1, err); }
     if (st) {
         lorac_generator_free(g);
         return st;
@@ -93,23 +115,6 @@ enum lorac_status lorac_generator_use(struct lorac_generator *g, const struct lo
                                       struct lorac_err *err)
 {
     return lorac_pass_use(g->pass, socket, err);
-}
-
-/* Append `n` ids after `past` cached rows; the last one's logits end up in g->logits. */
-static enum lorac_status feed(struct lorac_generator *g, const int32_t *ids, size_t n, size_t past,
-                              struct lorac_err *err)
-{
-    enum lorac_status st = LORAC_OK;
-    for (size_t at = 0; at < n && !st;) {
-        size_t rows = n - at < g->batch->max_rows ? n - at : g->batch->max_rows;
-        lorac_batch_clear(g->batch);
-        lorac_batch_add_cached(g->batch, ids + at, rows, -1, 0, past + at, true);
-        at += rows;
-        if (at == n) { lorac_batch_want_logits(g->batch, rows - 1); }
-        st = lorac_pass_forward(g->pass, g->batch, g->cache, err);
-    }
-    if (!st) { lorac_pass_logits(g->pass, g->batch, g->logits); }
-    return st;
 }
 
 /* Where `what` (k > 0 bytes) first stands in n bytes, which may hold NUL; or NULL. */
@@ -151,7 +156,7 @@ static size_t uncertain(const struct lorac_buf *text, size_t from, const struct 
     return most;
 }
 
-/* What a run of lorac_generate() has produced. */
+/* What a prompt has been continued with. */
 struct result {
     struct lorac_buf *text;
     size_t begin; // of this run's text in it
@@ -197,44 +202,90 @@ static bool all_finite(const float *x, size_t n)
     return sum == 0.0F;
 }
 
-/* The loop behind the prompt: draw, show, feed. */
-static enum lorac_status go_on(struct lorac_ids *ids, struct lorac_ids *seen, struct result *r,
-                               enum lorac_finish *finish, struct lorac_generator *g,
-                               const struct lorac_tokenizer *t, const struct lorac_sampling *o,
-                               struct lorac_err *err)
+/* A prompt that goes on. */
+struct sequence {
+    struct lorac_generation *x;
+    struct lorac_ids seen; // prompt and result
+    struct lorac_stream stream;
+    struct result r;
+    size_t fed; // tokens of `seen` that are in the cache
+    size_t drawn;
+    bool ended;
+};
+
+static void release(struct sequence *q)
 {
-    struct lorac_stream stream = {0};
+    lorac_ids_free(&q->seen);
+    lorac_stream_free(&q->stream);
+    *q = (struct sequence){.ended = true};
+}
+
+static enum lorac_status end(struct sequence *q, const struct lorac_tokenizer *t,
+                             enum lorac_finish finish, struct lorac_err *err)
+{
     enum lorac_status st = LORAC_OK;
-    *finish = LORAC_FINISH_LENGTH;
-    for (size_t i = 0; i < o->max_tokens && !st; i++) {
-        if (!all_finite(g->logits, g->m->config.V)) {
-            st = lorac_fail(err, LORAC_EFORMAT,
-                            "the logits behind token %zu are not finite: are the weights "
-                            "or the adapter damaged?",
-                            seen->n);
-            break;
-        }
-        int32_t id = lorac_sample(g->logits, g->order, g->m->config.V, seen->at, seen->n, o, i);
-        if (lorac_token_is_end(t, id)) {
-            *finish = LORAC_FINISH_END;
-            break;
-        }
-        st = lorac_ids_add(ids, id, err);
-        if (!st) { st = lorac_ids_add(seen, id, err); }
-        if (!st) { st = lorac_stream_add(r->text, &stream, t, id, true, err); }
-        if (!st && r->text->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for text"); }
-        if (st || ended_by_text(r, o, finish)) { break; }
-        if (seen->n == g->max_positions && i + 1 < o->max_tokens) {
-            *finish = LORAC_FINISH_CONTEXT;
-            break;
-        }
-        if (i + 1 < o->max_tokens) { st = feed(g, &id, 1, seen->n - 1, err); }
+    q->x->finish = finish;
+    q->ended = true;
+    if (finish == LORAC_FINISH_STOP || finish == LORAC_FINISH_CALLER) { return LORAC_OK; }
+    st = lorac_stream_end(q->r.text, &q->stream, t, true, err);
+    if (!st) { (void)show_until(&q->r, q->r.text->n); }
+    return st;
+}
+
+/* Draw the next token of a sequence from its logits, and show it. */
+static enum lorac_status draw(struct sequence *q, float *logits, struct lorac_generator *g,
+                              const struct lorac_tokenizer *t, struct lorac_err *err)
+{
+    const struct lorac_sampling *o = q->x->o;
+    enum lorac_finish finish = LORAC_FINISH_END;
+    if (!all_finite(logits, g->m->config.V)) {
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "the logits behind token %zu are not finite: are the weights "
+                          "or the adapter damaged?",
+                          q->seen.n);
     }
-    if (!st && *finish != LORAC_FINISH_STOP && *finish != LORAC_FINISH_CALLER) {
-        st = lorac_stream_end(r->text, &stream, t, true, err);
-        if (!st) { (void)show_until(r, r->text->n); }
+    int32_t id = lorac_sample(logits, g->order, g->m->config.V, q->seen.at, q->seen.n, o, q->drawn);
+    if (lorac_token_is_end(t, id)) { return end(q, t, LORAC_FINISH_END, err); }
+    enum lorac_status st = lorac_ids_add(q->x->ids, id, err);
+    if (!st) { st = lorac_ids_add(&q->seen, id, err); }
+    if (!st) { st = lorac_stream_add(q->r.text, &q->stream, t, id, true, err); }
+    if (!st && q->r.text->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for text"); }
+    q->drawn++;
+    if (st) { return st; }
+    if (ended_by_text(&q->r, o, &finish)) { return end(q, t, finish, err); }
+    if (q->drawn == o->max_tokens) { return end(q, t, LORAC_FINISH_LENGTH, err); }
+    return q->seen.n == g->max_positions ? end(q, t, LORAC_FINISH_CONTEXT, err) : LORAC_OK;
+}
+
+/* Tokens of each sequence that are not in the cache yet, as many as fit: of one that has begun one,
+ * of a new one its prompt. */
+static void fill(struct lorac_generator *g, struct sequence *q, size_t n)
+{
+    struct lorac_batch *b = g->batch;
+    lorac_batch_clear(b);
+    for (size_t i = 0; i < n; i++) {
+        size_t left = q[i].ended ? 0 : q[i].seen.n - q[i].fed;
+        size_t room = b->max_rows - b->N;
+        size_t rows = left < room ? left : room;
+        if (rows == 0) { continue; }
+        (void)lorac_batch_add_cached(b, q[i].seen.at + q[i].fed, rows, -1, i * g->max_positions,
+                                     q[i].fed, true);
+        q[i].fed += rows;
+        if (rows == left) { lorac_batch_want_logits(b, b->N - 1); }
     }
-    lorac_stream_free(&stream);
+}
+
+static enum lorac_status step(struct lorac_generator *g, struct sequence *q, size_t n,
+                              const struct lorac_tokenizer *t, struct lorac_err *err)
+{
+    size_t u = 0;
+    fill(g, q, n);
+    enum lorac_status st = lorac_pass_forward(g->pass, g->batch, g->cache, err);
+    if (!st) { lorac_pass_logits(g->pass, g->batch, g->logits); }
+    for (size_t i = 0; i < n && !st; i++) {
+        bool draws = !q[i].ended && q[i].fed == q[i].seen.n;
+        if (draws) { st = draw(&q[i], g->logits + u++ * g->m->config.V, g, t, err); }
+    }
     return st;
 }
 
@@ -257,31 +308,69 @@ static enum lorac_status check_sampling(const struct lorac_sampling *o, struct l
     return LORAC_OK;
 }
 
+static enum lorac_status begin(struct sequence *q, struct lorac_generation *x,
+                               const struct lorac_generator *g, struct lorac_err *err)
+{
+    *q = (struct sequence){.x = x, .r = {x->text, x->text->n, x->text->n, x->show, x->self}};
+    if (x->n == 0) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the prompt is empty and the model has no token to begin "
+                          "with");
+    }
+    if (x->n >= g->max_positions) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the prompt has %zu tokens, the context holds %zu with at "
+                          "least one new token",
+                          x->n, g->max_positions);
+    }
+    enum lorac_status st = check_sampling(x->o, err);
+    for (size_t k = 0; k < x->n && !st; k++) {
+        st = lorac_ids_add(&q->seen, x->prompt[k], err);
+    }
+    x->finish = LORAC_FINISH_LENGTH;
+    q->ended = x->o->max_tokens == 0;
+    return st;
+}
+
+enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,
+                                     struct lorac_generator *g, const struct lorac_tokenizer *t,
+                                     struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    size_t begun = 0;
+    size_t slots = n < g->sequences ? n : g->sequences;
+    struct sequence *q = lorac_mem_new(slots, sizeof *q);
+    if (!q) { return lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
+    for (size_t i = 0; i < slots; i++) {
+        q[i].ended = true;
+    }
+    for (bool goes = true; goes && !st;) {
+        goes = false;
+        for (size_t i = 0; i < slots && !st; i++) {
+            while (q[i].ended && begun < n && !st) { // the next one takes its place
+                release(&q[i]);
+                st = begin(&q[i], &at[begun++], g, err);
+            }
+            goes = goes || !q[i].ended;
+        }
+        if (goes && !st) { st = step(g, q, slots, t, err); }
+    }
+    for (size_t i = 0; i < slots; i++) {
+        release(&q[i]);
+    }
+    lorac_mem_free(q);
+    return st;
+}
+
 enum lorac_status lorac_generate(struct lorac_ids *ids, struct lorac_buf *text,
                                  enum lorac_finish *finish, struct lorac_generator *g,
                                  const struct lorac_tokenizer *t, const int32_t *prompt, size_t n,
                                  const struct lorac_sampling *o, lorac_show_fn *show, void *self,
                                  struct lorac_err *err)
 {
-    if (n == 0) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "the prompt is empty and the model has no token to begin "
-                          "with");
-    }
-    if (n >= g->max_positions) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "the prompt has %zu tokens, the context holds %zu with at "
-                          "least one new token",
-                          n, g->max_positions);
-    }
-    struct lorac_ids seen = {0}; // prompt and result, for the penalty
-    struct result r = {text, text->n, text->n, show, self};
-    enum lorac_status st = check_sampling(o, err);
-    for (size_t k = 0; k < n && !st; k++) {
-        st = lorac_ids_add(&seen, prompt[k], err);
-    }
-    if (!st) { st = feed(g, prompt, n, 0, err); }
-    if (!st) { st = go_on(ids, &seen, &r, finish, g, t, o, err); }
-    lorac_ids_free(&seen);
+    struct lorac_generation x = {
+        .prompt = prompt, .n = n, .o = o, .ids = ids, .text = text, .show = show, .self = self};
+    enum lorac_status st = lorac_generate_all(&x, 1, g, t, err);
+    *finish = x.finish;
     return st;
 }

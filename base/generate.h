@@ -41,18 +41,20 @@ const char *lorac_finish_name(enum lorac_finish f); // "end", "length", "stop", 
  * the end; return false to stop. */
 typedef bool lorac_show_fn(void *self, const char *text, size_t n);
 
-/* Cache, activations and buffers for one sequence at a time. Borrows model and socket. */
+/* Cache, activations and buffers for some sequences at a time, as many as are asked for where they
+ * take little memory, else fewer, one at the least. Borrows model and socket. */
 struct lorac_generator;
 LORAC_MUST_CHECK enum lorac_status lorac_generator_new(struct lorac_generator **out,
                                                        const struct lorac_model *m,
                                                        const struct lorac_socket *socket, // or NULL
                                                        size_t max_positions, // prompt + new tokens
+                                                       size_t sequences,     // >= 1
                                                        struct lorac_err *err);
 /* Bytes that such a generator takes. */
 LORAC_MUST_CHECK enum lorac_status lorac_generator_measure(size_t *bytes,
                                                            const struct lorac_model *m,
                                                            const struct lorac_socket *socket,
-                                                           size_t max_positions,
+                                                           size_t max_positions, size_t sequences,
                                                            struct lorac_err *err);
 void lorac_generator_free(struct lorac_generator *g);
 /* Go on with other adapters (NULL: the bare base); the base is not loaded again. */
@@ -68,6 +70,23 @@ LORAC_MUST_CHECK enum lorac_status lorac_generate(
     struct lorac_generator *g, const struct lorac_tokenizer *t, const int32_t *prompt, size_t n,
     const struct lorac_sampling *o, lorac_show_fn *show, void *self, // may be NULL
     struct lorac_err *err);
+
+/* Several prompts, each with its options and results as above: they go on together, a token of each
+ * in one batch, and where one ends the next begins. What comes out is what each would be alone. */
+struct lorac_generation {
+    const int32_t *prompt; // (n)
+    size_t n;
+    const struct lorac_sampling *o;
+    struct lorac_ids *ids;
+    struct lorac_buf *text;
+    enum lorac_finish finish;
+    lorac_show_fn *show; // or NULL
+    void *self;
+};
+LORAC_MUST_CHECK enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,
+                                                      struct lorac_generator *g,
+                                                      const struct lorac_tokenizer *t,
+                                                      struct lorac_err *err);
 
 /* The id drawn from `logits` (V), which are clobbered; `seen` (n) are the ids that the penalty
  * counts. `order` (V) is scratch. */

@@ -82,7 +82,7 @@ static int run(const struct args *a)
         return code;
     }
     if (!st) {
-        st = lorac_generator_new(&g, b.model, bench_socket(&b), prompt.n + o.max_tokens, &err);
+        st = lorac_generator_new(&g, b.model, bench_socket(&b), prompt.n + o.max_tokens, 1, &err);
     }
     double begin = lorac_clock();
     if (!st) {

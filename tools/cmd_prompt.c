@@ -184,7 +184,7 @@ static int run(const struct args *a)
     if (!st) {
         size_t most = s.b.model->config.max_positions;
         st = lorac_generator_new(&s.g, s.b.model, NULL, most < MAX_POSITIONS ? most : MAX_POSITIONS,
-                                 &err);
+                                 1, &err);
     }
     if (!st && s.terminal) { fputs(help, stdout); }
     int code = st ? complain(&err) : lines(&s);

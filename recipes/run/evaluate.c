@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32, RIVALS = 4 };
+enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32, RIVALS = 4, TOGETHER = 32 };
 
 struct lorac_evaluator {
     struct lorac_evaluator_options o;
@@ -22,8 +22,15 @@ struct lorac_evaluator {
     struct lorac_socket socket;
     float *nll; // (max targets)
     struct lorac_example example;
-    struct lorac_ids want;   // the completion of `example`
-    struct lorac_ids prompt; // shots and prompt of `example`
+    struct lorac_ids want; // the completion of `example`
+    const char *separator; // what ends an answer behind shots; NULL: none
+};
+
+/* A greedy answer to be, and what was wanted. */
+struct reply {
+    struct lorac_ids prompt, ids; // prompt: behind the shots
+    struct lorac_buf want, got;
+    struct lorac_sampling o;
 };
 
 double lorac_scores_get(const struct lorac_scores *s, enum lorac_metric metric)
@@ -74,6 +81,12 @@ static size_t shot_tokens(const struct lorac_dataset *set)
 {
     const struct lorac_shots *shots = lorac_dataset_shots(set);
     return shots ? lorac_shots_prefix(shots)->n : 0;
+}
+
+/* Answers at a time: those of exact_match run together, a sample runs alone. */
+static size_t generator_sequences(const struct lorac_evaluator_options *o)
+{
+    return o->metrics >> LORAC_METRIC_EXACT_MATCH & 1U ? TOGETHER : 1;
 }
 
 static size_t generator_positions(const struct lorac_dataset *set)
@@ -182,7 +195,7 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
                                          : measure_loss_bytes(&out->bytes, o, err);
     if (!st) {
         st = lorac_generator_measure(&out->generator_bytes, o->model, o->socket,
-                                     generator_positions(o->set), err);
+                                     generator_positions(o->set), generator_sequences(o), err);
     }
     count_rows(out, o);
     return st;
@@ -200,7 +213,6 @@ void lorac_evaluator_free(struct lorac_evaluator *e)
     lorac_mem_free(e->nll);
     lorac_example_free(&e->example);
     lorac_ids_free(&e->want);
-    lorac_ids_free(&e->prompt);
     lorac_mem_free(e);
 }
 
@@ -279,7 +291,7 @@ static enum lorac_status need_generator(struct lorac_evaluator *e, struct lorac_
 {
     if (e->generator) { return LORAC_OK; }
     return lorac_generator_new(&e->generator, e->o.model, e->o.socket,
-                               generator_positions(e->o.set), err);
+                               generator_positions(e->o.set), generator_sequences(&e->o), err);
 }
 
 /* The same of a piece of text: it begins with the prompt, and as much again is wanted. */
@@ -358,42 +370,37 @@ static enum lorac_status show_answer(struct lorac_buf *got, const struct lorac_e
     return st || !ended ? st : lorac_decode(got, t, &eos, 1, false, err);
 }
 
-/* Example i: its prompt's ids, behind the shots, continued greedily. With a prompt special tokens
- * are shown. */
-static enum lorac_status answer(struct lorac_buf *prompt, struct lorac_buf *want,
-                                struct lorac_buf *got, size_t *tokens, struct lorac_evaluator *e,
-                                size_t i, struct lorac_err *err)
+static void reply_free(struct reply *r)
 {
-    struct lorac_example *x = &e->example;
-    struct lorac_ids ids = {0};
-    enum lorac_finish finish = LORAC_FINISH_END;
-    enum lorac_status st = need_generator(e, err);
-    if (!st) { st = divide(e, i, err); }
+    lorac_ids_free(&r->prompt);
+    lorac_ids_free(&r->ids);
+    lorac_buf_free(&r->want);
+    lorac_buf_free(&r->got);
+}
+
+/* Example i: what is to be continued greedily, behind the shots, and what is wanted; e->example is
+ * its prompt. `shown`: with special tokens. */
+static enum lorac_status prepare(struct reply *r, struct lorac_generation *x,
+                                 struct lorac_evaluator *e, size_t i, bool shown,
+                                 struct lorac_err *err)
+{
+    const struct lorac_tokenizer *t = lorac_dataset_tokenizer(e->o.set);
+    r->prompt.n = r->ids.n = 0;
+    lorac_buf_clear(&r->want);
+    lorac_buf_clear(&r->got);
+    enum lorac_status st = divide(e, i, err);
     if (st) { return st; }
-    struct lorac_sampling o = lorac_sampling_defaults;
-    o.max_tokens = e->want.n + (lorac_dataset_is_text(e->o.set) ? 0 : ANSWER_ROOM);
-    const char *separator = e->shots ? lorac_shots_separator(e->shots) : NULL;
-    o.stop = &separator;
-    o.n_stop = separator != NULL;
-    e->prompt.n = 0;
-    if (e->shots) { st = add_ids(&e->prompt, lorac_shots_prefix(e->shots), err); }
-    if (!st) { st = add_ids(&e->prompt, &x->ids, err); }
-    if (!st && prompt) {
-        st = lorac_decode(prompt, lorac_dataset_tokenizer(e->o.set), x->ids.at, x->ids.n, false,
-                          err);
-    }
-    if (!st) {
-        st = lorac_decode(want, lorac_dataset_tokenizer(e->o.set), e->want.at, e->want.n, !prompt,
-                          err);
-    }
-    if (!st && separator) { st = check_separator(e, i, want, separator, err); }
-    if (!st) {
-        st = lorac_generate(&ids, got, &finish, e->generator, lorac_dataset_tokenizer(e->o.set),
-                            e->prompt.at, e->prompt.n, &o, NULL, NULL, err);
-    }
-    if (!st && prompt) { st = show_answer(got, e, &ids, finish, err); }
-    *tokens = ids.n;
-    lorac_ids_free(&ids);
+    r->o = lorac_sampling_defaults;
+    r->o.max_tokens = e->want.n + (lorac_dataset_is_text(e->o.set) ? 0 : ANSWER_ROOM);
+    e->separator = e->shots ? lorac_shots_separator(e->shots) : NULL;
+    r->o.stop = &e->separator;
+    r->o.n_stop = e->separator != NULL;
+    if (e->shots) { st = add_ids(&r->prompt, lorac_shots_prefix(e->shots), err); }
+    if (!st) { st = add_ids(&r->prompt, &e->example.ids, err); }
+    if (!st) { st = lorac_decode(&r->want, t, e->want.at, e->want.n, !shown, err); }
+    if (!st && e->separator) { st = check_separator(e, i, &r->want, e->separator, err); }
+    *x = (struct lorac_generation){
+        .prompt = r->prompt.at, .n = r->prompt.n, .o = &r->o, .ids = &r->ids, .text = &r->got};
     return st;
 }
 
@@ -401,8 +408,23 @@ enum lorac_status lorac_evaluator_sample(struct lorac_buf *prompt, struct lorac_
                                          struct lorac_buf *got, struct lorac_evaluator *e, size_t i,
                                          struct lorac_err *err)
 {
-    size_t tokens = 0;
-    return answer(prompt, want, got, &tokens, e, i, err);
+    const struct lorac_tokenizer *t = lorac_dataset_tokenizer(e->o.set);
+    struct reply r = {0};
+    struct lorac_generation x;
+    enum lorac_status st = need_generator(e, err);
+    if (!st) { st = prepare(&r, &x, e, i, true, err); }
+    if (!st) { st = lorac_decode(prompt, t, e->example.ids.at, e->example.ids.n, false, err); }
+    if (!st) { st = lorac_generate_all(&x, 1, e->generator, t, err); }
+    if (!st) { st = show_answer(&r.got, e, &r.ids, x.finish, err); }
+    if (!st) {
+        lorac_buf_add(want, r.want.at ? r.want.at : "", r.want.n);
+        lorac_buf_add(got, r.got.at ? r.got.at : "", r.got.n);
+        if (want->no_memory || got->no_memory) {
+            st = lorac_fail(err, LORAC_ENOMEM, "no memory for a sample");
+        }
+    }
+    reply_free(&r);
+    return st;
 }
 
 static bool is_space(char c)
@@ -430,25 +452,63 @@ static bool same_text(const struct lorac_buf *a, const struct lorac_buf *b)
     return n[0] == n[1] && memcmp(at[0], at[1], n[0]) == 0;
 }
 
+/* Asked behind each token of each answer: does the caller go on? */
+struct watched {
+    const struct progress *p;
+    double share;
+    bool stopped;
+};
+
+static bool watch(void *self, const char *text, size_t n)
+{
+    struct watched *w = self;
+    (void)text;
+    (void)n;
+    w->stopped = w->stopped || (w->p->fn && !w->p->fn(w->p->self, w->share));
+    return !w->stopped;
+}
+
+/* Examples from .. from + n - 1, at most TOGETHER. */
+static enum lorac_status match_some(struct lorac_scores *s, size_t *right, struct reply *r,
+                                    struct lorac_evaluator *e, struct watched *w, size_t from,
+                                    size_t n, struct lorac_err *err)
+{
+    struct lorac_generation x[TOGETHER];
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < n && !st; i++) {
+        st = prepare(&r[i], &x[i], e, from + i, false, err);
+        x[i].show = watch;
+        x[i].self = w;
+    }
+    if (!st) {
+        st = lorac_generate_all(x, n, e->generator, lorac_dataset_tokenizer(e->o.set), err);
+    }
+    if (!st && w->stopped) { st = lorac_fail(err, LORAC_ESTOP, "interrupted while evaluating"); }
+    for (size_t i = 0; i < n && !st; i++) {
+        s->silent += r[i].ids.n == 0;
+        *right += same_text(&r[i].want, &r[i].got);
+    }
+    return st;
+}
+
 static enum lorac_status measure_exact_match(struct lorac_scores *s, struct lorac_evaluator *e,
                                              const struct progress *p, struct lorac_err *err)
 {
-    struct lorac_buf want = {0};
-    struct lorac_buf got = {0};
     size_t n = lorac_dataset_size(e->o.set);
     size_t right = 0;
-    enum lorac_status st = LORAC_OK;
-    for (size_t i = 0; i < n && !st; i++) {
-        lorac_buf_clear(&want);
-        lorac_buf_clear(&got);
-        size_t tokens = 0;
-        st = answer(NULL, &want, &got, &tokens, e, i, err);
-        s->silent += !st && tokens == 0;
-        right += same_text(&want, &got);
-        if (!st) { st = report(p, i + 1, n, err); }
+    enum lorac_status st = need_generator(e, err);
+    struct reply *r = lorac_mem_new(TOGETHER, sizeof *r);
+    if (!st && !r) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
+    for (size_t i = 0; i < n && !st; i += TOGETHER) {
+        size_t some = n - i < TOGETHER ? n - i : TOGETHER;
+        struct watched w = {.p = p, .share = (p->done + (double)i / (double)n) / p->parts};
+        st = match_some(s, &right, r, e, &w, i, some, err);
+        if (!st) { st = report(p, i + some, n, err); }
     }
-    lorac_buf_free(&want);
-    lorac_buf_free(&got);
+    for (size_t i = 0; r && i < TOGETHER; i++) {
+        reply_free(&r[i]);
+    }
+    lorac_mem_free(r);
     s->has_exact_match = true;
     s->exact_match = n ? (double)right / (double)n : 0.0;
     return st;

@@ -124,7 +124,7 @@ enum lorac_status lorac_predictor_new(struct lorac_predictor **out, const struct
         st = open_chooser(p, socket, err);
     } else if (!st) {
         st = lorac_generator_new(&p->generator, j->model, socket,
-                                 j->recipe->model.max_length + max_tokens, err);
+                                 j->recipe->model.max_length + max_tokens, 1, err);
     }
     if (st) {
         lorac_predictor_free(p);

@@ -4,6 +4,7 @@
  *     the repetition penalty is that of Keskar et al. 2019;
  *   - the same seed gives the same text, another seed another;
  *   - greedy text through the cache is that of a full forward pass for every token;
+ *   - prompts that go on together get the text that each gets alone;
  *   - generation ends at max_tokens, at a token that ends, at the last position, or before a stop
  *     text, of which nothing is ever shown; what is shown is the text;
  *   - a prompt that is empty or fills the context is an error;
@@ -164,7 +165,7 @@ static void open_at(struct fixture *f, const char *dir, size_t max_positions, co
     check(lorac_device_open(&f->dev, NULL, 1, &err), &err);
     check(lorac_model_open(&f->m, &f->dev, dir, &err), &err);
     check(lorac_tokenizer_open(&f->t, dir, &err), &err);
-    check(lorac_generator_new(&f->g, f->m, NULL, max_positions, &err), &err);
+    check(lorac_generator_new(&f->g, f->m, NULL, max_positions, 3, &err), &err);
     struct lorac_text text = {prompt, strlen(prompt), false};
     check(lorac_encode(&f->prompt, f->t, &text, 1, LORAC_ENCODE_BEGINS, &err), &err);
 }
@@ -247,6 +248,50 @@ static void greedy_text_is_that_of_full_recomputation(void **state)
         }
         close_all(&f);
     }
+}
+
+/* Eight prompts of all lengths, three at a time, drawn and greedy, which end in every way. */
+static void several_prompts_are_continued_as_each_alone(void **state)
+{
+    (void)state;
+    enum { N = 8 };
+    static const char *const stop[] = {"e"};
+    char one[400];
+    struct fixture f;
+    struct lorac_generation x[N] = {0};
+    struct lorac_ids prompt[N] = {0};
+    struct lorac_ids ids[N] = {0};
+    struct lorac_buf text[N] = {0};
+    struct lorac_sampling o[N];
+    struct lorac_err err = {0};
+    open_at(&f, tiny_path("model"), 320, "x");
+    for (size_t i = 0; i < N; i++) {
+        size_t n = i == 3 ? 300 : i == 6 ? 316 : 1 + 5 * i;
+        memset(one, (int)('a' + i), n);
+        struct lorac_text text_of = {one, n, false};
+        check(lorac_encode(&prompt[i], f.t, &text_of, 1, LORAC_ENCODE_BEGINS, &err), &err);
+        o[i] = lorac_sampling_defaults;
+        o[i].max_tokens = i == 4 ? 0 : 3 + 7 * i;
+        o[i].temperature = i % 2 ? 1.5 : 0.0; // seed 0
+        o[i].repetition_penalty = i == 2 ? 1.3 : 1.0;
+        o[i].stop = stop, o[i].n_stop = i == 5;
+        x[i] = (struct lorac_generation){
+            .prompt = prompt[i].at, .n = prompt[i].n, .o = &o[i], .ids = &ids[i], .text = &text[i]};
+    }
+    check(lorac_generate_all(x, N, f.g, f.t, &err), &err);
+    for (size_t i = 0; i < N; i++) {
+        lorac_ids_free(&f.prompt);
+        f.prompt = prompt[i];
+        prompt[i] = (struct lorac_ids){0};
+        (void)generate(&f, &o[i]);
+        assert_true(ids[i].n == f.ids.n && x[i].finish == f.finish);
+        if (f.ids.n) { assert_memory_equal(ids[i].at, f.ids.at, f.ids.n * sizeof *f.ids.at); }
+        assert_string_equal(text[i].at ? text[i].at : "", f.text.at);
+        lorac_ids_free(&ids[i]);
+        lorac_buf_free(&text[i]);
+    }
+    assert_true(x[6].finish == LORAC_FINISH_CONTEXT && x[4].finish == LORAC_FINISH_LENGTH);
+    close_all(&f);
 }
 
 static void a_prompt_longer_than_a_chunk_goes_in_pieces(void **state)
@@ -537,6 +582,7 @@ int main(void)
         cmocka_unit_test(the_penalty_divides_what_is_likely_and_multiplies_what_is_not),
         cmocka_unit_test(ties_go_to_the_lower_id),
         cmocka_unit_test(greedy_text_is_that_of_full_recomputation),
+        cmocka_unit_test(several_prompts_are_continued_as_each_alone),
         cmocka_unit_test(a_prompt_longer_than_a_chunk_goes_in_pieces),
         cmocka_unit_test(a_context_of_just_the_tokens_asked_for_is_enough),
         cmocka_unit_test(the_same_seed_gives_the_same_text),

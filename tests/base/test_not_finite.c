@@ -59,7 +59,7 @@ static void generation_stops_at_logits_that_are_not_finite(void **state)
     dev.ops = &ops;
     assert_int_equal(lorac_model_open(&m, &dev, tiny_path("model"), NULL), LORAC_OK);
     assert_int_equal(lorac_tokenizer_open(&t, tiny_path("model"), NULL), LORAC_OK);
-    assert_int_equal(lorac_generator_new(&g, m, NULL, 64, NULL), LORAC_OK);
+    assert_int_equal(lorac_generator_new(&g, m, NULL, 64, 1, NULL), LORAC_OK);
     o.max_tokens = 8;
     const float values[] = {NAN, INFINITY, -INFINITY, 1.0F};
     const size_t places[] = {0, 1, m->config.V - 1};

@@ -104,7 +104,7 @@ static void train_and_generate(struct passes *p)
     lorac_adapter_free(a);
     expect_all_back("an adapter that starts from weights", before);
     struct lorac_generator *g = NULL;
-    assert_int_equal(lorac_generator_new(&g, p->m, &p->socket, 16, NULL), LORAC_OK);
+    assert_int_equal(lorac_generator_new(&g, p->m, &p->socket, 16, 1, NULL), LORAC_OK);
     assert_true(n_there > before);
     lorac_generator_free(g);
     expect_all_back("a generator", before);

@@ -106,8 +106,8 @@ static enum lorac_status generate(struct lorac_err *err)
     if (!st) { st = lorac_peft_load(&a, m, tiny_path("done/best"), false, err); }
     stack.adapter[0] = a;
     if (!st) { socket = lorac_stack_socket(&stack); }
-    if (!st) { st = lorac_generator_measure(&bytes, m, &socket, 32, err); }
-    if (!st) { st = lorac_generator_new(&g, m, &socket, 32, err); }
+    if (!st) { st = lorac_generator_measure(&bytes, m, &socket, 32, 3, err); }
+    if (!st) { st = lorac_generator_new(&g, m, &socket, 32, 3, err); }
     for (int round = 0; round < 2 && !st; round++) {
         st = lorac_generate(&ids, &text, &finish, g, t, prompt, 3, &o, NULL, NULL, err);
         if (!st) { st = faults_text(&text, err); }

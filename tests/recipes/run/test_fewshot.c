@@ -219,7 +219,7 @@ static void write_plainly(struct lorac_buf *text, const struct subject *s, const
     encode(&prompt, s, prefix, LORAC_ENCODE_BEGINS);
     struct lorac_sampling o = lorac_sampling_defaults;
     o.max_tokens = strlen(" good") + 32;
-    assert_int_equal(lorac_generator_new(&g, s->j->model, NULL, 0, NULL), LORAC_OK);
+    assert_int_equal(lorac_generator_new(&g, s->j->model, NULL, 0, 1, NULL), LORAC_OK);
     assert_int_equal(lorac_generate(&ids, text, &finish, g, s->j->tokenizer, prompt.at, prompt.n,
                                     &o, NULL, NULL, NULL),
                      LORAC_OK);
