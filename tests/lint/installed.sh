@@ -50,6 +50,7 @@ foreach(name train classify)
     target_link_libraries(${name} PRIVATE lorac::lorac)
 endforeach()
 C
+head -n 61 datasets/examples/shop_intent/valid.csv > "$dir/few.csv"
 for kind in static shared; do
     PKG_CONFIG_PATH=$(dirname "$(find "$dir/$kind" -name lorac.pc)")
     LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH")
@@ -65,7 +66,7 @@ for kind in static shared; do
     fi
     cmake -S "$dir" -B "$dir/$kind/build" -DCMAKE_PREFIX_PATH="$dir/$kind" -DEXAMPLES="$PWD/tools/examples" >/dev/null
     cmake --build "$dir/$kind/build" >/dev/null
-    "$dir/$kind/train" base/models/small datasets/examples/shop_intent/train.csv "$dir/$kind/adapter"
+    "$dir/$kind/train" base/models/small "$dir/few.csv" "$dir/$kind/adapter"
     "$dir/$kind/build/classify" base/models/small "$dir/$kind/adapter" "dov'è il mio pacco?" > "$dir/$kind/answer"
     cat "$dir/$kind/answer"
 done
