@@ -508,7 +508,7 @@ enum lorac_status lorac_model_init(const char *out, const char *config,
     if (st) { goto done; }
     st = write_all(g, temp, err);
     if (!st) { st = lorac_dir_replace(to, temp, err); }
-    if (st && lorac_dir_remove(temp, NULL)) { goto done; } // the first failure is the one to tell
+    if (st) { lorac_discard(temp); }
 done:
     if (g) {
         json_decref(g->json);

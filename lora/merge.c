@@ -323,7 +323,7 @@ enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
     if (!st) { st = compare(&g, temp, err); }
     if (!st) { st = check_result(options, to, temp, err); }
     if (!st) { st = lorac_dir_replace(to, temp, err); }
-    if (st && lorac_dir_remove(temp, NULL)) { goto done; } // the first failure is the one to tell
+    if (st) { lorac_discard(temp); }
 done:
     lorac_merge_release(&g);
     lorac_mem_free(to);

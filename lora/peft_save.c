@@ -238,7 +238,7 @@ enum lorac_status lorac_peft_save(const char *dir, const struct lorac_adapter *a
     st = lorac_dir_remove(temp, err); // of a process that died with this number
     if (!st) { st = write_all(temp, &w, base_name, err); }
     if (!st) { st = lorac_dir_replace(to, temp, err); }
-    if (st && lorac_dir_remove(temp, NULL)) { goto done; } // the first failure is the one to tell
+    if (st) { lorac_discard(temp); }
 done:
     lorac_mem_free(w.tensors.at);
     lorac_mem_free(w.specs);

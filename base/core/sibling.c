@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L // getpid
 #include "base/core/sibling.h"
 
+#include "base/core/file.h"
 #include "base/core/mem.h"
 
 #include <stdio.h>
@@ -22,4 +23,11 @@ enum lorac_status lorac_sibling(char **to, char **temp, const char *path, struct
     if (!*to || !*temp) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path); }
     (void)snprintf(*temp, n + 32, "%s.tmp-%ld", *to, (long)getpid());
     return LORAC_OK;
+}
+
+void lorac_discard(const char *path)
+{
+    enum lorac_status st =
+        lorac_path_is_dir(path) ? lorac_dir_remove(path, NULL) : lorac_file_remove(path, NULL);
+    (void)st; // nobody is left to tell
 }

@@ -160,7 +160,7 @@ enum lorac_status lorac_tokenizer_train(struct lorac_tokenizer_report *report, c
     if (!st) { st = lorac_tokenizer_write(temp, &t.learned, o, err); }
     if (!st) { st = lorac_tokenizer_check(temp, &t.learned, o, &t.pattern, err); }
     if (!st) { st = lorac_dir_replace(to, temp, err); }
-    if (st && lorac_dir_remove(temp, NULL)) { goto done; } // the first failure is the one to tell
+    if (st) { lorac_discard(temp); }
 done:
     if (!st) { *report = found; }
     lorac_learned_release(&t.learned);

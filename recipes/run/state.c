@@ -4,6 +4,7 @@
 #include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/core/sibling.h"
 #include "base/core/number.h"
 
 #include <errno.h>
@@ -163,10 +164,7 @@ enum lorac_status lorac_state_write(const char *path, const struct lorac_state *
         lorac_safetensors_write(temp.at, specs, n, meta, N_FIELDS, fill, &f, err);
     if (!st) { st = compare(temp.at, text, &f, n, err); }
     if (!st) { st = lorac_file_replace(path, temp.at, err); }
-    if (st && lorac_file_remove(temp.at, NULL)) {
-        goto done;
-    } // the first failure is the one to tell
-done:
+    if (st) { lorac_discard(temp.at); }
     lorac_buf_free(&temp);
     return st;
 }
