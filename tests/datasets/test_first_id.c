@@ -20,14 +20,21 @@ static void put(const char *name, const char *text)
 /* Whose first token has this role; 'a', 'b' and ':' are 1 to 3, the other is 4. */
 static struct lorac_tokenizer *with_first(const char *role, const char *other)
 {
-    char config[200];
+    char text[800];
     struct lorac_tokenizer *t = NULL;
     struct lorac_err err = {0};
-    put("tokenizer.json", "{'model':{'type':'BPE','vocab':{'<x>':0,'a':1,'b':2,':':3,'<y>':4},"
-                          "'merges':[]}}");
-    (void)snprintf(config, sizeof config, "{'%s':'<x>','%s':'<y>','add_bos_token':true}", role,
-                   other);
-    put("tokenizer_config.json", config);
+    int bos = strcmp(role, "bos_token") == 0 ? 0 : 4;
+    const char *name = bos == 0 ? "<x>" : "<y>";
+    (void)snprintf(
+        text, sizeof text,
+        "{'model':{'type':'BPE','vocab':{'<x>':0,'a':1,'b':2,':':3,'<y>':4},'merges':[]},"
+        "'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':"
+        "{'id':'%s','type_id':0}},{'Sequence':{'id':'A','type_id':0}}],'pair':[],"
+        "'special_tokens':{'%s':{'id':'%s','ids':[%d],'tokens':['%s']}}}}",
+        name, name, name, bos, name);
+    put("tokenizer.json", text);
+    (void)snprintf(text, sizeof text, "{'%s':'<x>','%s':'<y>'}", role, other);
+    put("tokenizer_config.json", text);
     if (lorac_tokenizer_open(&t, tiny_dir(), &err)) { fail_msg("%s", err.text); }
     return t;
 }
