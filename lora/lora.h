@@ -12,6 +12,9 @@
  * in for the base's own and train whole (PEFT's modules_to_save and bias). With all modules copied,
  * training is pretraining.
  *
+ * That is LoRA. DoRA and IA3 do other things to the same linear layers: which, is the adapter's
+ * method, a row of the table in methods/, where each has its formulae.
+ *
  * With PiSSA and OLoRA what trains, of rank r, is not what runs: a plain pair of rank R = 2r is,
  * which adds to the untouched base what training has changed. It is made anew after each step
  * (start.h), and saved.
