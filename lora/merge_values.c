@@ -229,7 +229,10 @@ static enum lorac_status begin_part(struct lorac_merger *g, const struct lorac_m
         *merged = merged_of(g, k, p->module);
         if (!s) { continue; }
         bool turned = is_turned(g, s) && !p->bias;
-        if (p->bias) { merged->product = false, merged->columns = NULL; }
+        if (p->bias) {
+            merged->product = false;
+            merged->columns = NULL;
+        }
         if (merged->product) { st = take_left(&g->left[k], g, s, err); }
         float **rows = turned ? &g->columns : &g->rows;
         float **columns = turned ? &g->rows : &g->columns;

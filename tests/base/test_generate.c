@@ -274,7 +274,8 @@ static void several_prompts_are_continued_as_each_alone(void **state)
         o[i].max_tokens = i == 4 ? 0 : 3 + 7 * i;
         o[i].temperature = i % 2 ? 1.5 : 0.0; // seed 0
         o[i].repetition_penalty = i == 2 ? 1.3 : 1.0;
-        o[i].stop = stop, o[i].n_stop = i == 5;
+        o[i].stop = stop;
+        o[i].n_stop = i == 5;
         x[i] = (struct lorac_generation){
             .prompt = prompt[i].at, .n = prompt[i].n, .o = &o[i], .ids = &ids[i], .text = &text[i]};
     }

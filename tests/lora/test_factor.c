@@ -218,7 +218,7 @@ static void eigenvectors_make_the_matrix_again(void **state)
                 assert_true(fabs(unit - (i == j)) < 1e-13 * (double)n);
             }
         }
-        t[0] = INFINITY;
+        t[0] = (double)INFINITY;
         assert_false(lorac_eigen(value, v, t, work, n));
         lorac_mem_free(t);
         lorac_mem_free(draws);

@@ -36,26 +36,32 @@ static double loss(void *context)
     return passes_run(l->pass, l->p->b, NULL, false);
 }
 
+/* Of the adapter that p holds; closes p. */
+static void differences_of(struct passes *p, const char *name, enum lorac_keep keep)
+{
+    struct lorac_pass *pass = passes_new(p, keep);
+    (void)passes_add(p, text, TEXT);
+    (void)passes_add(p, text + 2, 4);
+    (void)passes_run(pass, p->b, NULL, true);
+    for (size_t i = 0; i < p->a->n; i++) {
+        struct lorac_site *s = &p->a->site[i];
+        for (size_t k = 0; k < LORAC_SITE_TENSORS && s->p[k]; k++) {
+            bool matrix = s->p[k] < p->a->params + p->a->n_matrices;
+            struct loss_of l = {pass, p, !matrix};
+            near_gradient(name, loss, &l, s->p[k] + i % 5, s->dp[k] + i % 5, 1, 0.02, 0.02);
+        }
+    }
+    lorac_pass_free(pass);
+    passes_close(p);
+}
+
 static void differences(const char *name, const char *backend, double dropout, enum lorac_keep keep)
 {
     struct passes p;
     passes_open_on(&p, name, backend);
     lorac_adapter_set_dropout(p.a, dropout, 11);
     p.a->step = 3;
-    struct lorac_pass *pass = passes_new(&p, keep);
-    (void)passes_add(&p, text, TEXT);
-    (void)passes_add(&p, text + 2, 4);
-    (void)passes_run(pass, p.b, NULL, true);
-    for (size_t i = 0; i < p.a->n; i++) {
-        struct lorac_site *s = &p.a->site[i];
-        for (size_t k = 0; k < LORAC_SITE_TENSORS && s->p[k]; k++) {
-            bool matrix = s->p[k] < p.a->params + p.a->n_matrices;
-            struct loss_of l = {pass, &p, !matrix};
-            near_gradient(name, loss, &l, s->p[k] + i % 5, s->dp[k] + i % 5, 1, 0.02, 0.02);
-        }
-    }
-    lorac_pass_free(pass);
-    passes_close(&p);
+    differences_of(&p, name, keep);
 }
 
 static const char *const cases[] = {"dora-llama", "dora-qwen2", "dora-gpt2", "ia3-llama",
@@ -77,6 +83,23 @@ static void dropped_inputs_have_their_gradients(void **state)
         if (strncmp(cases[i], "dora", 4) != 0) { continue; }
         differences(cases[i], "ref", 0.25, i % 2 ? LORAC_KEEP_ALL : LORAC_KEEP_LAYERS);
     }
+}
+
+/* Layers that read one input each add to its gradient, whichever comes last. */
+static void inputs_that_several_layers_read_have_their_gradients(void **state)
+{
+    (void)state;
+    static const char *const inputs[] = {"gate_proj", "up_proj", "down_proj"};
+    struct passes p;
+    struct lorac_err err = {0};
+    const struct lorac_adapter_options o = {
+        .method = "ia3", .feedforward = inputs, .n_feedforward = 3};
+    passes_open_on(&p, "llama", "ref");
+    lorac_adapter_free(p.a);
+    if (lorac_adapter_new(&p.a, p.m, &o, &err)) { fail_msg("%s", err.text); }
+    assert_int_equal(lorac_adapter_reserve(p.a, NULL), LORAC_OK);
+    p.socket = lorac_adapter_socket(p.a);
+    differences_of(&p, "ia3 on all", LORAC_KEEP_ALL);
 }
 
 static void logits_of(float *out, struct passes *p, const struct lorac_socket *socket)
@@ -237,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_finite_differences),
         cmocka_unit_test(dropped_inputs_have_their_gradients),
+        cmocka_unit_test(inputs_that_several_layers_read_have_their_gradients),
         ALL(ref),
 #ifdef LORAC_HAVE_OPENBLAS
         ALL(cpu),
