@@ -54,7 +54,9 @@ const struct lorac_key lorac_keys[] = {
      .more = "data.on_too_long says what happens to longer examples."},
 
     {KEY(adapter.method, name), .row = lorac_method_name, .otherwise = "lora",
-     .help = "the kind of adapter"},
+     .help = "the kind of adapter",
+     .more = "lora: B A is added to the weight. dora: its rows keep lengths of their own beside "
+             "it. ia3: outputs, or with adapter.feedforward inputs, are multiplied by a vector."},
     {KEY(adapter.rank, count), COUNTS(1, 4096), .otherwise = "8",
      .help = "rank of the update B A of each adapted weight",
      .more = "Called r in PEFT. Memory and time of the adapter grow in proportion to it."},
@@ -237,7 +239,8 @@ const struct lorac_key lorac_keys[] = {
     {KEY(optimizer.weight_decay, number), COUNTS(0, 1000), .otherwise = "0.0",
      .help = "decoupled weight decay of matrices"},
     {KEY(optimizer.vector_decay, number), COUNTS(0, 1000), .otherwise = "0.0",
-     .help = "decoupled weight decay of norms' gains and biases that train in full"},
+     .help = "decoupled weight decay of norms' gains and biases that train in full",
+     .more = "Also of what multiplies: dora's lengths of rows, ia3's vectors."},
     {KEY(optimizer.clip_norm, number), COUNTS(0, 1e9), .otherwise = "1.0",
      .help = "largest norm of the whole gradient; 0 does not clip"},
     {KEY(optimizer.schedule, name), .row = lorac_schedule_name, .otherwise = "cosine",
