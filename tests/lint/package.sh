@@ -2,7 +2,7 @@
 # package.sh - the Debian package of the release build: what it needs, where its files lie, and that its program
 # starts. Skipped where the tools that make one are not there. Run from the repository root, behind installed.sh.
 set -eu
-for tool in cpack dpkg-deb dpkg-shlibdeps; do
+for tool in cpack dpkg-deb dpkg-shlibdeps file; do # cpack asks file for the programs
     command -v $tool >/dev/null || { echo "package.sh: skipped, no $tool"; exit 0; }
 done
 dir=$(mktemp -d)
