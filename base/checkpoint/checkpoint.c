@@ -1,7 +1,7 @@
 /* checkpoint.c - see safetensors.h: one file, or several behind an index, as one set of tensors. */
+#include "base/checkpoint/safetensors_image.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/checkpoint/safetensors_image.h"
 #include "base/stand_in.h"
 
 #include <stdlib.h>

@@ -5,8 +5,8 @@
 #ifndef LORAC_BASE_SAFETENSORS_IMAGE_H
 #define LORAC_BASE_SAFETENSORS_IMAGE_H
 
-#include "base/core/json.h"
 #include "base/checkpoint/safetensors.h"
+#include "base/core/json.h"
 
 /* Limits. The header's is that of the reference implementation (MAX_HEADER_SIZE in tensor.rs). */
 enum { LORAC_MAX_HEADER = 100000000, LORAC_MAX_TENSORS = 1 << 18 };

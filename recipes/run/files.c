@@ -228,8 +228,8 @@ enum lorac_status lorac_metrics_seconds(double *out, const struct lorac_run_path
     return st;
 }
 
-enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p,
-                                     const struct lorac_step *s, struct lorac_err *err)
+enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p, const struct lorac_step *s,
+                                     struct lorac_err *err)
 {
     char line[256];
     int n = lorac_snprintf(

@@ -3,9 +3,9 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "recipes/language/reading.h"
 #include "recipes/run/job.h"
 #include "recipes/run/labels.h"
-#include "recipes/language/reading.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
 #include "recipes/run/notes.h"
 
 #include "base/core/machine.h"
+#include "recipes/language/reading.h"
 #include "recipes/run/evaluate.h"
 #include "recipes/run/labels.h"
-#include "recipes/language/reading.h"
 
 #include <string.h>
 

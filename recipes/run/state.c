@@ -4,8 +4,8 @@
 #include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/core/sibling.h"
 #include "base/core/number.h"
+#include "base/core/sibling.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -20,6 +20,6 @@ for file in bin/lorac share/man/man1/lorac.1.gz share/man/man1/lorac-train.1.gz 
     share/bash-completion/completions/lorac share/zsh/vendor-completions/_lorac share/doc/lorac/copyright; do
     case $held in *" ./usr/$file"*) ;; *) echo "$deb lacks /usr/$file"; exit 1 ;; esac
 done
-dpkg-deb -x "$deb" "$dir/root"
-"$dir/root/usr/bin/lorac" --version
+dpkg-deb -x "$deb" "$dir/unpacked"
+"$dir/unpacked/usr/bin/lorac" --version
 echo "package.sh: $(basename "$deb") is whole"

@@ -5,9 +5,9 @@
  * (What is found where, and the messages: tests/tools/test_outside.sh.)
  */
 #define _POSIX_C_SOURCE 200809L // setenv
+#include "base/checkpoint/hub.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/checkpoint/hub.h"
 #include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 

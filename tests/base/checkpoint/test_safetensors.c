@@ -5,10 +5,10 @@
  *     at a multiple of 8, and whatever fails leaves no file;
  *   - damaged input is refused with a message that names file, place, found and expected.
  */
+#include "base/checkpoint/safetensors_image.h"
 #include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/checkpoint/safetensors_image.h"
 #include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
