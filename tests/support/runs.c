@@ -90,6 +90,36 @@ struct lorac_run_result runs_well(const char *out, enum lorac_run_mode mode,
     return result;
 }
 
+void runs_open_job(struct runs_job *s, unsigned parts, const char *const *sets)
+{
+    struct lorac_err err = {0};
+    s->r = runs_recipe(tiny_path("none"), sets);
+    if (lorac_job_open(&s->j, s->r, parts, &err)) { fail_msg("%s", err.text); }
+}
+
+void runs_close_job(struct runs_job *s)
+{
+    lorac_job_close(s->j);
+    lorac_recipe_free(s->r);
+}
+
+void runs_refused(const char *out, enum lorac_run_mode mode, const char *const *sets,
+                  const char *want, bool holds)
+{
+    struct lorac_run_result result;
+    struct lorac_err err = {0};
+    char text[1024] = "";
+    const char *dir = strstr(want, "DIR");
+    if (dir) {
+        (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(dir - want), want, tiny_dir(), dir + 3);
+    } else {
+        (void)snprintf(text, sizeof text, "%s", want);
+    }
+    assert_int_equal(runs_go(&result, out, mode, NULL, sets, &err), LORAC_EUSER);
+    if (!holds) { assert_string_equal(err.text, text); }
+    if (!strstr(err.text, text)) { fail_msg("no '%s' in '%s'", text, err.text); }
+}
+
 char *runs_metrics(const char *out)
 {
     char name[300];

@@ -27,6 +27,19 @@ enum lorac_status runs_go(struct lorac_run_result *result, const char *out,
 struct lorac_run_result runs_well(const char *out, enum lorac_run_mode mode,
                                   const struct lorac_run_watch *watch, const char *const *sets);
 
+/* What that recipe names, opened: its parts (LORAC_JOB_...). Fails the test where it cannot be. */
+struct runs_job {
+    struct lorac_recipe *r;
+    struct lorac_job *j;
+};
+void runs_open_job(struct runs_job *s, unsigned parts, const char *const *sets);
+void runs_close_job(struct runs_job *s);
+
+/* Running it fails with a message that is `want`, or `holds` it, in which "DIR" stands for the
+ * folder of all. */
+void runs_refused(const char *out, enum lorac_run_mode mode, const char *const *sets,
+                  const char *want, bool holds);
+
 /* Fails the test unless both folders hold the same adapters, state and metrics (but for seconds).
  */
 void runs_same(const char *a, const char *b);

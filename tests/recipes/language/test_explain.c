@@ -9,6 +9,7 @@
 #include "lora/lora.h"
 #include "recipes/language/schema.h"
 #include "recipes/language/suggest.h"
+#include "tests/recipes/language/ten.h"
 #include "tests/support/faults.h"
 
 #include <setjmp.h>
@@ -17,23 +18,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static const char TEN[] = "recipe: 1\n"
-                          "model: {path: ../base/models/small}\n"
-                          "data: {train: reviews.csv}\n"
-                          "template:\n"
-                          "  prompt: \"Review: {text}\\nSentiment:\"\n"
-                          "  completion: \" {label}\"\n";
-
-static struct lorac_recipe *parse(const char *text, const struct lorac_recipe_set *sets, size_t n)
-{
-    struct lorac_recipe *r = NULL;
-    struct lorac_err err = {0};
-    if (lorac_recipe_parse(&r, text, strlen(text), "ten.yaml", "/r", sets, n, NULL, &err)) {
-        fail_msg("%s", err.text);
-    }
-    return r;
-}
 
 static void the_template_is_a_recipe_once_its_gaps_are_filled(void **state)
 {

@@ -12,6 +12,7 @@
 #include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "tests/recipes/language/ten.h"
 #include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
@@ -98,25 +99,7 @@ static const char FULL[] =
     "  dtype: float32\n"
     "  log: [terminal, csv]\n"
     "  merge: false\n";
-
-static const char TEN[] =
-    "recipe: 1\n"
-    "model: {path: ../base/models/small}\n"
-    "data: {train: reviews.csv}\n"
-    "template:\n"
-    "  prompt: \"Review: {text}\\nSentiment:\"\n"
-    "  completion: \" {label}\"\n";
 // clang-format on
-
-static struct lorac_recipe *parse(const char *text, const struct lorac_recipe_set *sets, size_t n)
-{
-    struct lorac_recipe *r = NULL;
-    struct lorac_err err = {0};
-    if (lorac_recipe_parse(&r, text, strlen(text), "ten.yaml", "/r", sets, n, NULL, &err)) {
-        fail_msg("%s", err.text);
-    }
-    return r;
-}
 
 /* TEN with more lines behind it. */
 static struct lorac_recipe *parse_more(const char *more)

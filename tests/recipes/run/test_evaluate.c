@@ -26,24 +26,6 @@
 
 #include <cmocka.h>
 
-struct subject {
-    struct lorac_recipe *r;
-    struct lorac_job *j;
-};
-
-static void open_job(struct subject *s, unsigned parts, const char *const *sets)
-{
-    struct lorac_err err = {0};
-    s->r = runs_recipe(tiny_path("none"), sets);
-    if (lorac_job_open(&s->j, s->r, parts, &err)) { fail_msg("%s", err.text); }
-}
-
-static void close_job(struct subject *s)
-{
-    lorac_job_close(s->j);
-    lorac_recipe_free(s->r);
-}
-
 /* "data.KEY=FILE" of a table written into the folder; valid until 8 more calls. */
 static const char *set_path(const char *key, const char *name)
 {
@@ -54,7 +36,7 @@ static const char *set_path(const char *key, const char *name)
     return text;
 }
 
-static struct lorac_scores evaluate(struct subject *s, unsigned metrics)
+static struct lorac_scores evaluate(struct runs_job *s, unsigned metrics)
 {
     struct lorac_evaluator *e = NULL;
     struct lorac_scores scores;
@@ -71,7 +53,7 @@ static struct lorac_scores evaluate(struct subject *s, unsigned metrics)
 }
 
 /* -log p of the text `completion` and EOS behind `prompt`, by one plain pass. */
-static double nll_of(struct subject *s, const char *prompt, const char *completion, size_t *tokens)
+static double nll_of(struct runs_job *s, const char *prompt, const char *completion, size_t *tokens)
 {
     struct lorac_ids ids = {0};
     struct lorac_pass *pass = NULL;
@@ -116,7 +98,7 @@ enum { ROWS = sizeof texts / sizeof *texts };
 static const char labels[] = "data.labels.map={good: x, bad: q}";
 
 /* The label that is likelier behind text i, by plain passes. */
-static bool says_good(struct subject *s, size_t i)
+static bool says_good(struct runs_job *s, size_t i)
 {
     char prompt[64];
     (void)snprintf(prompt, sizeof prompt, "%s is", texts[i]);
@@ -138,10 +120,10 @@ static void write_table(const char *name, unsigned good)
 static void loss_is_the_mean_over_scored_tokens(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     double sum = 0.0;
     size_t tokens = 0;
-    open_job(&s, LORAC_JOB_VALID, NULL);
+    runs_open_job(&s, LORAC_JOB_VALID, NULL);
     for (size_t i = 0; i < ROWS; i++) {
         char prompt[64];
         (void)snprintf(prompt, sizeof prompt, "%s is", texts[i]);
@@ -156,20 +138,20 @@ static void loss_is_the_mean_over_scored_tokens(void **state)
     assert_true(isnan(lorac_scores_get(&got, LORAC_METRIC_ACCURACY)));
     assert_true(isnan(lorac_scores_get(&got, LORAC_METRIC_EXACT_MATCH)));
     assert_true(lorac_scores_get(&got, LORAC_METRIC_LOSS) == got.loss);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void accuracy_and_f1_are_those_of_the_answers(void **state)
 {
     (void)state;
     unsigned answers = 0; // bit i: the model says good
-    struct subject s;
+    struct runs_job s;
     static const char *const mapped[] = {labels, NULL};
-    open_job(&s, LORAC_JOB_VALID, mapped);
+    runs_open_job(&s, LORAC_JOB_VALID, mapped);
     for (size_t i = 0; i < ROWS; i++) {
         answers |= (unsigned)says_good(&s, i) << i;
     }
-    close_job(&s);
+    runs_close_job(&s);
     assert_true(answers != 0 && answers != (1U << ROWS) - 1);  // both labels
     for (unsigned wrong = 0; wrong < 1U << ROWS; wrong += 5) { // these rows carry the other label
         unsigned truth = answers ^ wrong;
@@ -193,27 +175,27 @@ static void accuracy_and_f1_are_those_of_the_answers(void **state)
         }
         write_table("truth.csv", truth);
         const char *const sets[] = {set_path("data.valid", "truth.csv"), labels, NULL};
-        open_job(&s, LORAC_JOB_VALID, sets);
+        runs_open_job(&s, LORAC_JOB_VALID, sets);
         assert_int_equal(s.j->K, 2);
         assert_string_equal(s.j->labels[0], "x");
         struct lorac_scores got = evaluate(&s, 1U << LORAC_METRIC_MACRO_F1);
         assert_true(got.has_accuracy);
         assert_true(fabs(got.accuracy - hits / ROWS) < 1e-12);
         assert_true(fabs(got.macro_f1 - f1 / (double)seen) < 1e-12);
-        close_job(&s);
+        runs_close_job(&s);
     }
 }
 
 static void exact_match_compares_greedy_continuations(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_evaluator *e = NULL;
     struct lorac_buf text[3] = {0};
     static const char *const free_text[] = {"template.prompt='{text}'",
                                             "template.completion='{label}'",
                                             "template.append_eos=false", NULL};
-    open_job(&s, LORAC_JOB_VALID, free_text);
+    runs_open_job(&s, LORAC_JOB_VALID, free_text);
     assert_int_equal(lorac_job_evaluator(&e, s.j, s.j->valid.set, 0, NULL, NULL), LORAC_OK);
     assert_int_equal(lorac_evaluator_sample(&text[0], &text[1], &text[2], e, 2, NULL), LORAC_OK);
     assert_string_equal(text[0].at, "<s>wise"); // special tokens are seen
@@ -222,7 +204,7 @@ static void exact_match_compares_greedy_continuations(void **state)
     lorac_evaluator_free(e);
     struct lorac_scores got = evaluate(&s, 1U << LORAC_METRIC_EXACT_MATCH);
     assert_true(got.has_exact_match && got.exact_match == 0.0); // a random model
-    close_job(&s);
+    runs_close_job(&s);
     for (size_t i = 0; i < 3; i++) {
         lorac_buf_free(&text[i]);
     }
@@ -234,14 +216,14 @@ static void what_is_trained_does_not_change_what_is_asked(void **state)
     struct lorac_buf text[2][3] = {0};
     static const char *const sets[2][2] = {{NULL}, {"template.train_on=all", NULL}};
     for (size_t i = 0; i < 2; i++) {
-        struct subject s;
+        struct runs_job s;
         struct lorac_evaluator *e = NULL;
-        open_job(&s, LORAC_JOB_VALID, sets[i]);
+        runs_open_job(&s, LORAC_JOB_VALID, sets[i]);
         assert_int_equal(lorac_job_evaluator(&e, s.j, s.j->valid.set, 0, NULL, NULL), LORAC_OK);
         assert_int_equal(lorac_evaluator_sample(&text[i][0], &text[i][1], &text[i][2], e, 4, NULL),
                          LORAC_OK);
         lorac_evaluator_free(e);
-        close_job(&s);
+        runs_close_job(&s);
     }
     assert_string_equal(text[1][0].at, "<s>a warm joy is");
     assert_string_equal(text[1][1].at, " good</s>");
@@ -270,8 +252,8 @@ static void accuracy_comes_with_the_loss(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *sets[5] = {NULL};
         memcpy(sets, cases[i].sets, sizeof cases[i].sets);
-        struct subject s;
-        open_job(&s, LORAC_JOB_VALID, sets);
+        struct runs_job s;
+        runs_open_job(&s, LORAC_JOB_VALID, sets);
         struct lorac_scores loss = evaluate(&s, 1U << LORAC_METRIC_LOSS);
         struct lorac_scores both = evaluate(&s, 1U << LORAC_METRIC_ACCURACY);
         assert_true(loss.tokens == both.tokens && both.has_accuracy);
@@ -280,7 +262,7 @@ static void accuracy_comes_with_the_loss(void **state)
         }
         assert_true(both.computed >= loss.computed);
         if (cases[i].whole) { assert_true(both.computed <= loss.computed + ROWS); }
-        close_job(&s);
+        runs_close_job(&s);
     }
 }
 
@@ -295,11 +277,11 @@ static void labels_of_any_length_fit(void **state)
     }
     (void)snprintf(map + n, sizeof map - n, "}");
     const char *const sets[] = {map, "model.max_length=128", NULL};
-    struct subject s;
-    open_job(&s, LORAC_JOB_VALID, sets);
+    struct runs_job s;
+    runs_open_job(&s, LORAC_JOB_VALID, sets);
     assert_int_equal(s.j->K, 14);
     assert_true(evaluate(&s, 1U << LORAC_METRIC_ACCURACY).has_accuracy);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void metrics_compare_in_their_direction(void **state)
@@ -325,24 +307,24 @@ static bool stop_at_half(void *self, double done)
 static void an_evaluation_can_be_interrupted(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_evaluator *e = NULL;
     struct lorac_scores scores;
     struct lorac_err err = {0};
     double done = 0.0;
-    open_job(&s, LORAC_JOB_VALID, NULL);
+    runs_open_job(&s, LORAC_JOB_VALID, NULL);
     unsigned all = (1U << 5) - 1;
     assert_int_equal(lorac_job_evaluator(&e, s.j, s.j->valid.set, all, NULL, NULL), LORAC_OK);
     assert_int_equal(lorac_evaluate(&scores, e, stop_at_half, &done, &err), LORAC_ESTOP);
     assert_string_equal(err.text, "interrupted while evaluating");
     assert_true(done >= 0.5 && done <= 1.0);
     lorac_evaluator_free(e);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 /* ---- predict ---- */
 
-static enum lorac_status predict(struct subject *s, const char *in, struct lorac_err *err)
+static enum lorac_status predict(struct runs_job *s, const char *in, struct lorac_err *err)
 {
     struct lorac_predicted rows = {0};
     const struct lorac_predict_options o = {
@@ -350,7 +332,7 @@ static enum lorac_status predict(struct subject *s, const char *in, struct lorac
     return lorac_predict(&rows, s->j, NULL, &o, err);
 }
 
-static char *predicted(struct subject *s, const char *in)
+static char *predicted(struct runs_job *s, const char *in)
 {
     struct lorac_err err = {0};
     size_t n = 0;
@@ -362,8 +344,8 @@ static void predict_adds_the_label_and_its_probability(void **state)
 {
     (void)state;
     static const char *const sets[] = {labels, NULL};
-    struct subject s;
-    open_job(&s, 0, sets);
+    struct runs_job s;
+    runs_open_job(&s, 0, sets);
     write_table("in.csv", 0);
     char *got = predicted(&s, "in.csv");
     const char *line = got;
@@ -385,30 +367,30 @@ static void predict_adds_the_label_and_its_probability(void **state)
     }
     assert_string_equal(line, "");
     lorac_mem_free(got);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void what_cannot_be_answered_or_measured_is_an_error(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_err err = {0};
     tiny_text("in.csv", "text\nso\n");
     static const char *const empty[] = {"data.labels.map={good: x, bad: ''}",
                                         "template.completion='{label}'",
                                         "template.append_eos=false", NULL};
-    open_job(&s, 0, empty);
+    runs_open_job(&s, 0, empty);
     assert_int_equal(predict(&s, "in.csv", &err), LORAC_EUSER);
     assert_string_equal(err.text, "label '' has no tokens, expected at least one");
-    close_job(&s);
+    runs_close_job(&s);
 
     tiny_text("long.csv", "text\nso\nso very much longer than the eight tokens that fit here\n");
     static const char *const strict[] = {"data.on_too_long=error", labels, NULL};
-    open_job(&s, 0, strict);
+    runs_open_job(&s, 0, strict);
     assert_int_equal(predict(&s, "long.csv", &err), LORAC_EUSER);
     assert_non_null(strstr(err.text, "long.csv: line 3: a prompt of 59 tokens, at most 45 fit "
                                      "model.max_length 48 (data.on_too_long: error)"));
-    close_job(&s);
+    runs_close_job(&s);
 
     size_t n = 0;
     char *good = tiny_read(tiny_path("model/model.safetensors"), &n);
@@ -417,20 +399,20 @@ static void what_cannot_be_answered_or_measured_is_an_error(void **state)
     assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), bad, n, NULL),
                      LORAC_OK);
     static const char *const mapped[] = {labels, NULL};
-    open_job(&s, 0, mapped);
+    runs_open_job(&s, 0, mapped);
     assert_int_equal(predict(&s, "in.csv", &err), LORAC_EFORMAT);
     assert_string_equal(err.text, "the likelihood of label 'x' is not finite: are the weights or "
                                   "the adapter damaged?");
-    close_job(&s);
+    runs_close_job(&s);
     struct lorac_evaluator *e = NULL;
     struct lorac_scores scores;
-    open_job(&s, LORAC_JOB_VALID, mapped);
+    runs_open_job(&s, LORAC_JOB_VALID, mapped);
     assert_int_equal(lorac_job_evaluator(&e, s.j, s.j->valid.set, 1, NULL, NULL), LORAC_OK);
     assert_int_equal(lorac_evaluate(&scores, e, NULL, NULL, &err), LORAC_EFORMAT);
     assert_string_equal(err.text, "the loss is not finite: are the weights or the adapter damaged, "
                                   "or was optimizer.lr too high?");
     lorac_evaluator_free(e);
-    close_job(&s);
+    runs_close_job(&s);
     assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), good, n, NULL),
                      LORAC_OK);
     lorac_mem_free(good);
@@ -441,10 +423,10 @@ static void what_cannot_be_answered_or_measured_is_an_error(void **state)
 
 static void adapter_is(const char *const *sets, size_t modules, const char *first, const char *want)
 {
-    struct subject s;
+    struct runs_job s;
     struct lorac_adapter *a = NULL;
     struct lorac_err err = {0};
-    open_job(&s, 0, sets);
+    runs_open_job(&s, 0, sets);
     enum lorac_status st = lorac_job_adapter(&a, s.j, &err);
     if (want) {
         assert_int_equal(st, LORAC_EUSER);
@@ -455,7 +437,7 @@ static void adapter_is(const char *const *sets, size_t modules, const char *firs
         assert_string_equal(a->model->module[a->site[0].m].name, first);
     }
     lorac_adapter_free(a);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void the_recipes_layers_and_targets_reach_the_adapter(void **state)

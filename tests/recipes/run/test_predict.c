@@ -28,24 +28,6 @@
 
 #include <cmocka.h>
 
-struct subject {
-    struct lorac_recipe *r;
-    struct lorac_job *j;
-};
-
-static void open_job(struct subject *s, unsigned parts, const char *const *sets)
-{
-    struct lorac_err err = {0};
-    s->r = runs_recipe(tiny_path("none"), sets);
-    if (lorac_job_open(&s->j, s->r, parts, &err)) { fail_msg("%s", err.text); }
-}
-
-static void close_job(struct subject *s)
-{
-    lorac_job_close(s->j);
-    lorac_recipe_free(s->r);
-}
-
 /* "data.KEY=FILE" of a table written into the folder; valid until the next call. */
 static const char *set_path(const char *key, const char *name)
 {
@@ -56,7 +38,7 @@ static const char *set_path(const char *key, const char *name)
 
 static struct lorac_predicted counts; // of the last one
 
-static enum lorac_status predict_as(struct subject *s, const char *in,
+static enum lorac_status predict_as(struct runs_job *s, const char *in,
                                     struct lorac_predict_options o, struct lorac_err *err)
 {
     o.in = tiny_path(in);
@@ -65,7 +47,7 @@ static enum lorac_status predict_as(struct subject *s, const char *in,
     return lorac_predict(&counts, s->j, NULL, &o, err);
 }
 
-static enum lorac_status predict(struct subject *s, const char *in, struct lorac_err *err)
+static enum lorac_status predict(struct runs_job *s, const char *in, struct lorac_err *err)
 {
     return predict_as(s, in, (struct lorac_predict_options){.overwrite = true}, err);
 }
@@ -81,7 +63,7 @@ static char *out(void)
     return tiny_read(tiny_path("out.csv"), &n);
 }
 
-static char *predicted(struct subject *s, const char *in)
+static char *predicted(struct runs_job *s, const char *in)
 {
     struct lorac_err err = {0};
     if (predict(s, in, &err)) { fail_msg("%s", err.text); }
@@ -91,14 +73,14 @@ static char *predicted(struct subject *s, const char *in)
 static void cells_are_quoted_where_they_have_to_be(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     static const char in[] =
         "id,text\n\"1,2\",\"he said \"\"no\"\"\"\n,\"two\nlines\"\n3,\" plain \"\n";
     static const char *const rows[] = {"id,text,prediction,probability\n",
                                        "\"1,2\",\"he said \"\"no\"\"\",", "\n,\"two\nlines\",",
                                        "\n3,\" plain \","};
     tiny_text("quoted.csv", in);
-    open_job(&s, 0, NULL);
+    runs_open_job(&s, 0, NULL);
     char *got = predicted(&s, "quoted.csv");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_non_null(strstr(got, rows[i]));
@@ -114,13 +96,13 @@ static void cells_are_quoted_where_they_have_to_be(void **state)
     lorac_row_free(&row);
     lorac_table_close(t);
     lorac_mem_free(got);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void tables_without_a_header_or_quotes_stay_so(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     tiny_text("bare.tsv", "a \"fine\" tale\tgood\nno, no\tbad\nwell\tgood\nill\tbad\nfit\tgood\n"
                           "unfit\tbad\nup\tgood\ndown\tbad\n");
     tiny_text("new.tsv", "\"odd\nso, so\n");
@@ -131,38 +113,38 @@ static void tables_without_a_header_or_quotes_stay_so(void **state)
                                 "data.format.header=false",
                                 "data.columns={text: 1, label: 2}",
                                 NULL};
-    open_job(&s, 0, sets);
+    runs_open_job(&s, 0, sets);
     assert_int_equal(s.j->K, 2);
     char *got = predicted(&s, "new.tsv");
     assert_memory_equal(got, "\"odd\t", 5); // no header: the first row at once
     assert_non_null(strstr(got, "\nso, so\t"));
     lorac_mem_free(got);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void without_labels_it_is_the_greedy_text(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     // five answers to six rows: free text
     tiny_text("free.csv", "text,label\na,1\nb,2\nc,3\nd,4\ne,5\nf,5\n");
     tiny_text("ask.csv", "text\nonce\nupon\n");
     const char *const sets[] = {set_path("data.train", "free.csv"), "-data.valid",
                                 "template.completion='{label}'", NULL};
-    open_job(&s, 0, sets);
+    runs_open_job(&s, 0, sets);
     assert_int_equal(s.j->K, 0);
     char *got = predicted(&s, "ask.csv");
     assert_memory_equal(got, "text,prediction\nonce,", 21);
     lorac_mem_free(got);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void tables_that_do_not_fit_are_errors(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_err err = {0};
-    open_job(&s, 0, NULL);
+    runs_open_job(&s, 0, NULL);
     assert_int_equal(lorac_file_remove(tiny_path("out.csv"), NULL), LORAC_OK);
     tiny_text("has.csv", "text,prediction\na,b\n");
     assert_int_equal(predict(&s, "has.csv", &err), LORAC_EUSER);
@@ -179,14 +161,14 @@ static void tables_that_do_not_fit_are_errors(void **state)
     assert_non_null(strstr(
         err.text, "blank.csv:3: column 'text' is blank, expected text (data.on_empty: keep"));
     assert_false(lorac_path_exists(tiny_path("out.csv"))); // nothing half-written
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void bytes_of_the_table_are_kept(void **state)
 {
     (void)state;
-    struct subject s;
-    open_job(&s, 0, NULL);
+    struct runs_job s;
+    runs_open_job(&s, 0, NULL);
     tiny_text("excel.csv",
               "\xEF\xBB\xBFid,\"text\"\r\n\"1\",so\r\n\r\n2,\"a \"\"b\"\"\nc\"\r\n3,last");
     char *got = predicted(&s, "excel.csv");
@@ -208,25 +190,25 @@ static void bytes_of_the_table_are_kept(void **state)
     begins(got, "text,prediction,probability\rso,");
     assert_null(strchr(got, '\n'));
     lorac_mem_free(got);
-    close_job(&s);
+    runs_close_job(&s);
     const char *const bare[] = {"data.format.header=false", "data.columns={text: 1, label: 2}",
                                 set_path("data.train", "bare.csv"), "-data.valid", NULL};
     tiny_text("bare.csv", "a,good\nb,bad\nc,good\nd,bad\ne,good\nf,bad\ng,good\nh,bad\n");
     tiny_text("marked.csv", "\xEF\xBB\xBFso\nlo\n");
-    open_job(&s, 0, bare);
+    runs_open_job(&s, 0, bare);
     got = predicted(&s, "marked.csv");
     begins(got, "\xEF\xBB\xBFso,");
     assert_non_null(strstr(got, "\nlo,"));
     lorac_mem_free(got);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void the_delimiter_is_the_one_that_fits(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_err err = {0};
-    open_job(&s, 0, NULL);
+    runs_open_job(&s, 0, NULL);
     tiny_text("it.csv", "id;text\n1;bello, bello\n2;brutto\n");
     char *got = predicted(&s, "it.csv");
     begins(got, "id;text;prediction;probability\n1;bello, bello;");
@@ -249,37 +231,37 @@ static void the_delimiter_is_the_one_that_fits(void **state)
     // a column of text whose commas are no delimiters: several would do, so none is guessed
     tiny_text("lines.csv", "text\nwell, well\n");
     assert_int_equal(predict(&s, "lines.csv", &err), LORAC_EFORMAT);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void a_blank_cell_is_what_the_recipe_says(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     tiny_text("gap.csv", "id,text\n1,so\n2, \n3,lo\n");
     const char *const skip[] = {"data.on_empty=skip", NULL};
-    open_job(&s, 0, skip);
+    runs_open_job(&s, 0, skip);
     char *got = predicted(&s, "gap.csv");
     assert_non_null(strstr(got, "\n2, ,,\n3,lo,"));
     assert_true(counts.rows == 3 && counts.empty == 1 && counts.unasked == 1);
     lorac_mem_free(got);
-    close_job(&s);
+    runs_close_job(&s);
     const char *const keep[] = {"data.on_empty=keep", NULL};
-    open_job(&s, 0, keep);
+    runs_open_job(&s, 0, keep);
     got = predicted(&s, "gap.csv");
     assert_null(strstr(got, "\n2, ,,\n"));
     assert_true(counts.rows == 3 && counts.empty == 1 && counts.unasked == 0);
     lorac_mem_free(got);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void the_first_labels_stand_in_order(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_err err = {0};
     const char *const sets[] = {"data.labels.map={good: x, bad: qq}", NULL};
-    open_job(&s, 0, sets);
+    runs_open_job(&s, 0, sets);
     tiny_text("in.csv", "text\nso\nlo\n");
     const struct lorac_predict_options o = {.top = 5, .overwrite = true}; // there are two
     if (predict_as(&s, "in.csv", o, &err)) { fail_msg("%s", err.text); }
@@ -297,12 +279,12 @@ static void the_first_labels_stand_in_order(void **state)
         assert_true(p >= q && fabs(p + q - 1.0) < 2e-6);
     }
     lorac_mem_free(got);
-    close_job(&s);
+    runs_close_job(&s);
     const char *const text[] = {"template.completion=' {label}{text}'", NULL};
-    open_job(&s, 0, text);
+    runs_open_job(&s, 0, text);
     assert_int_equal(predict_as(&s, "in.csv", o, &err), LORAC_EUSER);
     assert_non_null(strstr(err.text, "there are no labels"));
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 /* ---- stopped, killed, gone on with ---- */
@@ -318,11 +300,11 @@ static bool two_rows(void *self, double done)
 static void what_was_stopped_goes_on_and_ends_the_same(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_err err = {0};
     size_t n = 0;
     tiny_text("five.csv", five);
-    open_job(&s, 0, NULL);
+    runs_open_job(&s, 0, NULL);
     char *whole = predicted(&s, "five.csv");
     assert_int_equal(lorac_file_remove(tiny_path("out.csv"), NULL), LORAC_OK);
 
@@ -360,7 +342,7 @@ static void what_was_stopped_goes_on_and_ends_the_same(void **state)
     }
     lorac_mem_free(part);
     lorac_mem_free(whole);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 struct patience {
@@ -377,13 +359,13 @@ static bool patient(void *self, double done)
 static void a_part_of_an_answer_is_none(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_err err = {0};
     size_t n = 0;
     const char *const sets[] = {"template.completion=' {label}{text}'", "eval.metrics=[loss]",
                                 NULL};
     tiny_text("three.csv", "text\nso\nit\nas\n");
-    open_job(&s, 0, sets);
+    runs_open_job(&s, 0, sets);
     assert_int_equal(s.j->K, 0);
     char *whole = predicted(&s, "three.csv");
     bool within = false; // an answer
@@ -407,13 +389,13 @@ static void a_part_of_an_answer_is_none(void **state)
     }
     assert_true(within && !counts.stopped);
     lorac_mem_free(whole);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void what_a_table_cannot_hold_is_a_space_and_counted(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_table *t = NULL;
     const char *const sets[] = {
         "template.completion=' {label}{text}'", "eval.metrics=[loss]", "data.format.quote=''",
@@ -421,19 +403,19 @@ static void what_a_table_cannot_hold_is_a_space_and_counted(void **state)
     const struct lorac_table_format format = {.delimiter = ',', .header = true};
     tiny_text("noquotes.csv", "text,label\na,b\nc,d\n");
     tiny_text("three.csv", "text\nso\nit\nas\n");
-    open_job(&s, 0, sets);
+    runs_open_job(&s, 0, sets);
     lorac_mem_free(predicted(&s, "three.csv"));
     assert_true(counts.unwritten > 0); // the random model writes line ends and NULs
     assert_int_equal(lorac_table_open(&t, tiny_path("out.csv"), &format, NULL), LORAC_OK);
     assert_int_equal(lorac_table_rows(t), 3);
     lorac_table_close(t);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 static void what_is_not_the_same_is_not_gone_on_with(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_err err = {0};
     const struct lorac_predict_options again = {.resume = true};
     // the last test left two rows of five.csv
@@ -442,13 +424,13 @@ static void what_is_not_the_same_is_not_gone_on_with(void **state)
         "data.labels.map={good: bad, bad: good}", "template.prompt='{text} was'"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         const char *const sets[] = {others[i], NULL};
-        open_job(&s, 0, sets);
+        runs_open_job(&s, 0, sets);
         assert_int_equal(predict_as(&s, "five.csv", again, &err), LORAC_EUSER);
         assert_non_null(
             strstr(err.text, "holds answers of another model, adapter, recipe or table"));
-        close_job(&s);
+        runs_close_job(&s);
     }
-    open_job(&s, 0, NULL);
+    runs_open_job(&s, 0, NULL);
     tiny_text("five.csv", "text,id\n\"a\nb\",1\nc,2\nd,3\ne,4\nF,5\n");
     assert_int_equal(predict_as(&s, "five.csv", again, &err), LORAC_EUSER);
     assert_int_equal(
@@ -460,7 +442,7 @@ static void what_is_not_the_same_is_not_gone_on_with(void **state)
     // nothing is left to go on with
     assert_int_equal(predict_as(&s, "five.csv", again, &err), LORAC_EUSER);
     assert_non_null(strstr(err.text, "out.csv.part: is not there: no prediction into"));
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 struct taken {
@@ -480,10 +462,10 @@ static bool take(void *self, const char *bytes, size_t n)
 static void rows_go_to_who_takes_them(void **state)
 {
     (void)state;
-    struct subject s;
+    struct runs_job s;
     struct lorac_err err = {0};
     struct taken t = {0};
-    open_job(&s, 0, NULL);
+    runs_open_job(&s, 0, NULL);
     tiny_text("five.csv", five);
     char *whole = predicted(&s, "five.csv");
     const struct lorac_predict_options o = {
@@ -495,7 +477,7 @@ static void rows_go_to_who_takes_them(void **state)
     const struct lorac_predict_options no = {
         .bytes = five, .n_bytes = sizeof five - 1, .write = take, .self = &full};
     assert_int_equal(predict_as(&s, "nowhere.csv", no, &err), LORAC_EIO);
-    close_job(&s);
+    runs_close_job(&s);
 }
 
 /* ---- prompts ---- */
@@ -539,7 +521,7 @@ static void a_prompt_is_cut_as_in_training(void **state)
     char *kept = tiny_read(tiny_path("model/tokenizer.json"), &n);
     tiny_text("long.csv", "text,label\n0123456789abcdefghijklmnopqrstuvwxyz,good\n");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct subject s;
+        struct runs_job s;
         struct lorac_err err = {0};
         struct lorac_predictor *p = NULL;
         struct lorac_example e = {0};
@@ -549,7 +531,7 @@ static void a_prompt_is_cut_as_in_training(void **state)
         (void)snprintf(prompt, sizeof prompt, "template.prompt='%s'", cases[i].prompt);
         const char *const sets[] = {prompt, "model.max_length=20",
                                     set_path("data.valid", "long.csv"), NULL};
-        open_job(&s, LORAC_JOB_VALID, sets);
+        runs_open_job(&s, LORAC_JOB_VALID, sets);
         if (lorac_predictor_new(&p, s.j, NULL, 5, &err)) { fail_msg("%s", err.text); }
         struct lorac_cell values[2] = {{"0123456789abcdefghijklmnopqrstuvwxyz", 36}, {"", 0}};
         assert_int_equal(lorac_predictor_prompt(&cut, p, values, &err), LORAC_OK);
@@ -567,7 +549,7 @@ static void a_prompt_is_cut_as_in_training(void **state)
         }
         lorac_example_free(&e);
         lorac_predictor_free(p);
-        close_job(&s);
+        runs_close_job(&s);
     }
     tiny_text("model/tokenizer.json", kept);
     lorac_mem_free(kept);

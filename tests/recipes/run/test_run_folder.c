@@ -28,21 +28,11 @@
 static const char *const quick[] = {"train.epochs=1", "eval.every=2 steps",
                                     "output.save_every=2 steps", NULL};
 
-/* The run fails with this message, in which "DIR" stands for the folder of all. */
+/* The run fails with this message. */
 static void refused(const char *out, enum lorac_run_mode mode, const char *const *sets,
                     const char *want)
 {
-    struct lorac_run_result result;
-    struct lorac_err err = {0};
-    char text[1024] = "";
-    const char *dir = strstr(want, "DIR");
-    if (dir) {
-        (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(dir - want), want, tiny_dir(), dir + 3);
-    } else {
-        (void)snprintf(text, sizeof text, "%s", want);
-    }
-    assert_int_equal(runs_go(&result, out, mode, NULL, sets, &err), LORAC_EUSER);
-    assert_string_equal(err.text, text);
+    runs_refused(out, mode, sets, want, false);
 }
 
 static void a_folder_that_holds_something_is_refused(void **state)
