@@ -185,7 +185,13 @@ struct lorac_pass_options {
     enum lorac_keep keep;
 };
 
-/* A workspace: all activations of one batch at a time, in one block. Borrows model and socket. */
+/* How many layers lie below the lowest module that the socket adapts, its embeddings included: what
+ * leaves them depends on the tokens alone. L where it adapts none, or only what comes behind the
+ * layers. */
+size_t lorac_frozen_layers(const struct lorac_model *m, const struct lorac_socket *socket);
+
+/* A workspace: all activations of one batch at a time, in one block. Of the layers below the lowest
+ * adapter nothing is kept. Borrows model and socket. */
 struct lorac_pass;
 LORAC_MUST_CHECK enum lorac_status lorac_pass_new(struct lorac_pass **out,
                                                   const struct lorac_model *m,
@@ -213,6 +219,16 @@ LORAC_MUST_CHECK enum lorac_status lorac_pass_forward(struct lorac_pass *p,
                                                       const struct lorac_batch *batch,
                                                       struct lorac_cache *cache,
                                                       struct lorac_err *err);
+/* The same in two parts, where layers are frozen (lorac_frozen_layers) and no segment needs a
+ * cache. x (N,C) host is what leaves the last of them: the first part writes it, the second one
+ * goes on from it, as often as one likes. A row's x depends on the tokens of its segment up to it,
+ * and of those that it continues, alone. */
+LORAC_MUST_CHECK enum lorac_status lorac_pass_forward_frozen(float *x, struct lorac_pass *p,
+                                                             const struct lorac_batch *batch,
+                                                             struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_pass_forward_rest(struct lorac_pass *p,
+                                                           const struct lorac_batch *batch,
+                                                           const float *x, struct lorac_err *err);
 /* nll (T) host, written: the negative log-likelihood of each scored token, in nats, unweighted.
  * With `gradient`, the gradient of their sum, each times its weight in the batch, is put at the top
  * of the backward pass. After lorac_pass_forward(). */

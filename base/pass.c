@@ -62,8 +62,9 @@ static void place_acts(struct lorac_place *place, struct lorac_pass *p)
     for (size_t i = 0; i < p->n_sets; i++) {
         place_kept(place, p, p->kept[i]);
     }
-    for (size_t l = 0; l <= c->L; l++) { // without a backward two buffers take turns
-        p->x[l] = lorac_pass_trains(p) || l < 2 ? LORAC_PLACE(place, N, c->C) : p->x[l - 2];
+    for (size_t l = 0; l <= c->L; l++) { // where no backward comes two buffers take turns
+        bool read = lorac_pass_trains(p) && l >= p->frozen;
+        p->x[l] = read || l < 2 ? LORAC_PLACE(place, N, c->C) : p->x[l - 2];
     }
     p->rope[0] = LORAC_PLACE(place, p->o.max_positions, c->rotary);
     p->rope[1] = c->theta_sliding > 0.0 ? LORAC_PLACE(place, p->o.max_positions, c->rotary) : NULL;
@@ -239,7 +240,8 @@ static enum lorac_status prepare(struct lorac_pass **out, const struct lorac_mod
     if (socket) { p->socket = *socket; }
     if (!p->o.max_positions) { p->o.max_positions = c->max_positions; }
     p->o.max_positions = least(p->o.max_positions, c->max_positions);
-    p->n_sets = p->o.keep == LORAC_KEEP_ALL ? c->L : 1;
+    p->frozen = lorac_frozen_layers(m, socket);
+    p->n_sets = p->o.keep == LORAC_KEEP_ALL && p->frozen < c->L ? c->L - p->frozen : 1;
     p->head_rows = lorac_pass_head_rows(m, p->o.max_rows);
     p->kept = lorac_mem_new(p->n_sets, sizeof *p->kept);
     p->x = lorac_mem_new(c->L + 1, sizeof *p->x);
@@ -345,6 +347,7 @@ enum lorac_status lorac_pass_use(struct lorac_pass *p, const struct lorac_socket
     next.saved_block = NULL;
     next.has_socket = socket != NULL;
     if (socket) { next.socket = *socket; }
+    next.frozen = lorac_frozen_layers(p->m, socket);
     next.saved = lorac_mem_new(p->m->n_modules, sizeof *next.saved);
     enum lorac_status st =
         next.saved ? take_saved(&next, err) : lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
@@ -441,7 +444,7 @@ static struct lorac_walk layer_walk(struct lorac_pass *p, size_t l, const struct
                            .layer = l,
                            .batch = batch,
                            .cache = cache};
-    find_slots(&w, &p->layer, p->kept[p->n_sets == 1 ? 0 : l]);
+    find_slots(&w, &p->layer, p->kept[p->n_sets == 1 || l < p->frozen ? 0 : l - p->frozen]);
     w.x[SLOT_X] = p->x[l];
     w.x[SLOT_Y] = p->x[l + 1];
     return w;
@@ -464,8 +467,8 @@ static struct lorac_walk front_walk(struct lorac_pass *p, const struct lorac_bat
     return w;
 }
 
-static enum lorac_status check_batch(const struct lorac_pass *p, const struct lorac_batch *batch,
-                                     const struct lorac_cache *cache, struct lorac_err *err)
+enum lorac_status lorac_pass_check(const struct lorac_pass *p, const struct lorac_batch *batch,
+                                   const struct lorac_cache *cache, struct lorac_err *err)
 {
     if (batch->N == 0 || batch->N > p->o.max_rows) {
         return lorac_fail(err, LORAC_EUSER, "a batch of %zu rows does not fit a pass of 1 to %zu",
@@ -503,18 +506,26 @@ static enum lorac_status check_batch(const struct lorac_pass *p, const struct lo
     return LORAC_OK;
 }
 
-enum lorac_status lorac_pass_forward(struct lorac_pass *p, const struct lorac_batch *batch,
-                                     struct lorac_cache *cache, struct lorac_err *err)
+void lorac_pass_up(struct lorac_pass *p, const struct lorac_batch *batch, struct lorac_cache *cache,
+                   size_t from, size_t to)
 {
-    enum lorac_status st = check_batch(p, batch, cache, err);
-    if (st) { return st; }
-    struct lorac_walk w = front_walk(p, batch);
-    lorac_walk_up(&w);
-    for (size_t l = 0; l < p->m->config.L; l++) {
+    struct lorac_walk w;
+    if (from == 0) {
+        w = front_walk(p, batch);
+        lorac_walk_up(&w);
+    }
+    for (size_t l = from; l < to; l++) {
         w = layer_walk(p, l, batch, cache);
         lorac_walk_up(&w);
     }
-    return LORAC_OK;
+}
+
+enum lorac_status lorac_pass_forward(struct lorac_pass *p, const struct lorac_batch *batch,
+                                     struct lorac_cache *cache, struct lorac_err *err)
+{
+    enum lorac_status st = lorac_pass_check(p, batch, cache, err);
+    if (!st) { lorac_pass_up(p, batch, cache, 0, p->m->config.L); }
+    return st;
 }
 
 /* ---- the head, for scored rows only, in chunks; and down ---- */

@@ -6,6 +6,7 @@
  *              program
  *   ops.c      the operations, forward and backward side by side
  *   pass.c     memory, and the walk over a model's steps, up and down
+ *   frozen.c   the layers that no adapter reaches, apart from the others
  */
 #ifndef LORAC_BASE_PASS_IMPL_H
 #define LORAC_BASE_PASS_IMPL_H
@@ -61,11 +62,13 @@ struct lorac_pass {
     struct lorac_pass_options o;
 
     struct lorac_section front, layer, head;
-    size_t n_sets;               // of what a layer keeps: L or 1
+    size_t frozen;               // layers below the lowest module that is adapted
+    size_t n_sets;               // of what a layer keeps: one for each of the others, or 1
     float *(*kept)[LORAC_SLOTS]; // (n_sets)
-    float **x;                   // (L+1) the residual stream at each layer's input; x[L] is the end
-    size_t head_rows;            // rows of logits at a time
-    float *head_x;               // (head_rows,C) those of x[L] that score
+    float **x;        // (L+1) the residual stream at each layer's input; x[L] is the end.
+                      // Two buffers take turns where no backward comes
+    size_t head_rows; // rows of logits at a time
+    float *head_x;    // (head_rows,C) those of x[L] that score
     uint32_t *
         third; // (3, n_third) host: rows k, k + 3, k + 6, ... of a matrix of q, k and v; NULL: none
     size_t n_third;
@@ -122,5 +125,13 @@ extern const struct lorac_operation lorac_operations[LORAC_OPS];
 void lorac_walk_made(struct lorac_walk *w, enum lorac_slot s);
 void lorac_walk_up(struct lorac_walk *w);
 void lorac_walk_down(struct lorac_walk *w);
+/* Layers from .. to - 1, and in front of layer 0 the front. */
+void lorac_pass_up(struct lorac_pass *p, const struct lorac_batch *batch, struct lorac_cache *cache,
+                   size_t from, size_t to);
+/* Does the pass, and the cache, have room for the batch, and the model what it names? */
+LORAC_MUST_CHECK enum lorac_status lorac_pass_check(const struct lorac_pass *p,
+                                                    const struct lorac_batch *batch,
+                                                    const struct lorac_cache *cache,
+                                                    struct lorac_err *err);
 
 #endif
