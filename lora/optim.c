@@ -164,26 +164,25 @@ void lorac_optim_free(struct lorac_optim *o)
 
 /* All parameters. With LoRA+ (Hayou et al. 2024) B goes faster than A, and vectors as B does, as in
  * PEFT's create_loraplus_optimizer. */
-static void step_all(struct lorac_optim *o, float g_scale, double lr)
+static void step_all(struct lorac_optim *o, double g_scale, double lr)
 {
     const struct lorac_adapter *a = o->a;
-    float decay = (float)o->o.weight_decay;
-    float slow = (float)lr;
-    float fast = (float)(lr * o->o.lr_ratio_b);
+    double decay = o->o.weight_decay;
+    double fast = lr * o->o.lr_ratio_b;
     size_t at = 0;
-    for (size_t i = 0; i < a->n && slow != fast; i++) {
+    for (size_t i = 0; i < a->n && fast != lr; i++) {
         for (size_t k = 0; k < LORAC_SITE_TENSORS && a->method->tensor[k]; k++) {
             struct lorac_shape shape = a->method->shape(&a->site[i], k);
             size_t n = lorac_shape_floats(&shape) / (a->site[i].starts ? 2 : 1);
             if (shape.vector) { continue; }
-            o->kind->step(o, at, n, g_scale, k == 0 ? slow : fast, decay);
+            o->kind->step(o, at, n, g_scale, k == 0 ? lr : fast, decay);
             at += n;
         }
     }
-    if (a->n_matrices > at) { o->kind->step(o, at, a->n_matrices - at, g_scale, slow, decay); }
+    if (a->n_matrices > at) { o->kind->step(o, at, a->n_matrices - at, g_scale, lr, decay); }
     if (a->n_params > a->n_matrices) {
         o->kind->step(o, a->n_matrices, a->n_params - a->n_matrices, g_scale, fast,
-                      (float)o->o.vector_decay);
+                      o->o.vector_decay);
     }
 }
 
@@ -210,7 +209,7 @@ enum lorac_status lorac_optim_step(struct lorac_optim *o, double weight, double 
     // as torch.nn.utils.clip_grad_norm_, whose 1e-6 keeps the division safe
     double clip = o->o.clip_norm > 0.0 ? o->o.clip_norm / (*norm + 1e-6) : 1.0;
     double scale = mean * (clip < 1.0 ? clip : 1.0);
-    step_all(o, (float)scale, lorac_schedule_lr(&o->o, o->steps));
+    step_all(o, scale, lorac_schedule_lr(&o->o, o->steps));
     lorac_adapter_zero_grads(a);
     o->steps++;
     return lorac_adapter_refresh(a, err);

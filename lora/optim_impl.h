@@ -18,7 +18,8 @@ struct lorac_optimiser {
     const char *block[2]; // their names in the resume state
     const char *reads[3]; // options that others do not have: "betas", "eps", "momentum"
     /* Parameters first .. first+n-1: their gradients are sums that count g_scale; decay by wd. */
-    void (*step)(struct lorac_optim *o, size_t first, size_t n, float g_scale, float lr, float wd);
+    void (*step)(struct lorac_optim *o, size_t first, size_t n, double g_scale, double lr,
+                 double wd);
 };
 
 extern const struct lorac_optimiser lorac_adamw; // optim_adamw.c

@@ -421,29 +421,36 @@ static double sum_squares(const float *x, size_t n)
 }
 
 static void adamw(float *restrict p, float *restrict m, float *restrict v, const float *restrict g,
-                  size_t n, float g_scale, float lr, float b1, float b2, float eps, float wd,
-                  float c1, float c2)
+                  size_t n, double g_scale, double lr, double b1, double b2, double eps, double wd,
+                  double c1, double c2)
 {
-    const float a1 = (float)(1.0 - (double)b1);
-    const float a2 = (float)(1.0 - (double)b2);
-    const float keep = (float)(1.0 - (double)lr * (double)wd);
-    const float rate = (float)((double)lr / (double)c1);
-    const float unbias = (float)(1.0 / sqrt((double)c2));
+    const float scale = (float)g_scale;
+    const float m_keep = (float)b1;
+    const float m_add = (float)(1.0 - b1);
+    const float v_keep = (float)b2;
+    const float v_add = (float)(1.0 - b2);
+    const float keep = (float)(1.0 - lr * wd);
+    const float rate = (float)(lr / c1);
+    const float unbias = (float)(1.0 / sqrt(c2));
+    const float floor = (float)eps;
     for (size_t i = 0; i < n; i++) {
-        float grad = g_scale * g[i];
-        m[i] = b1 * m[i] + a1 * grad;
-        v[i] = b2 * v[i] + a2 * grad * grad;
-        p[i] = p[i] * keep - rate * m[i] / (sqrtf(v[i]) * unbias + eps);
+        float grad = scale * g[i];
+        m[i] = m_keep * m[i] + m_add * grad;
+        v[i] = v_keep * v[i] + v_add * grad * grad;
+        p[i] = p[i] * keep - rate * m[i] / (sqrtf(v[i]) * unbias + floor);
     }
 }
 
 static void sgd(float *restrict p, float *restrict m, const float *restrict g, size_t n,
-                float g_scale, float lr, float momentum, float wd)
+                double g_scale, double lr, double momentum, double wd)
 {
-    const float keep = (float)(1.0 - (double)lr * (double)wd);
+    const float scale = (float)g_scale;
+    const float m_keep = (float)momentum;
+    const float keep = (float)(1.0 - lr * wd);
+    const float rate = (float)lr;
     for (size_t i = 0; i < n; i++) {
-        m[i] = momentum * m[i] + g_scale * g[i];
-        p[i] = p[i] * keep - lr * m[i];
+        m[i] = m_keep * m[i] + scale * g[i];
+        p[i] = p[i] * keep - rate * m[i];
     }
 }
 

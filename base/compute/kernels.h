@@ -68,10 +68,10 @@ struct lorac_kernels {
     double (*sum_exp)(float *y, const float *x, size_t n, float max);
     void (*scale)(float *x, size_t n, float factor); // x *= factor
     double (*sum_squares)(const float *x, size_t n); // in double
-    void (*adamw)(float *p, float *m, float *v, const float *g, size_t n, float g_scale, float lr,
-                  float b1, float b2, float eps, float wd, float c1, float c2);
-    void (*sgd)(float *p, float *m, const float *g, size_t n, float g_scale, float lr,
-                float momentum, float wd);
+    void (*adamw)(float *p, float *m, float *v, const float *g, size_t n, double g_scale, double lr,
+                  double b1, double b2, double eps, double wd, double c1, double c2);
+    void (*sgd)(float *p, float *m, const float *g, size_t n, double g_scale, double lr,
+                double momentum, double wd);
 
     /* ---- attention blocks of m rows and n keys; scores and probabilities have ld LORAC_KEYS ----
      */

@@ -2,8 +2,7 @@
  * Adapters that start or train otherwise, against PEFT (tests/golden/training). What is promised,
  * on every backend of this build:
  *   - the losses of ten AdamW steps are PEFT's within 1e-6 (float32 from float64) and 1e-5 of what
- *     they have fallen, and the logits after them within 2e-5 of the way that they moved (beta2,
- *     which is a float32 here, makes steps longer by 6e-6);
+ *     they have fallen, and the logits after them within 4e-6 of the way that they moved;
  *   - a pair that starts from its weight changes no logit before the first step, not by a bit;
  *     PiSSA has the singular vectors of the weight, OLoRA the rows and columns of its QR factors;
  *   - saved, such an adapter is a plain one of twice the rank: read again, or merged, it has the
@@ -185,7 +184,7 @@ static void ten_steps_are_those_of_peft(void **state)
         for (size_t k = 0; k < n; k++) {
             way = fmaxf(way, fabsf(want[k] - before[k]));
         }
-        near_all(cases[i].name, after, want, n, 2e-5F * way, 0.0F);
+        near_all(cases[i].name, after, want, n, 4e-6F * way, 0.0F);
         lorac_mem_free(before);
         lorac_mem_free(after);
         close_case(&f);

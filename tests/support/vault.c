@@ -350,8 +350,8 @@ static double vault_sum_squares(struct lorac_device *dev, const float *x, size_t
 }
 
 static void vault_adamw(struct lorac_device *dev, float *p, float *m, float *v, const float *g,
-                        size_t n, float g_scale, float lr, float b1, float b2, float eps, float wd,
-                        float c1, float c2)
+                        size_t n, double g_scale, double lr, double b1, double b2, double eps,
+                        double wd, double c1, double c2)
 {
     unlock(dev);
     lorac_backend_ref.adamw(dev, p, m, v, g, n, g_scale, lr, b1, b2, eps, wd, c1, c2);
@@ -359,7 +359,7 @@ static void vault_adamw(struct lorac_device *dev, float *p, float *m, float *v, 
 }
 
 static void vault_sgd(struct lorac_device *dev, float *p, float *m, const float *g, size_t n,
-                      float g_scale, float lr, float momentum, float wd)
+                      double g_scale, double lr, double momentum, double wd)
 {
     unlock(dev);
     lorac_backend_ref.sgd(dev, p, m, g, n, g_scale, lr, momentum, wd);

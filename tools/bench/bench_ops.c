@@ -165,8 +165,8 @@ static void run_cross_entropy(struct bench *x)
 
 static void run_adamw(struct bench *x)
 {
-    x->dev.ops->adamw(&x->dev, x->c, x->d, x->e, x->a, x->N * x->C, 1.0F, 1e-3F, 0.9F, 0.999F,
-                      1e-8F, 0.0F, 0.1F, 0.1F);
+    x->dev.ops->adamw(&x->dev, x->c, x->d, x->e, x->a, x->N * x->C, 1.0, 1e-3, 0.9, 0.999, 1e-8,
+                      0.0, 0.1, 0.1);
 }
 
 /* x->w becomes a weight (OC,C) of this type, whatever its numbers. */

@@ -369,9 +369,9 @@ static void optimisers_agree(void **state)
             for (size_t j = 0; j < n; j++) {
                 got[2][j] = fabsf(got[2][j]); // v is a mean of squares
             }
-            dev->ops->adamw(dev, got[0], got[1], got[2], g, n, 0.5F, 0.01F, 0.9F, 0.99F, 1e-3F,
-                            0.1F, 0.3F, 0.05F);
-            dev->ops->sgd(dev, got[3], got[4], g, n, 0.5F, 0.01F, 0.9F, 0.1F);
+            dev->ops->adamw(dev, got[0], got[1], got[2], g, n, 0.5, 0.01, 0.9, 0.99, 1e-3, 0.1, 0.3,
+                            0.05);
+            dev->ops->sgd(dev, got[3], got[4], g, n, 0.5, 0.01, 0.9, 0.1);
             double sum = dev->ops->sum_squares(dev, g, n);
             static const char *const names[] = {"adamw p", "adamw m", "adamw v", "sgd p", "sgd m"};
             for (size_t j = 0; j < 5; j++) {
