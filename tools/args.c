@@ -9,6 +9,11 @@
 
 enum { HELP_AT = 29 }; // column of the options' help
 
+static const char *program_of(const struct verb *v)
+{
+    return v->program ? v->program : "lorac";
+}
+
 static const struct option *find_option(const struct verb *v, const char *name, size_t n)
 {
     for (const struct option *o = v->options; o->name; o++) {
@@ -79,8 +84,8 @@ static enum lorac_status unknown(const struct verb *v, const char *word, size_t 
     for (const struct option *o = v->options; o->name; o++) {
         (void)lorac_near_try(&near, o->name);
     }
-    return lorac_fail(err, LORAC_EUSER, "unknown option %s%s; see lorac %s --help", given,
-                      lorac_near_hint(hint, sizeof hint, near.best), v->name);
+    return lorac_fail(err, LORAC_EUSER, "unknown option %s%s; see %s %s --help", given,
+                      lorac_near_hint(hint, sizeof hint, near.best), program_of(v), v->name);
 }
 
 /* Take the option at argv[*i]; *i moves on to its value where that is a word of its own. */
@@ -120,20 +125,20 @@ enum lorac_status args_parse(struct args *out, const struct verb *v, int argc, c
             enum lorac_status st = add_option(out, v, &i, argc, argv, err);
             if (st) { return st; }
         } else if (out->n_positional == v->max_positional) {
-            return lorac_fail(err, LORAC_EUSER, "'%s' is one word too many; usage: lorac %s %s",
-                              argv[i], v->name, v->usage);
+            return lorac_fail(err, LORAC_EUSER, "'%s' is one word too many; usage: %s %s %s",
+                              argv[i], program_of(v), v->name, v->usage);
         } else {
             out->positional[out->n_positional++] = argv[i];
         }
     }
     if (out->n_positional < v->min_positional) {
-        return lorac_fail(err, LORAC_EUSER, "something is missing; usage: lorac %s %s", v->name,
-                          v->usage);
+        return lorac_fail(err, LORAC_EUSER, "something is missing; usage: %s %s %s", program_of(v),
+                          v->name, v->usage);
     }
     for (const struct option *o = v->options; o->name; o++) {
         if (o->required && !args_has(out, o->name)) {
-            return lorac_fail(err, LORAC_EUSER, "%s %s is missing; usage: lorac %s %s", o->name,
-                              o->value, v->name, v->usage);
+            return lorac_fail(err, LORAC_EUSER, "%s %s is missing; usage: %s %s %s", o->name,
+                              o->value, program_of(v), v->name, v->usage);
         }
     }
     return LORAC_OK;
@@ -181,7 +186,7 @@ static void put_about(const char *text)
 void args_help(const struct verb *v)
 {
     char line[512];
-    int n = snprintf(line, sizeof line, "usage: lorac %s %s", v->name, v->usage);
+    int n = snprintf(line, sizeof line, "usage: %s %s %s", program_of(v), v->name, v->usage);
     put_filled(line, n > 0 ? (size_t)n : 0, 0, 7);
     printf("\n%s\n\n", v->summary);
     if (v->about) {

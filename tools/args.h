@@ -34,6 +34,7 @@ struct args {
 };
 
 struct verb {
+    const char *program; // NULL: "lorac"
     const char *name;
     const char *usage;   // "RECIPE [options]"
     const char *summary; // one line
