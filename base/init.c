@@ -465,7 +465,7 @@ static enum lorac_status read_back(const struct init *g, const char *dir, struct
     struct lorac_tokenizer *t = NULL;
     enum lorac_status st = lorac_device_open(&dev, "ref", 1, err);
     if (st) { return st; }
-    st = lorac_model_open(&m, &dev, dir, err);
+    st = lorac_model_open(&m, &dev, dir, LORAC_FLOAT32, err);
     if (!st) { st = compare(g, m, err); }
     if (!st && g->options->tokenizer) { st = lorac_tokenizer_open(&t, dir, err); }
     lorac_tokenizer_free(t);

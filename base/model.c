@@ -99,8 +99,10 @@ static enum lorac_status claim(const struct lorac_tensor **out, struct opening *
 static enum lorac_status open_matrix(struct lorac_module *l, const struct lorac_tensor *t,
                                      const struct lorac_model *m, struct lorac_err *err)
 {
+    bool rough = m->compute == LORAC_INT8 && l->role != LORAC_ROLE_LINEAR;
     l->dtype = t->dtype;
-    l->w = m->dev->ops->weight_open(m->dev, t->data, t->dtype, l->OC, l->C, l->transposed);
+    l->w = m->dev->ops->weight_open(m->dev, t->data, t->dtype, l->OC, l->C, l->transposed,
+                                    rough ? LORAC_FLOAT32 : m->compute);
     return l->w ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no device memory", t->name);
 }
 
@@ -339,15 +341,18 @@ static enum lorac_status take_fingerprint(struct lorac_model *m, struct lorac_er
 }
 
 enum lorac_status lorac_model_open(struct lorac_model **out, struct lorac_device *dev,
-                                   const char *dir, struct lorac_err *err)
+                                   const char *dir, enum lorac_compute compute,
+                                   struct lorac_err *err)
 {
     *out = NULL;
     struct lorac_model *m = lorac_mem_new(1, sizeof *m);
     if (!m) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
     m->dev = dev;
+    m->compute = compute;
     m->dir = lorac_mem_string(dir, strlen(dir));
     enum lorac_status st = LORAC_OK;
     if (!m->dir) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
+    if (!st) { st = lorac_compute_check(dev, compute, err); }
     if (!st) { st = open_config(m, err); }
     if (!st) { st = lorac_checkpoint_open(&m->files, dir, err); }
     if (!st) { st = list_modules(m, err); }

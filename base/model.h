@@ -64,6 +64,7 @@ struct lorac_model {
     struct lorac_config config;
     char *dir;                      // the folder, as given
     struct lorac_device *dev;       // borrowed, must outlive the model
+    enum lorac_compute compute;     // of the layers' products
     struct lorac_checkpoint *files; // the weights, mapped
     struct lorac_module *module;    // (n_modules)
     size_t n_modules;
@@ -75,9 +76,11 @@ struct lorac_model {
 
 /* Open a Hugging Face folder: config.json and safetensors. Every tensor that the configuration asks
  * for must be there with its name and shape, and no other; weights stay mapped in the type of the
- * file. */
+ * file. The products of its linear layers are computed in `compute`, those of the head in float32
+ * where that is int8. LORAC_ENOTSUP where the device does not compute so. */
 LORAC_MUST_CHECK enum lorac_status lorac_model_open(struct lorac_model **out,
                                                     struct lorac_device *dev, const char *dir,
+                                                    enum lorac_compute compute,
                                                     struct lorac_err *err);
 void lorac_model_close(struct lorac_model *m);
 

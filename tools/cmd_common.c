@@ -117,10 +117,10 @@ enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const 
     return st;
 }
 
-static enum lorac_status open_model(struct bench *b, const char *dir, bool tokenizer,
-                                    struct lorac_err *err)
+static enum lorac_status open_model(struct bench *b, const char *dir, enum lorac_compute compute,
+                                    bool tokenizer, struct lorac_err *err)
 {
-    enum lorac_status st = lorac_model_open(&b->model, &b->dev, dir, err);
+    enum lorac_status st = lorac_model_open(&b->model, &b->dev, dir, compute, err);
     if (!st && lorac_checkpoint_note(b->model->files)) {
         fprintf(stderr, "note: %s\n", lorac_checkpoint_note(b->model->files));
     }
@@ -132,17 +132,33 @@ static enum lorac_status open_model(struct bench *b, const char *dir, bool token
     return st;
 }
 
+/* What --compute says. */
+static enum lorac_status read_compute(enum lorac_compute *out, const struct lorac_device *dev,
+                                      const struct args *a, struct lorac_err *err)
+{
+    const char *word = args_text(a, "--compute", NULL);
+    enum lorac_status st = lorac_compute_find(out, dev, word, err);
+    if (st) { lorac_err_prefix(err, "--compute: "); }
+    if (!st && word && strcmp(word, "auto") == 0 && *out == LORAC_FLOAT32) {
+        fprintf(stderr, "note: --compute auto is float32 here: %s\n",
+                dev->ops->lacks(dev, LORAC_BFLOAT16));
+    }
+    return st;
+}
+
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err)
 {
     *b = (struct bench){0};
     size_t threads = 0;
+    enum lorac_compute compute = LORAC_FLOAT32;
     char *dir = NULL;
     enum lorac_status st = args_count(&threads, a, "--threads", err);
     if (!st) { st = lorac_device_outline(&b->dev, NULL, (int)threads, err); }
+    if (!st) { st = read_compute(&compute, &b->dev, a, err); }
     if (!st) { st = find_folder(&dir, "--model", args_text(a, "--model", ""), err); }
     if (!st) { st = check_model(dir, err); }
-    if (!st) { st = open_model(b, dir, tokenizer, err); }
+    if (!st) { st = open_model(b, dir, compute, tokenizer, err); }
     for (size_t i = 0; !st && args_each(a, "--adapter", i); i++) {
         if (i == LORAC_MAX_STACK) {
             st = lorac_fail(err, LORAC_EUSER, "at most %d adapters at once", LORAC_MAX_STACK);

@@ -143,7 +143,7 @@ static enum lorac_status show(const struct args *a, struct lorac_err *err)
     const char *out = args_text(a, "--out", "");
     enum lorac_status st = lorac_device_outline(&dev, NULL, 1, err);
     if (st) { return st; }
-    st = lorac_model_open(&m, &dev, out, err);
+    st = lorac_model_open(&m, &dev, out, LORAC_FLOAT32, err);
     if (!st && args_has(a, "--json")) {
         struct out j = {0};
         out_text(&j, "out", out, strlen(out));

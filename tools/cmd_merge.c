@@ -207,7 +207,7 @@ static enum lorac_status verify(void *self, const char *dir, struct lorac_err *e
 {
     struct verification *v = self;
     struct lorac_model *merged = NULL;
-    enum lorac_status st = lorac_model_open(&merged, &v->b->dev, dir, err);
+    enum lorac_status st = lorac_model_open(&merged, &v->b->dev, dir, v->b->model->compute, err);
     if (!st) { st = run_both(&v->d, v->b, merged, &v->sample, err); }
     if (!st && !(v->d.scale > 0.0)) {
         st = lorac_fail(

@@ -23,8 +23,9 @@ static void say_modules(const struct lorac_plan *p)
     char t[32];
     const struct lorac_model *m = p->job->model;
     struct lorac_buf b = {0};
-    lorac_buf_printf(&b, "%s (%s parameters, %s)", m->dir, show_count(t, lorac_model_parameters(m)),
-                     m->config.arch);
+    lorac_buf_printf(&b, "%s (%s parameters, %s; computed in %s)", m->dir,
+                     show_count(t, lorac_model_parameters(m)), m->config.arch,
+                     lorac_compute_name(m->compute));
     show_wrapped(stdout, "base      ", b.at ? b.at : "");
     lorac_buf_clear(&b);
     const char *choice = lorac_checkpoint_note(m->files);
@@ -420,6 +421,8 @@ static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe 
     out_count(&j, "modules", p->adapter->n);
     out_count(&j, "full_tensors", p->adapter->n_full);
     json_groups(&j, p);
+    const char *compute = lorac_compute_name(p->job->model->compute);
+    out_text(&j, "compute", compute, strlen(compute));
     out_count(&j, "adapter_file_bytes", p->adapter_file_bytes);
     json_memory(&j, p);
     out_bool(&j, "fits", fits);

@@ -201,7 +201,7 @@ static int run(const struct args *a)
 static const struct option options[] = {
     {"--model", "DIR", "the base model: a folder, or OWNER/NAME in the Hub's cache", true, false},
     {"--force", NULL, "take adapters of another base, or that change nothing", false, false},
-    THREADS_OPTION,
+    COMPUTE_OPTIONS,
     {"--raw", NULL, "prompt as typed, without the adapters' templates", false, false},
     SAMPLING_OPTIONS,
     {"--json", NULL, "print one JSON object an answer", false, false},

@@ -84,8 +84,9 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
         b->recomputes ? " (recomputing inside layers)" : "", show_bytes(t[1], b->parameter_bytes));
     show_wrapped(stderr, "  memory   ", line.at ? line.at : "");
     lorac_buf_clear(&line);
-    lorac_buf_printf(&line, "%zu (%.1f an epoch), %d threads, into %s", b->steps,
-                     b->steps_per_epoch, j->dev.threads, b->dir);
+    lorac_buf_printf(&line, "%zu (%.1f an epoch), in %s, %d threads, into %s", b->steps,
+                     b->steps_per_epoch, lorac_compute_name(j->model->compute), j->dev.threads,
+                     b->dir);
     show_wrapped(stderr, "  steps    ", line.at ? line.at : "");
     lorac_buf_free(&line);
     if (b->best_by) { fprintf(stderr, "  best     by %s (%s)\n", b->best_by, b->best_why); }

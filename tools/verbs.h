@@ -48,11 +48,14 @@ const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapte
         {"--adapter", "DIR[:SCALE]", "a PEFT adapter on it", false, true},                         \
         {"--force", NULL, "take an adapter of another base, or one that changes nothing", false,   \
          false},                                                                                   \
-        THREADS_OPTION
-#define THREADS_OPTION                                                                    \
-    {                                                                                     \
-        "--threads", "0..4096", "threads to compute with (default: 0, all)", false, false \
-    } // the range of train.threads
+        COMPUTE_OPTIONS
+#define COMPUTE_OPTIONS                                                          \
+    {"--threads", "0..4096", "threads to compute with (default: 0, all)", false, \
+     false}, /* the range of train.threads */                                    \
+    {                                                                            \
+        "--compute", "float32|bfloat16|int8|auto",                               \
+            "what products are computed in (default: float32)", false, false     \
+    }
 
 /* The options of SAMPLING_OPTIONS; `stops` is what o->stop points to. */
 enum lorac_status read_sampling(struct lorac_sampling *o, const char *stops[MAX_GIVEN],

@@ -161,7 +161,7 @@ static void product(struct lorac_device *dev, float *y, const float *x,
         return;
     }
     if (step == 0) {
-        struct lorac_weight turned = {w->data, w->dtype, C, OC, true};
+        struct lorac_weight turned = {w->data, w->dtype, C, OC, true, w->compute};
         lorac_backend_ref.linear_backward(dev, y, x, &turned, N, beta);
         return;
     }
@@ -207,7 +207,7 @@ static void product_back(struct lorac_device *dev, float *dx, const float *dy,
 /* A transposed weight as what is stored: a matrix (C,OC) of its own. */
 static struct lorac_weight as_stored(const struct lorac_weight *w)
 {
-    return (struct lorac_weight){w->data, w->dtype, w->C, w->OC, false};
+    return (struct lorac_weight){w->data, w->dtype, w->C, w->OC, false, w->compute};
 }
 
 void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,

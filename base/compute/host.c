@@ -33,18 +33,18 @@ void lorac_host_zero(struct lorac_device *dev, void *to, size_t bytes)
 /* A mapped file is read where it is. */
 struct lorac_weight *lorac_host_weight_open(struct lorac_device *dev, const void *host,
                                             enum lorac_dtype type, size_t OC, size_t C,
-                                            bool transposed)
+                                            bool transposed, enum lorac_compute compute)
 {
     (void)dev;
     struct lorac_weight *w = lorac_mem_new(1, sizeof *w);
-    if (w) { *w = (struct lorac_weight){host, type, OC, C, transposed}; }
+    if (w) { *w = (struct lorac_weight){host, type, OC, C, transposed, compute}; }
     return w;
 }
 
 struct lorac_weight *lorac_host_weight_over(struct lorac_device *dev, const float *data, size_t OC,
                                             size_t C, bool transposed)
 {
-    return lorac_host_weight_open(dev, data, LORAC_F32, OC, C, transposed);
+    return lorac_host_weight_open(dev, data, LORAC_F32, OC, C, transposed, LORAC_FLOAT32);
 }
 
 void lorac_host_weight_close(struct lorac_device *dev, struct lorac_weight *w)

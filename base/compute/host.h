@@ -13,7 +13,7 @@ void lorac_host_copy(struct lorac_device *dev, void *to, const void *from, size_
 void lorac_host_zero(struct lorac_device *dev, void *to, size_t bytes);
 struct lorac_weight *lorac_host_weight_open(struct lorac_device *dev, const void *host,
                                             enum lorac_dtype type, size_t OC, size_t C,
-                                            bool transposed);
+                                            bool transposed, enum lorac_compute compute);
 struct lorac_weight *lorac_host_weight_over(struct lorac_device *dev, const float *data, size_t OC,
                                             size_t C, bool transposed);
 void lorac_host_weight_close(struct lorac_device *dev, struct lorac_weight *w);

@@ -13,6 +13,7 @@ struct lorac_weight {
     enum lorac_dtype dtype;
     size_t OC, C;
     bool transposed; // stored as (C,OC)
+    enum lorac_compute compute;
 };
 
 #endif

@@ -19,7 +19,6 @@ static void explain_key(struct lorac_buf *buf, const struct lorac_key *key)
     lorac_buf_str(buf, key->type->words);
     if (key->type->add_words) { key->type->add_words(buf, key); }
     lorac_buf_printf(buf, "\n  default: %s\n", key->otherwise ? key->otherwise : none);
-    if (key->later) { lorac_buf_printf(buf, "  not yet: %s\n", key->later); }
     if (key->more) { lorac_buf_printf(buf, "  %s\n", key->more); }
 }
 

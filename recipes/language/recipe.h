@@ -33,11 +33,6 @@ enum {
 
 /* Choices that only recipes have. Their numbers are their positions in the table's list of words.
  */
-enum lorac_recipe_compute {
-    LORAC_RECIPE_COMPUTE_AUTO,
-    LORAC_RECIPE_COMPUTE_FLOAT32,
-    LORAC_RECIPE_COMPUTE_BFLOAT16, // reserved: refused by this version
-};
 enum lorac_recipe_data_kind { LORAC_RECIPE_DATA_TABLE, LORAC_RECIPE_DATA_TEXT };
 enum lorac_recipe_activations {
     LORAC_RECIPE_ACTIVATIONS_AUTO,
@@ -112,8 +107,8 @@ struct lorac_recipe {
         char *path;
         char *given; // what was written, where path is another folder, or none: a Hub id, a cache's
                      // folder
-        enum lorac_recipe_compute compute;
-        size_t max_length; // tokens
+        const char *compute; // lorac_compute_find(); NULL: float32
+        size_t max_length;   // tokens
     } model;
     struct {
         const char *method; // a row of their table (lora.h)

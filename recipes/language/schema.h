@@ -27,7 +27,6 @@ struct lorac_key {
     double min, max;              // numbers and counts; whole numbers here are exact (below 2^53)
     const char *const *words;     // of a choice, NULL behind the last; or
     const char *(*row)(size_t i); // the same from the table of what it chooses from
-    const char *later;            // a word of them that this version refuses
     const char *otherwise;        // the default, as YAML; NULL: none
     const char *help;             // one line
     const char *more;             // what else to know, or NULL

@@ -37,19 +37,12 @@ static void print_flag(struct lorac_buf *buf, const struct lorac_key *key, const
 const struct lorac_key_type lorac_type_flag = {read_flag, print_flag, .words = "true or false",
                                                .schema = "\"type\": \"boolean\""};
 
-/* Does this version refuse the word, which a later one will take? */
-static bool is_later(const struct lorac_key *key, const char *word)
-{
-    return key->later && strcmp(key->later, word) == 0;
-}
-
 static enum lorac_status no_such_word(const struct lorac_value *v, const struct lorac_node *node)
 {
     char expected[256] = "";
     size_t n = 0;
     const char *word = NULL;
     for (size_t i = 0; (word = lorac_key_word(v->key, i)); i++) {
-        if (is_later(v->key, word)) { continue; }
         (void)snprintf(expected + n, sizeof expected - n, "%s'%s'", n ? " or " : "", word);
         n = strlen(expected);
     }
@@ -69,10 +62,6 @@ static enum lorac_status read_word_at(unsigned *out, bool *found, const struct l
     const char *word = NULL;
     *found = false;
     if (node->kind == LORAC_NODE_BAD) { return LORAC_OK; }
-    if (is_later(v->key, s)) {
-        return lorac_reading_complain(v->rd, node, v->key, "'%s' is not supported by this version",
-                                      s);
-    }
     for (unsigned i = 0; (word = lorac_key_word(v->key, i)); i++) {
         if (strcmp(word, s) != 0) { continue; }
         *out = i;
@@ -89,7 +78,6 @@ static void add_words(struct lorac_buf *buf, const struct lorac_key *key, const 
     const char *word = NULL;
     size_t n = 0;
     for (size_t i = 0; (word = lorac_key_word(key, i)); i++) {
-        if (is_later(key, word)) { continue; }
         lorac_buf_str(buf, n++ ? between : "");
         if (quote) {
             lorac_buf_json(buf, word, strlen(word));
@@ -108,7 +96,7 @@ static enum lorac_status read_choice(const struct lorac_value *v)
     return st;
 }
 
-_Static_assert(sizeof(enum lorac_recipe_compute) == sizeof(unsigned), "read_choice copies it");
+_Static_assert(sizeof(enum lorac_recipe_keep) == sizeof(unsigned), "read_choice copies enums");
 
 static void print_choice(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
 {

@@ -244,10 +244,21 @@ enum lorac_status lorac_job_check_length(const struct lorac_job *j, struct lorac
     return LORAC_OK;
 }
 
+static enum lorac_status find_compute(enum lorac_compute *out, const struct lorac_job *j,
+                                      struct lorac_err *err)
+{
+    enum lorac_status st = lorac_compute_find(out, &j->dev, j->recipe->model.compute, err);
+    if (st) { lorac_err_prefix(err, "model.compute: "); }
+    return st;
+}
+
 enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *err)
 {
     const char *dir = j->recipe->model.path;
-    enum lorac_status st = lorac_model_open(&j->model, &j->dev, dir, err);
+    enum lorac_compute compute = LORAC_FLOAT32;
+    enum lorac_status st = find_compute(&compute, j, err);
+    if (st) { return st; }
+    st = lorac_model_open(&j->model, &j->dev, dir, compute, err);
     if (st) { lorac_hub_explain(dir, err); }
     const struct lorac_data *const data[] = {&j->train, &j->valid, &j->test};
     for (size_t i = 0; i < sizeof data / sizeof *data && !st; i++) {
@@ -274,7 +285,9 @@ enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_reci
     struct lorac_job *j = lorac_mem_new(1, sizeof *j);
     if (!j) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the run"); }
     j->recipe = r;
+    enum lorac_compute compute = LORAC_FLOAT32;
     enum lorac_status st = lorac_device_outline(&j->dev, NULL, (int)r->train.threads, err);
+    if (!st) { st = find_compute(&compute, j, err); } // before all the work
     if (!st) { st = check_folder("model.path", r->model.path, r->model.given, err); }
     if (!st) {
         st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err);

@@ -140,6 +140,7 @@ static void add_session(struct lorac_buf *b, const struct lorac_manifest *m)
     quoted(b, "cpu", text);
     lorac_buf_printf(b, "  \"threads\": %d,\n", m->job->dev.threads);
     quoted(b, "backend", m->job->dev.ops->name);
+    quoted(b, "compute", lorac_compute_name(m->job->model->compute));
 }
 
 /* What the run reads, by its content. */
@@ -326,6 +327,8 @@ enum lorac_status lorac_manifest_check(struct lorac_buf *length, const struct lo
     const struct lorac_recipe *r = j->recipe;
     struct lorac_json root = {0};
     const char *base = "";
+    const char *compute = "float32"; // where it was all there is
+    const char *computes = lorac_compute_name(j->model->compute);
     const char *examples = "";
     char now[64];
     enum lorac_status st = check_recipe(length, p, r, err);
@@ -334,6 +337,12 @@ enum lorac_status lorac_manifest_check(struct lorac_buf *length, const struct lo
     if (!st && strcmp(base, j->model->fingerprint) != 0) {
         st = lorac_fail(err, LORAC_EUSER, "%s: is not the base that this run began with",
                         r->model.path);
+    }
+    if (!st) { st = lorac_json_string(&compute, &root, "compute", false, err); }
+    if (!st && strcmp(compute, computes) != 0) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "%s: the run began in %s, and would go on in %s (model.compute)", p->dir,
+                        compute, computes);
     }
     if (!st) { st = check_files(&root, "train", &r->data.train, err); }
     if (!st) { st = check_files(&root, "valid", &r->data.valid.paths, err); }

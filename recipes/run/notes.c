@@ -142,6 +142,13 @@ enum lorac_status lorac_run_notes(const struct lorac_job *j, const struct lorac_
                          lorac_dataset_size(j->valid.set), what, what);
         watch->note(watch->self, b.at ? b.at : "");
     }
+    if (r->model.compute && strcmp(r->model.compute, "auto") == 0 &&
+        j->model->compute == LORAC_FLOAT32) {
+        lorac_buf_clear(&b);
+        lorac_buf_printf(&b, "model.compute: auto is float32 here: %s",
+                         j->dev.ops->lacks(&j->dev, LORAC_BFLOAT16));
+        watch->note(watch->self, b.at ? b.at : "");
+    }
     size_t processors = lorac_machine_processors();
     if ((size_t)j->dev.threads > processors) {
         lorac_buf_clear(&b);

@@ -163,7 +163,7 @@ static void open_at(struct fixture *f, const char *dir, size_t max_positions, co
     struct lorac_err err = {0};
     *f = (struct fixture){0};
     check(lorac_device_open(&f->dev, NULL, 1, &err), &err);
-    check(lorac_model_open(&f->m, &f->dev, dir, &err), &err);
+    check(lorac_model_open(&f->m, &f->dev, dir, LORAC_FLOAT32, &err), &err);
     check(lorac_tokenizer_open(&f->t, dir, &err), &err);
     check(lorac_generator_new(&f->g, f->m, NULL, max_positions, 3, &err), &err);
     struct lorac_text text = {prompt, strlen(prompt), false};

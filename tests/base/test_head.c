@@ -48,7 +48,7 @@ static void open_scene(struct scene *s)
     struct lorac_pass_options po = {.max_rows = 2 * TOKENS, .keep = LORAC_KEEP_ALL};
     *s = (struct scene){0};
     check(lorac_device_open(&s->dev, NULL, 1, &err), &err);
-    check(lorac_model_open(&s->m, &s->dev, tiny_path("wide"), &err), &err);
+    check(lorac_model_open(&s->m, &s->dev, tiny_path("wide"), LORAC_FLOAT32, &err), &err);
     assert_int_equal(lorac_pass_head_rows(s->m, po.max_rows), TEXT);
     check(lorac_adapter_new(&s->a, s->m, &o, &err), &err);
     size_t n = (size_t)V * 2;

@@ -59,7 +59,9 @@ static void made(struct opened *x, const char *name, const char *config,
     struct lorac_err err = {0};
     if (make(name, config, o, &err)) { fail_msg("%s", err.text); }
     assert_int_equal(lorac_device_open(&x->dev, "ref", 1, NULL), LORAC_OK);
-    if (lorac_model_open(&x->m, &x->dev, tiny_path(name), &err)) { fail_msg("%s", err.text); }
+    if (lorac_model_open(&x->m, &x->dev, tiny_path(name), LORAC_FLOAT32, &err)) {
+        fail_msg("%s", err.text);
+    }
 }
 
 static void close_model(struct opened *x)

@@ -81,7 +81,7 @@ static enum lorac_status finish(struct variant *v, struct lorac_model **m, struc
         fail_msg("%s", bad.text);
     }
     assert_int_equal(lorac_device_open(dev, "ref", 1, NULL), LORAC_OK);
-    enum lorac_status st = lorac_model_open(m, dev, tiny_path("m"), err);
+    enum lorac_status st = lorac_model_open(m, dev, tiny_path("m"), LORAC_FLOAT32, err);
     lorac_checkpoint_close(v->c);
     assert_true((*m == NULL) == (st != LORAC_OK));
     return st;
@@ -210,7 +210,7 @@ static void a_folder_that_is_no_model_is_an_error(void **state)
     struct lorac_model *m = NULL;
     struct lorac_err err = {0};
     assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
-    assert_int_equal(lorac_model_open(&m, &dev, "no/such/model", &err), LORAC_EIO);
+    assert_int_equal(lorac_model_open(&m, &dev, "no/such/model", LORAC_FLOAT32, &err), LORAC_EIO);
     assert_string_equal(err.text,
                         "no/such/model/config.json: cannot open: No such file or directory");
     assert_null(m);
@@ -218,7 +218,8 @@ static void a_folder_that_is_no_model_is_an_error(void **state)
     char config[600];
     (void)snprintf(config, sizeof config, "%s/config.json", from);
     assert_int_equal(lorac_file_copy(tiny_path("bare/config.json"), config, NULL), LORAC_OK);
-    assert_int_equal(lorac_model_open(&m, &dev, tiny_path("bare"), &err), LORAC_EUSER);
+    assert_int_equal(lorac_model_open(&m, &dev, tiny_path("bare"), LORAC_FLOAT32, &err),
+                     LORAC_EUSER);
     assert_non_null(strstr(
         err.text, "/bare: holds neither model.safetensors nor model.safetensors.index.json"));
     lorac_device_close(&dev);
@@ -319,7 +320,7 @@ static void parameters_are_counted_a_tied_matrix_once(void **state)
         struct lorac_device dev;
         struct lorac_model *m = NULL;
         assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
-        assert_int_equal(lorac_model_open(&m, &dev, cases[i].dir, NULL), LORAC_OK);
+        assert_int_equal(lorac_model_open(&m, &dev, cases[i].dir, LORAC_FLOAT32, NULL), LORAC_OK);
         assert_int_equal(lorac_model_parameters(m), cases[i].want);
         assert_int_equal(m->n_modules, 1 + 2 * 9 + 2); // embedding, layers, norm and head
         assert_string_equal(m->module[1 + 9 + 2].name, "model.layers.1.self_attn.k_proj");
@@ -343,7 +344,8 @@ static void a_configuration_much_larger_than_the_files_is_refused(void **state)
               "\"num_hidden_layers\": 1024, \"num_attention_heads\": 2, \"intermediate_size\": 24, "
               "\"vocab_size\": 260}");
     assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
-    assert_int_equal(lorac_model_open(&m, &dev, tiny_path("small"), &err), LORAC_EFORMAT);
+    assert_int_equal(lorac_model_open(&m, &dev, tiny_path("small"), LORAC_FLOAT32, &err),
+                     LORAC_EFORMAT);
     assert_non_null(strstr(err.text, "small: the files hold "));
     assert_non_null(
         strstr(err.text, " numbers, config.json asks for 134283264 in norms and biases alone"));
@@ -364,7 +366,7 @@ static void real_models_open(void **state)
         char *dir = data_path(name);
         if (!dir) { return; }
         assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
-        if (lorac_model_open(&m, &dev, dir, &err)) { fail_msg("%s", err.text); }
+        if (lorac_model_open(&m, &dev, dir, LORAC_FLOAT32, &err)) { fail_msg("%s", err.text); }
         print_message("%s: %zu parameters, tied %d\n", names[i], lorac_model_parameters(m),
                       m->config.tie);
         assert_int_equal(m->module[m->embed].dtype, i ? LORAC_BF16 : LORAC_F32);
@@ -388,7 +390,7 @@ static void every_failure_is_reported_and_nothing_leaks(void **state)
             struct lorac_model *m = NULL;
             struct lorac_err err = {0};
             faults_start(kind, n);
-            enum lorac_status st = lorac_model_open(&m, &dev, from, &err);
+            enum lorac_status st = lorac_model_open(&m, &dev, from, LORAC_FLOAT32, &err);
             if (!faults_stop()) {
                 lorac_model_close(m);
                 break;

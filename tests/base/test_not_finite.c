@@ -57,7 +57,7 @@ static void generation_stops_at_logits_that_are_not_finite(void **state)
     ops.read = read_damaged;
     assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
     dev.ops = &ops;
-    assert_int_equal(lorac_model_open(&m, &dev, tiny_path("model"), NULL), LORAC_OK);
+    assert_int_equal(lorac_model_open(&m, &dev, tiny_path("model"), LORAC_FLOAT32, NULL), LORAC_OK);
     assert_int_equal(lorac_tokenizer_open(&t, tiny_path("model"), NULL), LORAC_OK);
     assert_int_equal(lorac_generator_new(&g, m, NULL, 64, 1, NULL), LORAC_OK);
     o.max_tokens = 8;

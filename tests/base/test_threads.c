@@ -50,7 +50,7 @@ static void work_on(struct work *w, struct lorac_device *dev)
 {
     if (w->weight) { w->dev->ops->weight_close(w->dev, w->weight); }
     w->dev = dev;
-    w->weight = dev->ops->weight_open(dev, w->w, LORAC_BF16, OC, C, false);
+    w->weight = dev->ops->weight_open(dev, w->w, LORAC_BF16, OC, C, false, LORAC_FLOAT32);
     assert_non_null(w->weight);
 }
 

@@ -52,9 +52,11 @@ static void count_release(struct lorac_device *dev, void *p)
 }
 
 static struct lorac_weight *count_open(struct lorac_device *dev, const void *host,
-                                       enum lorac_dtype type, size_t OC, size_t C, bool transposed)
+                                       enum lorac_dtype type, size_t OC, size_t C, bool transposed,
+                                       enum lorac_compute compute)
 {
-    struct lorac_weight *w = lorac_backend_ref.weight_open(dev, host, type, OC, C, transposed);
+    struct lorac_weight *w =
+        lorac_backend_ref.weight_open(dev, host, type, OC, C, transposed, compute);
     put(w);
     return w;
 }

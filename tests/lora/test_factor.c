@@ -43,7 +43,7 @@ static void open_weight(struct fixture *f, const char *backend, size_t OC, size_
     f->W = lorac_mem_new(OC * C, sizeof *f->W);
     f->a = f->dev.ops->alloc(&f->dev, R * C * sizeof(float));
     f->bt = f->dev.ops->alloc(&f->dev, R * OC * sizeof(float));
-    f->m.w = f->dev.ops->weight_open(&f->dev, f->W, LORAC_F32, OC, C, turned);
+    f->m.w = f->dev.ops->weight_open(&f->dev, f->W, LORAC_F32, OC, C, turned, LORAC_FLOAT32);
 }
 
 static void read_pair(struct fixture *f)

@@ -101,7 +101,7 @@ static enum lorac_status generate(struct lorac_err *err)
     o.stop = stop;
     o.n_stop = 1;
     enum lorac_status st = lorac_device_open(&dev, NULL, 1, err);
-    if (!st) { st = lorac_model_open(&m, &dev, tiny_path("model"), err); }
+    if (!st) { st = lorac_model_open(&m, &dev, tiny_path("model"), LORAC_FLOAT32, err); }
     if (!st) { st = lorac_tokenizer_open(&t, tiny_path("model"), err); }
     if (!st) { st = lorac_peft_load(&a, m, tiny_path("done/best"), false, err); }
     stack.adapter[0] = a;
@@ -194,7 +194,7 @@ static enum lorac_status open_trainer(struct trainer *t, struct lorac_err *err)
     struct lorac_pass_options p = {.max_rows = 8, .max_positions = 16, .keep = LORAC_KEEP_ALL};
     size_t bytes = 0;
     enum lorac_status st = lorac_device_open(&t->dev, NULL, 1, err);
-    if (!st) { st = lorac_model_open(&t->m, &t->dev, tiny_path("model"), err); }
+    if (!st) { st = lorac_model_open(&t->m, &t->dev, tiny_path("model"), LORAC_FLOAT32, err); }
     if (st) { return st; }
     t->match = lorac_mem_new(t->m->n_modules, sizeof *t->match);
     if (!t->match) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }

@@ -44,7 +44,7 @@ static void open_case(struct fixture *f, const char *name, const char *adapter)
     struct lorac_err err = {0};
     golden_open(&f->g, name);
     check(lorac_device_open(&f->dev, f->backend, 1, &err), &err);
-    check(lorac_model_open(&f->m, &f->dev, f->g.dir, &err), &err);
+    check(lorac_model_open(&f->m, &f->dev, f->g.dir, LORAC_FLOAT32, &err), &err);
     check(lorac_peft_load(&f->a, f->m, golden_path(&f->g, adapter), false, &err), &err);
 }
 

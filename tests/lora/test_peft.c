@@ -53,7 +53,8 @@ static int set_up(void **state)
 {
     (void)state;
     if (lorac_device_open(&dev, "ref", 1, NULL)) { return -1; }
-    return lorac_model_open(&model, &dev, MODELS "/llama-patterns", NULL) != LORAC_OK;
+    return lorac_model_open(&model, &dev, MODELS "/llama-patterns", LORAC_FLOAT32, NULL) !=
+           LORAC_OK;
 }
 
 static int tear_down(void **state)

@@ -62,7 +62,7 @@ static int set_up(void **state)
         ones[i] = (float)i + 1.0F;
     }
     if (lorac_device_open(&dev, "ref", 1, NULL)) { return -1; }
-    return lorac_model_open(&model, &dev, MODEL, NULL) != LORAC_OK;
+    return lorac_model_open(&model, &dev, MODEL, LORAC_FLOAT32, NULL) != LORAC_OK;
 }
 
 static int tear_down(void **state)

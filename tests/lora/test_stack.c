@@ -32,7 +32,7 @@ static void open_case(struct fixture *f, const char *name, const char *backend)
     struct lorac_pass_options o = {.max_rows = 64};
     golden_open(&f->g, name);
     assert_int_equal(lorac_device_open(&f->dev, backend, 1, &err), LORAC_OK);
-    assert_int_equal(lorac_model_open(&f->m, &f->dev, f->g.dir, &err), LORAC_OK);
+    assert_int_equal(lorac_model_open(&f->m, &f->dev, f->g.dir, LORAC_FLOAT32, &err), LORAC_OK);
     const char *dir = golden_path(&f->g, "adapter");
     assert_int_equal(lorac_peft_load(&f->a, f->m, dir, false, &err), LORAC_OK);
     dir = golden_path(&f->g, "start");

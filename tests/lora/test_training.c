@@ -101,7 +101,7 @@ static void open_case(struct fixture *f, const struct training *t, const char *b
                    t->name);
     check(lorac_checkpoint_open(&f->expected, file, &err), &err);
     check(lorac_device_open(&f->dev, backend, 1, &err), &err);
-    check(lorac_model_open(&f->m, &f->dev, f->g.dir, &err), &err);
+    check(lorac_model_open(&f->m, &f->dev, f->g.dir, LORAC_FLOAT32, &err), &err);
     if (t->from) {
         check(lorac_peft_load(&f->a, f->m, golden_path(&f->g, "adapter"), false, &err), &err);
     } else {
@@ -254,7 +254,7 @@ static void what_is_saved_does_what_was_trained(void **state)
         const struct lorac_stack stack = {.n = 1, .adapter = {f.a}, .factor = {1.0F}};
         check(lorac_merge(merged, f.m, &stack, NULL, &err), &err);
         struct lorac_model *base = f.m;
-        check(lorac_model_open(&f.m, &f.dev, merged, &err), &err);
+        check(lorac_model_open(&f.m, &f.dev, merged, LORAC_FLOAT32, &err), &err);
         float *whole = all_logits(&f, NULL, &n);
         near_all("merged", whole, want, n, 1e-5F * golden_largest(want, n), 0.0F);
         lorac_model_close(f.m);

@@ -101,7 +101,8 @@ const struct lorac_weight *weight_on(struct lorac_device *dev, const void *data,
 {
     assert_true(n_handles < MAX_HANDLES);
     struct handle *h = &handles[n_handles++];
-    *h = (struct handle){dev, dev->ops->weight_open(dev, data, type, OC, C, transposed)};
+    *h = (struct handle){dev,
+                         dev->ops->weight_open(dev, data, type, OC, C, transposed, LORAC_FLOAT32)};
     assert_non_null(h->w);
     return h->w;
 }

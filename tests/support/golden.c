@@ -113,7 +113,7 @@ struct lorac_model *golden_model(struct lorac_device *dev, const char *name)
     struct lorac_model *m = NULL;
     struct lorac_err err = {0};
     char *folder = lorac_path_join(LORAC_TESTS_DIR "/golden/models", name);
-    if (lorac_model_open(&m, dev, folder, &err)) { fail_msg("%s", err.text); }
+    if (lorac_model_open(&m, dev, folder, LORAC_FLOAT32, &err)) { fail_msg("%s", err.text); }
     lorac_mem_free(folder);
     return m;
 }

@@ -20,7 +20,7 @@ void passes_open(struct passes *p, const char *name, struct lorac_device dev)
     struct lorac_err err = {0};
     *p = (struct passes){.dev = dev};
     golden_open(&p->g, name);
-    check(lorac_model_open(&p->m, &p->dev, p->g.dir, &err), &err);
+    check(lorac_model_open(&p->m, &p->dev, p->g.dir, LORAC_FLOAT32, &err), &err);
     check(lorac_peft_load(&p->a, p->m, golden_path(&p->g, "adapter"), false, &err), &err);
     check(lorac_adapter_reserve(p->a, &err), &err);
     p->socket = lorac_adapter_socket(p->a);

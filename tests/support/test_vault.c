@@ -76,7 +76,8 @@ static void a_weight_is_read_through_its_handle(void **state)
     float host[6] = {1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F};
     float back[6] = {0.0F};
     float *x = dev.ops->alloc(&dev, sizeof host);
-    struct lorac_weight *file = dev.ops->weight_open(&dev, host, LORAC_F32, 2, 3, false);
+    struct lorac_weight *file =
+        dev.ops->weight_open(&dev, host, LORAC_F32, 2, 3, false, LORAC_FLOAT32);
     struct lorac_weight *over = dev.ops->weight_over(&dev, x, 2, 3, false);
     assert_non_null(file);
     assert_non_null(over);
@@ -141,7 +142,7 @@ static void a_full_vault_has_no_memory(void **state)
     assert_null(dev.ops->alloc(&dev, (size_t)1 << 40));
     assert_non_null(dev.ops->alloc(&dev, (size_t)sysconf(_SC_PAGESIZE) - 63));
     assert_null(dev.ops->alloc(&dev, 1));
-    assert_null(dev.ops->weight_open(&dev, &byte, LORAC_U8, 1, 1, false));
+    assert_null(dev.ops->weight_open(&dev, &byte, LORAC_U8, 1, 1, false, LORAC_FLOAT32));
     lorac_device_close(&dev);
 }
 

@@ -70,9 +70,10 @@ static void vault_zero(struct lorac_device *dev, void *to, size_t bytes)
 /* ---- weights: numbers and handle lie in the vault, too ---- */
 
 static struct lorac_weight *handle(struct lorac_device *dev, const void *data,
-                                   enum lorac_dtype type, size_t OC, size_t C, bool transposed)
+                                   enum lorac_dtype type, size_t OC, size_t C, bool transposed,
+                                   enum lorac_compute compute)
 {
-    const struct lorac_weight w = {data, type, OC, C, transposed};
+    const struct lorac_weight w = {data, type, OC, C, transposed, compute};
     struct lorac_weight *p = vault_alloc(dev, sizeof *p);
     if (p) { vault_copy(dev, p, &w, sizeof w); }
     return p;
@@ -80,19 +81,19 @@ static struct lorac_weight *handle(struct lorac_device *dev, const void *data,
 
 static struct lorac_weight *vault_weight_open(struct lorac_device *dev, const void *host,
                                               enum lorac_dtype type, size_t OC, size_t C,
-                                              bool transposed)
+                                              bool transposed, enum lorac_compute compute)
 {
     size_t bytes = lorac_dtype_bytes(type, OC * C);
     void *data = vault_alloc(dev, bytes);
     if (!data) { return NULL; }
     vault_copy(dev, data, host, bytes);
-    return handle(dev, data, type, OC, C, transposed);
+    return handle(dev, data, type, OC, C, transposed, compute);
 }
 
 static struct lorac_weight *vault_weight_over(struct lorac_device *dev, const float *data,
                                               size_t OC, size_t C, bool transposed)
 {
-    return handle(dev, data, LORAC_F32, OC, C, transposed);
+    return handle(dev, data, LORAC_F32, OC, C, transposed, LORAC_FLOAT32);
 }
 
 static void vault_weight_close(struct lorac_device *dev, struct lorac_weight *w)
@@ -402,6 +403,11 @@ void vault_open(struct lorac_device *dev, size_t bytes)
     v->base = p;
 }
 
+static const char *vault_lacks(const struct lorac_device *dev, enum lorac_compute c)
+{
+    return lorac_backend_ref.lacks(dev, c);
+}
+
 static size_t library_bytes(const struct lorac_device *dev)
 {
     (void)dev;
@@ -411,6 +417,7 @@ static size_t library_bytes(const struct lorac_device *dev)
 const struct lorac_backend lorac_backend_vault = {
     .name = "vault",
     .library_bytes = library_bytes,
+    .lacks = vault_lacks,
     .alloc = vault_alloc,
     .release = vault_release,
     .write = vault_copy,

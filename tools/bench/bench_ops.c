@@ -173,7 +173,7 @@ static void run_adamw(struct bench *x)
 static void take_weight(struct bench *x, enum lorac_dtype type)
 {
     x->dev.ops->weight_close(&x->dev, x->w);
-    x->w = x->dev.ops->weight_open(&x->dev, x->b, type, x->OC, x->C, false);
+    x->w = x->dev.ops->weight_open(&x->dev, x->b, type, x->OC, x->C, false, LORAC_FLOAT32);
     if (!x->w) { exit(1); }
 }
 

@@ -56,7 +56,7 @@ static enum lorac_status open_bench(struct bench *x, const char *dir, struct lor
     static const struct lorac_optim_options optim = {
         .name = "adamw", .lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .steps = 100};
     enum lorac_status st = lorac_device_open(&x->dev, NULL, 2, err);
-    if (!st) { st = lorac_model_open(&x->m, &x->dev, dir, err); }
+    if (!st) { st = lorac_model_open(&x->m, &x->dev, dir, LORAC_FLOAT32, err); }
     if (!st) { st = lorac_adapter_new(&x->a, x->m, &adapter, err); }
     if (!st) { st = lorac_adapter_reserve(x->a, err); }
     if (st) { return st; }

@@ -1,7 +1,8 @@
 /*
  * Devices. What is promised: a backend is found by its name, none by default the fastest; a number
  * of threads that is none becomes the backend's own; an unknown name and a failed allocation are
- * errors, and the device is then as closed.
+ * errors, and the device is then as closed. What products are computed in is found by its name;
+ * "auto" is never what the device lacks, and what it lacks is refused with the reason.
  */
 #include "base/compute/device.h"
 #include "tests/support/faults.h"
@@ -55,6 +56,35 @@ static void threads_are_those_asked_for_or_the_backends_own(void **state)
     }
 }
 
+static void what_is_computed_in_is_found_by_name(void **state)
+{
+    (void)state;
+    static const char *const backends[] = {"ref", NULL};
+    for (size_t i = 0; i < 2; i++) {
+        struct lorac_device dev = {0};
+        struct lorac_err err = {0};
+        enum lorac_compute c = LORAC_INT8;
+        assert_int_equal(lorac_device_outline(&dev, backends[i], 1, NULL), LORAC_OK);
+        assert_int_equal(lorac_compute_find(&c, &dev, NULL, NULL), LORAC_OK);
+        assert_int_equal(c, LORAC_FLOAT32);
+        for (size_t k = 0; k < LORAC_N_COMPUTES; k++) {
+            enum lorac_compute want = (enum lorac_compute)k;
+            const char *lacks = dev.ops->lacks(&dev, want);
+            enum lorac_status st = lorac_compute_find(&c, &dev, lorac_compute_name(want), &err);
+            assert_int_equal(c, want);
+            assert_int_equal(st, lacks ? LORAC_ENOTSUP : LORAC_OK);
+            assert_true(!lacks || strstr(err.text, lacks));
+        }
+        assert_null(dev.ops->lacks(&dev, LORAC_FLOAT32));
+        assert_int_equal(lorac_compute_find(&c, &dev, "auto", NULL), LORAC_OK);
+        bool half = !dev.ops->lacks(&dev, LORAC_BFLOAT16);
+        assert_int_equal(c, half ? LORAC_BFLOAT16 : LORAC_FLOAT32);
+        assert_int_equal(lorac_compute_find(&c, &dev, "bf16", &err), LORAC_EUSER);
+        assert_string_equal(err.text, "'bf16' is not one of float32, bfloat16, int8 and auto");
+        lorac_device_close(&dev);
+    }
+}
+
 static void every_failed_allocation_is_reported(void **state)
 {
     (void)state;
@@ -79,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(backends_are_found_by_name),
         cmocka_unit_test(threads_are_those_asked_for_or_the_backends_own),
+        cmocka_unit_test(what_is_computed_in_is_found_by_name),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests_name("device", tests, NULL, NULL);

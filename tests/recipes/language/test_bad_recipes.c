@@ -348,8 +348,9 @@ static const struct {
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv}\ntemplate: {prompt: '{x}'}\n",
      "r.yaml: template.train_on: 'completion' trains nothing without a template.completion; give "
      "one, or write train_on: all"},
-    {WHOLE, "recipe: 1\nmodel: {path: m, compute: bfloat16}\ndata: {train: t.txt, kind: text}\n",
-     "r.yaml:2:27: model.compute: 'bfloat16' is not supported by this version"},
+    {WHOLE, "recipe: 1\nmodel: {path: m, compute: bfloat}\ndata: {train: t.txt, kind: text}\n",
+     "r.yaml:2:27: model.compute: must be 'float32' or 'bfloat16' or 'int8' or 'auto', found "
+     "'bfloat' (did you mean 'bfloat16'?)"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv, labels: {unknown: skip}}\ntemplate: "
             "{completion: '{y}'}\n",
      "r.yaml:3:40: data.labels.unknown: has no effect without data.labels.map"},

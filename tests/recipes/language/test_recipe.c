@@ -32,7 +32,7 @@ static const char FULL[] =
     "seed: 1234\n"
     "model:\n"
     "  path: ../base/models/small\n"
-    "  compute: auto\n"
+    "  compute: float32\n"
     "  max_length: 256\n"
     "adapter:\n"
     "  method: lora\n"
@@ -147,7 +147,7 @@ static void the_full_example_gives_its_values(void **state)
     assert_string_equal(r->name, "sentiment");
     assert_int_equal(r->seed, 1234);
     assert_string_equal(r->model.path, "/r/../base/models/small");
-    assert_int_equal(r->model.compute, LORAC_RECIPE_COMPUTE_AUTO);
+    assert_string_equal(r->model.compute, "float32");
     assert_int_equal(r->model.max_length, 256);
     assert_int_equal(r->adapter.rank, 8);
     expect_number(r->adapter.alpha, 16.0);

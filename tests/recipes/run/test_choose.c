@@ -36,7 +36,8 @@ static void open_subject(struct subject *s, const char *backend)
 {
     const struct lorac_pass_options o = {.max_rows = 256};
     assert_int_equal(lorac_device_open(&s->dev, backend, 2, NULL), LORAC_OK);
-    assert_int_equal(lorac_model_open(&s->m, &s->dev, tiny_path("model"), NULL), LORAC_OK);
+    assert_int_equal(lorac_model_open(&s->m, &s->dev, tiny_path("model"), LORAC_FLOAT32, NULL),
+                     LORAC_OK);
     assert_int_equal(lorac_batch_new(&s->b, 256, 1, 256, NULL), LORAC_OK);
     assert_int_equal(lorac_pass_new(&s->plain, s->m, NULL, &o, NULL), LORAC_OK);
 }

@@ -45,7 +45,7 @@ static int open_all(void **state)
     }
     tiny_model(state);
     check(lorac_device_open(&dev, NULL, 1, &err), &err);
-    check(lorac_model_open(&model, &dev, tiny_path("model"), &err), &err);
+    check(lorac_model_open(&model, &dev, tiny_path("model"), LORAC_FLOAT32, &err), &err);
     tokenizer = open_bytes();
     table = open_text(text);
     rows = open_dataset(table, tokenizer, &o);
