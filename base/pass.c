@@ -169,9 +169,8 @@ static void find_needs(struct lorac_pass *p)
 
 /* ---- memory ---- */
 
-/* Give `place` (already run to measure) memory of the device. */
-static enum lorac_status take_block(void **block, size_t *bytes, struct lorac_place *place,
-                                    struct lorac_device *dev, struct lorac_err *err)
+enum lorac_status lorac_block_take(void **block, size_t *bytes, struct lorac_place *place,
+                                   struct lorac_device *dev, struct lorac_err *err)
 {
     enum lorac_status st = lorac_place_size(bytes, place, err);
     if (st) { return st; }
@@ -264,7 +263,7 @@ static enum lorac_status take_saved(struct lorac_pass *p, struct lorac_err *err)
 {
     struct lorac_place place = {0};
     place_saved(&place, p);
-    enum lorac_status st = take_block(&p->saved_block, &p->saved_bytes, &place, p->dev, err);
+    enum lorac_status st = lorac_block_take(&p->saved_block, &p->saved_bytes, &place, p->dev, err);
     if (!st) { place_saved(&place, p); }
     return st;
 }
@@ -285,7 +284,7 @@ enum lorac_status lorac_pass_new(struct lorac_pass **out, const struct lorac_mod
     if (st) { return st; }
     p = *out;
     place_acts(&place, p);
-    st = take_block(&p->block, &p->bytes, &place, p->dev, err);
+    st = lorac_block_take(&p->block, &p->bytes, &place, p->dev, err);
     if (!st) {
         place_acts(&place, p);
         st = take_saved(p, err);
@@ -356,69 +355,6 @@ enum lorac_status lorac_pass_use(struct lorac_pass *p, const struct lorac_socket
     lorac_mem_free(gone->saved);
     if (!st) { *p = next; }
     return st;
-}
-
-/* ---- cache ---- */
-
-static void place_cache(struct lorac_place *place, struct lorac_cache *c)
-{
-    const struct lorac_config *config = &c->m->config;
-    for (size_t l = 0; l < config->L; l++) {
-        float *k = LORAC_PLACE(place, c->rows, config->G, config->D);
-        float *v = LORAC_PLACE(place, c->rows, config->G, config->D);
-        if (c->k) { c->k[l] = k; }
-        if (c->v) { c->v[l] = v; }
-    }
-}
-
-enum lorac_status lorac_cache_measure(size_t *bytes, const struct lorac_model *m, size_t rows,
-                                      struct lorac_err *err)
-{
-    struct lorac_cache cache = {.m = m, .rows = rows};
-    struct lorac_place place = {0};
-    place_cache(&place, &cache);
-    return lorac_place_size(bytes, &place, err);
-}
-
-enum lorac_status lorac_cache_new(struct lorac_cache **out, const struct lorac_model *m,
-                                  size_t rows, struct lorac_err *err)
-{
-    *out = NULL;
-    const struct lorac_config *c = &m->config;
-    struct lorac_cache *cache = lorac_mem_new(1, sizeof *cache);
-    if (!cache) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a cache"); }
-    cache->m = m;
-    cache->rows = rows;
-    cache->k = lorac_mem_new(c->L, sizeof *cache->k);
-    cache->v = lorac_mem_new(c->L, sizeof *cache->v);
-    enum lorac_status st = LORAC_OK;
-    struct lorac_place place = {0};
-    size_t bytes = 0;
-    void *block = NULL;
-    if (!cache->k || !cache->v) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a cache"); }
-    if (!st) {
-        place_cache(&place, cache);
-        st = take_block(&block, &bytes, &place, m->dev, err);
-    }
-    if (!st) {
-        cache->block = block;
-        place_cache(&place, cache);
-    }
-    if (st) {
-        lorac_cache_free(cache);
-        return st;
-    }
-    *out = cache;
-    return LORAC_OK;
-}
-
-void lorac_cache_free(struct lorac_cache *c)
-{
-    if (!c) { return; }
-    c->m->dev->ops->release(c->m->dev, c->block);
-    lorac_mem_free(c->k);
-    lorac_mem_free(c->v);
-    lorac_mem_free(c);
 }
 
 /* ---- up ---- */

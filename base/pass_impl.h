@@ -82,6 +82,12 @@ struct lorac_pass {
     size_t bytes, saved_bytes;
 };
 
+/* Give `place` (already run to measure) memory of the device. */
+LORAC_MUST_CHECK enum lorac_status lorac_block_take(void **block, size_t *bytes,
+                                                    struct lorac_place *place,
+                                                    struct lorac_device *dev,
+                                                    struct lorac_err *err);
+
 /* Is a backward to follow? Else it is an evaluation. */
 static inline bool lorac_pass_trains(const struct lorac_pass *p)
 {
