@@ -23,6 +23,7 @@
 #include "base/generate.h"
 #include "base/init.h"
 #include "base/model.h"
+#include "base/profile.h"
 #include "base/tokenizer/tokenizer.h"
 #include "base/tokenizer/train.h"
 

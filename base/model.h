@@ -26,6 +26,7 @@
 #include "base/checkpoint/safetensors.h"
 #include "base/compute/device.h"
 #include "base/config.h"
+#include "base/profile.h"
 
 LORAC_API_BEGIN
 
@@ -122,6 +123,9 @@ struct lorac_linear {
     bool training;                   // false: an evaluation, which drops and adds nothing at random
     float *saved;                    // (saved_floats) written by forward, read by backward
     float *scratch;                  // (scratch_floats) clobbered; NULL in an evaluation
+    struct lorac_profile *profile;   // which the product's time goes to: as `cost`; or NULL
+    struct lorac_cost *cost;
+    double flops; // of the product
 };
 /* y (N,OC) written. Without w it stays as it is. */
 void lorac_linear_forward(const struct lorac_linear *l, float *y, const float *x); // x (N,C)
@@ -202,6 +206,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_pass_new(struct lorac_pass **out,
                                                   const struct lorac_pass_options *options,
                                                   struct lorac_err *err);
 void lorac_pass_free(struct lorac_pass *p);
+/* Charge what its operations take to a profile of its model, borrowed; NULL: no more. */
+void lorac_pass_profile(struct lorac_pass *p, struct lorac_profile *f);
 size_t lorac_pass_bytes(const struct lorac_pass *p); // of the block
 /* Bytes that a pass with these options would take, without making it. */
 LORAC_MUST_CHECK enum lorac_status lorac_pass_measure(size_t *bytes, const struct lorac_model *m,

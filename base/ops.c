@@ -19,13 +19,48 @@ static bool has(uint32_t slots, enum lorac_slot s)
     return (slots >> s) & 1U;
 }
 
+/* ---- what a step takes, where somebody asks ---- */
+
+static struct lorac_cost *cost_of(const struct lorac_walk *w, size_t i, bool backward)
+{
+    struct lorac_profile *f = w->p->profile;
+    if (!f) { return NULL; }
+    struct lorac_profile_row *row = &f->row[f->of[w->first + i]];
+    return backward ? &row->backward : &row->forward;
+}
+
+/* What the socket does with a linear layer is the adapters', but for the product itself. */
+static struct lorac_cost *enter_socket(const struct lorac_walk *w, bool backward)
+{
+    struct lorac_profile *f = w->p->profile;
+    if (!f) { return NULL; }
+    struct lorac_profile_row *row = &f->row[LORAC_PROFILE_ADAPTERS];
+    struct lorac_cost *cost = backward ? &row->backward : &row->forward;
+    cost->calls++;
+    return lorac_profile_switch(f, cost);
+}
+
+static void run(struct lorac_walk *w, size_t i, bool backward)
+{
+    const struct lorac_operation *op = &lorac_operations[step_of(w, i)->op];
+    struct lorac_cost *cost = cost_of(w, i, backward);
+    struct lorac_cost *before = lorac_profile_switch(w->p->profile, cost);
+    if (cost) { cost->calls++; }
+    if (backward) {
+        op->backward(w, i);
+    } else {
+        op->forward(w, i);
+    }
+    (void)lorac_profile_switch(w->p->profile, before);
+}
+
 /* An input of the way up, made again where it was not kept. */
 static float *input(struct lorac_walk *w, size_t i, size_t k)
 {
     enum lorac_slot s = step_of(w, i)->in[k];
     if (has(w->t->remade, s) && !has(w->made, s)) {
         size_t maker = w->t->maker[s];
-        lorac_operations[step_of(w, maker)->op].forward(w, maker);
+        run(w, maker, false);
         lorac_walk_made(w, s);
     }
     return w->x[s];
@@ -162,21 +197,36 @@ static void norm_backward(struct lorac_walk *w, size_t i)
 
 /* ---- y (N,OC) <- x W^T + b, adapted ---- */
 
+static struct lorac_cost *enter_product(const struct lorac_linear *l)
+{
+    if (l->profile) { l->cost->flops += l->flops; }
+    return lorac_profile_switch(l->profile, l->cost);
+}
+
 void lorac_linear_forward(const struct lorac_linear *l, float *y, const float *x)
 {
-    if (l->w) { l->dev->ops->linear(l->dev, y, x, l->w, l->bias, l->N); }
+    if (!l->w) { return; }
+    struct lorac_cost *before = enter_product(l);
+    l->dev->ops->linear(l->dev, y, x, l->w, l->bias, l->N);
+    (void)lorac_profile_switch(l->profile, before);
 }
 
 void lorac_linear_backward(const struct lorac_linear *l, float *dx, const float *dy)
 {
-    if (l->w && dx) { l->dev->ops->linear_backward(l->dev, dx, dy, l->w, l->N, l->beta); }
+    if (!l->w || !dx) { return; }
+    struct lorac_cost *before = enter_product(l);
+    l->dev->ops->linear_backward(l->dev, dx, dy, l->w, l->N, l->beta);
+    (void)lorac_profile_switch(l->profile, before);
 }
 
-static struct lorac_linear linear_of(const struct lorac_walk *w, size_t i)
+static struct lorac_linear linear_of(const struct lorac_walk *w, size_t i, bool backward)
 {
     const struct lorac_pass *p = w->p;
     size_t m = w->module[i];
     return (struct lorac_linear){
+        .profile = p->profile,
+        .flops = 2.0 * (double)w->N * (double)p->m->module[m].OC * (double)p->m->module[m].C,
+        .cost = cost_of(w, i, backward),
         .dev = p->dev,
         .m = m,
         .w = weight(w, m),
@@ -195,12 +245,14 @@ static void linear(struct lorac_walk *w, size_t i)
 {
     const struct lorac_step *s = step_of(w, i);
     const struct lorac_socket *socket = &w->p->socket;
-    struct lorac_linear l = linear_of(w, i);
+    struct lorac_linear l = linear_of(w, i, false);
     size_t m = w->module[i];
     const float *x = w->x[s->in[0]]; // (N,C)
     float *y = w->x[s->out[0]];      // (N,OC)
     if (adapts(w, m)) {
+        struct lorac_cost *before = enter_socket(w, false);
         socket->forward(socket->self, y, x, &l);
+        (void)lorac_profile_switch(w->p->profile, before);
     } else {
         lorac_linear_forward(&l, y, x);
     }
@@ -209,12 +261,15 @@ static void linear(struct lorac_walk *w, size_t i)
 static void linear_backward(struct lorac_walk *w, size_t i)
 {
     const struct lorac_socket *socket = &w->p->socket;
-    struct lorac_linear l = linear_of(w, i);
+    struct lorac_linear l = linear_of(w, i, true);
     size_t m = w->module[i];
     const float *dy = w->dx[step_of(w, i)->out[0]]; // (N,OC)
     float *dx = gradient(w, i, 0);                  // (N,C)
     if (adapts(w, m)) {
-        socket->backward(socket->self, dx, dy, input(w, i, 0), &l);
+        const float *x = input(w, i, 0); // (N,C)
+        struct lorac_cost *before = enter_socket(w, true);
+        socket->backward(socket->self, dx, dy, x, &l);
+        (void)lorac_profile_switch(w->p->profile, before);
     } else {
         lorac_linear_backward(&l, dx, dy);
     }
@@ -386,15 +441,16 @@ static void gate_backward(struct lorac_walk *w, size_t i)
 }
 
 const struct lorac_operation lorac_operations[LORAC_OPS] = {
-    [OP_EMBED] = {.forward = embed, .backward = embed_backward},
-    [OP_SCALE] = {.forward = scale, .backward = scale_backward},
-    [OP_NORM] = {norm, norm_backward, .reads = READS_IN0, .cheap = true, .adds = true},
-    [OP_LINEAR] = {linear, linear_backward, .reads = READS_IN0, .adds = true},
-    [OP_SPLIT] = {.forward = split, .backward = split_backward},
-    [OP_ROPE] = {.forward = rope, .backward = rope_backward},
-    [OP_ATTEND] = {attend, attend_backward, .reads = READS_INS | READS_OUT0 | READS_OUT1},
-    [OP_ADD] = {add, add_backward, .adds = true},
-    [OP_GATE] = {gate, gate_backward, .reads = READS_INS, .cheap = true, .over = true},
+    [OP_EMBED] = {"embed", .forward = embed, .backward = embed_backward},
+    [OP_SCALE] = {"scale", .forward = scale, .backward = scale_backward},
+    [OP_NORM] = {"norm", norm, norm_backward, .reads = READS_IN0, .cheap = true, .adds = true},
+    [OP_LINEAR] = {"linear", linear, linear_backward, .reads = READS_IN0, .adds = true},
+    [OP_SPLIT] = {"split", .forward = split, .backward = split_backward},
+    [OP_ROPE] = {"rope", .forward = rope, .backward = rope_backward},
+    [OP_ATTEND] = {"attention", attend, attend_backward,
+                   .reads = READS_INS | READS_OUT0 | READS_OUT1},
+    [OP_ADD] = {"add", add, add_backward, .adds = true},
+    [OP_GATE] = {"gate", gate, gate_backward, .reads = READS_INS, .cheap = true, .over = true},
 };
 
 /* ---- the walk ---- */
@@ -411,7 +467,7 @@ void lorac_walk_up(struct lorac_walk *w)
 {
     for (size_t i = 0; i < w->t->steps->n; i++) {
         const struct lorac_step *s = step_of(w, i);
-        lorac_operations[s->op].forward(w, i);
+        run(w, i, false);
         if (!has(w->t->kept | w->t->outer, s->out[0])) { lorac_walk_made(w, s->out[0]); }
     }
 }
@@ -421,6 +477,6 @@ void lorac_walk_down(struct lorac_walk *w)
     for (size_t n = 0; n < w->t->steps->n; n++) {
         size_t i = w->t->down[n];
         const struct lorac_step *s = step_of(w, i);
-        if (has(w->needs, s->out[0])) { lorac_operations[s->op].backward(w, i); }
+        if (has(w->needs, s->out[0])) { run(w, i, true); }
     }
 }

@@ -330,6 +330,11 @@ void lorac_pass_free(struct lorac_pass *p)
     lorac_mem_free(p);
 }
 
+void lorac_pass_profile(struct lorac_pass *p, struct lorac_profile *f)
+{
+    p->profile = f;
+}
+
 size_t lorac_pass_bytes(const struct lorac_pass *p)
 {
     return p->bytes + p->saved_bytes;
@@ -378,6 +383,7 @@ static struct lorac_walk layer_walk(struct lorac_pass *p, size_t l, const struct
                            .needs = p->needs[l + 1],
                            .N = batch->N,
                            .layer = l,
+                           .first = p->front.layout.steps->n,
                            .batch = batch,
                            .cache = cache};
     find_slots(&w, &p->layer, p->kept[p->n_sets == 1 || l < p->frozen ? 0 : l - p->frozen]);
@@ -473,7 +479,13 @@ static struct lorac_walk head_forward(struct lorac_pass *p, const struct lorac_b
     size_t L = p->m->config.L;
     size_t first = p->front.layout.steps->n + L * p->layer.layout.steps->n;
     struct lorac_walk w = {
-        .p = p, .module = p->m->step + first, .needs = p->needs[L + 1], .N = n, .row = u};
+        .p = p,
+        .module = p->m->step + first,
+        .needs = p->needs[L + 1],
+        .N = n,
+        .first = p->front.layout.steps->n + p->layer.layout.steps->n,
+        .row = u,
+    };
     find_slots(&w, &p->head, NULL);
     w.x[SLOT_X] = p->head_x;
     p->dev->ops->gather(p->dev, p->head_x, p->x[L], b->head_row + u, n, p->m->config.C);
@@ -506,8 +518,10 @@ void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, floa
         size_t n = least(batch->U - u, p->head_rows);
         const uint32_t *first = batch->first + u;
         struct lorac_walk w = head_forward(p, batch, u, n);
+        struct lorac_cost *before = lorac_profile_enter(p->profile, LORAC_PROFILE_LOSS);
         op->cross_entropy(p->dev, nll + first[0], w.x[SLOT_Z], first, batch->target + first[0],
                           gradient ? batch->weight + first[0] : NULL, n, c->V);
+        (void)lorac_profile_switch(p->profile, before);
         if (!gradient) { continue; }
         lorac_walk_down(&w);
         if (!((w.needs >> SLOT_X) & 1U)) { continue; }

@@ -7,6 +7,7 @@
  *   ops.c      the operations, forward and backward side by side
  *   pass.c     memory, and the walk over a model's steps, up and down
  *   frozen.c   the layers that no adapter reaches, apart from the others
+ *   profile.c  where their time goes
  */
 #ifndef LORAC_BASE_PASS_IMPL_H
 #define LORAC_BASE_PASS_IMPL_H
@@ -60,6 +61,7 @@ struct lorac_pass {
     struct lorac_socket socket; // self NULL and adapts NULL: the bare base
     bool has_socket;
     struct lorac_pass_options o;
+    struct lorac_profile *profile; // or NULL
 
     struct lorac_section front, layer, head;
     size_t frozen;               // layers below the lowest module that is adapted
@@ -111,12 +113,14 @@ struct lorac_walk {
     uint32_t needs;         // bit s: something at or below slot s trains
     uint32_t made;          // bit s: slot s of those that share a buffer holds its values
     size_t N, layer;
-    size_t row; // of the first of the N rows among all that are seen; 0 but in the head
+    size_t first; // step of front, layer and head, counted as one list
+    size_t row;   // of the first of the N rows among all that are seen; 0 but in the head
     const struct lorac_batch *batch; // NULL in the head
     struct lorac_cache *cache;       // or NULL
 };
 
 struct lorac_operation {
+    const char *name;
     void (*forward)(struct lorac_walk *w, size_t i);
     void (*backward)(struct lorac_walk *w, size_t i);
     unsigned reads; // what of its slots the backward reads: READS_*

@@ -181,7 +181,7 @@ static enum lorac_status train(struct lorac_found *found, struct subject *s,
     args_again(&again, c->a);
     if (!args_has(c->a, "--train")) { lorac_buf_str(&again, " --train"); }
     enum lorac_status st = train_seen(&result, s->r, c->a->positional[0],
-                                      again.no_memory ? "--train" : again.at, mode, err);
+                                      again.no_memory ? "--train" : again.at, mode, NULL, err);
     lorac_buf_free(&again);
     if (!st && result.end == LORAC_RUN_STOPPED) {
         st = lorac_fail(err, LORAC_ESTOP, "interrupted while training");

@@ -27,11 +27,19 @@ enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
 enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,
                                 const struct args *a, struct lorac_err *err);
 
+/* Where the time of the steps went, as a table and as an array of JSON (profile.c). */
+typedef void profile_writer(struct lorac_buf *out, const struct lorac_profile *f);
+profile_writer profile_text, profile_json;
+struct profile_seen {
+    profile_writer *write; // NULL: nobody asks
+    struct lorac_buf text; // written; the caller's (lorac_buf_free)
+};
+
 /* Run `r`, which was read from `path`, with all that is worth seeing on stderr. `again`: the
- * command that goes on with a run that was stopped. */
+ * command that goes on with a run that was stopped. `profile` may be NULL. */
 enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac_recipe *r,
                              const char *path, const char *again, enum lorac_run_mode mode,
-                             struct lorac_err *err);
+                             struct profile_seen *profile, struct lorac_err *err);
 
 /* Lines on the rows that were skipped, cut, kept or doubled, with the places of the first of them.
  */

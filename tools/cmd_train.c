@@ -8,6 +8,7 @@ struct screen {
     struct status_line line;
     const char *again; // the command that goes on
     size_t first_step;
+    struct profile_seen *profile; // or NULL
 };
 
 static void say_data(const char *name, const struct lorac_data *d)
@@ -165,6 +166,12 @@ static bool on_stop(void *self)
     return stop_asked();
 }
 
+static void on_profile(void *self, const struct lorac_profile *f)
+{
+    const struct screen *screen = self;
+    screen->profile->write(&screen->profile->text, f);
+}
+
 static void say_end(const struct lorac_recipe *r, const struct lorac_run_result *result,
                     const struct screen *screen)
 {
@@ -212,9 +219,9 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
 
 enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac_recipe *r,
                              const char *path, const char *again, enum lorac_run_mode mode,
-                             struct lorac_err *err)
+                             struct profile_seen *profile, struct lorac_err *err)
 {
-    struct screen screen = {.again = again};
+    struct screen screen = {.again = again, .profile = profile};
     status_begin(&screen.line);
     stop_on_signals();
     fprintf(stderr, "lorac train ");
@@ -230,6 +237,7 @@ enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac
         .sample = on_sample,
         .note = on_note,
         .stop = on_stop,
+        .profile = profile && profile->write ? on_profile : NULL,
     };
     enum lorac_status st = lorac_run(result, r, mode, &watch, err);
     status_clear(&screen.line);
@@ -279,14 +287,18 @@ static int run(const struct args *a)
     if (args_has(a, "--overwrite")) { mode = LORAC_RUN_OVERWRITE; }
     if (open_recipe(&r, a, &err)) { return complain(&err); }
     struct lorac_buf again = {0};
+    struct profile_seen profile = {0};
+    bool as_json = args_has(a, "--json");
+    if (args_has(a, "--profile")) { profile.write = as_json ? profile_json : profile_text; }
     args_again(&again, a);
     lorac_buf_str(&again, " --resume");
-    enum lorac_status st = train_seen(&result, r, a->positional[0],
-                                      again.no_memory ? "--resume" : again.at, mode, &err);
+    enum lorac_status st =
+        train_seen(&result, r, a->positional[0], again.no_memory ? "--resume" : again.at, mode,
+                   &profile, &err);
     int code = 0;
     if (st) {
         code = complain(&err);
-    } else if (args_has(a, "--json")) {
+    } else if (as_json) {
         static const char *const ends[] = {"finished", "stopped", "early"};
         struct out j = {0};
         out_text(&j, "end", ends[result.end], strlen(ends[result.end]));
@@ -303,10 +315,14 @@ static int run(const struct args *a)
                 out_real(&j, "bits_per_byte", lorac_scores_bits_per_byte(&result.best));
             }
         }
+        if (profile.text.at) { out_raw(&j, "profile", profile.text.at); }
         code = out_print(&j);
+    } else if (profile.text.at) {
+        fputs(profile.text.at, stdout);
     }
     if (!st && result.end == LORAC_RUN_STOPPED) { code = stop_code(); }
     lorac_buf_free(&again);
+    lorac_buf_free(&profile.text);
     lorac_recipe_free(r);
     return code;
 }
@@ -315,6 +331,7 @@ static const struct option options[] = {
     RECIPE_OPTIONS,
     {"--resume", NULL, "go on with the run in output.dir from its last save", false, false},
     {"--overwrite", NULL, "remove the run in output.dir and start anew", false, false},
+    {"--profile", NULL, "say where the steps' time went, by operation", false, false},
     {"--json", NULL, "print the result as one JSON object", false, false},
     {0},
 };

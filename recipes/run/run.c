@@ -26,6 +26,7 @@ struct run {
     struct lorac_job *job;
     struct lorac_adapter *adapter;
     struct lorac_loader *loader;
+    struct lorac_profile *profile; // or NULL
     struct lorac_trainer_options o;
     struct lorac_trainer *trainer;
     struct lorac_state *state; // the trainer's
@@ -47,6 +48,8 @@ static enum lorac_status open_trainer(struct run *run, struct lorac_err *err)
     if (!st) {
         st = lorac_setup_trainer(&run->o, &run->length, run->job, run->adapter, run->loader, err);
     }
+    if (!st && run->watch->profile) { st = lorac_profile_new(&run->profile, run->job->model, err); }
+    run->o.profile = run->profile;
     if (!st) { st = lorac_trainer_open(&run->trainer, &run->o, err); }
     if (!st) { run->state = lorac_trainer_state(run->trainer); }
     return st;
@@ -342,6 +345,14 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
     return st;
 }
 
+static enum lorac_status tell_profile(struct run *run, struct lorac_err *err)
+{
+    if (!run->profile) { return LORAC_OK; }
+    enum lorac_status st = lorac_profile_measure(run->profile, err);
+    if (!st) { run->watch->profile(run->watch->self, run->profile); }
+    return st;
+}
+
 /* output.merge: the best adapter (the last where there is no best) inside a whole checkpoint. */
 static enum lorac_status merge(struct run *run, struct lorac_err *err)
 {
@@ -366,6 +377,7 @@ static bool tell_failure(struct run *run, const struct lorac_err *why)
 static void close_run(struct run *run)
 {
     lorac_trainer_close(run->trainer);
+    lorac_profile_free(run->profile);
     lorac_loader_close(run->loader);
     lorac_adapter_free(run->adapter);
     lorac_job_close(run->job);
@@ -387,6 +399,7 @@ enum lorac_status lorac_run(struct lorac_run_result *out, const struct lorac_rec
     out->peak_bytes = lorac_machine_peak();
     if (!st) {
         st = tell(&run, out, NULL, err);
+        if (!st) { st = tell_profile(&run, err); }
     } else if (run.is_ours) {
         (void)tell_failure(&run, err);
     }

@@ -59,6 +59,9 @@ struct lorac_run_watch {
     void (*sample)(void *self, const struct lorac_run_sample *s);
     void (*note)(void *self, const char *text); // something worth knowing
     bool (*stop)(void *self);                   // asked after each step: true saves and ends
+    /* Told at the end where the steps' time went, with the products measured by themselves. NULL:
+     * nothing is measured. */
+    void (*profile)(void *self, const struct lorac_profile *f);
 };
 
 enum lorac_run_end { LORAC_RUN_DONE, LORAC_RUN_STOPPED, LORAC_RUN_EARLY };

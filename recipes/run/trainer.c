@@ -130,7 +130,9 @@ static enum lorac_status open_pass(struct lorac_trainer *t, struct lorac_err *er
     struct lorac_pass_options pass;
     size_t bytes = 0;
     enum lorac_status st = measure_pass(&pass, &bytes, &t->o, &t->socket, err);
-    return st ? st : lorac_pass_new(&t->pass, m, &t->socket, &pass, err);
+    if (!st) { st = lorac_pass_new(&t->pass, m, &t->socket, &pass, err); }
+    if (!st) { lorac_pass_profile(t->pass, t->o.profile); }
+    return st;
 }
 
 static enum lorac_status open_evaluator(struct lorac_trainer *t, struct lorac_err *err)
@@ -273,7 +275,9 @@ static enum lorac_status micro_batch(double *loss, double *weight, struct lorac_
 {
     const uint32_t *examples = NULL;
     size_t n = 0;
+    struct lorac_cost *before = lorac_profile_enter(t->o.profile, LORAC_PROFILE_DATA);
     enum lorac_status st = lorac_loader_next(t->o.loader, t->batch, &examples, &n, err);
+    (void)lorac_profile_switch(t->o.profile, before);
     t->o.adapter->step = t->state.micro++;
     if (!st) { st = lorac_pass_forward(t->pass, t->batch, NULL, err); }
     if (st) { return st; }
@@ -325,7 +329,9 @@ static enum lorac_status move(struct lorac_step *s, struct lorac_trainer *t, str
     if (st) { return st; }
     s->loss = loss / weight;
     s->lr = lorac_optim_next_lr(t->optim);
+    struct lorac_cost *before = lorac_profile_enter(t->o.profile, LORAC_PROFILE_OPTIMISER);
     st = lorac_optim_step(t->optim, weight, &s->grad_norm, err);
+    (void)lorac_profile_switch(t->o.profile, before);
     s->not_finite = st != LORAC_OK;
     return st ? st : check_gradient(s, t, err);
 }
@@ -361,7 +367,9 @@ enum lorac_status lorac_trainer_step(struct lorac_step *out, struct lorac_traine
     if (lorac_trainer_done(t)) {
         return lorac_fail(err, LORAC_EUSER, "all %zu steps are done", t->steps);
     }
+    (void)lorac_profile_enter(t->o.profile, LORAC_PROFILE_REST);
     enum lorac_status st = move(out, t, err);
+    (void)lorac_profile_switch(t->o.profile, NULL); // what is between steps isn't theirs
     if (st) {
         put_back(t, &before);
         return st;

@@ -39,6 +39,7 @@ struct lorac_trainer_options {
     enum lorac_metric best; // says which evaluation is the best; of two equal ones the lower loss
     enum lorac_metric stop; // says for how many evaluations nothing got better,
     double min_delta;       // which is: by more than this
+    struct lorac_profile *profile; // where the steps' time goes; NULL: nobody asks
 };
 /* One epoch of AdamW as lorac_optim_options_default() has it, a micro-batch a step; activations may
  * take half of the machine's memory; loss decides what is best. adapter and loader are missing. */

@@ -203,6 +203,15 @@ grep -qF 'epochs: 4' "$dir/runs/one/recipe.resolved.yaml" || fail "--set is not 
 [ -s "$dir/out" ] && fail "train prints on stdout without --json"
 adapter=$dir/runs/one/best
 
+# where the time went: a table of 80 columns whose last row is the steps, or a list of operations
+expect 0 train "$dir/run.yaml" --set output.dir="$dir/runs/seen" --profile
+has out "self_attn.q_proj" "attention" "adapters" "optimiser" "ceiling" "A step took"
+grep -q "^all  *6 " "$dir/out" || fail "--profile does not count the steps"
+awk 'length > 80' "$dir/out" | grep -q . && fail "--profile writes more than 80 columns"
+expect 0 train "$dir/run.yaml" --set output.dir="$dir/runs/seen" --overwrite --profile --json
+json end profile
+has out '"operation": "mlp.down_proj"' '"alone_seconds": '
+
 # a run whose process is gone is interrupted, one that another process holds is running
 sed -i.end 's/"status": "finished"/"status": "running"/' "$dir/runs/one/run.json"
 expect 0 inspect "$dir/runs/one" --json

@@ -1,0 +1,151 @@
+/*
+ * A pass's profile. What is promised:
+ *   - each operation of the program is a row, run as often as the program says, products with the
+ *     arithmetic that they have; what an adapter does beside them is a row of its own;
+ *   - rows exclude each other: they add up to the time between the first switch and the last;
+ *   - a pass computes the same with and without;
+ *   - products are measured by themselves, where they were seen;
+ *   - an allocation that fails is LORAC_ENOMEM.
+ */
+#include "base/core/clock.h"
+#include "base/core/mem.h"
+#include "tests/support/faults.h"
+#include "tests/support/passes.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const int32_t ids[] = {6, 25, 59, 49, 44, 53, 41};
+enum { N = sizeof ids / sizeof *ids };
+
+static const struct lorac_profile_row *row(const struct lorac_profile *f, const char *name)
+{
+    const struct lorac_profile_row *found = NULL;
+    for (size_t i = 0; i < f->n; i++) {
+        if (strcmp(f->row[i].name, name) == 0) { found = &f->row[i]; }
+    }
+    assert_non_null(found);
+    return found;
+}
+
+static void open_profile(struct passes *p, struct lorac_pass **pass, struct lorac_profile **f)
+{
+    passes_open_on(p, "llama", "ref");
+    *pass = passes_new(p, LORAC_KEEP_ALL);
+    assert_int_equal(lorac_profile_new(f, p->m, NULL), LORAC_OK);
+    lorac_batch_clear(p->b);
+    (void)passes_add(p, ids, N);
+}
+
+/* Two layers, adapters on all their linear ones, the last row unscored. */
+static void every_operation_is_counted_once(void **state)
+{
+    (void)state;
+    struct passes p;
+    struct lorac_pass *pass = NULL;
+    struct lorac_profile *f = NULL;
+    open_profile(&p, &pass, &f);
+    const double want = passes_run(pass, p.b, NULL, true);
+    float *plain = passes_take(&p);
+    lorac_pass_profile(pass, f);
+    const double begin = lorac_clock();
+    (void)lorac_profile_enter(f, LORAC_PROFILE_REST);
+    const double got = passes_run(pass, p.b, NULL, true);
+    (void)lorac_profile_switch(f, NULL);
+    const double took = lorac_clock() - begin;
+    float *seen = passes_take(&p);
+    assert_true(got == want);
+    assert_memory_equal(plain, seen, p.a->n_params * sizeof *plain);
+
+    const struct lorac_config *c = &p.m->config;
+    const struct lorac_profile_row *up = row(f, "mlp.up_proj");
+    const struct lorac_profile_row *q = row(f, "self_attn.q_proj");
+    const struct lorac_profile_row *head = row(f, "lm_head");
+    const struct lorac_profile_row *adapters = &f->row[LORAC_PROFILE_ADAPTERS];
+    assert_int_equal(c->L, 2);
+    assert_int_equal(row(f, "model.embed_tokens")->forward.calls, 1);
+    assert_int_equal(row(f, "rope")->forward.calls, 2 * 2); // q and k
+    assert_int_equal(row(f, "attention")->backward.calls, 2);
+    assert_int_equal(row(f, "gate")->forward.calls, 2 * 2); // made again on the way down
+    assert_int_equal(up->forward.calls, 2);
+    assert_int_equal(adapters->forward.calls, 2 * 7);
+    assert_int_equal(adapters->backward.calls, 2 * 7);
+    assert_int_equal(f->row[LORAC_PROFILE_LOSS].forward.calls, 1);
+    assert_true(up->backward.flops == 2.0 * 2 * N * (double)(c->F * c->C));
+    assert_true(q->forward.flops == 2.0 * 2 * N * (double)(c->H * c->D * c->C));
+    assert_true(q->backward.flops == q->forward.flops / 2); // not below the lowest adapter
+    assert_true(head->forward.flops == 2.0 * (N - 1) * (double)(c->V * c->C));
+    double sum = 0.0;
+    for (size_t i = 0; i < f->n; i++) {
+        assert_true(f->row[i].forward.seconds >= 0.0 && f->row[i].backward.seconds >= 0.0);
+        sum += f->row[i].forward.seconds + f->row[i].backward.seconds;
+    }
+    assert_true(sum <= took && sum >= 0.5 * took); // two looks at the clock are in between
+    assert_true(adapters->backward.seconds > 0.0 && q->backward.seconds > 0.0);
+    lorac_mem_free(plain);
+    lorac_mem_free(seen);
+    lorac_pass_free(pass);
+    lorac_profile_free(f);
+    passes_close(&p);
+}
+
+static void products_are_measured_where_they_were_seen(void **state)
+{
+    (void)state;
+    struct passes p;
+    struct lorac_pass *pass = NULL;
+    struct lorac_profile *f = NULL;
+    open_profile(&p, &pass, &f);
+    assert_int_equal(lorac_profile_measure(f, NULL), LORAC_OK); // nothing was
+    assert_true(row(f, "mlp.up_proj")->forward.alone == 0.0);
+    lorac_pass_profile(pass, f);
+    (void)passes_run(pass, p.b, NULL, false);
+    assert_int_equal(lorac_profile_measure(f, NULL), LORAC_OK);
+    assert_true(row(f, "mlp.up_proj")->forward.alone > 0.0);
+    assert_true(row(f, "lm_head")->forward.alone > 0.0);
+    assert_true(row(f, "mlp.up_proj")->backward.alone == 0.0);
+    assert_true(row(f, "attention")->forward.alone == 0.0);
+    lorac_pass_free(pass);
+    lorac_profile_free(f);
+    passes_close(&p);
+}
+
+static void an_allocation_that_fails_is_no_memory(void **state)
+{
+    (void)state;
+    struct passes p;
+    struct lorac_pass *pass = NULL;
+    struct lorac_profile *f = NULL;
+    open_profile(&p, &pass, &f);
+    lorac_pass_profile(pass, f);
+    (void)passes_run(pass, p.b, NULL, true);
+    long n = 0;
+    for (bool met = true; met; n++) {
+        struct lorac_profile *other = NULL;
+        faults_start(FAULTS_MEMORY, n);
+        enum lorac_status st = lorac_profile_new(&other, p.m, NULL);
+        if (!st) { st = lorac_profile_measure(f, NULL); }
+        met = faults_stop();
+        assert_int_equal(st, met ? LORAC_ENOMEM : LORAC_OK);
+        lorac_profile_free(other);
+    }
+    assert_true(n > 5);
+    lorac_pass_free(pass);
+    lorac_profile_free(f);
+    passes_close(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_operation_is_counted_once),
+        cmocka_unit_test(products_are_measured_where_they_were_seen),
+        cmocka_unit_test(an_allocation_that_fails_is_no_memory),
+    };
+    return cmocka_run_group_tests_name("profile", tests, NULL, NULL);
+}
