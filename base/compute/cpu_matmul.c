@@ -4,7 +4,7 @@
  * OpenBLAS where all sides are wide. Not where one is as small as an adapter's rank, where it
  * reaches a tenth of its speed: these products read and write their wide matrices once and do
  * little with them. Nor for few rows (decoding, short prompts), which read each weight once as it
- * is stored, nor for small weights: measured against sgemm with tools/bench/bench_ops.c.
+ * is stored, nor for small weights: measured against sgemm with `lorac_bench ops`.
  *
  * Long sums are made in blocks on both ways, so that a row's result depends on its neighbours in
  * the batch by roundings of a short sum only (accumulation: base.test_pass).

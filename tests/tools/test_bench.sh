@@ -1,0 +1,92 @@
+#!/bin/sh
+# lorac_bench from outside, on a tiny model; no times are asserted. What is promised:
+#   - each thing that it measures prints one JSON object with the fields that programs read, ratios among them, and
+#     who was measured: processor, threads, libraries;
+#   - tables for people are at most 80 columns wide;
+#   - variables that hold OpenBLAS to other kernels are told on stderr;
+#   - a fresh model that it made for itself goes with it; one that it was given a folder for stays;
+#   - what it cannot do it says in one line, with exit code 2 for wrong usage.
+# usage: test_bench.sh LORAC_BENCH MAKE_TINY
+. "$(dirname "$0")/support.sh"
+TMPDIR=$dir/tmp
+export TMPDIR
+mkdir "$TMPDIR"
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+
+narrow() { # what was printed
+    awk 'length($0) > 80 { exit 1 }' "$dir/out" || { fail "wider than 80 columns:"; cat "$dir/out"; }
+}
+tidy() {
+    [ -z "$(ls "$TMPDIR")" ] || fail "left behind: $(ls "$TMPDIR")"
+}
+
+printf 'text,label\na,x\nb,y\nc,x\nd,y\n' >"$dir/table.csv"
+cat >"$dir/run.yaml" <<YAML
+recipe: 1
+model: {path: $model, max_length: 64}
+adapter: {rank: 2, alpha: 4}
+data: {train: table.csv}
+template: {prompt: '{text} is', completion: ' {label}'}
+train: {steps: 2, batch_size: 2}
+optimizer: {lr: 0.01}
+output: {dir: run}
+YAML
+
+for word in --help "step --help" "ops --help" "prompt --help" "decode --help" "start --help"; do
+    # shellcheck disable=SC2086
+    expect 0 $word
+    narrow
+done
+expect 2
+expect 2 speed
+has err "there is no 'speed'"
+expect 2 step --token 3
+has err "did you mean '--tokens'?" "lorac_bench step --help"
+expect 1 step --shape tinny
+has err "did you mean 'tiny'?"
+expect 1 step --shape tiny --compute float3
+has err "--compute float3" "float32"
+
+# ---- steps ----
+expect 0 step --shape tiny --tokens 32 --length 8 --scored 2 --rounds 1 --threads 1 --json
+json machine cpu threads openblas onednn model parameters batch_tokens steps compute seconds tokens_per_second \
+    flops_per_second ideal_over_measured least_over_measured adapters_share gain_over_first activation_bytes peak_bytes \
+    products rows out in median least most
+# four rows of which two tokens score: the head runs for eight rows, not for 32
+has out '"rows": 8, "out": 256' '"rows": 32, "out": 128'
+tidy
+[ -s "$dir/err" ] && fail "says something: $(cat "$dir/err")"
+OPENBLAS_CORETYPE=Haswell expect 0 step --model "$dir/fresh" --shape tiny --tokens 16 --rounds 1
+has err "OPENBLAS_CORETYPE=Haswell is set"
+has out "ideal/measured" "peak memory" "products: rows, out, in"
+narrow
+[ -f "$dir/fresh/config.json" ] || fail "the model that it was to make is not there"
+expect 0 step --recipe "$dir/run.yaml" --set adapter.targets='[q_proj]' --tokens 16 --rounds 1 --json
+json steps ideal_over_measured
+has out "\"model\": \"$model\"" '"adapter_parameters": '
+
+# ---- the others ----
+expect 0 ops --model "$model" --tokens 8 --rounds 1 --json
+json machine memory_read memory_copy operations name bound share products
+expect 0 ops --model "$model" --tokens 8 --rounds 1
+narrow
+for what in prompt decode; do
+    expect 0 $what --model "$model" --tokens 4 --rounds 1 --json
+    json machine memory_read tokens_per_second weight_bytes peak_bytes
+    expect 0 $what --model "$model" --tokens 4 --rounds 1
+    narrow
+done
+expect 0 prompt --model "$model" --tokens 4 --rounds 1 --json
+json ideal_over_measured
+expect 0 decode --model "$model" --tokens 4 --rounds 1 --json
+json share_of_bandwidth
+expect 0 start --recipe "$dir/run.yaml" --model "$model" --rounds 1 --json
+json cpu first_step_seconds step_seconds step_peak_bytes first_token_seconds token_peak_bytes
+expect 0 start --recipe "$dir/run.yaml" --rounds 1
+narrow
+expect 1 start --recipe "$dir/missing.yaml" --rounds 1
+has err "missing.yaml"
+expect 1 start
+has err "--recipe or --model"
+tidy
+finish
