@@ -16,6 +16,7 @@
 #include "base/generate.h"
 #include "tests/support/data.h"
 #include "tests/support/near.h"
+#include "tests/support/passes.h"
 #include "tests/support/reference.h"
 #include "tests/support/tiny.h"
 
@@ -209,23 +210,18 @@ static const char *generate(struct fixture *f, const struct lorac_sampling *o)
 /* The likeliest next token by a whole forward pass over `ids`. */
 static int32_t next_by_recomputing(struct fixture *f, const struct lorac_ids *ids)
 {
-    struct lorac_pass *pass = NULL;
     struct lorac_batch *b = NULL;
-    struct lorac_pass_options o = {.max_rows = ids->n};
     size_t best = 0;
-    float *out = lorac_mem_new(f->m->config.V, sizeof *out);
-    assert_int_equal(lorac_pass_new(&pass, f->m, NULL, &o, NULL), LORAC_OK);
+    size_t n = 0;
     assert_int_equal(lorac_batch_new(&b, ids->n, 1, 1, NULL), LORAC_OK);
     lorac_batch_clear(b);
     (void)lorac_batch_add(b, ids->at, ids->n, -1);
     lorac_batch_want_logits(b, ids->n - 1);
-    assert_int_equal(lorac_pass_forward(pass, b, NULL, NULL), LORAC_OK);
-    lorac_pass_logits(pass, b, out);
-    for (size_t i = 1; i < f->m->config.V; i++) {
+    float *out = passes_logits(f->m, NULL, b, &n);
+    for (size_t i = 1; i < n; i++) {
         if (out[i] > out[best]) { best = i; }
     }
     lorac_mem_free(out);
-    lorac_pass_free(pass);
     lorac_batch_free(b);
     return (int32_t)best;
 }

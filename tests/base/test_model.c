@@ -13,6 +13,7 @@
 #include "tests/support/data.h"
 #include "tests/support/faults.h"
 #include "tests/support/golden.h"
+#include "tests/support/passes.h"
 #include "tests/support/tiny.h"
 
 #include <setjmp.h>
@@ -278,20 +279,13 @@ static void both_names_are_one_matrix(void **state)
         struct variant v;
         struct lorac_model *m = NULL;
         struct lorac_device dev;
-        struct lorac_pass *pass = NULL;
         struct golden g;
         begin(&v, from_tied);
         if (k) { find(&v, "model.embed_tokens.weight")->name = "lm_head.weight"; }
         assert_int_equal(finish(&v, &m, &dev, NULL), LORAC_OK);
         golden_open(&g, "llama-tied-bias");
         struct lorac_batch *b = golden_logits_batch(g.batch);
-        struct lorac_pass_options o = {.max_rows = b->N};
-        n = b->N * m->config.V;
-        logits[k] = lorac_mem_new(n, sizeof *logits[k]);
-        assert_int_equal(lorac_pass_new(&pass, m, NULL, &o, NULL), LORAC_OK);
-        assert_int_equal(lorac_pass_forward(pass, b, NULL, NULL), LORAC_OK);
-        lorac_pass_logits(pass, b, logits[k]);
-        lorac_pass_free(pass);
+        logits[k] = passes_logits(m, NULL, b, &n);
         lorac_batch_free(b);
         golden_close(&g);
         lorac_model_close(m);

@@ -88,17 +88,6 @@ static void add_shared(struct passes *p)
 
 /* ---- finite differences ---- */
 
-struct loss_of {
-    struct lorac_pass *pass;
-    struct lorac_batch *b;
-};
-
-static double loss(void *context)
-{
-    struct loss_of *l = context;
-    return passes_run(l->pass, l->b, NULL, false);
-}
-
 /* Some elements of A and of Bt of every module. */
 static void differences_of_case(const char *name, double dropout)
 {
@@ -111,12 +100,12 @@ static void differences_of_case(const char *name, double dropout)
     add_shared(&p);
     (void)passes_add(&p, prompt + 1, 4);
     (void)passes_run(pass, p.b, NULL, true);
-    struct loss_of l = {pass, p.b};
+    struct passes_loss l = {pass, p.b};
     for (size_t i = 0; i < p.a->n; i++) {
         struct lorac_site *at = &p.a->site[i];
         size_t skip = i % 7; // other columns for other modules
-        near_gradient(name, loss, &l, at->p[0] + skip, at->dp[0] + skip, SOME, 4e-3, 4e-3);
-        near_gradient(name, loss, &l, at->p[1] + skip, at->dp[1] + skip, SOME, 4e-3, 4e-3);
+        near_gradient(name, passes_loss, &l, at->p[0] + skip, at->dp[0] + skip, SOME, 4e-3, 4e-3);
+        near_gradient(name, passes_loss, &l, at->p[1] + skip, at->dp[1] + skip, SOME, 4e-3, 4e-3);
     }
     lorac_pass_free(pass);
     passes_close(&p);

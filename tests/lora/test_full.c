@@ -107,21 +107,8 @@ static void add_texts(struct passes *p)
 
 /* ---- a fresh copy changes nothing ---- */
 
-static void logits_of(float *out, struct passes *p, const struct lorac_socket *socket)
-{
-    struct lorac_err err = {0};
-    struct lorac_pass *pass = NULL;
-    struct lorac_pass_options o = {.max_rows = PASS_ROWS};
-    assert_int_equal(lorac_pass_new(&pass, p->m, socket, &o, &err), LORAC_OK);
-    assert_int_equal(lorac_pass_forward(pass, p->b, NULL, &err), LORAC_OK);
-    lorac_pass_logits(pass, p->b, out);
-    lorac_pass_free(pass);
-}
-
 static void a_fresh_copy_changes_nothing(void **state)
 {
-    static float base[PASS_ROWS * 256];
-    static float copied[PASS_ROWS * 256];
     static const char *const names[] = {"llama", "llama-tied-bias", "llama-sharded", "mistral"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct passes p;
@@ -130,10 +117,10 @@ static void a_fresh_copy_changes_nothing(void **state)
         passes_open_on(&p, names[i], *state);
         take(&p, &plan, false);
         add_texts(&p);
-        size_t n = p.b->U * p.m->config.V;
-        assert_true(n > 0 && n <= sizeof base / sizeof *base);
-        logits_of(base, &p, NULL);
-        logits_of(copied, &p, &p.socket);
+        size_t n = 0;
+        float *base = passes_logits(p.m, NULL, p.b, &n);
+        float *copied = passes_logits(p.m, &p.socket, p.b, &n);
+        assert_true(n > 0);
         if (p.m->module[p.m->embed].dtype == LORAC_F32) {
             assert_memory_equal(base, copied, n * sizeof *base);
         } else { // 16-bit weights may take another kernel than their float32 copies
@@ -141,8 +128,11 @@ static void a_fresh_copy_changes_nothing(void **state)
         }
         struct lorac_stack stack = {.n = 1, .adapter = {p.a}, .factor = {1.0F}};
         struct lorac_socket stacked = lorac_stack_socket(&stack);
-        logits_of(base, &p, &stacked);
+        lorac_mem_free(base);
+        base = passes_logits(p.m, &stacked, p.b, &n);
         assert_memory_equal(base, copied, n * sizeof *base);
+        lorac_mem_free(base);
+        lorac_mem_free(copied);
         assert_true(lorac_adapter_idle(idle, p.a));
         assert_string_equal(idle, "model.embed_tokens");
         take(&p, &plan, true);
@@ -152,17 +142,6 @@ static void a_fresh_copy_changes_nothing(void **state)
 }
 
 /* ---- gradients ---- */
-
-struct loss_of {
-    struct lorac_pass *pass;
-    struct lorac_batch *b;
-};
-
-static double loss(void *context)
-{
-    struct loss_of *l = context;
-    return passes_run(l->pass, l->b, NULL, false);
-}
 
 static void gradients_are_finite_differences(void **state)
 {
@@ -175,7 +154,7 @@ static void gradients_are_finite_differences(void **state)
         struct lorac_pass *pass = passes_new(&p, i % 2 ? LORAC_KEEP_LAYERS : LORAC_KEEP_ALL);
         add_texts(&p);
         (void)passes_run(pass, p.b, NULL, true);
-        struct loss_of l = {pass, p.b};
+        struct passes_loss l = {pass, p.b};
         for (size_t k = 0; k < p.a->n_full; k++) {
             const struct lorac_full *f = &p.a->full[k];
             const char *name = p.m->module[f->m].name;
@@ -183,12 +162,12 @@ static void gradients_are_finite_differences(void **state)
             if (!f->vector && f->m == p.m->embed) {
                 skip = (size_t)text[3] * p.m->config.C + 5; // a row that is looked up, twice
             }
-            near_gradient(name, loss, &l, f->p + skip, f->dp + skip, 2, 4e-3, 4e-3);
+            near_gradient(name, passes_loss, &l, f->p + skip, f->dp + skip, 2, 4e-3, 4e-3);
         }
         for (size_t k = 0; k < p.a->n; k++) {
             const struct lorac_site *at = &p.a->site[k];
-            near_gradient("A", loss, &l, at->p[0] + k % 7, at->dp[0] + k % 7, 1, 4e-3, 4e-3);
-            near_gradient("B", loss, &l, at->p[1] + k % 7, at->dp[1] + k % 7, 1, 4e-3, 4e-3);
+            near_gradient("A", passes_loss, &l, at->p[0] + k % 7, at->dp[0] + k % 7, 1, 4e-3, 4e-3);
+            near_gradient("B", passes_loss, &l, at->p[1] + k % 7, at->dp[1] + k % 7, 1, 4e-3, 4e-3);
         }
         lorac_pass_free(pass);
         passes_close(&p);

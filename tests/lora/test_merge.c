@@ -29,18 +29,6 @@
 
 static struct lorac_device dev;
 
-static int set_up(void **state)
-{
-    (void)state;
-    return lorac_device_open(&dev, "ref", 1, NULL) != LORAC_OK;
-}
-
-static int tear_down(void **state)
-{
-    lorac_device_close(&dev);
-    return tiny_remove(state);
-}
-
 static struct lorac_adapter *load(const struct lorac_model *m, const char *name)
 {
     struct lorac_adapter *a = NULL;
@@ -536,5 +524,8 @@ int main(void)
         cmocka_unit_test(eight_adapters_are_merged),
         cmocka_unit_test(whatever_fails_or_is_wrong_nothing_is_left),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    if (lorac_device_open(&dev, "ref", 1, NULL)) { return 1; }
+    int failed = cmocka_run_group_tests(tests, NULL, tiny_remove);
+    lorac_device_close(&dev);
+    return failed;
 }

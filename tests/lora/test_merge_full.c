@@ -30,18 +30,6 @@
 
 static struct lorac_device dev;
 
-static int set_up(void **state)
-{
-    (void)state;
-    return lorac_device_open(&dev, "ref", 1, NULL) != LORAC_OK;
-}
-
-static int tear_down(void **state)
-{
-    lorac_device_close(&dev);
-    return tiny_remove(state);
-}
-
 /* An adapter whose numbers are all away from the base's. */
 static struct lorac_adapter *moved(const struct lorac_model *m, struct lorac_adapter_options o)
 {
@@ -63,21 +51,6 @@ static struct lorac_adapter *moved(const struct lorac_model *m, struct lorac_ada
     return a;
 }
 
-static float *batch_logits(const struct lorac_model *m, const struct lorac_socket *socket,
-                           const struct lorac_batch *b, size_t *n)
-{
-    struct lorac_err err = {0};
-    struct lorac_pass *p = NULL;
-    struct lorac_pass_options o = {.max_rows = b->N};
-    *n = b->N * m->config.V;
-    float *out = lorac_mem_new(*n, sizeof *out);
-    assert_int_equal(lorac_pass_new(&p, m, socket, &o, &err), LORAC_OK);
-    assert_int_equal(lorac_pass_forward(p, b, NULL, &err), LORAC_OK);
-    lorac_pass_logits(p, b, out);
-    lorac_pass_free(p);
-    return out;
-}
-
 static float *logits(const struct lorac_model *m, const struct lorac_socket *socket, size_t *n)
 {
     static const int32_t ids[] = {5, 17, 1, 44, 60, 3};
@@ -89,7 +62,7 @@ static float *logits(const struct lorac_model *m, const struct lorac_socket *soc
     for (size_t i = 0; i < N; i++) {
         lorac_batch_want_logits(b, i);
     }
-    float *out = batch_logits(m, socket, b, n);
+    float *out = passes_logits(m, socket, b, n);
     lorac_batch_free(b);
     return out;
 }
@@ -201,7 +174,7 @@ static void golden_cases_merge_as_in_peft(void **state)
         struct lorac_model *merged = golden_model(&dev, out);
         struct lorac_batch *b = golden_logits_batch(g.batch);
         const float *want = golden_tensor(&g, "merged_logits", &n);
-        float *got = batch_logits(merged, NULL, b, &n_got);
+        float *got = passes_logits(merged, NULL, b, &n_got);
         bool rounded = m->module[m->head].dtype == LORAC_BF16; // PEFT's merge was in float32
         assert_int_equal(n, n_got);
         near_all(golden_cases[i], got, want, n, (rounded ? 5e-2F : 1e-5F) * golden_largest(want, n),
@@ -537,5 +510,8 @@ int main(void)
         cmocka_unit_test(copies_that_cannot_be_combined_are_refused),
         cmocka_unit_test(whatever_fails_or_is_wrong_nothing_is_left),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    if (lorac_device_open(&dev, "ref", 1, NULL)) { return 1; }
+    int failed = cmocka_run_group_tests(tests, NULL, tiny_remove);
+    lorac_device_close(&dev);
+    return failed;
 }

@@ -102,17 +102,6 @@ static void inputs_that_several_layers_read_have_their_gradients(void **state)
     differences_of(&p, "ia3 on all", LORAC_KEEP_ALL);
 }
 
-static void logits_of(float *out, struct passes *p, const struct lorac_socket *socket)
-{
-    struct lorac_err err = {0};
-    struct lorac_pass *pass = NULL;
-    struct lorac_pass_options o = {.max_rows = PASS_ROWS};
-    assert_int_equal(lorac_pass_new(&pass, p->m, socket, &o, &err), LORAC_OK);
-    assert_int_equal(lorac_pass_forward(pass, p->b, NULL, &err), LORAC_OK);
-    lorac_pass_logits(pass, p->b, out);
-    lorac_pass_free(pass);
-}
-
 /* Of `method`, on q, v and down. */
 static struct lorac_adapter *fresh(const struct passes *p, const char *method, double dropout)
 {
@@ -132,16 +121,17 @@ static struct lorac_adapter *fresh(const struct passes *p, const char *method, d
 
 static void a_fresh_adapter_is_the_base(void **state)
 {
-    static float base[PASS_ROWS * 256];
-    static float adapted[PASS_ROWS * 256];
     struct passes p;
     passes_open_on(&p, "llama", *state);
     (void)passes_add(&p, text, TEXT);
-    logits_of(base, &p, NULL);
+    size_t n = 0;
+    float *base = passes_logits(p.m, NULL, p.b, &n);
     struct lorac_adapter *a = fresh(&p, "dora", 0.0);
     struct lorac_socket socket = lorac_adapter_socket(a);
-    logits_of(adapted, &p, &socket);
-    near_all("dora", adapted, base, p.b->U * p.m->config.V, 1e-6F, 1e-6F);
+    float *adapted = passes_logits(p.m, &socket, p.b, &n);
+    near_all("dora", adapted, base, n, 1e-6F, 1e-6F);
+    lorac_mem_free(adapted);
+    lorac_mem_free(base);
     char name[LORAC_MODULE_NAME];
     assert_true(lorac_adapter_idle(name, a));
     assert_false(lorac_adapter_changes(a));
@@ -185,18 +175,18 @@ static void magnitudes_begin_as_norms_of_rows(void **state)
 /* Doubling B of one site changes its norms: with those of before, the output differs. */
 static void norms_follow_the_parameters(void **state)
 {
-    static float stale[PASS_ROWS * 256];
-    static float now[PASS_ROWS * 256];
-    static float again[PASS_ROWS * 256];
     struct passes p;
     passes_open_on(&p, "dora-llama", *state);
     (void)passes_add(&p, text, TEXT);
     const struct lorac_site *s = &p.a->site[0];
     p.dev.ops->scale(&p.dev, s->p[1], s->R * s->OC, 2.0F);
-    logits_of(stale, &p, &p.socket);
+    size_t n = 0;
+    float *stale = passes_logits(p.m, &p.socket, p.b, &n);
     assert_int_equal(lorac_adapter_refresh(p.a, NULL), LORAC_OK);
-    logits_of(now, &p, &p.socket);
-    assert_memory_not_equal(stale, now, sizeof *now * p.b->U * p.m->config.V);
+    float *now = passes_logits(p.m, &p.socket, p.b, &n);
+    assert_memory_not_equal(stale, now, n * sizeof *now);
+    lorac_mem_free(now);
+    lorac_mem_free(stale);
     struct lorac_optim *optim = NULL;
     const struct lorac_optim_options o = {.name = "sgd", .lr = 0.05, .steps = 1};
     assert_int_equal(lorac_optim_new(&optim, p.a, &o, NULL), LORAC_OK);
@@ -204,10 +194,12 @@ static void norms_follow_the_parameters(void **state)
     double norm = 0.0;
     (void)passes_run(pass, p.b, NULL, true);
     assert_int_equal(lorac_optim_step(optim, 1.0, &norm, NULL), LORAC_OK);
-    logits_of(now, &p, &p.socket);
+    now = passes_logits(p.m, &p.socket, p.b, &n);
     assert_int_equal(lorac_adapter_refresh(p.a, NULL), LORAC_OK);
-    logits_of(again, &p, &p.socket);
-    assert_memory_equal(now, again, sizeof *now * p.b->U * p.m->config.V);
+    float *again = passes_logits(p.m, &p.socket, p.b, &n);
+    assert_memory_equal(now, again, n * sizeof *now);
+    lorac_mem_free(again);
+    lorac_mem_free(now);
     lorac_pass_free(pass);
     lorac_optim_free(optim);
     passes_close(&p);

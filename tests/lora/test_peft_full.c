@@ -21,18 +21,6 @@
 
 static struct lorac_device dev;
 
-static int set_up(void **state)
-{
-    (void)state;
-    return lorac_device_open(&dev, "ref", 1, NULL) != LORAC_OK;
-}
-
-static int tear_down(void **state)
-{
-    lorac_device_close(&dev);
-    return tiny_remove(state);
-}
-
 static struct lorac_checkpoint *open_tensors(const char *folder)
 {
     struct lorac_checkpoint *c = NULL;
@@ -309,5 +297,8 @@ int main(void)
         cmocka_unit_test(each_damage_has_its_message),
         cmocka_unit_test(an_adapter_of_nothing_is_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    if (lorac_device_open(&dev, "ref", 1, NULL)) { return 1; }
+    int failed = cmocka_run_group_tests(tests, NULL, tiny_remove);
+    lorac_device_close(&dev);
+    return failed;
 }

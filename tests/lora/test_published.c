@@ -13,6 +13,7 @@
 #include "lora/lora.h"
 #include "tests/support/data.h"
 #include "tests/support/golden.h"
+#include "tests/support/passes.h"
 #include "tests/support/reference.h"
 #include "tests/support/tiny.h"
 
@@ -134,21 +135,15 @@ static int tear_down(void **state)
 static float *all_logits(const struct lorac_model *m, const struct lorac_socket *socket,
                          const struct lorac_ids *ids)
 {
-    struct lorac_err err = {0};
-    struct lorac_pass *p = NULL;
     struct lorac_batch *b = NULL;
-    struct lorac_pass_options o = {.max_rows = ids->n};
-    float *logits = lorac_mem_new(ids->n * m->config.V, sizeof *logits);
+    size_t n = 0;
     assert_int_equal(lorac_batch_new(&b, ids->n, 1, 1, NULL), LORAC_OK);
     lorac_batch_clear(b);
     (void)lorac_batch_add(b, ids->at, ids->n, -1);
-    for (size_t n = 0; n < ids->n; n++) {
-        lorac_batch_want_logits(b, n);
+    for (size_t row = 0; row < ids->n; row++) {
+        lorac_batch_want_logits(b, row);
     }
-    assert_int_equal(lorac_pass_new(&p, m, socket, &o, &err), LORAC_OK);
-    assert_int_equal(lorac_pass_forward(p, b, NULL, &err), LORAC_OK);
-    lorac_pass_logits(p, b, logits);
-    lorac_pass_free(p);
+    float *logits = passes_logits(m, socket, b, &n);
     lorac_batch_free(b);
     return logits;
 }

@@ -134,14 +134,8 @@ static struct lorac_pass *new_pass(struct fixture *f, const struct lorac_socket 
 /* All logits (N,V), in new memory. */
 static float *all_logits(struct fixture *f, const struct lorac_socket *socket, size_t *n)
 {
-    struct lorac_err err = {0};
     struct lorac_batch *b = golden_logits_batch(f->g.batch);
-    struct lorac_pass *p = new_pass(f, socket);
-    *n = b->N * f->m->config.V;
-    float *logits = lorac_mem_new(*n, sizeof *logits);
-    check(lorac_pass_forward(p, b, NULL, &err), &err);
-    lorac_pass_logits(p, b, logits);
-    lorac_pass_free(p);
+    float *logits = passes_logits(f->m, socket, b, n);
     lorac_batch_free(b);
     return logits;
 }

@@ -14,45 +14,50 @@
 
 #include <cmocka.h>
 
+struct devices d;
+
 #ifdef LORAC_HAVE_OPENBLAS
 #    include "base/compute/cpu.h"
 
-static void open_cpus(struct devices *d)
+static void open_cpus(void)
 {
     static const char *const isas[] = {"generic", "avx2", "avx512"};
     for (size_t i = 0; i < 3; i++) {
-        struct lorac_device *dev = &d->at[d->n];
+        struct lorac_device *dev = &d.at[d.n];
         assert_int_equal(lorac_device_open(dev, "cpu", 2, NULL), LORAC_OK);
         if (lorac_cpu_use(dev, isas[i])) {
-            d->name[d->n++] = isas[i];
+            d.name[d.n++] = isas[i];
         } else {
             lorac_device_close(dev);
             print_message("skipped: this processor has no %s\n", isas[i]);
         }
     }
-    assert_int_equal(lorac_device_open(&d->at[d->n], "cpu", 1, NULL), LORAC_OK);
-    d->name[d->n++] = "1 thread";
+    assert_int_equal(lorac_device_open(&d.at[d.n], "cpu", 1, NULL), LORAC_OK);
+    d.name[d.n++] = "1 thread";
 }
 #else
-static void open_cpus(struct devices *d)
+static void open_cpus(void)
 {
-    (void)d;
     print_message("skipped: this build has no cpu backend\n");
 }
 #endif
 
-void devices_open(struct devices *d)
+int devices_make(void **state)
 {
-    *d = (struct devices){.name = {"ref"}, .n = 1};
-    assert_int_equal(lorac_device_open(&d->at[0], "ref", 1, NULL), LORAC_OK);
-    open_cpus(d);
+    (void)state;
+    d = (struct devices){.name = {"ref"}, .n = 1};
+    assert_int_equal(lorac_device_open(&d.at[0], "ref", 1, NULL), LORAC_OK);
+    open_cpus();
+    return 0;
 }
 
-void devices_close(struct devices *d)
+int devices_free(void **state)
 {
-    for (size_t i = d->n; i-- > 0;) {
-        lorac_device_close(&d->at[i]);
+    (void)state;
+    for (size_t i = d.n; i-- > 0;) {
+        lorac_device_close(&d.at[i]);
     }
+    return 0;
 }
 
 /* ---- memory that ends where it ends ---- */
@@ -122,10 +127,10 @@ void scratch_free(void)
     }
 }
 
-void agree(const struct devices *d, size_t i, const char *what, const float *got, const float *want,
-           size_t n, float abs, float rel)
+void agree(const struct devices *of, size_t i, const char *what, const float *got,
+           const float *want, size_t n, float abs, float rel)
 {
     char text[200];
-    snprintf(text, sizeof text, "%s: %s", d->name[i], what);
+    snprintf(text, sizeof text, "%s: %s", of->name[i], what);
     near_all(text, got, want, n, abs, rel);
 }

@@ -12,9 +12,11 @@ struct devices {
     size_t n;
 };
 
-/* Opened with 2 threads, and once more with 1. Only ref where the build has no cpu backend. */
-void devices_open(struct devices *d);
-void devices_close(struct devices *d);
+/* Opened with 2 threads, and once more with 1; only ref where the build has no cpu backend. Set-up
+ * and tear-down of cmocka. */
+extern struct devices d;
+int devices_make(void **state);
+int devices_free(void **state);
 
 /* Memory that ends where it ends: behind its last byte lies a page that nobody may touch, so that
  * in every build a kernel dies of reading or writing past the tail of a row; what is written before
@@ -29,7 +31,7 @@ const struct lorac_weight *weight_on(struct lorac_device *dev, const void *data,
 void scratch_free(void);
 
 /* Fails the test unless device i's result is that of ref, naming the device. */
-void agree(const struct devices *d, size_t i, const char *what, const float *got, const float *want,
-           size_t n, float abs, float rel);
+void agree(const struct devices *of, size_t i, const char *what, const float *got,
+           const float *want, size_t n, float abs, float rel);
 
 #endif

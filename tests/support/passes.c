@@ -69,6 +69,28 @@ double passes_run(struct lorac_pass *pass, const struct lorac_batch *b, struct l
     return sum;
 }
 
+double passes_loss(void *context)
+{
+    struct passes_loss *l = context;
+    return passes_run(l->pass, l->b, NULL, false);
+}
+
+float *passes_logits(const struct lorac_model *m, const struct lorac_socket *socket,
+                     const struct lorac_batch *b, size_t *n)
+{
+    struct lorac_err err = {0};
+    struct lorac_pass *pass = NULL;
+    struct lorac_pass_options o = {.max_rows = b->N};
+    *n = b->U * m->config.V;
+    float *logits = lorac_mem_new(*n, sizeof *logits);
+    assert_non_null(logits);
+    check(lorac_pass_new(&pass, m, socket, &o, &err), &err);
+    check(lorac_pass_forward(pass, b, NULL, &err), &err);
+    lorac_pass_logits(pass, b, logits);
+    lorac_pass_free(pass);
+    return logits;
+}
+
 float *passes_take(struct passes *p)
 {
     size_t bytes = p->a->n_params * sizeof(float);

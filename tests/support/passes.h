@@ -27,6 +27,15 @@ struct lorac_pass *passes_new(struct passes *p, enum lorac_keep keep);
 /* Forward, and with `gradient` backward: the sum of the losses of all scored tokens. */
 double passes_run(struct lorac_pass *pass, const struct lorac_batch *b, struct lorac_cache *cache,
                   bool gradient);
+/* The same of a struct passes_loss, without gradient: what near_gradient() takes. */
+struct passes_loss {
+    struct lorac_pass *pass;
+    const struct lorac_batch *b;
+};
+double passes_loss(void *context);
+/* All logits that b asks for (U,V), with or without adapters, in new memory. */
+float *passes_logits(const struct lorac_model *m, const struct lorac_socket *socket,
+                     const struct lorac_batch *b, size_t *n);
 /* The accumulated gradients (n_params) in new memory, and zero them. */
 float *passes_take(struct passes *p);
 

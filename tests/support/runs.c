@@ -3,6 +3,7 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "tests/support/passes.h"
 #include "tests/support/tiny.h"
 
 #include <setjmp.h>
@@ -141,6 +142,45 @@ char *runs_metrics(const char *out)
     }
     *to = '\0';
     return text;
+}
+
+void runs_in_manifest(const char *out, const char *text)
+{
+    size_t n = 0;
+    char *manifest = tiny_read_in(tiny_path(out), "run.json", &n);
+    if (!strstr(manifest, text)) { fail_msg("no %s in %s", text, manifest); }
+    lorac_mem_free(manifest);
+}
+
+double runs_nll(const struct lorac_job *j, const char *before, const char *answer, bool eos,
+                size_t *tokens)
+{
+    struct lorac_ids ids = {0};
+    struct lorac_pass *pass = NULL;
+    struct lorac_batch *b = NULL;
+    struct lorac_text a = {before, strlen(before), false};
+    struct lorac_text c = {answer, strlen(answer), false};
+    assert_int_equal(lorac_encode(&ids, j->tokenizer, &a, 1, LORAC_ENCODE_BEGINS, NULL), LORAC_OK);
+    size_t n = ids.n;
+    assert_int_equal(lorac_encode(&ids, j->tokenizer, &c, 1, LORAC_ENCODE_CONTINUES, NULL),
+                     LORAC_OK);
+    if (eos) {
+        assert_int_equal(lorac_ids_add(&ids, lorac_tokenizer_eos(j->tokenizer), NULL), LORAC_OK);
+    }
+    struct lorac_pass_options o = {.max_rows = ids.n};
+    assert_int_equal(lorac_pass_new(&pass, j->model, NULL, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_batch_new(&b, ids.n, 1, ids.n, NULL), LORAC_OK);
+    lorac_batch_clear(b);
+    (void)lorac_batch_add(b, ids.at, ids.n, -1);
+    for (size_t i = n; i < ids.n; i++) {
+        lorac_batch_score(b, i - 1, ids.at[i]);
+    }
+    double sum = passes_run(pass, b, NULL, false);
+    if (tokens) { *tokens += b->T; }
+    lorac_pass_free(pass);
+    lorac_batch_free(b);
+    lorac_ids_free(&ids);
+    return sum;
 }
 
 static void same_file(const char *a, const char *b, const char *name)

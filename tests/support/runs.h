@@ -46,6 +46,14 @@ void runs_same(const char *a, const char *b);
 /* metrics.csv with the last column of each line cut off; to be freed with lorac_mem_free(). */
 char *runs_metrics(const char *out);
 
+/* run.json of that run holds the text. */
+void runs_in_manifest(const char *out, const char *text);
+
+/* -log p of `answer`, and of EOS where asked, behind `before`: one segment, one plain pass of the
+ * base. How many tokens that is, is added to *tokens, which may be NULL. */
+double runs_nll(const struct lorac_job *j, const char *before, const char *answer, bool eos,
+                size_t *tokens);
+
 /* A watch that asks to stop after step `at`. */
 struct runs_stop {
     size_t at, step;

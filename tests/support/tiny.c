@@ -1,6 +1,7 @@
 /* tiny.c - see tiny.h. */
 #include "tests/support/tiny.h"
 
+#include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/init.h"
@@ -100,4 +101,29 @@ char *tiny_read_in(const char *folder, const char *name, size_t *n)
     char *text = tiny_read(path, n);
     lorac_mem_free(path);
     return text;
+}
+
+void tiny_edit(const char *name, const char *was, const char *is)
+{
+    size_t n = 0;
+    struct lorac_buf b = {0};
+    char *text = tiny_read(tiny_path(name), &n);
+    char *at = strstr(text, was);
+    if (!at) { fail_msg("no %s in %s", was, text); }
+    lorac_buf_add(&b, text, (size_t)(at - text));
+    lorac_buf_str(&b, is);
+    lorac_buf_str(&b, at + strlen(was));
+    tiny_text(name, b.at);
+    lorac_buf_free(&b);
+    lorac_mem_free(text);
+}
+
+void tiny_spoil(void)
+{
+    const char *path = tiny_path("model/model.safetensors");
+    size_t n = 0;
+    char *bytes = tiny_read(path, &n);
+    memset(bytes + n - 4, 0xff, 4);
+    assert_int_equal(lorac_file_write(path, bytes, n, NULL), LORAC_OK);
+    lorac_mem_free(bytes);
 }

@@ -25,6 +25,10 @@ int tiny_model(void **state);
 
 /* Write a text file into that folder. */
 void tiny_text(const char *name, const char *text);
+/* Replace a piece of a text file there, which must hold it. */
+void tiny_edit(const char *name, const char *was, const char *is);
+/* The last number of model/'s weights becomes NaN; tiny_model() mends it. */
+void tiny_spoil(void);
 /* All bytes of a file, NUL-terminated, to be freed with lorac_mem_free(); fails the test where
  * there is none. */
 char *tiny_read(const char *path, size_t *n);

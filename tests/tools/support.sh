@@ -72,3 +72,25 @@ json() {
 value() {
     grep -o "\"$1\": [^],}]*" "$dir/out" | head -1 | sed 's/.*: //'
 }
+
+# a_run EPOCHS: train.csv of two labels, and run.yaml, a recipe that trains on it into runs/one.
+a_run() {
+    {
+        echo "text,label"
+        for i in 1 2 3 4 5 6; do
+            echo "\"so, $i warm\",good"
+            echo "so $i flat,bad"
+        done
+    } >"$dir/train.csv"
+    cat >"$dir/run.yaml" <<END
+recipe: 1
+model: {path: model, max_length: 40}
+adapter: {rank: 4, alpha: 8}
+data: {train: train.csv, valid: {split: 0.25, stratify: label}, test: train.csv}
+template: {prompt: '{text} is', completion: ' {label}'}
+train: {epochs: $1, batch_size: 3, threads: 1}
+optimizer: {lr: 0.01}
+eval: {metrics: [loss, accuracy]}
+output: {dir: runs/one}
+END
+}

@@ -9,24 +9,7 @@
 # usage: test_cli.sh LORAC MAKE_TINY
 . "$(dirname "$0")/support.sh"
 
-{
-    echo "text,label"
-    for i in 1 2 3 4 5 6; do
-        echo "\"so, $i warm\",good"
-        echo "so $i flat,bad"
-    done
-} >"$dir/train.csv"
-cat >"$dir/run.yaml" <<END
-recipe: 1
-model: {path: model, max_length: 40}
-adapter: {rank: 4, alpha: 8}
-data: {train: train.csv, valid: {split: 0.25, stratify: label}, test: train.csv}
-template: {prompt: '{text} is', completion: ' {label}'}
-train: {epochs: 2, batch_size: 3, threads: 1}
-optimizer: {lr: 0.01}
-eval: {metrics: [loss, accuracy]}
-output: {dir: runs/one}
-END
+a_run 2
 
 # ---- usage ----
 "$lorac" >"$dir/out" 2>"$dir/err"

@@ -16,24 +16,7 @@ near() {
     awk "BEGIN { d = ($1) - ($2); exit !(d < $3 && d > -$3) }" || fail "$1 is not $2"
 }
 
-{
-    echo "text,label"
-    for i in 1 2 3 4 5 6; do
-        echo "so $i warm,good"
-        echo "so $i flat,bad"
-    done
-} >"$dir/train.csv"
-cat >"$dir/run.yaml" <<END
-recipe: 1
-model: {path: model, max_length: 40}
-adapter: {rank: 4, alpha: 8}
-data: {train: train.csv, valid: {split: 0.25, stratify: label}, test: train.csv}
-template: {prompt: '{text} is', completion: ' {label}'}
-train: {epochs: 4, batch_size: 3, threads: 1}
-optimizer: {lr: 0.01}
-eval: {metrics: [loss, accuracy]}
-output: {dir: runs/one}
-END
+a_run 4
 expect 0 train "$dir/run.yaml"
 adapter=$dir/runs/one/best
 
@@ -96,11 +79,11 @@ lines=$(grep -o '"shot_lines": [^]]*]' "$dir/out")
 # each label as often: the good ones stand on even lines; 1 + 4 (14 + 5 + 2) - 4 / 2 tokens
 echo "$lines" | grep -o '[0-9]*' | awk '{ even += $1 % 2 == 0 } END { exit !(NR == 4 && even == 2) }' ||
     fail "unbalanced: $lines"
-[ "$(value shot_tokens)" = 75 ] || fail "$(value shot_tokens) tokens of shots"
+[ "$(value shot_tokens)" = 77 ] || fail "$(value shot_tokens) tokens of shots"
 expect 0 eval "$dir/run.yaml" --split test --shots 4
-has out "$(echo "$lines" | sed 's/.*\[\(.*\)\]/4, 75 tokens (lines \1 of data.train)/')" "rows         12"
+has out "$(echo "$lines" | sed 's/.*\[\(.*\)\]/4, 77 tokens (lines \1 of data.train)/')" "rows         12"
 expect 0 eval "$dir/run.yaml" --split test --shots 4 --shot-separator '\n' --json
-[ "$(value shot_tokens)" = 71 ] || fail "the separator: $(value shot_tokens) tokens of shots"
+[ "$(value shot_tokens)" = 73 ] || fail "the separator: $(value shot_tokens) tokens of shots"
 expect 0 eval "$dir/run.yaml" --split test --shots 4 --set seed=2 --json
 echo "$(value loss)" | grep -qxF "$four" && fail "the seed does not choose the shots"
 expect 0 eval "$dir/run.yaml" --split train --shots 4

@@ -27,22 +27,6 @@
 
 #define U 0x1p-24F
 
-static struct devices d;
-
-static int open_all(void **state)
-{
-    (void)state;
-    devices_open(&d);
-    return 0;
-}
-
-static int close_all(void **state)
-{
-    (void)state;
-    devices_close(&d);
-    return 0;
-}
-
 enum { CACHE_ROWS = 1100, SLOTS = 3 };
 
 /* A tree of depth three with a fork, and a sequence of one row. */
@@ -333,5 +317,5 @@ int main(void)
         cmocka_unit_test(heads_larger_than_a_block_agree),
         cmocka_unit_test(backward_is_the_derivative),
     };
-    return cmocka_run_group_tests_name("attention", tests, open_all, close_all);
+    return cmocka_run_group_tests_name("attention", tests, devices_make, devices_free);
 }

@@ -32,22 +32,6 @@
 
 #define U 0x1p-24F
 
-static struct devices d;
-
-static int open_all(void **state)
-{
-    (void)state;
-    devices_open(&d);
-    return 0;
-}
-
-static int close_all(void **state)
-{
-    (void)state;
-    devices_close(&d);
-    return 0;
-}
-
 /* ---- rows ---- */
 
 static const size_t row_sizes[] = {1, 3, 16, 17, 64, 100, 257, 1000, 4100};
@@ -522,5 +506,5 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(each_failed_allocation_is_reported),
     };
-    return cmocka_run_group_tests_name("ops", tests, open_all, close_all);
+    return cmocka_run_group_tests_name("ops", tests, devices_make, devices_free);
 }

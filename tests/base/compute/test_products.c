@@ -27,22 +27,6 @@
 
 #define U 0x1p-24F
 
-static struct devices d;
-
-static int open_all(void **state)
-{
-    (void)state;
-    devices_open(&d);
-    return 0;
-}
-
-static int close_all(void **state)
-{
-    (void)state;
-    devices_close(&d);
-    return 0;
-}
-
 static float of_sum(size_t n)
 {
     return ((float)n + 8.0F) * U;
@@ -319,5 +303,5 @@ int main(void)
         cmocka_unit_test(handles_read_any_part),
         cmocka_unit_test(every_half_decodes_exactly),
     };
-    return cmocka_run_group_tests_name("products", tests, open_all, close_all);
+    return cmocka_run_group_tests_name("products", tests, devices_make, devices_free);
 }

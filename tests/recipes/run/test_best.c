@@ -53,16 +53,6 @@ static size_t best_of(const char *out, int column)
     return best_step;
 }
 
-static void expect_in_manifest(const char *out, const char *text)
-{
-    char name[100];
-    size_t n = 0;
-    (void)snprintf(name, sizeof name, "%s/run.json", out);
-    char *manifest = tiny_read(tiny_path(name), &n);
-    if (!strstr(manifest, text)) { fail_msg("no %s in %s", text, manifest); }
-    lorac_mem_free(manifest);
-}
-
 static void the_metric_that_is_asked_for_chooses(void **state)
 {
     (void)state;
@@ -73,8 +63,8 @@ static void the_metric_that_is_asked_for_chooses(void **state)
     assert_int_equal(a.best_step, best_of("a", LOSS));
     assert_int_equal(b.best_step, best_of("b", ACCURACY));
     assert_int_not_equal(a.best_step, b.best_step); // the test can fail
-    expect_in_manifest("a", "\"best_by\": \"loss\"");
-    expect_in_manifest("b", "\"best_by\": \"accuracy\"");
+    runs_in_manifest("a", "\"best_by\": \"loss\"");
+    runs_in_manifest("b", "\"best_by\": \"accuracy\"");
     assert_true(a.best_by == LORAC_METRIC_LOSS && b.best_by == LORAC_METRIC_ACCURACY);
     // steps so large that the accuracy stays that of one label for all: the loss decides
     static const char *const equal[] = {PARTED, "eval.best=accuracy", "optimizer.lr=2", NULL};
@@ -102,7 +92,7 @@ static void without_one_it_is_what_the_recipe_measures(void **state)
         char want[64];
         (void)snprintf(want, sizeof want, "\"best_by\": \"%s\"", cases[i].by);
         runs_well("d", LORAC_RUN_OVERWRITE, NULL, cases[i].sets);
-        expect_in_manifest("d", want);
+        runs_in_manifest("d", want);
     }
 }
 
@@ -154,7 +144,7 @@ static void a_run_goes_on_choosing_as_it_began(void **state)
     struct lorac_run_result r = runs_well("i", LORAC_RUN_RESUME, NULL, sets);
     assert_int_equal(r.best_step, best_of("h", LOSS));
     runs_same("h", "i");
-    expect_in_manifest("i", "\"best_by\": \"loss\"");
+    runs_in_manifest("i", "\"best_by\": \"loss\"");
     struct lorac_run_result result;
     struct lorac_err err = {0};
     static const char *const other[] = {PARTED, "eval.best=macro_f1", NULL};

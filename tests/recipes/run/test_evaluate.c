@@ -52,42 +52,6 @@ static struct lorac_scores evaluate(struct runs_job *s, unsigned metrics)
     return scores;
 }
 
-/* -log p of the text `completion` and EOS behind `prompt`, by one plain pass. */
-static double nll_of(struct runs_job *s, const char *prompt, const char *completion, size_t *tokens)
-{
-    struct lorac_ids ids = {0};
-    struct lorac_pass *pass = NULL;
-    struct lorac_batch *b = NULL;
-    float nll[128];
-    double sum = 0.0;
-    struct lorac_text a = {prompt, strlen(prompt), false};
-    struct lorac_text c = {completion, strlen(completion), false};
-    assert_int_equal(lorac_encode(&ids, s->j->tokenizer, &a, 1, LORAC_ENCODE_BEGINS, NULL),
-                     LORAC_OK);
-    size_t n = ids.n;
-    assert_int_equal(lorac_encode(&ids, s->j->tokenizer, &c, 1, LORAC_ENCODE_CONTINUES, NULL),
-                     LORAC_OK);
-    assert_int_equal(lorac_ids_add(&ids, lorac_tokenizer_eos(s->j->tokenizer), NULL), LORAC_OK);
-    struct lorac_pass_options o = {.max_rows = ids.n};
-    assert_int_equal(lorac_pass_new(&pass, s->j->model, NULL, &o, NULL), LORAC_OK);
-    assert_int_equal(lorac_batch_new(&b, ids.n, 1, ids.n, NULL), LORAC_OK);
-    lorac_batch_clear(b);
-    (void)lorac_batch_add(b, ids.at, ids.n, -1);
-    for (size_t i = n; i < ids.n; i++) {
-        lorac_batch_score(b, i - 1, ids.at[i]);
-    }
-    assert_int_equal(lorac_pass_forward(pass, b, NULL, NULL), LORAC_OK);
-    lorac_pass_loss(pass, b, nll, false);
-    for (size_t i = 0; i < b->T; i++) {
-        sum += (double)nll[i];
-    }
-    if (tokens) { *tokens += b->T; }
-    lorac_pass_free(pass);
-    lorac_batch_free(b);
-    lorac_ids_free(&ids);
-    return sum;
-}
-
 /* ---- metrics ---- */
 
 static const char *const texts[] = {"it shines", "it sags",    "wise",
@@ -102,7 +66,7 @@ static bool says_good(struct runs_job *s, size_t i)
 {
     char prompt[64];
     (void)snprintf(prompt, sizeof prompt, "%s is", texts[i]);
-    return nll_of(s, prompt, " x", NULL) < nll_of(s, prompt, " q", NULL);
+    return runs_nll(s->j, prompt, " x", true, NULL) < runs_nll(s->j, prompt, " q", true, NULL);
 }
 
 /* A table in which row i has the label that bit i of `good` says. */
@@ -127,7 +91,7 @@ static void loss_is_the_mean_over_scored_tokens(void **state)
     for (size_t i = 0; i < ROWS; i++) {
         char prompt[64];
         (void)snprintf(prompt, sizeof prompt, "%s is", texts[i]);
-        sum += nll_of(&s, prompt, i % 2 ? " bad" : " good", &tokens);
+        sum += runs_nll(s.j, prompt, i % 2 ? " bad" : " good", true, &tokens);
     }
     struct lorac_scores got = evaluate(&s, 1U << LORAC_METRIC_LOSS);
     assert_int_equal(got.tokens, tokens);
@@ -357,8 +321,8 @@ static void predict_adds_the_label_and_its_probability(void **state)
         char prompt[64];
         double p = 0.0;
         (void)snprintf(prompt, sizeof prompt, "%s is", texts[i]);
-        double yes = nll_of(&s, prompt, " x", NULL);
-        double no = nll_of(&s, prompt, " q", NULL);
+        double yes = runs_nll(s.j, prompt, " x", true, NULL);
+        double no = runs_nll(s.j, prompt, " q", true, NULL);
         int n = snprintf(want, sizeof want, "%s,bad,%s,", texts[i], yes < no ? "x" : "q");
         assert_memory_equal(line, want, (size_t)n);
         p = lorac_strtod(line + n, NULL);
@@ -392,12 +356,7 @@ static void what_cannot_be_answered_or_measured_is_an_error(void **state)
                                      "model.max_length 48 (data.on_too_long: error)"));
     runs_close_job(&s);
 
-    size_t n = 0;
-    char *good = tiny_read(tiny_path("model/model.safetensors"), &n);
-    char *bad = tiny_read(tiny_path("model/model.safetensors"), &n);
-    memset(bad + n - 4, 0xff, 4); // the last number of the last norm becomes NaN
-    assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), bad, n, NULL),
-                     LORAC_OK);
+    tiny_spoil();
     static const char *const mapped[] = {labels, NULL};
     runs_open_job(&s, 0, mapped);
     assert_int_equal(predict(&s, "in.csv", &err), LORAC_EFORMAT);
@@ -413,10 +372,7 @@ static void what_cannot_be_answered_or_measured_is_an_error(void **state)
                                   "or was optimizer.lr too high?");
     lorac_evaluator_free(e);
     runs_close_job(&s);
-    assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), good, n, NULL),
-                     LORAC_OK);
-    lorac_mem_free(good);
-    lorac_mem_free(bad);
+    (void)tiny_model(state);
 }
 
 /* ---- jobs ---- */

@@ -97,42 +97,6 @@ static void write_prefix(char text[MAX_TEXT], const struct subject *s, const cha
     lorac_row_free(&row);
 }
 
-static void encode(struct lorac_ids *ids, const struct subject *s, const char *text, unsigned flags)
-{
-    struct lorac_text t = {text, strlen(text), false};
-    assert_int_equal(lorac_encode(ids, s->j->tokenizer, &t, 1, flags, NULL), LORAC_OK);
-}
-
-/* -log p of `answer` behind `before`: one segment, one plain pass. */
-static double nll_of(const struct subject *s, const char *before, const char *answer)
-{
-    struct lorac_ids ids = {0};
-    struct lorac_pass *pass = NULL;
-    struct lorac_batch *b = NULL;
-    float nll[128];
-    double sum = 0.0;
-    encode(&ids, s, before, LORAC_ENCODE_BEGINS);
-    size_t n = ids.n;
-    encode(&ids, s, answer, LORAC_ENCODE_CONTINUES);
-    struct lorac_pass_options o = {.max_rows = ids.n};
-    assert_int_equal(lorac_pass_new(&pass, s->j->model, NULL, &o, NULL), LORAC_OK);
-    assert_int_equal(lorac_batch_new(&b, ids.n, 1, ids.n, NULL), LORAC_OK);
-    lorac_batch_clear(b);
-    (void)lorac_batch_add(b, ids.at, ids.n, -1);
-    for (size_t i = n; i < ids.n; i++) {
-        lorac_batch_score(b, i - 1, ids.at[i]);
-    }
-    assert_int_equal(lorac_pass_forward(pass, b, NULL, NULL), LORAC_OK);
-    lorac_pass_loss(pass, b, nll, false);
-    for (size_t i = 0; i < b->T; i++) {
-        sum += (double)nll[i];
-    }
-    lorac_pass_free(pass);
-    lorac_batch_free(b);
-    lorac_ids_free(&ids);
-    return sum;
-}
-
 /* Compare an evaluation of one row with plain passes: its loss, and which label is likelier. True:
  * its own. */
 static bool expect_row(const char *text, size_t label, struct lorac_fewshot_options o)
@@ -157,7 +121,7 @@ static bool expect_row(const char *text, size_t label, struct lorac_fewshot_opti
     for (size_t k = 0; k < 2; k++) {
         char answer[128];
         (void)snprintf(answer, sizeof answer, " %c%s", letters[k], separator);
-        nll[k] = nll_of(&s, prefix, answer);
+        nll[k] = runs_nll(s.j, prefix, answer, false, NULL);
     }
     size_t tokens = 2 + strlen(separator);
     assert_int_equal(got.tokens, tokens);
@@ -216,7 +180,9 @@ static void write_plainly(struct lorac_buf *text, const struct subject *s, const
     write_prefix(prefix, s, separator, false);
     size_t n = strlen(prefix);
     (void)snprintf(prefix + n, sizeof prefix - n, "wise is");
-    encode(&prompt, s, prefix, LORAC_ENCODE_BEGINS);
+    struct lorac_text before = {prefix, strlen(prefix), false};
+    assert_int_equal(lorac_encode(&prompt, s->j->tokenizer, &before, 1, LORAC_ENCODE_BEGINS, NULL),
+                     LORAC_OK);
     struct lorac_sampling o = lorac_sampling_defaults;
     o.max_tokens = strlen(" good") + 32;
     assert_int_equal(lorac_generator_new(&g, s->j->model, NULL, 0, 1, NULL), LORAC_OK);

@@ -80,22 +80,6 @@ static void same_file(const char *a, const char *b, const char *name)
     lorac_mem_free(other);
 }
 
-/* Replace a piece of the file of that name in the folder. */
-static void edit(const char *name, const char *was, const char *is)
-{
-    size_t n = 0;
-    char *text = tiny_read(tiny_path(name), &n);
-    char *at = strstr(text, was);
-    if (!at) { fail_msg("no %s in %s", was, text); }
-    struct lorac_buf b = {0};
-    lorac_buf_add(&b, text, (size_t)(at - text));
-    lorac_buf_str(&b, is);
-    lorac_buf_str(&b, at + strlen(was));
-    tiny_text(name, b.at);
-    lorac_buf_free(&b);
-    lorac_mem_free(text);
-}
-
 /* ---- what is gone ---- */
 
 static void a_state_that_is_gone_is_not_taken_for_a_run_that_saved_nothing(void **state)
@@ -104,7 +88,7 @@ static void a_state_that_is_gone_is_not_taken_for_a_run_that_saved_nothing(void 
     static const char *const keeps[][2] = {{"output.keep=[best, last]"}, {"output.keep=[last]"}};
     for (size_t i = 0; i < 2; i++) {
         stopped("a", 6, keeps[i]);
-        edit("a/run.json", "\"stopped\"", "\"running\""); // as if killed
+        tiny_edit("a/run.json", "\"stopped\"", "\"running\""); // as if killed
         remove_folder("a/state");
         copy_folder("a/last", "kept");
         refused("a", keeps[i],
@@ -118,7 +102,7 @@ static void a_state_that_is_gone_is_not_taken_for_a_run_that_saved_nothing(void 
     // a line of metrics.csv is a step done, too
     static const char *const early[] = {"eval.every=end", "output.save_every=end", NULL};
     stopped("a", 2, early);
-    edit("a/run.json", "\"stopped\"", "\"failed\"");
+    tiny_edit("a/run.json", "\"stopped\"", "\"failed\"");
     remove_folder("a/state");
     remove_folder("a/last");
     refused("a", early, "DIR/a/state/state.safetensors: is missing");
@@ -129,7 +113,7 @@ static void a_run_killed_before_its_first_step_begins_anew(void **state)
     (void)state;
     stopped("b", 1, NULL);
     runs_well("whole", LORAC_RUN_OVERWRITE, NULL, NULL);
-    edit("b/run.json", "\"stopped\"", "\"running\"");
+    tiny_edit("b/run.json", "\"stopped\"", "\"running\"");
     remove_folder("b/state");
     remove_folder("b/last");
     assert_int_equal(lorac_file_remove(tiny_path("b/metrics.csv"), NULL), LORAC_OK);
@@ -374,7 +358,7 @@ static void the_time_of_a_run_is_that_of_all_its_sessions(void **state)
     r = runs_well("l", LORAC_RUN_RESUME, NULL, two); // nothing is left to do: a moment more
     assert_true(r.seconds >= 0.6);
     // killed: what metrics.csv counts
-    edit("l/metrics.csv", "seconds\n", "seconds\n0,0,train,1,1,,,,,1,1,1,1,700.5\n");
+    tiny_edit("l/metrics.csv", "seconds\n", "seconds\n0,0,train,1,1,,,,,1,1,1,1,700.5\n");
     r = runs_well("l", LORAC_RUN_RESUME, NULL, two);
     assert_true(r.seconds >= 700.5);
     text = tiny_read(tiny_path("l/run.json"), &(size_t){0});

@@ -169,24 +169,6 @@ static void resuming_with_another_table_or_base_is_refused(void **state)
     runs_well("e", LORAC_RUN_RESUME, NULL, NULL);
 }
 
-/* Replace a piece of run.json. */
-static void edit_manifest(const char *out, const char *was, const char *is)
-{
-    char name[100];
-    size_t n = 0;
-    (void)snprintf(name, sizeof name, "%s/run.json", out);
-    char *text = tiny_read(tiny_path(name), &n);
-    char *at = strstr(text, was);
-    if (!at) { fail_msg("no %s in %s", was, text); }
-    struct lorac_buf b = {0};
-    lorac_buf_add(&b, text, (size_t)(at - text));
-    lorac_buf_str(&b, is);
-    lorac_buf_str(&b, at + strlen(was));
-    tiny_text(name, b.at);
-    lorac_buf_free(&b);
-    lorac_mem_free(text);
-}
-
 static void last_note(void *self, const char *text)
 {
     (void)snprintf(self, 200, "%s", text);
@@ -200,7 +182,7 @@ static void resuming_notes_another_program(void **state)
     runs_well("v", LORAC_RUN_NEW, NULL, quick);
     runs_well("v", LORAC_RUN_RESUME, &watch, quick);
     assert_null(strstr(note, "began with"));
-    edit_manifest("v", "\"version\": \"", "\"version\": \"0.0.7-");
+    tiny_edit("v/run.json", "\"version\": \"", "\"version\": \"0.0.7-");
     runs_well("v", LORAC_RUN_RESUME, &watch, quick);
     assert_int_equal(strncmp(note, "the run began with lorac 0.0.7-", 31), 0);
     assert_non_null(strstr(note, ": the result may differ from an uninterrupted run"));
@@ -224,16 +206,6 @@ static void resuming_from_another_adapter_is_refused(void **state)
     runs_well("u", LORAC_RUN_RESUME, NULL, sets);
 }
 
-static void expect_in_manifest(const char *out, const char *text)
-{
-    char name[100];
-    size_t n = 0;
-    (void)snprintf(name, sizeof name, "%s/run.json", out);
-    char *manifest = tiny_read(tiny_path(name), &n);
-    if (!strstr(manifest, text)) { fail_msg("no %s in %s", text, manifest); }
-    lorac_mem_free(manifest);
-}
-
 static void a_failed_run_says_so_and_of_what(void **state)
 {
     (void)state;
@@ -241,11 +213,11 @@ static void a_failed_run_says_so_and_of_what(void **state)
     struct lorac_run_result result;
     struct lorac_err err = {0};
     assert_int_equal(runs_go(&result, "failed", LORAC_RUN_NEW, NULL, still, &err), LORAC_EUSER);
-    expect_in_manifest("failed", "\"status\": \"failed\"");
-    expect_in_manifest("failed", "every B is zero after 4 steps");
+    runs_in_manifest("failed", "\"status\": \"failed\"");
+    runs_in_manifest("failed", "every B is zero after 4 steps");
     runs_well("ended", LORAC_RUN_NEW, NULL, quick); // what a refused attempt leaves as it was
     assert_int_equal(runs_go(&result, "ended", LORAC_RUN_RESUME, NULL, still, &err), LORAC_EUSER);
-    expect_in_manifest("ended", "\"status\": \"finished\"");
+    runs_in_manifest("ended", "\"status\": \"finished\"");
 }
 
 static void another_process_on_the_folder_is_refused(void **state)
@@ -347,20 +319,12 @@ static void a_loss_that_is_not_finite_names_step_and_lines(void **state)
 {
     (void)state;
     static const char *const sets[] = {"train.shuffle=false", NULL};
-    size_t n = 0;
-    char *good = tiny_read(tiny_path("model/model.safetensors"), &n);
-    char *bad = tiny_read(tiny_path("model/model.safetensors"), &n);
-    memset(bad + n - 4, 0xff, 4); // the last number of the last norm becomes NaN
-    assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), bad, n, NULL),
-                     LORAC_OK);
+    tiny_spoil();
     refused(
         "i", LORAC_RUN_NEW, sets,
         "step 1: the loss is not finite (lines 2, 3, 4 of the training table); the state before "
         "this step is kept: try a smaller optimizer.lr");
-    assert_int_equal(lorac_file_write(tiny_path("model/model.safetensors"), good, n, NULL),
-                     LORAC_OK);
-    lorac_mem_free(good);
-    lorac_mem_free(bad);
+    (void)tiny_model(state);
 }
 
 /* ---- the watchdog ---- */
