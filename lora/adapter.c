@@ -22,6 +22,12 @@ void lorac_site_tensor_name(char name[LORAC_NAME_SIZE], const struct lorac_adapt
                    a->model->module[a->site[i].m].name, a->method->tensor[k]);
 }
 
+const char *lorac_bias_name(size_t i)
+{
+    static const char *const names[] = {"none", "lora_only", "all"};
+    return i < sizeof names / sizeof *names ? names[i] : NULL;
+}
+
 static double scale_of(enum lorac_scaling scaling, double alpha, size_t R)
 {
     return scaling == LORAC_SCALE_RSLORA ? alpha / sqrt((double)R) : alpha / (double)R;

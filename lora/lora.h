@@ -58,6 +58,8 @@ enum lorac_tie { LORAC_TIE_UNSET, LORAC_TIE_KEEP, LORAC_TIE_UNTIE };
 /* Which biases train, PEFT's `bias`: none, those of modules with a pair, or all; LayerNorms have
  * some, too. */
 enum lorac_bias { LORAC_BIAS_NONE, LORAC_BIAS_LORA_ONLY, LORAC_BIAS_ALL };
+/* Their words, which are PEFT's; NULL after the last. */
+const char *lorac_bias_name(size_t i);
 
 struct lorac_adapter_options {
     const char *method;         // a row of their table; NULL: "lora"

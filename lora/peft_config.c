@@ -197,12 +197,11 @@ static enum lorac_status read_full(struct lorac_adapter_options *o, const struct
     enum lorac_status st = lorac_json_string(&bias, root, "bias", false, err);
     if (!st) { st = lorac_json_bool(&keep, root, "ensure_weight_tying", false, err); }
     if (st) { return st; }
-    struct lorac_json at = lorac_json_get(root, "bias");
-    if (strcmp(bias, "all") == 0) {
-        o->bias = LORAC_BIAS_ALL;
-    } else if (strcmp(bias, "lora_only") == 0) {
-        o->bias = LORAC_BIAS_LORA_ONLY;
-    } else if (strcmp(bias, "none") != 0) {
+    while (lorac_bias_name(o->bias) && strcmp(bias, lorac_bias_name(o->bias)) != 0) {
+        o->bias++;
+    }
+    if (!lorac_bias_name(o->bias)) {
+        struct lorac_json at = lorac_json_get(root, "bias");
         return lorac_json_fail(&at, "\"none\", \"lora_only\" or \"all\"", err);
     }
     o->tie = keep ? LORAC_TIE_KEEP : LORAC_TIE_UNTIE;

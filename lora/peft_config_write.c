@@ -277,7 +277,6 @@ static enum lorac_status add_plain(struct lorac_buf *out, const struct lorac_ada
 enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lorac_adapter *a,
                                          const char *base_name, struct lorac_err *err)
 {
-    static const char *const biases[] = {"none", "lora_only", "all"};
     size_t rank = 8;
     double alpha = 8;
     if (!a->method->ranked) { return add_plain(out, a, base_name, err); }
@@ -286,14 +285,15 @@ enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lor
     enum lorac_status st = add_pattern(out, a, rank, alpha, false, err);
     if (st) { return st; }
     add_base(out, base_name);
-    lorac_buf_printf(
-        out,
-        "  \"bias\": \"%s\",\n%s  \"fan_in_fan_out\": %s,\n"
-        "  \"inference_mode\": true,\n  \"init_lora_weights\": %s,\n"
-        "  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n"
-        "  \"loftq_config\": {},\n  \"lora_alpha\": ",
-        biases[a->bias], a->tie == LORAC_TIE_KEEP ? "  \"ensure_weight_tying\": true,\n" : "",
-        is_turned(a) ? "true" : "false", a->init == LORAC_INIT_GAUSSIAN ? "\"gaussian\"" : "true");
+    lorac_buf_printf(out,
+                     "  \"bias\": \"%s\",\n%s  \"fan_in_fan_out\": %s,\n"
+                     "  \"inference_mode\": true,\n  \"init_lora_weights\": %s,\n"
+                     "  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n"
+                     "  \"loftq_config\": {},\n  \"lora_alpha\": ",
+                     lorac_bias_name(a->bias),
+                     a->tie == LORAC_TIE_KEEP ? "  \"ensure_weight_tying\": true,\n" : "",
+                     is_turned(a) ? "true" : "false",
+                     a->init == LORAC_INIT_GAUSSIAN ? "\"gaussian\"" : "true");
     add_number(out, alpha);
     lorac_buf_str(out, ",\n  \"lora_dropout\": ");
     add_number(out, a->dropout);

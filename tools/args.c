@@ -41,11 +41,22 @@ static bool parse_count(double *out, const char *text)
     return parse_whole(out, text, 0.0, 1e15);
 }
 
+const char *args_types(char words[64], const char *between)
+{
+    size_t n = 0;
+    for (enum lorac_dtype t = 0; t < LORAC_N_DTYPES; t++) {
+        if (!lorac_dtype_is_float(t) || !lorac_dtype_torch(t)) { continue; }
+        n += (size_t)snprintf(words + n, 64 - n, "%s%s", n ? between : "", lorac_dtype_torch(t));
+    }
+    return words;
+}
+
 /* NULL: none was given. The words that stand for a value in the table say its form, too. */
 static enum lorac_status check_value(const struct option *o, const char *value,
                                      struct lorac_err *err)
 {
     double v = 0.0;
+    char types[64];
     enum lorac_dtype type;
     if (!o->value && !value) { return LORAC_OK; }
     if (!o->value) {
@@ -53,8 +64,8 @@ static enum lorac_status check_value(const struct option *o, const char *value,
     }
     if (!value) { return lorac_fail(err, LORAC_EUSER, "%s needs a value: %s", o->name, o->value); }
     if (strcmp(o->value, "TYPE") == 0 && !lorac_dtype_find_torch(&type, value)) {
-        return lorac_fail(err, LORAC_EUSER, "%s must be float32, bfloat16 or float16, found '%s'",
-                          o->name, value);
+        return lorac_fail(err, LORAC_EUSER, "%s must be %s, found '%s'", o->name,
+                          args_types(types, " or "), value);
     }
     if (strcmp(o->value, "N") == 0 && !parse_count(&v, value)) {
         return lorac_fail(err, LORAC_EUSER, "%s must be a whole number, 0 or more, found '%s'",

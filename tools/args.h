@@ -49,6 +49,8 @@ struct verb {
 enum lorac_status args_parse(struct args *out, const struct verb *v, int argc, char **argv,
                              struct lorac_err *err);
 void args_help(const struct verb *v); // to stdout
+/* What an option's TYPE may be, with `between` between the words. */
+const char *args_types(char words[64], const char *between);
 
 const char *args_text(const struct args *a, const char *name, const char *otherwise);
 bool args_has(const struct args *a, const char *name);

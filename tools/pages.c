@@ -28,10 +28,8 @@ enum pages_value pages_value(const struct option *o)
 
 const char *pages_words(char words[256], const struct option *o)
 {
-    const char *from = strcmp(o->value, "TYPE") == 0   ? "float32 bfloat16 float16"
-                       : strcmp(o->value, "BOOL") == 0 ? "true false"
-                                                       : o->value;
-    (void)snprintf(words, 256, "%s", from);
+    if (strcmp(o->value, "TYPE") == 0) { return args_types(words, " "); }
+    (void)snprintf(words, 256, "%s", strcmp(o->value, "BOOL") == 0 ? "true false" : o->value);
     for (char *s = words; *s; s++) {
         if (*s == '|') { *s = ' '; }
     }

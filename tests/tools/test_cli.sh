@@ -64,7 +64,7 @@ refused 2 "--base and --adapter exclude each other" eval "$dir/run.yaml" --base 
 refused 2 "--base and --adapter exclude each other" predict "$dir" --base --adapter x --in a --out b
 refused 1 "is the table to read (--in)" predict "$dir/run.yaml" --in "$dir/train.csv" \
     --out "$dir/train.csv"
-refused 2 "--dtype must be float32, bfloat16 or float16, found 'f16'" merge --model "$model" --adapter x \
+refused 2 "--dtype must be float32 or float16 or bfloat16, found 'f16'" merge --model "$model" --adapter x \
     --out y --dtype f16
 refused 2 "--rows is for --verify" merge --model "$model" --adapter x --out y --rows z
 refused 2 "--text and --rows exclude" merge --model "$model" --adapter x --out y --verify --rows z --text z
@@ -520,7 +520,7 @@ refused 1 "num_attention_heads (4) is no multiple of num_key_value_heads (3)" in
     --config "$dir/new/config.json" --num-key-value-heads 3
 refused 1 "vocab_size is 259, but the tokenizer in $model has 260 tokens" init --out "$dir/none" \
     --arch llama --tokenizer "$model" $shape --vocab-size 259
-refused 2 "--dtype must be float32, bfloat16 or float16, found 'int8'" init --out "$dir/none" \
+refused 2 "--dtype must be float32 or float16 or bfloat16, found 'int8'" init --out "$dir/none" \
     --arch llama $shape --dtype int8
 refused 1 "--tie-word-embeddings must be true or false, found 'yes'" init --out "$dir/none" \
     --arch llama $shape --tie-word-embeddings yes
