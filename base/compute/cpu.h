@@ -9,6 +9,7 @@
 #ifndef LORAC_BASE_COMPUTE_CPU_H
 #define LORAC_BASE_COMPUTE_CPU_H
 
+#include "base/compute/int8.h"
 #include "base/compute/kernels.h"
 #include "base/compute/weight.h"
 
@@ -35,6 +36,8 @@ struct lorac_cpu_scratch {
 
 struct lorac_cpu { // lorac_device.state
     const struct lorac_kernels *kernels;
+    const struct lorac_int8_kernels *int8;
+    pthread_mutex_t packing; // of weights: one at a time
     pthread_mutex_t lock;
     pthread_cond_t given;
     struct lorac_cpu_scratch *free; // at least one, or in use, from `start` on
@@ -61,6 +64,16 @@ void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
                       const struct lorac_weight *w, const float *bias, size_t N);
 void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
                                const struct lorac_weight *w, size_t N, float beta);
+/* Of 8-bit integers: the best that go with those. */
+const struct lorac_int8_kernels *lorac_cpu_int8_kernels(const struct lorac_kernels *k);
+struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void *host,
+                                           enum lorac_dtype type, size_t OC, size_t C,
+                                           bool transposed, enum lorac_compute compute);
+void lorac_cpu_weight_close(struct lorac_device *dev, struct lorac_weight *w);
+void lorac_cpu_int8_linear(struct lorac_device *dev, float *y, const float *x,
+                           const struct lorac_weight *w, const float *bias, size_t N);
+void lorac_cpu_int8_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
+                                    const struct lorac_weight *w, size_t N, float beta);
 size_t lorac_cpu_attention_floats(void); // of scratch, a thread
 /* Scratch of this operation's own until it is given back: another's where there is no memory for
  * more, after waiting for it. */

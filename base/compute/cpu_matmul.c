@@ -161,7 +161,7 @@ static void product(struct lorac_device *dev, float *y, const float *x,
         return;
     }
     if (step == 0) {
-        struct lorac_weight turned = {w->data, w->dtype, C, OC, true, w->compute};
+        struct lorac_weight turned = {w->data, w->dtype, C, OC, true, w->compute, NULL};
         lorac_backend_ref.linear_backward(dev, y, x, &turned, N, beta);
         return;
     }
@@ -207,13 +207,17 @@ static void product_back(struct lorac_device *dev, float *dx, const float *dy,
 /* A transposed weight as what is stored: a matrix (C,OC) of its own. */
 static struct lorac_weight as_stored(const struct lorac_weight *w)
 {
-    return (struct lorac_weight){w->data, w->dtype, w->C, w->OC, false, w->compute};
+    return (struct lorac_weight){w->data, w->dtype, w->C, w->OC, false, w->compute, NULL};
 }
 
 void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
                       const struct lorac_weight *w, const float *bias, size_t N)
 {
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+    if (w->int8) {
+        lorac_cpu_int8_linear(dev, y, x, w, bias, N);
+        return;
+    }
     size_t OC = w->OC;
     struct lorac_weight stored = as_stored(w);
     if (w->transposed) {
@@ -231,6 +235,10 @@ void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
 void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
                                const struct lorac_weight *w, size_t N, float beta)
 {
+    if (w->int8) {
+        lorac_cpu_int8_linear_backward(dev, dx, dy, w, N, beta);
+        return;
+    }
     struct lorac_weight stored = as_stored(w);
     if (w->transposed) {
         product(dev, dx, dy, &stored, N, beta);

@@ -1,6 +1,7 @@
 /* host.c - see host.h. */
 #include "base/compute/host.h"
 
+#include "base/compute/int8.h"
 #include "base/compute/weight.h"
 #include "base/core/mem.h"
 
@@ -36,8 +37,11 @@ struct lorac_weight *lorac_host_weight_open(struct lorac_device *dev, const void
                                             bool transposed, enum lorac_compute compute)
 {
     (void)dev;
+    if (compute == LORAC_INT8 && (OC > LORAC_INT8_DEPTH || C > LORAC_INT8_DEPTH)) {
+        compute = LORAC_FLOAT32; // its sums do not fit
+    }
     struct lorac_weight *w = lorac_mem_new(1, sizeof *w);
-    if (w) { *w = (struct lorac_weight){host, type, OC, C, transposed, compute}; }
+    if (w) { *w = (struct lorac_weight){host, type, OC, C, transposed, compute, NULL}; }
     return w;
 }
 

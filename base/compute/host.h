@@ -23,7 +23,8 @@ void lorac_host_weight_read(struct lorac_device *dev, float *host, const struct 
 #define LORAC_HOST_MEMORY                                                               \
     .alloc = lorac_host_alloc, .release = lorac_host_release, .write = lorac_host_copy, \
     .read = lorac_host_copy, .copy = lorac_host_copy, .zero = lorac_host_zero,          \
-    .weight_open = lorac_host_weight_open, .weight_over = lorac_host_weight_over,       \
-    .weight_close = lorac_host_weight_close, .weight_read = lorac_host_weight_read
+    .weight_over = lorac_host_weight_over, .weight_read = lorac_host_weight_read
+#define LORAC_HOST_WEIGHTS \
+    .weight_open = lorac_host_weight_open, .weight_close = lorac_host_weight_close
 
 #endif

@@ -454,9 +454,6 @@ static void sgd(float *restrict p, float *restrict m, const float *restrict g, s
     }
 }
 
-#define LORAC_STRING2(x) #x
-#define LORAC_STRING(x) LORAC_STRING2(x)
-
 const struct lorac_kernels LORAC_PASTE(lorac_, kernels, LORAC_ISA) = {
     .name = LORAC_STRING(LORAC_ISA),
     .tile = LORAC_KERNEL(tile),

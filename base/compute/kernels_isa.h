@@ -18,6 +18,8 @@
 #define LORAC_PASTE3(a, b, c) a##b##_##c
 #define LORAC_PASTE(a, b, c) LORAC_PASTE3(a, b, c)
 #define LORAC_KERNEL(name) LORAC_PASTE(lorac_, name, LORAC_ISA)
+#define LORAC_STRING2(x) #x
+#define LORAC_STRING(x) LORAC_STRING2(x)
 #define LORAC_INLINE static inline __attribute__((always_inline))
 
 #define LANES ((size_t)16)

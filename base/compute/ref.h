@@ -14,4 +14,9 @@ void lorac_ref_attention_backward(struct lorac_device *dev, float *dq, float *dk
                                   const struct lorac_segment *segments, size_t S,
                                   const struct lorac_attention *a);
 
+void lorac_ref_int8_linear(float *y, const float *x, const struct lorac_weight *w,
+                           const float *bias, size_t N);
+void lorac_ref_int8_linear_backward(float *dx, const float *dy, const struct lorac_weight *w,
+                                    size_t N, float beta);
+
 #endif

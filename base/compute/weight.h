@@ -8,12 +8,15 @@
 
 #include "base/compute/device.h"
 
+struct lorac_cpu_int8;
+
 struct lorac_weight {
     const void *data; // (OC,C), or (C,OC), of type dtype; unaligned
     enum lorac_dtype dtype;
     size_t OC, C;
     bool transposed; // stored as (C,OC)
     enum lorac_compute compute;
+    struct lorac_cpu_int8 *int8; // the cpu backend's, of such a handle: what it packed
 };
 
 #endif

@@ -1,6 +1,6 @@
 # The cpu backend. kernels*.c are compiled once per instruction set; cpu.c picks one at run time.
 target_sources(lorac_objects PRIVATE base/compute/blas.c base/compute/cpu.c base/compute/cpu_matmul.c
-    base/compute/cpu_attention.c)
+    base/compute/cpu_int8.c base/compute/cpu_attention.c)
 target_compile_definitions(lorac_objects PRIVATE LORAC_HAVE_OPENBLAS)
 if(LORAC_OPENBLAS_LINK)
     target_compile_definitions(lorac_objects PRIVATE LORAC_OPENBLAS_LINK)
@@ -24,9 +24,12 @@ set(lorac_kernel_sources base/compute/kernels.c base/compute/kernels_products.c
 # come after those of its target, so they win over lorac_flags.
 set_source_files_properties(${lorac_kernel_sources} PROPERTIES COMPILE_OPTIONS
     "-O3;-ffp-contract=fast;-fno-math-errno;-fno-trapping-math;-Wno-psabi")
+# Without contraction: an integer must be rounded alike everywhere.
+set_source_files_properties(base/compute/kernels_int8.c PROPERTIES COMPILE_OPTIONS
+    "-O3;-fno-math-errno;-fno-trapping-math;-Wno-psabi")
 set(lorac_kernel_objects "")
-function(lorac_kernels isa)
-    add_library(lorac_kernels_${isa} OBJECT ${lorac_kernel_sources})
+function(lorac_kernels isa sources) # and the options that choose the instructions
+    add_library(lorac_kernels_${isa} OBJECT ${sources})
     target_include_directories(lorac_kernels_${isa} PRIVATE ${PROJECT_SOURCE_DIR})
     target_compile_features(lorac_kernels_${isa} PRIVATE c_std_17)
     target_compile_definitions(lorac_kernels_${isa} PRIVATE LORAC_ISA=${isa})
@@ -36,8 +39,12 @@ function(lorac_kernels isa)
         POSITION_INDEPENDENT_CODE ON)
     set(lorac_kernel_objects ${lorac_kernel_objects} $<TARGET_OBJECTS:lorac_kernels_${isa}> PARENT_SCOPE)
 endfunction()
-lorac_kernels(generic)
+set(int8 base/compute/kernels_int8.c)
+lorac_kernels(generic "${lorac_kernel_sources};${int8}")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    lorac_kernels(avx2 -mavx2 -mfma -mf16c)
-    lorac_kernels(avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512)
+    set(avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512)
+    lorac_kernels(avx2 "${lorac_kernel_sources};${int8}" -mavx2 -mfma -mf16c)
+    lorac_kernels(avxvnni "${int8}" -mavx2 -mfma -mf16c -mavxvnni)
+    lorac_kernels(avx512 "${lorac_kernel_sources}" ${avx512})
+    lorac_kernels(avx512vnni "${int8}" ${avx512} -mavx512vnni)
 endif()

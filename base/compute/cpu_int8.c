@@ -1,0 +1,334 @@
+/*
+ * cpu_int8.c - products with weights of 8 bits (int8.h): W is quantised and packed when a product
+ * in that direction is first computed, x by blocks of rows that stay in the cache.
+ *
+ * All sums are exact and a row's scale is its own: a result depends neither on the other rows nor
+ * on the number of threads.
+ */
+#include "base/compute/cpu.h"
+
+#include "base/compute/host.h"
+
+#include "base/core/mem.h"
+
+#if defined(__x86_64__)
+#    include <cpuid.h>
+#endif
+#include <string.h>
+
+enum {
+    ROWS = 96,       // rows of one piece
+    OUTPUTS = 64,    // outputs of one piece
+    SMALL = 1 << 17, // multiplications that aren't worth waking the threads
+    TILE = 256,      // numbers of a stored row that are quantised at once
+    PANEL = LORAC_INT8_OUTPUTS,
+};
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A handle's integers; NULL until they are needed. */
+struct lorac_cpu_int8 {
+    float *scale, *inverse; // (OC up to whole panels) of the output channels
+    struct lorac_int8_panels forward, backward;
+};
+
+/* ---- kernels ---- */
+
+const struct lorac_int8_kernels *lorac_cpu_int8_kernels(const struct lorac_kernels *k)
+{
+#if defined(__x86_64__)
+    unsigned leaf[4] = {0}; // 7, 1; a name for it that every compiler knows there is not
+    bool avxvnni = __get_cpuid_count(7, 1, &leaf[0], &leaf[1], &leaf[2], &leaf[3]) != 0 &&
+                   (leaf[0] & 1U << 4U) != 0;
+    if (k == &lorac_kernels_generic) { return &lorac_int8_generic; }
+    if (k == &lorac_kernels_avx512 && __builtin_cpu_supports("avx512vnni")) {
+        return &lorac_int8_avx512vnni;
+    }
+    return avxvnni ? &lorac_int8_avxvnni : &lorac_int8_avx2;
+#else
+    (void)k;
+    return &lorac_int8_generic;
+#endif
+}
+
+/* ---- packing ---- */
+
+/* The matrix as it is stored, (rows,columns); its channels are its rows or, transposed, columns. */
+struct source {
+    const struct lorac_cpu *cpu;
+    const struct lorac_weight *w;
+    size_t rows, columns;
+    bool by_row;
+    const float *inverse; // (channels)
+};
+
+static struct source source_of(const struct lorac_cpu *cpu, const struct lorac_weight *w)
+{
+    bool t = w->transposed;
+    return (struct source){cpu, w, t ? w->C : w->OC, t ? w->OC : w->C, !t, w->int8->inverse};
+}
+
+/* out (n) = stored numbers first .. first+n-1 */
+static void decode(float *out, const struct source *s, size_t first, size_t n)
+{
+    const struct lorac_weight *w = s->w;
+    if (lorac_kernels_take(w->dtype)) {
+        const char *at = (const char *)w->data + lorac_dtype_bytes(w->dtype, first);
+        s->cpu->kernels->decode(out, at, w->dtype, n);
+    } else {
+        lorac_dtype_read(out, w->data, w->dtype, first, n);
+    }
+}
+
+/* The larger; NaN where one is. */
+static float larger(float a, float b)
+{
+    return isnan(a) || a > b ? a : b;
+}
+
+/* most (PANEL) = max |W| of channels first .. first + n - 1 */
+static void channels_largest(float *most, const struct source *s, size_t first, size_t n)
+{
+    float values[TILE];
+    for (size_t r = 0; r < s->rows && !s->by_row; r++) {
+        decode(values, s, r * s->columns + first, n);
+        for (size_t i = 0; i < n; i++) {
+            most[i] = larger(most[i], fabsf(values[i]));
+        }
+    }
+    for (size_t r = 0; r < n && s->by_row; r++) {
+        for (size_t c = 0; c < s->columns; c += TILE) {
+            size_t some = smaller(TILE, s->columns - c);
+            decode(values, s, (first + r) * s->columns + c, some);
+            most[r] = larger(most[r], s->cpu->int8->largest(values, NULL, some));
+        }
+    }
+}
+
+static bool find_scales(struct lorac_device *dev, const struct lorac_weight *w)
+{
+    struct lorac_cpu_int8 *to = w->int8;
+    if (to->scale) { return true; }
+    size_t panels = lorac_pieces(w->OC, PANEL);
+    float *scale = lorac_mem_new(2 * panels * PANEL, sizeof *scale);
+    if (!scale) { return false; }
+    to->scale = scale;
+    to->inverse = scale + panels * PANEL;
+    const struct source s = source_of(lorac_cpu(dev), w);
+#pragma omp parallel for num_threads(dev->threads) if (w->OC * w->C > LORAC_CPU_PIECE)
+    for (size_t p = 0; p < panels; p++) {
+        size_t first = p * PANEL;
+        size_t n = smaller(PANEL, w->OC - first);
+        float most[PANEL] = {0};
+        channels_largest(most, &s, first, n);
+        for (size_t i = 0; i < n; i++) {
+            const struct lorac_int8_scale of = lorac_int8_scale(most[i]);
+            to->scale[first + i] = of.scale;
+            to->inverse[first + i] = of.inverse;
+        }
+    }
+    return true;
+}
+
+/* q (n) = the integers of stored row r, columns c .. c + n - 1 */
+static void quantise_stored(int8_t *q, const struct source *s, size_t r, size_t c, size_t n)
+{
+    const struct lorac_int8_kernels *k = s->cpu->int8;
+    float values[TILE];
+    uint8_t raised[TILE];
+    decode(values, s, r * s->columns + c, n);
+    if (s->by_row) {
+        k->quantise(raised, values, NULL, n, s->inverse[r]);
+    } else {
+        k->quantise(raised, values, s->inverse + c, n, 1.0F);
+    }
+    for (size_t i = 0; i < n; i++) {
+        q[i] = (int8_t)(uint8_t)(raised[i] - k->offset);
+    }
+}
+
+/* One panel, whose outputs are stored rows. */
+static void pack_rows(const struct lorac_int8_panels *to, const struct source *s, size_t panel)
+{
+    int8_t q[TILE];
+    int8_t *at = to->q + panel * PANEL * to->depth;
+    size_t first = panel * PANEL;
+    for (size_t o = 0; o < smaller(PANEL, to->O - first); o++) {
+        for (size_t k = 0; k < to->K; k += TILE) {
+            size_t n = smaller(TILE, to->K - k);
+            memset(q, 0, sizeof q);
+            quantise_stored(q, s, first + o, k, n);
+            for (size_t i = 0; i < n; i += 4) {
+                memcpy(at + (k + i) * PANEL + o * 4, q + i, 4);
+            }
+        }
+    }
+}
+
+/* Terms k .. k+3 of all panels, whose outputs are stored columns. */
+static void pack_columns(const struct lorac_int8_panels *to, const struct source *s, size_t k)
+{
+    int8_t q[4][TILE];
+    for (size_t o = 0; o < to->O; o += TILE) {
+        size_t n = smaller(TILE, to->O - o);
+        memset(q, 0, sizeof q);
+        for (size_t j = 0; j < smaller(4, to->K - k); j++) {
+            quantise_stored(q[j], s, k + j, o, n);
+        }
+        for (size_t i = 0; i < n; i++) {
+            int8_t *at = to->q + (o + i) / PANEL * PANEL * to->depth + k * PANEL + i % PANEL * 4;
+            for (size_t j = 0; j < 4; j++) {
+                at[j] = q[j][i];
+            }
+        }
+    }
+}
+
+static bool pack(struct lorac_device *dev, struct lorac_int8_panels *to,
+                 const struct lorac_weight *w, bool outputs_are_rows)
+{
+    const struct source s = source_of(lorac_cpu(dev), w);
+    size_t panels = lorac_pieces(to->O, PANEL);
+    to->offset = lorac_mem_new(panels * PANEL, sizeof *to->offset + to->depth);
+    if (!to->offset) { return false; }
+    to->q = (int8_t *)(to->offset + panels * PANEL);
+#pragma omp parallel num_threads(dev->threads) if (to->O * to->K > LORAC_CPU_PIECE)
+    {
+        if (outputs_are_rows) {
+#pragma omp for
+            for (size_t p = 0; p < panels; p++) {
+                pack_rows(to, &s, p);
+            }
+        } else {
+#pragma omp for
+            for (size_t k = 0; k < to->K; k += 4) {
+                pack_columns(to, &s, k);
+            }
+        }
+#pragma omp for
+        for (size_t p = 0; p < panels; p++) {
+            s.cpu->int8->weigh(to, p);
+        }
+    }
+    return true;
+}
+
+/* The panels of one direction, made where they are not there; NULL: no memory. */
+static const struct lorac_int8_panels *panels_of(struct lorac_device *dev,
+                                                 const struct lorac_weight *w, bool backward)
+{
+    struct lorac_cpu *cpu = lorac_cpu(dev);
+    struct lorac_int8_panels *p = backward ? &w->int8->backward : &w->int8->forward;
+    (void)pthread_mutex_lock(&cpu->packing);
+    if (!p->q && find_scales(dev, w)) {
+        size_t K = backward ? w->OC : w->C;
+        *p = (struct lorac_int8_panels){.O = backward ? w->C : w->OC, .K = K};
+        p->depth = (K + 3) / 4 * 4;
+        p->scale = backward ? NULL : w->int8->scale;
+        if (!pack(dev, p, w, backward == w->transposed)) { p->q = NULL; }
+    }
+    bool there = p->q != NULL;
+    (void)pthread_mutex_unlock(&cpu->packing);
+    return there ? p : NULL;
+}
+
+/* ---- products ---- */
+
+struct rows {
+    uint8_t *q;   // (N,depth)
+    float *scale; // (N)
+};
+
+static void quantise(const struct lorac_int8_kernels *k, const struct rows *to, size_t n,
+                     const float *x, const float *by, const struct lorac_int8_panels *w)
+{
+    uint8_t *q = to->q + n * w->depth;
+    const struct lorac_int8_scale s = lorac_int8_scale(k->largest(x, by, w->K));
+    to->scale[n] = s.scale;
+    k->quantise(q, x, by, w->K, s.inverse);
+    memset(q + w->K, k->offset, w->depth - w->K);
+}
+
+/* y (N,O) = beta y + x W^T + bias, the rows of x times `by` (NULL: 1) */
+static void product(struct lorac_device *dev, float *y, const float *x, const float *by,
+                    const struct lorac_int8_panels *w, const float *bias, size_t N, float beta)
+{
+    const struct lorac_int8_kernels *k = lorac_cpu(dev)->int8;
+    struct lorac_cpu_scratch *s = lorac_cpu_take(dev);
+    size_t most = LORAC_CPU_PANEL * sizeof(float) / (w->depth + sizeof(float));
+    most = most > ROWS ? most / ROWS * ROWS : most;
+    const struct rows rows = {(uint8_t *)(s->panel + most), s->panel};
+    size_t across = lorac_pieces(w->O, OUTPUTS);
+    for (size_t n0 = 0; n0 < N; n0 += most) {
+        size_t N1 = smaller(most, N - n0);
+        const float *x1 = x + n0 * w->K;
+        float *y1 = y + n0 * w->O;
+        size_t pieces = lorac_pieces(N1, ROWS) * across;
+#pragma omp parallel num_threads(dev->threads) if (N1 * w->O * w->K > SMALL)
+        {
+#pragma omp for
+            for (size_t n = 0; n < N1; n++) {
+                quantise(k, &rows, n, x1 + n * w->K, by, w);
+            }
+#pragma omp for
+            for (size_t i = 0; i < pieces; i++) {
+                size_t n = i / across * ROWS;
+                size_t o = i % across * OUTPUTS;
+                k->product(y1 + n * w->O + o, w->O, rows.q + n * w->depth, rows.scale + n,
+                           smaller(ROWS, N1 - n), w, o, smaller(OUTPUTS, w->O - o),
+                           bias ? bias + o : NULL, beta);
+            }
+        }
+    }
+    lorac_cpu_give(dev, s);
+}
+
+void lorac_cpu_int8_linear(struct lorac_device *dev, float *y, const float *x,
+                           const struct lorac_weight *w, const float *bias, size_t N)
+{
+    const struct lorac_int8_panels *p = panels_of(dev, w, false);
+    if (p) {
+        product(dev, y, x, NULL, p, bias, N, 0.0F);
+    } else {
+        lorac_backend_ref.linear(dev, y, x, w, bias, N); // the same, slowly
+    }
+}
+
+void lorac_cpu_int8_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
+                                    const struct lorac_weight *w, size_t N, float beta)
+{
+    const struct lorac_int8_panels *p = panels_of(dev, w, true);
+    if (p) {
+        product(dev, dx, dy, w->int8->scale, p, NULL, N, beta);
+    } else {
+        lorac_backend_ref.linear_backward(dev, dx, dy, w, N, beta);
+    }
+}
+
+/* ---- handles ---- */
+
+struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void *host,
+                                           enum lorac_dtype type, size_t OC, size_t C,
+                                           bool transposed, enum lorac_compute compute)
+{
+    struct lorac_weight *w = lorac_host_weight_open(dev, host, type, OC, C, transposed, compute);
+    if (!w || w->compute != LORAC_INT8) { return w; }
+    w->int8 = lorac_mem_new(1, sizeof *w->int8);
+    if (w->int8) { return w; }
+    lorac_host_weight_close(dev, w);
+    return NULL;
+}
+
+void lorac_cpu_weight_close(struct lorac_device *dev, struct lorac_weight *w)
+{
+    if (w && w->int8) {
+        lorac_mem_free(w->int8->scale);
+        lorac_mem_free(w->int8->forward.offset);
+        lorac_mem_free(w->int8->backward.offset);
+        lorac_mem_free(w->int8);
+    }
+    lorac_host_weight_close(dev, w);
+}
