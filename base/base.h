@@ -6,6 +6,7 @@
 #define LORAC_BASE_H
 
 #include "base/batch.h"
+#include "base/chat.h"
 #include "base/checkpoint/hub.h"
 #include "base/checkpoint/safetensors.h"
 #include "base/compare.h"

@@ -1,0 +1,71 @@
+/*
+ * chat.h - conversations as a model's chat template writes them, and as token ids.
+ *
+ * The reference is apply_chat_template() of transformers 5: the template is that of
+ * lorac_chat_template() (tokenizer.h), its variables are the messages, the tokenizer's special
+ * tokens and add_generation_prompt, and its text is encoded without anything put around it: BOS
+ * comes from the template or not at all. One difference: special tokens in what somebody typed are
+ * text.
+ */
+#ifndef LORAC_BASE_CHAT_H
+#define LORAC_BASE_CHAT_H
+
+#include "base/tokenizer/tokenizer.h"
+
+LORAC_API_BEGIN
+
+/* A chat template and the names of the tokens that it may use. Immutable, several threads may use
+ * one; the tokenizer must outlive it. */
+struct lorac_chat;
+
+/* Of a model's (or adapter's) folder. LORAC_EUSER: it brings no chat template. */
+LORAC_MUST_CHECK enum lorac_status lorac_chat_open(struct lorac_chat **out, const char *dir,
+                                                   const struct lorac_tokenizer *t,
+                                                   struct lorac_err *err);
+void lorac_chat_free(struct lorac_chat *c); // NULL is accepted
+
+struct lorac_message {
+    const char *role;    // "system", "user", "assistant"
+    const char *content; // UTF-8
+};
+/* Messages that own their texts; zeroed = none. */
+struct lorac_messages {
+    struct lorac_message *at;
+    size_t n, cap;
+};
+/* One more, its texts copied. */
+LORAC_MUST_CHECK enum lorac_status lorac_messages_add(struct lorac_messages *m, const char *role,
+                                                      const char *content, size_t n,
+                                                      struct lorac_err *err);
+/* Append those of JSON: a list of {"role", "content"}, or {"messages": [...]} (`name` stands in
+ * messages). Tool calls, and content that is no text, are refused by name. */
+LORAC_MUST_CHECK enum lorac_status lorac_messages_read(struct lorac_messages *m, const char *json,
+                                                       size_t n, const char *name,
+                                                       struct lorac_err *err);
+void lorac_messages_free(struct lorac_messages *m);
+
+/* Append the conversation's ids; `answer`: up to where the assistant's answer begins
+ * (add_generation_prompt). `text`, unless NULL, is replaced by what the template wrote. `now`
+ * (seconds of the epoch) is today for templates that write a date. LORAC_EUSER: the template
+ * refuses, with its own words. */
+LORAC_MUST_CHECK enum lorac_status lorac_chat_encode(struct lorac_ids *ids, struct lorac_buf *text,
+                                                     const struct lorac_chat *c,
+                                                     const struct lorac_message *messages, size_t n,
+                                                     bool answer, int64_t now,
+                                                     struct lorac_err *err);
+
+/* The same of a whole conversation; answers (ids.n bytes appended to `answers`) is 1 for the tokens
+ * of the assistant's turns, the one that ends the turn included. Of all turns, or of the last one
+ * alone.
+ *
+ * They are what the template marks ({% generation %}); without such marks those that stand behind
+ * what the model is asked with (messages before the turn, `answer`), which is compared token by
+ * token. LORAC_EUSER: there is no such turn, or the template writes it otherwise than it asks for
+ * it, or otherwise once more follows (then the last turn alone can be taken). */
+LORAC_MUST_CHECK enum lorac_status lorac_chat_answers(
+    struct lorac_ids *ids, struct lorac_buf *answers, const struct lorac_chat *c,
+    const struct lorac_message *messages, size_t n, bool last, int64_t now, struct lorac_err *err);
+
+LORAC_API_END
+
+#endif
