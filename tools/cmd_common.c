@@ -149,7 +149,7 @@ static enum lorac_status read_compute(enum lorac_compute *out, const struct lora
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err)
 {
-    *b = (struct bench){0};
+    *b = (struct bench){.chat = args_has(a, "--chat")};
     size_t threads = 0;
     enum lorac_compute compute = LORAC_FLOAT32;
     char *dir = NULL;

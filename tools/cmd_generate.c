@@ -114,6 +114,7 @@ static int run(const struct args *a)
 static const struct option options[] = {
     MODEL_OPTIONS,
     PROMPT_OPTIONS,
+    CHAT_OPTIONS,
     SAMPLING_OPTIONS,
     {"--labels", NULL, "answer with the likeliest of the adapter's labels", false, false},
     {"--json", NULL, "print one JSON object", false, false},
@@ -126,10 +127,12 @@ const struct verb verb_generate = {
     .summary = "continue a prompt",
     .about =
         "  lorac generate --model DIR --prompt 'Once upon a time' --temperature 0.8\n"
+        "  lorac generate --model DIR --chat --prompt 'What is the capital of Italy?'\n"
         "  lorac generate --model DIR --adapter runs/sst2/best --prompt 'a fine film'\n\n"
         "An adapter that lorac trained carries the template of its prompts: TEXT then fills the "
         "template's variable, so that the model reads what it was trained on. --raw turns that "
-        "off. After training on free text (no template.prompt), TEXT is taken as it is. With "
+        "off. A model that was trained to chat brings a chat template: with --chat TEXT is what a "
+        "user says. After training on free text (no template.prompt), TEXT is taken as it is. With "
         "--labels the answer is one of those that the adapter was trained to choose from.\n",
     .options = options,
     .run = run,

@@ -414,6 +414,7 @@ static int run(const struct args *a)
 static const struct option options[] = {
     MODEL_OPTIONS,
     PROMPT_OPTIONS,
+    CHAT_OPTIONS,
     {"--top", "N", "tokens to show (default: 10)", false, false},
     {"--json", NULL, "print one JSON object", false, false},
     {0},

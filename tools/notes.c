@@ -9,6 +9,7 @@ static const char *chat_folder(const char **file, const struct bench *b)
 {
     const char *dirs[LORAC_MAX_STACK + 1];
     size_t n = 0;
+    if (b->chat) { return NULL; }
     for (size_t i = 0; i < b->stack.n; i++) {
         if (b->stack.adapter[i]->template_json) { return NULL; } // prompts went through that one
         dirs[n++] = b->stack.adapter[i]->name;
@@ -30,10 +31,9 @@ static void note_end(const char *what, const struct bench *b)
     const char *dir = chat_folder(&file, b);
     fprintf(stderr, "note: %s", what);
     if (dir) {
-        fprintf(
-            stderr,
-            "; %s has a chat template (%s), which is not applied: it expects prompts in that form",
-            dir, file);
+        fprintf(stderr,
+                "; %s has a chat template (%s), which is not applied: --chat prompts in that form",
+                dir, file);
     }
     fputc('\n', stderr);
 }

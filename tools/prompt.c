@@ -1,9 +1,10 @@
-/* prompt.c - the prompt of --prompt, --field and --raw as tokens: as given, or through the template
- * that the adapters carry; see verbs.h. */
+/* prompt.c - the prompt of --prompt, --field, --raw and --chat as tokens: as given, through the
+ * template that the adapters carry, or the model's chat template; see verbs.h. */
 #include "tools/verbs.h"
 #include <lorac/datasets.h>
 
 #include <string.h>
+#include <time.h>
 
 enum { PROMPT_LIMIT = 16 << 20 };
 
@@ -144,6 +145,43 @@ enum lorac_status bench_template(struct lorac_saved **out, const struct bench *b
     return lorac_saved_read(out, json, err);
 }
 
+/* --chat: what a user says, and where the answer to it begins, as the model's chat template has it.
+ */
+static enum lorac_status encode_chat(struct lorac_ids *ids, const struct bench *b,
+                                     const struct args *a, const struct lorac_buf *prompt,
+                                     struct lorac_err *err)
+{
+    struct lorac_chat *chat = NULL;
+    struct lorac_messages m = {0};
+    const char *system = args_text(a, "--system", NULL);
+    const char *text = prompt->at ? prompt->at : "";
+    enum lorac_status st = lorac_chat_open(&chat, b->model->dir, b->tokenizer, err);
+    if (!st && system) { st = lorac_messages_add(&m, "system", system, strlen(system), err); }
+    if (!st) { st = lorac_messages_add(&m, "user", text, prompt->n, err); }
+    if (!st) { st = lorac_chat_encode(ids, NULL, chat, m.at, m.n, true, time(NULL), err); }
+    lorac_messages_free(&m);
+    lorac_chat_free(chat);
+    return st;
+}
+
+/* Options that have no effect beside each other. */
+static enum lorac_status check_chat(const struct args *a, bool fills, struct lorac_err *err)
+{
+    if (args_has(a, "--system") && !args_has(a, "--chat")) {
+        return lorac_fail(err, LORAC_EUSER, "--system is a part of a chat: it needs --chat");
+    }
+    if (!args_has(a, "--chat")) { return LORAC_OK; }
+    if (args_has(a, "--field")) {
+        return lorac_fail(err, LORAC_EUSER, "--field fills an adapter's template: not with --chat");
+    }
+    if (fills) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "--chat: the adapter was trained on prompts of its own template: leave "
+                          "--chat out to use it, or add --raw to chat all the same");
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
                                   const struct args *a, const struct lorac_buf *prompt,
                                   struct lorac_err *err)
@@ -155,7 +193,10 @@ enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
     // without a prompt the template begins with the completion: free text, of which this is the
     // beginning
     bool fills = saved && *saved->prompt;
-    if (!st && fills) {
+    if (!st) { st = check_chat(a, fills, err); }
+    if (!st && args_has(a, "--chat")) {
+        st = encode_chat(ids, b, a, prompt, err);
+    } else if (!st && fills) {
         st = encode_template(ids, b, a, saved, prompt, err);
     } else if (!st && args_has(a, "--field")) {
         st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template%s",

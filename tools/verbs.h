@@ -31,6 +31,7 @@ struct bench {
     struct lorac_adapter *adapters[LORAC_MAX_STACK];
     struct lorac_stack stack;
     struct lorac_socket socket;
+    bool chat; // --chat was given
 };
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err);
@@ -73,7 +74,7 @@ enum lorac_status read_sampling(struct lorac_sampling *o, const char *stops[MAX_
     }
 
 /* The ids of --prompt: through the template that the adapters carry (filled by --field, too) unless
- * --raw. */
+ * --raw, or with --chat through the model's chat template. */
 enum lorac_status bench_prompt(struct lorac_ids *ids, const struct bench *b, const struct args *a,
                                struct lorac_err *err);
 /* The same of a text that is at hand. */
@@ -95,6 +96,12 @@ enum lorac_status bench_template(struct lorac_saved **out, const struct bench *b
         {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true}, \
     {                                                                                        \
         "--raw", NULL, "prompt as given, without the adapter's template", false, false       \
+    }
+
+#define CHAT_OPTIONS                                                                       \
+    {"--chat", NULL, "prompt through the model's chat template, as a user", false, false}, \
+    {                                                                                      \
+        "--system", "TEXT", "with --chat: what the system says first", false, false        \
     }
 
 /* The adapters' labels behind a prompt, the likeliest first (labels.c). Zeroed = empty. */

@@ -44,7 +44,7 @@ refused 2 "--model DIR is missing" score --ids 1,2
 refused 2 "--model is given twice" score --model a --model b --ids 1,2
 refused 2 "--json takes no value" score --model a --ids 1,2 --json=yes
 refused 2 "--model needs a value" score --ids 1,2 --model
-refused 2 "--text FILE or --ids LIST" score --model "$model"
+refused 2 "one of --text FILE, --chat FILE and --ids LIST" score --model "$model"
 refused 2 "--resume and --overwrite exclude each other" train "$dir/run.yaml" --resume --overwrite
 refused 2 "--split must be train, valid or test" eval "$dir/run.yaml" --split dev
 refused 2 "--temperature must be a number from 0 to 100" generate --model "$model" --prompt a \

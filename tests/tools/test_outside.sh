@@ -134,7 +134,7 @@ grep -qx "note: the model ended at once: its first token ends the text" "$dir/er
 change silent tokenizer_config.json 's/^{/{"chat_template": [{"name": "default", "template": "{{ messages }}"}],/'
 for more in "" --json; do
     expect 0 generate --model "$dir/silent" --prompt so $more
-    has err "the model ended at once: its first token ends the text; $dir/silent has a chat template (tokenizer_config.json), which is not applied: it expects prompts in that form"
+    has err "the model ended at once: its first token ends the text; $dir/silent has a chat template (tokenizer_config.json), which is not applied: --chat prompts in that form"
 done
 echo so | "$lorac" prompt --model "$dir/silent" >"$dir/out" 2>"$dir/err" || fail "prompt"
 has err "the model ended at once"
