@@ -32,6 +32,7 @@ enum lorac_status lorac_pass_forward_frozen(float *x, struct lorac_pass *p,
 {
     enum lorac_status st = check(p, batch, err);
     if (st) { return st; }
+    p->scored = false;
     lorac_pass_up(p, batch, NULL, 0, p->frozen);
     p->dev->ops->read(p->dev, x, p->x[p->frozen], stream_bytes(p, batch));
     return LORAC_OK;
@@ -43,6 +44,7 @@ enum lorac_status lorac_pass_forward_rest(struct lorac_pass *p, const struct lor
     enum lorac_status st = check(p, batch, err);
     if (st) { return st; }
     p->dev->ops->write(p->dev, p->x[p->frozen], x, stream_bytes(p, batch));
+    p->scored = p->frozen < p->m->config.L; // else nothing is left to run but the head
     lorac_pass_up(p, batch, NULL, p->frozen, p->m->config.L);
     return LORAC_OK;
 }

@@ -1,6 +1,9 @@
 /*
  * layout.c - where slots and their gradients lie; see pass_impl.h.
  *
+ * Behind the last step that looks at other rows each is on its own: where only some are wanted, as
+ * of the last layer, the others end there.
+ *
  * Up, slots that no backward reads share buffers: one is free again behind the last step that uses
  * it. So do the slots that are cheap to make again, which the way down makes where it needs them.
  * Down, gradients do: one is free behind the step that made its slot. An addition hands its
@@ -99,6 +102,25 @@ static void choose(struct lorac_layout *t, bool keep)
     }
     t->kept = keep ? read & ~cheap & ~t->outer : 0;
     t->remade = keep ? read & cheap & ~t->outer : 0;
+}
+
+/* Where rows are on their own, and what they take there. */
+static void find_cut(struct lorac_layout *t)
+{
+    uint32_t before = t->outer;
+    uint32_t after = 0;
+    for (size_t i = 0; i < t->steps->n; i++) {
+        if (lorac_operations[t->steps->at[i].op].looks) { t->cut = i + 1; }
+    }
+    for (size_t i = 0; i < t->steps->n; i++) {
+        const struct lorac_step *s = &t->steps->at[i];
+        if (i < t->cut) {
+            before |= outs(s);
+        } else {
+            t->across |= ins(s) & before & ~after;
+            after |= outs(s);
+        }
+    }
 }
 
 static void place_slots(struct lorac_layout *t, const struct lorac_config *c, enum lorac_slot last)
@@ -227,6 +249,7 @@ void lorac_layout_make(struct lorac_layout *t, const struct lorac_config *c,
     assert(steps->n <= LORAC_STEPS_MAX);
     *t = (struct lorac_layout){.steps = steps, .outer = outer};
     choose(t, keep);
+    find_cut(t);
     place_slots(t, c, last);
     order_down(t);
     if (keep) { place_gradients(t, c, last, top); }

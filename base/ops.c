@@ -44,6 +44,7 @@ static void run(struct lorac_walk *w, size_t i, bool backward)
 {
     const struct lorac_operation *op = &lorac_operations[step_of(w, i)->op];
     struct lorac_cost *cost = cost_of(w, i, backward);
+    if (w->N == 0) { return; } // no row scores
     struct lorac_cost *before = lorac_profile_switch(w->p->profile, cost);
     if (cost) { cost->calls++; }
     if (backward) {
@@ -58,7 +59,8 @@ static void run(struct lorac_walk *w, size_t i, bool backward)
 static float *input(struct lorac_walk *w, size_t i, size_t k)
 {
     enum lorac_slot s = step_of(w, i)->in[k];
-    if (has(w->t->remade, s) && !has(w->made, s)) {
+    bool here = has(w->made, s) || (w->narrow && has(w->t->across, s));
+    if (has(w->t->remade, s) && !here) {
         size_t maker = w->t->maker[s];
         run(w, maker, false);
         lorac_walk_made(w, s);
@@ -234,7 +236,7 @@ static struct lorac_linear linear_of(const struct lorac_walk *w, size_t i, bool 
         .beta = w->t->flow[i][0] == FLOW_ADD ? 1.0F : 0.0F,
         .N = w->N,
         .row = w->row,
-        .batch = w->batch,
+        .batch = w->narrow ? NULL : w->batch,
         .training = lorac_pass_trains(p),
         .saved = p->saved[m],
         .scratch = p->scratch,
@@ -441,14 +443,14 @@ static void gate_backward(struct lorac_walk *w, size_t i)
 }
 
 const struct lorac_operation lorac_operations[LORAC_OPS] = {
-    [OP_EMBED] = {"embed", .forward = embed, .backward = embed_backward},
+    [OP_EMBED] = {"embed", .forward = embed, .backward = embed_backward, .looks = true},
     [OP_SCALE] = {"scale", .forward = scale, .backward = scale_backward},
     [OP_NORM] = {"norm", norm, norm_backward, .reads = READS_IN0, .cheap = true, .adds = true},
     [OP_LINEAR] = {"linear", linear, linear_backward, .reads = READS_IN0, .adds = true},
     [OP_SPLIT] = {"split", .forward = split, .backward = split_backward},
-    [OP_ROPE] = {"rope", .forward = rope, .backward = rope_backward},
+    [OP_ROPE] = {"rope", .forward = rope, .backward = rope_backward, .looks = true},
     [OP_ATTEND] = {"attention", attend, attend_backward,
-                   .reads = READS_INS | READS_OUT0 | READS_OUT1},
+                   .reads = READS_INS | READS_OUT0 | READS_OUT1, .looks = true},
     [OP_ADD] = {"add", add, add_backward, .adds = true},
     [OP_GATE] = {"gate", gate, gate_backward, .reads = READS_INS, .cheap = true, .over = true},
 };
@@ -463,10 +465,49 @@ void lorac_walk_made(struct lorac_walk *w, enum lorac_slot s)
     w->made |= 1U << s;
 }
 
+/* Go on with the rows that score; `gathers` on the way up, which leaves them for the way down. */
+static void narrow(struct lorac_walk *w, bool gathers)
+{
+    struct lorac_pass *p = w->p;
+    for (enum lorac_slot s = SLOT_X; s < LORAC_SLOTS; s++) {
+        if (!has(w->t->across, s)) { continue; }
+        size_t width = lorac_slot_width(&p->m->config, s);
+        if (gathers) {
+            p->dev->ops->gather(p->dev, p->few[s], w->x[s], w->batch->head_row, w->batch->U, width);
+        }
+        w->whole[s] = w->x[s];
+        w->x[s] = p->few[s];
+    }
+    w->N = w->batch->U;
+    w->narrow = true;
+}
+
+/* Go on with all rows: the gradients of those that don't score are zero. */
+static void widen(struct lorac_walk *w)
+{
+    const struct lorac_backend *op = w->p->dev->ops;
+    struct lorac_device *dev = w->p->dev;
+    const struct lorac_batch *b = w->batch;
+    for (enum lorac_slot s = SLOT_X; s < LORAC_SLOTS; s++) {
+        if (!has(w->t->across, s)) { continue; }
+        size_t width = lorac_slot_width(&w->p->m->config, s);
+        float *few = w->x[s]; // (U,width) not read any more
+        float *dx = w->dx[s]; // (U,width), then (N,width)
+        w->x[s] = w->whole[s];
+        if (!has(w->needs, s)) { continue; }
+        op->copy(dev, few, dx, b->U * width * sizeof *dx);
+        op->zero(dev, dx, b->N * width * sizeof *dx);
+        op->scatter_add(dev, dx, few, b->head_row, b->U, width);
+    }
+    w->N = b->N;
+    w->narrow = false;
+}
+
 void lorac_walk_up(struct lorac_walk *w)
 {
     for (size_t i = 0; i < w->t->steps->n; i++) {
         const struct lorac_step *s = step_of(w, i);
+        if (w->scored && i == w->t->cut) { narrow(w, true); }
         run(w, i, false);
         if (!has(w->t->kept | w->t->outer, s->out[0])) { lorac_walk_made(w, s->out[0]); }
     }
@@ -474,9 +515,11 @@ void lorac_walk_up(struct lorac_walk *w)
 
 void lorac_walk_down(struct lorac_walk *w)
 {
+    if (w->scored) { narrow(w, false); }
     for (size_t n = 0; n < w->t->steps->n; n++) {
         size_t i = w->t->down[n];
         const struct lorac_step *s = step_of(w, i);
+        if (w->narrow && i < w->t->cut) { widen(w); }
         if (has(w->needs, s->out[0])) { run(w, i, true); }
     }
 }

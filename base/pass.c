@@ -28,6 +28,7 @@ static void make_layouts(struct lorac_pass *p)
     lorac_layout_make(&p->layer.layout, c, &program->layer, x | y, SLOT_Y, false,
                       lorac_pass_trains(p));
     lorac_layout_make(&p->head.layout, c, &program->head, x, SLOT_Z, true, lorac_pass_trains(p));
+    assert(p->layer.layout.cut < program->layer.n); // where rows that don't score end
 }
 
 /* What a layer keeps. */
@@ -71,6 +72,10 @@ static void place_acts(struct lorac_place *place, struct lorac_pass *p)
     p->gain = c->norm_plus > 0.0 ? LORAC_PLACE(place, widest_norm(c)) : NULL;
     p->plus = c->norm_plus > 0.0 ? LORAC_PLACE(place, widest_norm(c)) : NULL;
     p->head_x = LORAC_PLACE(place, p->head_rows, c->C);
+    for (enum lorac_slot s = SLOT_X; s < LORAC_SLOTS; s++) {
+        if (!((p->layer.layout.across >> s) & 1U)) { continue; }
+        p->few[s] = LORAC_PLACE(place, N, lorac_slot_width(c, s));
+    }
     place_section(place, &p->front, N);
     place_section(place, &p->layer, N);
     place_section(place, &p->head, p->head_rows);
@@ -385,7 +390,8 @@ static struct lorac_walk layer_walk(struct lorac_pass *p, size_t l, const struct
                            .layer = l,
                            .first = p->front.layout.steps->n,
                            .batch = batch,
-                           .cache = cache};
+                           .cache = cache,
+                           .scored = p->scored && l + 1 == p->m->config.L};
     find_slots(&w, &p->layer, p->kept[p->n_sets == 1 || l < p->frozen ? 0 : l - p->frozen]);
     w.x[SLOT_X] = p->x[l];
     w.x[SLOT_Y] = p->x[l + 1];
@@ -466,7 +472,9 @@ enum lorac_status lorac_pass_forward(struct lorac_pass *p, const struct lorac_ba
                                      struct lorac_cache *cache, struct lorac_err *err)
 {
     enum lorac_status st = lorac_pass_check(p, batch, cache, err);
-    if (!st) { lorac_pass_up(p, batch, cache, 0, p->m->config.L); }
+    if (st) { return st; }
+    p->scored = true;
+    lorac_pass_up(p, batch, cache, 0, p->m->config.L);
     return st;
 }
 
@@ -477,6 +485,7 @@ static struct lorac_walk head_forward(struct lorac_pass *p, const struct lorac_b
                                       size_t n)
 {
     size_t L = p->m->config.L;
+    size_t C = p->m->config.C;
     size_t first = p->front.layout.steps->n + L * p->layer.layout.steps->n;
     struct lorac_walk w = {
         .p = p,
@@ -487,8 +496,8 @@ static struct lorac_walk head_forward(struct lorac_pass *p, const struct lorac_b
         .row = u,
     };
     find_slots(&w, &p->head, NULL);
-    w.x[SLOT_X] = p->head_x;
-    p->dev->ops->gather(p->dev, p->head_x, p->x[L], b->head_row + u, n, p->m->config.C);
+    w.x[SLOT_X] = p->scored ? p->x[L] + u * C : p->head_x;
+    if (!p->scored) { p->dev->ops->gather(p->dev, p->head_x, p->x[L], b->head_row + u, n, C); }
     lorac_walk_up(&w);
     return w;
 }
@@ -508,12 +517,11 @@ void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, floa
 {
     const struct lorac_config *c = &p->m->config;
     const struct lorac_backend *op = p->dev->ops;
-    float *d = stream_gradient(p); // (N,C)
+    float *d = stream_gradient(p); // (U,C)
     assert(!gradient || lorac_pass_trains(p));
     if (gradient) {
         find_needs(p);
     } // an adapter may have got its gradients after the pass was made
-    if (gradient) { op->zero(p->dev, d, batch->N * c->C * sizeof *d); }
     for (size_t u = 0; u < batch->U; u += p->head_rows) {
         size_t n = least(batch->U - u, p->head_rows);
         const uint32_t *first = batch->first + u;
@@ -523,9 +531,8 @@ void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, floa
                           gradient ? batch->weight + first[0] : NULL, n, c->V);
         (void)lorac_profile_switch(p->profile, before);
         if (!gradient) { continue; }
+        w.dx[SLOT_X] = d + u * c->C;
         lorac_walk_down(&w);
-        if (!((w.needs >> SLOT_X) & 1U)) { continue; }
-        op->scatter_add(p->dev, d, w.dx[SLOT_X], batch->head_row + u, n, c->C);
     }
 }
 

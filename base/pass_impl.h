@@ -36,6 +36,8 @@ struct lorac_layout {
     uint32_t kept;   // bit s: the backward pass reads slot s, which lies in memory of its own
     uint32_t remade; // bit s: it reads slot s, which is made again when it gets there
     uint32_t over;   // bit s: the gradient of slot s takes the slot's own place
+    size_t cut;      // from this step on no step looks at other rows than its own
+    uint32_t across; // bit s: slot s is made before it and read from it on
     uint8_t down[LORAC_STEPS_MAX]; // the steps in the order of the way down
     uint8_t maker[LORAC_SLOTS];    // the step that writes it first
     uint8_t buffer[LORAC_SLOTS];   // where it lies, unless outer or kept
@@ -67,10 +69,12 @@ struct lorac_pass {
     size_t frozen;               // layers below the lowest module that is adapted
     size_t n_sets;               // of what a layer keeps: one for each of the others, or 1
     float *(*kept)[LORAC_SLOTS]; // (n_sets)
-    float **x;        // (L+1) the residual stream at each layer's input; x[L] is the end.
-                      // Two buffers take turns where no backward comes
-    size_t head_rows; // rows of logits at a time
-    float *head_x;    // (head_rows,C) those of x[L] that score
+    float **x;               // (L+1) the residual stream at each layer's input; x[L] is the end.
+                             // Two buffers take turns where no backward comes
+    size_t head_rows;        // rows of logits at a time
+    float *head_x;           // (head_rows,C) those of x[L] that score, where it has others, too
+    bool scored;             // x[L] has the rows that score alone: the last layer went on with them
+    float *few[LORAC_SLOTS]; // (rows that score,width) of its slots `across`
     uint32_t *
         third; // (3, n_third) host: rows k, k + 3, k + 6, ... of a matrix of q, k and v; NULL: none
     size_t n_third;
@@ -107,11 +111,14 @@ struct lorac_cache {
 struct lorac_walk {
     struct lorac_pass *p;
     const struct lorac_layout *t;
-    const uint32_t *module; // (steps)
-    float *x[LORAC_SLOTS];  // the slots, (N,width) each
-    float *dx[LORAC_SLOTS]; // their gradients
-    uint32_t needs;         // bit s: something at or below slot s trains
-    uint32_t made;          // bit s: slot s of those that share a buffer holds its values
+    const uint32_t *module;    // (steps)
+    float *x[LORAC_SLOTS];     // the slots, (N,width) each
+    float *dx[LORAC_SLOTS];    // their gradients
+    uint32_t needs;            // bit s: something at or below slot s trains
+    uint32_t made;             // bit s: slot s of those that share a buffer holds its values
+    bool scored;               // from step t->cut on with the rows that score alone, ...
+    bool narrow;               // ... which are the N rows now; and
+    float *whole[LORAC_SLOTS]; // where slots `across` have all
     size_t N, layer;
     size_t first; // step of front, layer and head, counted as one list
     size_t row;   // of the first of the N rows among all that are seen; 0 but in the head
@@ -127,6 +134,7 @@ struct lorac_operation {
     bool cheap;     // the output is made again from the inputs rather than kept
     bool adds;      // the backward can add to an input's gradient, not only write it
     bool over;      // the backward may put an input's gradient where the input is
+    bool looks;     // at other rows than its own, or at where in the batch they are
 };
 enum { READS_IN0 = 1, READS_INS = 7, READS_OUT0 = 8, READS_OUT1 = 16 };
 extern const struct lorac_operation lorac_operations[LORAC_OPS];

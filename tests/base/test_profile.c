@@ -4,6 +4,8 @@
  *     arithmetic that they have; what an adapter does beside them is a row of its own;
  *   - rows exclude each other: they add up to the time between the first switch and the last;
  *   - a pass computes the same with and without;
+ *   - so it shows that of the last layer only rows that score run behind attention, up and down, in
+ *     every architecture; and none where none does;
  *   - products are measured by themselves, where they were seen;
  *   - an allocation that fails is LORAC_ENOMEM.
  */
@@ -76,7 +78,7 @@ static void every_operation_is_counted_once(void **state)
     assert_int_equal(adapters->forward.calls, 2 * 7);
     assert_int_equal(adapters->backward.calls, 2 * 7);
     assert_int_equal(f->row[LORAC_PROFILE_LOSS].forward.calls, 1);
-    assert_true(up->backward.flops == 2.0 * 2 * N * (double)(c->F * c->C));
+    assert_true(up->backward.flops == 2.0 * (N + N - 1) * (double)(c->F * c->C));
     assert_true(q->forward.flops == 2.0 * 2 * N * (double)(c->H * c->D * c->C));
     assert_true(q->backward.flops == q->forward.flops / 2); // not below the lowest adapter
     assert_true(head->forward.flops == 2.0 * (N - 1) * (double)(c->V * c->C));
@@ -92,6 +94,57 @@ static void every_operation_is_counted_once(void **state)
     lorac_pass_free(pass);
     lorac_profile_free(f);
     passes_close(&p);
+}
+
+/* Products of one row with this module, in all layers together. */
+static double rows_of(const struct lorac_cost *c, const struct passes *p, const char *module)
+{
+    for (size_t i = 0; i < p->m->n_modules; i++) {
+        const char *at = strstr(p->m->module[i].name, module);
+        if (!at) { continue; }
+        return c->flops / (2.0 * (double)(p->m->module[i].OC * p->m->module[i].C));
+    }
+    return -1.0;
+}
+
+static void rows_that_do_not_score_end_behind_the_last_attention(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *in, *out; // modules that read and write the residual stream
+    } cases[] = {{"llama", "self_attn.v_proj", "mlp.down_proj"},
+                 {"gemma3", "self_attn.v_proj", "self_attn.o_proj"},
+                 {"gpt2", "attn.c_attn", "mlp.c_proj"},
+                 {"neox", "attention.query_key_value", "mlp.dense_4h_to_h"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (size_t U = 0; U < 4; U++) {
+            struct passes p;
+            struct lorac_pass *pass = NULL;
+            struct lorac_profile *f = NULL;
+            passes_open_on(&p, cases[i].name, "ref");
+            pass = passes_new(&p, LORAC_KEEP_ALL);
+            assert_int_equal(lorac_profile_new(&f, p.m, NULL), LORAC_OK);
+            lorac_pass_profile(pass, f);
+            lorac_batch_clear(p.b);
+            (void)lorac_batch_add(p.b, ids, N, -1);
+            for (size_t u = 0; u < U; u++) {
+                lorac_batch_score(p.b, 2 * u, ids[2 * u + 1]);
+            }
+            (void)passes_run(pass, p.b, NULL, true);
+            double others = (double)(p.m->config.L - 1) * N;
+            double back = rows_of(&row(f, cases[i].out)->backward, &p, cases[i].out);
+            assert_true(rows_of(&row(f, cases[i].in)->forward, &p, cases[i].in) == others + N);
+            assert_true(rows_of(&row(f, cases[i].out)->forward, &p, cases[i].out) ==
+                        others + (double)U);
+            assert_true(back == others + (double)U);
+            float *grads = passes_take(&p);
+            assert_true((golden_largest(grads, p.a->n_params) > 0.0F) == (U > 0));
+            lorac_mem_free(grads);
+            lorac_pass_free(pass);
+            lorac_profile_free(f);
+            passes_close(&p);
+        }
+    }
 }
 
 static void products_are_measured_where_they_were_seen(void **state)
@@ -144,6 +197,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operation_is_counted_once),
+        cmocka_unit_test(rows_that_do_not_score_end_behind_the_last_attention),
         cmocka_unit_test(products_are_measured_where_they_were_seen),
         cmocka_unit_test(an_allocation_that_fails_is_no_memory),
     };
