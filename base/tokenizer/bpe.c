@@ -5,7 +5,7 @@
  * The piece's characters are a linked list of symbols; a heap holds every neighbouring pair that
  * merges, lowest rank first and leftmost among equals. A merge changes at most two pairs, so a
  * piece of n bytes takes O(n log n), also where the whole text is one piece. Such a text is still
- * cut in front of each U+2581 where no merge makes a token that has it behind another character: no
+ * cut in front of each U+2581, but for those behind a character that some merge joins with it: no
  * merge crosses the cut, so the ids are the same, and the heap stays small.
  */
 #include "base/core/mem.h"
@@ -145,15 +145,17 @@ static enum lorac_status reserve(struct lorac_bpe *b, size_t n, struct lorac_err
 static const char mark[] = "\xE2\x96\x81"; // U+2581, the space of SentencePiece
 enum { MARK = sizeof mark - 1 };
 
-/* Where the first U+2581 behind another character stands in s[0,n); n: nowhere. */
-static size_t find_cut(const char *s, size_t n)
+/* Where the first U+2581 stands in s[0,n) behind another character, whose last byte is none of
+ * `glued` (NULL: any will do); n: nowhere. */
+static size_t find_cut(const char *s, size_t n, const bool *glued)
 {
     for (size_t i = 1; i + MARK <= n; i++) {
         const char *hit = memchr(s + i, mark[0], n - i);
         if (!hit) { break; }
         i = (size_t)(hit - s);
-        const bool is_mark = n - i >= MARK && memcmp(hit, mark, MARK) == 0;
-        if (is_mark && !(i >= MARK && memcmp(hit - MARK, mark, MARK) == 0)) { return i; }
+        if (n - i < MARK || memcmp(hit, mark, MARK) != 0) { continue; }
+        if (i >= MARK && memcmp(hit - MARK, mark, MARK) == 0) { continue; }
+        if (!glued || !glued[(unsigned char)s[i - 1]]) { return i; }
     }
     return n;
 }
@@ -165,7 +167,11 @@ void lorac_bpe_find_cuts(struct lorac_tokenizer *t)
         size_t n = 0;
         if (t->merges.slots[i].a < 0) { continue; }
         const char *s = lorac_vocab_text(&t->vocab, t->merges.slots[i].id, &n);
-        t->cut = s && find_cut(s, n) == n;
+        t->cut = s != NULL;
+        for (size_t at = s ? find_cut(s, n, NULL) : n; at < n;) {
+            t->glued[(unsigned char)s[at - 1]] = true;
+            at += find_cut(s + at, n - at, NULL);
+        }
     }
 }
 
@@ -237,7 +243,7 @@ enum lorac_status lorac_bpe_encode(struct lorac_ids *out, struct lorac_bpe *b,
     }
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < n && !st;) {
-        const size_t part = t->cut ? find_cut(s + i, n - i) : n - i;
+        const size_t part = t->cut ? find_cut(s + i, n - i, t->glued) : n - i;
         st = encode_part(out, b, t, s + i, part, err);
         i += part;
     }

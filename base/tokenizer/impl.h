@@ -199,7 +199,8 @@ struct lorac_tokenizer {
     int32_t bytes[256]; // "<0x00>".. where byte_fallback, else -1
     int32_t chars[512]; // id of the one-character tokens of U+0000..U+01FF, -1: none
     bool fuse_unk, byte_fallback, ignore_merges;
-    bool cut; // see bpe.c
+    bool cut;        // texts may be cut in front of a U+2581, see bpe.c,
+    bool glued[256]; // but not behind a character with such a last byte
     struct lorac_added *added;
     size_t n_added, cap_added;
     int32_t *added_of; // (size) id -> index into added, -1
@@ -372,7 +373,7 @@ struct lorac_bpe { // scratch; zeroed = empty
 LORAC_MUST_CHECK enum lorac_status lorac_bpe_encode(struct lorac_ids *out, struct lorac_bpe *b,
                                                     const struct lorac_tokenizer *t, const char *s,
                                                     size_t n, struct lorac_err *err);
-/* Set t->cut, once vocabulary and merges are read. */
+/* Set t->cut and t->glued, once vocabulary and merges are read. */
 void lorac_bpe_find_cuts(struct lorac_tokenizer *t);
 void lorac_bpe_release(struct lorac_bpe *b);
 

@@ -2,7 +2,8 @@
  * An encoder, which keeps its buffers and the pieces that it has met. What is promised:
  *   - the ids of a text do not depend on what was encoded before it, however much that was;
  *   - after a failed allocation it goes on as if nothing had been;
- *   - asked for another tokenizer's ids it gives these.
+ *   - asked for another tokenizer's ids it gives these;
+ *   - a merge that joins a U+2581 with the character in front of it is made.
  */
 #include "base/tokenizer/tokenizer.h"
 #include "tests/support/faults.h"
@@ -124,12 +125,37 @@ static void it_becomes_another_tokenizers(void **state)
     lorac_tokenizer_free(t);
 }
 
+/* Text is cut in front of a U+2581 before it is merged, but not where that would part a pair. */
+static void a_merge_across_a_blank_is_made(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{\"model\":{\"type\":\"BPE\",\"unk_token\":\"a\","
+        "\"vocab\":{\"a\":0,\"b\":1,\"\\u2581\":2,\"\\u2581b\":3,\"a\\u2581\":4},"
+        "\"merges\":[\"\\u2581 b\",\"a \\u2581\"]}}";
+    static const char text[] = "a\xE2\x96\x81"
+                               "bb\xE2\x96\x81"
+                               "a\xE2\x96\x81"
+                               "a";
+    static const int32_t want[] = {0, 3, 1, 2, 4, 0}; // a _b b _ a_ a
+    const struct lorac_text all = {.at = text, .n = strlen(text)};
+    struct lorac_tokenizer *t = NULL;
+    struct lorac_ids ids = {0};
+    assert_int_equal(lorac_tokenizer_parse(&t, json, strlen(json), "t.json", NULL), LORAC_OK);
+    assert_int_equal(lorac_encode(&ids, t, &all, 1, 0, NULL), LORAC_OK);
+    assert_int_equal(ids.n, 6);
+    assert_memory_equal(ids.at, want, sizeof want);
+    lorac_ids_free(&ids);
+    lorac_tokenizer_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_do_not_depend_on_what_was_before),
         cmocka_unit_test(a_failed_allocation_leaves_no_trace),
         cmocka_unit_test(it_becomes_another_tokenizers),
+        cmocka_unit_test(a_merge_across_a_blank_is_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
