@@ -73,6 +73,11 @@ struct lorac_shots {
     size_t n;
 };
 
+enum lorac_status lorac_dataset_no_memory(const struct lorac_dataset *d, struct lorac_err *err);
+/* Look at all rows, or at those of the options: entries, counts, ids. */
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_pass(struct lorac_dataset *d,
+                                                      struct lorac_err *err);
+
 /* What became of a row. */
 enum lorac_verdict {
     LORAC_ROW_GOOD,

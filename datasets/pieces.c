@@ -14,11 +14,6 @@ struct cutter {
     struct lorac_encoder *encoder;
 };
 
-static enum lorac_status no_memory(const struct lorac_dataset *d, struct lorac_err *err)
-{
-    return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for the dataset", d->file);
-}
-
 static bool is_white(char c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r');
@@ -77,10 +72,10 @@ static enum lorac_status add_piece(struct cutter *c, const struct lorac_document
     struct lorac_data_counts *counts = &d->counts;
     struct lorac_entry *entries =
         lorac_mem_grow(d->entries, d->n, &d->cap, d->n + 1, sizeof *entries);
-    if (!entries) { return no_memory(d, err); }
+    if (!entries) { return lorac_dataset_no_memory(d, err); }
     d->entries = entries;
     uint64_t *starts = lorac_mem_grow(d->start, d->n, &c->cap_start, d->n + 1, sizeof *starts);
-    if (!starts) { return no_memory(d, err); }
+    if (!starts) { return lorac_dataset_no_memory(d, err); }
     d->start = starts;
     struct lorac_example e = {.ids = {d->cache.at + start, n, n}, .trained_from = 1}; // borrowed
     starts[d->n] = start;
