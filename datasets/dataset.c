@@ -2,6 +2,7 @@
 #include "datasets/dataset.h"
 #include "base/core/buf.h"
 #include "base/core/mem.h"
+#include "datasets/firsts.h"
 #include "datasets/names.h"
 
 #include <assert.h>
@@ -204,9 +205,19 @@ void lorac_dataset_close(struct lorac_dataset *d)
     lorac_mem_free(d->labels);
     lorac_template_free(d->template);
     lorac_mem_free(d->entries);
-    lorac_mem_free(d->start);
+    lorac_mem_free(d->kept);
     lorac_ids_free(&d->cache);
     lorac_mem_free(d);
+}
+
+enum lorac_status lorac_dataset_keep(struct lorac_dataset *d, size_t begin, size_t trained_from,
+                                     struct lorac_err *err)
+{
+    struct lorac_kept *kept = lorac_mem_grow(d->kept, d->n, &d->cap_kept, d->n + 1, sizeof *kept);
+    if (!kept) { return lorac_dataset_no_memory(d, err); }
+    d->kept = kept;
+    kept[d->n] = (struct lorac_kept){begin, (uint32_t)trained_from};
+    return LORAC_OK;
 }
 
 /* ---- what a dataset says of itself ---- */
@@ -266,10 +277,27 @@ size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i)
     return d->entries[i].tokens;
 }
 
-size_t lorac_dataset_trained(const struct lorac_dataset *d, size_t i)
+enum lorac_status lorac_dataset_percentiles(size_t *length, const int *percent, size_t n,
+                                            const struct lorac_dataset *d, struct lorac_err *err)
 {
-    assert(i < d->n);
-    return d->entries[i].trained;
+    size_t longest = d->counts.longest;
+    size_t *below = lorac_mem_new(longest + 1, sizeof *below); // examples that are at most so long
+    if (!below) { return lorac_dataset_no_memory(d, err); }
+    for (size_t i = 0; i < d->n; i++) {
+        below[d->entries[i].tokens]++;
+    }
+    for (size_t t = 1; t <= longest; t++) {
+        below[t] += below[t - 1];
+    }
+    for (size_t k = 0; k < n; k++) {
+        size_t rank = (d->n * (size_t)percent[k] + 99) / 100;
+        length[k] = 1;
+        while (length[k] < longest && below[length[k]] < rank) {
+            length[k]++;
+        }
+    }
+    lorac_mem_free(below);
+    return LORAC_OK;
 }
 
 bool lorac_dataset_is_cached(const struct lorac_dataset *d)
@@ -279,7 +307,7 @@ bool lorac_dataset_is_cached(const struct lorac_dataset *d)
 
 size_t lorac_dataset_memory(const struct lorac_dataset *d)
 {
-    size_t ids = d->cached ? d->cache.cap * sizeof *d->cache.at + d->n * sizeof *d->start : 0;
+    size_t ids = d->cached ? d->cache.cap * sizeof *d->cache.at + d->cap_kept * sizeof *d->kept : 0;
     return d->cap * sizeof *d->entries + ids;
 }
 
@@ -299,10 +327,10 @@ enum lorac_status lorac_dataset_example(struct lorac_example *e, const struct lo
     if (d->cached) {
         int32_t *at = lorac_mem_grow(e->ids.at, 0, &e->ids.cap, entry->tokens, sizeof *at);
         if (!at) { return lorac_dataset_no_memory(d, err); }
-        memcpy(at, d->cache.at + d->start[i], entry->tokens * sizeof *at);
+        memcpy(at, d->cache.at + d->kept[i].begin, entry->tokens * sizeof *at);
         e->ids.at = at;
         e->ids.n = entry->tokens;
-        e->trained_from = entry->tokens - entry->trained;
+        e->trained_from = d->kept[i].trained_from;
         return LORAC_OK;
     }
     struct lorac_made made;
@@ -329,16 +357,24 @@ uint64_t lorac_dataset_digest(const struct lorac_dataset *d)
 enum lorac_status lorac_dataset_shared(size_t *out, const struct lorac_dataset *a,
                                        const struct lorac_dataset *b, struct lorac_err *err)
 {
-    struct lorac_hashes seen = {0};
+    struct lorac_firsts of_b = {0};
     *out = 0;
-    enum lorac_status st = lorac_hashes_init(&seen, a->n, err);
-    if (st) { return st; }
-    for (size_t i = 0; i < a->n; i++) {
-        lorac_hashes_add(&seen, a->entries[i].hash);
+    bool *met = lorac_mem_new(b->n, sizeof *met); // the first of b with these ids is in a
+    if (!met) { return lorac_dataset_no_memory(b, err); }
+    enum lorac_status st =
+        lorac_firsts_init(&of_b, &b->entries->hash, sizeof *b->entries, b->n, err);
+    for (size_t i = 0; i < b->n && !st; i++) {
+        uint32_t *first = lorac_firsts_at(&of_b, b->entries[i].hash);
+        if (!*first) { *first = (uint32_t)i + 1; }
     }
-    for (size_t i = 0; i < b->n; i++) {
-        *out += lorac_hashes_have(&seen, b->entries[i].hash);
+    for (size_t i = 0; i < a->n && !st; i++) {
+        uint32_t first = *lorac_firsts_at(&of_b, a->entries[i].hash);
+        if (first) { met[first - 1] = true; }
     }
-    lorac_hashes_release(&seen);
-    return LORAC_OK;
+    for (size_t i = 0; i < b->n && !st; i++) {
+        *out += met[*lorac_firsts_at(&of_b, b->entries[i].hash) - 1];
+    }
+    lorac_firsts_release(&of_b);
+    lorac_mem_free(met);
+    return st;
 }

@@ -5,11 +5,17 @@
 #include "base/core/file.h"
 #include "datasets/datasets.h"
 
-/* What one used row is known by. */
+/* What one used row is known by: all that is kept of it, unless its ids are. */
 struct lorac_entry {
     uint64_t hash; // of its ids and of where training begins
     uint32_t row;  // of the table; document of the texts
-    uint32_t tokens, trained;
+    uint32_t tokens;
+};
+
+/* Where the ids of an entry that keeps them lie. */
+struct lorac_kept {
+    size_t begin;
+    uint32_t trained_from;
 };
 
 /* labels.map, sorted by value. */
@@ -38,8 +44,9 @@ struct lorac_dataset {
     size_t n, cap;                   // cap: what there is room for
     struct lorac_data_counts counts;
     bool cached;
-    struct lorac_ids cache; // the ids of all entries, one behind the other
-    uint64_t *start;        // (n) where each begins, if cached
+    struct lorac_ids cache;  // the ids of all entries, one behind the other
+    struct lorac_kept *kept; // (n) if cached
+    size_t cap_kept;
 };
 
 /* ---- texts ---- */
@@ -74,6 +81,9 @@ struct lorac_shots {
 };
 
 enum lorac_status lorac_dataset_no_memory(const struct lorac_dataset *d, struct lorac_err *err);
+/* The ids of the entry that is next begin there in the cache. */
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_keep(struct lorac_dataset *d, size_t begin,
+                                                      size_t trained_from, struct lorac_err *err);
 /* Look at all rows, or at those of the options: entries, counts, ids. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_pass(struct lorac_dataset *d,
                                                       struct lorac_err *err);
@@ -129,16 +139,5 @@ int32_t lorac_dataset_place(struct lorac_batch *b, const struct lorac_dataset *d
  * trained either. */
 size_t lorac_ids_common(const int32_t *first, size_t n, const int32_t *ids, size_t trained_from);
 uint64_t lorac_example_hash(const struct lorac_example *e);
-
-/* A set of hashes: 0 is never one. */
-struct lorac_hashes {
-    uint64_t *slot; // (n_slots) a power of two
-    size_t n_slots;
-};
-LORAC_MUST_CHECK enum lorac_status lorac_hashes_init(struct lorac_hashes *h, size_t n,
-                                                     struct lorac_err *err);
-bool lorac_hashes_have(const struct lorac_hashes *h, uint64_t hash);
-void lorac_hashes_add(struct lorac_hashes *h, uint64_t hash); // at most n of them
-void lorac_hashes_release(struct lorac_hashes *h);
 
 #endif

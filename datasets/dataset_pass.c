@@ -2,6 +2,7 @@
 #include "base/core/buf.h"
 #include "base/core/mem.h"
 #include "datasets/dataset.h"
+#include "datasets/firsts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 struct pass {
     struct lorac_dataset *d;
     struct lorac_example e;
-    struct lorac_hashes seen;
+    struct lorac_firsts seen;
     struct lorac_ids beginning;               // ids of the first row that is used
     struct lorac_tally bad[LORAC_N_VERDICTS]; // rows that are errors
     char first[LORAC_N_VERDICTS][240];        // what is wrong with the first of them
@@ -87,6 +88,8 @@ static enum lorac_status cache_ids(struct pass *p, struct lorac_err *err)
     if (d->cache.n + ids->n > d->o.cache / sizeof *ids->at) {
         p->caching = false;
         lorac_ids_free(&d->cache);
+        lorac_mem_free(d->kept);
+        d->kept = NULL;
         return LORAC_OK;
     }
     int32_t *at =
@@ -95,7 +98,7 @@ static enum lorac_status cache_ids(struct pass *p, struct lorac_err *err)
     d->cache.at = at;
     memcpy(at + d->cache.n, ids->at, ids->n * sizeof *at);
     d->cache.n += ids->n;
-    return LORAC_OK;
+    return lorac_dataset_keep(d, d->cache.n - ids->n, p->e.trained_from, err);
 }
 
 static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_made *made,
@@ -105,11 +108,11 @@ static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_m
     struct lorac_data_counts *c = &d->counts;
     const struct lorac_example *e = &p->e;
     uint64_t hash = lorac_example_hash(e);
-    if (lorac_hashes_have(&p->seen, hash)) {
+    uint32_t *first = lorac_firsts_at(&p->seen, hash);
+    if (*first) {
         lorac_tally_add(&c->duplicates, e->row.line);
         if (d->o.duplicates == LORAC_DUPLICATE_DROP) { return LORAC_OK; }
     }
-    lorac_hashes_add(&p->seen, hash);
     if (made->kept_empty) { lorac_tally_add(&c->kept_empty, e->row.line); }
     if (made->cut) { lorac_tally_add(&c->truncated, e->row.line); }
     c->used++;
@@ -125,13 +128,12 @@ static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_m
     if (st) { return st; }
     c->common = lorac_ids_common(p->beginning.at, d->n ? c->common : p->beginning.n, e->ids.at,
                                  e->trained_from);
-    d->entries[d->n++] = (struct lorac_entry){
-        .hash = hash,
-        .row = (uint32_t)row,
-        .tokens = (uint32_t)e->ids.n,
-        .trained = (uint32_t)(e->ids.n - e->trained_from),
-    };
-    return cache_ids(p, err);
+    st = cache_ids(p, err);
+    if (st) { return st; }
+    d->entries[d->n++] =
+        (struct lorac_entry){.hash = hash, .row = (uint32_t)row, .tokens = (uint32_t)e->ids.n};
+    if (!*first) { *first = (uint32_t)d->n; }
+    return LORAC_OK;
 }
 
 /* What lets rows of this verdict pass. To skip all of them would be no way out. */
@@ -232,28 +234,15 @@ enum lorac_status lorac_dataset_pass(struct lorac_dataset *d, struct lorac_err *
 {
     size_t n = d->o.rows ? d->o.n_rows : lorac_table_rows(d->table);
     struct pass p = {.d = d, .caching = d->o.cache > 0};
-    enum lorac_status st = lorac_hashes_init(&p.seen, n, err);
-    if (st) { goto done; }
+    enum lorac_status st = LORAC_OK;
     d->entries = lorac_mem_new(n, sizeof *d->entries);
     d->cap = n;
-    if (!d->entries) {
-        st = lorac_dataset_no_memory(d, err);
-        goto done;
-    }
-    st = look_at_rows(&p, n, err);
-    if (st || !p.caching) { goto done; }
-    d->start = lorac_mem_new(d->n, sizeof *d->start);
-    if (!d->start) {
-        st = lorac_dataset_no_memory(d, err);
-        goto done;
-    }
-    for (size_t i = 1; i < d->n; i++) {
-        d->start[i] = d->start[i - 1] + d->entries[i - 1].tokens;
-    }
-    d->cached = true;
-done:
+    if (!d->entries) { return lorac_dataset_no_memory(d, err); }
+    st = lorac_firsts_init(&p.seen, &d->entries->hash, sizeof *d->entries, n, err);
+    if (!st) { st = look_at_rows(&p, n, err); }
+    d->cached = p.caching;
     lorac_example_free(&p.e);
     lorac_ids_free(&p.beginning);
-    lorac_hashes_release(&p.seen);
+    lorac_firsts_release(&p.seen);
     return st;
 }

@@ -41,7 +41,7 @@ LORAC_API_BEGIN
  * row with an empty cell; of several, and before a header, such lines are no rows, and are counted.
  * A header may leave columns nameless, or give several the same name: they are chosen by number.
  * Limits: 4096 columns, 16 MiB a field, 2^32 - 2 rows. Errors read "FILE:LINE:COLUMN: ...", lines
- * and characters counted from 1. Opening reads the mapped file once and keeps 8 bytes a row (16
+ * and characters counted from 1. Opening reads the mapped file once and keeps 4 bytes a row (16
  * more where a row spans lines); cells are parsed on demand, so a table may be larger than memory,
  * if it is UTF-8: a file of another encoding is kept as UTF-8. Files that are no tables (JSON,
  * spreadsheets, archives) are refused by name. */
@@ -329,8 +329,7 @@ struct lorac_example {
 void lorac_example_free(struct lorac_example *e);
 
 struct lorac_dataset;
-/* Tokenise every row once: lengths are kept (24 bytes a row), ids are made again when asked for, or
- * kept
+/* Tokenise every row once: 16 bytes a row are kept, ids are made again when asked for, or kept
  * (`cache`). The table and the tokenizer must outlive the dataset.
  *
  * A prompt that is too long loses tokens from its start, BOS stays; the completion is never cut:
@@ -370,10 +369,14 @@ size_t lorac_dataset_max_length(const struct lorac_dataset *d);
 bool lorac_dataset_appends_eos(const struct lorac_dataset *d);
 const struct lorac_shots *lorac_dataset_shots(const struct lorac_dataset *d); // or NULL
 size_t lorac_dataset_size(const struct lorac_dataset *d);                     // examples
-size_t lorac_dataset_row(const struct lorac_dataset *d, size_t i);     // its row of the table
-uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i);  // its line; document, from 1
-size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i);  // tokens
-size_t lorac_dataset_trained(const struct lorac_dataset *d, size_t i); // trained tokens
+size_t lorac_dataset_row(const struct lorac_dataset *d, size_t i);    // its row of the table
+uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i); // its line; document, from 1
+size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i); // tokens
+/* length[k] (n): the least that percent[k] of a hundred examples do not exceed. */
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_percentiles(size_t *length, const int *percent,
+                                                             size_t n,
+                                                             const struct lorac_dataset *d,
+                                                             struct lorac_err *err);
 bool lorac_dataset_is_cached(const struct lorac_dataset *d);
 size_t lorac_dataset_memory(const struct lorac_dataset *d); // bytes that lengths and ids take
 /* Example i < size into the buffer. */

@@ -261,7 +261,7 @@ enum lorac_status lorac_dataset_prompt(struct lorac_example *e, const struct lor
 struct lorac_dataset_options lorac_dataset_options_default(void)
 {
     return (struct lorac_dataset_options){
-        .append_eos = true, .max_length = 256, .cache = (size_t)64 << 20};
+        .append_eos = true, .max_length = 256, .cache = (size_t)8 << 20};
 }
 
 const struct lorac_tokenizer *lorac_dataset_tokenizer(const struct lorac_dataset *d)
@@ -297,7 +297,7 @@ size_t lorac_ids_common(const int32_t *first, size_t n, const int32_t *ids, size
     return t;
 }
 
-/* ---- hashes ---- */
+/* ---- a hash ---- */
 
 uint64_t lorac_example_hash(const struct lorac_example *e)
 {
@@ -308,40 +308,5 @@ uint64_t lorac_example_hash(const struct lorac_example *e)
         h = (h ^ (h >> 27)) * 0x94D049BB133111EBU;
         h ^= h >> 31;
     }
-    return h ? h : 1;
-}
-
-enum lorac_status lorac_hashes_init(struct lorac_hashes *h, size_t n, struct lorac_err *err)
-{
-    h->n_slots = 16;
-    while (h->n_slots / 2 < n) {
-        h->n_slots *= 2;
-    }
-    h->slot = lorac_mem_new(h->n_slots, sizeof *h->slot);
-    return h->slot ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for %zu hashes", n);
-}
-
-static size_t find_hash(const struct lorac_hashes *h, uint64_t hash)
-{
-    size_t s = (size_t)hash & (h->n_slots - 1);
-    while (h->slot[s] && h->slot[s] != hash) {
-        s = (s + 1) & (h->n_slots - 1);
-    }
-    return s;
-}
-
-bool lorac_hashes_have(const struct lorac_hashes *h, uint64_t hash)
-{
-    return h->slot[find_hash(h, hash)] == hash;
-}
-
-void lorac_hashes_add(struct lorac_hashes *h, uint64_t hash)
-{
-    h->slot[find_hash(h, hash)] = hash;
-}
-
-void lorac_hashes_release(struct lorac_hashes *h)
-{
-    lorac_mem_free(h->slot);
-    *h = (struct lorac_hashes){0};
+    return h;
 }

@@ -262,7 +262,7 @@ static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_l
     size_t first = b->T;
     objective->place(b, l->d, &e, prefix);
     for (size_t t = first; t < b->T && objective->weigh; t++) {
-        b->weight[t] = objective->weigh(l->d, x->i, t - first);
+        b->weight[t] = objective->weigh(l->d, x->i, t - first, b->T - first);
     }
     return LORAC_OK;
 }

@@ -41,8 +41,8 @@ struct lorac_objective {
      * score its tokens. There is room. */
     void (*place)(struct lorac_batch *b, const struct lorac_dataset *d,
                   const struct lorac_example *e, struct lorac_prefix prefix);
-    /* What scored token t (from 0) of example i of d weighs; NULL: 1. */
-    float (*weigh)(const struct lorac_dataset *d, size_t i, size_t t);
+    /* What scored token t (from 0) of the n of example i of d weighs; NULL: 1. */
+    float (*weigh)(const struct lorac_dataset *d, size_t i, size_t t, size_t n);
     unsigned metrics; // that it has: bit m, enum lorac_metric m
 };
 extern const struct lorac_objective

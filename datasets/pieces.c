@@ -10,7 +10,6 @@ struct cutter {
     struct lorac_dataset *d;
     const struct lorac_texts *texts;
     const struct lorac_text_options *o;
-    size_t cap_start;
     struct lorac_encoder *encoder;
 };
 
@@ -74,15 +73,11 @@ static enum lorac_status add_piece(struct cutter *c, const struct lorac_document
         lorac_mem_grow(d->entries, d->n, &d->cap, d->n + 1, sizeof *entries);
     if (!entries) { return lorac_dataset_no_memory(d, err); }
     d->entries = entries;
-    uint64_t *starts = lorac_mem_grow(d->start, d->n, &c->cap_start, d->n + 1, sizeof *starts);
-    if (!starts) { return lorac_dataset_no_memory(d, err); }
-    d->start = starts;
+    enum lorac_status st = lorac_dataset_keep(d, start, 1, err);
+    if (st) { return st; }
     struct lorac_example e = {.ids = {d->cache.at + start, n, n}, .trained_from = 1}; // borrowed
-    starts[d->n] = start;
-    entries[d->n++] = (struct lorac_entry){.hash = lorac_example_hash(&e),
-                                           .row = (uint32_t)doc->number,
-                                           .tokens = (uint32_t)n,
-                                           .trained = (uint32_t)n - 1};
+    entries[d->n++] = (struct lorac_entry){
+        .hash = lorac_example_hash(&e), .row = (uint32_t)doc->number, .tokens = (uint32_t)n};
     counts->tokens += n;
     counts->trained += n - 1;
     counts->longest = n > counts->longest ? n : counts->longest;

@@ -125,8 +125,8 @@ enum lorac_status lorac_table_row(struct lorac_row *row, const struct lorac_tabl
     enum lorac_status st = prepare_row(row, t, err);
     if (st) { return st; }
     struct lorac_row_memory *m = row->memory;
-    size_t at = (size_t)t->row_at[i];
-    size_t end = i + 1 < t->rows ? (size_t)t->row_at[i + 1] : t->size;
+    size_t at = lorac_table_offset(t, i);
+    size_t end = lorac_table_offset(t, i + 1);
     m->n = 0;
     m->ended = m->no_memory = m->text.no_memory = false;
     lorac_buf_clear(&m->text);
@@ -192,7 +192,7 @@ const struct lorac_tally *lorac_table_long_cells(const struct lorac_table *t)
 size_t lorac_table_memory(const struct lorac_table *t)
 {
     return t->cap_rows * sizeof *t->row_at + t->cap_jumps * sizeof *t->jumps +
-           (t->decoded ? t->size : 0);
+           t->cap_carry * sizeof *t->carry + (t->decoded ? t->size : 0);
 }
 
 void lorac_tally_add(struct lorac_tally *t, uint64_t line)
@@ -205,6 +205,16 @@ const char *lorac_table_column_name(const struct lorac_table *t, size_t c)
 {
     assert(c < t->columns);
     return t->names[c];
+}
+
+size_t lorac_table_offset(const struct lorac_table *t, size_t i)
+{
+    uint64_t high = 0;
+    if (i == t->rows) { return t->size; }
+    while (high < t->n_carry && t->carry[high] <= i) {
+        high++; // one for each 4 GiB
+    }
+    return (size_t)(high << 32 | t->row_at[i]);
 }
 
 uint64_t lorac_table_line(const struct lorac_table *t, size_t i)
@@ -334,6 +344,7 @@ void lorac_table_close(struct lorac_table *t)
     }
     lorac_mem_free(t->names);
     lorac_mem_free(t->row_at);
+    lorac_mem_free(t->carry);
     lorac_mem_free(t->jumps);
     lorac_mem_free(t->file);
     lorac_mem_free(t->decoded);

@@ -288,9 +288,16 @@ static enum lorac_status add_row(struct scan *s, size_t at, uint64_t line, struc
         return lorac_fail(err, LORAC_EFORMAT, "%s: more than %u rows, expected fewer", t->file,
                           UINT32_MAX - 1);
     }
-    uint64_t *rows = lorac_mem_grow(t->row_at, t->rows, &t->cap_rows, t->rows + 1, sizeof *rows);
+    uint32_t *rows = lorac_mem_grow(t->row_at, t->rows, &t->cap_rows, t->rows + 1, sizeof *rows);
     if (!rows) { return no_memory(t, err); }
     t->row_at = rows;
+    while (t->n_carry < (uint64_t)at >> 32) {
+        uint32_t *carry =
+            lorac_mem_grow(t->carry, t->n_carry, &t->cap_carry, t->n_carry + 1, sizeof *carry);
+        if (!carry) { return no_memory(t, err); }
+        t->carry = carry;
+        t->carry[t->n_carry++] = (uint32_t)t->rows;
+    }
     const struct lorac_line_jump *last = t->n_jumps ? &t->jumps[t->n_jumps - 1] : NULL;
     if (!last || last->line + (t->rows - last->row) != line) {
         struct lorac_line_jump *jumps =
@@ -299,7 +306,7 @@ static enum lorac_status add_row(struct scan *s, size_t at, uint64_t line, struc
         t->jumps = jumps;
         t->jumps[t->n_jumps++] = (struct lorac_line_jump){.row = t->rows, .line = line};
     }
-    t->row_at[t->rows++] = at;
+    t->row_at[t->rows++] = (uint32_t)at;
     return LORAC_OK;
 }
 

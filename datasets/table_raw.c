@@ -36,8 +36,8 @@ static struct lorac_raw raw_of(const struct lorac_table *t, size_t from, size_t 
 struct lorac_raw lorac_table_raw_row(const struct lorac_table *t, size_t i)
 {
     assert(i < t->rows);
-    size_t from = (size_t)t->row_at[i];
-    size_t to = i + 1 < t->rows ? (size_t)t->row_at[i + 1] : t->size;
+    size_t from = lorac_table_offset(t, i);
+    size_t to = lorac_table_offset(t, i + 1);
     struct lorac_raw raw = raw_of(t, from, to);
     if (raw.n == 0) { // the blank cell of a single column: its line end comes first
         raw.at = t->data + from;
@@ -51,7 +51,7 @@ struct lorac_raw lorac_table_raw_row(const struct lorac_table *t, size_t i)
 struct lorac_raw lorac_table_raw_header(const struct lorac_table *t)
 {
     size_t from = lorac_table_has_mark(t) ? sizeof mark - 1 : 0;
-    size_t to = t->rows ? (size_t)t->row_at[0] : t->size;
+    size_t to = lorac_table_offset(t, 0);
     return t->format.header ? raw_of(t, from, to) : (struct lorac_raw){t->data + from, 0, "", 0};
 }
 

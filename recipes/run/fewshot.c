@@ -21,12 +21,15 @@ static bool is_shot(const struct lorac_shots *s, size_t row)
 /* Training rows but for the shots: rows (n) written, at most all of the table. */
 static size_t other_rows(uint32_t *rows, const struct lorac_job *j, const struct lorac_shots *s)
 {
-    const struct lorac_split *split = &j->valid.split;
-    size_t all = split->rest ? split->n_rest : lorac_table_rows(j->train.table);
+    const struct lorac_split *valid = &j->valid.split; // its part: not training's
+    size_t next = 0;                                   // of that
     size_t n = 0;
-    for (size_t i = 0; i < all; i++) {
-        uint32_t row = split->rest ? split->rest[i] : (uint32_t)i;
-        if (!is_shot(s, row)) { rows[n++] = row; }
+    for (uint32_t row = 0; row < lorac_table_rows(j->train.table); row++) {
+        if (next < valid->n_part && valid->part[next] == row) {
+            next++;
+        } else if (!is_shot(s, row)) {
+            rows[n++] = row;
+        }
     }
     return n;
 }

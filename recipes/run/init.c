@@ -8,7 +8,6 @@
 #include "recipes/run/labels.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -336,36 +335,25 @@ static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
 
 /* ---- lengths ---- */
 
-static int ascending(const void *a, const void *b)
-{
-    size_t x = *(const size_t *)a;
-    size_t y = *(const size_t *)b;
-    return (x > y) - (x < y);
-}
-
 static enum lorac_status take_lengths(struct lorac_guess *g, const struct lorac_dataset *set,
                                       struct lorac_err *err)
 {
     size_t n = lorac_dataset_size(set);
-    size_t *length = lorac_mem_new(n, sizeof *length);
-    if (!length) { return no_memory(err); }
-    for (size_t i = 0; i < n; i++) {
-        length[i] = lorac_dataset_length(set, i);
-    }
-    qsort(length, n, sizeof *length, ascending);
-    size_t rank = g->free ? n : (n * 99 + 99) / 100; // from 1; text cannot be shortened
-    size_t rounded = (length[rank - 1] + LENGTH_STEP - 1) / LENGTH_STEP * LENGTH_STEP;
+    int percent = g->free ? 100 : 99; // text cannot be shortened
+    size_t length = 0;
+    enum lorac_status st = lorac_dataset_percentiles(&length, &percent, 1, set, err);
+    if (st) { return st; }
+    size_t rounded = (length + LENGTH_STEP - 1) / LENGTH_STEP * LENGTH_STEP;
     g->max_length = rounded < SHORTEST_LENGTH ? SHORTEST_LENGTH : rounded;
     if (g->max_length > g->limit) { g->max_length = g->limit; }
     g->longer = 0;
     for (size_t i = 0; i < n; i++) {
-        g->longer += length[i] > g->max_length;
+        g->longer += lorac_dataset_length(set, i) > g->max_length;
     }
     const struct lorac_data_counts *c = lorac_dataset_counts(set);
     g->empty = c->skipped_empty.n;
     g->size.tokens = (double)c->tokens / (double)n;
     g->size.trained = (double)c->trained / (double)n;
-    lorac_mem_free(length);
     return LORAC_OK;
 }
 

@@ -193,7 +193,7 @@ static enum lorac_status open_texts(struct lorac_job *j, unsigned parts, struct 
 static enum lorac_status open_tables(struct lorac_job *j, unsigned parts, struct lorac_err *err)
 {
     const struct lorac_recipe *r = j->recipe;
-    const struct lorac_split *split = &j->valid.split;
+    struct lorac_split *split = &j->valid.split;
     bool splits = r->data.valid.kind == LORAC_RECIPE_SPLIT_FRACTION;
     bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
     enum lorac_status st = open_table(&j->train.table, j, r->data.train.at[0], err);
@@ -203,6 +203,9 @@ static enum lorac_status open_tables(struct lorac_job *j, unsigned parts, struct
         st = lorac_job_open_set(&j->train.set, j, j->train.table, split->rest, split->n_rest, NULL,
                                 err);
     }
+    lorac_mem_free(split->rest); // of a large table: the training set knows its rows
+    split->rest = NULL;
+    split->n_rest = 0;
     if (!st && valid && splits) {
         st = lorac_job_open_set(&j->valid.set, j, j->train.table, split->part, split->n_part, NULL,
                                 err);

@@ -2,8 +2,8 @@
 #include "recipes/run/labels.h"
 
 #include "base/core/mem.h"
+#include "datasets/firsts.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -15,7 +15,7 @@ enum {
 struct asked {
     uint64_t prompt; // a hash of the values that the prompt shows
     uint32_t label;  // K: none
-    uint32_t at;     // rows of the splits before count
+    uint32_t other;  // of the first row with this prompt: the first that has another label; 0: none
 };
 
 struct looker {
@@ -76,9 +76,7 @@ static enum lorac_status count_rows(struct looker *w, struct lorac_label_counts 
         st = lorac_dataset_values(&e, c->set, i, err);
         if (st) { break; }
         size_t k = lorac_label_index(w->j, &e.values[label]);
-        w->asked[w->n] =
-            (struct asked){hash_values(c->set, &e, variables), (uint32_t)k, (uint32_t)w->n};
-        w->n++;
+        w->asked[w->n++] = (struct asked){hash_values(c->set, &e, variables), (uint32_t)k, 0};
         c->unknown += k == w->l->K;
         if (k < w->l->K) { c->count[k]++; }
     }
@@ -209,18 +207,10 @@ static enum lorac_status note_alike(struct looker *w, struct lorac_err *err)
     return lost ? no_memory(err) : LORAC_OK;
 }
 
-static int by_prompt(const void *a, const void *b)
+/* "train.csv:3 'a'" of row `at`, counted through the splits. */
+static void add_place(struct lorac_buf *b, const struct looker *w, size_t at)
 {
-    const struct asked *x = a;
-    const struct asked *y = b;
-    if (x->prompt != y->prompt) { return x->prompt < y->prompt ? -1 : 1; }
-    return (x->at > y->at) - (x->at < y->at);
-}
-
-/* "train.csv:3 'a'" of row `at`. */
-static void add_place(struct lorac_buf *b, const struct looker *w, const struct asked *row)
-{
-    size_t at = row->at;
+    const struct asked *row = &w->asked[at];
     size_t s = 0;
     while (at >= w->l->split[s].rows) {
         at -= w->l->split[s++].rows;
@@ -236,43 +226,42 @@ static void add_place(struct lorac_buf *b, const struct looker *w, const struct 
     }
 }
 
+/* How many prompts have two answers: their first rows are told of the other. */
+static enum lorac_status find_conflicts(size_t *n, struct looker *w, struct lorac_err *err)
+{
+    struct lorac_firsts seen = {0};
+    *n = 0;
+    enum lorac_status st = lorac_firsts_init(&seen, &w->asked->prompt, sizeof *w->asked, w->n, err);
+    for (size_t i = 0; i < w->n && !st; i++) {
+        uint32_t *at = lorac_firsts_at(&seen, w->asked[i].prompt);
+        if (!*at) { *at = (uint32_t)i + 1; }
+        struct asked *first = &w->asked[*at - 1];
+        if (first->label == w->asked[i].label || first->other) { continue; }
+        first->other = (uint32_t)i;
+        ++*n;
+    }
+    lorac_firsts_release(&seen);
+    return st;
+}
+
 /* Rows that ask the same and have two answers. The first few texts in the order of the tables are
  * told. */
 static enum lorac_status note_conflicts(struct looker *w, struct lorac_err *err)
 {
-    struct asked *told[GROUPS] = {0}; // where each begins among the sorted, by rising `at`
-    size_t other[GROUPS] = {0};       // the row with another label, counted from there
     size_t groups = 0;
-    qsort(w->asked, w->n, sizeof *w->asked, by_prompt);
-    for (size_t i = 0, end = 0; i < w->n; i = end) {
-        size_t differs = 0;
-        for (end = i + 1; end < w->n && w->asked[end].prompt == w->asked[i].prompt; end++) {
-            if (!differs && w->asked[end].label != w->asked[i].label) { differs = end - i; }
-        }
-        if (!differs) { continue; }
-        struct asked *group = &w->asked[i];
-        for (size_t t = 0; t < GROUPS; t++) { // insert
-            if (told[t] && told[t]->at < group->at) { continue; }
-            struct asked *out = told[t];
-            size_t out_other = other[t];
-            told[t] = group;
-            other[t] = differs;
-            group = out;
-            differs = out_other;
-            if (!group) { break; }
-        }
-        groups++;
-    }
-    if (!groups) { return LORAC_OK; }
+    size_t told = 0;
+    enum lorac_status st = find_conflicts(&groups, w, err);
+    if (st || !groups) { return st; }
     struct lorac_buf *b = add_note(w->l);
     if (!b) { return no_memory(err); }
     lorac_buf_printf(b, "%zu text%s ha%s more than one label: ", groups, groups == 1 ? "" : "s",
                      groups == 1 ? "s" : "ve");
-    for (size_t t = 0; t < GROUPS && told[t]; t++) {
-        lorac_buf_str(b, t ? "; " : "");
-        add_place(b, w, told[t]);
+    for (size_t i = 0; i < w->n && told < GROUPS; i++) {
+        if (!w->asked[i].other) { continue; }
+        lorac_buf_str(b, told++ ? "; " : "");
+        add_place(b, w, i);
         lorac_buf_str(b, ", ");
-        add_place(b, w, told[t] + other[t]);
+        add_place(b, w, w->asked[i].other);
     }
     if (groups > GROUPS) { lorac_buf_str(b, "; ..."); }
     return LORAC_OK;

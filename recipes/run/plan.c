@@ -115,33 +115,16 @@ static enum lorac_status group_modules(struct lorac_plan *p, struct lorac_err *e
 
 /* ---- rows ---- */
 
-static int ascending(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a;
-    uint32_t y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 static enum lorac_status look_at_lengths(struct lorac_plan_data *d, struct lorac_err *err)
 {
-    size_t n = lorac_dataset_size(d->set);
-    uint32_t *length = lorac_mem_new(n, sizeof *length);
-    if (!length) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
     size_t longest = lorac_dataset_counts(d->set)->longest;
     d->bar_width = (longest + LORAC_PLAN_BARS - 1) / LORAC_PLAN_BARS;
     d->n_bars = (longest + d->bar_width - 1) / d->bar_width;
-    for (size_t i = 0; i < n; i++) {
-        length[i] = (uint32_t)lorac_dataset_length(d->set, i);
-        d->bar[(length[i] - 1) / d->bar_width]++;
+    for (size_t i = 0; i < lorac_dataset_size(d->set); i++) {
+        d->bar[(lorac_dataset_length(d->set, i) - 1) / d->bar_width]++;
     }
-    qsort(length, n, sizeof *length, ascending);
-    for (size_t k = 0; k < LORAC_PLAN_PERCENTILES;
-         k++) { // the smallest with that share below or at it
-        size_t rank = (n * (size_t)lorac_plan_percentiles[k] + 99) / 100;
-        d->percentile[k] = length[rank ? rank - 1 : 0];
-    }
-    lorac_mem_free(length);
-    return LORAC_OK;
+    return lorac_dataset_percentiles(d->percentile, lorac_plan_percentiles, LORAC_PLAN_PERCENTILES,
+                                     d->set, err);
 }
 
 static enum lorac_status look_at_data(struct lorac_plan *p, struct lorac_err *err)

@@ -215,9 +215,19 @@ static void place_last(struct lorac_batch *b, const struct lorac_dataset *set,
     lorac_batch_score(b, b->N - 1, e->ids.at[e->ids.n - 1]);
 }
 
-static float weigh_by_index(const struct lorac_dataset *set, size_t i, size_t t)
+static size_t trained_of(size_t i)
+{
+    struct lorac_example e = {0};
+    assert_int_equal(lorac_dataset_example(&e, data, i, NULL), LORAC_OK);
+    size_t n = e.ids.n - e.trained_from;
+    lorac_example_free(&e);
+    return n;
+}
+
+static float weigh_by_index(const struct lorac_dataset *set, size_t i, size_t t, size_t n)
 {
     assert_ptr_equal(set, data);
+    assert_true(n == 1 || n == trained_of(i));
     placed[i] = true;
     return (float)i + 0.25F * (float)t;
 }
@@ -239,7 +249,7 @@ static void an_objective_places_and_weighs(void **state)
             assert_int_equal(lorac_loader_next(l, b, &examples, &n, NULL), LORAC_OK);
             size_t at = 0;
             for (size_t s = 0; s < n; s++) {
-                size_t scored = last ? 1 : lorac_dataset_trained(data, examples[s]);
+                size_t scored = last ? 1 : trained_of(examples[s]);
                 for (size_t t = 0; t < scored; t++) {
                     assert_true(b->weight[at++] == (float)examples[s] + 0.25F * (float)t);
                 }
