@@ -1,17 +1,23 @@
 """Training speed of lorac and of transformers + PEFT on one recipe: the same model, table, template and adapter.
 
     python tools/bench/peft.py RECIPE [--lorac build/release/lorac] [--rows 1024] [--steps 6] [--rounds 3]
-           [--types float32 bfloat16 autocast] [--batch 8 16 32] [--tokens 2048] [--threads 2] [--json]
+           [--compute float32 bfloat16 int8] [--tokens 2048] [--types float32 bfloat16 autocast] [--batch 8 16 32]
+           [--describe 200] [--labels 4] [--threads 2] [--json]
 
 PEFT is run as someone would who knows it: sdpa attention, rows of one batch alike in length and padded to the longest
 of them, fused AdamW, no cache; with weights in float32 or bfloat16, or float32 weights under autocast. lorac packs
-`--tokens` tokens into a step. The two take turns, a process each, so that both see the same machine; a process's first
-two steps are left out. Speed is of real tokens, padding not counted; the table's value is the median over all steps of
-all rounds. `start` is from the start of the process to the end of its first step, less a step.
+`--tokens` tokens into a step, in each `--compute`. All take turns, a process each, so that all see the same machine; a
+process's first two steps are left out. Speed is of real tokens: padding is not counted, and what lorac runs once for
+rows that begin alike counts for each of them. The table's value is the median over all steps of all rounds. `start` is
+from the start of the process to the end of its first step, less a step; lorac's includes saving at the end of the run.
 
-Keys of the recipe that are read: model.path and max_length, data.train with its format, columns and labels.map,
-template, adapter.rank, alpha and targets: all-linear, optimizer.lr, weight_decay and clip_norm, seed.
-Needs torch, transformers, peft; see tests/golden/README.md. Unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE.
+--describe N puts a task description of N tokens in front of every row, on both sides. --labels N measures, instead of
+training, the choice among the labels of the recipe behind N prompts of its test rows (lorac: all of them), rows a
+second: PEFT scores all labels of a row in one padded batch.
+
+Keys of the recipe that are read: model.path and max_length, data.train and test with their format, columns and
+labels.map, template, adapter.rank, alpha, dropout and targets: all-linear, optimizer.lr, weight_decay and clip_norm,
+seed. Needs torch, transformers, peft; see tests/golden/README.md. Unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE.
 """
 
 import argparse
@@ -31,10 +37,30 @@ WARMUP = 2
 sys.path.remove(os.path.dirname(os.path.abspath(__file__)))  # this file is no package of that name
 
 
-def resolved(lorac, recipe):
+DESCRIPTION = (
+    "You read short texts that people have written, and answer in the way that is described here. Read the whole text "
+    "before you answer. The answer stands on the last line, in the words that the examples use, without an explanation "
+    "and without quotation marks. Texts may hold mistakes, abbreviations, names of places and amounts of money; take "
+    "them as they are, and do not correct them. Where a text could mean two things, take the one that most people "
+    "would mean who write such a text, and where it means nothing that you know, take the answer that is nearest. Do "
+    "not add what the text does not say. Numbers are written as they stand there, with their units. ")
+
+
+def resolved(options):
     import yaml
 
-    return yaml.safe_load(output_of([lorac, "recipe", "check", recipe]))
+    sets = []
+    if options.describe:
+        from transformers import AutoTokenizer
+
+        plain = yaml.safe_load(output_of([options.lorac, "recipe", "check", options.recipe]))
+        tokenizer = AutoTokenizer.from_pretrained(plain["model"]["path"])
+        ids = tokenizer(DESCRIPTION * (1 + options.describe // 100), add_special_tokens=False)["input_ids"]
+        text = tokenizer.decode(ids[: options.describe]).replace("{", "").replace("}", "")
+        sets = [f"template.prompt={json.dumps(text + chr(10) + plain['template']['prompt'])}",
+                f"model.max_length={plain['model']['max_length'] + options.describe + 8}"]
+    options.sets = [word for key in sets for word in ("--set", key)]
+    return yaml.safe_load(output_of([options.lorac, "recipe", "check", options.recipe, *options.sets]))
 
 
 def output_of(command, text=None):
@@ -44,11 +70,11 @@ def output_of(command, text=None):
     return done.stdout
 
 
-def cells(r, most):
-    """The rows of the training table as {variable: text}."""
+def cells(r, most, table="train"):
+    """Rows of a table as {variable: text}."""
     form = r["data"]["format"]
     quoting = {"quotechar": form["quote"]} if form["quote"] else {"quoting": csv.QUOTE_NONE}
-    with open(r["data"]["train"], encoding=form["encoding"], newline="") as f:
+    with open(r["data"][table], encoding=form["encoding"], newline="") as f:
         rows = csv.reader(f, delimiter=form["delimiter"], **quoting)
         header = next(rows) if form["header"] else None
         found = list(rows)
@@ -103,8 +129,11 @@ def child(spec):
     tokenizer = AutoTokenizer.from_pretrained(r["model"]["path"])
     model = AutoModelForCausalLM.from_pretrained(r["model"]["path"], dtype=kind, attn_implementation="sdpa")
     config = LoraConfig(r=r["adapter"]["rank"], lora_alpha=r["adapter"]["alpha"], target_modules="all-linear",
-                        task_type="CAUSAL_LM")
+                        lora_dropout=r["adapter"]["dropout"], task_type="CAUSAL_LM")
     model = get_peft_model(model, config)
+    if spec["labels"]:
+        print(json.dumps(choose(spec, model, tokenizer)))
+        return
     model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
     o = r["optimizer"]
@@ -136,6 +165,31 @@ def child(spec):
     print(json.dumps(out))
 
 
+def choose(spec, model, tokenizer):
+    """Rows a second of scoring every label behind a prompt, one row's labels in a batch."""
+    import torch
+
+    r = spec["recipe"]
+    model.eval()
+    fill = string.Formatter()
+    labels = list(dict.fromkeys(fill.vformat(r["template"]["completion"], (), v) for v in cells(r, None)))
+    answers = [tokenizer(x, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for x in labels]
+    longest = max(len(a) for a in answers)
+    speed = []
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=spec["type"] == "autocast"):
+        for values in cells(r, spec["labels"] + 1, "test"):
+            prompt = tokenizer(fill.vformat(r["template"]["prompt"], (), values))["input_ids"]
+            t = time.perf_counter()
+            ids = torch.tensor([prompt + a + [0] * (longest - len(a)) for a in answers])
+            mask = torch.tensor([[1] * (len(prompt) + len(a)) + [0] * (longest - len(a)) for a in answers])
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False,
+                           logits_to_keep=longest + 1).logits[:, :-1].float().log_softmax(-1)
+            scored = logits.gather(2, ids[:, len(prompt):, None])[:, :, 0] * mask[:, len(prompt):]
+            scored.sum(1).argmax().item()
+            speed.append(1.0 / (time.perf_counter() - t))
+    return {"speed": speed[1:], "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
 def started_at_boot():
     ticks = int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[19])
     return ticks / os.sysconf("SC_CLK_TCK")
@@ -145,72 +199,111 @@ def run_peft(spec):
     return json.loads(output_of([sys.executable, __file__, "--child"], json.dumps(spec)).splitlines()[-1])
 
 
-def run_lorac(options, number):
+def run_lorac(options, compute, number):
     with tempfile.TemporaryDirectory() as home:
         keys = [f"output.dir={home}/run", f"train.steps={WARMUP + options.steps}", f"train.threads={options.threads}",
                 f"train.batch_tokens={options.tokens}", f"seed={number + 1}", "output.save_every=end", "eval.every=end",
-                "output.log=[csv]"]
+                "output.log=[csv]", f"model.compute={compute}"]
         sets = [word for key in keys for word in ("--set", key)]
         unsets = [word for key in ("data.valid", "train.epochs", "train.batch_size", "eval.metrics", "eval.best",
                                    "eval.early_stop.metric", "eval.early_stop.patience",
                                    "eval.early_stop.min_delta") for word in ("--unset", key)]
         begin = time.time()
-        output_of([options.lorac, "train", options.recipe, *sets, *unsets, "--json"])
+        output_of([options.lorac, "train", options.recipe, *options.sets, *sets, *unsets, "--json"])
         whole = time.time() - begin
         with open(f"{home}/run/metrics.csv", encoding="utf-8") as f:
             steps = [row for row in csv.DictReader(f) if row["split"] == "train"]
         with open(f"{home}/run/run.json", encoding="utf-8") as f:
             result = json.load(f)
     took = [float(row["seconds"]) for row in steps]
-    return {"speed": [int(row["tokens"]) / float(row["seconds"]) for row in steps[WARMUP:]],
+    return {"speed": [int(row["tokens"]) * options.a_row_more / float(row["seconds"]) for row in steps[WARMUP:]],
             "seconds": took[WARMUP:], "loss": [float(row["loss"]) for row in steps[WARMUP:]],
             "first": whole - sum(took[1:]), "peak": result["peak_bytes"]}
+
+
+def choose_lorac(options, compute):
+    bench = os.path.join(os.path.dirname(options.lorac), "lorac_bench")
+    found = json.loads(output_of([bench, "labels", options.recipe, "--base", "--split", "test", "--rounds", "1", "--json",
+                                  "--set", f"train.threads={options.threads}", "--set", f"model.compute={compute}",
+                                  *options.sets]))
+    return {"speed": [found["rows"] / found["eval_seconds"]["median"]], "peak": found["peak_bytes"]}
+
+
+def summary(kind, batch, runs):
+    speeds = [s for run in runs for s in run["speed"]]
+    out = {"what": kind, "batch": batch, "speed": statistics.median(speeds), "least": min(speeds), "most": max(speeds),
+           "peak_bytes": max(run["peak"] for run in runs), "measurements": len(speeds)}
+    if "first" in runs[0]:
+        out["start"] = statistics.median(run["first"] - statistics.median(run["seconds"]) for run in runs)
+    return out
+
+
+def ratios(x, best):
+    out = {"speed": x["speed"] / best["speed"], "memory": x["peak_bytes"] / best["peak_bytes"]}
+    if "start" in x and best.get("start", 0.0) > 0.0:
+        out["start"] = x["start"] / best["start"]
+    return out
+
+
+def show(table, best, unit):
+    print(f"{'':18}{'a step':>12}{unit:>10}{'least':>8}{'most':>8}{'start':>9}{'peak':>11}")
+    for x in table:
+        step = f"{x['batch']} {'tokens' if x['what'].startswith('lorac') else 'rows'}" if x["batch"] else ""
+        start = f"{x['start']:.1f} s" if "start" in x else ""
+        digits = 0 if x["speed"] >= 100 else 2
+        print(f"{x['what']:18}{step:>12}{x['speed']:>10.{digits}f}{x['least']:>8.{digits}f}{x['most']:>8.{digits}f}"
+              f"{start:>9}{x['peak_bytes'] / 2**20:>7.0f} MiB")
+    for x in table:
+        if x["what"].startswith("lorac") and best:
+            print(f"{x['what']} over {best['what']}, {best['batch']} rows: "
+                  + ", ".join(f"{name} {value:.3f}" for name, value in ratios(x, best).items()))
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("recipe")
     p.add_argument("--lorac", default="build/release/lorac")
+    p.add_argument("--compute", nargs="*", default=["float32"])
     p.add_argument("--rows", type=int, default=1024)
     p.add_argument("--steps", type=int, default=6)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--types", nargs="*", default=["float32", "bfloat16", "autocast"])
     p.add_argument("--batch", nargs="*", type=int, default=[8, 16, 32])
     p.add_argument("--tokens", type=int, default=2048)
+    p.add_argument("--describe", type=int, default=0)
+    p.add_argument("--labels", type=int, default=0)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--json", action="store_true")
     options = p.parse_args()
-    recipe = resolved(options.lorac, options.recipe)
-    sides = [("lorac", options.tokens)] + [(t, b) for t in options.types for b in options.batch]
+    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+        if name in os.environ:
+            print(f"warning: {name} is set and holds OpenBLAS to other kernels than it would choose", file=sys.stderr)
+    recipe = resolved(options)
+    plan = json.loads(output_of([options.lorac, "plan", options.recipe, *options.sets, "--json"]))["train"]
+    options.a_row_more = plan["tokens"] / (plan["tokens"] - plan["rows"])  # its last token is only a target
+    sides = [("lorac " + c, 0 if options.labels else options.tokens) for c in options.compute]
+    sides += [(f"PEFT {t}", 0 if options.labels else b) for t in options.types
+              for b in (options.batch[:1] if options.labels else options.batch)]
     found = {side: [] for side in sides}
     for number in range(options.rounds):
-        for kind, batch in sides:
-            if kind == "lorac":
-                found[kind, batch].append(run_lorac(options, number))
+        for side in sides:
+            program, kind = side[0].split()
+            if program == "PEFT":
+                run = run_peft({"recipe": recipe, "type": kind, "batch": side[1], "round": number,
+                                "rows": options.rows, "steps": options.steps, "labels": options.labels,
+                                "threads": options.threads})
             else:
-                found[kind, batch].append(run_peft({"recipe": recipe, "type": kind, "batch": batch, "round": number,
-                                                    "rows": options.rows, "steps": options.steps,
-                                                    "threads": options.threads}))
-    table = []
-    for (kind, batch), runs in found.items():
-        speeds = [s for run in runs for s in run["speed"]]
-        table.append({"what": kind if kind == "lorac" else f"PEFT {kind}", "batch": batch,
-                      "tokens_per_second": statistics.median(speeds), "least": min(speeds), "most": max(speeds),
-                      "start": statistics.median(run["first"] - statistics.median(run["seconds"]) for run in runs),
-                      "peak_bytes": max(run["peak"] for run in runs), "steps": len(speeds)})
-    best = max(table[1:], key=lambda x: x["tokens_per_second"], default=table[0])
+                run = choose_lorac(options, kind) if options.labels else run_lorac(options, kind, number)
+            found[side].append(run)
+    table = [summary(*side, runs) for side, runs in found.items()]
+    best = max((x for x in table if x["what"].startswith("PEFT")), key=lambda x: x["speed"], default=None)
+    unit = "rows/s" if options.labels else "tokens/s"
     if options.json:
-        print(json.dumps({"recipe": options.recipe, "threads": options.threads, "table": table,
-                          "ratio": table[0]["tokens_per_second"] / best["tokens_per_second"],
-                          "memory": table[0]["peak_bytes"] / best["peak_bytes"]}))
+        over = {x["what"]: ratios(x, best) for x in table if x["what"].startswith("lorac")} if best else {}
+        print(json.dumps({"recipe": options.recipe, "threads": options.threads, "describe": options.describe,
+                          "unit": unit, "table": table, "best": best, "lorac_over_best": over}))
         return
-    print(f"{'':16}{'a step':>12}{'tokens/s':>10}{'least':>8}{'most':>8}{'start':>9}{'peak':>11}")
-    for x in table:
-        unit = "tokens" if x["what"] == "lorac" else "rows"
-        print(f"{x['what']:16}{x['batch']:>5} {unit:6}{x['tokens_per_second']:>10.0f}{x['least']:>8.0f}"
-              f"{x['most']:>8.0f}{x['start']:>7.1f} s{x['peak_bytes'] / 2**20:>7.0f} MiB")
-    print(f"lorac over PEFT's best: {table[0]['tokens_per_second'] / best['tokens_per_second']:.2f} x the speed, "
-          f"{table[0]['peak_bytes'] / best['peak_bytes']:.2f} of the memory, start {table[0]['start'] / max(best['start'], 1e-9):.3f}")
+    show(table, best, unit)
 
 
 if __name__ == "__main__":
