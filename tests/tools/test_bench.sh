@@ -32,7 +32,7 @@ optimizer: {lr: 0.01}
 output: {dir: run}
 YAML
 
-for word in --help "step --help" "ops --help" "prompt --help" "decode --help" "start --help"; do
+for word in --help "step --help" "ops --help" "prompt --help" "decode --help" "start --help" "labels --help" "tokenize --help"; do
     # shellcheck disable=SC2086
     expect 0 $word
     narrow
@@ -80,6 +80,16 @@ expect 0 prompt --model "$model" --tokens 4 --rounds 1 --json
 json ideal_over_measured
 expect 0 decode --model "$model" --tokens 4 --rounds 1 --json
 json share_of_bandwidth
+expect 0 labels "$dir/run.yaml" --set data.valid="$dir/table.csv" --set 'data.labels.map={x: a, y: b}' --rounds 1 --json
+json cpu threads compute rows labels accuracy prompt_tokens computed_tokens eval_seconds prompts_seconds eval_over_prompts
+has out '"rows": 4, "labels": 2'
+expect 0 labels "$dir/run.yaml" --set data.valid="$dir/table.csv" --set 'data.labels.map={x: a, y: b}' --rounds 1
+narrow
+expect 0 tokenize --model "$model" "$dir/table.csv" --rounds 1 --json
+json cpu rounds bytes tokens bytes_per_second
+has out '"bytes": 27'
+expect 0 tokenize --model "$model" "$dir/table.csv" --rounds 1
+narrow
 expect 0 start --recipe "$dir/run.yaml" --model "$model" --rounds 1 --json
 json cpu first_step_seconds step_seconds step_peak_bytes first_token_seconds token_peak_bytes
 expect 0 start --recipe "$dir/run.yaml" --rounds 1

@@ -131,7 +131,7 @@ enum lorac_status batch_made_up(struct lorac_batch **out, size_t tokens, size_t 
                                 size_t scored, size_t V, struct lorac_err *err);
 
 extern const struct verb verb_bench_ops, verb_bench_step, verb_bench_prompt, verb_bench_decode,
-    verb_bench_start;
+    verb_bench_start, verb_bench_labels, verb_bench_tokenize;
 enum lorac_status rounds_of(size_t *rounds, int *threads, const struct args *a,
                             struct lorac_err *err);
 

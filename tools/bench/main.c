@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct verb *const verbs[] = {&verb_bench_ops, &verb_bench_step, &verb_bench_prompt,
-                                           &verb_bench_decode, &verb_bench_start};
+static const struct verb *const verbs[] = {
+    &verb_bench_ops,   &verb_bench_step,   &verb_bench_prompt,  &verb_bench_decode,
+    &verb_bench_start, &verb_bench_labels, &verb_bench_tokenize};
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 
 static void help(FILE *to)
