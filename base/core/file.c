@@ -30,26 +30,7 @@ struct lorac_out {
     unsigned char buffer[OUT_BUFFER];
 };
 
-static _Atomic long fail_after = -1; // tests only, see fault.h
-static _Atomic int fail_errno = EIO;
-static _Atomic long wrong_at = -1;
-
-void lorac_sys_fail_after(long n)
-{
-    fail_after = n;
-    fail_errno = EIO;
-}
-
-void lorac_sys_fail_with(long n, int code)
-{
-    fail_after = n;
-    fail_errno = code;
-}
-
-long lorac_sys_fail_left(void)
-{
-    return fail_after;
-}
+static _Atomic long wrong_at = -1; // tests only, see fault.h
 
 void lorac_sys_wrong_byte(long offset)
 {
@@ -58,9 +39,7 @@ void lorac_sys_wrong_byte(long offset)
 
 static bool refused(void)
 {
-    if (fail_after < 0 || fail_after-- != 0) { return false; }
-    errno = fail_errno;
-    return true;
+    return lorac_sys_refused();
 }
 
 /* write(2), but for what tests ask for. */
