@@ -75,6 +75,7 @@ static void say_steps(const struct lorac_plan *p)
                          show_many(every, p->eval_every, "step"));
     }
     show_wrapped(stdout, "steps     ", b.at ? b.at : "");
+    say_frozen(stdout, "frozen    ", &p->frozen);
     if (p->evaluations) {
         lorac_buf_clear(&b);
         lorac_buf_printf(&b, "by %s (%s)", lorac_metric_name(p->best), p->best_why);
@@ -427,6 +428,9 @@ static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe 
     json_memory(&j, p);
     out_bool(&j, "fits", fits);
     out_bool(&j, "recomputes", p->recomputes);
+    out_count(&j, "frozen_layers", p->frozen.layers);
+    out_count(&j, "frozen_bytes", p->frozen.bytes);
+    out_bool(&j, "frozen_on_disk", p->frozen.on_disk);
     for (size_t i = 0; i < 3; i++) {
         json_data(&j, p, &p->data[i]);
     }
@@ -465,6 +469,7 @@ static enum lorac_status say_plan(const struct lorac_plan *p, struct lorac_err *
     say_steps(p);
     static const struct lorac_run_watch watch = {.note = say_note};
     lorac_plan_notes(p, &watch);
+    if (p->frozen.why[0]) { say_note(NULL, p->frozen.why); }
     if (p->folder[0]) { show_wrapped(stdout, "output    ", p->folder); }
     say_memory(p);
     return say_examples(p, err);

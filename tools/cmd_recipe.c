@@ -178,6 +178,18 @@ void say_few(FILE *to, const char *before, const struct lorac_job *j, size_t ste
     lorac_buf_free(&advice);
 }
 
+void say_frozen(FILE *to, const char *front, const struct lorac_trainer_frozen *f)
+{
+    char bytes[32];
+    struct lorac_buf b = {0};
+    if (!f->layers) { return; }
+    lorac_buf_printf(&b, f->layers > 1 ? "layers 0-%zu run" : "layer %zu runs", f->layers - 1);
+    lorac_buf_printf(&b, " once a row; what leaves them takes %s %s (train.cache_frozen_prefix)",
+                     show_bytes(bytes, f->bytes), f->on_disk ? "on the disk" : "of memory");
+    show_wrapped(to, front, b.at ? b.at : "");
+    lorac_buf_free(&b);
+}
+
 static int print(struct lorac_buf *b)
 {
     bool lost = b->no_memory || !b->at;

@@ -47,6 +47,8 @@ void say_text(FILE *to, const struct lorac_data_counts *c); // of texts, without
 void say_counts(FILE *to, const struct lorac_data_counts *c);
 /* "note: 6 steps are few to learn from; try ...", where they are. */
 void say_few(FILE *to, const char *before, const struct lorac_job *j, size_t steps);
+/* "layers 0-21 run once a row, ...", where they do, behind `front`. */
+void say_frozen(FILE *to, const char *front, const struct lorac_trainer_frozen *f);
 void say_table(FILE *to, const struct lorac_table *t); // what is odd about a table; NULL: nothing
 
 #endif

@@ -84,6 +84,7 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
         &line, "%s activations%s, %s adapter and optimiser", show_bytes(t[0], b->activation_bytes),
         b->recomputes ? " (recomputing inside layers)" : "", show_bytes(t[1], b->parameter_bytes));
     show_wrapped(stderr, "  memory   ", line.at ? line.at : "");
+    say_frozen(stderr, "  frozen   ", b->frozen);
     lorac_buf_clear(&line);
     lorac_buf_printf(&line, "%zu (%.1f an epoch), in %s, %d threads, into %s", b->steps,
                      b->steps_per_epoch, lorac_compute_name(j->model->compute), j->dev.threads,
@@ -106,6 +107,14 @@ static void on_step(void *self, const struct lorac_step *s)
         s->step, s->steps, s->loss, show_time(left, s->remaining), s->epoch, s->tokens_per_second,
         s->lr, s->grad_norm);
     status_show(&screen->line, text, s->step == s->steps || s->step == 1);
+}
+
+static void on_preparing(void *self, double done)
+{
+    struct screen *screen = self;
+    char text[64];
+    (void)snprintf(text, sizeof text, "frozen layers %.0f %%", 100.0 * done);
+    if (screen->line.terminal) { status_show(&screen->line, text, false); }
 }
 
 static void on_evaluating(void *self, double done)
@@ -232,6 +241,7 @@ enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac
         .self = &screen,
         .begin = on_begin,
         .step = terminal ? on_step : NULL,
+        .preparing = terminal ? on_preparing : NULL,
         .evaluating = terminal ? on_evaluating : NULL,
         .eval = on_eval,
         .sample = on_sample,

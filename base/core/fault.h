@@ -10,8 +10,8 @@ void lorac_mem_fail_after(long n);
 /* The same for those that other libraries make through lorac_mem_raw(), which do not count above.
  */
 void lorac_raw_fail_after(long n);
-/* The same for the calls in file.c and scratch.c that can fail: open, stat, map, write, fsync, close, rename, ...
- */
+/* The same for the calls in file.c and scratch.c that can fail: open, stat, map, write, fsync,
+ * close, rename, ... */
 void lorac_sys_fail_after(long n);
 /* The same, with this errno (ENOSPC, EROFS, ...) instead of EIO. */
 void lorac_sys_fail_with(long n, int code);

@@ -44,11 +44,12 @@ size_t lorac_scratch_room(const char *dir)
         lorac_mem_free(at);
         at = up;
     }
-    bool known = at && !lorac_sys_refused() && statvfs(at, &disk) == 0;
+    bool known = at && statvfs(at, &disk) == 0;
     lorac_mem_free(at);
-    if (!known) { return 0; }
-    size_t room = 0;
-    if (!lorac_mul((size_t)disk.f_bavail, (size_t)disk.f_frsize, &room)) { room = SIZE_MAX; }
+    size_t room = SIZE_MAX; // unknown: making the file says so
+    if (known && !lorac_mul((size_t)disk.f_bavail, (size_t)disk.f_frsize, &room)) {
+        room = SIZE_MAX;
+    }
     return room < size_limit() ? room : size_limit();
 }
 

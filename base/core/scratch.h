@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 /* Bytes that such a file could have in the folder `dir`, which may still have to be made: what the
- * file system has left and the process may write. 0 where that is not known. */
+ * file system has left, as far as that is known, and the process may write. */
 size_t lorac_scratch_room(const char *dir);
 /* A file of `bytes` bytes in `dir`, all of which the disk has room for from now on. */
 LORAC_MUST_CHECK enum lorac_status lorac_scratch_open(int *fd, const char *dir, size_t bytes,

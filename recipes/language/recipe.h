@@ -39,6 +39,7 @@ enum lorac_recipe_activations {
     LORAC_RECIPE_ACTIVATIONS_ALL,
     LORAC_RECIPE_ACTIVATIONS_LAYERS, // keep each layer's input, recompute inside the layer
 };
+enum lorac_recipe_cache { LORAC_RECIPE_CACHE_OFF, LORAC_RECIPE_CACHE_AUTO, LORAC_RECIPE_CACHE_ON };
 enum lorac_recipe_keep { LORAC_RECIPE_KEEP_BEST, LORAC_RECIPE_KEEP_LAST };
 enum lorac_recipe_dtype { LORAC_RECIPE_DTYPE_FLOAT32 };
 enum lorac_recipe_log { LORAC_RECIPE_LOG_TERMINAL, LORAC_RECIPE_LOG_CSV };
@@ -162,6 +163,7 @@ struct lorac_recipe {
         size_t threads; // 0: auto
         enum lorac_recipe_activations keep_activations;
         enum lorac_share share_prefix;
+        enum lorac_recipe_cache cache_frozen_prefix;
         struct {
             double loss_above; // 0: none
             size_t patience;

@@ -213,6 +213,13 @@ const struct lorac_key lorac_keys[] = {
      .help = "run what all rows of a batch begin with once: a task's description in the prompt",
      .more = "The same loss and gradients but for rounding, so not with adapter.dropout. auto: "
              "where it saves an eighth of the rows or more."},
+    {KEY(train.cache_frozen_prefix, choice), .flags = LORAC_KEY_FREE,
+     .words = WORDS("off", "auto", "on"), .otherwise = "auto",
+     .help = "run the layers below the lowest adapter once a row, and keep what leaves them",
+     .more = "Later epochs run the other layers alone: exactly, but for rounding. Kept in memory, "
+             "or in a file without a name in output.dir (rows x hidden size x 4 bytes; lorac plan "
+             "shows it). auto: where an eighth of the layers or more is frozen (adapter.layers: "
+             "last:N), rows are read more than once, and there is room."},
     {KEY(train.watchdog.loss_above, number), .flags = LORAC_KEY_ABOVE_MIN | LORAC_KEY_FREE,
      COUNTS(0, 1e9),
      .help = "stop with an error when the training loss stays above this; omit to train on",
@@ -323,8 +330,7 @@ bool lorac_key_is_section(const char *path)
 
 bool lorac_key_is_planned(const char *path)
 {
-    static const char *const planned[] = {"train.memory_limit", "train.cache_frozen_prefix",
-                                          "train.share_prefix"};
+    static const char *const planned[] = {"train.memory_limit"};
     for (size_t i = 0; i < sizeof planned / sizeof *planned; i++) {
         if (strcmp(planned[i], path) == 0) { return true; }
     }

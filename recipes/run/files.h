@@ -34,6 +34,7 @@ struct lorac_manifest {
     size_t steps;                          // of the run
     const char *started, *resumed;         // its first session; this one, or NULL
     double seconds;                        // of all sessions so far
+    size_t frozen;                         // layers that run once a row
     const enum lorac_metric *best;         // that chooses best/; NULL: nothing is evaluated
     const struct lorac_run_result *result; // NULL: the run goes on, or
     const struct lorac_err *failure;       // ended with this failure
@@ -59,6 +60,7 @@ struct lorac_earlier {
     char started[32];
     double seconds; // 0 where none had ended
     size_t steps;
+    size_t frozen; // layers that ran once a row
     unsigned best; // as eval.best: what chose best/; auto: a version wrote it that did not say so
 };
 LORAC_MUST_CHECK enum lorac_status lorac_manifest_read(struct lorac_earlier *out,

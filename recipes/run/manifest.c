@@ -176,6 +176,7 @@ enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p,
     if (m->best) { quoted(&b, "best_by", lorac_metric_name(*m->best)); }
     lorac_buf_printf(&b, "  \"parameters\": %zu,\n  \"modules\": %zu,\n  \"steps\": %zu",
                      m->adapter->n_params, m->adapter->n, m->steps);
+    if (m->frozen) { lorac_buf_printf(&b, ",\n  \"frozen_layers\": %zu", m->frozen); }
     if (m->seconds > 0.0) { lorac_buf_printf(&b, ",\n  \"seconds\": %.3f", m->seconds); }
     if (m->result) { add_result(&b, m->result); }
     lorac_buf_str(&b, "\n}\n");
@@ -371,6 +372,9 @@ enum lorac_status lorac_manifest_read(struct lorac_earlier *out, const struct lo
     if (!st) { st = lorac_json_string(&started, &root, "started", true, err); }
     if (!st) { st = lorac_json_string(&best, &root, "best_by", false, err); }
     if (!st) { st = lorac_json_size(&out->steps, &root, "steps", true, 0, SIZE_MAX / 2, err); }
+    if (!st) {
+        st = lorac_json_size(&out->frozen, &root, "frozen_layers", false, 0, SIZE_MAX / 2, err);
+    }
     if (!st) { st = lorac_json_number(&out->seconds, &root, "seconds", false, err); }
     if (!(out->seconds >= 0.0)) { out->seconds = 0.0; }
     (void)snprintf(out->started, sizeof out->started, "%.31s", started);

@@ -23,6 +23,7 @@ static const char *const part_names[LORAC_PLAN_N_PARTS] = {
     [LORAC_PLAN_WEIGHTS] = "weights, mapped",
     [LORAC_PLAN_ACTIVATIONS] = "activations",
     [LORAC_PLAN_LOGITS] = "logits chunk",
+    [LORAC_PLAN_FROZEN] = "rows of frozen layers",
     [LORAC_PLAN_ADAPTER] = "adapter and gradients",
     [LORAC_PLAN_MOMENTS] = "optimiser moments",
     [LORAC_PLAN_EVALUATION] = "evaluation pass",
@@ -277,6 +278,8 @@ static enum lorac_status weigh_passes(struct lorac_plan *p, const struct lorac_t
     p->best = o->best;
     p->best_why = lorac_setup_best_why(j->recipe);
     p->recomputes = size.recomputes;
+    p->frozen = size.kept;
+    p->bytes[LORAC_PLAN_FROZEN] = size.frozen;
     p->bytes[LORAC_PLAN_LOGITS] = logits;
     p->bytes[LORAC_PLAN_ACTIVATIONS] = size.batch + size.pass - logits;
     p->bytes[LORAC_PLAN_EVALUATION] = eval.bytes;
@@ -463,6 +466,9 @@ static void advise(struct lorac_buf *b, const struct lorac_plan *p, enum lorac_p
     case LORAC_PLAN_SAMPLES:
         lorac_buf_printf(b, "model.max_length below %zu%s", r->model.max_length,
                          p->job->K ? ", eval.metrics: [loss]" : "");
+        return;
+    case LORAC_PLAN_FROZEN:
+        lorac_buf_str(b, "train.cache_frozen_prefix: off");
         return;
     case LORAC_PLAN_ADAPTER:
     case LORAC_PLAN_MOMENTS:

@@ -12,6 +12,7 @@
 
 #include "base/core/buf.h"
 #include "recipes/run/labels.h"
+#include "recipes/run/trainer.h"
 
 LORAC_API_BEGIN
 
@@ -34,6 +35,7 @@ enum lorac_plan_part {
     LORAC_PLAN_WEIGHTS,     // weights that a step reads
     LORAC_PLAN_ACTIVATIONS, // of the training pass, and its batch
     LORAC_PLAN_LOGITS,      // its chunk of logits
+    LORAC_PLAN_FROZEN,      // what leaves the frozen layers, kept (train.cache_frozen_prefix)
     LORAC_PLAN_ADAPTER,     // parameters, gradients, scratch
     LORAC_PLAN_MOMENTS,     // of the optimiser
     LORAC_PLAN_EVALUATION,  // the evaluation's pass, logits and batch
@@ -61,8 +63,9 @@ struct lorac_plan {
     struct lorac_adapter *adapter;  // owned; shapes, without values
     struct lorac_plan_group *group; // (n_groups) owned
     size_t n_groups;
-    size_t adapter_file_bytes; // of adapter_model.safetensors, without its header
-    bool recomputes;           // activations inside a layer are computed twice
+    size_t adapter_file_bytes;          // of adapter_model.safetensors, without its header
+    bool recomputes;                    // activations inside a layer are computed twice
+    struct lorac_trainer_frozen frozen; // layers that run once a row
     size_t bytes[LORAC_PLAN_N_PARTS], total;
     size_t available;                // that this process could have; 0: unknown
     struct lorac_plan_data data[3];  // train, valid, test

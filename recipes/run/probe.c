@@ -4,10 +4,13 @@
 #include "recipes/run/plan.h"
 #include "recipes/run/setup.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* Short steps are measured a few times: other programs may disturb one. */
 enum { MAX_STEPS = 5, ENOUGH_SECONDS = 2 };
+#define MOST_OF_A_STEP \
+    0.75 // that the way up takes; where it seems to be more, another disturbed it
 
 struct probe {
     struct lorac_adapter *adapter;
@@ -29,6 +32,7 @@ static enum lorac_status open_probe(struct probe *o, const struct lorac_plan *p,
     t.epochs = 0; // the run may be shorter
     t.steps = MAX_STEPS;
     t.valid.set = NULL;
+    t.cache_frozen_prefix = LORAC_RECIPE_CACHE_OFF; // of all rows, for a few steps
     return lorac_trainer_open(&o->trainer, &t, err);
 }
 
@@ -65,12 +69,16 @@ enum lorac_status lorac_plan_probe(struct lorac_plan_probe *out, const struct lo
         seconds[n] = step.seconds;
     }
     if (!st) {
+        // the share of the frozen layers: once for each row, and in no step
+        double frozen = (double)p->frozen.layers / (double)p->job->model->config.L;
+        double once = frozen * peek.row_seconds * (double)p->frozen.rows;
+        double way_up = peek.forward_seconds * (double)p->job->recipe->train.accumulate;
         qsort(seconds, n, sizeof *seconds, ascending);
-        out->step_seconds = seconds[n / 2];
+        out->step_seconds = seconds[n / 2] - frozen * fmin(way_up, MOST_OF_A_STEP * seconds[n / 2]);
         out->eval_seconds =
             peek.row_seconds * (double)p->eval_rows + peek.scored_seconds * (double)p->eval_scored;
-        out->seconds =
-            (double)p->steps * out->step_seconds + (double)p->evaluations * out->eval_seconds;
+        out->seconds = once + (double)p->steps * out->step_seconds +
+                       (double)p->evaluations * out->eval_seconds;
         out->tokens_per_second = (double)step.tokens / out->step_seconds;
     }
     close_probe(&o);

@@ -71,6 +71,7 @@ static enum lorac_status tell_begin(struct run *run, struct lorac_err *err)
         .activation_bytes = size.pass,
         .parameter_bytes = size.parameters,
         .recomputes = size.recomputes,
+        .frozen = lorac_trainer_frozen(run->trainer),
     };
     if (run->o.valid.set) {
         begin.best_by = lorac_metric_name(run->o.best);
@@ -120,6 +121,7 @@ static enum lorac_status tell(struct run *run, const struct lorac_run_result *re
         .resumed = run->resumed[0] ? run->resumed : NULL,
         .seconds = run->earlier.seconds + (ended ? lorac_clock() - run->began : 0.0),
         .best = run->o.valid.set ? &run->o.best : NULL,
+        .frozen = lorac_trainer_frozen(run->trainer)->layers,
         .result = result,
         .failure = failure,
     };
@@ -143,6 +145,19 @@ static enum lorac_status read_state(struct run *run, struct lorac_err *err)
     return st;
 }
 
+/* Rows that ran through the frozen layers in other batches have other last bits. */
+static void note_frozen(const struct run *run)
+{
+    char text[200];
+    size_t now = lorac_trainer_frozen(run->trainer)->layers;
+    if (now == run->earlier.frozen || run->state->step == 0 || !run->watch->note) { return; }
+    (void)snprintf(text, sizeof text,
+                   "train.cache_frozen_prefix: %zu layers run once a row now, and %zu when the run "
+                   "began: the result will differ from an uninterrupted run in the last bits",
+                   now, run->earlier.frozen);
+    run->watch->note(run->watch->self, text);
+}
+
 /* Take up the run that is in the folder. */
 static enum lorac_status resume(struct run *run, struct lorac_err *err)
 {
@@ -157,6 +172,7 @@ static enum lorac_status resume(struct run *run, struct lorac_err *err)
         lorac_trainer_choose(run->trainer, run->o.best, run->o.stop);
     }
     if (!st) { st = read_state(run, err); }
+    if (!st) { note_frozen(run); }
     if (!st && length.n) {
         st = lorac_resume_length(length.at, p, run->r, run->state, run->length.steps,
                                  run->earlier.steps, err);
@@ -197,6 +213,8 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     if (!st && run->job->valid.set) {
         st = lorac_dataset_shared(&shared, run->job->train.set, run->job->valid.set, err);
     }
+    const char *why = lorac_trainer_frozen(run->trainer)->why;
+    if (!st && run->watch->note && why[0]) { run->watch->note(run->watch->self, why); }
     if (!st && run->watch->note) {
         st = lorac_run_notes(run->job, &run->length, shared, run->watch, err);
     }
@@ -208,6 +226,14 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
 }
 
 /* ---- one step ---- */
+
+static bool preparing(void *self, double done)
+{
+    const struct run *run = self;
+    const struct lorac_run_watch *watch = run->watch;
+    if (watch->preparing) { watch->preparing(watch->self, done); }
+    return !watch->stop || !watch->stop(watch->self);
+}
 
 static enum lorac_status step(struct run *run, struct lorac_err *err)
 {
@@ -313,6 +339,13 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
     out->end = run->state->patience >= patience ? LORAC_RUN_EARLY : LORAC_RUN_DONE;
     if (run->state->step >= run->length.steps || out->end == LORAC_RUN_EARLY) {
         st = save(run, err); // it had ended: last/ is what the state says, whatever became of it
+    }
+    if (!st && out->end == LORAC_RUN_DONE) {
+        st = lorac_trainer_prepare(run->trainer, preparing, run, err);
+        if (st == LORAC_ESTOP) { // all is as it was saved
+            out->end = LORAC_RUN_STOPPED;
+            st = LORAC_OK;
+        }
     }
     while (!st && run->state->step < run->length.steps && out->end == LORAC_RUN_DONE) {
         st = step(run, err);

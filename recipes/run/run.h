@@ -33,8 +33,9 @@ struct lorac_run_begin {
     const char *dir;
     size_t steps, first_step; // of the run; done already where it resumes
     double steps_per_epoch;
-    size_t activation_bytes, parameter_bytes; // activations; adapter, gradients and moments
-    bool recomputes;                          // activations inside a layer are computed twice
+    size_t activation_bytes, parameter_bytes;  // activations; adapter, gradients and moments
+    bool recomputes;                           // activations inside a layer are computed twice
+    const struct lorac_trainer_frozen *frozen; // layers that run once a row
     const char *best_by,
         *best_why; // the metric that chooses best/, and the key that says so; NULL: nothing does
 };
@@ -53,6 +54,7 @@ struct lorac_run_sample {
 struct lorac_run_watch {
     void *self;
     void (*begin)(void *self, const struct lorac_run_begin *b);
+    void (*preparing)(void *self, double done); // the frozen layers run, before the first step
     void (*step)(void *self, const struct lorac_step *s);
     void (*evaluating)(void *self, double done);
     void (*eval)(void *self, const struct lorac_run_eval *e);

@@ -3,6 +3,7 @@
 
 #include "base/core/machine.h"
 #include "recipes/run/evaluate.h"
+#include "recipes/run/frozen.h"
 
 #include <math.h>
 
@@ -145,6 +146,9 @@ enum lorac_status lorac_setup_trainer(struct lorac_trainer_options *out,
         .steps = r->train.steps,
         .accumulate = r->train.accumulate,
         .activation_bytes = activation_bytes(r),
+        .cache_frozen_prefix = r->train.cache_frozen_prefix,
+        .frozen_bytes = lorac_frozen_memory(),
+        .dir = r->output.dir,
         .loss_above = r->train.watchdog.loss_above,
     };
     enum lorac_status st = lorac_trainer_length(&l.steps, &l.steps_per_epoch, out, err);

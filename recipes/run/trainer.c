@@ -5,6 +5,7 @@
 #include "base/core/clock.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
+#include "recipes/run/frozen.h"
 #include "recipes/run/saved_template.h"
 #include "recipes/run/setup.h"
 #include "recipes/run/state.h"
@@ -20,6 +21,8 @@ struct lorac_trainer {
     struct lorac_optim *optim;
     struct lorac_batch *batch;
     struct lorac_pass *pass;
+    struct lorac_trainer_frozen kept;
+    struct lorac_frozen *frozen;       // its rows; NULL: none are kept, or not yet
     struct lorac_evaluator *evaluator; // NULL: nothing is evaluated
     float *nll;                        // (rows of a batch)
     struct lorac_state state;
@@ -36,6 +39,8 @@ struct lorac_trainer_options lorac_trainer_options_default(void)
         .accumulate = 1,
         .optim = lorac_optim_options_default(),
         .activation_bytes = lorac_machine_memory() / 2,
+        .cache_frozen_prefix = LORAC_RECIPE_CACHE_AUTO,
+        .frozen_bytes = lorac_frozen_memory(),
         .valid.metrics = 1U << LORAC_METRIC_LOSS | 1U << LORAC_METRIC_PERPLEXITY,
     };
 }
@@ -70,6 +75,26 @@ static enum lorac_status measure_pass(struct lorac_pass_options *out, size_t *by
     return st;
 }
 
+static enum lorac_status choose_frozen(struct lorac_trainer_frozen *out,
+                                       const struct lorac_trainer_options *o,
+                                       const struct lorac_socket *socket, struct lorac_err *err)
+{
+    size_t steps = o->epochs;
+    double steps_per_epoch = 1.0;
+    enum lorac_status st =
+        o->steps ? lorac_trainer_length(&steps, &steps_per_epoch, o, err) : LORAC_OK;
+    const struct lorac_frozen_options f = {
+        .when = o->cache_frozen_prefix,
+        .model = o->adapter->model,
+        .socket = socket,
+        .set = lorac_loader_dataset(o->loader),
+        .passes = (double)steps / steps_per_epoch,
+        .memory = o->frozen_bytes,
+        .dir = o->dir,
+    };
+    return st ? st : lorac_frozen_choose(out, &f, err);
+}
+
 enum lorac_status lorac_trainer_measure(struct lorac_trainer_size *out,
                                         const struct lorac_trainer_options *o,
                                         struct lorac_err *err)
@@ -85,6 +110,10 @@ enum lorac_status lorac_trainer_measure(struct lorac_trainer_size *out,
     };
     enum lorac_status st = measure_pass(&pass, &out->pass, o, &socket, err);
     out->recomputes = !st && pass.keep == LORAC_KEEP_LAYERS;
+    if (!st) { st = choose_frozen(&out->kept, o, &socket, err); }
+    if (!st) {
+        out->frozen = lorac_frozen_bytes(&out->kept, lorac_loader_dataset(o->loader), rows);
+    }
     return st;
 }
 
@@ -160,6 +189,7 @@ enum lorac_status lorac_trainer_open(struct lorac_trainer **out,
     if (!st) { st = lorac_adapter_reserve(o->adapter, err); }
     t->socket = lorac_adapter_socket(o->adapter);
     if (!st) { st = open_optim(t, err); }
+    if (!st) { st = choose_frozen(&t->kept, &t->o, &t->socket, err); }
     if (!st) { st = open_evaluator(t, err); }
     if (!st) { st = open_pass(t, err); }
     if (st) {
@@ -173,6 +203,7 @@ enum lorac_status lorac_trainer_open(struct lorac_trainer **out,
 void lorac_trainer_close(struct lorac_trainer *t)
 {
     if (!t) { return; }
+    lorac_frozen_free(t->frozen);
     lorac_evaluator_free(t->evaluator);
     lorac_pass_free(t->pass);
     lorac_batch_free(t->batch);
@@ -218,6 +249,11 @@ struct lorac_state *lorac_trainer_state(struct lorac_trainer *t)
     return &t->state;
 }
 
+const struct lorac_trainer_frozen *lorac_trainer_frozen(const struct lorac_trainer *t)
+{
+    return &t->kept;
+}
+
 struct lorac_evaluator *lorac_trainer_evaluator(const struct lorac_trainer *t)
 {
     return t->evaluator;
@@ -235,6 +271,27 @@ bool lorac_trainer_done(const struct lorac_trainer *t)
 }
 
 /* ---- one step ---- */
+
+enum lorac_status lorac_trainer_prepare(struct lorac_trainer *t, lorac_progress_fn *progress,
+                                        void *self, struct lorac_err *err)
+{
+    bool now = t->kept.layers && !t->frozen && !lorac_trainer_done(t);
+    return now ? lorac_frozen_new(&t->frozen, &t->kept, lorac_loader_dataset(t->o.loader), t->o.dir,
+                                  t->pass, lorac_loader_max_rows(t->o.loader), progress, self, err)
+               : LORAC_OK;
+}
+
+/* The batch in hand through the layers, of the frozen ones as far as they have not run yet. */
+static enum lorac_status forward(struct lorac_trainer *t, const uint32_t *examples, size_t n,
+                                 struct lorac_err *err)
+{
+    const float *x = NULL;
+    if (!t->frozen) { return lorac_pass_forward(t->pass, t->batch, NULL, err); }
+    struct lorac_cost *before = lorac_profile_enter(t->o.profile, LORAC_PROFILE_DATA);
+    enum lorac_status st = lorac_frozen_read(&x, t->frozen, t->batch, examples, n, err);
+    (void)lorac_profile_switch(t->o.profile, before);
+    return st ? st : lorac_pass_forward_rest(t->pass, t->batch, x, err);
+}
 
 /* The loss of the batch in hand, each token's times its weight, and what they weigh together. */
 static double weigh(double *weight, const struct lorac_trainer *t)
@@ -279,7 +336,7 @@ static enum lorac_status micro_batch(double *loss, double *weight, struct lorac_
     enum lorac_status st = lorac_loader_next(t->o.loader, t->batch, &examples, &n, err);
     (void)lorac_profile_switch(t->o.profile, before);
     t->o.adapter->step = t->state.micro++;
-    if (!st) { st = lorac_pass_forward(t->pass, t->batch, NULL, err); }
+    if (!st) { st = forward(t, examples, n, err); }
     if (st) { return st; }
     lorac_pass_loss(t->pass, t->batch, t->nll, true);
     lorac_pass_backward(t->pass, t->batch);
@@ -367,8 +424,9 @@ enum lorac_status lorac_trainer_step(struct lorac_step *out, struct lorac_traine
     if (lorac_trainer_done(t)) {
         return lorac_fail(err, LORAC_EUSER, "all %zu steps are done", t->steps);
     }
+    enum lorac_status st = lorac_trainer_prepare(t, NULL, NULL, err);
     (void)lorac_profile_enter(t->o.profile, LORAC_PROFILE_REST);
-    enum lorac_status st = move(out, t, err);
+    if (!st) { st = move(out, t, err); }
     (void)lorac_profile_switch(t->o.profile, NULL); // what is between steps isn't theirs
     if (st) {
         put_back(t, &before);
@@ -393,7 +451,8 @@ enum lorac_status lorac_trainer_peek(struct lorac_peek *out, struct lorac_traine
     double middle = lorac_clock();
     if (!st) {
         lorac_pass_loss(t->pass, t->batch, t->nll, false);
-        out->row_seconds = (middle - begin) / (double)t->batch->N;
+        out->forward_seconds = middle - begin;
+        out->row_seconds = out->forward_seconds / (double)t->batch->N;
         out->scored_seconds = (lorac_clock() - middle) / (double)t->batch->U;
         out->loss = weigh(&weight, t);
         out->loss /= weight;

@@ -33,7 +33,11 @@ struct lorac_trainer_options {
     struct lorac_optim_options optim; // its `steps`, where 0, are those of the whole training
     size_t activation_bytes;          // keep all activations where they take at most this; else
                                       // each layer's input, and compute the rest again
-    double loss_above;                // the state counts steps in a row above it; 0: none
+    enum lorac_recipe_cache cache_frozen_prefix; // frozen.h
+    size_t frozen_bytes; // what the frozen layers give lies in memory where it takes
+                         // at most this; else
+    const char *dir;     // in a file in this folder; NULL: not at all
+    double loss_above;   // the state counts steps in a row above it; 0: none
     struct lorac_evaluator_options valid; // what is evaluated; model and socket are the trainer's.
                                           // set NULL: nothing
     enum lorac_metric best; // says which evaluation is the best; of two equal ones the lower loss
@@ -50,11 +54,20 @@ struct lorac_trainer_options lorac_trainer_options_default(void);
 LORAC_MUST_CHECK enum lorac_status lorac_trainer_length(size_t *steps, double *steps_per_epoch,
                                                         const struct lorac_trainer_options *o,
                                                         struct lorac_err *err);
+/* The layers that run once a row, and what is kept of it. */
+struct lorac_trainer_frozen {
+    size_t layers;      // 0: none do
+    size_t rows, bytes; // kept: bytes of the rows, in memory or
+    bool on_disk;
+    char why[256]; // why none do, where there would be something to gain; else ""
+};
 /* What it takes of memory, beside the model. The adapter may be an outline, without values. */
 struct lorac_trainer_size {
     size_t pass, batch; // bytes of activations and logits; of the batch
     size_t parameters;  // of the adapter, its gradients and moments
     bool recomputes;    // activations inside a layer are computed twice
+    size_t frozen;      // of what the frozen layers give, kept
+    struct lorac_trainer_frozen kept;
 };
 LORAC_MUST_CHECK enum lorac_status lorac_trainer_measure(struct lorac_trainer_size *out,
                                                          const struct lorac_trainer_options *o,
@@ -71,6 +84,13 @@ LORAC_MUST_CHECK enum lorac_status lorac_trainer_open_recipe(struct lorac_traine
                                                              const struct lorac_recipe *r,
                                                              struct lorac_err *err);
 void lorac_trainer_close(struct lorac_trainer *t);
+
+/* Run the frozen layers, once for all rows, where a step is to come; the first step does it
+ * otherwise. `progress` may be NULL; LORAC_ESTOP where it says so. */
+LORAC_MUST_CHECK enum lorac_status lorac_trainer_prepare(struct lorac_trainer *t,
+                                                         lorac_progress_fn *progress, void *self,
+                                                         struct lorac_err *err);
+const struct lorac_trainer_frozen *lorac_trainer_frozen(const struct lorac_trainer *t);
 
 struct lorac_step {
     size_t step, steps;       // which, from 1, of how many
@@ -95,8 +115,9 @@ bool lorac_trainer_done(const struct lorac_trainer *t); // all steps are
  * where it is. */
 struct lorac_peek {
     double loss;
-    double row_seconds;    // of the layers, a row
-    double scored_seconds; // of the head, a row that scores
+    double forward_seconds; // of the layers
+    double row_seconds;     // the same, a row
+    double scored_seconds;  // of the head, a row that scores
 };
 LORAC_MUST_CHECK enum lorac_status lorac_trainer_peek(struct lorac_peek *out,
                                                       struct lorac_trainer *t,

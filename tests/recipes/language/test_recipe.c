@@ -75,6 +75,7 @@ static const char FULL[] =
     "  threads: auto\n"
     "  keep_activations: auto\n"
     "  share_prefix: auto\n"
+    "  cache_frozen_prefix: auto\n"
     "optimizer:\n"
     "  name: adamw\n"
     "  lr: 5e-4\n"

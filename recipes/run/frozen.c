@@ -1,0 +1,246 @@
+/* frozen.c - see frozen.h. */
+#include "recipes/run/frozen.h"
+
+#include "base/core/machine.h"
+#include "base/core/mem.h"
+#include "base/core/scratch.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LAYERS_ONE_OF = 8, MIB = 20 };
+static const char key[] = "train.cache_frozen_prefix";
+
+struct lorac_frozen {
+    const struct lorac_dataset *set; // borrowed
+    size_t C;
+    size_t common; // rows that all examples begin with: 0 .. common - 1 of what is kept
+    size_t *start; // (examples) where the others of each begin
+    float *memory; // (rows,C), or NULL:
+    int file;      // the same
+    float *x;      // (max_rows,C) of a batch
+};
+
+/* ---- what is kept ---- */
+
+/* An example's last token is only a target: no row. */
+static size_t rows_of(const struct lorac_dataset *set, size_t i)
+{
+    return lorac_dataset_length(set, i) - 1;
+}
+
+static void count_rows(struct lorac_trainer_frozen *c, const struct lorac_frozen_options *o)
+{
+    const struct lorac_data_counts *counts = lorac_dataset_counts(o->set);
+    c->rows = (size_t)counts->tokens - counts->used - counts->common * (counts->used - 1);
+    c->bytes = c->rows * o->model->config.C * sizeof(float);
+}
+
+/* Where nothing is gained, whatever the room: why. */
+static const char *idle(const struct lorac_frozen_options *o, size_t layers)
+{
+    if (layers == 0) {
+        return "the embedding or a module of layer 0 is adapted, so no layer is frozen; with "
+               "adapter.layers: last:N all but the last N are";
+    }
+    if (!(o->passes > 1.0)) { return "no row is read a second time (train.epochs, train.steps)"; }
+    return NULL;
+}
+
+enum lorac_status lorac_frozen_choose(struct lorac_trainer_frozen *out,
+                                      const struct lorac_frozen_options *o, struct lorac_err *err)
+{
+    size_t layers = lorac_frozen_layers(o->model, o->socket);
+    const char *why = idle(o, layers);
+    bool on = o->when == LORAC_RECIPE_CACHE_ON;
+    *out = (struct lorac_trainer_frozen){0};
+    if (o->when == LORAC_RECIPE_CACHE_OFF) { return LORAC_OK; }
+    if (why && on) { return lorac_fail(err, LORAC_EUSER, "%s: on has no effect: %s", key, why); }
+    if (why || (!on && layers * LAYERS_ONE_OF < o->model->config.L)) { return LORAC_OK; }
+    count_rows(out, o);
+    out->on_disk = out->bytes > o->memory;
+    size_t room = out->on_disk && o->dir ? lorac_scratch_room(o->dir) : 0;
+    bool fits = !out->on_disk || out->bytes <= (on ? room : room / 2);
+    if (fits) {
+        out->layers = layers;
+        return LORAC_OK;
+    }
+    (void)snprintf(out->why, sizeof out->why,
+                   "%s: %s: the rows that leave the frozen layers take %zu MiB, and there are %zu "
+                   "of memory for them, or %zu on the disk of output.dir",
+                   key, on ? "on" : "not done", out->bytes >> MIB, o->memory >> MIB,
+                   (on ? room : room / 2) >> MIB);
+    return on ? lorac_fail(err, LORAC_EUSER, "%s", out->why) : LORAC_OK;
+}
+
+size_t lorac_frozen_bytes(const struct lorac_trainer_frozen *c, const struct lorac_dataset *set,
+                          size_t max_rows)
+{
+    if (c->layers == 0) { return 0; }
+    return (c->on_disk ? 0 : c->bytes) + c->bytes / c->rows * max_rows +
+           lorac_dataset_size(set) * sizeof(size_t);
+}
+
+size_t lorac_frozen_memory(void)
+{
+    size_t quarter = lorac_machine_memory() / 4;
+    size_t half = lorac_machine_available() / 2; // 0: unknown
+    return half && half < quarter ? half : quarter;
+}
+
+/* ---- rows in and out ---- */
+
+enum way { STORE, LOAD };
+
+/* Rows of example i that stand at positions from .. from + n - 1: x (n,C) to what is kept, or back.
+ */
+static enum lorac_status move(struct lorac_frozen *f, enum way way, float *x, size_t i, size_t from,
+                              size_t n, struct lorac_err *err)
+{
+    size_t row = f->C * sizeof *x;
+    enum lorac_status st = LORAC_OK;
+    while (n > 0 && !st) {
+        bool common = from < f->common;
+        size_t at = common ? from : f->start[i] + from - f->common;
+        size_t some = common && n > f->common - from ? f->common - from : n;
+        float *kept = f->memory ? f->memory + at * f->C : NULL;
+        if (kept) {
+            memcpy(way == STORE ? kept : x, way == STORE ? x : kept, some * row);
+        } else {
+            st = way == STORE ? lorac_scratch_write(f->file, x, some * row, at * row, err)
+                              : lorac_scratch_read(x, some * row, f->file, at * row, err);
+        }
+        x += some * f->C;
+        from += some;
+        n -= some;
+    }
+    return st;
+}
+
+/* A batch of n examples has a segment each, behind the one that they all continue, if there is
+ * one. */
+static size_t shared_segments(const struct lorac_batch *b, size_t n)
+{
+    assert(b->S == n || (b->S == n + 1 && b->segments[0].parent < 0));
+    return b->S - n;
+}
+
+enum lorac_status lorac_frozen_read(const float **x, struct lorac_frozen *f,
+                                    const struct lorac_batch *b, const uint32_t *examples, size_t n,
+                                    struct lorac_err *err)
+{
+    size_t shared = shared_segments(b, n);
+    enum lorac_status st = LORAC_OK;
+    *x = f->x;
+    for (size_t s = 0; s < b->S && !st; s++) {
+        const struct lorac_segment *seg = &b->segments[s];
+        size_t i = examples[s < shared ? 0 : s - shared]; // what is shared is the first one's, too
+        st = move(f, LOAD, f->x + seg->row * f->C, i, seg->position, seg->n, err);
+    }
+    return st;
+}
+
+/* f->x (N,C), of a micro-batch in the order of the table. What all examples begin with is stored
+ * with the first. */
+static enum lorac_status store(struct lorac_frozen *f, const struct lorac_batch *b,
+                               const uint32_t *examples, size_t n, struct lorac_err *err)
+{
+    size_t shared = shared_segments(b, n);
+    enum lorac_status st = LORAC_OK;
+    for (size_t k = 0; k < n && !st; k++) {
+        const struct lorac_segment *own = &b->segments[shared + k];
+        size_t from = examples[k] ? f->common : 0;
+        if (from < own->position) { // in the shared segment, which begins at 0
+            st = move(f, STORE, f->x + from * f->C, examples[k], from, own->position - from, err);
+            from = own->position;
+        }
+        size_t skip = from - own->position;
+        if (st) { break; }
+        st = move(f, STORE, f->x + (own->row + skip) * f->C, examples[k], from, own->n - skip, err);
+    }
+    return st;
+}
+
+/* ---- filling ---- */
+
+static enum lorac_status take_room(struct lorac_frozen *f, const struct lorac_trainer_frozen *c,
+                                   const char *dir, size_t max_rows, struct lorac_err *err)
+{
+    size_t n = lorac_dataset_size(f->set);
+    f->common = lorac_dataset_counts(f->set)->common;
+    f->C = c->bytes / c->rows / sizeof *f->x;
+    f->start = lorac_mem_new(n, sizeof *f->start);
+    f->x = lorac_mem_new(max_rows, f->C * sizeof *f->x);
+    if (f->start && f->x && !c->on_disk) {
+        f->memory = lorac_mem_new(c->rows, f->C * sizeof *f->memory);
+    }
+    if (!f->start || !f->x || (!c->on_disk && !f->memory)) {
+        return lorac_fail(err, LORAC_ENOMEM, "no memory for %zu MiB of rows of frozen layers (%s)",
+                          c->bytes >> MIB, key);
+    }
+    size_t at = f->common;
+    for (size_t i = 0; i < n; i++) {
+        f->start[i] = at;
+        at += rows_of(f->set, i) - f->common;
+    }
+    assert(at == c->rows);
+    return c->on_disk ? lorac_scratch_open(&f->file, dir, c->bytes, err) : LORAC_OK;
+}
+
+static enum lorac_status fill(struct lorac_frozen *f, struct lorac_pass *pass, size_t max_rows,
+                              lorac_progress_fn *progress, void *self, struct lorac_err *err)
+{
+    const struct lorac_loader_options o = {.batch_tokens = max_rows,
+                                           .share_prefix = LORAC_SHARE_AUTO};
+    struct lorac_loader *rows = NULL;
+    struct lorac_batch *b = NULL;
+    size_t done = 0;
+    enum lorac_status st = lorac_loader_open(&rows, f->set, &o, err);
+    if (!st) { st = lorac_batch_new(&b, max_rows, lorac_loader_max_segments(rows), max_rows, err); }
+    while (!st && lorac_loader_state(rows).epoch == 0) {
+        const uint32_t *examples = NULL;
+        size_t n = 0;
+        if (progress && !progress(self, (double)done / (double)lorac_dataset_size(f->set))) {
+            st = lorac_fail(err, LORAC_ESTOP, "interrupted in the frozen layers");
+        }
+        if (!st) { st = lorac_loader_next(rows, b, &examples, &n, err); }
+        if (!st) { st = lorac_pass_forward_frozen(f->x, pass, b, err); }
+        if (!st) { st = store(f, b, examples, n, err); }
+        done += n;
+    }
+    lorac_batch_free(b);
+    lorac_loader_close(rows);
+    return st;
+}
+
+enum lorac_status lorac_frozen_new(struct lorac_frozen **out, const struct lorac_trainer_frozen *c,
+                                   const struct lorac_dataset *set, const char *dir,
+                                   struct lorac_pass *pass, size_t max_rows,
+                                   lorac_progress_fn *progress, void *self, struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_frozen *f = lorac_mem_new(1, sizeof *f);
+    if (!f) { return lorac_fail(err, LORAC_ENOMEM, "no memory for rows of frozen layers"); }
+    f->set = set;
+    f->file = -1;
+    enum lorac_status st = take_room(f, c, dir, max_rows, err);
+    if (!st) { st = fill(f, pass, max_rows, progress, self, err); }
+    if (st == LORAC_EIO) { lorac_err_add(err, " (%s: off does without)", key); }
+    if (st) {
+        lorac_frozen_free(f);
+        f = NULL;
+    }
+    *out = f;
+    return st;
+}
+
+void lorac_frozen_free(struct lorac_frozen *f)
+{
+    if (!f) { return; }
+    lorac_scratch_close(f->file);
+    lorac_mem_free(f->memory);
+    lorac_mem_free(f->start);
+    lorac_mem_free(f->x);
+    lorac_mem_free(f);
+}

@@ -1,0 +1,56 @@
+/*
+ * frozen.h - inside recipes/: rows of a dataset as they leave the layers below the lowest adapter,
+ * computed once and kept, so that only the layers above run in every epoch.
+ *
+ *   tokens -> layers 0 .. F-1, which nothing adapts -> x (rows,C) -> layers F .. L-1 -> loss
+ *             once a row                               kept          every time
+ *
+ * They are computed before the first step, in the order of the table and in micro-batches of their
+ * own: their bits don't depend on the order of an epoch, nor on where a run was stopped. They are
+ * float32, as they leave the layers; what all rows of the table begin with is kept once. They lie
+ * in memory, or where that would be too much in a scratch file, which is gone with the process.
+ */
+#ifndef LORAC_RECIPES_FROZEN_H
+#define LORAC_RECIPES_FROZEN_H
+
+#include "recipes/run/trainer.h"
+
+struct lorac_frozen_options {
+    enum lorac_recipe_cache when;
+    const struct lorac_model *model;
+    const struct lorac_socket *socket; // what adapts it
+    const struct lorac_dataset *set;
+    double passes;   // how often each of its rows is to be read
+    size_t memory;   // bytes: what takes more lies in a file
+    const char *dir; // where that may be made; NULL: nowhere
+};
+
+/* What is to be kept. With `auto` an eighth of the layers or more must be frozen, and a file leaves
+ * half of the disk's room. With `on`, nothing to keep or no room for it is LORAC_EUSER. */
+LORAC_MUST_CHECK enum lorac_status lorac_frozen_choose(struct lorac_trainer_frozen *out,
+                                                       const struct lorac_frozen_options *o,
+                                                       struct lorac_err *err);
+/* What rows may take of memory where nobody says: a quarter of the machine's, half of what is
+ * there. */
+size_t lorac_frozen_memory(void);
+/* Bytes of memory that it takes, with batches of up to `max_rows` rows. */
+size_t lorac_frozen_bytes(const struct lorac_trainer_frozen *c, const struct lorac_dataset *set,
+                          size_t max_rows);
+
+struct lorac_frozen;
+/* Room for them, and their values: `pass`, of up to max_rows rows, computes them. `dir` must exist
+ * where they lie on a disk. `progress` may be NULL; LORAC_ESTOP where it says so. */
+LORAC_MUST_CHECK enum lorac_status lorac_frozen_new(struct lorac_frozen **out,
+                                                    const struct lorac_trainer_frozen *c,
+                                                    const struct lorac_dataset *set,
+                                                    const char *dir, struct lorac_pass *pass,
+                                                    size_t max_rows, lorac_progress_fn *progress,
+                                                    void *self, struct lorac_err *err);
+void lorac_frozen_free(struct lorac_frozen *f);
+/* Those of a micro-batch of the dataset's loader: *x (N,C), valid until the next call. */
+LORAC_MUST_CHECK enum lorac_status lorac_frozen_read(const float **x, struct lorac_frozen *f,
+                                                     const struct lorac_batch *b,
+                                                     const uint32_t *examples, size_t n,
+                                                     struct lorac_err *err);
+
+#endif
