@@ -111,6 +111,9 @@ void lorac_chat_free(struct lorac_chat *c)
 enum lorac_status lorac_messages_add(struct lorac_messages *m, const char *role,
                                      const char *content, size_t n, struct lorac_err *err)
 {
+    if (memchr(content, '\0', n)) {
+        return lorac_fail(err, LORAC_EUSER, "a message holds a NUL byte, expected text");
+    }
     if (m->n == m->cap) {
         struct lorac_message *p = lorac_mem_grow(m->at, m->n, &m->cap, m->n + 1, sizeof *p);
         if (!p) { return no_memory(err); }

@@ -33,7 +33,7 @@ struct lorac_messages {
     struct lorac_message *at;
     size_t n, cap;
 };
-/* One more, its texts copied. */
+/* One more, its texts copied; one with a NUL byte is refused. */
 LORAC_MUST_CHECK enum lorac_status lorac_messages_add(struct lorac_messages *m, const char *role,
                                                       const char *content, size_t n,
                                                       struct lorac_err *err);

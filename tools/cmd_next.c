@@ -20,8 +20,8 @@ struct rank {
 /* The distributions behind one prompt: of the base, and where there are adapters of the two
  * together. */
 struct next {
-    struct bench b;
-    struct lorac_ids prompt;
+    struct bench *b;
+    const struct lorac_ids *prompt;
     size_t V;           // tokens
     double *p[2];       // (V) probabilities
     double entropy[2];  // in nats; exp of it is the perplexity
@@ -33,7 +33,7 @@ static const char *const names[] = {"base", "adapter"};
 
 static size_t sides(const struct next *x)
 {
-    return x->b.stack.n ? 2 : 1;
+    return x->b->stack.n ? 2 : 1;
 }
 
 /* p (V) written: softmax of the logits. Its entropy in nats, or NaN. */
@@ -58,7 +58,7 @@ static double to_probabilities(double *p, const float *logits, size_t V)
 
 static enum lorac_status take_memory(struct next *x, struct lorac_err *err)
 {
-    x->V = x->b.model->config.V;
+    x->V = x->b->model->config.V;
     x->order = lorac_mem_new(x->V, sizeof *x->order);
     bool all = x->order != NULL;
     for (size_t i = 0; i < sides(x); i++) {
@@ -71,7 +71,7 @@ static enum lorac_status take_memory(struct next *x, struct lorac_err *err)
 /* Both distributions: the same ids through the base, and through base and adapters. */
 static enum lorac_status think(struct next *x, struct lorac_err *err)
 {
-    size_t N = x->prompt.n;
+    size_t N = x->prompt->n;
     struct lorac_pass_options o = {.max_rows = N};
     struct lorac_batch *batch = NULL;
     struct lorac_pass *pass = NULL;
@@ -79,14 +79,14 @@ static enum lorac_status think(struct next *x, struct lorac_err *err)
     enum lorac_status st = LORAC_OK;
     if (!logits) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for %zu logits", x->V); }
     if (!st) { st = lorac_batch_new(&batch, N, 1, 1, err); }
-    if (!st) { st = lorac_pass_new(&pass, x->b.model, NULL, &o, err); }
+    if (!st) { st = lorac_pass_new(&pass, x->b->model, NULL, &o, err); }
     if (!st) {
         lorac_batch_clear(batch);
-        (void)lorac_batch_add(batch, x->prompt.at, N, -1);
+        (void)lorac_batch_add(batch, x->prompt->at, N, -1);
         lorac_batch_want_logits(batch, N - 1);
     }
     for (size_t i = 0; i < sides(x) && !st; i++) {
-        if (i) { st = lorac_pass_use(pass, bench_socket(&x->b), err); }
+        if (i) { st = lorac_pass_use(pass, bench_socket(x->b), err); }
         if (!st) { st = lorac_pass_forward(pass, batch, NULL, err); }
         if (st) { break; }
         lorac_pass_logits(pass, batch, logits);
@@ -185,14 +185,14 @@ static enum lorac_status add_token(struct lorac_buf *b, size_t *columns, const s
 {
     struct lorac_buf bytes = {0};
     *columns = 0;
-    if ((size_t)id >= lorac_tokenizer_size(x->b.tokenizer) ||
-        !lorac_token_text(x->b.tokenizer, id)) { // rows that only pad the matrix
+    if ((size_t)id >= lorac_tokenizer_size(x->b->tokenizer) ||
+        !lorac_token_text(x->b->tokenizer, id)) { // rows that only pad the matrix
         *columns = (size_t)snprintf(NULL, 0, "(id %d, no token)", id);
         lorac_buf_printf(b, "(id %d, no token)", id);
         return LORAC_OK;
     }
-    bool special = lorac_token_is_special(x->b.tokenizer, id);
-    enum lorac_status st = lorac_token_bytes(&bytes, x->b.tokenizer, id, err);
+    bool special = lorac_token_is_special(x->b->tokenizer, id);
+    enum lorac_status st = lorac_token_bytes(&bytes, x->b->tokenizer, id, err);
     if (!st) {
         lorac_buf_str(b, special ? "" : "\"");
         *columns = add_readable(b, bytes.at ? bytes.at : "", bytes.n, x->utf8) + (special ? 0 : 2);
@@ -237,7 +237,7 @@ static enum lorac_status print_prompt(struct lorac_buf *line, const struct next 
 {
     struct lorac_buf text = {0};
     enum lorac_status st =
-        lorac_decode(&text, x->b.tokenizer, x->prompt.at, x->prompt.n, false, err);
+        lorac_decode(&text, x->b->tokenizer, x->prompt->at, x->prompt->n, false, err);
     size_t room = width - 32;
     size_t from = text.n > room ? text.n - room : 0;
     while (from < text.n && (text.at[from] & 0xC0) == 0x80) {
@@ -245,7 +245,7 @@ static enum lorac_status print_prompt(struct lorac_buf *line, const struct next 
     }
     lorac_buf_printf(line, "prompt   %s\"", from ? "..." : "");
     if (text.n) { (void)add_readable(line, text.at + from, text.n - from, x->utf8); }
-    lorac_buf_printf(line, "\"  (%zu tokens)", x->prompt.n);
+    lorac_buf_printf(line, "\"  (%zu tokens)", x->prompt->n);
     if (!st) { print_line(line); }
     lorac_buf_free(&text);
     return st;
@@ -323,10 +323,10 @@ static enum lorac_status add_json(struct lorac_buf *list, const struct next *x, 
     struct lorac_buf text = {0};
     const char *token = NULL;
     enum lorac_status st = LORAC_OK;
-    if ((size_t)id < lorac_tokenizer_size(x->b.tokenizer)) {
-        token = lorac_token_text(x->b.tokenizer, id);
+    if ((size_t)id < lorac_tokenizer_size(x->b->tokenizer)) {
+        token = lorac_token_text(x->b->tokenizer, id);
     }
-    if (token) { st = lorac_decode(&text, x->b.tokenizer, &id, 1, false, err); }
+    if (token) { st = lorac_decode(&text, x->b->tokenizer, &id, 1, false, err); }
     out_count(&j, "id", (size_t)id);
     out_text(&j, "token", token ? token : "", token ? strlen(token) : 0);
     out_text(&j, "text", text.at ? text.at : "", text.n);
@@ -347,7 +347,7 @@ static int print_json(const struct next *x, struct lorac_err *err)
     struct lorac_buf list = {0};
     struct lorac_buf prompt = {0};
     enum lorac_status st =
-        lorac_decode(&prompt, x->b.tokenizer, x->prompt.at, x->prompt.n, false, err);
+        lorac_decode(&prompt, x->b->tokenizer, x->prompt->at, x->prompt->n, false, err);
     lorac_buf_str(&list, "[");
     for (size_t i = 0; i < x->top && !st; i++) {
         lorac_buf_str(&list, i ? ", " : "");
@@ -355,7 +355,7 @@ static int print_json(const struct next *x, struct lorac_err *err)
     }
     lorac_buf_str(&list, "]");
     out_text(&j, "prompt", prompt.at ? prompt.at : "", prompt.n);
-    out_ids(&j, "prompt_ids", x->prompt.at, x->prompt.n);
+    out_ids(&j, "prompt_ids", x->prompt->at, x->prompt->n);
     for (size_t k = 0; k < sides(x); k++) {
         char key[32];
         (void)snprintf(key, sizeof key, "%s_entropy", names[k]);
@@ -373,26 +373,21 @@ static int print_json(const struct next *x, struct lorac_err *err)
 
 /* ---- the verb ---- */
 
-static int run(const struct args *a)
+bool draws_blocks(void)
+{
+    (void)setlocale(LC_CTYPE, "");                     // NOLINT(concurrency-mt-unsafe)
+    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0; // NOLINT(concurrency-mt-unsafe)
+}
+
+int show_next(struct bench *b, const struct lorac_ids *prompt, size_t top, bool utf8, bool as_json)
 {
     struct lorac_err err = {0};
-    struct next x = {.top = TOP};
-    enum lorac_status st = args_count(&x.top, a, "--top", &err);
-    if (!st && x.top == 0) { st = lorac_fail(&err, LORAC_EUSER, "--top must be at least 1"); }
-    if (st) {
-        (void)complain(&err);
-        return EXIT_USAGE;
-    }
-    // how wide characters are, and whether blocks can be drawn; before there are threads
-    (void)setlocale(LC_CTYPE, "");                       // NOLINT(concurrency-mt-unsafe)
-    x.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0; // NOLINT(concurrency-mt-unsafe)
-    st = bench_open(&x.b, a, true, &err);
-    if (!st) { st = bench_prompt(&x.prompt, &x.b, a, &err); }
-    if (!st && x.prompt.n == 0) {
+    struct next x = {.b = b, .prompt = prompt, .top = top, .utf8 = utf8};
+    enum lorac_status st = take_memory(&x, &err);
+    if (!st && prompt->n == 0) {
         st = lorac_fail(&err, LORAC_EUSER,
                         "the prompt has no tokens, and this model's tokenizer puts none in front");
     }
-    if (!st) { st = take_memory(&x, &err); }
     if (!st) { st = think(&x, &err); }
     int code = 0;
     if (st) {
@@ -400,14 +395,33 @@ static int run(const struct args *a)
     } else {
         if (x.top > x.V) { x.top = x.V; }
         put_in_order(&x);
-        code = args_has(a, "--json") ? print_json(&x, &err) : print_text(&x, &err);
-        note_next(&x.b, x.order[0].id);
+        code = as_json ? print_json(&x, &err) : print_text(&x, &err);
+        note_next(b, x.order[0].id);
     }
-    lorac_ids_free(&x.prompt);
     lorac_mem_free(x.order);
     lorac_mem_free(x.p[0]);
     lorac_mem_free(x.p[1]);
-    bench_close(&x.b);
+    return code;
+}
+
+static int run(const struct args *a)
+{
+    struct lorac_err err = {0};
+    struct bench b = {0};
+    struct lorac_ids prompt = {0};
+    size_t top = TOP;
+    enum lorac_status st = args_count(&top, a, "--top", &err);
+    if (!st && top == 0) { st = lorac_fail(&err, LORAC_EUSER, "--top must be at least 1"); }
+    if (st) {
+        (void)complain(&err);
+        return EXIT_USAGE;
+    }
+    bool utf8 = draws_blocks(); // before there are threads
+    st = bench_open(&b, a, true, &err);
+    if (!st) { st = bench_prompt(&prompt, &b, a, &err); }
+    int code = st ? complain(&err) : show_next(&b, &prompt, top, utf8, args_has(a, "--json"));
+    lorac_ids_free(&prompt);
+    bench_close(&b);
     return code;
 }
 

@@ -33,3 +33,11 @@ int stop_code(void)
 {
     return EXIT_SIGNAL + (int)stop;
 }
+
+bool stop_forget(void)
+{
+    if (stop != SIGINT) { return false; }
+    stop = 0;
+    stop_on_signals();
+    return true;
+}

@@ -10,7 +10,7 @@
 
 extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, verb_score,
     verb_tokenize, verb_tokenizer, verb_merge, verb_inspect, verb_recipe, verb_plan, verb_diff,
-    verb_init, verb_next, verb_compare, verb_prompt;
+    verb_init, verb_next, verb_compare, verb_prompt, verb_chat;
 
 /* "lorac: ERROR" on stderr; returns the exit code for it: of LORAC_ESTOP, that of the signal. */
 int complain(const struct lorac_err *err);
@@ -121,6 +121,12 @@ enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lora
 /* Ids from text such as "1,2,3", "1 2 3" or "[1, 2, 3]". */
 enum lorac_status read_ids(struct lorac_ids *ids, const char *text, struct lorac_err *err);
 
+/* The likeliest tokens behind a prompt, of the base and with the bench's adapters, as `lorac next`
+ * shows them (cmd_next.c); returns the exit code. `utf8`: draws_blocks(), which looks at the user's
+ * locale and is to be called while there is one thread. */
+int show_next(struct bench *b, const struct lorac_ids *prompt, size_t top, bool utf8, bool as_json);
+bool draws_blocks(void);
+
 /* ---- notes, on stderr (notes.c) ---- */
 
 /* Of a generation without text: why there is none. */
@@ -196,5 +202,8 @@ void status_clear(struct status_line *s); // before other output
 void stop_on_signals(void);
 bool stop_asked(void);
 int stop_code(void); // of a program that the signal ended early, as shells tell it: 130, 143
+/* Ctrl-C stopped an answer, not the session: it is forgotten, and the next one is heard again.
+ * False where nothing, or another signal, asked to stop. */
+bool stop_forget(void);
 
 #endif

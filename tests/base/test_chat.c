@@ -206,6 +206,14 @@ static void messages_are_read_from_json(void **state)
     }
 }
 
+static void a_message_with_a_nul_is_refused(void **state)
+{
+    (void)state;
+    struct lorac_messages m = {0};
+    assert_int_equal(lorac_messages_add(&m, "user", "a\0b", 3, &err), LORAC_EUSER);
+    assert_int_equal(m.n, 0);
+}
+
 static enum lorac_status whole_chat(struct lorac_err *e)
 {
     static const char json[] = "[{\"role\": \"user\", \"content\": \"q\"},"
@@ -243,6 +251,7 @@ int main(void)
         cmocka_unit_test(what_the_template_refuses_is_told),
         cmocka_unit_test(a_folder_without_template_says_so),
         cmocka_unit_test(messages_are_read_from_json),
+        cmocka_unit_test(a_message_with_a_nul_is_refused),
         cmocka_unit_test(a_machine_that_fails_is_met),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

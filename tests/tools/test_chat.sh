@@ -3,6 +3,8 @@
 #   - `generate --chat` and `next --chat` prompt through the model's chat template, as the prompt that it writes does,
 #     with what --system says in front; special tokens in what is typed are text;
 #   - `score --chat` scores the answers of a conversation, end of the turn included;
+#   - `chat` answers each line behind the whole conversation, with the base or an adapter, compares the two, forgets and
+#     saves; a line that cannot be obeyed ends a script with the reason;
 #   - what has no effect, and a model without a template, is refused.
 # usage: test_chat.sh LORAC MAKE_TINY
 . "$(dirname "$0")/support.sh"
@@ -43,6 +45,71 @@ front=$(sed 's/.*"nll": \([0-9.]*\).*/\1/' "$dir/out")
 awk "BEGIN {d = $all - $front - $whole; exit !(d < 1e-4 && d > -1e-4)}" || fail "score: $whole, expected $all - $front"
 expect 0 score --model "$model" --chat "$dir/chat.json"
 grep -q 'tokens       3   (of the answers; 11 in all)' "$dir/out" || fail "score --chat: $(cat "$dir/out")"
+
+# ---- a session ----
+printf 'text,label\nwarm,good\nflat,bad\nmild,good\ncold,bad\n' >"$dir/train.csv"
+cat >"$dir/one.yaml" <<'END'
+recipe: 1
+model: {path: model, max_length: 40}
+adapter: {rank: 4, alpha: 8}
+data: {train: train.csv}
+template: {completion: 'So {text} is {label}'}
+train: {steps: 6, batch_size: 2, threads: 1}
+optimizer: {lr: 0.05}
+output: {dir: runs/one}
+END
+"$lorac" train "$dir/one.yaml" >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
+one=$dir/runs/one/last
+
+chat() { # chat WORDS... <LINES
+    "$lorac" chat --model "$model" --max-tokens 6 --temperature 1.5 --seed 3 "$@" >"$dir/out" 2>"$dir/err"
+}
+# said PROMPT WORDS...: what generate says behind it
+said() {
+    text=$1
+    shift
+    "$lorac" generate --model "$model" --raw --prompt "$text" --max-tokens 6 --temperature 1.5 --seed 3 "$@"
+}
+first=$(said '<s>s:be</s><s>u:ab</s><s>a:')
+second=$(said "<s>s:be</s><s>u:ab</s><s>a:$first</s><s>u:cd</s><s>a:")
+other=$(said '<s>s:be</s><s>u:ef</s><s>a:')
+adapted=$(said '<s>s:be</s><s>u:ef</s><s>a:' --adapter "$one")
+[ -n "$first" ] && [ "$first" != "$second" ] && [ "$other" != "$adapted" ] || fail "all answers are alike"
+printf 'ab\ncd\n/undo\n/save %s\n/undo\nef\n/clear\n/adapter %s\n/compare ef\n/quit\nx\n' "$dir/said.json" "$one" |
+    chat --system be || fail "chat: $(cat "$dir/err")"
+sed 's/, [a-z]* in [0-9.]* ms;/;/' "$dir/out" >"$dir/seen"
+cat >"$dir/want" <<END
+> ab
+$first
+> cd
+$second
+> /undo
+[2 messages left]
+> /save $dir/said.json
+[3 messages in $dir/said.json]
+> /undo
+[0 messages left]
+> ef
+$other
+> /clear
+> /adapter $one
+[$one answers; the base stays loaded]
+> /compare ef
+[the base]
+$other
+[$one]
+$adapted
+> /quit
+END
+cmp -s "$dir/want" "$dir/seen" || fail "chat: $(diff -a "$dir/want" "$dir/seen")"
+expect 0 score --model "$model" --chat "$dir/said.json" --json
+printf '//a\n' | chat --json || fail "chat --json: $(cat "$dir/err")"
+grep -q '"adapter": "the base", "user": "/a", "text": ' "$dir/out" || fail "chat --json: $(cat "$dir/out")"
+for line in '/compare a:name an adapter first' '/undo:nothing was said yet' '/nothing:is no command' \
+            '/temperature hot:expected a number' '/next:say something first' '/save:where to?'; do
+    printf '%s\nab\n' "${line%%:*}" | chat && fail "chat: ${line%%:*} must end the script"
+    grep -q "${line#*:}" "$dir/err" || fail "chat: no '${line#*:}' in: $(cat "$dir/err")"
+done
 
 refused 1 "needs --chat" generate --model "$model" --system a --prompt b
 refused 1 "not with --chat" generate --model "$model" --chat --field a=b --prompt b

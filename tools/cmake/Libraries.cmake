@@ -24,3 +24,6 @@ if(LORAC_OPENBLAS)
         target_link_libraries(lorac_libraries INTERFACE ${CMAKE_DL_LIBS})
     endif()
 endif()
+if(LORAC_TOOLS)
+    pkg_check_modules(edit REQUIRED IMPORTED_TARGET libedit) # of the program's sessions alone
+endif()
