@@ -183,9 +183,11 @@ void say_frozen(FILE *to, const char *front, const struct lorac_trainer_frozen *
     char bytes[32];
     struct lorac_buf b = {0};
     if (!f->layers) { return; }
-    lorac_buf_printf(&b, f->layers > 1 ? "layers 0-%zu run" : "layer %zu runs", f->layers - 1);
-    lorac_buf_printf(&b, " once a row; what leaves them takes %s %s (train.cache_frozen_prefix)",
-                     show_bytes(bytes, f->bytes), f->on_disk ? "on the disk" : "of memory");
+    bool one = f->layers == 1;
+    lorac_buf_printf(&b, one ? "layer %zu runs" : "layers 0-%zu run", f->layers - 1);
+    lorac_buf_printf(&b, " once a row; what leaves %s takes %s %s (train.cache_frozen_prefix)",
+                     one ? "it" : "them", show_bytes(bytes, f->bytes),
+                     f->on_disk ? "on the disk" : "of memory");
     show_wrapped(to, front, b.at ? b.at : "");
     lorac_buf_free(&b);
 }

@@ -1,6 +1,7 @@
 /* frozen.c - see frozen.h. */
 #include "recipes/run/frozen.h"
 
+#include "base/core/file.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/core/scratch.h"
@@ -185,7 +186,8 @@ static enum lorac_status take_room(struct lorac_frozen *f, const struct lorac_tr
         at += rows_of(f->set, i) - f->common;
     }
     assert(at == c->rows);
-    return c->on_disk ? lorac_scratch_open(&f->file, dir, c->bytes, err) : LORAC_OK;
+    enum lorac_status st = c->on_disk ? lorac_dir_make(dir, err) : LORAC_OK;
+    return st || !c->on_disk ? st : lorac_scratch_open(&f->file, dir, c->bytes, err);
 }
 
 static enum lorac_status fill(struct lorac_frozen *f, struct lorac_pass *pass, size_t max_rows,

@@ -38,7 +38,7 @@ size_t lorac_frozen_bytes(const struct lorac_trainer_frozen *c, const struct lor
                           size_t max_rows);
 
 struct lorac_frozen;
-/* Room for them, and their values: `pass`, of up to max_rows rows, computes them. `dir` must exist
+/* Room for them, and their values: `pass`, of up to max_rows rows, computes them. `dir` is made
  * where they lie on a disk. `progress` may be NULL; LORAC_ESTOP where it says so. */
 LORAC_MUST_CHECK enum lorac_status lorac_frozen_new(struct lorac_frozen **out,
                                                     const struct lorac_trainer_frozen *c,

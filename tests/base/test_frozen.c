@@ -28,16 +28,12 @@ static void check(enum lorac_status st, const struct lorac_err *err)
     if (st) { fail_msg("%s", err->text); }
 }
 
-/* Another adapter in the place of the case's: on layer `layer` alone, none of it zero. */
-static void adapt(struct passes *p, size_t layer)
+/* Another adapter in the place of the case's, none of it zero. */
+static void adapt_as(struct passes *p, const struct lorac_adapter_options *o)
 {
     struct lorac_err err = {0};
-    struct lorac_adapter_options o = lorac_adapter_options_default();
-    size_t layers[] = {layer};
     lorac_adapter_free(p->a);
-    o.layers = layers;
-    o.n_layers = 1;
-    check(lorac_adapter_new(&p->a, p->m, &o, &err), &err);
+    check(lorac_adapter_new(&p->a, p->m, o, &err), &err);
     check(lorac_adapter_reserve(p->a, &err), &err);
     float *values = lorac_mem_new(p->a->n_params, sizeof *values);
     assert_non_null(values);
@@ -48,6 +44,15 @@ static void adapt(struct passes *p, size_t layer)
     lorac_mem_free(values);
     check(lorac_adapter_refresh(p->a, &err), &err);
     p->socket = lorac_adapter_socket(p->a);
+}
+
+/* On layer `layer` alone. */
+static void adapt(struct passes *p, size_t layer)
+{
+    struct lorac_adapter_options o = lorac_adapter_options_default();
+    o.layers = &layer;
+    o.n_layers = 1;
+    adapt_as(p, &o);
 }
 
 static void adapt_last(struct passes *p)
@@ -167,6 +172,20 @@ static void two_parts_are_the_whole(void **state)
     }
 }
 
+static void so_they_are_where_the_head_alone_is_adapted(void **state)
+{
+    static const char *const head[] = {"lm_head"};
+    struct lorac_adapter_options o = lorac_adapter_options_default();
+    struct passes p;
+    o.targets = head;
+    o.n_targets = 1;
+    passes_open_on(&p, "llama-head", *state);
+    adapt_as(&p, &o);
+    assert_int_equal(lorac_frozen_layers(p.m, &p.socket), p.m->config.L);
+    parts_equal_the_whole("llama-head", &p, LORAC_KEEP_ALL);
+    passes_close(&p);
+}
+
 static void so_they_are_in_the_vault(void **state)
 {
     struct passes p;
@@ -272,8 +291,10 @@ int main(void)
 #endif
     const struct CMUnitTest tests[] = {
         ON(ref, two_parts_are_the_whole),
+        ON(ref, so_they_are_where_the_head_alone_is_adapted),
 #ifdef LORAC_HAVE_OPENBLAS
         ON(cpu, two_parts_are_the_whole),
+        ON(cpu, so_they_are_where_the_head_alone_is_adapted),
 #endif
         cmocka_unit_test(so_they_are_in_the_vault),
         cmocka_unit_test(nothing_is_kept_of_frozen_layers),

@@ -51,6 +51,15 @@ expect 0 plan "$dir/mine.yaml" --set train.epochs=2
 has out "note: 10 steps are few to learn from; try train.epochs: 16" "best      by accuracy (eval.best: auto)"
 expect 0 plan "$dir/mine.yaml" --set train.epochs=2 --set optimizer.warmup=10
 has out "note:     optimizer.warmup: 10 steps, and the run has only 10: it never reaches optimizer.lr"
+expect 0 plan "$dir/mine.yaml" --set adapter.layers=last:1 --probe
+has out "frozen    layer 0 runs once a row; what leaves it takes " "of memory (train.cache_frozen_prefix)" \
+    "rows of frozen layers" "a step takes"
+expect 0 plan "$dir/mine.yaml" --set adapter.layers=last:1 --json
+json frozen_layers frozen_bytes frozen_on_disk "rows of frozen layers"
+expect 0 plan "$dir/mine.yaml" --set adapter.layers=last:1 --set train.cache_frozen_prefix=off
+grep -q "once a row" "$dir/out" && fail "frozen layers that run in every epoch"
+refused 1 "train.cache_frozen_prefix: on has no effect: the embedding or a module of layer 0 is" \
+    plan "$dir/mine.yaml" --set train.cache_frozen_prefix=on
 [ -e "$dir/runs" ] && fail "plan makes the folder of a run"
 expect 0 plan "$dir/mine.yaml" --probe
 has out "a step takes" "for the whole run"
