@@ -373,7 +373,7 @@ enum lorac_status lorac_adapter_new(struct lorac_adapter **out, const struct lor
     a->bias = o->bias;
     lorac_adapter_set_dropout(a, o->dropout, o->seed);
     st = lorac_adapter_refresh(a, err);
-    if (a->start && !st) { st = lorac_start_fill(a, o->init, o->seed, err); }
+    if (a->start && !st) { st = lorac_start_fill(a, o, err); }
     for (size_t i = 0; i < a->n && !a->start && !st; i++) {
         st = a->method->init(a, i, o->seed, err);
     }
@@ -409,6 +409,11 @@ bool lorac_adapter_changes(const struct lorac_adapter *a)
         idle = site_is_idle(a, &a->site[i]);
     }
     return !idle;
+}
+
+bool lorac_adapter_has_rank(const struct lorac_adapter *a)
+{
+    return a->method->ranked;
 }
 
 const char *lorac_adapter_idle_text(const struct lorac_adapter *a)

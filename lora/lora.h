@@ -85,6 +85,8 @@ struct lorac_adapter_options {
     bool train_all; // every module is; no pairs then
     enum lorac_tie tie;
     enum lorac_bias bias;
+    void (*progress)(void *self, double done); // while PiSSA and OLoRA factor weights; NULL: untold
+    void *self;
 };
 
 /* What a recipe says that says nothing: rank 8, alpha 16, on all linear layers. */
@@ -219,6 +221,7 @@ void lorac_adapter_set_dropout(struct lorac_adapter *a, double dropout, uint64_t
  * lorac_adapter_idle_text() is what the method calls that. */
 bool lorac_adapter_changes(const struct lorac_adapter *a);
 const char *lorac_adapter_idle_text(const struct lorac_adapter *a);
+bool lorac_adapter_has_rank(const struct lorac_adapter *a); // and an alpha, as its method does
 /* Is there a module that changes nothing, its B zero or a full copy still the base's? The first's
  * name. */
 bool lorac_adapter_idle(char name[LORAC_MODULE_NAME], const struct lorac_adapter *a);

@@ -99,8 +99,8 @@ void lorac_start_place(struct lorac_adapter *a)
     }
 }
 
-enum lorac_status lorac_start_fill(struct lorac_adapter *a, enum lorac_lora_init init,
-                                   uint64_t seed, struct lorac_err *err)
+enum lorac_status lorac_start_fill(struct lorac_adapter *a, const struct lorac_adapter_options *o,
+                                   struct lorac_err *err)
 {
     struct lorac_device *dev = a->model->dev;
     enum lorac_status st = lorac_device_start(dev, err);
@@ -110,10 +110,11 @@ enum lorac_status lorac_start_fill(struct lorac_adapter *a, enum lorac_lora_init
         size_t r = l->R / 2;
         float *x = a->params + l->first;
         float *y = x + r * l->C;
-        uint64_t key = lorac_rng_key(seed, m->name);
-        st = init == LORAC_INIT_OLORA
+        uint64_t key = lorac_rng_key(o->seed, m->name);
+        st = o->init == LORAC_INIT_OLORA
                  ? lorac_factor_qr(x, y, dev, m, r, key, err)
                  : lorac_factor_principal(x, y, dev, m, r, (double)l->scale, key, err);
+        if (!st && o->progress) { o->progress(o->self, (double)(i + 1) / (double)a->n); }
     }
     if (st) { return st; }
     dev->ops->copy(dev, a->start->values, a->params, a->start->n * sizeof(float));

@@ -41,7 +41,7 @@ void lorac_start_free(struct lorac_adapter *a);
 void lorac_start_place(struct lorac_adapter *a);
 /* A and B^T of all sites from their weights. */
 LORAC_MUST_CHECK enum lorac_status lorac_start_fill(struct lorac_adapter *a,
-                                                    enum lorac_lora_init init, uint64_t seed,
+                                                    const struct lorac_adapter_options *o,
                                                     struct lorac_err *err);
 /* Gradients of A and B from those of A' and B'. */
 void lorac_start_gather(struct lorac_adapter *a);

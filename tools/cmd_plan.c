@@ -50,7 +50,8 @@ static void say_modules(const struct lorac_plan *p)
         char layers[48];
         char shape[48];
         (void)snprintf(layers, sizeof layers, g->n > 1 ? "%zu-%zu" : "%zu", g->first, g->last);
-        char pair[48] = "full      -";
+        char pair[48];
+        (void)snprintf(pair, sizeof pair, "%-6s    -", g->full ? "full" : "vector");
         (void)snprintf(shape, sizeof shape, g->C ? "%zu x %zu" : "%zu", g->OC, g->C);
         if (g->R) { (void)snprintf(pair, sizeof pair, "%4zu %6g", g->R, g->alpha); }
         printf("  %-*s %5zu  %-7s %-13s %s %11s\n", width, g->kind, g->n,
@@ -308,7 +309,7 @@ static void json_groups(struct out *j, const struct lorac_plan *p)
         lorac_buf_json(&b, g->kind, strlen(g->kind));
         lorac_buf_printf(&b, ", \"modules\": %zu, \"shape\": [%zu", g->n, g->OC);
         if (g->C) { lorac_buf_printf(&b, ", %zu", g->C); }
-        lorac_buf_printf(&b, "], \"full\": %s", g->R ? "false" : "true");
+        lorac_buf_printf(&b, "], \"full\": %s", g->full ? "true" : "false");
         if (g->R) { lorac_buf_printf(&b, ", \"rank\": %zu, \"alpha\": %g", g->R, g->alpha); }
         lorac_buf_printf(&b, ", \"parameters\": %zu}", g->params);
     }

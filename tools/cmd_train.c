@@ -109,11 +109,11 @@ static void on_step(void *self, const struct lorac_step *s)
     status_show(&screen->line, text, s->step == s->steps || s->step == 1);
 }
 
-static void on_preparing(void *self, double done)
+static void on_preparing(void *self, const char *what, double done)
 {
     struct screen *screen = self;
     char text[64];
-    (void)snprintf(text, sizeof text, "frozen layers %.0f %%", 100.0 * done);
+    (void)snprintf(text, sizeof text, "%s %.0f %%", what, 100.0 * done);
     if (screen->line.terminal) { status_show(&screen->line, text, false); }
 }
 

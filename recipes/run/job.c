@@ -464,6 +464,8 @@ static enum lorac_status make_adapter(struct lorac_adapter **out, const struct l
                         r->adapter.layers.last, L);
     } else {
         struct lorac_adapter_options o = lorac_job_adapter_options(r, L, list);
+        o.progress = j->factoring;
+        o.self = j->self;
         st = values ? lorac_adapter_new(out, j->model, &o, err) : outline(out, j->model, &o, err);
     }
     lorac_mem_free(list);

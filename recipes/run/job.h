@@ -30,6 +30,8 @@ struct lorac_job {
     char *label_variable; // the one variable of the completion, or NULL: free text or several
     char **labels;        // (K) the answers to choose from; K 0: free text
     size_t K;
+    void (*factoring)(void *self, double done); // as lorac_adapter_options' progress; NULL, or
+    void *self;                                 // set before lorac_job_adapter()
     size_t answers; // different ones in the label's column, one more than the most that are told;
                     // 0: not counted
 };

@@ -57,7 +57,8 @@ static void add_to_group(struct lorac_plan *p, const struct lorac_plan_group *li
 {
     struct lorac_plan_group *g = p->group;
     for (; g < p->group + p->n_groups; g++) {
-        bool same_shape = g->OC == like->OC && g->C == like->C && g->R == like->R;
+        bool same_shape =
+            g->OC == like->OC && g->C == like->C && g->R == like->R && g->full == like->full;
         bool same_alpha = !(g->alpha < like->alpha) && !(g->alpha > like->alpha);
         if (same_shape && same_alpha && strcmp(g->kind, like->kind) == 0) { break; }
     }
@@ -76,8 +77,10 @@ static void group_full(struct lorac_plan *p, const struct lorac_full *f)
 {
     const struct lorac_adapter *a = p->adapter;
     const struct lorac_module *module = &a->model->module[f->m];
-    struct lorac_plan_group g = {
-        .OC = f->vector ? f->n : module->OC, .C = f->vector ? 0 : module->C, .params = f->n};
+    struct lorac_plan_group g = {.OC = f->vector ? f->n : module->OC,
+                                 .C = f->vector ? 0 : module->C,
+                                 .full = true,
+                                 .params = f->n};
     size_t layer = 0;
     bool both = a->tie == LORAC_TIE_KEEP && f->m == a->model->embed;
     bool bias = f->vector && (lorac_module_is_linear(module) || f->first);
@@ -96,11 +99,11 @@ static enum lorac_status group_modules(struct lorac_plan *p, struct lorac_err *e
     double twice = a->scaling == LORAC_SCALE_RSLORA ? sqrt(2.0) : 2.0; // what twice the rank takes
     for (size_t i = 0; i < a->n; i++) {
         const struct lorac_site *l = &a->site[i];
-        struct lorac_plan_group g = {.OC = l->OC,
-                                     .C = l->C,
-                                     .R = l->starts ? l->R / 2 : l->R,
-                                     .alpha = l->starts ? l->alpha / twice : l->alpha,
-                                     .params = lorac_site_params(a, i)};
+        struct lorac_plan_group g = {.OC = l->OC, .C = l->C, .params = lorac_site_params(a, i)};
+        if (lorac_adapter_has_rank(a)) {
+            g.R = l->starts ? l->R / 2 : l->R;
+            g.alpha = l->starts ? l->alpha / twice : l->alpha;
+        }
         size_t layer = 0;
         const char *name = a->model->module[l->m].name;
         const char *kind = kind_of(name, &layer);

@@ -24,7 +24,8 @@ struct lorac_plan_group {
     bool in_layers;
     size_t first, last; // which; 0 where the kind lies outside them
     size_t OC, C;       // C 0: a vector of OC
-    size_t R;           // 0: in full
+    bool full;          // trains whole
+    size_t R;           // 0: the method has none, nor an alpha
     double alpha;
     size_t params; // of all n
 };

@@ -87,6 +87,12 @@ static bool logs_csv(const struct run *run)
     return (run->r->output.log >> LORAC_RECIPE_LOG_CSV & 1U) != 0;
 }
 
+static void factoring(void *self, double done)
+{
+    const struct lorac_run_watch *watch = ((const struct run *)self)->watch;
+    watch->preparing(watch->self, "factoring weights", done);
+}
+
 static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, struct lorac_err *err)
 {
     const struct lorac_recipe *r = run->r;
@@ -95,6 +101,10 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     if (!st) { st = lorac_job_open(&run->job, r, LORAC_JOB_TRAIN, err); }
     if (!st) { st = lorac_device_start(&run->job->dev, err); } // before anything is begun
     if (!st) { st = lorac_job_check_length(run->job, err); }
+    if (!st && run->watch->preparing) {
+        run->job->factoring = factoring;
+        run->job->self = run;
+    }
     if (!st) { st = lorac_job_adapter(&run->adapter, run->job, err); }
     if (!st) { st = lorac_template_save(run->adapter, run->job, err); }
     if (!st) { st = open_trainer(run, err); }
@@ -231,7 +241,7 @@ static bool preparing(void *self, double done)
 {
     const struct run *run = self;
     const struct lorac_run_watch *watch = run->watch;
-    if (watch->preparing) { watch->preparing(watch->self, done); }
+    if (watch->preparing) { watch->preparing(watch->self, "frozen layers", done); }
     return !watch->stop || !watch->stop(watch->self);
 }
 

@@ -54,7 +54,8 @@ struct lorac_run_sample {
 struct lorac_run_watch {
     void *self;
     void (*begin)(void *self, const struct lorac_run_begin *b);
-    void (*preparing)(void *self, double done); // the frozen layers run, before the first step
+    /* Before the first step: "factoring weights" (adapter.init), "frozen layers". */
+    void (*preparing)(void *self, const char *what, double done);
     void (*step)(void *self, const struct lorac_step *s);
     void (*evaluating)(void *self, double done);
     void (*eval)(void *self, const struct lorac_run_eval *e);

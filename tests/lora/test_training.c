@@ -5,6 +5,7 @@
  *     they have fallen, and the logits after them within 4e-6 of the way that they moved;
  *   - a pair that starts from its weight changes no logit before the first step, not by a bit;
  *     PiSSA has the singular vectors of the weight, OLoRA the rows and columns of its QR factors;
+ *   - while weights are factored, it is told how far that is;
  *   - saved, such an adapter is a plain one of twice the rank: read again, or merged, it has the
  *     same logits, and without a step it counts as idle;
  *   - twice the rank must fit the module; where memory is wanting, that is said;
@@ -186,6 +187,39 @@ static void ten_steps_are_those_of_peft(void **state)
 }
 
 /* ---- pairs that start from their weight ---- */
+
+struct told {
+    size_t n;
+    double done;
+};
+
+static void count_progress(void *self, double done)
+{
+    struct told *t = self;
+    assert_true(done > t->done && done <= 1.0);
+    t->done = done;
+    t->n++;
+}
+
+static void factoring_tells_how_far_it_is(void **state)
+{
+    for (size_t i = 0; i < N_CASES; i++) {
+        struct fixture f;
+        struct told told = {0};
+        struct lorac_adapter *a = NULL;
+        struct lorac_err err = {0};
+        if (cases[i].from) { continue; }
+        open_case(&f, &cases[i], *state);
+        struct lorac_adapter_options o = cases[i].options;
+        o.progress = count_progress;
+        o.self = &told;
+        check(lorac_adapter_new(&a, f.m, &o, &err), &err);
+        assert_int_equal(told.n, a->n);
+        assert_true(told.done == 1.0);
+        lorac_adapter_free(a);
+        close_case(&f);
+    }
+}
 
 static bool starts(const struct training *t)
 {
@@ -392,6 +426,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_EACH(ten_steps_are_those_of_peft),
+        ON_REF(factoring_tells_how_far_it_is),
         ON_EACH(the_start_leaves_the_logits_bit_for_bit),
         ON_EACH(what_is_saved_does_what_was_trained),
         cmocka_unit_test(want_of_memory_is_an_error),

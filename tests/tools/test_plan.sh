@@ -66,6 +66,11 @@ has out "a step takes" "for the whole run"
 expect 0 plan "$dir/mine.yaml" --json --probe
 grep -q "holds a run" "$dir/out" && fail "a run is there before it began"
 json parameters groups memory total available fits train valid p99 bars steps few_steps advice evaluations best_by seconds loss
+ia3='--set adapter.method=ia3 --unset adapter.rank --unset adapter.alpha --unset adapter.dropout'
+expect 0 plan "$dir/mine.yaml" $ia3
+grep -q 'q_proj .* vector    - ' "$dir/out" || fail "IA3 has no rank: $(cat "$dir/out")"
+expect 0 plan "$dir/mine.yaml" $ia3 --json
+has out '"full": false, "parameters"'
 expect 1 plan "$dir/mine.yaml" --set adapter.targets='[nothing]'
 has err "nothing"
 expect 1 plan "$dir/missing.yaml"

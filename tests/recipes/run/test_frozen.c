@@ -498,8 +498,9 @@ static bool stop_at_once(void *self)
     return f->asked == 3;
 }
 
-static void count_preparing(void *self, double done)
+static void count_preparing(void *self, const char *what, double done)
 {
+    assert_string_equal(what, "frozen layers");
     assert_true(done >= 0.0 && done < 1.0);
     ((struct first *)self)->prepared++;
 }
