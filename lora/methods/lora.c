@@ -29,7 +29,8 @@ static void backward(const struct lorac_adapter *a, const struct lorac_site *s, 
     const struct lorac_backend *op = l->dev->ops;
     float *wide = l->scratch;             // (N,C)
     float *du = l->scratch + l->N * s->C; // (N,R)
-    lorac_linear_backward(l, dx, dy);
+    struct lorac_linear onto = *l; // the pair's share comes first: OpenBLAS adds to what is there
+    onto.beta = 1.0F;              // at less than it takes to write
     op->matmul_nt(l->dev, du, dy, s->p[BT], l->N, s->OC, s->R, s->scale, 0.0F);
     if (s->dp[A]) {
         x = lorac_site_dropped(wide, a, s, x, l);
@@ -38,9 +39,11 @@ static void backward(const struct lorac_adapter *a, const struct lorac_site *s, 
     }
     if (!dx) { return; }
     if (!lorac_site_drops(a, s, l)) {
-        op->matmul_nn(l->dev, dx, du, s->p[A], l->N, s->C, s->R, 1.0F, 1.0F);
+        op->matmul_nn(l->dev, dx, du, s->p[A], l->N, s->C, s->R, 1.0F, l->w ? l->beta : 1.0F);
+        lorac_linear_backward(&onto, dx, dy);
         return;
     }
+    lorac_linear_backward(l, dx, dy);
     op->matmul_nn(l->dev, wide, du, s->p[A], l->N, s->C, s->R, 1.0F, 0.0F);
     (void)lorac_site_dropped(wide, a, s, wide, l); // through the same mask
     op->add(l->dev, dx, wide, l->N * s->C);
