@@ -9,7 +9,8 @@
  *
  * Forward: the online softmax (Milakov, Gimelshein 2018; Dao et al. 2022, "FlashAttention"). A
  * segment of one block with a long past, as in decoding, is also cut along its keys: each piece has
- * its own maximum, sum and output, which are put together in order.
+ * its own maximum, sum and output, which are put together in order. Backward, segments that
+ * continue each other are cut along their queries where they are long.
  */
 #include "base/compute/cpu.h"
 
@@ -20,7 +21,9 @@
 #include <string.h>
 
 enum {
-    DOTS_ROWS = 8, // as few rows don't pay for transposing the keys
+    BACK_ROWS = 512, // at least, of one piece of the backward of a tree of segments, ...
+    BACK_PIECES = 4, // ... which has at most so many: each has a dk and dv of its own
+    DOTS_ROWS = 8,   // as few rows don't pay for transposing the keys
     MAX_WIDTH = LORAC_CPU_MAX_HEAD,
 };
 
@@ -454,13 +457,33 @@ static size_t root_of(const struct lorac_segment *segments, size_t s)
     return s;
 }
 
-/* All segments that grow from `root`, for one key/value head: they add to each other's dk and dv.
- */
-static void backward_tree(struct scratch *w, const struct gradients *d, const struct problem *p,
-                          size_t root, size_t g)
+static size_t rows_from(const struct problem *p, size_t root)
+{
+    size_t rows = 0;
+    for (size_t s = root; s < p->S; s++) {
+        rows += root_of(p->segments, s) == root ? p->segments[s].n : 0;
+    }
+    return rows;
+}
+
+/* Rows of one piece of a tree of so many. */
+static size_t piece_rows(const struct problem *p, size_t rows)
+{
+    size_t least = lorac_pieces(rows, BACK_PIECES);
+    return !p->split ? SIZE_MAX : least < BACK_ROWS ? BACK_ROWS : least;
+}
+
+/* The queries of one piece of the segments that grow from `root`, for one key/value head. They add
+ * to each other's keys: dk and dv are the piece's own, all of the tree's written. */
+static void backward_piece(struct scratch *w, const struct gradients *d, const struct problem *p,
+                           size_t root, size_t g, size_t piece)
 {
     size_t D = p->a->D;
     size_t ld = p->a->G * D;
+    size_t rows = rows_from(p, root);
+    size_t step = piece_rows(p, rows);
+    if (piece > 0 && piece >= lorac_pieces(rows, step)) { return; }
+    size_t at = 0; // rows of the tree before segment s
     for (size_t s = root; s < p->S; s++) {
         const struct lorac_segment *seg = &p->segments[s];
         if (root_of(p->segments, s) != root) { continue; }
@@ -469,7 +492,51 @@ static void backward_tree(struct scratch *w, const struct gradients *d, const st
             memset(d->dv + n * ld + g * D, 0, D * sizeof(float));
         }
         for (size_t i = 0; i < seg->n; i += p->positions) { // its parents are complete, as zeroed
-            backward_block(w, d, p, block_at(p, s, g, i));
+            if ((at + i) / step == piece) { backward_block(w, d, p, block_at(p, s, g, i)); }
+        }
+        at += seg->n;
+    }
+}
+
+/* Where piece `i` puts its dk and dv: the first where they belong, others beside them. */
+static struct gradients of_piece(const struct gradients *d, float *parts, size_t i, size_t floats)
+{
+    struct gradients own = *d;
+    if (i > 0) { own.dk = parts + 2 * (i - 1) * floats; }
+    if (i > 0) { own.dv = own.dk + floats; }
+    return own;
+}
+
+/* Room for the parts of the largest tree's pieces; without, nothing is cut. Returns how many. */
+static size_t cut_trees(struct lorac_cpu_scratch *own, struct problem *p, size_t *floats)
+{
+    size_t N = 0;
+    size_t most = 1;
+    p->split = true;
+    for (size_t s = 0; s < p->S; s++) {
+        size_t end = (size_t)p->segments[s].row + p->segments[s].n;
+        size_t rows = p->segments[s].parent < 0 ? rows_from(p, s) : 0;
+        size_t pieces = lorac_pieces(rows, piece_rows(p, rows));
+        N = end > N ? end : N;
+        most = pieces > most ? pieces : most;
+    }
+    *floats = N * p->a->G * p->a->D;
+    p->parts = most > 1 ? lorac_cpu_parts(own, 2 * (most - 1) * *floats) : NULL;
+    p->split = p->parts != NULL;
+    return p->split ? most : 1;
+}
+
+/* In order, so that the sum does not depend on who made them. */
+static void add_pieces(const struct gradients *d, const struct problem *p, size_t floats)
+{
+    size_t width = p->a->G * p->a->D;
+    for (size_t s = 0; s < p->S && p->split; s++) {
+        size_t rows = rows_from(p, root_of(p->segments, s));
+        size_t at = p->segments[s].row * width;
+        for (size_t i = 1; i < lorac_pieces(rows, piece_rows(p, rows)); i++) {
+            struct gradients part = of_piece(d, p->parts, i, floats);
+            p->k->add(d->dk + at, part.dk + at, p->segments[s].n * width);
+            p->k->add(d->dv + at, part.dv + at, p->segments[s].n * width);
         }
     }
 }
@@ -490,11 +557,16 @@ void lorac_cpu_attention_backward(struct lorac_device *dev, float *dq, float *dk
     p.keys = k;
     p.values = v;
     struct gradients d = {dq, dk, dv, dout, out, lse};
+    size_t floats = 0;
+    size_t pieces = cut_trees(own, &p, &floats);
 #pragma omp parallel for num_threads(dev->threads) schedule(dynamic)
-    for (size_t item = 0; item < S * a->G; item++) {
-        if (segments[item / a->G].parent < 0) {
-            backward_tree(own_scratch(&p), &d, &p, item / a->G, item % a->G);
-        }
+    for (size_t item = 0; item < pieces * S * a->G; item++) {
+        size_t i = pieces - 1 - item / (S * a->G); // the last sees the most keys: it begins
+        size_t s = item / a->G % S;
+        if (segments[s].parent >= 0) { continue; }
+        struct gradients mine = of_piece(&d, p.parts, i, floats);
+        backward_piece(own_scratch(&p), &mine, &p, s, item % a->G, i);
     }
+    add_pieces(&d, &p, floats);
     lorac_cpu_give(dev, own);
 }

@@ -250,6 +250,27 @@ static void the_longest_chain_agrees(void **state)
     }
 }
 
+/* Backward they are made in pieces: one and two of them, in a single segment and along a tree. */
+static void long_segments_agree(void **state)
+{
+    (void)state;
+    static const struct lorac_segment whole[] = {{.row = 0, .n = 20, .parent = -1},
+                                                 {.row = 20, .n = 1030, .parent = -1},
+                                                 {.row = 1050, .n = 512, .parent = -1}};
+    static const struct lorac_segment grown[] = {
+        {.row = 0, .n = 400, .parent = -1},
+        {.row = 400, .n = 300, .parent = 0, .position = 400},
+        {.row = 700, .n = 40, .parent = -1},
+        {.row = 740, .n = 350, .parent = 0, .position = 400},
+    };
+    for (size_t window = 0; window < 700; window += 600) {
+        const struct lorac_attention a = {
+            .H = 3, .G = 1, .D = 8, .scale = 0.5F, .window = window, .causal = true};
+        check_backward(whole, sizeof whole / sizeof *whole, &a);
+        check_backward(grown, sizeof grown / sizeof *grown, &a);
+    }
+}
+
 static void heads_larger_than_a_block_agree(void **state)
 {
     (void)state;
@@ -314,6 +335,7 @@ int main(void)
         cmocka_unit_test(windows_agree),
         cmocka_unit_test(attention_without_causality_agrees),
         cmocka_unit_test(the_longest_chain_agrees),
+        cmocka_unit_test(long_segments_agree),
         cmocka_unit_test(heads_larger_than_a_block_agree),
         cmocka_unit_test(backward_is_the_derivative),
     };
