@@ -63,6 +63,8 @@ struct lorac_row_memory {
     struct lorac_buf text;
     struct lorac_cell *cells;
     size_t n, cap;
+    size_t last, touched; // offset behind the row before; bytes that came into memory since they
+                          // were let go of
     bool ended, no_memory;
 };
 
@@ -116,6 +118,18 @@ static enum lorac_status prepare_row(struct lorac_row *row, const struct lorac_t
     return LORAC_OK;
 }
 
+/* A row was read, and with it, where it does not follow the one before, the pages around it that the
+ * kernel maps at once (Linux's fault_around_bytes). */
+static void let_go(struct lorac_row_memory *m, const struct lorac_table *t, size_t at, size_t end)
+{
+    enum { AROUND = 64 << 10 };
+    m->touched += end - at + (at == m->last ? 0 : AROUND);
+    m->last = end;
+    if (m->touched < LORAC_MAP_READ) { return; }
+    lorac_map_forget(&t->map);
+    m->touched = 0;
+}
+
 enum lorac_status lorac_table_row(struct lorac_row *row, const struct lorac_table *t, size_t i,
                                   struct lorac_err *err)
 {
@@ -141,6 +155,7 @@ enum lorac_status lorac_table_row(struct lorac_row *row, const struct lorac_tabl
         // also resets the parser; ends a last row that has no line end
         whole = !csv_fini(&m->parser, take_cell, take_row, m) && whole && m->ended;
     }
+    let_go(m, t, at, end);
     row->line = lorac_table_line(t, i);
     if (m->no_memory || m->text.no_memory) {
         lorac_row_free(row); // a parser that stopped halfway is not used again

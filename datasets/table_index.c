@@ -15,7 +15,9 @@ struct scan {
     uint64_t first_line;
     size_t at;     // the line being fed
     uint64_t line; // its number, from 1
-    size_t lf, cr; // the next line feed and carriage return at or after `at`; size where none
+    size_t lf;     // the next line feed at or after `at`; size where there is none
+    size_t cr;     // the next carriage return before that; lf where there is none
+    size_t kept;   // pages from here on are in memory
     size_t row_at; // the row being fed
     uint64_t row_line;
     size_t fields;     // of this row, so far
@@ -197,19 +199,19 @@ static enum lorac_status check_bytes(const struct scan *s, size_t end, struct lo
                       p.line, p.column, (unsigned char)data[i], hint);
 }
 
+/* Where the next such byte stands in [from, end); end: nowhere. */
+static size_t find_byte(const struct lorac_table *t, char c, size_t from, size_t end)
+{
+    const char *p = memchr(t->data + from, c, end - from);
+    return p ? (size_t)(p - t->data) : end;
+}
+
 /* The offset behind the line that begins at s->at, its line end included. */
 static size_t line_end(struct scan *s)
 {
-    const char *data = s->t->data;
     size_t size = s->t->size;
-    if (s->lf < s->at) {
-        const char *p = memchr(data + s->at, '\n', size - s->at);
-        s->lf = p ? (size_t)(p - data) : size;
-    }
-    if (s->cr < s->at) {
-        const char *p = memchr(data + s->at, '\r', size - s->at);
-        s->cr = p ? (size_t)(p - data) : size;
-    }
+    if (s->lf < s->at) { s->lf = find_byte(s->t, '\n', s->at, size); }
+    if (s->cr < s->at) { s->cr = find_byte(s->t, '\r', s->at, s->lf); }
     size_t end = s->cr < s->lf ? s->cr : s->lf;
     if (end == s->cr && s->lf == end + 1 && s->lf < size) { end++; }
     return end < size ? end + 1 : size;
@@ -426,10 +428,8 @@ static enum lorac_status scan_lines(struct scan *s, struct lorac_err *err)
     }
     st = pass_over_sep(s, err);
     if (st) { return st; }
-    const char *lf = memchr(t->data, '\n', t->size);
-    const char *cr = memchr(t->data, '\r', t->size);
-    s->lf = lf ? (size_t)(lf - t->data) : t->size;
-    s->cr = cr ? (size_t)(cr - t->data) : t->size;
+    s->lf = find_byte(t, '\n', s->at, t->size);
+    s->cr = find_byte(t, '\r', s->at, s->lf);
     while (s->at < t->size) {
         size_t end = line_end(s);
         st = check_bytes(s, end, err);
@@ -437,7 +437,12 @@ static enum lorac_status scan_lines(struct scan *s, struct lorac_err *err)
         if (st) { return st; }
         s->at = end;
         s->line++;
+        if (s->at - s->kept >= LORAC_MAP_READ) {
+            lorac_map_forget(&t->map);
+            s->kept = s->at;
+        }
     }
+    lorac_map_forget(&t->map);
     if (t->rows == 0) {
         return lorac_fail(err, LORAC_EFORMAT, "%s: no rows%s, expected at least one", t->file,
                           t->columns ? " behind the header" : "");

@@ -126,25 +126,27 @@ enum lorac_status lorac_map_open(struct lorac_map *out, const char *path, struct
     enum lorac_status st = LORAC_OK;
     if (size > 0) {
         void *p = refused() ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-        if (p == MAP_FAILED) {
-            st = io_fail(err, path, "map");
-        } else {
-            *out = (struct lorac_map){p, size};
-        }
+        st = p == MAP_FAILED ? io_fail(err, path, "map") : LORAC_OK;
+        if (!st) { *out = (struct lorac_map){p, size}; }
     }
     close(fd);
     return st;
 }
 
+/* munmap and madvise take a pointer to non-const, but write nothing. */
+static void *address_of(const struct lorac_map *map)
+{
+    return (void *)(uintptr_t)map->data;
+}
+
+void lorac_map_forget(const struct lorac_map *map)
+{
+    if (map->data) { (void)madvise(address_of(map), map->size, MADV_DONTNEED); }
+}
+
 void lorac_map_close(struct lorac_map *map)
 {
-    if (map && map->data) {
-        union {
-            const unsigned char *mapped;
-            void *writable;
-        } at = {map->data}; // munmap takes a pointer to non-const, but writes nothing
-        munmap(at.writable, map->size);
-    }
+    if (map && map->data) { munmap(address_of(map), map->size); }
     if (map) { *map = (struct lorac_map){0}; }
 }
 

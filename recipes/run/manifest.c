@@ -38,7 +38,11 @@ static enum lorac_status hash_more(struct lorac_sha256 *sha, const char *path,
     struct lorac_map map;
     enum lorac_status st = lorac_map_open(&map, path, err);
     if (st) { return st; }
-    lorac_sha256_add(sha, map.data, map.size);
+    for (size_t at = 0; at < map.size; at += LORAC_MAP_READ) {
+        size_t left = map.size - at;
+        lorac_sha256_add(sha, map.data + at, left < LORAC_MAP_READ ? left : LORAC_MAP_READ);
+        lorac_map_forget(&map);
+    }
     lorac_map_close(&map);
     return LORAC_OK;
 }

@@ -4,12 +4,13 @@
  *   - LF, CRLF and CR, a byte order mark, any delimiter, no quote character, no header;
  *   - rows are read in any order and know their line; blank lines are no rows and are counted, but
  *     for those of a single column, which are empty cells;
+ *   - rows behind 4 GiB are found;
  *   - a damaged table is refused with line, column, what was found and what was expected;
  *   - whichever allocation fails is reported, and nothing leaks.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "datasets/datasets.h"
+#include "datasets/table.h"
 #include "tests/support/data.h"
 #include "tests/support/faults.h"
 
@@ -492,6 +493,20 @@ static void real_tables_open_with_the_rows_they_have(void **state)
     }
 }
 
+static void rows_behind_4_gib_are_found(void **state)
+{
+    (void)state;
+    uint32_t row_at[] = {10, 0xFFFFFF00U, 5, 700, 1}; // the last is 8 GiB behind the one before
+    uint32_t carry[] = {2, 4, 4};
+    const struct lorac_table t = {
+        .size = 13ULL << 30, .row_at = row_at, .rows = 5, .carry = carry, .n_carry = 3};
+    const uint64_t want[] = {
+        10, 0xFFFFFF00U, (1ULL << 32) + 5, (1ULL << 32) + 700, (3ULL << 32) + 1, 13ULL << 30};
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(lorac_table_offset(&t, i) == want[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -506,6 +521,7 @@ int main(void)
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(a_quote_left_open_at_row_900000_is_named_there),
         cmocka_unit_test(every_failed_allocation_is_reported),
+        cmocka_unit_test(rows_behind_4_gib_are_found),
         cmocka_unit_test(a_missing_file_is_an_error_that_names_it),
         DATA_TEST(real_tables_open_with_the_rows_they_have),
     };

@@ -150,6 +150,8 @@ static void large_and_small_writes_arrive_in_order(void **state)
     assert_int_equal(lorac_map_open(&map, path, NULL), LORAC_OK);
     assert_int_equal(map.size, N);
     assert_memory_equal(map.data, bytes, N);
+    lorac_map_forget(&map); // its pages come again
+    assert_memory_equal(map.data, bytes, N);
     lorac_map_close(&map);
     lorac_mem_free(bytes);
     lorac_mem_free(path);
