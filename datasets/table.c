@@ -118,8 +118,8 @@ static enum lorac_status prepare_row(struct lorac_row *row, const struct lorac_t
     return LORAC_OK;
 }
 
-/* A row was read, and with it, where it does not follow the one before, the pages around it that the
- * kernel maps at once (Linux's fault_around_bytes). */
+/* A row was read, and with it, where it does not follow the one before, the pages around it that
+ * the kernel maps at once (Linux's fault_around_bytes). */
 static void let_go(struct lorac_row_memory *m, const struct lorac_table *t, size_t at, size_t end)
 {
     enum { AROUND = 64 << 10 };

@@ -32,8 +32,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_map_open(struct lorac_map *out, const c
                                                   struct lorac_err *err);
 void lorac_map_close(struct lorac_map *map); // NULL and zeroed are accepted
 /* Let go of the pages that reading brought into memory; they come again when they are read. A long
- * read does so each LORAC_MAP_READ bytes, so that a file of any size takes no more of this process's
- * memory. Other threads may read meanwhile. */
+ * read does so each LORAC_MAP_READ bytes, so that a file of any size takes no more memory of this
+ * process. Other threads may read meanwhile. */
 enum { LORAC_MAP_READ = 4 << 20 };
 void lorac_map_forget(const struct lorac_map *map);
 
