@@ -17,5 +17,6 @@
 #include "recipes/run/run.h"
 #include "recipes/run/saved_template.h"
 #include "recipes/run/trainer.h"
+#include "recipes/run/verdicts.h"
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/core/mem.h"
 #include "recipes/run/labels.h"
+#include "recipes/run/verdicts.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 /* One of what the chooser is asked together. */
 struct query {
     struct lorac_choice row; // keeps its memory
+    size_t example;          // of the dataset
     size_t scored;           // tokens of its loss
     bool chooses;            // else there is only a loss
 };
@@ -21,7 +23,8 @@ struct lorac_classifier {
     struct lorac_chooser *chooser;
     struct query *query; // (n, cap)
     size_t n, cap;
-    size_t *confusion; // (K,3): true positives, false positives, false negatives
+    size_t *confusion;               // (K,3): true positives, false positives, false negatives
+    struct lorac_verdicts *verdicts; // borrowed, or NULL
     size_t right;
     double loss;
 };
@@ -63,6 +66,7 @@ enum lorac_status lorac_classifier_new(struct lorac_classifier **out,
     if (!c) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
     c->set = o->set;
     c->K = o->K;
+    c->verdicts = o->verdicts;
     enum lorac_status st = open_choices(&c->choices, o, err);
     if (!st) { st = lorac_chooser_new(&c->chooser, o->model, o->socket, &how, err); }
     c->confusion = st ? NULL : lorac_mem_new(c->K, 3 * sizeof *c->confusion);
@@ -98,6 +102,11 @@ void lorac_classifier_free(struct lorac_classifier *c)
     lorac_mem_free(c);
 }
 
+static bool wants_probabilities(const struct lorac_classifier *c)
+{
+    return c->verdicts && c->verdicts->probabilities;
+}
+
 /* Example i is asked. Where it is cut in another place than the prompt, or its answer is no label,
  * its loss is a query of its own: *half is then true between the two. */
 static enum lorac_status ask(bool *added, bool *half, struct lorac_classifier *c, size_t i,
@@ -116,7 +125,9 @@ static enum lorac_status ask(bool *added, bool *half, struct lorac_classifier *c
                                .scored_from = whole ? own->trained_from : x->row.prompt.n,
                                .tree = x->row.tree,
                                .own = whole ? x->row.label : LORAC_NO_ANSWER,
-                               .top = 1};
+                               .top = wants_probabilities(c) ? c->K : 1,
+                               .probability = wants_probabilities(c)};
+    x->example = i;
     x->chooses = whole || *half;
     x->scored = whole || !*half ? own->ids.n - own->trained_from : 0;
     if (!x->chooses) {
@@ -147,17 +158,43 @@ static void count(struct lorac_scores *s, struct lorac_classifier *c, size_t ans
     s->unknown += truth >= K;
 }
 
-static void read_answers(struct lorac_scores *s, struct lorac_classifier *c)
+/* `ranked`: the answers of query x, the likeliest first. */
+static enum lorac_status tell(const struct lorac_classifier *c, const struct query *x,
+                              const struct lorac_ranked *ranked, struct lorac_err *err)
 {
-    for (size_t i = 0; i < c->n; i++) {
+    if (!c->verdicts) { return LORAC_OK; }
+    struct lorac_verdict v = {.example = x->example,
+                              .truth = x->row.label < c->K ? x->row.label : LORAC_NO_ANSWER,
+                              .answer = ranked[0].k,
+                              .nll = ranked[0].nll,
+                              .own_nll = (double)NAN,
+                              .probability = (double)NAN,
+                              .own_probability = (double)NAN};
+    if (wants_probabilities(c)) { v.probability = ranked[0].probability; }
+    for (size_t k = 0; wants_probabilities(c) && k < c->K; k++) {
+        if (ranked[k].k != v.truth) { continue; }
+        v.own_nll = ranked[k].nll;
+        v.own_probability = ranked[k].probability;
+    }
+    return lorac_verdicts_add(c->verdicts, &v, err);
+}
+
+static enum lorac_status read_answers(struct lorac_scores *s, struct lorac_classifier *c,
+                                      struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < c->n && !st; i++) {
         const struct query *x = &c->query[i];
         size_t broken = 0;
         c->loss += lorac_chooser_loss(c->chooser, i);
         s->tokens += x->scored;
         if (!x->chooses) { continue; }
         const struct lorac_ranked *best = lorac_chooser_answers(&broken, c->chooser, i);
-        if (best) { count(s, c, best->k, x->row.label); } // else the loss is NaN
+        if (!best) { continue; } // the loss is NaN
+        count(s, c, best->k, x->row.label);
+        st = tell(c, x, best, err);
     }
+    return st;
 }
 
 static void sum_up(struct lorac_scores *s, const struct lorac_classifier *c)
@@ -206,6 +243,10 @@ enum lorac_status lorac_classify(struct lorac_scores *s, struct lorac_classifier
     memset(c->confusion, 0, 3 * c->K * sizeof *c->confusion);
     c->right = 0;
     c->loss = 0.0;
+    if (c->verdicts) {
+        c->verdicts->n = 0;
+        c->verdicts->K = c->K;
+    }
     lorac_chooser_renew(c->chooser);
     for (size_t i = 0; i < g.n && !st;) {
         bool added = true;
@@ -218,7 +259,7 @@ enum lorac_status lorac_classify(struct lorac_scores *s, struct lorac_classifier
         }
         g.end = i;
         if (!st) { st = lorac_chooser_run(c->chooser, goes_on, &g, err); }
-        if (!st) { read_answers(s, c); }
+        if (!st) { st = read_answers(s, c, err); }
     }
     s->computed = lorac_chooser_work(c->chooser).rows - before;
     sum_up(s, c);

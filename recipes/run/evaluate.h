@@ -19,6 +19,7 @@
 #include "base/generate.h"
 #include "datasets/datasets.h"
 #include "lora/lora.h"
+#include "recipes/run/choose.h"
 
 LORAC_API_BEGIN
 
@@ -46,6 +47,18 @@ bool lorac_metric_better(enum lorac_metric metric, double a, double b, double de
 /* Is accuracy or macro F1 among the metrics (bit m: metric m)? They compare labels. */
 bool lorac_metrics_compare(unsigned metrics);
 
+/* What one row that chooses among labels was answered; verdicts.h sums them up. */
+struct lorac_verdict {
+    size_t example; // of the dataset
+    size_t truth;   // its own label; LORAC_NO_ANSWER: none of them
+    size_t answer;  // the likeliest
+    double nll;     // -log of the answer's likelihood, in nats: the end of the text included
+    double own_nll; // of its own label; NaN, as the next two, where they were not asked for, and
+                    // where it has none
+    double probability, own_probability; // shares of the likelihood of all labels
+};
+struct lorac_verdicts; // verdicts.h
+
 /* What is evaluated, all borrowed. */
 struct lorac_evaluator_options {
     const struct lorac_model *model;
@@ -54,6 +67,8 @@ struct lorac_evaluator_options {
     const char *const *labels;         // (K) the answers to choose from
     size_t K;                          // 0: free text, whose labels are not compared
     unsigned metrics;                  // bit m: enum lorac_metric m
+    struct lorac_verdicts *verdicts;   // gets what rows are answered where labels are compared;
+                                       // NULL: nobody asks
 };
 /* Passes and buffers for evaluating one dataset again and again. Where the dataset's rows go on
  * from shots, these run once an evaluation, and answers end with their separator. */
