@@ -1,4 +1,5 @@
 /* cmd_eval.c - `lorac eval`: how good a recipe's or a run's model is on its data. */
+#include "tools/mistakes.h"
 #include "tools/shots.h"
 #include "tools/subject.h"
 
@@ -10,6 +11,9 @@ struct rows {
     const char *split;
     const struct lorac_dataset *set;
     struct lorac_fewshot fewshot;
+    struct lorac_verdicts verdicts; // what each was answered, where labels are compared
+    const char *errors;             // the file for those that went wrong, or NULL
+    bool by_label;                  // every label is shown
 };
 
 /* The shots' lines in the training table. */
@@ -22,8 +26,9 @@ static void add_lines(struct lorac_buf *b, const struct lorac_job *j, const stru
     }
 }
 
-static int print_json(const struct subject *s, const struct lorac_scores *scores,
-                      const struct rows *rows, const char *lines)
+static enum lorac_status print_json(const struct subject *s, const struct lorac_scores *scores,
+                                    const struct rows *rows, const char *lines,
+                                    struct lorac_err *err)
 {
     const struct lorac_shots *shots = rows->fewshot.shots;
     struct out j = {0};
@@ -60,7 +65,11 @@ static int print_json(const struct subject *s, const struct lorac_scores *scores
     }
     if (scores->has_exact_match) { out_real(&j, "exact_match", scores->exact_match); }
     out_real(&j, "seconds", scores->seconds);
-    return out_print(&j);
+    enum lorac_status st = LORAC_OK;
+    if (scores->has_accuracy) { st = mistakes_json(&j, &rows->verdicts, s->j, err); }
+    if (!st && out_print(&j)) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    lorac_buf_free(&j.b);
+    return st;
 }
 
 static void print_accuracy(const struct subject *s, const struct lorac_scores *scores)
@@ -134,19 +143,22 @@ static void say_notes(const struct subject *s, const struct lorac_scores *scores
     }
 }
 
-static int print_scores(const struct subject *s, const struct lorac_scores *scores,
-                        const struct rows *rows, bool as_json)
+static enum lorac_status print_scores(const struct subject *s, const struct lorac_scores *scores,
+                                      const struct rows *rows, bool as_json, struct lorac_err *err)
 {
-    int code = 0;
+    enum lorac_status st = LORAC_OK;
     struct lorac_buf lines = {0};
     if (rows->fewshot.shots) { add_lines(&lines, s->j, rows->fewshot.shots); }
     if (as_json) {
-        code = print_json(s, scores, rows, lines.at ? lines.at : "");
+        st = print_json(s, scores, rows, lines.at ? lines.at : "", err);
     } else {
         print_text(s, scores, rows, lines.at ? lines.at : "");
+        if (scores->has_accuracy) {
+            st = mistakes_show(&rows->verdicts, s->j, rows->by_label, err);
+        }
     }
     lorac_buf_free(&lines);
-    return code;
+    return st;
 }
 
 /* The rows of the split, as they are or behind shots. */
@@ -164,19 +176,41 @@ static enum lorac_status open_rows(struct rows *rows, const struct lorac_job *j,
     return st;
 }
 
+/* The recipe's metrics, and what rows are answered where they compare labels: with probabilities
+ * where the wrong ones are asked for. */
+static enum lorac_status open_evaluator(struct lorac_evaluator **out, struct rows *rows,
+                                        const struct subject *s, struct lorac_err *err)
+{
+    const struct lorac_job *j = s->j;
+    unsigned metrics = s->r->eval.metrics;
+    if (rows->errors) { metrics |= 1U << LORAC_METRIC_ACCURACY; }
+    if (rows->errors && !lorac_compares_labels(j, metrics)) {
+        return lorac_fail(err, LORAC_EUSER, "--errors: the answers are free text, no labels");
+    }
+    struct lorac_evaluator_options o =
+        lorac_job_evaluation(j, rows->set, metrics, s->adapter ? &s->socket : NULL);
+    rows->verdicts.probabilities = rows->errors != NULL;
+    o.verdicts = &rows->verdicts;
+    enum lorac_status st = lorac_job_check_length(j, err);
+    return st ? st : lorac_evaluator_new(out, &o, err);
+}
+
 static int run_eval(const struct args *a)
 {
     struct lorac_err err = {0};
     struct subject s = {.doing = "evaluating"};
     struct lorac_scores scores;
     struct lorac_evaluator *e = NULL;
-    struct rows rows = {.split = args_text(a, "--split", "valid")};
+    struct rows rows = {.split = args_text(a, "--split", "valid"),
+                        .errors = args_text(a, "--errors", NULL),
+                        .by_label = args_has(a, "--by-label")};
     struct lorac_fewshot_options shots = {0};
     struct lorac_buf separator = {0};
     unsigned parts = 0;
     if (subject_excludes(a)) { return EXIT_USAGE; }
     enum lorac_status st = split_find(NULL, &parts, rows.split, NULL, &err);
     if (!st) { st = shots_read(&shots, &separator, a, &err); }
+    if (!st && rows.errors) { st = mistakes_check(rows.errors, &err); }
     if (st) {
         lorac_buf_free(&separator);
         (void)complain(&err);
@@ -185,12 +219,12 @@ static int run_eval(const struct args *a)
     if (shots.n) { parts |= LORAC_JOB_TRAIN; }
     st = subject_open(&s, a, parts, &err);
     if (!st) { st = open_rows(&rows, s.j, &shots, &err); }
-    if (!st) {
-        st = lorac_job_evaluator(&e, s.j, rows.set, s.r->eval.metrics, s.adapter ? &s.socket : NULL,
-                                 &err);
-    }
+    if (!st) { st = open_evaluator(&e, &rows, &s, &err); }
     if (!st) { st = lorac_evaluate(&scores, e, subject_progress, &s, &err); }
     status_clear(&s.line);
+    if (!st && rows.errors) {
+        st = mistakes_write(rows.errors, &rows.verdicts, s.j, rows.set, &err);
+    }
     if (!st) {
         const struct lorac_job *j = s.j;
         bool of_train = !j->valid.table || strcmp(rows.split, "train") == 0;
@@ -198,9 +232,11 @@ static int run_eval(const struct args *a)
                   j->test.table ? j->test.table : (of_train ? j->train.table : j->valid.table));
         say_notes(&s, &scores, &rows);
     }
-    int code = st ? complain(&err) : print_scores(&s, &scores, &rows, args_has(a, "--json"));
+    if (!st) { st = print_scores(&s, &scores, &rows, args_has(a, "--json"), &err); }
+    int code = st ? complain(&err) : 0;
     lorac_evaluator_free(e);
     lorac_fewshot_close(&rows.fewshot);
+    lorac_verdicts_free(&rows.verdicts);
     lorac_buf_free(&separator);
     subject_close(&s);
     return code;
@@ -211,6 +247,8 @@ static const struct option eval_options[] = {
     {"--split", "train|valid|test", "train, valid or test (default: valid)", false, false},
     SHOT_OPTIONS,
     RECIPE_OPTIONS,
+    {"--by-label", NULL, "show every label's scores, not the worst alone", false, false},
+    {"--errors", "FILE", "write the rows that went wrong, with likelihoods, as CSV", false, false},
     {"--json", NULL, "print one JSON object", false, false},
     {0},
 };
@@ -226,6 +264,10 @@ const struct verb verb_eval = {
         "Accuracy takes the likeliest label behind each prompt; a label's likelihood includes "
         "the end of the text. Which metrics are measured is eval.metrics in the recipe. Of texts "
         "(data.kind: text), bits per byte compare models with different tokenizers.\n\n"
+        "Behind accuracy stand the labels that do worst, and the pairs that are confused most. "
+        "--errors works out the probabilities of all labels, which takes longer, writes the wrong "
+        "rows and tells the calibration: by how much the stated probability of an answer and the "
+        "share of right ones differ, on average over ten bins of it.\n\n"
         "The shots are drawn from the training rows by the recipe's seed, in rounds over the "
         "labels, and are the same for every row; with --split train they are not evaluated "
         "themselves. Behind shots an answer ends with the separator in the place of the end of "

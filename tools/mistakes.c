@@ -1,0 +1,224 @@
+/* mistakes.c - see mistakes.h. */
+#include "tools/mistakes.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWN = 10 }; // labels, and pairs
+
+struct ranked_label {
+    struct lorac_label_score score;
+    size_t k;
+};
+
+static int worst_first(const void *a, const void *b)
+{
+    const struct ranked_label *x = a;
+    const struct ranked_label *y = b;
+    bool idle = !x->score.support && !x->score.answered; // says nothing: last
+    if (idle != (!y->score.support && !y->score.answered)) { return idle ? 1 : -1; }
+    if (x->score.f1 < y->score.f1 || x->score.f1 > y->score.f1) {
+        return x->score.f1 < y->score.f1 ? -1 : 1;
+    }
+    return (x->k > y->k) - (x->k < y->k);
+}
+
+/* Their scores, the worst first; (K), the caller's. */
+static enum lorac_status rank_labels(struct ranked_label **out, const struct lorac_verdicts *v,
+                                     struct lorac_err *err)
+{
+    struct lorac_label_score *scores = lorac_mem_new(v->K, sizeof *scores);
+    *out = lorac_mem_new(v->K, sizeof **out);
+    if (!scores || !*out) {
+        lorac_mem_free(scores);
+        lorac_mem_free(*out);
+        *out = NULL;
+        return lorac_fail(err, LORAC_ENOMEM, "no memory for the labels' scores");
+    }
+    lorac_verdicts_labels(scores, v);
+    for (size_t k = 0; k < v->K; k++) {
+        (*out)[k] = (struct ranked_label){scores[k], k};
+    }
+    lorac_mem_free(scores);
+    qsort(*out, v->K, sizeof **out, worst_first);
+    return LORAC_OK;
+}
+
+static void show_labels(const struct ranked_label *labels, size_t n, const struct lorac_job *j)
+{
+    enum { LABEL = 40 };
+    printf("\n%-*s %9s %9s %9s %8s\n", LABEL, n < j->K ? "the labels that do worst" : "label",
+           "precision", "recall", "F1", "support");
+    for (size_t i = 0; i < n; i++) {
+        const struct lorac_label_score *s = &labels[i].score;
+        show_cell(stdout, j->labels[labels[i].k], LABEL);
+        printf(" %9.4f %9.4f %9.4f %8zu\n", s->precision, s->recall, s->f1, s->support);
+    }
+    if (n < j->K) { printf("(%zu of %zu labels; --by-label shows all)\n", n, j->K); }
+}
+
+static void show_confused(const struct lorac_confused *pairs, size_t n, const struct lorac_job *j)
+{
+    enum { LABEL = 34 };
+    size_t shown = n < SHOWN ? n : SHOWN;
+    if (!n) { return; }
+    printf("\n%-*s %-*s %8s\n", LABEL, "confused: the label", LABEL, "was answered", "rows");
+    for (size_t i = 0; i < shown; i++) {
+        show_cell(stdout, j->labels[pairs[i].truth], LABEL);
+        fputc(' ', stdout);
+        show_cell(stdout, j->labels[pairs[i].answer], LABEL);
+        printf(" %8zu\n", pairs[i].rows);
+    }
+    if (shown < n) { printf("(%zu of %zu pairs; --json has all)\n", shown, n); }
+}
+
+enum lorac_status mistakes_show(const struct lorac_verdicts *v, const struct lorac_job *j, bool all,
+                                struct lorac_err *err)
+{
+    struct ranked_label *labels = NULL;
+    struct lorac_confused *pairs = NULL;
+    size_t n = 0;
+    enum lorac_status st = rank_labels(&labels, v, err);
+    if (!st) { st = lorac_verdicts_confused(&pairs, &n, v, err); }
+    if (!st && v->probabilities) {
+        printf("calibration  %.4f   (expected error of the stated probabilities)\n",
+               lorac_verdicts_calibration(v));
+    }
+    if (!st) {
+        show_labels(labels, all || v->K < SHOWN ? v->K : SHOWN, j);
+        show_confused(pairs, n, j);
+    }
+    lorac_mem_free(labels);
+    lorac_mem_free(pairs);
+    return st;
+}
+
+static void add_label(struct out *o, const char *key, const struct lorac_job *j, size_t k)
+{
+    out_text(o, key, j->labels[k], strlen(j->labels[k]));
+}
+
+/* One object of a list. */
+static void add_object(struct lorac_buf *list, struct out *o)
+{
+    lorac_buf_printf(list, "%s%s}", list->n > 1 ? ", " : "", o->b.at ? o->b.at : "{");
+    list->no_memory = list->no_memory || o->b.no_memory;
+    lorac_buf_free(&o->b);
+}
+
+static enum lorac_status add_list(struct out *o, const char *key, struct lorac_buf *list,
+                                  struct lorac_err *err)
+{
+    lorac_buf_str(list, "]");
+    bool lost = list->no_memory;
+    if (!lost) { out_raw(o, key, list->at); }
+    lorac_buf_free(list);
+    return lost ? lorac_fail(err, LORAC_ENOMEM, "no memory") : LORAC_OK;
+}
+
+enum lorac_status mistakes_json(struct out *o, const struct lorac_verdicts *v,
+                                const struct lorac_job *j, struct lorac_err *err)
+{
+    struct ranked_label *labels = NULL;
+    struct lorac_confused *pairs = NULL;
+    size_t n = 0;
+    enum lorac_status st = rank_labels(&labels, v, err);
+    if (!st) { st = lorac_verdicts_confused(&pairs, &n, v, err); }
+    struct lorac_buf list = {0};
+    lorac_buf_str(&list, "[");
+    for (size_t i = 0; i < v->K && !st; i++) {
+        struct out one = {0};
+        add_label(&one, "label", j, labels[i].k);
+        out_real(&one, "precision", labels[i].score.precision);
+        out_real(&one, "recall", labels[i].score.recall);
+        out_real(&one, "f1", labels[i].score.f1);
+        out_count(&one, "support", labels[i].score.support);
+        add_object(&list, &one);
+    }
+    if (!st) { st = add_list(o, "by_label", &list, err); }
+    lorac_buf_str(&list, "[");
+    for (size_t i = 0; i < n && !st; i++) {
+        struct out one = {0};
+        add_label(&one, "label", j, pairs[i].truth);
+        add_label(&one, "answer", j, pairs[i].answer);
+        out_count(&one, "rows", pairs[i].rows);
+        add_object(&list, &one);
+    }
+    if (!st) { st = add_list(o, "confused", &list, err); }
+    lorac_buf_free(&list);
+    if (!st && v->probabilities) { out_real(o, "calibration", lorac_verdicts_calibration(v)); }
+    lorac_mem_free(labels);
+    lorac_mem_free(pairs);
+    return st;
+}
+
+/* ---- the table of wrong rows ---- */
+
+enum lorac_status mistakes_check(const char *path, struct lorac_err *err)
+{
+    char *dir = lorac_path_dir(path);
+    if (!dir) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    bool there = lorac_path_is_dir(*dir ? dir : ".");
+    lorac_mem_free(dir);
+    return there ? LORAC_OK
+                 : lorac_fail(err, LORAC_EIO, "--errors %s: its folder does not exist", path);
+}
+
+static void add_cell(struct lorac_buf *b, const char *text, size_t n)
+{
+    lorac_buf_str(b, ",\"");
+    for (size_t i = 0; i < n; i++) {
+        lorac_buf_add(b, text + i, 1);
+        if (text[i] == '"') { lorac_buf_str(b, "\""); }
+    }
+    lorac_buf_str(b, "\"");
+}
+
+/* Empty where it is not known. */
+static void add_number(struct lorac_buf *b, double v)
+{
+    lorac_buf_str(b, ",");
+    if (isfinite(v)) { lorac_buf_printf(b, "%.6f", v); }
+}
+
+static enum lorac_status add_mistake(struct lorac_buf *b, struct lorac_example *e,
+                                     const struct lorac_verdict *x, const struct lorac_job *j,
+                                     const struct lorac_dataset *set, struct lorac_err *err)
+{
+    struct lorac_buf prompt = {0};
+    enum lorac_status st = lorac_dataset_prompt(e, set, x->example, 0, err);
+    if (!st) { st = lorac_decode(&prompt, j->tokenizer, e->ids.at, e->ids.n, true, err); }
+    const char *truth = x->truth == LORAC_NO_ANSWER ? "" : j->labels[x->truth];
+    lorac_buf_printf(b, "%llu", (unsigned long long)lorac_dataset_line(set, x->example));
+    add_cell(b, truth, strlen(truth));
+    add_cell(b, j->labels[x->answer], strlen(j->labels[x->answer]));
+    add_number(b, x->own_probability);
+    add_number(b, x->probability);
+    add_number(b, -x->own_nll);
+    add_number(b, -x->nll);
+    add_cell(b, prompt.at, prompt.n);
+    lorac_buf_str(b, "\n");
+    lorac_buf_free(&prompt);
+    return st;
+}
+
+enum lorac_status mistakes_write(const char *path, const struct lorac_verdicts *v,
+                                 const struct lorac_job *j, const struct lorac_dataset *set,
+                                 struct lorac_err *err)
+{
+    struct lorac_buf b = {0};
+    struct lorac_example e = {0};
+    enum lorac_status st = LORAC_OK;
+    lorac_buf_str(&b, "line,label,answer,label_probability,answer_probability,"
+                      "label_log_likelihood,answer_log_likelihood,prompt\n");
+    for (size_t i = 0; i < v->n && !st; i++) {
+        if (v->at[i].truth != v->at[i].answer) { st = add_mistake(&b, &e, &v->at[i], j, set, err); }
+    }
+    if (!st && b.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    if (!st) { st = lorac_file_write(path, b.at, b.n, err); }
+    lorac_example_free(&e);
+    lorac_buf_free(&b);
+    return st;
+}
