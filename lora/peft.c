@@ -218,11 +218,18 @@ static enum lorac_status check_echo(const struct reader *r, const struct lorac_t
 static enum lorac_status no_such_part(const struct reader *r, const struct lorac_tensor *t,
                                       struct lorac_err *err)
 {
-    const char *why = "is not named base_model.model.<module>.lora_A.weight or lora_B.weight";
-    if (strstr(t->name, ".lora_embedding_")) {
-        why = "adapts an embedding, which is not supported";
+    char why[160] = "is not named base_model.model.<module>.";
+    for (size_t k = 0; k < LORAC_SITE_TENSORS && r->outline->method->tensor[k]; k++) {
+        size_t n = strlen(why);
+        (void)snprintf(why + n, sizeof why - n, "%s%s", k ? " or " : "",
+                       r->outline->method->tensor[k]);
     }
-    if (strstr(t->name, ".lora_B.bias")) { why = "is a bias on B, which is not supported"; }
+    if (strstr(t->name, ".lora_embedding_")) {
+        (void)snprintf(why, sizeof why, "adapts an embedding, which is not supported");
+    }
+    if (strstr(t->name, ".lora_B.bias")) {
+        (void)snprintf(why, sizeof why, "is a bias on B, which is not supported");
+    }
     return lorac_fail(err, LORAC_EFORMAT, "%s: tensor '%s' %s", r->tensor_path, t->name, why);
 }
 
@@ -332,7 +339,7 @@ static enum lorac_status check_shape(const struct reader *r, const struct lorac_
                           r->tensor_path, t->name, shape, want->dims[0]);
     }
     char rank[40] = "";
-    if (want->part != LORAC_PEFT_FULL) {
+    if (want->part != LORAC_PEFT_FULL && lorac_adapter_has_rank(r->outline)) {
         (void)snprintf(rank, sizeof rank, " for rank %zu", r->outline->site[want->i].R);
     }
     enum lorac_status st =

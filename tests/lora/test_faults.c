@@ -175,15 +175,21 @@ struct trainer {
     float *host;
 };
 
-static enum lorac_status open_trainer(struct trainer *t, struct lorac_err *err)
+/* With how's method and init. */
+static enum lorac_status open_trainer(struct trainer *t, const struct lorac_adapter_options *how,
+                                      struct lorac_err *err)
 {
     static const char *const targets[] = {"q_proj", "down_proj"};
     static const char *const also[] = {"lm_head"};
     const struct lorac_override overrides[] = {{"down_proj", 2, 0.0}};
-    const struct lorac_adapter_options o = {.targets = targets,
+    const struct lorac_adapter_options o = {.method = how->method,
+                                            .init = how->init,
+                                            .feedforward = how->feedforward,
+                                            .n_feedforward = how->n_feedforward,
+                                            .targets = targets,
                                             .n_targets = 2,
                                             .overrides = overrides,
-                                            .n_overrides = 1,
+                                            .n_overrides = how->method ? 0 : 1,
                                             .train_also = also,
                                             .n_train_also = 1,
                                             .rank = 4,
@@ -200,11 +206,11 @@ static enum lorac_status open_trainer(struct trainer *t, struct lorac_err *err)
     if (!t->match) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
     st = lorac_match_modules(t->match, t->m, &o, err);
     if (!st) {
-        st = lorac_adapter_outline(&t->outline, t->m, t->match, NULL, LORAC_SCALE_STANDARD,
+        st = lorac_adapter_outline(&t->outline, t->m, t->match, o.method, LORAC_SCALE_STANDARD,
                                    LORAC_TIE_UNSET, err);
     }
     if (!st) {
-        st = lorac_adapter_alloc(&t->alloc, t->m, t->match, NULL, LORAC_SCALE_RSLORA,
+        st = lorac_adapter_alloc(&t->alloc, t->m, t->match, o.method, LORAC_SCALE_RSLORA,
                                  LORAC_TIE_UNSET, err);
     }
     if (!st) { st = lorac_adapter_new(&t->a, t->m, &o, err); }
@@ -224,12 +230,12 @@ static enum lorac_status open_trainer(struct trainer *t, struct lorac_err *err)
 }
 
 /* Two steps by hand. */
-static enum lorac_status train(struct lorac_err *err)
+static enum lorac_status train(const struct lorac_adapter_options *how, struct lorac_err *err)
 {
     struct trainer t = {0};
     const int32_t ids[] = {256, 's', 'o', 'n'};
     double norm = 0.0;
-    enum lorac_status st = open_trainer(&t, err);
+    enum lorac_status st = open_trainer(&t, how, err);
     for (int step = 0; step < 2 && !st; step++) {
         float nll[8];
         lorac_batch_clear(t.batch);
@@ -244,8 +250,9 @@ static enum lorac_status train(struct lorac_err *err)
         st = lorac_optim_step(t.o, 3, &norm, err);
         faults_say("%a %a ", (double)nll[0], norm);
     }
-    if (!st) { st = lorac_site_read(t.host, t.a, 0, true, err); }
-    if (!st) { st = lorac_site_write(t.alloc, 0, true, t.host, err); }
+    size_t k = how->n_feedforward ? 0 : 1; // IA3 has one tensor
+    if (!st) { st = lorac_site_read(t.host, t.a, 0, k, err); }
+    if (!st) { st = lorac_site_write(t.alloc, 0, k, t.host, err); }
     if (!st) {
         lorac_batch_clear(t.batch);
         (void)lorac_batch_add_cached(t.batch, ids, 3, -1, 0, 0, true);
@@ -264,6 +271,34 @@ static enum lorac_status train(struct lorac_err *err)
     lorac_model_close(t.m);
     lorac_device_close(&t.dev);
     return st;
+}
+
+static enum lorac_status train_lora(struct lorac_err *err)
+{
+    return train(&(struct lorac_adapter_options){0}, err);
+}
+
+static enum lorac_status train_dora(struct lorac_err *err)
+{
+    return train(&(struct lorac_adapter_options){.method = "dora"}, err);
+}
+
+static enum lorac_status train_ia3(struct lorac_err *err)
+{
+    static const char *const inputs[] = {"down_proj"};
+    return train(
+        &(struct lorac_adapter_options){.method = "ia3", .feedforward = inputs, .n_feedforward = 1},
+        err);
+}
+
+static enum lorac_status train_pissa(struct lorac_err *err)
+{
+    return train(&(struct lorac_adapter_options){.init = LORAC_INIT_PISSA}, err);
+}
+
+static enum lorac_status train_olora(struct lorac_err *err)
+{
+    return train(&(struct lorac_adapter_options){.init = LORAC_INIT_OLORA}, err);
 }
 
 /* ---- errors whose words take memory ---- */
@@ -370,7 +405,9 @@ static void every_failure_is_reported_and_leaves_nothing_half_done(void **state)
     static const struct faults_scenario all[] = {
         {"files", files, true, 1},        {"tokens", tokens, false, 7},
         {"generate", generate, false, 7}, {"compare", compare, false, 1},
-        {"train", train, false, 1},
+        {"train", train_lora, false, 1},  {"dora", train_dora, false, 1},
+        {"ia3", train_ia3, false, 1},     {"pissa", train_pissa, false, 1},
+        {"olora", train_olora, false, 1},
     };
     faults_meet(all, sizeof all / sizeof *all);
 }

@@ -318,6 +318,68 @@ static void each_damage_has_its_message(void **state)
     }
 }
 
+#define IA3 "{\"peft_type\": \"IA3\", \"target_modules\": "
+#define IA3_Q IA3 "[\"layers.1.self_attn.q_proj\"], \"feedforward_modules\": []"
+
+static void each_damage_to_ia3_has_its_message(void **state)
+{
+    (void)state;
+    static const char vector[] = Q ".ia3_l";
+    static const struct damage cases[] = {
+        {.rows = 31,
+         .cols = 1,
+         .message = AT "tensor '" Q ".ia3_l' has shape (31,1), expected (32,1)"},
+        {.rows = 1,
+         .cols = 32,
+         .message = AT "tensor '" Q ".ia3_l' has shape (1,32), expected (32,1)"},
+        {.rows = 32,
+         .cols = 1,
+         .flat = true,
+         .message = AT "tensor '" Q ".ia3_l' has shape (32), expected (32,1)"},
+        {.without_a = true,
+         .extra = Q ".ia3_m",
+         .extra_rows = 1,
+         .message = AT "tensor '" Q ".ia3_m' is not named base_model.model.<module>.ia3_l"},
+        {.rows = 32,
+         .cols = 1,
+         .values = odd,
+         .message = AT "tensor '" Q ".ia3_l': element 7 is nan, a finite number was expected"},
+        {.rows = 32,
+         .cols = 1,
+         .extra = Q ".lora_A.weight",
+         .extra_rows = 4,
+         .message =
+             AT "tensor '" Q
+                ".lora_A.weight' is no part of IA3, which is the method of adapter_config.json"},
+        {.rows = 32,
+         .cols = 1,
+         .config = IA3_Q ", \"r\": 4}",
+         .message = AC "'r' must be absent (IA3 has no such key), found 4"},
+        {.rows = 32,
+         .cols = 1,
+         .config = IA3 "[\"q_proj\"], \"feedforward_modules\": []}",
+         .message = AT
+         "tensor 'base_model.model.model.layers.0.self_attn.q_proj.ia3_l' is missing; target_modules of adapter_config.json names its module"},
+        {.rows = 32,
+         .cols = 1,
+         .config = IA3 "[\"q_porj\"], \"feedforward_modules\": []}",
+         .message = AC "target_modules: no module of the model is a target"},
+        {.rows = 32,
+         .cols = 1,
+         .config = IA3 "[\"layers.1.self_attn.q_proj\"], \"feedforward_modules\": 3}",
+         .message = AC
+         "'feedforward_modules' must be a list of names (patterns are not supported here), found 3"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct damage d = cases[i];
+        d.name = vector;
+        d.config = d.config ? d.config : IA3_Q "}";
+        d.without_b = true;
+        write_folder(&d);
+        expect(d.message);
+    }
+}
+
 static void missing_and_foreign_files_are_named(void **state)
 {
     (void)state;
@@ -372,6 +434,7 @@ int main(void)
         cmocka_unit_test(the_good_folder_loads),
         cmocka_unit_test(other_spellings_of_a_pair_are_read),
         cmocka_unit_test(each_damage_has_its_message),
+        cmocka_unit_test(each_damage_to_ia3_has_its_message),
         cmocka_unit_test(missing_and_foreign_files_are_named),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -163,17 +163,24 @@ static void so_does_a_run_in_the_tables_order_with_layers_recomputed(void **stat
     runs_same("d", "e");
 }
 
-static void so_does_a_run_whose_pairs_start_from_their_weights(void **state)
+static void so_does_a_run_of_each_method_and_start(void **state)
 {
     (void)state;
-    static const char *const sets[] = {"adapter.init=pissa", "adapter.rank=4",
-                                       "adapter.dropout=0.1", "optimizer.lr_ratio_b=2", NULL};
-    struct runs_stop s = {.at = 4};
-    struct lorac_run_watch watch = runs_stop_watch(&s);
-    runs_well("p", LORAC_RUN_NEW, NULL, sets);
-    runs_well("q", LORAC_RUN_NEW, &watch, sets);
-    runs_well("q", LORAC_RUN_RESUME, NULL, sets);
-    runs_same("p", "q");
+    static const char *const sets[][6] = {
+        {"adapter.init=pissa", "adapter.rank=4", "adapter.dropout=0.1", "optimizer.lr_ratio_b=2"},
+        {"adapter.init=olora", "adapter.rank=4"},
+        {"adapter.method=dora", "adapter.dropout=0.1", "optimizer.lr_ratio_b=2"},
+        {"adapter.method=ia3", "adapter.feedforward=[down_proj]", "-adapter.rank", "-adapter.alpha",
+         "-adapter.dropout"},
+    };
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        struct runs_stop s = {.at = 4};
+        struct lorac_run_watch watch = runs_stop_watch(&s);
+        runs_well("p", LORAC_RUN_OVERWRITE, NULL, sets[i]);
+        runs_well("q", LORAC_RUN_OVERWRITE, &watch, sets[i]);
+        runs_well("q", LORAC_RUN_RESUME, NULL, sets[i]);
+        runs_same("p", "q");
+    }
 }
 
 /* ---- counted ---- */
@@ -428,7 +435,7 @@ int main(void)
         cmocka_unit_test(the_same_recipe_gives_the_same_bytes),
         cmocka_unit_test(stopped_after_any_step_it_ends_as_the_uninterrupted_one),
         cmocka_unit_test(so_does_a_run_in_the_tables_order_with_layers_recomputed),
-        cmocka_unit_test(so_does_a_run_whose_pairs_start_from_their_weights),
+        cmocka_unit_test(so_does_a_run_of_each_method_and_start),
         cmocka_unit_test(steps_and_epochs_are_counted_as_the_recipe_says),
         cmocka_unit_test(accumulated_micro_batches_are_one_large_batch),
         cmocka_unit_test(as_many_epochs_as_nobody_can_count_are_refused),
