@@ -38,6 +38,8 @@ CASES = {
         rank_pattern={"down_proj": 2}, alpha_pattern={"v_proj": 3})),
     # Biases of adapted modules train, too, at the rate of B.
     "plus": dict(base="full-lora-bias", ratio=16.0),
+    # Magnitudes go as fast as B, and decay.
+    "plus-dora": dict(base="dora-qwen2", ratio=16.0),
 }
 
 

@@ -34,7 +34,7 @@ enum { ROWS = 64 };
 struct training {
     const char *name, *base;
     bool from;
-    double ratio;
+    double ratio, vector_decay;
     struct lorac_adapter_options options;
 };
 
@@ -45,6 +45,7 @@ static const char *const qwen2[] = {"q_proj", "v_proj", "down_proj"};
 
 static const struct training cases[] = {
     {"plus", "full-lora-bias", .from = true, .ratio = 16.0},
+    {"plus-dora", "dora-qwen2", .from = true, .ratio = 16.0, .vector_decay = 0.01},
     {"pissa", "llama", .options = {.rank = 4, .alpha = 8.0, .init = LORAC_INIT_PISSA, .seed = 5}},
     {"pissa-gpt2", "gpt2",
      .options = {.targets = gpt2,
@@ -94,6 +95,7 @@ static void open_case(struct fixture *f, const struct training *t, const char *b
                                     .beta2 = 0.999,
                                     .eps = 1e-8,
                                     .weight_decay = 0.01,
+                                    .vector_decay = t->vector_decay,
                                     .steps = 10};
     char file[512];
     *f = (struct fixture){0};
