@@ -415,7 +415,8 @@ static void json_labels(struct out *j, const struct lorac_plan *p)
     lorac_buf_free(&notes);
 }
 
-static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe *o, bool fits)
+static int print_json(const struct lorac_plan *p, const struct lorac_approximation *approximation,
+                      const struct lorac_plan_probe *o, bool fits)
 {
     struct out j = {0};
     struct lorac_buf advice = {0};
@@ -425,6 +426,15 @@ static int print_json(const struct lorac_plan *p, const struct lorac_plan_probe 
     json_groups(&j, p);
     const char *compute = lorac_compute_name(p->job->model->compute);
     out_text(&j, "compute", compute, strlen(compute));
+    if (approximation->rows) {
+        struct out a = {0};
+        out_count(&a, "rows", approximation->rows);
+        out_real(&a, "loss", approximation->there);
+        out_real(&a, "float32", approximation->float32);
+        lorac_buf_str(&a.b, "}");
+        out_raw(&j, "approximation", a.b.at ? a.b.at : "{}");
+        lorac_buf_free(&a.b);
+    }
     out_count(&j, "adapter_file_bytes", p->adapter_file_bytes);
     json_memory(&j, p);
     out_bool(&j, "fits", fits);
@@ -476,12 +486,21 @@ static enum lorac_status say_plan(const struct lorac_plan *p, struct lorac_err *
     return say_examples(p, err);
 }
 
+static void say_approximation(const struct lorac_approximation *a)
+{
+    struct lorac_buf b = {0};
+    lorac_approximation_say(&b, a);
+    if (b.n) { say_note(NULL, b.at); }
+    lorac_buf_free(&b);
+}
+
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
     struct lorac_recipe *r = NULL;
     struct lorac_plan *p = NULL;
     struct lorac_plan_probe probe = {0};
+    struct lorac_approximation approximation = {0};
     bool as_json = args_has(a, "--json");
     bool probes = args_has(a, "--probe");
     int code = 0;
@@ -490,8 +509,12 @@ static int run(const struct args *a)
     if (!st && !as_json) { st = say_plan(p, &err); }
     enum lorac_status fits =
         !st && p->available ? lorac_plan_fits(p, p->available, &err) : LORAC_OK;
+    if (!st && !fits) { st = lorac_approximation_measure(&approximation, p->job, &err); }
     if (!st && !fits && probes) { st = lorac_plan_probe(&probe, p, &err); }
-    if (!st && as_json) { code = print_json(p, probes && !fits ? &probe : NULL, !fits); }
+    if (!st && as_json) {
+        code = print_json(p, &approximation, probes && !fits ? &probe : NULL, !fits);
+    }
+    if (!st && !as_json) { say_approximation(&approximation); }
     if (!st && !fits && probes && !as_json) { say_probe(&probe); }
     if (st || fits) { code = complain(&err); }
     lorac_plan_free(p);

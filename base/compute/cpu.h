@@ -69,6 +69,8 @@ const struct lorac_int8_kernels *lorac_cpu_int8_kernels(const struct lorac_kerne
 struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void *host,
                                            enum lorac_dtype type, size_t OC, size_t C,
                                            bool transposed, enum lorac_compute compute);
+size_t lorac_cpu_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
+                              size_t C, enum lorac_compute compute);
 void lorac_cpu_weight_close(struct lorac_device *dev, struct lorac_weight *w);
 void lorac_cpu_int8_linear(struct lorac_device *dev, float *y, const float *x,
                            const struct lorac_weight *w, const float *bias, size_t N);

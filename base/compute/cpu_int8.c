@@ -29,6 +29,11 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+static size_t up_to_4(size_t n)
+{
+    return (n + 3) / 4 * 4;
+}
+
 /* A handle's integers; NULL until they are needed. */
 struct lorac_cpu_int8 {
     float *scale, *inverse; // (OC up to whole panels) of the output channels
@@ -187,12 +192,17 @@ static void pack_columns(const struct lorac_int8_panels *to, const struct source
     }
 }
 
+static size_t panels_bytes(size_t O, size_t depth)
+{
+    return lorac_pieces(O, PANEL) * PANEL * (sizeof(int32_t) + depth);
+}
+
 static bool pack(struct lorac_device *dev, struct lorac_int8_panels *to,
                  const struct lorac_weight *w, bool outputs_are_rows)
 {
     const struct source s = source_of(lorac_cpu(dev), w);
     size_t panels = lorac_pieces(to->O, PANEL);
-    to->offset = lorac_mem_new(panels * PANEL, sizeof *to->offset + to->depth);
+    to->offset = lorac_mem_new(panels_bytes(to->O, to->depth), 1);
     if (!to->offset) { return false; }
     to->q = (int8_t *)(to->offset + panels * PANEL);
 #pragma omp parallel num_threads(dev->threads) if (to->O * to->K > LORAC_CPU_PIECE)
@@ -226,7 +236,7 @@ static const struct lorac_int8_panels *panels_of(struct lorac_device *dev,
     if (!p->q && find_scales(dev, w)) {
         size_t K = backward ? w->OC : w->C;
         *p = (struct lorac_int8_panels){.O = backward ? w->C : w->OC, .K = K};
-        p->depth = (K + 3) / 4 * 4;
+        p->depth = up_to_4(K);
         p->scale = backward ? NULL : w->int8->scale;
         if (!pack(dev, p, w, backward == w->transposed)) { p->q = NULL; }
     }
@@ -320,6 +330,16 @@ struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void 
     if (w->int8) { return w; }
     lorac_host_weight_close(dev, w);
     return NULL;
+}
+
+size_t lorac_cpu_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
+                              size_t C, enum lorac_compute compute)
+{
+    (void)dev;
+    (void)type;
+    if (compute != LORAC_INT8 || OC > LORAC_INT8_DEPTH || C > LORAC_INT8_DEPTH) { return 0; }
+    size_t scales = 2 * lorac_pieces(OC, PANEL) * PANEL * sizeof(float);
+    return scales + panels_bytes(OC, up_to_4(C)) + panels_bytes(C, up_to_4(OC));
 }
 
 void lorac_cpu_weight_close(struct lorac_device *dev, struct lorac_weight *w)

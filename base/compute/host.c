@@ -51,6 +51,17 @@ struct lorac_weight *lorac_host_weight_over(struct lorac_device *dev, const floa
     return lorac_host_weight_open(dev, data, LORAC_F32, OC, C, transposed, LORAC_FLOAT32);
 }
 
+size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
+                               size_t C, enum lorac_compute compute)
+{
+    (void)dev;
+    (void)type;
+    (void)OC;
+    (void)C;
+    (void)compute;
+    return 0;
+}
+
 void lorac_host_weight_close(struct lorac_device *dev, struct lorac_weight *w)
 {
     (void)dev;

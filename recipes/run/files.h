@@ -2,6 +2,7 @@
 #ifndef LORAC_RECIPES_RUN_FILES_H
 #define LORAC_RECIPES_RUN_FILES_H
 
+#include "recipes/run/approximation.h"
 #include "recipes/run/run.h"
 
 /* Paths in a run's folder; one block. */
@@ -31,10 +32,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_run_sweep(const struct lorac_run_paths 
 struct lorac_manifest {
     const struct lorac_job *job;
     const struct lorac_adapter *adapter;
-    size_t steps;                          // of the run
-    const char *started, *resumed;         // its first session; this one, or NULL
-    double seconds;                        // of all sessions so far
-    size_t frozen;                         // layers that run once a row
+    size_t steps;                  // of the run
+    const char *started, *resumed; // its first session; this one, or NULL
+    double seconds;                // of all sessions so far
+    size_t frozen;                 // layers that run once a row
+    const struct lorac_approximation *approximation;
     const enum lorac_metric *best;         // that chooses best/; NULL: nothing is evaluated
     const struct lorac_run_result *result; // NULL: the run goes on, or
     const struct lorac_err *failure;       // ended with this failure

@@ -145,6 +145,12 @@ static void add_session(struct lorac_buf *b, const struct lorac_manifest *m)
     lorac_buf_printf(b, "  \"threads\": %d,\n", m->job->dev.threads);
     quoted(b, "backend", m->job->dev.ops->name);
     quoted(b, "compute", lorac_compute_name(m->job->model->compute));
+    const struct lorac_approximation *a = m->approximation;
+    if (a->rows) {
+        lorac_buf_printf(
+            b, "  \"approximation\": {\"rows\": %zu, \"loss\": %.9g, \"float32\": %.9g},\n",
+            a->rows, a->there, a->float32);
+    }
 }
 
 /* What the run reads, by its content. */

@@ -21,6 +21,7 @@ static const char *const part_names[LORAC_PLAN_N_PARTS] = {
     [LORAC_PLAN_PROGRAM] = "program and tokenizer",
     [LORAC_PLAN_TABLES] = "tables and token ids",
     [LORAC_PLAN_WEIGHTS] = "weights, mapped",
+    [LORAC_PLAN_PACKED] = "weights, packed",
     [LORAC_PLAN_ACTIVATIONS] = "activations",
     [LORAC_PLAN_LOGITS] = "logits chunk",
     [LORAC_PLAN_FROZEN] = "rows of frozen layers",
@@ -195,6 +196,18 @@ static enum lorac_status untouched(size_t *out, const struct lorac_plan *p, stru
     return st;
 }
 
+/* What products make of the weights, where that is not how they are stored. */
+static size_t packed_bytes(const struct lorac_model *m)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < m->n_modules; i++) {
+        const struct lorac_module *l = &m->module[i];
+        if (l->role != LORAC_ROLE_LINEAR) { continue; }
+        bytes += m->dev->ops->weight_bytes(m->dev, l->dtype, l->OC, l->C, m->compute);
+    }
+    return bytes;
+}
+
 /* `sampled`: bytes that came into memory when the model was opened, from all over the file. */
 static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, struct lorac_err *err)
 {
@@ -209,6 +222,7 @@ static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, str
     double share = bytes ? (double)sampled / (double)bytes : 0.0; // mapped by the fingerprint
     share = share < 1.0 ? share : 1.0;
     p->bytes[LORAC_PLAN_WEIGHTS] = bytes - (size_t)((1.0 - share) * (double)unread);
+    p->bytes[LORAC_PLAN_PACKED] = packed_bytes(p->job->model);
     return st;
 }
 
@@ -487,6 +501,9 @@ static void advise(struct lorac_buf *b, const struct lorac_plan *p, enum lorac_p
         return;
     case LORAC_PLAN_WEIGHTS:
         lorac_buf_str(b, "a smaller base, or one stored as bfloat16");
+        return;
+    case LORAC_PLAN_PACKED:
+        lorac_buf_str(b, "model.compute: float32");
         return;
     case LORAC_PLAN_PROGRAM:
     case LORAC_PLAN_TABLES:

@@ -11,6 +11,7 @@
 #define LORAC_RECIPES_PLAN_H
 
 #include "base/core/buf.h"
+#include "recipes/run/approximation.h"
 #include "recipes/run/labels.h"
 #include "recipes/run/trainer.h"
 
@@ -34,6 +35,7 @@ enum lorac_plan_part {
     LORAC_PLAN_PROGRAM,     // program, libraries and their buffers, tokenizer, pages of the tables
     LORAC_PLAN_TABLES,      // index of the tables, lengths and ids of the examples
     LORAC_PLAN_WEIGHTS,     // weights that a step reads
+    LORAC_PLAN_PACKED,      // what products make of them in another type of compute
     LORAC_PLAN_ACTIVATIONS, // of the training pass, and its batch
     LORAC_PLAN_LOGITS,      // its chunk of logits
     LORAC_PLAN_FROZEN,      // what leaves the frozen layers, kept (train.cache_frozen_prefix)

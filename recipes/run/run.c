@@ -6,6 +6,7 @@
 #include "base/core/file.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
+#include "recipes/run/approximation.h"
 #include "recipes/run/files.h"
 #include "recipes/run/notes.h"
 #include "recipes/run/resume.h"
@@ -30,6 +31,7 @@ struct run {
     struct lorac_trainer_options o;
     struct lorac_trainer *trainer;
     struct lorac_state *state; // the trainer's
+    struct lorac_approximation approximation;
     struct lorac_length length;
     bool is_ours;    // run.json speaks of this run
     bool not_finite; // the step that failed did so for its loss or gradient
@@ -107,6 +109,7 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     }
     if (!st) { st = lorac_job_adapter(&run->adapter, run->job, err); }
     if (!st) { st = lorac_template_save(run->adapter, run->job, err); }
+    if (!st) { st = lorac_approximation_measure(&run->approximation, run->job, err); }
     if (!st) { st = open_trainer(run, err); }
     if (!st) { st = lorac_dir_make(run->paths.dir, err); }
     if (!st) { st = lorac_lock_open(&run->lock, run->paths.lock, err); }
@@ -130,6 +133,7 @@ static enum lorac_status tell(struct run *run, const struct lorac_run_result *re
         .started = run->earlier.started,
         .resumed = run->resumed[0] ? run->resumed : NULL,
         .seconds = run->earlier.seconds + (ended ? lorac_clock() - run->began : 0.0),
+        .approximation = &run->approximation,
         .best = run->o.valid.set ? &run->o.best : NULL,
         .frozen = lorac_trainer_frozen(run->trainer)->layers,
         .result = result,
@@ -201,6 +205,17 @@ static void count_seconds(struct run *run)
     if (measured > run->earlier.seconds) { run->earlier.seconds = measured; }
 }
 
+static enum lorac_status tell_approximation(const struct run *run, struct lorac_err *err)
+{
+    struct lorac_buf b = {0};
+    lorac_approximation_say(&b, &run->approximation);
+    enum lorac_status st =
+        b.no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for a note") : LORAC_OK;
+    if (!st && b.n) { run->watch->note(run->watch->self, b.at); }
+    lorac_buf_free(&b);
+    return st;
+}
+
 /* Make the folder a run's, or take up the run that is there. */
 static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct lorac_err *err)
 {
@@ -227,6 +242,7 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     if (!st && run->watch->note && why[0]) { run->watch->note(run->watch->self, why); }
     if (!st && run->watch->note) {
         st = lorac_run_notes(run->job, &run->length, shared, run->watch, err);
+        if (!st) { st = tell_approximation(run, err); }
     }
     // there before the first step: where it is missing later, it was lost
     if (!st && !lorac_path_exists(p->state)) {

@@ -96,6 +96,12 @@ static struct lorac_weight *vault_weight_over(struct lorac_device *dev, const fl
     return handle(dev, data, LORAC_F32, OC, C, transposed, LORAC_FLOAT32);
 }
 
+static size_t vault_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
+                                 size_t C, enum lorac_compute compute)
+{
+    return lorac_backend_ref.weight_bytes(dev, type, OC, C, compute);
+}
+
 static void vault_weight_close(struct lorac_device *dev, struct lorac_weight *w)
 {
     (void)dev;
@@ -425,6 +431,7 @@ const struct lorac_backend lorac_backend_vault = {
     .copy = vault_copy,
     .zero = vault_zero,
     .weight_open = vault_weight_open,
+    .weight_bytes = vault_weight_bytes,
     .weight_over = vault_weight_over,
     .weight_close = vault_weight_close,
     .weight_read = vault_weight_read,
