@@ -125,7 +125,7 @@ enum { ROWS = sizeof texts / sizeof *texts };
 static struct lorac_scores evaluate(struct runs_job *s, struct lorac_verdicts *v)
 {
     struct lorac_evaluator *e = NULL;
-    struct lorac_scores scores;
+    struct lorac_scores scores = {0};
     struct lorac_err err = {0};
     struct lorac_evaluator_options o =
         lorac_job_evaluation(s->j, s->j->valid.set, 1U << LORAC_METRIC_ACCURACY, NULL);
