@@ -51,6 +51,8 @@ static void beginnings_and_equal_answers(void **state)
     assert_int_equal(t.n, 5); // 1 - 2 - 3, 5
     assert_true(t.at[1].ends == 1 && t.at[2].ends == 1 && t.at[3].ends == 2 && t.at[4].ends == 1);
     assert_true(t.order[t.at[3].first] == 0 && t.order[t.at[3].first + 1] == 2);
+    assert_true(t.order[t.at[1].first] == 1 && t.order[t.at[2].first] == 4); // before longer ones
+    assert_int_equal(t.longest, 3);
     assert_true(t.last[0] == 3 && t.last[2] == 3 && t.last[1] == 1 && t.last[4] == 2);
     assert_true(t.at[1].nested == 4 && t.at[2].nested == 3 && t.at[4].nested == 1);
     assert_true(t.at[1].least == 0 && t.at[4].least == 3 && t.at[0].nested == 4);

@@ -68,7 +68,7 @@ static void a_word_that_is_too_far_was_not_meant(void **state)
         {"modle", "model", 1, true},   {"mdl", "model", 1, false},  {"mdl", "model", 2, true},
         {"b", "a", 2, false},          {"xa", "xy", 2, true},       {"el", "label", 2, false},
         {"", "a", 2, false},           {"xa", "b", 2, false},       {"a", "ab", 2, false},
-        {"label", "labels", 0, false}, {"label", "LABEL", 0, true},
+        {"label", "labels", 0, false}, {"label", "LABEL", 0, true}, {"ab", "a", 2, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lorac_near near = {.word = cases[i].word, .most = cases[i].most};
