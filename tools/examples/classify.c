@@ -1,6 +1,7 @@
-/* classify.c - asks an adapter for the likelihoods of its labels: classify MODEL ADAPTER TEXT...
+/* classify.c - the likelihoods of an adapter's labels, or its answer: classify MODEL ADAPTER TEXT...
  * A template of several variables takes as many texts, in the order in which its prompt has them.
  */
+#include <lorac/base.h>
 #include <lorac/recipes.h>
 #include <stdio.h>
 
@@ -15,6 +16,7 @@ static enum lorac_status classify(const char *model, const char *adapter, const 
         const struct lorac_ranked *r = &answer.ranked[i];
         printf("%.4f  %s\n", r->probability, lorac_predictor_label(p, r->k));
     }
+    if (!st && !answer.ranked) { printf("%s\n", answer.text.at ? answer.text.at : ""); }
     lorac_answer_free(&answer);
     lorac_predictor_free(p);
     return st;
@@ -22,6 +24,7 @@ static enum lorac_status classify(const char *model, const char *adapter, const 
 
 int main(int argc, char **argv)
 {
+    lorac_start(argv); // threads that wait without spinning: before anything else
     struct lorac_err err = {0};
     if (argc < 4) {
         fprintf(stderr, "usage: classify MODEL ADAPTER TEXT...\n");

@@ -1,4 +1,5 @@
 /* train.c - trains an adapter on a table of texts and their intents: train MODEL CSV OUT */
+#include <lorac/base.h>
 #include <lorac/recipes.h>
 #include <stdio.h>
 
@@ -30,6 +31,7 @@ static enum lorac_status train(char **args, struct lorac_err *err)
 
 int main(int argc, char **argv)
 {
+    lorac_start(argv); // threads that wait without spinning: before anything else
     struct lorac_err err = {.text = "expected MODEL CSV OUT"};
     if (argc == 4 && !train(argv + 1, &err)) { return 0; }
     fprintf(stderr, "train: %s\n", err.text);
