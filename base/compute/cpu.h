@@ -34,10 +34,13 @@ struct lorac_cpu_scratch {
     struct lorac_cpu_scratch *next; // of those that nobody uses
 };
 
+struct lorac_onednn;
+
 struct lorac_cpu { // lorac_device.state
     const struct lorac_kernels *kernels;
     const struct lorac_int8_kernels *int8;
-    pthread_mutex_t packing; // of weights: one at a time
+    pthread_mutex_t packing;     // of weights: one at a time
+    struct lorac_onednn *onednn; // NULL until a weight is opened that wants it, or lacking
     pthread_mutex_t lock;
     pthread_cond_t given;
     struct lorac_cpu_scratch *free; // at least one, or in use, from `start` on
@@ -66,6 +69,20 @@ void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float 
                                const struct lorac_weight *w, size_t N, float beta);
 /* Of 8-bit integers: the best that go with those. */
 const struct lorac_int8_kernels *lorac_cpu_int8_kernels(const struct lorac_kernels *k);
+/* Products with a weight as it is stored, whose other factor is rounded already where it is to be:
+ * y (N,OC) = beta y + x W^T, and dx (N,C) = beta dx + dy W. Decoded weights go behind the first
+ * `used` floats of the panel of s, or of scratch of its own where s is NULL. */
+void lorac_cpu_product(struct lorac_device *dev, struct lorac_cpu_scratch *s, size_t used, float *y,
+                       const float *x, const struct lorac_weight *w, size_t N, float beta);
+void lorac_cpu_product_back(struct lorac_device *dev, struct lorac_cpu_scratch *s, size_t used,
+                            float *dx, const float *dy, const struct lorac_weight *w, size_t N,
+                            float beta);
+/* The same in bfloat16 (cpu_bf16.c): `back` is the second. */
+void lorac_cpu_bf16(struct lorac_device *dev, bool back, float *y, const float *x,
+                    const struct lorac_weight *w, size_t N, float beta);
+const char *lorac_cpu_bf16_lacks(void);
+bool lorac_cpu_bf16_open(struct lorac_device *dev, struct lorac_weight *w); // false: no memory
+void lorac_cpu_bf16_close(struct lorac_weight *w);
 struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void *host,
                                            enum lorac_dtype type, size_t OC, size_t C,
                                            bool transposed, enum lorac_compute compute);

@@ -325,9 +325,14 @@ struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void 
                                            bool transposed, enum lorac_compute compute)
 {
     struct lorac_weight *w = lorac_host_weight_open(dev, host, type, OC, C, transposed, compute);
-    if (!w || w->compute != LORAC_INT8) { return w; }
-    w->int8 = lorac_mem_new(1, sizeof *w->int8);
-    if (w->int8) { return w; }
+    bool made = true;
+    if (w && w->compute == LORAC_INT8) {
+        w->int8 = lorac_mem_new(1, sizeof *w->int8);
+        made = w->int8;
+    } else if (w && w->compute == LORAC_BFLOAT16) {
+        made = lorac_cpu_bf16_open(dev, w);
+    }
+    if (made) { return w; }
     lorac_host_weight_close(dev, w);
     return NULL;
 }
@@ -344,6 +349,7 @@ size_t lorac_cpu_weight_bytes(const struct lorac_device *dev, enum lorac_dtype t
 
 void lorac_cpu_weight_close(struct lorac_device *dev, struct lorac_weight *w)
 {
+    if (w) { lorac_cpu_bf16_close(w); }
     if (w && w->int8) {
         lorac_mem_free(w->int8->scale);
         lorac_mem_free(w->int8->forward.offset);

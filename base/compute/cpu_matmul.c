@@ -117,43 +117,51 @@ void lorac_cpu_matmul_tn(struct lorac_device *dev, float *out, const float *a, c
 /* Whether sgemm can read the stored weights where they are. */
 static bool is_plain(const struct lorac_weight *w)
 {
-    return w->dtype == LORAC_F32 && (uintptr_t)w->data % sizeof(float) == 0;
+    return w->dtype == LORAC_F32 && w->compute != LORAC_BFLOAT16 &&
+           (uintptr_t)w->data % sizeof(float) == 0;
 }
 
-/* Rows o .. o+rows-1 of w as float32: in the file where they are plain, else decoded into the panel
- * of s. */
-static const float *decoded(struct lorac_device *dev, const struct lorac_cpu_scratch *s,
-                            const struct lorac_weight *w, size_t o, size_t rows)
+/* Whether our own kernels can: are its numbers those that are multiplied? */
+static bool is_direct(const struct lorac_weight *w)
 {
-    const struct lorac_cpu *cpu = lorac_cpu(dev);
+    return lorac_kernels_take(w->dtype) && (w->compute != LORAC_BFLOAT16 || w->dtype == LORAC_BF16);
+}
+
+/* Rows o .. o+rows-1 of w as float32: in the file where they are plain, else decoded into `panel`.
+ */
+static const float *decoded(struct lorac_device *dev, float *panel, const struct lorac_weight *w,
+                            size_t o, size_t rows)
+{
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
     const char *from = (const char *)w->data + lorac_dtype_bytes(w->dtype, o * w->C);
     if (is_plain(w)) { return (const float *)(const void *)from; }
     size_t n = rows * w->C;
     assert(n <= LORAC_CPU_PANEL);
     size_t pieces = lorac_pieces(n, LORAC_CPU_PIECE);
+    bool rounds = w->compute == LORAC_BFLOAT16 && w->dtype != LORAC_BF16;
 #pragma omp parallel for num_threads(dev->threads) if (pieces > 1)
     for (size_t i = 0; i < pieces; i++) {
         size_t at = i * LORAC_CPU_PIECE;
-        cpu->kernels->decode(s->panel + at, from + lorac_dtype_bytes(w->dtype, at), w->dtype,
-                             smaller(LORAC_CPU_PIECE, n - at));
+        size_t some = smaller(LORAC_CPU_PIECE, n - at);
+        k->decode(panel + at, from + lorac_dtype_bytes(w->dtype, at), w->dtype, some);
+        if (rounds) { k->round_bf16(panel + at, panel + at, some); }
     }
-    return s->panel;
+    return panel;
 }
 
 /* Rows of w that one product takes; 0: one is longer than the panel. */
-static size_t panel_rows(const struct lorac_weight *w)
+static size_t panel_rows(const struct lorac_weight *w, size_t used)
 {
-    return is_plain(w) ? w->OC : smaller(w->OC, LORAC_CPU_PANEL / w->C);
+    return is_plain(w) ? w->OC : smaller(w->OC, (LORAC_CPU_PANEL - used) / w->C);
 }
 
-/* y (N,OC) = beta y + x W^T, of W (OC,C) as stored */
-static void product(struct lorac_device *dev, float *y, const float *x,
-                    const struct lorac_weight *w, size_t N, float beta)
+void lorac_cpu_product(struct lorac_device *dev, struct lorac_cpu_scratch *s, size_t used, float *y,
+                       const float *x, const struct lorac_weight *w, size_t N, float beta)
 {
     size_t C = w->C;
     size_t OC = w->OC;
-    size_t step = panel_rows(w);
-    bool direct = lorac_kernels_take(w->dtype);
+    size_t step = panel_rows(w, used);
+    bool direct = is_direct(w);
     size_t most = direct && w->dtype != LORAC_F32 ? FEW_STORED : FEW;
     bool few = N <= most || C * OC <= NARROW;
     if (direct && (few || step == 0)) {
@@ -161,14 +169,15 @@ static void product(struct lorac_device *dev, float *y, const float *x,
         return;
     }
     if (step == 0) {
-        struct lorac_weight turned = {w->data, w->dtype, C, OC, true, w->compute, NULL};
+        struct lorac_weight turned = {w->data, w->dtype, C, OC, true, w->compute, NULL, NULL};
         lorac_backend_ref.linear_backward(dev, y, x, &turned, N, beta);
         return;
     }
-    struct lorac_cpu_scratch *s = is_plain(w) ? NULL : lorac_cpu_take(dev);
+    struct lorac_cpu_scratch *own = s || is_plain(w) ? NULL : lorac_cpu_take(dev);
+    float *panel = own ? own->panel : s ? s->panel + used : NULL;
     for (size_t o = 0; o < OC; o += step) {
         size_t rows = smaller(step, OC - o);
-        const float *part = decoded(dev, s, w, o, rows);
+        const float *part = decoded(dev, panel, w, o, rows);
         if (few) {
             dots(dev, y + o, OC, x, part, LORAC_F32, N, C, rows, 1.0F, beta);
         } else {
@@ -176,24 +185,25 @@ static void product(struct lorac_device *dev, float *y, const float *x,
                              y + o, OC);
         }
     }
-    if (s) { lorac_cpu_give(dev, s); }
+    if (own) { lorac_cpu_give(dev, own); }
 }
 
-/* dx (N,C) = beta dx + dy W, of W (OC,C) as stored */
-static void product_back(struct lorac_device *dev, float *dx, const float *dy,
-                         const struct lorac_weight *w, size_t N, float beta)
+void lorac_cpu_product_back(struct lorac_device *dev, struct lorac_cpu_scratch *s, size_t used,
+                            float *dx, const float *dy, const struct lorac_weight *w, size_t N,
+                            float beta)
 {
     size_t C = w->C;
     size_t OC = w->OC;
-    size_t step = panel_rows(w);
+    size_t step = panel_rows(w, used);
     if (step == 0) {
         lorac_backend_ref.linear_backward(dev, dx, dy, w, N, beta);
         return;
     }
-    struct lorac_cpu_scratch *s = is_plain(w) ? NULL : lorac_cpu_take(dev);
+    struct lorac_cpu_scratch *own = s || is_plain(w) ? NULL : lorac_cpu_take(dev);
+    float *panel = own ? own->panel : s ? s->panel + used : NULL;
     for (size_t o = 0; o < OC; o += step) {
         size_t rows = smaller(step, OC - o);
-        const float *part = decoded(dev, s, w, o, rows);
+        const float *part = decoded(dev, panel, w, o, rows);
         if (N <= FEW || C * OC <= NARROW) {
             sums(dev, dx, dy + o, OC, part, N, C, rows, 1.0F, o ? 1.0F : beta);
         } else {
@@ -201,13 +211,26 @@ static void product_back(struct lorac_device *dev, float *dx, const float *dy,
                              o ? 1.0F : beta, dx, C);
         }
     }
-    if (s) { lorac_cpu_give(dev, s); }
+    if (own) { lorac_cpu_give(dev, own); }
+}
+
+/* y = beta y + x W^T, or with `back` x W, of what is stored. */
+static void multiply(struct lorac_device *dev, bool back, float *y, const float *x,
+                     const struct lorac_weight *w, size_t N, float beta)
+{
+    if (w->compute == LORAC_BFLOAT16) {
+        lorac_cpu_bf16(dev, back, y, x, w, N, beta);
+    } else if (back) {
+        lorac_cpu_product_back(dev, NULL, 0, y, x, w, N, beta);
+    } else {
+        lorac_cpu_product(dev, NULL, 0, y, x, w, N, beta);
+    }
 }
 
 /* A transposed weight as what is stored: a matrix (C,OC) of its own. */
 static struct lorac_weight as_stored(const struct lorac_weight *w)
 {
-    return (struct lorac_weight){w->data, w->dtype, w->C, w->OC, false, w->compute, NULL};
+    return (struct lorac_weight){w->data, w->dtype, w->C, w->OC, false, w->compute, NULL, w->bf16};
 }
 
 void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
@@ -220,11 +243,7 @@ void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
     }
     size_t OC = w->OC;
     struct lorac_weight stored = as_stored(w);
-    if (w->transposed) {
-        product_back(dev, y, x, &stored, N, 0.0F);
-    } else {
-        product(dev, y, x, w, N, 0.0F);
-    }
+    multiply(dev, w->transposed, y, x, w->transposed ? &stored : w, N, 0.0F);
     if (!bias) { return; }
 #pragma omp parallel for num_threads(dev->threads) if (N * OC > LORAC_CPU_PIECE)
     for (size_t n = 0; n < N; n++) {
@@ -240,9 +259,5 @@ void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float 
         return;
     }
     struct lorac_weight stored = as_stored(w);
-    if (w->transposed) {
-        product(dev, dx, dy, &stored, N, beta);
-    } else {
-        product_back(dev, dx, dy, w, N, beta);
-    }
+    multiply(dev, !w->transposed, dx, dy, w->transposed ? &stored : w, N, beta);
 }

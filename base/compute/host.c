@@ -41,7 +41,7 @@ struct lorac_weight *lorac_host_weight_open(struct lorac_device *dev, const void
         compute = LORAC_FLOAT32; // its sums do not fit
     }
     struct lorac_weight *w = lorac_mem_new(1, sizeof *w);
-    if (w) { *w = (struct lorac_weight){host, type, OC, C, transposed, compute, NULL}; }
+    if (w) { *w = (struct lorac_weight){host, type, OC, C, transposed, compute, NULL, NULL}; }
     return w;
 }
 

@@ -1,6 +1,6 @@
 /*
  * host.h - memory and handles of weights of a backend whose tensors lie in ordinary memory. They
- * are initialisers for its table: LORAC_HOST_MEMORY stands for all of them.
+ * are initialisers for its table: LORAC_HOST_MEMORY and LORAC_HOST_WEIGHTS stand for all of them.
  */
 #ifndef LORAC_BASE_COMPUTE_HOST_H
 #define LORAC_BASE_COMPUTE_HOST_H

@@ -43,6 +43,9 @@ struct lorac_kernels {
                  enum lorac_dtype type, size_t m, size_t n, size_t k, float alpha, float beta);
     /* As lorac_dtype_decode(). */
     void (*decode)(float *out, const void *in, enum lorac_dtype type, size_t n);
+    /* As lorac_dtype_encode() to BF16; and the same left in float32, where `out` may be `in`. */
+    void (*to_bf16)(uint16_t *out, const float *in, size_t n);
+    void (*round_bf16)(float *out, const float *in, size_t n);
 
     /* ---- rows and elements: as in device.h, on part of the rows ---- */
     void (*rmsnorm)(float *y, const float *x, const float *g, size_t N, size_t C, float eps);

@@ -202,6 +202,8 @@ void LORAC_KERNEL(dots)(float *c, size_t ldc, const float *a, size_t lda, const 
                         enum lorac_dtype type, size_t m, size_t n, size_t k, float alpha,
                         float beta);
 void LORAC_KERNEL(decode)(float *out, const void *in, enum lorac_dtype type, size_t n);
+void LORAC_KERNEL(to_bf16)(uint16_t *out, const float *in, size_t n);
+void LORAC_KERNEL(round_bf16)(float *out, const float *in, size_t n);
 void LORAC_KERNEL(transpose)(float *to, const float *from, size_t ld, size_t n, size_t D);
 void LORAC_KERNEL(softmax_step)(float *s, const struct lorac_sight *sight, float *max, float *sum,
                                 float *o, size_t ldo, size_t m, size_t n, size_t D);

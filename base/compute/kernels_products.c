@@ -228,3 +228,37 @@ void LORAC_KERNEL(decode)(float *out, const void *in, enum lorac_dtype type, siz
     }
     if (i < n) { store_some(out + i, load_some_as(from + 2 * i, type, n - i), n - i); }
 }
+
+/* Nearest bfloat16, ties to even, in the upper halves; a NaN stays one (its quiet bit is set). */
+LORAC_INLINE v16u nearest_bf16(v16 x)
+{
+    v16u bits = (v16u)x;
+    v16u rounded = bits + 0x7FFFU + ((bits >> 16) & 1U);
+    v16u nan = (v16u)((bits & 0x7FFFFFFFU) > 0x7F800000U);
+    return (rounded & ~nan) | ((bits | 0x400000U) & nan);
+}
+
+void LORAC_KERNEL(to_bf16)(uint16_t *out, const float *in, size_t n)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        v16h half = __builtin_convertvector(nearest_bf16(load(in + i)) >> 16, v16h);
+        memcpy(out + i, &half, sizeof half);
+    }
+    if (i < n) {
+        v16h half = __builtin_convertvector(nearest_bf16(load_some(in + i, n - i)) >> 16, v16h);
+        memcpy(out + i, &half, (n - i) * sizeof *out);
+    }
+}
+
+void LORAC_KERNEL(round_bf16)(float *out, const float *in, size_t n)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        store(out + i, (v16)(nearest_bf16(load(in + i)) & 0xFFFF0000U));
+    }
+    if (i < n) {
+        v16 x = (v16)(nearest_bf16(load_some(in + i, n - i)) & 0xFFFF0000U);
+        store_some(out + i, x, n - i);
+    }
+}

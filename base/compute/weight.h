@@ -9,6 +9,7 @@
 #include "base/compute/device.h"
 
 struct lorac_cpu_int8;
+struct lorac_cpu_bf16;
 
 struct lorac_weight {
     const void *data; // (OC,C), or (C,OC), of type dtype; unaligned
@@ -17,6 +18,7 @@ struct lorac_weight {
     bool transposed; // stored as (C,OC)
     enum lorac_compute compute;
     struct lorac_cpu_int8 *int8; // the cpu backend's, of such a handle: what it packed
+    struct lorac_cpu_bf16 *bf16; // the same: its copies
 };
 
 #endif

@@ -1,4 +1,5 @@
-/* dtype.h - how numbers are stored in files and memory. Storage is not compute: that is float32. */
+/* dtype.h - how numbers are stored in files and memory. Storage is not compute: see
+ * base/compute/device.h. */
 #ifndef LORAC_BASE_CORE_DTYPE_H
 #define LORAC_BASE_CORE_DTYPE_H
 

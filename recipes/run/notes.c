@@ -112,10 +112,22 @@ static enum lorac_status note_labels(const struct lorac_job *j, const struct lor
     return st;
 }
 
+static void note_compute(const struct lorac_job *j, const struct lorac_run_watch *watch,
+                         struct lorac_buf *b)
+{
+    const char *word = j->recipe->model.compute;
+    if (!word || strcmp(word, "auto") != 0 || j->model->compute != LORAC_FLOAT32) { return; }
+    lorac_buf_clear(b);
+    lorac_buf_printf(b, "model.compute: auto is float32 here: %s",
+                     j->dev.ops->lacks(&j->dev, LORAC_BFLOAT16));
+    watch->note(watch->self, b->at ? b->at : "");
+}
+
 void lorac_recipe_notes(const struct lorac_job *j, const struct lorac_length *length,
                         const struct lorac_run_watch *watch)
 {
     struct lorac_buf b = {0};
+    note_compute(j, watch, &b);
     note_lengths(j, length, watch, &b);
     note_unused(j, watch, &b);
     note_unevaluated(j, watch, &b);
@@ -140,13 +152,6 @@ enum lorac_status lorac_run_notes(const struct lorac_job *j, const struct lorac_
         const char *what = table ? "rows" : "pieces";
         lorac_buf_printf(&b, "%zu of the %zu validation %s stand in the training %s, too", shared,
                          lorac_dataset_size(j->valid.set), what, what);
-        watch->note(watch->self, b.at ? b.at : "");
-    }
-    if (r->model.compute && strcmp(r->model.compute, "auto") == 0 &&
-        j->model->compute == LORAC_FLOAT32) {
-        lorac_buf_clear(&b);
-        lorac_buf_printf(&b, "model.compute: auto is float32 here: %s",
-                         j->dev.ops->lacks(&j->dev, LORAC_BFLOAT16));
         watch->note(watch->self, b.at ? b.at : "");
     }
     size_t processors = lorac_machine_processors();

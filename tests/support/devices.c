@@ -101,15 +101,21 @@ static struct handle {
 } handles[MAX_HANDLES];
 static size_t n_handles;
 
-const struct lorac_weight *weight_on(struct lorac_device *dev, const void *data,
-                                     enum lorac_dtype type, size_t OC, size_t C, bool transposed)
+const struct lorac_weight *weight_in(struct lorac_device *dev, const void *data,
+                                     enum lorac_dtype type, size_t OC, size_t C, bool transposed,
+                                     enum lorac_compute compute)
 {
     assert_true(n_handles < MAX_HANDLES);
     struct handle *h = &handles[n_handles++];
-    *h = (struct handle){dev,
-                         dev->ops->weight_open(dev, data, type, OC, C, transposed, LORAC_FLOAT32)};
+    *h = (struct handle){dev, dev->ops->weight_open(dev, data, type, OC, C, transposed, compute)};
     assert_non_null(h->w);
     return h->w;
+}
+
+const struct lorac_weight *weight_on(struct lorac_device *dev, const void *data,
+                                     enum lorac_dtype type, size_t OC, size_t C, bool transposed)
+{
+    return weight_in(dev, data, type, OC, C, transposed, LORAC_FLOAT32);
 }
 
 void scratch_free(void)

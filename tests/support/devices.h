@@ -28,6 +28,10 @@ float *scratch(size_t n, unsigned stream);
  * scratch_free(). */
 const struct lorac_weight *weight_on(struct lorac_device *dev, const void *data,
                                      enum lorac_dtype type, size_t OC, size_t C, bool transposed);
+/* The same, with products in `compute`. */
+const struct lorac_weight *weight_in(struct lorac_device *dev, const void *data,
+                                     enum lorac_dtype type, size_t OC, size_t C, bool transposed,
+                                     enum lorac_compute compute);
 void scratch_free(void);
 
 /* Fails the test unless device i's result is that of ref, naming the device. */

@@ -17,10 +17,16 @@ static void check(enum lorac_status st, const struct lorac_err *err)
 
 void passes_open(struct passes *p, const char *name, struct lorac_device dev)
 {
+    passes_open_in(p, name, dev, LORAC_FLOAT32);
+}
+
+void passes_open_in(struct passes *p, const char *name, struct lorac_device dev,
+                    enum lorac_compute compute)
+{
     struct lorac_err err = {0};
     *p = (struct passes){.dev = dev};
     golden_open(&p->g, name);
-    check(lorac_model_open(&p->m, &p->dev, p->g.dir, LORAC_FLOAT32, &err), &err);
+    check(lorac_model_open(&p->m, &p->dev, p->g.dir, compute, &err), &err);
     check(lorac_peft_load(&p->a, p->m, golden_path(&p->g, "adapter"), false, &err), &err);
     check(lorac_adapter_reserve(p->a, &err), &err);
     p->socket = lorac_adapter_socket(p->a);

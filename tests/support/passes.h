@@ -19,6 +19,9 @@ struct passes {
 
 /* Case `name` with `adapter/`. `dev` is opened by the caller and closed by passes_close(). */
 void passes_open(struct passes *p, const char *name, struct lorac_device dev);
+/* The same, with products in `compute`. */
+void passes_open_in(struct passes *p, const char *name, struct lorac_device dev,
+                    enum lorac_compute compute);
 void passes_open_on(struct passes *p, const char *name, const char *backend);
 void passes_close(struct passes *p);
 /* A pass of PASS_ROWS rows through the adapter. */

@@ -73,7 +73,7 @@ static struct lorac_weight *handle(struct lorac_device *dev, const void *data,
                                    enum lorac_dtype type, size_t OC, size_t C, bool transposed,
                                    enum lorac_compute compute)
 {
-    const struct lorac_weight w = {data, type, OC, C, transposed, compute, NULL};
+    const struct lorac_weight w = {data, type, OC, C, transposed, compute, NULL, NULL};
     struct lorac_weight *p = vault_alloc(dev, sizeof *p);
     if (p) { vault_copy(dev, p, &w, sizeof w); }
     return p;

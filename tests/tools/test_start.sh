@@ -5,6 +5,8 @@
 #   - settings that only the environment can make are made, but for those that are there;
 #   - OpenBLAS is loaded by what computes, not by what says, plans, checks or tokenizes; where a limit of the address space
 #     is too small for it that is an error, which says what to do, and nothing hangs.
+#   - oneDNN is loaded by what computes in bfloat16; where it is not there, or cannot be fast, that is an error before
+#     anything runs, with the reason, and what asks for auto computes in float32 and says so.
 . "$(dirname "$0")/support.sh"
 unset OPENBLAS_NUM_THREADS GOTO_NUM_THREADS OPENBLAS_CORETYPE OMP_WAIT_POLICY GOMP_SPINCOUNT
 
@@ -59,9 +61,38 @@ if ldd "$lorac" | grep -q libgomp; then
     case $(last WAIT_POLICY) in *ACTIVE*) ;; *) fail "OMP_WAIT_POLICY was overruled" ;; esac
 fi
 
+# ---- oneDNN ----
+score="score --model $model --ids 1,2,3"
+if grep -q libdnnl "$lorac" && grep -q avx512_bf16 /proc/cpuinfo; then
+    DNNL_VERBOSE=2
+    export DNNL_VERBOSE
+    for words in --help "plan $dir/run.yaml" "$score" "$score --compute float32"; do
+        expect 0 $words
+        grep -q '^onednn_verbose\|^dnnl_verbose' "$dir/out" && fail "lorac $words loads oneDNN"
+    done
+    ids=$(seq -s, 1 40)
+    expect 0 score --model "$model" --ids "$ids" --compute bfloat16
+    grep -q 'dnnl_verbose\|onednn_verbose' "$dir/out" || fail "oneDNN computes nothing"
+    unset DNNL_VERBOSE
+    DNNL_MAX_CPU_ISA=AVX2 # as on a processor without the instructions
+    export DNNL_MAX_CPU_ISA
+    refused 1 "--compute: bfloat16 cannot be computed in here: oneDNN has no fast product" $score --compute bfloat16
+    refused 1 "model.compute: bfloat16 cannot be computed in here: oneDNN has no fast product" \
+        train "$dir/run.yaml" --set model.compute=bfloat16
+    [ -e "$dir/run" ] && fail "a run was begun that cannot compute"
+    expect 0 $score --compute auto
+    has err "note: --compute auto is float32 here: oneDNN has no fast product"
+    expect 0 plan "$dir/run.yaml" --set model.compute=auto
+    has out "computed in float32" "model.compute: auto is float32 here"
+    unset DNNL_MAX_CPU_ISA
+    expect 0 plan "$dir/run.yaml" --set model.compute=auto
+    has out "computed in bfloat16"
+elif ! grep -q libdnnl "$lorac"; then
+    refused 1 "bfloat16 cannot be computed in here: built without oneDNN" $score --compute bfloat16
+fi
+
 # ---- OpenBLAS ----
 grep -q libopenblas "$lorac" || finish # linked, or a build without it
-score="score --model $model --ids 1,2,3"
 if grep -q avx2 /proc/cpuinfo; then
     OPENBLAS_VERBOSE=2 "$lorac" $score >"$dir/out" 2>"$dir/err"
     case $(last '^Core:') in

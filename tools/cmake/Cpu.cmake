@@ -1,21 +1,29 @@
 # The cpu backend. kernels*.c are compiled once per instruction set; cpu.c picks one at run time.
 target_sources(lorac_objects PRIVATE base/compute/blas.c base/compute/cpu.c base/compute/cpu_matmul.c
-    base/compute/cpu_int8.c base/compute/cpu_attention.c)
+    base/compute/cpu_int8.c base/compute/cpu_bf16.c base/compute/cpu_attention.c)
 target_compile_definitions(lorac_objects PRIVATE LORAC_HAVE_OPENBLAS)
-if(LORAC_OPENBLAS_LINK)
-    target_compile_definitions(lorac_objects PRIVATE LORAC_OPENBLAS_LINK)
-else()                                # by the name that the library gives itself, then by where it was found
-    find_library(OPENBLAS_FILE NAMES ${openblas_LIBRARIES} openblas PATHS ${openblas_LIBRARY_DIRS} NO_DEFAULT_PATH)
-    find_library(OPENBLAS_FILE NAMES ${openblas_LIBRARIES} openblas REQUIRED)
-    set(soname libopenblas.so.0)
+# What is loaded: by the name that the library gives itself, then by where it was found.
+function(lorac_loads source name file soname)
     if(CMAKE_READELF)
-        execute_process(COMMAND ${CMAKE_READELF} -d ${OPENBLAS_FILE} OUTPUT_VARIABLE dynamic ERROR_QUIET)
+        execute_process(COMMAND ${CMAKE_READELF} -d ${file} OUTPUT_VARIABLE dynamic ERROR_QUIET)
         if(dynamic MATCHES "SONAME[^[]*\\[([^]]+)\\]")
             set(soname ${CMAKE_MATCH_1})
         endif()
     endif()
-    set_source_files_properties(base/compute/blas.c PROPERTIES COMPILE_DEFINITIONS
-        "LORAC_OPENBLAS_SONAME=\"${soname}\";LORAC_OPENBLAS_FILE=\"${OPENBLAS_FILE}\"")
+    set_source_files_properties(${source} PROPERTIES COMPILE_DEFINITIONS
+        "LORAC_${name}_SONAME=\"${soname}\";LORAC_${name}_FILE=\"${file}\"")
+endfunction()
+if(LORAC_OPENBLAS_LINK)
+    target_compile_definitions(lorac_objects PRIVATE LORAC_OPENBLAS_LINK)
+else()
+    find_library(OPENBLAS_FILE NAMES ${openblas_LIBRARIES} openblas PATHS ${openblas_LIBRARY_DIRS} NO_DEFAULT_PATH)
+    find_library(OPENBLAS_FILE NAMES ${openblas_LIBRARIES} openblas REQUIRED)
+    lorac_loads(base/compute/blas.c OPENBLAS ${OPENBLAS_FILE} libopenblas.so.0)
+endif()
+if(LORAC_HAVE_ONEDNN)
+    target_sources(lorac_objects PRIVATE base/compute/onednn.c)
+    target_compile_definitions(lorac_objects PRIVATE LORAC_HAVE_ONEDNN)
+    lorac_loads(base/compute/onednn.c ONEDNN ${ONEDNN_FILE} libdnnl.so.2)
 endif()
 set(lorac_kernel_sources base/compute/kernels.c base/compute/kernels_products.c
     base/compute/kernels_attention.c)

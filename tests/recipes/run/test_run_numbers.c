@@ -3,7 +3,9 @@
  *   - a step that is not finite is an error, and what was learnt before it is kept;
  *   - so is a gradient of zero where there is still something to learn;
  *   - rows that begin alike train and are evaluated as each on its own would be, though what they
- *     begin with runs once.
+ *     begin with runs once;
+ *   - a run in bfloat16 ends near one in float32, goes on as if it had not been interrupted, and
+ *     does not go on in float32.
  */
 #include "base/checkpoint/safetensors.h"
 #include "base/core/file.h"
@@ -120,12 +122,44 @@ static void rows_that_begin_alike_train_as_on_their_own(void **state)
     assert_memory_not_equal(&together, &alone, sizeof alone); // another way of adding
 }
 
+static void runs_in_bfloat16_end_near_those_in_float32(void **state)
+{
+    (void)state;
+    static const char *const half[] = {"model.compute=bfloat16", NULL};
+    static const char *const fastest[] = {"model.compute=auto", NULL};
+    struct lorac_device dev = {0};
+    assert_int_equal(lorac_device_outline(&dev, NULL, 1, NULL), LORAC_OK);
+    const char *lacks = dev.ops->lacks(&dev, LORAC_BFLOAT16);
+    lorac_device_close(&dev);
+    if (lacks) {
+        struct lorac_run_result result;
+        struct lorac_err err = {0};
+        assert_int_equal(runs_go(&result, "half", LORAC_RUN_NEW, NULL, half, &err), LORAC_ENOTSUP);
+        assert_non_null(strstr(err.text, lacks));
+        print_message("skipped: %s\n", lacks);
+        skip();
+    }
+    struct lorac_run_result whole = runs_well("half", LORAC_RUN_NEW, NULL, half);
+    struct lorac_run_result single = runs_well("single", LORAC_RUN_NEW, NULL, NULL);
+    assert_true(fabs(whole.last.loss - single.last.loss) < 0.01 * single.last.loss);
+    assert_true(whole.last.loss < single.last.loss || whole.last.loss > single.last.loss);
+    struct runs_stop s = {.at = 5};
+    struct lorac_run_watch watch = runs_stop_watch(&s);
+    runs_well("again", LORAC_RUN_NEW, &watch, half);
+    runs_refused("again", LORAC_RUN_RESUME, NULL,
+                 "DIR/again: the run began in bfloat16, and would go on in float32 (model.compute)",
+                 false);
+    runs_well("again", LORAC_RUN_RESUME, NULL, fastest); // which is the same here
+    runs_same("half", "again");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_that_begin_alike_train_as_on_their_own),
         cmocka_unit_test(what_was_learnt_before_a_step_that_is_not_finite_is_kept),
         cmocka_unit_test(a_dead_gradient_is_an_error),
+        cmocka_unit_test(runs_in_bfloat16_end_near_those_in_float32),
     };
     return cmocka_run_group_tests_name("run_numbers", tests, runs_make, runs_remove);
 }

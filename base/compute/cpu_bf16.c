@@ -1,0 +1,243 @@
+/*
+ * cpu_bf16.c - products of the cpu backend in bfloat16: both factors rounded to nearest, sums in
+ * float32.
+ *
+ * oneDNN reads a weight that is stored as bfloat16 where it is, for either direction; weights of
+ * other types have a copy a direction, made when a product first needs it. Few rows (decoding) of
+ * weights stored as bfloat16, and all rows where there is no memory for a copy, are multiplied by
+ * our own kernels and sgemm: the same factors, their sums grouped otherwise.
+ */
+#include "base/compute/cpu.h"
+#include "base/compute/onednn.h"
+#include "base/core/mem.h"
+
+#include <stdatomic.h>
+
+enum {
+    FEW = 8,                    // rows at most: our own kernels read the stored weight
+    HALF = LORAC_CPU_PANEL / 2, // floats of the panel for rows of x, beside decoded weights
+};
+
+/* Copies of one weight in oneDNN's layout, for the product and for the backward one. */
+struct lorac_cpu_bf16 {
+    void *_Atomic copy[2]; // NULL: not there
+    bool failed[2];        // no memory, once and for all
+};
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+#ifdef LORAC_HAVE_ONEDNN
+
+const char *lorac_cpu_bf16_lacks(void)
+{
+    return lorac_onednn_lacks();
+}
+
+/* ---- copies ---- */
+
+/* Whether oneDNN can read it where it is. */
+static bool is_stored_so(const struct lorac_weight *w)
+{
+    return w->dtype == LORAC_BF16 && (uintptr_t)w->data % sizeof(uint16_t) == 0;
+}
+
+/* The matrix that x is multiplied by, as it is stored: W^T (C,OC), or W (OC,C). */
+static struct lorac_onednn_matrix stored(const struct lorac_weight *w, bool back)
+{
+    return (struct lorac_onednn_matrix){w->data, back ? w->OC : w->C, back ? w->C : w->OC,
+                                        back ? LORAC_ONEDNN_ROWS : LORAC_ONEDNN_COLUMNS};
+}
+
+/* out (OC C) = its numbers, rounded. */
+static void round_all(struct lorac_device *dev, uint16_t *out, const struct lorac_weight *w)
+{
+    enum { SOME = 4096 };
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+    size_t n = w->OC * w->C;
+    size_t pieces = lorac_pieces(n, SOME);
+#    pragma omp parallel for num_threads(dev->threads)
+    for (size_t i = 0; i < pieces; i++) {
+        float some[SOME];
+        size_t m = smaller(SOME, n - i * SOME);
+        k->decode(some, (const char *)w->data + lorac_dtype_bytes(w->dtype, i * SOME), w->dtype, m);
+        k->to_bf16(out + i * SOME, some, m);
+    }
+}
+
+/* A packed copy, or NULL. */
+static void *pack(struct lorac_device *dev, const struct lorac_weight *w, bool back)
+{
+    struct lorac_onednn *o = lorac_cpu(dev)->onednn;
+    struct lorac_onednn_matrix from = stored(w, back);
+    size_t bytes = lorac_onednn_packed_bytes(o, from.K, from.N);
+    void *copy = bytes ? lorac_mem_new(bytes, 1) : NULL;
+    uint16_t *rounded = NULL;
+    if (copy && !is_stored_so(w)) {
+        rounded = lorac_mem_new(w->OC * w->C, sizeof *rounded);
+        if (rounded) { round_all(dev, rounded, w); }
+        from.data = rounded;
+    }
+    if (copy && (!from.data || !lorac_onednn_pack(o, copy, &from))) {
+        lorac_mem_free(copy);
+        copy = NULL;
+    }
+    lorac_mem_free(rounded);
+    return copy;
+}
+
+/* The copy, made by the first that asks. */
+static const void *packed(struct lorac_device *dev, const struct lorac_weight *w, bool back)
+{
+    struct lorac_cpu_bf16 *p = w->bf16;
+    void *copy = atomic_load_explicit(&p->copy[back], memory_order_acquire);
+    if (copy) { return copy; }
+    (void)pthread_mutex_lock(&lorac_cpu(dev)->packing);
+    copy = atomic_load_explicit(&p->copy[back], memory_order_relaxed);
+    if (!copy && !p->failed[back]) {
+        copy = pack(dev, w, back);
+        p->failed[back] = !copy;
+        atomic_store_explicit(&p->copy[back], copy, memory_order_release);
+    }
+    (void)pthread_mutex_unlock(&lorac_cpu(dev)->packing);
+    return copy;
+}
+
+/* What a product reads; data NULL: there is no memory for it. */
+static struct lorac_onednn_matrix find(struct lorac_device *dev, const struct lorac_weight *w,
+                                       bool back)
+{
+    struct lorac_onednn_matrix m = stored(w, back);
+    if (!is_stored_so(w)) {
+        m.data = packed(dev, w, back);
+        m.order = LORAC_ONEDNN_PACKED;
+    }
+    return m;
+}
+
+/* ---- products ---- */
+
+/* a (n) = x, rounded */
+static void round_rows(struct lorac_device *dev, uint16_t *a, const float *x, size_t n)
+{
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+#    pragma omp parallel for num_threads(dev->threads) if (n > LORAC_CPU_PIECE)
+    for (size_t i = 0; i < n; i += LORAC_CPU_PIECE) {
+        k->to_bf16(a + i, x + i, smaller(LORAC_CPU_PIECE, n - i));
+    }
+}
+
+/* By oneDNN, y = or += x B, as far as there is memory: how many rows. */
+static size_t multiply(struct lorac_device *dev, struct lorac_cpu_scratch *s, bool back, float *y,
+                       const float *x, const struct lorac_weight *w, size_t N, bool adds)
+{
+    struct lorac_onednn *o = lorac_cpu(dev)->onednn;
+    if (!o) { return 0; }
+    struct lorac_onednn_matrix b = find(dev, w, back);
+    size_t most = 2 * LORAC_CPU_PANEL / b.K; // rows of x that fit the panel
+    uint16_t *a = (uint16_t *)(void *)s->panel;
+    size_t n = 0;
+    while (b.data && n < N && most > 0) {
+        size_t rows = lorac_onednn_rows(smaller(N - n, most));
+        const struct lorac_onednn_product *p = lorac_onednn_find(o, &b, rows, adds);
+        size_t floats = p ? lorac_onednn_scratch(p) / sizeof(float) + 1 : 0;
+        float *scratch = p ? lorac_cpu_parts(s, floats) : NULL;
+        if (!scratch) { break; }
+        round_rows(dev, a, x + n * b.K, rows * b.K);
+        if (!lorac_onednn_run(o, p, y + n * b.N, a, &b, scratch)) { break; }
+        n += rows;
+    }
+    return n;
+}
+
+/* The library's products are made with the first weight that wants them. */
+static bool begin(struct lorac_device *dev)
+{
+    struct lorac_cpu *cpu = lorac_cpu(dev);
+    (void)pthread_mutex_lock(&cpu->lock);
+    if (!cpu->onednn) { cpu->onednn = lorac_onednn_new(dev->threads); }
+    bool there = cpu->onednn;
+    (void)pthread_mutex_unlock(&cpu->lock);
+    return there;
+}
+
+#else
+
+const char *lorac_cpu_bf16_lacks(void)
+{
+    return "built without oneDNN";
+}
+
+static size_t multiply(struct lorac_device *dev, struct lorac_cpu_scratch *s, bool back, float *y,
+                       const float *x, const struct lorac_weight *w, size_t N, bool adds)
+{
+    (void)dev, (void)s, (void)back, (void)y, (void)x, (void)w, (void)N, (void)adds;
+    return 0;
+}
+
+static bool begin(struct lorac_device *dev)
+{
+    (void)dev;
+    return false;
+}
+
+#endif
+
+/* By our own kernels and sgemm, y = beta y + x B. */
+static void multiply_slowly(struct lorac_device *dev, struct lorac_cpu_scratch *s, bool back,
+                            float *y, const float *x, const struct lorac_weight *w, size_t N,
+                            float beta)
+{
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+    size_t K = back ? w->OC : w->C;
+    size_t OUT = back ? w->C : w->OC;
+    size_t step = HALF / K;
+    if (step == 0) {
+        struct lorac_weight turned = {w->data, w->dtype, w->C, w->OC, true, w->compute, NULL, NULL};
+        lorac_backend_ref.linear_backward(dev, y, x, back ? w : &turned, N, beta);
+        return;
+    }
+    for (size_t n = 0; n < N; n += step) {
+        size_t rows = smaller(step, N - n);
+        k->round_bf16(s->panel, x + n * K, rows * K);
+        if (back) {
+            lorac_cpu_product_back(dev, s, HALF, y + n * OUT, s->panel, w, rows, beta);
+        } else {
+            lorac_cpu_product(dev, s, HALF, y + n * OUT, s->panel, w, rows, beta);
+        }
+    }
+}
+
+void lorac_cpu_bf16(struct lorac_device *dev, bool back, float *y, const float *x,
+                    const struct lorac_weight *w, size_t N, float beta)
+{
+    size_t K = back ? w->OC : w->C;
+    size_t OUT = back ? w->C : w->OC;
+    struct lorac_cpu_scratch *s = lorac_cpu_take(dev);
+    if (beta != 0.0F && beta != 1.0F) { // oneDNN would translate a product for each
+        dev->ops->scale(dev, y, N * OUT, beta);
+        beta = 1.0F;
+    }
+    bool few = N <= FEW && w->dtype == LORAC_BF16;
+    size_t n = few ? 0 : multiply(dev, s, back, y, x, w, N, beta != 0.0F);
+    if (n < N) { multiply_slowly(dev, s, back, y + n * OUT, x + n * K, w, N - n, beta); }
+    lorac_cpu_give(dev, s);
+}
+
+/* ---- handles ---- */
+
+bool lorac_cpu_bf16_open(struct lorac_device *dev, struct lorac_weight *w)
+{
+    w->bf16 = begin(dev) ? lorac_mem_new(1, sizeof *w->bf16) : NULL;
+    return w->bf16;
+}
+
+void lorac_cpu_bf16_close(struct lorac_weight *w)
+{
+    if (!w->bf16) { return; }
+    lorac_mem_free(w->bf16->copy[0]);
+    lorac_mem_free(w->bf16->copy[1]);
+    lorac_mem_free(w->bf16);
+}

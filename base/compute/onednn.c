@@ -1,0 +1,495 @@
+/* onednn.c - loading oneDNN, and its products; see onednn.h. */
+#include "base/compute/onednn.h"
+
+#include "base/core/mem.h"
+
+#include <dlfcn.h>
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#if defined(__aarch64__)
+#    include <sys/auxv.h>
+#endif
+
+/* ---- the library: what major 2 and 3 call differently ---- */
+
+#if DNNL_VERSION_MAJOR >= 3
+#    define OF_MAJOR(call)                                                  \
+        call(dnnl_memory_desc_create_with_tag) call(dnnl_memory_desc_clone) \
+            call(dnnl_memory_desc_destroy) call(dnnl_matmul_primitive_desc_create)
+typedef const_dnnl_memory_desc_t layout_ref; // of what lies in memory
+#    define REF(layout) (layout)
+#else
+#    define OF_MAJOR(call)                                             \
+        call(dnnl_memory_desc_init_by_tag) call(dnnl_matmul_desc_init) \
+            call(dnnl_primitive_desc_create)
+typedef const dnnl_memory_desc_t *layout_ref;
+#    define REF(layout) (&(layout))
+#endif
+
+#define CALLS(call)                                                                                \
+    OF_MAJOR(call)                                                                                 \
+    call(dnnl_engine_create) call(dnnl_engine_destroy) call(dnnl_stream_create)                    \
+        call(dnnl_stream_destroy) call(dnnl_memory_create) call(dnnl_memory_destroy)               \
+            call(dnnl_memory_desc_get_size) call(dnnl_post_ops_create)                             \
+                call(dnnl_post_ops_append_sum) call(dnnl_post_ops_destroy)                         \
+                    call(dnnl_primitive_attr_create) call(dnnl_primitive_attr_set_scratchpad_mode) \
+                        call(dnnl_primitive_attr_set_post_ops) call(dnnl_primitive_attr_destroy)   \
+                            call(dnnl_reorder_primitive_desc_create)                               \
+                                call(dnnl_primitive_desc_query) call(dnnl_primitive_desc_query_md) \
+                                    call(dnnl_primitive_desc_destroy) call(dnnl_primitive_create)  \
+                                        call(dnnl_primitive_get_primitive_desc)                    \
+                                            call(dnnl_primitive_execute)                           \
+                                                call(dnnl_primitive_destroy)
+
+static struct {
+#define MEMBER(name) __typeof__(name) *name;
+    CALLS(MEMBER)
+#undef MEMBER
+    dnnl_engine_t engine;
+    char lacks[400]; // "": it is there and fast
+} lib;
+
+/* Of a matrix. */
+static bool layout_new(dnnl_memory_desc_t *out, size_t rows, size_t columns, dnnl_data_type_t type,
+                       dnnl_format_tag_t tag)
+{
+    const dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)columns};
+#if DNNL_VERSION_MAJOR >= 3
+    *out = NULL;
+    return lib.dnnl_memory_desc_create_with_tag(out, 2, dims, type, tag) == dnnl_success;
+#else
+    return lib.dnnl_memory_desc_init_by_tag(out, 2, dims, type, tag) == dnnl_success;
+#endif
+}
+
+static void layout_free(dnnl_memory_desc_t *layout)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    if (*layout) { (void)lib.dnnl_memory_desc_destroy(*layout); }
+#else
+    (void)layout;
+#endif
+}
+
+/* What adds to c, and lets the caller bring the scratch. */
+static bool attributes_new(dnnl_primitive_attr_t *out, bool adds)
+{
+    dnnl_post_ops_t ops = NULL;
+    *out = NULL;
+    bool ok = lib.dnnl_primitive_attr_create(out) == dnnl_success;
+    ok = ok && lib.dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user) ==
+                   dnnl_success;
+    if (ok && adds) {
+        ok = lib.dnnl_post_ops_create(&ops) == dnnl_success;
+#if DNNL_VERSION_MAJOR >= 3
+        ok = ok && lib.dnnl_post_ops_append_sum(ops, 1.0F, 0, dnnl_f32) == dnnl_success;
+#else
+        ok = ok && lib.dnnl_post_ops_append_sum(ops, 1.0F) == dnnl_success;
+#endif
+        ok = ok && lib.dnnl_primitive_attr_set_post_ops(*out, ops) == dnnl_success;
+        if (ops) { (void)lib.dnnl_post_ops_destroy(ops); }
+    }
+    if (!ok && *out) {
+        (void)lib.dnnl_primitive_attr_destroy(*out);
+        *out = NULL;
+    }
+    return ok;
+}
+
+/* c (M,N) = or += a (M,K) b (K,N). */
+static bool matmul_desc_new(dnnl_primitive_desc_t *out, const dnnl_memory_desc_t *a,
+                            const dnnl_memory_desc_t *b, const dnnl_memory_desc_t *c, bool adds)
+{
+    dnnl_primitive_attr_t attr = NULL;
+    *out = NULL;
+    bool ok = attributes_new(&attr, adds);
+#if DNNL_VERSION_MAJOR >= 3
+    ok = ok && lib.dnnl_matmul_primitive_desc_create(out, lib.engine, *a, *b, NULL, *c, attr) ==
+                   dnnl_success;
+#else
+    dnnl_matmul_desc_t what;
+    ok = ok && lib.dnnl_matmul_desc_init(&what, a, b, NULL, c) == dnnl_success;
+    ok = ok && lib.dnnl_primitive_desc_create(out, &what, attr, lib.engine, NULL) == dnnl_success;
+#endif
+    if (attr) { (void)lib.dnnl_primitive_attr_destroy(attr); }
+    return ok;
+}
+
+/* ---- loading ---- */
+
+/* Packagers' tools learn from this note what the program makes use of (see blas.c). */
+#define USES                                                             \
+    "[{\"feature\":\"onednn\",\"description\":\"Products in bfloat16\"," \
+    "\"priority\":\"recommended\",\"soname\":[\"" LORAC_ONEDNN_SONAME "\"]}]"
+#ifdef __ELF__
+__attribute__((used, section(".note.dlopen"), aligned(4))) static const struct {
+    uint32_t n_name, n_text, type;
+    char name[4];
+    char text[(sizeof USES + 3) / 4 * 4];
+} uses = {4, sizeof USES, 0x407C0C0A, "FDO", USES};
+#endif
+
+/* Without them oneDNN computes bfloat16, too, but slower than float32. */
+static bool has_instructions(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512bf16");
+#elif defined(__aarch64__)
+    enum { BF16 = 1 << 14 }; // HWCAP2_BF16 of Linux's asm/hwcap.h
+    return getauxval(AT_HWCAP2) & BF16;
+#else
+    return false;
+#endif
+}
+
+/* Whether the library's own choice for a product is more than its plain loops: it was told to do
+ * without the instructions (DNNL_MAX_CPU_ISA), or built so. */
+static bool is_fast(void)
+{
+    enum { SIDE = 64 };
+    dnnl_memory_desc_t a;
+    dnnl_memory_desc_t b;
+    dnnl_memory_desc_t c;
+    dnnl_primitive_desc_t desc = NULL;
+    const char *name = "";
+    bool ok = layout_new(&a, SIDE, SIDE, dnnl_bf16, dnnl_ab);
+    bool ok_b = layout_new(&b, SIDE, SIDE, dnnl_bf16, dnnl_format_tag_any);
+    bool ok_c = layout_new(&c, SIDE, SIDE, dnnl_f32, dnnl_ab);
+    ok = ok && ok_b && ok_c && matmul_desc_new(&desc, &a, &b, &c, false);
+    ok = ok && lib.dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name) ==
+                   dnnl_success;
+    ok = ok && strncmp(name, "ref", 3) != 0 && strncmp(name, "gemm", 4) != 0;
+    if (desc) { (void)lib.dnnl_primitive_desc_destroy(desc); }
+    layout_free(&a);
+    layout_free(&b);
+    layout_free(&c);
+    return ok;
+}
+
+static void *open_library(void)
+{
+    static const char *const files[] = {LORAC_ONEDNN_SONAME, LORAC_ONEDNN_FILE};
+    void *handle = NULL;
+    for (size_t i = 0; i < 2 && !handle; i++) {
+        handle = dlopen(files[i], RTLD_NOW | RTLD_LOCAL);
+        const char *said = handle ? NULL : dlerror(); // NOLINT(concurrency-mt-unsafe)
+        if (said && !lib.lacks[0]) {
+            (void)snprintf(lib.lacks, sizeof lib.lacks,
+                           "oneDNN cannot be loaded: %.250s (Debian has it as libdnnl%d)", said,
+                           DNNL_VERSION_MAJOR);
+        }
+    }
+    if (handle) { lib.lacks[0] = '\0'; }
+    return handle;
+}
+
+static void load(void)
+{
+    static const char missing[] = LORAC_ONEDNN_SONAME " is another library than oneDNN's: ";
+    if (!has_instructions()) {
+        (void)snprintf(lib.lacks, sizeof lib.lacks,
+                       "this processor has no AVX512_BF16, AMX or Arm BF16 instructions");
+        return;
+    }
+    void *handle = open_library();
+    if (!handle) { return; }
+    void *at = NULL; // a function from an object's pointer, which POSIX allows and ISO C does not
+#define FIND(call)                     \
+    at = dlsym(handle, #call);         \
+    memcpy(&lib.call, &at, sizeof at); \
+    if (!at) { (void)snprintf(lib.lacks, sizeof lib.lacks, "%s%s", missing, #call); }
+    CALLS(FIND)
+#undef FIND
+    if (lib.lacks[0]) { return; } // it stays loaded: some have threads of their own by now
+    if (lib.dnnl_engine_create(&lib.engine, dnnl_cpu, 0) != dnnl_success) {
+        (void)snprintf(lib.lacks, sizeof lib.lacks, "oneDNN has no memory to begin");
+    } else if (!is_fast()) {
+        (void)snprintf(lib.lacks, sizeof lib.lacks,
+                       "oneDNN has no fast product in bfloat16 for this processor "
+                       "(DNNL_MAX_CPU_ISA?)");
+    }
+}
+
+const char *lorac_onednn_lacks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, load);
+    return lib.lacks[0] ? lib.lacks : NULL;
+}
+
+/* ---- products of one device ---- */
+
+enum { MOST = 512, LEAST = 16, SIZES = LEAST + 6 }; // of blocks: 1 .. 15; 16, 32, ..., 512
+
+struct lorac_onednn_product {
+    dnnl_primitive_t run; // NULL: not translated yet
+    size_t M, scratch;
+};
+
+/* All products with matrices of one shape and order. */
+struct kind {
+    size_t K, N;
+    enum lorac_onednn_order order;
+    dnnl_memory_desc_t b;
+    struct lorac_onednn_product product[2][SIZES]; // which write, which add
+    struct kind *next;
+};
+
+struct lorac_onednn {
+    int threads;
+    dnnl_stream_t stream;
+    pthread_mutex_t lock; // of the list, and of what is not translated yet
+    struct kind *kinds;
+};
+
+/* oneDNN takes as many threads as OpenMP would give the caller, while it translates as while it
+ * runs. */
+static int threads_set(const struct lorac_onednn *o)
+{
+    int own = omp_get_max_threads();
+    if (own != o->threads) { omp_set_num_threads(o->threads); }
+    return own;
+}
+
+static void threads_reset(const struct lorac_onednn *o, int own)
+{
+    if (own != o->threads) { omp_set_num_threads(own); }
+}
+
+struct lorac_onednn *lorac_onednn_new(int threads)
+{
+    if (lorac_onednn_lacks()) { return NULL; }
+    struct lorac_onednn *o = lorac_mem_new(1, sizeof *o);
+    if (!o) { return NULL; }
+    o->threads = threads;
+    if (lib.dnnl_stream_create(&o->stream, lib.engine, dnnl_stream_default_flags) != dnnl_success) {
+        lorac_mem_free(o);
+        return NULL;
+    }
+    (void)pthread_mutex_init(&o->lock, NULL);
+    return o;
+}
+
+void lorac_onednn_free(struct lorac_onednn *o)
+{
+    if (!o) { return; }
+    while (o->kinds) {
+        struct kind *k = o->kinds;
+        o->kinds = k->next;
+        for (size_t i = 0; i < 2 * SIZES; i++) {
+            dnnl_primitive_t run = k->product[i / SIZES][i % SIZES].run;
+            if (run) { (void)lib.dnnl_primitive_destroy(run); }
+        }
+        layout_free(&k->b);
+        lorac_mem_free(k);
+    }
+    (void)lib.dnnl_stream_destroy(o->stream);
+    (void)pthread_mutex_destroy(&o->lock);
+    lorac_mem_free(o);
+}
+
+size_t lorac_onednn_rows(size_t M)
+{
+    size_t rows = MOST;
+    while (rows > M && rows > LEAST) {
+        rows /= 2;
+    }
+    return rows < M ? rows : M;
+}
+
+/* Which of a kind's products has M rows. */
+static size_t size_of(size_t M)
+{
+    size_t i = M < LEAST ? M : LEAST;
+    for (size_t rows = LEAST; rows < M; rows *= 2) {
+        i++;
+    }
+    return i;
+}
+
+/* A product's description: with a packed b of the library's choice where that is not known yet. */
+static bool describe(dnnl_primitive_desc_t *out, const struct kind *k, const dnnl_memory_desc_t *b,
+                     size_t M, bool adds)
+{
+    dnnl_memory_desc_t a;
+    dnnl_memory_desc_t c;
+    bool ok = layout_new(&a, M, k->K, dnnl_bf16, dnnl_ab);
+    bool ok_c = layout_new(&c, M, k->N, dnnl_f32, dnnl_ab);
+    *out = NULL;
+    ok = ok && ok_c && matmul_desc_new(out, &a, b, &c, adds);
+    layout_free(&a);
+    layout_free(&c);
+    return ok;
+}
+
+/* The layout that the library chooses for the most rows. */
+static bool choose_layout(struct kind *k)
+{
+    dnnl_memory_desc_t any;
+    dnnl_primitive_desc_t desc = NULL;
+    bool ok = layout_new(&any, k->K, k->N, dnnl_bf16, dnnl_format_tag_any) &&
+              describe(&desc, k, &any, MOST, false);
+    if (ok) {
+#if DNNL_VERSION_MAJOR >= 3
+        ok = lib.dnnl_memory_desc_clone(&k->b, lib.dnnl_primitive_desc_query_md(
+                                                   desc, dnnl_query_weights_md, 0)) == dnnl_success;
+#else
+        k->b = *lib.dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
+#endif
+    }
+    if (desc) { (void)lib.dnnl_primitive_desc_destroy(desc); }
+    layout_free(&any);
+    return ok;
+}
+
+/* With the lock held. NULL: no memory. */
+static struct kind *find_kind(struct lorac_onednn *o, size_t K, size_t N,
+                              enum lorac_onednn_order order)
+{
+    struct kind *k = o->kinds;
+    while (k && (k->K != K || k->N != N || k->order != order)) {
+        k = k->next;
+    }
+    if (k) { return k; }
+    k = lorac_mem_new(1, sizeof *k);
+    if (!k) { return NULL; }
+    *k = (struct kind){.K = K, .N = N, .order = order, .next = o->kinds};
+    int own = threads_set(o);
+    bool ok =
+        order == LORAC_ONEDNN_PACKED
+            ? choose_layout(k)
+            : layout_new(&k->b, K, N, dnnl_bf16, order == LORAC_ONEDNN_ROWS ? dnnl_ab : dnnl_ba);
+    threads_reset(o, own);
+    if (!ok) {
+        lorac_mem_free(k);
+        return NULL;
+    }
+    o->kinds = k;
+    return k;
+}
+
+size_t lorac_onednn_packed_bytes(struct lorac_onednn *o, size_t K, size_t N)
+{
+    (void)pthread_mutex_lock(&o->lock);
+    const struct kind *k = find_kind(o, K, N, LORAC_ONEDNN_PACKED);
+    size_t bytes = k ? lib.dnnl_memory_desc_get_size(REF(k->b)) : 0;
+    (void)pthread_mutex_unlock(&o->lock);
+    return bytes;
+}
+
+static void translate(struct lorac_onednn_product *p, const struct kind *k, size_t M, bool adds)
+{
+    dnnl_primitive_desc_t desc = NULL;
+    if (describe(&desc, k, &k->b, M, adds)) {
+        p->M = M;
+        p->scratch = lib.dnnl_memory_desc_get_size(
+            lib.dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0));
+        if (lib.dnnl_primitive_create(&p->run, desc) != dnnl_success) { p->run = NULL; }
+    }
+    if (desc) { (void)lib.dnnl_primitive_desc_destroy(desc); }
+}
+
+const struct lorac_onednn_product *lorac_onednn_find(struct lorac_onednn *o,
+                                                     const struct lorac_onednn_matrix *b, size_t M,
+                                                     bool adds)
+{
+    (void)pthread_mutex_lock(&o->lock);
+    struct kind *k = find_kind(o, b->K, b->N, b->order);
+    struct lorac_onednn_product *p = k ? &k->product[adds][size_of(M)] : NULL;
+    if (p && !p->run) {
+        int own = threads_set(o);
+        translate(p, k, M, adds);
+        threads_reset(o, own);
+    }
+    (void)pthread_mutex_unlock(&o->lock);
+    return p && p->run ? p : NULL;
+}
+
+size_t lorac_onednn_scratch(const struct lorac_onednn_product *p)
+{
+    return p->scratch;
+}
+
+/* ---- running ---- */
+
+/* A primitive's operand: the key it goes by, how it lies, where. */
+struct operand {
+    int key;
+    layout_ref layout;
+    void *at;
+};
+
+static bool execute(const struct lorac_onednn *o, const_dnnl_primitive_t run,
+                    const struct operand *operand, int n)
+{
+    enum { OPERANDS = 4 };
+    dnnl_exec_arg_t args[OPERANDS] = {{0}};
+    bool ok = true;
+    int made = 0;
+    for (; made < n && ok; made += ok) {
+        args[made].arg = operand[made].key;
+        ok = lib.dnnl_memory_create(&args[made].memory, operand[made].layout, lib.engine,
+                                    operand[made].at) == dnnl_success;
+    }
+    if (ok) {
+        int own = threads_set(o);
+        ok = lib.dnnl_primitive_execute(run, o->stream, n, args) == dnnl_success;
+        threads_reset(o, own);
+    }
+    while (made-- > 0) {
+        (void)lib.dnnl_memory_destroy(args[made].memory);
+    }
+    return ok;
+}
+
+/* Operands are written where they are c or scratch alone. */
+static void *readable(const void *p)
+{
+    void *at = NULL;
+    memcpy(&at, &p, sizeof at);
+    return at;
+}
+
+bool lorac_onednn_run(struct lorac_onednn *o, const struct lorac_onednn_product *p, float *c,
+                      const uint16_t *a, const struct lorac_onednn_matrix *b, void *scratch)
+{
+    const_dnnl_primitive_desc_t desc = NULL;
+    if (lib.dnnl_primitive_get_primitive_desc(p->run, &desc) != dnnl_success) { return false; }
+#define LAYOUT(of) lib.dnnl_primitive_desc_query_md(desc, dnnl_query_##of##_md, 0)
+    const struct operand operands[] = {
+        {DNNL_ARG_SRC, LAYOUT(src), readable(a)},
+        {DNNL_ARG_WEIGHTS, LAYOUT(weights), readable(b->data)},
+        {DNNL_ARG_DST, LAYOUT(dst), c},
+        {DNNL_ARG_SCRATCHPAD, LAYOUT(scratchpad), scratch},
+    };
+#undef LAYOUT
+    return execute(o, p->run, operands, 4);
+}
+
+bool lorac_onednn_pack(struct lorac_onednn *o, void *to, const struct lorac_onednn_matrix *from)
+{
+    dnnl_primitive_desc_t desc = NULL;
+    dnnl_primitive_t run = NULL;
+    (void)pthread_mutex_lock(&o->lock);
+    struct kind *packed = find_kind(o, from->K, from->N, LORAC_ONEDNN_PACKED);
+    struct kind *plain = find_kind(o, from->K, from->N, from->order);
+    (void)pthread_mutex_unlock(&o->lock);
+    if (!packed || !plain) { return false; }
+    int own = threads_set(o);
+    bool ok =
+        lib.dnnl_reorder_primitive_desc_create(&desc, REF(plain->b), lib.engine, REF(packed->b),
+                                               lib.engine, NULL) == dnnl_success;
+    ok = ok && lib.dnnl_primitive_create(&run, desc) == dnnl_success;
+    threads_reset(o, own);
+    const struct operand operands[] = {
+        {DNNL_ARG_FROM, REF(plain->b), readable(from->data)},
+        {DNNL_ARG_TO, REF(packed->b), to},
+    };
+    ok = ok && execute(o, run, operands, 2);
+    if (run) { (void)lib.dnnl_primitive_destroy(run); }
+    if (desc) { (void)lib.dnnl_primitive_desc_destroy(desc); }
+    return ok;
+}

@@ -1,0 +1,54 @@
+/*
+ * onednn.h - products of bfloat16 matrices, summed in float32, that the cpu backend has from
+ * oneDNN: its C API of major 2 or 3, loaded when it is first asked about.
+ *
+ * oneDNN translates a product into machine code for each of its shapes, in a third of a
+ * millisecond. Batches have another number of rows at each step, so rows go by blocks of 512, 256,
+ * 128, ..., 16 and what is left below 16: few shapes, each translated once. That a row's sums may
+ * be grouped otherwise in a block of another size is rounding.
+ */
+#ifndef LORAC_BASE_COMPUTE_ONEDNN_H
+#define LORAC_BASE_COMPUTE_ONEDNN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Why it has no fast product of bfloat16 matrices here; NULL: it has one. For any thread. */
+const char *lorac_onednn_lacks(void);
+
+/* B (K,N) of bfloat16: row by row; column by column; or as lorac_onednn_pack() laid it out. */
+enum lorac_onednn_order { LORAC_ONEDNN_ROWS, LORAC_ONEDNN_COLUMNS, LORAC_ONEDNN_PACKED };
+struct lorac_onednn_matrix {
+    const void *data; // borrowed
+    size_t K, N;
+    enum lorac_onednn_order order;
+};
+
+/* The products of one device: each runs with `threads` threads. Serves any number of callers at
+ * once. NULL: no memory, or lacking. */
+struct lorac_onednn;
+struct lorac_onednn *lorac_onednn_new(int threads);
+void lorac_onednn_free(struct lorac_onednn *o); // NULL is accepted
+
+/* Bytes of a packed B, which is 64-byte aligned; 0: there is no such layout, or no memory. */
+size_t lorac_onednn_packed_bytes(struct lorac_onednn *o, size_t K, size_t N);
+/* Pack `from`, which is not packed. False: no memory. */
+bool lorac_onednn_pack(struct lorac_onednn *o, void *to, const struct lorac_onednn_matrix *from);
+
+/* How many of M > 0 rows the next product takes. */
+size_t lorac_onednn_rows(size_t M);
+
+/* One shape of product, translated: c (M,N) = a (M,K) b, or += where `adds`, for M of
+ * lorac_onednn_rows(). Borrowed until the device is closed; NULL: no memory. */
+struct lorac_onednn_product;
+const struct lorac_onednn_product *lorac_onednn_find(struct lorac_onednn *o,
+                                                     const struct lorac_onednn_matrix *b, size_t M,
+                                                     bool adds);
+size_t lorac_onednn_scratch(
+    const struct lorac_onednn_product *p); // bytes it clobbers, 64-byte aligned
+/* False: no memory; c is then as it was. */
+bool lorac_onednn_run(struct lorac_onednn *o, const struct lorac_onednn_product *p, float *c,
+                      const uint16_t *a, const struct lorac_onednn_matrix *b, void *scratch);
+
+#endif
