@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- classes: a hash table from value to class ---- */
@@ -125,26 +126,37 @@ void lorac_classes_free(struct lorac_classes *c)
 
 /* ---- splits ---- */
 
-/* quota (K) written: how many rows of each class go into the part, `total` together. */
-static void share_out(size_t *quota, double *remainder, const struct lorac_classes *c,
+/* What a class lacks of its exact share. */
+struct lack {
+    double remainder;
+    size_t k;
+};
+
+static int most_first(const void *a, const void *b)
+{
+    const struct lack *x = a;
+    const struct lack *y = b;
+    if (x->remainder != y->remainder) { return x->remainder > y->remainder ? -1 : 1; }
+    return (x->k > y->k) - (x->k < y->k);
+}
+
+/* quota (K) written: how many rows of each class go into the part, `total` together. lack (K):
+ * clobbered. */
+static void share_out(size_t *quota, struct lack *lack, const struct lorac_classes *c,
                       double fraction, size_t total)
 {
     size_t given = 0;
     for (size_t k = 0; k < c->K; k++) {
         double exact = (double)c->count[k] * fraction;
         quota[k] = (size_t)floor(exact);
-        remainder[k] = exact - floor(exact);
+        lack[k] = (struct lack){exact - floor(exact), k};
         given += quota[k];
     }
-    for (; given < total; given++) { // at most K times
-        size_t best = 0;
-        for (size_t k = 1; k < c->K; k++) {
-            if (remainder[k] > remainder[best]) { best = k; }
-        }
-        remainder[best] = -1.0;
-        quota[best]++;
+    qsort(lack, c->K, sizeof *lack, most_first);
+    assert(given <= total && total - given <= c->K);
+    for (size_t i = 0; given + i < total; i++) {
+        quota[lack[i].k]++;
     }
-    assert(given == total);
 }
 
 static void deal(struct lorac_split *s, const bool *taken, size_t n)
@@ -168,7 +180,7 @@ enum lorac_status lorac_split_make(struct lorac_split *out, size_t n, double fra
     bool *taken = NULL;
     uint32_t *order = NULL;
     size_t *quota = NULL;
-    double *remainder = NULL;
+    struct lack *lack = NULL;
     size_t total = fraction > 0.0 && fraction < 1.0 ? (size_t)floor((double)n * fraction + 0.5) : 0;
     if (total == 0 || total >= n) {
         st = lorac_fail(err, LORAC_EUSER,
@@ -179,15 +191,15 @@ enum lorac_status lorac_split_make(struct lorac_split *out, size_t n, double fra
     taken = lorac_mem_new(n, sizeof *taken);
     order = lorac_mem_new(n, sizeof *order);
     quota = lorac_mem_new(K, sizeof *quota);
-    remainder = lorac_mem_new(K, sizeof *remainder);
+    lack = lorac_mem_new(K, sizeof *lack);
     out->part = lorac_mem_new(total, sizeof *out->part);
     out->rest = lorac_mem_new(n - total, sizeof *out->rest);
-    if (!taken || !order || !quota || !remainder || !out->part || !out->rest) {
+    if (!taken || !order || !quota || !lack || !out->part || !out->rest) {
         st = lorac_fail(err, LORAC_ENOMEM, "split: no memory for %zu rows", n);
         goto done;
     }
     quota[0] = total;
-    if (classes) { share_out(quota, remainder, classes, fraction, total); }
+    if (classes) { share_out(quota, lack, classes, fraction, total); }
     lorac_rng_shuffle(order, n, lorac_rng_key(seed, "split"), 0);
     for (size_t i = 0; i < n; i++) { // the first of each class in the drawn order
         size_t *left = &quota[classes ? classes->of_row[order[i]] : 0];
@@ -201,7 +213,7 @@ done:
     lorac_mem_free(taken);
     lorac_mem_free(order);
     lorac_mem_free(quota);
-    lorac_mem_free(remainder);
+    lorac_mem_free(lack);
     if (st) { lorac_split_free(out); }
     return st;
 }
