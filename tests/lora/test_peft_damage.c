@@ -358,8 +358,9 @@ static void each_damage_to_ia3_has_its_message(void **state)
         {.rows = 32,
          .cols = 1,
          .config = IA3 "[\"q_proj\"], \"feedforward_modules\": []}",
-         .message = AT
-         "tensor 'base_model.model.model.layers.0.self_attn.q_proj.ia3_l' is missing; target_modules of adapter_config.json names its module"},
+         .message =
+             AT "tensor 'base_model.model.model.layers.0.self_attn.q_proj.ia3_l' is missing; "
+                "target_modules of adapter_config.json names its module"},
         {.rows = 32,
          .cols = 1,
          .config = IA3 "[\"q_porj\"], \"feedforward_modules\": []}",
@@ -367,8 +368,9 @@ static void each_damage_to_ia3_has_its_message(void **state)
         {.rows = 32,
          .cols = 1,
          .config = IA3 "[\"layers.1.self_attn.q_proj\"], \"feedforward_modules\": 3}",
-         .message = AC
-         "'feedforward_modules' must be a list of names (patterns are not supported here), found 3"},
+         .message =
+             AC "'feedforward_modules' must be a list of names (patterns are not supported here), "
+                "found 3"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct damage d = cases[i];
