@@ -21,11 +21,12 @@ enum {
     FEW_STORED = 64, // ... of 16-bit weights, which sgemm would need decoded first
     NARROW =
         1 << 14, // elements of a weight at most: our own kernels, as fast there, whatever the rows
-    SMALL = 1 << 16, // multiplications that aren't worth waking the threads
-    ROWS = 16,       // rows of one piece
-    OUTPUTS = 64,    // outputs of one piece of dot products
-    COLUMNS = 512,   // columns of one piece of sums over rows of b
-    DEPTH = 32,      // rows summed at once in matmul_tn: they stay in the cache for all ranks
+    SMALL = 1 << 16,  // multiplications that aren't worth waking the threads
+    ROWS = 16,        // rows of one piece
+    OUTPUTS = 64,     // outputs of one piece of dot products,
+    OUTPUTS_FEW = 16, // ... where its rows are few: threads get equal shares of narrow weights
+    COLUMNS = 512,    // columns of one piece of sums over rows of b
+    DEPTH = 32,       // rows summed at once in matmul_tn: they stay in the cache for all ranks
     CHAIN =
         128, // terms of a long sum added up in one go: blocks keep its error small, as sgemm's do
 };
@@ -41,14 +42,15 @@ static void dots(struct lorac_device *dev, float *y, size_t ldy, const float *x,
 {
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
     size_t row = lorac_dtype_bytes(type, C);
-    size_t across = lorac_pieces(OC, OUTPUTS);
+    size_t outputs = N <= ROWS ? OUTPUTS_FEW : OUTPUTS;
+    size_t across = lorac_pieces(OC, outputs);
     size_t pieces = lorac_pieces(N, ROWS) * across;
 #pragma omp parallel for num_threads(dev->threads) if (pieces > 1 && N * C * OC > SMALL)
     for (size_t i = 0; i < pieces; i++) {
         size_t n = i / across * ROWS;
-        size_t o = i % across * OUTPUTS;
+        size_t o = i % across * outputs;
         k->dots(y + n * ldy + o, ldy, x + n * C, C, (const char *)w + o * row, C, type,
-                smaller(ROWS, N - n), smaller(OUTPUTS, OC - o), C, alpha, beta);
+                smaller(ROWS, N - n), smaller(outputs, OC - o), C, alpha, beta);
     }
 }
 

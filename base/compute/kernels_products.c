@@ -10,6 +10,8 @@ enum { TILE_M = 8, TILE_V = 2, DOTS_M = 4, DOTS_N = 4 };
 enum { TILE_M = 4, TILE_V = 1, DOTS_M = 2, DOTS_N = 2 };
 #endif
 
+enum { CACHE_LINE = 64 };
+
 struct operands {
     float *c;
     const float *a, *b;
@@ -132,11 +134,32 @@ LORAC_INLINE void put_sums(const struct operands *t, v16 acc[DOTS_M][DOTS_N], si
     }
 }
 
-/* M rows of a times N rows of b; M, N, type are constants. */
+/* acc (M,N) += one vector of each of the M rows of a, times that of each of the N rows of b. */
+LORAC_INLINE void dots_step(v16 acc[DOTS_M][DOTS_N], const struct operands *t,
+                            const unsigned char *b, size_t l, size_t M, size_t N,
+                            enum lorac_dtype type)
+{
+    size_t size = type == LORAC_F32 ? 4 : 2;
+    v16 row[DOTS_N];
+    for (size_t j = 0; j < N; j++) {
+        row[j] = load_as(b + (j * t->ldb + l) * size, type);
+    }
+    for (size_t i = 0; i < M; i++) {
+        v16 x = load(t->a + i * t->a_row + l);
+        for (size_t j = 0; j < N; j++) {
+            acc[i][j] += x * row[j];
+        }
+    }
+}
+
+/* M rows of a times N rows of b; M, N, type are constants. Rows of b are too short for the hardware
+ * to see where they go: the block behind this one is asked for, line by line, while this one is
+ * read. Into the second level: the first fetches fewer lines at a time. */
 LORAC_INLINE void dots_block(const struct operands *t, const unsigned char *b, size_t M, size_t N,
                              enum lorac_dtype type)
 {
     size_t size = type == LORAC_F32 ? 4 : 2;
+    size_t line = CACHE_LINE / size;
     v16 acc[DOTS_M][DOTS_N];
     for (size_t i = 0; i < M; i++) {
         for (size_t j = 0; j < N; j++) {
@@ -144,17 +167,17 @@ LORAC_INLINE void dots_block(const struct operands *t, const unsigned char *b, s
         }
     }
     size_t l = 0;
-    for (; l + LANES <= t->k; l += LANES) {
-        v16 row[DOTS_N];
+    for (; l + line <= t->k; l += line) {
         for (size_t j = 0; j < N; j++) {
-            row[j] = load_as(b + (j * t->ldb + l) * size, type);
+            __builtin_prefetch(b + ((N + j) * t->ldb + l) * size, 0, 2);
         }
-        for (size_t i = 0; i < M; i++) {
-            v16 x = load(t->a + i * t->a_row + l);
-            for (size_t j = 0; j < N; j++) {
-                acc[i][j] += x * row[j];
-            }
+        for (size_t s = 0; s < line; s += LANES) {
+            dots_step(acc, t, b, l + s, M, N, type);
         }
+    }
+    if (l + LANES <= t->k) {
+        dots_step(acc, t, b, l, M, N, type);
+        l += LANES;
     }
     if (l < t->k) {
         for (size_t j = 0; j < N; j++) {
