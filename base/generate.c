@@ -8,7 +8,8 @@
 
 enum {
     PREFILL_ROWS = 256,
-    CACHE_MIB = 128, // of sequences beside the first
+    CACHE_MIB = 128,   // unless one sequence takes more
+    SHARE_TOKENS = 64, // saved, or what prompts share is not read apart
 };
 
 struct lorac_generator {
@@ -16,10 +17,12 @@ struct lorac_generator {
     struct lorac_pass *pass;
     struct lorac_cache *cache;
     struct lorac_batch *batch;
-    size_t max_positions; // of one sequence
-    size_t sequences;     // at a time, each with rows of the cache of its own
-    float *logits;        // (sequences,V)
-    uint32_t *order;      // (V)
+    size_t max_positions;  // of one sequence
+    size_t sequences;      // at a time, at the most
+    size_t cache_rows;     // first those that all prompts begin with, then each sequence's own
+    size_t shared, stride; // how many
+    float *logits;         // (sequences,V)
+    uint32_t *order;       // (V)
 };
 
 const struct lorac_sampling lorac_sampling_defaults = {
@@ -34,6 +37,11 @@ const char *lorac_finish_name(enum lorac_finish f)
     return names[f];
 }
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 static struct lorac_pass_options pass_options(const struct lorac_model *m, size_t max_positions)
 {
     size_t limit = m->config.max_positions;
@@ -44,14 +52,14 @@ static struct lorac_pass_options pass_options(const struct lorac_model *m, size_
     };
 }
 
-/* How many of the wanted sequences a generator has. */
-static enum lorac_status count_sequences(size_t *n, const struct lorac_model *m, size_t positions,
-                                         size_t wanted, struct lorac_err *err)
+/* Rows of the cache for the wanted sequences. */
+static enum lorac_status count_rows(size_t *rows, const struct lorac_model *m, size_t positions,
+                                    size_t wanted, struct lorac_err *err)
 {
     size_t one = 0;
     enum lorac_status st = lorac_cache_measure(&one, m, positions, err);
     size_t fit = one ? ((size_t)CACHE_MIB << 20) / one : wanted;
-    *n = fit < 1 ? 1 : fit < wanted ? fit : wanted;
+    *rows = positions * (fit < 1 ? 1 : smaller(fit, wanted));
     return st;
 }
 
@@ -60,13 +68,14 @@ enum lorac_status lorac_generator_measure(size_t *bytes, const struct lorac_mode
                                           size_t sequences, struct lorac_err *err)
 {
     struct lorac_pass_options o = pass_options(m, max_positions);
+    size_t n = smaller(sequences, o.max_rows);
     size_t cache = 0;
-    size_t n = 0;
-    enum lorac_status st = count_sequences(&n, m, o.max_positions, sequences, err);
+    size_t rows = 0;
+    enum lorac_status st = count_rows(&rows, m, o.max_positions, n, err);
     if (!st) { st = lorac_pass_measure(bytes, m, socket, &o, err); }
-    if (!st) { st = lorac_cache_measure(&cache, m, n * o.max_positions, err); }
+    if (!st) { st = lorac_cache_measure(&cache, m, rows, err); }
     *bytes += cache + m->config.V * (n * sizeof(float) + sizeof(uint32_t)) +
-              lorac_batch_bytes(o.max_rows, n, 1);
+              lorac_batch_bytes(o.max_rows, n + 1, 1);
     return st;
 }
 
@@ -78,9 +87,8 @@ enum lorac_status lorac_generator_new(struct lorac_generator **out, const struct
     struct lorac_generator *g = lorac_mem_new(1, sizeof *g);
     if (!g) { return lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
     struct lorac_pass_options o = pass_options(m, max_positions);
-    size_t n = 0;
-    enum lorac_status st = count_sequences(&n, m, o.max_positions, sequences, err);
-    n = n < o.max_rows ? n : o.max_rows; // a token of each goes into one batch
+    size_t n = smaller(sequences, o.max_rows); // a token of each goes into one batch
+    enum lorac_status st = count_rows(&g->cache_rows, m, o.max_positions, n, err);
     g->m = m;
     g->max_positions = o.max_positions;
     g->sequences = n;
@@ -90,8 +98,8 @@ enum lorac_status lorac_generator_new(struct lorac_generator **out, const struct
         st = lorac_fail(err, LORAC_ENOMEM, "no memory to generate");
     }
     if (!st) { st = lorac_pass_new(&g->pass, m, socket, &o, err); }
-    if (!st) { st = lorac_cache_new(&g->cache, m, n * g->max_positions, err); }
-    if (!st) { st = lorac_batch_new(&g->batch, o.max_rows, n, 1, err); }
+    if (!st) { st = lorac_cache_new(&g->cache, m, g->cache_rows, err); }
+    if (!st) { st = lorac_batch_new(&g->batch, o.max_rows, n + 1, 1, err); }
     if (st) {
         lorac_generator_free(g);
         return st;
@@ -211,6 +219,7 @@ struct sequence {
     size_t fed; // tokens of `seen` that are in the cache
     size_t drawn;
     bool ended;
+    bool stopped; // `show` wants no more, of any sequence
 };
 
 static void release(struct sequence *q)
@@ -223,13 +232,14 @@ static void release(struct sequence *q)
 static enum lorac_status end(struct sequence *q, const struct lorac_tokenizer *t,
                              enum lorac_finish finish, struct lorac_err *err)
 {
-    enum lorac_status st = LORAC_OK;
-    q->x->finish = finish;
+    bool shown = finish == LORAC_FINISH_STOP || finish == LORAC_FINISH_CALLER;
+    enum lorac_status st = shown ? LORAC_OK : lorac_stream_end(q->r.text, &q->stream, t, true, err);
     q->ended = true;
-    if (finish == LORAC_FINISH_STOP || finish == LORAC_FINISH_CALLER) { return LORAC_OK; }
-    st = lorac_stream_end(q->r.text, &q->stream, t, true, err);
-    if (!st) { (void)show_until(&q->r, q->r.text->n); }
-    return st;
+    if (st) { return st; }
+    q->x->finish = finish; // whole, and seen to be
+    bool goes_on = shown ? finish != LORAC_FINISH_CALLER : show_until(&q->r, q->r.text->n);
+    q->stopped = !goes_on;
+    return LORAC_OK;
 }
 
 /* Draw the next token of a sequence from its logits, and show it. */
@@ -263,13 +273,14 @@ static void fill(struct lorac_generator *g, struct sequence *q, size_t n)
 {
     struct lorac_batch *b = g->batch;
     lorac_batch_clear(b);
+    int32_t root = g->shared ? lorac_batch_add_cached(b, NULL, 0, -1, 0, g->shared, false) : -1;
     for (size_t i = 0; i < n; i++) {
         size_t left = q[i].ended ? 0 : q[i].seen.n - q[i].fed;
         size_t room = b->max_rows - b->N;
         size_t rows = left < room ? left : room;
         if (rows == 0) { continue; }
-        (void)lorac_batch_add_cached(b, q[i].seen.at + q[i].fed, rows, -1, i * g->max_positions,
-                                     q[i].fed, true);
+        (void)lorac_batch_add_cached(b, q[i].seen.at + q[i].fed, rows, root,
+                                     g->shared + i * g->stride, q[i].fed - g->shared, true);
         q[i].fed += rows;
         if (rows == left) { lorac_batch_want_logits(b, b->N - 1); }
     }
@@ -308,10 +319,9 @@ static enum lorac_status check_sampling(const struct lorac_sampling *o, struct l
     return LORAC_OK;
 }
 
-static enum lorac_status begin(struct sequence *q, struct lorac_generation *x,
-                               const struct lorac_generator *g, struct lorac_err *err)
+static enum lorac_status check_generation(const struct lorac_generation *x,
+                                          const struct lorac_generator *g, struct lorac_err *err)
 {
-    *q = (struct sequence){.x = x, .r = {x->text, x->text->n, x->text->n, x->show, x->self}};
     if (x->n == 0) {
         return lorac_fail(err, LORAC_EUSER,
                           "the prompt is empty and the model has no token to begin "
@@ -323,12 +333,52 @@ static enum lorac_status begin(struct sequence *q, struct lorac_generation *x,
                           "least one new token",
                           x->n, g->max_positions);
     }
-    enum lorac_status st = check_sampling(x->o, err);
+    return check_sampling(x->o, err);
+}
+
+/* Returns how many sequences fit at a time. */
+static size_t divide_cache(struct lorac_generator *g, const struct lorac_generation *at, size_t n)
+{
+    size_t shared = at[0].n;
+    size_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t need = at[i].n + smaller(at[i].o->max_tokens, g->max_positions - at[i].n);
+        most = need > most ? need : most;
+        // the logits of its last token are each prompt's own
+        shared = lorac_ids_common(at[0].prompt, shared, at[i].prompt, at[i].n - 1);
+    }
+    g->shared = (n - 1) * shared < SHARE_TOKENS ? 0 : shared;
+    g->stride = most - g->shared;
+    return smaller(smaller(n, g->sequences), (g->cache_rows - g->shared) / g->stride);
+}
+
+/* What all prompts begin with, into the first rows of the cache. */
+static enum lorac_status read_shared(struct lorac_generator *g, const int32_t *ids,
+                                     struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    for (size_t at = 0; at < g->shared && !st;) {
+        size_t n = smaller(g->shared - at, g->batch->max_rows);
+        lorac_batch_clear(g->batch);
+        (void)lorac_batch_add_cached(g->batch, ids + at, n, -1, 0, at, true);
+        st = lorac_pass_forward(g->pass, g->batch, g->cache, err);
+        at += n;
+    }
+    return st;
+}
+
+static enum lorac_status begin(struct sequence *q, struct lorac_generation *x, size_t shared,
+                               struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    *q = (struct sequence){.x = x,
+                           .r = {x->text, x->text->n, x->text->n, x->show, x->self},
+                           .fed = shared,
+                           .ended = x->o->max_tokens == 0};
     for (size_t k = 0; k < x->n && !st; k++) {
         st = lorac_ids_add(&q->seen, x->prompt[k], err);
     }
-    x->finish = LORAC_FINISH_LENGTH;
-    q->ended = x->o->max_tokens == 0;
+    if (q->ended) { x->finish = LORAC_FINISH_LENGTH; }
     return st;
 }
 
@@ -338,22 +388,32 @@ enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,
 {
     enum lorac_status st = LORAC_OK;
     size_t begun = 0;
-    size_t slots = n < g->sequences ? n : g->sequences;
+    bool stopped = false;
+    for (size_t i = 0; i < n && !st; i++) {
+        at[i].finish = LORAC_FINISH_CALLER; // until it ends
+        st = check_generation(&at[i], g, err);
+    }
+    if (st || n == 0) { return st; }
+    size_t slots = divide_cache(g, at, n);
     struct sequence *q = lorac_mem_new(slots, sizeof *q);
     if (!q) { return lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
     for (size_t i = 0; i < slots; i++) {
         q[i].ended = true;
     }
-    for (bool goes = true; goes && !st;) {
+    st = read_shared(g, at[0].prompt, err);
+    for (bool goes = true; goes && !st && !stopped;) {
         goes = false;
         for (size_t i = 0; i < slots && !st; i++) {
             while (q[i].ended && begun < n && !st) { // the next one takes its place
                 release(&q[i]);
-                st = begin(&q[i], &at[begun++], g, err);
+                st = begin(&q[i], &at[begun++], g->shared, err);
             }
             goes = goes || !q[i].ended;
         }
         if (goes && !st) { st = step(g, q, slots, t, err); }
+        for (size_t i = 0; i < slots; i++) {
+            stopped = stopped || q[i].stopped;
+        }
     }
     for (size_t i = 0; i < slots; i++) {
         release(&q[i]);

@@ -38,7 +38,7 @@ const char *lorac_finish_name(enum lorac_finish f); // "end", "length", "stop", 
 
 /* Called after each token with the text that is now certain to belong to the result, n = 0 where
  * there is no more of it (half a character, a special token, what may become a stop text), and at
- * the end; return false to stop. */
+ * the end; return false to stop, all sequences that go on together. */
 typedef bool lorac_show_fn(void *self, const char *text, size_t n);
 
 /* Cache, activations and buffers for some sequences at a time, as many as are asked for where they
@@ -72,15 +72,16 @@ LORAC_MUST_CHECK enum lorac_status lorac_generate(
     struct lorac_err *err);
 
 /* Several prompts, each with its options and results as above: they go on together, a token of each
- * in one batch, and where one ends the next begins. What comes out is what each would be alone. */
+ * in one batch, and where one ends the next begins; what all begin with is read once. What comes
+ * out is what each would be alone. All are checked before the first begins. */
 struct lorac_generation {
     const int32_t *prompt; // (n)
     size_t n;
     const struct lorac_sampling *o;
     struct lorac_ids *ids;
     struct lorac_buf *text;
-    enum lorac_finish finish;
-    lorac_show_fn *show; // or NULL
+    enum lorac_finish finish; // LORAC_FINISH_CALLER until it has ended
+    lorac_show_fn *show;      // or NULL
     void *self;
 };
 LORAC_MUST_CHECK enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,

@@ -135,9 +135,6 @@ LORAC_MUST_CHECK enum lorac_status lorac_answer_encode(struct lorac_ids *ids,
  * rows of the cache. */
 int32_t lorac_dataset_place(struct lorac_batch *b, const struct lorac_dataset *d,
                             const int32_t *ids, size_t n);
-/* How many of the first n tokens an example begins with, and has one behind them that is not
- * trained either. */
-size_t lorac_ids_common(const int32_t *first, size_t n, const int32_t *ids, size_t trained_from);
 uint64_t lorac_example_hash(const struct lorac_example *e);
 
 #endif

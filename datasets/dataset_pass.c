@@ -127,7 +127,7 @@ static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_m
     }
     if (st) { return st; }
     c->common = lorac_ids_common(p->beginning.at, d->n ? c->common : p->beginning.n, e->ids.at,
-                                 e->trained_from);
+                                 e->trained_from - 1);
     st = cache_ids(p, err);
     if (st) { return st; }
     d->entries[d->n++] =

@@ -288,15 +288,6 @@ void lorac_example_free(struct lorac_example *e)
     *e = (struct lorac_example){0};
 }
 
-size_t lorac_ids_common(const int32_t *first, size_t n, const int32_t *ids, size_t trained_from)
-{
-    size_t t = 0;
-    while (t < n && t + 1 < trained_from && ids[t] == first[t]) {
-        t++;
-    }
-    return t;
-}
-
 /* ---- a hash ---- */
 
 uint64_t lorac_example_hash(const struct lorac_example *e)

@@ -240,7 +240,7 @@ static size_t shared(const struct lorac_loader *l, size_t n)
     size_t P = l->example[0].n;
     for (size_t k = 0; k < n; k++) {
         const struct piece *x = &l->example[k];
-        P = lorac_ids_common(ids, P, ids + x->begin, x->trained_from);
+        P = lorac_ids_common(ids, P, ids + x->begin, x->trained_from - 1);
     }
     bool worth = l->o.share_prefix == LORAC_SHARE_ON || (n - 1) * P * SHARE_ONE_OF >= l->rows;
     return n > 1 && worth && l->o.share_prefix != LORAC_SHARE_OFF ? P : 0;

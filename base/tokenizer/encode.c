@@ -4,6 +4,15 @@
 
 #include <string.h>
 
+size_t lorac_ids_common(const int32_t *a, size_t n, const int32_t *b, size_t m)
+{
+    size_t i = 0;
+    while (i < n && i < m && a[i] == b[i]) {
+        i++;
+    }
+    return i;
+}
+
 enum lorac_status lorac_ids_add(struct lorac_ids *ids, int32_t id, struct lorac_err *err)
 {
     if (ids->n == ids->cap) {

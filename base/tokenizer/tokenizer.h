@@ -37,6 +37,8 @@ struct lorac_ids {
 LORAC_MUST_CHECK enum lorac_status lorac_ids_add(struct lorac_ids *ids, int32_t id,
                                                  struct lorac_err *err);
 void lorac_ids_free(struct lorac_ids *ids);
+/* How many ids both a (n) and b (m) begin with. */
+size_t lorac_ids_common(const int32_t *a, size_t n, const int32_t *b, size_t m);
 
 /* Read tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json /
  * config.json (eos ids) of the model folder `dir`. Only tokenizer.json is required; vocab.json and
