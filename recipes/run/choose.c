@@ -20,13 +20,15 @@ enum {
  * from `seen` rows of another piece. */
 struct piece {
     uint32_t cached, n;
-    uint32_t parent, seen; // UINT32_MAX: it goes on from the prefix
-    uint32_t depth;        // pieces in front of it
+    uint32_t parent, seen;      // UINT32_MAX: it goes on from a root
+    uint32_t depth;             // pieces in front of it
+    enum { BARE, SHARED } root; // does it go on from what prompts share?
 };
 
 struct asked {
     struct lorac_question q; // but for the prompt:
     size_t at;               // of it in c->ids
+    size_t skip;             // tokens of it that are those that prompts share
     uint32_t piece;          // that its prompt goes into
     struct lorac_search search;
     double loss;
@@ -48,7 +50,8 @@ struct lorac_chooser {
     struct lorac_batch *batch;
     struct lorac_pass *pass;
     struct lorac_cache *cache;
-    size_t cache_rows, used; // of it; the prefix comes first
+    size_t cache_rows, used; // of it; the prefix comes first, what prompts share behind it
+    struct lorac_ids shared;
     bool prefix_read;
     float *nll;           // (targets)
     int32_t *run;         // (max_rows) tokens of one segment
@@ -59,7 +62,7 @@ struct lorac_chooser {
     size_t n_pieces, cap_pieces;
     struct placed *placed; // (max_rows + 1)
     size_t n_placed;
-    int32_t root; // the batch's segment that is the prefix, or -1
+    int32_t root[2]; // the batch's segments that are the prefix, alone and with `shared`, or -1
     struct lorac_chooser_work work;
 };
 
@@ -85,7 +88,7 @@ static enum lorac_status find_sizes(struct sizes *s, const struct lorac_model *m
     s->prefix = o->prefix ? o->prefix->n : 0;
     s->pass = (struct lorac_pass_options){.max_rows = rows, .max_positions = s->prefix + rows};
     s->cache = s->prefix + cache;
-    s->segments = 2 * rows + LORAC_MAX_CHAIN;
+    s->segments = 2 * rows + LORAC_MAX_CHAIN + 1;
     s->targets = 4 * rows + 2 * o->max_answers;
     return st;
 }
@@ -149,22 +152,42 @@ void lorac_chooser_free(struct lorac_chooser *c)
     lorac_mem_free(c->nll);
     lorac_mem_free(c->run);
     lorac_ids_free(&c->ids);
+    lorac_ids_free(&c->shared);
     lorac_batch_free(c->batch);
     lorac_cache_free(c->cache);
     lorac_pass_free(c->pass);
     lorac_mem_free(c);
 }
 
+static size_t prefix_rows(const struct lorac_chooser *c)
+{
+    return c->o.prefix ? c->o.prefix->n : 0;
+}
+
 void lorac_chooser_clear(struct lorac_chooser *c)
 {
     c->n = c->n_pieces = c->ids.n = 0;
-    c->used = c->o.prefix ? c->o.prefix->n : 0;
+    c->used = prefix_rows(c) + c->shared.n;
 }
 
 void lorac_chooser_renew(struct lorac_chooser *c)
 {
     lorac_chooser_clear(c);
     c->prefix_read = false;
+}
+
+enum lorac_status lorac_chooser_share(struct lorac_chooser *c, const int32_t *ids, size_t n,
+                                      struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    c->shared.n = 0;
+    c->prefix_read = false;
+    bool fits = n <= c->cache_rows - prefix_rows(c) - c->o.max_tokens; // beside any question
+    for (size_t i = 0; i < n && fits && !st; i++) {
+        st = lorac_ids_add(&c->shared, ids[i], err);
+    }
+    lorac_chooser_clear(c);
+    return st;
 }
 
 /* The index of a new piece, or UINT32_MAX: no memory. */
@@ -175,7 +198,7 @@ static uint32_t add_piece(struct lorac_chooser *c, uint32_t parent, uint32_t see
     if (!pieces) { return UINT32_MAX; }
     c->pieces = pieces;
     uint32_t depth = parent == UINT32_MAX ? 0 : pieces[parent].depth + 1;
-    pieces[c->n_pieces] = (struct piece){(uint32_t)c->used, (uint32_t)n, parent, seen, depth};
+    pieces[c->n_pieces] = (struct piece){(uint32_t)c->used, (uint32_t)n, parent, seen, depth, BARE};
     c->used += n;
     return (uint32_t)c->n_pieces++;
 }
@@ -195,15 +218,24 @@ static size_t first_rows(const struct lorac_question *q)
     return q->n + own - (own || !q->tree);
 }
 
+/* Tokens that a prompt has in common with all: its last one, and what is scored, are its own. */
+static size_t shared_tokens(const struct lorac_chooser *c, const struct lorac_question *q)
+{
+    size_t own = (q->scored_from < q->n ? q->scored_from : q->n) - 1;
+    size_t n = c->shared.n;
+    return lorac_ids_common(c->shared.at, n, q->prompt, own) == n ? n : 0;
+}
+
 enum lorac_status lorac_chooser_add(bool *added, struct lorac_chooser *c,
                                     const struct lorac_question *q, struct lorac_err *err)
 {
-    size_t rows = first_rows(q);
-    size_t prefix = c->o.prefix ? c->o.prefix->n : 0;
+    size_t skip = shared_tokens(c, q);
+    size_t rows = first_rows(q) - skip;
+    size_t prefix = prefix_rows(c) + c->shared.n;
     size_t answer = q->tree ? q->tree->longest : 0;
     *added = false;
     assert(q->n >= 1 && q->scored_from >= 1 && (q->tree ? q->top >= 1 : q->scored_from < q->n));
-    if (q->n + answer > c->cache_rows - prefix || q->n + answer > c->batch->max_rows) {
+    if (q->n - skip + answer > c->cache_rows - prefix || q->n + answer > c->batch->max_rows) {
         return lorac_fail(err, LORAC_EUSER,
                           "a prompt of %zu tokens and an answer of %zu, expected at most %zu "
                           "together",
@@ -216,12 +248,14 @@ enum lorac_status lorac_chooser_add(bool *added, struct lorac_chooser *c,
     struct asked *a = &c->asked[c->n];
     a->q = *q;
     a->at = c->ids.n;
+    a->skip = skip;
     a->loss = 0.0;
     a->begun = a->answered = false;
     a->broken = LORAC_NO_ANSWER;
     lorac_search_begin(&a->search, q->tree, q->top, q->probability);
     a->piece = add_piece(c, UINT32_MAX, 0, rows);
     if (a->piece == UINT32_MAX) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a question"); }
+    if (!st) { c->pieces[a->piece].root = skip ? SHARED : BARE; }
     for (size_t i = 0; i < q->n && !st; i++) {
         st = lorac_ids_add(&c->ids, q->prompt[i], err);
     }
@@ -272,29 +306,30 @@ static bool place_prompt(struct lorac_chooser *c, size_t i)
     const struct lorac_question *q = &a->q;
     const struct lorac_tree *t = q->tree;
     struct lorac_batch *b = c->batch;
-    size_t rows = first_rows(q);
+    size_t n = q->n - a->skip;
+    size_t rows = first_rows(q) - a->skip;
     size_t targets = q->n - q->scored_from + (t ? t->K : 0) + own_tokens(q);
     if (!lorac_batch_fits(b, rows, targets)) { return false; }
     size_t row = b->N;
-    size_t own = rows > q->n ? rows - q->n : 0; // rows of the answer
+    size_t own = rows > n ? rows - n : 0; // rows of the answer
     uint32_t *path = (uint32_t *)(void *)c->run;
-    memcpy(c->run, c->ids.at + a->at, (rows < q->n ? rows : q->n) * sizeof *c->run);
+    memcpy(c->run, c->ids.at + a->at + a->skip, (rows < n ? rows : n) * sizeof *c->run);
     for (uint32_t k = own ? t->last[q->own] : 0; k != 0; k = t->at[k].parent) {
-        if (t->at[k].depth <= own) { c->run[q->n + t->at[k].depth - 1] = t->at[k].id; }
+        if (t->at[k].depth <= own) { c->run[n + t->at[k].depth - 1] = t->at[k].id; }
     }
-    (void)lorac_batch_add_cached(b, c->run, rows, c->root, c->pieces[a->piece].cached, 0,
-                                 t != NULL);
+    (void)lorac_batch_add_cached(b, c->run, rows, c->root[c->pieces[a->piece].root],
+                                 c->pieces[a->piece].cached, 0, t != NULL);
     for (size_t k = q->scored_from; k < q->n; k++) {
-        lorac_batch_score(b, row + k - 1, c->ids.at[a->at + k]);
+        lorac_batch_score(b, row + k - 1 - a->skip, c->ids.at[a->at + k]);
     }
     c->placed[c->n_placed++] = (struct placed){.asked = i, .prompt = true};
     a->begun = true;
     if (!t) { return true; }
-    score_children(b, row + q->n - 1, t, 0);
+    score_children(b, row + n - 1, t, 0);
     if (!own) { return true; }
     find_path(path, t, t->last[q->own]); // what was in `run` is in the batch
     for (size_t k = 0; k < own; k++) {
-        score_children(b, row + q->n + k, t, path[k]);
+        score_children(b, row + n + k, t, path[k]);
     }
     return true;
 }
@@ -303,7 +338,7 @@ static bool place_prompt(struct lorac_chooser *c, size_t i)
 static int32_t place_piece(struct lorac_chooser *c, uint32_t piece, size_t seen)
 {
     const struct piece *p = &c->pieces[piece];
-    int32_t parent = c->root;
+    int32_t parent = c->root[p->root];
     if (p->parent != UINT32_MAX) { parent = place_piece(c, p->parent, p->seen); }
     return lorac_batch_add_cached(c->batch, NULL, 0, parent, p->cached, seen, false);
 }
@@ -380,9 +415,12 @@ static void fill(struct lorac_chooser *c)
 {
     lorac_batch_clear(c->batch);
     c->n_placed = 0;
-    c->root = -1;
-    if (c->o.prefix) {
-        c->root = lorac_batch_add_cached(c->batch, NULL, 0, -1, 0, c->o.prefix->n, false);
+    size_t prefix = prefix_rows(c);
+    c->root[BARE] = c->root[SHARED] =
+        prefix ? lorac_batch_add_cached(c->batch, NULL, 0, -1, 0, prefix, false) : -1;
+    if (c->shared.n) {
+        c->root[SHARED] =
+            lorac_batch_add_cached(c->batch, NULL, 0, -1, 0, prefix + c->shared.n, false);
     }
     for (size_t i = 0; i < c->n; i++) {
         struct asked *a = &c->asked[i];
@@ -441,7 +479,7 @@ static size_t read_prompt(struct asked *a, const float *nll)
             on = i;
         }
         o.from = (uint32_t)d;
-        o.seen = (uint32_t)(q->n + d);
+        o.seen = (uint32_t)(q->n - a->skip + d);
         at += reach_children(a, &sum, &o, nll + at, own ? on : SIZE_MAX, d + 1 < own);
         o.sum = sum;
         o.node = on;
@@ -467,26 +505,32 @@ static size_t read_node(struct lorac_chooser *c, const struct placed *p, const f
         o.from = t->at[p->last].depth;
     } else if (c->pieces[o.piece].depth + CHAIN_ROOM >= LORAC_MAX_CHAIN) {
         o.piece = a->piece; // the chain is as long as it may be: all of it runs again
-        o.seen = (uint32_t)a->q.n;
+        o.seen = (uint32_t)(a->q.n - a->skip);
         o.from = 0;
     }
     double none = 0.0;
     return at + reach_children(a, &none, &o, nll + at, SIZE_MAX, false);
 }
 
-static enum lorac_status read_prefix(struct lorac_chooser *c, struct lorac_err *err)
+/* Into the cache, behind `past` rows that are there. */
+static enum lorac_status read_ids(struct lorac_chooser *c, const struct lorac_ids *ids, size_t past,
+                                  struct lorac_err *err)
 {
-    const struct lorac_ids *prefix = c->o.prefix;
     enum lorac_status st = LORAC_OK;
-    for (size_t at = 0; prefix && at < prefix->n && !st;) {
-        size_t n = prefix->n - at < c->batch->max_rows ? prefix->n - at : c->batch->max_rows;
+    for (size_t at = 0; at < ids->n && !st;) {
+        size_t n = ids->n - at < c->batch->max_rows ? ids->n - at : c->batch->max_rows;
         lorac_batch_clear(c->batch);
-        (void)lorac_batch_add_cached(c->batch, prefix->at + at, n, -1, 0, at, true);
+        (void)lorac_batch_add_cached(c->batch, ids->at + at, n, -1, 0, past + at, true);
         st = lorac_pass_forward(c->pass, c->batch, c->cache, err);
         at += n;
     }
-    c->prefix_read = !st;
     return st;
+}
+
+static enum lorac_status read_prefix(struct lorac_chooser *c, struct lorac_err *err)
+{
+    enum lorac_status st = c->o.prefix ? read_ids(c, c->o.prefix, 0, err) : LORAC_OK;
+    return st ? st : read_ids(c, &c->shared, prefix_rows(c), err);
 }
 
 static enum lorac_status run_batch(struct lorac_chooser *c, struct lorac_err *err)
@@ -513,6 +557,7 @@ enum lorac_status lorac_chooser_run(struct lorac_chooser *c, lorac_goes_on_fn *g
                                     struct lorac_err *err)
 {
     enum lorac_status st = c->prefix_read ? LORAC_OK : read_prefix(c, err);
+    c->prefix_read = !st;
     while (!st) {
         fill(c);
         if (c->n_placed == 0) { break; }

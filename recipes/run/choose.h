@@ -9,8 +9,8 @@
  *
  * A likelihood only falls on the way down. So a branch whose sum is worse than that of the best
  * whole answer is cut, exactly; of equal answers the first counts, as if all had been scored. What
- * a branch can still hold is at most its own likelihood: probabilities are known to their last
- * printed digit as soon as the open branches hold less. The search goes likeliest first. All
+ * a branch can still hold is at most its own likelihood: probabilities are known to four digits as
+ * soon as the open branches hold less than half of the last. The search goes likeliest first. All
  * questions go on together, one level of each in a batch of packed rows, and keys and values of
  * what was read stay in a cache until all are answered: each row of a model is computed once.
  */
@@ -38,7 +38,7 @@ struct lorac_question {
     const struct lorac_tree *tree; // borrowed until the answer; NULL: there is only a loss
     size_t own; // the answer whose likelihood counts in the loss, whatever wins; or LORAC_NO_ANSWER
     size_t top; // how many of the likeliest are wanted, >= 1
-    bool probability; // theirs, too: to six digits, or with `top` K to all
+    bool probability; // theirs, too: to four digits, or with `top` K to all
 };
 
 struct lorac_chooser;
@@ -60,6 +60,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_chooser_measure(size_t *bytes, const st
                                                          const struct lorac_chooser_options *o,
                                                          struct lorac_err *err);
 void lorac_chooser_free(struct lorac_chooser *c);
+/* What prompts begin with, as a rule: it is read once, and those that do go on from there. Before
+ * the first question, or when they are cleared. */
+LORAC_MUST_CHECK enum lorac_status lorac_chooser_share(struct lorac_chooser *c, const int32_t *ids,
+                                                       size_t n, struct lorac_err *err);
 /* Ask one more question; they are numbered from 0. *added false: there is no room for it beside the
  * others. */
 LORAC_MUST_CHECK enum lorac_status lorac_chooser_add(bool *added, struct lorac_chooser *c,

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { SHARE_TOKENS = 64 }; // of all rows, or what they share is not read apart
+
 /* One of what the chooser is asked together. */
 struct query {
     struct lorac_choice row; // keeps its memory
@@ -56,6 +58,18 @@ static struct lorac_chooser_options chooser_options(const struct lorac_evaluator
     };
 }
 
+/* What all examples begin with. */
+static enum lorac_status share(struct lorac_classifier *c, struct lorac_err *err)
+{
+    size_t n = lorac_dataset_counts(c->set)->common;
+    struct lorac_example x = {0};
+    if (n * lorac_dataset_size(c->set) < SHARE_TOKENS) { return LORAC_OK; }
+    enum lorac_status st = lorac_dataset_example(&x, c->set, 0, err);
+    if (!st) { st = lorac_chooser_share(c->chooser, x.ids.at, n, err); }
+    lorac_example_free(&x);
+    return st;
+}
+
 enum lorac_status lorac_classifier_new(struct lorac_classifier **out,
                                        const struct lorac_evaluator_options *o,
                                        struct lorac_err *err)
@@ -69,6 +83,7 @@ enum lorac_status lorac_classifier_new(struct lorac_classifier **out,
     c->verdicts = o->verdicts;
     enum lorac_status st = open_choices(&c->choices, o, err);
     if (!st) { st = lorac_chooser_new(&c->chooser, o->model, o->socket, &how, err); }
+    if (!st) { st = share(c, err); }
     c->confusion = st ? NULL : lorac_mem_new(c->K, 3 * sizeof *c->confusion);
     if (!st && !c->confusion) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
     if (st) {

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PRINTED 1e6 // a probability's last digit, of a table's
-#define NOTHING 1e-13
+#define UNCERTAIN 5e-5 // of all likelihood: half a probability's last digit, of a table's
 
 void lorac_search_begin(struct lorac_search *s, const struct lorac_tree *tree, size_t top,
                         bool probability)
@@ -75,43 +74,53 @@ static size_t rivals(const struct lorac_search *s)
     return n;
 }
 
-static double share(const struct lorac_search *s, double nll)
-{
-    return exp(s->done[0].nll - nll); // over the likeliest one's
-}
-
-static double whole(const struct lorac_search *s)
+/* Likelihood of whole answers, over that of nll `least`. */
+static double whole(const struct lorac_search *s, double least)
 {
     double sum = 0.0;
     for (size_t i = 0; i < s->n_done; i++) {
-        sum += share(s, s->done[i].nll);
+        sum += exp(least - s->done[i].nll);
     }
     return sum;
 }
 
-/* Are the first digits of the probabilities the same whatever the open nodes hold? That is between
- * nothing and their own likelihood; where an answer is the beginning of another, once for each that
- * ends on one way. */
-static bool certain(const struct lorac_search *s)
+/* What an open node can hold: nothing to its own likelihood; where an answer is the beginning of
+ * another, once for each that ends on one way. */
+static double held(const struct lorac_search *s, size_t i, double least)
 {
-    double known = whole(s);
+    return s->tree->at[s->open[i].node].nested * exp(least - s->open[i].sum);
+}
+
+/* Open nodes, first to last, that must be known for probabilities: without them the others hold
+ * less than what may stay uncertain. */
+static size_t weighty(const struct lorac_search *s)
+{
+    size_t n = s->n_open;
+    if (n == 0) { return 0; }
+    double least = s->open[0].sum;
+    if (s->n_done && s->done[0].nll < least) { least = s->done[0].nll; }
     double rest = 0.0;
-    for (size_t i = 0; i < s->n_open; i++) {
-        rest += s->tree->at[s->open[i].node].nested * share(s, s->open[i].sum);
+    double all = whole(s, least);
+    for (size_t i = 0; i < n; i++) {
+        all += held(s, i, least);
     }
-    if (rest < NOTHING * known) { return true; }
-    for (size_t i = 0; i < s->top; i++) {
-        double own = share(s, s->done[i].nll) * PRINTED;
-        if (round(own / known) != round(own / (known + rest))) { return false; }
+    while (n > 0 && rest + held(s, n - 1, least) <= UNCERTAIN * all) {
+        rest += held(s, --n, least);
     }
-    return true;
+    return n;
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 static void finish(struct lorac_search *s)
 {
-    double known = s->probability && s->n_done ? whole(s) : (double)NAN;
+    double least = s->n_done ? s->done[0].nll : 0.0;
+    double known = s->probability ? whole(s, least) : (double)NAN;
     for (size_t i = 0; i < s->n_done; i++) {
-        s->done[i].probability = share(s, s->done[i].nll) / known;
+        s->done[i].probability = exp(least - s->done[i].nll) / known;
     }
 }
 
@@ -120,10 +129,11 @@ size_t lorac_search_next(struct lorac_search *s)
     if (s->n_done) { qsort(s->done, s->n_done, sizeof *s->done, likelier); }
     if (s->n_open) { qsort(s->open, s->n_open, sizeof *s->open, nearer); }
     size_t n = rivals(s);
-    if (s->n_open && s->top == s->tree->K) { return s->n_open; } // all of them are wanted
-    if (n == 0 && s->n_open && s->probability && !certain(s)) { n = s->n_open; }
+    n = n < s->beam ? n : s->beam;
+    if (s->top == s->tree->K) { n = s->n_open; } // all of them are wanted
+    if (s->probability) { n = most(n, weighty(s)); }
     if (n == 0) { finish(s); }
-    return n < s->beam ? n : s->beam;
+    return n;
 }
 
 void lorac_search_take(struct lorac_search *s, size_t n)
