@@ -12,6 +12,7 @@ enum { MAX_TOKENS = 128, USUAL_TOP = 5 };
 struct asked {
     const char *in, *out, *text; // NULL: not given
     size_t max_tokens, top;
+    bool scores;
     bool from_input, to_output; // "-"
     bool has_encoding;
     enum lorac_encoding encoding; // of the table
@@ -45,7 +46,8 @@ static enum lorac_status read_options(struct asked *q, const struct args *a, str
     *q = (struct asked){.in = args_text(a, "--in", NULL),
                         .out = args_text(a, "--out", NULL),
                         .text = args_text(a, "--text", NULL),
-                        .max_tokens = MAX_TOKENS};
+                        .max_tokens = MAX_TOKENS,
+                        .scores = args_has(a, "--scores")};
     q->from_input = q->in && strcmp(q->in, "-") == 0;
     q->to_output = q->out && strcmp(q->out, "-") == 0;
     enum lorac_status st = args_count(&q->max_tokens, a, "--max-tokens", err);
@@ -68,6 +70,9 @@ static enum lorac_status read_options(struct asked *q, const struct args *a, str
     if (q->max_tokens == 0 || (args_has(a, "--top") && q->top == 0)) {
         return lorac_fail(err, LORAC_EUSER, "--%s must be at least 1",
                           q->max_tokens ? "top" : "max-tokens");
+    }
+    if (q->scores && args_has(a, "--top")) {
+        return lorac_fail(err, LORAC_EUSER, "--top and --scores exclude each other");
     }
     if (q->to_output && (args_has(a, "--json") || args_has(a, "--resume"))) {
         return lorac_fail(err, LORAC_EUSER, "--out - and %s exclude each other",
@@ -202,6 +207,7 @@ static int predict_table(const struct asked *q, struct subject *s, const struct 
         .adapter = s->adapter ? s->adapter_dir : NULL,
         .max_tokens = q->max_tokens,
         .top = q->top,
+        .scores = q->scores,
         .encoding = q->has_encoding ? &q->encoding : NULL,
         .resume = args_has(a, "--resume"),
         .overwrite = args_has(a, "--overwrite"),
@@ -253,7 +259,8 @@ static int print_answer_json(const struct lorac_answer *answer, const struct sub
     return out_print(&j);
 }
 
-static void print_answer(const struct lorac_answer *answer, const struct subject *s, size_t top)
+static void print_answer(const struct lorac_answer *answer, const struct subject *s, size_t top,
+                         bool scores)
 {
     double rest = 1.0;
     if (!answer->ranked) {
@@ -268,7 +275,7 @@ static void print_answer(const struct lorac_answer *answer, const struct subject
         return;
     }
     for (size_t i = 0; i < top; i++) {
-        printf("%.4f  ", answer->ranked[i].probability);
+        printf(scores ? "%-15.9g  " : "%.4f  ", answer->ranked[i].probability);
         show_text(stdout, s->j->labels[answer->ranked[i].k],
                   strlen(s->j->labels[answer->ranked[i].k]));
         putchar('\n');
@@ -330,7 +337,7 @@ static int predict_text(const struct asked *q, struct subject *s, const struct a
     struct lorac_cell *values = NULL;
     size_t cut = 0;
     size_t K = s->j->K;
-    size_t top = q->top ? q->top : USUAL_TOP;
+    size_t top = q->scores ? K : q->top ? q->top : USUAL_TOP;
     enum lorac_status st =
         lorac_predictor_new(&p, s->j, s->adapter ? &s->socket : NULL, q->max_tokens, err);
     if (!st && strcmp(q->text, "-") == 0) {
@@ -357,7 +364,7 @@ static int predict_text(const struct asked *q, struct subject *s, const struct a
     } else if (args_has(a, "--json")) {
         code = print_answer_json(&answer, s, top);
     } else {
-        print_answer(&answer, s, top);
+        print_answer(&answer, s, top, q->scores);
         if (cut) {
             fprintf(stderr, "note: model.max_length cut %zu tokens off the prompt's start\n", cut);
         }
@@ -389,6 +396,10 @@ static int run(const struct args *a)
                 "given\n",
                 a->positional[0]);
     }
+    if (!st && q.scores && !s.j->K) {
+        st = lorac_fail(&err, LORAC_EUSER,
+                        "--scores: the answers are free text, and there are no labels to score");
+    }
     if (!st && q.top && !s.j->K) {
         st = lorac_fail(&err, LORAC_EUSER,
                         "--top %zu: the answers are free text, and there are no labels to rank",
@@ -410,6 +421,8 @@ static const struct option options[] = {
     {"--text", "TEXT", "answer for one text instead; - reads standard input", false, false},
     {"--field", "NAME=VALUE", "fill another variable of the prompt, beside --text", false, true},
     {"--top", "K", "the K likeliest labels (default: 1 a row, 5 of a text)", false, false},
+    {"--scores", NULL, "all labels, the likeliest first, with all digits of their probabilities",
+     false, false},
     {"--resume", NULL, "go on with rows that a stopped prediction left in OUT.part", false, false},
     {"--overwrite", NULL, "replace the file of --out, and drop what is left in OUT.part", false,
      false},

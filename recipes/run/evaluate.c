@@ -8,7 +8,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32, RIVALS = 4, TOGETHER = 32 };
+enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32, RIVALS = 4 };
+enum {
+    TOGETHER = 32, // answers at a time,
+    ASKED = 256,   // ... of so many: where one ends the next begins
+};
 
 struct lorac_evaluator {
     struct lorac_evaluator_options o;
@@ -468,12 +472,12 @@ static bool watch(void *self, const char *text, size_t n)
     return !w->stopped;
 }
 
-/* Examples from .. from + n - 1, at most TOGETHER. */
+/* Examples from .. from + n - 1, at most ASKED. */
 static enum lorac_status match_some(struct lorac_scores *s, size_t *right, struct reply *r,
                                     struct lorac_evaluator *e, struct watched *w, size_t from,
                                     size_t n, struct lorac_err *err)
 {
-    struct lorac_generation x[TOGETHER];
+    struct lorac_generation x[ASKED];
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < n && !st; i++) {
         st = prepare(&r[i], &x[i], e, from + i, false, err);
@@ -497,15 +501,15 @@ static enum lorac_status measure_exact_match(struct lorac_scores *s, struct lora
     size_t n = lorac_dataset_size(e->o.set);
     size_t right = 0;
     enum lorac_status st = need_generator(e, err);
-    struct reply *r = lorac_mem_new(TOGETHER, sizeof *r);
+    struct reply *r = lorac_mem_new(ASKED, sizeof *r);
     if (!st && !r) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
-    for (size_t i = 0; i < n && !st; i += TOGETHER) {
-        size_t some = n - i < TOGETHER ? n - i : TOGETHER;
+    for (size_t i = 0; i < n && !st; i += ASKED) {
+        size_t some = n - i < ASKED ? n - i : ASKED;
         struct watched w = {.p = p, .share = (p->done + (double)i / (double)n) / p->parts};
         st = match_some(s, &right, r, e, &w, i, some, err);
         if (!st) { st = report(p, i + some, n, err); }
     }
-    for (size_t i = 0; r && i < TOGETHER; i++) {
+    for (size_t i = 0; r && i < ASKED; i++) {
         reply_free(&r[i]);
     }
     lorac_mem_free(r);

@@ -10,7 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { GROUP = 64 }; // rows of a table that are answered together, at the most
+enum {
+    GROUP = 256,       // rows of a table that are answered together, at the most
+    SHARE_TOKENS = 64, // of all prompts, or what they share is not read apart
+};
+#define UNASKED SIZE_MAX
 
 /* A table that is asked row by row. */
 struct work {
@@ -23,11 +27,14 @@ struct work {
     size_t *column;                   // (variables) of the table; SIZE_MAX: not needed
     struct lorac_cell *values;        // (variables)
     struct lorac_row row;
-    struct lorac_answer answer;
     struct lorac_buf line;
     struct lorac_part part;
-    size_t top;       // labels a row
-    bool asks[GROUP]; // has each row of a group got a prompt?
+    size_t top;              // labels a row
+    struct lorac_ids shared; // what prompts begin with, but those that were cut
+    size_t from, end;        // rows that are answered together
+    size_t question[GROUP];  // of each the predictor's number, or UNASKED
+    enum lorac_status written;
+    struct lorac_err why; // where rows could not be written while others were answered
 };
 
 /* ---- the table ---- */
@@ -197,10 +204,23 @@ static enum lorac_status ask(bool *asks, size_t *cut, struct work *w, size_t i,
     return st;
 }
 
+/* The prompt that was made last may share less than those before it. */
+static enum lorac_status share(struct work *w, bool first, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    const struct lorac_ids *ids = lorac_predictor_ids(w->predictor);
+    for (size_t i = 0; first && i < ids->n && !st; i++) {
+        st = lorac_ids_add(&w->shared, ids->at[i], err);
+    }
+    w->shared.n = lorac_ids_common(w->shared.at, w->shared.n, ids->at, ids->n);
+    return st;
+}
+
 /* Every row is read and encoded before the model begins: what cannot be asked is said at once. */
 static enum lorac_status check_rows(struct work *w, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
+    size_t whole = 0;
     w->counts->all = lorac_table_rows(w->table);
     w->counts->blank_lines = lorac_table_blank_lines(w->table)->n;
     w->counts->long_cells = *lorac_table_long_cells(w->table);
@@ -209,8 +229,10 @@ static enum lorac_status check_rows(struct work *w, struct lorac_err *err)
         size_t cut = 0;
         st = ask(&asks, &cut, w, i, err);
         w->counts->cut += cut > 0;
+        if (!st && asks && !cut) { st = share(w, whole++ == 0, err); }
     }
-    return st;
+    bool worth = whole * w->shared.n >= SHARE_TOKENS;
+    return st || !worth ? st : lorac_predictor_share(w->predictor, &w->shared, err);
 }
 
 /* ---- writing ---- */
@@ -276,47 +298,42 @@ static enum lorac_status write_header(struct work *w, struct lorac_err *err)
     return write_line(w, &header, err);
 }
 
-/* `ranked`: the labels, where there are any. */
-static void add_answer(struct work *w, bool asked, const struct lorac_ranked *ranked)
+/* The labels, or the text; neither: the row was not asked. */
+static void add_answer(struct work *w, const struct lorac_ranked *ranked,
+                       const struct lorac_answer *a)
 {
-    const struct lorac_answer *a = &w->answer;
     char number[32];
     bool held = true;
     for (size_t i = 0; i < w->top; i++) {
-        const char *text = asked && !w->j->K ? a->text.at : "";
-        size_t n = asked && !w->j->K ? a->text.n : 0;
-        if (asked && w->j->K) {
-            text = w->j->labels[ranked[i].k];
-            n = strlen(text);
-        }
+        const char *text = a ? a->text.at : ranked ? w->j->labels[ranked[i].k] : "";
+        size_t n = a ? a->text.n : strlen(text);
         held = add_cell(&w->line, &w->format, text, n) && held;
         if (!w->j->K) { continue; }
-        int digits =
-            asked ? lorac_snprintf(number, sizeof number, "%.6f", ranked[i].probability) : 0;
-        (void)add_cell(&w->line, &w->format, number, (size_t)digits);
+        double share = ranked ? ranked[i].probability : 0.0;
+        int length = !ranked        ? 0
+                     : w->o->scores ? lorac_snprintf(number, sizeof number, "%.9g", share)
+                                    : lorac_snprintf(number, sizeof number, "%.4f", share);
+        (void)add_cell(&w->line, &w->format, number, (size_t)length);
     }
     w->counts->unwritten += !held;
-    w->counts->silent += asked && !w->j->K && a->tokens == 0;
+    w->counts->silent += a && a->tokens == 0;
 }
 
-/* Asked while an answer is generated: does the caller go on? */
-static bool goes_on(void *self, const char *text, size_t n)
+static bool goes_on(const struct work *w)
 {
-    const struct work *w = self;
-    (void)text;
-    (void)n;
     return !w->o->progress ||
            w->o->progress(w->o->self, (double)w->counts->rows / (double)w->counts->all);
 }
 
-static enum lorac_status write_row(struct work *w, size_t i, bool asked,
-                                   const struct lorac_ranked *ranked, struct lorac_err *err)
+static enum lorac_status write_row(struct work *w, const struct lorac_ranked *ranked,
+                                   const struct lorac_answer *text, struct lorac_err *err)
 {
-    const struct lorac_raw raw = lorac_table_raw_row(w->table, i);
+    const struct lorac_raw raw = lorac_table_raw_row(w->table, w->counts->rows);
     lorac_buf_add(&w->line, raw.at, raw.n);
-    add_answer(w, asked, ranked);
+    add_answer(w, ranked, text);
     enum lorac_status st = write_line(w, &raw, err);
     w->counts->rows += !st;
+    w->counts->stopped = !st && w->counts->rows < w->counts->all && !goes_on(w);
     return st;
 }
 
@@ -330,87 +347,77 @@ static enum lorac_status ask_again(bool *asks, struct work *w, size_t i, struct 
     return st;
 }
 
-static enum lorac_status answer_row(struct work *w, size_t i, struct lorac_err *err)
-{
-    bool asks = false;
-    enum lorac_status st = ask_again(&asks, w, i, err);
-    if (!st && asks) { st = lorac_predictor_answer(&w->answer, w->predictor, goes_on, w, err); }
-    if (st) { return st; }
-    w->counts->stopped =
-        asks && w->answer.finish == LORAC_FINISH_CALLER; // a part of an answer is none
-    return w->counts->stopped ? LORAC_OK : write_row(w, i, asks, NULL, err);
-}
-
-/* ---- with labels: rows that are answered together ---- */
-
-static bool goes_on_between(void *self, double done)
-{
-    (void)done;
-    return goes_on(self, NULL, 0);
-}
-
-/* Rows from .. *end - 1 are asked, as many as have room before `limit`. */
-static enum lorac_status ask_group(struct work *w, size_t from, size_t *end, size_t limit,
-                                   struct lorac_err *err)
+/* Rows from .. end - 1 are asked, as many as have room before `limit`. */
+static enum lorac_status ask_group(struct work *w, size_t limit, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
     bool added = true;
+    size_t asked = 0;
     lorac_predictor_clear(w->predictor);
-    for (*end = from; *end < limit && added && !st;) {
-        bool *asks = &w->asks[*end - from];
-        st = ask_again(asks, w, *end, err);
-        if (!st && *asks) { st = lorac_predictor_add(&added, w->predictor, w->top, err); }
-        *end += added;
+    for (w->end = w->from; w->end < limit && added && !st;) {
+        bool asks = false;
+        st = ask_again(&asks, w, w->end, err);
+        if (!st && asks) { st = lorac_predictor_add(&added, w->predictor, w->top, err); }
+        w->question[w->end - w->from] = asks ? asked : UNASKED;
+        asked += asks && added;
+        w->end += added;
     }
     return st;
 }
 
-/* Their answers, of those that have none yet. */
-static enum lorac_status answer_group(struct work *w, size_t from, size_t end,
-                                      struct lorac_err *err)
-{
-    if (end <= w->counts->rows) { return LORAC_OK; }
-    enum lorac_status st = lorac_predictor_run(w->predictor, goes_on_between, w, err);
-    w->counts->stopped = st == LORAC_ESTOP;
-    if (w->counts->stopped) { return LORAC_OK; }
-    for (size_t i = from, q = 0; i < end && !st && !w->counts->stopped; i++) {
-        const struct lorac_ranked *ranked = NULL;
-        if (w->asks[i - from]) { st = lorac_predictor_ranked(&ranked, w->predictor, q++, err); }
-        if (st || i < w->counts->rows) { continue; }
-        st = write_row(w, i, w->asks[i - from], ranked, err);
-        if (!st && !goes_on(w, NULL, 0)) { w->counts->stopped = w->counts->rows < w->counts->all; }
-    }
-    return st;
-}
-
-/* Groups begin where they begin without a stop, so that a prediction that goes on is the same to
- * the last digit. */
-static enum lorac_status answer_groups(struct work *w, struct lorac_err *err)
+/* Rows that have none yet get their answers, in order, as far as these are there. */
+static enum lorac_status write_ready(struct work *w, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
-    size_t n = w->counts->all;
-    size_t from = w->counts->rows / GROUP * GROUP;
-    while (from < n && !st && !w->counts->stopped) {
-        size_t block = from / GROUP * GROUP + GROUP;
-        size_t end = from;
-        st = ask_group(w, from, &end, block < n ? block : n, err);
-        if (!st) { st = answer_group(w, from, end, err); }
-        from = end;
+    while (w->counts->rows < w->end && !st && !w->counts->stopped) {
+        size_t q = w->question[w->counts->rows - w->from];
+        const struct lorac_ranked *ranked = NULL;
+        const struct lorac_answer *text = NULL;
+        if (q != UNASKED && w->j->K) {
+            st = lorac_predictor_ranked(&ranked, w->predictor, q, err);
+        } else if (q != UNASKED) {
+            text = lorac_predictor_text(w->predictor, q);
+            if (!text) { return LORAC_OK; }
+        }
+        if (!st) { st = write_row(w, ranked, text, err); }
     }
     return st;
 }
 
+/* A text is written as soon as it is whole and those before it are. */
+static bool goes_on_between(void *self, double done)
+{
+    struct work *w = self;
+    (void)done;
+    if (!w->j->K) { w->written = write_ready(w, &w->why); }
+    return !w->written && !w->counts->stopped && goes_on(w);
+}
+
+static enum lorac_status answer_group(struct work *w, struct lorac_err *err)
+{
+    if (w->end <= w->counts->rows) { return LORAC_OK; }
+    enum lorac_status st = lorac_predictor_run(w->predictor, goes_on_between, w, err);
+    if (w->written) { return lorac_fail(err, w->written, "%s", w->why.text); }
+    if (st == LORAC_ESTOP) {
+        w->counts->stopped = true;
+        return LORAC_OK;
+    }
+    return st ? st : write_ready(w, err);
+}
+
+/* Groups of labels begin where they begin without a stop, so that a prediction that goes on is the
+ * same to the last digit. */
 static enum lorac_status answer_rows(struct work *w, struct lorac_err *err)
 {
     size_t n = w->counts->all;
     enum lorac_status st = w->part.resumed ? LORAC_OK : write_header(w, err);
     w->counts->rows = w->counts->resumed = w->part.rows < n ? w->part.rows : n;
-    if (!st && w->j->K) { return answer_groups(w, err); }
-    for (size_t i = w->counts->rows; i < n && !st && !w->counts->stopped; i++) {
-        st = answer_row(w, i, err);
-        if (!st && !w->counts->stopped && !goes_on(w, NULL, 0)) {
-            w->counts->stopped = w->counts->rows < n;
-        }
+    w->from = w->j->K ? w->counts->rows / GROUP * GROUP : w->counts->rows;
+    while (w->from < n && !st && !w->counts->stopped) {
+        size_t limit = w->from / GROUP * GROUP + GROUP;
+        st = ask_group(w, limit < n ? limit : n, err);
+        if (!st) { st = answer_group(w, err); }
+        w->from = w->end;
     }
     return st;
 }
@@ -459,10 +466,10 @@ static enum lorac_status identify(char id[65], const struct work *w, struct lora
     for (size_t v = 0; v < lorac_predictor_variables(w->predictor); v++) {
         lorac_sha256_add(&s, &w->column[v], sizeof w->column[v]);
     }
-    (void)snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %d %zu %zu %zu",
+    (void)snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %d %zu %zu %zu %d",
                    r->templates.append_eos, w->format.delimiter, w->format.quote, w->format.header,
                    (int)w->format.encoding, (int)r->data.on_empty, (int)r->data.on_too_long,
-                   r->model.max_length, w->top, w->j->K ? 0 : o->max_tokens);
+                   r->model.max_length, w->top, w->j->K ? 0 : o->max_tokens, o->scores);
     add_text(&s, numbers);
     if (o->adapter) {
         st = add_file(&s, o->adapter, "adapter_config.json", err);
@@ -482,6 +489,10 @@ static enum lorac_status prepare(struct work *w, const struct lorac_socket *sock
     if (st) { return st; }
     size_t n = lorac_predictor_variables(w->predictor);
     w->top = j->K && w->o->top > 1 ? w->o->top : 1;
+    if (w->o->scores) { w->top = j->K; }
+    if (w->o->scores && !j->K) {
+        return lorac_fail(err, LORAC_EUSER, "free text: there are no labels to score");
+    }
     if (w->o->top > 1 && !j->K) {
         return lorac_fail(err, LORAC_EUSER,
                           "free text: there are no labels of which the first %zu could be told",
@@ -527,9 +538,9 @@ enum lorac_status lorac_predict(struct lorac_predicted *counts, const struct lor
     lorac_part_close(&w.part);
     lorac_predictor_free(w.predictor);
     lorac_table_close(w.table);
-    lorac_answer_free(&w.answer);
     lorac_row_free(&w.row);
     lorac_buf_free(&w.line);
+    lorac_ids_free(&w.shared);
     lorac_mem_free(w.column);
     lorac_mem_free(w.values);
     return st;

@@ -3,8 +3,8 @@
  *
  * The table that is written is the table that was read, byte for byte (quotes, line ends, byte
  * order mark), with more cells behind each row: "prediction" and, with labels, "probability", the
- * label's share of the likelihood of all labels; with `top` K also "prediction_2", "probability_2"
- * and so on.
+ * label's share of the likelihood of all labels, to four digits; with `top` K also "prediction_2",
+ * "probability_2" and so on.
  *
  *   OUT.part      rows that are answered, while it goes on; a table of its own
  *   OUT.part.id   what they are answers to: a hash of model, adapter, recipe and table
@@ -32,6 +32,7 @@ struct lorac_predict_options {
     const char *adapter;   // the folder that the socket came from; NULL: the base
     size_t max_tokens;     // of a generated answer
     size_t top;            // labels a row; 0: one
+    bool scores;           // all labels, with all digits of their probabilities
     const enum lorac_encoding *encoding; // of the table; NULL: the recipe's, or what it plainly is
     bool resume, overwrite;              // go on with OUT.part; drop what is there
     lorac_progress_fn *progress;         // false: stop

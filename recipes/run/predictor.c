@@ -7,6 +7,19 @@
 
 #include <string.h>
 
+enum {
+    TOGETHER = 32, // answers that are generated at a time,
+    ASKED = 256,   // ... of so many: where one ends the next begins
+};
+
+/* A prompt whose answer is to be generated. */
+struct asked {
+    size_t at; // its ids among all
+    struct lorac_ids ids;
+    struct lorac_answer answer;
+    bool read;
+};
+
 struct lorac_predictor {
     const struct lorac_job *j;
     struct lorac_template *template;
@@ -19,7 +32,11 @@ struct lorac_predictor {
     struct lorac_tree tree; // of the labels
     struct lorac_chooser *chooser;
     struct lorac_generator *generator; // one of the two
-    struct whole *whole;               // what it opened itself, or NULL
+    struct lorac_ids prompts;          // of what is asked together
+    struct asked *asked;               // (ASKED)
+    struct lorac_generation *together; // (ASKED)
+    size_t n_asked;
+    struct whole *whole; // what it opened itself, or NULL
 };
 
 /* All behind a predictor of two folders: an adapter's template as a recipe, and its job. */
@@ -124,7 +141,12 @@ enum lorac_status lorac_predictor_new(struct lorac_predictor **out, const struct
         st = open_chooser(p, socket, err);
     } else if (!st) {
         st = lorac_generator_new(&p->generator, j->model, socket,
-                                 j->recipe->model.max_length + max_tokens, 1, err);
+                                 j->recipe->model.max_length + max_tokens, TOGETHER, err);
+        p->asked = lorac_mem_new(ASKED, sizeof *p->asked);
+        p->together = lorac_mem_new(ASKED, sizeof *p->together);
+        if (!st && (!p->asked || !p->together)) {
+            st = lorac_fail(err, LORAC_ENOMEM, "no memory to predict");
+        }
     }
     if (st) {
         lorac_predictor_free(p);
@@ -140,6 +162,13 @@ void lorac_predictor_free(struct lorac_predictor *p)
     lorac_chooser_free(p->chooser);
     lorac_tree_free(&p->tree);
     lorac_generator_free(p->generator);
+    for (size_t i = 0; p->asked && i < ASKED; i++) {
+        lorac_ids_free(&p->asked[i].ids);
+        lorac_answer_free(&p->asked[i].answer);
+    }
+    lorac_mem_free(p->asked);
+    lorac_mem_free(p->together);
+    lorac_ids_free(&p->prompts);
     lorac_template_free(p->template);
     lorac_ids_free(&p->ids);
     lorac_mem_free(p->names);
@@ -217,6 +246,12 @@ enum lorac_status lorac_predictor_prompt(size_t *cut, struct lorac_predictor *p,
     return LORAC_OK;
 }
 
+/* The space joins prompt and completion. */
+static void drop_space(struct lorac_answer *a)
+{
+    if (a->text.n && a->text.at[0] == ' ') { memmove(a->text.at, a->text.at + 1, a->text.n--); }
+}
+
 static enum lorac_status generate(struct lorac_answer *a, struct lorac_predictor *p,
                                   lorac_show_fn *show, void *self, struct lorac_err *err)
 {
@@ -228,16 +263,91 @@ static enum lorac_status generate(struct lorac_answer *a, struct lorac_predictor
     enum lorac_status st = lorac_generate(&ids, &a->text, &a->finish, p->generator, p->j->tokenizer,
                                           p->ids.at, p->ids.n, &o, show, self, err);
     a->tokens = ids.n;
-    if (!st && a->text.n && a->text.at[0] == ' ') { // it joins prompt and completion
-        memmove(a->text.at, a->text.at + 1, a->text.n--);
-    }
+    if (!st) { drop_space(a); }
     lorac_ids_free(&ids);
     return st;
+}
+
+/* ---- several prompts ---- */
+
+static enum lorac_status add_text(bool *added, struct lorac_predictor *p, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    *added = p->n_asked < ASKED;
+    if (!*added) { return LORAC_OK; }
+    struct asked *a = &p->asked[p->n_asked];
+    a->at = p->prompts.n;
+    a->ids.n = 0;
+    a->read = false;
+    lorac_buf_clear(&a->answer.text);
+    lorac_buf_str(&a->answer.text, "");
+    for (size_t i = 0; i < p->ids.n && !st; i++) {
+        st = lorac_ids_add(&p->prompts, p->ids.at[i], err);
+    }
+    p->n_asked += !st;
+    return st;
+}
+
+/* Asked behind each token of each answer. */
+struct watched {
+    lorac_goes_on_fn *goes_on;
+    void *self;
+    bool stopped;
+};
+
+static bool watch(void *self, const char *text, size_t n)
+{
+    struct watched *w = self;
+    (void)text;
+    (void)n;
+    w->stopped = w->stopped || (w->goes_on && !w->goes_on(w->self, 0.0));
+    return !w->stopped;
+}
+
+static enum lorac_status run_texts(struct lorac_predictor *p, lorac_goes_on_fn *goes_on, void *self,
+                                   struct lorac_err *err)
+{
+    struct lorac_sampling o = lorac_sampling_defaults;
+    struct watched w = {goes_on, self, false};
+    o.max_tokens = p->max_tokens;
+    for (size_t i = 0; i < p->n_asked; i++) {
+        struct asked *a = &p->asked[i];
+        size_t end = i + 1 < p->n_asked ? p->asked[i + 1].at : p->prompts.n;
+        p->together[i] = (struct lorac_generation){.prompt = p->prompts.at + a->at,
+                                                   .n = end - a->at,
+                                                   .o = &o,
+                                                   .ids = &a->ids,
+                                                   .text = &a->answer.text,
+                                                   .finish = LORAC_FINISH_CALLER,
+                                                   .show = watch,
+                                                   .self = &w};
+    }
+    enum lorac_status st =
+        lorac_generate_all(p->together, p->n_asked, p->generator, p->j->tokenizer, err);
+    return !st && w.stopped ? lorac_fail(err, LORAC_ESTOP, "stopped between two tokens") : st;
+}
+
+const struct lorac_answer *lorac_predictor_text(struct lorac_predictor *p, size_t i)
+{
+    struct asked *a = &p->asked[i];
+    if (p->together[i].finish == LORAC_FINISH_CALLER) { return NULL; }
+    if (!a->read) { drop_space(&a->answer); }
+    a->read = true;
+    a->answer.finish = p->together[i].finish;
+    a->answer.tokens = a->ids.n;
+    return &a->answer;
+}
+
+enum lorac_status lorac_predictor_share(struct lorac_predictor *p, const struct lorac_ids *ids,
+                                        struct lorac_err *err)
+{
+    return p->chooser ? lorac_chooser_share(p->chooser, ids->at, ids->n, err) : LORAC_OK;
 }
 
 enum lorac_status lorac_predictor_add(bool *added, struct lorac_predictor *p, size_t top,
                                       struct lorac_err *err)
 {
+    if (!p->chooser) { return add_text(added, p, err); }
     struct lorac_question q = {.prompt = p->ids.at,
                                .n = p->ids.n,
                                .scored_from = p->ids.n,
@@ -251,7 +361,8 @@ enum lorac_status lorac_predictor_add(bool *added, struct lorac_predictor *p, si
 enum lorac_status lorac_predictor_run(struct lorac_predictor *p, lorac_goes_on_fn *goes_on,
                                       void *self, struct lorac_err *err)
 {
-    return lorac_chooser_run(p->chooser, goes_on, self, err);
+    return p->chooser ? lorac_chooser_run(p->chooser, goes_on, self, err)
+                      : run_texts(p, goes_on, self, err);
 }
 
 enum lorac_status lorac_predictor_ranked(const struct lorac_ranked **ranked,
@@ -269,7 +380,8 @@ enum lorac_status lorac_predictor_ranked(const struct lorac_ranked **ranked,
 
 void lorac_predictor_clear(struct lorac_predictor *p)
 {
-    lorac_chooser_clear(p->chooser);
+    if (p->chooser) { lorac_chooser_clear(p->chooser); }
+    p->n_asked = p->prompts.n = 0;
 }
 
 /* All labels with their likelihoods. */

@@ -68,18 +68,27 @@ LORAC_MUST_CHECK enum lorac_status lorac_predictor_answer(struct lorac_answer *a
                                                           lorac_show_fn *show, void *self,
                                                           struct lorac_err *err);
 
-/* With labels several prompts are answered together, which takes a small part of the time. Ask for
- * the one that lorac_predictor_prompt() has made last; they are numbered from 0. *added false:
- * there is no room for it beside the others. Then run, and look at each: `top` of the likeliest,
- * with probabilities to six digits, borrowed until the prompts are cleared. */
+/* What prompts begin with, as a rule: with labels it is read once for all of them. (Without, each
+ * run finds what its prompts share.) */
+LORAC_MUST_CHECK enum lorac_status lorac_predictor_share(struct lorac_predictor *p,
+                                                         const struct lorac_ids *ids,
+                                                         struct lorac_err *err);
+/* Several prompts are answered together, which takes a small part of the time. Ask for the one that
+ * lorac_predictor_prompt() has made last; they are numbered from 0. *added false: there is no room
+ * for it beside the others. Then run, and look at each, until the prompts are cleared. `goes_on`
+ * (or NULL): LORAC_ESTOP. */
 LORAC_MUST_CHECK enum lorac_status lorac_predictor_add(bool *added, struct lorac_predictor *p,
                                                        size_t top, struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_predictor_run(struct lorac_predictor *p,
                                                        lorac_goes_on_fn *goes_on, void *self,
                                                        struct lorac_err *err);
+/* With labels: `top` of the likeliest, with probabilities to four digits, or with all of them to
+ * all. */
 LORAC_MUST_CHECK enum lorac_status lorac_predictor_ranked(const struct lorac_ranked **ranked,
                                                           const struct lorac_predictor *p, size_t i,
                                                           struct lorac_err *err);
+/* Without: the text; NULL: it is not whole. `goes_on` may look, too. */
+const struct lorac_answer *lorac_predictor_text(struct lorac_predictor *p, size_t i);
 void lorac_predictor_clear(struct lorac_predictor *p);
 
 LORAC_API_END

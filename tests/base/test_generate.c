@@ -133,8 +133,8 @@ static void greedy_text_is_that_of_full_recomputation(void **state)
     }
 }
 
-/* Eight prompts of all lengths, three at a time, drawn and greedy, which end in every way; all begin
- * with `front` tokens. */
+/* Eight prompts of all lengths, three at a time, drawn and greedy, which end in every way; all
+ * begin with `front` tokens. */
 static void continue_several(size_t front)
 {
     enum { N = 8 };

@@ -75,7 +75,7 @@ head -c 3 "$dir/answers.csv" | cmp -s - "$dir/new.csv" 2>/dev/null
 [ "$(head -c 3 "$dir/answers.csv" | od -An -tx1)" = " ef bb bf" ] || fail "the byte order mark is gone"
 [ "$(tr -cd '\r' <"$dir/answers.csv" | wc -c)" = 4 ] || fail "line ends changed"
 grep -qF 'id;text;prediction;probability;prediction_2;probability_2' "$dir/answers.csv" || fail "columns"
-grep -qE '^2;"a ""b"" ";(good|bad|fair, even);0\.[0-9]{6};' "$dir/answers.csv" || fail "cells: $(cat "$dir/answers.csv")"
+grep -qE '^2;"a ""b"" ";(good|bad|fair, even);0\.[0-9]{4};' "$dir/answers.csv" || fail "cells: $(cat "$dir/answers.csv")"
 # lone quotes pair up across rows: told, for rows seem to be missing
 printf 'text,label\n"so 1,x\nso 2",x\nso 3,x\n' >"$dir/lone.csv"
 expect 0 predict "$run" --in "$dir/lone.csv" --out "$dir/lone.out"
@@ -163,6 +163,9 @@ refused 2 "--out is for a table (--in), not for --text" predict "$run" --text a 
 refused 2 "--resume is for a table (--in), not for --text" predict "$run" --text a --resume
 refused 2 "--field is for --text: a table has columns" predict "$run" --in a --out b --field x=y
 refused 2 "--top must be at least 1" predict "$run" --text a --top 0
+refused 2 "--top and --scores exclude each other" predict "$run" --text a --top 2 --scores
+expect 0 predict "$run" --text 'so so' --scores
+[ "$(wc -l <"$dir/out")" = 3 ] || fail "all labels: $(cat "$dir/out")"
 refused 2 "--max-tokens must be at least 1" predict "$run" --text a --max-tokens 0
 refused 2 "--out - and --json exclude each other" predict "$run" --in a --out - --json
 refused 2 "--out - and --resume exclude each other" predict "$run" --in a --out - --resume

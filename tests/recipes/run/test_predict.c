@@ -279,11 +279,25 @@ static void the_first_labels_stand_in_order(void **state)
         assert_true(p >= q && fabs(p + q - 1.0) < 2e-6);
     }
     lorac_mem_free(got);
+    const struct lorac_predict_options all = {.scores = true, .overwrite = true};
+    if (predict_as(&s, "in.csv", all, &err)) { fail_msg("%s", err.text); }
+    got = out();
+    assert_memory_equal(got, header, sizeof header - 1);
+    line = got + sizeof header - 1;
+    for (int i = 0; i < 2; i++, line = strchr(line, '\n') + 1) { // with more than four digits
+        double p[2] = {0.0, 0.0};
+        assert_int_equal(sscanf(line, "%*[a-z],%*[a-z],%lf,%*[a-z],%lf", &p[0], &p[1]), 2);
+        assert_true(fabs(p[0] + p[1] - 1.0) < 1e-8);
+        assert_true(fabs(p[1] * 1e4 - round(p[1] * 1e4)) > 1e-4);
+    }
+    lorac_mem_free(got);
     runs_close_job(&s);
     const char *const text[] = {"template.completion=' {label}{text}'", NULL};
     runs_open_job(&s, 0, text);
     assert_int_equal(predict_as(&s, "in.csv", o, &err), LORAC_EUSER);
     assert_non_null(strstr(err.text, "there are no labels"));
+    assert_int_equal(predict_as(&s, "in.csv", all, &err), LORAC_EUSER);
+    assert_non_null(strstr(err.text, "there are no labels to score"));
     runs_close_job(&s);
 }
 
