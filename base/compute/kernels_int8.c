@@ -255,7 +255,7 @@ static void product(float *y, size_t ldy, const uint8_t *q, const float *scale, 
         t.offset = w->offset + first + o;
         t.channel = w->scale ? w->scale + first + o : NULL;
         t.bias = bias ? bias + o : NULL;
-        if (PANELS > 1 && n - o >= PANELS * LANES) {
+        if (n - o >= PANELS * LANES) {
             column(t, N, PANELS, LANES);
             o += PANELS * LANES;
         } else {

@@ -1,5 +1,6 @@
 /* globals.c - functions that every template can call; see impl.h. Source: jinja2/defaults.py, and
  * what transformers adds (utils/chat_template_utils.py). */
+#define _POSIX_C_SOURCE 200809L // localtime_r
 #include "base/core/number.h"
 #include "base/jinja/impl.h"
 

@@ -218,17 +218,13 @@ void lorac_jto_json(struct lorac_jrun *r, // NOLINT(misc-no-recursion)
     case J_STRING:
         add_string(r, to, v.s, o->ascii);
         break;
-    case J_DICT:
-        add_items(r, to, v, o, level);
-        break;
-    case J_LIST:
-        if (v.list->form <= JF_TUPLE) {
-            add_items(r, to, v, o, level);
-            break;
-        }
-        // fall through
     default:
-        (void)lorac_jinja_fail(r, LORAC_EUSER, "%s cannot be written as JSON", lorac_jkind_name(v));
+        if (v.kind == J_DICT || (v.kind == J_LIST && v.list->form <= JF_TUPLE)) {
+            add_items(r, to, v, o, level);
+        } else {
+            (void)lorac_jinja_fail(r, LORAC_EUSER, "%s cannot be written as JSON",
+                                   lorac_jkind_name(v));
+        }
     }
     lorac_jinja_leave(r);
 }

@@ -83,7 +83,7 @@ enum lorac_status ceilings_round(struct ceilings *all, struct lorac_err *err)
 {
     for (size_t i = 0; i < all->n; i++) {
         struct ceiling *c = &all->at[i];
-        double best = NAN;
+        double best = (double)NAN;
         for (int l = 0; l < N_LIBRARIES; l++) {
             double rate = 0.0;
             if (!has(c, (enum library)l)) { continue; }

@@ -28,7 +28,7 @@ static int by_value(const void *a, const void *b)
 static double quantile(const struct series *s, double share)
 {
     double sorted[MAX_ROUNDS];
-    if (!s->n) { return NAN; }
+    if (!s->n) { return (double)NAN; }
     memcpy(sorted, s->at, s->n * sizeof *sorted);
     qsort(sorted, s->n, sizeof *sorted, by_value);
     double at = share * (double)(s->n - 1);
