@@ -241,3 +241,11 @@ void lorac_cpu_bf16_close(struct lorac_weight *w)
     lorac_mem_free(w->bf16->copy[1]);
     lorac_mem_free(w->bf16);
 }
+
+/* oneDNN fills both sides of a copy up to whole blocks. */
+size_t lorac_cpu_bf16_bytes(enum lorac_dtype type, size_t OC, size_t C)
+{
+    enum { BLOCK = 64 };
+    size_t n = lorac_pieces(OC, BLOCK) * BLOCK * lorac_pieces(C, BLOCK) * BLOCK;
+    return type == LORAC_BF16 ? 0 : 2 * n * sizeof(uint16_t);
+}

@@ -202,7 +202,8 @@ static size_t packed_bytes(const struct lorac_model *m)
     size_t bytes = 0;
     for (size_t i = 0; i < m->n_modules; i++) {
         const struct lorac_module *l = &m->module[i];
-        if (l->role != LORAC_ROLE_LINEAR) { continue; }
+        bool head = i == m->head && m->compute != LORAC_INT8; // which stays as it is there
+        if (l->role != LORAC_ROLE_LINEAR && !head) { continue; }
         bytes += m->dev->ops->weight_bytes(m->dev, l->dtype, l->OC, l->C, m->compute);
     }
     return bytes;

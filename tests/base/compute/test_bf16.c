@@ -7,6 +7,7 @@
  *   - so are they where there is no memory for a copy of the weight, or for anything else;
  *   - threads that share a device and a weight get bit for bit what each gets alone;
  *   - what rounds keeps ties, subnormal numbers, infinity and NaN as lorac_dtype_encode() does;
+ *   - a weight's copies take no more than the plan counts, and not much less;
  *   - the gradients of a whole model are those of `ref` in bfloat16, and near float32's.
  *
  * Tolerances: u = 2^-24. Sums of n rounded products are those of test_products.c. Rounding to
@@ -20,6 +21,7 @@
 #include "tests/support/passes.h"
 #ifdef LORAC_HAVE_OPENBLAS
 #    include "base/compute/cpu.h"
+#    include "base/compute/onednn.h"
 #endif
 
 #include <math.h>
@@ -350,6 +352,25 @@ static void gradients_of_models_agree(void **state)
     }
 }
 
+static void copies_take_what_is_counted(void **state)
+{
+    (void)state;
+#ifdef LORAC_HAVE_ONEDNN
+    static const size_t sizes[][2] = {{576, 576}, {192, 576}, {1536, 576}, {100, 70}, {4099, 24}};
+    struct lorac_onednn *o = lorac_onednn_new(1);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes && o; i++) {
+        size_t OC = sizes[i][0];
+        size_t C = sizes[i][1];
+        size_t takes = lorac_onednn_packed_bytes(o, C, OC) + lorac_onednn_packed_bytes(o, OC, C);
+        size_t counted = lorac_backend_cpu.weight_bytes(NULL, LORAC_F32, OC, C, LORAC_BFLOAT16);
+        assert_in_range(takes, counted / 4, counted);
+        assert_int_equal(lorac_backend_cpu.weight_bytes(NULL, LORAC_BF16, OC, C, LORAC_BFLOAT16),
+                         0);
+    }
+    lorac_onednn_free(o);
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +379,7 @@ int main(void)
         cmocka_unit_test(want_of_memory_changes_nothing),
         cmocka_unit_test(threads_get_what_each_gets_alone),
         cmocka_unit_test(rounding_is_that_of_storage),
+        cmocka_unit_test(copies_take_what_is_counted),
         cmocka_unit_test(gradients_of_models_agree),
     };
     return cmocka_run_group_tests_name("bf16", tests, open_all, devices_free);
