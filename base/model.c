@@ -4,6 +4,7 @@
 #include "base/arch/arch.h"
 #include "base/config_json.h"
 #include "base/core/file.h"
+#include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
 
@@ -390,4 +391,43 @@ size_t lorac_model_parameters(const struct lorac_model *m)
         if (i != m->head || !m->config.tie) { n += l->OC * l->C; }
     }
     return n;
+}
+
+/* ---- copies of weights, for products ---- */
+
+/* Whether the module's matrix is multiplied in what the model is computed in. */
+static bool is_multiplied(const struct lorac_model *m, size_t i)
+{
+    bool head = i == m->head && m->compute != LORAC_INT8; // there it stays as it is
+    return m->module[i].role == LORAC_ROLE_LINEAR || head;
+}
+
+/* Bytes of copies, of weights stored in the type of their products (`own`) or in others. */
+static size_t copies_of(const struct lorac_model *m, bool own)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < m->n_modules; i++) {
+        const struct lorac_module *l = &m->module[i];
+        bool is_own = m->compute == LORAC_BFLOAT16 && l->dtype == LORAC_BF16;
+        if (!is_multiplied(m, i) || is_own != own) { continue; }
+        bytes += m->dev->ops->weight_bytes(m->dev, l->dtype, l->OC, l->C, m->compute);
+    }
+    return bytes;
+}
+
+static bool has_room(const struct lorac_model *m)
+{
+    return copies_of(m, true) + copies_of(m, false) <= lorac_machine_memory() / 4;
+}
+
+size_t lorac_model_copies(const struct lorac_model *m)
+{
+    return copies_of(m, false) + (has_room(m) ? copies_of(m, true) : 0);
+}
+
+void lorac_model_prepare(const struct lorac_model *m)
+{
+    for (size_t i = 0; i < m->n_modules && has_room(m); i++) {
+        if (is_multiplied(m, i)) { m->dev->ops->weight_prepare(m->dev, m->module[i].w); }
+    }
 }

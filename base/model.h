@@ -87,6 +87,11 @@ void lorac_model_close(struct lorac_model *m);
 
 /* Parameters of the base (a tied matrix counts once). */
 size_t lorac_model_parameters(const struct lorac_model *m);
+/* Bytes of the copies of weights that training makes for its products. Those of weights that can
+ * be multiplied as they are stored come with a pass that trains, and only where all of them take at
+ * most a quarter of the machine's memory. */
+size_t lorac_model_copies(const struct lorac_model *m);
+void lorac_model_prepare(const struct lorac_model *m); // makes the latter: lorac_pass_new() does
 
 /* The modules that a configuration asks for: names, roles and shapes, without tensors. *step as in
  * the model, LORAC_NO_MODULE for steps that have none. Both are the caller's (lorac_mem_free). */

@@ -81,10 +81,11 @@ void lorac_cpu_product_back(struct lorac_device *dev, struct lorac_cpu_scratch *
 void lorac_cpu_bf16(struct lorac_device *dev, bool back, float *y, const float *x,
                     const struct lorac_weight *w, size_t N, float beta);
 const char *lorac_cpu_bf16_lacks(void);
+void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w);
+void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w); // as stored
 bool lorac_cpu_bf16_open(struct lorac_device *dev, struct lorac_weight *w); // false: no memory
 void lorac_cpu_bf16_close(struct lorac_weight *w);
-size_t lorac_cpu_bf16_bytes(enum lorac_dtype type, size_t OC,
-                            size_t C); // of its copies, at the most
+size_t lorac_cpu_bf16_bytes(size_t OC, size_t C); // of its copies, at the most
 struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void *host,
                                            enum lorac_dtype type, size_t OC, size_t C,
                                            bool transposed, enum lorac_compute compute);

@@ -2,8 +2,9 @@
  * cpu_bf16.c - products of the cpu backend in bfloat16: both factors rounded to nearest, sums in
  * float32.
  *
- * oneDNN reads a weight that is stored as bfloat16 where it is, for either direction; weights of
- * other types have a copy a direction, made when a product first needs it. Few rows (decoding) of
+ * oneDNN reads a weight that is stored as bfloat16 where it is, for either direction, until a copy
+ * a direction was prepared, which is faster to read; weights of other types have such copies, made
+ * when a product first needs them. Few rows (decoding) of
  * weights stored as bfloat16, and all rows where there is no memory for a copy, are multiplied by
  * our own kernels and sgemm: the same factors, their sums grouped otherwise.
  */
@@ -110,11 +111,20 @@ static struct lorac_onednn_matrix find(struct lorac_device *dev, const struct lo
                                        bool back)
 {
     struct lorac_onednn_matrix m = stored(w, back);
-    if (!is_stored_so(w)) {
-        m.data = packed(dev, w, back);
+    const void *copy = is_stored_so(w)
+                           ? atomic_load_explicit(&w->bf16->copy[back], memory_order_acquire)
+                           : packed(dev, w, back);
+    if (copy || !is_stored_so(w)) {
+        m.data = copy;
         m.order = LORAC_ONEDNN_PACKED;
     }
     return m;
+}
+
+void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w)
+{
+    (void)packed(dev, w, false);
+    (void)packed(dev, w, true);
 }
 
 /* ---- products ---- */
@@ -175,6 +185,11 @@ static size_t multiply(struct lorac_device *dev, struct lorac_cpu_scratch *s, bo
 {
     (void)dev, (void)s, (void)back, (void)y, (void)x, (void)w, (void)N, (void)adds;
     return 0;
+}
+
+void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w)
+{
+    (void)dev, (void)w;
 }
 
 static bool begin(struct lorac_device *dev)
@@ -243,9 +258,9 @@ void lorac_cpu_bf16_close(struct lorac_weight *w)
 }
 
 /* oneDNN fills both sides of a copy up to whole blocks. */
-size_t lorac_cpu_bf16_bytes(enum lorac_dtype type, size_t OC, size_t C)
+size_t lorac_cpu_bf16_bytes(size_t OC, size_t C)
 {
     enum { BLOCK = 64 };
     size_t n = lorac_pieces(OC, BLOCK) * BLOCK * lorac_pieces(C, BLOCK) * BLOCK;
-    return type == LORAC_BF16 ? 0 : 2 * n * sizeof(uint16_t);
+    return 2 * n * sizeof(uint16_t);
 }

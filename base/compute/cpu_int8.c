@@ -348,8 +348,9 @@ size_t lorac_cpu_weight_bytes(const struct lorac_device *dev, enum lorac_dtype t
                               size_t C, enum lorac_compute compute)
 {
     (void)dev;
+    (void)type;
     return compute == LORAC_INT8       ? int8_bytes(OC, C)
-           : compute == LORAC_BFLOAT16 ? lorac_cpu_bf16_bytes(type, OC, C)
+           : compute == LORAC_BFLOAT16 ? lorac_cpu_bf16_bytes(OC, C)
                                        : 0;
 }
 

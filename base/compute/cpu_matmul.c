@@ -235,6 +235,12 @@ static struct lorac_weight as_stored(const struct lorac_weight *w)
     return (struct lorac_weight){w->data, w->dtype, w->C, w->OC, false, w->compute, NULL, w->bf16};
 }
 
+void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w)
+{
+    struct lorac_weight stored = w->transposed ? as_stored(w) : *w;
+    if (w->bf16) { lorac_cpu_bf16_prepare(dev, &stored); }
+}
+
 void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
                       const struct lorac_weight *w, const float *bias, size_t N)
 {

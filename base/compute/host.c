@@ -51,6 +51,12 @@ struct lorac_weight *lorac_host_weight_over(struct lorac_device *dev, const floa
     return lorac_host_weight_open(dev, data, LORAC_F32, OC, C, transposed, LORAC_FLOAT32);
 }
 
+void lorac_host_weight_prepare(struct lorac_device *dev, struct lorac_weight *w)
+{
+    (void)dev;
+    (void)w;
+}
+
 size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
                                size_t C, enum lorac_compute compute)
 {

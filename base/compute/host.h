@@ -20,6 +20,7 @@ void lorac_host_weight_close(struct lorac_device *dev, struct lorac_weight *w);
 void lorac_host_weight_read(struct lorac_device *dev, float *host, const struct lorac_weight *w,
                             size_t first, size_t n);
 
+void lorac_host_weight_prepare(struct lorac_device *dev, struct lorac_weight *w);
 size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
                                size_t C, enum lorac_compute compute);
 
@@ -29,6 +30,6 @@ size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype 
     .weight_over = lorac_host_weight_over, .weight_read = lorac_host_weight_read
 #define LORAC_HOST_WEIGHTS                                                          \
     .weight_open = lorac_host_weight_open, .weight_bytes = lorac_host_weight_bytes, \
-    .weight_close = lorac_host_weight_close
+    .weight_prepare = lorac_host_weight_prepare, .weight_close = lorac_host_weight_close
 
 #endif

@@ -196,19 +196,6 @@ static enum lorac_status untouched(size_t *out, const struct lorac_plan *p, stru
     return st;
 }
 
-/* What products make of the weights, where that is not how they are stored. */
-static size_t packed_bytes(const struct lorac_model *m)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < m->n_modules; i++) {
-        const struct lorac_module *l = &m->module[i];
-        bool head = i == m->head && m->compute != LORAC_INT8; // which stays as it is there
-        if (l->role != LORAC_ROLE_LINEAR && !head) { continue; }
-        bytes += m->dev->ops->weight_bytes(m->dev, l->dtype, l->OC, l->C, m->compute);
-    }
-    return bytes;
-}
-
 /* `sampled`: bytes that came into memory when the model was opened, from all over the file. */
 static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, struct lorac_err *err)
 {
@@ -223,7 +210,7 @@ static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, str
     double share = bytes ? (double)sampled / (double)bytes : 0.0; // mapped by the fingerprint
     share = share < 1.0 ? share : 1.0;
     p->bytes[LORAC_PLAN_WEIGHTS] = bytes - (size_t)((1.0 - share) * (double)unread);
-    p->bytes[LORAC_PLAN_PACKED] = packed_bytes(p->job->model);
+    p->bytes[LORAC_PLAN_PACKED] = lorac_model_copies(p->job->model);
     return st;
 }
 
