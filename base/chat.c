@@ -129,11 +129,17 @@ enum lorac_status lorac_messages_add(struct lorac_messages *m, const char *role,
     return LORAC_OK;
 }
 
+void lorac_messages_drop(struct lorac_messages *m)
+{
+    struct lorac_message *last = &m->at[--m->n];
+    lorac_mem_free((char *)(uintptr_t)last->role);
+    lorac_mem_free((char *)(uintptr_t)last->content);
+}
+
 void lorac_messages_free(struct lorac_messages *m)
 {
-    for (size_t i = 0; i < m->n; i++) {
-        lorac_mem_free((char *)(uintptr_t)m->at[i].role);
-        lorac_mem_free((char *)(uintptr_t)m->at[i].content);
+    while (m->n > 0) {
+        lorac_messages_drop(m);
     }
     lorac_mem_free(m->at);
     *m = (struct lorac_messages){0};

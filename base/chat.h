@@ -42,6 +42,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_messages_add(struct lorac_messages *m, 
 LORAC_MUST_CHECK enum lorac_status lorac_messages_read(struct lorac_messages *m, const char *json,
                                                        size_t n, const char *name,
                                                        struct lorac_err *err);
+void lorac_messages_drop(struct lorac_messages *m); // the last of them, of n > 0
 void lorac_messages_free(struct lorac_messages *m);
 
 /* Append the conversation's ids; `answer`: up to where the assistant's answer begins

@@ -27,15 +27,6 @@ static const char help[] =
     "  /quit                  end (so does the end of the input)\n"
     "Ctrl-C stops an answer. Any other line is what you say; begin it with '//' for one '/'.\n";
 
-/* Forget the last message. */
-static void drop(struct lorac_messages *m)
-{
-    struct lorac_messages last = {.at = lorac_mem_new(1, sizeof *last.at), .n = 1, .cap = 1};
-    if (!last.at) { return; }
-    last.at[0] = m->at[--m->n];
-    lorac_messages_free(&last);
-}
-
 static bool has_system(const struct chat *c)
 {
     return c->m.n && strcmp(c->m.at[0].role, "system") == 0;
@@ -84,7 +75,7 @@ static enum lorac_status say(struct chat *c, const char *line, struct lorac_err 
     if (st) { return st; }
     st = reply(&text, c, line, err);
     if (!st && text.n) { st = lorac_messages_add(&c->m, "assistant", text.at, text.n, err); }
-    if (st || !text.n) { drop(&c->m); } // the question that has no answer
+    if (st || !text.n) { lorac_messages_drop(&c->m); } // the question that has no answer
     lorac_buf_free(&text);
     return st;
 }
@@ -103,7 +94,7 @@ static enum lorac_status compare(struct chat *c, const char *line, struct lorac_
     st = session_use(&c->s, NULL, true, err);
     if (!st && !c->s.as_json) { puts("[the base]"); }
     if (!st) { st = reply(&text, c, line, err); }
-    drop(&c->m);
+    lorac_messages_drop(&c->m);
     lorac_buf_free(&text);
     struct lorac_err late = {0};
     enum lorac_status back = session_use(&c->s, adapter, true, st ? &late : err);
@@ -147,7 +138,7 @@ static enum lorac_status undo(struct chat *c, struct lorac_err *err)
     if (c->m.n <= first) { return lorac_fail(err, LORAC_EUSER, "/undo: nothing was said yet"); }
     while (c->m.n > first) {
         bool question = strcmp(c->m.at[c->m.n - 1].role, "user") == 0;
-        drop(&c->m);
+        lorac_messages_drop(&c->m);
         if (question) { break; }
     }
     if (!c->s.as_json) { printf("[%zu messages left]\n", c->m.n - first); }
@@ -203,7 +194,7 @@ static enum lorac_status obey(bool *end, void *self, const char *line, struct lo
     if (session_is(line, "/save", &rest)) { return save(c, rest, err); }
     if (session_is(line, "/clear", &rest)) {
         while (c->m.n > (size_t)has_system(c)) {
-            drop(&c->m);
+            lorac_messages_drop(&c->m);
         }
         return LORAC_OK;
     }
