@@ -29,10 +29,11 @@ enum lorac_status lorac_run_paths(struct lorac_run_paths *p, const char *dir, st
         .last = lorac_path_join(dir, "last"),
         .merged = lorac_path_join(dir, "merged"),
         .lock = lorac_path_join(dir, "lock"),
+        .predictions = lorac_path_join(dir, "predictions"),
         .best_new = lorac_path_join(dir, "best.new"),
     };
     bool all = p->dir && p->recipe && p->manifest && p->metrics && p->state_dir && p->state &&
-               p->best && p->last && p->merged && p->lock && p->best_new;
+               p->best && p->last && p->merged && p->lock && p->predictions && p->best_new;
     if (!all) {
         lorac_run_paths_free(p);
         return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
@@ -52,6 +53,7 @@ void lorac_run_paths_free(struct lorac_run_paths *p)
     lorac_mem_free(p->last);
     lorac_mem_free(p->merged);
     lorac_mem_free(p->lock);
+    lorac_mem_free(p->predictions);
     lorac_mem_free(p->best_new);
     *p = (struct lorac_run_paths){0};
 }
@@ -163,6 +165,12 @@ enum lorac_status lorac_run_clear(const struct lorac_run_paths *p, struct lorac_
 static const char header[] = "step,epoch,split,loss,perplexity,accuracy,macro_f1,exact_match,"
                              "bits_per_byte,lr,grad_norm,tokens,trained,seconds\n";
 
+size_t lorac_metrics_header(const char *text, size_t n)
+{
+    size_t end = sizeof header - 1;
+    return n >= end && memcmp(text, header, end) == 0 ? end : 0;
+}
+
 bool lorac_metrics_begun(const struct lorac_run_paths *p)
 {
     struct lorac_map map = {0};
@@ -177,13 +185,13 @@ enum lorac_status lorac_metrics_begin(const struct lorac_run_paths *p, size_t st
 {
     char *text = NULL;
     size_t n = 0;
-    size_t end = sizeof header - 1;
     if (step == 0 || !lorac_path_exists(p->metrics)) {
         return lorac_file_write(p->metrics, header, sizeof header - 1, err);
     }
     enum lorac_status st = lorac_file_read(&text, &n, p->metrics, FILE_LIMIT, err);
     if (st) { return st; }
-    if (n < end || memcmp(text, header, end) != 0) {
+    size_t end = lorac_metrics_header(text, n);
+    if (!end) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: does not begin with lorac's header", p->metrics);
     }
     while (!st && end < n) { // keep whole lines up to `step`
@@ -204,8 +212,8 @@ enum lorac_status lorac_metrics_seconds(double *out, const struct lorac_run_path
     *out = 0.0;
     enum lorac_status st = lorac_file_read(&text, &n, p->metrics, FILE_LIMIT, err);
     if (st) { return st; }
-    size_t at = sizeof header - 1;
-    if (n < at || memcmp(text, header, at) != 0) {
+    size_t at = lorac_metrics_header(text, n);
+    if (!at) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: does not begin with lorac's header", p->metrics);
     }
     while (!st && at < n) { // the last field of each line

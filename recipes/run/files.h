@@ -8,7 +8,8 @@
 /* Paths in a run's folder; one block. */
 struct lorac_run_paths {
     char *dir, *recipe, *manifest, *metrics, *state_dir, *state, *best, *last, *merged, *lock;
-    char *best_new; // what best/ becomes once the state knows of it
+    char *predictions; // a folder
+    char *best_new;    // what best/ becomes once the state knows of it
 };
 LORAC_MUST_CHECK enum lorac_status lorac_run_paths(struct lorac_run_paths *p, const char *dir,
                                                    struct lorac_err *err);
@@ -74,6 +75,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_weights_digest(uint64_t *out, const cha
 
 /* ---- metrics.csv: one line for a step or an evaluation ---- */
 
+/* Bytes of its header, which the file must begin with; 0: it does not. */
+size_t lorac_metrics_header(const char *text, size_t n);
 bool lorac_metrics_begun(const struct lorac_run_paths *p); // it holds lines
 LORAC_MUST_CHECK enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p,
                                                       const struct lorac_step *s,

@@ -102,8 +102,9 @@ static enum lorac_status add_files(struct lorac_buf *b, const char *name,
 
 static void add_scores(struct lorac_buf *b, const char *key, const struct lorac_scores *s)
 {
-    lorac_buf_printf(b, ",\n  \"%s\": {\"loss\": %.9g, \"perplexity\": %.9g", key, s->loss,
-                     s->perplexity);
+    lorac_buf_printf(b, ",\n  \"%s\": {\"rows\": %zu, \"tokens\": %zu, \"loss\": %.9g, ", key,
+                     s->rows, s->tokens, s->loss);
+    lorac_buf_printf(b, "\"perplexity\": %.9g", s->perplexity);
     if (s->has_accuracy) {
         lorac_buf_printf(b, ", \"accuracy\": %.9g, \"macro_f1\": %.9g", s->accuracy, s->macro_f1);
     }

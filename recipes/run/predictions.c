@@ -1,0 +1,159 @@
+/* predictions.c - see predictions.h. */
+#include "recipes/run/predictions.h"
+
+#include "base/core/arena.h"
+#include "base/core/mem.h"
+#include "base/core/number.h"
+#include "datasets/datasets.h"
+#include "recipes/language/reading.h"
+
+#include <math.h>
+#include <string.h>
+
+enum column { LINE, WANTED, ANSWER, RIGHT, PROBABILITY, TEXT, EXACT, LOSS, TOKENS, N_COLUMNS };
+static const char *const columns[N_COLUMNS] = {"line", "wanted", "answer", "right", "probability",
+                                               "text", "exact",  "loss",   "tokens"};
+
+/* A row being read. */
+struct reading {
+    struct lorac_predictions *p;
+    const char *path;
+    const struct lorac_row *row;
+};
+
+static enum lorac_status damaged(const struct reading *r, enum column c, const char *expected,
+                                 struct lorac_err *err)
+{
+    char shown[60];
+    const struct lorac_cell *cell = &r->row->cells[c];
+    return lorac_fail(err, LORAC_EFORMAT, "%s:%llu: %s: must be %s, found '%s'", r->path,
+                      (unsigned long long)r->row->line, columns[c], expected,
+                      lorac_visible(shown, sizeof shown, cell->at, cell->n));
+}
+
+static enum lorac_status read_text(const char **out, const struct reading *r, enum column c,
+                                   struct lorac_err *err)
+{
+    const struct lorac_cell *cell = &r->row->cells[c];
+    *out = lorac_arena_string(r->p->arena, cell->at, cell->n);
+    return *out ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", r->path);
+}
+
+static enum lorac_status read_count(size_t *out, const struct reading *r, enum column c,
+                                    struct lorac_err *err)
+{
+    const struct lorac_cell *cell = &r->row->cells[c];
+    uint64_t value = 0;
+    if (!lorac_whole_parse(&value, cell->at, cell->n, UINT32_MAX) || !value) {
+        return damaged(r, c, "a whole number above 0", err);
+    }
+    *out = (size_t)value;
+    return LORAC_OK;
+}
+
+/* NaN where it is empty. */
+static enum lorac_status read_number(double *out, const struct reading *r, enum column c,
+                                     double most, struct lorac_err *err)
+{
+    char text[40];
+    char *end = NULL;
+    const struct lorac_cell *cell = &r->row->cells[c];
+    *out = (double)NAN;
+    if (!cell->n) { return LORAC_OK; }
+    size_t n = cell->n < sizeof text - 1 ? cell->n : sizeof text - 1;
+    memcpy(text, cell->at, n);
+    text[n] = '\0';
+    *out = lorac_strtod(text, &end);
+    bool whole = n == cell->n && end == text + n;
+    if (!whole || !(*out >= 0.0 && *out <= most)) { return damaged(r, c, "a number", err); }
+    return LORAC_OK;
+}
+
+/* 0 or 1, or empty in all rows. */
+static enum lorac_status read_verdict(bool *out, bool *has, const struct reading *r, enum column c,
+                                      struct lorac_err *err)
+{
+    const struct lorac_cell *cell = &r->row->cells[c];
+    bool one = cell->n == 1 && (*cell->at == '0' || *cell->at == '1');
+    if (!r->p->n) { *has = cell->n != 0; }
+    if (*has ? !one : cell->n != 0) { return damaged(r, c, *has ? "0 or 1" : "empty", err); }
+    *out = one && *cell->at == '1';
+    return LORAC_OK;
+}
+
+static enum lorac_status read_row(const struct reading *r, struct lorac_err *err)
+{
+    struct lorac_predictions *p = r->p;
+    struct lorac_prediction *x = &p->at[p->n];
+    enum lorac_status st = read_count(&x->line, r, LINE, err);
+    if (!st && p->n && x->line <= x[-1].line) {
+        st = damaged(r, LINE, "above that of the row before", err);
+    }
+    if (!st) { st = read_text(&x->wanted, r, WANTED, err); }
+    if (!st) { st = read_text(&x->answer, r, ANSWER, err); }
+    if (!st) { st = read_text(&x->text, r, TEXT, err); }
+    if (!st) { st = read_verdict(&x->right, &p->compares, r, RIGHT, err); }
+    if (!st) { st = read_verdict(&x->exact, &p->matches, r, EXACT, err); }
+    if (!st) { st = read_number(&x->probability, r, PROBABILITY, 1.0, err); }
+    if (!st) { st = read_number(&x->loss, r, LOSS, (double)INFINITY, err); }
+    if (!st && isnan(x->loss)) { st = damaged(r, LOSS, "a number", err); }
+    if (!st) { st = read_count(&x->tokens, r, TOKENS, err); }
+    return st;
+}
+
+static enum lorac_status check_header(const struct lorac_table *t, const char *path,
+                                      struct lorac_err *err)
+{
+    bool same = lorac_table_columns(t) == N_COLUMNS;
+    for (size_t c = 0; same && c < N_COLUMNS; c++) {
+        same = strcmp(lorac_table_column_name(t, c), columns[c]) == 0;
+    }
+    if (same) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EFORMAT, "%s:1: does not begin with lorac's header of predictions",
+                      path);
+}
+
+static enum lorac_status read_rows(struct lorac_predictions *p, const struct lorac_table *t,
+                                   const char *path, struct lorac_err *err)
+{
+    struct lorac_row row = {0};
+    const struct reading r = {p, path, &row};
+    size_t n = lorac_table_rows(t);
+    p->arena = lorac_arena_new();
+    p->at = p->arena ? lorac_arena_take(p->arena, n, sizeof *p->at) : NULL;
+    if (!p->at) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path); }
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < n && !st; i++) {
+        st = lorac_table_row(&row, t, i, err);
+        if (!st) { st = read_row(&r, err); }
+        p->n += !st;
+    }
+    lorac_row_free(&row);
+    return st;
+}
+
+enum lorac_status lorac_predictions_read(struct lorac_predictions **out, const char *path,
+                                         struct lorac_err *err)
+{
+    struct lorac_table *t = NULL;
+    *out = NULL;
+    struct lorac_predictions *p = lorac_mem_new(1, sizeof *p);
+    if (!p) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path); }
+    enum lorac_status st = lorac_table_open(&t, path, NULL, err);
+    if (!st) { st = check_header(t, path, err); }
+    if (!st) { st = read_rows(p, t, path, err); }
+    lorac_table_close(t);
+    if (st) {
+        lorac_predictions_free(p);
+        p = NULL;
+    }
+    *out = p;
+    return st;
+}
+
+void lorac_predictions_free(struct lorac_predictions *p)
+{
+    if (!p) { return; }
+    lorac_arena_free(p->arena);
+    lorac_mem_free(p);
+}

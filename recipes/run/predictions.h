@@ -1,0 +1,46 @@
+/*
+ * predictions.h - what each row of an evaluation came to: DIR/predictions/STEP.csv, which two runs
+ * are compared by, row by row.
+ *
+ *   line         of the table; of texts the piece, from 1
+ *   wanted       its label, or its text where exact_match is measured
+ *   answer       the likeliest label, and
+ *   right        1 where that is its own, else 0; empty where labels are not compared
+ *   probability  of the answer among all labels; empty where it was not computed
+ *   text         the greedy answer, and
+ *   exact        1 where that is the text wanted, else 0; empty where exact_match is not measured
+ *   loss         mean negative log-likelihood of the row's trained tokens, in nats
+ *   tokens       how many these are
+ */
+#ifndef LORAC_RECIPES_PREDICTIONS_H
+#define LORAC_RECIPES_PREDICTIONS_H
+
+#include "base/core/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+LORAC_API_BEGIN
+
+struct lorac_prediction {
+    size_t line;
+    const char *wanted, *answer, *text; // "" where there is none
+    bool right, exact;
+    double probability; // NaN: it was not computed
+    double loss;
+    size_t tokens;
+};
+struct lorac_predictions {
+    struct lorac_prediction *at; // (n) by line
+    size_t n;
+    bool compares, matches; // `right`, `exact` count
+    struct lorac_arena *arena;
+};
+
+/* Read one file; what is damaged is LORAC_EFORMAT with its line. */
+LORAC_MUST_CHECK enum lorac_status lorac_predictions_read(struct lorac_predictions **out,
+                                                          const char *path, struct lorac_err *err);
+void lorac_predictions_free(struct lorac_predictions *p); // NULL is accepted
+
+LORAC_API_END
+
+#endif
