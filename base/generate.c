@@ -137,8 +137,7 @@ static const char *find(const char *text, size_t n, const char *what, size_t k)
     return NULL;
 }
 
-/* Where the first stop text begins in `text`, or SIZE_MAX. */
-static size_t find_stop(const struct lorac_buf *text, size_t from, const struct lorac_sampling *o)
+size_t lorac_stop_find(const struct lorac_buf *text, size_t from, const struct lorac_sampling *o)
 {
     size_t first = SIZE_MAX;
     for (size_t i = 0; i < o->n_stop && text->n; i++) {
@@ -149,8 +148,7 @@ static size_t find_stop(const struct lorac_buf *text, size_t from, const struct 
     return first;
 }
 
-/* Bytes at the end of `text` that may be the beginning of a stop text: not certain yet. */
-static size_t uncertain(const struct lorac_buf *text, size_t from, const struct lorac_sampling *o)
+size_t lorac_stop_begun(const struct lorac_buf *text, size_t from, const struct lorac_sampling *o)
 {
     size_t most = 0;
     for (size_t i = 0; i < o->n_stop; i++) {
@@ -186,7 +184,7 @@ static bool show_until(struct result *r, size_t end)
 static bool ended_by_text(struct result *r, const struct lorac_sampling *o,
                           enum lorac_finish *finish)
 {
-    size_t stop = find_stop(r->text, r->begin, o);
+    size_t stop = lorac_stop_find(r->text, r->begin, o);
     if (stop != SIZE_MAX) {
         r->text->n = stop;
         r->text->at[stop] = '\0';
@@ -194,7 +192,7 @@ static bool ended_by_text(struct result *r, const struct lorac_sampling *o,
         *finish = LORAC_FINISH_STOP;
         return true;
     }
-    if (!show_until(r, r->text->n - uncertain(r->text, r->begin, o))) {
+    if (!show_until(r, r->text->n - lorac_stop_begun(r->text, r->begin, o))) {
         *finish = LORAC_FINISH_CALLER;
         return true;
     }
@@ -300,8 +298,7 @@ static enum lorac_status step(struct lorac_generator *g, struct sequence *q, siz
     return st;
 }
 
-/* Zero is no default here: it would divide by a penalty of 0, or keep one token of all. */
-static enum lorac_status check_sampling(const struct lorac_sampling *o, struct lorac_err *err)
+enum lorac_status lorac_sampling_check(const struct lorac_sampling *o, struct lorac_err *err)
 {
     if (!(o->temperature >= 0.0) || !isfinite(o->temperature)) {
         return lorac_fail(err, LORAC_EUSER, "the temperature must be from 0 on, found %g",
@@ -333,7 +330,7 @@ static enum lorac_status check_generation(const struct lorac_generation *x,
                           "least one new token",
                           x->n, g->max_positions);
     }
-    return check_sampling(x->o, err);
+    return lorac_sampling_check(x->o, err);
 }
 
 /* Returns how many sequences fit at a time. */

@@ -24,6 +24,9 @@ struct lorac_sampling {
     const char *const *stop; // texts that end generation, not part of the result; "" does nothing
     size_t n_stop;
 };
+/* Zero is no default: LORAC_EUSER for a temperature, top_p or penalty that draws cannot have. */
+LORAC_MUST_CHECK enum lorac_status lorac_sampling_check(const struct lorac_sampling *o,
+                                                        struct lorac_err *err);
 extern const struct lorac_sampling
     lorac_sampling_defaults; // 128 tokens, greedy: the one to start from
 
@@ -88,6 +91,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_generate_all(struct lorac_generation *a
                                                       struct lorac_generator *g,
                                                       const struct lorac_tokenizer *t,
                                                       struct lorac_err *err);
+
+/* Where the first stop text begins in `text`, `from` or behind it; SIZE_MAX: none does. */
+size_t lorac_stop_find(const struct lorac_buf *text, size_t from, const struct lorac_sampling *o);
+/* Bytes at the end of `text`, behind `from`, that may be the beginning of one: not certain yet. */
+size_t lorac_stop_begun(const struct lorac_buf *text, size_t from, const struct lorac_sampling *o);
 
 /* The id drawn from `logits` (V), which are clobbered; `seen` (n) are the ids that the penalty
  * counts. `order` (V) is scratch. */

@@ -124,11 +124,12 @@ struct lorac_linear {
     float beta;                   // backward: dx becomes beta dx + what this layer gives; 0 or 1
     size_t N;
     size_t row; // of the first of the N rows among all that the module sees; a multiple of 4
-    const struct lorac_batch *batch; // NULL where the rows are those that score alone
-    bool training;                   // false: an evaluation, which drops and adds nothing at random
-    float *saved;                    // (saved_floats) written by forward, read by backward
-    float *scratch;                  // (scratch_floats) clobbered; NULL in an evaluation
-    struct lorac_profile *profile;   // which the product's time goes to: as `cost`; or NULL
+    const struct lorac_batch *batch;
+    bool scored;    // its rows are those of the batch that score, row + n the batch's head_row
+    bool training;  // false: an evaluation, which drops and adds nothing at random
+    float *saved;   // (saved_floats) written by forward, read by backward
+    float *scratch; // (scratch_floats) clobbered; NULL in an evaluation
+    struct lorac_profile *profile; // which the product's time goes to: as `cost`; or NULL
     struct lorac_cost *cost;
     double flops; // of the product
 };

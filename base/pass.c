@@ -495,6 +495,8 @@ static struct lorac_walk head_forward(struct lorac_pass *p, const struct lorac_b
         .N = n,
         .first = p->front.layout.steps->n + p->layer.layout.steps->n,
         .row = u,
+        .head = true,
+        .batch = b,
     };
     find_slots(&w, &p->head, NULL);
     w.x[SLOT_X] = p->scored ? p->x[L] + u * C : p->head_x;

@@ -122,8 +122,9 @@ struct lorac_walk {
     size_t N, layer;
     size_t first; // step of front, layer and head, counted as one list
     size_t row;   // of the first of the N rows among all that are seen; 0 but in the head
-    const struct lorac_batch *batch; // NULL in the head
-    struct lorac_cache *cache;       // or NULL
+    bool head;    // its rows are those that score, too
+    const struct lorac_batch *batch;
+    struct lorac_cache *cache; // or NULL
 };
 
 struct lorac_operation {

@@ -242,6 +242,25 @@ LORAC_MUST_CHECK enum lorac_status lorac_stack_check(const struct lorac_stack *s
 /* `s` must outlive the socket and pass lorac_stack_check(). */
 struct lorac_socket lorac_stack_socket(struct lorac_stack *s);
 
+/* Several adapters in one batch, each for rows of its own: a segment's `adapter` says which, from 1
+ * on, 0 the bare base. The base's products are computed once for all rows, what adapters add by runs
+ * of rows; put segments of one adapter beside each other. For inference.
+ *
+ * Full copies stand in for the base's tensors in all rows: a batch for an adapter that has some is
+ * that adapter's alone, which `whole` names before the pass. */
+struct lorac_mix {
+    const struct lorac_adapter *const *adapter; // (n) borrowed; of segment.adapter 1 .. n, or NULL
+    size_t n;
+    const struct lorac_adapter *whole; // of the next batches, all their segments; or NULL
+};
+/* `x` must outlive the socket. Where its adapters change, lorac_pass_use() makes room for them. */
+struct lorac_socket lorac_mix_socket(struct lorac_mix *x);
+/* 64 hexadecimal digits that follow from what an adapter does, not from its name: the SHA-256 of
+ * its method, modules, scales and values. */
+LORAC_MUST_CHECK enum lorac_status lorac_adapter_content(char out[65],
+                                                         const struct lorac_adapter *a,
+                                                         struct lorac_err *err);
+
 /* ---- files: PEFT's adapter_config.json + adapter_model.safetensors ---- */
 
 /* Write the folder `dir` (atomically: a temporary folder, then a rename), then read it back and
