@@ -18,6 +18,7 @@
 #include "recipes/run/record.h"
 #include "recipes/run/run.h"
 #include "recipes/run/saved_template.h"
+#include "recipes/run/shared.h"
 #include "recipes/run/trainer.h"
 #include "recipes/run/verdicts.h"
 

@@ -505,7 +505,7 @@ static int run(const struct args *a)
     bool probes = args_has(a, "--probe");
     int code = 0;
     enum lorac_status st = recipe_open(&r, a->positional[0], a, &err);
-    if (!st) { st = lorac_plan_make(&p, r, &err); }
+    if (!st) { st = lorac_plan_make(&p, r, NULL, &err); }
     if (!st && !as_json) { st = say_plan(p, &err); }
     enum lorac_status fits =
         !st && p->available ? lorac_plan_fits(p, p->available, &err) : LORAC_OK;

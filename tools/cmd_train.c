@@ -249,7 +249,7 @@ enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac
         .stop = on_stop,
         .profile = profile && profile->write ? on_profile : NULL,
     };
-    enum lorac_status st = lorac_run(result, r, mode, &watch, err);
+    enum lorac_status st = lorac_run(result, r, mode, NULL, &watch, err);
     status_clear(&screen.line);
     if (!st) { say_end(r, result, &screen); }
     return st;

@@ -281,23 +281,41 @@ static enum lorac_status check_folder(const char *key, const char *path, const c
     return st;
 }
 
-enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_recipe *r,
-                                 unsigned parts, struct lorac_err *err)
+/* Device, tokenizer and, where parts ask for it, the model. */
+static enum lorac_status open_outline(struct lorac_job *j, size_t threads, struct lorac_err *err)
 {
-    *out = NULL;
-    struct lorac_job *j = lorac_mem_new(1, sizeof *j);
-    if (!j) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the run"); }
-    j->recipe = r;
+    const struct lorac_recipe *r = j->recipe;
     enum lorac_compute compute = LORAC_FLOAT32;
-    enum lorac_status st = lorac_device_outline(&j->dev, NULL, (int)r->train.threads, err);
+    enum lorac_status st =
+        lorac_device_outline(&j->dev, NULL, (int)(threads ? threads : r->train.threads), err);
     if (!st) { st = find_compute(&compute, j, err); } // before all the work
     if (!st) { st = check_folder("model.path", r->model.path, r->model.given, err); }
     if (!st) {
         st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err);
         if (st) { lorac_hub_explain(r->model.path, err); }
     }
+    return st;
+}
+
+enum lorac_status lorac_job_open_on(struct lorac_job **out, const struct lorac_recipe *r,
+                                    unsigned parts, size_t threads, const struct lorac_job *lender,
+                                    struct lorac_err *err)
+{
+    *out = NULL;
+    struct lorac_job *j = lorac_mem_new(1, sizeof *j);
+    if (!j) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the run"); }
+    j->recipe = r;
+    j->lender = lender;
+    enum lorac_status st = LORAC_OK;
+    if (lender) {
+        j->dev = lender->dev;
+        j->tokenizer = lender->tokenizer;
+        j->model = lender->model;
+    } else {
+        st = open_outline(j, threads, err);
+    }
     if (!st) { st = open_data(j, parts, err); }
-    if (!st && !(parts & LORAC_JOB_NO_MODEL)) { st = lorac_job_open_model(j, err); }
+    if (!st && !lender && !(parts & LORAC_JOB_NO_MODEL)) { st = lorac_job_open_model(j, err); }
     if (st) {
         lorac_job_close(j);
         return st;
@@ -306,8 +324,27 @@ enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_reci
     return LORAC_OK;
 }
 
-static void close_data(struct lorac_data *d)
+enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_recipe *r,
+                                 unsigned parts, struct lorac_err *err)
 {
+    return lorac_job_open_on(out, r, parts, 0, NULL, err);
+}
+
+enum lorac_status lorac_job_borrow(struct lorac_job **out, const struct lorac_job *lender,
+                                   const struct lorac_recipe *r, struct lorac_err *err)
+{
+    *out = lorac_mem_new(1, sizeof **out);
+    if (!*out) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the run"); }
+    **out = *lender;
+    (*out)->recipe = r;
+    (*out)->lender = lender;
+    return LORAC_OK;
+}
+
+/* Close what is not the lender's. */
+static void close_data(struct lorac_data *d, const struct lorac_data *lent)
+{
+    if (d->set && d->set == lent->set) { return; }
     lorac_dataset_close(d->set);
     lorac_split_free(&d->split);
     lorac_table_close(d->table);
@@ -315,18 +352,24 @@ static void close_data(struct lorac_data *d)
 
 void lorac_job_close(struct lorac_job *j)
 {
+    static const struct lorac_job nobody = {0};
     if (!j) { return; }
-    close_data(&j->test);
-    close_data(&j->valid);
-    close_data(&j->train);
-    lorac_model_close(j->model);
-    lorac_tokenizer_free(j->tokenizer);
-    lorac_device_close(&j->dev);
-    for (size_t k = 0; k < j->K; k++) {
-        lorac_mem_free(j->labels[k]);
+    const struct lorac_job *lender = j->lender ? j->lender : &nobody;
+    close_data(&j->test, &lender->test);
+    close_data(&j->valid, &lender->valid);
+    close_data(&j->train, &lender->train);
+    if (j->labels != lender->labels) {
+        for (size_t k = 0; k < j->K; k++) {
+            lorac_mem_free(j->labels[k]);
+        }
+        lorac_mem_free(j->labels);
     }
-    lorac_mem_free(j->labels);
-    lorac_mem_free(j->label_variable);
+    if (j->label_variable != lender->label_variable) { lorac_mem_free(j->label_variable); }
+    if (j->model != lender->model) { lorac_model_close(j->model); }
+    if (!j->lender) {
+        lorac_tokenizer_free(j->tokenizer);
+        lorac_device_close(&j->dev);
+    }
     lorac_mem_free(j);
 }
 

@@ -23,6 +23,8 @@ struct lorac_data {
 
 struct lorac_job {
     const struct lorac_recipe *recipe; // borrowed
+    const struct lorac_job *lender;    // whose parts it has where they are the same; NULL: all are
+                                       // its own
     struct lorac_device dev;
     struct lorac_tokenizer *tokenizer;
     struct lorac_model *model;
@@ -47,6 +49,17 @@ enum lorac_job_parts {
 LORAC_MUST_CHECK enum lorac_status lorac_job_open(struct lorac_job **out,
                                                   const struct lorac_recipe *r, unsigned parts,
                                                   struct lorac_err *err);
+/* The same on the device, tokenizer and model of `lender` (or NULL), which stays open for longer;
+ * else on a device of `threads` (0: train.threads). */
+LORAC_MUST_CHECK enum lorac_status lorac_job_open_on(struct lorac_job **out,
+                                                     const struct lorac_recipe *r, unsigned parts,
+                                                     size_t threads, const struct lorac_job *lender,
+                                                     struct lorac_err *err);
+/* A job of `r` with all that `lender` has opened, which stays open for longer. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_borrow(struct lorac_job **out,
+                                                    const struct lorac_job *lender,
+                                                    const struct lorac_recipe *r,
+                                                    struct lorac_err *err);
 /* How the recipe's tables are written: data.format. */
 struct lorac_table_format lorac_job_format(const struct lorac_recipe *r);
 /* Tokenise rows (n_rows; NULL: all) of a table as the recipe says, each going on from `shots` (or

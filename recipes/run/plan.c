@@ -373,16 +373,20 @@ bool lorac_plan_few(struct lorac_buf *advice, const struct lorac_job *j, size_t 
 
 /* ---- all of it ---- */
 
+/* The job, and what this process took before and after its weights were mapped. */
 static enum lorac_status open_job(struct lorac_plan *p, size_t *sampled,
-                                  const struct lorac_recipe *r, struct lorac_err *err)
+                                  const struct lorac_recipe *r, struct lorac_shared *shared,
+                                  struct lorac_err *err)
 {
     size_t own = 0;
     size_t files = 0;
     size_t all_files = 0;
-    enum lorac_status st = lorac_job_open(&p->job, r, LORAC_JOB_TRAIN | LORAC_JOB_NO_MODEL, err);
+    enum lorac_status st =
+        shared ? lorac_shared_job(&p->job, shared, r, err)
+               : lorac_job_open(&p->job, r, LORAC_JOB_TRAIN | LORAC_JOB_NO_MODEL, err);
     if (st) { return st; }
     lorac_machine_resident(&own, &files);
-    st = lorac_job_open_model(p->job, err);
+    if (!shared) { st = lorac_job_open_model(p->job, err); }
     lorac_machine_resident(&own, &all_files);
     *sampled = all_files > files ? all_files - files : 0; // counts with the weights
     size_t tables = data_bytes(&p->job->train) + data_bytes(&p->job->valid);
@@ -411,13 +415,13 @@ static enum lorac_status look_at_folder(struct lorac_plan *p, struct lorac_err *
 }
 
 enum lorac_status lorac_plan_make(struct lorac_plan **out, const struct lorac_recipe *r,
-                                  struct lorac_err *err)
+                                  struct lorac_shared *shared, struct lorac_err *err)
 {
     *out = NULL;
     struct lorac_plan *p = lorac_mem_new(1, sizeof *p);
     if (!p) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }
     size_t sampled = 0;
-    enum lorac_status st = open_job(p, &sampled, r, err);
+    enum lorac_status st = open_job(p, &sampled, r, shared, err);
     if (!st) { st = lorac_job_adapter_outline(&p->adapter, p->job, err); }
     if (!st) { st = group_modules(p, err); }
     if (!st) { st = look_at_data(p, err); }

@@ -13,6 +13,7 @@
 #include "base/core/buf.h"
 #include "recipes/run/approximation.h"
 #include "recipes/run/labels.h"
+#include "recipes/run/shared.h"
 #include "recipes/run/trainer.h"
 
 LORAC_API_BEGIN
@@ -83,9 +84,11 @@ struct lorac_plan {
 };
 
 /* Plan the run of a recipe, which is borrowed for as long as the plan lives. A mistake that the run
- * would stop at is an error here, too; a run that does not fit is none: ask lorac_plan_fits(). */
+ * would stop at is an error here, too; a run that does not fit is none: ask lorac_plan_fits().
+ * `shared` as for lorac_run(). */
 LORAC_MUST_CHECK enum lorac_status lorac_plan_make(struct lorac_plan **out,
                                                    const struct lorac_recipe *r,
+                                                   struct lorac_shared *shared,
                                                    struct lorac_err *err);
 void lorac_plan_free(struct lorac_plan *p); // NULL is accepted
 /* Tell through watch->note (run.h) what the recipe says and the run will not do. */

@@ -21,6 +21,7 @@
 /* All that a run holds. */
 struct run {
     const struct lorac_recipe *r;
+    struct lorac_shared *shared; // or NULL
     const struct lorac_run_watch *watch;
     struct lorac_run_paths paths;
     int lock;
@@ -100,7 +101,10 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     const struct lorac_recipe *r = run->r;
     enum lorac_status st = lorac_run_paths(&run->paths, r->output.dir, err);
     if (!st) { st = lorac_run_check_folder(&run->paths, mode, err); }
-    if (!st) { st = lorac_job_open(&run->job, r, LORAC_JOB_TRAIN, err); }
+    if (!st) {
+        st = run->shared ? lorac_shared_job(&run->job, run->shared, r, err)
+                         : lorac_job_open(&run->job, r, LORAC_JOB_TRAIN, err);
+    }
     if (!st) { st = lorac_device_start(&run->job->dev, err); } // before anything is begun
     if (!st) { st = lorac_job_check_length(run->job, err); }
     if (!st && run->watch->preparing) {
@@ -445,10 +449,10 @@ static void close_run(struct run *run)
 }
 
 enum lorac_status lorac_run(struct lorac_run_result *out, const struct lorac_recipe *r,
-                            enum lorac_run_mode mode, const struct lorac_run_watch *watch,
-                            struct lorac_err *err)
+                            enum lorac_run_mode mode, struct lorac_shared *shared,
+                            const struct lorac_run_watch *watch, struct lorac_err *err)
 {
-    struct run run = {.r = r, .watch = watch, .lock = -1, .began = lorac_clock()};
+    struct run run = {.r = r, .shared = shared, .watch = watch, .lock = -1, .began = lorac_clock()};
     *out = (struct lorac_run_result){0};
     enum lorac_status st = open_run(&run, mode, err);
     if (!st) { st = begin(&run, mode, err); }

@@ -15,7 +15,7 @@
 #ifndef LORAC_RECIPES_RUN_H
 #define LORAC_RECIPES_RUN_H
 
-#include "recipes/run/job.h"
+#include "recipes/run/shared.h"
 #include "recipes/run/trainer.h"
 
 LORAC_API_BEGIN
@@ -80,8 +80,10 @@ struct lorac_run_result {
     size_t peak_bytes; // resident memory of the process
 };
 
+/* `shared`: what other runs of this process have opened, and will; NULL: this one opens its own. */
 LORAC_MUST_CHECK enum lorac_status lorac_run(struct lorac_run_result *out,
                                              const struct lorac_recipe *r, enum lorac_run_mode mode,
+                                             struct lorac_shared *shared,
                                              const struct lorac_run_watch *watch,
                                              struct lorac_err *err);
 

@@ -77,7 +77,7 @@ enum lorac_status runs_go(struct lorac_run_result *result, const char *out,
 {
     static const struct lorac_run_watch nobody = {0};
     struct lorac_recipe *r = runs_recipe(tiny_path(out), sets);
-    enum lorac_status st = lorac_run(result, r, mode, watch ? watch : &nobody, err);
+    enum lorac_status st = lorac_run(result, r, mode, NULL, watch ? watch : &nobody, err);
     lorac_recipe_free(r);
     return st;
 }

@@ -271,7 +271,7 @@ static enum lorac_status plan(struct lorac_err *err)
     struct lorac_plan *p = NULL;
     struct lorac_plan_probe probe = {0};
     enum lorac_status st = open_recipe(&r, err);
-    if (!st) { st = lorac_plan_make(&p, r, err); }
+    if (!st) { st = lorac_plan_make(&p, r, NULL, err); }
     if (!st) { st = lorac_plan_probe(&probe, p, err); }
     if (!st) { st = lorac_plan_fits(p, SIZE_MAX, err); }
     if (!st) { faults_say("%zu %a", p->bytes[LORAC_PLAN_ACTIVATIONS], probe.loss); }
@@ -400,8 +400,8 @@ static enum lorac_status rerun(struct lorac_err *err)
     }
     enum lorac_status st =
         lorac_recipe_open(&recipe, tiny_path("done/recipe.resolved.yaml"), over, n, NULL, err);
-    if (!st) { st = lorac_run(&r, recipe, LORAC_RUN_OVERWRITE, &nobody, err); }
-    if (!st) { st = lorac_run(&r, recipe, LORAC_RUN_RESUME, &nobody, err); }
+    if (!st) { st = lorac_run(&r, recipe, LORAC_RUN_OVERWRITE, NULL, &nobody, err); }
+    if (!st) { st = lorac_run(&r, recipe, LORAC_RUN_RESUME, NULL, &nobody, err); }
     if (!st) { st = look_at_begun(err); } // of what comes last each failure is met
     if (!st) { faults_say("%zu %a", r.step, r.best.loss); }
     lorac_recipe_free(recipe);
@@ -435,7 +435,7 @@ static enum lorac_status too_large(struct lorac_err *err)
     struct lorac_recipe *r = NULL;
     struct lorac_plan *p = NULL;
     enum lorac_status st = open_recipe(&r, err);
-    if (!st) { st = lorac_plan_make(&p, r, err); }
+    if (!st) { st = lorac_plan_make(&p, r, NULL, err); }
     if (!st) { st = lorac_plan_fits(p, 1, err); }
     lorac_plan_free(p);
     lorac_recipe_free(r);

@@ -63,7 +63,7 @@ static struct lorac_plan *plan(const struct lorac_recipe *r)
 {
     struct lorac_plan *p = NULL;
     struct lorac_err err = {0};
-    if (lorac_plan_make(&p, r, &err)) { fail_msg("%s", err.text); }
+    if (lorac_plan_make(&p, r, NULL, &err)) { fail_msg("%s", err.text); }
     return p;
 }
 
@@ -98,7 +98,7 @@ static void check_as_run(const char *set)
     struct lorac_plan *p = plan(r);
     enum lorac_run_mode mode =
         lorac_path_is_dir(tiny_path("run")) ? LORAC_RUN_OVERWRITE : LORAC_RUN_NEW;
-    if (lorac_run(&result, r, mode, &watch, &err)) { fail_msg("%s", err.text); }
+    if (lorac_run(&result, r, mode, NULL, &watch, &err)) { fail_msg("%s", err.text); }
     assert_int_equal(p->steps, seen.steps);
     assert_int_equal(p->evaluations, seen.evaluations);
     assert_int_equal(p->recomputes, seen.recomputes);
@@ -233,7 +233,7 @@ static void what_is_saved_under_two_names_counts_twice_on_disk(void **state)
             fail_msg("%s", err.text);
         }
         struct lorac_plan *p = plan(r);
-        if (lorac_run(&result, r, LORAC_RUN_NEW, &nobody, &err)) { fail_msg("%s", err.text); }
+        if (lorac_run(&result, r, LORAC_RUN_NEW, NULL, &nobody, &err)) { fail_msg("%s", err.text); }
         (void)snprintf(dir, sizeof dir, "two%d/last/adapter_model.safetensors", tied);
         size_t params = p->adapter->n_params * sizeof(float);
         assert_int_equal(p->adapter_file_bytes, tensor_bytes(tiny_path(dir)));
@@ -337,11 +337,11 @@ static void what_the_run_would_stop_at_stops_the_plan(void **state)
     struct lorac_plan *p = NULL;
     struct lorac_err err = {0};
     struct lorac_recipe *r = recipe("adapter.targets=[nothing]");
-    assert_int_equal(lorac_plan_make(&p, r, &err), LORAC_EUSER);
+    assert_int_equal(lorac_plan_make(&p, r, NULL, &err), LORAC_EUSER);
     assert_null(p);
     lorac_recipe_free(r);
     r = recipe("data.test=missing.csv");
-    assert_int_equal(lorac_plan_make(&p, r, &err), LORAC_EIO);
+    assert_int_equal(lorac_plan_make(&p, r, NULL, &err), LORAC_EIO);
     lorac_recipe_free(r);
 }
 
@@ -351,7 +351,7 @@ static void epochs_that_cannot_be_counted_stop_the_plan(void **state)
     struct lorac_err err = {0};
     struct lorac_plan *p = NULL;
     struct lorac_recipe *r = recipe("train.epochs=900000000");
-    assert_int_equal(lorac_plan_make(&p, r, &err), LORAC_EUSER);
+    assert_int_equal(lorac_plan_make(&p, r, NULL, &err), LORAC_EUSER);
     assert_null(p);
     assert_non_null(strstr(err.text, "train.epochs: 900000000 passes over 20 rows are too many"));
     lorac_recipe_free(r);

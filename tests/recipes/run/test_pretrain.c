@@ -50,7 +50,7 @@ static int run(void **state)
     (void)snprintf(set, sizeof set, "output.dir=%s", tiny_path("run"));
     const struct lorac_recipe_set sets[] = {{set, false}};
     enum lorac_status st = lorac_recipe_open(&r, PRETRAIN "recipe.yaml", sets, 1, NULL, &err);
-    if (!st) { st = lorac_run(&result, r, LORAC_RUN_NEW, &watch, &err); }
+    if (!st) { st = lorac_run(&result, r, LORAC_RUN_NEW, NULL, &watch, &err); }
     if (!st) { st = lorac_checkpoint_open(&expected, PRETRAIN "expected.safetensors", &err); }
     if (st) { fprintf(stderr, "%s\n", err.text); }
     lorac_recipe_free(r);

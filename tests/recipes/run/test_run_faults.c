@@ -50,7 +50,7 @@ static bool fails_at(enum faults_kind kind, long n, long *unnoticed)
     struct lorac_recipe *r = runs_recipe(tiny_path("run"), quick);
     assert_int_equal(lorac_dir_remove(tiny_path("run"), NULL), LORAC_OK);
     faults_start(kind, n);
-    enum lorac_status st = lorac_run(&result, r, LORAC_RUN_NEW, &nobody, &err);
+    enum lorac_status st = lorac_run(&result, r, LORAC_RUN_NEW, NULL, &nobody, &err);
     const bool met = faults_stop();
     lorac_recipe_free(r);
     if (!st) {
@@ -89,7 +89,7 @@ static bool refused_at(long n, int code, const char *reason)
     assert_int_equal(lorac_dir_remove(tiny_path("run"), NULL), LORAC_OK);
     faults_start(FAULTS_CALLS, -1);
     lorac_sys_fail_with(n, code);
-    enum lorac_status st = lorac_run(&result, r, LORAC_RUN_NEW, &nobody, &err);
+    enum lorac_status st = lorac_run(&result, r, LORAC_RUN_NEW, NULL, &nobody, &err);
     const bool met = faults_stop();
     lorac_recipe_free(r);
     if (!met) { return false; }

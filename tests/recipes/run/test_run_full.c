@@ -180,7 +180,7 @@ static void a_plan_tells_which_tensors_train(void **state)
     struct lorac_err err = {0};
     struct lorac_plan *p = NULL;
     struct lorac_recipe *r = runs_recipe(tiny_path("unused"), some);
-    if (lorac_plan_make(&p, r, &err)) { fail_msg("%s", err.text); }
+    if (lorac_plan_make(&p, r, NULL, &err)) { fail_msg("%s", err.text); }
     size_t params = 0;
     assert_int_equal(p->n_groups, sizeof want / sizeof want[0]);
     for (size_t i = 0; i < p->n_groups; i++) {

@@ -76,7 +76,7 @@ static enum lorac_status go(struct lorac_run_result *result, const char *out,
 {
     static const struct lorac_run_watch nobody = {0};
     struct lorac_recipe *r = open_recipe(out);
-    enum lorac_status st = lorac_run(result, r, mode, watch ? watch : &nobody, err);
+    enum lorac_status st = lorac_run(result, r, mode, NULL, watch ? watch : &nobody, err);
     lorac_recipe_free(r);
     return st;
 }
@@ -221,7 +221,7 @@ static void a_plan_tells_what_the_run_does(void **state)
     struct lorac_plan *p = NULL;
     struct lorac_err err = {0};
     struct lorac_run_result result;
-    if (lorac_plan_make(&p, r, &err)) { fail_msg("%s", err.text); }
+    if (lorac_plan_make(&p, r, NULL, &err)) { fail_msg("%s", err.text); }
     const struct lorac_data_counts *c = lorac_dataset_counts(p->data[0].set);
     assert_int_equal(c->documents + lorac_dataset_counts(p->data[1].set)->documents, 60 + 1);
     assert_int_equal(c->blank_documents, 1);

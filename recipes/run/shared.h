@@ -1,0 +1,35 @@
+/*
+ * shared.h - what several runs in one process have in common: a base opened once, data tokenised
+ * once.
+ *
+ *   recipe 1 -> job: device, tokenizer, model, data    opened, and kept
+ *   recipe 2 -> job: the same base, the same data      where all keys agree that they follow from
+ *   recipe 3 -> job: the same base, data of its own
+ *
+ * A base follows from model.path, model.compute and train.threads; data from that, model.max_length
+ * and the sections data and template, and from the seed where data.valid is a split. What is shared
+ * is read-only: runs may go on one after another, and beside each other where each thread has a job
+ * of its own.
+ */
+#ifndef LORAC_RECIPES_SHARED_H
+#define LORAC_RECIPES_SHARED_H
+
+#include "recipes/run/job.h"
+
+LORAC_API_BEGIN
+
+struct lorac_shared;
+/* `threads`: of all devices, whatever train.threads says; 0: what it says. */
+LORAC_MUST_CHECK enum lorac_status lorac_shared_new(struct lorac_shared **out, size_t threads,
+                                                    struct lorac_err *err);
+void lorac_shared_free(struct lorac_shared *s); // NULL is accepted; its jobs are closed before
+
+/* lorac_job_open() with LORAC_JOB_TRAIN, of what is there already and, where nothing agrees, of what
+ * will be from now on. The recipe outlives `s`. One thread at a time may call it. */
+LORAC_MUST_CHECK enum lorac_status lorac_shared_job(struct lorac_job **out, struct lorac_shared *s,
+                                                    const struct lorac_recipe *r,
+                                                    struct lorac_err *err);
+
+LORAC_API_END
+
+#endif
