@@ -175,11 +175,12 @@ void lorac_bpe_find_cuts(struct lorac_tokenizer *t)
     }
 }
 
-/* The ids of s[0,n), by merging. */
+/* The ids of s[0,n), by merging, or as the model's other kind has it. */
 static enum lorac_status merge_part(struct lorac_ids *out, struct lorac_bpe *b,
                                     const struct lorac_tokenizer *t, const char *s, size_t n,
                                     struct lorac_err *err)
 {
+    if (t->wordpiece.is) { return lorac_wordpiece_encode(out, t, s, n, err); }
     enum lorac_status st = reserve(b, n + 1, err);
     if (!st) { st = symbols_of(b, t, s, n, err); }
     if (st) { return st; }

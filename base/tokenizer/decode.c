@@ -2,7 +2,7 @@
  * decode.c - ids to text, as src/decoders of the reference.
  *
  * The reader accepts decoders only in this order, so that a stream can tell which text is final:
- *   per token:  Replace, Strip, Metaspace; then ByteFallback
+ *   per token:  Replace, Strip, Metaspace, WordPiece; then ByteFallback
  *   the whole:  Fuse or ByteLevel; then Strip of the beginning
  */
 #include "base/core/mem.h"
@@ -67,6 +67,43 @@ static enum lorac_status metaspace(struct decoder *d, const struct lorac_dec *de
         } else {
             lorac_buf_add(&d->tmp.text, s + i++, 1);
         }
+    }
+    return lorac_lane_close(&d->tmp, true, err);
+}
+
+/* cleanup() of wordpiece.rs, of one token; none becomes longer. */
+static size_t clean_up(char *s, size_t n)
+{
+    static const char *const changes[][2] = {
+        {" .", "."},   {" ?", "?"},     {" !", "!"},     {" ,", ","},
+        {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},   {" do not", " don't"},
+        {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+    };
+    for (size_t k = 0; k < sizeof changes / sizeof *changes; k++) {
+        const size_t from = strlen(changes[k][0]);
+        const size_t to = strlen(changes[k][1]);
+        size_t used = 0;
+        for (size_t i = 0; i < n;) {
+            const bool found = n - i >= from && memcmp(s + i, changes[k][0], from) == 0;
+            memmove(s + used, found ? changes[k][1] : s + i, found ? to : 1);
+            used += found ? to : 1;
+            i += found ? from : 1;
+        }
+        n = used;
+    }
+    return n;
+}
+
+/* A token that goes on loses the prefix, another one but the first gets a space. */
+static enum lorac_status wordpiece(struct decoder *d, const struct lorac_dec *dec, const char *s,
+                                   size_t n, bool first, struct lorac_err *err)
+{
+    const bool goes_on = !first && n >= dec->n && memcmp(s, dec->text, dec->n) == 0;
+    const size_t begin = d->tmp.text.n;
+    if (!first && !goes_on) { lorac_buf_str(&d->tmp.text, " "); }
+    lorac_buf_add(&d->tmp.text, s + (goes_on ? dec->n : 0), n - (goes_on ? dec->n : 0));
+    if (dec->cleanup && !d->tmp.text.no_memory && d->tmp.text.n > begin) {
+        d->tmp.text.n = begin + clean_up(d->tmp.text.at + begin, d->tmp.text.n - begin);
     }
     return lorac_lane_close(&d->tmp, true, err);
 }
@@ -177,6 +214,8 @@ static enum lorac_status apply(struct decoder *d, const struct lorac_dec *dec, s
             st = replace(d, dec, s, n, err);
         } else if (dec->kind == DEC_METASPACE) {
             st = metaspace(d, dec, s, n, i == 0 && !before.any_token, err);
+        } else if (dec->kind == DEC_WORDPIECE) {
+            st = wordpiece(d, dec, s, n, i == 0 && !before.any_token, err);
         } else if (dec->whole && before.any_text) {
             lorac_buf_add(&d->tmp.text, s, n);
             st = lorac_lane_close(&d->tmp, true, err);

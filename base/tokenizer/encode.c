@@ -40,6 +40,31 @@ static enum lorac_status add_all(struct lorac_ids *ids, const struct lorac_ids *
     return st;
 }
 
+static enum lorac_status add_typed(struct lorac_ids *ids, struct lorac_ids *types,
+                                   const struct lorac_ids *more, int32_t type,
+                                   struct lorac_err *err)
+{
+    enum lorac_status st = add_all(ids, more, err);
+    for (size_t i = 0; i < more->n && !st; i++) {
+        st = lorac_ids_add(types, type, err);
+    }
+    return st;
+}
+
+enum lorac_status lorac_pair_join(struct lorac_ids *ids, struct lorac_ids *types,
+                                  const struct lorac_pair_form *pair, const struct lorac_ids *a,
+                                  const struct lorac_ids *b, struct lorac_err *err)
+{
+    const struct lorac_ids *const texts[] = {a, b};
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < 3 && !st; i++) {
+        st = add_all(ids, &pair->ids[i], err);
+        if (!st) { st = add_all(types, &pair->types[i], err); }
+        if (!st && i < 2) { st = add_typed(ids, types, texts[i], pair->type[i], err); }
+    }
+    return st;
+}
+
 /* What a call works with; all of it but `t` may be used again by the next. */
 struct lorac_encoder {
     const struct lorac_tokenizer *t;

@@ -154,6 +154,7 @@ static enum lorac_status read_names(struct lorac_tokenizer *t, const struct lora
         if (i == 0 && t->bos < 0) { t->bos = id; }
         if (i == 1 && t->eos < 0) { t->eos = id; }
         if (i == 3 && t->pad < 0) { t->pad = id; }
+        if (i == 6 && t->mask < 0) { t->mask = id; }
     }
     for (size_t k = 0; k < 2 && !st; k++) {
         struct lorac_json list = lorac_json_get(root, lists[k]);

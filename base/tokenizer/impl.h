@@ -4,7 +4,7 @@
  *   texts --join, check UTF-8--> marked bytes
  *         --added.c: added tokens that are not normalised--> stretches
  *         --norm.c: normalisers--> --added.c: the normalised added tokens--> stretches
- *         --pre.c: pre-tokenizers--> pieces --bpe.c: merges--> ids        (encode.c runs this)
+ *         --pre.c: pre-tokenizers--> pieces --bpe.c, wordpiece.c--> ids   (encode.c runs this)
  *   ids   --decode.c: token texts, decoders--> text
  *
  * The reference is huggingface/tokenizers, tokenizers/src; each file names the module it follows.
@@ -41,16 +41,22 @@ size_t lorac_utf8_check(const char *s, size_t n);
 /* Append `s`, each maximal ill-formed part as U+FFFD. Returns the bytes of output that stand for a
  * character which more bytes could still complete (0 or 3). */
 size_t lorac_utf8_lossy(struct lorac_buf *out, const char *s, size_t n);
-bool lorac_char_is_space(uint32_t cp);  // White_Space
-bool lorac_char_is_word(uint32_t cp);   // \w
-bool lorac_char_is_number(uint32_t cp); // general category N
-bool lorac_char_is_punct(uint32_t cp);  // ASCII punctuation or general category P
+bool lorac_char_is_space(uint32_t cp);      // White_Space
+bool lorac_char_is_word(uint32_t cp);       // \w
+bool lorac_char_is_number(uint32_t cp);     // general category N
+bool lorac_char_is_punct(uint32_t cp);      // ASCII punctuation or general category P; this and the
+                                            // next two as Unicode 8 has them, as in the reference
+bool lorac_char_is_nonspacing(uint32_t cp); // general category Mn
+bool lorac_char_is_other(uint32_t cp);      // Cc, Cf and Co
 
 /* ---- unicode.c ---- */
 
 /* What belongs into a bracket expression beside \p{name}: newer characters, see there. "w": of \w.
  */
 const char *lorac_class_more(const char *name, size_t n);
+/* Was it assigned as P, Mn or Cf, or moved there, after Unicode 8? Of other characters it may say
+ * either. */
+bool lorac_char_is_recent(uint32_t cp);
 
 /* ---- regex.c: patterns of the file, in Oniguruma's Ruby syntax, run by PCRE2 ---- */
 
@@ -131,6 +137,9 @@ enum norm_kind {
     NORM_NFKD,
     NORM_LOWERCASE,
     NORM_STRIP,
+    NORM_CLEAN,      // BertNormalizer's steps: control characters go, white space becomes ' ',
+    NORM_SPACE_CJK,  // a space on both sides of each ideograph,
+    NORM_NONSPACING, // marks that NFD has split off go
 };
 struct lorac_norm {
     enum norm_kind kind;
@@ -167,16 +176,18 @@ enum dec_kind {
     DEC_BYTE_FALLBACK,
     DEC_FUSE,
     DEC_BYTE_LEVEL,
+    DEC_WORDPIECE,
 };
 struct lorac_dec {
     enum dec_kind kind;
     struct lorac_pattern pattern;
-    char *text; // Replace; owned
+    char *text; // Replace; WordPiece: its prefix; owned
     size_t n;
     char mark[5]; // Strip, Metaspace: one character
     size_t start; // Strip: at most so many
     bool whole;   // Strip after Fuse or ByteLevel: only where the text begins
     bool prefix;  // Metaspace: the first token loses its mark
+    bool cleanup; // WordPiece: no space in front of punctuation
 };
 
 struct lorac_added {
@@ -191,8 +202,17 @@ struct lorac_added_set {
     uint32_t begin[257];
 };
 
+struct lorac_wordpiece {
+    bool is; // the model is one; otherwise it is a BPE
+    char prefix[16];
+    size_t n;         // bytes of it
+    size_t max_chars; // of a word that is cut
+    size_t longest;   // bytes of a token
+};
+
 struct lorac_tokenizer {
     struct lorac_vocab vocab; // of the model
+    struct lorac_wordpiece wordpiece;
     struct lorac_vocab names; // of the added tokens, also of those that the model has
     struct lorac_merges merges;
     int32_t unk;        // -1: none
@@ -211,7 +231,9 @@ struct lorac_tokenizer {
     struct lorac_dec dec[TOK_MAX_PARTS];
     size_t n_norm, n_pre, n_dec;
     struct lorac_ids before, after; // of the post-processor
-    int32_t bos, eos, pad;          // -1: none
+    struct lorac_pair_form pair;    // of it, for two texts
+    bool has_pair;
+    int32_t bos, eos, pad, mask; // -1: none
     struct lorac_ids ends;
     char note[256]; // lorac_tokenizer_note(); "" where there is none
 };
@@ -249,6 +271,18 @@ lorac_part_reader lorac_read_norm, lorac_read_pre, lorac_read_dec, lorac_read_po
 
 LORAC_MUST_CHECK enum lorac_status lorac_read_model(struct lorac_tokenizer *t,
                                                     const struct lorac_json *model,
+                                                    struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_read_wordpiece(struct lorac_tokenizer *t,
+                                                        const struct lorac_json *model,
+                                                        struct lorac_err *err);
+/* Texts to ids, one to one. */
+LORAC_MUST_CHECK enum lorac_status lorac_read_vocab(struct lorac_tokenizer *t,
+                                                    const struct lorac_json *vocab,
+                                                    struct lorac_err *err);
+/* The id of s[0,n); `at` needs it: LORAC_EFORMAT where it is no token. */
+LORAC_MUST_CHECK enum lorac_status lorac_find_token(int32_t *id, const struct lorac_tokenizer *t,
+                                                    const char *s, size_t n,
+                                                    const struct lorac_json *at,
                                                     struct lorac_err *err);
 /* One added token: flags from the object `at`, content checked against the vocabulary. A known one
  * gets the flags of this one. */
@@ -373,6 +407,10 @@ struct lorac_bpe { // scratch; zeroed = empty
 LORAC_MUST_CHECK enum lorac_status lorac_bpe_encode(struct lorac_ids *out, struct lorac_bpe *b,
                                                     const struct lorac_tokenizer *t, const char *s,
                                                     size_t n, struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_wordpiece_encode(struct lorac_ids *out,
+                                                          const struct lorac_tokenizer *t,
+                                                          const char *s, size_t n,
+                                                          struct lorac_err *err);
 /* Set t->cut and t->glued, once vocabulary and merges are read. */
 void lorac_bpe_find_cuts(struct lorac_tokenizer *t);
 void lorac_bpe_release(struct lorac_bpe *b);

@@ -1,4 +1,4 @@
-/* model.c - the "model" of tokenizer.json: vocabulary and merges of a BPE. */
+/* model.c - the "model" of tokenizer.json: its kind, its vocabulary, the merges of a BPE. */
 #include "base/core/mem.h"
 #include "base/tokenizer/impl.h"
 
@@ -22,8 +22,8 @@ static enum lorac_status check_token(const struct lorac_json *vocab, const char 
     return LORAC_OK;
 }
 
-static enum lorac_status read_vocab(struct lorac_tokenizer *t, const struct lorac_json *vocab,
-                                    struct lorac_err *err)
+enum lorac_status lorac_read_vocab(struct lorac_tokenizer *t, const struct lorac_json *vocab,
+                                   struct lorac_err *err)
 {
     if (!json_is_object(vocab->value)) { return lorac_json_fail(vocab, "an object", err); }
     const size_t count = json_object_size(vocab->value);
@@ -94,8 +94,8 @@ static enum lorac_status merge_texts(const char *texts[2], size_t lengths[2],
     return LORAC_OK;
 }
 
-static enum lorac_status find_token(int32_t *id, const struct lorac_tokenizer *t, const char *s,
-                                    size_t n, const struct lorac_json *at, struct lorac_err *err)
+enum lorac_status lorac_find_token(int32_t *id, const struct lorac_tokenizer *t, const char *s,
+                                   size_t n, const struct lorac_json *at, struct lorac_err *err)
 {
     *id = lorac_vocab_find(&t->vocab, s, n);
     if (*id >= 0) { return LORAC_OK; }
@@ -109,12 +109,12 @@ static enum lorac_status read_merge(struct lorac_tokenizer *t, const char *const
 {
     struct lorac_merge m = {.rank = (uint32_t)rank};
     char both[2 * TOK_MAX_TOKEN] = "";
-    enum lorac_status st = find_token(&m.a, t, texts[0], lengths[0], at, err);
-    if (!st) { st = find_token(&m.b, t, texts[1], lengths[1], at, err); }
+    enum lorac_status st = lorac_find_token(&m.a, t, texts[0], lengths[0], at, err);
+    if (!st) { st = lorac_find_token(&m.b, t, texts[1], lengths[1], at, err); }
     if (st || !texts[0] || !texts[1]) { return st; } // neither is NULL where both were found
     memcpy(both, texts[0], lengths[0]); // each is a token, so at most TOK_MAX_TOKEN bytes
     memcpy(both + lengths[0], texts[1], lengths[1]);
-    st = find_token(&m.id, t, both, lengths[0] + lengths[1], at, err);
+    st = lorac_find_token(&m.id, t, both, lengths[0] + lengths[1], at, err);
     if (!st && !lorac_merges_put(&t->merges, m)) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: '%s' is a merge that was listed before", at->file,
                         at->where);
@@ -176,8 +176,8 @@ static void model_tables(struct lorac_tokenizer *t)
     }
 }
 
-enum lorac_status lorac_read_model(struct lorac_tokenizer *t, const struct lorac_json *model,
-                                   struct lorac_err *err)
+static enum lorac_status read_bpe(struct lorac_tokenizer *t, const struct lorac_json *model,
+                                  struct lorac_err *err)
 {
     const char *const keys[] = {"type",
                                 "dropout",
@@ -190,32 +190,51 @@ enum lorac_status lorac_read_model(struct lorac_tokenizer *t, const struct lorac
                                 "vocab",
                                 "merges",
                                 NULL};
-    const char *type = NULL;
     const char *unk = NULL;
     struct lorac_json vocab = lorac_json_get(model, "vocab");
     struct lorac_json merges = lorac_json_get(model, "merges");
-    if (!json_is_object(model->value)) { return lorac_json_fail(model, "an object", err); }
-    enum lorac_status st = lorac_json_string(&type, model, "type", false, err);
-    if (st) { return st; }
-    if (type ? strcmp(type, "BPE") != 0 : !merges.value) { // old files have no type
-        return lorac_fail(err, LORAC_ENOTSUP, "%s: the model is of type %s, only BPE is supported",
-                          model->file, type ? type : "(none, and has no merges)");
-    }
-    st = lorac_json_only(model, keys, err);
+    enum lorac_status st = lorac_json_only(model, keys, err);
     if (!st) { st = refuse_variants(model, err); }
     if (!st) { st = lorac_json_bool(&t->fuse_unk, model, "fuse_unk", false, err); }
     if (!st) { st = lorac_json_bool(&t->byte_fallback, model, "byte_fallback", false, err); }
     if (!st) { st = lorac_json_bool(&t->ignore_merges, model, "ignore_merges", false, err); }
     if (!st) { st = lorac_json_string(&unk, model, "unk_token", false, err); }
-    if (!st) { st = read_vocab(t, &vocab, err); }
+    if (!st) { st = lorac_read_vocab(t, &vocab, err); }
     if (!st) { st = read_merges(t, &merges, err); }
     if (!st && unk && *unk) { // "" where there is none
         struct lorac_json at = lorac_json_get(model, "unk_token");
-        st = find_token(&t->unk, t, unk, strlen(unk), &at, err);
+        st = lorac_find_token(&t->unk, t, unk, strlen(unk), &at, err);
     }
     if (!st) {
         model_tables(t);
         lorac_bpe_find_cuts(t);
     }
     return st;
+}
+
+/* The kinds of models, and the member by which one is known in old files, which have no type. */
+static const struct {
+    const char *type, *member;
+    enum lorac_status (*read)(struct lorac_tokenizer *t, const struct lorac_json *model,
+                              struct lorac_err *err);
+} kinds[] = {
+    {"BPE", "merges", read_bpe},
+    {"WordPiece", "max_input_chars_per_word", lorac_read_wordpiece},
+};
+
+enum lorac_status lorac_read_model(struct lorac_tokenizer *t, const struct lorac_json *model,
+                                   struct lorac_err *err)
+{
+    const char *type = NULL;
+    if (!json_is_object(model->value)) { return lorac_json_fail(model, "an object", err); }
+    enum lorac_status st = lorac_json_string(&type, model, "type", false, err);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !st; i++) {
+        bool is = type ? strcmp(type, kinds[i].type) == 0
+                       : lorac_json_get(model, kinds[i].member).value != NULL;
+        if (is) { return kinds[i].read(t, model, err); }
+    }
+    if (st) { return st; }
+    return lorac_fail(err, LORAC_ENOTSUP,
+                      "%s: the model is of type %s, only BPE and WordPiece are supported",
+                      model->file, type ? type : "(none, and has no merges)");
 }

@@ -103,20 +103,57 @@ static enum lorac_status compose(struct lorac_marked *out, const struct lorac_ma
     return st;
 }
 
-/* Character by character, as Rust's char::to_lowercase: U+0130 is the one that becomes two. */
-static void lowercase(struct lorac_marked *out, const struct lorac_marked *in)
+/* The ideographs of bert.rs, which leaves out U+2B820 to U+2B91F. */
+static bool is_ideograph(uint32_t cp)
+{
+    static const uint32_t ranges[][2] = {{0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},
+                                         {0x20000, 0x2A6DF}, {0x2A700, 0x2B81F}, {0x2B920, 0x2CEAF},
+                                         {0x2F800, 0x2FA1F}};
+    bool is = false;
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        is |= cp >= ranges[i][0] && cp <= ranges[i][1];
+    }
+    return is;
+}
+
+/* Tabs and line ends are white space here, not control characters. */
+static bool is_cleaned(uint32_t cp)
+{
+    return cp != '\t' && cp != '\n' && cp != '\r' && (cp == 0xFFFD || lorac_char_is_other(cp));
+}
+
+/* What the character s[0,n) becomes, in `to`. Lower case is that of Rust's char::to_lowercase,
+ * where U+0130 is the one that becomes two. */
+static size_t map_char(char to[8], enum norm_kind kind, uint32_t cp, const char *s, size_t n)
+{
+    if (kind == NORM_LOWERCASE && cp != 0x130) {
+        return lorac_utf8_put(to, (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp));
+    }
+    if (kind == NORM_LOWERCASE) {
+        memcpy(to, "i\xCC\x87", 3);
+        return 3;
+    }
+    if (kind == NORM_CLEAN && is_cleaned(cp)) { return 0; }
+    if (kind == NORM_NONSPACING && lorac_char_is_nonspacing(cp)) { return 0; }
+    if (kind == NORM_CLEAN && lorac_char_is_space(cp)) {
+        to[0] = ' ';
+        return 1;
+    }
+    const bool spaced = kind == NORM_SPACE_CJK && is_ideograph(cp);
+    memcpy(to + spaced, s, n);
+    if (spaced) { to[0] = to[n + 1] = ' '; }
+    return n + 2 * (size_t)spaced;
+}
+
+static void map_chars(struct lorac_marked *out, const struct lorac_marked *in, enum norm_kind kind)
 {
     const char *s = in->text.at;
     uint32_t cp = 0;
     for (size_t i = 0, len = 0; i < in->text.n; i += len) {
+        char to[8];
         len = lorac_utf8_next(s + i, in->text.n - i, &cp);
-        char lower[4];
-        size_t n = lorac_utf8_put(lower, (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp));
-        if (cp == 0x130) {
-            lorac_marked_fill(out, "i\xCC\x87", 3, in->mark.at[i]);
-        } else {
-            lorac_marked_fill(out, lower, n, in->mark.at[i]);
-        }
+        const size_t n = map_char(to, kind, cp, s + i, len);
+        lorac_marked_fill(out, to, n, in->mark.at[i]);
     }
 }
 
@@ -162,7 +199,10 @@ static enum lorac_status apply(struct lorac_marked *out, const struct lorac_mark
     case NORM_NFKD:
         return compose(out, in, stable | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE, err);
     case NORM_LOWERCASE:
-        lowercase(out, in);
+    case NORM_CLEAN:
+    case NORM_SPACE_CJK:
+    case NORM_NONSPACING:
+        map_chars(out, in, norm->kind);
         return LORAC_OK;
     case NORM_STRIP:
         strip(out, in, norm);

@@ -46,6 +46,38 @@ static enum lorac_status read_replace(struct lorac_pattern *pattern, char **text
 
 /* ---- normalisers ---- */
 
+/* clean_text, then ideographs, then accents, then case (bert.rs); strip_accents is null where it
+ * goes with lower case. */
+static enum lorac_status read_bert_norm(struct lorac_tokenizer *t, const struct lorac_json *at,
+                                        struct lorac_err *err)
+{
+    const char *const keys[] = {"type",          "clean_text", "handle_chinese_chars",
+                                "strip_accents", "lowercase",  NULL};
+    bool clean = true;
+    bool ideographs = true;
+    bool lower = true;
+    enum lorac_status st = lorac_json_only(at, keys, err);
+    if (!st) { st = lorac_json_bool(&clean, at, "clean_text", false, err); }
+    if (!st) { st = lorac_json_bool(&ideographs, at, "handle_chinese_chars", false, err); }
+    if (!st) { st = lorac_json_bool(&lower, at, "lowercase", false, err); }
+    bool accents = lower;
+    if (!st) { st = lorac_json_bool(&accents, at, "strip_accents", false, err); }
+    const struct {
+        bool asked;
+        enum norm_kind kind;
+    } steps[] = {{clean, NORM_CLEAN},
+                 {ideographs, NORM_SPACE_CJK},
+                 {accents, NORM_NFD},
+                 {accents, NORM_NONSPACING},
+                 {lower, NORM_LOWERCASE}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && !st; i++) {
+        if (!steps[i].asked) { continue; }
+        st = room(t->n_norm, at, err);
+        if (!st) { t->norm[t->n_norm++].kind = steps[i].kind; }
+    }
+    return st;
+}
+
 enum lorac_status lorac_read_norm(struct lorac_tokenizer *t, const struct lorac_json *at,
                                   const char *type, int depth, struct lorac_err *err)
 {
@@ -61,6 +93,7 @@ enum lorac_status lorac_read_norm(struct lorac_tokenizer *t, const struct lorac_
     const char *const only_type[] = {"type", NULL};
     const char *const prepend[] = {"type", "prepend", NULL};
     const char *const strip[] = {"type", "strip_left", "strip_right", NULL};
+    if (strcmp(type, "BertNormalizer") == 0) { return read_bert_norm(t, at, err); }
     enum lorac_status st = room(t->n_norm, at, err);
     if (st) { return st; }
     struct lorac_norm *norm = &t->norm[t->n_norm++];
@@ -203,10 +236,21 @@ static enum lorac_status read_whitespace(struct lorac_pre *pre, const struct lor
     return words ? lorac_pattern_regex(&pre->pattern, "\\w+|[^\\w\\s]+", at, err) : LORAC_OK;
 }
 
+/* Words between white space, then each punctuation mark alone (bert.rs). */
+static enum lorac_status read_bert_pre(struct lorac_tokenizer *t, const struct lorac_json *at,
+                                       struct lorac_err *err)
+{
+    enum lorac_status st = room(t->n_pre + 1, at, err);
+    if (!st) { st = read_whitespace(&t->pre[t->n_pre++], at, false, err); }
+    if (!st) { st = read_punctuation(&t->pre[t->n_pre++], at, err); }
+    return st;
+}
+
 enum lorac_status lorac_read_pre(struct lorac_tokenizer *t, const struct lorac_json *at,
                                  const char *type, int depth, struct lorac_err *err)
 {
     (void)depth;
+    if (strcmp(type, "BertPreTokenizer") == 0) { return read_bert_pre(t, at, err); }
     enum lorac_status st = room(t->n_pre, at, err);
     if (st) { return st; }
     struct lorac_pre *pre = &t->pre[t->n_pre++];
@@ -246,6 +290,17 @@ static enum lorac_status read_dec_metaspace(struct lorac_dec *dec, const struct 
     return st;
 }
 
+static enum lorac_status read_dec_wordpiece(struct lorac_dec *dec, const struct lorac_json *at,
+                                            struct lorac_err *err)
+{
+    const char *const keys[] = {"type", "prefix", "cleanup", NULL};
+    dec->cleanup = true;
+    enum lorac_status st = lorac_json_only(at, keys, err);
+    if (!st) { st = copy_text(&dec->text, &dec->n, at, "prefix", err); }
+    if (!st) { st = lorac_json_bool(&dec->cleanup, at, "cleanup", false, err); }
+    return st;
+}
+
 /* The order that decode.c promises to streams. */
 static enum lorac_status check_order(struct lorac_tokenizer *t, struct lorac_dec *dec,
                                      const struct lorac_json *at, const char *type,
@@ -263,6 +318,7 @@ static enum lorac_status check_order(struct lorac_tokenizer *t, struct lorac_dec
     case DEC_METASPACE:
     case DEC_BYTE_FALLBACK:
     case DEC_BYTE_LEVEL:
+    case DEC_WORDPIECE:
         fits = !whole && !bytes;
         break;
     case DEC_FUSE:
@@ -305,6 +361,9 @@ enum lorac_status lorac_read_dec(struct lorac_tokenizer *t, const struct lorac_j
     } else if (strcmp(type, "ByteLevel") == 0) {
         dec->kind = DEC_BYTE_LEVEL;
         st = lorac_json_only(at, byte_level, err);
+    } else if (strcmp(type, "WordPiece") == 0) {
+        dec->kind = DEC_WORDPIECE;
+        st = read_dec_wordpiece(dec, at, err);
     } else {
         st = unknown(at, type, err);
     }
@@ -326,10 +385,10 @@ static enum lorac_status token_id(struct lorac_ids *ids, const struct lorac_toke
     return lorac_ids_add(ids, (int32_t)v, err);
 }
 
-/* The ids of the special token `name` in the template's own table. */
-static enum lorac_status template_ids(struct lorac_ids *ids, const struct lorac_tokenizer *t,
-                                      const struct lorac_json *at, const char *name,
-                                      struct lorac_err *err)
+/* The ids of the special token `name` in the template's own table, each with its type. */
+static enum lorac_status template_ids(struct lorac_ids *ids, struct lorac_ids *types,
+                                      const struct lorac_tokenizer *t, const struct lorac_json *at,
+                                      const char *name, size_t type, struct lorac_err *err)
 {
     struct lorac_json tokens = lorac_json_get(at, "special_tokens");
     struct lorac_json token = lorac_json_get(&tokens, name);
@@ -339,13 +398,15 @@ static enum lorac_status template_ids(struct lorac_ids *ids, const struct lorac_
     for (size_t i = 0; i < json_array_size(list.value) && !st; i++) {
         struct lorac_json id = lorac_json_at(&list, i);
         st = token_id(ids, t, &id, err);
+        if (!st) { st = lorac_ids_add(types, (int32_t)type, err); }
     }
     return st;
 }
 
-static enum lorac_status read_piece(struct lorac_tokenizer *t, const struct lorac_json *at,
-                                    const struct lorac_json *piece, bool *seen,
-                                    struct lorac_err *err)
+/* One piece of a template of n sequences, *seen of which stand before it. */
+static enum lorac_status read_piece(struct lorac_pair_form *out, const struct lorac_tokenizer *t,
+                                    const struct lorac_json *at, const struct lorac_json *piece,
+                                    size_t *seen, size_t n, struct lorac_err *err)
 {
     const char *const keys[] = {"SpecialToken", "Sequence", NULL};
     const char *const inner[] = {"id", "type_id", NULL};
@@ -353,55 +414,89 @@ static enum lorac_status read_piece(struct lorac_tokenizer *t, const struct lora
     struct lorac_json sequence = lorac_json_get(piece, "Sequence");
     const struct lorac_json *one = special.value ? &special : &sequence;
     const char *id = NULL;
+    size_t type = 0;
     enum lorac_status st = lorac_json_only(piece, keys, err);
     if (!st) { st = lorac_json_only(one, inner, err); }
     if (!st) { st = lorac_json_string(&id, one, "id", true, err); }
+    if (!st) { st = lorac_json_size(&type, one, "type_id", false, 0, n - 1, err); }
     if (st) { return st; }
-    if (special.value) { return template_ids(*seen ? &t->after : &t->before, t, at, id, err); }
-    if (*seen || strcmp(id, "A") != 0) {
-        return lorac_json_fail(piece, "the sequence A once", err);
+    if (special.value) {
+        return template_ids(&out->ids[*seen], &out->types[*seen], t, at, id, type, err);
     }
-    *seen = true;
+    if (*seen == n || strcmp(id, *seen ? "B" : "A") != 0) {
+        return lorac_json_fail(piece, n == 1 ? "the sequence A once" : "the sequences A and B once",
+                               err);
+    }
+    out->type[(*seen)++] = (int32_t)type;
     return LORAC_OK;
 }
 
+static enum lorac_status read_pieces(struct lorac_pair_form *out, const struct lorac_tokenizer *t,
+                                     const struct lorac_json *at, const char *key, size_t n,
+                                     struct lorac_err *err)
+{
+    struct lorac_json list = lorac_json_get(at, key);
+    size_t seen = 0;
+    enum lorac_status st = LORAC_OK;
+    if (!json_is_array(list.value)) { return lorac_json_fail(&list, "a list", err); }
+    for (size_t i = 0; i < json_array_size(list.value) && !st; i++) {
+        struct lorac_json piece = lorac_json_at(&list, i);
+        st = read_piece(out, t, at, &piece, &seen, n, err);
+    }
+    if (!st && seen < n) {
+        st = lorac_json_fail(
+            &list, n == 1 ? "a list with the sequence A" : "a list with the sequences A and B",
+            err);
+    }
+    return st;
+}
+
+/* What stands before and behind one text; "pair" is empty, or not there, where none are framed. */
 static enum lorac_status read_template(struct lorac_tokenizer *t, const struct lorac_json *at,
                                        struct lorac_err *err)
 {
     const char *const keys[] = {"type", "single", "pair", "special_tokens", NULL};
-    struct lorac_json single = lorac_json_get(at, "single");
-    bool seen = false;
+    struct lorac_pair_form single = {0};
     enum lorac_status st = lorac_json_only(at, keys, err);
-    if (st) { return st; }
-    if (!json_is_array(single.value)) { return lorac_json_fail(&single, "a list", err); }
-    if (t->before.n || t->after.n) {
-        return lorac_fail(err, LORAC_ENOTSUP, "%s: '%s': a second template is not supported",
-                          at->file, at->where);
-    }
-    for (size_t i = 0; i < json_array_size(single.value) && !st; i++) {
-        struct lorac_json piece = lorac_json_at(&single, i);
-        st = read_piece(t, at, &piece, &seen, err);
-    }
-    if (!st && !seen) { st = lorac_json_fail(&single, "a list with the sequence A", err); }
+    if (!st) { st = read_pieces(&single, t, at, "single", 1, err); }
+    t->before = single.ids[0];
+    t->after = single.ids[1];
+    lorac_ids_free(&single.types[0]);
+    lorac_ids_free(&single.types[1]);
+    t->has_pair = json_array_size(lorac_json_get(at, "pair").value) > 0;
+    if (!st && t->has_pair) { st = read_pieces(&t->pair, t, at, "pair", 2, err); }
     return st;
 }
 
-/* BERT's and RoBERTa's: a token in front, one behind. */
+/* BERT's: [CLS] A [SEP] B [SEP], the second text of type 1; RoBERTa's: <s> A </s></s> B </s>, all
+ * of type 0. */
 static enum lorac_status read_pair(struct lorac_tokenizer *t, const struct lorac_json *at,
-                                   struct lorac_err *err)
+                                   bool roberta, struct lorac_err *err)
 {
     const char *const keys[] = {"type", "sep", "cls", "trim_offsets", "add_prefix_space", NULL};
-    const char *const names[] = {"cls", "sep"};
     enum lorac_status st = lorac_json_only(at, keys, err);
-    if (!st && (t->before.n || t->after.n)) {
-        st = lorac_fail(err, LORAC_ENOTSUP, "%s: '%s': a second template is not supported",
-                        at->file, at->where);
+    struct lorac_json cls = lorac_json_get(at, "cls"); // ["</s>", 2]
+    struct lorac_json sep = lorac_json_get(at, "sep");
+    cls = lorac_json_at(&cls, 1);
+    sep = lorac_json_at(&sep, 1);
+    struct lorac_pair_form *pair = &t->pair;
+    const int32_t second = roberta ? 0 : 1;
+    const struct {
+        struct lorac_ids *ids, *types;
+        const struct lorac_json *id;
+        int32_t type;
+    } puts[] = {{&t->before, NULL, &cls, 0},
+                {&t->after, NULL, &sep, 0},
+                {&pair->ids[0], &pair->types[0], &cls, 0},
+                {&pair->ids[1], &pair->types[1], &sep, 0},
+                {&pair->ids[2], &pair->types[2], &sep, second},
+                {&pair->ids[1], &pair->types[1], &sep, 0}};
+    for (size_t i = 0; i < (roberta ? 6 : 5) && !st; i++) {
+        st = token_id(puts[i].ids, t, puts[i].id, err);
+        if (!st && puts[i].types) { st = lorac_ids_add(puts[i].types, puts[i].type, err); }
     }
-    for (size_t i = 0; i < 2 && !st; i++) {
-        struct lorac_json pair = lorac_json_get(at, names[i]); // ["</s>", 2]
-        struct lorac_json id = lorac_json_at(&pair, 1);
-        st = token_id(i ? &t->after : &t->before, t, &id, err);
-    }
+    pair->type[1] = second;
+    t->has_pair = true;
     return st;
 }
 
@@ -412,8 +507,14 @@ enum lorac_status lorac_read_post(struct lorac_tokenizer *t, const struct lorac_
     const char *const byte_level[] = {"type", "add_prefix_space", "trim_offsets", "use_regex",
                                       NULL};
     if (strcmp(type, "ByteLevel") == 0) { return lorac_json_only(at, byte_level, err); } // offsets
-    if (strcmp(type, "TemplateProcessing") == 0) { return read_template(t, at, err); }
-    bool pair = strcmp(type, "RobertaProcessing") == 0 || strcmp(type, "BertProcessing") == 0;
-    if (pair) { return read_pair(t, at, err); }
+    const bool bert = strcmp(type, "BertProcessing") == 0;
+    const bool roberta = strcmp(type, "RobertaProcessing") == 0;
+    const bool pieces = strcmp(type, "TemplateProcessing") == 0;
+    if ((bert || roberta || pieces) && (t->before.n || t->after.n)) {
+        return lorac_fail(err, LORAC_ENOTSUP, "%s: '%s': a second template is not supported",
+                          at->file, at->where);
+    }
+    if (pieces) { return read_template(t, at, err); }
+    if (bert || roberta) { return read_pair(t, at, roberta, err); }
     return unknown(at, type, err);
 }

@@ -134,7 +134,22 @@ bool lorac_char_is_punct(uint32_t cp)
                (cp > 'z' && cp < 0x7F);
     }
     utf8proc_category_t c = category(cp);
-    return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
+    bool is = c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
+    return cp == 0x166D || cp == 0x111C9 ||
+           (is && !lorac_char_is_recent(cp)); // two that have moved
+}
+
+bool lorac_char_is_nonspacing(uint32_t cp)
+{
+    bool is = category(cp) == UTF8PROC_CATEGORY_MN;
+    return cp == 0x1734 || (is && !lorac_char_is_recent(cp)); // has moved
+}
+
+bool lorac_char_is_other(uint32_t cp)
+{
+    utf8proc_category_t c = category(cp);
+    return c == UTF8PROC_CATEGORY_CC || c == UTF8PROC_CATEGORY_CO ||
+           (c == UTF8PROC_CATEGORY_CF && !lorac_char_is_recent(cp));
 }
 
 void lorac_marked_add(struct lorac_marked *m, const char *s, size_t n, const char *mark)

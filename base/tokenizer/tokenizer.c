@@ -14,7 +14,7 @@ static struct lorac_tokenizer *tokenizer_new(struct lorac_err *err)
         (void)lorac_no_memory(err);
         return NULL;
     }
-    t->unk = t->bos = t->eos = t->pad = -1;
+    t->unk = t->bos = t->eos = t->pad = t->mask = -1;
     return t;
 }
 
@@ -45,6 +45,10 @@ void lorac_tokenizer_free(struct lorac_tokenizer *t)
     lorac_ids_free(&t->before);
     lorac_ids_free(&t->after);
     lorac_ids_free(&t->ends);
+    for (size_t i = 0; i < 3; i++) {
+        lorac_ids_free(&t->pair.ids[i]);
+        lorac_ids_free(&t->pair.types[i]);
+    }
     lorac_mem_free(t);
 }
 
@@ -157,6 +161,16 @@ int32_t lorac_tokenizer_eos(const struct lorac_tokenizer *t)
 int32_t lorac_tokenizer_pad(const struct lorac_tokenizer *t)
 {
     return t->pad;
+}
+
+int32_t lorac_tokenizer_mask(const struct lorac_tokenizer *t)
+{
+    return t->mask;
+}
+
+const struct lorac_pair_form *lorac_tokenizer_pair(const struct lorac_tokenizer *t)
+{
+    return t->has_pair ? &t->pair : NULL;
 }
 
 bool lorac_token_is_end(const struct lorac_tokenizer *t, int32_t id)

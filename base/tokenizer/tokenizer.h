@@ -1,8 +1,9 @@
 /*
  * tokenizer.h - text to token ids and back, from a Hugging Face tokenizer.json.
  *
- * Two families: byte-level BPE (GPT-2, Qwen2, Llama 3) and SentencePiece-style BPE with byte
- * fallback (Llama 2, Mistral, Phi-3), told apart by what the file says, never by a name. A part of
+ * Three families: byte-level BPE (GPT-2, Qwen2, Llama 3), SentencePiece-style BPE with byte
+ * fallback (Llama 2, Mistral, Phi-3) and WordPiece (BERT), told apart by what the file says, never
+ * by a name. A part of
  * the file that is not understood is refused by name: a tokenizer that ignores a normaliser is
  * a model that reads other words.
  *
@@ -37,6 +38,18 @@ struct lorac_ids {
 LORAC_MUST_CHECK enum lorac_status lorac_ids_add(struct lorac_ids *ids, int32_t id,
                                                  struct lorac_err *err);
 void lorac_ids_free(struct lorac_ids *ids);
+/* How the tokenizer frames two texts for a model that reads pairs: ids[0] a ids[1] b ids[2], as in
+ * "[CLS] a [SEP] b [SEP]", and which type (segment) each id is of. */
+struct lorac_pair_form {
+    struct lorac_ids ids[3], types[3];
+    int32_t type[2]; // of a's ids, of b's
+};
+/* Append the ids of the framed pair, and their types. */
+LORAC_MUST_CHECK enum lorac_status lorac_pair_join(struct lorac_ids *ids, struct lorac_ids *types,
+                                                   const struct lorac_pair_form *pair,
+                                                   const struct lorac_ids *a,
+                                                   const struct lorac_ids *b,
+                                                   struct lorac_err *err);
 /* How many ids both a (n) and b (m) begin with. */
 size_t lorac_ids_common(const int32_t *a, size_t n, const int32_t *b, size_t m);
 
@@ -148,7 +161,10 @@ bool lorac_token_is_special(const struct lorac_tokenizer *t, int32_t id);
 int32_t lorac_tokenizer_bos(const struct lorac_tokenizer *t); // -1: none
 int32_t lorac_tokenizer_eos(
     const struct lorac_tokenizer *t); // the one that training appends; -1: none
-int32_t lorac_tokenizer_pad(const struct lorac_tokenizer *t); // -1: none; nothing here pads
+int32_t lorac_tokenizer_pad(const struct lorac_tokenizer *t);  // -1: none; nothing here pads
+int32_t lorac_tokenizer_mask(const struct lorac_tokenizer *t); // of masked models; -1: none
+/* NULL: it frames no pairs. */
+const struct lorac_pair_form *lorac_tokenizer_pair(const struct lorac_tokenizer *t);
 /* True for every id that ends generation: generation_config.json may list several. */
 bool lorac_token_is_end(const struct lorac_tokenizer *t, int32_t id);
 

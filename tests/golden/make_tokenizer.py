@@ -2,7 +2,9 @@
 
 Each file holds a small tokenizer, trained here on text written for it, and what the reference
 makes of a list of texts: ids with special tokens recognised, ids with special tokens as plain
-text, ids with the post-processor, and the decoded text with and without special tokens.
+text, ids with the post-processor, and the decoded text with and without special tokens; where the
+tokenizer frames pairs, ids and types of each text with the next. characters.json tells which
+characters of all BERT's normaliser and pre-tokenizer take away, set apart and cut off.
 
     python tests/golden/make_tokenizer.py
 """
@@ -145,16 +147,81 @@ def words():
     return t
 
 
+def wordpieces(**options):
+    t = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    t.normalizer = normalizers.BertNormalizer(lowercase=False)
+    t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    t.train_from_iterator([CORPUS, CORPUS.lower(), "grosser peut-etre perche deja \u4e2d \u6587 ' n't 's ? , 7"],
+                          trainers.WordPieceTrainer(vocab_size=300, show_progress=False, special_tokens=[
+                              "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
+                              continuing_subword_prefix=options.get("continuing_subword_prefix", "##")))
+    return Tokenizer(models.WordPiece(json.loads(t.to_str())["model"]["vocab"], unk_token="[UNK]", **options))
+
+
+def bert():
+    t = wordpieces()
+    t.normalizer = normalizers.BertNormalizer()
+    t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    t.decoder = decoders.WordPiece()
+    t.add_tokens(special("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
+    t.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", t.token_to_id("[CLS]")), ("[SEP]", t.token_to_id("[SEP]"))])
+    return t
+
+
+def bert_cased():
+    t = wordpieces(continuing_subword_prefix="@@", max_input_chars_per_word=12)
+    t.normalizer = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=False, lowercase=False)
+    t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    t.decoder = decoders.WordPiece(prefix="@@", cleanup=False)
+    t.add_tokens(special("[PAD]", "[UNK]", "[CLS]", "[SEP]") + [AddedToken("[MASK]", special=True, lstrip=True)])
+    t.post_processor = processors.BertProcessing(("[SEP]", t.token_to_id("[SEP]")), ("[CLS]", t.token_to_id("[CLS]")))
+    return t
+
+
+def roberta():
+    t = gpt2()
+    t.add_tokens(special("<s>", "</s>") + [AddedToken("<mask>", special=True, lstrip=True)])
+    t.post_processor = processors.RobertaProcessing(("</s>", t.token_to_id("</s>")), ("<s>", t.token_to_id("<s>")))
+    return t
+
+
+def ranges(chars):
+    out = []
+    for c in chars:
+        if out and out[-1][1] == c - 1:
+            out[-1][1] = c
+        else:
+            out.append([c, c])
+    return out
+
+
+def characters():
+    """Ranges of code points: [[first, last], ...]."""
+    points = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    norm = lambda **on: normalizers.BertNormalizer(**{**dict(
+        clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False), **on}).normalize_str
+    clean, apart, accents = norm(clean_text=True), norm(handle_chinese_chars=True), norm(strip_accents=True)
+    cut = lambda c: [s for s, _ in pre_tokenizers.BertPreTokenizer().pre_tokenize_str("a%sa" % chr(c))]
+    return {"removed": ranges(c for c in points if clean(chr(c)) == ""),
+            "space": ranges(c for c in points if clean(chr(c)) == " "),
+            "ideographs": ranges(c for c in points if apart(chr(c)) == " %s " % chr(c)),
+            "nonspacing": ranges(c for c in points if accents(chr(c)) == ""),
+            "punctuation": ranges(c for c in points if cut(c) == ["a", chr(c), "a"])}
+
+
 def ids(t, text, plain=False, **options):
     t.encode_special_tokens = plain
     return t.encode(text, **options).ids
 
 
-for make in (gpt2, llama3, llama2, mistral, metaspace, words):
+(OUT / "characters.json").write_text(json.dumps(characters(), separators=(",", ":")) + "\n")
+for make in (gpt2, llama3, llama2, mistral, metaspace, words, bert, bert_cased, roberta):
     t = Tokenizer.from_str(make().to_str())
     specials = {i for i, a in t.get_added_tokens_decoder().items() if a.special}
     vectors = []
-    for text in TEXTS:
+    for text, other in zip(TEXTS, TEXTS[1:] + TEXTS[:1]):
         got = ids(t, text, add_special_tokens=False)
         vectors.append({
             "text": text, "ids": got,
@@ -163,6 +230,10 @@ for make in (gpt2, llama3, llama2, mistral, metaspace, words):
             "decoded": t.decode(got, skip_special_tokens=False),
             # not by skip_special_tokens: 0.23 does not skip special tokens that are normalised
             "skipped": t.decode([i for i in got if i not in specials], skip_special_tokens=False)})
+        if make in (bert, bert_cased, roberta):
+            t.encode_special_tokens = False
+            pair = t.encode(text, other)
+            vectors[-1].update(pair=pair.ids, types=pair.type_ids)
     body = ",\n".join(json.dumps(v, separators=(",", ":")) for v in vectors)
     (OUT / (make.__name__ + ".json")).write_text(
         '{"tokenizer":' + json.dumps(json.loads(t.to_str()), separators=(",", ":"), ensure_ascii=True)

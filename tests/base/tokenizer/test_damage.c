@@ -36,10 +36,29 @@ static const struct {
 } cases[] = {
     {"[]", LORAC_EFORMAT, "'' must be an object, found []"},
     {"{}", LORAC_EFORMAT, "'model' is missing, an object was expected"},
-    {"{'model':{'type':'WordPiece','vocab':{}}}", LORAC_ENOTSUP,
-     "the model is of type WordPiece, only BPE is supported"},
+    {"{'model':{'type':'Unigram','vocab':[]}}", LORAC_ENOTSUP,
+     "the model is of type Unigram, only BPE and WordPiece are supported"},
     {"{'model':{'vocab':[]}}", LORAC_ENOTSUP,
-     "the model is of type (none, and has no merges), only BPE is supported"},
+     "the model is of type (none, and has no merges), only BPE and WordPiece are supported"},
+    {"{'model':{'type':'WordPiece','vocab':{}}}", LORAC_EFORMAT,
+     "'model.vocab' holds 0 tokens, 1 to 1048576 were expected"},
+    {"{'model':{'type':'WordPiece','vocab':{'a':0}}}", LORAC_EFORMAT,
+     "'model' needs '[UNK]', which is no token"},
+    {"{'model':{'max_input_chars_per_word':9,'unk_token':'?','vocab':{'a':0}}}", LORAC_EFORMAT,
+     "'model.unk_token' needs '?', which is no token"},
+    {"{'model':{'type':'WordPiece','max_input_chars_per_word':4097,'vocab':{'[UNK]':0}}}",
+     LORAC_EFORMAT,
+     "'model.max_input_chars_per_word' must be a whole number from 0 to 4096, found 4097"},
+    {"{'model':{'type':'WordPiece','continuing_subword_prefix':'################','vocab':"
+     "{'[UNK]':0}}}",
+     LORAC_EFORMAT,
+     "'model.continuing_subword_prefix' must be at most 15 bytes, found \"################\""},
+    {"{'model':{'type':'WordPiece','vocab':{'[UNK]':0},'dropout':0.1}}", LORAC_ENOTSUP,
+     "'model.dropout' is not supported"},
+    {WITH("'normalizer':{'type':'BertNormalizer','clean':true}"), LORAC_ENOTSUP,
+     "'normalizer.clean' is not supported"},
+    {WITH("'pre_tokenizer':{'type':'BertPreTokenizer','behavior':'Removed'}"), LORAC_ENOTSUP,
+     "'pre_tokenizer.behavior' is not supported"},
     {"{'model':{'type':'BPE','vocab':[],'merges':[]}}", LORAC_EFORMAT,
      "'model.vocab' must be an object, found []"},
     {"{'model':{'type':'BPE','vocab':{},'merges':[]}}", LORAC_EFORMAT,
@@ -89,8 +108,8 @@ static const struct {
     {WITH("'normalizer':{'type':'Sequence','normalizers':[{'type':'Nmt'}]}"), LORAC_ENOTSUP,
      "'normalizer.normalizers[0]' is of type Nmt, which is not supported"},
     {WITH("'normalizer':'NFC'"), LORAC_EFORMAT, "'normalizer' must be an object, found \"NFC\""},
-    {PRE("'type':'BertPreTokenizer'"), LORAC_ENOTSUP,
-     "'pre_tokenizer' is of type BertPreTokenizer, which is not supported"},
+    {PRE("'type':'FixedLength'"), LORAC_ENOTSUP,
+     "'pre_tokenizer' is of type FixedLength, which is not supported"},
     {PRE("'type':'ByteLevel'"), LORAC_EFORMAT,
      "'pre_tokenizer.add_prefix_space' is missing, true or false was expected"},
     {PRE("'type':'Metaspace','replacement':'__'"), LORAC_EFORMAT,
@@ -133,8 +152,10 @@ static const struct {
      "supported"},
     {PRE("'type':'Split','invert':false,'pattern':{'Regex':'a'}"), LORAC_EFORMAT,
      "'pre_tokenizer.behavior' is missing, how to split was expected"},
-    {WITH("'decoder':{'type':'WordPiece','prefix':'##'}"), LORAC_ENOTSUP,
-     "'decoder' is of type WordPiece, which is not supported"},
+    {WITH("'decoder':{'type':'CTC'}"), LORAC_ENOTSUP,
+     "'decoder' is of type CTC, which is not supported"},
+    {WITH("'decoder':{'type':'WordPiece','cleanup':true}"), LORAC_EFORMAT,
+     "'decoder.prefix' is missing, text was expected"},
     {WITH("'decoder':{'type':'Strip','content':' ','start':0,'stop':1}"), LORAC_EFORMAT,
      "'decoder.stop' must be a whole number from 0 to 0, found 1"},
     {WITH("'decoder':{'type':'Sequence','decoders':[{'type':'Fuse'},{'type':'ByteFallback'}]}"),
@@ -206,8 +227,9 @@ static void each_is_refused_with_its_place(void **state)
         char want[512];
         with_quotes(&json, cases[i].json);
         (void)snprintf(want, sizeof want, "t.json: %s", cases[i].message);
-        assert_int_equal(lorac_tokenizer_parse(&t, json.at, json.n, "t.json", &err),
-                         cases[i].status);
+        if (lorac_tokenizer_parse(&t, json.at, json.n, "t.json", &err) != cases[i].status) {
+            fail_msg("%s: '%s'", json.at, err.text);
+        }
         assert_string_equal(err.text, want);
         assert_null(t);
     }

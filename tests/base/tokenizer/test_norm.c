@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <utf8proc.h>
 
 /* A tokenizer with these normalisers; ' for ". */
 static struct lorac_tokenizer *with_norms(const char *norms)
@@ -182,6 +183,84 @@ static void a_decoder_strips_as_many_marks_as_it_says(void **state)
     }
 }
 
+/* Do these ranges of characters.json hold the code point? *at is the range last looked at. */
+static bool holds(const json_t *ranges, size_t *at, uint32_t cp)
+{
+    while (*at < json_array_size(ranges) &&
+           cp > json_integer_value(json_array_get(json_array_get(ranges, *at), 1))) {
+        (*at)++;
+    }
+    return *at < json_array_size(ranges) &&
+           cp >= json_integer_value(json_array_get(json_array_get(ranges, *at), 0));
+}
+
+/* U+0000 to U+10FFFF, as the reference's tables have them; a utf8proc that knows more characters
+ * than those of Unicode 15 may count more. */
+static void the_characters_of_bert_are_those_of_the_reference(void **state)
+{
+    (void)state;
+    struct lorac_json root = {0};
+    struct lorac_err err = {0};
+    const char *const names[] = {"removed", "nonspacing", "punctuation"};
+    const bool exact = strcmp(utf8proc_unicode_version(), "15.0.0") == 0;
+    size_t at[3] = {0};
+    size_t seen = 0;
+    if (lorac_json_load(&root, LORAC_TESTS_DIR "/golden/tokenizer/characters.json", 1 << 20,
+                        &err)) {
+        fail_msg("%s", err.text);
+    }
+    for (uint32_t cp = 0; cp < 0x110000; cp++) {
+        if (cp == 0xD800) { cp = 0xE000; }
+        const bool blank = cp == '\t' || cp == '\n' || cp == '\r';
+        const bool is[] = {cp == 0xFFFD || (lorac_char_is_other(cp) && !blank),
+                           lorac_char_is_nonspacing(cp), lorac_char_is_punct(cp)};
+        for (size_t k = 0; k < 3; k++) {
+            const bool want = holds(json_object_get(root.value, names[k]), &at[k], cp);
+            if (is[k] != want && (exact || want)) {
+                fail_msg("U+%04X: %s", (unsigned)cp, names[k]);
+            }
+            seen += want;
+        }
+    }
+    assert_true(seen > 139000);
+    lorac_json_free(&root);
+}
+
+/* Each character alone, through the steps that BertNormalizer is made of. */
+static void bert_takes_white_space_and_ideographs_as_the_reference(void **state)
+{
+    (void)state;
+    struct lorac_json root = {0};
+    struct lorac_tokenizer *t = with_norms("{'type':'BertNormalizer','clean_text':true,"
+                                           "'handle_chinese_chars':true,'strip_accents':false,"
+                                           "'lowercase':false}");
+    size_t at[3] = {0};
+    assert_int_equal(
+        lorac_json_load(&root, LORAC_TESTS_DIR "/golden/tokenizer/characters.json", 1 << 20, NULL),
+        LORAC_OK);
+    for (uint32_t cp = 1; cp < 0x30000; cp++) {
+        char s[5] = "";
+        char want[8] = "";
+        if (cp == 0xD800) { cp = 0xE000; }
+        const size_t n = lorac_utf8_put(s, cp);
+        s[n] = '\0';
+        const bool removed = holds(json_object_get(root.value, "removed"), &at[0], cp);
+        const bool space = holds(json_object_get(root.value, "space"), &at[1], cp);
+        const bool apart = holds(json_object_get(root.value, "ideographs"), &at[2], cp);
+        if (!removed && lorac_char_is_other(cp) && cp != '\t' && cp != '\n' && cp != '\r') {
+            continue;
+        } // newer
+        (void)snprintf(want, sizeof want, apart ? " %s " : "%s", removed ? "" : space ? " " : s);
+        expect(t, s, NULL, want, NULL);
+    }
+    expect(t, "\xE4\xB8\xAD\xE6\x96\x87", "111000", " \xE4\xB8\xAD  \xE6\x96\x87 ", "1111100000");
+    lorac_json_free(&root);
+    lorac_tokenizer_free(t);
+    t = with_norms("{'type':'BertNormalizer','strip_accents':null}"); // with lower case
+    expect(t, "\xC3\x89T\xC3\x89\t\xE4\xB8\xAD", NULL, "ete  \xE4\xB8\xAD ", NULL);
+    lorac_tokenizer_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +268,8 @@ int main(void)
         cmocka_unit_test(long_texts_are_as_short_ones),
         cmocka_unit_test(a_mark_stays_where_all_had_it),
         cmocka_unit_test(a_decoder_strips_as_many_marks_as_it_says),
+        cmocka_unit_test(the_characters_of_bert_are_those_of_the_reference),
+        cmocka_unit_test(bert_takes_white_space_and_ideographs_as_the_reference),
     };
     return cmocka_run_group_tests_name("tokenizer_norm", tests, NULL, NULL);
 }
