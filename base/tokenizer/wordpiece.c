@@ -19,7 +19,6 @@ static int32_t longest(size_t *taken, const struct lorac_tokenizer *t, const cha
     memcpy(name, prefix, n_prefix);
     memcpy(name + n_prefix, s, end);
     for (; end > 0; end--) {
-        if (end < n && ((unsigned char)s[end] & 0xC0) == 0x80) { continue; } // inside a character
         int32_t id = lorac_vocab_find(&t->vocab, name, n_prefix + end);
         if (id >= 0) {
             *taken = end;

@@ -262,6 +262,42 @@ static void a_special_token_is_not_composed_across_a_border(void **state)
     lorac_tokenizer_free(t);
 }
 
+static void a_word_is_the_longest_pieces_or_unknown_as_a_whole(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"?\",\"max_input_chars_per_word\":4,"
+        "\"vocab\":{\"?\":0,\"a\":1,\"ab\":2,\"##b\":3,\"##bc\":4,\"Ã©\":5,\"##Ã©\":6}}}";
+    static const struct {
+        const char *word;
+        int32_t ids[4];
+        size_t n;
+    } cases[] = {
+        {"ab", {2}, 1},
+        {"abb", {2, 3}, 2},
+        {"abc", {0}, 1}, // "ab" takes the b
+        {"aabc", {0}, 1},
+        {"abbc", {2, 4}, 2},
+        {"b", {0}, 1},
+        {"abb?", {0}, 1},
+        {"abbb", {2, 3, 3}, 3},
+        {"abbbb", {0}, 1}, // five characters
+        {"aÃ©Ã©Ã©", {1, 6, 6, 6}, 4},
+        {"Ã©Ãª", {0}, 1},
+    };
+    struct lorac_tokenizer *t = NULL;
+    assert_int_equal(lorac_tokenizer_parse(&t, json, sizeof json - 1, "t.json", NULL), LORAC_OK);
+    assert_null(lorac_tokenizer_pair(t));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lorac_ids ids = encode(t, cases[i].word, strlen(cases[i].word), false, 0);
+        if (ids.n != cases[i].n || memcmp(ids.at, cases[i].ids, ids.n * sizeof *ids.at) != 0) {
+            fail_msg("%s: %zu ids, the first %d", cases[i].word, ids.n, (int)ids.at[0]);
+        }
+        lorac_ids_free(&ids);
+    }
+    lorac_tokenizer_free(t);
+}
+
 static void stretches_are_joined_before_they_are_tokenised(void **state)
 {
     (void)state;
@@ -532,6 +568,7 @@ int main(void)
         cmocka_unit_test(ids_and_text_are_those_of_the_reference),
         cmocka_unit_test(special_tokens_are_ids_only_where_the_text_may_carry_them),
         cmocka_unit_test(a_special_token_is_not_composed_across_a_border),
+        cmocka_unit_test(a_word_is_the_longest_pieces_or_unknown_as_a_whole),
         cmocka_unit_test(stretches_are_joined_before_they_are_tokenised),
         cmocka_unit_test(bos_and_eos_are_put_once),
         cmocka_unit_test(text_that_continues_gets_no_dummy_prefix),
