@@ -1,6 +1,6 @@
 /*
- * Patterns of a tokenizer.json. What is promised: they match what they match in the reference, whose
- * Oniguruma knows other characters and other syntax than PCRE2.
+ * Patterns of a tokenizer.json. What is promised: they match what they match in the reference,
+ * whose Oniguruma knows other characters and other syntax than PCRE2.
  */
 #include "base/tokenizer/tokenizer.h"
 

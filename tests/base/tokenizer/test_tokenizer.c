@@ -267,7 +267,7 @@ static void a_word_is_the_longest_pieces_or_unknown_as_a_whole(void **state)
     (void)state;
     static const char json[] =
         "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"?\",\"max_input_chars_per_word\":4,"
-        "\"vocab\":{\"?\":0,\"a\":1,\"ab\":2,\"##b\":3,\"##bc\":4,\"Ã©\":5,\"##Ã©\":6}}}";
+        "\"vocab\":{\"?\":0,\"a\":1,\"ab\":2,\"##b\":3,\"##bc\":4,\"\xC3\xA9\":5,\"##\xC3\xA9\":6}}}";
     static const struct {
         const char *word;
         int32_t ids[4];
@@ -282,8 +282,8 @@ static void a_word_is_the_longest_pieces_or_unknown_as_a_whole(void **state)
         {"abb?", {0}, 1},
         {"abbb", {2, 3, 3}, 3},
         {"abbbb", {0}, 1}, // five characters
-        {"aÃ©Ã©Ã©", {1, 6, 6, 6}, 4},
-        {"Ã©Ãª", {0}, 1},
+        {"a\xC3\xA9\xC3\xA9\xC3\xA9", {1, 6, 6, 6}, 4},
+        {"\xC3\xA9\xC3\xAA", {0}, 1},
     };
     struct lorac_tokenizer *t = NULL;
     assert_int_equal(lorac_tokenizer_parse(&t, json, sizeof json - 1, "t.json", NULL), LORAC_OK);
