@@ -122,7 +122,6 @@ static const struct kind tokenizers[] = {
     {"spiece.model", "", "is SentencePiece's"},
     {"tekken.json", "", "is Mistral's"},
     {"", ".tiktoken", "is tiktoken's"},
-    {"vocab.txt", "", "is BERT's"},
 };
 
 enum lorac_status lorac_stand_in_tokenizer(const char *dir, const char *file, struct lorac_err *err)
@@ -130,8 +129,9 @@ enum lorac_status lorac_stand_in_tokenizer(const char *dir, const char *file, st
     char **names = NULL;
     enum lorac_status st = lorac_dir_list(&names, dir, err);
     if (st) { return st; }
-    st = lorac_fail(err, LORAC_EIO,
-                    "%s: is missing, expected this file, or vocab.json and merges.txt", file);
+    st = lorac_fail(
+        err, LORAC_EIO,
+        "%s: is missing, expected this file, or vocab.json and merges.txt, or vocab.txt", file);
     bool any = false;
     for (size_t i = 0; i < sizeof tokenizers / sizeof *tokenizers && !any; i++) {
         const struct kind *k = &tokenizers[i];

@@ -177,6 +177,17 @@ static enum lorac_status check_id(struct lorac_tokenizer *t, const struct lorac_
     return LORAC_OK;
 }
 
+static enum lorac_status read_flags(struct lorac_added *a, const struct lorac_json *at,
+                                    struct lorac_err *err)
+{
+    a->normalized = !a->special; // AddedToken::from
+    enum lorac_status st = lorac_json_bool(&a->single_word, at, "single_word", false, err);
+    if (!st) { st = lorac_json_bool(&a->lstrip, at, "lstrip", false, err); }
+    if (!st) { st = lorac_json_bool(&a->rstrip, at, "rstrip", false, err); }
+    if (!st) { st = lorac_json_bool(&a->normalized, at, "normalized", false, err); }
+    return st;
+}
+
 enum lorac_status lorac_added_read(struct lorac_tokenizer *t, const struct lorac_json *at,
                                    int32_t id, struct lorac_err *err)
 {
@@ -198,15 +209,8 @@ enum lorac_status lorac_added_read(struct lorac_tokenizer *t, const struct lorac
     struct lorac_added *a = lorac_vocab_find(&t->names, content, n) >= 0 ? known(t, id) : NULL;
     if (!a) { st = put_added(&a, t, id, content, n, err); }
     if (st || !a) { return st; }
-    st = lorac_json_bool(&a->single_word, at, "single_word", false, err);
-    if (!st) { st = lorac_json_bool(&a->lstrip, at, "lstrip", false, err); }
-    if (!st) { st = lorac_json_bool(&a->rstrip, at, "rstrip", false, err); }
-    if (!st) { st = lorac_json_bool(&a->special, at, "special", false, err); }
-    if (!st) {
-        a->normalized = !a->special; // AddedToken::from
-        st = lorac_json_bool(&a->normalized, at, "normalized", false, err);
-    }
-    return st;
+    st = lorac_json_bool(&a->special, at, "special", false, err);
+    return st ? st : read_flags(a, at, err);
 }
 
 enum lorac_status lorac_added_special(int32_t *id, struct lorac_tokenizer *t,
@@ -228,7 +232,7 @@ enum lorac_status lorac_added_special(int32_t *id, struct lorac_tokenizer *t,
     enum lorac_status st = put_added(&a, t, *id, name, n, err);
     if (st || !a) { return st; }
     a->special = true;
-    return LORAC_OK;
+    return json_is_object(at->value) ? read_flags(a, at, err) : LORAC_OK;
 }
 
 /* By first byte, longest first. */

@@ -1,5 +1,5 @@
 /* classes.c - a folder without tokenizer.json: what a class of transformers builds around
- * vocab.json and merges.txt. */
+ * vocab.json and merges.txt, or vocab.txt. */
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/tokenizer/impl.h"
@@ -24,12 +24,30 @@ static const char qwen2_frame[] =
     "  {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]},"
     " \"decoder\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\"}}";
 
+static const char bert_frame[] = "{\"normalizer\": {\"type\": \"BertNormalizer\"},"
+                                 " \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"},"
+                                 " \"decoder\": {\"type\": \"WordPiece\", \"prefix\": \"##\"},"
+                                 " \"model\": {\"type\": \"WordPiece\"}}";
+
 #define END "<|endoftext|>"
-/* models/gpt2, qwen2 and gpt_neox, and TOKENIZER_MAPPING_NAMES of models/auto of transformers 5. */
+#define BERT_NAMES                                               \
+    {                                                            \
+        NULL, NULL, "[UNK]", "[PAD]", "[SEP]", "[CLS]", "[MASK]" \
+    }
+/* models/gpt2, qwen2, gpt_neox, bert and roberta, and TOKENIZER_MAPPING_NAMES of models/auto of
+ * transformers 5. */
 static const struct lorac_class classes[] = {
-    {"GPT2Tokenizer", {"gpt2"}, gpt2_frame, END, END, NULL},
-    {"Qwen2Tokenizer", {"qwen2", "qwen3"}, qwen2_frame, NULL, END, END},
-    {"GPTNeoXTokenizer", {"gpt_neox"}, neox_frame, END, END, "<|padding|>"},
+    {"GPT2Tokenizer", {"gpt2"}, gpt2_frame, NULL, false, {END, END, END}},
+    {"Qwen2Tokenizer", {"qwen2", "qwen3"}, qwen2_frame, NULL, false, {NULL, END, END, END}},
+    {"GPTNeoXTokenizer", {"gpt_neox"}, neox_frame, NULL, false, {END, END, END, "<|padding|>"}},
+    {"RobertaTokenizer",
+     {"roberta"},
+     gpt2_frame,
+     "RobertaProcessing",
+     false,
+     {"<s>", "</s>", "<unk>", "<pad>", "</s>", "<s>", "<mask>"}},
+    {"BertTokenizer", {"bert", "distilbert"}, bert_frame, "BertProcessing", true, BERT_NAMES},
+    {"DistilBertTokenizer", {NULL}, bert_frame, "BertProcessing", true, BERT_NAMES},
 };
 enum { CLASSES = sizeof classes / sizeof *classes };
 
@@ -73,40 +91,51 @@ static enum lorac_status pick_class(const struct lorac_class **out, const struct
     return lorac_fail(
         err, LORAC_ENOTSUP,
         "%s: has no tokenizer.json; vocab.json and merges.txt are read for the classes "
-        "GPT2Tokenizer, Qwen2Tokenizer and GPTNeoXTokenizer without add_prefix_space, %s %.60s",
+        "GPT2Tokenizer, Qwen2Tokenizer, GPTNeoXTokenizer and RobertaTokenizer without "
+        "add_prefix_space, vocab.txt for BertTokenizer and DistilBertTokenizer, %s %.60s",
         dir, name ? "the folder names" : "config.json's model_type is",
         name   ? name
         : type ? type
                : "not there");
 }
 
-/* The lines of merges.txt as a JSON list. */
-static enum lorac_status read_merges_txt(json_t **out, const char *path, struct lorac_err *err)
+/* Called with each line, without its end. */
+typedef int line_fn(json_t *into, const char *s, size_t n, size_t line);
+
+static int add_merge(json_t *list, const char *s, size_t n, size_t line)
+{
+    (void)line;
+    if (n >= 8 && memcmp(s, "#version", 8) == 0) { return 0; }
+    return json_array_append_new(list, json_stringn(s, n));
+}
+
+/* The number of a token is that of its line; of equal ones the last counts. */
+static int add_token(json_t *vocab, const char *s, size_t n, size_t line)
+{
+    return json_object_setn_new(vocab, s, n, json_integer((json_int_t)line - 1));
+}
+
+/* The lines of a text file, into a JSON list or object. */
+static enum lorac_status read_lines(json_t *into, line_fn *add, const char *path,
+                                    struct lorac_err *err)
 {
     char *text = NULL;
     size_t n = 0;
-    json_t *list = json_array();
     enum lorac_status st = lorac_file_read(&text, &n, path, TOK_MAX_JSON, err);
-    if (!st && !list) { st = lorac_no_memory(err); }
+    if (!st && !into) { st = lorac_no_memory(err); }
     for (size_t i = 0, line = 1; !st && i < n; line++) {
         const char *s = text + i;
         const char *newline = memchr(s, '\n', n - i);
         size_t len = newline ? (size_t)(newline - s) : n - i;
         i += len + 1;
         if (len && s[len - 1] == '\r') { len--; }
-        if (len >= 8 && memcmp(s, "#version", 8) == 0) { continue; }
-        if (lorac_utf8_check(s, len) < len) {
+        if (lorac_utf8_check(s, len) < len || memchr(s, 0, len)) {
             st = lorac_fail(err, LORAC_EFORMAT, "%s:%zu: is not UTF-8", path, line);
-        } else if (json_array_append_new(list, json_stringn(s, len))) {
+        } else if (add(into, s, len, line)) {
             st = lorac_no_memory(err);
         }
     }
     lorac_mem_free(text);
-    if (st) {
-        json_decref(list);
-        list = NULL;
-    }
-    *out = list;
     return st;
 }
 
@@ -127,47 +156,95 @@ static enum lorac_status read_added_txt(json_t *frame, const struct lorac_json *
     return LORAC_OK;
 }
 
+/* What BertTokenizer takes of tokenizer_config.json. */
+static enum lorac_status set_bert(json_t *frame, const json_t *config, struct lorac_err *err)
+{
+    static const char *const keys[][2] = {{"do_lower_case", "lowercase"},
+                                          {"tokenize_chinese_chars", "handle_chinese_chars"},
+                                          {"strip_accents", "strip_accents"}};
+    json_t *norm = json_object_get(frame, "normalizer");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        json_t *value = json_object_get(config, keys[i][0]);
+        if (value && json_object_set(norm, keys[i][1], value)) { return lorac_no_memory(err); }
+    }
+    return LORAC_OK;
+}
+
+/* The name of a special token: the folder's, or the class's. */
+static const char *name_of(const struct lorac_class *class, const json_t *config, size_t which)
+{
+    const json_t *at = json_object_get(config, lorac_special_names[which]);
+    const char *name = json_string_value(json_is_object(at) ? json_object_get(at, "content") : at);
+    return name ? name : class->named[which];
+}
+
+/* {"type": "BertProcessing", "sep": ["[SEP]", 102], "cls": ["[CLS]", 101]}; the model's unknown
+ * token. */
+static enum lorac_status set_post(json_t *frame, const struct lorac_class *class,
+                                  const json_t *config, const json_t *vocab, struct lorac_err *err)
+{
+    const char *sep = name_of(class, config, TOK_SEP);
+    const char *cls = name_of(class, config, TOK_CLS);
+    const char *unk = name_of(class, config, TOK_UNK);
+    json_t *post = json_pack("{s:s, s:[s, O?], s:[s, O?]}", "type", class->post, "sep", sep,
+                             json_object_get(vocab, sep), "cls", cls, json_object_get(vocab, cls));
+    json_t *model = json_object_get(frame, "model");
+    bool failed = json_object_set_new(frame, "post_processor", post) != 0;
+    if (class->lines) { failed |= json_object_set_new(model, "unk_token", json_string(unk)) != 0; }
+    return failed ? lorac_no_memory(err) : LORAC_OK;
+}
+
+/* The vocabulary and, of a BPE, the merges. */
+static enum lorac_status read_model_files(json_t *model, const struct lorac_class *class,
+                                          const char *dir, struct lorac_err *err)
+{
+    struct lorac_json vocab = {0};
+    char *path = NULL;
+    char *more = lorac_path_join(dir, class->lines ? "vocab.txt" : "merges.txt");
+    json_t *list = class->lines ? json_object() : json_array();
+    enum lorac_status st = more ? read_lines(list, class->lines ? add_token : add_merge, more, err)
+                                : lorac_no_memory(err);
+    if (!st && !class->lines) { st = lorac_read_file(&vocab, &path, dir, "vocab.json", err); }
+    if (!st && (json_object_set(model, class->lines ? "vocab" : "merges", list) ||
+                (vocab.value && json_object_set(model, "vocab", vocab.value)))) {
+        st = lorac_no_memory(err);
+    }
+    lorac_json_free(&vocab);
+    json_decref(list);
+    lorac_mem_free(path);
+    lorac_mem_free(more);
+    return st;
+}
+
 enum lorac_status lorac_read_vocab_files(struct lorac_tokenizer *t,
                                          const struct lorac_class **class, const char *dir,
                                          struct lorac_err *err)
 {
     struct lorac_json config = {0};
     struct lorac_json top = {0}; // config.json
-    struct lorac_json vocab = {0};
     struct lorac_json added = {0};
     struct lorac_json root = {0};
-    char *paths[5] = {0};
-    json_t *merges = NULL;
-    json_t *model = NULL;
+    char *paths[3] = {0};
     enum lorac_status st = lorac_read_file(&config, &paths[0], dir, "tokenizer_config.json", err);
-    if (!st) { st = lorac_read_file(&top, &paths[4], dir, "config.json", err); }
+    if (!st) { st = lorac_read_file(&top, &paths[1], dir, "config.json", err); }
     if (!st) { st = pick_class(class, &config, &top, dir, err); }
-    if (!st) { st = lorac_read_file(&vocab, &paths[1], dir, "vocab.json", err); }
     if (!st) { st = lorac_read_file(&added, &paths[2], dir, "added_tokens.json", err); }
-    if (st) { goto done; }
-    paths[3] = lorac_path_join(dir, "merges.txt");
-    st = paths[3] ? read_merges_txt(&merges, paths[3], err) : lorac_no_memory(err);
-    if (!st) {
-        const char *frame = (*class)->frame;
-        st = lorac_json_parse(&root, frame, strlen(frame), dir, err);
-    }
-    model = json_object_get(root.value, "model");
-    if (!st && (json_object_set(model, "vocab", vocab.value) ||
-                json_object_set(model, "merges", merges))) {
-        st = lorac_no_memory(err);
+    if (!st) { st = lorac_json_parse(&root, (*class)->frame, strlen((*class)->frame), dir, err); }
+    json_t *model = json_object_get(root.value, "model");
+    if (!st) { st = read_model_files(model, *class, dir, err); }
+    if (!st && (*class)->lines) { st = set_bert(root.value, config.value, err); }
+    if (!st && (*class)->post) {
+        st = set_post(root.value, *class, config.value, json_object_get(model, "vocab"), err);
     }
     if (!st && added.value && !json_object_get(config.value, "added_tokens_decoder")) {
         st = read_added_txt(root.value, &added, err);
     }
     if (!st) { st = lorac_read_tokenizer(t, &root, err); }
-done:
     lorac_json_free(&root);
     lorac_json_free(&config);
     lorac_json_free(&top);
-    lorac_json_free(&vocab);
     lorac_json_free(&added);
-    json_decref(merges);
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         lorac_mem_free(paths[i]);
     }
     return st;

@@ -137,24 +137,25 @@ static enum lorac_status read_more_special(struct lorac_tokenizer *t, const stru
     return st;
 }
 
+const char *const lorac_special_names[TOK_NAMES] = {
+    "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"};
+
 /* What begins and ends texts must be a token of tokenizer.json; the others are used where a text
  * holds them, and of a class's all that is none becomes the next. */
 static enum lorac_status read_names(struct lorac_tokenizer *t, const struct lorac_json *root,
                                     const struct lorac_class *class, struct lorac_err *err)
 {
-    const char *const names[] = {"bos_token", "eos_token", "unk_token", "pad_token",
-                                 "sep_token", "cls_token", "mask_token"};
     const char *const lists[] = {"additional_special_tokens", "extra_special_tokens"};
     enum lorac_status st = LORAC_OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++) {
-        struct lorac_json at = lorac_json_get(root, names[i]);
+    for (size_t i = 0; i < TOK_NAMES && !st; i++) {
+        struct lorac_json at = lorac_json_get(root, lorac_special_names[i]);
         int32_t id = -1;
-        bool must_be = i < 2 && !class;
+        bool must_be = (i == TOK_BOS || i == TOK_EOS) && !class;
         if (at.value) { st = read_special(&id, t, &at, must_be, err); }
-        if (i == 0 && t->bos < 0) { t->bos = id; }
-        if (i == 1 && t->eos < 0) { t->eos = id; }
-        if (i == 3 && t->pad < 0) { t->pad = id; }
-        if (i == 6 && t->mask < 0) { t->mask = id; }
+        if (i == TOK_BOS && t->bos < 0) { t->bos = id; }
+        if (i == TOK_EOS && t->eos < 0) { t->eos = id; }
+        if (i == TOK_PAD && t->pad < 0) { t->pad = id; }
+        if (i == TOK_MASK && t->mask < 0) { t->mask = id; }
     }
     for (size_t k = 0; k < 2 && !st; k++) {
         struct lorac_json list = lorac_json_get(root, lists[k]);
@@ -198,18 +199,14 @@ static enum lorac_status read_bos_eos(struct lorac_tokenizer *t, const struct lo
 static enum lorac_status add_defaults(struct lorac_json *config, const struct lorac_json *map,
                                       const struct lorac_class *class, struct lorac_err *err)
 {
-    const char *const names[][2] = {{"bos_token", class->bos},
-                                    {"eos_token", class->eos},
-                                    {"unk_token", class->eos},
-                                    {"pad_token", class->pad}};
     if (!config->value) { config->value = json_object(); }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *key = names[i][0];
-        if (!names[i][1] || json_object_get(config->value, key) ||
+    for (size_t i = 0; i < TOK_NAMES; i++) {
+        const char *key = lorac_special_names[i];
+        if (!class->named[i] || json_object_get(config->value, key) ||
             json_object_get(map->value, key)) {
             continue;
         }
-        if (json_object_set_new(config->value, key, json_string(names[i][1]))) {
+        if (json_object_set_new(config->value, key, json_string(class->named[i]))) {
             return lorac_no_memory(err);
         }
     }

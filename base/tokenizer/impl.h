@@ -303,13 +303,18 @@ LORAC_MUST_CHECK enum lorac_status lorac_added_build(struct lorac_tokenizer *t, 
 LORAC_MUST_CHECK enum lorac_status lorac_read_tokenizer(struct lorac_tokenizer *t,
                                                         const struct lorac_json *root,
                                                         struct lorac_err *err);
+/* The special tokens that have names: "bos_token", ... */
+enum { TOK_BOS, TOK_EOS, TOK_UNK, TOK_PAD, TOK_SEP, TOK_CLS, TOK_MASK, TOK_NAMES };
+extern const char *const lorac_special_names[TOK_NAMES];
+
 /* A class of transformers, by which a folder without tokenizer.json is read. */
 struct lorac_class {
     const char *name;
-    const char *types[3];        // the "model_type" of config.json that stand for it
-    const char *frame;           // tokenizer.json but for the vocabulary
-    const char *bos, *eos, *pad; // names where the folder gives none, or NULL; the unknown
-                                 // token is eos, too
+    const char *types[3]; // the "model_type" of config.json that stand for it
+    const char *frame;    // tokenizer.json but for the vocabulary
+    const char *post;     // the post-processor that puts cls in front and sep behind, or NULL
+    bool lines;           // the vocabulary is vocab.txt, of WordPiece
+    const char *named[TOK_NAMES]; // the special tokens where the folder names none, or NULL
 };
 /* A file of the folder; root->value NULL where it is not there. `*path` outlives it
  * (lorac_mem_free). */

@@ -87,7 +87,8 @@ enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out, const char 
     enum lorac_status st = LORAC_OK;
     char *path = lorac_path_join(dir, "tokenizer.json");
     char *vocab = lorac_path_join(dir, "vocab.json");
-    if (!path || !vocab) {
+    char *lines = lorac_path_join(dir, "vocab.txt");
+    if (!path || !vocab || !lines) {
         st = lorac_no_memory(err);
         goto done;
     }
@@ -96,7 +97,7 @@ enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out, const char 
         st = LORAC_ENOMEM;
         goto done;
     }
-    if (!lorac_path_exists(path) && lorac_path_exists(vocab)) {
+    if (!lorac_path_exists(path) && (lorac_path_exists(vocab) || lorac_path_exists(lines))) {
         st = lorac_read_vocab_files(t, &class, dir, err);
     } else if (lorac_path_is_dir(dir) && !lorac_path_exists(path)) {
         st = lorac_stand_in_tokenizer(dir, path, err);
@@ -110,6 +111,7 @@ done:
     lorac_json_free(&root);
     lorac_mem_free(path);
     lorac_mem_free(vocab);
+    lorac_mem_free(lines);
     if (st) {
         lorac_tokenizer_free(t);
         t = NULL;

@@ -55,7 +55,8 @@ size_t lorac_ids_common(const int32_t *a, size_t n, const int32_t *b, size_t m);
 
 /* Read tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json /
  * config.json (eos ids) of the model folder `dir`. Only tokenizer.json is required; vocab.json and
- * merges.txt replace it for the classes GPT2Tokenizer, Qwen2Tokenizer and GPTNeoXTokenizer, which
+ * merges.txt replace it for the classes GPT2Tokenizer, Qwen2Tokenizer, GPTNeoXTokenizer and
+ * RobertaTokenizer, vocab.txt for BertTokenizer and DistilBertTokenizer, which
  * tokenizer_config.json names, or config.json's model_type stands for. add_bos_token and
  * add_eos_token of tokenizer_config.json count there alone: what tokenizer.json puts around a text
  * its post-processor says, as in transformers 5. LORAC_ENOTSUP: a part that is not supported;

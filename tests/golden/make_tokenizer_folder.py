@@ -16,18 +16,21 @@ from tokenizers import pre_tokenizers
 from transformers import AutoTokenizer
 from transformers.utils import logging
 
-from make_tokenizer import train
+from make_tokenizer import train, wordpieces
 
 END, PAD = "<|endoftext|>", "<|padding|>"
-TEXTS = ["the mill", " It'S 1234 sacks,\n\n  and flour", "perche\u0301 gr\u00f6\u00dfer", "a" + END + " b" + PAD, ""]
+TEXTS = ["the mill", "Mill <mask>the[MASK] \u4e2d\u6587\u00e9", " It'S 1234 sacks,\n\n  and flour", "perche\u0301 gr\u00f6\u00dfer", "a" + END + " b" + PAD, ""]
 
 
 def vocabularies():
-    """Without the special tokens, and with them in front, as GPT-NeoX has them."""
+    """Without the special tokens, with them in front, as GPT-NeoX has them, and RoBERTa's; WordPiece's lines."""
     m = train(pre_tokenizers.ByteLevel(add_prefix_space=False), 280, [], pre_tokenizers.ByteLevel.alphabet())
     merges = "#version: 0.2\n" + "".join(f"{' '.join(x) if isinstance(x, list) else x}\n" for x in m["merges"])
     first = {END: 0, PAD: 1, **{token: id + 2 for token, id in m["vocab"].items()}}
-    return {"plain": m["vocab"], "first": first}, merges
+    names = ["<s>", "<pad>", "</s>", "<unk>", *m["vocab"], "<mask>"]
+    lines = json.loads(wordpieces().to_str())["model"]["vocab"]
+    return {"plain": m["vocab"], "first": first, "roberta": {token: id for id, token in enumerate(names)},
+            "lines": "".join(f"{token}\n" for token in sorted(lines, key=lines.get))}, merges
 
 
 def template(*names):
@@ -73,6 +76,18 @@ def cases():
     out["an unknown class"] = "plain", {"config.json": gpt2,
                                         "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"}}
     out["old added tokens"] = "plain", {"config.json": gpt2, "added_tokens.json": {"<tool>": 280}}
+    roberta, bert = {"model_type": "roberta"}, {"model_type": "bert"}
+    out["roberta"] = "roberta", {"config.json": roberta}
+    out["roberta, another mask"] = "roberta", {"config.json": roberta, "tokenizer_config.json": {"mask_token": {
+        "__type": "AddedToken", "content": "<mask>", "lstrip": True, "rstrip": False, "single_word": False,
+        "normalized": False, "special": True}}}
+    out["bert"] = "lines", {"config.json": bert}
+    out["distilbert"] = "lines", {"config.json": {"model_type": "distilbert"}}
+    out["a class of bert"] = "lines", {"config.json": bert, "tokenizer_config.json": {
+        "tokenizer_class": "DistilBertTokenizer", "do_lower_case": False, "cls_token": "[MASK]"}}
+    out["bert, accents and ideographs"] = "lines", {"config.json": bert, "tokenizer_config.json": {
+        "strip_accents": False, "tokenize_chinese_chars": False, "tokenizer_class": "BertTokenizer"}}
+    out["bert, all null"] = "lines", {"config.json": bert, "tokenizer_config.json": {"strip_accents": None}}
     for names in ((), ("<s>",), ("</s>",)):
         for bos in (None, False, True):
             for eos in (None, True):
@@ -103,7 +118,9 @@ def main():
             folder = pathlib.Path(dir)
             for file, content in files.items():
                 (folder / file).write_text(json.dumps(content))
-            if vocab:
+            if vocab == "lines":
+                (folder / "vocab.txt").write_text(vocabs[vocab], encoding="utf-8")
+            elif vocab:
                 (folder / "vocab.json").write_text(json.dumps(vocabs[vocab], ensure_ascii=False), encoding="utf-8")
                 (folder / "merges.txt").write_text(merges, encoding="utf-8")
             answer = ask(folder, TEXTS if vocab else ["a", "aa"])

@@ -1,9 +1,9 @@
 /*
  * Folders as AutoTokenizer of transformers 5.24 takes them (golden/tokenizer_folder.json, made by
  * golden/make_tokenizer_folder.py). What is promised:
- *   - vocab.json and merges.txt are read by the class that tokenizer_config.json or config.json
- *     names, or that its model_type stands for, with the special tokens of that class; where
- *     transformers finds none, the folder is refused;
+ *   - vocab.json and merges.txt, or vocab.txt, are read by the class that tokenizer_config.json or
+ *     config.json names, or that its model_type stands for, with the special tokens of that class;
+ *     where transformers finds none, the folder is refused;
  *   - what is put around a text add_bos_token and add_eos_token say there, and beside a
  *     tokenizer.json its post-processor alone; where they ask for something else, that is told.
  */
@@ -55,7 +55,9 @@ static const char *write_folder(const struct lorac_json *at)
     {
         write_json(file, content);
     }
-    if (vocab) {
+    if (vocab && strcmp(vocab, "lines") == 0) {
+        tiny_text("folder/vocab.txt", json_string_value(json_object_get(root.value, vocab)));
+    } else if (vocab) {
         write_json("vocab.json", json_object_get(root.value, vocab));
         tiny_text("folder/merges.txt", json_string_value(json_object_get(root.value, "merges")));
     }

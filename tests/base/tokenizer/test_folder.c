@@ -2,7 +2,7 @@
  * Tokenizers of whole folders. What is promised:
  *   - the files beside tokenizer.json are taken as AutoTokenizer takes them: names of BOS and EOS,
  *     ids that end generation, added tokens; a contradiction is an error;
- *   - a folder of vocab.json and merges.txt is read for the two classes whose parts are known;
+ *   - a folder of vocab.json and merges.txt is read for classes whose parts are known;
  *   - with real tokenizers, published ids come out (llama.cpp's .inp/.out pairs; transformers.js).
  *
  * The published vectors all agree with the reference's own result on these tokenizer.json, so none
@@ -284,7 +284,8 @@ static void a_contradiction_is_an_error(void **state)
         {"special_tokens_map.json", "[]",
          "special_tokens_map.json: '' must be an object, found []"},
         {"tokenizer.json", NULL,
-         "tokenizer.json: is missing, expected this file, or vocab.json and merges.txt; copy "
+         "tokenizer.json: is missing, expected this file, or vocab.json and merges.txt, or "
+         "vocab.txt; copy "
          "tokenizer.json and tokenizer_config.json from the model that this one was made from"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

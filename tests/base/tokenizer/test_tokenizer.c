@@ -267,7 +267,8 @@ static void a_word_is_the_longest_pieces_or_unknown_as_a_whole(void **state)
     (void)state;
     static const char json[] =
         "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"?\",\"max_input_chars_per_word\":4,"
-        "\"vocab\":{\"?\":0,\"a\":1,\"ab\":2,\"##b\":3,\"##bc\":4,\"\xC3\xA9\":5,\"##\xC3\xA9\":6}}}";
+        "\"vocab\":{\"?\":0,\"a\":1,\"ab\":2,\"##b\":3,\"##bc\":4,"
+        "\"\xC3\xA9\":5,\"##\xC3\xA9\":6}}}";
     static const struct {
         const char *word;
         int32_t ids[4];
