@@ -27,6 +27,8 @@ struct lorac_classifier {
     size_t n, cap;
     size_t *confusion;               // (K,3): true positives, false positives, false negatives
     struct lorac_verdicts *verdicts; // borrowed, or NULL
+    struct lorac_predictions *predictions; // borrowed, or NULL
+    const char *const *labels;             // (K) borrowed
     size_t right;
     double loss;
 };
@@ -81,6 +83,8 @@ enum lorac_status lorac_classifier_new(struct lorac_classifier **out,
     c->set = o->set;
     c->K = o->K;
     c->verdicts = o->verdicts;
+    c->predictions = o->predictions;
+    c->labels = o->labels;
     enum lorac_status st = open_choices(&c->choices, o, err);
     if (!st) { st = lorac_chooser_new(&c->chooser, o->model, o->socket, &how, err); }
     if (!st) { st = share(c, err); }
@@ -177,7 +181,6 @@ static void count(struct lorac_scores *s, struct lorac_classifier *c, size_t ans
 static enum lorac_status tell(const struct lorac_classifier *c, const struct query *x,
                               const struct lorac_ranked *ranked, struct lorac_err *err)
 {
-    if (!c->verdicts) { return LORAC_OK; }
     struct lorac_verdict v = {.example = x->example,
                               .truth = x->row.label < c->K ? x->row.label : LORAC_NO_ANSWER,
                               .answer = ranked[0].k,
@@ -191,7 +194,14 @@ static enum lorac_status tell(const struct lorac_classifier *c, const struct que
         v.own_nll = ranked[k].nll;
         v.own_probability = ranked[k].probability;
     }
-    return lorac_verdicts_add(c->verdicts, &v, err);
+    if (c->predictions) {
+        struct lorac_prediction *to = &c->predictions->at[x->example];
+        to->wanted = v.truth == LORAC_NO_ANSWER ? "" : c->labels[v.truth];
+        to->answer = c->labels[v.answer];
+        to->right = v.answer == v.truth;
+        to->probability = v.probability;
+    }
+    return c->verdicts ? lorac_verdicts_add(c->verdicts, &v, err) : LORAC_OK;
 }
 
 static enum lorac_status read_answers(struct lorac_scores *s, struct lorac_classifier *c,
@@ -203,6 +213,11 @@ static enum lorac_status read_answers(struct lorac_scores *s, struct lorac_class
         size_t broken = 0;
         c->loss += lorac_chooser_loss(c->chooser, i);
         s->tokens += x->scored;
+        if (c->predictions) {
+            struct lorac_prediction *to = &c->predictions->at[x->example];
+            to->loss += lorac_chooser_loss(c->chooser, i);
+            to->tokens += x->scored;
+        }
         if (!x->chooses) { continue; }
         const struct lorac_ranked *best = lorac_chooser_answers(&broken, c->chooser, i);
         if (!best) { continue; } // the loss is NaN
@@ -262,6 +277,7 @@ enum lorac_status lorac_classify(struct lorac_scores *s, struct lorac_classifier
         c->verdicts->n = 0;
         c->verdicts->K = c->K;
     }
+    if (c->predictions) { c->predictions->compares = true; }
     lorac_chooser_renew(c->chooser);
     for (size_t i = 0; i < g.n && !st;) {
         bool added = true;

@@ -252,6 +252,23 @@ static enum lorac_status read_shots(struct lorac_evaluator *e, struct lorac_err 
     return st;
 }
 
+/* The losses of the batch's examples, n of them: each is a segment, the last ones. */
+static void keep_losses(struct lorac_predictions *p, const struct lorac_batch *b, const float *nll,
+                        const uint32_t *examples, size_t n)
+{
+    size_t u = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct lorac_segment *s = &b->segments[b->S - n + i];
+        struct lorac_prediction *to = &p->at[examples[i]];
+        for (; u < b->U && b->head_row[u] < s->row + s->n; u++) {
+            for (size_t t = b->first[u]; t < b->first[u + 1]; t++) {
+                to->loss += (double)nll[t];
+                to->tokens++;
+            }
+        }
+    }
+}
+
 static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evaluator *e,
                                       const struct progress *p, struct lorac_err *err)
 {
@@ -268,6 +285,7 @@ static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evalu
         for (size_t t = 0; t < e->batch->T; t++) {
             sum += (double)e->nll[t];
         }
+        if (e->o.predictions) { keep_losses(e->o.predictions, e->batch, e->nll, examples, n); }
         s->tokens += e->batch->T;
         s->computed += e->batch->N;
         rows += n;
@@ -472,6 +490,18 @@ static bool watch(void *self, const char *text, size_t n)
     return !w->stopped;
 }
 
+static enum lorac_status keep_answer(struct lorac_predictions *p, size_t i, const struct reply *r,
+                                     bool same, struct lorac_err *err)
+{
+    struct lorac_prediction *to = &p->at[i];
+    if (!p->compares) { to->wanted = lorac_predictions_text(p, &r->want); }
+    to->text = lorac_predictions_text(p, &r->got);
+    to->exact = same;
+    p->matches = true;
+    return to->wanted && to->text ? LORAC_OK
+                                  : lorac_fail(err, LORAC_ENOMEM, "no memory for predictions");
+}
+
 /* Examples from .. from + n - 1, at most ASKED. */
 static enum lorac_status match_some(struct lorac_scores *s, size_t *right, struct reply *r,
                                     struct lorac_evaluator *e, struct watched *w, size_t from,
@@ -490,7 +520,9 @@ static enum lorac_status match_some(struct lorac_scores *s, size_t *right, struc
     if (!st && w->stopped) { st = lorac_fail(err, LORAC_ESTOP, "interrupted while evaluating"); }
     for (size_t i = 0; i < n && !st; i++) {
         s->silent += r[i].ids.n == 0;
-        *right += same_text(&r[i].want, &r[i].got);
+        bool same = same_text(&r[i].want, &r[i].got);
+        *right += same;
+        if (e->o.predictions) { st = keep_answer(e->o.predictions, from + i, &r[i], same, err); }
     }
     return st;
 }
@@ -529,12 +561,16 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
                                  .accuracy = (double)NAN,
                                  .macro_f1 = (double)NAN,
                                  .exact_match = (double)NAN};
-    enum lorac_status st = LORAC_OK;
-    if (e->classifier) {
+    struct lorac_predictions *rows = e->o.predictions;
+    enum lorac_status st = rows ? lorac_predictions_begin(rows, e->o.set, err) : LORAC_OK;
+    if (!st && e->classifier) {
         st = measure_labels(out, e, &p, err);
-    } else {
+    } else if (!st) {
         st = read_shots(e, err);
         if (!st) { st = measure_loss(out, e, &p, err); }
+    }
+    for (size_t i = 0; rows && !st && i < rows->n; i++) { // until now they were sums
+        rows->at[i].loss /= (double)rows->at[i].tokens;
     }
     if (!st && !isfinite(out->loss)) { // no label is likelier than another then
         st = lorac_fail(err, LORAC_EFORMAT,

@@ -20,6 +20,7 @@
 #include "datasets/datasets.h"
 #include "lora/lora.h"
 #include "recipes/run/choose.h"
+#include "recipes/run/predictions.h"
 
 LORAC_API_BEGIN
 
@@ -63,12 +64,13 @@ struct lorac_verdicts; // verdicts.h
 struct lorac_evaluator_options {
     const struct lorac_model *model;
     const struct lorac_dataset *set;
-    const struct lorac_socket *socket; // NULL: the bare base
-    const char *const *labels;         // (K) the answers to choose from
-    size_t K;                          // 0: free text, whose labels are not compared
-    unsigned metrics;                  // bit m: enum lorac_metric m
-    struct lorac_verdicts *verdicts;   // gets what rows are answered where labels are compared;
-                                       // NULL: nobody asks
+    const struct lorac_socket *socket;     // NULL: the bare base
+    const char *const *labels;             // (K) the answers to choose from
+    size_t K;                              // 0: free text, whose labels are not compared
+    unsigned metrics;                      // bit m: enum lorac_metric m
+    struct lorac_verdicts *verdicts;       // gets what rows are answered where labels are compared;
+                                           // NULL: nobody asks
+    struct lorac_predictions *predictions; // gets what each row came to; NULL: nobody asks
 };
 /* Passes and buffers for evaluating one dataset again and again. Where the dataset's rows go on
  * from shots, these run once an evaluation, and answers end with their separator. */

@@ -76,10 +76,10 @@ static enum lorac_status put_back(const char *to, struct lorac_err *err)
 
 enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p, struct lorac_err *err)
 {
-    const char *const folders[] = {p->dir, p->state_dir};
+    const char *const folders[] = {p->dir, p->state_dir, p->predictions};
     enum lorac_status st = put_back(p->best, err);
     if (!st) { st = put_back(p->last, err); }
-    for (size_t f = 0; f < 2 && !st; f++) {
+    for (size_t f = 0; f < sizeof folders / sizeof *folders && !st; f++) {
         char **names = NULL;
         if (!lorac_path_is_dir(folders[f])) { continue; }
         st = lorac_dir_list(&names, folders[f], err);
@@ -147,7 +147,8 @@ enum lorac_status lorac_run_check_folder(const struct lorac_run_paths *p, enum l
 
 enum lorac_status lorac_run_clear(const struct lorac_run_paths *p, struct lorac_err *err)
 {
-    const char *const folders[] = {p->state_dir, p->best, p->best_new, p->last, p->merged};
+    const char *const folders[] = {p->state_dir, p->predictions, p->best,
+                                   p->best_new,  p->last,        p->merged};
     const char *const files[] = {p->metrics, p->manifest,
                                  p->recipe}; // the recipe marks a run: last
     enum lorac_status st = LORAC_OK;
@@ -157,6 +158,39 @@ enum lorac_status lorac_run_clear(const struct lorac_run_paths *p, struct lorac_
     for (size_t i = 0; i < sizeof files / sizeof files[0] && !st; i++) {
         st = lorac_file_remove(files[i], err);
     }
+    return st;
+}
+
+/* ---- predictions/STEP.csv ---- */
+
+enum lorac_status lorac_run_keep_predictions(const struct lorac_run_paths *p,
+                                             const struct lorac_predictions *rows, size_t step,
+                                             struct lorac_err *err)
+{
+    struct lorac_buf path = {0};
+    lorac_buf_printf(&path, "%s/%zu.csv", p->predictions, step);
+    enum lorac_status st = path.no_memory
+                               ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->predictions)
+                               : lorac_dir_make(p->predictions, err);
+    if (!st) { st = lorac_predictions_write(rows, path.at, err); }
+    lorac_buf_free(&path);
+    return st;
+}
+
+enum lorac_status lorac_run_cut_predictions(const struct lorac_run_paths *p, size_t step,
+                                            struct lorac_err *err)
+{
+    char **names = NULL;
+    if (!lorac_path_is_dir(p->predictions)) { return LORAC_OK; }
+    enum lorac_status st = lorac_dir_list(&names, p->predictions, err);
+    for (size_t i = 0; !st && names[i]; i++) {
+        if (strtoull(names[i], NULL, 10) <= step) { continue; }
+        char *path = lorac_path_join(p->predictions, names[i]);
+        st = path ? lorac_file_remove(path, err)
+                  : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->predictions);
+        lorac_mem_free(path);
+    }
+    lorac_mem_free(names);
     return st;
 }
 

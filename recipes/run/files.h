@@ -73,6 +73,15 @@ LORAC_MUST_CHECK enum lorac_status lorac_manifest_read(struct lorac_earlier *out
 LORAC_MUST_CHECK enum lorac_status lorac_weights_digest(uint64_t *out, const char *dir,
                                                         struct lorac_err *err);
 
+/* ---- predictions/STEP.csv ---- */
+
+LORAC_MUST_CHECK enum lorac_status lorac_run_keep_predictions(const struct lorac_run_paths *p,
+                                                              const struct lorac_predictions *rows,
+                                                              size_t step, struct lorac_err *err);
+/* Remove those of evaluations after `step`, where a run goes on from there. */
+LORAC_MUST_CHECK enum lorac_status lorac_run_cut_predictions(const struct lorac_run_paths *p,
+                                                             size_t step, struct lorac_err *err);
+
 /* ---- metrics.csv: one line for a step or an evaluation ---- */
 
 /* Bytes of its header, which the file must begin with; 0: it does not. */

@@ -2,6 +2,7 @@
 #include "recipes/run/predictions.h"
 
 #include "base/core/arena.h"
+#include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/core/number.h"
 #include "datasets/datasets.h"
@@ -132,6 +133,84 @@ static enum lorac_status read_rows(struct lorac_predictions *p, const struct lor
     return st;
 }
 
+enum lorac_status lorac_predictions_begin(struct lorac_predictions *p,
+                                          const struct lorac_dataset *set, struct lorac_err *err)
+{
+    bool text = lorac_dataset_is_text(set);
+    lorac_predictions_release(p);
+    p->n = lorac_dataset_size(set);
+    p->arena = lorac_arena_new();
+    p->at = p->arena ? lorac_arena_take(p->arena, p->n, sizeof *p->at) : NULL;
+    if (!p->at) { return lorac_fail(err, LORAC_ENOMEM, "no memory for predictions"); }
+    for (size_t i = 0; i < p->n; i++) {
+        p->at[i] = (struct lorac_prediction){
+            .line = text ? i + 1 : (size_t)lorac_dataset_line(set, i),
+            .wanted = "",
+            .answer = "",
+            .text = "",
+            .probability = (double)NAN,
+        };
+    }
+    return LORAC_OK;
+}
+
+const char *lorac_predictions_text(struct lorac_predictions *p, const struct lorac_buf *text)
+{
+    return text->n ? lorac_arena_string(p->arena, text->at, text->n) : "";
+}
+
+void lorac_predictions_release(struct lorac_predictions *p)
+{
+    lorac_arena_free(p->arena);
+    *p = (struct lorac_predictions){0};
+}
+
+static void add_text(struct lorac_buf *b, const char *text)
+{
+    lorac_buf_str(b, ",");
+    if (!text[strcspn(text, ",\"\r\n")]) {
+        lorac_buf_str(b, text);
+        return;
+    }
+    lorac_buf_str(b, "\"");
+    for (; *text; text++) {
+        lorac_buf_add(b, text, 1);
+        if (*text == '"') { lorac_buf_str(b, "\""); }
+    }
+    lorac_buf_str(b, "\"");
+}
+
+static void add_verdict(struct lorac_buf *b, bool has, bool is)
+{
+    lorac_buf_str(b, !has ? "," : is ? ",1" : ",0");
+}
+
+enum lorac_status lorac_predictions_write(const struct lorac_predictions *p, const char *path,
+                                          struct lorac_err *err)
+{
+    struct lorac_buf b = {0};
+    for (size_t c = 0; c < N_COLUMNS; c++) {
+        lorac_buf_printf(&b, "%s%s", c ? "," : "", columns[c]);
+    }
+    lorac_buf_str(&b, "\n");
+    for (size_t i = 0; i < p->n; i++) {
+        const struct lorac_prediction *x = &p->at[i];
+        lorac_buf_printf(&b, "%zu", x->line);
+        add_text(&b, x->wanted);
+        add_text(&b, x->answer);
+        add_verdict(&b, p->compares, x->right);
+        lorac_buf_str(&b, ",");
+        if (!isnan(x->probability)) { lorac_buf_printf(&b, "%.9g", x->probability); }
+        add_text(&b, x->text);
+        add_verdict(&b, p->matches, x->exact);
+        lorac_buf_printf(&b, ",%.9g,%zu\n", x->loss, x->tokens);
+    }
+    enum lorac_status st = b.no_memory ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path)
+                                       : lorac_file_write(path, b.at, b.n, err);
+    lorac_buf_free(&b);
+    return st;
+}
+
 enum lorac_status lorac_predictions_read(struct lorac_predictions **out, const char *path,
                                          struct lorac_err *err)
 {
@@ -154,6 +233,6 @@ enum lorac_status lorac_predictions_read(struct lorac_predictions **out, const c
 void lorac_predictions_free(struct lorac_predictions *p)
 {
     if (!p) { return; }
-    lorac_arena_free(p->arena);
+    lorac_predictions_release(p);
     lorac_mem_free(p);
 }

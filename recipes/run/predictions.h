@@ -15,7 +15,7 @@
 #ifndef LORAC_RECIPES_PREDICTIONS_H
 #define LORAC_RECIPES_PREDICTIONS_H
 
-#include "base/core/err.h"
+#include "datasets/datasets.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -36,10 +36,22 @@ struct lorac_predictions {
     struct lorac_arena *arena;
 };
 
+/* Begin anew: a row for each example of the dataset, with its line. Zeroed before the first time;
+ * an evaluation (evaluate.h) then fills them. Borrows the labels' texts. */
+LORAC_MUST_CHECK enum lorac_status lorac_predictions_begin(struct lorac_predictions *p,
+                                                           const struct lorac_dataset *set,
+                                                           struct lorac_err *err);
+/* A text of theirs; NULL: no memory. */
+const char *lorac_predictions_text(struct lorac_predictions *p, const struct lorac_buf *text);
+void lorac_predictions_release(struct lorac_predictions *p); // what it holds; zeroed is accepted
+/* As a file, atomically. */
+LORAC_MUST_CHECK enum lorac_status lorac_predictions_write(const struct lorac_predictions *p,
+                                                           const char *path, struct lorac_err *err);
+
 /* Read one file; what is damaged is LORAC_EFORMAT with its line. */
 LORAC_MUST_CHECK enum lorac_status lorac_predictions_read(struct lorac_predictions **out,
                                                           const char *path, struct lorac_err *err);
-void lorac_predictions_free(struct lorac_predictions *p); // NULL is accepted
+void lorac_predictions_free(struct lorac_predictions *p); // of one that was read; NULL is accepted
 
 LORAC_API_END
 

@@ -31,7 +31,8 @@ struct run {
     struct lorac_profile *profile; // or NULL
     struct lorac_trainer_options o;
     struct lorac_trainer *trainer;
-    struct lorac_state *state; // the trainer's
+    struct lorac_state *state;            // the trainer's
+    struct lorac_predictions predictions; // of the last evaluation
     struct lorac_approximation approximation;
     struct lorac_length length;
     bool is_ours;    // run.json speaks of this run
@@ -53,6 +54,7 @@ static enum lorac_status open_trainer(struct run *run, struct lorac_err *err)
     }
     if (!st && run->watch->profile) { st = lorac_profile_new(&run->profile, run->job->model, err); }
     run->o.profile = run->profile;
+    run->o.valid.predictions = &run->predictions;
     if (!st) { st = lorac_trainer_open(&run->trainer, &run->o, err); }
     if (!st) { run->state = lorac_trainer_state(run->trainer); }
     return st;
@@ -231,6 +233,7 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     if (!st && resumes) { st = resume(run, err); }
     if (!st) { st = lorac_dir_make(p->state_dir, err); }
     if (!st && logs_csv(run)) { st = lorac_metrics_begin(p, (size_t)run->state->step, err); }
+    if (!st) { st = lorac_run_cut_predictions(p, (size_t)run->state->step, err); }
     if (!st) {
         count_seconds(run);
         st = tell(run, NULL, NULL, err);
@@ -325,6 +328,7 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
         if (!st) { st = lorac_weights_digest(&s->best_weights, p->best_new, err); }
     }
     double epoch = (double)s->examples / (double)lorac_dataset_size(run->job->train.set);
+    if (!st) { st = lorac_run_keep_predictions(p, &run->predictions, e.step, err); }
     if (!st && logs_csv(run)) { st = lorac_metrics_eval(&run->paths, epoch, &e, err); }
     if (!st && run->watch->eval) { run->watch->eval(run->watch->self, &e); }
     bool last = s->step == run->length.steps;
@@ -440,6 +444,7 @@ static bool tell_failure(struct run *run, const struct lorac_err *why)
 static void close_run(struct run *run)
 {
     lorac_trainer_close(run->trainer);
+    lorac_predictions_release(&run->predictions);
     lorac_profile_free(run->profile);
     lorac_loader_close(run->loader);
     lorac_adapter_free(run->adapter);

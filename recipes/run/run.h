@@ -4,6 +4,7 @@
  *   DIR/recipe.resolved.yaml   every key with its value
  *   DIR/run.json               versions, hashes of base, data and recipe, machine, result
  *   DIR/metrics.csv            a line a step and a line an evaluation, where output.log has csv
+ *   DIR/predictions/STEP.csv   what each row of the evaluation after that step came to
  *   DIR/state/                 what a resumed run needs: one file, written atomically
  *   DIR/best/  DIR/last/       adapters in PEFT's format
  *   DIR/merged/                a whole checkpoint, where output.merge asks for it

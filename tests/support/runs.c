@@ -197,6 +197,30 @@ static void same_file(const char *a, const char *b, const char *name)
     lorac_mem_free(text[1]);
 }
 
+/* The same files in predictions/, where there are any. */
+static void same_predictions(const char *a, const char *b)
+{
+    char **names[2] = {NULL, NULL};
+    const char *const runs[2] = {a, b};
+    for (size_t k = 0; k < 2; k++) {
+        char dir[256];
+        (void)snprintf(dir, sizeof dir, "%s/predictions", tiny_path(runs[k]));
+        if (!lorac_path_is_dir(dir)) { continue; }
+        assert_int_equal(lorac_dir_list(&names[k], dir, NULL), LORAC_OK);
+    }
+    assert_int_equal(!names[0], !names[1]);
+    size_t i = 0;
+    for (; names[0] && names[0][i]; i++) {
+        char file[64];
+        assert_string_equal(names[0][i], names[1][i]);
+        (void)snprintf(file, sizeof file, "predictions/%s", names[0][i]);
+        same_file(a, b, file);
+    }
+    assert_true(!names[0] || !names[1][i]);
+    lorac_mem_free(names[0]);
+    lorac_mem_free(names[1]);
+}
+
 void runs_same(const char *a, const char *b)
 {
     static const char *const files[] = {
@@ -207,6 +231,7 @@ void runs_same(const char *a, const char *b)
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         same_file(a, b, files[i]);
     }
+    same_predictions(a, b);
     char *metrics[2] = {runs_metrics(a), runs_metrics(b)};
     assert_string_equal(metrics[0], metrics[1]);
     lorac_mem_free(metrics[0]);
