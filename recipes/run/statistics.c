@@ -1,0 +1,165 @@
+/* statistics.c - see statistics.h. */
+#include "recipes/run/statistics.h"
+
+#include "base/core/mem.h"
+#include "base/core/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double z = 1.959963984540054; // 97.5 % of the normal distribution
+static const struct lorac_interval unknown = {(double)NAN, (double)NAN};
+
+struct lorac_interval lorac_wilson(double share, size_t n)
+{
+    double N = (double)n;
+    if (n == 0 || isnan(share)) { return unknown; }
+    double center = share + z * z / (2.0 * N);
+    double half = z * sqrt(share * (1.0 - share) / N + z * z / (4.0 * N * N));
+    double scale = 1.0 + z * z / N;
+    return (struct lorac_interval){(center - half) / scale, (center + half) / scale};
+}
+
+/* sum w v / sum w; *weights: sum w. */
+static double weigh(double *weights, const double *value, const double *weight, size_t n)
+{
+    double sum = 0.0;
+    *weights = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        sum += weight[i] * value[i];
+        *weights += weight[i];
+    }
+    return sum / *weights;
+}
+
+struct lorac_difference lorac_paired(const double *a, const double *wa, const double *b,
+                                     const double *wb, size_t n)
+{
+    double weights[2] = {1.0, 1.0};
+    double squares = 0.0;
+    if (n < 2) { return (struct lorac_difference){(double)NAN, (double)NAN}; }
+    double A = weigh(&weights[0], a, wa, n);
+    double B = b ? weigh(&weights[1], b, wb, n) : 0.0;
+    for (size_t i = 0; i < n; i++) { // what row i adds to the difference
+        double e = wa[i] * (a[i] - A) / weights[0];
+        if (b) { e -= wb[i] * (b[i] - B) / weights[1]; }
+        squares += e * e;
+    }
+    return (struct lorac_difference){A - B, squares * (double)n / (double)(n - 1)};
+}
+
+struct lorac_interval lorac_mean_interval(const double *value, const double *weight, size_t n)
+{
+    struct lorac_difference d = lorac_paired(value, weight, NULL, NULL, n);
+    double half = z * sqrt(d.variance);
+    return (struct lorac_interval){d.difference - half, d.difference + half};
+}
+
+double lorac_normal_p(double difference, double variance)
+{
+    if (!(variance > 0.0)) { return difference == 0.0 ? 1.0 : variance == 0.0 ? 0.0 : variance; }
+    return erfc(fabs(difference) / sqrt(2.0 * variance));
+}
+
+double lorac_mcnemar(size_t b, size_t c)
+{
+    size_t n = b + c;
+    size_t least = b < c ? b : c;
+    double tail = 0.0;
+    if (b == c) { return 1.0; }
+    if (n > LORAC_EXACT) {
+        double off = (double)(n - 2 * least) - 1.0; // |b - c| - 1
+        return lorac_normal_p(off, (double)n);
+    }
+    for (size_t k = 0; k <= least; k++) { // binomial coefficients over 2^n
+        tail += exp(lgamma((double)n + 1.0) - lgamma((double)k + 1.0) -
+                    lgamma((double)(n - k) + 1.0) - (double)n * log(2.0));
+    }
+    return 2.0 * tail < 1.0 ? 2.0 * tail : 1.0;
+}
+
+/* ---- macro F1 ---- */
+
+static double macro_f1(
+    const size_t *count, // (K,2): right; rows that have it + were answered with it
+    size_t K)
+{
+    double sum = 0.0;
+    size_t seen = 0;
+    for (size_t k = 0; k < K; k++) {
+        if (!count[2 * k + 1]) { continue; }
+        sum += 2.0 * (double)count[2 * k] / (double)count[2 * k + 1];
+        seen++;
+    }
+    return seen ? sum / (double)seen : 0.0;
+}
+
+static int by_value(const void *x, const void *y)
+{
+    double a = *(const double *)x;
+    double b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+static double quantile(const double *sorted, size_t n, double share)
+{
+    double at = share * (double)(n - 1);
+    size_t i = (size_t)at;
+    double rest = at - (double)i;
+    return i + 1 < n ? sorted[i] + rest * (sorted[i + 1] - sorted[i]) : sorted[i];
+}
+
+enum lorac_status lorac_macro_f1_interval(struct lorac_interval *out, const uint32_t *truth,
+                                          const uint32_t *answer, size_t n, size_t K,
+                                          struct lorac_err *err)
+{
+    *out = unknown;
+    if (n == 0) { return LORAC_OK; }
+    uint64_t key = lorac_rng_key(0, "bootstrap");
+    double *f1 = lorac_mem_new(LORAC_RESAMPLES, sizeof *f1);
+    size_t *count = lorac_mem_new(K, 2 * sizeof *count);
+    for (size_t s = 0; f1 && count && s < LORAC_RESAMPLES; s++) {
+        memset(count, 0, K * 2 * sizeof *count);
+        for (size_t i = 0; i < n; i++) {
+            size_t row = lorac_rng_below(key, s, i, n);
+            count[2 * answer[row] + 1]++;
+            if (truth[row] >= K) { continue; }
+            count[2 * truth[row] + 1]++;
+            count[2 * truth[row]] += truth[row] == answer[row];
+        }
+        f1[s] = macro_f1(count, K);
+    }
+    enum lorac_status st =
+        f1 && count ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for an interval");
+    if (!st) {
+        qsort(f1, LORAC_RESAMPLES, sizeof *f1, by_value);
+        *out = (struct lorac_interval){quantile(f1, LORAC_RESAMPLES, 0.025),
+                                       quantile(f1, LORAC_RESAMPLES, 0.975)};
+    }
+    lorac_mem_free(f1);
+    lorac_mem_free(count);
+    return st;
+}
+
+/* ---- several runs ---- */
+
+double lorac_mean(const double *x, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        sum += x[i];
+    }
+    return n ? sum / (double)n : (double)NAN;
+}
+
+double lorac_deviation(const double *x, size_t n)
+{
+    double mean = lorac_mean(x, n);
+    double squares = 0.0;
+    if (n < 2) { return (double)NAN; }
+    for (size_t i = 0; i < n; i++) {
+        squares += (x[i] - mean) * (x[i] - mean);
+    }
+    return sqrt(squares / (double)(n - 1));
+}
