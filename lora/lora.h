@@ -243,8 +243,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_stack_check(const struct lorac_stack *s
 struct lorac_socket lorac_stack_socket(struct lorac_stack *s);
 
 /* Several adapters in one batch, each for rows of its own: a segment's `adapter` says which, from 1
- * on, 0 the bare base. The base's products are computed once for all rows, what adapters add by runs
- * of rows; put segments of one adapter beside each other. For inference.
+ * on, 0 the bare base. The base's products are computed once for all rows, what adapters add by
+ * runs of rows; put segments of one adapter beside each other. For inference.
  *
  * Full copies stand in for the base's tensors in all rows: a batch for an adapter that has some is
  * that adapter's alone, which `whole` names before the pass. */

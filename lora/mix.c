@@ -70,7 +70,7 @@ static size_t segment_of(const struct lorac_linear *l, size_t n, size_t s)
     return s;
 }
 
-/* Rows from n on that belong to one adapter: how many, whose (from 1 on), and the last's segment. */
+/* Rows from n on that belong to one adapter: how many, whose (from 1), and the last's segment. */
 static size_t run_of(int32_t *adapter, size_t *s, const struct lorac_linear *l, size_t n)
 {
     size_t end = n;

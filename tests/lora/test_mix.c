@@ -1,6 +1,6 @@
 /*
- * Several adapters in one batch. What is promised, on every case of tests/golden/models and on every
- * backend:
+ * Several adapters in one batch. What is promised, on every case of tests/golden/models and on
+ * every backend:
  *   - each segment comes out as it does where the whole batch is its adapter's, the bare base's
  *     beside them, where all rows score and where few do;
  *   - an adapter with full copies has a batch of its own, and they stand in there;

@@ -37,4 +37,5 @@ if(LORAC_OPENBLAS)
 endif()
 if(LORAC_TOOLS)
     pkg_check_modules(edit REQUIRED IMPORTED_TARGET libedit) # of the program's sessions alone
+    pkg_check_modules(microhttpd REQUIRED IMPORTED_TARGET libmicrohttpd) # of its server alone
 endif()

@@ -1,0 +1,261 @@
+#!/bin/sh
+# The server, from outside. What is promised:
+#   - completions are what `generate` writes, the base's and each adapter's, alone and many at once, whole and streamed;
+#   - prompts are rated as `score` rates them (echo, logprobs), the greedy token's value the largest of its list;
+#   - adapters come and go by name while it runs, from below --adapter-root alone; no name or path leads elsewhere;
+#   - what cannot be answered is refused as OpenAI's clients read it, and nothing that would change an answer is ignored;
+#   - other hosts, origins, keys, and clients that are slow, broken or hostile get an error, or nothing, and harm nobody;
+#   - SIGTERM answers what runs, then ends.
+# usage: test_serve.sh LORAC MAKE_TINY SEND
+. "$(dirname "$0")/support.sh"
+send=$3
+port=
+server=
+
+serve() { # serve OPTIONS...: a server of the tiny model on a port of its own
+    "$lorac" serve --model "$model" --name base --port 0 --threads 1 "$@" >"$dir/port" 2>"$dir/log" </dev/null &
+    server=$!
+    for i in $(seq 600); do
+        grep -q '^base at ' "$dir/port" && break
+        kill -0 $server 2>/dev/null || break
+        sleep 0.1
+    done
+    port=$(sed -n 's/^base at .*:\([0-9]*\)\/v1$/\1/p' "$dir/port")
+    [ -n "$port" ] || { fail "no server: $(cat "$dir/log")"; finish; }
+}
+
+quit() { # quit: SIGTERM ends it with 0
+    kill -TERM "$server"
+    wait "$server"
+    code=$?
+    [ $code = 0 ] || { fail "the server ended with $code"; cat "$dir/log"; }
+    server=
+}
+trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$dir"' EXIT
+
+raw() { # raw TEXT [WORDS...]: a request as it stands; its answer is in $dir/answer
+    text=$1
+    shift
+    printf "$text" | timeout 120 "$send" "$port" "$@" >"$dir/answer" || fail "no answer to: $text"
+}
+get() { raw "GET $1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${2-}\r\n"; }
+request() { # request PATH BODY [HEADERS]: a POST, on standard output
+    printf 'POST %s HTTP/1.1\r\nHost: localhost:%s\r\nConnection: close\r\nContent-Type: application/json\r\n' "$1" "$port"
+    printf "Content-Length: %s\r\n${3-}\r\n%s" "$(printf %s "$2" | wc -c)" "$2"
+}
+post() { request "$@" | timeout 120 "$send" "$port" >"$dir/answer" || fail "no answer to $1 $2"; }
+status() { # status CODE [TEXT...]: of the answer, and what stands in it
+    code=$1
+    head -n 1 "$dir/answer" | grep -q "^HTTP/1.1 $code " || { fail "expected $code:"; cat "$dir/answer"; echo; return; }
+    shift
+    for text; do grep -qF -- "$text" "$dir/answer" || { fail "no '$text' in:"; cat "$dir/answer"; echo; }; done
+}
+text() { sed -n 's/.*"choices":\[{"index":0,"text":"\(.*\)","logprobs":.*/\1/p' "$dir/answer"; }
+joined() { sed -n 's/^data: .*"text":"\(.*\)","logprobs":.*/\1/p' "$dir/answer" | tr -d '\n'; } # of a stream
+
+# ---- two adapters that answer otherwise ----
+printf 'text,label\nwarm,good\nflat,bad\nmild,good\ncold,bad\n' >"$dir/train.csv"
+for name in one two; do
+    cat >"$dir/$name.yaml" <<END
+recipe: 1
+model: {path: model, max_length: 40}
+adapter: {rank: 4, alpha: 8}
+data: {train: train.csv}
+template: {completion: '$name {text} is {label}'}
+train: {steps: 6, batch_size: 2, threads: 1}
+optimizer: {lr: 0.05}
+output: {dir: adapters/$name}
+END
+    (cd "$dir" && "$lorac" train $name.yaml >/dev/null 2>"$dir/err") || { fail "train $name: $(cat "$dir/err")"; finish; }
+done
+one=$dir/adapters/one/last
+two=$dir/adapters/two/last
+mkdir "$dir/elsewhere" && cp -r "$one" "$dir/elsewhere/copy" && ln -s "$dir/elsewhere" "$dir/adapters/link"
+
+want() { # want FILE WORDS...: what generate writes
+    file=$1
+    shift
+    "$lorac" generate --model "$model" --raw --max-tokens 12 "$@" --json >"$dir/json" 2>/dev/null || fail "generate $*"
+    sed -n 's/.*"text": "\(.*\)", "finish.*/\1/p' "$dir/json" >"$dir/$file"
+    [ -s "$dir/$file" ] || { fail "nothing was generated:"; cat "$dir/json"; }
+}
+want base --prompt hello
+want one --prompt hello --adapter "$one"
+want two --prompt hello --adapter "$two"
+cmp -s "$dir/base" "$dir/one" && fail "the adapter changes nothing"
+cmp -s "$dir/two" "$dir/one" && fail "the adapters are alike"
+
+serve --adapter one="$one" --adapter-root "$dir/adapters" --max-body-kib 64
+
+# ---- answers ----
+answers() { # answers MODEL [FIELDS]: as generate's
+    post /v1/completions "{\"model\":\"$1\",\"prompt\":\"hello\",\"max_tokens\":12,\"temperature\":0${2-}}"
+    status 200 '"object":"text_completion"' "\"model\":\"$1\""
+}
+same() { [ "$(text)" = "$(cat "$dir/$1")" ] || fail "$1 says '$(text)', expected '$(cat "$dir/$1")'"; }
+answers base && same base
+answers one && same one
+answers base ',"stream":true' && status 200 'data: [DONE]'
+[ "$(joined)" = "$(cat "$dir/base")" ] || fail "a stream says '$(joined)', expected '$(cat "$dir/base")'"
+post /v1/completions '{"model":"base","prompt":["hello",[256,104]],"max_tokens":3,"n":2,"seed":7,"temperature":1.5,"top_p":0.9,"top_k":50}'
+status 200 '"index":3' '"prompt_tokens":8' '"completion_tokens":12'
+cp "$dir/answer" "$dir/first"
+post /v1/completions '{"model":"base","prompt":["hello",[256,104]],"max_tokens":3,"n":2,"seed":7,"temperature":1.5,"top_p":0.9,"top_k":50}'
+sed -n 's/.*"choices"/"choices"/p' "$dir/first" >"$dir/a"
+sed -n 's/.*"choices"/"choices"/p' "$dir/answer" >"$dir/b"
+cmp -s "$dir/a" "$dir/b" || fail "a seed does not repeat: $(cat "$dir/a" "$dir/b")"
+letter=$(LC_ALL=C tr -cd A-Z <"$dir/base" | cut -c 1) # no part of an escape
+[ -n "$letter" ] || fail "no letter in $(cat "$dir/base")"
+answers base ",\"stop\":[\"zz\",\"$letter\"]" && status 200 '"finish_reason":"stop"'
+[ "$(text)" = "$(sed "s/$letter.*//" "$dir/base")" ] || fail "stopped at $letter: '$(text)', of $(cat "$dir/base")"
+
+# ---- ratings ----
+post /v1/completions '{"model":"base","prompt":[[256,104,101,108]],"max_tokens":1,"temperature":0,"logprobs":1,"echo":true,"seed":1234}'
+status 200 '"token_logprobs":[null,' '"top_logprobs":[null,{'
+sed -n 's/.*"token_logprobs":\[null,\([^]]*\)\].*/\1/p' "$dir/answer" | tr ',' '\n' >"$dir/rated"
+[ "$(grep -c . "$dir/rated")" = 4 ] || fail "ratings of a prompt of 4 and a token: $(cat "$dir/rated")"
+expect 0 score --model "$model" --ids 256,104,101,108 --json
+nll=$(sed 's/.*"nll": \([0-9.]*\).*/\1/' "$dir/out")
+head -n 3 "$dir/rated" | awk "{s += \$1} END {d = s + $nll; exit !(d < 1e-4 && d > -1e-4)}" ||
+    fail "a prompt is rated $(cat "$dir/rated"), score says $nll"
+grep -qF ":$(tail -n 1 "$dir/rated")}]" "$dir/answer" || fail "the greedy token is not the likeliest: $(cat "$dir/answer")"
+
+# ---- adapters come and go ----
+load() { post /v1/load_lora_adapter "{\"lora_name\":\"$1\",\"lora_path\":\"$2\"${3-}}"; }
+load two two/last && status 200 "Success: LoRA adapter 'two' added successfully."
+answers two && same two
+get /v1/models && status 200 '"id":"two"' '"parent":"base"'
+get /v1/lora_adapters && status 200 '"id":"two"' '"rank":4' '"template":{'
+load two one/last && status 409 lora_adapter_already_loaded
+load two one/last ',"load_inplace":true' && status 200
+answers two && same one
+load two two/last ',"load_inplace":true' && status 200
+answers two && same two
+load ../x two/last && status 400 invalid_lora_name
+load x nowhere && status 404 adapter_path_not_found
+for path in ../elsewhere/copy "$dir/elsewhere/copy" link/copy /etc . '' ; do
+    load x "$path"
+    grep -q '^HTTP/1.1 40[03] ' "$dir/answer" || fail "loads '$path': $(cat "$dir/answer")"
+    grep -qF "$dir" "$dir/answer" && fail "tells where it is: $(cat "$dir/answer")"
+done
+load x one ',"extra":1' && status 400 extra
+load x one && status 422 invalid_lora_adapter
+load base one/last && status 400
+
+# ---- many at once, each as alone ----
+i=0
+while [ $i -lt 24 ]; do
+    case $((i % 3)) in 0) name=base ;; 1) name=one ;; *) name=two ;; esac
+    request /v1/completions "{\"model\":\"$name\",\"prompt\":\"hello\",\"max_tokens\":12,\"temperature\":0}" |
+        timeout 120 "$send" "$port" >"$dir/many.$i" &
+    clients="${clients-} $!"
+    i=$((i + 1))
+done
+wait $clients
+i=0
+while [ $i -lt 24 ]; do
+    case $((i % 3)) in 0) name=base ;; 1) name=one ;; *) name=two ;; esac
+    mv "$dir/many.$i" "$dir/answer"
+    status 200 && same $name
+    i=$((i + 1))
+done
+
+post /v1/unload_lora_adapter '{"lora_name":"two"}' && status 200 "removed successfully"
+post /v1/unload_lora_adapter '{"lora_name":"two"}' && status 404 lora_adapter_not_found
+post /v1/completions '{"model":"two","prompt":"hello"}' && status 404 model_not_found '"param":"model"'
+
+# ---- refused ----
+refuse() { post /v1/completions "{\"model\":\"base\",\"prompt\":\"hi\",$1}" && status 400 '"error":{"message":' "\"param\":\"$2\""; }
+refuse '"n":0' n
+refuse '"n":1e300' n
+refuse '"max_tokens":-1' max_tokens
+refuse '"temperature":"hot"' temperature
+refuse '"logit_bias":{"5":1}' logit_bias
+refuse '"presence_penalty":0.5' presence_penalty
+refuse '"response_format":{"type":"json_object"}' response_format
+refuse '"logprobs":true' logprobs
+refuse '"logprobs":999' logprobs
+refuse '"stop":[1]' stop
+refuse '"stream_options":{"include_usage":true}' stream_options
+refuse '"prompt_logprobs":1' prompt_logprobs
+answers base ',"stop":null,"n":1.0,"user":"me","logit_bias":{},"presence_penalty":0' && same base
+post /v1/completions '{"model":"base","prompt":[[99999]]}' && status 400
+post /v1/completions '{"model":"base","prompt":[]}' && status 400
+post /v1/completions "{\"model\":\"base\",\"prompt\":\"$(printf '%03000d' 0)\"}" && status 400 context_length_exceeded
+post /v1/completions '{"model":"base","prompt":"\u0000\ud800"}' && status 400
+post /v1/completions '{"model":"base","model":"one","prompt":"hi"}' && status 400 duplicate
+post /v1/completions '{"model":' && status 400
+post /v1/completions '[]' && status 400
+post /v1/completions "$(printf '[%.0s' $(seq 3000))" && status 400
+post /v1/completions "$(printf '{"model":"base","prompt":"\377"}')" && status 400
+post /v1/embeddings '{"input":"hi"}' && status 501
+post /v1/chat/completions '{"model":"base","messages":[{"role":"user","content":"hi"}]}' && status 400 'chat template'
+grep -qF "$dir" "$dir/answer" && fail "tells where it is: $(cat "$dir/answer")"
+post /nowhere '{}' && status 404
+get /v1/completions && status 405 'Allow: POST'
+get '/v1//models/' && status 200
+raw 'POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}' && status 415
+get /v1/models 'Host: evil.example\r\n' && status 400
+raw 'GET /v1/models HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n' && status 403 host_forbidden
+get /v1/models 'Origin: http://evil.example\r\n' && status 403 origin_forbidden
+get /v1/models 'Origin: http://localhost\r\n' && status 200
+
+# ---- clients that are slow, broken, hostile ----
+request /v1/completions '{"model":"base","prompt":"hello","max_tokens":12,"temperature":0}' |
+    timeout 120 "$send" "$port" --slow 2 >"$dir/answer" && status 200 && same base
+get /health "X: $(printf '%020000d' 0)\r\n" && status 431 '"error":{"message":'
+post /v1/completions "$(printf '{"model":"base","prompt":"%070000d"}' 0)" && status 413 '"error":{"message":'
+raw "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{" --leave
+raw "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: -5\r\n\r\n{}"
+raw '\000\001\377GARBAGE\r\n\r\n'
+raw 'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n'
+i=0
+while [ $i -lt 8 ]; do # they go while they are answered
+    request /v1/completions '{"model":"one","prompt":"hello","max_tokens":4000,"temperature":1}' | "$send" "$port" --leave
+    i=$((i + 1))
+done
+answers base && same base
+for i in $(seq 50); do
+    get /metrics
+    grep -q '^lorac_num_requests_running 0' "$dir/answer" && break
+    sleep 0.2
+done
+status 200 'lorac_num_requests_running 0' 'lorac_num_requests_waiting 0' 'lorac_time_to_first_token_seconds_bucket{le="+Inf"}'
+get /health && status 200 '{"status":"ok"}'
+
+# ---- SIGTERM ----
+long='{"model":"one","prompt":"hello","max_tokens":200,"temperature":0,"logprobs":0}'
+post /v1/completions "$long" && status 200
+text >"$dir/long"
+request /v1/completions "$long" | timeout 120 "$send" "$port" >"$dir/later" &
+client=$!
+for i in $(seq 200); do # until it runs, or has run
+    get /metrics
+    grep -q '^lorac_num_requests_running 0' "$dir/answer" || break
+    [ -s "$dir/later" ] && break
+done
+quit
+wait $client
+mv "$dir/later" "$dir/answer"
+status 200 && same long
+
+# ---- keys, queues ----
+printf 'first-key\nsecond-key\n' >"$dir/keys"
+serve --api-key-file "$dir/keys" --max-running 1 --max-waiting 2 --allow-origin https://page.example
+get /v1/models && status 401 invalid_api_key
+get /nowhere && status 401
+get /health && status 200
+get /v1/models 'Authorization: Bearer first-kez\r\n' && status 401
+get /v1/models 'Authorization: Bearer \r\n' && status 401
+get /v1/models 'Authorization: Bearer second-key\r\n' && status 200
+get /v1/models 'Authorization: Bearer first-key\r\nOrigin: https://page.example\r\n' && status 200 'Access-Control-Allow-Origin: https://page.example'
+raw 'OPTIONS /v1/models HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\nConnection: close\r\n\r\n' && status 204 Access-Control-Allow-Methods
+post /v1/completions '{"model":"base","prompt":"hello","n":3}' 'Authorization: Bearer first-key\r\n' && status 429 queue_full 'Retry-After: 1'
+post /v1/load_lora_adapter '{"lora_name":"x","lora_path":"one/last"}' 'Authorization: Bearer first-key\r\n' && status 403
+quit
+
+refused 2 "need a key" serve --model "$model" --host 0.0.0.0
+refused 2 "must be NAME=DIR" serve --model "$model" --adapter "$one"
+refused 1 "is no folder" serve --model "$model" --adapter-root "$dir/nowhere"
+refused 1 "expected an address" serve --model "$model" --host nowhere --api-key-file "$dir/keys"
+finish
