@@ -152,6 +152,11 @@ static void man_program(struct lorac_buf *b, const struct verb *const *verbs, si
     }
     lorac_buf_str(b, ".SH OPTIONS\n.TP\n\\fB\\-\\-help\\fR\nlist the verbs\n"
                      ".TP\n\\fB\\-\\-version\\fR\nsay which version it is\n");
+    lorac_buf_str(b,
+                  ".SH ENVIRONMENT\n.TP\n.B LORAC_BACKEND\nwhat computes: cpu (default), or ref, "
+                  "plain loops in double, slow\n.TP\n.B OMP_NUM_THREADS\nthreads, where neither "
+                  "option nor recipe says\n.TP\n.B HF_HUB_CACHE, HF_HOME\nwhere models of the Hub "
+                  "lie\n");
     lorac_buf_str(b, exits);
 }
 

@@ -186,6 +186,15 @@ grep -qF 'epochs: 4' "$dir/runs/one/recipe.resolved.yaml" || fail "--set is not 
 [ -s "$dir/out" ] && fail "train prints on stdout without --json"
 adapter=$dir/runs/one/best
 
+# LORAC_BACKEND names what computes, and the run says so
+LORAC_BACKEND=ref
+export LORAC_BACKEND
+expect 0 train "$dir/run.yaml" --set output.dir="$dir/runs/ref" --set train.epochs=1
+has runs/ref/run.json '"backend": "ref"'
+LORAC_BACKEND=gpu
+refused 1 "LORAC_BACKEND: this build has no backend 'gpu' (it has" plan "$dir/run.yaml"
+unset LORAC_BACKEND
+
 # where the time went: a table of 80 columns whose last row is the steps, or a list of operations
 expect 0 train "$dir/run.yaml" --set output.dir="$dir/runs/seen" --profile
 has out "self_attn.q_proj" "attention" "adapters" "optimiser" "ceiling" "A step took"

@@ -1,18 +1,29 @@
 /*
- * Devices. What is promised: a backend is found by its name, none by default the fastest; a number
+ * Devices. What is promised: a backend is found by its name; without one it is LORAC_BACKEND's, and
+ * without that the fastest; a number
  * of threads that is none becomes the backend's own; an unknown name and a failed allocation are
  * errors, and the device is then as closed. What products are computed in is found by its name;
  * "auto" is never what the device lacks, and what it lacks is refused with the reason.
  */
+#define _POSIX_C_SOURCE 200809L // setenv
 #include "base/compute/device.h"
 #include "tests/support/faults.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#ifdef LORAC_HAVE_OPENBLAS
+#    define FASTEST "cpu"
+#    define HAS "(it has cpu, ref)"
+#else
+#    define FASTEST "ref"
+#    define HAS "(it has ref)"
+#endif
 
 static void backends_are_found_by_name(void **state)
 {
@@ -27,18 +38,35 @@ static void backends_are_found_by_name(void **state)
     lorac_device_close(&dev);
     lorac_device_close(NULL);
     assert_int_equal(lorac_device_open(&dev, NULL, 1, NULL), LORAC_OK);
+    assert_string_equal(dev.ops->name, FASTEST);
 #ifdef LORAC_HAVE_OPENBLAS
-    static const char message[] = "this build has no backend 'gpu' (it has cpu, ref)";
-    assert_string_equal(dev.ops->name, "cpu");
     assert_true(dev.ops->library_bytes(&dev) > 0);
-#else
-    static const char message[] = "this build has no backend 'gpu' (it has ref)";
-    assert_string_equal(dev.ops->name, "ref");
 #endif
     lorac_device_close(&dev);
     assert_int_equal(lorac_device_open(&dev, "gpu", 1, &err), LORAC_ENOTSUP);
-    assert_string_equal(err.text, message);
+    assert_string_equal(err.text, "this build has no backend 'gpu' " HAS);
     assert_null(dev.ops);
+}
+
+static void the_environment_names_it_where_the_program_does_not(void **state)
+{
+    (void)state;
+    struct lorac_device dev = {0};
+    struct lorac_err err = {0};
+    assert_int_equal(setenv("LORAC_BACKEND", "ref", 1), 0);
+    assert_int_equal(lorac_device_open(&dev, NULL, 1, NULL), LORAC_OK);
+    assert_string_equal(dev.ops->name, "ref");
+    lorac_device_close(&dev);
+    assert_int_equal(setenv("LORAC_BACKEND", "gpu", 1), 0);
+    assert_int_equal(lorac_device_open(&dev, NULL, 1, &err), LORAC_ENOTSUP);
+    assert_string_equal(err.text, "LORAC_BACKEND: this build has no backend 'gpu' " HAS);
+    assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
+    lorac_device_close(&dev);
+    assert_int_equal(setenv("LORAC_BACKEND", "", 1), 0);
+    assert_int_equal(lorac_device_open(&dev, NULL, 1, NULL), LORAC_OK);
+    assert_string_equal(dev.ops->name, FASTEST);
+    lorac_device_close(&dev);
+    assert_int_equal(unsetenv("LORAC_BACKEND"), 0);
 }
 
 static void threads_are_those_asked_for_or_the_backends_own(void **state)
@@ -106,8 +134,10 @@ static void every_failed_allocation_is_reported(void **state)
 
 int main(void)
 {
+    if (unsetenv("LORAC_BACKEND") != 0) { return 1; }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(backends_are_found_by_name),
+        cmocka_unit_test(the_environment_names_it_where_the_program_does_not),
         cmocka_unit_test(threads_are_those_asked_for_or_the_backends_own),
         cmocka_unit_test(what_is_computed_in_is_found_by_name),
         cmocka_unit_test(every_failed_allocation_is_reported),
