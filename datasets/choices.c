@@ -131,11 +131,6 @@ enum lorac_status lorac_choices_open(struct lorac_choices **out, const struct lo
     return st;
 }
 
-const struct lorac_tree *lorac_choices_tree(const struct lorac_choices *c)
-{
-    return c->fixed ? &c->tree : NULL;
-}
-
 static size_t begin_of(const struct lorac_choices *c, size_t k)
 {
     return k > 0 ? c->end[k - 1] : 0;

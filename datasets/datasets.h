@@ -152,7 +152,6 @@ LORAC_MUST_CHECK enum lorac_status lorac_texts_open(struct lorac_texts **out,
                                                     const char *separator, struct lorac_err *err);
 size_t lorac_texts_separators(const struct lorac_texts *t); // how often it stands in the files
 void lorac_texts_close(struct lorac_texts *t);
-size_t lorac_texts_documents(const struct lorac_texts *t);
 /* Hold round(documents * fraction) documents out, drawn by `seed` (stream "split"). Where that is
  * less than LORAC_MIN_HELD_OUT, too few to speak for the rest, every document is cut instead: its
  * last part, `fraction` of its bytes from a line's beginning on, is held out as a document of its
@@ -548,9 +547,6 @@ LORAC_MUST_CHECK enum lorac_status lorac_choices_open(struct lorac_choices **out
                                                       const char *const *labels, size_t K,
                                                       struct lorac_err *err);
 void lorac_choices_close(struct lorac_choices *c);
-/* The completions, where they are the same for all rows; NULL where they hold other variables than
- * the label. */
-const struct lorac_tree *lorac_choices_tree(const struct lorac_choices *c);
 /* By how many tokens the longest completion exceeds the shortest; 0 where rows differ. */
 size_t lorac_choices_spread(const struct lorac_choices *c);
 

@@ -150,11 +150,6 @@ void lorac_texts_close(struct lorac_texts *t)
     lorac_mem_free(t);
 }
 
-size_t lorac_texts_documents(const struct lorac_texts *t)
-{
-    return t->n_documents;
-}
-
 /* ---- holding out ---- */
 
 static enum lorac_status hold_documents(struct lorac_texts *t, double fraction, uint64_t seed,

@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,20 +244,6 @@ enum lorac_status lorac_out_write_head(struct lorac_out *out, const void *bytes,
         return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to write it", out->path);
     }
     return lorac_out_write(out, bytes, n, err);
-}
-
-enum lorac_status lorac_out_printf(struct lorac_out *out, struct lorac_err *err, const char *fmt,
-                                   ...)
-{
-    char text[1024];
-    va_list args;
-    va_start(args, fmt);
-    int n = lorac_vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    if (n < 0 || (size_t)n >= sizeof text) {
-        return lorac_fail(err, LORAC_EIO, "%s: a line of %d bytes is too long", out->path, n);
-    }
-    return lorac_out_write(out, text, (size_t)n, err);
 }
 
 /* A rename is on disk only when its folder is. */

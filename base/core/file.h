@@ -58,8 +58,6 @@ LORAC_MUST_CHECK enum lorac_status lorac_out_write(struct lorac_out *out, const 
  * headers, whose names and metadata nobody else compares. */
 LORAC_MUST_CHECK enum lorac_status lorac_out_write_head(struct lorac_out *out, const void *bytes,
                                                         size_t n, struct lorac_err *err);
-LORAC_MUST_CHECK enum lorac_status lorac_out_printf(struct lorac_out *out, struct lorac_err *err,
-                                                    const char *fmt, ...) LORAC_PRINTF(3, 4);
 /* Make the file appear. Also frees `out`, whatever the result. */
 LORAC_MUST_CHECK enum lorac_status lorac_out_commit(struct lorac_out *out, struct lorac_err *err);
 void lorac_out_free(struct lorac_out *out); // abandon: the temporary file is removed

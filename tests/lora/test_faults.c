@@ -34,7 +34,7 @@ static enum lorac_status files(struct lorac_err *err)
     if (!st) { st = lorac_file_append(tiny_path("made/log"), "line\n", 5, err); }
     if (!st) { st = lorac_file_copy(tiny_path("made/deep/copy"), tiny_path("valid.csv"), err); }
     if (!st) { st = lorac_out_open(&out, tiny_path("out"), err); }
-    if (!st) { st = lorac_out_printf(out, err, "%d", 17); }
+    if (!st) { st = lorac_out_write(out, "17", 2, err); }
     if (!st) {
         st = lorac_out_commit(out, err);
         out = NULL;

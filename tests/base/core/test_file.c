@@ -216,28 +216,6 @@ static void a_log_grows_at_its_end(void **state)
     lorac_mem_free(path);
 }
 
-static void a_printed_line_has_at_most_1023_bytes(void **state)
-{
-    (void)state;
-    struct lorac_err err = {0};
-    struct lorac_out *out = NULL;
-    char *path = lorac_path_join(dir, "a");
-    char want[1025];
-    (void)snprintf(want, sizeof want, "%01023d", 7);
-    assert_int_equal(lorac_out_open(&out, path, NULL), LORAC_OK);
-    assert_int_equal(lorac_out_printf(out, &err, "%01024d", 7), LORAC_EIO);
-    assert_non_null(strstr(err.text, "a: a line of 1024 bytes is too long"));
-    assert_int_equal(lorac_out_printf(out, NULL, "%01023d", 7), LORAC_OK);
-    assert_int_equal(lorac_out_commit(out, NULL), LORAC_OK);
-    struct lorac_map map;
-    assert_int_equal(lorac_map_open(&map, path, NULL), LORAC_OK);
-    assert_int_equal(map.size, 1023);
-    assert_memory_equal(map.data, want, 1023);
-    lorac_map_close(&map);
-    assert_int_equal(lorac_file_remove(path, NULL), LORAC_OK);
-    lorac_mem_free(path);
-}
-
 static void a_file_given_up_leaves_nothing(void **state)
 {
     (void)state;
@@ -427,7 +405,6 @@ int main(void)
         cmocka_unit_test(paths_join_and_split),
         cmocka_unit_test_setup(what_just_fits_is_read, clear_dir),
         cmocka_unit_test_setup(a_log_grows_at_its_end, clear_dir),
-        cmocka_unit_test_setup(a_printed_line_has_at_most_1023_bytes, clear_dir),
         cmocka_unit_test_setup(a_file_given_up_leaves_nothing, clear_dir),
         cmocka_unit_test_setup(folders_are_made_listed_and_removed, clear_dir),
         cmocka_unit_test_setup(removing_a_folder_follows_no_link, clear_dir),
