@@ -307,6 +307,21 @@ static enum lorac_status read_names(const char **to, size_t *n, const struct lor
     return LORAC_OK;
 }
 
+/* As PEFT's IA3Config has it: what is adapted at its input is one of the targets. */
+static enum lorac_status check_inputs(const struct lorac_adapter_options *o,
+                                      const struct lorac_json *inputs, struct lorac_err *err)
+{
+    for (size_t i = 0; i < o->n_feedforward; i++) {
+        size_t k = 0;
+        while (k < o->n_targets && strcmp(o->targets[k], o->feedforward[i]) != 0) {
+            k++;
+        }
+        struct lorac_json at = lorac_json_at(inputs, i);
+        if (k == o->n_targets) { return lorac_json_fail(&at, "one of target_modules", err); }
+    }
+    return LORAC_OK;
+}
+
 static enum lorac_status read_targets(struct lorac_peft_config *c, struct lorac_err *err)
 {
     struct lorac_adapter_options *o = &c->options;
@@ -345,15 +360,14 @@ static enum lorac_status read_targets(struct lorac_peft_config *c, struct lorac_
     o->exclude = c->names + n;
     o->train_also = c->names + n + n_exclude;
     o->feedforward = at_inputs;
-    if (text) {
-        char lower[sizeof "all-linear"] = "";
-        for (size_t i = 0; i + 1 < sizeof lower && text[i]; i++) {
-            lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]);
-        }
-        bool all = strlen(text) + 1 == sizeof lower && strcmp(lower, "all-linear") == 0;
-        st = lorac_json_string(&text, &c->root, "target_modules", true, err); // no NUL inside
-        o->regex = all ? NULL : text;
+    if (!text) { return check_inputs(o, &inputs, err); }
+    char lower[sizeof "all-linear"] = "";
+    for (size_t i = 0; i + 1 < sizeof lower && text[i]; i++) {
+        lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]);
     }
+    bool all = strlen(text) + 1 == sizeof lower && strcmp(lower, "all-linear") == 0;
+    st = lorac_json_string(&text, &c->root, "target_modules", true, err); // no NUL inside
+    o->regex = all ? NULL : text;
     return st;
 }
 

@@ -270,6 +270,25 @@ static void an_override_without_effect_is_an_error(void **state)
         "adapter.overrides: 'lm_head' matches no adapted module; the nearest modules are lm_head");
 }
 
+static void an_input_that_no_adapted_module_has_is_an_error(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"k_proj", "down_proj"};
+    const char *inputs[] = {"down_proj", "down_prj"};
+    struct lorac_adapter_options o = {.method = "ia3", .targets = targets, .n_targets = 2};
+    o.feedforward = inputs;
+    o.n_feedforward = 2;
+    expect(&o, "adapter.feedforward: 'down_prj' matches no adapted module; adapter.targets names "
+               "them");
+    inputs[1] = "up_proj"; // a module, but not adapted
+    expect(&o, "adapter.feedforward: 'up_proj' matches no adapted module; adapter.targets names "
+               "them");
+    o.n_feedforward = 1;
+    assert_int_equal(count(&o), 2 * L);
+    assert_true(at(3, "mlp.down_proj")->input);
+    assert_false(at(3, "self_attn.k_proj")->input);
+}
+
 static void ranks_and_alphas_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -326,6 +345,7 @@ int main(void)
         cmocka_unit_test(exclusions_take_away),
         cmocka_unit_test(the_first_override_that_fits_wins_for_rank_and_alpha_apart),
         cmocka_unit_test(an_override_without_effect_is_an_error),
+        cmocka_unit_test(an_input_that_no_adapted_module_has_is_an_error),
         cmocka_unit_test(ranks_and_alphas_out_of_range_are_refused),
         cmocka_unit_test(no_failed_allocation_goes_unreported),
     };

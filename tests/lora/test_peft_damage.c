@@ -371,6 +371,10 @@ static void each_damage_to_ia3_has_its_message(void **state)
          .message =
              AC "'feedforward_modules' must be a list of names (patterns are not supported here), "
                 "found 3"},
+        {.rows = 32,
+         .cols = 1,
+         .config = IA3 "[\"layers.1.self_attn.q_proj\"], \"feedforward_modules\": [\"q_proj\"]}",
+         .message = AC "'feedforward_modules[0]' must be one of target_modules, found \"q_proj\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct damage d = cases[i];
