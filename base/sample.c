@@ -46,41 +46,70 @@ static void sift(uint32_t *heap, size_t n, size_t at, const float *logits)
     }
 }
 
+/* Logits whose ids are taken off a heap, the likeliest first, as far as somebody asks for them. */
+struct draw {
+    const float *logits;
+    uint32_t *order; // a heap of the V - taken others; behind it those taken, the likeliest last
+    size_t V, taken;
+    double max, temperature;
+};
+
+static double weight(const struct draw *d, size_t id)
+{
+    return exp(((double)d->logits[id] - d->max) / d->temperature);
+}
+
+/* The i-th likeliest, from 0. */
+static uint32_t ranked(struct draw *d, size_t i)
+{
+    while (d->taken <= i) {
+        size_t last = d->V - 1 - d->taken++;
+        uint32_t id = d->order[0];
+        d->order[0] = d->order[last];
+        d->order[last] = id;
+        sift(d->order, last, 0, d->logits);
+    }
+    return d->order[d->V - 1 - i];
+}
+
+static void heap(struct draw *d)
+{
+    for (size_t i = 0; i < d->V; i++) {
+        d->order[i] = (uint32_t)i;
+    }
+    for (size_t i = d->V / 2; i-- > 0;) {
+        sift(d->order, d->V, i, d->logits);
+    }
+}
+
 int32_t lorac_sample(float *logits, uint32_t *order, size_t V, const int32_t *seen, size_t n,
                      const struct lorac_sampling *o, uint64_t draw)
 {
     if (o->repetition_penalty != 1.0) { penalise(logits, order, seen, n, o->repetition_penalty); }
-    if (!(o->temperature > 0.0)) { return likeliest(logits, V); }
+    int32_t best = likeliest(logits, V);
+    if (!(o->temperature > 0.0)) { return best; }
 
-    // softmax over the k likeliest, in falling order of likelihood
+    // softmax over the k likeliest; of all, their order need not be known
     size_t k = o->top_k && o->top_k < V ? o->top_k : V;
-    double max = (double)logits[likeliest(logits, V)];
+    struct draw d = {logits, order, V, 0, (double)logits[best], o->temperature};
     double total = 0.0;
-    for (size_t i = 0; i < V; i++) {
-        order[i] = (uint32_t)i;
-    }
-    for (size_t i = V / 2; i-- > 0;) {
-        sift(order, V, i, logits);
-    }
-    // take ids off the heap to the back of the array: order[V-1] is the likeliest
-    for (size_t taken = 0; taken < k; taken++) {
-        size_t last = V - 1 - taken;
-        uint32_t id = order[0];
-        order[0] = order[last];
-        order[last] = id;
-        sift(order, last, 0, logits);
-        total += exp(((double)logits[id] - max) / o->temperature);
+    heap(&d);
+    for (size_t i = 0; i < k; i++) {
+        total += weight(&d, k < V ? ranked(&d, i) : i);
     }
     double reach = 0.0; // probability mass kept by top-p
     size_t kept = 0;
-    while (kept < k && (kept == 0 || reach < o->top_p * total)) {
-        reach += exp(((double)logits[order[V - 1 - kept]] - max) / o->temperature);
-        kept++;
+    while (o->top_p < 1.0 && kept < k && (kept == 0 || reach < o->top_p * total)) {
+        reach += weight(&d, ranked(&d, kept++));
+    }
+    if (kept == 0) {
+        reach = total;
+        kept = k;
     }
     double u = lorac_rng_uniform(lorac_rng_key(o->seed, "sample"), 0, draw) * reach;
     for (size_t i = 0; i < kept; i++) {
-        u -= exp(((double)logits[order[V - 1 - i]] - max) / o->temperature);
-        if (u < 0.0) { return (int32_t)order[V - 1 - i]; }
+        u -= weight(&d, ranked(&d, i));
+        if (u < 0.0) { return (int32_t)ranked(&d, i); }
     }
-    return (int32_t)order[V - kept]; // rounding left a crumb: the last one kept
+    return (int32_t)ranked(&d, kept - 1); // rounding left a crumb: the last one kept
 }

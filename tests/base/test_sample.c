@@ -1,8 +1,10 @@
 /*
  * Sampling. What is promised:
  *   - the token drawn has the distribution of the logits after temperature, top-k and top-p, and
- *     the repetition penalty is that of Keskar et al. 2019.
+ *     the repetition penalty is that of Keskar et al. 2019;
+ *   - it is the one that sorting them all, the likeliest first, and going down from there gives.
  */
+#include "base/core/rng.h"
 #include "base/generate.h"
 
 #include <math.h>
@@ -122,12 +124,73 @@ static void ties_go_to_the_lower_id(void **state)
     }
 }
 
+enum { MANY = 300 };
+
+static double weight(const float *x, size_t id, const struct lorac_sampling *o)
+{
+    return exp((double)x[id] / o->temperature);
+}
+
+static int32_t by_sorting(const float *x, const struct lorac_sampling *o, uint64_t draw)
+{
+    size_t id[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        size_t at = i;
+        for (; at > 0 && x[id[at - 1]] < x[i]; at--) {
+            id[at] = id[at - 1];
+        }
+        id[at] = i;
+    }
+    size_t k = o->top_k ? o->top_k : MANY;
+    double total = 0.0;
+    for (size_t i = 0; i < k; i++) {
+        total += weight(x, id[i], o);
+    }
+    double reach = 0.0;
+    size_t kept = 0;
+    while (kept < k && reach < o->top_p * total) {
+        reach += weight(x, id[kept++], o);
+    }
+    double u = lorac_rng_uniform(lorac_rng_key(o->seed, "sample"), 0, draw) * reach;
+    size_t i = 0;
+    while (i + 1 < kept && (u -= weight(x, id[i], o)) >= 0.0) {
+        i++;
+    }
+    return (int32_t)id[i];
+}
+
+static void sorting_them_all_gives_the_same_draw(void **state)
+{
+    (void)state;
+    static const struct {
+        double temperature, top_p;
+        size_t top_k;
+    } cases[] = {{1.0, 1.0, 0},  {3.0, 1.0, 0},    {0.5, 1.0, 40},
+                 {2.0, 0.95, 0}, {2.0, 0.999, 60}, {1e3, 1.0, 0}};
+    struct lorac_sampling o = lorac_sampling_defaults;
+    float x[MANY];
+    uint32_t order[MANY];
+    for (size_t i = 0; i < MANY; i++) { // in steps, so that some are equal
+        x[i] = (float)lorac_rng_below(lorac_rng_key(5, "logits"), 0, i, 60) / 8.0F;
+    }
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        o.temperature = cases[c].temperature;
+        o.top_p = cases[c].top_p;
+        o.top_k = cases[c].top_k;
+        for (uint64_t draw = 0; draw < 500; draw++) {
+            assert_int_equal(lorac_sample(x, order, MANY, NULL, 0, &o, draw),
+                             by_sorting(x, &o, draw));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(draws_have_the_distribution_that_is_asked_for),
         cmocka_unit_test(the_penalty_divides_what_is_likely_and_multiplies_what_is_not),
         cmocka_unit_test(ties_go_to_the_lower_id),
+        cmocka_unit_test(sorting_them_all_gives_the_same_draw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
