@@ -476,7 +476,7 @@ enum lorac_status lorac_pass_forward(struct lorac_pass *p, const struct lorac_ba
     if (st) { return st; }
     p->scored = true;
     lorac_pass_up(p, batch, cache, 0, p->m->config.L);
-    return st;
+    return LORAC_OK;
 }
 
 /* ---- the head, for scored rows only, in chunks; and down ---- */
