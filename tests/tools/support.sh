@@ -8,6 +8,7 @@ trap 'rm -rf "$dir"' EXIT
 failed=0
 OMP_NUM_THREADS=1
 export OMP_NUM_THREADS
+unset LORAC_BACKEND
 model=$dir/model
 "$make_tiny" "$model" || exit 1
 
@@ -73,15 +74,11 @@ value() {
     grep -o "\"$1\": [^],}]*" "$dir/out" | head -1 | sed 's/.*: //'
 }
 
-# a_run EPOCHS: train.csv of two labels, and run.yaml, a recipe that trains on it into runs/one.
+# a_run EPOCHS [ROWS]: train.csv of these rows, else of two labels, and run.yaml, a recipe that trains on it into
+# runs/one.
 a_run() {
-    {
-        echo "text,label"
-        for i in 1 2 3 4 5 6; do
-            echo "\"so, $i warm\",good"
-            echo "so $i flat,bad"
-        done
-    } >"$dir/train.csv"
+    two=$(for i in 1 2 3 4 5 6; do printf '"so, %s warm",good\nso %s flat,bad\n' $i $i; done)
+    printf 'text,label\n%s\n' "${2:-$two}" >"$dir/train.csv"
     cat >"$dir/run.yaml" <<END
 recipe: 1
 model: {path: model, max_length: 40}

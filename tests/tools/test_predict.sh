@@ -8,24 +8,7 @@
 # usage: test_predict.sh LORAC MAKE_TINY
 . "$(dirname "$0")/support.sh"
 
-{
-    echo "text,label"
-    for i in 1 2 3 4; do
-        echo "so $i warm,good"
-        echo "so $i flat,bad"
-        echo "so $i odd,\"fair, even\""
-    done
-} >"$dir/train.csv"
-cat >"$dir/run.yaml" <<END
-recipe: 1
-model: {path: model, max_length: 40}
-adapter: {rank: 4, alpha: 8}
-data: {train: train.csv}
-template: {prompt: '{text} is', completion: ' {label}'}
-train: {epochs: 1, batch_size: 3, threads: 1}
-eval: {metrics: [loss, accuracy]}
-output: {dir: runs/one}
-END
+a_run 1 "$(for i in 1 2 3 4; do printf 'so %s warm,good\nso %s flat,bad\nso %s odd,"fair, even"\n' $i $i $i; done)"
 expect 0 train "$dir/run.yaml"
 run=$dir/runs/one
 
