@@ -168,12 +168,8 @@ enum lorac_status mistakes_check(const char *path, struct lorac_err *err)
 
 static void add_cell(struct lorac_buf *b, const char *text, size_t n)
 {
-    lorac_buf_str(b, ",\"");
-    for (size_t i = 0; i < n; i++) {
-        lorac_buf_add(b, text + i, 1);
-        if (text[i] == '"') { lorac_buf_str(b, "\""); }
-    }
-    lorac_buf_str(b, "\"");
+    lorac_buf_str(b, ",");
+    lorac_buf_csv(b, text, n);
 }
 
 /* Empty where it is not known. */

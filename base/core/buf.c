@@ -92,6 +92,16 @@ void lorac_buf_json(struct lorac_buf *b, const char *s, size_t n)
     lorac_buf_str(b, "\"");
 }
 
+void lorac_buf_csv(struct lorac_buf *b, const char *s, size_t n)
+{
+    lorac_buf_str(b, "\"");
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '"') { lorac_buf_str(b, "\""); }
+        lorac_buf_add(b, s[i] ? &s[i] : "\xEF\xBF\xBD", s[i] ? 1 : 3);
+    }
+    lorac_buf_str(b, "\"");
+}
+
 void lorac_buf_clear(struct lorac_buf *b)
 {
     b->n = 0;

@@ -24,6 +24,8 @@ void lorac_buf_printf(struct lorac_buf *b, const char *fmt, ...) LORAC_PRINTF(2,
 void lorac_buf_word(struct lorac_buf *b, const char *word);
 /* `s` (n bytes of UTF-8) as a quoted JSON string. */
 void lorac_buf_json(struct lorac_buf *b, const char *s, size_t n);
+/* The same as a quoted cell of CSV. A NUL, which no table can hold, is U+FFFD. */
+void lorac_buf_csv(struct lorac_buf *b, const char *s, size_t n);
 void lorac_buf_clear(struct lorac_buf *b); // n = 0, keeps the memory
 void lorac_buf_free(struct lorac_buf *b);
 
