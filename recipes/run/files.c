@@ -31,9 +31,11 @@ enum lorac_status lorac_run_paths(struct lorac_run_paths *p, const char *dir, st
         .lock = lorac_path_join(dir, "lock"),
         .predictions = lorac_path_join(dir, "predictions"),
         .best_new = lorac_path_join(dir, "best.new"),
+        .samples = lorac_path_join(dir, "samples.csv"),
     };
     bool all = p->dir && p->recipe && p->manifest && p->metrics && p->state_dir && p->state &&
-               p->best && p->last && p->merged && p->lock && p->predictions && p->best_new;
+               p->best && p->last && p->merged && p->lock && p->predictions && p->best_new &&
+               p->samples;
     if (!all) {
         lorac_run_paths_free(p);
         return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
@@ -55,6 +57,7 @@ void lorac_run_paths_free(struct lorac_run_paths *p)
     lorac_mem_free(p->lock);
     lorac_mem_free(p->predictions);
     lorac_mem_free(p->best_new);
+    lorac_mem_free(p->samples);
     *p = (struct lorac_run_paths){0};
 }
 
@@ -149,7 +152,7 @@ enum lorac_status lorac_run_clear(const struct lorac_run_paths *p, struct lorac_
 {
     const char *const folders[] = {p->state_dir, p->predictions, p->best,
                                    p->best_new,  p->last,        p->merged};
-    const char *const files[] = {p->metrics, p->manifest,
+    const char *const files[] = {p->samples, p->metrics, p->manifest,
                                  p->recipe}; // the recipe marks a run: last
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < sizeof folders / sizeof folders[0] && !st; i++) {

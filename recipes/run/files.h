@@ -9,7 +9,8 @@
 struct lorac_run_paths {
     char *dir, *recipe, *manifest, *metrics, *state_dir, *state, *best, *last, *merged, *lock;
     char *predictions; // a folder
-    char *best_new;    // what best/ becomes once the state knows of it
+    char *samples;
+    char *best_new; // what best/ becomes once the state knows of it
 };
 LORAC_MUST_CHECK enum lorac_status lorac_run_paths(struct lorac_run_paths *p, const char *dir,
                                                    struct lorac_err *err);

@@ -17,9 +17,7 @@ static char *with_end(const char *path, const char *end)
     return NULL;
 }
 
-/* Whole rows in n bytes, the header among them, and where the last of them ends. A process that was
- * killed may have left a part of a row behind them. */
-static size_t whole_rows(size_t *end, const char *at, size_t n, char quote)
+size_t lorac_part_whole(size_t *end, const char *at, size_t n, char quote)
 {
     size_t rows = 0;
     bool quoted = false;
@@ -64,7 +62,7 @@ static enum lorac_status go_on(struct lorac_part *p, const char id[65],
     enum lorac_status st = check_id(p, id, err);
     if (!st) { st = lorac_map_open(&map, p->part, err); }
     if (st) { return st; }
-    size_t rows = whole_rows(&end, (const char *)map.data, map.size, format->quote);
+    size_t rows = lorac_part_whole(&end, (const char *)map.data, map.size, format->quote);
     if (end < map.size) { st = lorac_file_write(p->part, map.data, end, err); }
     lorac_map_close(&map);
     size_t header = format->header ? 1 : 0;

@@ -5,6 +5,10 @@
 #include "base/core/err.h"
 #include "datasets/datasets.h"
 
+/* Whole rows in n bytes of CSV, the header among them, and where the last of them ends. A process
+ * that was killed may have left a part of a row behind them. */
+size_t lorac_part_whole(size_t *end, const char *at, size_t n, char quote);
+
 /* Zeroed = closed. */
 struct lorac_part {
     const char *out; // borrowed

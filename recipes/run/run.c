@@ -10,6 +10,7 @@
 #include "recipes/run/files.h"
 #include "recipes/run/notes.h"
 #include "recipes/run/resume.h"
+#include "recipes/run/samples.h"
 #include "recipes/run/saved_template.h"
 #include "recipes/run/setup.h"
 #include "recipes/run/state.h"
@@ -234,6 +235,7 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     if (!st) { st = lorac_dir_make(p->state_dir, err); }
     if (!st && logs_csv(run)) { st = lorac_metrics_begin(p, (size_t)run->state->step, err); }
     if (!st) { st = lorac_run_cut_predictions(p, (size_t)run->state->step, err); }
+    if (!st) { st = lorac_samples_begin(p, (size_t)run->state->step, err); }
     if (!st) {
         count_seconds(run);
         st = tell(run, NULL, NULL, err);
@@ -282,12 +284,15 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
 
 /* ---- evaluation and saving ---- */
 
-static enum lorac_status show_samples(struct run *run, struct lorac_err *err)
+/* Answers to the first rows: into samples.csv, all of them at once, and, where `shows`, to who
+ * watches. */
+static enum lorac_status take_samples(struct run *run, bool shows, struct lorac_err *err)
 {
     size_t n = lorac_dataset_size(run->job->valid.set);
+    struct lorac_buf rows = {0};
     struct lorac_buf text[3] = {0};
     enum lorac_status st = LORAC_OK;
-    for (size_t i = 0; i < run->r->eval.samples && i < n && run->watch->sample && !st; i++) {
+    for (size_t i = 0; i < run->r->eval.samples && i < n && !st; i++) {
         for (size_t k = 0; k < 3; k++) {
             lorac_buf_clear(&text[k]);
             lorac_buf_str(&text[k], "");
@@ -295,12 +300,15 @@ static enum lorac_status show_samples(struct run *run, struct lorac_err *err)
         st = lorac_evaluator_sample(&text[0], &text[1], &text[2],
                                     lorac_trainer_evaluator(run->trainer), i, err);
         if (st) { break; }
+        lorac_samples_row(&rows, (size_t)run->state->step, text);
         struct lorac_run_sample s = {text[0].at, text[1].at, text[2].at};
-        run->watch->sample(run->watch->self, &s);
+        if (shows && run->watch->sample) { run->watch->sample(run->watch->self, &s); }
     }
+    if (!st && (rows.n || rows.no_memory)) { st = lorac_samples_add(&run->paths, &rows, err); }
     for (size_t k = 0; k < 3; k++) {
         lorac_buf_free(&text[k]);
     }
+    lorac_buf_free(&rows);
     return st;
 }
 
@@ -332,8 +340,7 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
     if (!st && logs_csv(run)) { st = lorac_metrics_eval(&run->paths, epoch, &e, err); }
     if (!st && run->watch->eval) { run->watch->eval(run->watch->self, &e); }
     bool last = s->step == run->length.steps;
-    if (!st && (is_best || last)) { st = show_samples(run, err); }
-    return st;
+    return st ? st : take_samples(run, is_best || last, err);
 }
 
 static enum lorac_status save(struct run *run, struct lorac_err *err)

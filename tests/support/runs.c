@@ -232,6 +232,9 @@ void runs_same(const char *a, const char *b)
         same_file(a, b, files[i]);
     }
     same_predictions(a, b);
+    char sampled[300];
+    (void)snprintf(sampled, sizeof sampled, "%s/samples.csv", a);
+    if (lorac_path_exists(tiny_path(sampled))) { same_file(a, b, "samples.csv"); }
     char *metrics[2] = {runs_metrics(a), runs_metrics(b)};
     assert_string_equal(metrics[0], metrics[1]);
     lorac_mem_free(metrics[0]);

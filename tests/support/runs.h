@@ -40,8 +40,8 @@ void runs_close_job(struct runs_job *s);
 void runs_refused(const char *out, enum lorac_run_mode mode, const char *const *sets,
                   const char *want, bool holds);
 
-/* Fails the test unless both folders hold the same adapters, state, predictions and metrics (but
- * for seconds). */
+/* Fails the test unless both folders hold the same adapters, state, predictions, samples and
+ * metrics (but for seconds). */
 void runs_same(const char *a, const char *b);
 /* metrics.csv with the last column of each line cut off; to be freed with lorac_mem_free(). */
 char *runs_metrics(const char *out);
