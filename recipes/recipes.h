@@ -16,6 +16,7 @@
 #include "recipes/run/predictions.h"
 #include "recipes/run/predictor.h"
 #include "recipes/run/record.h"
+#include "recipes/run/report.h"
 #include "recipes/run/run.h"
 #include "recipes/run/saved_template.h"
 #include "recipes/run/shared.h"

@@ -70,6 +70,9 @@ struct lorac_earlier {
 LORAC_MUST_CHECK enum lorac_status lorac_manifest_read(struct lorac_earlier *out,
                                                        const struct lorac_run_paths *p,
                                                        struct lorac_err *err);
+/* The SHA-256 of a file, as run.json has those of tables. */
+LORAC_MUST_CHECK enum lorac_status lorac_run_hash(char hex[65], const char *path,
+                                                  struct lorac_err *err);
 /* A digest of an adapter's weights, never 0. */
 LORAC_MUST_CHECK enum lorac_status lorac_weights_digest(uint64_t *out, const char *dir,
                                                         struct lorac_err *err);

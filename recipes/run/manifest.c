@@ -47,7 +47,7 @@ static enum lorac_status hash_more(struct lorac_sha256 *sha, const char *path,
     return LORAC_OK;
 }
 
-static enum lorac_status hash_file(char hex[65], const char *path, struct lorac_err *err)
+enum lorac_status lorac_run_hash(char hex[65], const char *path, struct lorac_err *err)
 {
     struct lorac_sha256 sha;
     lorac_sha256_init(&sha);
@@ -90,7 +90,7 @@ static enum lorac_status add_files(struct lorac_buf *b, const char *name,
     for (size_t i = 0; i < files->n; i++) {
         char hex[65];
         char key[40];
-        enum lorac_status st = hash_file(hex, files->at[i], err);
+        enum lorac_status st = lorac_run_hash(hex, files->at[i], err);
         if (st) { return st; }
         file_key(key, name, i);
         lorac_buf_printf(b, "  \"%s\": {\"path\": ", key);
@@ -203,7 +203,7 @@ enum lorac_status lorac_weights_digest(uint64_t *out, const char *dir, struct lo
     char *path = lorac_path_join(dir, "adapter_model.safetensors");
     *out = 0;
     if (!path) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
-    enum lorac_status st = hash_file(hex, path, err);
+    enum lorac_status st = lorac_run_hash(hex, path, err);
     hex[16] = '\0';
     if (!st) { *out = strtoull(hex, NULL, 16) | 1U; }
     lorac_mem_free(path);
@@ -221,7 +221,7 @@ static enum lorac_status check_files(const struct lorac_json *root, const char *
         file_key(key, name, i);
         struct lorac_json file = lorac_json_get(root, key);
         st = lorac_json_string(&want, &file, "sha256", true, err);
-        if (!st) { st = hash_file(hex, files->at[i], err); }
+        if (!st) { st = lorac_run_hash(hex, files->at[i], err); }
         if (!st && strcmp(hex, want) != 0) {
             st =
                 lorac_fail(err, LORAC_EUSER,

@@ -1,0 +1,196 @@
+/* report.c - see report.h: the frame of a page, and what is said of a run in words. */
+#include "recipes/run/report_parts.h"
+
+#include "base/core/number.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- how it ended ---- */
+
+/* Steps that are done: run.json tells of them once a session has ended. */
+static size_t steps_done(const struct lorac_record *r)
+{
+    size_t line = r->n_lines ? r->lines[r->n_lines - 1].step : 0;
+    return line > r->steps_done ? line : r->steps_done;
+}
+
+static const char *const states[] = {
+    [LORAC_RECORD_RUNNING] = "running, or killed",
+    [LORAC_RECORD_STOPPED] = "stopped",
+    [LORAC_RECORD_FAILED] = "failed",
+    [LORAC_RECORD_EARLY] = "stopped early",
+    [LORAC_RECORD_FINISHED] = "finished",
+};
+
+static void say_steps(struct lorac_buf *b, const struct lorac_record *r)
+{
+    char text[3][32];
+    size_t done = steps_done(r);
+    bool whole = done == r->steps;
+    lorac_buf_printf(b, "%s%s%s step%s in %s.", lorac_page_count(text[0], done),
+                     whole ? "" : " of ", whole ? "" : lorac_page_count(text[1], r->steps),
+                     r->steps == 1 ? "" : "s", lorac_page_time(text[2], r->seconds));
+}
+
+/* "accuracy 0.850", a share with three digits, a loss with four. */
+static void say_metric(struct lorac_buf *b, const struct lorac_scores *s, enum lorac_metric metric)
+{
+    bool loss = metric == LORAC_METRIC_LOSS || metric == LORAC_METRIC_PERPLEXITY;
+    lorac_buf_str(b, lorac_metric_name(metric));
+    lorac_buf_printf(b, loss ? " %.4f" : " %.3f", lorac_scores_get(s, metric));
+}
+
+static void say_best(struct lorac_buf *b, const struct lorac_record *r)
+{
+    char text[2][32];
+    struct lorac_buf name = {0};
+    if (!r->evaluated) {
+        lorac_buf_str(b, " Nothing was evaluated.");
+        return;
+    }
+    say_metric(&name, &r->best, r->best_by);
+    lorac_buf_str(b, " Best <b>");
+    for (char *c = name.at; c && *c; c++) {
+        lorac_buf_add(b, *c == '_' ? " " : c, 1);
+    }
+    lorac_buf_printf(b, "</b> at step %s", lorac_page_count(text[0], r->best_step));
+    if (r->best.rows) {
+        lorac_buf_printf(b, ", on %s rows", lorac_page_count(text[1], r->best.rows));
+    }
+    lorac_buf_str(b, ".");
+    b->no_memory = b->no_memory || name.no_memory;
+    lorac_buf_free(&name);
+}
+
+/* ---- facts ---- */
+
+static void add_facts(struct lorac_buf *b, const struct lorac_record *r)
+{
+    char text[2][32];
+    const struct lorac_recipe *x = r->recipe;
+    lorac_buf_str(b, "<ul class=\"facts\">\n");
+    lorac_page_fact(b, "base", "%s", lorac_page_last(r->base));
+    lorac_page_fact(b, "adapter", "%s, rank %zu, %s numbers", x->adapter.method, x->adapter.rank,
+                    lorac_page_count(text[0], r->parameters));
+    if (r->adapter) {
+        lorac_page_fact(b, "size of the adapter", "%s",
+                        lorac_page_bytes(text[0], r->adapter_bytes));
+    }
+    lorac_page_fact(b, "learning rate", "%g, %s", x->optimizer.lr, x->optimizer.schedule);
+    if (x->data.train.n) {
+        lorac_page_fact(b, "data", "%s%s", lorac_page_last(x->data.train.at[0]),
+                        x->data.train.n > 1 ? ", ..." : "");
+    }
+    if (r->peak_bytes) {
+        lorac_page_fact(b, "peak memory", "%s", lorac_page_bytes(text[0], r->peak_bytes));
+    }
+    lorac_page_fact(b, "computed by", "%s, %zu thread%s, %s%s%s", r->cpu, r->threads,
+                    r->threads == 1 ? "" : "s", r->backend, r->compute ? ", " : "",
+                    r->compute ? r->compute : "");
+    lorac_page_fact(b, "begun", "%.10s %.5s UTC", r->started,
+                    strlen(r->started) > 11 ? r->started + 11 : "");
+    lorac_buf_str(b, "</ul>\n");
+}
+
+/* `level`: 1 at the head of a page, 2 inside it. */
+static void add_head(struct lorac_buf *b, const struct lorac_record *r, const char *title,
+                     int level)
+{
+    bool failed = r->status == LORAC_RECORD_FAILED;
+    lorac_buf_printf(b, "<header>\n<span class=\"state%s\">%s</span>\n<h%d>",
+                     failed ? " failed" : "", states[r->status], level);
+    lorac_html(b, title);
+    lorac_buf_printf(b, "</h%d>\n<p class=\"lead\">", level);
+    say_steps(b, r);
+    say_best(b, r);
+    lorac_buf_str(b, "</p>\n");
+    if (failed && r->error) {
+        lorac_buf_str(b, "<p class=\"failure\">");
+        lorac_html(b, r->error);
+        lorac_buf_str(b, "</p>\n");
+    }
+    add_facts(b, r);
+    lorac_buf_str(b, "</header>\n");
+}
+
+static void add_foot(struct lorac_buf *b, const struct lorac_record *r)
+{
+    lorac_buf_str(b, "<footer>lorac ");
+    lorac_html(b, r->version);
+    lorac_buf_str(b, "; ");
+    lorac_html(b, r->dir);
+    lorac_buf_str(b, "; base ");
+    lorac_html(b, r->base);
+    lorac_buf_str(b, ", ");
+    lorac_html(b, r->fingerprint);
+    lorac_buf_str(b, "; host ");
+    lorac_html(b, r->host);
+    lorac_buf_str(b, "</footer>\n");
+}
+
+/* ---- pages ---- */
+
+static enum lorac_status add_run(struct lorac_buf *b, const struct lorac_record *r,
+                                 struct lorac_err *err)
+{
+    enum lorac_status st = lorac_report_curves(b, r, err);
+    if (!st) { st = lorac_report_rows(b, r, err); }
+    if (!st) { st = lorac_report_samples(b, r, err); }
+    if (!st) { st = lorac_report_recipe(b, r, err); }
+    return st;
+}
+
+static enum lorac_status report_one(struct lorac_buf *b, const struct lorac_record *r,
+                                    const struct lorac_report_options *o, struct lorac_err *err)
+{
+    const char *title = o->title ? o->title : r->recipe->name;
+    lorac_page_begin(b, LORAC_REPORT_MARK, title, o->refresh);
+    add_head(b, r, title, 1);
+    enum lorac_status st = add_run(b, r, err);
+    add_foot(b, r);
+    lorac_page_end(b);
+    return st;
+}
+
+static enum lorac_status report_several(struct lorac_buf *b, const struct lorac_report_set *s,
+                                        const struct lorac_report_options *o, struct lorac_err *err)
+{
+    char title[64];
+    (void)lorac_snprintf(title, sizeof title, "%zu runs", s->n);
+    lorac_page_begin(b, LORAC_REPORT_MARK, o->title ? o->title : title, o->refresh);
+    enum lorac_status st = lorac_report_board(b, s, o->title ? o->title : title, err);
+    if (!st) { st = lorac_report_effects(b, s, err); }
+    if (!st) { st = lorac_report_overlays(b, s, err); }
+    if (!st && s->best < s->n) {
+        const struct lorac_record *r = s->runs[s->best];
+        struct lorac_buf name = {0};
+        lorac_buf_str(&name, "The best run: ");
+        lorac_buf_str(&name, lorac_page_last(r->dir));
+        lorac_buf_str(b, "<section>\n");
+        add_head(b, r, name.at ? name.at : "", 2);
+        lorac_buf_str(b, "</section>\n");
+        b->no_memory = b->no_memory || name.no_memory;
+        lorac_buf_free(&name);
+        st = add_run(b, r, err);
+        add_foot(b, r);
+    }
+    lorac_page_end(b);
+    return st;
+}
+
+enum lorac_status lorac_report(struct lorac_buf *out, struct lorac_record *const *runs, size_t n,
+                               const struct lorac_report_options *o, struct lorac_err *err)
+{
+    struct lorac_report_set s = {0};
+    enum lorac_status st = LORAC_OK;
+    if (n == 1) {
+        st = report_one(out, runs[0], o, err);
+    } else {
+        st = lorac_report_set(&s, runs, n, err);
+        if (!st) { st = report_several(out, &s, o, err); }
+        lorac_report_set_free(&s);
+    }
+    if (!st && out->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a report"); }
+    return st;
+}

@@ -1,0 +1,88 @@
+/* report_parts.h - inside recipes/: the parts of a report (report.h), each one file. */
+#ifndef LORAC_RECIPES_REPORT_PARTS_H
+#define LORAC_RECIPES_REPORT_PARTS_H
+
+#include "recipes/run/page.h"
+#include "recipes/run/report.h"
+
+/* ---- numbers of a run, as curves want them (report_series.c) ---- */
+
+/* A column of metrics.csv over the steps. Zeroed = empty; owns its memory. */
+struct lorac_series {
+    double *x, *y, *w; // (n) step, value, what it weighs in a mean
+    size_t n;          // finite values
+    size_t left_out;   // values that are not finite
+};
+enum lorac_column {
+    LORAC_COLUMN_LOSS,
+    LORAC_COLUMN_RATE,
+    LORAC_COLUMN_GRADIENT,
+    LORAC_COLUMN_SPEED, // tokens a second
+    LORAC_COLUMN_ACCURACY,
+    LORAC_COLUMN_MACRO_F1,
+    LORAC_COLUMN_EXACT_MATCH,
+    LORAC_COLUMN_BITS_PER_BYTE,
+};
+/* That of its steps or, `valid`, of its evaluations. */
+LORAC_MUST_CHECK enum lorac_status lorac_series_take(struct lorac_series *out,
+                                                     const struct lorac_record *r, bool valid,
+                                                     enum lorac_column column,
+                                                     struct lorac_err *err);
+/* Means of `window` neighbours, by weight; fewer at the ends. */
+LORAC_MUST_CHECK enum lorac_status lorac_series_smooth(struct lorac_series *out,
+                                                       const struct lorac_series *s, size_t window,
+                                                       struct lorac_err *err);
+size_t lorac_series_window(const struct lorac_series *s); // that suits it; 1: none
+struct lorac_curve lorac_series_curve(const struct lorac_series *s);
+void lorac_series_free(struct lorac_series *s);
+
+/* ---- sections of one run ---- */
+
+LORAC_MUST_CHECK enum lorac_status lorac_report_curves(struct lorac_buf *b,
+                                                       const struct lorac_record *r,
+                                                       struct lorac_err *err);
+/* Of what rows were answered at `step`, where labels are compared. */
+LORAC_MUST_CHECK enum lorac_status lorac_report_labels(struct lorac_buf *b,
+                                                       const struct lorac_predictions *p,
+                                                       size_t step, struct lorac_err *err);
+/* That, and the rows that went wrong, of the predictions kept at the best step, or the last. */
+LORAC_MUST_CHECK enum lorac_status lorac_report_rows(struct lorac_buf *b,
+                                                     const struct lorac_record *r,
+                                                     struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_report_samples(struct lorac_buf *b,
+                                                        const struct lorac_record *r,
+                                                        struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_report_recipe(struct lorac_buf *b,
+                                                       const struct lorac_record *r,
+                                                       struct lorac_err *err);
+
+/* ---- of several runs ---- */
+
+struct lorac_report_set {
+    struct lorac_record *const *runs; // (n)
+    size_t n;
+    enum lorac_metric metric; // compares them
+    const char *metric_name;  // in words
+    size_t best;              // of the runs; n: none was evaluated
+    size_t *keys;             // (n_keys) of their values, those that differ; owned
+    size_t n_keys;
+    size_t *order; // (n) the best first, those without an evaluation last; owned
+};
+LORAC_MUST_CHECK enum lorac_status lorac_report_set(struct lorac_report_set *out,
+                                                    struct lorac_record *const *runs, size_t n,
+                                                    struct lorac_err *err);
+/* Of its best evaluation; NaN where there was none. */
+double lorac_report_score(const struct lorac_report_set *s, size_t i);
+void lorac_report_set_free(struct lorac_report_set *s); // zeroed is accepted
+/* The page's head, and all runs in a table, the best first. */
+LORAC_MUST_CHECK enum lorac_status lorac_report_board(struct lorac_buf *b,
+                                                      const struct lorac_report_set *s,
+                                                      const char *title, struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_report_effects(struct lorac_buf *b,
+                                                        const struct lorac_report_set *s,
+                                                        struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_report_overlays(struct lorac_buf *b,
+                                                         const struct lorac_report_set *s,
+                                                         struct lorac_err *err);
+
+#endif
