@@ -17,7 +17,7 @@ a_run 2
 expect 0 --help
 has out "usage: lorac VERB" "exit codes: 0 success, 1 failed, 2 wrong usage"
 verbs="plan train eval predict generate score merge inspect tokenize tokenizer recipe diff init next compare
-prompt"
+prompt report"
 for verb in $verbs; do has out "  $verb "; done
 fits() { ! grep '.\{81\}' "$dir/out" || fail "$1: over 80 columns"; }
 fits --help
