@@ -138,6 +138,11 @@ void lorac_linear_forward(const struct lorac_linear *l, float *y, const float *x
 /* dx (N,C) = beta dx + dy W. Without w, or where dx is NULL, nothing. */
 void lorac_linear_backward(const struct lorac_linear *l, float *dx, const float *dy); // dy (N,OC)
 
+/* The product of either direction, and what a pair adds to it: false where the device would gain
+ * nothing by that, and computed nothing. */
+LORAC_MUST_CHECK bool lorac_linear_pair(const struct lorac_linear *l, bool back, float *y,
+                                        const float *x, const struct lorac_pair *pair);
+
 /* What adapts the modules. One object may hold any number of adapters. */
 struct lorac_socket {
     void *self;

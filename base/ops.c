@@ -221,6 +221,18 @@ void lorac_linear_backward(const struct lorac_linear *l, float *dx, const float 
     (void)lorac_profile_switch(l->profile, before);
 }
 
+bool lorac_linear_pair(const struct lorac_linear *l, bool back, float *y, const float *x,
+                       const struct lorac_pair *pair)
+{
+    if (!l->w || !y || !l->dev->ops->linear_pair) { return false; }
+    struct lorac_cost *before = lorac_profile_switch(l->profile, l->cost);
+    bool done = l->dev->ops->linear_pair(l->dev, back, y, x, l->w, back ? NULL : l->bias, pair,
+                                         l->N, back ? l->beta : 0.0F);
+    if (done && l->profile) { l->cost->flops += l->flops; }
+    (void)lorac_profile_switch(l->profile, before);
+    return done;
+}
+
 static struct lorac_linear linear_of(const struct lorac_walk *w, size_t i, bool backward)
 {
     const struct lorac_pass *p = w->p;

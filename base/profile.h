@@ -31,7 +31,7 @@ struct lorac_profile_row {
 };
 
 /* Rows that are no step of a program. Their time is `forward`, but that of adapters: what they take
- * beside the base's own products. */
+ * beside the base's own products (a pair that is multiplied at once with one counts there). */
 enum {
     LORAC_PROFILE_ADAPTERS,
     LORAC_PROFILE_LOSS,

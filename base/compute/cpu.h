@@ -22,6 +22,8 @@ enum {
     LORAC_CPU_MAX_HEAD = 256,  // head sizes above, and ...
     LORAC_CPU_MAX_GROUP = 64,  // ... more query heads per key head, are left to `ref`
     LORAC_CPU_SPLIT = 512,     // cached keys of one piece of a decoding step
+    LORAC_CPU_BLOCK = 64,      // rows that one thread multiplies while they are in its cache
+    LORAC_CPU_RANK = 64,       // at most: our own kernels multiply
 };
 
 /* What one operation needs beside its operands. There are as many as operations ever ran at once.
@@ -67,8 +69,35 @@ void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
                       const struct lorac_weight *w, const float *bias, size_t N);
 void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
                                const struct lorac_weight *w, size_t N, float beta);
+bool lorac_cpu_linear_pair(struct lorac_device *dev, bool back, float *y, const float *x,
+                           const struct lorac_weight *w, const float *bias,
+                           const struct lorac_pair *pair, size_t N, float beta);
 /* Of 8-bit integers: the best that go with those. */
 const struct lorac_int8_kernels *lorac_cpu_int8_kernels(const struct lorac_kernels *k);
+/* y (N,OUT) = beta y + x B + bias, and what the pair adds; B (K,OUT) is W^T, or W where `back`. */
+struct lorac_cpu_product {
+    const struct lorac_weight *w;
+    bool back;
+    float *y;
+    const float *x;
+    size_t N, K, OUT;
+    const float *bias;             // (OUT) or NULL
+    const struct lorac_pair *pair; // or NULL
+    bool pair_first;               // its share is there when the product is added: backward passes
+    float beta;
+};
+/* Whether such a product goes by blocks of LORAC_CPU_BLOCK rows, each of one thread from the first
+ * step to the last: there are enough for all threads. */
+static inline bool lorac_cpu_in_blocks(const struct lorac_device *dev, size_t N)
+{
+    return N >= 2 * (size_t)LORAC_CPU_BLOCK * (size_t)dev->threads;
+}
+/* A pair's share of rows n .. n+rows-1: first u; then, of outputs o .. o+outputs-1,
+ * y = beta y + up_scale u up. */
+void lorac_cpu_pair_down(const struct lorac_kernels *k, const struct lorac_cpu_product *p, size_t n,
+                         size_t rows);
+void lorac_cpu_pair_up(const struct lorac_kernels *k, const struct lorac_cpu_product *p, size_t n,
+                       size_t rows, size_t o, size_t outputs, float beta);
 /* Products with a weight as it is stored, whose other factor is rounded already where it is to be:
  * y (N,OC) = beta y + x W^T, and dx (N,C) = beta dx + dy W. Decoded weights go behind the first
  * `used` floats of the panel of s, or of scratch of its own where s is NULL. */
@@ -77,9 +106,10 @@ void lorac_cpu_product(struct lorac_device *dev, struct lorac_cpu_scratch *s, si
 void lorac_cpu_product_back(struct lorac_device *dev, struct lorac_cpu_scratch *s, size_t used,
                             float *dx, const float *dy, const struct lorac_weight *w, size_t N,
                             float beta);
-/* The same in bfloat16 (cpu_bf16.c): `back` is the second. */
-void lorac_cpu_bf16(struct lorac_device *dev, bool back, float *y, const float *x,
-                    const struct lorac_weight *w, size_t N, float beta);
+/* In bfloat16, of a weight as it is stored, without bias and pair; and with them by blocks, which
+ * computes nothing and is false where that is not faster. */
+void lorac_cpu_bf16(struct lorac_device *dev, const struct lorac_cpu_product *p);
+bool lorac_cpu_bf16_blocks(struct lorac_device *dev, const struct lorac_cpu_product *p);
 const char *lorac_cpu_bf16_lacks(void);
 void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w);
 void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w); // as stored
@@ -92,10 +122,9 @@ struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void 
 size_t lorac_cpu_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
                               size_t C, enum lorac_compute compute);
 void lorac_cpu_weight_close(struct lorac_device *dev, struct lorac_weight *w);
-void lorac_cpu_int8_linear(struct lorac_device *dev, float *y, const float *x,
-                           const struct lorac_weight *w, const float *bias, size_t N);
-void lorac_cpu_int8_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
-                                    const struct lorac_weight *w, size_t N, float beta);
+/* In 8-bit integers. A pair's share is exact to the bit what its parts give: only by blocks, else
+ * false, and nothing was computed. */
+bool lorac_cpu_int8(struct lorac_device *dev, const struct lorac_cpu_product *p);
 size_t lorac_cpu_attention_floats(void); // of scratch, a thread
 /* Scratch of this operation's own until it is given back: another's where there is no memory for
  * more, after waiting for it. */

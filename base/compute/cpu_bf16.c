@@ -2,6 +2,9 @@
  * cpu_bf16.c - products of the cpu backend in bfloat16: both factors rounded to nearest, sums in
  * float32.
  *
+ * Many rows go by blocks, each of which one thread rounds, multiplies and adds a pair's share to
+ * while it is in that thread's cache; fewer rows are a product of all threads.
+ *
  * oneDNN reads a weight that is stored as bfloat16 where it is, for either direction, until a copy
  * a direction was prepared, which is faster to read; weights of other types have such copies, made
  * when a product first needs them. Few rows (decoding) of
@@ -12,6 +15,7 @@
 #include "base/compute/onednn.h"
 #include "base/core/mem.h"
 
+#include <omp.h>
 #include <stdatomic.h>
 
 enum {
@@ -151,7 +155,7 @@ static size_t multiply(struct lorac_device *dev, struct lorac_cpu_scratch *s, bo
     size_t n = 0;
     while (b.data && n < N && most > 0) {
         size_t rows = lorac_onednn_rows(smaller(N - n, most));
-        const struct lorac_onednn_product *p = lorac_onednn_find(o, &b, rows, adds);
+        const struct lorac_onednn_product *p = lorac_onednn_find(o, &b, rows, adds, false);
         size_t floats = p ? lorac_onednn_scratch(p) / sizeof(float) + 1 : 0;
         float *scratch = p ? lorac_cpu_parts(s, floats) : NULL;
         if (!scratch) { break; }
@@ -160,6 +164,107 @@ static size_t multiply(struct lorac_device *dev, struct lorac_cpu_scratch *s, bo
         n += rows;
     }
     return n;
+}
+
+/* ---- by blocks of rows ---- */
+
+enum { BLOCK = LORAC_CPU_BLOCK, PARTS = 3 }; // rows that are left: 32, 16, fewer than 16
+
+struct blocks {
+    const struct lorac_cpu_product *p;
+    struct lorac_onednn_matrix b;
+    const struct lorac_onednn_product *whole, *rest[PARTS];
+    bool adds;
+    size_t rounded; // floats of a block of x in bfloat16, ...
+    size_t floats;  // ... and the library's scratch behind it: of one thread
+};
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static bool find_products(struct lorac_onednn *o, struct blocks *b)
+{
+    enum { LINE = 16 }; // floats
+    b->whole = lorac_onednn_find(o, &b->b, BLOCK, b->adds, true);
+    size_t bytes = b->whole ? lorac_onednn_scratch(b->whole) : 0;
+    size_t left = b->p->N % BLOCK;
+    bool there = b->whole;
+    for (size_t i = 0; i < PARTS && left > 0 && there; i++) {
+        size_t rows = lorac_onednn_rows(left);
+        b->rest[i] = lorac_onednn_find(o, &b->b, rows, b->adds, true);
+        there = b->rest[i];
+        bytes = larger(bytes, there ? lorac_onednn_scratch(b->rest[i]) : 0);
+        left -= rows;
+    }
+    b->rounded = lorac_pieces(BLOCK * b->b.K, 2 * LINE) * LINE;
+    b->floats = b->rounded + lorac_pieces(bytes, LINE * sizeof(float)) * LINE;
+    return there;
+}
+
+/* Rows n .. n+rows-1 = or += x B, with x rounded in the scratch. */
+static void multiply_rows(struct lorac_device *dev, const struct blocks *b, float *scratch,
+                          size_t n, size_t rows)
+{
+    const struct lorac_cpu_product *p = b->p;
+    const struct lorac_weight *w = p->w;
+    const uint16_t *a = (const uint16_t *)(const void *)scratch;
+    size_t done = 0;
+    for (size_t i = 0; done < rows; i++) {
+        float *y = p->y + (n + done) * p->OUT;
+        size_t some = lorac_onednn_rows(rows - done);
+        if (!lorac_onednn_run(lorac_cpu(dev)->onednn, rows == BLOCK ? b->whole : b->rest[i], y,
+                              a + done * p->K, &b->b, scratch + b->rounded)) { // no memory
+            struct lorac_weight turned = {w->data, w->dtype,   w->C, w->OC,
+                                          true,    w->compute, NULL, NULL};
+            lorac_backend_ref.linear_backward(dev, y, p->x + (n + done) * p->K,
+                                              p->back ? w : &turned, some, b->adds ? 1.0F : 0.0F);
+        }
+        done += some;
+    }
+}
+
+static void multiply_block(struct lorac_device *dev, const struct blocks *b, float *scratch,
+                           size_t n)
+{
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+    const struct lorac_cpu_product *p = b->p;
+    size_t rows = smaller(BLOCK, p->N - n);
+    float *y = p->y + n * p->OUT;
+    k->to_bf16((uint16_t *)(void *)scratch, p->x + n * p->K, rows * p->K); // in order: x is there
+    if (p->pair && p->pair->down) { lorac_cpu_pair_down(k, p, n, rows); }
+    if (p->pair && p->pair_first) {
+        lorac_cpu_pair_up(k, p, n, rows, 0, p->OUT, p->beta);
+    } else if (p->beta != 0.0F && p->beta != 1.0F) {
+        k->scale(y, rows * p->OUT, p->beta);
+    }
+    multiply_rows(dev, b, scratch, n, rows);
+    for (size_t r = 0; r < rows && p->bias; r++) {
+        k->add(y + r * p->OUT, p->bias, p->OUT);
+    }
+    if (p->pair && !p->pair_first) { lorac_cpu_pair_up(k, p, n, rows, 0, p->OUT, 1.0F); }
+}
+
+bool lorac_cpu_bf16_blocks(struct lorac_device *dev, const struct lorac_cpu_product *p)
+{
+    struct lorac_onednn *o = lorac_cpu(dev)->onednn;
+    if (!o || !lorac_cpu_in_blocks(dev, p->N)) { return false; }
+    struct blocks b = {
+        .p = p,
+        .b = find(dev, p->w, p->back),
+        .adds = p->beta != 0.0F || (p->pair && p->pair_first),
+    };
+    if (!b.b.data || !find_products(o, &b)) { return false; }
+    struct lorac_cpu_scratch *s = lorac_cpu_take(dev);
+    float *scratch = lorac_cpu_parts(s, (size_t)dev->threads * b.floats);
+    size_t pieces = scratch ? lorac_pieces(p->N, BLOCK) : 0;
+#    pragma omp parallel for num_threads(dev->threads) schedule(dynamic)
+    for (size_t i = 0; i < pieces; i++) {
+        multiply_block(dev, &b, scratch + (size_t)omp_get_thread_num() * b.floats, i * BLOCK);
+    }
+    lorac_cpu_give(dev, s);
+    return pieces > 0;
 }
 
 /* The library's products are made with the first weight that wants them. */
@@ -185,6 +290,12 @@ static size_t multiply(struct lorac_device *dev, struct lorac_cpu_scratch *s, bo
 {
     (void)dev, (void)s, (void)back, (void)y, (void)x, (void)w, (void)N, (void)adds;
     return 0;
+}
+
+bool lorac_cpu_bf16_blocks(struct lorac_device *dev, const struct lorac_cpu_product *p)
+{
+    (void)dev, (void)p;
+    return false;
 }
 
 void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w)
@@ -225,19 +336,19 @@ static void multiply_slowly(struct lorac_device *dev, struct lorac_cpu_scratch *
     }
 }
 
-void lorac_cpu_bf16(struct lorac_device *dev, bool back, float *y, const float *x,
-                    const struct lorac_weight *w, size_t N, float beta)
+void lorac_cpu_bf16(struct lorac_device *dev, const struct lorac_cpu_product *p)
 {
-    size_t K = back ? w->OC : w->C;
-    size_t OUT = back ? w->C : w->OC;
     struct lorac_cpu_scratch *s = lorac_cpu_take(dev);
+    float beta = p->beta;
     if (beta != 0.0F && beta != 1.0F) { // oneDNN would translate a product for each
-        dev->ops->scale(dev, y, N * OUT, beta);
+        dev->ops->scale(dev, p->y, p->N * p->OUT, beta);
         beta = 1.0F;
     }
-    bool few = N <= FEW && w->dtype == LORAC_BF16;
-    size_t n = few ? 0 : multiply(dev, s, back, y, x, w, N, beta != 0.0F);
-    if (n < N) { multiply_slowly(dev, s, back, y + n * OUT, x + n * K, w, N - n, beta); }
+    bool few = p->N <= FEW && p->w->dtype == LORAC_BF16;
+    size_t n = few ? 0 : multiply(dev, s, p->back, p->y, p->x, p->w, p->N, beta != 0.0F);
+    if (n < p->N) {
+        multiply_slowly(dev, s, p->back, p->y + n * p->OUT, p->x + n * p->K, p->w, p->N - n, beta);
+    }
     lorac_cpu_give(dev, s);
 }
 
@@ -260,7 +371,7 @@ void lorac_cpu_bf16_close(struct lorac_weight *w)
 /* oneDNN fills both sides of a copy up to whole blocks. */
 size_t lorac_cpu_bf16_bytes(size_t OC, size_t C)
 {
-    enum { BLOCK = 64 };
-    size_t n = lorac_pieces(OC, BLOCK) * BLOCK * lorac_pieces(C, BLOCK) * BLOCK;
+    enum { SIDE = 64 };
+    size_t n = lorac_pieces(OC, SIDE) * SIDE * lorac_pieces(C, SIDE) * SIDE;
     return 2 * n * sizeof(uint16_t);
 }

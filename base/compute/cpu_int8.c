@@ -14,6 +14,7 @@
 #if defined(__x86_64__)
 #    include <cpuid.h>
 #endif
+#include <omp.h>
 #include <string.h>
 
 enum {
@@ -252,6 +253,12 @@ struct rows {
     float *scale; // (N)
 };
 
+/* Floats of such rows of a block. */
+static size_t block_floats(const struct lorac_int8_panels *w)
+{
+    return LORAC_CPU_BLOCK * (1 + w->depth / sizeof(float));
+}
+
 static void quantise(const struct lorac_int8_kernels *k, const struct rows *to, size_t n,
                      const float *x, const float *by, const struct lorac_int8_panels *w)
 {
@@ -263,9 +270,10 @@ static void quantise(const struct lorac_int8_kernels *k, const struct rows *to, 
 }
 
 /* y (N,O) = beta y + x W^T + bias, the rows of x times `by` (NULL: 1) */
-static void product(struct lorac_device *dev, float *y, const float *x, const float *by,
-                    const struct lorac_int8_panels *w, const float *bias, size_t N, float beta)
+static void multiply(struct lorac_device *dev, const struct lorac_cpu_product *p, const float *by,
+                     const struct lorac_int8_panels *w)
 {
+    size_t N = p->N;
     const struct lorac_int8_kernels *k = lorac_cpu(dev)->int8;
     struct lorac_cpu_scratch *s = lorac_cpu_take(dev);
     size_t most = LORAC_CPU_PANEL * sizeof(float) / (w->depth + sizeof(float));
@@ -274,8 +282,8 @@ static void product(struct lorac_device *dev, float *y, const float *x, const fl
     size_t across = lorac_pieces(w->O, OUTPUTS);
     for (size_t n0 = 0; n0 < N; n0 += most) {
         size_t N1 = smaller(most, N - n0);
-        const float *x1 = x + n0 * w->K;
-        float *y1 = y + n0 * w->O;
+        const float *x1 = p->x + n0 * w->K;
+        float *y1 = p->y + n0 * w->O;
         size_t pieces = lorac_pieces(N1, ROWS) * across;
 #pragma omp parallel num_threads(dev->threads) if (N1 * w->O * w->K > SMALL)
         {
@@ -289,33 +297,66 @@ static void product(struct lorac_device *dev, float *y, const float *x, const fl
                 size_t o = i % across * OUTPUTS;
                 k->product(y1 + n * w->O + o, w->O, rows.q + n * w->depth, rows.scale + n,
                            smaller(ROWS, N1 - n), w, o, smaller(OUTPUTS, w->O - o),
-                           bias ? bias + o : NULL, beta);
+                           p->bias ? p->bias + o : NULL, p->beta);
             }
         }
     }
     lorac_cpu_give(dev, s);
 }
 
-void lorac_cpu_int8_linear(struct lorac_device *dev, float *y, const float *x,
-                           const struct lorac_weight *w, const float *bias, size_t N)
+/* The same of rows n .. n+N-1 by one thread, with the pair's share; rows: its own, of a block. */
+static void multiply_block(const struct lorac_cpu *cpu, const struct lorac_cpu_product *p,
+                           const float *by, const struct lorac_int8_panels *w,
+                           const struct rows *rows, size_t n, size_t N)
 {
-    const struct lorac_int8_panels *p = panels_of(dev, w, false);
-    if (p) {
-        product(dev, y, x, NULL, p, bias, N, 0.0F);
-    } else {
-        lorac_backend_ref.linear(dev, y, x, w, bias, N); // the same, slowly
+    const struct lorac_int8_kernels *k = cpu->int8;
+    bool first = p->pair && p->pair_first;
+    for (size_t i = 0; i < N; i++) {
+        quantise(k, rows, i, p->x + (n + i) * w->K, by, w);
+    }
+    if (p->pair && p->pair->down) { lorac_cpu_pair_down(cpu->kernels, p, n, N); }
+    for (size_t o = 0; o < w->O; o += OUTPUTS) {
+        size_t some = smaller(OUTPUTS, w->O - o);
+        if (first) { lorac_cpu_pair_up(cpu->kernels, p, n, N, o, some, p->beta); }
+        k->product(p->y + n * w->O + o, w->O, rows->q, rows->scale, N, w, o, some,
+                   p->bias ? p->bias + o : NULL, first ? 1.0F : p->beta);
+        if (p->pair && !first) { lorac_cpu_pair_up(cpu->kernels, p, n, N, o, some, 1.0F); }
     }
 }
 
-void lorac_cpu_int8_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
-                                    const struct lorac_weight *w, size_t N, float beta)
+static void multiply_blocks(struct lorac_device *dev, const struct lorac_cpu_product *p,
+                            const float *by, const struct lorac_int8_panels *w)
 {
-    const struct lorac_int8_panels *p = panels_of(dev, w, true);
-    if (p) {
-        product(dev, dx, dy, w->int8->scale, p, NULL, N, beta);
-    } else {
-        lorac_backend_ref.linear_backward(dev, dx, dy, w, N, beta);
+    struct lorac_cpu_scratch *s = lorac_cpu_take(dev);
+    size_t pieces = lorac_pieces(p->N, LORAC_CPU_BLOCK);
+#pragma omp parallel for num_threads(dev->threads) schedule(dynamic)
+    for (size_t i = 0; i < pieces; i++) {
+        float *own = s->panel + (size_t)omp_get_thread_num() * block_floats(w);
+        const struct rows rows = {(uint8_t *)(own + LORAC_CPU_BLOCK), own};
+        size_t n = i * LORAC_CPU_BLOCK;
+        multiply_block(lorac_cpu(dev), p, by, w, &rows, n, smaller(LORAC_CPU_BLOCK, p->N - n));
     }
+    lorac_cpu_give(dev, s);
+}
+
+bool lorac_cpu_int8(struct lorac_device *dev, const struct lorac_cpu_product *p)
+{
+    const struct lorac_int8_panels *w = panels_of(dev, p->w, p->back);
+    const float *by = p->back ? p->w->int8->scale : NULL;
+    bool blocks = w && lorac_cpu_in_blocks(dev, p->N) &&
+                  (size_t)dev->threads * block_floats(w) <= LORAC_CPU_PANEL;
+    if (blocks) {
+        multiply_blocks(dev, p, by, w);
+    } else if (p->pair) {
+        return false;
+    } else if (w) {
+        multiply(dev, p, by, w);
+    } else if (p->back) { // the same, slowly
+        lorac_backend_ref.linear_backward(dev, p->y, p->x, p->w, p->N, p->beta);
+    } else {
+        lorac_backend_ref.linear(dev, p->y, p->x, p->w, p->bias, p->N);
+    }
+    return true;
 }
 
 /* ---- handles ---- */

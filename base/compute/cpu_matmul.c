@@ -16,7 +16,7 @@
 #include <assert.h>
 
 enum {
-    RANK = 64,       // at most: our own kernels
+    RANK = LORAC_CPU_RANK,
     FEW = 16,        // rows at most: our own kernels,
     FEW_STORED = 64, // ... of 16-bit weights, which sgemm would need decoded first
     NARROW =
@@ -114,6 +114,22 @@ void lorac_cpu_matmul_tn(struct lorac_device *dev, float *out, const float *a, c
             n += DEPTH;
         } while (n < N);
     }
+}
+
+void lorac_cpu_pair_down(const struct lorac_kernels *k, const struct lorac_cpu_product *p, size_t n,
+                         size_t rows)
+{
+    size_t R = p->pair->R;
+    k->dots(p->pair->u + n * R, R, p->x + n * p->K, p->K, p->pair->down, p->K, LORAC_F32, rows, R,
+            p->K, p->pair->down_scale, 0.0F);
+}
+
+void lorac_cpu_pair_up(const struct lorac_kernels *k, const struct lorac_cpu_product *p, size_t n,
+                       size_t rows, size_t o, size_t outputs, float beta)
+{
+    size_t R = p->pair->R;
+    k->tile(p->y + n * p->OUT + o, p->OUT, p->pair->u + n * R, R, 1, p->pair->up + o, p->OUT, rows,
+            outputs, R, p->pair->up_scale, beta);
 }
 
 /* Whether sgemm can read the stored weights where they are. */
@@ -216,19 +232,6 @@ void lorac_cpu_product_back(struct lorac_device *dev, struct lorac_cpu_scratch *
     if (own) { lorac_cpu_give(dev, own); }
 }
 
-/* y = beta y + x W^T, or with `back` x W, of what is stored. */
-static void multiply(struct lorac_device *dev, bool back, float *y, const float *x,
-                     const struct lorac_weight *w, size_t N, float beta)
-{
-    if (w->compute == LORAC_BFLOAT16) {
-        lorac_cpu_bf16(dev, back, y, x, w, N, beta);
-    } else if (back) {
-        lorac_cpu_product_back(dev, NULL, 0, y, x, w, N, beta);
-    } else {
-        lorac_cpu_product(dev, NULL, 0, y, x, w, N, beta);
-    }
-}
-
 /* A transposed weight as what is stored: a matrix (C,OC) of its own. */
 static struct lorac_weight as_stored(const struct lorac_weight *w)
 {
@@ -241,31 +244,59 @@ void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w)
     if (w->bf16) { lorac_cpu_bf16_prepare(dev, &stored); }
 }
 
+/* Of what is stored. A pair: only where that is faster than its parts, else false. */
+static bool multiply(struct lorac_device *dev, const struct lorac_cpu_product *p)
+{
+    const struct lorac_weight *w = p->w;
+    if (p->pair && p->pair->R > RANK) { return false; }
+    if (w->int8) { return lorac_cpu_int8(dev, p); }
+    if (w->bf16 && lorac_cpu_bf16_blocks(dev, p)) { return true; }
+    if (p->pair) { return false; }
+    if (w->compute == LORAC_BFLOAT16) {
+        lorac_cpu_bf16(dev, p);
+    } else if (p->back) {
+        lorac_cpu_product_back(dev, NULL, 0, p->y, p->x, w, p->N, p->beta);
+    } else {
+        lorac_cpu_product(dev, NULL, 0, p->y, p->x, w, p->N, p->beta);
+    }
+    if (!p->bias) { return true; }
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+#pragma omp parallel for num_threads(dev->threads) if (p->N * p->OUT > LORAC_CPU_PIECE)
+    for (size_t n = 0; n < p->N; n++) {
+        k->add(p->y + n * p->OUT, p->bias, p->OUT);
+    }
+    return true;
+}
+
+bool lorac_cpu_linear_pair(struct lorac_device *dev, bool back, float *y, const float *x,
+                           const struct lorac_weight *w, const float *bias,
+                           const struct lorac_pair *pair, size_t N, float beta)
+{
+    struct lorac_weight stored = as_stored(w);
+    bool turned = w->transposed && !w->int8; // integers are packed from either order
+    return multiply(dev, &(struct lorac_cpu_product){
+                             .w = turned ? &stored : w,
+                             .back = back != turned,
+                             .y = y,
+                             .x = x,
+                             .N = N,
+                             .K = back ? w->OC : w->C,
+                             .OUT = back ? w->C : w->OC,
+                             .bias = bias,
+                             .pair = pair,
+                             .pair_first = back,
+                             .beta = beta,
+                         });
+}
+
 void lorac_cpu_linear(struct lorac_device *dev, float *y, const float *x,
                       const struct lorac_weight *w, const float *bias, size_t N)
 {
-    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
-    if (w->int8) {
-        lorac_cpu_int8_linear(dev, y, x, w, bias, N);
-        return;
-    }
-    size_t OC = w->OC;
-    struct lorac_weight stored = as_stored(w);
-    multiply(dev, w->transposed, y, x, w->transposed ? &stored : w, N, 0.0F);
-    if (!bias) { return; }
-#pragma omp parallel for num_threads(dev->threads) if (N * OC > LORAC_CPU_PIECE)
-    for (size_t n = 0; n < N; n++) {
-        k->add(y + n * OC, bias, OC);
-    }
+    (void)lorac_cpu_linear_pair(dev, false, y, x, w, bias, NULL, N, 0.0F);
 }
 
 void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float *dy,
                                const struct lorac_weight *w, size_t N, float beta)
 {
-    if (w->int8) {
-        lorac_cpu_int8_linear_backward(dev, dx, dy, w, N, beta);
-        return;
-    }
-    struct lorac_weight stored = as_stored(w);
-    multiply(dev, !w->transposed, dx, dy, w->transposed ? &stored : w, N, beta);
+    (void)lorac_cpu_linear_pair(dev, true, dx, dy, w, NULL, NULL, N, beta);
 }

@@ -227,6 +227,7 @@ enum { MOST = 512, LEAST = 16, SIZES = LEAST + 6 }; // of blocks: 1 .. 15; 16, 3
 struct lorac_onednn_product {
     dnnl_primitive_t run; // NULL: not translated yet
     size_t M, scratch;
+    int threads;
 };
 
 /* All products with matrices of one shape and order. */
@@ -234,7 +235,7 @@ struct kind {
     size_t K, N;
     enum lorac_onednn_order order;
     dnnl_memory_desc_t b;
-    struct lorac_onednn_product product[2][SIZES]; // which write, which add
+    struct lorac_onednn_product product[4][SIZES]; // which write or add (1), alone (2)
     struct kind *next;
 };
 
@@ -247,16 +248,16 @@ struct lorac_onednn {
 
 /* oneDNN takes as many threads as OpenMP would give the caller, while it translates as while it
  * runs. */
-static int threads_set(const struct lorac_onednn *o)
+static int threads_set(int threads)
 {
     int own = omp_get_max_threads();
-    if (own != o->threads) { omp_set_num_threads(o->threads); }
+    if (own != threads) { omp_set_num_threads(threads); }
     return own;
 }
 
-static void threads_reset(const struct lorac_onednn *o, int own)
+static void threads_reset(int threads, int own)
 {
-    if (own != o->threads) { omp_set_num_threads(own); }
+    if (own != threads) { omp_set_num_threads(own); }
 }
 
 struct lorac_onednn *lorac_onednn_new(int threads)
@@ -279,7 +280,7 @@ void lorac_onednn_free(struct lorac_onednn *o)
     while (o->kinds) {
         struct kind *k = o->kinds;
         o->kinds = k->next;
-        for (size_t i = 0; i < 2 * SIZES; i++) {
+        for (size_t i = 0; i < 4 * SIZES; i++) {
             dnnl_primitive_t run = k->product[i / SIZES][i % SIZES].run;
             if (run) { (void)lib.dnnl_primitive_destroy(run); }
         }
@@ -357,12 +358,12 @@ static struct kind *find_kind(struct lorac_onednn *o, size_t K, size_t N,
     k = lorac_mem_new(1, sizeof *k);
     if (!k) { return NULL; }
     *k = (struct kind){.K = K, .N = N, .order = order, .next = o->kinds};
-    int own = threads_set(o);
+    int own = threads_set(o->threads);
     bool ok =
         order == LORAC_ONEDNN_PACKED
             ? choose_layout(k)
             : layout_new(&k->b, K, N, dnnl_bf16, order == LORAC_ONEDNN_ROWS ? dnnl_ab : dnnl_ba);
-    threads_reset(o, own);
+    threads_reset(o->threads, own);
     if (!ok) {
         lorac_mem_free(k);
         return NULL;
@@ -380,30 +381,30 @@ size_t lorac_onednn_packed_bytes(struct lorac_onednn *o, size_t K, size_t N)
     return bytes;
 }
 
-static void translate(struct lorac_onednn_product *p, const struct kind *k, size_t M, bool adds)
+static void translate(struct lorac_onednn_product *p, const struct kind *k, size_t M, bool adds,
+                      int threads)
 {
     dnnl_primitive_desc_t desc = NULL;
+    int own = threads_set(threads);
     if (describe(&desc, k, &k->b, M, adds)) {
         p->M = M;
+        p->threads = threads;
         p->scratch = lib.dnnl_memory_desc_get_size(
             lib.dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0));
         if (lib.dnnl_primitive_create(&p->run, desc) != dnnl_success) { p->run = NULL; }
     }
     if (desc) { (void)lib.dnnl_primitive_desc_destroy(desc); }
+    threads_reset(threads, own);
 }
 
 const struct lorac_onednn_product *lorac_onednn_find(struct lorac_onednn *o,
                                                      const struct lorac_onednn_matrix *b, size_t M,
-                                                     bool adds)
+                                                     bool adds, bool alone)
 {
     (void)pthread_mutex_lock(&o->lock);
     struct kind *k = find_kind(o, b->K, b->N, b->order);
-    struct lorac_onednn_product *p = k ? &k->product[adds][size_of(M)] : NULL;
-    if (p && !p->run) {
-        int own = threads_set(o);
-        translate(p, k, M, adds);
-        threads_reset(o, own);
-    }
+    struct lorac_onednn_product *p = k ? &k->product[adds + 2 * alone][size_of(M)] : NULL;
+    if (p && !p->run) { translate(p, k, M, adds, alone ? 1 : o->threads); }
     (void)pthread_mutex_unlock(&o->lock);
     return p && p->run ? p : NULL;
 }
@@ -422,7 +423,7 @@ struct operand {
     void *at;
 };
 
-static bool execute(const struct lorac_onednn *o, const_dnnl_primitive_t run,
+static bool execute(const struct lorac_onednn *o, const_dnnl_primitive_t run, int threads,
                     const struct operand *operand, int n)
 {
     enum { OPERANDS = 4 };
@@ -435,9 +436,9 @@ static bool execute(const struct lorac_onednn *o, const_dnnl_primitive_t run,
                                     operand[made].at) == dnnl_success;
     }
     if (ok) {
-        int own = threads_set(o);
+        int own = threads_set(threads);
         ok = lib.dnnl_primitive_execute(run, o->stream, n, args) == dnnl_success;
-        threads_reset(o, own);
+        threads_reset(threads, own);
     }
     while (made-- > 0) {
         (void)lib.dnnl_memory_destroy(args[made].memory);
@@ -466,7 +467,7 @@ bool lorac_onednn_run(struct lorac_onednn *o, const struct lorac_onednn_product 
         {DNNL_ARG_SCRATCHPAD, LAYOUT(scratchpad), scratch},
     };
 #undef LAYOUT
-    return execute(o, p->run, operands, 4);
+    return execute(o, p->run, p->threads, operands, 4);
 }
 
 bool lorac_onednn_pack(struct lorac_onednn *o, void *to, const struct lorac_onednn_matrix *from)
@@ -478,17 +479,17 @@ bool lorac_onednn_pack(struct lorac_onednn *o, void *to, const struct lorac_oned
     struct kind *plain = find_kind(o, from->K, from->N, from->order);
     (void)pthread_mutex_unlock(&o->lock);
     if (!packed || !plain) { return false; }
-    int own = threads_set(o);
+    int own = threads_set(o->threads);
     bool ok =
         lib.dnnl_reorder_primitive_desc_create(&desc, REF(plain->b), lib.engine, REF(packed->b),
                                                lib.engine, NULL) == dnnl_success;
     ok = ok && lib.dnnl_primitive_create(&run, desc) == dnnl_success;
-    threads_reset(o, own);
+    threads_reset(o->threads, own);
     const struct operand operands[] = {
         {DNNL_ARG_FROM, REF(plain->b), readable(from->data)},
         {DNNL_ARG_TO, REF(packed->b), to},
     };
-    ok = ok && execute(o, run, operands, 2);
+    ok = ok && execute(o, run, o->threads, operands, 2);
     if (run) { (void)lib.dnnl_primitive_destroy(run); }
     if (desc) { (void)lib.dnnl_primitive_desc_destroy(desc); }
     return ok;

@@ -5,7 +5,8 @@
  * oneDNN translates a product into machine code for each of its shapes, in a third of a
  * millisecond. Batches have another number of rows at each step, so rows go by blocks of 512, 256,
  * 128, ..., 16 and what is left below 16: few shapes, each translated once. That a row's sums may
- * be grouped otherwise in a block of another size is rounding.
+ * be grouped otherwise in a block of another size is rounding. A product runs with the device's
+ * threads, or in the calling one alone.
  */
 #ifndef LORAC_BASE_COMPUTE_ONEDNN_H
 #define LORAC_BASE_COMPUTE_ONEDNN_H
@@ -25,7 +26,7 @@ struct lorac_onednn_matrix {
     enum lorac_onednn_order order;
 };
 
-/* The products of one device: each runs with `threads` threads. Serves any number of callers at
+/* The products of one device, which has so many threads. Serves any number of callers at
  * once. NULL: no memory, or lacking. */
 struct lorac_onednn;
 struct lorac_onednn *lorac_onednn_new(int threads);
@@ -40,11 +41,12 @@ bool lorac_onednn_pack(struct lorac_onednn *o, void *to, const struct lorac_oned
 size_t lorac_onednn_rows(size_t M);
 
 /* One shape of product, translated: c (M,N) = a (M,K) b, or += where `adds`, for M of
- * lorac_onednn_rows(). Borrowed until the device is closed; NULL: no memory. */
+ * lorac_onednn_rows(), by the calling thread where it is `alone`. Borrowed until the device is
+ * closed; NULL: no memory. */
 struct lorac_onednn_product;
 const struct lorac_onednn_product *lorac_onednn_find(struct lorac_onednn *o,
                                                      const struct lorac_onednn_matrix *b, size_t M,
-                                                     bool adds);
+                                                     bool adds, bool alone);
 size_t lorac_onednn_scratch(
     const struct lorac_onednn_product *p); // bytes it clobbers, 64-byte aligned
 /* False: no memory; c is then as it was. */

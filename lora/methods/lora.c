@@ -14,6 +14,8 @@ static void forward(const struct lorac_adapter *a, const struct lorac_site *s, f
 {
     const struct lorac_backend *op = l->dev->ops;
     float *u = l->saved; // (N,R)
+    struct lorac_pair pair = {s->R, s->p[A], s->p[BT], u, 1.0F, s->scale};
+    if (!lorac_site_drops(a, s, l) && lorac_linear_pair(l, false, y, x, &pair)) { return; }
     lorac_linear_forward(l, y, x);
     x = lorac_site_dropped(l->scratch, a, s, x, l);
     op->matmul_nt(l->dev, u, x, s->p[A], l->N, s->C, s->R, 1.0F, 0.0F);
@@ -31,13 +33,15 @@ static void backward(const struct lorac_adapter *a, const struct lorac_site *s, 
     float *du = l->scratch + l->N * s->C; // (N,R)
     struct lorac_linear onto = *l; // the pair's share comes first: OpenBLAS adds to what is there
     onto.beta = 1.0F;              // at less than it takes to write
-    op->matmul_nt(l->dev, du, dy, s->p[BT], l->N, s->OC, s->R, s->scale, 0.0F);
+    struct lorac_pair pair = {s->R, s->p[BT], s->p[A], du, s->scale, 1.0F};
+    bool done = !lorac_site_drops(a, s, l) && lorac_linear_pair(l, true, dx, dy, &pair);
+    if (!done) { op->matmul_nt(l->dev, du, dy, s->p[BT], l->N, s->OC, s->R, s->scale, 0.0F); }
     if (s->dp[A]) {
         x = lorac_site_dropped(wide, a, s, x, l);
         op->matmul_tn(l->dev, s->dp[BT], l->saved, dy, l->N, s->OC, s->R, s->scale, 1.0F);
         op->matmul_tn(l->dev, s->dp[A], du, x, l->N, s->C, s->R, 1.0F, 1.0F);
     }
-    if (!dx) { return; }
+    if (!dx || done) { return; }
     if (!lorac_site_drops(a, s, l)) {
         op->matmul_nn(l->dev, dx, du, s->p[A], l->N, s->C, s->R, 1.0F, l->w ? l->beta : 1.0F);
         lorac_linear_backward(&onto, dx, dy);
