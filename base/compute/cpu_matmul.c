@@ -27,6 +27,8 @@ enum {
     OUTPUTS_FEW = 16, // ... where its rows are few: threads get equal shares of narrow weights
     COLUMNS = 512,    // columns of one piece of sums over rows of b
     DEPTH = 32,       // rows summed at once in matmul_tn: they stay in the cache for all ranks
+    SHARES = 8,       // pieces of its columns at least, ...
+    SHARE = 32,       // ... of so many at least: threads get equal shares of narrow matrices
     CHAIN =
         128, // terms of a long sum added up in one go: blocks keep its error small, as sgemm's do
 };
@@ -95,6 +97,18 @@ void lorac_cpu_matmul_nn(struct lorac_device *dev, float *out, const float *a, c
     }
 }
 
+/* Rows (n,columns) that are read next, a few numbers of each at a time: the hardware would not see
+ * them come. */
+static void ask_for(const float *b, size_t ldb, size_t n, size_t columns)
+{
+    enum { LINE = 16 };
+    for (size_t i = 0; i < n; i++) {
+        for (size_t c = 0; c < columns; c += LINE) {
+            __builtin_prefetch(b + i * ldb + c, 0, 2);
+        }
+    }
+}
+
 void lorac_cpu_matmul_tn(struct lorac_device *dev, float *out, const float *a, const float *b,
                          size_t N, size_t C, size_t OC, float alpha, float beta)
 {
@@ -103,14 +117,23 @@ void lorac_cpu_matmul_tn(struct lorac_device *dev, float *out, const float *a, c
         return;
     }
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
-    size_t pieces = lorac_pieces(C, COLUMNS);
-#pragma omp parallel for num_threads(dev->threads) if (pieces > 1 && N * C * OC > SMALL)
-    for (size_t i = 0; i < pieces; i++) {
-        size_t c = i * COLUMNS;
+    size_t columns = smaller(COLUMNS, lorac_pieces(C, SHARES * SHARE) * SHARE);
+    size_t pieces = lorac_pieces(C, columns);
+#pragma omp parallel num_threads(dev->threads) if (pieces > 1 && N * C * OC > SMALL)
+    {
         size_t n = 0;
-        do {
-            k->tile(out + c, C, a + n * OC, 1, OC, b + n * C + c, C, OC, smaller(COLUMNS, C - c),
-                    smaller(DEPTH, N - n), alpha, n ? 1.0F : beta);
+        do { // the same threads get the same columns each time: nobody waits
+            size_t rows = smaller(DEPTH, N - n);
+            size_t next = smaller(DEPTH, N - n - rows);
+#pragma omp for schedule(static) nowait
+            for (size_t i = 0; i < pieces; i++) {
+                size_t c = i * columns;
+                const float *from = b + n * C + c;
+                size_t some = smaller(columns, C - c);
+                ask_for(from + rows * C, C, next, some);
+                k->tile(out + c, C, a + n * OC, 1, OC, from, C, OC, some, rows, alpha,
+                        n ? 1.0F : beta);
+            }
             n += DEPTH;
         } while (n < N);
     }
