@@ -53,13 +53,14 @@ status() { # status CODE [TEXT...]: of the answer, and what stands in it
 text() { sed -n 's/.*"choices":\[{"index":0,"text":"\(.*\)","logprobs":.*/\1/p' "$dir/answer"; }
 joined() { sed -n 's/^data: .*"text":"\(.*\)","logprobs":.*/\1/p' "$dir/answer" | tr -d '\n'; } # of a stream
 
-# ---- two adapters that answer otherwise ----
+# ---- adapters that answer otherwise: LoRA, DoRA, and one with full copies, which has steps of its own ----
 printf 'text,label\nwarm,good\nflat,bad\nmild,good\ncold,bad\n' >"$dir/train.csv"
-for name in one two; do
+for name in one two full; do
+    case $name in one) more= ;; two) more=', method: dora' ;; full) more=', train_also: [input_layernorm]' ;; esac
     cat >"$dir/$name.yaml" <<END
 recipe: 1
 model: {path: model, max_length: 40}
-adapter: {rank: 4, alpha: 8}
+adapter: {rank: 4, alpha: 8$more}
 data: {train: train.csv}
 template: {completion: '$name {text} is {label}'}
 train: {steps: 6, batch_size: 2, threads: 1}
@@ -70,6 +71,13 @@ END
 done
 one=$dir/adapters/one/last
 two=$dir/adapters/two/last
+full=$dir/adapters/full/last
+cat >"$model/chat_template.jinja" <<'END'
+{%- for m in messages %}
+    {{- '<s>' + m.role[0] + ':' + m.content + '</s>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<s>a:' }}{% endif %}
+END
 mkdir "$dir/elsewhere" && cp -r "$one" "$dir/elsewhere/copy" && ln -s "$dir/elsewhere" "$dir/adapters/link"
 
 want() { # want FILE WORDS...: what generate writes
@@ -82,10 +90,12 @@ want() { # want FILE WORDS...: what generate writes
 want base --prompt hello
 want one --prompt hello --adapter "$one"
 want two --prompt hello --adapter "$two"
+want full --prompt hello --adapter "$full"
 cmp -s "$dir/base" "$dir/one" && fail "the adapter changes nothing"
 cmp -s "$dir/two" "$dir/one" && fail "the adapters are alike"
+cmp -s "$dir/two" "$dir/full" && fail "the adapters are alike"
 
-serve --adapter one="$one" --adapter-root "$dir/adapters" --max-body-kib 64
+serve --adapter one="$one" --adapter full="$full" --adapter-root "$dir/adapters" --max-body-kib 64
 
 # ---- answers ----
 answers() { # answers MODEL [FIELDS]: as generate's
@@ -95,8 +105,23 @@ answers() { # answers MODEL [FIELDS]: as generate's
 same() { [ "$(text)" = "$(cat "$dir/$1")" ] || fail "$1 says '$(text)', expected '$(cat "$dir/$1")'"; }
 answers base && same base
 answers one && same one
+answers full && same full
 answers base ',"stream":true' && status 200 'data: [DONE]'
 [ "$(joined)" = "$(cat "$dir/base")" ] || fail "a stream says '$(joined)', expected '$(cat "$dir/base")'"
+[ "$(grep -c '^data: {' "$dir/answer")" -gt 4 ] || fail "a stream comes at once: $(cat "$dir/answer")"
+chat='{"model":"base","messages":[{"role":"system","content":"be"},{"role":"user","content":[{"type":"text","text":"hel"},{"type":"text","text":"lo</s>"}]}],"max_tokens":12,"temperature":0'
+"$lorac" generate --model "$model" --chat --system be --prompt 'hello</s>' --max-tokens 12 --json >"$dir/json" 2>/dev/null
+sed -n 's/.*"text": "\(.*\)", "finish.*/\1/p' "$dir/json" >"$dir/chat"
+post /v1/chat/completions "$chat}" && status 200 '"object":"chat.completion"'
+[ "$(sed -n 's/.*"content":"\(.*\)","refusal".*/\1/p' "$dir/answer")" = "$(cat "$dir/chat")" ] ||
+    fail "a chat: $(cat "$dir/answer"), expected $(cat "$dir/chat")"
+post /v1/chat/completions "$chat,\"stream\":true,\"stream_options\":{\"include_usage\":true},\"logprobs\":true,\"top_logprobs\":2}"
+status 200 '"delta":{"role":"assistant","content":""}' '"choices":[],"usage":{"prompt_tokens":' 'data: [DONE]' '"top_logprobs":[{"token":'
+[ "$(sed -n 's/^data: .*"delta":{"content":"\(.*\)"},"logprobs".*/\1/p' "$dir/answer" | tr -d '\n')" = "$(cat "$dir/chat")" ] ||
+    fail "a chat's stream: $(cat "$dir/answer"), expected $(cat "$dir/chat")"
+post /v1/chat/completions '{"model":"base","messages":[{"role":"tool","content":"hi"}]}' && status 400 '"param":"messages"'
+post /v1/chat/completions "$chat,\"tools\":[{\"type\":\"function\"}]}" && status 400 '"param":"tools"'
+post /v1/chat/completions "$chat,\"top_logprobs\":2}" && status 400 '"param":"top_logprobs"'
 post /v1/completions '{"model":"base","prompt":["hello",[256,104]],"max_tokens":3,"n":2,"seed":7,"temperature":1.5,"top_p":0.9,"top_k":50}'
 status 200 '"index":3' '"prompt_tokens":8' '"completion_tokens":12'
 cp "$dir/answer" "$dir/first"
@@ -145,7 +170,7 @@ load base one/last && status 400
 # ---- many at once, each as alone ----
 i=0
 while [ $i -lt 24 ]; do
-    case $((i % 3)) in 0) name=base ;; 1) name=one ;; *) name=two ;; esac
+    case $((i % 4)) in 0) name=base ;; 1) name=one ;; 2) name=two ;; *) name=full ;; esac
     request /v1/completions "{\"model\":\"$name\",\"prompt\":\"hello\",\"max_tokens\":12,\"temperature\":0}" |
         timeout 120 "$send" "$port" >"$dir/many.$i" &
     clients="${clients-} $!"
@@ -154,7 +179,7 @@ done
 wait $clients
 i=0
 while [ $i -lt 24 ]; do
-    case $((i % 3)) in 0) name=base ;; 1) name=one ;; *) name=two ;; esac
+    case $((i % 4)) in 0) name=base ;; 1) name=one ;; 2) name=two ;; *) name=full ;; esac
     mv "$dir/many.$i" "$dir/answer"
     status 200 && same $name
     i=$((i + 1))
@@ -189,8 +214,6 @@ post /v1/completions '[]' && status 400
 post /v1/completions "$(printf '[%.0s' $(seq 3000))" && status 400
 post /v1/completions "$(printf '{"model":"base","prompt":"\377"}')" && status 400
 post /v1/embeddings '{"input":"hi"}' && status 501
-post /v1/chat/completions '{"model":"base","messages":[{"role":"user","content":"hi"}]}' && status 400 'chat template'
-grep -qF "$dir" "$dir/answer" && fail "tells where it is: $(cat "$dir/answer")"
 post /nowhere '{}' && status 404
 get /v1/completions && status 405 'Allow: POST'
 get '/v1//models/' && status 200
@@ -239,10 +262,13 @@ wait $client
 mv "$dir/later" "$dir/answer"
 status 200 && same long
 
-# ---- keys, queues ----
+# ---- keys, queues, no chat template ----
+rm "$model/chat_template.jinja"
 printf 'first-key\nsecond-key\n' >"$dir/keys"
 serve --api-key-file "$dir/keys" --max-running 1 --max-waiting 2 --allow-origin https://page.example
 get /v1/models && status 401 invalid_api_key
+post /v1/chat/completions '{"model":"base","messages":[{"role":"user","content":"hi"}]}' 'Authorization: Bearer first-key\r\n' && status 400 'chat template'
+grep -qF "$dir" "$dir/answer" && fail "tells where it is: $(cat "$dir/answer")"
 get /nowhere && status 401
 get /health && status 200
 get /v1/models 'Authorization: Bearer first-kez\r\n' && status 401
