@@ -163,6 +163,7 @@ struct lorac_socket {
                     float *y,       // (N,OC) written
                     const float *x, // (N,C)
                     const struct lorac_linear *l);
+    /* NULL where nothing trains: no backward pass reaches it. */
     void (*backward)(void *self,
                      float *dx,       // (N,C) beta dx + its gradient; NULL: nothing below it trains
                      const float *dy, // (N,OC)

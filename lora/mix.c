@@ -108,17 +108,6 @@ static void forward(void *self, float *y, const float *x, const struct lorac_lin
     }
 }
 
-static void backward(void *self, float *dx, // NOLINT(readability-non-const-parameter)
-                     const float *dy, const float *x, const struct lorac_linear *at)
-{
-    (void)self;
-    (void)dx;
-    (void)dy;
-    (void)x;
-    (void)at;
-    assert(false); // nothing in a mix trains, so no backward pass reaches it
-}
-
 struct lorac_socket lorac_mix_socket(struct lorac_mix *x)
 {
     return (struct lorac_socket){
@@ -127,7 +116,6 @@ struct lorac_socket lorac_mix_socket(struct lorac_mix *x)
         .trains = trains,
         .saved_floats = saved_floats,
         .forward = forward,
-        .backward = backward,
         .weight = weight,
         .vector = vector,
     };

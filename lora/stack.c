@@ -1,8 +1,6 @@
 /* stack.c - several adapters beside one base, each with its own factor; nothing here trains. */
 #include "lora/methods/methods.h"
 
-#include <assert.h>
-
 /* Which adapter before the i-th holds module k in full, as it does; i: none. */
 static size_t other_of(const struct lorac_stack *s, size_t i, size_t k)
 {
@@ -139,17 +137,6 @@ static void forward(void *self, float *y, const float *x, const struct lorac_lin
     }
 }
 
-static void backward(void *self, float *dx, // NOLINT(readability-non-const-parameter)
-                     const float *dy, const float *x, const struct lorac_linear *at)
-{
-    (void)self;
-    (void)dx;
-    (void)dy;
-    (void)x;
-    (void)at;
-    assert(false); // nothing in a stack trains, so no backward pass reaches it
-}
-
 struct lorac_socket lorac_stack_socket(struct lorac_stack *s)
 {
     return (struct lorac_socket){
@@ -158,7 +145,6 @@ struct lorac_socket lorac_stack_socket(struct lorac_stack *s)
         .trains = trains,
         .saved_floats = saved_floats,
         .forward = forward,
-        .backward = backward,
         .weight = weight,
         .vector = vector,
     };
