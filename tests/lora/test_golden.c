@@ -67,15 +67,6 @@ static struct lorac_pass *new_pass(struct fixture *f, const struct lorac_socket 
     return p;
 }
 
-/* All logits (N,V) with or without an adapter, in new memory. */
-static float *all_logits(struct fixture *f, const struct lorac_socket *socket, size_t *n)
-{
-    struct lorac_batch *b = golden_logits_batch(f->g.batch);
-    float *logits = passes_logits(f->m, socket, b, n);
-    lorac_batch_free(b);
-    return logits;
-}
-
 static void near_golden(struct fixture *f, const char *name, const float *got, size_t n)
 {
     size_t want_n = 0;
@@ -94,11 +85,11 @@ static void logits_are_those_of_transformers_and_peft(void **state)
         open_case(&f, golden_cases[i], "adapter");
         struct lorac_stack stack = {.n = 1, .adapter = {f.a}, .factor = {1.0F}};
         struct lorac_socket sockets[] = {lorac_adapter_socket(f.a), lorac_stack_socket(&stack)};
-        float *logits = all_logits(&f, NULL, &n);
+        float *logits = passes_all_logits(f.m, NULL, f.g.batch, &n);
         near_golden(&f, "base_logits", logits, n);
         lorac_mem_free(logits);
         for (size_t s = 0; s < 2; s++) {
-            logits = all_logits(&f, &sockets[s], &n);
+            logits = passes_all_logits(f.m, &sockets[s], f.g.batch, &n);
             near_golden(&f, "logits", logits, n);
             lorac_mem_free(logits);
         }
@@ -113,8 +104,8 @@ static void a_fresh_adapter_leaves_the_logits_bit_for_bit(void **state)
         size_t n = 0;
         open_case(&f, golden_cases[i], "start");
         struct lorac_socket socket = lorac_adapter_socket(f.a);
-        float *base = all_logits(&f, NULL, &n);
-        float *adapted = all_logits(&f, &socket, &n);
+        float *base = passes_all_logits(f.m, NULL, f.g.batch, &n);
+        float *adapted = passes_all_logits(f.m, &socket, f.g.batch, &n);
         if (f.a->n_derived) {
             near_all(golden_cases[i], adapted, base, n, 1e-6F * golden_largest(base, n), 0.0F);
         } else {

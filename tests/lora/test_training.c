@@ -134,15 +134,6 @@ static struct lorac_pass *new_pass(struct fixture *f, const struct lorac_socket 
     return p;
 }
 
-/* All logits (N,V), in new memory. */
-static float *all_logits(struct fixture *f, const struct lorac_socket *socket, size_t *n)
-{
-    struct lorac_batch *b = golden_logits_batch(f->g.batch);
-    float *logits = passes_logits(f->m, socket, b, n);
-    lorac_batch_free(b);
-    return logits;
-}
-
 /* One optimiser step on the whole batch; the mean loss before it. */
 static float step(struct fixture *f, struct lorac_pass *p)
 {
@@ -166,7 +157,7 @@ static void ten_steps_are_those_of_peft(void **state)
         struct fixture f;
         size_t n = 0;
         open_case(&f, &cases[i], *state);
-        float *before = all_logits(&f, &f.socket, &n);
+        float *before = passes_all_logits(f.m, &f.socket, f.g.batch, &n);
         const float *losses = expected(&f, "losses", 10);
         struct lorac_pass *p = new_pass(&f, &f.socket);
         for (size_t k = 0; k < 10; k++) {
@@ -175,7 +166,7 @@ static void ten_steps_are_those_of_peft(void **state)
             near_all(cases[i].name, &loss, losses + k, 1, 1e-5F * gone, 1e-6F);
         }
         lorac_pass_free(p);
-        float *after = all_logits(&f, &f.socket, &n);
+        float *after = passes_all_logits(f.m, &f.socket, f.g.batch, &n);
         const float *want = expected(&f, "logits", n);
         float way = 0.0F;
         for (size_t k = 0; k < n; k++) {
@@ -238,9 +229,9 @@ static void the_start_leaves_the_logits_bit_for_bit(void **state)
         open_case(&f, &cases[i], *state);
         struct lorac_stack stack = {.n = 1, .adapter = {f.a}, .factor = {1.0F}};
         struct lorac_socket sockets[] = {f.socket, lorac_stack_socket(&stack)};
-        float *base = all_logits(&f, NULL, &n);
+        float *base = passes_all_logits(f.m, NULL, f.g.batch, &n);
         for (size_t s = 0; s < 2; s++) {
-            float *adapted = all_logits(&f, &sockets[s], &n);
+            float *adapted = passes_all_logits(f.m, &sockets[s], f.g.batch, &n);
             assert_memory_equal(base, adapted, n * sizeof *base);
             lorac_mem_free(adapted);
         }
@@ -278,14 +269,14 @@ static void what_is_saved_does_what_was_trained(void **state)
         assert_int_equal(got->site[0].R, f.a->site[0].R);
         assert_false(got->site[0].starts);
         struct lorac_socket socket = lorac_adapter_socket(got);
-        float *want = all_logits(&f, &f.socket, &n);
-        float *read = all_logits(&f, &socket, &n);
+        float *want = passes_all_logits(f.m, &f.socket, f.g.batch, &n);
+        float *read = passes_all_logits(f.m, &socket, f.g.batch, &n);
         assert_memory_equal(want, read, n * sizeof *want);
         const struct lorac_stack stack = {.n = 1, .adapter = {f.a}, .factor = {1.0F}};
         check(lorac_merge(merged, f.m, &stack, NULL, &err), &err);
         struct lorac_model *base = f.m;
         check(lorac_model_open(&f.m, &f.dev, merged, LORAC_FLOAT32, &err), &err);
-        float *whole = all_logits(&f, NULL, &n);
+        float *whole = passes_all_logits(f.m, NULL, f.g.batch, &n);
         near_all("merged", whole, want, n, 1e-5F * golden_largest(want, n), 0.0F);
         lorac_model_close(f.m);
         f.m = base;

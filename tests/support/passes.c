@@ -97,6 +97,15 @@ float *passes_logits(const struct lorac_model *m, const struct lorac_socket *soc
     return logits;
 }
 
+float *passes_all_logits(const struct lorac_model *m, const struct lorac_socket *socket,
+                         const struct lorac_batch *like, size_t *n)
+{
+    struct lorac_batch *b = golden_logits_batch(like);
+    float *logits = passes_logits(m, socket, b, n);
+    lorac_batch_free(b);
+    return logits;
+}
+
 float *passes_take(struct passes *p)
 {
     size_t bytes = p->a->n_params * sizeof(float);

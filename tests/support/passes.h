@@ -36,6 +36,9 @@ struct passes_loss {
     const struct lorac_batch *b;
 };
 double passes_loss(void *context);
+/* Logits (N,V) of all rows of a batch like `like`, with or without adapters, in new memory. */
+float *passes_all_logits(const struct lorac_model *m, const struct lorac_socket *socket,
+                         const struct lorac_batch *like, size_t *n);
 /* All logits that b asks for (U,V), with or without adapters, in new memory. */
 float *passes_logits(const struct lorac_model *m, const struct lorac_socket *socket,
                      const struct lorac_batch *b, size_t *n);
