@@ -91,3 +91,18 @@ eval: {metrics: [loss, accuracy]}
 output: {dir: runs/one}
 END
 }
+
+# two_steps: table.csv of four rows, and run.yaml, a recipe of two steps on it into run/.
+two_steps() {
+    printf 'text,label\na,x\nb,y\nc,x\nd,y\n' >"$dir/table.csv"
+    cat >"$dir/run.yaml" <<END
+recipe: 1
+model: {path: $model, max_length: 64}
+adapter: {rank: 2, alpha: 4}
+data: {train: table.csv}
+template: {prompt: '{text} is', completion: ' {label}'}
+train: {steps: 2, batch_size: 2, threads: 1}
+optimizer: {lr: 0.01}
+output: {dir: run}
+END
+}

@@ -20,17 +20,7 @@ tidy() {
     [ -z "$(ls "$TMPDIR")" ] || fail "left behind: $(ls "$TMPDIR")"
 }
 
-printf 'text,label\na,x\nb,y\nc,x\nd,y\n' >"$dir/table.csv"
-cat >"$dir/run.yaml" <<YAML
-recipe: 1
-model: {path: $model, max_length: 64}
-adapter: {rank: 2, alpha: 4}
-data: {train: table.csv}
-template: {prompt: '{text} is', completion: ' {label}'}
-train: {steps: 2, batch_size: 2}
-optimizer: {lr: 0.01}
-output: {dir: run}
-YAML
+two_steps
 
 for word in --help "step --help" "ops --help" "prompt --help" "decode --help" "start --help" "labels --help" "tokenize --help"; do
     # shellcheck disable=SC2086

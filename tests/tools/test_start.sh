@@ -10,17 +10,7 @@
 . "$(dirname "$0")/support.sh"
 unset OPENBLAS_NUM_THREADS GOTO_NUM_THREADS OPENBLAS_CORETYPE OMP_WAIT_POLICY GOMP_SPINCOUNT
 
-cat >"$dir/run.yaml" <<YAML
-recipe: 1
-model: {path: $model, max_length: 64}
-adapter: {rank: 2, alpha: 4}
-data: {train: table.csv}
-template: {prompt: '{text} is', completion: ' {label}'}
-train: {steps: 2, batch_size: 2, threads: 1}
-optimizer: {lr: 0.01}
-output: {dir: run}
-YAML
-printf 'text,label\na,x\nb,y\nc,x\nd,y\n' >"$dir/table.csv"
+two_steps
 
 # ---- its name ----
 named() { # NAME PROGRAM: the process that waits for its input is called NAME
