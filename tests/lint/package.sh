@@ -12,7 +12,7 @@ cmake --build --preset release >/dev/null
 cpack --config build/release/CPackConfig.cmake -B "$dir" >/dev/null
 deb=$(find "$dir" -maxdepth 1 -name "lorac_*.deb")
 needs=$(dpkg-deb -f "$deb" Depends)
-for package in "libopenblas0-openmp | libopenblas0" libc6 libcsv libgomp1 libjansson4 libpcre2 libutf8proc libyaml; do
+for package in "libopenblas0-openmp | libopenblas0" libc6 libcsv libedit libgomp1 libjansson4 libmicrohttpd libpcre2 libutf8proc libyaml; do
     case $needs in *"$package"*) ;; *) echo "$deb does not need $package: $needs"; exit 1 ;; esac
 done
 held=$(dpkg-deb -c "$deb")
