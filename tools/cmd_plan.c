@@ -431,6 +431,7 @@ static int print_json(const struct lorac_plan *p, const struct lorac_approximati
         out_count(&a, "rows", approximation->rows);
         out_real(&a, "loss", approximation->there);
         out_real(&a, "float32", approximation->float32);
+        out_real(&a, "error", approximation->error);
         lorac_buf_str(&a.b, "}");
         out_raw(&j, "approximation", a.b.at ? a.b.at : "{}");
         lorac_buf_free(&a.b);

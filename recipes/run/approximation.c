@@ -4,19 +4,30 @@
 #include "base/core/mem.h"
 #include "recipes/run/setup.h"
 
-enum { ROWS = 200 };
+#include <math.h>
 
+enum {
+    TOGETHER = 8, // rows of one batch, whose difference is one draw
+    LEAST = 32,
+    MOST = 200
+};
+
+static const double SURE = 0.01; // of the loss: so small is the standard error where that is enough
+
+/* Both models on the same rows. */
 struct looking {
     struct lorac_loader *loader;
     struct lorac_batch *batch;
-    struct lorac_pass *pass;
+    struct lorac_pass *float32, *there;
     float *nll; // (rows of a micro-batch)
 };
 
-static enum lorac_status open_looking(struct looking *l, const struct lorac_model *m,
+static enum lorac_status open_looking(struct looking *l, const struct lorac_model *exact,
                                       const struct lorac_job *j, struct lorac_err *err)
 {
-    const struct lorac_loader_options o = lorac_setup_loader(j->recipe);
+    struct lorac_loader_options o = lorac_setup_loader(j->recipe);
+    o.batch_tokens = 0;
+    o.batch_size = TOGETHER;
     enum lorac_status st = lorac_loader_open(&l->loader, j->train.set, &o, err);
     if (st) { return st; }
     size_t N = lorac_loader_max_rows(l->loader);
@@ -24,41 +35,84 @@ static enum lorac_status open_looking(struct looking *l, const struct lorac_mode
     l->nll = lorac_mem_new(N, sizeof *l->nll);
     if (!l->nll) { return lorac_fail(err, LORAC_ENOMEM, "no memory for losses"); }
     st = lorac_batch_new(&l->batch, N, lorac_loader_max_segments(l->loader), N, err);
-    return st ? st : lorac_pass_new(&l->pass, m, NULL, &pass, err);
+    if (!st) { st = lorac_pass_new(&l->float32, exact, NULL, &pass, err); }
+    return st ? st : lorac_pass_new(&l->there, j->model, NULL, &pass, err);
 }
 
 static void close_looking(struct looking *l)
 {
-    lorac_pass_free(l->pass);
+    lorac_pass_free(l->float32);
+    lorac_pass_free(l->there);
     lorac_batch_free(l->batch);
     lorac_loader_close(l->loader);
     lorac_mem_free(l->nll);
 }
 
-/* The mean loss of m on the first rows, and how many they are. */
-static enum lorac_status look(double *loss, size_t *rows, const struct lorac_model *m,
-                              const struct lorac_job *j, struct lorac_err *err)
+/* Of the batch: losses of its tokens, summed. */
+static enum lorac_status run(double *sum, const struct looking *l, struct lorac_pass *pass,
+                             struct lorac_err *err)
 {
-    struct looking l = {0};
-    double tokens = 0.0;
-    *loss = 0.0;
-    *rows = 0;
-    enum lorac_status st = open_looking(&l, m, j, err);
-    while (!st && *rows < ROWS && lorac_loader_state(l.loader).epoch == 0) {
+    enum lorac_status st = lorac_pass_forward(pass, l->batch, NULL, err);
+    if (st) { return st; }
+    lorac_pass_loss(pass, l->batch, l->nll, false);
+    *sum = 0.0;
+    for (size_t t = 0; t < l->batch->T; t++) {
+        *sum += (double)l->nll[t];
+    }
+    return LORAC_OK;
+}
+
+/* Sums over n batches. */
+struct sums {
+    size_t n;
+    double tokens, float32, there;
+    double dd, dt, tt; // of d^2, d t, t^2 with a batch's difference d and tokens t
+};
+
+static void count(struct sums *s, double tokens, double float32, double there)
+{
+    double d = there - float32;
+    s->n++;
+    s->tokens += tokens;
+    s->float32 += float32;
+    s->there += there;
+    s->dd += d * d;
+    s->dt += d * tokens;
+    s->tt += tokens * tokens;
+}
+
+/* The means, and of their difference r = sum d / sum t the standard error of a ratio:
+ *   sqrt(n / (n - 1)  sum (d - r t)^2) / sum t */
+static void finish(struct lorac_approximation *out, const struct sums *s)
+{
+    double r = (s->there - s->float32) / s->tokens;
+    double squares = fmax(s->dd - 2.0 * r * s->dt + r * r * s->tt, 0.0);
+    double n = (double)s->n;
+    out->float32 = s->float32 / s->tokens;
+    out->there = s->there / s->tokens;
+    out->error = s->n > 1 ? sqrt(n / (n - 1.0) * squares) / s->tokens : 0.0;
+}
+
+static enum lorac_status look(struct lorac_approximation *out, const struct looking *l,
+                              struct lorac_err *err)
+{
+    struct sums s = {0};
+    enum lorac_status st = LORAC_OK;
+    bool sure = false;
+    while (!st && !sure && out->rows < MOST && lorac_loader_state(l->loader).epoch == 0) {
         const uint32_t *examples = NULL;
         size_t n = 0;
-        st = lorac_loader_next(l.loader, l.batch, &examples, &n, err);
-        if (!st) { st = lorac_pass_forward(l.pass, l.batch, NULL, err); }
+        double float32 = 0.0;
+        double there = 0.0;
+        st = lorac_loader_next(l->loader, l->batch, &examples, &n, err);
+        if (!st) { st = run(&float32, l, l->float32, err); }
+        if (!st) { st = run(&there, l, l->there, err); }
         if (st) { break; }
-        lorac_pass_loss(l.pass, l.batch, l.nll, false);
-        for (size_t t = 0; t < l.batch->T; t++) {
-            *loss += (double)l.nll[t];
-        }
-        tokens += (double)l.batch->T;
-        *rows += n;
+        count(&s, (double)l->batch->T, float32, there);
+        finish(out, &s);
+        out->rows += n;
+        sure = out->rows >= LEAST && out->error <= SURE * out->float32;
     }
-    *loss /= tokens;
-    close_looking(&l);
     return st;
 }
 
@@ -66,11 +120,13 @@ enum lorac_status lorac_approximation_measure(struct lorac_approximation *out, s
                                               struct lorac_err *err)
 {
     struct lorac_model *exact = NULL;
+    struct looking l = {0};
     *out = (struct lorac_approximation){0};
     if (j->model->compute != LORAC_INT8) { return LORAC_OK; }
     enum lorac_status st = lorac_model_open(&exact, &j->dev, j->model->dir, LORAC_FLOAT32, err);
-    if (!st) { st = look(&out->float32, &out->rows, exact, j, err); }
-    if (!st) { st = look(&out->there, &out->rows, j->model, j, err); }
+    if (!st) { st = open_looking(&l, exact, j, err); }
+    if (!st) { st = look(out, &l, err); }
+    close_looking(&l);
     lorac_model_close(exact);
     return st;
 }
@@ -78,9 +134,10 @@ enum lorac_status lorac_approximation_measure(struct lorac_approximation *out, s
 void lorac_approximation_say(struct lorac_buf *b, const struct lorac_approximation *a)
 {
     if (!a->rows) { return; }
-    double change = a->float32 > 0.0 ? (a->there / a->float32 - 1.0) * 100.0 : 0.0;
+    double percent = a->float32 > 0.0 ? 100.0 / a->float32 : 0.0;
     lorac_buf_printf(b,
                      "model.compute: int8 approximates the base: before training, %zu rows have a "
-                     "loss of %.4f, %.4f in float32 (%+.2f %%)",
-                     a->rows, a->there, a->float32, change);
+                     "loss of %.4f, %.4f in float32 (%+.2f %%, standard error %.2f)",
+                     a->rows, a->there, a->float32, (a->there - a->float32) * percent,
+                     a->error * percent);
 }

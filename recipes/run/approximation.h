@@ -13,10 +13,12 @@ LORAC_API_BEGIN
 struct lorac_approximation {
     size_t rows;           // examples of the training data; 0: the base is not approximated
     double float32, there; // mean loss of their trained tokens, in nats
+    double error;          // standard error of their difference
 };
 
-/* Run the bare base on the micro-batches that have the first 200 rows, in float32 and as it is
- * computed in; nothing is done unless that is int8. The device is started. */
+/* Run the bare base on the first rows, in float32 and as it is computed in: on 32, and on more,
+ * eight at a time and 200 at most, until the standard error of the difference is at most 1 % of the
+ * loss. Nothing is done unless that is int8. The device is started. */
 LORAC_MUST_CHECK enum lorac_status lorac_approximation_measure(struct lorac_approximation *out,
                                                                struct lorac_job *j,
                                                                struct lorac_err *err);

@@ -148,9 +148,10 @@ static void add_session(struct lorac_buf *b, const struct lorac_manifest *m)
     quoted(b, "compute", lorac_compute_name(m->job->model->compute));
     const struct lorac_approximation *a = m->approximation;
     if (a->rows) {
-        lorac_buf_printf(
-            b, "  \"approximation\": {\"rows\": %zu, \"loss\": %.9g, \"float32\": %.9g},\n",
-            a->rows, a->there, a->float32);
+        lorac_buf_printf(b,
+                         "  \"approximation\": {\"rows\": %zu, \"loss\": %.9g, \"float32\": %.9g, "
+                         "\"error\": %.3g},\n",
+                         a->rows, a->there, a->float32, a->error);
     }
 }
 

@@ -12,7 +12,7 @@ said="model.compute: int8 approximates the base: before training, "
 expect 0 plan "$dir/run.yaml" --set model.compute=int8
 has out "approximates the base"
 expect 0 plan "$dir/run.yaml" --set model.compute=int8 --json
-json compute approximation rows loss float32 memory
+json compute approximation rows loss float32 error memory
 part="weights, packed"
 packed=$(value "$part")
 expect 0 plan "$dir/run.yaml" --json
