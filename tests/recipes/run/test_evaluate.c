@@ -8,6 +8,7 @@
  *   - the loss that comes with accuracy is the loss, and no row runs twice for it;
  *   - metrics compare in their direction; an evaluation can be interrupted;
  *   - predict gives the labels that the evaluation chose;
+ *   - what all prompts begin with runs once, in eval and in predict, and changes no number;
  *   - the recipe's layers, overrides and limits reach the adapter, and impossible ones are errors.
  */
 #include "base/core/file.h"
@@ -336,6 +337,103 @@ static void predict_adds_the_label_and_its_probability(void **state)
     runs_close_job(&s);
 }
 
+/* ---- a beginning that rows share ---- */
+
+static const char task[] = "Say whether the words that come now are kind or not: ";
+static const char task_set[] =
+    "template.prompt='Say whether the words that come now are kind or not: {text} is'";
+static const char *const described[] = {labels, task_set, "model.max_length=200", NULL};
+
+static void describe(char prompt[200], size_t i)
+{
+    (void)snprintf(prompt, 200, "%s%s is", task, texts[i]);
+}
+
+static size_t tokens_of(const struct lorac_job *j, const char *text)
+{
+    struct lorac_ids ids = {0};
+    struct lorac_text t = {text, strlen(text), false};
+    assert_int_equal(lorac_encode(&ids, j->tokenizer, &t, 1, LORAC_ENCODE_BEGINS, NULL), LORAC_OK);
+    size_t n = ids.n;
+    lorac_ids_free(&ids);
+    return n;
+}
+
+static void evaluation_runs_a_shared_beginning_once(void **state)
+{
+    (void)state;
+    struct runs_job s;
+    double sum = 0.0;
+    size_t tokens = 0;
+    size_t alone = 0; // rows of the model
+    runs_open_job(&s, LORAC_JOB_VALID, described);
+    for (size_t i = 0; i < ROWS; i++) {
+        char prompt[200];
+        describe(prompt, i);
+        alone += tokens_of(s.j, prompt);
+        sum += runs_nll(s.j, prompt, i % 2 ? " q" : " x", true, &tokens);
+    }
+    size_t shared = tokens_of(s.j, task) - 1; // its last space may join the next token
+    struct lorac_scores got = evaluate(&s, 1U << LORAC_METRIC_LOSS);
+    assert_int_equal(got.tokens, tokens);
+    assert_true(fabs(got.loss - sum / (double)tokens) < 2e-6 * got.loss);
+    // of a row's answer and end all but the last token are rows, too
+    assert_true(got.computed <= alone + tokens - ROWS - (ROWS - 1) * shared);
+    got = evaluate(&s, 1U << LORAC_METRIC_LOSS | 1U << LORAC_METRIC_ACCURACY);
+    assert_true(fabs(got.loss - sum / (double)tokens) < 2e-6 * got.loss);
+    // both labels, and both ends, of each row
+    assert_true(got.computed <= alone + 4 * ROWS - (ROWS - 1) * shared);
+    runs_close_job(&s);
+}
+
+static size_t n_rows; // of products
+
+static void count_rows(struct lorac_device *dev, float *y, const float *x,
+                       const struct lorac_weight *w, const float *bias, size_t N)
+{
+    n_rows += N;
+    lorac_backend_ref.linear(dev, y, x, w, bias, N);
+}
+
+static void prediction_runs_a_shared_beginning_once(void **state)
+{
+    (void)state;
+    struct runs_job s;
+    size_t alone = 0;
+    struct lorac_backend counting = lorac_backend_ref;
+    runs_open_job(&s, 0, described);
+    const struct lorac_backend *own = s.j->dev.ops;
+    for (size_t i = 0; i < ROWS; i++) {
+        char prompt[200];
+        describe(prompt, i);
+        alone += tokens_of(s.j, prompt);
+    }
+    write_table("in.csv", 0);
+    counting.linear = count_rows;
+    n_rows = 0;
+    s.j->dev.ops = &counting;
+    char *got = predicted(&s, "in.csv");
+    s.j->dev.ops = own;
+    const char *line = strchr(got, '\n') + 1;
+    for (size_t i = 0; i < ROWS; i++) {
+        char prompt[200];
+        char want[128];
+        describe(prompt, i);
+        double yes = runs_nll(s.j, prompt, " x", true, NULL);
+        double no = runs_nll(s.j, prompt, " q", true, NULL);
+        int n = snprintf(want, sizeof want, "%s,bad,%s,", texts[i], yes < no ? "x" : "q");
+        assert_memory_equal(line, want, (size_t)n);
+        double is = 1.0 / (1.0 + exp(-fabs(yes - no)));
+        assert_true(fabs(lorac_strtod(line + n, NULL) - is) < 5e-5 + 5e-5 + 2e-5);
+        line = strchr(line, '\n') + 1;
+    }
+    size_t shared = tokens_of(s.j, task) - 1;
+    size_t linears = 7 * s.j->model->config.L; // the head's rows are few
+    assert_true(n_rows / linears <= alone + 4 * ROWS - (ROWS - 1) * shared + 2 * ROWS);
+    lorac_mem_free(got);
+    runs_close_job(&s);
+}
+
 static void what_cannot_be_answered_or_measured_is_an_error(void **state)
 {
     (void)state;
@@ -460,6 +558,8 @@ int main(void)
         cmocka_unit_test(metrics_compare_in_their_direction),
         cmocka_unit_test(an_evaluation_can_be_interrupted),
         cmocka_unit_test(predict_adds_the_label_and_its_probability),
+        cmocka_unit_test(evaluation_runs_a_shared_beginning_once),
+        cmocka_unit_test(prediction_runs_a_shared_beginning_once),
         cmocka_unit_test(what_cannot_be_answered_or_measured_is_an_error),
         cmocka_unit_test(the_recipes_layers_and_targets_reach_the_adapter),
         cmocka_unit_test(jobs_that_cannot_be_are_errors),
