@@ -47,7 +47,7 @@ static struct token *new_token(struct choice *c, int32_t id, struct lorac_err *e
         c->token = larger;
     }
     struct token *t = &c->token[c->n_tokens++];
-    *t = (struct token){.id = id, .logprob = NAN, .at = c->text.n};
+    *t = (struct token){.id = id, .logprob = (double)NAN, .at = c->text.n};
     return t;
 }
 

@@ -225,7 +225,8 @@ static struct choice *youngest(const struct engine *e)
 static bool extend(struct engine *e, struct choice *c)
 {
     struct piece *was = c->piece;
-    size_t want = smaller(GROW_ROWS << (was->depth < 8 ? was->depth : 8), e->o.max_length - c->fed);
+    size_t want =
+        smaller((size_t)GROW_ROWS << (was->depth < 8 ? was->depth : 8), e->o.max_length - c->fed);
     want = want ? want : 1;
     while (was->depth < ROWS_MAX_DEPTH - 1) {
         bool no_memory = false;
