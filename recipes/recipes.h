@@ -4,6 +4,7 @@
 #define LORAC_RECIPES_H
 
 #include "recipes/language/recipe.h"
+#include "recipes/language/sweep.h"
 #include "recipes/run/choose.h"
 #include "recipes/run/evaluate.h"
 #include "recipes/run/fewshot.h"

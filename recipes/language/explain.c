@@ -2,7 +2,7 @@
  * recipe.h. */
 #include "base/core/json.h"
 #include "recipes/language/suggest.h"
-#include "recipes/language/types.h"
+#include "recipes/language/sweep_keys.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,10 +35,28 @@ const char *lorac_recipe_key_word(size_t i, size_t k)
     return key->row || key->words ? lorac_key_word(key, k) : NULL;
 }
 
+/* "sweep" and "sweep.vary": the keys of a sweep's file, or one of them. False: `key` is none. */
+static bool explain_sweep(struct lorac_buf *buf, const char *key)
+{
+    bool all = strcmp(key, "sweep") == 0;
+    bool found = false;
+    for (size_t i = 0; i < LORAC_SWEEP_KEYS; i++) {
+        const char *path = lorac_sweep_keys[i].path;
+        bool one = strncmp(key, "sweep.", 6) == 0 && strcmp(key + 6, path) == 0;
+        if (!all && !one) { continue; }
+        explain_key(buf, &lorac_sweep_keys[i]);
+        found = true;
+    }
+    return found;
+}
+
 enum lorac_status lorac_recipe_explain(struct lorac_buf *buf, const char *key,
                                        struct lorac_err *err)
 {
     size_t n = key ? strlen(key) : 0;
+    if (key && explain_sweep(buf, key)) {
+        return buf->no_memory ? lorac_fail(err, LORAC_ENOMEM, "explain: no memory") : LORAC_OK;
+    }
     bool all = !key || lorac_key_is_section(key);
     if (!all && !lorac_key_find(key)) {
         char hint[160];
@@ -87,15 +105,25 @@ void lorac_recipe_template(struct lorac_buf *buf)
 
 /* ---- JSON Schema ---- */
 
-static void add_property(struct lorac_buf *buf, const struct lorac_key *key)
+static void add_type(struct lorac_buf *buf, const struct lorac_key *key)
 {
-    const char *name = lorac_key_last(key->path);
+    if (key->type->schema) { lorac_buf_str(buf, key->type->schema); }
+    if (key->type->add_schema) { key->type->add_schema(buf, key); }
+}
+
+/* "NAME": {"description": ..., and the schema is left open. */
+static void begin_property(struct lorac_buf *buf, const struct lorac_key *key, const char *name)
+{
     lorac_buf_json(buf, name, strlen(name));
     lorac_buf_str(buf, ": {\"description\": ");
     lorac_buf_json(buf, key->help, strlen(key->help));
     lorac_buf_str(buf, ", ");
-    if (key->type->schema) { lorac_buf_str(buf, key->type->schema); }
-    if (key->type->add_schema) { key->type->add_schema(buf, key); }
+}
+
+static void add_property(struct lorac_buf *buf, const struct lorac_key *key)
+{
+    begin_property(buf, key, lorac_key_last(key->path));
+    add_type(buf, key);
     lorac_buf_str(buf, "}");
 }
 
@@ -171,6 +199,51 @@ void lorac_recipe_schema_json(struct lorac_buf *buf)
     }
     for (size_t k = depth_of(last); k > 0; k--) {
         lorac_buf_str(buf, "}}");
+    }
+    lorac_buf_str(buf, "}}\n");
+}
+
+/* ---- of a sweep ---- */
+
+/* Keys of a recipe by their whole names, with one value each or with several to try. */
+static void add_values(struct lorac_buf *buf, bool several)
+{
+    const char *between = "";
+    lorac_buf_str(buf, ", \"additionalProperties\": false, \"properties\": {\n");
+    for (size_t i = 0; i < lorac_n_keys; i++) {
+        const struct lorac_key *key = &lorac_keys[i];
+        if (!key->type->read) { continue; }
+        lorac_buf_str(buf, between);
+        between = ",\n";
+        begin_property(buf, key, key->path);
+        if (several) {
+            lorac_buf_str(buf, "\"anyOf\": [{\"type\": \"object\", \"required\": [\"from\", "
+                               "\"to\"]}, {\"type\": \"array\", \"minItems\": 1, \"items\": {");
+        }
+        add_type(buf, key);
+        lorac_buf_str(buf, several ? "}}]}" : "}");
+    }
+    lorac_buf_str(buf, "}");
+}
+
+void lorac_sweep_schema_json(struct lorac_buf *buf)
+{
+    lorac_buf_str(buf, "{\"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n"
+                       "\"title\": \"lorac sweep, version 1\", \"type\": \"object\",\n"
+                       "\"additionalProperties\": false, \"required\": [\"sweep\", \"recipe\"], "
+                       "\"properties\": {\n");
+    for (size_t i = 0; i < LORAC_SWEEP_KEYS; i++) {
+        const struct lorac_key *key = &lorac_sweep_keys[i];
+        bool rows = strcmp(key->path, "zip") == 0 || strcmp(key->path, "skip") == 0;
+        begin_property(buf, key, key->path);
+        add_type(buf, key);
+        if (strcmp(key->path, "vary") == 0) { add_values(buf, true); }
+        if (rows) {
+            lorac_buf_str(buf, ", \"items\": {\"type\": \"object\", \"minProperties\": 1");
+            add_values(buf, false);
+            lorac_buf_str(buf, "}");
+        }
+        lorac_buf_str(buf, i + 1 < LORAC_SWEEP_KEYS ? "},\n" : "}\n");
     }
     lorac_buf_str(buf, "}}\n");
 }

@@ -39,6 +39,18 @@ LORAC_MUST_CHECK enum lorac_status lorac_expand_path(char **out, struct lorac_re
                                                      const struct lorac_node *node,
                                                      const struct lorac_key *key);
 
+/* A value that a sweep gives a key: it lies over those of the recipe and its options, and keeps its
+ * place in the sweep's file. */
+struct lorac_variation {
+    const struct lorac_key *key;
+    const struct lorac_node *node;
+};
+/* lorac_recipe_open() with such values, in order. */
+LORAC_MUST_CHECK enum lorac_status lorac_recipe_vary(
+    struct lorac_recipe **out, const char *path, const struct lorac_recipe_set *sets, size_t n_sets,
+    const struct lorac_variation *varied, size_t n_varied, struct lorac_recipe_errors *errors,
+    struct lorac_err *err);
+
 /* Type and check rd->nodes[i] and write the field of key i. What is wrong goes to the errors. */
 LORAC_MUST_CHECK enum lorac_status lorac_value_read(struct lorac_reading *rd, size_t i);
 

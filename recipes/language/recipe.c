@@ -24,6 +24,8 @@ struct input {
     bool may_extend;
     const struct lorac_recipe_set *sets;
     size_t n_sets;
+    const struct lorac_variation *varied;
+    size_t n_varied;
 };
 
 /* `folder` as an absolute path in the arena. */
@@ -285,6 +287,34 @@ static enum lorac_status apply_set(struct lorac_node *tree, struct lorac_reading
     return put(tree, rd, path, value);
 }
 
+/* ---- values of a sweep ---- */
+
+/* A tree of its own: later layers change what they find. Depth is at most the reader's. */
+static struct lorac_node *copy_of(struct lorac_reading *rd, // NOLINT(misc-no-recursion)
+                                  const struct lorac_node *node)
+{
+    struct lorac_node *copy = lorac_arena_take(rd->arena, 1, sizeof *copy);
+    if (!copy) { return NULL; }
+    *copy = *node;
+    copy->first = copy->next = NULL;
+    struct lorac_node **tail = &copy->first;
+    for (const struct lorac_node *c = node->first; c; c = c->next) {
+        *tail = copy_of(rd, c);
+        if (!*tail) { return NULL; }
+        tail = &(*tail)->next;
+    }
+    return copy;
+}
+
+static enum lorac_status apply_variation(struct lorac_node *tree, struct lorac_reading *rd,
+                                         const struct lorac_variation *v)
+{
+    struct lorac_node *value = copy_of(rd, v->node);
+    char *path = lorac_arena_string(rd->arena, v->key->path, strlen(v->key->path));
+    if (!value || !path) { return lorac_reading_no_memory(rd); }
+    return put(tree, rd, path, value);
+}
+
 /* ---- from the tree to the keys ---- */
 
 static enum lorac_status unknown_key(struct lorac_reading *rd, const struct lorac_node *node,
@@ -403,6 +433,9 @@ static enum lorac_status read_layers(struct lorac_node **out, struct lorac_readi
     for (size_t i = 0; i < in->n_sets && !st; i++) {
         st = apply_set(tree, rd, &in->sets[i], i + 2);
     }
+    for (size_t i = 0; i < in->n_varied && !st; i++) {
+        st = apply_variation(tree, rd, &in->varied[i]);
+    }
     *out = st ? NULL : tree;
     return st;
 }
@@ -438,17 +471,16 @@ static enum lorac_status prepare(struct lorac_reading *rd, struct input *in, con
     return st;
 }
 
-enum lorac_status lorac_recipe_parse(struct lorac_recipe **out, const char *text, size_t n,
-                                     const char *name, const char *folder,
-                                     const struct lorac_recipe_set *sets, size_t n_sets,
+/* Read what `in` says into a recipe. */
+static enum lorac_status read_recipe(struct lorac_recipe **out, const char *text, size_t n,
+                                     struct input *in, const char *folder,
                                      struct lorac_recipe_errors *errors, struct lorac_err *err)
 {
     struct lorac_recipe_errors own = {0};
     struct lorac_reading rd = {
-        .errors = errors ? errors : &own, .err = err, .has_options = n_sets > 0};
-    struct input in = {.main = {.name = name, .layer = 1}, .sets = sets, .n_sets = n_sets};
-    enum lorac_status st = prepare(&rd, &in, folder);
-    if (!st) { st = read_all(&rd, &in, text, n); }
+        .errors = errors ? errors : &own, .err = err, .has_options = in->n_sets > 0};
+    enum lorac_status st = prepare(&rd, in, folder);
+    if (!st) { st = read_all(&rd, in, text, n); }
     lorac_recipe_errors_sort(rd.errors);
     if (!st && rd.errors->n) { st = lorac_fail(err, LORAC_EUSER, "%s", rd.errors->at[0].text); }
     *out = st ? NULL : rd.recipe;
@@ -458,20 +490,42 @@ enum lorac_status lorac_recipe_parse(struct lorac_recipe **out, const char *text
     return st;
 }
 
-enum lorac_status lorac_recipe_open(struct lorac_recipe **out, const char *path,
+enum lorac_status lorac_recipe_parse(struct lorac_recipe **out, const char *text, size_t n,
+                                     const char *name, const char *folder,
+                                     const struct lorac_recipe_set *sets, size_t n_sets,
+                                     struct lorac_recipe_errors *errors, struct lorac_err *err)
+{
+    struct input in = {.main = {.name = name, .layer = 1}, .sets = sets, .n_sets = n_sets};
+    return read_recipe(out, text, n, &in, folder, errors, err);
+}
+
+enum lorac_status lorac_recipe_vary(struct lorac_recipe **out, const char *path,
                                     const struct lorac_recipe_set *sets, size_t n_sets,
+                                    const struct lorac_variation *varied, size_t n_varied,
                                     struct lorac_recipe_errors *errors, struct lorac_err *err)
 {
+    struct input in = {.main = {.name = path, .layer = 1},
+                       .sets = sets,
+                       .n_sets = n_sets,
+                       .varied = varied,
+                       .n_varied = n_varied};
     char *text = NULL;
     size_t n = 0;
     *out = NULL;
     char *folder = lorac_path_dir(path);
     enum lorac_status st = folder ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path);
     if (!st) { st = lorac_file_read(&text, &n, path, LORAC_RECIPE_MAX_BYTES, err); }
-    if (!st) { st = lorac_recipe_parse(out, text, n, path, folder, sets, n_sets, errors, err); }
+    if (!st) { st = read_recipe(out, text, n, &in, folder, errors, err); }
     lorac_mem_free(text);
     lorac_mem_free(folder);
     return st;
+}
+
+enum lorac_status lorac_recipe_open(struct lorac_recipe **out, const char *path,
+                                    const struct lorac_recipe_set *sets, size_t n_sets,
+                                    struct lorac_recipe_errors *errors, struct lorac_err *err)
+{
+    return lorac_recipe_vary(out, path, sets, n_sets, NULL, 0, errors, err);
 }
 
 bool lorac_recipe_is_default(const struct lorac_recipe *recipe, const char *key)
