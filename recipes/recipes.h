@@ -22,6 +22,7 @@
 #include "recipes/run/saved_template.h"
 #include "recipes/run/shared.h"
 #include "recipes/run/statistics.h"
+#include "recipes/run/sweep.h"
 #include "recipes/run/trainer.h"
 #include "recipes/run/verdicts.h"
 

@@ -22,29 +22,41 @@ static void tell_folders(const struct lorac_recipe *r)
     }
 }
 
-enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
-                                   const struct args *a, const char *const *more, size_t n_more,
-                                   struct lorac_err *err)
+size_t recipe_sets(struct lorac_recipe_set sets[MAX_GIVEN], const struct args *a)
 {
-    struct lorac_recipe_set sets[MAX_GIVEN + MAX_MORE];
-    struct lorac_recipe_errors errors = {0};
     size_t n = 0;
     for (size_t i = 0; i < a->n_given; i++) { // in the order given
         bool set = strcmp(a->given[i]->name, "--set") == 0;
         bool unset = strcmp(a->given[i]->name, "--unset") == 0;
         if (set || unset) { sets[n++] = (struct lorac_recipe_set){a->values[i], unset}; }
     }
+    return n;
+}
+
+void recipe_errors(const struct lorac_recipe_errors *errors, enum lorac_status st,
+                   struct lorac_err *err)
+{
+    for (size_t i = 0; i < errors->n; i++) { // in the file's order; the caller shows the last
+        if (i + 1 < errors->n) {
+            fprintf(stderr, "lorac: %s\n", errors->at[i].text);
+        } else if (st == LORAC_EUSER) {
+            (void)lorac_fail(err, st, "%s", errors->at[i].text);
+        }
+    }
+}
+
+enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
+                                   const struct args *a, const char *const *more, size_t n_more,
+                                   struct lorac_err *err)
+{
+    struct lorac_recipe_set sets[MAX_GIVEN + MAX_MORE];
+    struct lorac_recipe_errors errors = {0};
+    size_t n = recipe_sets(sets, a);
     for (size_t i = 0; i < n_more && i < MAX_MORE; i++) {
         sets[n++] = (struct lorac_recipe_set){more[i], false};
     }
     enum lorac_status st = lorac_recipe_open(out, path, sets, n, &errors, err);
-    for (size_t i = 0; i < errors.n; i++) { // in the file's order; the caller shows the last
-        if (i + 1 < errors.n) {
-            fprintf(stderr, "lorac: %s\n", errors.at[i].text);
-        } else if (st == LORAC_EUSER) {
-            (void)lorac_fail(err, st, "%s", errors.at[i].text);
-        }
-    }
+    recipe_errors(&errors, st, err);
     lorac_recipe_errors_free(&errors);
     if (!st) { tell_folders(*out); }
     return st;
@@ -276,8 +288,12 @@ static int run(const struct args *a)
         lorac_recipe_template(&b);
         return print(&b);
     }
-    if (strcmp(what, "schema") == 0) {
-        lorac_recipe_schema_json(&b);
+    if (strcmp(what, "schema") == 0 && (!more || strcmp(more, "sweep") == 0)) {
+        if (more) {
+            lorac_sweep_schema_json(&b);
+        } else {
+            lorac_recipe_schema_json(&b);
+        }
         return print(&b);
     }
     if (strcmp(what, "check") == 0 && more) {
@@ -287,7 +303,8 @@ static int run(const struct args *a)
         lorac_recipe_free(r);
         return print(&b);
     }
-    fprintf(stderr, "lorac: recipe takes explain [KEY], template, schema, check RECIPE or init\n");
+    fprintf(stderr,
+            "lorac: recipe takes explain [KEY], template, schema [sweep], check RECIPE or init\n");
     return EXIT_USAGE;
 }
 
@@ -306,13 +323,15 @@ static const struct option options[] = {
 const struct verb verb_recipe = {
     .name = "recipe",
     .usage = "init --model DIR --csv FILE [--label COLUMN] [--text COLUMN]... [--out FILE] | "
-             "explain [KEY] | template | schema | check RECIPE",
+             "explain [KEY] | template | schema [sweep] | check RECIPE",
     .summary = "write a first recipe for a table, explain keys, check a file",
     .about = "  lorac recipe init --model DIR --csv FILE   a recipe for a table, and why so\n"
              "  lorac recipe explain                every key with its default\n"
              "  lorac recipe explain adapter.rank   one key, or one section, at length\n"
              "  lorac recipe template > mine.yaml   a commented recipe to fill in\n"
              "  lorac recipe schema                 a JSON Schema, for editors\n"
+             "  lorac recipe explain sweep          the keys of a sweep's file (lorac sweep)\n"
+             "  lorac recipe schema sweep           its JSON Schema\n"
              "  lorac recipe check mine.yaml        all errors at once, or the resolved recipe\n",
     .options = options,
     .words = "init explain template schema check",

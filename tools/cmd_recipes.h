@@ -16,6 +16,12 @@
 enum lorac_status recipe_open(struct lorac_recipe **out, const char *path, const struct args *a,
                               struct lorac_err *err);
 
+/* Those options, in the order given; how many. */
+size_t recipe_sets(struct lorac_recipe_set sets[MAX_GIVEN], const struct args *a);
+/* All errors but the last to stderr; that becomes *err, which the caller shows. */
+void recipe_errors(const struct lorac_recipe_errors *errors, enum lorac_status st,
+                   struct lorac_err *err);
+
 /* The same with more settings (n_more, at most MAX_MORE) behind those of the options. */
 enum { MAX_MORE = 4 };
 enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,

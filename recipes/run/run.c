@@ -388,6 +388,10 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
             st = LORAC_OK;
         }
     }
+    if (!st && out->end == LORAC_RUN_DONE && run->state->step < run->length.steps &&
+        run->watch->stop && run->watch->stop(run->watch->self)) { // all is as it was saved
+        out->end = LORAC_RUN_STOPPED;
+    }
     while (!st && run->state->step < run->length.steps && out->end == LORAC_RUN_DONE) {
         st = step(run, err);
         if (run->not_finite && run->state->step > 0) { // parameters and moments are those of before

@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-static size_t interval(const struct lorac_recipe_interval *i, double steps_per_epoch)
+size_t lorac_setup_interval(const struct lorac_recipe_interval *i, double steps_per_epoch)
 {
     if (i->unit == LORAC_RECIPE_EVERY_END) { return 0; }
     if (i->unit == LORAC_RECIPE_EVERY_STEPS) { return i->steps; }
@@ -153,8 +153,8 @@ enum lorac_status lorac_setup_trainer(struct lorac_trainer_options *out,
     };
     enum lorac_status st = lorac_trainer_length(&l.steps, &l.steps_per_epoch, out, err);
     if (st) { return st; }
-    l.eval_every = interval(&r->eval.every, l.steps_per_epoch);
-    l.save_every = interval(&r->output.save_every, l.steps_per_epoch);
+    l.eval_every = lorac_setup_interval(&r->eval.every, l.steps_per_epoch);
+    l.save_every = lorac_setup_interval(&r->output.save_every, l.steps_per_epoch);
     *length = l;
     out->optim = lorac_setup_optim(r, l.steps);
     return choose_metrics(out, j, err);

@@ -14,6 +14,8 @@ struct lorac_length {
     double steps_per_epoch;
     size_t eval_every, save_every; // in steps; 0: only at the end
 };
+/* An interval in steps; 0: the end. */
+size_t lorac_setup_interval(const struct lorac_recipe_interval *i, double steps_per_epoch);
 /* How often the run evaluates its validation rows. */
 size_t lorac_setup_evaluations(const struct lorac_length *length);
 /* Is something to be done after step `step` (from 1) that is done every `every` steps and at the

@@ -24,8 +24,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_shared_new(struct lorac_shared **out, s
                                                     struct lorac_err *err);
 void lorac_shared_free(struct lorac_shared *s); // NULL is accepted; its jobs are closed before
 
-/* lorac_job_open() with LORAC_JOB_TRAIN, of what is there already and, where nothing agrees, of what
- * will be from now on. The recipe outlives `s`. One thread at a time may call it. */
+/* lorac_job_open() with LORAC_JOB_TRAIN, of what is there already; what is not is opened, and there
+ * from now on. The recipe outlives `s`. One thread at a time may call it. */
 LORAC_MUST_CHECK enum lorac_status lorac_shared_job(struct lorac_job **out, struct lorac_shared *s,
                                                     const struct lorac_recipe *r,
                                                     struct lorac_err *err);

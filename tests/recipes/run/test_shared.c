@@ -1,7 +1,7 @@
 /*
  * What several runs share. What is promised:
  *   - recipes that agree in what a base follows from have one model, those that agree in what data
- *     follows from have one dataset; a seed matters to data only where it draws the validation rows;
+ *     follows from have one dataset; a seed matters to data only where it draws validation rows;
  *   - what is shared outlives the jobs that borrow it, and each job knows its own recipe;
  *   - runs that share leave the same files as runs that open all by themselves, a resumed one, too;
  *   - a plan of what is shared says of rows, steps and adapter what another says;
@@ -130,7 +130,7 @@ static void go(const char *out, const char *set, enum lorac_run_mode mode,
 {
     struct lorac_run_result result;
     struct lorac_err err = {0};
-    struct runs_stop stop = {.at = stop_at};
+    struct runs_stop stop = {.at = stop_at ? stop_at : SIZE_MAX};
     struct lorac_run_watch watch = runs_stop_watch(&stop);
     *kept = runs_recipe(tiny_path(out), (const char *[]){set, NULL});
     if (lorac_run(&result, *kept, mode, shared, &watch, &err)) { fail_msg("%s", err.text); }
