@@ -56,6 +56,7 @@ void lorac_batch_free(struct lorac_batch *b)
 void lorac_batch_clear(struct lorac_batch *b)
 {
     b->N = b->S = b->U = b->T = 0;
+    b->rows_before = b->scored_before = 0;
     b->first[0] = 0;
 }
 

@@ -33,15 +33,17 @@
 LORAC_API_BEGIN
 
 struct lorac_batch {
-    size_t N, S;                    // rows, segments
-    size_t U, T;                    // rows that score, tokens scored
-    int32_t *ids;                   // (N)
-    uint32_t *position;             // (N)
-    struct lorac_segment *segments; // (S)
-    uint32_t *head_row;             // (U) ascending
-    uint32_t *first;                // (U+1)
-    int32_t *target;                // (T)
-    float *weight;                  // (T) what each weighs in the loss; 1 unless written after
+    size_t N, S;                       // rows, segments
+    size_t U, T;                       // rows that score, tokens scored
+    int32_t *ids;                      // (N)
+    uint32_t *position;                // (N)
+    struct lorac_segment *segments;    // (S)
+    uint32_t *head_row;                // (U) ascending
+    uint32_t *first;                   // (U+1)
+    int32_t *target;                   // (T)
+    float *weight;                     // (T) what each weighs in the loss; 1 unless written after
+    size_t rows_before, scored_before; // that stand in front of these, but run elsewhere: what is
+                                       // random of a row depends on where it stands
     size_t max_rows, max_segments, max_targets;
 };
 
@@ -51,7 +53,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_batch_new(struct lorac_batch **out, siz
 /* Bytes that such a batch takes. */
 size_t lorac_batch_bytes(size_t max_rows, size_t max_segments, size_t max_targets);
 void lorac_batch_free(struct lorac_batch *b);
-void lorac_batch_clear(struct lorac_batch *b); // N = S = U = T = 0
+void lorac_batch_clear(struct lorac_batch *b); // N = S = U = T = 0, nothing before
 
 /* True where `n` more rows in one more segment with `targets` scored tokens fit. */
 bool lorac_batch_fits(const struct lorac_batch *b, size_t n, size_t targets);

@@ -503,6 +503,14 @@ LORAC_MUST_CHECK enum lorac_status lorac_loader_seek(struct lorac_loader *l,
 LORAC_MUST_CHECK enum lorac_status lorac_loader_next(struct lorac_loader *l, struct lorac_batch *b,
                                                      const uint32_t **examples, size_t *n,
                                                      struct lorac_err *err);
+/* The same, but of its examples only one of `parts` parts, with about as many rows each: somebody
+ * else runs the others. The loader goes on behind all of them. A part may have none: n = b->N = 0.
+ */
+LORAC_MUST_CHECK enum lorac_status lorac_loader_next_part(struct lorac_loader *l,
+                                                          struct lorac_batch *b, size_t part,
+                                                          size_t parts, const uint32_t **examples,
+                                                          size_t *n, struct lorac_err *err);
+void lorac_loader_skip(struct lorac_loader *l); // all of it
 
 /* ---- a tree of answers --------------------------------------------------------------------------
  * K answers as tokens, of which each shared beginning stands once. Nodes are in preorder: the

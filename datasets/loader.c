@@ -225,21 +225,20 @@ static enum lorac_status read_example(struct lorac_loader *l, size_t k, size_t i
     const struct lorac_example *e = &l->e;
     enum lorac_status st = lorac_dataset_example(&l->e, l->d, i, err);
     l->example[k] = (struct piece){i, l->ids.n, e->ids.n, e->trained_from};
-    l->rows += st ? 0 : e->ids.n - 1;
     for (size_t t = 0; t < e->ids.n && !st; t++) {
         st = lorac_ids_add(&l->ids, e->ids.at[t], err);
     }
     return st;
 }
 
-/* How many tokens the first n examples share from their beginning on and run once; 0: none. The
- * token behind them is trained in none, so that their rows score nothing. */
-static size_t shared(const struct lorac_loader *l, size_t n)
+/* How many tokens n examples share from their beginning on and run once; 0: none. The token behind
+ * them is trained in none, so that their rows score nothing. */
+static size_t shared(const struct lorac_loader *l, const struct piece *example, size_t n)
 {
     const int32_t *ids = l->ids.at;
-    size_t P = l->example[0].n;
+    size_t P = n ? example[0].n : 0;
     for (size_t k = 0; k < n; k++) {
-        const struct piece *x = &l->example[k];
+        const struct piece *x = &example[k];
         P = lorac_ids_common(ids, P, ids + x->begin, x->trained_from - 1);
     }
     bool worth = l->o.share_prefix == LORAC_SHARE_ON || (n - 1) * P * SHARE_ONE_OF >= l->rows;
@@ -267,41 +266,85 @@ static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_l
     return LORAC_OK;
 }
 
-/* The micro-batch's n examples, which are read. */
-static enum lorac_status place(struct lorac_batch *b, const struct lorac_loader *l, size_t n,
-                               struct lorac_err *err)
+/* n of the micro-batch's examples, which are read. */
+static enum lorac_status place(struct lorac_batch *b, const struct lorac_loader *l,
+                               const struct piece *example, size_t n, struct lorac_err *err)
 {
-    struct lorac_prefix prefix = {shared(l, n), -1};
+    struct lorac_prefix prefix = {shared(l, example, n), -1};
     enum lorac_status st = LORAC_OK;
     if (!lorac_batch_fits(b, prefix.n, 0)) { prefix.n = 0; } // nor will the examples
-    if (prefix.n > 0) { prefix.segment = lorac_dataset_place(b, l->d, l->ids.at, prefix.n); }
+    if (prefix.n > 0) {
+        prefix.segment = lorac_dataset_place(b, l->d, l->ids.at + example->begin, prefix.n);
+    }
     for (size_t k = 0; k < n && !st; k++) {
-        st = add_example(b, l, &l->example[k], prefix, err);
+        st = add_example(b, l, &example[k], prefix, err);
     }
     return st;
+}
+
+/* Go on behind the micro-batch of `count` examples. */
+static void move_on(struct lorac_loader *l, size_t count)
+{
+    l->state.position += count;
+    if (l->state.position == l->d->n) {
+        l->state = (struct lorac_loader_state){.epoch = l->state.epoch + 1};
+    }
+}
+
+/* The part of a micro-batch of `rows` rows that the example belongs to which begins at row `at`. */
+static size_t part_of(size_t at, size_t rows, size_t parts)
+{
+    return at * parts / rows;
 }
 
 enum lorac_status lorac_loader_next(struct lorac_loader *l, struct lorac_batch *b,
                                     const uint32_t **examples, size_t *n, struct lorac_err *err)
 {
+    return lorac_loader_next_part(l, b, 0, 1, examples, n, err);
+}
+
+enum lorac_status lorac_loader_next_part(struct lorac_loader *l, struct lorac_batch *b, size_t part,
+                                         size_t parts, const uint32_t **examples, size_t *n,
+                                         struct lorac_err *err)
+{
     seek_epoch(l, l->state.epoch);
-    size_t at = (size_t)l->state.position;
-    size_t count = fill(l, l->order, at);
+    const uint32_t *order = l->order + l->state.position;
+    size_t count = fill(l, l->order, (size_t)l->state.position);
+    size_t rows = 0;
     assert(count > 0);
+    for (size_t k = 0; k < count; k++) {
+        rows += rows_of(l->d, order[k]);
+    }
     lorac_batch_clear(b);
     l->ids.n = 0;
     l->rows = 0;
+    size_t from = 0; // examples in front of the part
+    size_t to = 0;
     enum lorac_status st = LORAC_OK;
-    for (size_t k = 0; k < count && !st; k++) {
-        st = read_example(l, k, l->order[at + k], err);
+    for (size_t at = 0; to < count && !st; to++) { // those in front as well: how many rows score
+        size_t of = part_of(at, rows, parts);
+        if (of > part) { break; }
+        st = read_example(l, to, order[to], err);
+        const struct piece *x = &l->example[to];
+        at += rows_of(l->d, order[to]);
+        if (of == part) {
+            l->rows += st ? 0 : x->n - 1;
+            continue;
+        }
+        from = to + 1;
+        b->rows_before += st ? 0 : x->n - 1;
+        b->scored_before += st ? 0 : x->n - x->trained_from;
     }
-    if (!st) { st = place(b, l, count, err); }
+    if (!st) { st = place(b, l, l->example + from, to - from, err); }
     if (st) { return st; }
-    *examples = l->order + at;
-    *n = count;
-    l->state.position += count;
-    if (l->state.position == l->d->n) {
-        l->state = (struct lorac_loader_state){.epoch = l->state.epoch + 1};
-    }
+    *examples = order + from;
+    *n = to - from;
+    move_on(l, count);
     return LORAC_OK;
+}
+
+void lorac_loader_skip(struct lorac_loader *l)
+{
+    seek_epoch(l, l->state.epoch);
+    move_on(l, fill(l, l->order, (size_t)l->state.position));
 }

@@ -52,8 +52,10 @@ const float *lorac_site_dropped(float *to, const struct lorac_adapter *a,
                                 const struct lorac_linear *l)
 {
     if (!lorac_site_drops(a, s, l)) { return x; }
+    const struct lorac_batch *b = l->batch;
+    size_t before = !b ? 0 : l->scored ? b->scored_before : b->rows_before;
     l->dev->ops->dropout(l->dev, to, x, l->N * s->C, (float)a->dropout, s->drop_key, a->step,
-                         l->row * s->C);
+                         (before + l->row) * s->C);
     return to;
 }
 
