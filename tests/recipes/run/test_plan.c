@@ -102,6 +102,7 @@ static void check_as_run(const char *set)
     assert_int_equal(p->steps, seen.steps);
     assert_int_equal(p->evaluations, seen.evaluations);
     assert_int_equal(p->recomputes, seen.recomputes);
+    assert_int_equal(p->recomputes, set && strcmp(set, "train.keep_activations=layers") == 0);
     size_t pass = p->bytes[LORAC_PLAN_ACTIVATIONS] + p->bytes[LORAC_PLAN_LOGITS];
     assert_true(pass > seen.activations && pass - seen.activations < 4096); // and its batch
     size_t params = 4 * p->adapter->n_params;
