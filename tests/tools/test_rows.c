@@ -4,7 +4,8 @@
  *     rows that it leads to hold those tokens, however pieces come and go;
  *   - pieces never overlap; one that is in use, or that another goes on from, stays; of the others
  *     the longest unused goes first;
- *   - there are as many rows as were wanted, or as many as there are, but never fewer than the least.
+ *   - there are as many rows as were wanted, or as many as there are, but never fewer than the
+ *     least.
  */
 #include "tests/support/faults.h"
 #include "tools/serve/rows.h"
