@@ -5,6 +5,7 @@
 
 #include "recipes/language/recipe.h"
 #include "recipes/language/sweep.h"
+#include "recipes/run/board.h"
 #include "recipes/run/choose.h"
 #include "recipes/run/evaluate.h"
 #include "recipes/run/fewshot.h"

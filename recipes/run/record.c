@@ -10,6 +10,7 @@
 #include "recipes/run/files.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -396,10 +397,9 @@ static enum lorac_status find_adapter(struct reading *rd)
 
 bool lorac_record_is_run(const char *dir)
 {
-    char *path = lorac_path_join(dir, "recipe.resolved.yaml");
-    bool is = path && lorac_path_exists(path);
-    lorac_mem_free(path);
-    return is;
+    char path[4096]; // the longest that a system call takes
+    int n = snprintf(path, sizeof path, "%s/recipe.resolved.yaml", dir);
+    return n > 0 && (size_t)n < sizeof path && lorac_path_exists(path);
 }
 
 static enum lorac_status read_folder(struct reading *rd)

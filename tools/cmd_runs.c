@@ -1,0 +1,534 @@
+/* cmd_runs.c - `lorac runs`: runs side by side, and which of them cannot be told apart. */
+#include "tools/verbs.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What is shown, and how. */
+struct view {
+    const struct args *a;
+    const struct lorac_board *b;
+    const struct lorac_runs *runs;
+    const char *below; // folders are named from here on; "" : as they are
+    bool cost;         // time, memory and size, too
+};
+
+static const char *const places[] = {[LORAC_BOARD_BEST] = "best",
+                                     [LORAC_BOARD_TIED] = "not told from the best",
+                                     [LORAC_BOARD_WORSE] = "worse",
+                                     [LORAC_BOARD_OTHER] = "not compared"};
+
+static const char *state_of(const struct lorac_record *r)
+{
+    switch (r->status) {
+    case LORAC_RECORD_RUNNING:
+        return "running or killed";
+    case LORAC_RECORD_STOPPED:
+        return "stopped";
+    case LORAC_RECORD_FAILED:
+        return "failed";
+    case LORAC_RECORD_EARLY:
+    case LORAC_RECORD_FINISHED:
+        return "finished";
+    }
+    return "";
+}
+
+/* The run's folder, shorter where all lie below one. */
+static const char *name_of(const struct view *v, const char *dir)
+{
+    size_t n = strlen(v->below);
+    bool inside = n && strncmp(dir, v->below, n) == 0;
+    const char *rest = inside ? dir + n : dir;
+    while (inside && *rest == '/') {
+        rest++;
+    }
+    return *rest ? rest : dir;
+}
+
+/* A value as a cell: a quoted text without its quotes, where nothing in it had to be escaped. */
+static void add_value(struct lorac_buf *b, const char *value)
+{
+    size_t n = strlen(value);
+    bool quoted = n >= 2 && value[0] == '"' && value[n - 1] == '"' && !strchr(value, '\\');
+    lorac_buf_add(b, quoted ? value + 1 : value, quoted ? n - 2 : n);
+}
+
+/* ---- cells: the table and the CSV have the same ---- */
+
+enum { TEXT = 24 }; // columns of a text in the table
+
+struct cell {
+    struct lorac_buf text; // the caller's
+    bool left;             // a text: to the left
+};
+
+/* With so many decimals, or below 0 with all that say something; nothing where it is not known. */
+static void number(struct cell *c, int decimals, double x)
+{
+    if (isnan(x)) { return; }
+    if (decimals < 0) {
+        lorac_buf_printf(&c->text, "%.9g", x);
+    } else {
+        lorac_buf_printf(&c->text, "%.*f", decimals, x);
+    }
+}
+
+/* The columns behind the keys. */
+static const char *const words[] = {"runs", "metric",  "low",    "high",    "deviation", "rows",
+                                    "p",    "seconds", "memory", "adapter", "place",     "folder"};
+enum { RUNS, METRIC, LOW, HIGH, DEVIATION, ROWS, P, SECONDS, MEMORY, ADAPTER, PLACE, FOLDER, N };
+
+static bool is_cost(size_t column)
+{
+    return column == SECONDS || column == MEMORY || column == ADAPTER;
+}
+
+static void fill(struct cell *c, const struct view *v, const struct lorac_board_row *row,
+                 size_t column, bool human)
+{
+    char text[32];
+    switch (column) {
+    case RUNS:
+        lorac_buf_printf(&c->text, "%zu", row->n);
+        break;
+    case METRIC:
+        number(c, human ? 4 : -1, row->mean);
+        break;
+    case LOW:
+        number(c, human ? 4 : -1, row->interval.low);
+        break;
+    case HIGH:
+        number(c, human ? 4 : -1, row->interval.high);
+        break;
+    case DEVIATION:
+        number(c, human ? 4 : -1, row->deviation);
+        break;
+    case ROWS:
+        lorac_buf_printf(&c->text, "%zu", row->rows);
+        break;
+    case P:
+        number(c, human ? 3 : -1, row->p);
+        break;
+    case SECONDS:
+        if (human) {
+            lorac_buf_str(&c->text, show_time(text, row->seconds));
+        } else {
+            number(c, 3, row->seconds);
+        }
+        break;
+    case MEMORY:
+    case ADAPTER: {
+        size_t bytes = column == MEMORY ? row->peak_bytes : row->adapter_bytes;
+        if (!bytes) { break; }
+        if (human) {
+            lorac_buf_str(&c->text, show_bytes(text, bytes));
+        } else {
+            lorac_buf_printf(&c->text, "%zu", bytes);
+        }
+        break;
+    }
+    case PLACE:
+        lorac_buf_str(&c->text, places[row->place]);
+        c->left = true;
+        break;
+    default:
+        lorac_buf_str(&c->text, name_of(v, row->runs[0]->dir));
+        c->left = true;
+    }
+}
+
+/* What stands in a column, of the keys' and then the others; row NULL: the column's name. */
+static struct cell cell_of(const struct view *v, const struct lorac_board_row *row, size_t column,
+                           bool human)
+{
+    struct cell c = {.left = column < v->b->n_keys};
+    if (column < v->b->n_keys) {
+        const char *key = v->b->keys[column];
+        if (row) {
+            add_value(&c.text, lorac_record_value(row->runs[0], key));
+        } else {
+            lorac_buf_str(&c.text, key);
+        }
+        return c;
+    }
+    column -= v->b->n_keys;
+    if (row) {
+        fill(&c, v, row, column, human);
+    } else {
+        c.left = column >= PLACE;
+        lorac_buf_str(&c.text, column == METRIC ? lorac_metric_name(v->b->metric) : words[column]);
+    }
+    return c;
+}
+
+static bool shown(const struct view *v, size_t column, bool human)
+{
+    if (column < v->b->n_keys) { return true; }
+    column -= v->b->n_keys;
+    if (is_cost(column)) { return v->cost; }
+    if (!human) { return true; }
+    // the table marks the place, has one number of rows in its title, and runs where there are any
+    bool groups = v->b->n_group_by > 0;
+    return column != PLACE && column != ROWS && ((column != RUNS && column != DEVIATION) || groups);
+}
+
+/* ---- the table ---- */
+
+static size_t width_of(const struct view *v, size_t column)
+{
+    size_t width = 0;
+    for (size_t i = 0; i <= v->b->n; i++) {
+        struct cell c = cell_of(v, i ? &v->b->rows[i - 1] : NULL, column, true);
+        size_t w = show_width(c.text.at ? c.text.at : "");
+        if (w > width) { width = w; }
+        lorac_buf_free(&c.text);
+    }
+    bool is_key = column < v->b->n_keys;
+    return is_key && width > TEXT ? TEXT : width;
+}
+
+static void print_row(const struct view *v, const struct lorac_board_row *row, const size_t *width,
+                      size_t columns)
+{
+    static const char marks[] = {[LORAC_BOARD_BEST] = '*',
+                                 [LORAC_BOARD_TIED] = '=',
+                                 [LORAC_BOARD_WORSE] = ' ',
+                                 [LORAC_BOARD_OTHER] = '?'};
+    putchar(row ? marks[row->place] : ' ');
+    for (size_t k = 0; k < columns; k++) {
+        if (!shown(v, k, true)) { continue; }
+        struct cell c = cell_of(v, row, k, true);
+        const char *text = c.text.at ? c.text.at : "";
+        bool last = k + 1 == columns;
+        size_t w = show_width(text);
+        fputs("  ", stdout);
+        for (size_t i = w; i < width[k] && !c.left; i++) {
+            putchar(' ');
+        }
+        if (last) {
+            show_text(stdout, text, strlen(text));
+        } else if (c.left) {
+            show_cell(stdout, text, width[k]);
+        } else {
+            fputs(text, stdout);
+        }
+        lorac_buf_free(&c.text);
+    }
+    putchar('\n');
+}
+
+static size_t count_place(const struct lorac_board *b, enum lorac_board_place place)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        n += b->rows[i].place == place;
+    }
+    return n;
+}
+
+static void print_title(const struct view *v)
+{
+    char runs[48];
+    char rows[48];
+    const struct lorac_board *b = v->b;
+    size_t n = 0;
+    size_t least = SIZE_MAX;
+    size_t most = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        n += b->rows[i].n;
+        least = b->rows[i].rows < least ? b->rows[i].rows : least;
+        most = b->rows[i].rows > most ? b->rows[i].rows : most;
+    }
+    printf("%s: %s", show_many(runs, n, "run"), lorac_metric_name(b->metric));
+    if (n && least == most) { printf(" of %s", show_many(rows, most, "row")); }
+    if (n && least != most) { printf(" of %zu to %zu rows", least, most); }
+    printf(", each run's best evaluation, with its 95 %% interval");
+    for (size_t i = 0; i < b->n_group_by; i++) {
+        printf("%s%s", i ? ", " : "; mean and deviation over ", b->group_by[i]);
+    }
+    fputs("\n\n", stdout);
+}
+
+/* What the marks say. */
+static void print_legend(const struct lorac_board *b)
+{
+    size_t tied = count_place(b, LORAC_BOARD_TIED);
+    size_t worse = count_place(b, LORAC_BOARD_WORSE);
+    bool groups = b->n_group_by > 0;
+    const char *test = groups ? "their answers to the same rows"
+                       : b->metric == LORAC_METRIC_LOSS || b->metric == LORAC_METRIC_PERPLEXITY
+                           ? "the losses of the same rows"
+                           : "McNemar's test on the same rows";
+    if (tied + worse) {
+        printf("\n* the best   = cannot be told from it by %s (5 %%%s)\n", test,
+               tied + worse > 1 ? " for all together" : "");
+    }
+    if (count_place(b, LORAC_BOARD_OTHER)) {
+        printf("? not compared: evaluated on other rows, or without predictions\n");
+    }
+}
+
+/* Runs that have no row, and why. */
+static void print_aside(const struct view *v)
+{
+    const struct lorac_board *b = v->b;
+    for (size_t i = 0; i < b->n_aside; i++) {
+        const struct lorac_record *r = b->aside[i];
+        bool ended = r->status == LORAC_RECORD_FINISHED || r->status == LORAC_RECORD_EARLY;
+        printf("%s", i ? "" : "\n");
+        show_text(stdout, name_of(v, r->dir), strlen(name_of(v, r->dir)));
+        if (ended) {
+            printf(": does not measure %s\n", lorac_metric_name(b->metric));
+            continue;
+        }
+        printf(": %s after %zu of %zu steps", state_of(r), r->steps_done, r->steps);
+        if (r->error) { printf(": %s", r->error); }
+        putchar('\n');
+    }
+    for (size_t i = 0; i < v->runs->n_broken; i++) {
+        printf("%s%s\n", i || b->n_aside ? "" : "\n", v->runs->broken[i].why);
+    }
+}
+
+static void print_table(const struct view *v)
+{
+    enum { MOST = 128 }; // more than there are keys
+    size_t width[MOST];
+    size_t columns = v->b->n_keys + N;
+    print_title(v);
+    for (size_t k = 0; k < columns && k < MOST; k++) {
+        width[k] = width_of(v, k);
+    }
+    if (v->b->n) { print_row(v, NULL, width, columns); }
+    for (size_t i = 0; i < v->b->n; i++) {
+        print_row(v, &v->b->rows[i], width, columns);
+    }
+    print_legend(v->b);
+    print_aside(v);
+}
+
+/* ---- for machines ---- */
+
+static void add_quoted(struct lorac_buf *b, const char *text)
+{
+    bool plain = !text[strcspn(text, ",\"\r\n")];
+    lorac_buf_str(b, plain ? "" : "\"");
+    for (; *text; text++) {
+        lorac_buf_add(b, text, 1);
+        if (*text == '"') { lorac_buf_str(b, "\""); }
+    }
+    lorac_buf_str(b, plain ? "" : "\"");
+}
+
+static int print_csv(const struct view *v, struct lorac_err *err)
+{
+    struct lorac_buf b = {0};
+    for (size_t i = 0; i <= v->b->n; i++) {
+        bool first = true;
+        for (size_t k = 0; k < v->b->n_keys + N; k++) {
+            if (!shown(v, k, false)) { continue; }
+            struct cell c = cell_of(v, i ? &v->b->rows[i - 1] : NULL, k, false);
+            lorac_buf_str(&b, first ? "" : ",");
+            add_quoted(&b, c.text.at ? c.text.at : "");
+            b.no_memory = b.no_memory || c.text.no_memory;
+            lorac_buf_free(&c.text);
+            first = false;
+        }
+        lorac_buf_str(&b, "\n");
+    }
+    bool lost = b.no_memory;
+    if (!lost) { fwrite(b.at, 1, b.n, stdout); }
+    lorac_buf_free(&b);
+    if (!lost) { return 0; }
+    (void)lorac_fail(err, LORAC_ENOMEM, "no memory");
+    return complain(err);
+}
+
+/* One object of a list. */
+static void add_object(struct lorac_buf *list, struct out *o)
+{
+    lorac_buf_printf(list, "%s%s}", list->n > 1 ? ", " : "", o->b.at ? o->b.at : "{");
+    list->no_memory = list->no_memory || o->b.no_memory;
+    lorac_buf_free(&o->b);
+}
+
+static void add_list(struct out *o, const char *key, struct lorac_buf *list)
+{
+    lorac_buf_str(list, "]");
+    out_raw(o, key, list->no_memory ? "[]" : list->at);
+    o->b.no_memory = o->b.no_memory || list->no_memory;
+    lorac_buf_free(list);
+}
+
+static void add_words(struct out *o, const char *key, const char *const *at, size_t n)
+{
+    struct lorac_buf list = {0};
+    lorac_buf_str(&list, "[");
+    for (size_t i = 0; i < n; i++) {
+        lorac_buf_str(&list, i ? ", " : "");
+        lorac_buf_json(&list, at[i], strlen(at[i]));
+    }
+    add_list(o, key, &list);
+}
+
+static void add_row(struct lorac_buf *list, const struct view *v, const struct lorac_board_row *row)
+{
+    struct out o = {0};
+    struct out values = {0};
+    struct lorac_buf folders = {0};
+    for (size_t k = 0; k < v->b->n_keys; k++) {
+        const char *value = lorac_record_value(row->runs[0], v->b->keys[k]);
+        out_text(&values, v->b->keys[k], value, strlen(value));
+    }
+    lorac_buf_str(&values.b, values.n ? "}" : "{}");
+    out_raw(&o, "values", values.b.no_memory ? "{}" : values.b.at);
+    o.b.no_memory = o.b.no_memory || values.b.no_memory;
+    lorac_buf_free(&values.b);
+    lorac_buf_str(&folders, "[");
+    for (size_t i = 0; i < row->n; i++) {
+        const char *name = name_of(v, row->runs[i]->dir);
+        lorac_buf_str(&folders, i ? ", " : "");
+        lorac_buf_json(&folders, name, strlen(name));
+    }
+    add_list(&o, "folders", &folders);
+    out_real(&o, lorac_metric_name(v->b->metric), row->mean);
+    out_real(&o, "low", row->interval.low);
+    out_real(&o, "high", row->interval.high);
+    out_real(&o, "deviation", row->deviation);
+    out_count(&o, "rows", row->rows);
+    out_text(&o, "place", places[row->place], strlen(places[row->place]));
+    out_real(&o, "p", row->p);
+    out_count(&o, "shared_rows", row->shared);
+    if (v->cost) {
+        out_real(&o, "seconds", row->seconds);
+        out_count(&o, "peak_bytes", row->peak_bytes);
+        out_count(&o, "adapter_bytes", row->adapter_bytes);
+    }
+    add_object(list, &o);
+}
+
+static void add_aside(struct lorac_buf *list, const struct view *v, const struct lorac_record *r)
+{
+    struct out o = {0};
+    out_text(&o, "folder", name_of(v, r->dir), strlen(name_of(v, r->dir)));
+    out_text(&o, "status", state_of(r), strlen(state_of(r)));
+    out_count(&o, "steps_done", r->steps_done);
+    out_count(&o, "steps", r->steps);
+    if (r->error) { out_text(&o, "error", r->error, strlen(r->error)); }
+    add_object(list, &o);
+}
+
+static int print_json(const struct view *v)
+{
+    struct out j = {0};
+    struct lorac_buf list = {0};
+    const struct lorac_board *b = v->b;
+    const char *metric = lorac_metric_name(b->metric);
+    out_text(&j, "metric", metric, strlen(metric));
+    add_words(&j, "keys", b->keys, b->n_keys);
+    add_words(&j, "group_by", b->group_by, b->n_group_by);
+    lorac_buf_str(&list, "[");
+    for (size_t i = 0; i < b->n; i++) {
+        add_row(&list, v, &b->rows[i]);
+    }
+    add_list(&j, "rows", &list);
+    lorac_buf_str(&list, "[");
+    for (size_t i = 0; i < b->n_aside; i++) {
+        add_aside(&list, v, b->aside[i]);
+    }
+    for (size_t i = 0; i < v->runs->n_broken; i++) {
+        const struct lorac_run_broken *x = &v->runs->broken[i];
+        struct out o = {0};
+        out_text(&o, "folder", name_of(v, x->dir), strlen(name_of(v, x->dir)));
+        out_text(&o, "status", "damaged", strlen("damaged"));
+        out_text(&o, "error", x->why, strlen(x->why));
+        add_object(&list, &o);
+    }
+    add_list(&j, "without_a_row", &list);
+    return out_print(&j);
+}
+
+/* ---- the verb ---- */
+
+static size_t all_of(const char *to[MAX_GIVEN], const struct args *a, const char *name)
+{
+    size_t n = 0;
+    while ((to[n] = args_each(a, name, n))) {
+        n++;
+    }
+    return n;
+}
+
+static int run(const struct args *a)
+{
+    static const char *const here[] = {"."};
+    const char *where[MAX_GIVEN + 1];
+    const char *group_by[MAX_GIVEN + 1];
+    struct lorac_err err = {0};
+    struct lorac_runs runs = {0};
+    struct lorac_board *b = NULL;
+    const char *const *dirs = a->n_positional ? a->positional : here;
+    size_t n_dirs = a->n_positional ? a->n_positional : 1;
+    struct lorac_board_options o = {.where = where,
+                                    .n_where = all_of(where, a, "--where"),
+                                    .group_by = group_by,
+                                    .n_group_by = all_of(group_by, a, "--group-by"),
+                                    .metric = args_text(a, "--metric", NULL),
+                                    .sort = args_text(a, "--sort", NULL)};
+    enum lorac_status st = lorac_runs_open(&runs, dirs, n_dirs, &err);
+    if (!st && !runs.n) { st = lorac_fail(&err, LORAC_EFORMAT, "%s", runs.broken[0].why); }
+    if (!st) { st = lorac_board_make(&b, runs.at, runs.n, &o, &err); }
+    struct view v = {.a = a,
+                     .b = b,
+                     .runs = &runs,
+                     .below = n_dirs == 1 && strcmp(dirs[0], ".") != 0 ? dirs[0] : "",
+                     .cost = !args_has(a, "--no-cost")};
+    int code = 0;
+    if (st) {
+        code = complain(&err);
+    } else if (args_has(a, "--json")) {
+        code = print_json(&v);
+    } else if (args_has(a, "--csv")) {
+        code = print_csv(&v, &err);
+    } else {
+        print_table(&v);
+    }
+    if (!code && runs.n_broken) { code = EXIT_FAILED; }
+    lorac_board_free(b);
+    lorac_runs_close(&runs);
+    return code;
+}
+
+static const struct option options[] = {
+    {"--where", "KEY=VALUE", "only runs with this value of a recipe's key", false, true},
+    {"--group-by", "KEY",
+     "runs that differ in it alone are one row (default: seed); none: each is a row", false, true},
+    {"--metric", "NAME", "compare by it (default: what chose best/)", false, false},
+    {"--sort", "NAME", "metric, seconds, memory, size, folder, or a key (default: metric)", false,
+     false},
+    {"--no-cost", NULL, "without time, memory and size, which differ each time", false, false},
+    {"--csv", NULL, "print the rows as CSV", false, false},
+    {"--json", NULL, "print one JSON object", false, false},
+    {0},
+};
+
+const struct verb verb_runs = {
+    .name = "runs",
+    .usage = "[DIR...] [--where KEY=VALUE] [--group-by KEY] [--metric NAME] [--sort NAME]",
+    .summary = "runs side by side: what differs, how good, how sure",
+    .about =
+        "  lorac runs runs                               all runs below a folder\n"
+        "  lorac runs runs --where adapter.rank=16       those with a value\n"
+        "  lorac runs a b --group-by none --metric loss  two runs, by their losses\n\n"
+        "Shown are the keys that differ, the best evaluation of each run with its 95 % interval, "
+        "and what it cost. Runs that differ in the seed alone are one row, with the mean and the "
+        "deviation. The best is marked *, and = what cannot be told from it: by McNemar's test on "
+        "the rows that both answered, where 5 % is the chance that any difference is told "
+        "wrongly. Runs that did not finish stand below. Without DIR it looks below the current "
+        "folder.\n",
+    .options = options,
+    .max_positional = MAX_GIVEN,
+    .run = run,
+};
