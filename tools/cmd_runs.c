@@ -288,7 +288,14 @@ static void print_aside(const struct view *v)
         putchar('\n');
     }
     for (size_t i = 0; i < v->runs->n_broken; i++) {
-        printf("%s%s\n", i || b->n_aside ? "" : "\n", v->runs->broken[i].why);
+        const struct lorac_run_broken *x = &v->runs->broken[i];
+        printf("%s", i || b->n_aside ? "" : "\n");
+        show_text(stdout, name_of(v, x->dir), strlen(name_of(v, x->dir)));
+        printf(": %s\n", x->why);
+    }
+    if (v->runs->to_come) {
+        char text[48];
+        printf("\n%s of the sweep to come\n", show_many(text, v->runs->to_come, "trial"));
     }
 }
 
@@ -442,11 +449,13 @@ static int print_json(const struct view *v)
         const struct lorac_run_broken *x = &v->runs->broken[i];
         struct out o = {0};
         out_text(&o, "folder", name_of(v, x->dir), strlen(name_of(v, x->dir)));
-        out_text(&o, "status", "damaged", strlen("damaged"));
+        const char *status = lorac_record_is_run(x->dir) ? "damaged" : "failed";
+        out_text(&o, "status", status, strlen(status));
         out_text(&o, "error", x->why, strlen(x->why));
         add_object(&list, &o);
     }
     add_list(&j, "without_a_row", &list);
+    if (v->runs->sweep) { out_count(&j, "trials_to_come", v->runs->to_come); }
     return out_print(&j);
 }
 
@@ -479,6 +488,12 @@ static int run(const struct args *a)
                                     .sort = args_text(a, "--sort", NULL)};
     enum lorac_status st = lorac_runs_open(&runs, dirs, n_dirs, &err);
     if (!st && !runs.n) { st = lorac_fail(&err, LORAC_EFORMAT, "%s", runs.broken[0].why); }
+    const struct lorac_sweep_record *sweep = runs.sweep;
+    if (sweep && !o.n_group_by) { // as the sweep has it
+        o.group_by = (const char *const *)sweep->group_by;
+        o.n_group_by = sweep->n_group_by;
+    }
+    if (sweep && !o.metric) { o.metric = sweep->metric; }
     if (!st) { st = lorac_board_make(&b, runs.at, runs.n, &o, &err); }
     struct view v = {.a = a,
                      .b = b,
@@ -495,7 +510,9 @@ static int run(const struct args *a)
     } else {
         print_table(&v);
     }
-    if (!code && runs.n_broken) { code = EXIT_FAILED; }
+    for (size_t i = 0; i < runs.n_broken && !code; i++) { // a trial that failed is a result
+        code = lorac_record_is_run(runs.broken[i].dir) ? EXIT_FAILED : 0;
+    }
     lorac_board_free(b);
     lorac_runs_close(&runs);
     return code;
@@ -526,7 +543,8 @@ const struct verb verb_runs = {
         "and what it cost. Runs that differ in the seed alone are one row, with the mean and the "
         "deviation. The best is marked *, and = what cannot be told from it: by McNemar's test on "
         "the rows that both answered, where 5 % is the chance that any difference is told "
-        "wrongly. Runs that did not finish stand below. Without DIR it looks below the current "
+        "wrongly. Runs that did not finish stand below. Of a sweep's folder its group_by and its "
+        "objective count, unless others are given. Without DIR it looks below the current "
         "folder.\n",
     .options = options,
     .max_positional = MAX_GIVEN,

@@ -27,8 +27,11 @@ struct lorac_runs {
         char *dir, *why;
     } * broken; // (n_broken)
     size_t n_broken, cap_broken;
+    struct lorac_sweep_record *sweep; // of the only folder, where it is one; else NULL
+    size_t to_come;                   // its trials that have not begun
 };
-/* LORAC_EUSER: a folder holds none. A run that is damaged goes to `broken`. */
+/* LORAC_EUSER: a folder holds none. A run that is damaged goes to `broken`; so does a trial that
+ * failed before it was a run. */
 LORAC_MUST_CHECK enum lorac_status lorac_runs_open(struct lorac_runs *out, const char *const *dirs,
                                                    size_t n_dirs, struct lorac_err *err);
 void lorac_runs_close(struct lorac_runs *r); // zeroed is accepted

@@ -82,6 +82,19 @@ LORAC_MUST_CHECK enum lorac_status lorac_record_predictions(struct lorac_predict
                                                             const struct lorac_record *r,
                                                             size_t step, struct lorac_err *err);
 
+/* What a sweep's folder says of it, DIR/sweep.json. */
+struct lorac_sweep_record {
+    const char *metric;            // its objective
+    const char **group_by, **keys; // (n_group_by), (n_keys): what its trials change
+    const char **trials;           // (n_trials) the folders of its runs, in their order
+    size_t n_group_by, n_keys, n_trials;
+    struct lorac_arena *arena;
+};
+/* *out NULL: the folder holds no sweep. */
+LORAC_MUST_CHECK enum lorac_status lorac_sweep_record_open(struct lorac_sweep_record **out,
+                                                           const char *dir, struct lorac_err *err);
+void lorac_sweep_record_close(struct lorac_sweep_record *s); // NULL is accepted
+
 LORAC_API_END
 
 #endif

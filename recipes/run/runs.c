@@ -63,6 +63,34 @@ static enum lorac_status look(struct lorac_runs *r, const char *dir, size_t dept
     return st;
 }
 
+/* A trial that is no run: it failed before it was one, as TRIAL.failed says, or is to come. */
+static enum lorac_status look_for_trial(struct lorac_runs *r, const char *dir, const char *name,
+                                        struct lorac_err *err)
+{
+    enum { WHY_LIMIT = 1 << 16 };
+    struct lorac_buf failed = {0};
+    char *why = NULL;
+    size_t n = 0;
+    char *path = lorac_path_join(dir, name);
+    enum lorac_status st = path ? LORAC_OK : no_memory(err);
+    if (st || lorac_record_is_run(path)) { goto done; }
+    lorac_buf_printf(&failed, "%s.failed", path);
+    if (failed.no_memory) {
+        st = no_memory(err);
+    } else if (!lorac_path_exists(failed.at)) {
+        r->to_come++;
+    } else {
+        st = lorac_file_read(&why, &n, failed.at, WHY_LIMIT, err);
+        if (!st) { why[strcspn(why, "\n")] = '\0'; }
+        if (!st) { st = add_broken(r, path, why, err); }
+    }
+done:
+    lorac_buf_free(&failed);
+    lorac_mem_free(why);
+    lorac_mem_free(path);
+    return st;
+}
+
 enum lorac_status lorac_runs_open(struct lorac_runs *out, const char *const *dirs, size_t n_dirs,
                                   struct lorac_err *err)
 {
@@ -71,6 +99,10 @@ enum lorac_status lorac_runs_open(struct lorac_runs *out, const char *const *dir
     for (size_t i = 0; i < n_dirs && !st; i++) {
         size_t before = out->n + out->n_broken;
         st = look(out, dirs[i], 0, err);
+        if (!st && n_dirs == 1) { st = lorac_sweep_record_open(&out->sweep, dirs[0], err); }
+        for (size_t k = 0; !st && out->sweep && k < out->sweep->n_trials; k++) {
+            st = look_for_trial(out, dirs[0], out->sweep->trials[k], err);
+        }
         if (!st && out->n + out->n_broken == before) {
             st = lorac_fail(err, LORAC_EUSER, "%s: holds no run (no recipe.resolved.yaml below it)",
                             dirs[i]);
@@ -89,6 +121,7 @@ void lorac_runs_close(struct lorac_runs *r)
         lorac_mem_free(r->broken[i].dir);
         lorac_mem_free(r->broken[i].why);
     }
+    lorac_sweep_record_close(r->sweep);
     lorac_mem_free(r->at);
     lorac_mem_free(r->broken);
     *r = (struct lorac_runs){0};

@@ -34,7 +34,7 @@ static struct lorac_scores evaluate(struct lorac_predictions *p, const struct lo
                                     unsigned metrics)
 {
     struct lorac_evaluator *e = NULL;
-    struct lorac_scores s;
+    struct lorac_scores s = {0};
     struct lorac_err err = {0};
     struct lorac_evaluator_options o = lorac_job_evaluation(j, j->valid.set, metrics, NULL);
     o.predictions = p;
