@@ -11,6 +11,13 @@ double lorac_clock(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+double lorac_clock_unix(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 void lorac_clock_utc(char text[32])
 {
     time_t now = time(NULL);

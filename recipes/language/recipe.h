@@ -42,7 +42,11 @@ enum lorac_recipe_activations {
 enum lorac_recipe_cache { LORAC_RECIPE_CACHE_OFF, LORAC_RECIPE_CACHE_AUTO, LORAC_RECIPE_CACHE_ON };
 enum lorac_recipe_keep { LORAC_RECIPE_KEEP_BEST, LORAC_RECIPE_KEEP_LAST };
 enum lorac_recipe_dtype { LORAC_RECIPE_DTYPE_FLOAT32 };
-enum lorac_recipe_log { LORAC_RECIPE_LOG_TERMINAL, LORAC_RECIPE_LOG_CSV };
+enum lorac_recipe_log {
+    LORAC_RECIPE_LOG_TERMINAL,
+    LORAC_RECIPE_LOG_CSV,
+    LORAC_RECIPE_LOG_TENSORBOARD,
+};
 
 struct lorac_recipe_list {
     char **at;

@@ -287,9 +287,9 @@ const struct lorac_key lorac_keys[] = {
      .help = "adapters to keep"},
     {KEY(output.dtype, choice), .words = WORDS("float32"), .otherwise = "float32",
      .help = "type of the saved adapter"},
-    {KEY(output.log, choices), .flags = LORAC_KEY_FREE, .words = WORDS("terminal", "csv"),
-     .otherwise = "[terminal, csv]",
-     .help = "where progress is written"},
+    {KEY(output.log, choices), .flags = LORAC_KEY_FREE,
+     .words = WORDS("terminal", "csv", "tensorboard"), .otherwise = "[terminal, csv]",
+     .help = "where progress is written; tensorboard: event files in the run's folder"},
     {KEY(output.merge, flag), .flags = LORAC_KEY_FREE, .otherwise = "false",
      .help = "also write a merged, verified checkpoint at the end"},
 };

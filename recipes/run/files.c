@@ -8,6 +8,7 @@
 #include "base/core/mem.h"
 #include "base/core/number.h"
 #include "base/core/sha256.h"
+#include "recipes/run/events.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -158,6 +159,7 @@ enum lorac_status lorac_run_clear(const struct lorac_run_paths *p, struct lorac_
     for (size_t i = 0; i < sizeof folders / sizeof folders[0] && !st; i++) {
         st = lorac_dir_remove(folders[i], err);
     }
+    if (!st) { st = lorac_events_remove(p->dir, err); }
     for (size_t i = 0; i < sizeof files / sizeof files[0] && !st; i++) {
         st = lorac_file_remove(files[i], err);
     }

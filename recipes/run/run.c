@@ -7,6 +7,7 @@
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "recipes/run/approximation.h"
+#include "recipes/run/events.h"
 #include "recipes/run/files.h"
 #include "recipes/run/notes.h"
 #include "recipes/run/resume.h"
@@ -34,6 +35,7 @@ struct run {
     struct lorac_trainer *trainer;
     struct lorac_state *state;            // the trainer's
     struct lorac_predictions predictions; // of the last evaluation
+    struct lorac_events events;
     struct lorac_approximation approximation;
     struct lorac_length length;
     bool is_ours;    // run.json speaks of this run
@@ -87,10 +89,10 @@ static enum lorac_status tell_begin(struct run *run, struct lorac_err *err)
     return LORAC_OK;
 }
 
-/* Does output.log ask for metrics.csv? */
-static bool logs_csv(const struct run *run)
+/* Does output.log ask for it? */
+static bool logs(const struct run *run, enum lorac_recipe_log to)
 {
-    return (run->r->output.log >> LORAC_RECIPE_LOG_CSV & 1U) != 0;
+    return (run->r->output.log >> to & 1U) != 0;
 }
 
 static void factoring(void *self, double done)
@@ -233,7 +235,9 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     if (!st && mode == LORAC_RUN_OVERWRITE) { st = lorac_run_clear(p, err); }
     if (!st && resumes) { st = resume(run, err); }
     if (!st) { st = lorac_dir_make(p->state_dir, err); }
-    if (!st && logs_csv(run)) { st = lorac_metrics_begin(p, (size_t)run->state->step, err); }
+    if (!st && logs(run, LORAC_RECIPE_LOG_CSV)) {
+        st = lorac_metrics_begin(p, (size_t)run->state->step, err);
+    }
     if (!st) { st = lorac_run_cut_predictions(p, (size_t)run->state->step, err); }
     if (!st) { st = lorac_samples_begin(p, (size_t)run->state->step, err); }
     if (!st) {
@@ -242,6 +246,9 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
         run->is_ours = !st;
     }
     if (!st) { st = lorac_recipe_write(run->r, p->recipe, err); } // last: from now on it is a run
+    if (!st && logs(run, LORAC_RECIPE_LOG_TENSORBOARD)) {
+        st = lorac_events_begin(&run->events, p->dir, (size_t)run->state->step, run->r, err);
+    }
     if (!st) { st = tell_begin(run, err); }
     size_t shared = 0;
     if (!st && run->job->valid.set) {
@@ -277,7 +284,8 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
     run->not_finite = s.not_finite;
     if (st) { return st; }
     run->loss = s.loss;
-    if (logs_csv(run)) { st = lorac_metrics_step(&run->paths, &s, err); }
+    if (logs(run, LORAC_RECIPE_LOG_CSV)) { st = lorac_metrics_step(&run->paths, &s, err); }
+    if (!st) { st = lorac_events_step(&run->events, &s, err); }
     if (!st && run->watch->step) { run->watch->step(run->watch->self, &s); }
     return st;
 }
@@ -303,6 +311,7 @@ static enum lorac_status take_samples(struct run *run, bool shows, struct lorac_
         lorac_samples_row(&rows, (size_t)run->state->step, text);
         struct lorac_run_sample s = {text[0].at, text[1].at, text[2].at};
         if (shows && run->watch->sample) { run->watch->sample(run->watch->self, &s); }
+        st = lorac_events_sample(&run->events, (size_t)run->state->step, i, &s, err);
     }
     if (!st && (rows.n || rows.no_memory)) { st = lorac_samples_add(&run->paths, &rows, err); }
     for (size_t k = 0; k < 3; k++) {
@@ -337,7 +346,10 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
     }
     double epoch = (double)s->examples / (double)lorac_dataset_size(run->job->train.set);
     if (!st) { st = lorac_run_keep_predictions(p, &run->predictions, e.step, err); }
-    if (!st && logs_csv(run)) { st = lorac_metrics_eval(&run->paths, epoch, &e, err); }
+    if (!st && logs(run, LORAC_RECIPE_LOG_CSV)) {
+        st = lorac_metrics_eval(&run->paths, epoch, &e, err);
+    }
+    if (!st) { st = lorac_events_eval(&run->events, epoch, &e, err); }
     if (!st && run->watch->eval) { run->watch->eval(run->watch->self, &e); }
     bool last = s->step == run->length.steps;
     return st ? st : take_samples(run, is_best || last, err);
@@ -456,6 +468,7 @@ static void close_run(struct run *run)
 {
     lorac_trainer_close(run->trainer);
     lorac_predictions_release(&run->predictions);
+    lorac_events_end(&run->events);
     lorac_profile_free(run->profile);
     lorac_loader_close(run->loader);
     lorac_adapter_free(run->adapter);

@@ -6,6 +6,7 @@
  *   DIR/metrics.csv            a line a step and a line an evaluation, where output.log has csv
  *   DIR/predictions/STEP.csv   what each row of the evaluation after that step came to
  *   DIR/samples.csv            greedy answers to the first validation rows, of each evaluation
+ *   DIR/events.out.tfevents.*  all of these for TensorBoard, where output.log has tensorboard
  *   DIR/state/                 what a resumed run needs: one file, written atomically
  *   DIR/best/  DIR/last/       adapters in PEFT's format
  *   DIR/merged/                a whole checkpoint, where output.merge asks for it
