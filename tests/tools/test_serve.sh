@@ -13,6 +13,7 @@ port=
 server=
 
 serve() { # serve OPTIONS...: a server of the tiny model on a port of its own
+    rm -f "$dir/port"
     "$lorac" serve --model "$model" --name base --port 0 --threads 1 "$@" >"$dir/port" 2>"$dir/log" </dev/null &
     server=$!
     for i in $(seq 600); do
@@ -230,7 +231,7 @@ get /health "X: $(printf '%020000d' 0)\r\n" && status 431 '"error":{"message":'
 post /v1/completions "$(printf '{"model":"base","prompt":"%070000d"}' 0)" && status 413 '"error":{"message":'
 raw "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{" --leave
 raw "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: -5\r\n\r\n{}"
-raw '\000\001\377GARBAGE\r\n\r\n'
+raw '\000\001\377GARBAGE\r\n\r\n' --leave
 raw 'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n'
 i=0
 while [ $i -lt 8 ]; do # they go while they are answered
@@ -265,7 +266,7 @@ status 200 && same long
 # ---- keys, queues, no chat template ----
 rm "$model/chat_template.jinja"
 printf 'first-key\nsecond-key\n' >"$dir/keys"
-serve --api-key-file "$dir/keys" --max-running 1 --max-waiting 2 --allow-origin https://page.example
+serve --api-key-file "$dir/keys" --adapter one="$one" --max-running 1 --max-waiting 8 --allow-origin https://page.example
 get /v1/models && status 401 invalid_api_key
 post /v1/chat/completions '{"model":"base","messages":[{"role":"user","content":"hi"}]}' 'Authorization: Bearer first-key\r\n' && status 400 'chat template'
 grep -qF "$dir" "$dir/answer" && fail "tells where it is: $(cat "$dir/answer")"
@@ -276,7 +277,22 @@ get /v1/models 'Authorization: Bearer \r\n' && status 401
 get /v1/models 'Authorization: Bearer second-key\r\n' && status 200
 get /v1/models 'Authorization: Bearer first-key\r\nOrigin: https://page.example\r\n' && status 200 'Access-Control-Allow-Origin: https://page.example'
 raw 'OPTIONS /v1/models HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\nConnection: close\r\n\r\n' && status 204 Access-Control-Allow-Methods
-post /v1/completions '{"model":"base","prompt":"hello","n":3}' 'Authorization: Bearer first-key\r\n' && status 429 queue_full 'Retry-After: 1'
+post /v1/completions '{"model":"base","prompt":"hello","n":9}' 'Authorization: Bearer first-key\r\n' && status 429 queue_full 'Retry-After: 1'
+clients=
+for i in 1 2 3 4 5 6 7; do # a crowd, and somebody with another adapter
+    request /v1/completions '{"model":"base","prompt":"hello","max_tokens":400,"temperature":0,"logprobs":0}' 'Authorization: Bearer first-key\r\n' |
+        timeout 120 "$send" "$port" >"$dir/crowd.$i" &
+    clients="$clients $!"
+done
+for i in $(seq 100); do
+    get /metrics 'Authorization: Bearer first-key\r\n'
+    grep -q '^lorac_num_requests_waiting [3-9]' "$dir/answer" && break
+done
+grep -q '^lorac_num_requests_waiting [3-9]' "$dir/answer" && crowded=yes || crowded=
+post /v1/completions '{"model":"one","prompt":"hello","max_tokens":1}' 'Authorization: Bearer first-key\r\n' && status 200
+get /metrics 'Authorization: Bearer first-key\r\n'
+[ -z "$crowded" ] || ! grep -q '^lorac_num_requests_waiting 0' "$dir/answer" || fail "who is alone waits for the crowd"
+wait $clients
 post /v1/load_lora_adapter '{"lora_name":"x","lora_path":"one/last"}' 'Authorization: Bearer first-key\r\n' && status 403
 quit
 

@@ -21,7 +21,9 @@ struct resident {
     struct lorac_adapter *adapter;
     char content[65];
     size_t names, leases;
-    int32_t slot; // the engine's: segment.adapter of its rows; 0: none yet
+    // the engine's own
+    int32_t slot;    // segment.adapter of its rows; 0: none yet
+    uint64_t served; // when a request of it was let in last
 };
 
 struct adapter_name {

@@ -27,7 +27,8 @@ struct engine {
     // the thread's own
     struct choice *waiting, *running; // eldest first
     size_t n_running, n_waiting;
-    uint64_t order, steps;
+    uint64_t order, steps, turn;
+    uint64_t served; // the turn in which a request of the bare base was let in last
     struct rows rows;
     struct lorac_cache *cache;
     struct lorac_pass *pass;

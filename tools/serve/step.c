@@ -108,6 +108,11 @@ static bool should_wait(struct engine *e, const struct choice *c)
     return false;
 }
 
+static uint64_t *turn_of(struct engine *e, const struct choice *c)
+{
+    return c->call->adapter ? &c->call->adapter->served : &e->served;
+}
+
 /* The next one to run; NULL: none can. */
 static struct choice *next_of(struct engine *e)
 {
@@ -115,7 +120,8 @@ static struct choice *next_of(struct engine *e)
     size_t fewest = SIZE_MAX;
     for (struct choice *c = e->waiting; c; c = c->next) {
         size_t n = running_with(e, c->call->adapter);
-        if (n >= fewest || should_wait(e, c)) { continue; }
+        bool later = best && *turn_of(e, c) >= *turn_of(e, best);
+        if (n > fewest || (n == fewest && later) || should_wait(e, c)) { continue; }
         fewest = n;
         best = c;
     }
@@ -195,6 +201,7 @@ void step_admit(struct engine *e)
         take_out(&e->waiting, c);
         e->n_waiting--;
         c->state = CHOICE_RUNS;
+        *turn_of(e, c) = ++e->turn;
         put_in(&e->running, c);
         e->n_running++;
     }
