@@ -5,49 +5,22 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_RUNS = 1000, EVERY = 5 }; // seconds between two looks of --watch
+/* Seconds between two looks of --watch; looks in a row that see none of several runs go on, after
+ * which it ends: the next one may be about to begin. */
+enum { EVERY = 5, QUIET = 3 };
 
-struct folders {
-    char *at[MAX_RUNS]; // owned
-    size_t n;
-};
-
-static void free_folders(struct folders *f)
+/* What looks like a run and can't be read is told, and left out; alone, it is the error. */
+static enum lorac_status open_runs(struct lorac_runs *out, const struct args *a, bool again,
+                                   struct lorac_err *err)
 {
-    for (size_t i = 0; i < f->n; i++) {
-        lorac_mem_free(f->at[i]);
+    enum lorac_status st = lorac_runs_open(out, a->positional, a->n_positional, err);
+    if (!st && !out->n) {
+        st = lorac_fail(err, LORAC_EFORMAT, "%s", out->broken[0].why);
+        lorac_runs_close(out);
+        return st;
     }
-}
-
-static enum lorac_status add_folder(struct folders *f, const char *dir, struct lorac_err *err)
-{
-    if (f->n == MAX_RUNS) {
-        return lorac_fail(err, LORAC_EUSER, "more than %d runs do not fit a page", MAX_RUNS);
-    }
-    f->at[f->n] = lorac_mem_string(dir, strlen(dir));
-    if (!f->at[f->n]) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    f->n++;
-    return LORAC_OK;
-}
-
-/* A run, or a folder that runs lie in. */
-static enum lorac_status find_runs(struct folders *f, const char *dir, struct lorac_err *err)
-{
-    char **names = NULL;
-    size_t before = f->n;
-    if (lorac_record_is_run(dir)) { return add_folder(f, dir, err); }
-    enum lorac_status st = lorac_dir_list(&names, dir, err);
-    for (size_t i = 0; !st && names[i]; i++) {
-        char *path = lorac_path_join(dir, names[i]);
-        if (!path) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-        if (!st && lorac_record_is_run(path)) { st = add_folder(f, path, err); }
-        lorac_mem_free(path);
-    }
-    lorac_mem_free(names);
-    if (!st && f->n == before) {
-        st =
-            lorac_fail(err, LORAC_EUSER,
-                       "%s: holds no run (no recipe.resolved.yaml), and no folder in it does", dir);
+    for (size_t i = 0; !st && !again && i < out->n_broken; i++) {
+        fprintf(stderr, "note: left out: %s\n", out->broken[i].why);
     }
     return st;
 }
@@ -73,35 +46,33 @@ static enum lorac_status check_out(const char *path, struct lorac_err *err)
     return st;
 }
 
-/* Write the page of the runs as they are now. *goes_on: one of them is not at its end. */
-static enum lorac_status write_page(bool *goes_on, const struct args *a, struct lorac_err *err)
+struct watching {
+    const struct args *a;
+    size_t looks; // so far
+    size_t quiet; // in a row, that saw nothing go on
+    bool more;    // there is to be another one
+};
+
+/* Write the page of the runs as they are now. */
+static enum lorac_status write_page(struct watching *w, struct lorac_err *err)
 {
-    static struct folders f;
-    static struct lorac_record *runs[MAX_RUNS];
-    const char *out = args_text(a, "--out", NULL);
+    const char *out = args_text(w->a, "--out", NULL);
+    struct lorac_runs runs = {0};
     struct lorac_buf page = {0};
-    enum lorac_status st = LORAC_OK;
-    size_t n = 0;
-    f.n = 0;
-    *goes_on = false;
-    for (size_t i = 0; i < a->n_positional && !st; i++) {
-        st = find_runs(&f, a->positional[i], err);
+    enum lorac_status st = open_runs(&runs, w->a, w->looks++ > 0, err);
+    w->quiet++;
+    for (size_t i = 0; i < runs.n; i++) {
+        if (runs.at[i]->status == LORAC_RECORD_RUNNING) { w->quiet = 0; }
     }
-    for (; n < f.n && !st; n += !st) {
-        st = lorac_record_open(&runs[n], f.at[n], err);
-        if (!st) { *goes_on = *goes_on || runs[n]->status == LORAC_RECORD_RUNNING; }
-    }
-    bool watches = args_has(a, "--watch") && *goes_on && !stop_asked();
-    const struct lorac_report_options o = {.title = args_text(a, "--title", NULL),
-                                           .refresh = watches ? EVERY : 0};
-    if (!st) { st = lorac_report(&page, runs, n, &o, err); }
+    bool one = w->a->n_positional == 1 && lorac_record_is_run(w->a->positional[0]);
+    w->more = args_has(w->a, "--watch") && w->quiet < (one ? 1 : QUIET) && !stop_asked();
+    const struct lorac_report_options o = {.title = args_text(w->a, "--title", NULL),
+                                           .refresh = w->more ? EVERY : 0};
+    if (!st) { st = lorac_report(&page, runs.at, runs.n, &o, err); }
     if (!st) { st = check_out(out, err); }
     if (!st) { st = lorac_file_write(out, page.at, page.n, err); }
     lorac_buf_free(&page);
-    while (n > 0) {
-        lorac_record_close(runs[--n]);
-    }
-    free_folders(&f);
+    lorac_runs_close(&runs);
     return st;
 }
 
@@ -116,17 +87,17 @@ static void wait_a_little(void)
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
-    bool goes_on = false;
+    struct watching w = {.a = a};
     stop_on_signals();
-    enum lorac_status st = write_page(&goes_on, a, &err);
+    enum lorac_status st = write_page(&w, &err);
     if (!st) { printf("%s\n", args_text(a, "--out", NULL)); }
-    while (!st && goes_on && args_has(a, "--watch")) {
-        bool last = stop_asked();
-        if (!last) { wait_a_little(); }
-        st = write_page(&goes_on, a, &err);
-        if (!st && last) { return stop_code(); }
+    (void)fflush(stdout);
+    while (!st && w.more) {
+        wait_a_little();
+        st = write_page(&w, &err);
     }
-    return st ? complain(&err) : 0;
+    if (st) { return complain(&err); }
+    return stop_asked() ? stop_code() : 0;
 }
 
 static const struct option options[] = {
@@ -147,7 +118,8 @@ const struct verb verb_report = {
         "from the defaults. Of several runs, or of a folder that they lie in: which is best and "
         "which can't be told from it, what each key does, curves of all, and the best one as "
         "above. With --watch the page is written again every five seconds, and a browser that "
-        "shows it loads it again, until no run goes on.\n\n"
+        "shows it loads it again, until no run goes on; of "
+        "several, until none has gone on for a while.\n\n"
         "  lorac report runs/mine --out mine.html\n",
     .options = options,
     .min_positional = 1,

@@ -95,6 +95,42 @@ const char *lorac_page_last(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
+static bool begins(char c) // a letter, in UTF-8
+{
+    return ((unsigned char)c & 0xC0U) != 0x80U;
+}
+
+size_t lorac_page_letters(const char *text)
+{
+    size_t n = 0;
+    for (; *text; text++) {
+        n += begins(*text) ? 1 : 0;
+    }
+    return n;
+}
+
+const char *lorac_page_brief(char out[LORAC_PAGE_BRIEF], const char *text, size_t letters)
+{
+    size_t n = 0;
+    size_t letter = 0;
+    while (*text == ' ') {
+        text++;
+    }
+    const size_t all = lorac_page_letters(text);
+    const size_t half = letters / 2;
+    for (; *text && n + 8 < LORAC_PAGE_BRIEF; text++) {
+        letter += begins(*text) ? 1 : 0;
+        bool middle = all > letters && letter > half && letter <= all - half + 1;
+        if (!middle) { out[n++] = *text; }
+        if (middle && letter == half + 1 && begins(*text)) {
+            memcpy(out + n, "\xE2\x80\xA6", 3);
+            n += 3;
+        }
+    }
+    out[n] = '\0';
+    return out;
+}
+
 const char *lorac_page_time(char text[32], double seconds)
 {
     if (!(seconds >= 0.0 && seconds < 1e9)) { return strcpy(text, "unknown"); } // NOLINT: it fits

@@ -29,6 +29,11 @@ void lorac_page_cell(struct lorac_buf *b, const char *style, const char *text); 
 void lorac_page_number(struct lorac_buf *b, double v, int places); // a <td>; none where not finite
 
 const char *lorac_page_last(const char *path); // its last name
+size_t lorac_page_letters(const char *text);
+/* A text of at most `letters` (4 to 40): where it is longer its two ends, which tell it from its
+ * like. Blanks in front are left out. */
+enum { LORAC_PAGE_BRIEF = 4 * 40 + 12 };
+const char *lorac_page_brief(char out[LORAC_PAGE_BRIEF], const char *text, size_t letters);
 
 /* ---- amounts as text ---- */
 

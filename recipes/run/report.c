@@ -41,7 +41,8 @@ static void say_metric(struct lorac_buf *b, const struct lorac_scores *s, enum l
     lorac_buf_printf(b, loss ? " %.4f" : " %.3f", lorac_scores_get(s, metric));
 }
 
-static void say_best(struct lorac_buf *b, const struct lorac_record *r)
+static void say_best(struct lorac_buf *b, const struct lorac_record *r,
+                     const struct lorac_interval *interval)
 {
     char text[2][32];
     struct lorac_buf name = {0};
@@ -54,7 +55,11 @@ static void say_best(struct lorac_buf *b, const struct lorac_record *r)
     for (char *c = name.at; c && *c; c++) {
         lorac_buf_add(b, *c == '_' ? " " : c, 1);
     }
-    lorac_buf_printf(b, "</b> at step %s", lorac_page_count(text[0], r->best_step));
+    lorac_buf_str(b, "</b>");
+    if (interval && isfinite(interval->low) && isfinite(interval->high)) {
+        lorac_buf_printf(b, " (95&nbsp;%% interval %.3f to %.3f)", interval->low, interval->high);
+    }
+    lorac_buf_printf(b, " at step %s", lorac_page_count(text[0], r->best_step));
     if (r->best.rows) {
         lorac_buf_printf(b, ", on %s rows", lorac_page_count(text[1], r->best.rows));
     }
@@ -95,7 +100,7 @@ static void add_facts(struct lorac_buf *b, const struct lorac_record *r)
 
 /* `level`: 1 at the head of a page, 2 inside it. */
 static void add_head(struct lorac_buf *b, const struct lorac_record *r, const char *title,
-                     int level)
+                     int level, const struct lorac_interval *interval)
 {
     bool failed = r->status == LORAC_RECORD_FAILED;
     lorac_buf_printf(b, "<header>\n<span class=\"state%s\">%s</span>\n<h%d>",
@@ -103,7 +108,7 @@ static void add_head(struct lorac_buf *b, const struct lorac_record *r, const ch
     lorac_html(b, title);
     lorac_buf_printf(b, "</h%d>\n<p class=\"lead\">", level);
     say_steps(b, r);
-    say_best(b, r);
+    say_best(b, r, interval);
     lorac_buf_str(b, "</p>\n");
     if (failed && r->error) {
         lorac_buf_str(b, "<p class=\"failure\">");
@@ -141,13 +146,29 @@ static enum lorac_status add_run(struct lorac_buf *b, const struct lorac_record 
     return st;
 }
 
-static enum lorac_status report_one(struct lorac_buf *b, const struct lorac_record *r,
+/* How sure its best score is; NaN where nobody knows. */
+static enum lorac_status measure(struct lorac_interval *out, struct lorac_record *r,
+                                 struct lorac_err *err)
+{
+    struct lorac_report_set s = {0};
+    *out = (struct lorac_interval){(double)NAN, (double)NAN};
+    if (!r->evaluated) { return LORAC_OK; }
+    enum lorac_status st = lorac_report_set(&s, &r, 1, err);
+    if (!st && s.board->n) { *out = s.board->rows[0].interval; }
+    lorac_report_set_free(&s);
+    return st;
+}
+
+static enum lorac_status report_one(struct lorac_buf *b, struct lorac_record *r,
                                     const struct lorac_report_options *o, struct lorac_err *err)
 {
     const char *title = o->title ? o->title : r->recipe->name;
+    struct lorac_interval interval;
+    enum lorac_status st = measure(&interval, r, err);
+    if (st) { return st; }
     lorac_page_begin(b, LORAC_REPORT_MARK, title, o->refresh);
-    add_head(b, r, title, 1);
-    enum lorac_status st = add_run(b, r, err);
+    add_head(b, r, title, 1, &interval);
+    st = add_run(b, r, err);
     add_foot(b, r);
     lorac_page_end(b);
     return st;
@@ -159,8 +180,8 @@ static enum lorac_status report_several(struct lorac_buf *b, const struct lorac_
     char title[64];
     (void)lorac_snprintf(title, sizeof title, "%zu runs", s->n);
     lorac_page_begin(b, LORAC_REPORT_MARK, o->title ? o->title : title, o->refresh);
-    enum lorac_status st = lorac_report_board(b, s, o->title ? o->title : title, err);
-    if (!st) { st = lorac_report_effects(b, s, err); }
+    lorac_report_board(b, s, o->title ? o->title : title);
+    enum lorac_status st = lorac_report_effects(b, s, err);
     if (!st) { st = lorac_report_overlays(b, s, err); }
     if (!st && s->best < s->n) {
         const struct lorac_record *r = s->runs[s->best];
@@ -168,7 +189,7 @@ static enum lorac_status report_several(struct lorac_buf *b, const struct lorac_
         lorac_buf_str(&name, "The best run: ");
         lorac_buf_str(&name, lorac_page_last(r->dir));
         lorac_buf_str(b, "<section>\n");
-        add_head(b, r, name.at ? name.at : "", 2);
+        add_head(b, r, name.at ? name.at : "", 2, NULL);
         lorac_buf_str(b, "</section>\n");
         b->no_memory = b->no_memory || name.no_memory;
         lorac_buf_free(&name);

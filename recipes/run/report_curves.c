@@ -96,6 +96,16 @@ static void draw_evaluations(const struct lorac_plot *p, const struct lorac_seri
     if (s->n <= POINTS) { lorac_plot_points(p, &c, style, name); }
 }
 
+/* The interval of each share, where they are few: its weight is the rows that it is of. */
+static void draw_intervals(const struct lorac_plot *p, const struct lorac_series *s,
+                           const char *style)
+{
+    for (size_t i = 0; i < s->n && s->n <= POINTS / 2; i++) {
+        const struct lorac_interval x = lorac_wilson(s->y[i], (size_t)s->w[i]);
+        lorac_plot_interval(p, s->x[i], x.low, x.high, style);
+    }
+}
+
 static struct lorac_plot_name name_of(const struct lorac_series *s, const char *text,
                                       const char *style)
 {
@@ -155,11 +165,13 @@ static struct lorac_axis share_axis(const struct lorac_series *s, size_t n)
 {
     struct lorac_axis a = lorac_axis_empty();
     for (size_t k = 0; k < n; k++) {
-        lorac_axis_add(&a, s[k].n ? least(&s[k]) : (double)NAN);
-        lorac_axis_add(&a, s[k].n ? most(&s[k]) : (double)NAN);
+        for (size_t i = 0; i < s[k].n; i++) { // with its interval
+            const struct lorac_interval x = lorac_wilson(s[k].y[i], (size_t)s[k].w[i]);
+            lorac_axis_add(&a, s[k].y[i]);
+            lorac_axis_add(&a, x.low);
+            lorac_axis_add(&a, x.high);
+        }
     }
-    a.from = fmax(0.0, a.from - 0.05);
-    a.to = fmin(1.0, a.to + 0.05);
     lorac_axis_round(&a);
     return a;
 }
@@ -184,9 +196,12 @@ static enum lorac_status draw_shares(struct lorac_buf *b, const struct lorac_rec
     }
     if (!st && n) {
         struct lorac_plot p = {b, step_axis(r), share_axis(s, N_SHARES), TALL, 22, 84, 24, 0, 0};
-        begin_figure(&p, "Metrics", "share, of the validation rows", 1);
+        begin_figure(&p, "Metrics", "share of the validation rows, with 95 % intervals", 1);
         mark_best(&p, r);
         for (size_t k = N_SHARES; k-- > 0;) { // the first on top
+            if (shares[k].column != LORAC_COLUMN_MACRO_F1) {
+                draw_intervals(&p, &s[k], shares[k].style);
+            }
             draw_evaluations(&p, &s[k], shares[k].style, "step");
         }
         lorac_plot_names(&p, names, n);

@@ -16,8 +16,7 @@ enum {
     BARS = 40,    // labels with a bar at the most
     SIDE = 22,    // pixels of a cell, and of a bar's row
     LETTERS = 24, // of a label beside a picture
-    BRIEF = 4 * LETTERS + 12,
-    LETTER = 7, // pixels of one, about
+    LETTER = 7,   // pixels of one, about
     PAIRS = 10,
 };
 
@@ -95,49 +94,13 @@ static enum lorac_status take_labels(struct labels *l, const struct lorac_predic
     return st;
 }
 
-static bool begins(char c) // a letter, in UTF-8
-{
-    return ((unsigned char)c & 0xC0U) != 0x80U;
-}
-
-static size_t letters_of(const char *label)
-{
-    size_t n = 0;
-    for (; *label; label++) {
-        n += begins(*label) ? 1 : 0;
-    }
-    return n;
-}
-
-/* A label beside a picture: where it is long its two ends, which tell it from its like. */
-static const char *brief(char out[BRIEF], const char *label)
-{
-    size_t n = 0;
-    size_t letter = 0;
-    while (*label == ' ') {
-        label++;
-    }
-    size_t all = letters_of(label);
-    for (; *label && n + 8 < BRIEF; label++) {
-        letter += begins(*label) ? 1 : 0;
-        bool middle = all > LETTERS && letter > LETTERS / 2 && letter <= all - LETTERS / 2 + 1;
-        if (!middle) { out[n++] = *label; }
-        if (middle && letter == LETTERS / 2 + 1 && begins(*label)) {
-            memcpy(out + n, "\xE2\x80\xA6", 3);
-            n += 3;
-        }
-    }
-    out[n] = '\0';
-    return out;
-}
-
 /* Pixels that the labels, shortened, take beside a picture. */
 static size_t room_for(const struct labels *l, const size_t *shown, size_t n)
 {
-    char text[BRIEF];
+    char text[LORAC_PAGE_BRIEF];
     size_t longest = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t letters = letters_of(brief(text, l->at[shown[i]]));
+        size_t letters = lorac_page_letters(lorac_page_brief(text, l->at[shown[i]], LETTERS));
         if (letters > longest) { longest = letters; }
     }
     return LETTER * longest + 12;
@@ -196,7 +159,7 @@ static void draw_cell(const struct lorac_plot *p, const struct labels *l, const 
 static void draw_matrix(struct lorac_buf *b, const struct labels *l)
 {
     size_t chosen[MATRIX];
-    char text[BRIEF];
+    char text[LORAC_PAGE_BRIEF];
     size_t n = choose(chosen, l);
     struct lorac_plot p = {.to = b,
                            .x = {0.0, 1.0, false, false},
@@ -206,16 +169,18 @@ static void draw_matrix(struct lorac_buf *b, const struct labels *l)
                            .right = 4,
                            .bottom = 4,
                            .left = room_for(l, chosen, n)};
-    lorac_page_figure(b, "Confusion", "rows: the label; columns: the answer; in rows of the table");
+    lorac_page_figure(b, "Confusion",
+                      "rows: the label; columns: the answer; deeper: more of the label's rows");
     lorac_buf_printf(b, "<div class=\"%s\" style=\"max-width:%zupx\">\n", n > MANY ? "many" : "few",
                      p.left + p.right + 56 * n);
     lorac_plot_begin(&p, "Confusion matrix");
     for (size_t i = 0; i < n; i++) {
         double middle = SIDE * ((double)i + 0.5) + 4.0;
         lorac_plot_rect(&p, 0.0, 1.0, (double)(SIDE * i), SIDE, "track cellrow", 1.0, NULL);
-        lorac_plot_text(&p, 0.0, -8.0, middle, false, "label end", brief(text, l->at[chosen[i]]));
+        lorac_plot_text(&p, 0.0, -8.0, middle, false, "label end",
+                        lorac_page_brief(text, l->at[chosen[i]], LETTERS));
         lorac_plot_text(&p, ((double)i + 0.5) / (double)n, 4.0, -8.0, true, "label",
-                        brief(text, l->at[chosen[i]]));
+                        lorac_page_brief(text, l->at[chosen[i]], LETTERS));
     }
     for (size_t i = 0; i < n * n; i++) {
         draw_cell(&p, l, chosen, n, i / n, i % n);
@@ -233,7 +198,7 @@ static void draw_matrix(struct lorac_buf *b, const struct labels *l)
 
 static void draw_bars(struct lorac_buf *b, const struct labels *l)
 {
-    char text[BRIEF];
+    char text[LORAC_PAGE_BRIEF];
     char value[64];
     size_t n = l->v.K < BARS ? l->v.K : BARS;
     struct lorac_plot p = {.to = b,
@@ -251,7 +216,8 @@ static void draw_bars(struct lorac_buf *b, const struct labels *l)
         double middle = SIDE * ((double)i + 0.5) + 4.0;
         lorac_plot_rect(&p, 0.0, 1.0, SIDE * (double)i + 4.0, SIDE - 8.0, "track", 1.0, NULL);
         lorac_plot_rect(&p, 0.0, s->f1, SIDE * (double)i + 4.0, SIDE - 8.0, "bar s1", 1.0, NULL);
-        lorac_plot_text(&p, 0.0, -8.0, middle, false, "label end", brief(text, l->at[l->worst[i]]));
+        lorac_plot_text(&p, 0.0, -8.0, middle, false, "label end",
+                        lorac_page_brief(text, l->at[l->worst[i]], LETTERS));
         (void)lorac_snprintf(value, sizeof value, "%.2f", s->f1);
         lorac_plot_text(&p, 1.0, 8.0, middle, false, "label", value);
         (void)lorac_snprintf(value, sizeof value, "%zu %s", s->support,
@@ -259,6 +225,10 @@ static void draw_bars(struct lorac_buf *b, const struct labels *l)
         lorac_plot_text(&p, 1.0, 98.0, middle, false, "end", value);
     }
     lorac_plot_end(&p);
+    if (n < l->v.K) {
+        lorac_buf_printf(
+            b, "<p class=\"note\">%zu of %zu labels; all are in the table below.</p>\n", n, l->v.K);
+    }
     lorac_page_figure_end(b);
 }
 
@@ -273,7 +243,7 @@ static void list_labels(struct lorac_buf *b, const struct labels *l)
     for (size_t i = 0; i < l->v.K; i++) {
         const struct lorac_label_score *s = &l->score[l->worst[i]];
         lorac_buf_str(b, "<tr>");
-        lorac_page_cell(b, "", l->at[l->worst[i]]);
+        lorac_page_cell(b, "label", l->at[l->worst[i]]);
         lorac_page_number(b, s->precision, 3);
         lorac_page_number(b, s->recall, 3);
         lorac_page_number(b, s->f1, 3);
@@ -296,8 +266,8 @@ static enum lorac_status list_pairs(struct lorac_buf *b, const struct labels *l,
                          "<tbody>\n");
         for (size_t i = 0; i < n && i < PAIRS; i++) {
             lorac_buf_str(b, "<tr>");
-            lorac_page_cell(b, "", l->at[pairs[i].truth]);
-            lorac_page_cell(b, "wrong", l->at[pairs[i].answer]);
+            lorac_page_cell(b, "label", l->at[pairs[i].truth]);
+            lorac_page_cell(b, "label wrong", l->at[pairs[i].answer]);
             lorac_page_number(b, (double)pairs[i].rows, 0);
             lorac_buf_str(b, "</tr>\n");
         }

@@ -2,6 +2,7 @@
 #ifndef LORAC_RECIPES_REPORT_PARTS_H
 #define LORAC_RECIPES_REPORT_PARTS_H
 
+#include "recipes/run/board.h"
 #include "recipes/run/page.h"
 #include "recipes/run/report.h"
 
@@ -61,23 +62,20 @@ LORAC_MUST_CHECK enum lorac_status lorac_report_recipe(struct lorac_buf *b,
 struct lorac_report_set {
     struct lorac_record *const *runs; // (n)
     size_t n;
-    enum lorac_metric metric; // compares them
-    const char *metric_name;  // in words
-    size_t best;              // of the runs; n: none was evaluated
-    size_t *keys;             // (n_keys) of their values, those that differ; owned
+    struct lorac_board *board; // owned
+    const char *metric_name;   // that compares them, in words
+    size_t best;               // of the runs; n: none was evaluated
+    size_t *keys;              // (n_keys) of their values, those that differ; owned
     size_t n_keys;
-    size_t *order; // (n) the best first, those without an evaluation last; owned
 };
 LORAC_MUST_CHECK enum lorac_status lorac_report_set(struct lorac_report_set *out,
                                                     struct lorac_record *const *runs, size_t n,
                                                     struct lorac_err *err);
+void lorac_report_set_free(struct lorac_report_set *s); // zeroed is accepted
 /* Of its best evaluation; NaN where there was none. */
 double lorac_report_score(const struct lorac_report_set *s, size_t i);
-void lorac_report_set_free(struct lorac_report_set *s); // zeroed is accepted
 /* The page's head, and all runs in a table, the best first. */
-LORAC_MUST_CHECK enum lorac_status lorac_report_board(struct lorac_buf *b,
-                                                      const struct lorac_report_set *s,
-                                                      const char *title, struct lorac_err *err);
+void lorac_report_board(struct lorac_buf *b, const struct lorac_report_set *s, const char *title);
 LORAC_MUST_CHECK enum lorac_status lorac_report_effects(struct lorac_buf *b,
                                                         const struct lorac_report_set *s,
                                                         struct lorac_err *err);

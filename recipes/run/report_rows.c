@@ -138,7 +138,7 @@ static int by_weight(const void *a, const void *b)
 
 static void add_head(struct lorac_buf *b, const struct lorac_predictions *p, bool texts, bool sure)
 {
-    lorac_buf_str(b, "<div class=\"wide\"><table>\n<thead><tr><th class=\"num\">line</th>");
+    lorac_buf_str(b, "<div class=\"wide rows\"><table>\n<thead><tr><th class=\"num\">line</th>");
     if (texts) { lorac_buf_str(b, "<th>text</th>"); }
     if (p->compares || p->matches) { lorac_buf_str(b, "<th>wanted</th><th>answered</th>"); }
     if (sure) { lorac_buf_str(b, "<th class=\"num\">probability</th>"); }
@@ -160,7 +160,7 @@ static enum lorac_status add_row(struct lorac_buf *b, const struct lorac_predict
             const char *from = texts[k] + strspn(texts[k], " \t\r\n");
             const struct lorac_cell cell = {from, strlen(from)};
             lorac_buf_printf(b, "<td class=\"%s%s\">", p->compares ? "label" : "text",
-                             k ? " wrong" : "");
+                             k ? " wrong answered" : " wanted");
             add_text(b, &cell);
             lorac_buf_str(b, "</td>");
         }

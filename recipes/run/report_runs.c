@@ -109,9 +109,15 @@ static void draw_words(struct lorac_plot *p, const struct lorac_report_set *s, s
         mean[k] = runs ? sum / (double)runs : (double)NAN;
     }
     const struct lorac_curve c = {middle, mean, v->n};
+    char brief[VALUES][LORAC_PAGE_BRIEF];
+    const char *words[VALUES];
+    size_t letters = v->n < 3 ? 16 : v->n < 5 ? 9 : 5; // that fit side by side
+    for (size_t k = 0; k < v->n; k++) {
+        words[k] = lorac_page_brief(brief[k], v->at[k], letters);
+    }
     lorac_plot_begin(p, s->runs[0]->values[key].key);
     lorac_plot_grid(p);
-    lorac_plot_words(p, v->at, v->n);
+    lorac_plot_words(p, words, v->n);
     lorac_plot_line(p, &c, "s1");
     draw_runs(p, s, x);
     lorac_plot_end(p);

@@ -47,9 +47,10 @@ static double value_of(const struct lorac_record_line *l, enum lorac_column colu
     return (double)NAN;
 }
 
-/* A loss is a mean over trained tokens, a speed one over seconds. */
+/* A loss is a mean over trained tokens, a speed one over seconds, a share one over rows. */
 static double weight_of(const struct lorac_record_line *l, enum lorac_column column)
 {
+    if (l->is_valid && column != LORAC_COLUMN_LOSS) { return (double)l->tokens; }
     if (column == LORAC_COLUMN_LOSS) { return (double)l->trained; }
     return column == LORAC_COLUMN_SPEED ? l->seconds : 1.0;
 }

@@ -24,7 +24,7 @@ for words in "$dir/runs" "$dir/runs/one $dir/runs/two"; do
     expect 0 report $words --out "$page" --title "One & two"
     has page.html "2 runs, 2 at their end" "<title>One &amp; two</title>" "<th>adapter.rank</th>"
 done
-expect 0 report "$dir/runs" --out "$page" --watch # nothing goes on: it ends
+expect 0 report "$dir/runs/one" --out "$page" --watch # nothing goes on: it ends
 
 # a run that goes on
 cp -r "$dir/runs/one" "$dir/going"
@@ -38,11 +38,19 @@ wait $pid || fail "--watch: exit code $?"
 has going.html ">finished<"
 grep -q 'http-equiv="refresh"' "$dir/going.html" && fail "the last page is loaded again"
 
+# a damaged run is told and left out; alone it is the error
+cp -r "$dir/runs/two" "$dir/runs/bad"
+echo oops >"$dir/runs/bad/run.json"
+expect 0 report "$dir/runs" --out "$page"
+has err "note: left out: $dir/runs/bad/run.json"
+has page.html "2 runs"
+refused 1 "$dir/runs/bad/run.json" report "$dir/runs/bad" --out "$page"
+
 echo mine >"$dir/thesis.html"
 refused 1 "is there already, and no report of lorac" report "$dir/runs/one" --out "$dir/thesis.html"
 grep -qx mine "$dir/thesis.html" || fail "another's file is gone"
 mkdir "$dir/nothing"
-refused 1 "holds no run (no recipe.resolved.yaml), and no folder in it does" report "$dir/nothing" --out "$page"
+refused 1 "holds no run (no recipe.resolved.yaml below it)" report "$dir/nothing" --out "$page"
 refused 1 "$dir/gone" report "$dir/gone" --out "$page"
 refused 2 "--out" report "$dir/runs/one"
 finish

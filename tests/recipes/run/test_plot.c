@@ -213,6 +213,10 @@ static void names_do_not_touch(void **state)
     same(&b, "<text class=\"name s3\" dx=\"8\" x=\"50%\" y=\"14\">top</text>\n"
              "<text class=\"name s2\" dx=\"8\" x=\"100%\" y=\"90\">high</text>\n"
              "<text class=\"name s1\" dx=\"8\" x=\"100%\" y=\"104\">low</text>\n");
+    struct lorac_plot_name high[] = {{"b", "s1", 1.0, 0.99}, {"a", "s2", 1.0, 1.0}};
+    lorac_plot_names(&p, high, 2);
+    same(&b, "<text class=\"name s2\" dx=\"8\" x=\"100%\" y=\"4\">a</text>\n"
+             "<text class=\"name s1\" dx=\"8\" x=\"100%\" y=\"18\">b</text>\n");
     lorac_buf_free(&b);
 }
 

@@ -209,7 +209,7 @@ static void a_failed_run_says_why(void **state)
     assert_int_equal(runs_go(&result, "failed", LORAC_RUN_NEW, NULL, above, &err), LORAC_EUSER);
     char *page = page_of("failed");
     holds(page, "<span class=\"state failed\">failed</span>");
-    holds(page, "train.watchdog.loss_above");
+    holds(page, "in each of the last 3 steps");
     holds(page, "3 of 11 steps");
     lorac_mem_free(page);
 }
@@ -279,7 +279,7 @@ static void several_runs_are_compared(void **state)
     is_whole(b.at);
     needs_nothing(b.at);
     static const char *const all[] = {"ranks &amp; seeds",     "3 runs, 3 at their end",
-                                      "<tr class=\"best\">",   "<td class=\"\">rank8",
+                                      "<tr class=\"best\">",   "<td class=\"verdict\">rank8",
                                       "<th>adapter.rank</th>", "What each key does",
                                       "<b>seed</b>",           "Curves of all",
                                       "<b>Training loss</b>",  "The best run"};
