@@ -64,11 +64,12 @@ static enum lorac_status write_page(struct watching *w, struct lorac_err *err)
     for (size_t i = 0; i < runs.n; i++) {
         if (runs.at[i]->status == LORAC_RECORD_RUNNING) { w->quiet = 0; }
     }
+    if (runs.to_come) { w->quiet = 0; }
     bool one = w->a->n_positional == 1 && lorac_record_is_run(w->a->positional[0]);
     w->more = args_has(w->a, "--watch") && w->quiet < (one ? 1 : QUIET) && !stop_asked();
     const struct lorac_report_options o = {.title = args_text(w->a, "--title", NULL),
                                            .refresh = w->more ? EVERY : 0};
-    if (!st) { st = lorac_report(&page, runs.at, runs.n, &o, err); }
+    if (!st) { st = lorac_report(&page, &runs, &o, err); }
     if (!st) { st = check_out(out, err); }
     if (!st) { st = lorac_file_write(out, page.at, page.n, err); }
     lorac_buf_free(&page);
@@ -119,7 +120,7 @@ const struct verb verb_report = {
         "which can't be told from it, what each key does, curves of all, and the best one as "
         "above. With --watch the page is written again every five seconds, and a browser that "
         "shows it loads it again, until no run goes on; of "
-        "several, until none has gone on for a while.\n\n"
+        "several, until none has gone on for a while, and none of a sweep is to come.\n\n"
         "  lorac report runs/mine --out mine.html\n",
     .options = options,
     .min_positional = 1,

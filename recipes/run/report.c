@@ -147,24 +147,25 @@ static enum lorac_status add_run(struct lorac_buf *b, const struct lorac_record 
 }
 
 /* How sure its best score is; NaN where nobody knows. */
-static enum lorac_status measure(struct lorac_interval *out, struct lorac_record *r,
+static enum lorac_status measure(struct lorac_interval *out, const struct lorac_runs *one,
                                  struct lorac_err *err)
 {
     struct lorac_report_set s = {0};
     *out = (struct lorac_interval){(double)NAN, (double)NAN};
-    if (!r->evaluated) { return LORAC_OK; }
-    enum lorac_status st = lorac_report_set(&s, &r, 1, err);
+    if (!one->at[0]->evaluated) { return LORAC_OK; }
+    enum lorac_status st = lorac_report_set(&s, one, err);
     if (!st && s.board->n) { *out = s.board->rows[0].interval; }
     lorac_report_set_free(&s);
     return st;
 }
 
-static enum lorac_status report_one(struct lorac_buf *b, struct lorac_record *r,
+static enum lorac_status report_one(struct lorac_buf *b, const struct lorac_runs *one,
                                     const struct lorac_report_options *o, struct lorac_err *err)
 {
+    const struct lorac_record *r = one->at[0];
     const char *title = o->title ? o->title : r->recipe->name;
     struct lorac_interval interval;
-    enum lorac_status st = measure(&interval, r, err);
+    enum lorac_status st = measure(&interval, one, err);
     if (st) { return st; }
     lorac_page_begin(b, LORAC_REPORT_MARK, title, o->refresh);
     add_head(b, r, title, 1, &interval);
@@ -200,15 +201,15 @@ static enum lorac_status report_several(struct lorac_buf *b, const struct lorac_
     return st;
 }
 
-enum lorac_status lorac_report(struct lorac_buf *out, struct lorac_record *const *runs, size_t n,
+enum lorac_status lorac_report(struct lorac_buf *out, const struct lorac_runs *runs,
                                const struct lorac_report_options *o, struct lorac_err *err)
 {
     struct lorac_report_set s = {0};
     enum lorac_status st = LORAC_OK;
-    if (n == 1) {
-        st = report_one(out, runs[0], o, err);
+    if (runs->n == 1 && !runs->n_broken && !runs->sweep) {
+        st = report_one(out, runs, o, err);
     } else {
-        st = lorac_report_set(&s, runs, n, err);
+        st = lorac_report_set(&s, runs, err);
         if (!st) { st = report_several(out, &s, o, err); }
         lorac_report_set_free(&s);
     }

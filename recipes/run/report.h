@@ -10,7 +10,7 @@
 #ifndef LORAC_RECIPES_REPORT_H
 #define LORAC_RECIPES_REPORT_H
 
-#include "recipes/run/record.h"
+#include "recipes/run/board.h"
 
 LORAC_API_BEGIN
 
@@ -21,9 +21,10 @@ struct lorac_report_options {
     const char *title; // NULL: the run's name, or what the runs have in common
     size_t refresh;    // seconds after which a browser loads the page again; 0: never
 };
-/* Append the page of n >= 1 runs. */
+/* Append the page of at least one run; of a sweep as its file says: by its objective, in its
+ * groups, with the trials that failed. */
 LORAC_MUST_CHECK enum lorac_status lorac_report(struct lorac_buf *out,
-                                                struct lorac_record *const *runs, size_t n,
+                                                const struct lorac_runs *runs,
                                                 const struct lorac_report_options *o,
                                                 struct lorac_err *err);
 

@@ -73,15 +73,20 @@ static void find_best(struct lorac_report_set *s)
     }
 }
 
-enum lorac_status lorac_report_set(struct lorac_report_set *out, struct lorac_record *const *runs,
-                                   size_t n, struct lorac_err *err)
+enum lorac_status lorac_report_set(struct lorac_report_set *out, const struct lorac_runs *all,
+                                   struct lorac_err *err)
 {
-    static const struct lorac_board_options usual = {0};
-    *out = (struct lorac_report_set){.runs = runs, .n = n, .best = n};
-    enum lorac_status st = lorac_board_make(&out->board, runs, n, &usual, err);
+    struct lorac_board_options o = {0};
+    if (all->sweep) { // as the sweep has it
+        o.metric = all->sweep->metric;
+        o.group_by = (const char *const *)all->sweep->group_by;
+        o.n_group_by = all->sweep->n_group_by;
+    }
+    *out = (struct lorac_report_set){.all = all, .runs = all->at, .n = all->n, .best = all->n};
+    enum lorac_status st = lorac_board_make(&out->board, all->at, all->n, &o, err);
     if (st) { return st; }
     out->metric_name = words_of(out->board->metric);
-    out->keys = lorac_mem_new(runs[0]->n_values + 1, sizeof *out->keys);
+    out->keys = lorac_mem_new(all->at[0]->n_values + 1, sizeof *out->keys);
     if (!out->keys) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the runs of a page"); }
     find_keys(out);
     find_best(out);
@@ -209,14 +214,15 @@ static void add_head(struct lorac_buf *b, const struct lorac_report_set *s,
 }
 
 /* The runs that are no row: why. */
-static void add_aside(struct lorac_buf *b, const struct lorac_board *board)
+static void add_aside(struct lorac_buf *b, const struct lorac_report_set *s)
 {
+    const struct lorac_board *board = s->board;
     static const char *const why[] = {[LORAC_RECORD_RUNNING] = "goes on, or was killed",
                                       [LORAC_RECORD_STOPPED] = "was stopped",
                                       [LORAC_RECORD_FAILED] = "failed",
                                       [LORAC_RECORD_EARLY] = "does not have the metric",
                                       [LORAC_RECORD_FINISHED] = "does not have the metric"};
-    if (!board->n_aside) { return; }
+    if (!board->n_aside && !s->all->n_broken) { return; }
     lorac_buf_str(b, "<h3>Not compared</h3>\n<ul class=\"aside\">\n");
     for (size_t i = 0; i < board->n_aside; i++) {
         const struct lorac_record *r = board->aside[i];
@@ -224,6 +230,13 @@ static void add_aside(struct lorac_buf *b, const struct lorac_board *board)
         lorac_html(b, lorac_page_last(r->dir));
         lorac_buf_printf(b, "</b> %s%s", why[r->status], r->error ? ": " : "");
         if (r->error) { lorac_html(b, r->error); }
+        lorac_buf_str(b, "</li>\n");
+    }
+    for (size_t i = 0; i < s->all->n_broken; i++) {
+        lorac_buf_str(b, "<li><b>");
+        lorac_html(b, lorac_page_last(s->all->broken[i].dir));
+        lorac_buf_str(b, "</b> ");
+        lorac_html(b, s->all->broken[i].why);
         lorac_buf_str(b, "</li>\n");
     }
     lorac_buf_str(b, "</ul>\n");
@@ -245,6 +258,7 @@ static void say_lead(struct lorac_buf *b, const struct lorac_report_set *s)
     }
     lorac_buf_printf(b, "%zu runs, %zu at their end, %s of training.", s->n, s->n - board->n_aside,
                      lorac_page_time(text, seconds));
+    if (s->all->to_come) { lorac_buf_printf(b, " %zu to come.", s->all->to_come); }
     if (!best) { return; }
     lorac_buf_str(b, " Best ");
     lorac_html(b, s->metric_name);
@@ -272,12 +286,16 @@ void lorac_report_board(struct lorac_buf *b, const struct lorac_report_set *s, c
     say_lead(b, s);
     lorac_buf_str(b, "</p>\n</header>\n");
     lorac_page_section(b, "Runs", NULL);
-    lorac_buf_printf(
-        b,
-        "<p class=\"note\">%sOnly keys that differ are shown. p: how likely such a "
-        "difference is by chance, on the rows that both answered; the limit is 5&nbsp;%% "
-        "for all of them together.</p>\n",
-        s->board->n_group_by ? "Runs that differ in the seed alone are one row. " : "");
+    lorac_buf_str(b, "<p class=\"note\">");
+    for (size_t k = 0; k < s->board->n_group_by; k++) {
+        lorac_buf_str(b, k ? ", " : "Runs that differ in nothing but ");
+        lorac_html(b, s->board->group_by[k]);
+    }
+    lorac_buf_str(b, s->board->n_group_by ? " are one row. " : "");
+    lorac_buf_str(b,
+                  "Only keys that differ are shown. p: how likely such a difference is by chance, "
+                  "on the rows that both answered; the limit is 5&nbsp;% for all of them "
+                  "together.</p>\n");
     lorac_buf_str(b, "<div class=\"wide\"><table>\n");
     add_head(b, s, &x);
     lorac_buf_str(b, "<tbody>\n");
@@ -285,6 +303,6 @@ void lorac_report_board(struct lorac_buf *b, const struct lorac_report_set *s, c
         add_row(b, s, i, &x);
     }
     lorac_buf_str(b, "</tbody></table></div>\n");
-    add_aside(b, s->board);
+    add_aside(b, s);
     lorac_page_section_end(b);
 }

@@ -2,7 +2,6 @@
 #ifndef LORAC_RECIPES_REPORT_PARTS_H
 #define LORAC_RECIPES_REPORT_PARTS_H
 
-#include "recipes/run/board.h"
 #include "recipes/run/page.h"
 #include "recipes/run/report.h"
 
@@ -60,7 +59,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_report_recipe(struct lorac_buf *b,
 /* ---- of several runs ---- */
 
 struct lorac_report_set {
-    struct lorac_record *const *runs; // (n)
+    const struct lorac_runs *all;
+    struct lorac_record *const *runs; // (n) of all
     size_t n;
     struct lorac_board *board; // owned
     const char *metric_name;   // that compares them, in words
@@ -69,7 +69,7 @@ struct lorac_report_set {
     size_t n_keys;
 };
 LORAC_MUST_CHECK enum lorac_status lorac_report_set(struct lorac_report_set *out,
-                                                    struct lorac_record *const *runs, size_t n,
+                                                    const struct lorac_runs *all,
                                                     struct lorac_err *err);
 void lorac_report_set_free(struct lorac_report_set *s); // zeroed is accepted
 /* Of its best evaluation; NaN where there was none. */

@@ -77,7 +77,9 @@ static char *page_of(const char *run)
     struct lorac_err err = {0};
     const struct lorac_report_options o = {0};
     if (lorac_record_open(&r, tiny_path(run), &err)) { fail_msg("%s", err.text); }
-    if (lorac_report(&b, &r, 1, &o, &err)) { fail_msg("%s", err.text); }
+    if (lorac_report(&b, &(struct lorac_runs){.at = &r, .n = 1}, &o, &err)) {
+        fail_msg("%s", err.text);
+    }
     lorac_record_close(r);
     is_whole(b.at);
     needs_nothing(b.at);
@@ -191,7 +193,7 @@ static void a_loss_that_is_no_number_is_said_not_drawn(void **state)
     lines[2].grad_norm = (double)NAN;
     lines[0].seconds = 0.0;
     r->lines = lines;
-    assert_int_equal(lorac_report(&b, &r, 1, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_report(&b, &(struct lorac_runs){.at = &r, .n = 1}, &o, NULL), LORAC_OK);
     is_whole(b.at);
     needs_nothing(b.at);
     holds(b.at, "Not drawn: 2 losses that are no finite number.");
@@ -227,7 +229,7 @@ static void no_text_is_markup(void **state)
     struct lorac_buf b = {0};
     const struct lorac_report_options o = {.title = "</title><script>"};
     assert_int_equal(lorac_record_open(&r, tiny_path("<b>hostile"), NULL), LORAC_OK);
-    assert_int_equal(lorac_report(&b, &r, 1, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_report(&b, &(struct lorac_runs){.at = &r, .n = 1}, &o, NULL), LORAC_OK);
     lorac_record_close(r);
     is_whole(b.at);
     static const char *const never[] = {"<script", "<img", "<!--", "<svg onload", "<b>hostile"};
@@ -275,14 +277,26 @@ static void several_runs_are_compared(void **state)
         runs_well(names[i], LORAC_RUN_NEW, NULL, ranks[i]);
         assert_int_equal(lorac_record_open(&r[i], tiny_path(names[i]), NULL), LORAC_OK);
     }
-    assert_int_equal(lorac_report(&b, r, 3, &o, NULL), LORAC_OK);
+    char dir[] = "sweep/<007>";
+    char why[] = "its base is <gone>";
+    struct lorac_run_broken broken = {dir, why};
+    const struct lorac_runs runs = {
+        .at = r, .n = 3, .broken = &broken, .n_broken = 1, .to_come = 2};
+    assert_int_equal(lorac_report(&b, &runs, &o, NULL), LORAC_OK);
     is_whole(b.at);
     needs_nothing(b.at);
-    static const char *const all[] = {"ranks &amp; seeds",     "3 runs, 3 at their end",
-                                      "<tr class=\"best\">",   "<td class=\"verdict\">rank8",
-                                      "<th>adapter.rank</th>", "What each key does",
-                                      "<b>seed</b>",           "Curves of all",
-                                      "<b>Training loss</b>",  "The best run"};
+    static const char *const all[] = {"ranks &amp; seeds",
+                                      "3 runs, 3 at their end",
+                                      "2 to come",
+                                      "<b>&lt;007&gt;</b> its base is &lt;gone&gt;",
+                                      "<tr class=\"best\">",
+                                      "<td class=\"verdict\">rank8",
+                                      "<th>adapter.rank</th>",
+                                      "What each key does",
+                                      "<b>seed</b>",
+                                      "Curves of all",
+                                      "<b>Training loss</b>",
+                                      "The best run"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         holds(b.at, all[i]);
     }
@@ -303,14 +317,16 @@ static void every_failure_is_reported(void **state)
     keep_predictions("faults", best_step("faults"),
                      "2,good,good,1,0.9,,,0.1,3\n3,bad,good,0,0.7,,,1.25,3\n");
     assert_int_equal(lorac_record_open(&r, tiny_path("faults"), NULL), LORAC_OK);
-    assert_int_equal(lorac_report(&want, &r, 1, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_report(&want, &(struct lorac_runs){.at = &r, .n = 1}, &o, NULL),
+                     LORAC_OK);
     for (enum faults_kind kind = FAULTS_CALLS; kind <= FAULTS_MEMORY; kind++) {
         long failures = 0;
         for (bool met = true; met; failures = met ? faults_next(failures, 7) : failures) {
             struct lorac_buf b = {0};
             struct lorac_err err = {0};
             faults_start(kind, failures);
-            enum lorac_status st = lorac_report(&b, &r, 1, &o, &err);
+            enum lorac_status st =
+                lorac_report(&b, &(struct lorac_runs){.at = &r, .n = 1}, &o, &err);
             met = faults_stop();
             assert_int_equal(st, met && st ? faults_status(kind) : LORAC_OK);
             assert_true(!st || err.text[0]);
