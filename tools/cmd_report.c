@@ -1,4 +1,5 @@
 /* cmd_report.c - `lorac report`: a page about one run or several. */
+#define _POSIX_C_SOURCE 200809L // nanosleep
 #include "tools/verbs.h"
 
 #include <stdio.h>
