@@ -16,6 +16,9 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __linux__
+#    include <sys/prctl.h>
+#endif
 
 enum { MAX_JOBS = 256, CHILD_FAILED = 1, CHILD_STOPPED = 3 };
 
@@ -219,6 +222,9 @@ static void child(struct sweep_screen *x, size_t i, size_t until, pid_t parent)
     struct lorac_run_result result;
     struct lorac_err why = {0};
     x->parent = parent;
+#ifdef __linux__ // it ends with the sweep, however that ends; elsewhere after its step (on_stop)
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
     enum lorac_status st = run_one(&result, x, i, until, &why);
     if (st && st != LORAC_ESTOP) { fprintf(stderr, "%s  %s\n", x->s->trial[i].name, why.text); }
     (void)fflush(NULL);

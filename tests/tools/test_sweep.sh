@@ -43,19 +43,22 @@ same() { # A B: both left the same
     [ -s a.left ] || fail "$1 holds no run"
 }
 
-# killed NAME: five times begun again, and killed when the runs have come so far; then it ends by itself
+# killed NAME WORDS...: five times begun again, and killed when the runs have come so far; then it ends by itself
 killed() {
+    file=$1.yaml
+    name=$1
+    shift
     for lines in 9 70 150 210 270; do
-        "$lorac" sweep "$1.yaml" >out 2>err &
+        "$lorac" sweep "$file" "$@" >out 2>err &
         pid=$!
         n=0
-        until [ "$(cat "$1"/0*/metrics.csv 2>"$dir/none" | wc -l)" -ge $lines ] || [ $n = 200 ]; do
+        until [ "$(cat "$name"/0*/metrics.csv 2>"$dir/none" | wc -l)" -ge $lines ] || [ $n = 200 ]; do
             n=$((n + 1)) && sleep 0.03
         done
         kill -9 $pid 2>"$dir/none"
         wait $pid 2>"$dir/none"
     done
-    expect 0 sweep "$1.yaml"
+    expect 0 sweep "$file" "$@"
 }
 
 sweep one "$grid"
@@ -75,7 +78,7 @@ killed two
 cmp -s out one.out || fail "a killed sweep prints something else"
 same one two
 sweep three "$grid"
-expect 0 sweep three.yaml --jobs 2
+killed three --jobs 2
 cmp -s out one.out || fail "two at a time print something else"
 same one three
 sweep four "$grid"
