@@ -7,7 +7,7 @@
  *   - a trial is a whole recipe, named by its number and what it says, whatever its place;
  *   - each wrong file is refused with the message below, which names the place; all that is wrong
  *     with one comes at once;
- *   - the JSON Schema and explain know each key;
+ *   - the sweeps that ship open; the JSON Schema and explain know each key;
  *   - whichever allocation fails is reported.
  */
 #include "base/core/file.h"
@@ -329,6 +329,21 @@ static void schema_and_explain_know_each_key(void **state)
     lorac_buf_free(&text);
 }
 
+static void sweeps_that_ship_open(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"shop_intent_sweep.yaml", "shop_extract_sweep.yaml"};
+    for (size_t i = 0; i < 2; i++) {
+        char path[500];
+        struct lorac_sweep *s = NULL;
+        struct lorac_err err = {0};
+        (void)snprintf(path, sizeof path, LORAC_TESTS_DIR "/../recipes/%s", files[i]);
+        if (lorac_sweep_open(&s, path, NULL, 0, NULL, &err)) { fail_msg("%s", err.text); }
+        assert_int_equal(s->n, 6);
+        lorac_sweep_free(s);
+    }
+}
+
 static void every_failure_is_met(void **state)
 {
     (void)state;
@@ -360,6 +375,7 @@ int main(void)
         cmocka_unit_test(wrong_files_are_refused_with_their_places),
         cmocka_unit_test(an_option_may_not_change_what_is_varied),
         cmocka_unit_test(schema_and_explain_know_each_key),
+        cmocka_unit_test(sweeps_that_ship_open),
         cmocka_unit_test(every_failure_is_met),
     };
     return cmocka_run_group_tests(tests, make, clean);
