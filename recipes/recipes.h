@@ -17,6 +17,7 @@
 #include "recipes/run/predict.h"
 #include "recipes/run/predictions.h"
 #include "recipes/run/predictor.h"
+#include "recipes/run/ranks.h"
 #include "recipes/run/record.h"
 #include "recipes/run/report.h"
 #include "recipes/run/run.h"

@@ -6,6 +6,9 @@
 #    include "base/compute/blas.h"
 #endif
 
+#ifdef _OPENMP
+#    include <omp.h>
+#endif
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -86,4 +89,14 @@ void lorac_start(char **argv)
     bool waits = wait_briefly();
     bool core = name_the_core();
     if (waits || core) { once_more(argv); }
+}
+
+void lorac_start_threads(size_t n)
+{
+#ifdef _OPENMP
+    if (getenv("OMP_NUM_THREADS")) { return; } // NOLINT(concurrency-mt-unsafe)
+    omp_set_num_threads(n > 1 ? (int)n : 1);
+#else
+    (void)n;
+#endif
 }

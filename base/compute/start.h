@@ -12,6 +12,7 @@
 #define LORAC_BASE_COMPUTE_START_H
 
 #include "base/core/api.h"
+#include <stddef.h>
 
 LORAC_API_BEGIN
 
@@ -21,6 +22,10 @@ LORAC_API_BEGIN
  * was missing, or where that is not possible; everything then works, but may be slow.
  */
 void lorac_start(char **argv);
+
+/* From now on `n` threads, at least 1, where nobody gives a number: OMP_NUM_THREADS doesn't say
+ * one, nor the device's options. For a process that shares its processors with others. */
+void lorac_start_threads(size_t n);
 
 LORAC_API_END
 

@@ -26,12 +26,18 @@ static bool reserve(struct lorac_buf *b, size_t n)
     return true;
 }
 
-void lorac_buf_add(struct lorac_buf *b, const void *bytes, size_t n)
+char *lorac_buf_room(struct lorac_buf *b, size_t n)
 {
-    if (!reserve(b, n)) { return; }
-    if (n) { memcpy(b->at + b->n, bytes, n); }
+    if (!reserve(b, n)) { return NULL; }
     b->n += n;
     b->at[b->n] = '\0';
+    return b->at + b->n - n;
+}
+
+void lorac_buf_add(struct lorac_buf *b, const void *bytes, size_t n)
+{
+    char *at = lorac_buf_room(b, n);
+    if (at && n) { memcpy(at, bytes, n); }
 }
 
 void lorac_buf_str(struct lorac_buf *b, const char *s)

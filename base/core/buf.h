@@ -17,6 +17,8 @@ struct lorac_buf {
 };
 
 void lorac_buf_add(struct lorac_buf *b, const void *bytes, size_t n);
+/* n more bytes, for the caller to write; NULL: no memory. */
+char *lorac_buf_room(struct lorac_buf *b, size_t n);
 void lorac_buf_str(struct lorac_buf *b, const char *s);
 void lorac_buf_printf(struct lorac_buf *b, const char *fmt, ...) LORAC_PRINTF(2, 3);
 /* A word of a command that someone will copy into a shell: as it is, or quoted where a character

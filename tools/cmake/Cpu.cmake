@@ -2,17 +2,6 @@
 target_sources(lorac_objects PRIVATE base/compute/blas.c base/compute/cpu.c base/compute/cpu_matmul.c
     base/compute/cpu_int8.c base/compute/cpu_bf16.c base/compute/cpu_attention.c)
 target_compile_definitions(lorac_objects PRIVATE LORAC_HAVE_OPENBLAS)
-# What is loaded: by the name that the library gives itself, then by where it was found.
-function(lorac_loads source name file soname)
-    if(CMAKE_READELF)
-        execute_process(COMMAND ${CMAKE_READELF} -d ${file} OUTPUT_VARIABLE dynamic ERROR_QUIET)
-        if(dynamic MATCHES "SONAME[^[]*\\[([^]]+)\\]")
-            set(soname ${CMAKE_MATCH_1})
-        endif()
-    endif()
-    set_source_files_properties(${source} PROPERTIES COMPILE_DEFINITIONS
-        "LORAC_${name}_SONAME=\"${soname}\";LORAC_${name}_FILE=\"${file}\"")
-endfunction()
 if(LORAC_OPENBLAS_LINK)
     target_compile_definitions(lorac_objects PRIVATE LORAC_OPENBLAS_LINK)
 else()
