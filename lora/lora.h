@@ -184,6 +184,9 @@ void lorac_adapter_free(struct lorac_adapter *a);
 LORAC_MUST_CHECK enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a,
                                                          struct lorac_err *err);
 void lorac_adapter_zero_grads(struct lorac_adapter *a);
+/* What backward passes accumulate in, before an optimiser has looked at it: block i (*n floats) of
+ * device memory; NULL: there are no more. */
+float *lorac_adapter_grads(size_t *n, const struct lorac_adapter *a, size_t i);
 /* Floats of memory that it takes to train, without the optimiser's. */
 size_t lorac_adapter_floats(const struct lorac_adapter *a);
 /* With PiSSA and OLoRA: the values that A and B^T of all pairs had before the first step (n),

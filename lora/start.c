@@ -161,6 +161,13 @@ void lorac_start_gather(struct lorac_adapter *a)
     }
 }
 
+float *lorac_adapter_grads(size_t *n, const struct lorac_adapter *a, size_t i)
+{
+    const struct lorac_start *s = a->start;
+    *n = i == 0 ? a->n_params : s ? 2 * s->n : 0;
+    return i == 0 ? a->grads : i == 1 && s ? s->pair_grads : NULL;
+}
+
 void lorac_adapter_zero_grads(struct lorac_adapter *a)
 {
     struct lorac_device *dev = a->model->dev;

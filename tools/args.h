@@ -43,6 +43,7 @@ struct verb {
     const char *words; // that may stand first, "init check", or NULL
     size_t min_positional, max_positional;
     int (*run)(const struct args *a); // exit code
+    bool shared;                      // several processes may do it together (mpirun)
 };
 
 /* Read the words behind the verb. On failure one line in `err`. */

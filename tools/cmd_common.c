@@ -10,8 +10,10 @@
 
 int complain(const struct lorac_err *err)
 {
-    fprintf(stderr, "lorac: %s\n", err->text);
-    return err->code == LORAC_ESTOP ? stop_code() : EXIT_FAILED;
+    struct lorac_err first = *err; // of all ranks
+    enum lorac_status st = lorac_ranks_agree(world(), err->code, &first);
+    fprintf(stderr, "lorac: %s\n", first.text);
+    return st == LORAC_ESTOP ? stop_code() : EXIT_FAILED;
 }
 
 /* "DIR" or "DIR:SCALE": the scale is what follows the last colon, where that is a number and no

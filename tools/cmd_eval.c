@@ -191,7 +191,9 @@ static enum lorac_status open_evaluator(struct lorac_evaluator **out, struct row
         lorac_job_evaluation(j, rows->set, metrics, s->adapter ? &s->socket : NULL);
     rows->verdicts.probabilities = rows->errors != NULL;
     o.verdicts = &rows->verdicts;
+    o.ranks = world();
     enum lorac_status st = lorac_job_check_length(j, err);
+    st = lorac_job_alike(j, rows->set, s->adapter, o.ranks, st, err);
     return st ? st : lorac_evaluator_new(out, &o, err);
 }
 
@@ -222,7 +224,7 @@ static int run_eval(const struct args *a)
     if (!st) { st = open_evaluator(&e, &rows, &s, &err); }
     if (!st) { st = lorac_evaluate(&scores, e, subject_progress, &s, &err); }
     status_clear(&s.line);
-    if (!st && rows.errors) {
+    if (!st && rows.errors && lorac_ranks_rank(world()) == 0) {
         st = mistakes_write(rows.errors, &rows.verdicts, s.j, rows.set, &err);
     }
     if (!st) {
@@ -276,4 +278,5 @@ const struct verb verb_eval = {
     .min_positional = 1,
     .max_positional = 1,
     .run = run_eval,
+    .shared = true,
 };

@@ -195,6 +195,19 @@ static void say_stopped(const struct asked *q, const struct args *a,
     lorac_buf_free(&again);
 }
 
+/* What rank 0 reads: the input of the others is empty. */
+static enum lorac_status give_to_all(struct lorac_buf *bytes, enum lorac_status st,
+                                     struct lorac_err *err)
+{
+    struct lorac_buf all = {0};
+    if (!world()) { return st; }
+    size_t n = lorac_ranks_rank(world()) == 0 ? bytes->n : 0;
+    st = lorac_ranks_gather(&all, world(), bytes->at, n, st, err);
+    lorac_buf_free(bytes);
+    *bytes = all;
+    return st;
+}
+
 static int predict_table(const struct asked *q, struct subject *s, const struct args *a,
                          struct lorac_err *err)
 {
@@ -211,12 +224,14 @@ static int predict_table(const struct asked *q, struct subject *s, const struct 
         .encoding = q->has_encoding ? &q->encoding : NULL,
         .resume = args_has(a, "--resume"),
         .overwrite = args_has(a, "--overwrite"),
+        .ranks = world(),
         .progress = subject_progress,
         .self = s,
     };
     enum lorac_status st = LORAC_OK;
     if (q->from_input) {
         st = read_text(&bytes, "-", err);
+        st = give_to_all(&bytes, st, err);
         o.bytes = bytes.at ? bytes.at : "";
         o.n_bytes = bytes.n;
     }
@@ -448,4 +463,5 @@ const struct verb verb_predict = {
     .min_positional = 1,
     .max_positional = 1,
     .run = run,
+    .shared = true,
 };

@@ -86,9 +86,10 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
     show_wrapped(stderr, "  memory   ", line.at ? line.at : "");
     say_frozen(stderr, "  frozen   ", b->frozen);
     lorac_buf_clear(&line);
-    lorac_buf_printf(&line, "%zu (%.1f an epoch), in %s, %d threads, into %s", b->steps,
-                     b->steps_per_epoch, lorac_compute_name(j->model->compute), j->dev.threads,
-                     b->dir);
+    lorac_buf_printf(&line, "%zu (%.1f an epoch), in %s, ", b->steps, b->steps_per_epoch,
+                     lorac_compute_name(j->model->compute));
+    if (world()) { lorac_buf_printf(&line, "%zu ranks of ", lorac_ranks_count(world())); }
+    lorac_buf_printf(&line, "%d threads, into %s", j->dev.threads, b->dir);
     show_wrapped(stderr, "  steps    ", line.at ? line.at : "");
     lorac_buf_free(&line);
     if (b->best_by) { fprintf(stderr, "  best     by %s (%s)\n", b->best_by, b->best_why); }
@@ -248,6 +249,7 @@ enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac
         .note = on_note,
         .stop = on_stop,
         .profile = profile && profile->write ? on_profile : NULL,
+        .ranks = world(),
     };
     enum lorac_status st = lorac_run(result, r, mode, NULL, &watch, err);
     status_clear(&screen.line);
@@ -360,4 +362,5 @@ const struct verb verb_train = {
     .min_positional = 1,
     .max_positional = 1,
     .run = run,
+    .shared = true,
 };

@@ -65,15 +65,15 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < N_VERBS; i++) {
         if (strcmp(argv[1], verbs[i]->name) != 0) { continue; }
-        if (args_parse(&a, verbs[i], argc - 2, argv + 2, &err)) {
-            (void)complain(&err);
-            return EXIT_USAGE;
-        }
-        if (a.help) {
+        bool wrong = args_parse(&a, verbs[i], argc - 2, argv + 2, &err) != LORAC_OK;
+        if (!wrong && a.help) {
             args_help(verbs[i]);
             return 0;
         }
-        return flushed(verbs[i]->run(&a));
+        bool alone = world_begin(verbs[i], wrong ? NULL : &err) != LORAC_OK;
+        if (!wrong && !alone) { return world_end(flushed(verbs[i]->run(&a))); }
+        (void)complain(&err);
+        return world_end(wrong ? EXIT_USAGE : EXIT_FAILED);
     }
     char hint[64];
     struct lorac_near near = {.word = argv[1], .most = 1};

@@ -16,6 +16,12 @@ extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, ver
 /* "lorac: ERROR" on stderr; returns the exit code for it: of LORAC_ESTOP, that of the signal. */
 int complain(const struct lorac_err *err);
 
+/* The other processes that do the verb with this one, or NULL (world.c). All run it from main() on:
+ * rank 0 alone is heard, and complain() tells the first error of all. */
+struct lorac_ranks *world(void);
+enum lorac_status world_begin(const struct verb *v, struct lorac_err *err);
+int world_end(int code); // the last call: the exit code
+
 /* The folder of `given`, what stands behind `option` ("" for a word of its own): itself, or a
  * snapshot in the Hub's cache (base/checkpoint/hub.h), which is told. A new string
  * (lorac_mem_free). */

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SHARE_TOKENS = 64 }; // of all rows, or what they share is not read apart
+enum { SUMS = 5, SHARE_TOKENS = 64 }; // of all rows, or what they share is not read apart
 
 /* One of what the chooser is asked together. */
 struct query {
@@ -29,6 +29,8 @@ struct lorac_classifier {
     struct lorac_verdicts *verdicts; // borrowed, or NULL
     struct lorac_predictions *predictions; // borrowed, or NULL
     const char *const *labels;             // (K) borrowed
+    struct lorac_ranks *ranks;             // the same
+    double *sums;                          // (3 K + SUMS) of all ranks
     size_t right;
     double loss;
 };
@@ -85,11 +87,15 @@ enum lorac_status lorac_classifier_new(struct lorac_classifier **out,
     c->verdicts = o->verdicts;
     c->predictions = o->predictions;
     c->labels = o->labels;
+    c->ranks = o->ranks;
     enum lorac_status st = open_choices(&c->choices, o, err);
     if (!st) { st = lorac_chooser_new(&c->chooser, o->model, o->socket, &how, err); }
     if (!st) { st = share(c, err); }
     c->confusion = st ? NULL : lorac_mem_new(c->K, 3 * sizeof *c->confusion);
-    if (!st && !c->confusion) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
+    c->sums = st ? NULL : lorac_mem_new(3 * c->K + SUMS, sizeof *c->sums);
+    if (!st && (!c->confusion || !c->sums)) {
+        st = lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate");
+    }
     if (st) {
         lorac_classifier_free(c);
         c = NULL;
@@ -116,6 +122,7 @@ void lorac_classifier_free(struct lorac_classifier *c)
     }
     lorac_mem_free(c->query);
     lorac_mem_free(c->confusion);
+    lorac_mem_free(c->sums);
     lorac_chooser_free(c->chooser);
     lorac_choices_close(c->choices);
     lorac_mem_free(c);
@@ -249,6 +256,44 @@ static void sum_up(struct lorac_scores *s, const struct lorac_classifier *c)
     s->macro_f1 = seen ? f1 / (double)seen : 0.0;
 }
 
+/* What this rank counted becomes what all did. */
+static enum lorac_status add_up(struct lorac_scores *s, struct lorac_classifier *c,
+                                enum lorac_status st, struct lorac_err *err)
+{
+    struct lorac_buf all = {0};
+    double *sum = c->sums + 3 * c->K;
+    if (!c->ranks) { return st; }
+    for (size_t i = 0; i < 3 * c->K; i++) {
+        c->sums[i] = (double)c->confusion[i];
+    }
+    sum[0] = c->loss;
+    sum[1] = (double)c->right;
+    sum[2] = (double)s->tokens;
+    sum[3] = (double)s->unknown;
+    sum[4] = (double)s->computed;
+    st = lorac_ranks_add(c->sums, 3 * c->K + SUMS, c->ranks, st, err);
+    for (size_t i = 0; i < 3 * c->K; i++) {
+        c->confusion[i] = (size_t)c->sums[i];
+    }
+    c->loss = sum[0];
+    c->right = (size_t)sum[1];
+    s->tokens = (size_t)sum[2];
+    s->unknown = (size_t)sum[3];
+    s->computed = (size_t)sum[4];
+    if (st || !c->verdicts) { return st; }
+    struct lorac_verdicts *v = c->verdicts;
+    size_t size = sizeof *v->at;
+    st = lorac_ranks_gather(&all, c->ranks, v->at, v->n * size, st, err);
+    v->n = 0;
+    for (size_t i = 0; i < all.n / size && !st; i++) { // in the order of the rows
+        struct lorac_verdict one;
+        memcpy(&one, all.at + i * size, size);
+        st = lorac_verdicts_add(v, &one, err);
+    }
+    lorac_buf_free(&all);
+    return st;
+}
+
 /* Rows that are asked together, among all. */
 struct group {
     lorac_goes_on_fn *goes_on;
@@ -266,8 +311,10 @@ static bool goes_on(void *self, double done)
 enum lorac_status lorac_classify(struct lorac_scores *s, struct lorac_classifier *c,
                                  lorac_goes_on_fn *caller, void *self, struct lorac_err *err)
 {
-    struct group g = {.goes_on = caller, .self = self, .n = lorac_dataset_size(c->set)};
+    struct group g = {.goes_on = caller, .self = self};
     bool half = false;
+    size_t i = 0; // of this rank's rows
+    size_t end = 0;
     enum lorac_status st = LORAC_OK;
     size_t before = lorac_chooser_work(c->chooser).rows;
     memset(c->confusion, 0, 3 * c->K * sizeof *c->confusion);
@@ -279,20 +326,24 @@ enum lorac_status lorac_classify(struct lorac_scores *s, struct lorac_classifier
     }
     if (c->predictions) { c->predictions->compares = true; }
     lorac_chooser_renew(c->chooser);
-    for (size_t i = 0; i < g.n && !st;) {
+    lorac_ranks_rows(&i, &end, c->ranks, lorac_dataset_size(c->set));
+    size_t first = i;
+    g.n = end - i;
+    while (i < end && !st) {
         bool added = true;
         lorac_chooser_clear(c->chooser);
         c->n = 0;
-        g.from = i;
-        while (i < g.n && added && !st) {
+        g.from = i - first;
+        while (i < end && added && !st) {
             st = ask(&added, &half, c, i, err);
             i += !st && added && !half;
         }
-        g.end = i;
+        g.end = i - first;
         if (!st) { st = lorac_chooser_run(c->chooser, goes_on, &g, err); }
         if (!st) { st = read_answers(s, c, err); }
     }
     s->computed = lorac_chooser_work(c->chooser).rows - before;
+    st = add_up(s, c, st, err);
     sum_up(s, c);
     return st;
 }

@@ -272,26 +272,33 @@ static void keep_losses(struct lorac_predictions *p, const struct lorac_batch *b
 static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evaluator *e,
                                       const struct progress *p, struct lorac_err *err)
 {
-    double sum = 0.0;
-    size_t rows = 0;
+    double sum[3] = {0.0}; // of the nll, of the tokens, of the rows that ran
+    const struct lorac_ranks *ranks = e->o.ranks;
     enum lorac_status st = lorac_loader_seek(e->loader, (struct lorac_loader_state){0}, err);
-    while (!st && lorac_loader_state(e->loader).epoch == 0) {
+    for (size_t i = 0; !st && lorac_loader_state(e->loader).epoch == 0; i++) {
         const uint32_t *examples = NULL;
         size_t n = 0;
+        if (i % lorac_ranks_count(ranks) != lorac_ranks_rank(ranks)) {
+            lorac_loader_skip(e->loader); // another's
+            continue;
+        }
+        size_t rows = (size_t)lorac_loader_state(e->loader).position;
         st = lorac_loader_next(e->loader, e->batch, &examples, &n, err);
         if (!st) { st = lorac_pass_forward(e->pass, e->batch, e->cache, err); }
         if (st) { break; }
         lorac_pass_loss(e->pass, e->batch, e->nll, false);
         for (size_t t = 0; t < e->batch->T; t++) {
-            sum += (double)e->nll[t];
+            sum[0] += (double)e->nll[t];
         }
         if (e->o.predictions) { keep_losses(e->o.predictions, e->batch, e->nll, examples, n); }
-        s->tokens += e->batch->T;
-        s->computed += e->batch->N;
-        rows += n;
-        st = report(p, rows, lorac_dataset_size(e->o.set), err);
+        sum[1] += (double)e->batch->T;
+        sum[2] += (double)e->batch->N;
+        st = report(p, rows + n, lorac_dataset_size(e->o.set), err);
     }
-    s->loss = sum / (double)s->tokens;
+    st = lorac_ranks_add(sum, 3, e->o.ranks, st, err);
+    s->tokens = (size_t)sum[1];
+    s->computed = (size_t)sum[2];
+    s->loss = sum[0] / sum[1];
     s->perplexity = exp(s->loss);
     return st;
 }
@@ -531,12 +538,15 @@ static enum lorac_status measure_exact_match(struct lorac_scores *s, struct lora
                                              const struct progress *p, struct lorac_err *err)
 {
     size_t n = lorac_dataset_size(e->o.set);
+    size_t from = 0;
+    size_t end = n;
     size_t right = 0;
+    lorac_ranks_rows(&from, &end, e->o.ranks, n);
     enum lorac_status st = need_generator(e, err);
     struct reply *r = lorac_mem_new(ASKED, sizeof *r);
     if (!st && !r) { st = lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
-    for (size_t i = 0; i < n && !st; i += ASKED) {
-        size_t some = n - i < ASKED ? n - i : ASKED;
+    for (size_t i = from; i < end && !st; i += ASKED) {
+        size_t some = end - i < ASKED ? end - i : ASKED;
         struct watched w = {.p = p, .share = (p->done + (double)i / (double)n) / p->parts};
         st = match_some(s, &right, r, e, &w, i, some, err);
         if (!st) { st = report(p, i + some, n, err); }
@@ -545,8 +555,11 @@ static enum lorac_status measure_exact_match(struct lorac_scores *s, struct lora
         reply_free(&r[i]);
     }
     lorac_mem_free(r);
+    double sum[] = {(double)right, (double)s->silent};
+    st = lorac_ranks_add(sum, 2, e->o.ranks, st, err);
+    s->silent = (size_t)sum[1];
     s->has_exact_match = true;
-    s->exact_match = n ? (double)right / (double)n : 0.0;
+    s->exact_match = n ? sum[0] / (double)n : 0.0;
     return st;
 }
 
@@ -579,6 +592,7 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
     }
     p.done += 1.0;
     if (!st && exact) { st = measure_exact_match(out, e, &p, err); }
+    if (!st && rows) { st = lorac_predictions_share(rows, e->o.ranks, st, err); }
     out->seconds = lorac_clock() - begin;
     return st;
 }

@@ -21,6 +21,7 @@
 #include "lora/lora.h"
 #include "recipes/run/choose.h"
 #include "recipes/run/predictions.h"
+#include "recipes/run/ranks.h"
 
 LORAC_API_BEGIN
 
@@ -71,6 +72,8 @@ struct lorac_evaluator_options {
     struct lorac_verdicts *verdicts;       // gets what rows are answered where labels are compared;
                                            // NULL: nobody asks
     struct lorac_predictions *predictions; // gets what each row came to; NULL: nobody asks
+    struct lorac_ranks *ranks; // each runs a part of the rows; all get the scores, and what all
+                               // rows were answered. NULL: nobody shares
 };
 /* Passes and buffers for evaluating one dataset again and again. Where the dataset's rows go on
  * from shots, these run once an evaluation, and answers end with their separator. */

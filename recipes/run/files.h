@@ -38,6 +38,7 @@ struct lorac_manifest {
     const char *started, *resumed; // its first session; this one, or NULL
     double seconds;                // of all sessions so far
     size_t frozen;                 // layers that run once a row
+    size_t ranks;                  // of this session
     const struct lorac_approximation *approximation;
     const enum lorac_metric *best;         // that chooses best/; NULL: nothing is evaluated
     const struct lorac_run_result *result; // NULL: the run goes on, or

@@ -15,7 +15,7 @@ static const char key[] = "train.cache_frozen_prefix";
 
 struct lorac_frozen {
     const struct lorac_dataset *set; // borrowed
-    size_t C;
+    size_t rows, C;
     size_t common; // rows that all examples begin with: 0 .. common - 1 of what is kept
     size_t *start; // (examples) where the others of each begin
     float *memory; // (rows,C), or NULL:
@@ -73,6 +73,15 @@ enum lorac_status lorac_frozen_choose(struct lorac_trainer_frozen *out,
                    key, on ? "on" : "not done", out->bytes >> MIB, o->memory >> MIB,
                    (on ? room : room / 2) >> MIB);
     return on ? lorac_fail(err, LORAC_EUSER, "%s", out->why) : LORAC_OK;
+}
+
+enum lorac_status lorac_frozen_agree(struct lorac_trainer_frozen *c, struct lorac_ranks *ranks,
+                                     enum lorac_status st, struct lorac_err *err)
+{
+    double lacking = c->layers == 0;
+    st = lorac_ranks_add(&lacking, 1, ranks, st, err);
+    if (lacking > 0.0) { c->layers = 0; }
+    return st;
 }
 
 size_t lorac_frozen_bytes(const struct lorac_trainer_frozen *c, const struct lorac_dataset *set,
@@ -186,12 +195,14 @@ static enum lorac_status take_room(struct lorac_frozen *f, const struct lorac_tr
         at += rows_of(f->set, i) - f->common;
     }
     assert(at == c->rows);
+    f->rows = at;
     enum lorac_status st = c->on_disk ? lorac_dir_make(dir, err) : LORAC_OK;
     return st || !c->on_disk ? st : lorac_scratch_open(&f->file, dir, c->bytes, err);
 }
 
-static enum lorac_status fill(struct lorac_frozen *f, struct lorac_pass *pass, size_t max_rows,
-                              lorac_progress_fn *progress, void *self, struct lorac_err *err)
+static enum lorac_status fill(struct lorac_frozen *f, struct lorac_ranks *ranks,
+                              struct lorac_pass *pass, size_t max_rows, lorac_progress_fn *progress,
+                              void *self, struct lorac_err *err)
 {
     const struct lorac_loader_options o = {.batch_tokens = max_rows,
                                            .share_prefix = LORAC_SHARE_AUTO};
@@ -200,7 +211,11 @@ static enum lorac_status fill(struct lorac_frozen *f, struct lorac_pass *pass, s
     size_t done = 0;
     enum lorac_status st = lorac_loader_open(&rows, f->set, &o, err);
     if (!st) { st = lorac_batch_new(&b, max_rows, lorac_loader_max_segments(rows), max_rows, err); }
-    while (!st && lorac_loader_state(rows).epoch == 0) {
+    for (size_t i = 0; !st && lorac_loader_state(rows).epoch == 0; i++) {
+        if (f->memory && i % lorac_ranks_count(ranks) != lorac_ranks_rank(ranks)) {
+            lorac_loader_skip(rows); // another's: zero here
+            continue;
+        }
         const uint32_t *examples = NULL;
         size_t n = 0;
         if (progress && !progress(self, (double)done / (double)lorac_dataset_size(f->set))) {
@@ -209,17 +224,18 @@ static enum lorac_status fill(struct lorac_frozen *f, struct lorac_pass *pass, s
         if (!st) { st = lorac_loader_next(rows, b, &examples, &n, err); }
         if (!st) { st = lorac_pass_forward_frozen(f->x, pass, b, err); }
         if (!st) { st = store(f, b, examples, n, err); }
-        done += n;
+        done = (size_t)lorac_loader_state(rows).position;
     }
     lorac_batch_free(b);
     lorac_loader_close(rows);
-    return st;
+    return f->memory ? lorac_ranks_sum(f->memory, f->rows * f->C, ranks, st, err) : st;
 }
 
 enum lorac_status lorac_frozen_new(struct lorac_frozen **out, const struct lorac_trainer_frozen *c,
                                    const struct lorac_dataset *set, const char *dir,
-                                   struct lorac_pass *pass, size_t max_rows,
-                                   lorac_progress_fn *progress, void *self, struct lorac_err *err)
+                                   struct lorac_ranks *ranks, struct lorac_pass *pass,
+                                   size_t max_rows, lorac_progress_fn *progress, void *self,
+                                   struct lorac_err *err)
 {
     *out = NULL;
     struct lorac_frozen *f = lorac_mem_new(1, sizeof *f);
@@ -227,7 +243,7 @@ enum lorac_status lorac_frozen_new(struct lorac_frozen **out, const struct lorac
     f->set = set;
     f->file = -1;
     enum lorac_status st = take_room(f, c, dir, max_rows, err);
-    if (!st) { st = fill(f, pass, max_rows, progress, self, err); }
+    if (!st) { st = fill(f, ranks, pass, max_rows, progress, self, err); }
     if (st == LORAC_EIO) { lorac_err_add(err, " (%s: off does without)", key); }
     if (st) {
         lorac_frozen_free(f);

@@ -22,7 +22,7 @@ struct lorac_frozen_options {
     const struct lorac_dataset *set;
     double passes;   // how often each of its rows is to be read
     size_t memory;   // bytes: what takes more lies in a file
-    const char *dir; // where that may be made; NULL: nowhere
+    const char *dir; // where that may be made; NULL: nowhere, as where ranks share the rows
 };
 
 /* What is to be kept. With `auto` an eighth of the layers or more must be frozen, and a file leaves
@@ -30,6 +30,10 @@ struct lorac_frozen_options {
 LORAC_MUST_CHECK enum lorac_status lorac_frozen_choose(struct lorac_trainer_frozen *out,
                                                        const struct lorac_frozen_options *o,
                                                        struct lorac_err *err);
+/* Ranks (or NULL) keep rows together, or none does. `st`, `err`: as in ranks.h. */
+LORAC_MUST_CHECK enum lorac_status lorac_frozen_agree(struct lorac_trainer_frozen *c,
+                                                      struct lorac_ranks *ranks,
+                                                      enum lorac_status st, struct lorac_err *err);
 /* What rows may take of memory where nobody says: a quarter of the machine's, half of what is
  * there. */
 size_t lorac_frozen_memory(void);
@@ -38,14 +42,16 @@ size_t lorac_frozen_bytes(const struct lorac_trainer_frozen *c, const struct lor
                           size_t max_rows);
 
 struct lorac_frozen;
-/* Room for them, and their values: `pass`, of up to max_rows rows, computes them. `dir` is made
- * where they lie on a disk. `progress` may be NULL; LORAC_ESTOP where it says so. */
+/* Room for them, and their values: `pass`, of up to max_rows rows, computes them, and ranks (or
+ * NULL) a part each of those that lie in memory. `dir` is made where they lie on a disk. `progress`
+ * may be NULL; LORAC_ESTOP where it says so. */
 LORAC_MUST_CHECK enum lorac_status lorac_frozen_new(struct lorac_frozen **out,
                                                     const struct lorac_trainer_frozen *c,
                                                     const struct lorac_dataset *set,
-                                                    const char *dir, struct lorac_pass *pass,
-                                                    size_t max_rows, lorac_progress_fn *progress,
-                                                    void *self, struct lorac_err *err);
+                                                    const char *dir, struct lorac_ranks *ranks,
+                                                    struct lorac_pass *pass, size_t max_rows,
+                                                    lorac_progress_fn *progress, void *self,
+                                                    struct lorac_err *err);
 void lorac_frozen_free(struct lorac_frozen *f);
 /* Those of a micro-batch of the dataset's loader: *x (N,C), valid until the next call. */
 LORAC_MUST_CHECK enum lorac_status lorac_frozen_read(const float **x, struct lorac_frozen *f,

@@ -80,6 +80,16 @@ LORAC_MUST_CHECK enum lorac_status lorac_job_check_ids(const struct lorac_job *j
  * than the model reads as long as no row is that long. The model is open. */
 LORAC_MUST_CHECK enum lorac_status lorac_job_check_length(const struct lorac_job *j,
                                                           struct lorac_err *err);
+/* Do all ranks work on the same? Each has read its own files, on a machine of its own perhaps. The
+ * program, the recipe's keys (but for paths and what changes no number), the base, the rows of all
+ * datasets that are open, and of `set` and the content of `a` where they are not NULL: what differs
+ * is LORAC_EUSER and names the rank and its host. `st`, `err`: as in ranks.h; j may be NULL where
+ * it has failed. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_alike(const struct lorac_job *j,
+                                                   const struct lorac_dataset *set,
+                                                   const struct lorac_adapter *a,
+                                                   struct lorac_ranks *ranks, enum lorac_status st,
+                                                   struct lorac_err *err);
 void lorac_job_close(struct lorac_job *j);
 
 /* Are the answers of all labels compared: is accuracy or macro F1 among the metrics, and are there

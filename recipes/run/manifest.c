@@ -144,6 +144,7 @@ static void add_session(struct lorac_buf *b, const struct lorac_manifest *m)
     lorac_machine_cpu(text);
     quoted(b, "cpu", text);
     lorac_buf_printf(b, "  \"threads\": %d,\n", m->job->dev.threads);
+    if (m->ranks > 1) { lorac_buf_printf(b, "  \"ranks\": %zu,\n", m->ranks); }
     quoted(b, "backend", m->job->dev.ops->name);
     quoted(b, "compute", lorac_compute_name(m->job->model->compute));
     const struct lorac_approximation *a = m->approximation;
@@ -259,15 +260,25 @@ static enum lorac_status note_changes(const struct lorac_json *root, const struc
     const char *cpu = "";
     const char *version = "";
     size_t threads = 0;
+    size_t ranks = 1;
+    size_t ranks_now = lorac_ranks_count(watch->ranks);
     enum lorac_status st = lorac_json_string(&cpu, root, "cpu", true, err);
     if (!st) { st = lorac_json_string(&version, root, "version", true, err); }
     if (!st) { st = lorac_json_size(&threads, root, "threads", true, 1, 1 << 20, err); }
+    if (!st) { st = lorac_json_size(&ranks, root, "ranks", false, 1, 1 << 20, err); }
     if (st || !watch->note) { return st; }
     lorac_machine_cpu(now);
     if (strcmp(cpu, now) != 0 || threads != (size_t)j->dev.threads) {
         watch->note(watch->self,
                     "another CPU type or thread count than before: the result will differ "
                     "from an uninterrupted run in the last bits");
+    }
+    if (ranks != ranks_now) {
+        (void)snprintf(text, sizeof text,
+                       "%zu ranks share the run now, and %zu did before: the result will "
+                       "differ from an uninterrupted run in the last bits",
+                       ranks_now, ranks);
+        watch->note(watch->self, text);
     }
     if (strcmp(version, LORAC_VERSION) != 0) {
         (void)snprintf(text, sizeof text,

@@ -4,43 +4,19 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/core/number.h"
-#include "base/core/sha256.h"
-#include "recipes/run/predict_part.h"
+#include "recipes/run/predict_impl.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    GROUP = 256,       // rows of a table that are answered together, at the most
-    SHARE_TOKENS = 64, // of all prompts, or what they share is not read apart
-};
+enum { GROUP = LORAC_PREDICT_GROUP };
+enum { SHARE_TOKENS = 64 }; // of all prompts, or what they share is not read apart
 #define UNASKED SIZE_MAX
-
-/* A table that is asked row by row. */
-struct work {
-    const struct lorac_job *j;
-    const struct lorac_predict_options *o;
-    struct lorac_predicted *counts;
-    struct lorac_predictor *predictor;
-    struct lorac_table *table;
-    struct lorac_table_format format; // the table's
-    size_t *column;                   // (variables) of the table; SIZE_MAX: not needed
-    struct lorac_cell *values;        // (variables)
-    struct lorac_row row;
-    struct lorac_buf line;
-    struct lorac_part part;
-    size_t top;              // labels a row
-    struct lorac_ids shared; // what prompts begin with, but those that were cut
-    size_t from, end;        // rows that are answered together
-    size_t question[GROUP];  // of each the predictor's number, or UNASKED
-    enum lorac_status written;
-    struct lorac_err why; // where rows could not be written while others were answered
-};
 
 /* ---- the table ---- */
 
 /* Which column each variable of the prompt reads. */
-static enum lorac_status map_columns(struct work *w, struct lorac_err *err)
+static enum lorac_status map_columns(struct lorac_predict_work *w, struct lorac_err *err)
 {
     const struct lorac_recipe_map *columns = &w->j->recipe->data.columns;
     for (size_t i = 0; i < lorac_predictor_variables(w->predictor); i++) {
@@ -54,7 +30,8 @@ static enum lorac_status map_columns(struct work *w, struct lorac_err *err)
     return LORAC_OK;
 }
 
-static enum lorac_status open_as(struct work *w, char delimiter, struct lorac_err *err)
+static enum lorac_status open_as(struct lorac_predict_work *w, char delimiter,
+                                 struct lorac_err *err)
 {
     const struct lorac_predict_options *o = w->o;
     struct lorac_table_format format = w->format;
@@ -71,7 +48,7 @@ static enum lorac_status open_as(struct work *w, char delimiter, struct lorac_er
 }
 
 /* The recipe's delimiter, or another that fits: nothing is guessed where several would. */
-static enum lorac_status open_delimited(struct work *w, struct lorac_err *err)
+static enum lorac_status open_delimited(struct lorac_predict_work *w, struct lorac_err *err)
 {
     static const char others[] = ",;\t|";
     char fits = '\0';
@@ -95,8 +72,8 @@ static enum lorac_status open_delimited(struct work *w, struct lorac_err *err)
     return open_as(w, fits, err);
 }
 
-static enum lorac_status guess_encoding(enum lorac_encoding *out, const struct work *w,
-                                        struct lorac_err *err)
+static enum lorac_status guess_encoding(enum lorac_encoding *out,
+                                        const struct lorac_predict_work *w, struct lorac_err *err)
 {
     struct lorac_map map = {0};
     const struct lorac_predict_options *o = w->o;
@@ -108,7 +85,7 @@ static enum lorac_status guess_encoding(enum lorac_encoding *out, const struct w
     return LORAC_OK;
 }
 
-static enum lorac_status open_encoded(struct work *w, struct lorac_err *err)
+static enum lorac_status open_encoded(struct lorac_predict_work *w, struct lorac_err *err)
 {
     const struct lorac_predict_options *o = w->o;
     enum lorac_encoding seen = w->format.encoding;
@@ -130,7 +107,7 @@ static enum lorac_status open_encoded(struct work *w, struct lorac_err *err)
 
 /* A spreadsheet writes its country's delimiter and its system's encoding, whatever the training
  * table had. UTF-8 and UTF-16 are known when they are seen; others are the caller's to name. */
-static enum lorac_status open_table(struct work *w, struct lorac_err *err)
+static enum lorac_status open_table(struct lorac_predict_work *w, struct lorac_err *err)
 {
     struct lorac_err why = {0}; // of a try that another may follow
     enum lorac_status st = open_encoded(w, &why);
@@ -139,20 +116,20 @@ static enum lorac_status open_table(struct work *w, struct lorac_err *err)
 }
 
 /* The name of added column `column`: a prediction and, with labels, its probability. */
-static void added_name(char name[48], const struct work *w, size_t column)
+static void added_name(char name[48], const struct lorac_predict_work *w, size_t column)
 {
     size_t i = w->j->K ? column / 2 : column;
     const char *word = w->j->K && column % 2 ? "probability" : "prediction";
     (void)snprintf(name, 48, i ? "%s_%zu" : "%s", word, i + 1);
 }
 
-static size_t added_columns(const struct work *w)
+static size_t added_columns(const struct lorac_predict_work *w)
 {
     return w->j->K ? 2 * w->top : 1;
 }
 
 /* Are the names of the added columns free? */
-static enum lorac_status check_names(const struct work *w, struct lorac_err *err)
+static enum lorac_status check_names(const struct lorac_predict_work *w, struct lorac_err *err)
 {
     char name[48];
     for (size_t i = 0; w->format.header && i < added_columns(w); i++) {
@@ -171,7 +148,7 @@ static enum lorac_status check_names(const struct work *w, struct lorac_err *err
 /* ---- a row ---- */
 
 /* Its prompt. *asks: there is one; a row may be left without an answer (data.on_empty: skip). */
-static enum lorac_status ask(bool *asks, size_t *cut, struct work *w, size_t i,
+static enum lorac_status ask(bool *asks, size_t *cut, struct lorac_predict_work *w, size_t i,
                              struct lorac_err *err)
 {
     enum lorac_on_bad on_empty = w->j->recipe->data.on_empty;
@@ -205,7 +182,7 @@ static enum lorac_status ask(bool *asks, size_t *cut, struct work *w, size_t i,
 }
 
 /* The prompt that was made last may share less than those before it. */
-static enum lorac_status share(struct work *w, bool first, struct lorac_err *err)
+static enum lorac_status share(struct lorac_predict_work *w, bool first, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
     const struct lorac_ids *ids = lorac_predictor_ids(w->predictor);
@@ -217,7 +194,7 @@ static enum lorac_status share(struct work *w, bool first, struct lorac_err *err
 }
 
 /* Every row is read and encoded before the model begins: what cannot be asked is said at once. */
-static enum lorac_status check_rows(struct work *w, struct lorac_err *err)
+static enum lorac_status check_rows(struct lorac_predict_work *w, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
     size_t whole = 0;
@@ -264,7 +241,15 @@ static bool add_cell(struct lorac_buf *b, const struct lorac_table_format *f, co
     return held;
 }
 
-static enum lorac_status write_line(struct work *w, const struct lorac_raw *row,
+static enum lorac_status write_bytes(struct lorac_predict_work *w, const char *bytes, size_t n,
+                                     struct lorac_err *err)
+{
+    if (!w->o->write) { return lorac_part_add(&w->part, bytes, n, err); }
+    bool taken = w->o->write(w->o->self, bytes, n);
+    return taken ? LORAC_OK : lorac_fail(err, LORAC_EIO, "a row could not be written");
+}
+
+static enum lorac_status write_line(struct lorac_predict_work *w, const struct lorac_raw *row,
                                     struct lorac_err *err)
 {
     struct lorac_buf *b = &w->line;
@@ -274,17 +259,17 @@ static enum lorac_status write_line(struct work *w, const struct lorac_raw *row,
     const struct lorac_raw *like = row->n_end ? row : &first; // the last line may have no end
     lorac_buf_add(b, like->n_end ? like->end : usual, like->n_end ? like->n_end : 1);
     if (b->no_memory) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a line"); }
-    if (w->o->write) {
-        bool taken = w->o->write(w->o->self, b->at, b->n);
-        lorac_buf_clear(b);
-        return taken ? LORAC_OK : lorac_fail(err, LORAC_EIO, "a row could not be written");
+    enum lorac_status st = LORAC_OK;
+    if (w->o->ranks) {
+        lorac_buf_add(&w->lines, b->at, b->n); // no_memory: seen where they are gathered
+    } else {
+        st = write_bytes(w, b->at, b->n, err);
     }
-    enum lorac_status st = lorac_part_add(&w->part, b->at, b->n, err);
     lorac_buf_clear(b);
     return st;
 }
 
-static enum lorac_status write_header(struct work *w, struct lorac_err *err)
+static enum lorac_status write_header(struct lorac_predict_work *w, struct lorac_err *err)
 {
     const struct lorac_raw header = lorac_table_raw_header(w->table);
     char name[48];
@@ -299,7 +284,7 @@ static enum lorac_status write_header(struct work *w, struct lorac_err *err)
 }
 
 /* The labels, or the text; neither: the row was not asked. */
-static void add_answer(struct work *w, const struct lorac_ranked *ranked,
+static void add_answer(struct lorac_predict_work *w, const struct lorac_ranked *ranked,
                        const struct lorac_answer *a)
 {
     char number[32];
@@ -319,26 +304,26 @@ static void add_answer(struct work *w, const struct lorac_ranked *ranked,
     w->counts->silent += a && a->tokens == 0;
 }
 
-static bool goes_on(const struct work *w)
+static bool goes_on(const struct lorac_predict_work *w)
 {
-    return !w->o->progress ||
-           w->o->progress(w->o->self, (double)w->counts->rows / (double)w->counts->all);
+    return !w->o->progress || w->o->progress(w->o->self, (double)w->next / (double)w->counts->all);
 }
 
-static enum lorac_status write_row(struct work *w, const struct lorac_ranked *ranked,
+static enum lorac_status write_row(struct lorac_predict_work *w, const struct lorac_ranked *ranked,
                                    const struct lorac_answer *text, struct lorac_err *err)
 {
-    const struct lorac_raw raw = lorac_table_raw_row(w->table, w->counts->rows);
+    const struct lorac_raw raw = lorac_table_raw_row(w->table, w->next);
     lorac_buf_add(&w->line, raw.at, raw.n);
     add_answer(w, ranked, text);
     enum lorac_status st = write_line(w, &raw, err);
-    w->counts->rows += !st;
-    w->counts->stopped = !st && w->counts->rows < w->counts->all && !goes_on(w);
+    w->next += !st;
+    w->counts->stopped = !st && w->next < w->counts->all && !goes_on(w);
     return st;
 }
 
 /* The same row again: all rows were counted by check_rows(). */
-static enum lorac_status ask_again(bool *asks, struct work *w, size_t i, struct lorac_err *err)
+static enum lorac_status ask_again(bool *asks, struct lorac_predict_work *w, size_t i,
+                                   struct lorac_err *err)
 {
     size_t cut = 0;
     struct lorac_predicted seen = *w->counts;
@@ -348,7 +333,8 @@ static enum lorac_status ask_again(bool *asks, struct work *w, size_t i, struct 
 }
 
 /* Rows from .. end - 1 are asked, as many as have room before `limit`. */
-static enum lorac_status ask_group(struct work *w, size_t limit, struct lorac_err *err)
+static enum lorac_status ask_group(struct lorac_predict_work *w, size_t limit,
+                                   struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
     bool added = true;
@@ -366,11 +352,11 @@ static enum lorac_status ask_group(struct work *w, size_t limit, struct lorac_er
 }
 
 /* Rows that have none yet get their answers, in order, as far as these are there. */
-static enum lorac_status write_ready(struct work *w, struct lorac_err *err)
+static enum lorac_status write_ready(struct lorac_predict_work *w, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
-    while (w->counts->rows < w->end && !st && !w->counts->stopped) {
-        size_t q = w->question[w->counts->rows - w->from];
+    while (w->next < w->end && !st && !w->counts->stopped) {
+        size_t q = w->question[w->next - w->from];
         const struct lorac_ranked *ranked = NULL;
         const struct lorac_answer *text = NULL;
         if (q != UNASKED && w->j->K) {
@@ -387,15 +373,15 @@ static enum lorac_status write_ready(struct work *w, struct lorac_err *err)
 /* A text is written as soon as it is whole and those before it are. */
 static bool goes_on_between(void *self, double done)
 {
-    struct work *w = self;
+    struct lorac_predict_work *w = self;
     (void)done;
     if (!w->j->K) { w->written = write_ready(w, &w->why); }
     return !w->written && !w->counts->stopped && goes_on(w);
 }
 
-static enum lorac_status answer_group(struct work *w, struct lorac_err *err)
+static enum lorac_status answer_group(struct lorac_predict_work *w, struct lorac_err *err)
 {
-    if (w->end <= w->counts->rows) { return LORAC_OK; }
+    if (w->end <= w->next) { return LORAC_OK; }
     enum lorac_status st = lorac_predictor_run(w->predictor, goes_on_between, w, err);
     if (w->written) { return lorac_fail(err, w->written, "%s", w->why.text); }
     if (st == LORAC_ESTOP) {
@@ -405,83 +391,85 @@ static enum lorac_status answer_group(struct work *w, struct lorac_err *err)
     return st ? st : write_ready(w, err);
 }
 
-/* Groups of labels begin where they begin without a stop, so that a prediction that goes on is the
- * same to the last digit. */
-static enum lorac_status answer_rows(struct work *w, struct lorac_err *err)
+/* Rows from w->from .. end - 1; those from w->next on are written. */
+static enum lorac_status answer_until(struct lorac_predict_work *w, size_t end,
+                                      struct lorac_err *err)
 {
-    size_t n = w->counts->all;
-    enum lorac_status st = w->part.resumed ? LORAC_OK : write_header(w, err);
-    w->counts->rows = w->counts->resumed = w->part.rows < n ? w->part.rows : n;
-    w->from = w->j->K ? w->counts->rows / GROUP * GROUP : w->counts->rows;
-    while (w->from < n && !st && !w->counts->stopped) {
+    enum lorac_status st = LORAC_OK;
+    while (w->from < end && !st && !w->counts->stopped) {
         size_t limit = w->from / GROUP * GROUP + GROUP;
-        st = ask_group(w, limit < n ? limit : n, err);
+        st = ask_group(w, limit < end ? limit : end, err);
         if (!st) { st = answer_group(w, err); }
         w->from = w->end;
     }
     return st;
 }
 
-/* ---- what the answers are of ---- */
-
-static void add_text(struct lorac_sha256 *s, const char *text)
+/* Each rank answers `each` rows of a round, one behind the other; rank 0 then writes them all. A
+ * round that is stopped is not written. */
+static enum lorac_status answer_round(struct lorac_predict_work *w, size_t each,
+                                      struct lorac_err *err)
 {
-    lorac_sha256_add(s, text ? text : "", text ? strlen(text) + 1 : 0);
-}
-
-static enum lorac_status add_file(struct lorac_sha256 *s, const char *dir, const char *name,
-                                  struct lorac_err *err)
-{
-    struct lorac_map map = {0};
-    char *path = lorac_path_join(dir, name);
-    if (!path) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
-    enum lorac_status st = LORAC_OK;
-    if (lorac_path_exists(path)) { st = lorac_map_open(&map, path, err); }
-    if (!st) { lorac_sha256_add(s, map.data, map.size); }
-    lorac_map_close(&map);
-    lorac_mem_free(path);
+    struct lorac_ranks *ranks = w->o->ranks;
+    struct lorac_buf all = {0};
+    size_t n = w->counts->all;
+    size_t begin = w->counts->rows + lorac_ranks_rank(ranks) * each;
+    size_t round = w->counts->rows + lorac_ranks_count(ranks) * each;
+    w->from = w->next = begin < n ? begin : n;
+    enum lorac_status st = answer_until(w, begin + each < n ? begin + each : n, err);
+    if (!st && w->lines.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for answers"); }
+    double stopped = w->counts->stopped;
+    st = lorac_ranks_add(&stopped, 1, ranks, st, err);
+    w->counts->stopped = stopped > 0.0;
+    if (!st && !w->counts->stopped) {
+        st = lorac_ranks_gather(&all, ranks, w->lines.at, w->lines.n, st, err);
+        if (!st && lorac_ranks_rank(ranks) == 0) { st = write_bytes(w, all.at, all.n, err); }
+        w->counts->rows = round < n ? round : n;
+    }
+    lorac_buf_clear(&w->lines);
+    lorac_buf_free(&all);
     return st;
 }
 
-/* Where any of it differs, rows that are answered already are answers to something else. */
-static enum lorac_status identify(char id[65], const struct work *w, struct lorac_err *err)
+/* The rows that are left, in rounds of all ranks. `st`: what rank 0 has failed of so far. */
+static enum lorac_status answer_together(struct lorac_predict_work *w, enum lorac_status st,
+                                         struct lorac_err *err)
 {
-    const struct lorac_recipe *r = w->j->recipe;
-    const struct lorac_predict_options *o = w->o;
-    struct lorac_sha256 s;
-    struct lorac_map map = {0};
-    char numbers[160];
-    enum lorac_status st = o->bytes ? LORAC_OK : lorac_map_open(&map, o->in, err);
-    if (st) { return st; }
-    lorac_sha256_init(&s);
-    lorac_sha256_add(&s, o->bytes ? o->bytes : (const char *)map.data,
-                     o->bytes ? o->n_bytes : map.size);
-    lorac_map_close(&map);
-    add_text(&s, w->j->model->fingerprint);
-    add_text(&s, r->templates.prompt);
-    add_text(&s, r->templates.completion);
-    for (size_t k = 0; k < w->j->K; k++) {
-        add_text(&s, w->j->labels[k]);
+    struct lorac_ranks *ranks = w->o->ranks;
+    size_t n = w->counts->all;
+    size_t done = w->part.rows < n ? w->part.rows : n;
+    st = lorac_ranks_broadcast(&done, sizeof done, ranks, st, err);
+    w->counts->rows = w->counts->resumed = done;
+    size_t each = (n - done + lorac_ranks_count(ranks) - 1) / lorac_ranks_count(ranks);
+    each = each < GROUP ? each : GROUP;
+    bool first = lorac_ranks_rank(ranks) == 0; // the header goes in front of its lines
+    if (!st && first && !w->part.resumed) { st = write_header(w, err); }
+    while (w->counts->rows < n && !st && !w->counts->stopped) {
+        st = answer_round(w, each, err);
     }
-    for (size_t v = 0; v < lorac_predictor_variables(w->predictor); v++) {
-        lorac_sha256_add(&s, &w->column[v], sizeof w->column[v]);
-    }
-    (void)snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %d %zu %zu %zu %d",
-                   r->templates.append_eos, w->format.delimiter, w->format.quote, w->format.header,
-                   (int)w->format.encoding, (int)r->data.on_empty, (int)r->data.on_too_long,
-                   r->model.max_length, w->top, w->j->K ? 0 : o->max_tokens, o->scores);
-    add_text(&s, numbers);
-    if (o->adapter) {
-        st = add_file(&s, o->adapter, "adapter_config.json", err);
-        if (!st) { st = add_file(&s, o->adapter, "adapter_model.safetensors", err); }
-    }
-    lorac_sha256_hex(id, &s);
+    double sum[] = {(double)w->counts->unwritten, (double)w->counts->silent};
+    st = lorac_ranks_add(sum, 2, ranks, st, err);
+    w->counts->unwritten = (size_t)sum[0];
+    w->counts->silent = (size_t)sum[1];
+    return st;
+}
+
+/* Groups of labels begin where they begin without a stop, so that a prediction that goes on is the
+ * same to the last digit. */
+static enum lorac_status answer_rows(struct lorac_predict_work *w, struct lorac_err *err)
+{
+    size_t n = w->counts->all;
+    enum lorac_status st = w->part.resumed ? LORAC_OK : write_header(w, err);
+    w->next = w->counts->resumed = w->part.rows < n ? w->part.rows : n;
+    w->from = w->j->K ? w->next / GROUP * GROUP : w->next;
+    if (!st) { st = answer_until(w, n, err); }
+    w->counts->rows = w->next;
     return st;
 }
 
 /* ---- all of it ---- */
 
-static enum lorac_status prepare(struct work *w, const struct lorac_socket *socket,
+static enum lorac_status prepare(struct lorac_predict_work *w, const struct lorac_socket *socket,
                                  struct lorac_err *err)
 {
     const struct lorac_job *j = w->j;
@@ -511,16 +499,23 @@ static enum lorac_status prepare(struct work *w, const struct lorac_socket *sock
     return st ? st : check_rows(w, err);
 }
 
-static enum lorac_status answer_into_file(struct work *w, struct lorac_err *err)
+static enum lorac_status answer(struct lorac_predict_work *w, enum lorac_status st,
+                                struct lorac_err *err)
 {
-    char id[65];
+    if (w->o->ranks) { return answer_together(w, st, err); }
+    return st ? st : answer_rows(w, err);
+}
+
+static enum lorac_status answer_into_file(struct lorac_predict_work *w, bool writes,
+                                          enum lorac_status st, struct lorac_err *err)
+{
     const struct lorac_predict_options *o = w->o;
-    enum lorac_status st = identify(id, w, err);
-    if (!st) {
-        st = lorac_part_open(&w->part, o->out, id, &w->format, o->resume, o->overwrite, err);
+    if (!st && writes) {
+        st = lorac_part_open(&w->part, o->out, w->id, &w->format, o->resume, o->overwrite, err);
     }
-    if (st) { return st; }
-    st = answer_rows(w, err);
+    bool opened = !st && writes;
+    st = answer(w, st, err);
+    if (!opened) { return st; }
     if (!st && !w->counts->stopped) { st = lorac_part_finish(&w->part, err); }
     if (!st && !(w->counts->stopped && w->counts->rows == 0)) { return st; }
     enum lorac_status dropped = lorac_part_drop(&w->part, st ? NULL : err);
@@ -531,15 +526,20 @@ enum lorac_status lorac_predict(struct lorac_predicted *counts, const struct lor
                                 const struct lorac_socket *socket,
                                 const struct lorac_predict_options *o, struct lorac_err *err)
 {
-    struct work w = {.j = j, .o = o, .counts = counts, .format = lorac_job_format(j->recipe)};
+    struct lorac_predict_work w = {
+        .j = j, .o = o, .counts = counts, .format = lorac_job_format(j->recipe)};
     *counts = (struct lorac_predicted){0};
     enum lorac_status st = prepare(&w, socket, err);
-    if (!st) { st = o->write ? answer_rows(&w, err) : answer_into_file(&w, err); }
+    if (!st && (o->ranks || !o->write)) { st = lorac_predict_identify(w.id, &w, err); }
+    st = lorac_ranks_same(o->ranks, "model, adapter, recipe or table", w.id, st, err);
+    bool writes = lorac_ranks_rank(o->ranks) == 0;
+    if (!st) { st = o->write ? answer(&w, st, err) : answer_into_file(&w, writes, st, err); }
     lorac_part_close(&w.part);
     lorac_predictor_free(w.predictor);
     lorac_table_close(w.table);
     lorac_row_free(&w.row);
     lorac_buf_free(&w.line);
+    lorac_buf_free(&w.lines);
     lorac_ids_free(&w.shared);
     lorac_mem_free(w.column);
     lorac_mem_free(w.values);

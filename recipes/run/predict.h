@@ -35,8 +35,9 @@ struct lorac_predict_options {
     bool scores;           // all labels, with all digits of their probabilities
     const enum lorac_encoding *encoding; // of the table; NULL: the recipe's, or what it plainly is
     bool resume, overwrite;              // go on with OUT.part; drop what is there
-    lorac_progress_fn *progress;         // false: stop
-    void *self;                          // of progress and write
+    struct lorac_ranks *ranks;   // each answers a part of the rows; rank 0 writes. NULL: nobody
+    lorac_progress_fn *progress; // false: stop
+    void *self;                  // of progress and write
 };
 
 struct lorac_predicted {

@@ -165,6 +165,83 @@ void lorac_predictions_release(struct lorac_predictions *p)
     *p = (struct lorac_predictions){0};
 }
 
+/* What a rank tells the others of a row: this, then the bytes of the texts. */
+struct told {
+    size_t i, tokens;
+    size_t n[3]; // bytes of wanted, answer, text
+    double probability, loss;
+    bool right, exact, matches;
+};
+
+static void tell(struct lorac_buf *b, const struct lorac_predictions *p, size_t i)
+{
+    const struct lorac_prediction *x = &p->at[i];
+    const char *const text[] = {x->wanted, x->answer, x->text};
+    struct told one;
+    memset(&one, 0, sizeof one); // its padding, too
+    one.i = i;
+    one.tokens = x->tokens;
+    one.probability = x->probability;
+    one.loss = x->loss;
+    one.right = x->right;
+    one.exact = x->exact;
+    one.matches = p->matches;
+    for (size_t k = 0; k < 3; k++) {
+        one.n[k] = strlen(text[k]);
+    }
+    lorac_buf_add(b, &one, sizeof one);
+    for (size_t k = 0; k < 3; k++) {
+        lorac_buf_add(b, text[k], one.n[k]);
+    }
+}
+
+/* One row's from `at` on: of each value whatever rank has it. Returns what is behind it. */
+static const char *hear(struct lorac_predictions *p, const char *at, struct lorac_err *err)
+{
+    struct told one;
+    memcpy(&one, at, sizeof one);
+    at += sizeof one;
+    struct lorac_prediction *x = &p->at[one.i];
+    const char **const text[] = {&x->wanted, &x->answer, &x->text};
+    for (size_t k = 0; k < 3; k++) {
+        if (one.n[k]) { *text[k] = lorac_arena_string(p->arena, at, one.n[k]); }
+        if (!*text[k]) {
+            (void)lorac_fail(err, LORAC_ENOMEM, "no memory for predictions");
+            return NULL;
+        }
+        at += one.n[k];
+    }
+    if (one.tokens) { x->loss = one.loss; }
+    if (one.tokens) { x->tokens = one.tokens; }
+    if (!isnan(one.probability)) { x->probability = one.probability; }
+    x->right = x->right || one.right;
+    x->exact = x->exact || one.exact;
+    p->matches = p->matches || one.matches;
+    return at;
+}
+
+enum lorac_status lorac_predictions_share(struct lorac_predictions *p, struct lorac_ranks *ranks,
+                                          enum lorac_status st, struct lorac_err *err)
+{
+    struct lorac_buf own = {0};
+    struct lorac_buf all = {0};
+    if (!ranks) { return st; }
+    for (size_t i = 0; i < p->n; i++) {
+        const struct lorac_prediction *x = &p->at[i];
+        if (x->tokens || x->exact || *x->wanted || *x->answer || *x->text) { tell(&own, p, i); }
+    }
+    if (own.no_memory && !st) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for predictions"); }
+    st = lorac_ranks_gather(&all, ranks, own.at, own.n, st, err);
+    const char *at = all.at;
+    while (!st && at < all.at + all.n) {
+        at = hear(p, at, err);
+        st = at ? LORAC_OK : LORAC_ENOMEM;
+    }
+    lorac_buf_free(&own);
+    lorac_buf_free(&all);
+    return st;
+}
+
 static void add_text(struct lorac_buf *b, const char *text)
 {
     lorac_buf_str(b, ",");

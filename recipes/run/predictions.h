@@ -16,6 +16,7 @@
 #define LORAC_RECIPES_PREDICTIONS_H
 
 #include "datasets/datasets.h"
+#include "recipes/run/ranks.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -43,6 +44,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_predictions_begin(struct lorac_predicti
                                                            struct lorac_err *err);
 /* A text of theirs; NULL: no memory. */
 const char *lorac_predictions_text(struct lorac_predictions *p, const struct lorac_buf *text);
+/* What each rank has filled becomes what all have. `st`, `err`: as in ranks.h. */
+LORAC_MUST_CHECK enum lorac_status lorac_predictions_share(struct lorac_predictions *p,
+                                                           struct lorac_ranks *ranks,
+                                                           enum lorac_status st,
+                                                           struct lorac_err *err);
 void lorac_predictions_release(struct lorac_predictions *p); // what it holds; zeroed is accepted
 /* As a file, atomically. */
 LORAC_MUST_CHECK enum lorac_status lorac_predictions_write(const struct lorac_predictions *p,

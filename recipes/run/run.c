@@ -25,6 +25,8 @@ struct run {
     const struct lorac_recipe *r;
     struct lorac_shared *shared; // or NULL
     const struct lorac_run_watch *watch;
+    struct lorac_ranks *ranks;
+    bool writes; // rank 0: has the folder
     struct lorac_run_paths paths;
     int lock;
     struct lorac_job *job;
@@ -58,6 +60,11 @@ static enum lorac_status open_trainer(struct run *run, struct lorac_err *err)
     if (!st && run->watch->profile) { st = lorac_profile_new(&run->profile, run->job->model, err); }
     run->o.profile = run->profile;
     run->o.valid.predictions = &run->predictions;
+    run->o.ranks = run->o.valid.ranks = run->ranks;
+    run->o.frozen_bytes /= lorac_ranks_here(run->ranks); // machines are shared, too
+    if (run->r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_AUTO) {
+        run->o.activation_bytes /= lorac_ranks_here(run->ranks);
+    }
     if (!st) { st = lorac_trainer_open(&run->trainer, &run->o, err); }
     if (!st) { run->state = lorac_trainer_state(run->trainer); }
     return st;
@@ -92,7 +99,7 @@ static enum lorac_status tell_begin(struct run *run, struct lorac_err *err)
 /* Does output.log ask for it? */
 static bool logs(const struct run *run, enum lorac_recipe_log to)
 {
-    return (run->r->output.log >> to & 1U) != 0;
+    return run->writes && (run->r->output.log >> to & 1U) != 0;
 }
 
 static void factoring(void *self, double done)
@@ -105,7 +112,7 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
 {
     const struct lorac_recipe *r = run->r;
     enum lorac_status st = lorac_run_paths(&run->paths, r->output.dir, err);
-    if (!st) { st = lorac_run_check_folder(&run->paths, mode, err); }
+    if (!st && run->writes) { st = lorac_run_check_folder(&run->paths, mode, err); }
     if (!st) {
         st = run->shared ? lorac_shared_job(&run->job, run->shared, r, err)
                          : lorac_job_open(&run->job, r, LORAC_JOB_TRAIN, err);
@@ -120,7 +127,8 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
     if (!st) { st = lorac_template_save(run->adapter, run->job, err); }
     if (!st) { st = lorac_approximation_measure(&run->approximation, run->job, err); }
     if (!st) { st = open_trainer(run, err); }
-    if (!st) { st = lorac_dir_make(run->paths.dir, err); }
+    if (st || !run->writes) { return st; }
+    st = lorac_dir_make(run->paths.dir, err);
     if (!st) { st = lorac_lock_open(&run->lock, run->paths.lock, err); }
     // now that nobody else can begin one here: a run may have come and gone while the model was
     // opened
@@ -135,6 +143,7 @@ static enum lorac_status tell(struct run *run, const struct lorac_run_result *re
                               const struct lorac_err *failure, struct lorac_err *err)
 {
     bool ended = result || failure;
+    if (!run->writes) { return LORAC_OK; }
     const struct lorac_manifest m = {
         .job = run->job,
         .adapter = run->adapter,
@@ -145,6 +154,7 @@ static enum lorac_status tell(struct run *run, const struct lorac_run_result *re
         .approximation = &run->approximation,
         .best = run->o.valid.set ? &run->o.best : NULL,
         .frozen = lorac_trainer_frozen(run->trainer)->layers,
+        .ranks = lorac_ranks_count(run->ranks),
         .result = result,
         .failure = failure,
     };
@@ -225,8 +235,30 @@ static enum lorac_status tell_approximation(const struct run *run, struct lorac_
     return st;
 }
 
+/* What those who share a run should know of how they were started. */
+static void note_ranks(const struct run *run)
+{
+    char text[240];
+    const struct lorac_run_watch *watch = run->watch;
+    size_t unused = lorac_ranks_unused(run->ranks);
+    if (!watch->note) { return; }
+    if (unused && run->r->train.threads == 0) {
+        (void)snprintf(text, sizeof text,
+                       "mpirun binds these ranks to some of the processors, and %zu are left over: "
+                       "mpirun --bind-to none has the ranks divide them all",
+                       unused);
+        watch->note(watch->self, text);
+    }
+    if (!lorac_ranks_alike(run->ranks)) {
+        watch->note(watch->self, "the ranks' processors differ, and so do the last bits of what "
+                                 "they compute: after each step rank 0's parameters are sent to "
+                                 "all");
+    }
+}
+
 /* Make the folder a run's, or take up the run that is there. */
-static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct lorac_err *err)
+static enum lorac_status begin_folder(struct run *run, enum lorac_run_mode mode,
+                                      struct lorac_err *err)
 {
     const struct lorac_run_paths *p = &run->paths;
     bool resumes = mode == LORAC_RUN_RESUME;
@@ -259,12 +291,24 @@ static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct
     if (!st && run->watch->note) {
         st = lorac_run_notes(run->job, &run->length, shared, run->watch, err);
         if (!st) { st = tell_approximation(run, err); }
+        note_ranks(run);
     }
     // there before the first step: where it is missing later, it was lost
     if (!st && !lorac_path_exists(p->state)) {
         st = lorac_trainer_save_state(run->trainer, p->state, err);
     }
     return st;
+}
+
+static enum lorac_status begin(struct run *run, enum lorac_run_mode mode, struct lorac_err *err)
+{
+    enum lorac_status st = run->writes ? begin_folder(run, mode, err) : LORAC_OK;
+    enum lorac_metric by[] = {run->o.best, run->o.stop}; // those of the run that goes on
+    st = lorac_ranks_broadcast(by, sizeof by, run->ranks, st, err);
+    run->o.best = by[0];
+    run->o.stop = by[1];
+    lorac_trainer_choose(run->trainer, by[0], by[1]);
+    return lorac_trainer_share(run->trainer, st, err);
 }
 
 /* ---- one step ---- */
@@ -340,6 +384,7 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
     if (st) { return st; }
     struct lorac_run_eval e = {(size_t)s->step, &scores, is_best};
     out->last = scores;
+    if (!run->writes) { return LORAC_OK; }
     if (is_best && (run->r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U)) {
         st = lorac_trainer_save(run->trainer, p->best_new, p->best, err);
         if (!st) { st = lorac_weights_digest(&s->best_weights, p->best_new, err); }
@@ -358,6 +403,7 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
 static enum lorac_status save(struct run *run, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
+    if (!run->writes) { return st; }
     if (run->r->output.keep >> LORAC_RECIPE_KEEP_LAST & 1U) {
         st = lorac_trainer_save(run->trainer, run->paths.last, NULL, err);
     }
@@ -382,6 +428,16 @@ static enum lorac_status watch_loss(struct run *run, struct lorac_err *err)
                       "(train.watchdog.loss_above) in each of the last %zu steps; the state is "
                       "saved: begin anew with a smaller optimizer.lr, or go on with --resume",
                       (size_t)run->state->step, run->loss, limit, patience);
+}
+
+/* Between two steps: has any rank failed, or been asked to *stop? */
+static enum lorac_status agree(bool *stop, struct run *run, enum lorac_status st,
+                               struct lorac_err *err)
+{
+    double asked = *stop;
+    st = lorac_ranks_add(&asked, 1, run->ranks, st, err);
+    *stop = asked > 0.0;
+    return st;
 }
 
 static enum lorac_status loop(struct run *run, struct lorac_run_result *out, struct lorac_err *err)
@@ -418,10 +474,10 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
             if (!st && run->state->patience >= patience) { out->end = LORAC_RUN_EARLY; }
         }
         if (!st) { st = watch_loss(run, err); }
-        bool more = !st && now < run->length.steps && out->end == LORAC_RUN_DONE;
-        if (more && run->watch->stop && run->watch->stop(run->watch->self)) {
-            out->end = LORAC_RUN_STOPPED;
-        }
+        bool more = now < run->length.steps && out->end == LORAC_RUN_DONE;
+        bool stop = !st && more && run->watch->stop && run->watch->stop(run->watch->self);
+        st = agree(&stop, run, st, err);
+        if (!st && stop) { out->end = LORAC_RUN_STOPPED; }
         // with a new best/, too: a run that is killed now must not go on without knowing of it
         bool saves = new_best || out->end != LORAC_RUN_DONE ||
                      lorac_setup_due(now, run->length.save_every, run->length.steps);
@@ -481,12 +537,24 @@ enum lorac_status lorac_run(struct lorac_run_result *out, const struct lorac_rec
                             enum lorac_run_mode mode, struct lorac_shared *shared,
                             const struct lorac_run_watch *watch, struct lorac_err *err)
 {
-    struct run run = {.r = r, .shared = shared, .watch = watch, .lock = -1, .began = lorac_clock()};
+    const struct lorac_run_watch silent = {.self = watch->self, .stop = watch->stop};
+    bool writes = lorac_ranks_rank(watch->ranks) == 0;
+    struct run run = {.r = r,
+                      .shared = shared,
+                      .watch = writes ? watch : &silent,
+                      .ranks = watch->ranks,
+                      .writes = writes,
+                      .lock = -1,
+                      .began = lorac_clock()};
     *out = (struct lorac_run_result){0};
     enum lorac_status st = open_run(&run, mode, err);
+    const struct lorac_adapter *from = r->adapter.from ? run.adapter : NULL;
+    st = lorac_job_alike(run.job, NULL, from, run.ranks, st, err);
     if (!st) { st = begin(&run, mode, err); }
     if (!st) { st = loop(&run, out, err); }
-    if (!st && out->end != LORAC_RUN_STOPPED && r->output.merge) { st = merge(&run, err); }
+    if (!st && writes && out->end != LORAC_RUN_STOPPED && r->output.merge) {
+        st = merge(&run, err);
+    }
     out->seconds = run.earlier.seconds + lorac_clock() - run.began;
     out->peak_bytes = lorac_machine_peak();
     if (!st) {

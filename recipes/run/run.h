@@ -68,6 +68,9 @@ struct lorac_run_watch {
     /* Told at the end where the steps' time went, with the products measured by themselves. NULL:
      * nothing is measured. */
     void (*profile)(void *self, const struct lorac_profile *f);
+    /* Other processes that run it with this one: all call lorac_run(), and get its result. Rank 0
+     * alone has the folder, and tells its caller; the others ask theirs to stop. NULL: none. */
+    struct lorac_ranks *ranks;
 };
 
 enum lorac_run_end { LORAC_RUN_DONE, LORAC_RUN_STOPPED, LORAC_RUN_EARLY };

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BLOCKS = 5, NUMBER = 32 };
+enum { NUMBER = 32 };
 
 /* What a state holds beside its tensors: counters as decimal, reals as hexadecimal, which is exact.
  */
@@ -56,31 +56,24 @@ static const struct {
 };
 enum { N_FIELDS = sizeof fields / sizeof fields[0], N_FIRST = 18 };
 
-struct block {
-    const char *name;
-    float *at; // (n) device memory
-    size_t n;
-};
-
-/* The blocks of floats: parameters, the optimiser's moments, and what pairs started from. */
-static size_t blocks(struct block out[MAX_BLOCKS], const struct lorac_adapter *a,
-                     struct lorac_optim *o)
+size_t lorac_state_blocks(struct lorac_state_block out[LORAC_STATE_BLOCKS],
+                          const struct lorac_adapter *a, struct lorac_optim *o)
 {
     size_t n = 0;
     size_t start = 0;
     float *at = lorac_adapter_start(a, &start);
-    out[n++] = (struct block){"params", a->params, a->n_params};
+    out[n++] = (struct lorac_state_block){"params", a->params, a->n_params};
     for (size_t i = 0; i < lorac_optim_blocks(o); i++) {
-        out[n++] =
-            (struct block){lorac_optim_block_name(o, i), lorac_optim_block(o, i), a->n_params};
+        out[n++] = (struct lorac_state_block){lorac_optim_block_name(o, i), lorac_optim_block(o, i),
+                                              a->n_params};
     }
-    if (at) { out[n++] = (struct block){"start", at, start}; }
+    if (at) { out[n++] = (struct lorac_state_block){"start", at, start}; }
     return n;
 }
 
 struct fill {
     struct lorac_device *dev;
-    const struct block *block;
+    const struct lorac_state_block *block;
 };
 
 static enum lorac_status fill(void *self, void *to, size_t i, struct lorac_err *err)
@@ -124,7 +117,7 @@ static enum lorac_status compare(const char *path, char text[N_FIELDS][NUMBER],
                         fields[i].name, got ? got : "nothing", text[i]);
     }
     for (size_t i = 0; i < n && !st; i++) {
-        const struct block *b = &f->block[i];
+        const struct lorac_state_block *b = &f->block[i];
         const struct lorac_tensor *t = lorac_checkpoint_find(c, b->name);
         f->dev->ops->read(f->dev, host, b->at, b->n * sizeof *host);
         if (!t || t->dtype != LORAC_F32 || t->n != b->n ||
@@ -142,10 +135,10 @@ enum lorac_status lorac_state_write(const char *path, const struct lorac_state *
                                     const struct lorac_adapter *a, struct lorac_optim *o,
                                     struct lorac_err *err)
 {
-    struct block block[MAX_BLOCKS];
-    struct lorac_tensor_spec specs[MAX_BLOCKS] = {0};
+    struct lorac_state_block block[LORAC_STATE_BLOCKS];
+    struct lorac_tensor_spec specs[LORAC_STATE_BLOCKS] = {0};
     struct lorac_buf temp = {0}; // lorac_run_sweep() removes what is called so
-    size_t n = blocks(block, a, o);
+    size_t n = lorac_state_blocks(block, a, o);
     for (size_t i = 0; i < n; i++) {
         specs[i] = (struct lorac_tensor_spec){
             .name = block[i].name, .dtype = LORAC_F32, .n_dims = 1, .dims = {block[i].n}};
@@ -196,8 +189,8 @@ enum lorac_status lorac_state_read(struct lorac_state *s, struct lorac_adapter *
                                    struct lorac_optim *o, const char *path, struct lorac_err *err)
 {
     struct lorac_checkpoint *c = NULL;
-    struct block block[MAX_BLOCKS];
-    size_t n = blocks(block, a, o);
+    struct lorac_state_block block[LORAC_STATE_BLOCKS];
+    size_t n = lorac_state_blocks(block, a, o);
     *s = (struct lorac_state){0};
     enum lorac_status st = lorac_checkpoint_open(&c, path, err);
     for (size_t i = 0; i < N_FIELDS && !st; i++) {
@@ -208,7 +201,7 @@ enum lorac_status lorac_state_read(struct lorac_state *s, struct lorac_adapter *
                         lorac_checkpoint_count(c), n);
     }
     for (size_t i = 0; i < n && !st; i++) {
-        const struct block *b = &block[i];
+        const struct lorac_state_block *b = &block[i];
         const struct lorac_tensor *t = lorac_checkpoint_find(c, b->name);
         if (!t || t->dtype != LORAC_F32 || t->n != b->n) {
             st = lorac_fail(err, LORAC_EFORMAT,

@@ -24,6 +24,16 @@ struct lorac_state {
     struct lorac_scores best_scores;
 };
 
+/* Its blocks of floats: parameters, the optimiser's moments, and what pairs started from. */
+enum { LORAC_STATE_BLOCKS = 5 };
+struct lorac_state_block {
+    const char *name;
+    float *at; // (n) device memory
+    size_t n;
+};
+size_t lorac_state_blocks(struct lorac_state_block out[LORAC_STATE_BLOCKS],
+                          const struct lorac_adapter *a, struct lorac_optim *o);
+
 /* Written beside `path`, read back and compared with memory; only then does it take the name. */
 LORAC_MUST_CHECK enum lorac_status lorac_state_write(const char *path, const struct lorac_state *s,
                                                      const struct lorac_adapter *a,

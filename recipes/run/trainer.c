@@ -9,6 +9,7 @@
 #include "recipes/run/saved_template.h"
 #include "recipes/run/setup.h"
 #include "recipes/run/state.h"
+#include "recipes/run/together.h"
 
 #include <math.h>
 
@@ -25,6 +26,7 @@ struct lorac_trainer {
     struct lorac_frozen *frozen;       // its rows; NULL: none are kept, or not yet
     struct lorac_evaluator *evaluator; // NULL: nothing is evaluated
     float *nll;                        // (rows of a batch)
+    struct lorac_together *together;   // with other ranks, or NULL
     struct lorac_state state;
     double rate;           // seconds a step, smoothed
     struct lorac_job *job; // it opened this itself, and o.adapter and o.loader; or NULL
@@ -90,7 +92,7 @@ static enum lorac_status choose_frozen(struct lorac_trainer_frozen *out,
         .set = lorac_loader_dataset(o->loader),
         .passes = (double)steps / steps_per_epoch,
         .memory = o->frozen_bytes,
-        .dir = o->dir,
+        .dir = lorac_ranks_count(o->ranks) > 1 ? NULL : o->dir,
     };
     return st ? st : lorac_frozen_choose(out, &f, err);
 }
@@ -190,8 +192,10 @@ enum lorac_status lorac_trainer_open(struct lorac_trainer **out,
     t->socket = lorac_adapter_socket(o->adapter);
     if (!st) { st = open_optim(t, err); }
     if (!st) { st = choose_frozen(&t->kept, &t->o, &t->socket, err); }
+    st = lorac_frozen_agree(&t->kept, o->ranks, st, err);
     if (!st) { st = open_evaluator(t, err); }
     if (!st) { st = open_pass(t, err); }
+    if (!st) { st = lorac_together_new(&t->together, o->adapter, o->ranks, err); }
     if (st) {
         lorac_trainer_close(t);
         t = NULL;
@@ -208,6 +212,7 @@ void lorac_trainer_close(struct lorac_trainer *t)
     lorac_pass_free(t->pass);
     lorac_batch_free(t->batch);
     lorac_optim_free(t->optim);
+    lorac_together_free(t->together);
     lorac_mem_free(t->nll);
     if (t->job) {
         lorac_loader_close(t->o.loader);
@@ -272,11 +277,16 @@ bool lorac_trainer_done(const struct lorac_trainer *t)
 
 /* ---- one step ---- */
 
+static const struct lorac_dataset *dataset_of(const struct lorac_trainer *t)
+{
+    return lorac_loader_dataset(t->o.loader);
+}
+
 enum lorac_status lorac_trainer_prepare(struct lorac_trainer *t, lorac_progress_fn *progress,
                                         void *self, struct lorac_err *err)
 {
     bool now = t->kept.layers && !t->frozen && !lorac_trainer_done(t);
-    return now ? lorac_frozen_new(&t->frozen, &t->kept, lorac_loader_dataset(t->o.loader), t->o.dir,
+    return now ? lorac_frozen_new(&t->frozen, &t->kept, dataset_of(t), t->o.dir, t->o.ranks,
                                   t->pass, lorac_loader_max_rows(t->o.loader), progress, self, err)
                : LORAC_OK;
 }
@@ -308,7 +318,7 @@ static enum lorac_status fail_rows(const struct lorac_trainer *t, const uint32_t
                                    size_t n, struct lorac_err *err)
 {
     enum { NAMED = 8 };
-    const struct lorac_dataset *set = lorac_loader_dataset(t->o.loader);
+    const struct lorac_dataset *set = dataset_of(t);
     bool text = lorac_dataset_is_text(set);
     struct lorac_buf rows = {0};
     for (size_t i = 0; i < n && i < NAMED; i++) {
@@ -326,30 +336,49 @@ static enum lorac_status fail_rows(const struct lorac_trainer *t, const uint32_t
     return st;
 }
 
-/* Adds to *loss and *weight those of the next micro-batch, and its gradients to the adapter's. */
-static enum lorac_status micro_batch(double *loss, double *weight, struct lorac_step *s,
-                                     struct lorac_trainer *t, struct lorac_err *err)
+/* Runs the batch in hand, n examples, and adds what it gives to *sum and to the adapter's
+ * gradients. */
+static enum lorac_status run_batch(double sum[LORAC_SUMS], struct lorac_trainer *t,
+                                   const uint32_t *examples, size_t n, struct lorac_err *err)
 {
-    const uint32_t *examples = NULL;
-    size_t n = 0;
-    struct lorac_cost *before = lorac_profile_enter(t->o.profile, LORAC_PROFILE_DATA);
-    enum lorac_status st = lorac_loader_next(t->o.loader, t->batch, &examples, &n, err);
-    (void)lorac_profile_switch(t->o.profile, before);
-    t->o.adapter->step = t->state.micro++;
-    if (!st) { st = forward(t, examples, n, err); }
+    enum lorac_status st = forward(t, examples, n, err);
     if (st) { return st; }
     lorac_pass_loss(t->pass, t->batch, t->nll, true);
     lorac_pass_backward(t->pass, t->batch);
-    double sum = weigh(weight, t);
-    if (!isfinite(sum)) {
-        s->not_finite = true;
+    double loss = weigh(&sum[LORAC_SUM_WEIGHT], t);
+    if (!isfinite(loss)) {
+        sum[LORAC_SUM_NOT_FINITE] += 1.0;
         return fail_rows(t, examples, n, err);
     }
-    *loss += sum;
-    s->tokens += lorac_loader_rows(t->o.loader);
-    s->trained += t->batch->T;
-    t->state.examples += n;
+    sum[LORAC_SUM_LOSS] += loss;
+    sum[LORAC_SUM_TOKENS] += (double)lorac_loader_rows(t->o.loader);
+    sum[LORAC_SUM_TRAINED] += (double)t->batch->T;
+    return LORAC_OK;
+}
+
+/* Micro-batch i of the step, or this rank's part of it. */
+static enum lorac_status micro_batch(double sum[LORAC_SUMS], struct lorac_trainer *t, size_t i,
+                                     struct lorac_err *err)
+{
+    const uint32_t *examples = NULL;
+    size_t n = 0;
+    size_t part = 0;
+    size_t parts = 0;
+    enum lorac_status st = LORAC_OK;
+    struct lorac_cost *before = lorac_profile_enter(t->o.profile, LORAC_PROFILE_DATA);
+    lorac_together_part(&part, &parts, t->together, i, t->o.accumulate);
+    if (parts) {
+        st = lorac_loader_next_part(t->o.loader, t->batch, part, parts, &examples, &n, err);
+    } else {
+        lorac_loader_skip(t->o.loader); // another rank's
+    }
+    (void)lorac_profile_switch(t->o.profile, before);
+    t->o.adapter->step = t->state.micro++;
+    if (!st && n) { st = run_batch(sum, t, examples, n, err); }
+    if (st) { return st; }
     struct lorac_loader_state at = lorac_loader_state(t->o.loader);
+    size_t end = at.position ? (size_t)at.position : lorac_dataset_size(dataset_of(t));
+    t->state.examples += end - t->state.position;
     t->state.epoch = at.epoch;
     t->state.position = at.position;
     return LORAC_OK;
@@ -376,20 +405,24 @@ static enum lorac_status check_gradient(const struct lorac_step *s, const struct
 /* Micro-batches up to the step's end, and the parameters moved. */
 static enum lorac_status move(struct lorac_step *s, struct lorac_trainer *t, struct lorac_err *err)
 {
-    double loss = 0.0;
-    double weight = 0.0;
+    double sum[LORAC_SUMS] = {0.0};
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < t->o.accumulate && !st; i++) {
         if (t->o.epochs && t->state.epoch >= t->o.epochs) { break; } // a last, smaller step
-        st = micro_batch(&loss, &weight, s, t, err);
+        st = micro_batch(sum, t, i, err);
     }
+    st = lorac_together_sum(sum, t->together, st, err);
+    s->not_finite = sum[LORAC_SUM_NOT_FINITE] > 0.0;
     if (st) { return st; }
-    s->loss = loss / weight;
+    s->loss = sum[LORAC_SUM_LOSS] / sum[LORAC_SUM_WEIGHT];
+    s->tokens = (size_t)sum[LORAC_SUM_TOKENS];
+    s->trained = (size_t)sum[LORAC_SUM_TRAINED];
     s->lr = lorac_optim_next_lr(t->optim);
     struct lorac_cost *before = lorac_profile_enter(t->o.profile, LORAC_PROFILE_OPTIMISER);
-    st = lorac_optim_step(t->optim, weight, &s->grad_norm, err);
+    st = lorac_optim_step(t->optim, sum[LORAC_SUM_WEIGHT], &s->grad_norm, err);
     (void)lorac_profile_switch(t->o.profile, before);
     s->not_finite = st != LORAC_OK;
+    if (!st) { st = lorac_together_stepped(t->together, st, err); }
     return st ? st : check_gradient(s, t, err);
 }
 
@@ -404,7 +437,7 @@ static void put_back(struct lorac_trainer *t, const struct lorac_state *before)
 
 static void count(struct lorac_step *s, struct lorac_trainer *t)
 {
-    const struct lorac_dataset *set = lorac_loader_dataset(t->o.loader);
+    const struct lorac_dataset *set = dataset_of(t);
     bool above = t->o.loss_above > 0.0 && s->loss > t->o.loss_above;
     t->state.step++;
     t->state.above = above ? t->state.above + 1 : 0;
@@ -544,6 +577,14 @@ enum lorac_status lorac_trainer_load_state(struct lorac_trainer *t, const char *
                                            struct lorac_err *err)
 {
     enum lorac_status st = lorac_state_read(&t->state, t->o.adapter, t->optim, path, err);
+    struct lorac_loader_state at = {t->state.epoch, t->state.position};
+    return st ? st : lorac_loader_seek(t->o.loader, at, err);
+}
+
+enum lorac_status lorac_trainer_share(struct lorac_trainer *t, enum lorac_status st,
+                                      struct lorac_err *err)
+{
+    st = lorac_together_state(&t->state, t->optim, t->together, st, err);
     struct lorac_loader_state at = {t->state.epoch, t->state.position};
     return st ? st : lorac_loader_seek(t->o.loader, at, err);
 }

@@ -14,6 +14,9 @@
  * A step takes micro-batches from the loader, sums their weighted losses, divides once by what all
  * of their tokens weigh (objective.h), clips, and moves the parameters. Where it stands is a state
  * that can be saved: a trainer that loads it goes on as one that was never stopped.
+ *
+ * Several processes may train together (ranks.h): each has a trainer with the same options, and
+ * makes the same calls. The loss and gradient of a step are those of one process but for rounding.
  */
 #ifndef LORAC_RECIPES_TRAINER_H
 #define LORAC_RECIPES_TRAINER_H
@@ -21,6 +24,7 @@
 #include "lora/lora.h"
 #include "recipes/language/recipe.h"
 #include "recipes/run/evaluate.h"
+#include "recipes/run/ranks.h"
 
 LORAC_API_BEGIN
 
@@ -43,6 +47,7 @@ struct lorac_trainer_options {
     enum lorac_metric best; // says which evaluation is the best; of two equal ones the lower loss
     enum lorac_metric stop; // says for how many evaluations nothing got better,
     double min_delta;       // which is: by more than this
+    struct lorac_ranks *ranks;     // who shares the steps' micro-batches; NULL: nobody
     struct lorac_profile *profile; // where the steps' time goes; NULL: nobody asks
 };
 /* One epoch of AdamW as lorac_optim_options_default() has it, a micro-batch a step; activations may
@@ -143,6 +148,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_trainer_save_state(const struct lorac_t
 LORAC_MUST_CHECK enum lorac_status lorac_trainer_load_state(struct lorac_trainer *t,
                                                             const char *path,
                                                             struct lorac_err *err);
+/* Rank 0's becomes that of all ranks, which so begin alike: it alone need have read it. `st`,
+ * `err`: as in ranks.h. */
+LORAC_MUST_CHECK enum lorac_status lorac_trainer_share(struct lorac_trainer *t,
+                                                       enum lorac_status st, struct lorac_err *err);
 
 LORAC_API_END
 

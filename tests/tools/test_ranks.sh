@@ -1,0 +1,114 @@
+#!/bin/sh
+# Several processes, which mpirun starts. What is promised:
+#   - they train as one does: losses within 1e-6, and as many again the same bytes; a run goes on with another number;
+#   - they evaluate and predict as one does, standard input included;
+#   - rank 0 alone is heard; an error of another is told once, with its rank and host, and ends all;
+#   - what differs between their recipes or tables is such an error; a verb that is no work for several is refused;
+#   - one that is killed ends the run, whose last state goes on; processors are divided.
+# usage: test_ranks.sh LORAC MAKE_TINY MPIRUN
+mpirun=$3
+. "$(dirname "$0")/support.sh"
+
+# as root, on a machine of any size, in a container that lets no process read another's memory
+OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_mpi_yield_when_idle=1
+OMPI_MCA_plm=isolated OMPI_MCA_btl=self,vader
+export OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM OMPI_MCA_rmaps_base_oversubscribe \
+    OMPI_MCA_hwloc_base_binding_policy OMPI_MCA_btl_vader_single_copy_mechanism OMPI_MCA_mpi_yield_when_idle \
+    OMPI_MCA_plm OMPI_MCA_btl
+lorac=$(readlink -f "$lorac")
+alone=$lorac
+cd "$dir" || exit 1
+
+# ranks N: from now on `expect` and its like run so many
+ranks() {
+    printf '#!/bin/sh\nexec "%s" -n %s "%s" "$@"\n' "$mpirun" "$1" "$alone" >"$dir/several"
+    chmod +x "$dir/several"
+    lorac=$dir/several
+}
+
+# other N FILE OTHER: of N ranks the last finds OTHER in the place of the word FILE
+other() {
+    printf '#!/bin/sh\n[ "$OMPI_COMM_WORLD_RANK" = %s ] || exec "%s" "$@"\nw=$1; shift\nexec "%s" "$w" %s "$@"\n' \
+        $(($1 - 1)) "$alone" "$alone" "$2" >"$dir/one"
+    chmod +x "$dir/one"
+    printf '#!/bin/sh\nexec "%s" -n %s "%s" "$@"\n' "$mpirun" "$1" "$dir/one" >"$dir/several"
+    lorac=$dir/several
+}
+
+# losses RUN: step, split and loss of each line
+losses() {
+    cut -d, -f1,3,4 "$dir/runs/$1/metrics.csv"
+}
+
+# near RUN RUN: the same steps, losses within 1e-6
+near() {
+    losses "$1" >"$dir/a"
+    losses "$2" >"$dir/b"
+    paste -d, "$dir/a" "$dir/b" | awk -F, '
+        NR > 1 && ($1 != $4 || $2 != $5 || $3 - $6 > 1e-6 || $6 - $3 > 1e-6 || $3 == "") { print; bad = 1 }
+        END { exit bad || NR < 10 }' || fail "$1 and $2 have other losses"
+}
+
+a_run 4
+more="--set adapter.dropout=0.2 --set train.accumulate=2"
+expect 0 train run.yaml $more
+for n in 2 3; do
+    ranks $n
+    expect 0 train run.yaml $more --set output.dir=runs/of$n
+    near one of$n
+    has err "$n ranks of 1 threads"
+    [ "$(grep -c '^step 1/' err)" = 1 ] || fail "not rank 0 alone is heard"
+done
+ranks 2
+expect 0 train run.yaml $more --set output.dir=runs/again
+cmp runs/of2/last/adapter_model.safetensors runs/again/last/adapter_model.safetensors || fail "other bytes"
+cmp runs/of2/state/state.safetensors runs/again/state/state.safetensors || fail "another state"
+
+# evaluations, predictions
+for words in "eval runs/one --split test --errors wrong.csv" "eval runs/one --split train --set eval.metrics=[loss,exact_match]" \
+    "predict runs/one --in train.csv --out answers.csv --overwrite" "predict runs/one --in - --out answers.csv --overwrite --top 2"; do
+    for n in 1 3; do
+        lorac=$alone
+        [ $n = 1 ] || ranks $n
+        rm -f wrong.csv answers.csv
+        "$lorac" $words <train.csv >out.$n 2>err || { fail "$n: $words"; cat err; }
+        cat wrong.csv answers.csv >>out.$n 2>/dev/null
+    done
+    cmp out.1 out.3 || { fail "other output of $words"; diff out.1 out.3; }
+done
+
+# errors
+ranks 3
+refused 1 "runs/one: holds a run already" train run.yaml
+refused 1 "unknown key (did you mean 'rank'?)" train run.yaml --set adapter.rnk=2
+refused 2 "unknown option --what" eval run.yaml --what
+refused 1 "lorac inspect is one process's work, and mpirun started 3" inspect model
+sed 's/flat/level/' train.csv >train2.csv
+other 3 "--set data.train=train2.csv" 
+refused 1 "rank 2 on $(hostname) has another content of data.train than rank 0 on" train run.yaml --overwrite
+other 2 "--set optimizer.lr=0.02"
+refused 1 "rank 1 on $(hostname) has another optimizer.lr than rank 0 on $(hostname): 0.02, not 0.01" train run.yaml --overwrite
+other 2 "--set model.path=$dir/no-model"
+refused 1 "rank 1 on $(hostname): " eval run.yaml
+[ -e runs/one/run.json ] || fail "the run is gone"
+
+# one is killed: the others end, and the last state is whole
+ranks 2
+sed 's/epochs: 4/epochs: 400/; s/one}/long, save_every: 100 steps}/' run.yaml >long.yaml
+"$lorac" train long.yaml >out 2>err &
+pid=$!
+n=0
+until [ -e runs/long/last/adapter_config.json ] || [ $n = 600 ]; do n=$((n + 1)) && sleep 0.05; done
+for p in $(pgrep -f "train long.yaml"); do
+    grep -qz OMPI_COMM_WORLD_RANK=1 /proc/$p/environ 2>/dev/null && kill -9 $p
+done
+wait $pid
+[ $? != 0 ] || fail "a run that lost a rank ends well"
+has err "exited on signal 9"
+lorac=$alone
+expect 0 train long.yaml --resume
+has err "1 ranks share the run now, and 2 did" "resuming after step "
+
+finish
