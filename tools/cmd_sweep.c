@@ -441,11 +441,17 @@ static void print_list_json(const struct sweep_screen *x)
 
 /* ---- the verb ---- */
 
-/* "2/3" is the second third. */
+/* "2/3" is the second third; without a word of it each rank has its share. */
 static enum lorac_status read_share(struct lorac_sweep_share *out, const struct args *a,
                                     struct lorac_err *err)
 {
-    const char *text = args_text(a, "--shard", "1/1");
+    const char *text = args_text(a, "--shard", NULL);
+    *out = (struct lorac_sweep_share){lorac_ranks_rank(world()), lorac_ranks_count(world())};
+    if (!text) { return LORAC_OK; }
+    if (world()) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "--shard and mpirun exclude each other: each rank has its share");
+    }
     char *end = NULL;
     unsigned long i = strtoul(text, &end, 10);
     unsigned long n =
@@ -557,4 +563,5 @@ const struct verb verb_sweep = {
     .min_positional = 1,
     .max_positional = 1,
     .run = run,
+    .shared = true,
 };
