@@ -10,6 +10,7 @@
  *   - the sweeps that ship open; the JSON Schema and explain know each key;
  *   - whichever allocation fails is reported.
  */
+#define _DEFAULT_SOURCE // mkdtemp
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
