@@ -274,7 +274,8 @@ static enum lorac_status add_string(struct lexer *x)
             i++;
         }
         lorac_buf_add(&b, x->s + plain, i - plain);
-        if (i + 1 >= x->n || x->s[i] != '\\') { continue; }
+        if (i + 1 >= x->n && i < x->n && x->s[i] == '\\') { i++; } // nothing is behind it
+        if (i >= x->n || x->s[i] != '\\') { continue; }
         size_t taken = unescape(&b, x, i + 1);
         if (taken == 0) { st = fail_at(x, i, "this escape is no character"); }
         i += 1 + taken;
