@@ -23,6 +23,9 @@ struct lorac_generator {
     size_t shared, stride; // how many
     float *logits;         // (sequences,V)
     uint32_t *order;       // (V)
+    bool keeps;
+    struct lorac_ids known; // whose keys and values are in the cache's first rows, where it keeps
+    size_t kept;            // of the last prompt
 };
 
 const struct lorac_sampling lorac_sampling_defaults = {
@@ -116,13 +119,25 @@ void lorac_generator_free(struct lorac_generator *g)
     lorac_batch_free(g->batch);
     lorac_mem_free(g->logits);
     lorac_mem_free(g->order);
+    lorac_ids_free(&g->known);
     lorac_mem_free(g);
 }
 
 enum lorac_status lorac_generator_use(struct lorac_generator *g, const struct lorac_socket *socket,
                                       struct lorac_err *err)
 {
+    g->known.n = 0;
     return lorac_pass_use(g->pass, socket, err);
+}
+
+void lorac_generator_keep(struct lorac_generator *g)
+{
+    g->keeps = true;
+}
+
+size_t lorac_generator_kept(const struct lorac_generator *g)
+{
+    return g->kept;
 }
 
 /* Where `what` (k > 0 bytes) first stands in n bytes, which may hold NUL; or NULL. */
@@ -392,6 +407,11 @@ enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,
     }
     if (st || n == 0) { return st; }
     size_t slots = divide_cache(g, at, n);
+    size_t known = g->keeps && n == 1
+                       ? lorac_ids_common(g->known.at, g->known.n, at[0].prompt, at[0].n - 1)
+                       : 0;
+    g->kept = known;
+    g->known.n = 0; // until it is read
     struct sequence *q = lorac_mem_new(slots, sizeof *q);
     if (!q) { return lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
     for (size_t i = 0; i < slots; i++) {
@@ -403,7 +423,7 @@ enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,
         for (size_t i = 0; i < slots && !st; i++) {
             while (q[i].ended && begun < n && !st) { // the next one takes its place
                 release(&q[i]);
-                st = begin(&q[i], &at[begun++], g->shared, err);
+                st = begin(&q[i], &at[begun++], g->shared + known, err);
             }
             goes = goes || !q[i].ended;
         }
@@ -411,6 +431,9 @@ enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,
         for (size_t i = 0; i < slots; i++) {
             stopped = stopped || q[i].stopped;
         }
+    }
+    for (size_t k = 0; g->keeps && n == 1 && k < q[0].fed && !st; k++) {
+        st = lorac_ids_add(&g->known, q[0].seen.at[k], err);
     }
     for (size_t i = 0; i < slots; i++) {
         release(&q[i]);

@@ -65,6 +65,13 @@ LORAC_MUST_CHECK enum lorac_status lorac_generator_use(struct lorac_generator *g
                                                        const struct lorac_socket *socket,
                                                        struct lorac_err *err);
 
+/* From now on keep what lorac_generate() has read, prompt and answer, and read of the next prompt
+ * only what does not begin like that: the same answer but for rounding, where neither weights nor
+ * adapters have changed meanwhile (lorac_generator_use() forgets all of it). */
+void lorac_generator_keep(struct lorac_generator *g);
+/* Tokens of the last prompt that did not have to be read again. */
+size_t lorac_generator_kept(const struct lorac_generator *g);
+
 /* Continue `prompt` (n >= 1 ids). New ids are appended to `ids` (without the one that ends), their
  * text to `text` (both may not be NULL). A prompt that leaves no position for a new token is
  * LORAC_EUSER. */

@@ -29,6 +29,7 @@ enum lorac_status session_open(struct session *s, const struct args *a, bool *us
         size_t most = s->b.model->config.max_positions;
         st = lorac_generator_new(&s->g, s->b.model, NULL,
                                  most < MAX_POSITIONS ? most : MAX_POSITIONS, 1, err);
+        if (!st) { lorac_generator_keep(s->g); } // a chat's turns begin with those before
     }
     return st;
 }

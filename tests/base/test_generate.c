@@ -2,6 +2,8 @@
  * Generation. What is promised:
  *   - the same seed gives the same text, another seed another;
  *   - greedy text through the cache is that of a full forward pass for every token;
+ *   - what was kept of the turn before is not read again, and changes nothing: of the same turn, of
+ *     one that goes on, of another beginning, and after other adapters all is read;
  *   - prompts that go on together get the text that each gets alone;
  *   - generation ends at max_tokens, at a token that ends, at the last position, or before a stop
  *     text, of which nothing is ever shown; what is shown is the text;
@@ -504,10 +506,60 @@ static void real_models_say_what_transformers_says(void **state)
     lorac_json_free(&root);
 }
 
+/* Prompts as of a chat: each as a generator that keeps nothing answers it. */
+static void turns_that_go_on_are_not_read_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct lorac_err err = {0};
+    struct lorac_sampling o = lorac_sampling_defaults;
+    struct lorac_generator *plain = NULL;
+    struct lorac_ids prompt = {0};
+    o.max_tokens = 12;
+    open_at(&f, tiny_path("model"), 64, "once upon");
+    check(lorac_generator_new(&plain, f.m, NULL, 64, 1, &err), &err);
+    lorac_generator_keep(f.g);
+    for (size_t turn = 0; turn < 5; turn++) {
+        struct lorac_ids ids = {0};
+        struct lorac_buf text = {0};
+        enum lorac_finish finish = LORAC_FINISH_END;
+        size_t before = prompt.n + f.ids.n;
+        if (turn == 0) {
+            prompt = f.prompt;
+            f.prompt = (struct lorac_ids){0};
+        }
+        for (size_t k = 0; turn < 2 && k < f.ids.n; k++) { // the answer, then another question
+            check(lorac_ids_add(&prompt, f.ids.at[k], &err), &err);
+        }
+        if (turn == 1) { check(lorac_ids_add(&prompt, 'x', &err), &err); }
+        if (turn == 3) { prompt.at[3] = 'y'; }
+        if (turn == 4) { check(lorac_generator_use(f.g, NULL, &err), &err); }
+        struct lorac_ids own = f.prompt;
+        f.prompt = prompt;
+        (void)generate(&f, &o);
+        f.prompt = own;
+        check(lorac_generate(&ids, &text, &finish, plain, f.t, prompt.at, prompt.n, &o, NULL, NULL,
+                             &err),
+              &err);
+        assert_int_equal(ids.n, f.ids.n);
+        assert_memory_equal(ids.at, f.ids.at, ids.n * sizeof *ids.at);
+        // turn 1 goes on from all that was read: the last token of an answer was not
+        const size_t kept[] = {0, before - 1, prompt.n - 1, 3, 0};
+        assert_int_equal(lorac_generator_kept(f.g), kept[turn]);
+        assert_int_equal(lorac_generator_kept(plain), 0);
+        lorac_ids_free(&ids);
+        lorac_buf_free(&text);
+    }
+    lorac_ids_free(&prompt);
+    lorac_generator_free(plain);
+    close_all(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_text_is_that_of_full_recomputation),
+        cmocka_unit_test(turns_that_go_on_are_not_read_again),
         cmocka_unit_test(several_prompts_are_continued_as_each_alone),
         cmocka_unit_test(what_prompts_share_changes_nothing),
         cmocka_unit_test(who_stops_one_stops_all),
