@@ -1,19 +1,12 @@
 /* chat.c - see chat.h. */
-#include "base/chat.h"
+#include "base/chat_impl.h"
 
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
-#include "base/jinja/jinja.h"
 #include "base/tokenizer/impl.h"
 
 #include <string.h>
-
-struct lorac_chat {
-    const struct lorac_tokenizer *t;
-    struct lorac_jinja *template;
-    json_t *own; // variables: the special tokens by name
-};
 
 static enum lorac_status no_memory(struct lorac_err *err)
 {
@@ -58,12 +51,18 @@ static enum lorac_status name_tokens(struct lorac_chat *c, const char *dir, stru
     return st;
 }
 
-static enum lorac_status read_template(struct lorac_chat *c, const char *dir, struct lorac_err *err)
+static enum lorac_status read_template(struct lorac_chat *c, const char *dir, const char *adapter,
+                                       struct lorac_err *err)
 {
-    struct lorac_buf text = {0};
     const char *file = NULL;
     char *path = NULL;
-    enum lorac_status st = lorac_chat_template(&text, &file, dir, err);
+    enum lorac_status st = LORAC_OK;
+    if (adapter) { st = lorac_chat_template(&c->text, &file, adapter, err); }
+    if (file) {
+        dir = adapter;
+    } else if (!st) {
+        st = lorac_chat_template(&c->text, &file, dir, err);
+    }
     if (!st && !file) {
         st = lorac_fail(err, LORAC_EUSER,
                         "%s: brings no chat template (chat_template.jinja, or \"chat_template\" in "
@@ -73,22 +72,28 @@ static enum lorac_status read_template(struct lorac_chat *c, const char *dir, st
     }
     if (!st) {
         path = lorac_path_join(dir, file);
-        st = path ? lorac_jinja_parse(&c->template, text.at, text.n, path, err) : no_memory(err);
+        st = path ? lorac_jinja_parse(&c->template, c->text.at, c->text.n, path, err)
+                  : no_memory(err);
     }
     lorac_mem_free(path);
-    lorac_buf_free(&text);
     return st;
 }
 
 enum lorac_status lorac_chat_open(struct lorac_chat **out, const char *dir,
                                   const struct lorac_tokenizer *t, struct lorac_err *err)
 {
+    return lorac_chat_open_for(out, dir, NULL, t, err);
+}
+
+enum lorac_status lorac_chat_open_for(struct lorac_chat **out, const char *dir, const char *adapter,
+                                      const struct lorac_tokenizer *t, struct lorac_err *err)
+{
     *out = NULL;
     struct lorac_chat *c = lorac_mem_new(1, sizeof *c);
     if (!c) { return no_memory(err); }
     c->t = t;
     c->own = json_object();
-    enum lorac_status st = c->own ? read_template(c, dir, err) : no_memory(err);
+    enum lorac_status st = c->own ? read_template(c, dir, adapter, err) : no_memory(err);
     if (!st) { st = name_tokens(c, dir, err); }
     if (st) {
         lorac_chat_free(c);
@@ -102,8 +107,19 @@ void lorac_chat_free(struct lorac_chat *c)
 {
     if (!c) { return; }
     lorac_jinja_free(c->template);
+    lorac_buf_free(&c->text);
     json_decref(c->own);
     lorac_mem_free(c);
+}
+
+const char *lorac_chat_text(const struct lorac_chat *c)
+{
+    return c->text.at ? c->text.at : "";
+}
+
+bool lorac_chat_writes_date(const struct lorac_chat *c)
+{
+    return strstr(lorac_chat_text(c), "strftime_now") != NULL;
 }
 
 /* ---- messages ---- */
@@ -145,47 +161,127 @@ void lorac_messages_free(struct lorac_messages *m)
     *m = (struct lorac_messages){0};
 }
 
+/* How a message is written: OpenAI's way, and ShareGPT's. */
+struct dialect {
+    const char *role, *content;
+    struct {
+        const char *word, *role;
+    } roles[5];
+};
+static const struct dialect dialects[] = {
+    {"role",
+     "content",
+     {{"system", "system"},
+      {"developer", "developer"},
+      {"user", "user"},
+      {"assistant", "assistant"}}},
+    {"from",
+     "value",
+     {{"system", "system"},
+      {"human", "user"},
+      {"user", "user"},
+      {"gpt", "assistant"},
+      {"assistant", "assistant"}}},
+};
+
+/* "messages[2].role", of a list that is all there is "[2].role". */
+static enum lorac_status fail_member(const struct lorac_json *at, const char *key, const char *what,
+                                     struct lorac_err *err)
+{
+    return lorac_fail(err, LORAC_ENOTSUP, "%s: '%s.%.60s' %s", at->file, at->where, key, what);
+}
+
+/* What is trained of a message follows from its role: a weight that says so says nothing else. */
+static bool weighs_as_usual(const char *key, const json_t *value, bool assistant)
+{
+    bool weight = strcmp(key, "weight") == 0 || strcmp(key, "loss_weight") == 0;
+    return weight && json_is_number(value) &&
+           (json_number_value(value) == 1.0 ? assistant || strcmp(key, "weight") == 0
+                                            : json_number_value(value) == 0.0 && !assistant);
+}
+
 /* A member that would change what the template writes is refused, unless it is null. */
-static enum lorac_status check_members(const struct lorac_json *at, struct lorac_err *err)
+static enum lorac_status check_members(const struct lorac_json *at, const struct dialect *d,
+                                       const char *role, struct lorac_err *err)
 {
     const char *key = NULL;
     json_t *value = NULL;
+    bool assistant = strcmp(role, "assistant") == 0;
     json_object_foreach(at->value, key, value)
     {
-        if (strcmp(key, "role") == 0 || strcmp(key, "content") == 0 || json_is_null(value)) {
+        if (strcmp(key, d->role) == 0 || strcmp(key, d->content) == 0 || json_is_null(value)) {
             continue;
         }
-        return lorac_fail(err, LORAC_ENOTSUP,
-                          "%s: '%s.%.60s' is not supported: a message has a role and a content",
-                          at->file, at->where, key);
+        if (weighs_as_usual(key, value, assistant)) { continue; }
+        return fail_member(at, key, "is not supported: a message has a role and a content", err);
     }
     return LORAC_OK;
+}
+
+/* A list of parts that are text, one behind the other. */
+static enum lorac_status join_parts(struct lorac_buf *text, const struct lorac_json *at,
+                                    struct lorac_err *err)
+{
+    for (size_t i = 0; i < json_array_size(at->value); i++) {
+        struct lorac_json part = lorac_json_at(at, i);
+        const char *type = json_string_value(json_object_get(part.value, "type"));
+        struct lorac_json its = lorac_json_get(&part, "text");
+        if (!its.value) { its = lorac_json_get(&part, "value"); } // as LLaMA-Factory writes it
+        if (!type || strcmp(type, "text") != 0) {
+            return lorac_fail(err, LORAC_ENOTSUP,
+                              "%s: '%s' is a part of type '%.40s': only text is supported",
+                              at->file, part.where, type ? type : "none");
+        }
+        if (!json_is_string(its.value)) { return lorac_json_fail(&its, "text", err); }
+        if (json_object_size(part.value) != 2) {
+            return lorac_fail(err, LORAC_ENOTSUP, "%s: '%s' holds more than its type and text",
+                              at->file, part.where);
+        }
+        lorac_buf_add(text, json_string_value(its.value), json_string_length(its.value));
+    }
+    return text->no_memory ? no_memory(err) : LORAC_OK;
+}
+
+static enum lorac_status add_content(struct lorac_messages *m, const struct lorac_json *at,
+                                     const char *key, const char *role, struct lorac_err *err)
+{
+    struct lorac_buf text = {0};
+    struct lorac_json content = lorac_json_get(at, key);
+    enum lorac_status st = LORAC_OK;
+    if (json_is_array(content.value)) {
+        st = join_parts(&text, &content, err);
+    } else if (json_is_string(content.value)) {
+        lorac_buf_add(&text, json_string_value(content.value), json_string_length(content.value));
+    } else {
+        st = lorac_json_fail(&content, "text", err);
+    }
+    if (!st && text.no_memory) { st = no_memory(err); }
+    if (!st) { st = lorac_messages_add(m, role, text.at ? text.at : "", text.n, err); }
+    lorac_buf_free(&text);
+    return st;
 }
 
 static enum lorac_status read_message(struct lorac_messages *m, const struct lorac_json *at,
                                       struct lorac_err *err)
 {
+    const char *word = NULL;
     const char *role = NULL;
-    const char *content = NULL;
     if (!json_is_object(at->value)) { return lorac_json_fail(at, "a message", err); }
-    enum lorac_status st = check_members(at, err);
-    if (!st) { st = lorac_json_string(&role, at, "role", true, err); }
-    if (!st && json_is_array(json_object_get(at->value, "content"))) {
-        return lorac_fail(err, LORAC_ENOTSUP,
-                          "%s: '%s.content' is a list of parts: only text is supported", at->file,
-                          at->where);
-    }
-    if (!st) { st = lorac_json_string(&content, at, "content", true, err); }
+    const struct dialect *d = &dialects[json_object_get(at->value, "from") != NULL &&
+                                        json_object_get(at->value, "role") == NULL];
+    enum lorac_status st = lorac_json_string(&word, at, d->role, true, err);
     if (st) { return st; }
-    const char *const known[] = {"system", "developer", "user", "assistant"};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strcmp(role, known[i]) == 0) {
-            return lorac_messages_add(m, role, content, strlen(content), err);
-        }
+    for (size_t i = 0; i < sizeof d->roles / sizeof *d->roles && !role; i++) {
+        bool same = d->roles[i].word && strcmp(word, d->roles[i].word) == 0;
+        if (same) { role = d->roles[i].role; }
     }
-    return lorac_fail(err, LORAC_ENOTSUP,
-                      "%s: '%s.role' is '%.40s': expected system, developer, user or assistant",
-                      at->file, at->where, role);
+    if (!role) {
+        return lorac_fail(
+            err, LORAC_ENOTSUP, "%s: '%s.%s' is '%.40s': expected %s", at->file, at->where, d->role,
+            word, d == dialects ? "system, developer, user or assistant" : "system, human or gpt");
+    }
+    st = check_members(at, d, role, err);
+    return st ? st : add_content(m, at, d->content, role, err);
 }
 
 enum lorac_status lorac_messages_read(struct lorac_messages *m, const char *json, size_t n,
@@ -234,9 +330,9 @@ static json_t *variables(const struct lorac_message *messages, size_t n, bool an
                      "tools", "documents");
 }
 
-static enum lorac_status render(struct lorac_jinja_text *out, const struct lorac_chat *c,
-                                const struct lorac_message *messages, size_t n, bool answer,
-                                int64_t now, struct lorac_err *err)
+enum lorac_status lorac_chat_render(struct lorac_jinja_text *out, const struct lorac_chat *c,
+                                    const struct lorac_message *messages, size_t n, bool answer,
+                                    int64_t now, struct lorac_err *err)
 {
     if (n == 0) { return lorac_fail(err, LORAC_EUSER, "a conversation without a message"); }
     json_t *input = variables(messages, n, answer);
@@ -246,23 +342,24 @@ static enum lorac_status render(struct lorac_jinja_text *out, const struct lorac
     return st;
 }
 
-/* Append the ids of the text's first `bytes`. Special tokens are those of the template's own text:
- * stretches of it and of what was put in take turns. */
-static enum lorac_status encode(struct lorac_ids *ids, const struct lorac_chat *c,
-                                const struct lorac_jinja_text *text, size_t bytes,
-                                struct lorac_err *err)
+/* Append the ids of bytes from .. to-1 of the text. Special tokens are those of the template's own
+ * text: stretches of it and of what was put in take turns. */
+enum lorac_status lorac_chat_ids(struct lorac_ids *ids, const struct lorac_chat *c,
+                                 const struct lorac_jinja_text *text, size_t from, size_t to,
+                                 struct lorac_err *err)
 {
-    struct lorac_text *part = lorac_mem_new(bytes + 1, sizeof *part);
+    struct lorac_text *part = lorac_mem_new(to - from + 1, sizeof *part);
     size_t n = 0;
     if (!part) { return no_memory(err); }
-    for (size_t i = 0; i < bytes; i++) {
+    for (size_t i = from; i < to; i++) {
         bool special = !(text->mark.at[i] & LORAC_JINJA_INPUT);
         if (n == 0 || part[n - 1].special != special) {
             part[n++] = (struct lorac_text){.at = text->text.at + i, .special = special};
         }
         part[n - 1].n++;
     }
-    enum lorac_status st = lorac_encode(ids, c->t, part, n, LORAC_ENCODE_ALONE, err);
+    unsigned flags = from ? LORAC_ENCODE_CONTINUES : LORAC_ENCODE_ALONE;
+    enum lorac_status st = lorac_encode(ids, c->t, part, n, flags, err);
     lorac_mem_free(part);
     return st;
 }
@@ -273,154 +370,13 @@ enum lorac_status lorac_chat_encode(struct lorac_ids *ids, struct lorac_buf *tex
                                     int64_t now, struct lorac_err *err)
 {
     struct lorac_jinja_text out = {0};
-    enum lorac_status st = render(&out, c, messages, n, answer, now, err);
-    if (!st) { st = encode(ids, c, &out, out.text.n, err); }
+    enum lorac_status st = lorac_chat_render(&out, c, messages, n, answer, now, err);
+    if (!st) { st = lorac_chat_ids(ids, c, &out, 0, out.text.n, err); }
     if (!st && text) {
         lorac_buf_clear(text);
         lorac_buf_add(text, out.text.at ? out.text.at : "", out.text.n);
         if (text->no_memory) { st = no_memory(err); }
     }
     lorac_jinja_text_free(&out);
-    return st;
-}
-
-/* ---- answers ---- */
-
-static bool begins_with(const struct lorac_ids *ids, const struct lorac_ids *what)
-{
-    return what->n <= ids->n &&
-           (what->n == 0 || memcmp(ids->at, what->at, what->n * sizeof *what->at) == 0);
-}
-
-/* Tokens from .. to-1 of a conversation. */
-struct answer {
-    size_t from, to;
-};
-
-/* The answer of message i of n is what stands behind the prompt for it. */
-static enum lorac_status find_answer(struct answer *out, const struct lorac_chat *c,
-                                     const struct lorac_message *messages, size_t i, size_t n,
-                                     const struct lorac_ids *all, int64_t now,
-                                     struct lorac_err *err)
-{
-    struct lorac_ids asked = {0};
-    struct lorac_ids with = {0};
-    enum lorac_status st = lorac_chat_encode(&asked, NULL, c, messages, i, true, now, err);
-    if (!st) { st = lorac_chat_encode(&with, NULL, c, messages, i + 1, false, now, err); }
-    if (!st && !begins_with(&with, &asked)) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "message %zu: the chat template asks for this answer otherwise than it "
-                        "writes it, so that its first token cannot be told",
-                        i + 1);
-    }
-    if (!st && !begins_with(all, &with)) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "message %zu of %zu: the chat template writes this answer otherwise where "
-                        "more follows: only the last answer of a conversation can be taken",
-                        i + 1, n);
-    }
-    *out = (struct answer){asked.n, with.n};
-    for (size_t k = asked.n; k < with.n && !st; k++) { // what follows the end is the template's
-        if (!lorac_token_is_end(c->t, with.at[k])) { continue; }
-        out->to = k + 1;
-        break;
-    }
-    lorac_ids_free(&asked);
-    lorac_ids_free(&with);
-    return st;
-}
-
-/* How many tokens the first `bytes` of the text are, where they end with one. */
-static enum lorac_status tokens_before(size_t *n, const struct lorac_chat *c,
-                                       const struct lorac_jinja_text *text, size_t bytes,
-                                       const struct lorac_ids *all, struct lorac_err *err)
-{
-    struct lorac_ids front = {0};
-    enum lorac_status st = encode(&front, c, text, bytes, err);
-    if (!st && !begins_with(all, &front)) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "the chat template's generation block begins or ends within a token, at "
-                        "byte %zu of what it writes",
-                        bytes);
-    }
-    *n = front.n;
-    lorac_ids_free(&front);
-    return st;
-}
-
-/* The block of {% generation %} that ends last before byte `end`, which becomes its beginning. */
-static enum lorac_status last_block(struct answer *out, bool *found, size_t *end,
-                                    const struct lorac_chat *c, const struct lorac_jinja_text *text,
-                                    const struct lorac_ids *all, struct lorac_err *err)
-{
-    size_t to = *end;
-    while (to > 0 && !(text->mark.at[to - 1] & LORAC_JINJA_GENERATED)) {
-        to--;
-    }
-    size_t from = to;
-    while (from > 0 && (text->mark.at[from - 1] & LORAC_JINJA_GENERATED)) {
-        from--;
-    }
-    *found = to > 0;
-    *end = from;
-    if (!*found) { return LORAC_OK; }
-    enum lorac_status st = tokens_before(&out->from, c, text, from, all, err);
-    return st ? st : tokens_before(&out->to, c, text, to, all, err);
-}
-
-/* Mark the answers of `all` (n ids) in `marks` (n), from the last on; how many were found. */
-static enum lorac_status mark_answers(size_t *found, char *marks, const struct lorac_chat *c,
-                                      const struct lorac_message *messages, size_t n,
-                                      const struct lorac_jinja_text *text,
-                                      const struct lorac_ids *all, bool last, int64_t now,
-                                      struct lorac_err *err)
-{
-    bool blocks = lorac_jinja_generates(c->template);
-    size_t end = text->text.n;
-    enum lorac_status st = LORAC_OK;
-    for (size_t i = n; (blocks ? end > 0 : i-- > 0) && !st && !(last && *found);) {
-        struct answer a = {0};
-        bool is = !blocks && strcmp(messages[i].role, "assistant") == 0;
-        if (blocks) {
-            st = last_block(&a, &is, &end, c, text, all, err);
-        } else if (is) {
-            st = find_answer(&a, c, messages, i, n, all, now, err);
-        }
-        if (st || !is) { continue; }
-        memset(marks + a.from, 1, a.to - a.from);
-        ++*found;
-    }
-    return st;
-}
-
-enum lorac_status lorac_chat_answers(struct lorac_ids *ids, struct lorac_buf *answers,
-                                     const struct lorac_chat *c,
-                                     const struct lorac_message *messages, size_t n, bool last,
-                                     int64_t now, struct lorac_err *err)
-{
-    const size_t kept = ids->n;
-    struct lorac_jinja_text text = {0};
-    struct lorac_ids all = {0};
-    char *marks = NULL;
-    size_t found = 0;
-    enum lorac_status st = render(&text, c, messages, n, false, now, err);
-    if (!st) { st = encode(&all, c, &text, text.text.n, err); }
-    if (!st) {
-        marks = lorac_mem_new(all.n + 1, 1);
-        st = marks ? mark_answers(&found, marks, c, messages, n, &text, &all, last, now, err)
-                   : no_memory(err);
-    }
-    if (!st && found == 0) {
-        st = lorac_fail(err, LORAC_EUSER, "a conversation without an answer of the assistant");
-    }
-    for (size_t i = 0; i < all.n && !st; i++) {
-        st = lorac_ids_add(ids, all.at[i], err);
-    }
-    if (!st) { lorac_buf_add(answers, marks, all.n); }
-    if (!st && answers->no_memory) { st = no_memory(err); }
-    if (st) { ids->n = kept; }
-    lorac_mem_free(marks);
-    lorac_ids_free(&all);
-    lorac_jinja_text_free(&text);
     return st;
 }

@@ -22,7 +22,15 @@ struct lorac_chat;
 LORAC_MUST_CHECK enum lorac_status lorac_chat_open(struct lorac_chat **out, const char *dir,
                                                    const struct lorac_tokenizer *t,
                                                    struct lorac_err *err);
-void lorac_chat_free(struct lorac_chat *c); // NULL is accepted
+/* The same; the chat template of an adapter's folder comes first, where it brings one (NULL: no
+ * adapter). */
+LORAC_MUST_CHECK enum lorac_status lorac_chat_open_for(struct lorac_chat **out, const char *dir,
+                                                       const char *adapter,
+                                                       const struct lorac_tokenizer *t,
+                                                       struct lorac_err *err);
+void lorac_chat_free(struct lorac_chat *c);              // NULL is accepted
+const char *lorac_chat_text(const struct lorac_chat *c); // the template itself
+bool lorac_chat_writes_date(const struct lorac_chat *c); // it may write today's
 
 struct lorac_message {
     const char *role;    // "system", "user", "assistant"
@@ -37,8 +45,9 @@ struct lorac_messages {
 LORAC_MUST_CHECK enum lorac_status lorac_messages_add(struct lorac_messages *m, const char *role,
                                                       const char *content, size_t n,
                                                       struct lorac_err *err);
-/* Append those of JSON: a list of {"role", "content"}, or {"messages": [...]} (`name` stands in
- * messages). Tool calls, and content that is no text, are refused by name. */
+/* Append those of JSON: a list of {"role", "content"}, or of ShareGPT's {"from", "value"} (human,
+ * gpt), or {"messages": [...]} (`name` stands in messages). Content may be a list of parts that are
+ * text: they are joined. Tool calls, and other parts, are refused by name. */
 LORAC_MUST_CHECK enum lorac_status lorac_messages_read(struct lorac_messages *m, const char *json,
                                                        size_t n, const char *name,
                                                        struct lorac_err *err);
@@ -60,9 +69,12 @@ LORAC_MUST_CHECK enum lorac_status lorac_chat_encode(struct lorac_ids *ids, stru
  * alone.
  *
  * They are what the template marks ({% generation %}); without such marks those that stand behind
- * what the model is asked with (messages before the turn, `answer`), which is compared token by
- * token. LORAC_EUSER: there is no such turn, or the template writes it otherwise than it asks for
- * it, or otherwise once more follows (then the last turn alone can be taken). */
+ * what the model is asked with (messages before the turn, `answer`). No token lies across the
+ * beginning of an answer: where one would (an answer that begins with white space), the ids are
+ * those of the two sides, as the model meets them when it is asked. LORAC_EUSER: there is no
+ * such turn, or the template writes it otherwise than it asks for it, or otherwise once more
+ * follows (then the last turn alone can be taken).
+ */
 LORAC_MUST_CHECK enum lorac_status lorac_chat_answers(
     struct lorac_ids *ids, struct lorac_buf *answers, const struct lorac_chat *c,
     const struct lorac_message *messages, size_t n, bool last, int64_t now, struct lorac_err *err);

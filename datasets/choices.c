@@ -53,7 +53,7 @@ static enum lorac_status encode_labels(struct lorac_choices *c, struct lorac_cel
 
 static enum lorac_status check_template(const struct lorac_dataset *d, struct lorac_err *err)
 {
-    const struct lorac_template *t = d->template;
+    const struct lorac_template *t = lorac_dataset_template(d);
     if (!lorac_template_has_prompt(t)) {
         return lorac_fail(err, LORAC_EUSER,
                           "labels: the template has no prompt, expected one that "
@@ -98,7 +98,8 @@ static enum lorac_status encode_if_fixed(struct lorac_choices *c, struct lorac_e
     const struct lorac_dataset *d = c->d;
     c->fixed = true;
     for (size_t v = 0; v < d->n_variables; v++) {
-        bool other = v != d->label_variable && lorac_template_completion_uses(d->template, v);
+        bool other =
+            v != d->label_variable && lorac_template_completion_uses(lorac_dataset_template(d), v);
         c->fixed = c->fixed && !other;
     }
     if (!c->fixed) { return LORAC_OK; }

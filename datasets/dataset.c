@@ -114,6 +114,17 @@ static enum lorac_status check_options(const struct lorac_dataset_options *o, st
                           UINT32_MAX / 2);
     }
     bool completion = o->completion && *o->completion;
+    bool answers = o->train_on == LORAC_TRAIN_ASSISTANT || o->train_on == LORAC_TRAIN_LAST;
+    if (answers != (o->chat != NULL)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "template.train_on: assistant and last are for chats, the others for "
+                          "texts");
+    }
+    if (o->chat && o->shots) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "shots: of conversations none are put in front of a prompt; expected a "
+                          "template of text");
+    }
     if (o->train_on == LORAC_TRAIN_COMPLETION && !completion) {
         return lorac_fail(err, LORAC_EUSER,
                           "template.completion: empty, expected the text that "
@@ -127,6 +138,28 @@ static enum lorac_status check_options(const struct lorac_dataset_options *o, st
     return LORAC_OK;
 }
 
+static enum lorac_status open_talk(struct lorac_dataset *d, const struct lorac_template_options *t,
+                                   struct lorac_err *err)
+{
+    const struct lorac_conversations_options o = {
+        .chat = d->o.chat,
+        .tokenizer = d->tokenizer,
+        .form = *t,
+        .system = d->o.system,
+        .last = d->o.train_on == LORAC_TRAIN_LAST,
+        .append_eos = d->o.append_eos,
+        .dated = d->o.dated,
+        .day = d->o.day,
+    };
+    d->tools = SIZE_MAX;
+    enum lorac_status st = lorac_conversations_open(&d->talk, &o, err);
+    if (st || lorac_conversations_messages(d->talk) == SIZE_MAX) { return st; }
+    for (size_t c = 0; c < lorac_table_columns(d->table); c++) {
+        if (strcmp(lorac_table_column_name(d->table, c), "tools") == 0) { d->tools = c; }
+    }
+    return LORAC_OK;
+}
+
 static enum lorac_status set_template(struct lorac_dataset *d, struct lorac_err *err)
 {
     const struct lorac_template_options t = {
@@ -136,14 +169,15 @@ static enum lorac_status set_template(struct lorac_dataset *d, struct lorac_err 
         .n_variables = d->n_variables,
         .hint = lorac_table_delimiter_hint(d->table),
     };
-    enum lorac_status st = lorac_template_parse(&d->template, &t, err);
+    enum lorac_status st =
+        d->o.chat ? open_talk(d, &t, err) : lorac_template_parse(&d->template, &t, err);
     bool own_names = d->o.n_variables == 0; // a header's: two may be the same
     for (size_t v = 0; own_names && v < d->n_variables && !st; v++) {
-        if (!lorac_template_uses(d->template, v)) { continue; }
+        if (!lorac_dataset_uses(d, v)) { continue; }
         st = lorac_table_column_find(&d->columns[v], d->table, d->names[v], err);
     }
     if (st) { return st; }
-    if (d->n_labels > 0 && !lorac_template_uses(d->template, d->label_variable)) {
+    if (d->n_labels > 0 && !lorac_dataset_uses(d, d->label_variable)) {
         return lorac_fail(err, LORAC_EUSER,
                           "labels: variable '%.60s' is mapped, but the template does not use it",
                           d->names[d->label_variable]);
@@ -180,7 +214,7 @@ enum lorac_status lorac_dataset_open(struct lorac_dataset **out, const struct lo
     d->o.labels = NULL;
     d->o.rows = NULL;
     d->o.shots = NULL; // d->shots, which outlive it
-    d->o.label_variable = d->o.prompt = d->o.completion = NULL;
+    d->o.label_variable = d->o.prompt = d->o.completion = d->o.system = NULL;
     if (st) {
         lorac_dataset_close(d);
         d = NULL;
@@ -204,6 +238,8 @@ void lorac_dataset_close(struct lorac_dataset *d)
     lorac_mem_free(d->columns);
     lorac_mem_free(d->labels);
     lorac_template_free(d->template);
+    lorac_conversations_close(d->talk);
+    lorac_mem_free(d->gaps.at);
     lorac_mem_free(d->entries);
     lorac_mem_free(d->kept);
     lorac_ids_free(&d->cache);
@@ -211,13 +247,13 @@ void lorac_dataset_close(struct lorac_dataset *d)
 }
 
 enum lorac_status lorac_dataset_keep(struct lorac_dataset *d, size_t begin, size_t trained_from,
-                                     struct lorac_err *err)
+                                     const struct lorac_gaps *gaps, struct lorac_err *err)
 {
     struct lorac_kept *kept = lorac_mem_grow(d->kept, d->n, &d->cap_kept, d->n + 1, sizeof *kept);
     if (!kept) { return lorac_dataset_no_memory(d, err); }
     d->kept = kept;
-    kept[d->n] = (struct lorac_kept){begin, (uint32_t)trained_from};
-    return LORAC_OK;
+    kept[d->n] = (struct lorac_kept){begin, d->gaps.n, (uint32_t)trained_from};
+    return gaps ? lorac_gaps_add(&d->gaps, gaps->at, gaps->n, err) : LORAC_OK;
 }
 
 /* ---- what a dataset says of itself ---- */
@@ -239,7 +275,12 @@ bool lorac_dataset_is_text(const struct lorac_dataset *d)
 
 const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d)
 {
-    return d->template;
+    return d->talk ? lorac_conversations_template(d->talk) : d->template;
+}
+
+bool lorac_dataset_is_chat(const struct lorac_dataset *d)
+{
+    return d->talk != NULL;
 }
 
 const struct lorac_shots *lorac_dataset_shots(const struct lorac_dataset *d)
@@ -331,7 +372,10 @@ enum lorac_status lorac_dataset_example(struct lorac_example *e, const struct lo
         e->ids.at = at;
         e->ids.n = entry->tokens;
         e->trained_from = d->kept[i].trained_from;
-        return LORAC_OK;
+        e->gaps.n = 0;
+        size_t from = d->kept[i].gaps;
+        size_t to = i + 1 < d->n ? d->kept[i + 1].gaps : d->gaps.n;
+        return lorac_gaps_add(&e->gaps, d->gaps.at + from, to - from, err);
     }
     struct lorac_made made;
     enum lorac_status st = lorac_example_make(&made, e, d, entry->row, err);

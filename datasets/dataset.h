@@ -15,6 +15,7 @@ struct lorac_entry {
 /* Where the ids of an entry that keeps them lie. */
 struct lorac_kept {
     size_t begin;
+    size_t gaps; // of the kept gaps' numbers: where its own begin
     uint32_t trained_from;
 };
 
@@ -30,10 +31,12 @@ struct lorac_dataset {
     const struct lorac_table *table;         // borrowed; NULL: made of texts
     char *file;                              // its first file, for messages
     const struct lorac_tokenizer *tokenizer; // borrowed
-    struct lorac_template *template;
-    struct lorac_dataset_options o; // the plain values only: its pointers are the caller's
-    char **names;                   // (n_variables)
-    size_t *columns;                // (n_variables)
+    struct lorac_template *template;         // of a chat NULL: `talk` has it
+    struct lorac_conversations *talk;        // NULL: no chat
+    size_t tools;                            // of a chat the column that must be blank, or SIZE_MAX
+    struct lorac_dataset_options o;          // the plain values only: its pointers are the caller's
+    char **names;                            // (n_variables)
+    size_t *columns;                         // (n_variables)
     size_t n_variables;
     size_t label_variable;        // index, or n_variables for none
     struct lorac_mapping *labels; // (n_labels)
@@ -47,6 +50,7 @@ struct lorac_dataset {
     struct lorac_ids cache;  // the ids of all entries, one behind the other
     struct lorac_kept *kept; // (n) if cached
     size_t cap_kept;
+    struct lorac_gaps gaps; // of all entries, one behind the other
 };
 
 /* ---- texts ---- */
@@ -80,10 +84,14 @@ struct lorac_shots {
     size_t n;
 };
 
+/* Is a variable's cell read? */
+bool lorac_dataset_uses(const struct lorac_dataset *d, size_t variable);
 enum lorac_status lorac_dataset_no_memory(const struct lorac_dataset *d, struct lorac_err *err);
 /* The ids of the entry that is next begin there in the cache. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_keep(struct lorac_dataset *d, size_t begin,
-                                                      size_t trained_from, struct lorac_err *err);
+                                                      size_t trained_from,
+                                                      const struct lorac_gaps *gaps,
+                                                      struct lorac_err *err);
 /* Look at all rows, or at those of the options: entries, counts, ids. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_pass(struct lorac_dataset *d,
                                                       struct lorac_err *err);
@@ -92,6 +100,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_dataset_pass(struct lorac_dataset *d,
 enum lorac_verdict {
     LORAC_ROW_GOOD,
     LORAC_ROW_EMPTY,
+    LORAC_ROW_WRONG, // `why` says it
     LORAC_ROW_UNKNOWN_LABEL,
     LORAC_ROW_UNTRAINED,
     LORAC_ROW_LONG,
@@ -105,6 +114,7 @@ struct lorac_made {
     bool kept_empty;   // a blank cell was kept
     size_t cut;        // tokens that the prompt lost
     size_t completion; // tokens of the completion, EOS included
+    char why[200];     // of what no other word says; ""
 };
 
 /* Row `row` of the table as an example. Where the verdict is not GOOD, e->ids is not to be used. */
@@ -135,6 +145,15 @@ LORAC_MUST_CHECK enum lorac_status lorac_answer_encode(struct lorac_ids *ids,
  * rows of the cache. */
 int32_t lorac_dataset_place(struct lorac_batch *b, const struct lorac_dataset *d,
                             const int32_t *ids, size_t n);
+/* The same for a conversation whose values are read. */
+LORAC_MUST_CHECK enum lorac_status lorac_conversation_make(struct lorac_made *made,
+                                                           struct lorac_example *e,
+                                                           const struct lorac_dataset *d,
+                                                           struct lorac_err *err);
+LORAC_MUST_CHECK enum lorac_status lorac_gaps_add(struct lorac_gaps *g, const uint32_t *at,
+                                                  size_t n, struct lorac_err *err);
+/* How many of its tokens are trained. */
+size_t lorac_example_trained(const struct lorac_example *e);
 uint64_t lorac_example_hash(const struct lorac_example *e);
 
 #endif

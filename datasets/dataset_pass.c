@@ -28,6 +28,7 @@ static struct lorac_tally *skipped(struct lorac_dataset *d, enum lorac_verdict v
         return d->o.on_unknown_label == LORAC_BAD_SKIP ? &d->counts.skipped_label : NULL;
     case LORAC_ROW_LONG:
         return d->o.on_too_long == LORAC_LONG_SKIP ? &d->counts.skipped_long : NULL;
+    case LORAC_ROW_WRONG:
     case LORAC_ROW_GOOD:
     case LORAC_N_VERDICTS:
     default:
@@ -47,7 +48,14 @@ static void describe(char out[DESCRIPTION], const struct lorac_dataset *d,
     lorac_visible(name, sizeof name, column, strlen(column));
     switch (made->verdict) {
     case LORAC_ROW_EMPTY:
-        snprintf(out, DESCRIPTION, "column '%s' is blank, expected text", name);
+        if (made->why[0]) {
+            snprintf(out, DESCRIPTION, "%s", made->why);
+        } else {
+            snprintf(out, DESCRIPTION, "column '%s' is blank, expected text", name);
+        }
+        break;
+    case LORAC_ROW_WRONG:
+        snprintf(out, DESCRIPTION, "%s", made->why);
         break;
     case LORAC_ROW_UNKNOWN_LABEL:
         snprintf(out, DESCRIPTION, "column '%s' holds '%s', expected a value of labels.map", name,
@@ -98,7 +106,7 @@ static enum lorac_status cache_ids(struct pass *p, struct lorac_err *err)
     d->cache.at = at;
     memcpy(at + d->cache.n, ids->at, ids->n * sizeof *at);
     d->cache.n += ids->n;
-    return lorac_dataset_keep(d, d->cache.n - ids->n, p->e.trained_from, err);
+    return lorac_dataset_keep(d, d->cache.n - ids->n, p->e.trained_from, &p->e.gaps, err);
 }
 
 static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_made *made,
@@ -117,7 +125,7 @@ static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_m
     if (made->cut) { lorac_tally_add(&c->truncated, e->row.line); }
     c->used++;
     c->tokens += e->ids.n;
-    c->trained += e->ids.n - e->trained_from;
+    c->trained += lorac_example_trained(e);
     c->last_trained_is_eos += e->ids.at[e->ids.n - 1] == lorac_tokenizer_eos(d->tokenizer);
     c->longest = e->ids.n > c->longest ? e->ids.n : c->longest;
     c->shortest = c->used == 1 || e->ids.n < c->shortest ? e->ids.n : c->shortest;
@@ -154,6 +162,8 @@ static const char *way_out(enum lorac_verdict v, bool all)
         return all ? "a larger model.max_length lets them in" : "on_too_long: skip leaves them out";
     case LORAC_ROW_UNTRAINED:
         return all ? "append_eos: true would train an end" : "on_empty: skip leaves them out";
+    case LORAC_ROW_WRONG:
+        return "they are to be mended, or left out of the file";
     case LORAC_ROW_GOOD:
     case LORAC_N_VERDICTS:
     default:

@@ -25,120 +25,17 @@
 #define LORAC_DATASETS_DATASETS_H
 
 #include "base/batch.h"
+#include "base/chat.h"
+#include "base/core/buf.h"
 #include "base/core/err.h"
 #include "base/tokenizer/tokenizer.h"
 #include "datasets/objective.h"
+#include "datasets/tables.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 LORAC_API_BEGIN
-
-/* ---- tables -------------------------------------------------------------------------------------
- * CSV as RFC 4180 has it, strictly: a field with the delimiter, a quote or a line end is quoted,
- * and a quote in it doubled. Lines end with LF, CRLF or CR. UTF-8, its byte order mark removed.
- * Every row has as many fields as the first one. Of a single column a line with nothing in it is a
- * row with an empty cell; of several, and before a header, such lines are no rows, and are counted.
- * A header may leave columns nameless, or give several the same name: they are chosen by number.
- * Limits: 4096 columns, 16 MiB a field, 2^32 - 2 rows. Errors read "FILE:LINE:COLUMN: ...", lines
- * and characters counted from 1. Opening reads the mapped file once and keeps 4 bytes a row (16
- * more where a row spans lines); cells are parsed on demand, so a table may be larger than memory,
- * if it is UTF-8: a file of another encoding is kept as UTF-8. Files that are no tables (JSON,
- * spreadsheets, archives) are refused by name. */
-enum { LORAC_MAX_COLUMNS = 4096, LORAC_MAX_FIELD = 16 << 20 };
-
-struct lorac_table;
-
-enum lorac_encoding {
-    LORAC_ENCODING_UTF8,
-    LORAC_ENCODING_LATIN1, // ISO-8859-1; what is no character of it is refused
-    LORAC_ENCODING_WINDOWS1252,
-    LORAC_ENCODING_UTF16, // its byte order mark says which; without one, the zeros of its ASCII
-                          // characters
-    LORAC_N_ENCODINGS
-};
-const char *lorac_encoding_name(enum lorac_encoding encoding); // "utf-8"
-/* What the bytes look like. Nothing tells Latin-1 from other encodings of one byte a character. */
-enum lorac_encoding lorac_encoding_guess(const char *bytes, size_t n);
-
-struct lorac_table_format {
-    char delimiter; // one ASCII character: ',' ';' '\t' ...
-    char quote;     // one ASCII character, or 0: quotes are characters like any other
-    bool header;    // the first row names the columns; otherwise they are "1", "2", ...
-    enum lorac_encoding encoding; // cells come as UTF-8 in any case
-};
-
-/* How many rows, and where the first of them stand. */
-enum { LORAC_TALLY_LINES = 5 };
-struct lorac_tally {
-    size_t n;
-    uint64_t line[LORAC_TALLY_LINES];
-};
-void lorac_tally_add(struct lorac_tally *t, uint64_t line);
-
-struct lorac_cell {
-    const char *at; // UTF-8, not NUL-terminated
-    size_t n;       // bytes
-};
-/* Nothing in it but white space: what data.on_empty is about. */
-bool lorac_cell_is_blank(const struct lorac_cell *cell);
-
-/* The cells of one row. Zeroed = empty; owns what they point to (lorac_row_free). */
-struct lorac_row {
-    const struct lorac_cell *cells; // (n) valid until the next row is read into this struct
-    size_t n;                       // the table's columns
-    uint64_t line;                  // where the row begins
-    struct lorac_row_memory *memory;
-};
-
-/* `format` NULL: {',', '"', true}. */
-LORAC_MUST_CHECK enum lorac_status lorac_table_open(struct lorac_table **out, const char *path,
-                                                    const struct lorac_table_format *format,
-                                                    struct lorac_err *err);
-/* The same from memory, which must outlive the table; `file` is its name in messages. */
-LORAC_MUST_CHECK enum lorac_status lorac_table_parse(struct lorac_table **out, const char *bytes,
-                                                     size_t n, const char *file,
-                                                     const struct lorac_table_format *format,
-                                                     struct lorac_err *err);
-void lorac_table_close(struct lorac_table *t);
-
-const char *lorac_table_file(const struct lorac_table *t);
-size_t lorac_table_rows(const struct lorac_table *t); // without the header
-size_t lorac_table_columns(const struct lorac_table *t);
-const struct lorac_tally *lorac_table_blank_lines(const struct lorac_table *t); // that are no rows
-/* Cells with both line ends and delimiters in them: a text of several lines, or rows that a lone
- * quote swallowed up to the next one. */
-const struct lorac_tally *lorac_table_long_cells(const struct lorac_table *t);
-size_t lorac_table_memory(const struct lorac_table *t); // bytes of the index, and of a decoded file
-const char *lorac_table_column_name(const struct lorac_table *t, size_t c);
-/* "; is data.format.delimiter ';'?" where the first row has more of another delimiter than of the
- * one that it is read with, else "": what a message about a missing column or an odd row goes on
- * with. */
-const char *lorac_table_delimiter_hint(const struct lorac_table *t);
-/* A column by its name, else by its number from 1. A name that no column has is LORAC_EUSER with
- * those that there are, one that several have is with their place. */
-LORAC_MUST_CHECK enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table *t,
-                                                           const char *name, struct lorac_err *err);
-uint64_t lorac_table_line(const struct lorac_table *t, size_t i); // where row i begins
-/* Read row i. Allocates only where a row is longer than all before it in this buffer. */
-LORAC_MUST_CHECK enum lorac_status lorac_table_row(struct lorac_row *row,
-                                                   const struct lorac_table *t, size_t i,
-                                                   struct lorac_err *err);
-void lorac_row_free(struct lorac_row *row); // what it owns, not the struct
-
-/* A row as it stands in the file, for who writes the table again: its cells with their quotes and
- * delimiters, and the line end behind them ("" at the end of a file that has none). Borrowed from
- * the table. */
-struct lorac_raw {
-    const char *at;
-    size_t n;
-    const char *end;
-    size_t n_end;
-};
-struct lorac_raw lorac_table_raw_row(const struct lorac_table *t, size_t i);
-struct lorac_raw lorac_table_raw_header(const struct lorac_table *t); // n 0 where there is none
-bool lorac_table_has_mark(const struct lorac_table *t);               // a byte order mark
-struct lorac_table_format lorac_table_format(const struct lorac_table *t);
 
 /* ---- texts --------------------------------------------------------------------------------------
  * Files of plain text as documents: a file is one, or those between the separators, which belong to
@@ -257,6 +154,58 @@ LORAC_MUST_CHECK enum lorac_status lorac_prompt_begin(size_t *n, const struct lo
 bool lorac_prompt_cut(struct lorac_ids *ids, size_t prompt, size_t over, size_t n_begin,
                       const struct lorac_tokenizer *t);
 
+/* ---- conversations ------------------------------------------------------------------------------
+ * A row as a conversation in the form of a model's chat template: a whole one, JSON in one cell
+ * (lorac_messages_read), or one turn, of which the template's prompt is what the user says and its
+ * completion what the assistant answers. Trained are the answers with what ends them; special
+ * tokens in what somebody says are text. The system speaks first or not at all, then the user and
+ * the assistant take turns. Rows that say it otherwise are errors. */
+struct lorac_conversations;
+
+/* The texts of a row with template: chat. Without a prompt and completion of the recipe's own they
+ * follow from the variables that there are: `messages` (its index; SIZE_MAX: no whole conversation,
+ * otherwise the prompt only names what is read), or user, input and assistant. */
+struct lorac_conversation_texts {
+    const char *prompt, *completion, *system;
+    size_t messages;
+};
+LORAC_MUST_CHECK enum lorac_status lorac_conversation_texts(struct lorac_conversation_texts *t,
+                                                            const struct lorac_template_options *o,
+                                                            struct lorac_err *err);
+
+struct lorac_conversations_options {
+    const struct lorac_chat *chat;           // borrowed, as long as the conversations
+    const struct lorac_tokenizer *tokenizer; // borrowed, too
+    struct lorac_template_options form;      // the recipe's prompt and completion, or NULL
+    const char *system;                      // the recipe's; NULL: the variable system
+    bool last;                               // the last answer alone is trained
+    bool append_eos; // an answer that the chat template leaves open ends with EOS
+    bool dated;      // `day` is given: without it templates that write a date are LORAC_EUSER
+    int64_t day;     // lorac_day_parse()
+};
+LORAC_MUST_CHECK enum lorac_status lorac_conversations_open(
+    struct lorac_conversations **out, const struct lorac_conversations_options *o,
+    struct lorac_err *err);
+void lorac_conversations_close(struct lorac_conversations *c);
+const struct lorac_template *lorac_conversations_template(const struct lorac_conversations *c);
+size_t lorac_conversations_messages(const struct lorac_conversations *c);
+bool lorac_conversations_use(const struct lorac_conversations *c, size_t variable);
+bool lorac_conversations_may_be_blank(const struct lorac_conversations *c, size_t variable);
+/* Append the ids of what the model is asked with, for these values (one a variable); an answer
+ * behind it, of a whole conversation, is left out. Where they are more than `max`, and `cuts`, the
+ * oldest turns go, then the beginning of the user's last words. *cut: how many went; SIZE_MAX: it
+ * does not fit, and nothing is appended. */
+LORAC_MUST_CHECK enum lorac_status lorac_conversation_prompt(struct lorac_ids *ids, size_t *cut,
+                                                             const struct lorac_conversations *c,
+                                                             const struct lorac_cell *values,
+                                                             size_t max, bool cuts,
+                                                             struct lorac_err *err);
+/* Append those of the last answer, and of what ends it. */
+LORAC_MUST_CHECK enum lorac_status lorac_conversation_answer(struct lorac_ids *ids,
+                                                             const struct lorac_conversations *c,
+                                                             const struct lorac_cell *values,
+                                                             struct lorac_err *err);
+
 /* ---- datasets -----------------------------------------------------------------------------------
  */
 
@@ -265,7 +214,12 @@ struct lorac_shots;
 enum lorac_on_bad { LORAC_BAD_ERROR, LORAC_BAD_SKIP, LORAC_BAD_KEEP };
 enum lorac_on_long { LORAC_LONG_TRUNCATE_PROMPT, LORAC_LONG_SKIP, LORAC_LONG_ERROR };
 enum lorac_on_duplicate { LORAC_DUPLICATE_WARN, LORAC_DUPLICATE_KEEP, LORAC_DUPLICATE_DROP };
-enum lorac_train_on { LORAC_TRAIN_COMPLETION, LORAC_TRAIN_ALL };
+enum lorac_train_on {
+    LORAC_TRAIN_COMPLETION,
+    LORAC_TRAIN_ALL,
+    LORAC_TRAIN_ASSISTANT, // of a conversation all answers
+    LORAC_TRAIN_LAST,      // the last one
+};
 
 /* Variable `name` of the template takes its values from `column` (a name or a number). */
 struct lorac_variable {
@@ -287,6 +241,10 @@ struct lorac_dataset_options {
     enum lorac_on_long on_too_long;
     enum lorac_on_duplicate duplicates; // rows whose ids are the same
     const char *prompt, *completion;    // the template
+    const struct lorac_chat *chat;      // template: chat; outlives the dataset. NULL: text
+    const char *system;                 // of a chat
+    bool dated;                         // `day` is given
+    int64_t day;
     bool append_eos;
     enum lorac_train_on train_on;
     size_t max_length; // tokens of prompt, completion and EOS
@@ -316,16 +274,24 @@ struct lorac_data_counts {
     uint64_t bytes; // of the documents' text: what their trained tokens spell
 };
 
+/* Stretches of tokens behind trained_from that are not trained, [at[2k], at[2k+1]): what stands
+ * between two answers of a conversation. n: numbers, two a stretch. */
+struct lorac_gaps {
+    uint32_t *at;
+    size_t n, cap;
+};
 /* A row as the model reads it. Zeroed = empty; owns its memory (lorac_example_free). */
 struct lorac_example {
     struct lorac_ids ids;      // prompt, completion, EOS
-    size_t trained_from;       // token i is trained where i >= trained_from (>= 1)
+    size_t trained_from;       // token i is trained where i >= trained_from (>= 1),
+    struct lorac_gaps gaps;    // and in no gap; the last token is trained
     struct lorac_row row;      // the cells that it was made of; not set where ids were kept
     struct lorac_cell *values; // (variables) the same after mapping
     size_t cap_values;
     struct lorac_encoder *encoder; // what its ids are made with
 };
 void lorac_example_free(struct lorac_example *e);
+bool lorac_example_trains(const struct lorac_example *e, size_t token);
 
 struct lorac_dataset;
 /* Tokenise every row once: 16 bytes a row are kept, ids are made again when asked for, or kept
@@ -363,6 +329,12 @@ const struct lorac_data_counts *lorac_dataset_counts(const struct lorac_dataset 
 bool lorac_dataset_is_text(const struct lorac_dataset *d);
 const char *lorac_dataset_file(const struct lorac_dataset *d); // of texts the first
 const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d); // texts: NULL
+bool lorac_dataset_is_chat(const struct lorac_dataset *d);
+/* Append the ids of the answer of a row that has these values, and of what ends it. */
+LORAC_MUST_CHECK enum lorac_status lorac_dataset_answer(struct lorac_ids *ids,
+                                                        const struct lorac_dataset *d,
+                                                        const struct lorac_cell *values,
+                                                        struct lorac_err *err);
 const struct lorac_tokenizer *lorac_dataset_tokenizer(const struct lorac_dataset *d);
 size_t lorac_dataset_max_length(const struct lorac_dataset *d);
 bool lorac_dataset_appends_eos(const struct lorac_dataset *d);

@@ -2,6 +2,7 @@
 #include "base/core/mem.h"
 #include "datasets/dataset.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -77,11 +78,20 @@ enum lorac_status lorac_prompt_encode_at(struct lorac_ids *ids, struct lorac_enc
     return encode_prompt(ids, encoder, d->template, d->tokenizer, values, flags, err);
 }
 
+enum lorac_status lorac_dataset_answer(struct lorac_ids *ids, const struct lorac_dataset *d,
+                                       const struct lorac_cell *values, struct lorac_err *err)
+{
+    if (d->talk) { return lorac_conversation_answer(ids, d->talk, values, err); }
+    return lorac_completion_encode(ids, d->template, d->tokenizer, values,
+                                   d->o.append_eos && !d->shots, err);
+}
+
 enum lorac_status lorac_answer_encode(struct lorac_ids *ids, struct lorac_encoder **encoder,
                                       const struct lorac_dataset *d,
                                       const struct lorac_cell *values, struct lorac_err *err)
 {
     bool eos = d->o.append_eos && !d->shots;
+    if (d->talk) { return lorac_conversation_answer(ids, d->talk, values, err); }
     enum lorac_status st =
         encode_completion(ids, encoder, d->template, d->tokenizer, values, eos, err);
     bool separated = d->o.append_eos && d->shots;
@@ -135,6 +145,31 @@ static bool map_label(struct lorac_cell *cell, struct lorac_made *made,
     return true;
 }
 
+bool lorac_dataset_uses(const struct lorac_dataset *d, size_t v)
+{
+    return d->talk ? lorac_conversations_use(d->talk, v) : lorac_template_uses(d->template, v);
+}
+
+static bool may_be_blank(const struct lorac_dataset *d, size_t v)
+{
+    return d->talk ? lorac_conversations_may_be_blank(d->talk, v)
+                   : lorac_template_is_optional(d->template, v);
+}
+
+static bool is_conversation(const struct lorac_dataset *d, size_t v)
+{
+    return d->talk && lorac_conversations_messages(d->talk) == v;
+}
+
+/* Beside a whole conversation: what it would have to be written with. */
+static bool has_tools(const struct lorac_dataset *d, const struct lorac_row *row)
+{
+    if (!d->talk || d->tools == SIZE_MAX) { return false; }
+    const struct lorac_cell *cell = &row->cells[d->tools];
+    bool none = cell->n == 2 && memcmp(cell->at, "[]", 2) == 0;
+    return !none && !lorac_cell_is_blank(cell);
+}
+
 enum lorac_status lorac_example_read(struct lorac_made *made, struct lorac_example *e,
                                      const struct lorac_dataset *d, size_t row,
                                      struct lorac_err *err)
@@ -148,20 +183,31 @@ enum lorac_status lorac_example_read(struct lorac_made *made, struct lorac_examp
     if (st) { return st; }
     for (size_t v = 0; v < d->n_variables; v++) {
         values[v] = e->row.cells[d->columns[v]];
-        if (!lorac_template_uses(d->template, v)) { continue; }
+        if (!lorac_dataset_uses(d, v)) { continue; }
+        made->variable = v;
+        if (e->row.nested && e->row.nested[d->columns[v]] && !is_conversation(d, v)) {
+            made->verdict = LORAC_ROW_WRONG;
+            (void)snprintf(made->why, sizeof made->why,
+                           "'%.80s' holds %s, expected text or a number", d->names[v],
+                           *values[v].at == '[' ? "a list" : "an object");
+            break;
+        }
         bool label = v == d->label_variable && d->n_labels > 0;
         if (lorac_cell_is_blank(&values[v])) {
             bool keep =
-                d->o.on_empty == LORAC_BAD_KEEP || lorac_template_is_optional(d->template, v);
+                (d->o.on_empty == LORAC_BAD_KEEP && !is_conversation(d, v)) || may_be_blank(d, v);
             made->kept_empty = made->kept_empty || keep;
-            made->variable = v;
             if (!keep) { made->verdict = LORAC_ROW_EMPTY; }
         }
         if (!made->verdict && label && !map_label(&values[v], made, d)) {
             made->verdict = LORAC_ROW_UNKNOWN_LABEL;
-            made->variable = v;
         }
         if (made->verdict) { break; }
+    }
+    if (!made->verdict && has_tools(d, &e->row)) {
+        made->verdict = LORAC_ROW_WRONG;
+        (void)snprintf(made->why, sizeof made->why,
+                       "'tools' is not blank: calls of tools are not supported");
     }
     return LORAC_OK;
 }
@@ -205,7 +251,8 @@ enum lorac_status lorac_example_make(struct lorac_made *made, struct lorac_examp
 {
     enum lorac_status st = lorac_example_read(made, e, d, row, err);
     if (st || made->verdict) { return st; }
-    e->ids.n = 0;
+    if (d->talk) { return lorac_conversation_make(made, e, d, err); }
+    e->ids.n = e->gaps.n = 0;
     size_t prompt = d->n_begin; // with no prompt, the completion brings BOS itself
     if (lorac_template_has_prompt(d->template)) {
         st = lorac_prompt_encode_at(&e->ids, &e->encoder, d, e->values, !d->shots, err);
@@ -242,12 +289,17 @@ enum lorac_status lorac_dataset_prompt(struct lorac_example *e, const struct lor
     struct lorac_made made;
     enum lorac_status st = lorac_example_read(&made, e, d, d->entries[i].row, err);
     if (st) { return st; }
-    e->ids.n = 0;
-    st = lorac_prompt_encode_at(&e->ids, &e->encoder, d, e->values, !d->shots, err);
-    if (st) { return st; }
+    e->ids.n = e->gaps.n = 0;
     size_t left = d->o.max_length > room ? d->o.max_length - room : 0;
-    if (e->ids.n > left &&
-        !lorac_prompt_cut(&e->ids, e->ids.n, e->ids.n - left, d->n_begin, d->tokenizer)) {
+    size_t cut = 0;
+    if (d->talk) {
+        st = lorac_conversation_prompt(&e->ids, &cut, d->talk, e->values, left, true, err);
+    } else {
+        st = lorac_prompt_encode_at(&e->ids, &e->encoder, d, e->values, !d->shots, err);
+    }
+    if (st) { return st; }
+    if (cut == SIZE_MAX || (e->ids.n > left && !lorac_prompt_cut(&e->ids, e->ids.n, e->ids.n - left,
+                                                                 d->n_begin, d->tokenizer))) {
         return lorac_fail(err, LORAC_EUSER,
                           "%s:%llu: %zu tokens behind the prompt leave it no room, expected "
                           "at most max_length %zu for both",
@@ -282,22 +334,63 @@ bool lorac_dataset_appends_eos(const struct lorac_dataset *d)
 void lorac_example_free(struct lorac_example *e)
 {
     lorac_ids_free(&e->ids);
+    lorac_mem_free(e->gaps.at);
     lorac_encoder_free(e->encoder);
     lorac_row_free(&e->row);
     lorac_mem_free(e->values);
     *e = (struct lorac_example){0};
 }
 
+/* ---- what is trained ---- */
+
+enum lorac_status lorac_gaps_add(struct lorac_gaps *g, const uint32_t *at, size_t n,
+                                 struct lorac_err *err)
+{
+    if (n == 0) { return LORAC_OK; }
+    uint32_t *all = lorac_mem_grow(g->at, g->n, &g->cap, g->n + n, sizeof *all);
+    if (!all) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a conversation"); }
+    g->at = all;
+    memcpy(all + g->n, at, n * sizeof *at);
+    g->n += n;
+    return LORAC_OK;
+}
+
+bool lorac_example_trains(const struct lorac_example *e, size_t token)
+{
+    if (token < e->trained_from) { return false; }
+    for (size_t g = 0; g < e->gaps.n; g += 2) {
+        if (token >= e->gaps.at[g] && token < e->gaps.at[g + 1]) { return false; }
+    }
+    return true;
+}
+
+size_t lorac_example_trained(const struct lorac_example *e)
+{
+    size_t n = e->ids.n - e->trained_from;
+    for (size_t g = 0; g < e->gaps.n; g += 2) {
+        n -= e->gaps.at[g + 1] - e->gaps.at[g];
+    }
+    return n;
+}
+
 /* ---- a hash ---- */
+
+static uint64_t mix(uint64_t h, uint32_t value) // SplitMix64's mixer
+{
+    h += (uint64_t)value + 0x9E3779B97F4A7C15U;
+    h = (h ^ (h >> 30)) * 0xBF58476D1CE4E5B9U;
+    h = (h ^ (h >> 27)) * 0x94D049BB133111EBU;
+    return h ^ (h >> 31);
+}
 
 uint64_t lorac_example_hash(const struct lorac_example *e)
 {
     uint64_t h = 0x9E3779B97F4A7C15U ^ e->trained_from;
-    for (size_t i = 0; i < e->ids.n; i++) { // SplitMix64's mixer over every id
-        h += (uint64_t)(uint32_t)e->ids.at[i] + 0x9E3779B97F4A7C15U;
-        h = (h ^ (h >> 30)) * 0xBF58476D1CE4E5B9U;
-        h = (h ^ (h >> 27)) * 0x94D049BB133111EBU;
-        h ^= h >> 31;
+    for (size_t i = 0; i < e->ids.n; i++) {
+        h = mix(h, (uint32_t)e->ids.at[i]);
+    }
+    for (size_t g = 0; g < e->gaps.n; g++) {
+        h = mix(h, e->gaps.at[g]);
     }
     return h;
 }

@@ -62,7 +62,6 @@ struct json {
         size_t n;
     } key[MAX_KEYS]; // of the first object
     size_t n_keys;
-    bool nested; // one of these holds a list or an object
 };
 
 static size_t skip_space(const struct json *j, size_t i)
@@ -111,8 +110,6 @@ static size_t skip_object(struct json *j, size_t i, bool keys)
         bool key = depth == 1 && next < j->n && j->at[next] == ':';
         if (i == first && !key) { return SIZE_MAX; }
         if (key && keys && j->n_keys < MAX_KEYS) {
-            size_t value = skip_space(j, next + 1);
-            j->nested = j->nested || (value < j->n && (j->at[value] == '{' || j->at[value] == '['));
             j->key[j->n_keys].at = j->at + i + 1;
             j->key[j->n_keys++].n = end - i - 2;
         }
@@ -177,60 +174,6 @@ static bool is_list(struct json *j, size_t i)
     return false;
 }
 
-static bool has_key(const struct json *j, const char *name)
-{
-    for (size_t k = 0; k < j->n_keys; k++) {
-        if (j->key[k].n == strlen(name) && memcmp(j->key[k].at, name, j->key[k].n) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A word that jq takes behind a dot. */
-static bool is_plain(const char *at, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        bool letter = (at[i] >= 'a' && at[i] <= 'z') || (at[i] >= 'A' && at[i] <= 'Z');
-        if (!letter && at[i] != '_' && (i == 0 || at[i] < '0' || at[i] > '9')) { return false; }
-    }
-    return n > 0;
-}
-
-/* The command that makes a table of it, where there is a plain one. */
-static void add_command(struct lorac_buf *b, const struct json *j, const char *inputs,
-                        const char *file)
-{
-    static const struct {
-        const char *list, *who, *asks, *answers, *text;
-    } chats[] = {{"messages", "role", "user", "assistant", "content"},
-                 {"conversations", "from", "human", "gpt", "value"}};
-    for (size_t i = 0; i < sizeof chats / sizeof *chats; i++) {
-        bool prefers = has_key(j, "chosen") || has_key(j, "rejected");
-        if (!has_key(j, chats[i].list) || prefers) { continue; }
-        lorac_buf_printf(b,
-                         "; the first question and answer of each make a table with: jq -rn "
-                         "'[\"question\",\"answer\"], (%s.%s | [map(select(.%s==\"%s\"))[0].%s, "
-                         "map(select(.%s==\"%s\"))[0].%s]) | @csv' '%s' > table.csv",
-                         inputs, chats[i].list, chats[i].who, chats[i].asks, chats[i].text,
-                         chats[i].who, chats[i].answers, chats[i].text, file);
-        return;
-    }
-    if (j->nested) { return; }
-    for (size_t k = 0; k < j->n_keys; k++) {
-        if (!is_plain(j->key[k].at, j->key[k].n)) { return; }
-    }
-    for (size_t k = 0; k < j->n_keys; k++) {
-        lorac_buf_printf(b, "%s\"%.*s\"", k ? "," : "; make a table of it with: jq -rn '[",
-                         (int)j->key[k].n, j->key[k].at);
-    }
-    for (size_t k = 0; k < j->n_keys; k++) {
-        if (k == 0) { lorac_buf_printf(b, "], (%s | [", inputs); }
-        lorac_buf_printf(b, "%s.%.*s", k ? ", " : "", (int)j->key[k].n, j->key[k].at);
-    }
-    if (j->n_keys) { lorac_buf_printf(b, "]) | @csv' '%s' > table.csv", file); }
-}
-
 static enum lorac_status check_json(const char *bytes, size_t n, const char *file,
                                     struct lorac_err *err)
 {
@@ -250,23 +193,27 @@ static enum lorac_status check_json(const char *bytes, size_t n, const char *fil
     if (!list && skip_space(&j, end) < n) { what = "JSON lines, objects"; }
     if (list) { what = other ? "a JSON list" : "a JSON list of objects"; }
     struct lorac_buf b = {0};
-    struct lorac_buf command = {0};
     lorac_buf_printf(&b, "%s: holds %s", file, python ? "Python dictionaries" : what);
     for (size_t k = 0; k < j.n_keys; k++) {
         char name[48];
         lorac_buf_printf(&b, "%s'%s'", k ? ", " : " with ",
                          lorac_visible(name, sizeof name, j.key[k].at, j.key[k].n));
     }
-    lorac_buf_printf(&b, "%s; %s, a table is CSV or its like", j.n_keys == MAX_KEYS ? ", ..." : "",
-                     python ? "they are not read" : "JSON is not read yet");
-    if (!python) { add_command(&command, &j, list ? "inputs[]" : "inputs", file); }
-    bool fits = command.at && b.n + command.n < sizeof err->text; // half a command is none
-    enum lorac_status st =
-        b.no_memory || command.no_memory
-            ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory for a message", file)
-            : lorac_fail(err, LORAC_EFORMAT, "%s%s", b.at, fits ? command.at : "");
+    lorac_buf_str(&b, j.n_keys == MAX_KEYS ? ", ..." : "");
+    if (python || other) {
+        lorac_buf_str(&b, "; a table is CSV, or JSON lines with an object on each");
+    } else if (list) {
+        lorac_buf_printf(&b,
+                         "; jq -c '.[]' '%s' > table.jsonl makes JSON lines of it, which "
+                         "data.format: jsonl reads",
+                         file);
+    } else {
+        lorac_buf_str(&b, "; data.format: jsonl reads JSON lines");
+    }
+    enum lorac_status st = b.no_memory
+                               ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory for a message", file)
+                               : lorac_fail(err, LORAC_EFORMAT, "%s", b.at);
     lorac_buf_free(&b);
-    lorac_buf_free(&command);
     return st;
 }
 
@@ -275,6 +222,28 @@ enum lorac_status lorac_foreign_table(const char *bytes, size_t n, const char *f
 {
     enum lorac_status st = check_magic(bytes, n, false, file, err);
     return st ? st : check_json(bytes, n, file, err);
+}
+
+enum lorac_status lorac_foreign_lines(const char *bytes, size_t n, const char *file,
+                                      struct lorac_err *err)
+{
+    enum lorac_status st = check_magic(bytes, n, true, file, err);
+    struct json j = {.at = bytes, .n = n};
+    size_t i = skip_space(&j, n >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0);
+    bool utf16 = n >= 2 && (memcmp(bytes, "\xFF\xFE", 2) == 0 || memcmp(bytes, "\xFE\xFF", 2) == 0);
+    if (st) { return st; }
+    if (utf16) {
+        return lorac_fail(
+            err, LORAC_EFORMAT,
+            "%s: is UTF-16, and JSON lines are UTF-8: iconv -f UTF-16 -t UTF-8 '%s' > "
+            "table.jsonl",
+            file, file);
+    }
+    if (i == n || bytes[i] != '[') { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EFORMAT,
+                      "%s: holds a JSON list, expected an object on each line: jq -c '.[]' '%s' > "
+                      "table.jsonl makes that of a list of objects",
+                      file, file);
 }
 
 enum lorac_status lorac_foreign_text(const char *bytes, size_t n, const char *file,

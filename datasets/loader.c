@@ -15,7 +15,8 @@ struct lorac_loader {
     uint64_t order_epoch; // ORDERLESS before the first
     size_t max_rows, max_segments;
     struct lorac_example e;
-    struct lorac_ids ids;  // of the micro-batch's examples, one behind the other
+    struct lorac_ids ids; // of the micro-batch's examples, one behind the other
+    struct lorac_gaps gaps;
     struct piece *example; // (max_segments) where each lies
     size_t rows;           // that they are, each on its own
 };
@@ -25,6 +26,7 @@ struct piece {
     size_t i;            // of the dataset
     size_t begin, n;     // ids[begin, begin + n)
     size_t trained_from; // of its n
+    size_t gaps, n_gaps; // of the gaps' numbers
 };
 enum { SHARE_ONE_OF = 8 }; // rows of a micro-batch, or it is not worth a segment
 
@@ -131,6 +133,7 @@ void lorac_loader_close(struct lorac_loader *l)
     lorac_mem_free(l->order);
     lorac_mem_free(l->example);
     lorac_ids_free(&l->ids);
+    lorac_mem_free(l->gaps.at);
     lorac_example_free(&l->e);
     lorac_mem_free(l);
 }
@@ -224,11 +227,11 @@ static enum lorac_status read_example(struct lorac_loader *l, size_t k, size_t i
 {
     const struct lorac_example *e = &l->e;
     enum lorac_status st = lorac_dataset_example(&l->e, l->d, i, err);
-    l->example[k] = (struct piece){i, l->ids.n, e->ids.n, e->trained_from};
+    l->example[k] = (struct piece){i, l->ids.n, e->ids.n, e->trained_from, l->gaps.n, e->gaps.n};
     for (size_t t = 0; t < e->ids.n && !st; t++) {
         st = lorac_ids_add(&l->ids, e->ids.at[t], err);
     }
-    return st;
+    return st ? st : lorac_gaps_add(&l->gaps, e->gaps.at, e->gaps.n, err);
 }
 
 /* How many tokens n examples share from their beginning on and run once; 0: none. The token behind
@@ -251,7 +254,8 @@ static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_l
 {
     const struct lorac_objective *objective = l->o.objective;
     const struct lorac_example e = {.ids = {l->ids.at + x->begin, x->n, x->n}, // borrowed
-                                    .trained_from = x->trained_from};
+                                    .trained_from = x->trained_from,
+                                    .gaps = {l->gaps.at + x->gaps, x->n_gaps, x->n_gaps}};
     if (!lorac_batch_fits(b, x->n - 1 - prefix.n, x->n - x->trained_from)) {
         return lorac_fail(err, LORAC_EUSER,
                           "the batch holds %zu rows and %zu segments, expected "
@@ -316,7 +320,7 @@ enum lorac_status lorac_loader_next_part(struct lorac_loader *l, struct lorac_ba
         rows += rows_of(l->d, order[k]);
     }
     lorac_batch_clear(b);
-    l->ids.n = 0;
+    l->ids.n = l->gaps.n = 0;
     l->rows = 0;
     size_t from = 0; // examples in front of the part
     size_t to = 0;

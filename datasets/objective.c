@@ -26,7 +26,12 @@ static void next_token(struct lorac_batch *b, const struct lorac_dataset *d,
     } else {
         lorac_dataset_place(b, d, e->ids.at, n);
     }
-    for (size_t t = e->trained_from; t < e->ids.n; t++) {
+    for (size_t t = e->trained_from, gap = 0; t < e->ids.n; t++) {
+        if (gap < e->gaps.n && t == e->gaps.at[gap]) {
+            t = e->gaps.at[gap + 1] - 1;
+            gap += 2;
+            continue;
+        }
         lorac_batch_score(b, row + t - 1 - prefix.n, e->ids.at[t]);
     }
 }

@@ -73,7 +73,7 @@ static enum lorac_status add_piece(struct cutter *c, const struct lorac_document
         lorac_mem_grow(d->entries, d->n, &d->cap, d->n + 1, sizeof *entries);
     if (!entries) { return lorac_dataset_no_memory(d, err); }
     d->entries = entries;
-    enum lorac_status st = lorac_dataset_keep(d, start, 1, err);
+    enum lorac_status st = lorac_dataset_keep(d, start, 1, NULL, err);
     if (st) { return st; }
     struct lorac_example e = {.ids = {d->cache.at + start, n, n}, .trained_from = 1}; // borrowed
     entries[d->n++] = (struct lorac_entry){

@@ -1,121 +1,39 @@
-/* table.c - CSV through libcsv; see datasets.h. The file is fed line by line, so that where a row
- * begins, on which line, and where a quote was opened all fall out of the feeding. */
+/* table.c - tables, however they are written; see datasets.h. */
 #include "datasets/table.h"
 
 #include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "datasets/encoding.h"
-#include "datasets/foreign.h"
 #include "datasets/names.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* libcsv's allocator: blocks that know their size, so that growth is geometric and limited. */
-enum { HEAD = 64 };
+/* ---- the ways in which they are written ---- */
 
-static void csv_release(void *p)
-{
-    if (p) { lorac_mem_free((char *)p - HEAD); }
-}
+static const struct lorac_table_kind *const kinds[] = {
+    [LORAC_TABLE_CSV] = &lorac_table_csv,
+    [LORAC_TABLE_JSONL] = &lorac_table_jsonl,
+};
 
-static void *csv_grow(void *p, size_t n)
+const char *lorac_table_kind_name(size_t kind)
 {
-    size_t had = 0;
-    if (p) { memcpy(&had, (char *)p - HEAD, sizeof had); }
-    if (n <= had) { return p; }
-    if (n > LORAC_MAX_FIELD + 2) { return NULL; } // + the closing quote, and what follows it
-    size_t room = 2 * had > n ? 2 * had : n;
-    char *larger = lorac_mem_new(room + HEAD, 1);
-    if (!larger) { return NULL; }
-    memcpy(larger, &room, sizeof room);
-    if (p) { memcpy(larger + HEAD, p, had); }
-    csv_release(p);
-    return larger + HEAD;
-}
-
-static int no_space(unsigned char c)
-{
-    (void)c;
-    return 0; // spaces belong to the cell
-}
-
-enum lorac_status lorac_csv_begin(struct csv_parser *p, const struct lorac_table_format *f,
-                                  struct lorac_err *err)
-{
-    if (csv_init(p, CSV_STRICT | CSV_STRICT_FINI)) {
-        return lorac_fail(err, LORAC_ENOMEM, "the CSV parser does not start");
-    }
-    csv_set_delim(p, (unsigned char)f->delimiter);
-    csv_set_quote(p, (unsigned char)f->quote); // 0 never occurs: NUL bytes are refused
-    csv_set_space_func(p, no_space);
-    csv_set_realloc_func(p, csv_grow);
-    csv_set_free_func(p, csv_release);
-    csv_set_blk_size(p, 4096);
-    return LORAC_OK;
+    return kind < sizeof kinds / sizeof *kinds ? kinds[kind]->name : NULL;
 }
 
 /* ---- reading a row ---- */
-
-struct lorac_row_memory {
-    struct csv_parser parser;
-    struct lorac_buf text;
-    struct lorac_cell *cells;
-    size_t n, cap;
-    size_t last, touched; // offset behind the row before; bytes that came into memory since they
-                          // were let go of
-    bool ended, no_memory;
-};
-
-static void take_cell(void *bytes, size_t n, void *self)
-{
-    struct lorac_row_memory *m = self;
-    struct lorac_cell *cells = lorac_mem_grow(m->cells, m->n, &m->cap, m->n + 1, sizeof *m->cells);
-    if (!cells) {
-        m->no_memory = true;
-        return;
-    }
-    m->cells = cells;
-    m->cells[m->n++] = (struct lorac_cell){.n = n};
-    if (n) { lorac_buf_add(&m->text, bytes, n); }
-}
-
-static void take_row(int end, void *self)
-{
-    (void)end;
-    ((struct lorac_row_memory *)self)->ended = true;
-}
 
 void lorac_row_free(struct lorac_row *row)
 {
     struct lorac_row_memory *m = row->memory;
     if (m) {
-        csv_free(&m->parser);
+        if (m->parses) { csv_free(&m->parser); }
         lorac_buf_free(&m->text);
         lorac_mem_free(m->cells);
+        lorac_mem_free(m->nested);
         lorac_mem_free(m);
     }
     *row = (struct lorac_row){0};
-}
-
-static enum lorac_status prepare_row(struct lorac_row *row, const struct lorac_table *t,
-                                     struct lorac_err *err)
-{
-    if (row->memory) { // it may have served another table
-        csv_set_delim(&row->memory->parser, (unsigned char)t->format.delimiter);
-        csv_set_quote(&row->memory->parser, (unsigned char)t->format.quote);
-        return LORAC_OK;
-    }
-    struct lorac_row_memory *m = lorac_mem_new(1, sizeof *m);
-    if (!m) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for a row", t->file); }
-    enum lorac_status st = lorac_csv_begin(&m->parser, &t->format, err);
-    if (st) {
-        lorac_mem_free(m);
-        return st;
-    }
-    row->memory = m;
-    return LORAC_OK;
 }
 
 /* A row was read, and with it, where it does not follow the one before, the pages around it that
@@ -135,44 +53,31 @@ enum lorac_status lorac_table_row(struct lorac_row *row, const struct lorac_tabl
 {
     assert(i < t->rows);
     row->cells = NULL;
+    row->nested = NULL;
     row->n = 0;
-    enum lorac_status st = prepare_row(row, t, err);
-    if (st) { return st; }
+    if (!row->memory) { row->memory = lorac_mem_new(1, sizeof *row->memory); }
     struct lorac_row_memory *m = row->memory;
+    if (!m) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for a row", t->file); }
     size_t at = lorac_table_offset(t, i);
     size_t end = lorac_table_offset(t, i + 1);
     m->n = 0;
-    m->ended = m->no_memory = m->text.no_memory = false;
+    m->no_memory = m->text.no_memory = false;
     lorac_buf_clear(&m->text);
-    bool blank = t->columns == 1 && (t->data[at] == '\n' || t->data[at] == '\r');
-    bool whole = true;
-    if (blank) { // libcsv passes over such lines
-        take_cell(NULL, 0, m);
-    } else {
-        size_t used = csv_parse(&m->parser, t->data + at, end - at, take_cell, take_row, m);
-        whole = used == end - at;
-        if (csv_error(&m->parser) == CSV_ENOMEM) { m->no_memory = true; }
-        // also resets the parser; ends a last row that has no line end
-        whole = !csv_fini(&m->parser, take_cell, take_row, m) && whole && m->ended;
-    }
+    enum lorac_status st = t->kind->read(m, t, at, end, err);
     let_go(m, t, at, end);
     row->line = lorac_table_line(t, i);
-    if (m->no_memory || m->text.no_memory) {
+    if (st == LORAC_ENOMEM) {
         lorac_row_free(row); // a parser that stopped halfway is not used again
-        return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for a row", t->file);
+        return st;
     }
-    if (!whole || m->n != t->columns) {
+    if (st || m->n != t->columns) {
         uint64_t line = row->line;
         lorac_row_free(row);
         return lorac_fail(err, LORAC_EIO, "%s:%llu: the file changed while it was read", t->file,
                           (unsigned long long)line);
     }
-    const char *text = m->text.at ? m->text.at : "";
-    for (size_t c = 0; c < m->n; c++) {
-        m->cells[c].at = text;
-        text += m->cells[c].n;
-    }
     row->cells = m->cells;
+    row->nested = t->kind->nests ? m->nested : NULL;
     row->n = m->n;
     return LORAC_OK;
 }
@@ -248,38 +153,9 @@ uint64_t lorac_table_line(const struct lorac_table *t, size_t i)
     return t->jumps[lo].line + (i - t->jumps[lo].row);
 }
 
-/* How often the delimiter stands in the first row, outside quotes. */
-static size_t count_in_first_row(const struct lorac_table *t, char delimiter)
-{
-    size_t n = 0;
-    bool quoted = false;
-    for (size_t i = t->first_at; i < t->size; i++) {
-        char c = t->data[i];
-        if (t->format.quote && c == t->format.quote) { quoted = !quoted; }
-        if (!quoted && (c == '\n' || c == '\r')) { break; }
-        n += !quoted && c == delimiter;
-    }
-    return n;
-}
-
 const char *lorac_table_delimiter_hint(const struct lorac_table *t)
 {
-    static const struct {
-        char delimiter;
-        const char *hint;
-    } others[] = {{',', "; is data.format.delimiter ','?"},
-                  {';', "; is data.format.delimiter ';'?"},
-                  {'\t', "; is data.format.delimiter \"\\t\", a tab?"},
-                  {'|', "; is data.format.delimiter '|'?"}};
-    size_t most = count_in_first_row(t, t->format.delimiter);
-    const char *hint = "";
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        size_t n = count_in_first_row(t, others[i].delimiter);
-        if (n <= most) { continue; }
-        most = n;
-        hint = others[i].hint;
-    }
-    return hint;
+    return t->kind->hint ? t->kind->hint(t) : "";
 }
 
 /* The number that `name` is, or 0. */
@@ -349,6 +225,58 @@ enum lorac_status lorac_table_column_find(size_t *out, const struct lorac_table 
     return LORAC_EUSER;
 }
 
+/* ---- the index ---- */
+
+enum lorac_status lorac_table_no_memory(const struct lorac_table *t, struct lorac_err *err)
+{
+    return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for the index of rows", t->file);
+}
+
+bool lorac_table_add_name(struct lorac_table *t, const char *name, size_t n)
+{
+    size_t cap = t->n_names;
+    if ((t->n_names & (t->n_names - 1)) == 0) { // full at each power of two
+        char **names = lorac_mem_new(cap ? 2 * cap : 1, sizeof *names);
+        if (!names) { return false; }
+        if (cap) { memcpy(names, t->names, cap * sizeof *names); }
+        lorac_mem_free(t->names);
+        t->names = names;
+    }
+    t->names[t->n_names] = lorac_mem_string(name, n);
+    if (!t->names[t->n_names]) { return false; }
+    t->n_names++;
+    return true;
+}
+
+enum lorac_status lorac_table_add_row(struct lorac_table *t, size_t at, uint64_t line,
+                                      struct lorac_err *err)
+{
+    if (t->rows >= UINT32_MAX - 1) {
+        return lorac_fail(err, LORAC_EFORMAT, "%s: more than %u rows, expected fewer", t->file,
+                          UINT32_MAX - 1);
+    }
+    uint32_t *rows = lorac_mem_grow(t->row_at, t->rows, &t->cap_rows, t->rows + 1, sizeof *rows);
+    if (!rows) { return lorac_table_no_memory(t, err); }
+    t->row_at = rows;
+    while (t->n_carry < (uint64_t)at >> 32) {
+        uint32_t *carry =
+            lorac_mem_grow(t->carry, t->n_carry, &t->cap_carry, t->n_carry + 1, sizeof *carry);
+        if (!carry) { return lorac_table_no_memory(t, err); }
+        t->carry = carry;
+        t->carry[t->n_carry++] = (uint32_t)t->rows;
+    }
+    const struct lorac_line_jump *last = t->n_jumps ? &t->jumps[t->n_jumps - 1] : NULL;
+    if (!last || last->line + (t->rows - last->row) != line) {
+        struct lorac_line_jump *jumps =
+            lorac_mem_grow(t->jumps, t->n_jumps, &t->cap_jumps, t->n_jumps + 1, sizeof *jumps);
+        if (!jumps) { return lorac_table_no_memory(t, err); }
+        t->jumps = jumps;
+        t->jumps[t->n_jumps++] = (struct lorac_line_jump){.row = t->rows, .line = line};
+    }
+    t->row_at[t->rows++] = (uint32_t)at;
+    return LORAC_OK;
+}
+
 /* ---- opening ---- */
 
 void lorac_table_close(struct lorac_table *t)
@@ -367,30 +295,11 @@ void lorac_table_close(struct lorac_table *t)
     lorac_mem_free(t);
 }
 
-static enum lorac_status check_format(const struct lorac_table_format *f, struct lorac_err *err)
-{
-    unsigned char d = (unsigned char)f->delimiter;
-    unsigned char q = (unsigned char)f->quote;
-    if (d == 0 || d > 126 || d == '\n' || d == '\r') {
-        return lorac_fail(err, LORAC_EUSER, "delimiter: code %d, expected one ASCII character", d);
-    }
-    if (q > 126 || q == '\n' || q == '\r') {
-        return lorac_fail(err, LORAC_EUSER, "quote: code %d, expected one ASCII character or none",
-                          q);
-    }
-    if (d == q) {
-        return lorac_fail(err, LORAC_EUSER, "delimiter and quote are both '%c', expected two", d);
-    }
-    return LORAC_OK;
-}
-
 /* NULL: *st says why. */
 static struct lorac_table *new_table(enum lorac_status *st, const char *file,
                                      const struct lorac_table_format *format, struct lorac_err *err)
 {
     static const struct lorac_table_format csv = {.delimiter = ',', .quote = '"', .header = true};
-    *st = check_format(format ? format : &csv, err);
-    if (*st) { return NULL; }
     struct lorac_table *t = lorac_mem_new(1, sizeof *t);
     if (t) { t->file = lorac_mem_string(file, strlen(file)); }
     if (!t || !t->file) {
@@ -399,24 +308,8 @@ static struct lorac_table *new_table(enum lorac_status *st, const char *file,
         return NULL;
     }
     t->format = format ? *format : csv;
+    t->kind = kinds[t->format.kind];
     return t;
-}
-
-/* The text of these bytes, and where its rows are. */
-static enum lorac_status read_bytes(struct lorac_table *t, const char *bytes, size_t n,
-                                    struct lorac_err *err)
-{
-    size_t n_decoded = 0;
-    enum lorac_status st = lorac_foreign_table(bytes, n, t->file, err);
-    if (!st) {
-        st =
-            lorac_text_to_utf8(&t->decoded, &n_decoded, bytes, n, t->format.encoding, t->file, err);
-    }
-    if (st) { return st; }
-    t->data = t->decoded ? t->decoded : bytes;
-    t->size = t->decoded ? n_decoded : n;
-    if (t->decoded) { st = lorac_foreign_table(t->data, t->size, t->file, err); }
-    return st ? st : lorac_table_index(t, err);
 }
 
 enum lorac_status lorac_table_parse(struct lorac_table **out, const char *bytes, size_t n,
@@ -426,7 +319,7 @@ enum lorac_status lorac_table_parse(struct lorac_table **out, const char *bytes,
     enum lorac_status st = LORAC_OK;
     struct lorac_table *t = new_table(&st, file, format, err);
     if (!t) { goto done; }
-    st = read_bytes(t, bytes, n, err);
+    st = t->kind->open(t, bytes, n, err);
 done:
     if (st) {
         lorac_table_close(t);
@@ -444,7 +337,7 @@ enum lorac_status lorac_table_open(struct lorac_table **out, const char *path,
     if (!t) { goto done; }
     st = lorac_map_open(&t->map, path, err);
     if (st) { goto done; }
-    st = read_bytes(t, (const char *)t->map.data, t->map.size, err);
+    st = t->kind->open(t, (const char *)t->map.data, t->map.size, err);
 done:
     if (st) {
         lorac_table_close(t);

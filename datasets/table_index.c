@@ -219,27 +219,6 @@ static size_t line_end(struct scan *s)
 
 /* ---- the header ---- */
 
-static enum lorac_status no_memory(const struct lorac_table *t, struct lorac_err *err)
-{
-    return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for the index of rows", t->file);
-}
-
-static bool add_name(struct lorac_table *t, const char *name, size_t n)
-{
-    size_t cap = t->n_names;
-    if ((t->n_names & (t->n_names - 1)) == 0) { // full at each power of two
-        char **names = lorac_mem_new(cap ? 2 * cap : 1, sizeof *names);
-        if (!names) { return false; }
-        if (cap) { memcpy(names, t->names, cap * sizeof *names); }
-        lorac_mem_free(t->names);
-        t->names = names;
-    }
-    t->names[t->n_names] = lorac_mem_string(name, n);
-    if (!t->names[t->n_names]) { return false; }
-    t->n_names++;
-    return true;
-}
-
 /* A field of a row over several lines: does it hold line ends and the delimiter, as a lone quote's
  * would? */
 static void look_at_long_field(struct scan *s, const char *bytes, size_t n)
@@ -261,7 +240,7 @@ static void take_field(void *bytes, size_t n, void *self)
     s->fields++;
     if (n > LORAC_MAX_FIELD && !s->long_field) { s->long_field = s->fields; }
     bool naming = s->t->columns == 0 && s->t->format.header && s->fields <= LORAC_MAX_COLUMNS;
-    if (naming && !add_name(s->t, text, n)) { s->no_memory = true; }
+    if (naming && !lorac_table_add_name(s->t, text, n)) { s->no_memory = true; }
     if (s->line > s->row_line) { look_at_long_field(s, text, n); }
 }
 
@@ -283,35 +262,6 @@ void lorac_table_place(unsigned long long place[2], const struct lorac_table *t,
 
 /* ---- rows ---- */
 
-static enum lorac_status add_row(struct scan *s, size_t at, uint64_t line, struct lorac_err *err)
-{
-    struct lorac_table *t = s->t;
-    if (t->rows >= UINT32_MAX - 1) {
-        return lorac_fail(err, LORAC_EFORMAT, "%s: more than %u rows, expected fewer", t->file,
-                          UINT32_MAX - 1);
-    }
-    uint32_t *rows = lorac_mem_grow(t->row_at, t->rows, &t->cap_rows, t->rows + 1, sizeof *rows);
-    if (!rows) { return no_memory(t, err); }
-    t->row_at = rows;
-    while (t->n_carry < (uint64_t)at >> 32) {
-        uint32_t *carry =
-            lorac_mem_grow(t->carry, t->n_carry, &t->cap_carry, t->n_carry + 1, sizeof *carry);
-        if (!carry) { return no_memory(t, err); }
-        t->carry = carry;
-        t->carry[t->n_carry++] = (uint32_t)t->rows;
-    }
-    const struct lorac_line_jump *last = t->n_jumps ? &t->jumps[t->n_jumps - 1] : NULL;
-    if (!last || last->line + (t->rows - last->row) != line) {
-        struct lorac_line_jump *jumps =
-            lorac_mem_grow(t->jumps, t->n_jumps, &t->cap_jumps, t->n_jumps + 1, sizeof *jumps);
-        if (!jumps) { return no_memory(t, err); }
-        t->jumps = jumps;
-        t->jumps[t->n_jumps++] = (struct lorac_line_jump){.row = t->rows, .line = line};
-    }
-    t->row_at[t->rows++] = (uint32_t)at;
-    return LORAC_OK;
-}
-
 /* The lines in front of the first one that is not blank: of a single column they are empty cells,
  * too. */
 static enum lorac_status add_leading_rows(struct scan *s, struct lorac_err *err)
@@ -320,7 +270,7 @@ static enum lorac_status add_leading_rows(struct scan *s, struct lorac_err *err)
     uint64_t line = s->first_line;
     enum lorac_status st = LORAC_OK;
     for (size_t at = s->begin; at < s->row_at && !st; line++) {
-        st = add_row(s, at, line, err);
+        st = lorac_table_add_row(t, at, line, err);
         at += t->data[at] == '\r' && t->data[at + 1] == '\n' ? 2 : 1;
     }
     t->blank_lines = (struct lorac_tally){0};
@@ -343,7 +293,7 @@ static enum lorac_status first_row(bool *is_row, struct scan *s, struct lorac_er
     for (size_t c = 0; c < t->columns; c++) {
         char number[24];
         int n = snprintf(number, sizeof number, "%zu", c + 1);
-        if (!add_name(t, number, (size_t)n)) { return no_memory(t, err); }
+        if (!lorac_table_add_name(t, number, (size_t)n)) { return lorac_table_no_memory(t, err); }
     }
     return t->columns == 1 ? add_leading_rows(s, err) : LORAC_OK;
 }
@@ -358,7 +308,7 @@ static enum lorac_status finish_row(struct scan *s, struct lorac_err *err)
         if (st) { return st; }
     }
     if (s->fields != t->columns) { return fail_ragged(s, err); }
-    return is_row ? add_row(s, s->row_at, s->row_line, err) : LORAC_OK;
+    return is_row ? lorac_table_add_row(t, s->row_at, s->row_line, err) : LORAC_OK;
 }
 
 /* Feed the line s->at .. end; the file's end also ends a row without a line end. */
@@ -380,16 +330,16 @@ static enum lorac_status feed_line(struct scan *s, size_t end, struct lorac_err 
     // libcsv asks again for less where it gets no memory: a full buffer then means a long field
     bool full = csv_get_buffer_size(&s->parser) > LORAC_MAX_FIELD;
     if (s->long_field || (used != n && full)) { return fail_long(s, s->at + used, err); }
-    if (used != n || s->no_memory) { return no_memory(t, err); }
+    if (used != n || s->no_memory) { return lorac_table_no_memory(t, err); }
     if (end == t->size && !s->ended) {
         if (csv_fini(&s->parser, take_field, end_row, s)) { return fail_unclosed(s, err); }
-        if (s->no_memory) { return no_memory(t, err); }
+        if (s->no_memory) { return lorac_table_no_memory(t, err); }
         if (s->long_field) { return fail_long(s, end, err); }
     }
     if (s->ended) { return finish_row(s, err); }
     if (t->data[s->row_at] == '\n' || t->data[s->row_at] == '\r') { // else a quote is open
         s->in_row = false;
-        if (t->columns == 1) { return add_row(s, s->row_at, s->row_line, err); }
+        if (t->columns == 1) { return lorac_table_add_row(t, s->row_at, s->row_line, err); }
         lorac_tally_add(&t->blank_lines, s->row_line);
     }
     return LORAC_OK;

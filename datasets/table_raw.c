@@ -55,6 +55,23 @@ struct lorac_raw lorac_table_raw_header(const struct lorac_table *t)
     return t->format.header ? raw_of(t, from, to) : (struct lorac_raw){t->data + from, 0, "", 0};
 }
 
+void lorac_table_write_row(struct lorac_buf *b, const struct lorac_table *t,
+                           const struct lorac_raw *row)
+{
+    t->kind->begin_row(b, row);
+}
+
+bool lorac_table_write_cell(struct lorac_buf *b, const struct lorac_table *t, const char *name,
+                            const char *text, size_t n, bool number)
+{
+    return t->kind->add_cell(b, t, name, text, n, number);
+}
+
+void lorac_table_write_end(struct lorac_buf *b, const struct lorac_table *t)
+{
+    t->kind->end_row(b);
+}
+
 struct lorac_table_format lorac_table_format(const struct lorac_table *t)
 {
     return t->format;

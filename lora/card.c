@@ -67,12 +67,37 @@ static void add_python(struct lorac_buf *b, const struct lorac_saved *q, const c
                      "skip_special_tokens=True))\n");
 }
 
+/* Of an adapter that was trained on conversations. */
+static void add_chat(struct lorac_buf *b, const struct lorac_saved *q, const char *base,
+                     bool merged)
+{
+    lorac_buf_str(b, "It was trained on conversations in the form of ");
+    lorac_buf_str(b, merged ? "the model's chat template" : "chat_template.jinja, in this folder");
+    if (q->prompt[0]) {
+        lorac_buf_str(b, ", where the user says (a name in braces stands for a text):\n");
+        add_block(b, q->prompt);
+    } else {
+        lorac_buf_str(b, ".\n\n");
+    }
+    if (q->system) {
+        lorac_buf_str(b, "The system says:\n");
+        add_block(b, q->system);
+    }
+    add_labels(b, q);
+    lorac_buf_str(b, "With lorac, in this folder:\n\n    lorac chat --model ");
+    lorac_buf_word(b, merged ? "." : base ? base : "BASE");
+    lorac_buf_str(b, merged ? "\n" : " --adapter .\n");
+}
+
 enum lorac_status lorac_card_usage(struct lorac_buf *b, const char *json, const char *base,
                                    bool merged, struct lorac_err *err)
 {
     struct lorac_saved *q = NULL;
     enum lorac_status st = lorac_saved_read(&q, json, err);
-    if (q) {
+    if (q && q->chat) {
+        lorac_buf_str(b, "\n## How to ask\n\n");
+        add_chat(b, q, base, merged);
+    } else if (q) {
         lorac_buf_str(b, "\n## How to ask\n\n");
         if (q->prompt[0]) {
             lorac_buf_str(b,

@@ -113,6 +113,21 @@ static enum lorac_status write_card(const char *path, const struct lorac_adapter
     return st;
 }
 
+/* The chat template that it was trained with, where transformers looks for one. */
+static enum lorac_status write_chat(const char *dir, const struct lorac_adapter *a,
+                                    struct lorac_err *err)
+{
+    struct lorac_saved *saved = NULL;
+    enum lorac_status st = lorac_saved_read(&saved, a->template_json, err);
+    const char *text = saved ? saved->chat : NULL;
+    char *path = text ? lorac_path_join(dir, "chat_template.jinja") : NULL;
+    if (!st && text && !path) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
+    if (!st && text) { st = lorac_file_write(path, text, strlen(text), err); }
+    lorac_mem_free(path);
+    lorac_mem_free(saved);
+    return st;
+}
+
 static bool same_text(const char *a, const char *b)
 {
     return a && b ? strcmp(a, b) == 0 : a == b;
@@ -179,7 +194,8 @@ static enum lorac_status compare(const char *dir, struct writer *w, struct lorac
 /* Replacing a folder removes what is in it, so it must be ours alone. */
 static enum lorac_status check_target(const char *dir, struct lorac_err *err)
 {
-    static const char *const ours[] = {LORAC_PEFT_CONFIG, LORAC_PEFT_TENSORS, LORAC_PEFT_CARD};
+    static const char *const ours[] = {LORAC_PEFT_CONFIG, LORAC_PEFT_TENSORS, LORAC_PEFT_CARD,
+                                       "chat_template.jinja"};
     char **names = NULL;
     if (!lorac_path_exists(dir)) { return LORAC_OK; }
     if (!lorac_path_is_dir(dir)) {
@@ -214,6 +230,7 @@ static enum lorac_status write_all(const char *temp, struct writer *w, const cha
     if (!st) { st = write_config(config, w->a, base_name, err); }
     if (!st) { st = write_tensors(tensors, w, err); }
     if (!st) { st = write_card(card, w->a, base_name, err); }
+    if (!st) { st = write_chat(temp, w->a, err); }
     if (!st) { st = compare(temp, w, err); }
     lorac_mem_free(config);
     lorac_mem_free(tensors);

@@ -26,6 +26,9 @@ static enum lorac_status pack(struct lorac_saved **out, const struct lorac_json 
     enum lorac_status st = lorac_json_string(&it.prompt, root, "prompt", true, err);
     if (!st) { st = lorac_json_string(&it.completion, root, "completion", true, err); }
     if (!st) { st = lorac_json_bool(&it.append_eos, root, "append_eos", true, err); }
+    if (!st) { st = lorac_json_string(&it.chat, root, "chat_template", false, err); }
+    if (!st) { st = lorac_json_string(&it.system, root, "system", false, err); }
+    if (!st) { st = lorac_json_string(&it.date, root, "date", false, err); }
     if (!st) { st = lorac_json_string(&it.tokenizer, root, "tokenizer", false, err); }
     if (st) { return st; }
     it.K = json_array_size(list.value);
@@ -39,6 +42,9 @@ static enum lorac_status pack(struct lorac_saved **out, const struct lorac_json 
                               .append_eos = it.append_eos,
                               .labels = list.value ? labels : NULL,
                               .K = it.K,
+                              .chat = keep(&memory, it.chat),
+                              .system = keep(&memory, it.system),
+                              .date = keep(&memory, it.date),
                               .tokenizer = keep(&memory, it.tokenizer)};
     for (size_t k = 0; k < it.K; k++) {
         struct lorac_json at = lorac_json_at(&list, k);
@@ -81,5 +87,8 @@ void lorac_saved_write(struct lorac_buf *json, const struct lorac_saved *s)
     }
     lorac_buf_str(json, "]");
     if (s->tokenizer) { add_text(json, ", \"tokenizer\": ", s->tokenizer); }
+    if (s->chat) { add_text(json, ", \"chat_template\": ", s->chat); }
+    if (s->system) { add_text(json, ", \"system\": ", s->system); }
+    if (s->date) { add_text(json, ", \"date\": ", s->date); }
     lorac_buf_str(json, "}");
 }

@@ -4,6 +4,10 @@
  *
  *   {"prompt": "{text}\n", "completion": " {label}", "append_eos": true,
  *    "labels": ["calm", "angry"], "tokenizer": "16 digits"}
+ *
+ * Of a chat also "chat_template", the model's, which stands in the adapter's chat_template.jinja,
+ * too, and where they were given "system" and "date". Its prompt is what the user says and its
+ * completion the answer; both are empty where whole conversations were trained.
  */
 #ifndef LORAC_LORA_SAVED_H
 #define LORAC_LORA_SAVED_H
@@ -18,7 +22,9 @@ struct lorac_saved {
     bool append_eos;
     const char *const *labels; // (K) the answers to choose from; NULL: not told
     size_t K;
-    const char *tokenizer; // its fingerprint; NULL: not told
+    const char *chat;          // the chat template; NULL: a template of text
+    const char *system, *date; // of a chat; NULL: none
+    const char *tokenizer;     // its fingerprint; NULL: not told
 };
 /* What `json` (lorac_adapter.template_json) says; *out NULL where that is NULL. One block
  * (lorac_mem_free). */

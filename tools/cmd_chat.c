@@ -10,8 +10,9 @@ enum { BARS = 10 };
 
 struct chat {
     struct session s;
-    struct lorac_chat *form;
-    struct lorac_messages m; // what was said; the system's words come first
+    struct lorac_chat *form;         // of the adapter that answers, or the model's own
+    const struct lorac_adapter *own; // whose it is; NULL: the base's
+    struct lorac_messages m;         // what was said; the system's words come first
 };
 
 static const char help[] =
@@ -32,9 +33,25 @@ static bool has_system(const struct chat *c)
     return c->m.n && strcmp(c->m.at[0].role, "system") == 0;
 }
 
-/* The conversation, and where the next answer begins. */
-static enum lorac_status encode(struct lorac_ids *ids, const struct chat *c, struct lorac_err *err)
+/* Who answers brings its own form. */
+static enum lorac_status choose_form(struct chat *c, struct lorac_err *err)
 {
+    const struct lorac_adapter *now = c->s.b.stack.n ? c->s.b.stack.adapter[0] : NULL;
+    struct lorac_chat *form = NULL;
+    if (c->form && now == c->own) { return LORAC_OK; }
+    enum lorac_status st = bench_chat(&form, &c->s.b, err);
+    if (st) { return st; }
+    lorac_chat_free(c->form);
+    c->form = form;
+    c->own = now;
+    return LORAC_OK;
+}
+
+/* The conversation, and where the next answer begins. */
+static enum lorac_status encode(struct lorac_ids *ids, struct chat *c, struct lorac_err *err)
+{
+    enum lorac_status st = choose_form(c, err);
+    if (st) { return st; }
     return lorac_chat_encode(ids, NULL, c->form, c->m.at, c->m.n, true, time(NULL), err);
 }
 
@@ -210,11 +227,11 @@ static int run(const struct args *a)
     struct chat c = {0};
     bool usage = false;
     enum lorac_status st = session_open(&c.s, a, &usage, &err);
-    if (!st) { st = lorac_chat_open(&c.form, c.s.b.model->dir, c.s.b.tokenizer, &err); }
     c.s.b.chat = true;
     if (!st && args_has(a, "--adapter")) {
         st = session_use(&c.s, args_text(a, "--adapter", ""), true, &err);
     }
+    if (!st) { st = choose_form(&c, &err); }
     if (!st) { st = set_system(&c, args_text(a, "--system", ""), &err); }
     if (!st && c.s.terminal) { fputs(help, stdout); }
     int code = st ? complain(&err) : session_lines(&c.s, obey, &c);

@@ -262,7 +262,7 @@ static enum lorac_status say_example(const struct lorac_plan *p, size_t i, bool 
                (unsigned long long)lorac_dataset_line(p->job->train.set, i));
     }
     for (size_t k = 0; k < e.ids.n && !st; k++) {
-        bool trained = k >= e.trained_from;
+        bool trained = lorac_example_trains(&e, k);
         size_t from = text.n;
         st = lorac_stream_add(&text, &stream, t, e.ids.at[k], false, err);
         if (!st && k + 1 == e.ids.n) { st = lorac_stream_end(&text, &stream, t, false, err); }

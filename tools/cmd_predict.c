@@ -450,15 +450,16 @@ static const struct option options[] = {
 
 const struct verb verb_predict = {
     .name = "predict",
-    .usage = "RUN --in FILE.csv --out FILE.csv | RUN --text TEXT",
+    .usage = "RUN --in TABLE --out TABLE | RUN --text TEXT",
     .summary = "add a column of predictions to a table, or answer for one text",
     .about =
         "  lorac predict runs/sst2 --in new.tsv --out answers.tsv\n"
         "  lorac predict runs/sst2 --text 'a fine film'\n\n"
         "Adds 'prediction' and, where the recipe has labels, 'probability' (among all labels). "
         "The table needs no column for the answer; its quotes, line ends and byte order mark "
-        "stay, and its delimiter may be another than the recipe's. Ctrl-C keeps the rows that "
-        "are done and says how to go on.\n",
+        "stay, and its delimiter may be another than the recipe's. JSON lines get members; the "
+        "answer that a conversation ends with is left out, and the question asked. Ctrl-C keeps "
+        "the rows that are done and says how to go on.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

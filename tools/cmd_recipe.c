@@ -311,7 +311,7 @@ static int run(const struct args *a)
 static const struct option options[] = {
     RECIPE_OPTIONS,
     {"--model", "DIR", "init: the base model", false, false},
-    {"--csv", "FILE", "init: the table to train on", false, false},
+    {"--csv", "FILE", "init: the table to train on, a CSV or JSON lines", false, false},
     {"--label", "COLUMN", "init: the column that answers, by name or number (default: guessed)",
      false, false},
     {"--text", "COLUMN", "init: a column of the prompt, by name or number (default: guessed)",

@@ -89,7 +89,7 @@ static enum lorac_status read_chat(struct lorac_ids *ids, struct lorac_buf *answ
     struct lorac_buf json = {0};
     enum lorac_status st = read_text(&json, path, err);
     if (!st) { st = lorac_messages_read(&m, json.at ? json.at : "", json.n, path, err); }
-    if (!st) { st = lorac_chat_open(&chat, b->model->dir, b->tokenizer, err); }
+    if (!st) { st = bench_chat(&chat, b, err); }
     if (!st) {
         st = lorac_chat_answers(ids, answers, chat, m.at, m.n, false, time(NULL), err);
         if (st) { lorac_err_prefix(err, "%s: ", path); }

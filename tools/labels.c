@@ -77,8 +77,27 @@ static enum lorac_status rank(struct label_answer *a, struct bench *b,
                         "one: the label",
                         n);
     }
+    struct lorac_chat *chat = NULL;
+    struct lorac_conversations *talk = NULL;
+    if (!st && s->chat) { st = bench_chat(&chat, b, err); }
+    if (!st && s->chat) {
+        int64_t day = 0;
+        const struct lorac_conversations_options c = {
+            .chat = chat,
+            .tokenizer = b->tokenizer,
+            .form = {.prompt = "?",
+                     .completion = s->completion,
+                     .variables = o.variables,
+                     .n_variables = n},
+            .append_eos = s->append_eos,
+            .dated = s->date && lorac_day_parse(&day, s->date),
+            .day = day,
+        };
+        st = lorac_conversations_open(&talk, &c, err);
+    }
     struct lorac_labels_options how = {
         .form = template,
+        .talk = talk,
         .n_variables = n,
         .labels = a->labels,
         .K = a->K,
@@ -94,6 +113,8 @@ static enum lorac_status rank(struct label_answer *a, struct bench *b,
     }
     if (!st) { st = choose(a, b, &tree, prompt, err); }
     lorac_tree_free(&tree);
+    lorac_conversations_close(talk);
+    lorac_chat_free(chat);
     lorac_template_free(template);
     lorac_mem_free(names);
     return st;

@@ -96,8 +96,10 @@ enum lorac_status fields_fill(struct lorac_cell *values, const char *const *name
     return LORAC_OK;
 }
 
-static enum lorac_status encode_template(struct lorac_ids *ids, const struct bench *b,
-                                         const struct args *a, const struct lorac_saved *saved,
+/* The ids of an adapter's prompt, filled; or, unless NULL, its text. */
+static enum lorac_status encode_template(struct lorac_ids *ids, struct lorac_buf *text,
+                                         const struct bench *b, const struct args *a,
+                                         const struct lorac_saved *saved,
                                          const struct lorac_buf *prompt, struct lorac_err *err)
 {
     struct lorac_template *template = NULL;
@@ -118,7 +120,15 @@ static enum lorac_status encode_template(struct lorac_ids *ids, const struct ben
         optional[i] = lorac_template_is_optional(template, i);
     }
     if (!st) { st = fields_fill(values, o.variables, optional, n, a, "--prompt", prompt, err); }
-    if (!st) { st = lorac_prompt_encode(ids, template, b->tokenizer, values, err); }
+    if (!st && !text) { st = lorac_prompt_encode(ids, template, b->tokenizer, values, err); }
+    if (!st && text) {
+        struct lorac_text parts[LORAC_MAX_PARTS];
+        size_t n_parts = lorac_template_prompt(parts, template, values);
+        for (size_t i = 0; i < n_parts; i++) {
+            lorac_buf_add(text, parts[i].at, parts[i].n);
+        }
+        if (text->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for the prompt"); }
+    }
     lorac_template_free(template);
     lorac_mem_free(values);
     lorac_mem_free(optional);
@@ -145,29 +155,65 @@ enum lorac_status bench_template(struct lorac_saved **out, const struct bench *b
     return lorac_saved_read(out, json, err);
 }
 
-/* --chat: what a user says, and where the answer to it begins, as the model's chat template has it.
- */
+enum lorac_status bench_chat(struct lorac_chat **out, const struct bench *b, struct lorac_err *err)
+{
+    const char *adapter = b->stack.n ? b->stack.adapter[0]->name : NULL;
+    return lorac_chat_open_for(out, b->model->dir, adapter, b->tokenizer, err);
+}
+
+/* What the system says in front of it, unless something else is asked for. */
+static enum lorac_status saved_system(const char **out, struct lorac_buf *text,
+                                      const struct lorac_saved *saved, struct lorac_err *err)
+{
+    char **names = NULL;
+    size_t n = 0;
+    if (*out || !saved || !saved->system) { return LORAC_OK; }
+    enum lorac_status st = lorac_template_variables(&names, &n, saved->system, err);
+    if (!st && n) {
+        st =
+            lorac_fail(err, LORAC_EUSER,
+                       "the adapter was trained with a system's text that holds {%s}: give it with "
+                       "--system",
+                       names[0]);
+    }
+    for (const char *c = saved->system; *c && !st; c++) {
+        c += (c[0] == '{' || c[0] == '}') && c[1] == c[0]; // a brace that is text
+        lorac_buf_add(text, c, 1);
+    }
+    lorac_mem_free(names);
+    *out = st ? NULL : text->at;
+    return !st && text->no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for the prompt") : st;
+}
+
+/* --chat, and adapters that were trained on chats: what a user says, and where the answer to it
+ * begins, as the chat template has it. */
 static enum lorac_status encode_chat(struct lorac_ids *ids, const struct bench *b,
-                                     const struct args *a, const struct lorac_buf *prompt,
-                                     struct lorac_err *err)
+                                     const struct args *a, const struct lorac_saved *saved,
+                                     const struct lorac_buf *prompt, struct lorac_err *err)
 {
     struct lorac_chat *chat = NULL;
     struct lorac_messages m = {0};
+    struct lorac_buf own = {0};
     const char *system = args_text(a, "--system", NULL);
     const char *text = prompt->at ? prompt->at : "";
-    enum lorac_status st = lorac_chat_open(&chat, b->model->dir, b->tokenizer, err);
+    int64_t now = time(NULL);
+    if (saved && saved->date) { (void)lorac_day_parse(&now, saved->date); }
+    enum lorac_status st = bench_chat(&chat, b, err);
+    if (!st) { st = saved_system(&system, &own, saved, err); }
     if (!st && system) { st = lorac_messages_add(&m, "system", system, strlen(system), err); }
     if (!st) { st = lorac_messages_add(&m, "user", text, prompt->n, err); }
-    if (!st) { st = lorac_chat_encode(ids, NULL, chat, m.at, m.n, true, time(NULL), err); }
+    if (!st) { st = lorac_chat_encode(ids, NULL, chat, m.at, m.n, true, now, err); }
+    lorac_buf_free(&own);
     lorac_messages_free(&m);
     lorac_chat_free(chat);
     return st;
 }
 
 /* Options that have no effect beside each other. */
-static enum lorac_status check_chat(const struct args *a, bool fills, struct lorac_err *err)
+static enum lorac_status check_chat(const struct args *a, bool fills, bool chats,
+                                    struct lorac_err *err)
 {
-    if (args_has(a, "--system") && !args_has(a, "--chat")) {
+    if (args_has(a, "--system") && !args_has(a, "--chat") && !chats) {
         return lorac_fail(err, LORAC_EUSER, "--system is a part of a chat: it needs --chat");
     }
     if (!args_has(a, "--chat")) { return LORAC_OK; }
@@ -193,11 +239,16 @@ enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
     // without a prompt the template begins with the completion: free text, of which this is the
     // beginning
     bool fills = saved && *saved->prompt;
-    if (!st) { st = check_chat(a, fills, err); }
-    if (!st && args_has(a, "--chat")) {
-        st = encode_chat(ids, b, a, prompt, err);
+    bool chats = saved && saved->chat;
+    struct lorac_buf filled = {0};
+    if (!st) { st = check_chat(a, fills && !chats, chats, err); }
+    if (!st && chats && fills) {
+        st = encode_template(NULL, &filled, b, a, saved, prompt, err);
+        if (!st) { st = encode_chat(ids, b, a, saved, &filled, err); }
+    } else if (!st && (chats || args_has(a, "--chat"))) {
+        st = encode_chat(ids, b, a, saved, prompt, err);
     } else if (!st && fills) {
-        st = encode_template(ids, b, a, saved, prompt, err);
+        st = encode_template(ids, NULL, b, a, saved, prompt, err);
     } else if (!st && args_has(a, "--field")) {
         st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template%s",
                         saved ? ", this one's has no prompt" : "");
@@ -205,6 +256,7 @@ enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
         struct lorac_text text = {prompt->at ? prompt->at : "", prompt->n, true};
         st = lorac_encode(ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err);
     }
+    lorac_buf_free(&filled);
     lorac_mem_free(saved);
     return st;
 }

@@ -45,7 +45,7 @@ enum lorac_status subject_open(struct subject *s, const struct args *a, unsigned
         lorac_mem_free(s->adapter_dir);
         s->adapter_dir = lorac_mem_string(given, strlen(given));
     }
-    if (!st) { st = lorac_job_open(&s->j, s->r, parts, err); }
+    if (!st) { st = lorac_job_open_for(&s->j, s->r, s->adapter_dir, parts, err); }
     if (!st && s->adapter_dir && !args_has(a, "--base")) {
         bool force = args_has(a, "--force");
         st = load_adapter(&s->adapter, s->j->model, s->adapter_dir, force, err);

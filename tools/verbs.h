@@ -96,6 +96,8 @@ enum lorac_status fields_fill(struct lorac_cell *values, const char *const *name
                               struct lorac_err *err);
 /* The template that the adapters carry, where they have one and agree; else NULL (lorac_mem_free).
  */
+/* The chat template of the first adapter, where it brings one, else of the model. */
+enum lorac_status bench_chat(struct lorac_chat **out, const struct bench *b, struct lorac_err *err);
 enum lorac_status bench_template(struct lorac_saved **out, const struct bench *b,
                                  struct lorac_err *err);
 #define PROMPT_OPTIONS                                                                       \

@@ -13,6 +13,12 @@
 enum lorac_status lorac_json_parse(struct lorac_json *root, const char *text, size_t n,
                                    const char *file, struct lorac_err *err)
 {
+    return lorac_json_parse_line(root, text, n, file, 1, err);
+}
+
+enum lorac_status lorac_json_parse_line(struct lorac_json *root, const char *text, size_t n,
+                                        const char *file, uint64_t line, struct lorac_err *err)
+{
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
     struct lorac_json_text left = {text, n};
     json_error_t at = {0};
@@ -30,8 +36,9 @@ enum lorac_status lorac_json_parse(struct lorac_json *root, const char *text, si
         return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to read it", file);
     }
     if (!root->value) {
-        return lorac_fail(err, LORAC_EFORMAT, "%s:%d:%d: not valid JSON: %s", file, at.line,
-                          at.column, at.text);
+        return lorac_fail(err, LORAC_EFORMAT, "%s:%llu:%d: not valid JSON: %s", file,
+                          (unsigned long long)line + (unsigned long long)at.line - 1, at.column,
+                          at.text);
     }
     return LORAC_OK;
 }

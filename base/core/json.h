@@ -30,6 +30,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_json_load(struct lorac_json *root, cons
 LORAC_MUST_CHECK enum lorac_status lorac_json_parse(struct lorac_json *root, const char *text,
                                                     size_t n, const char *file,
                                                     struct lorac_err *err);
+/* The same of text that begins on this line of the file. */
+LORAC_MUST_CHECK enum lorac_status lorac_json_parse_line(struct lorac_json *root, const char *text,
+                                                         size_t n, const char *file, uint64_t line,
+                                                         struct lorac_err *err);
 void lorac_json_free(struct lorac_json *root);
 
 /* The member `key` of an object; value NULL where absent (JSON null counts as absent). */

@@ -1,4 +1,5 @@
 /* check.c - what must hold between keys; see reading.h. Each check names the places. */
+#include "base/core/clock.h"
 #include "lora/lora.h"
 #include "recipes/language/reading.h"
 
@@ -65,6 +66,22 @@ static enum lorac_status check_template(struct lorac_reading *rd)
     bool prompt = given(rd, "template.prompt");
     bool completion = given(rd, "template.completion");
     if (r->data.kind == LORAC_RECIPE_DATA_TEXT || r->data.train.n == 0) { return LORAC_OK; }
+    bool chat = r->templates.kind == LORAC_RECIPE_TEMPLATE_CHAT;
+    bool answers =
+        r->templates.train_on == LORAC_TRAIN_ASSISTANT || r->templates.train_on == LORAC_TRAIN_LAST;
+    if (chat != answers && given(rd, "template.train_on")) {
+        return lorac_reading_complain(rd, given(rd, "template.train_on"),
+                                      lorac_key_find("template.train_on"), "must be %s",
+                                      chat ? "'assistant' or 'last' with template: chat"
+                                           : "'completion' or 'all' without template: chat");
+    }
+    if (chat && prompt != completion) {
+        return lorac_complain(rd->errors, rd->defaults, 0, 0, rd->err,
+                              "template.%s: missing; with template: chat prompt is what the user "
+                              "says and completion the answer: both or none",
+                              prompt ? "completion" : "prompt");
+    }
+    if (chat) { return LORAC_OK; }
     if (!prompt && !completion) {
         bool plain = ends_with(r->data.train.at[0], ".txt");
         return lorac_complain(rd->errors, rd->defaults, 0, 0, rd->err,
@@ -195,9 +212,10 @@ static enum lorac_status check_text(struct lorac_reading *rd)
 {
     const struct lorac_recipe *r = rd->recipe;
     static const char *const keys[] = {
-        "data.format.delimiter", "data.format.quote", "data.format.header",  "data.format.encoding",
-        "data.columns",          "data.labels.map",   "data.labels.unknown", "data.on_empty",
-        "data.on_too_long",      "data.duplicates",   "template.prompt",     "template.completion",
+        "data.format.kind",     "data.format.delimiter", "data.format.quote", "data.format.header",
+        "data.format.encoding", "data.columns",          "data.labels.map",   "data.labels.unknown",
+        "data.on_empty",        "data.on_too_long",      "data.duplicates",   "template.kind",
+        "template.system",      "template.date",         "template.prompt",   "template.completion",
         "template.train_on"};
     enum lorac_status st =
         check_all_idle(rd, keys, sizeof keys / sizeof *keys, "with data.kind: text");
@@ -220,6 +238,30 @@ static enum lorac_status check_text(struct lorac_reading *rd)
         st = lorac_reading_complain(rd, given(rd, "eval.early_stop.metric"),
                                     lorac_key_find("eval.early_stop.metric"),
                                     "must be 'loss' or 'perplexity' with data.kind: text");
+    }
+    return st;
+}
+
+/* What is of CSV alone, and of a chat. */
+static enum lorac_status check_kinds(struct lorac_reading *rd)
+{
+    const struct lorac_recipe *r = rd->recipe;
+    static const char *const of_csv[] = {"data.format.delimiter", "data.format.quote",
+                                         "data.format.header", "data.format.encoding"};
+    static const char *const of_chat[] = {"template.system", "template.date"};
+    enum lorac_status st = LORAC_OK;
+    if (r->data.format.kind != LORAC_TABLE_CSV) {
+        st = check_all_idle(rd, of_csv, sizeof of_csv / sizeof *of_csv, "with data.format: jsonl");
+    }
+    if (!st && r->templates.kind != LORAC_RECIPE_TEMPLATE_CHAT) {
+        st =
+            check_all_idle(rd, of_chat, sizeof of_chat / sizeof *of_chat, "without template: chat");
+    }
+    int64_t day = 0;
+    if (!st && r->templates.date && !lorac_day_parse(&day, r->templates.date)) {
+        st =
+            lorac_reading_complain(rd, given(rd, "template.date"), lorac_key_find("template.date"),
+                                   "must be a day as 2026-11-29, found '%.40s'", r->templates.date);
     }
     return st;
 }
@@ -286,6 +328,7 @@ enum lorac_status lorac_reading_check(struct lorac_reading *rd)
     st = r->data.kind == LORAC_RECIPE_DATA_TEXT ? check_text(rd) : check_table(rd);
     if (st || rd->errors->n) { return st; }
     st = check_needs(rd);
+    if (!st) { st = check_kinds(rd); }
     if (!st) { st = check_optimizer(rd); }
     if (!st) { st = check_keep(rd); }
     if (!st) { st = check_adapter(rd); }

@@ -169,11 +169,13 @@ static void add_section_start(struct lorac_buf *buf, const char *path, size_t le
         start += strcspn(path + start, ".") + 1;
     }
     size_t n = strcspn(path + start, ".");
+    char section[64];
+    (void)snprintf(section, sizeof section, "%.*s", (int)(start + n), path);
     lorac_buf_json(buf, path + start, n);
     lorac_buf_str(buf, ": {\"additionalProperties\": false, ");
     bool required = add_required(buf, path, start + n + 1);
-    lorac_buf_printf(buf, "\"type\": [\"object\"%s], \"properties\": {\n",
-                     required ? "" : ", \"null\"");
+    lorac_buf_printf(buf, "\"type\": [\"object\"%s%s], \"properties\": {\n",
+                     lorac_key_short(section) ? ", \"string\"" : "", required ? "" : ", \"null\"");
 }
 
 void lorac_recipe_schema_json(struct lorac_buf *buf)

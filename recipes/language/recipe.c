@@ -65,13 +65,41 @@ static void merge(struct lorac_node *base, struct lorac_node *over) // NOLINT(mi
     }
 }
 
+/* Where a section that has a short form is a single value: a map of that one key. */
+static enum lorac_status spread(struct lorac_node *root, struct lorac_reading *rd)
+{
+    for (size_t i = 0; i < lorac_n_keys; i++) {
+        const struct lorac_key *key = &lorac_keys[i];
+        char path[MAX_PATH_TEXT];
+        if (!(key->flags & LORAC_KEY_SHORT)) { continue; }
+        (void)snprintf(path, sizeof path, "%s", key->path);
+        struct lorac_node *at = root;
+        for (char *name = path; at; name += strlen(name) + 1) {
+            char *dot = strchr(name, '.');
+            if (!dot) { break; } // `at` is the section
+            *dot = '\0';
+            at = at->kind == LORAC_NODE_MAP ? lorac_node_find(at, name) : NULL;
+        }
+        if (!at || at->kind != LORAC_NODE_SCALAR || lorac_node_is_null(at)) { continue; }
+        struct lorac_node *value = lorac_arena_take(rd->arena, 1, sizeof *value);
+        if (!value) { return lorac_reading_no_memory(rd); }
+        *value = *at;
+        value->key = lorac_key_last(key->path);
+        value->next = NULL;
+        at->kind = LORAC_NODE_MAP;
+        at->first = value;
+    }
+    return LORAC_OK;
+}
+
 /* A document must be a map; an empty one is an empty map. */
 static enum lorac_status parse_map(struct lorac_node **root, struct lorac_reading *rd,
                                    const char *text, size_t n, const struct lorac_source *source)
 {
     enum lorac_status st =
         lorac_yaml_parse(root, &rd->broken, text, n, source, rd->arena, rd->errors, rd->err);
-    if (st || (*root)->kind == LORAC_NODE_MAP) { return st; }
+    if (!st && (*root)->kind == LORAC_NODE_MAP) { return spread(*root, rd); }
+    if (st) { return st; }
     struct lorac_node *node = *root;
     if (!lorac_node_is_null(node) && node->kind != LORAC_NODE_BAD) {
         char words[128];
@@ -248,6 +276,7 @@ static enum lorac_status apply_set(struct lorac_node *tree, struct lorac_reading
     const char *equals = set->unset ? NULL : strchr(set->text, '=');
     size_t n = equals ? (size_t)(equals - set->text) : strlen(set->text);
     char *path = lorac_arena_string(rd->arena, set->text, n);
+    const struct lorac_key *in_short = path && !set->unset ? lorac_key_short(path) : NULL;
     if (!source || !name || !path) { return lorac_reading_no_memory(rd); }
     (void)snprintf(name, size, "%s %s", set->unset ? "--unset" : "--set", set->text);
     *source = (struct lorac_source){.name = name, .layer = layer, .is_option = true};
@@ -283,6 +312,10 @@ static enum lorac_status apply_set(struct lorac_node *tree, struct lorac_reading
         value->kind = LORAC_NODE_SCALAR; // nothing behind the '=': no value
         value->plain = true;
         value->text = "";
+    }
+    if (in_short && value->kind == LORAC_NODE_SCALAR && !lorac_node_is_null(value)) {
+        path = lorac_arena_string(rd->arena, in_short->path, strlen(in_short->path));
+        if (!path) { return lorac_reading_no_memory(rd); }
     }
     return put(tree, rd, path, value);
 }
@@ -396,6 +429,8 @@ static enum lorac_status add_defaults(struct lorac_reading *rd, const struct inp
     static const char *const instead[][2] = {{"train.epochs", "train.steps"},
                                              {"train.batch_tokens", "train.batch_size"}};
     enum lorac_status st = default_name(rd, in);
+    const struct lorac_node *kind = rd->nodes[lorac_key_find("template.kind") - lorac_keys];
+    bool chat = kind && strcmp(lorac_node_text(kind), "chat") == 0;
     for (size_t i = 0; i < lorac_n_keys && !st; i++) {
         const struct lorac_key *key = &lorac_keys[i];
         if (rd->nodes[i] || !key->otherwise) { continue; }
@@ -407,8 +442,10 @@ static enum lorac_status add_defaults(struct lorac_reading *rd, const struct inp
         }
         if (replaced) { continue; }
         struct lorac_node *node = NULL;
-        st = lorac_yaml_parse(&node, &rd->broken, key->otherwise, strlen(key->otherwise),
-                              &in->defaults, rd->arena, rd->errors, rd->err);
+        bool answers = chat && strcmp(key->path, "template.train_on") == 0;
+        const char *otherwise = answers ? "assistant" : key->otherwise;
+        st = lorac_yaml_parse(&node, &rd->broken, otherwise, strlen(otherwise), &in->defaults,
+                              rd->arena, rd->errors, rd->err);
         rd->nodes[i] = node;
     }
     return st;

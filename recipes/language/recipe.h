@@ -34,6 +34,7 @@ enum {
 /* Choices that only recipes have. Their numbers are their positions in the table's list of words.
  */
 enum lorac_recipe_data_kind { LORAC_RECIPE_DATA_TABLE, LORAC_RECIPE_DATA_TEXT };
+enum lorac_recipe_template { LORAC_RECIPE_TEMPLATE_TEXT, LORAC_RECIPE_TEMPLATE_CHAT };
 enum lorac_recipe_activations {
     LORAC_RECIPE_ACTIVATIONS_AUTO,
     LORAC_RECIPE_ACTIVATIONS_ALL,
@@ -140,6 +141,7 @@ struct lorac_recipe {
         struct lorac_recipe_list test; // none: n is 0
         char *separator;               // of documents; NULL: a file is one
         struct {
+            enum lorac_table_kinds kind;
             char delimiter, quote; // ASCII
             bool header;
             enum lorac_encoding encoding;
@@ -154,7 +156,9 @@ struct lorac_recipe {
         enum lorac_on_duplicate duplicates;
     } data;
     struct {
-        const char *prompt, *completion; // NULL: none
+        enum lorac_recipe_template kind;
+        const char *system, *prompt, *completion; // NULL: none
+        const char *date;                         // "2026-11-29"; NULL: none
         bool append_eos;
         enum lorac_train_on train_on;
     } templates;        // the section "template": the word is C++'s

@@ -116,11 +116,13 @@ const struct lorac_key lorac_keys[] = {
              "own way."},
 
     {KEY(data.kind, choice), .words = WORDS("table", "text"), .otherwise = "table",
-     .help = "table: rows of a CSV under a template; text: plain text, every token trained",
+     .help = "table: rows of a CSV or of JSON lines under a template; text: plain text, every "
+             "token trained",
      .more = "Text is cut into documents (data.separator) and these into pieces of "
              "model.max_length tokens."},
     {KEY(data.train, paths), .flags = LORAC_KEY_REQUIRED | LORAC_KEY_PLACE,
-     .help = "the training rows: a CSV; with data.kind: text, a text file or a list of them"},
+     .help = "the training rows: a CSV or JSON lines (data.format); with data.kind: text, a text "
+             "file or a list of them"},
     {KEY(data.valid, split), .flags = LORAC_KEY_PLACE,
      .help = "validation rows: a path, or {split: 0.1, stratify: COLUMN}; texts: also a list of "
              "paths",
@@ -132,6 +134,11 @@ const struct lorac_key lorac_keys[] = {
      .help = "texts: what stands between two documents of a file, and is part of none",
      .more = "In double quotes \"\\n\" is a line end. Without it each file is one document. EOS "
              "goes behind each (template.append_eos)."},
+    {KEY(data.format.kind, choice), .flags = LORAC_KEY_SHORT, .row = lorac_table_kind_name,
+     .otherwise = "csv",
+     .help = "how tables are written; 'data.format: jsonl' is short for {kind: jsonl}",
+     .more = "jsonl: JSON lines, an object on each, whose keys are the columns. The other keys of "
+             "data.format are of CSV alone."},
     {KEY(data.format.delimiter, char), .min = 1, .otherwise = "','",
      .help = "one character between cells; a tab is \"\\t\""},
     {KEY(data.format.quote, char), .otherwise = "'\"'",
@@ -143,8 +150,11 @@ const struct lorac_key lorac_keys[] = {
      .more = "windows-1252 is what Excel's CSV is in Western Europe. Of others, iconv -f NAME -t "
              "UTF-8 makes UTF-8."},
     {KEY(data.columns, map), .otherwise = "{}",
-     .help = "template variable: CSV column, by name or by 1-based number",
-     .more = "Default: the names of the header."},
+     .help = "template variable: column, by name or by 1-based number",
+     .more = "Default: the columns under their own names. With template: chat the variables are "
+             "messages (a whole conversation: OpenAI's messages or ShareGPT's conversations), or "
+             "user, input, assistant (as of Alpaca: {user: instruction, input: input, assistant: "
+             "output}), and system."},
     {KEY(data.labels.map, map), .otherwise = "{}",
      .help = "cell text: label text, e.g. {'1': negative, '5': positive}; omit for free text"},
     {KEY(data.labels.unknown, choice), .otherwise = "error",
@@ -162,12 +172,28 @@ const struct lorac_key lorac_keys[] = {
                     [LORAC_LONG_ERROR] = "error"),
      .otherwise = "truncate_prompt",
      .help = "what to do with an example over model.max_length",
-     .more = "The completion is never cut."},
+     .more = "The completion is never cut. A conversation loses its oldest turns, then the "
+             "beginning of the user's last words; the answer to them stays whole."},
     {KEY(data.duplicates, choice), .otherwise = "warn",
      .words = WORDS([LORAC_DUPLICATE_WARN] = "warn", [LORAC_DUPLICATE_KEEP] = "keep",
                     [LORAC_DUPLICATE_DROP] = "drop"),
      .help = "what to do with equal rows"},
 
+    {KEY_AT("template.kind", templates.kind, choice), .flags = LORAC_KEY_SHORT,
+     .words = WORDS([LORAC_RECIPE_TEMPLATE_TEXT] = "text", [LORAC_RECIPE_TEMPLATE_CHAT] = "chat"),
+     .otherwise = "text",
+     .help = "text: prompt and completion; chat: the model's own chat template ('template: chat' "
+             "is short for {kind: chat})",
+     .more = "chat: each row is a conversation. With a column (or data.columns variable) messages "
+             "it is that; otherwise it has one turn: template.prompt is what the user says, "
+             "template.completion what the assistant answers, and without them they are the "
+             "variables user (with input below it, where there is one) and assistant."},
+    {KEY_AT("template.system", templates.system, text),
+     .help = "chat: what the system says in front; {variable} stands for a cell",
+     .more = "Default: the variable system, where there is one and its cell is not blank."},
+    {KEY_AT("template.date", templates.date, text),
+     .help = "chat: the day (2026-11-29) that templates write which write today's",
+     .more = "Needed by such templates alone: what is trained would change with the day."},
     {KEY_AT("template.prompt", templates.prompt, text),
      .help = "text before the completion; {variable} stands for a cell",
      .more = "Saved with the adapter and used with it ever after. {?input}\\nInput: "
@@ -176,11 +202,14 @@ const struct lorac_key lorac_keys[] = {
     {KEY_AT("template.completion", templates.completion, text),
      .help = "text that the model learns to write"},
     {KEY_AT("template.append_eos", templates.append_eos, flag), .otherwise = "true",
-     .help = "train the end-of-sequence token behind the completion"},
+     .help = "train the end-of-sequence token behind the completion",
+     .more = "chat: where the chat template ends the last answer without a token that ends one."},
     {KEY_AT("template.train_on", templates.train_on, choice),
-     .words = WORDS([LORAC_TRAIN_COMPLETION] = "completion", [LORAC_TRAIN_ALL] = "all"),
+     .words = WORDS([LORAC_TRAIN_COMPLETION] = "completion", [LORAC_TRAIN_ALL] = "all",
+                    [LORAC_TRAIN_ASSISTANT] = "assistant", [LORAC_TRAIN_LAST] = "last"),
      .otherwise = "completion",
-     .help = "tokens that count in the loss"},
+     .help = "tokens that count in the loss: of text completion or all, of chat assistant (all its "
+             "turns, the default there) or last (its last turn)"},
 
     {KEY(objective, choice), .row = objective_name, .otherwise = "causal_lm",
      .help = "what is learnt"},
@@ -326,6 +355,17 @@ bool lorac_key_is_section(const char *path)
         }
     }
     return false;
+}
+
+const struct lorac_key *lorac_key_short(const char *section)
+{
+    size_t n = strlen(section);
+    for (size_t i = 0; i < lorac_n_keys; i++) {
+        const struct lorac_key *key = &lorac_keys[i];
+        bool below = strncmp(key->path, section, n) == 0 && key->path[n] == '.';
+        if (below && (key->flags & LORAC_KEY_SHORT)) { return key; }
+    }
+    return NULL;
 }
 
 bool lorac_key_is_planned(const char *path)

@@ -96,6 +96,7 @@ struct lorac_chooser_work lorac_chooser_work(const struct lorac_chooser *c);
  * has no other. A label without a token is LORAC_EUSER. */
 struct lorac_labels_options {
     const struct lorac_template *form;
+    const struct lorac_conversations *talk; // of a chat; NULL: text
     size_t n_variables, label;
     const char *const *labels; // (K)
     size_t K;

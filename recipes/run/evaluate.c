@@ -354,10 +354,7 @@ static enum lorac_status divide(struct lorac_evaluator *e, size_t i, struct lora
         return st;
     }
     st = lorac_dataset_prompt(x, e->o.set, i, 0, err); // for the values
-    if (!st) {
-        st = lorac_completion_encode(&e->want, t, lorac_dataset_tokenizer(e->o.set), x->values,
-                                     lorac_dataset_appends_eos(e->o.set) && !e->shots, err);
-    }
+    if (!st) { st = lorac_dataset_answer(&e->want, e->o.set, x->values, err); }
     return st ? st : lorac_dataset_prompt(x, e->o.set, i, e->want.n, err);
 }
 

@@ -35,12 +35,18 @@ static void quoted_char(struct lorac_buf *b, char c)
     lorac_yaml_quote(b, text, false);
 }
 
+/* Whether its columns have names. */
+static bool is_named(const struct lorac_guess *g)
+{
+    return g->format.header || g->format.kind == LORAC_TABLE_JSONL;
+}
+
 /* Whether its name means this column. */
 static bool has_own_name(const struct lorac_guess *g, size_t c)
 {
     size_t found = 0;
     const char *name = lorac_table_column_name(g->table, c);
-    return g->format.header && *name &&
+    return is_named(g) && *name &&
            lorac_table_column_find(&found, g->table, name, NULL) == LORAC_OK && found == c;
 }
 
@@ -57,7 +63,7 @@ static void add_column(struct lorac_buf *b, const struct lorac_guess *g, size_t 
 /* A column's name as small letters, digits and underscores; "" where none is left. */
 static void plain_name(char out[40], const struct lorac_guess *g, size_t c)
 {
-    const char *name = g->format.header ? lorac_table_column_name(g->table, c) : "";
+    const char *name = is_named(g) ? lorac_table_column_name(g->table, c) : "";
     size_t n = 0;
     for (; *name && n < 32; name++) {
         char x = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
@@ -83,7 +89,7 @@ static void text_variable(char out[40], const struct lorac_guess *g, size_t i)
 /* "Title: " in front of one of several texts, where the header has a plain name for it. */
 static void add_lead(struct lorac_buf *b, const struct lorac_guess *g, size_t i)
 {
-    const char *name = g->format.header ? lorac_table_column_name(g->table, g->text[i]) : "";
+    const char *name = is_named(g) ? lorac_table_column_name(g->table, g->text[i]) : "";
     if (g->n_texts == 1 || !*name || strpbrk(name, "{}$\"\\\n\r\t") || strlen(name) > 40) {
         return;
     }
@@ -116,6 +122,10 @@ static void add_prompt(struct lorac_buf *b, const struct lorac_guess *g)
 static void add_format(struct lorac_buf *b, const struct lorac_guess *g)
 {
     const struct lorac_table_format *f = &g->format;
+    if (f->kind == LORAC_TABLE_JSONL) {
+        lorac_buf_str(b, "  format: jsonl\n");
+        return;
+    }
     lorac_buf_str(b, "  format: {delimiter: ");
     quoted_char(b, f->delimiter);
     lorac_buf_str(b, ", quote: ");
@@ -136,7 +146,7 @@ static void tell_column(struct lorac_buf *b, const struct lorac_guess *g, size_t
     lorac_visible(shown, sizeof shown, name, strlen(name));
     if (has_own_name(g, c)) {
         lorac_buf_printf(b, "'%s'", shown);
-    } else if (g->format.header && *name) {
+    } else if (is_named(g) && *name) {
         lorac_buf_printf(b, "column %zu ('%s')", c + 1, shown);
     } else {
         lorac_buf_printf(b, "column %zu", c + 1);
@@ -186,8 +196,9 @@ static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
         lorac_buf_printf(b, "%s%s: ", i ? ", " : "", name);
         add_column(b, g, g->text[i]);
     }
+    bool chat = g->messages != SIZE_MAX;
     if (!g->free) {
-        lorac_buf_printf(b, ", %s: ", g->classes.K ? "label" : "answer");
+        lorac_buf_printf(b, "%s: ", chat ? "messages" : g->classes.K ? ", label" : ", answer");
         add_column(b, g, g->answer);
     }
     lorac_buf_str(b, "}   # variable of the template: column of the table\n");
@@ -241,7 +252,7 @@ static void add_map(struct lorac_buf *b, const struct lorac_guess *g, char *cons
 static void add_labels(struct lorac_buf *b, const struct lorac_guess *g)
 {
     size_t K = g->classes.K;
-    if (g->free) { return; }
+    if (g->free || g->messages != SIZE_MAX) { return; }
     if (K == 0) {
         lorac_buf_str(b, "  # the answers are free text: no labels\n");
         return;
@@ -321,7 +332,10 @@ static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
     lorac_buf_str(b, "adapter:\n  rank: 8\n  alpha: 16\n  targets: all-linear\n\n");
     add_data(b, g);
     add_labels(b, g);
-    if (g->free) {
+    if (g->messages != SIZE_MAX) {
+        lorac_buf_str(
+            b, "\ntemplate: chat   # the model's own; the assistant's turns are trained\n\n");
+    } else if (g->free) {
         lorac_buf_str(b, "\ntemplate:   # every word of the text is learnt\n"
                          "  completion: \"{text}\"\n  train_on: all\n\n");
     } else {
@@ -403,15 +417,19 @@ static void tell_format(struct lorac_buf *b, const struct lorac_guess *g)
     size_t n = lorac_table_columns(g->table);
     lorac_buf_printf(b, "table     %zu %s of %zu %s", g->rows, rows(g->rows), n,
                      n == 1 ? "column" : "columns");
-    if (n > 1) { lorac_buf_printf(b, ", between %s", name); }
-    lorac_buf_str(b, g->format.header ? "" : ", without a header");
+    if (g->format.kind == LORAC_TABLE_JSONL) {
+        lorac_buf_str(b, ", JSON lines");
+    } else if (n > 1) {
+        lorac_buf_printf(b, ", between %s", name);
+    }
+    lorac_buf_str(b, is_named(g) ? "" : ", without a header");
     lorac_buf_str(b, "\n");
     if (g->why_header[0]) { lorac_buf_printf(b, "header    the first row: %s\n", g->why_header); }
     if (g->format.encoding) {
         lorac_buf_printf(b, "encoding  %s: %s\n", lorac_encoding_name(g->format.encoding),
                          g->why_encoding);
     }
-    if (!g->format.quote) {
+    if (!g->format.quote && g->format.kind == LORAC_TABLE_CSV) {
         lorac_buf_printf(b, "quote     '', quotes are characters like others: %s\n", g->why_quote);
     }
     const struct lorac_tally *blank = lorac_table_blank_lines(g->table);
@@ -469,13 +487,33 @@ static void tell_columns(struct lorac_buf *b, const struct lorac_guess *g)
 
 /* ---- all of it ---- */
 
+/* Each row is a conversation, and nothing else of it is read. */
+static enum lorac_status take_conversations(struct lorac_guess *g, struct lorac_err *err)
+{
+    size_t n = lorac_table_columns(g->table);
+    g->columns = lorac_mem_new(n, sizeof *g->columns);
+    if (!g->columns) { return no_memory(err); }
+    for (size_t c = 0; c < n; c++) {
+        (void)snprintf(g->columns[c].why, sizeof g->columns[c].why, "%s",
+                       c == g->messages ? "conversations, for the model's chat template"
+                                        : "not a part of the conversation");
+    }
+    g->answer = g->messages;
+    return LORAC_OK;
+}
+
 static enum lorac_status guess(struct lorac_guess *g, const char *model, const char *table,
                                const struct lorac_first_columns *o, struct lorac_err *err)
 {
     enum lorac_status st = lorac_path_absolute(&g->model, model, err);
     if (!st) { st = lorac_path_absolute(&g->table_path, table, err); }
     if (!st) { st = lorac_guess_format(g, err); }
-    if (!st) { st = lorac_guess_columns(g, o, err); }
+    if (!st && g->messages != SIZE_MAX && !o->label && !o->n_texts) {
+        st = take_conversations(g, err);
+    } else if (!st) {
+        g->messages = SIZE_MAX;
+        st = lorac_guess_columns(g, o, err);
+    }
     if (st) { return st; }
     g->rows = lorac_table_rows(g->table);
     return measure(g, err);

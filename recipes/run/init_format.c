@@ -277,8 +277,38 @@ static enum lorac_status guess_header(struct lorac_guess *g, struct lorac_err *e
     return lorac_table_open(&g->table, g->table_path, &g->format, err);
 }
 
+/* A file that begins with a brace, and reads as JSON lines. *is: it does. */
+static enum lorac_status guess_json(bool *is, struct lorac_guess *g, struct lorac_err *err)
+{
+    struct lorac_map map = {0};
+    const struct lorac_table_format jsonl = {.kind = LORAC_TABLE_JSONL};
+    enum lorac_status st = lorac_map_open(&map, g->table_path, err);
+    if (st) { return st; }
+    size_t i = map.size >= 3 && memcmp(map.data, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    while (i < map.size && strchr(" \t\r\n", map.data[i]) && map.data[i]) {
+        i++;
+    }
+    *is = i < map.size && map.data[i] == '{';
+    lorac_map_close(&map);
+    if (!*is) { return LORAC_OK; }
+    st = lorac_table_open(&g->table, g->table_path, &jsonl, err);
+    *is = st != LORAC_EFORMAT;
+    if (st) { return *is ? st : LORAC_OK; } // or it is a CSV whose first name has a brace
+    g->format = lorac_table_format(g->table);
+    for (size_t c = 0; c < lorac_table_columns(g->table); c++) {
+        const char *name = lorac_table_column_name(g->table, c);
+        bool is_list = strcmp(name, "messages") == 0 || strcmp(name, "conversations") == 0;
+        if (is_list && g->messages == SIZE_MAX) { g->messages = c; }
+    }
+    return LORAC_OK;
+}
+
 enum lorac_status lorac_guess_format(struct lorac_guess *g, struct lorac_err *err)
 {
+    bool json = false;
+    g->messages = SIZE_MAX;
+    enum lorac_status how = guess_json(&json, g, err);
+    if (how || json) { return how; }
     enum lorac_status st = guess_encoding(g, err);
     if (!st) { st = guess_delimiter(g, err); }
     if (!st) { st = lorac_table_open(&g->table, g->table_path, &g->format, err); }

@@ -32,6 +32,7 @@ struct lorac_guess {
     struct lorac_table_format format;
     char why_encoding[64], why_quote[320], why_header[160];
     size_t rows_unquoted;              // more than with quotes, and of as many cells; 0: no
+    size_t messages;                   // the column of conversations; SIZE_MAX: there is none
     bool free;                         // one column: text to go on from anywhere, no answer
     struct lorac_init_column *columns; // (columns of the table)
     size_t text[LORAC_INIT_MAX_TEXTS], n_texts;

@@ -2,6 +2,7 @@
 #include "recipes/run/job.h"
 
 #include "base/checkpoint/hub.h"
+#include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/run/labels.h"
@@ -18,6 +19,7 @@ struct lorac_table_format lorac_job_format(const struct lorac_recipe *r)
         .quote = r->data.format.quote,
         .header = r->data.format.header,
         .encoding = r->data.format.encoding,
+        .kind = r->data.format.kind,
     };
 }
 
@@ -31,6 +33,47 @@ static enum lorac_status open_table(struct lorac_table **out, const struct lorac
         lorac_err_add(err, " (for plain text write data.kind: text)");
     }
     return st;
+}
+
+static int64_t day_of(const struct lorac_recipe *r)
+{
+    int64_t day = 0; // the recipe was read: it is one
+    (void)(r->templates.date && lorac_day_parse(&day, r->templates.date));
+    return day;
+}
+
+enum lorac_status lorac_job_texts(struct lorac_job *j, const char *const *names, size_t n,
+                                  const char *hint, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    const struct lorac_template_options o = {.prompt = r->templates.prompt,
+                                             .completion = r->templates.completion,
+                                             .variables = names,
+                                             .n_variables = n,
+                                             .hint = hint};
+    if (j->chat) { return lorac_conversation_texts(&j->texts, &o, err); }
+    j->texts = (struct lorac_conversation_texts){o.prompt, o.completion, NULL, SIZE_MAX};
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_job_conversations(struct lorac_conversations **out,
+                                          const struct lorac_job *j, const char *const *names,
+                                          size_t n, struct lorac_err *err)
+{
+    const struct lorac_recipe *r = j->recipe;
+    const struct lorac_conversations_options o = {
+        .chat = j->chat,
+        .tokenizer = j->tokenizer,
+        .form = {.prompt = r->templates.prompt,
+                 .completion = r->templates.completion,
+                 .variables = names,
+                 .n_variables = n},
+        .system = r->templates.system,
+        .append_eos = r->templates.append_eos,
+        .dated = r->templates.date != NULL,
+        .day = day_of(r),
+    };
+    return lorac_conversations_open(out, &o, err);
 }
 
 enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lorac_job *j,
@@ -66,6 +109,10 @@ enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lo
         .duplicates = r->data.duplicates,
         .prompt = r->templates.prompt,
         .completion = r->templates.completion,
+        .chat = j->chat,
+        .system = r->templates.system,
+        .dated = r->templates.date != NULL,
+        .day = day_of(r),
         .append_eos = r->templates.append_eos,
         .train_on = r->templates.train_on,
         .max_length = r->model.max_length,
@@ -297,9 +344,9 @@ static enum lorac_status open_outline(struct lorac_job *j, size_t threads, struc
     return st;
 }
 
-enum lorac_status lorac_job_open_on(struct lorac_job **out, const struct lorac_recipe *r,
-                                    unsigned parts, size_t threads, const struct lorac_job *lender,
-                                    struct lorac_err *err)
+static enum lorac_status open_job(struct lorac_job **out, const struct lorac_recipe *r,
+                                  const char *adapter, unsigned parts, size_t threads,
+                                  const struct lorac_job *lender, struct lorac_err *err)
 {
     *out = NULL;
     struct lorac_job *j = lorac_mem_new(1, sizeof *j);
@@ -314,6 +361,10 @@ enum lorac_status lorac_job_open_on(struct lorac_job **out, const struct lorac_r
     } else {
         st = open_outline(j, threads, err);
     }
+    if (!st && r->templates.kind == LORAC_RECIPE_TEMPLATE_CHAT) {
+        st = lorac_chat_open_for(&j->chat, r->model.path, adapter, j->tokenizer, err);
+        if (st == LORAC_EUSER) { lorac_err_prefix(err, "template: chat: "); }
+    }
     if (!st) { st = open_data(j, parts, err); }
     if (!st && !lender && !(parts & LORAC_JOB_NO_MODEL)) { st = lorac_job_open_model(j, err); }
     if (st) {
@@ -327,7 +378,20 @@ enum lorac_status lorac_job_open_on(struct lorac_job **out, const struct lorac_r
 enum lorac_status lorac_job_open(struct lorac_job **out, const struct lorac_recipe *r,
                                  unsigned parts, struct lorac_err *err)
 {
-    return lorac_job_open_on(out, r, parts, 0, NULL, err);
+    return open_job(out, r, r->adapter.from, parts, 0, NULL, err);
+}
+
+enum lorac_status lorac_job_open_for(struct lorac_job **out, const struct lorac_recipe *r,
+                                     const char *adapter, unsigned parts, struct lorac_err *err)
+{
+    return open_job(out, r, adapter, parts, 0, NULL, err);
+}
+
+enum lorac_status lorac_job_open_on(struct lorac_job **out, const struct lorac_recipe *r,
+                                    unsigned parts, size_t threads, const struct lorac_job *lender,
+                                    struct lorac_err *err)
+{
+    return open_job(out, r, r->adapter.from, parts, threads, lender, err);
 }
 
 enum lorac_status lorac_job_borrow(struct lorac_job **out, const struct lorac_job *lender,
@@ -365,6 +429,7 @@ void lorac_job_close(struct lorac_job *j)
         lorac_mem_free(j->labels);
     }
     if (j->label_variable != lender->label_variable) { lorac_mem_free(j->label_variable); }
+    if (j->chat != lender->chat) { lorac_chat_free(j->chat); }
     if (j->model != lender->model) { lorac_model_close(j->model); }
     if (!j->lender) {
         lorac_tokenizer_free(j->tokenizer);

@@ -28,6 +28,9 @@ struct lorac_job {
     struct lorac_device dev;
     struct lorac_tokenizer *tokenizer;
     struct lorac_model *model;
+    struct lorac_chat *chat;               // with template: chat; NULL: text
+    struct lorac_conversation_texts texts; // prompt and completion, with template: chat also those
+                                           // that the recipe leaves to the columns; borrowed
     struct lorac_data train, valid, test;
     char *label_variable; // the one variable of the completion, or NULL: free text or several
     char **labels;        // (K) the answers to choose from; K 0: free text
@@ -60,6 +63,21 @@ LORAC_MUST_CHECK enum lorac_status lorac_job_borrow(struct lorac_job **out,
                                                     const struct lorac_job *lender,
                                                     const struct lorac_recipe *r,
                                                     struct lorac_err *err);
+/* The same with an adapter that is not the recipe's adapter.from: its folder's chat template comes
+ * before the model's. NULL: there is none. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_open_for(struct lorac_job **out,
+                                                      const struct lorac_recipe *r,
+                                                      const char *adapter, unsigned parts,
+                                                      struct lorac_err *err);
+/* Fill j->texts from the names of the variables (n). */
+LORAC_MUST_CHECK enum lorac_status lorac_job_texts(struct lorac_job *j, const char *const *names,
+                                                   size_t n, const char *hint,
+                                                   struct lorac_err *err);
+/* How a row becomes a conversation, for these variables; j->chat is there. */
+LORAC_MUST_CHECK enum lorac_status lorac_job_conversations(struct lorac_conversations **out,
+                                                           const struct lorac_job *j,
+                                                           const char *const *names, size_t n,
+                                                           struct lorac_err *err);
 /* How the recipe's tables are written: data.format. */
 struct lorac_table_format lorac_job_format(const struct lorac_recipe *r);
 /* Tokenise rows (n_rows; NULL: all) of a table as the recipe says, each going on from `shots` (or

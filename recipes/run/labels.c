@@ -48,9 +48,10 @@ static enum lorac_status find_label_variable(size_t *index, struct lorac_job *j,
     for (size_t i = 0; i < n; i++) {
         names[i] = variable_name(r, t, i);
     }
-    struct lorac_template_options o = {r->templates.prompt, r->templates.completion, names, n,
+    enum lorac_status st = lorac_job_texts(j, names, n, lorac_table_delimiter_hint(t), err);
+    struct lorac_template_options o = {j->texts.prompt, j->texts.completion, names, n,
                                        lorac_table_delimiter_hint(t)};
-    enum lorac_status st = lorac_template_parse(&template, &o, err);
+    if (!st) { st = lorac_template_parse(&template, &o, err); }
     size_t used = 0;
     for (size_t i = 0; i < n && !st; i++) {
         if (!lorac_template_completion_uses(template, i)) { continue; }

@@ -17,7 +17,8 @@ enum lorac_status lorac_labels_tree(struct lorac_tree *out, const struct lorac_t
     }
     for (size_t k = 0; k < o->K && !st; k++) {
         values[o->label] = (struct lorac_cell){o->labels[k], strlen(o->labels[k])};
-        st = lorac_completion_encode(&ids, o->form, t, values, o->append_eos, err);
+        st = o->talk ? lorac_conversation_answer(&ids, o->talk, values, err)
+                     : lorac_completion_encode(&ids, o->form, t, values, o->append_eos, err);
         end[k] = ids.n;
         if (!st && ids.n == (k ? end[k - 1] : 0)) {
             st = lorac_fail(err, LORAC_EUSER, "label '%.60s' has no tokens, expected at least one",

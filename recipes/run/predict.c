@@ -54,7 +54,9 @@ static enum lorac_status open_delimited(struct lorac_predict_work *w, struct lor
     char fits = '\0';
     const char usual = w->format.delimiter;
     enum lorac_status st = open_as(w, usual, err);
-    if (st != LORAC_EUSER && st != LORAC_EFORMAT) { return st; }
+    if ((st != LORAC_EUSER && st != LORAC_EFORMAT) || w->format.kind != LORAC_TABLE_CSV) {
+        return st;
+    }
     for (const char *d = others; *d; d++) {
         if (*d == usual || *d == w->format.quote) { continue; }
         enum lorac_status tried = open_as(w, *d, NULL);
@@ -91,7 +93,7 @@ static enum lorac_status open_encoded(struct lorac_predict_work *w, struct lorac
     enum lorac_encoding seen = w->format.encoding;
     if (o->encoding) { w->format.encoding = *o->encoding; }
     enum lorac_status st = open_delimited(w, err);
-    if (st != LORAC_EFORMAT || o->encoding) { return st; }
+    if (st != LORAC_EFORMAT || o->encoding || w->format.kind != LORAC_TABLE_CSV) { return st; }
     struct lorac_err why = {0};
     enum lorac_status guessed = guess_encoding(&seen, w, &why);
     if (guessed) { return lorac_fail(err, guessed, "%s", why.text); }
@@ -132,7 +134,8 @@ static size_t added_columns(const struct lorac_predict_work *w)
 static enum lorac_status check_names(const struct lorac_predict_work *w, struct lorac_err *err)
 {
     char name[48];
-    for (size_t i = 0; w->format.header && i < added_columns(w); i++) {
+    bool named = w->format.header || w->format.kind == LORAC_TABLE_JSONL;
+    for (size_t i = 0; named && i < added_columns(w); i++) {
         added_name(name, w, i);
         for (size_t c = 0; c < lorac_table_columns(w->table); c++) {
             if (strcmp(lorac_table_column_name(w->table, c), name) != 0) { continue; }
@@ -160,6 +163,13 @@ static enum lorac_status ask(bool *asks, size_t *cut, struct lorac_predict_work 
     for (size_t v = 0; v < lorac_predictor_variables(w->predictor); v++) {
         size_t c = w->column[v];
         w->values[v] = c == SIZE_MAX ? (struct lorac_cell){"", 0} : w->row.cells[c];
+        if (c != SIZE_MAX && w->row.nested && w->row.nested[c] &&
+            !lorac_predictor_takes_list(w->predictor, v)) {
+            return lorac_fail(err, LORAC_EFORMAT,
+                              "%s:%llu: '%s' holds a list or an object, expected text or a number",
+                              w->o->in, (unsigned long long)w->row.line,
+                              lorac_table_column_name(w->table, c));
+        }
         if (c == SIZE_MAX || !lorac_cell_is_blank(&w->values[v])) { continue; }
         if (lorac_predictor_may_be_blank(w->predictor, v)) { continue; }
         blank = true;
@@ -214,33 +224,6 @@ static enum lorac_status check_rows(struct lorac_predict_work *w, struct lorac_e
 
 /* ---- writing ---- */
 
-/* Append a cell behind others, quoted where it has to be. false: it holds what this table cannot
- * hold, and a space stands for that. */
-static bool add_cell(struct lorac_buf *b, const struct lorac_table_format *f, const char *text,
-                     size_t n)
-{
-    bool plain = true;
-    bool held = true;
-    lorac_buf_add(b, &f->delimiter, 1);
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        plain =
-            plain && c != f->delimiter && c != '\n' && c != '\r' && (!f->quote || c != f->quote);
-    }
-    const bool quoted = f->quote && !plain;
-    if (quoted) { lorac_buf_add(b, &f->quote, 1); }
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        bool ends = c == f->delimiter || c == '\n' || c == '\r';
-        bool fits = c != '\0' && (quoted || !ends); // no table holds a NUL
-        if (quoted && c == f->quote) { lorac_buf_add(b, &c, 1); }
-        lorac_buf_add(b, fits ? &c : " ", 1);
-        held = held && fits;
-    }
-    if (quoted) { lorac_buf_add(b, &f->quote, 1); }
-    return held;
-}
-
 static enum lorac_status write_bytes(struct lorac_predict_work *w, const char *bytes, size_t n,
                                      struct lorac_err *err)
 {
@@ -257,6 +240,7 @@ static enum lorac_status write_line(struct lorac_predict_work *w, const struct l
     const struct lorac_raw first =
         w->format.header ? lorac_table_raw_header(w->table) : lorac_table_raw_row(w->table, 0);
     const struct lorac_raw *like = row->n_end ? row : &first; // the last line may have no end
+    lorac_table_write_end(b, w->table);
     lorac_buf_add(b, like->n_end ? like->end : usual, like->n_end ? like->n_end : 1);
     if (b->no_memory) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a line"); }
     enum lorac_status st = LORAC_OK;
@@ -275,10 +259,10 @@ static enum lorac_status write_header(struct lorac_predict_work *w, struct lorac
     char name[48];
     if (lorac_table_has_mark(w->table)) { lorac_buf_str(&w->line, "\xEF\xBB\xBF"); }
     if (!w->format.header) { return LORAC_OK; } // the mark goes in front of the first row
-    lorac_buf_add(&w->line, header.at, header.n);
+    lorac_table_write_row(&w->line, w->table, &header);
     for (size_t i = 0; i < added_columns(w); i++) {
         added_name(name, w, i);
-        (void)add_cell(&w->line, &w->format, name, strlen(name));
+        (void)lorac_table_write_cell(&w->line, w->table, name, name, strlen(name), false);
     }
     return write_line(w, &header, err);
 }
@@ -288,17 +272,21 @@ static void add_answer(struct lorac_predict_work *w, const struct lorac_ranked *
                        const struct lorac_answer *a)
 {
     char number[32];
+    char name[48];
     bool held = true;
     for (size_t i = 0; i < w->top; i++) {
-        const char *text = a ? a->text.at : ranked ? w->j->labels[ranked[i].k] : "";
-        size_t n = a ? a->text.n : strlen(text);
-        held = add_cell(&w->line, &w->format, text, n) && held;
+        const char *text = a ? a->text.at : ranked ? w->j->labels[ranked[i].k] : NULL;
+        size_t n = a ? a->text.n : text ? strlen(text) : 0;
+        added_name(name, w, w->j->K ? 2 * i : i);
+        text = a && !text ? "" : text;
+        held = lorac_table_write_cell(&w->line, w->table, name, text, n, false) && held;
         if (!w->j->K) { continue; }
+        added_name(name, w, 2 * i + 1);
         double share = ranked ? ranked[i].probability : 0.0;
         int length = !ranked        ? 0
                      : w->o->scores ? lorac_snprintf(number, sizeof number, "%.9g", share)
                                     : lorac_snprintf(number, sizeof number, "%.4f", share);
-        (void)add_cell(&w->line, &w->format, number, (size_t)length);
+        (void)lorac_table_write_cell(&w->line, w->table, name, number, (size_t)length, true);
     }
     w->counts->unwritten += !held;
     w->counts->silent += a && a->tokens == 0;
@@ -313,7 +301,7 @@ static enum lorac_status write_row(struct lorac_predict_work *w, const struct lo
                                    const struct lorac_answer *text, struct lorac_err *err)
 {
     const struct lorac_raw raw = lorac_table_raw_row(w->table, w->next);
-    lorac_buf_add(&w->line, raw.at, raw.n);
+    lorac_table_write_row(&w->line, w->table, &raw);
     add_answer(w, ranked, text);
     enum lorac_status st = write_line(w, &raw, err);
     w->next += !st;

@@ -45,6 +45,11 @@ enum lorac_status lorac_predict_identify(char id[65], const struct lorac_predict
     add_text(&s, w->j->model->fingerprint);
     add_text(&s, r->templates.prompt);
     add_text(&s, r->templates.completion);
+    if (w->j->chat) {
+        add_text(&s, lorac_chat_text(w->j->chat));
+        add_text(&s, r->templates.system);
+        add_text(&s, r->templates.date);
+    }
     for (size_t k = 0; k < w->j->K; k++) {
         add_text(&s, w->j->labels[k]);
     }

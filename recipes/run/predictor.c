@@ -23,13 +23,14 @@ struct asked {
 struct lorac_predictor {
     const struct lorac_job *j;
     struct lorac_template *template;
-    size_t n;               // variables
-    const char **names;     // (n) borrowed
-    size_t n_begin;         // tokens that the tokenizer puts in front of a prompt
-    size_t room;            // tokens behind a prompt: of the longest label, or one
-    size_t max_tokens;      // of a generated answer
-    struct lorac_ids ids;   // the prompt
-    struct lorac_tree tree; // of the labels
+    struct lorac_conversations *talk; // of a chat; NULL: text
+    size_t n;                         // variables
+    const char **names;               // (n) borrowed
+    size_t n_begin;                   // tokens that the tokenizer puts in front of a prompt
+    size_t room;                      // tokens behind a prompt: of the longest label, or one
+    size_t max_tokens;                // of a generated answer
+    struct lorac_ids ids;             // the prompt
+    struct lorac_tree tree;           // of the labels
     struct lorac_chooser *chooser;
     struct lorac_generator *generator; // one of the two
     struct lorac_ids prompts;          // of what is asked together
@@ -80,12 +81,13 @@ static enum lorac_status parse_template(struct lorac_predictor *p, struct lorac_
             r->data.columns.n ? r->data.columns.at[i].key : lorac_table_column_name(train, i);
     }
     struct lorac_template_options o = {
-        .prompt = r->templates.prompt,
-        .completion = r->templates.completion,
+        .prompt = p->j->texts.prompt,
+        .completion = p->j->texts.completion,
         .variables = p->names,
         .n_variables = p->n,
     };
     enum lorac_status st = lorac_template_parse(&p->template, &o, err);
+    if (!st && p->j->chat) { st = lorac_job_conversations(&p->talk, p->j, p->names, p->n, err); }
     bool asks = false;
     for (size_t i = 0; i < p->n && !st; i++) {
         asks = asks || lorac_predictor_asks(p, i);
@@ -104,6 +106,7 @@ static enum lorac_status open_chooser(struct lorac_predictor *p, const struct lo
     const struct lorac_job *j = p->j;
     struct lorac_labels_options o = {
         .form = p->template,
+        .talk = p->talk,
         .n_variables = p->n,
         .labels = (const char *const *)j->labels,
         .K = j->K,
@@ -170,6 +173,7 @@ void lorac_predictor_free(struct lorac_predictor *p)
     lorac_mem_free(p->together);
     lorac_ids_free(&p->prompts);
     lorac_template_free(p->template);
+    lorac_conversations_close(p->talk);
     lorac_ids_free(&p->ids);
     lorac_mem_free(p->names);
     close_whole(p->whole);
@@ -198,12 +202,20 @@ const char *lorac_predictor_variable(const struct lorac_predictor *p, size_t i)
 
 bool lorac_predictor_asks(const struct lorac_predictor *p, size_t i)
 {
-    return lorac_template_prompt_uses(p->template, i);
+    return lorac_template_prompt_uses(p->template, i) ||
+           (p->talk && lorac_conversations_use(p->talk, i) &&
+            !lorac_template_completion_uses(p->template, i));
 }
 
 bool lorac_predictor_may_be_blank(const struct lorac_predictor *p, size_t i)
 {
-    return lorac_template_is_optional(p->template, i);
+    return p->talk ? lorac_conversations_may_be_blank(p->talk, i)
+                   : lorac_template_is_optional(p->template, i);
+}
+
+bool lorac_predictor_takes_list(const struct lorac_predictor *p, size_t i)
+{
+    return p->talk && lorac_conversations_messages(p->talk) == i;
 }
 
 const struct lorac_ids *lorac_predictor_ids(const struct lorac_predictor *p)
@@ -219,9 +231,17 @@ enum lorac_status lorac_predictor_prompt(size_t *cut, struct lorac_predictor *p,
     size_t limit = p->j->model->config.max_positions;
     *cut = 0;
     p->ids.n = 0;
-    enum lorac_status st = lorac_prompt_encode(&p->ids, p->template, p->j->tokenizer, values, err);
-    if (st) { return st; }
     size_t keep = max > p->room ? max - p->room : 0;
+    enum lorac_status st =
+        p->talk ? lorac_conversation_prompt(&p->ids, cut, p->talk, values, keep,
+                                            r->data.on_too_long != LORAC_LONG_ERROR, err)
+                : lorac_prompt_encode(&p->ids, p->template, p->j->tokenizer, values, err);
+    if (st) { return st; }
+    if (*cut == SIZE_MAX) {
+        return lorac_fail(
+            err, LORAC_EUSER, "the user's last words do not fit model.max_length %zu%s", max,
+            r->data.on_too_long == LORAC_LONG_ERROR ? " (data.on_too_long: error)" : "");
+    }
     if (p->ids.n > keep && r->data.on_too_long == LORAC_LONG_ERROR) {
         return lorac_fail(err, LORAC_EUSER,
                           "a prompt of %zu tokens, at most %zu fit model.max_length %zu "
@@ -441,7 +461,9 @@ static enum lorac_status name_columns(struct whole *w, struct lorac_err *err)
 {
     struct lorac_recipe_map *columns = &w->recipe.data.columns;
     struct lorac_buf both = {0};
-    lorac_buf_printf(&both, "%s%s", w->saved->prompt, w->saved->completion);
+    const bool whole = w->saved->chat && !w->saved->prompt[0];
+    lorac_buf_printf(&both, "%s%s%s", whole ? "{messages}" : w->saved->prompt, w->saved->completion,
+                     w->saved->system ? w->saved->system : "");
     enum lorac_status st = both.no_memory
                                ? lorac_fail(err, LORAC_ENOMEM, "no memory to predict")
                                : lorac_template_variables(&w->names, &columns->n, both.at, err);
@@ -521,9 +543,19 @@ static enum lorac_status open_whole(struct whole *w, const char *model, const ch
     size_t most = j->model->config.max_positions;
     r->model.max_length = most < LONGEST ? most : LONGEST;
     r->data.on_too_long = LORAC_LONG_ERROR;
-    r->templates.prompt = w->saved->prompt;
-    r->templates.completion = w->saved->completion;
+    const bool whole = w->saved->chat && !w->saved->prompt[0];
+    r->templates.prompt = whole ? NULL : w->saved->prompt;
+    r->templates.completion = whole ? NULL : w->saved->completion;
     r->templates.append_eos = w->saved->append_eos;
+    r->templates.system = w->saved->system;
+    r->templates.date = w->saved->date;
+    if (w->saved->chat) {
+        r->templates.kind = LORAC_RECIPE_TEMPLATE_CHAT;
+        st = lorac_chat_open_for(&j->chat, r->model.path, adapter, j->tokenizer, err);
+    }
+    const char *const *names = (const char *const *)w->names;
+    if (!st) { st = lorac_job_texts(j, names, r->data.columns.n, NULL, err); }
+    if (st) { return st; }
     return w->saved->K ? find_labels(w, err) : LORAC_OK;
 }
 

@@ -45,6 +45,8 @@ const char *lorac_predictor_label(const struct lorac_predictor *p, size_t k);
 size_t lorac_predictor_variables(const struct lorac_predictor *p);
 const char *lorac_predictor_variable(const struct lorac_predictor *p, size_t i);
 bool lorac_predictor_asks(const struct lorac_predictor *p, size_t i);
+/* It is a whole conversation, JSON. */
+bool lorac_predictor_takes_list(const struct lorac_predictor *p, size_t i);
 /* It stands in optional parts of its own alone. */
 bool lorac_predictor_may_be_blank(const struct lorac_predictor *p, size_t i);
 

@@ -4,6 +4,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/run/files.h"
+#include "recipes/run/job.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -55,8 +56,7 @@ static enum lorac_status open_texts(struct texts *t, const struct lorac_record *
     const struct lorac_recipe *x = r->recipe;
     bool own = x->data.valid.kind == LORAC_RECIPE_SPLIT_PATH;
     const struct lorac_recipe_list *paths = own ? &x->data.valid.paths : &x->data.train;
-    const struct lorac_table_format format = {x->data.format.delimiter, x->data.format.quote,
-                                              x->data.format.header, x->data.format.encoding};
+    const struct lorac_table_format format = lorac_job_format(x);
     *t = (struct texts){0};
     bool table = x->data.kind == LORAC_RECIPE_DATA_TABLE && paths->n == 1 && x->templates.prompt;
     if (!table || !r->rows_of || !is_same_table(paths->at[0], r->rows_of)) { return LORAC_OK; }

@@ -14,13 +14,17 @@ enum lorac_status lorac_template_save(struct lorac_adapter *a, const struct lora
                                       struct lorac_err *err)
 {
     const struct lorac_recipe *r = j->recipe;
+    const bool whole = j->chat && j->texts.messages != SIZE_MAX;
     char tokenizer[LORAC_TOKENIZER_FINGERPRINT];
     struct lorac_buf b = {0};
     enum lorac_status st = lorac_tokenizer_fingerprint(tokenizer, j->tokenizer, err);
     if (st) { return st; }
     lorac_saved_write(&b, &(struct lorac_saved){
-                              .prompt = text_or_none(r->templates.prompt),
-                              .completion = text_or_none(r->templates.completion),
+                              .prompt = whole ? "" : text_or_none(j->texts.prompt),
+                              .completion = whole ? "" : text_or_none(j->texts.completion),
+                              .chat = j->chat ? lorac_chat_text(j->chat) : NULL,
+                              .system = r->templates.system,
+                              .date = r->templates.date,
                               .append_eos = r->templates.append_eos,
                               .labels = (const char *const *)j->labels,
                               .K = j->K,
@@ -123,14 +127,25 @@ enum lorac_status lorac_template_check_tokenizer(const struct lorac_adapter *a,
 enum lorac_status lorac_template_check(const struct lorac_adapter *a, const struct lorac_job *j,
                                        struct lorac_err *err)
 {
-    const char *prompt = text_or_none(j->recipe->templates.prompt);
-    const char *completion = text_or_none(j->recipe->templates.completion);
+    const bool whole = j->chat && j->texts.messages != SIZE_MAX;
+    const char *prompt = whole ? "" : text_or_none(j->texts.prompt);
+    const char *completion = whole ? "" : text_or_none(j->texts.completion);
+    const char *system = text_or_none(j->recipe->templates.system);
     bool eos = j->recipe->templates.append_eos;
     struct lorac_saved *was = NULL;
     enum lorac_status st = lorac_saved_read(&was, a->template_json, err);
     if (st) { lorac_err_prefix(err, "%s: ", a->name ? a->name : "the adapter"); }
     if (!was) { return st; }
-    if (strcmp(was->prompt, prompt) != 0) {
+    if ((was->chat != NULL) != (j->chat != NULL)) {
+        st = differ(a, "kind", was->chat ? "chat" : "text", j->chat ? "chat" : "text", err);
+    } else if (j->chat && strcmp(was->chat, lorac_chat_text(j->chat)) != 0) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "%.120s: was trained with another chat template than %s brings; use the "
+                        "one that it was trained with (its chat_template.jinja), or --force",
+                        a->name ? a->name : "the adapter", j->recipe->model.path);
+    } else if (strcmp(text_or_none(was->system), system) != 0) {
+        st = differ(a, "system", text_or_none(was->system), system, err);
+    } else if (strcmp(was->prompt, prompt) != 0) {
         st = differ(a, "prompt", was->prompt, prompt, err);
     } else if (strcmp(was->completion, completion) != 0) {
         st = differ(a, "completion", was->completion, completion, err);

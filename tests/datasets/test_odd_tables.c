@@ -236,10 +236,10 @@ static void a_cell_with_line_ends_and_delimiters_is_told(void **state)
 /* ---- encodings ---- */
 
 static const struct lorac_table_format as[LORAC_N_ENCODINGS] = {
-    {',', '"', true, LORAC_ENCODING_UTF8},
-    {',', '"', true, LORAC_ENCODING_LATIN1},
-    {',', '"', true, LORAC_ENCODING_WINDOWS1252},
-    {',', '"', true, LORAC_ENCODING_UTF16},
+    {.delimiter = ',', .quote = '\"', .header = true, .encoding = LORAC_ENCODING_UTF8},
+    {.delimiter = ',', .quote = '\"', .header = true, .encoding = LORAC_ENCODING_LATIN1},
+    {.delimiter = ',', .quote = '\"', .header = true, .encoding = LORAC_ENCODING_WINDOWS1252},
+    {.delimiter = ',', .quote = '\"', .header = true, .encoding = LORAC_ENCODING_UTF16},
 };
 
 #define LITTLE "t\0,\0l\0\n\0\xE9\0,\0\"\0x\0\n\0\x3D\xD8\0\xDE\"\0\n\0"
@@ -340,44 +340,29 @@ static void what_is_no_table_is_refused_as_what_it_is(void **state)
         const char *want;
     } cases[] = {
         {"{\"messages\": [{\"role\": \"user\", \"content\": \"a, b\"}]}\n{\"messages\": []}\n", 0,
-         "t.csv: holds JSON lines, objects with 'messages'; JSON is not read yet, a table is CSV "
-         "or "
-         "its like; the first question and answer of each make a table with: jq -rn "
-         "'[\"question\",\"answer\"], (inputs.messages | [map(select(.role==\"user\"))[0].content, "
-         "map(select(.role==\"assistant\"))[0].content]) | @csv' 't.csv' > table.csv"},
+         "t.csv: holds JSON lines, objects with 'messages'; data.format: jsonl reads JSON lines"},
         {"\xEF\xBB\xBF {\"a\":1,\"b\":\"{\\\"\"} \r\n{\"a\":2}\r\n", 0,
-         "t.csv: holds JSON lines, objects with 'a', 'b'; JSON is not read yet, a table is CSV or "
-         "its "
-         "like; make a table of it with: jq -rn '[\"a\",\"b\"], (inputs | [.a, .b]) | @csv' "
-         "'t.csv' > "
-         "table.csv"},
+         "t.csv: holds JSON lines, objects with 'a', 'b'; data.format: jsonl reads JSON lines"},
         {"[\n  {\n    \"a\": [1, 2],\n    \"b c\": {\"d\": 1}\n  },\n  {\"a\": 2}\n]\n", 0,
-         "t.csv: holds a JSON list of objects with 'a', 'b c'; JSON is not read yet, a table is "
-         "CSV "
-         "or its like"},
+         "t.csv: holds a JSON list of objects with 'a', 'b c'; jq -c '.[]' 't.csv' > table.jsonl "
+         "makes JSON lines of it, which data.format: jsonl reads"},
         {"[{\"a\":1},{\"a\":2}]", 0,
-         "t.csv: holds a JSON list of objects with 'a'; JSON is not read yet, a table is CSV or "
-         "its "
-         "like; make a table of it with: jq -rn '[\"a\"], (inputs[] | [.a]) | @csv' 't.csv' > "
-         "table.csv"},
+         "t.csv: holds a JSON list of objects with 'a'; jq -c '.[]' 't.csv' > table.jsonl makes "
+         "JSON lines of it, which data.format: jsonl reads"},
         {"{\n\"a\": 1\n}\n", 0,
-         "t.csv: holds a JSON object with 'a'; JSON is not read yet, a table is CSV or its like; "
-         "make "
-         "a table of it with: jq -rn '[\"a\"], (inputs | [.a]) | @csv' 't.csv' > table.csv"},
+         "t.csv: holds a JSON object with 'a'; data.format: jsonl reads JSON lines"},
         {"[\n \"a\",\n \"b\"\n]\n", 0,
-         "t.csv: holds a JSON list; JSON is not read yet, a table is CSV or its like"},
+         "t.csv: holds a JSON list; a table is CSV, or JSON lines with an object on each"},
         {"{\"conversations\": [{\"from\": \"human\"}], \"chosen\": {}}\n", 0,
-         "t.csv: holds a JSON object with 'conversations', 'chosen'; JSON is not read yet, a table "
-         "is "
-         "CSV or its like"},
+         "t.csv: holds a JSON object with 'conversations', 'chosen'; data.format: jsonl reads JSON "
+         "lines"},
         {"[\"a, b\", \"x\"]\n[\"c\", \"y\"]\n", 0,
-         "t.csv: holds a JSON list; JSON is not read yet, a table is CSV or its like"},
+         "t.csv: holds a JSON list; a table is CSV, or JSON lines with an object on each"},
         {"{'text': 'a, \"b\"', 'label': 1}\n{'text': 'c', 'label': 2}\n", 0,
-         "t.csv: holds Python dictionaries with 'text', 'label'; they are not read, a table is CSV "
-         "or "
-         "its like"},
+         "t.csv: holds Python dictionaries with 'text', 'label'; a table is CSV, or JSON lines "
+         "with an object on each"},
         {"<?xml version=\"1.0\"?>\n", 0, "t.csv: is no table (CSV), but XML"},
-        {"{}\n", 0, "t.csv: holds a JSON object; JSON is not read yet, a table is CSV or its like"},
+        {"{}\n", 0, "t.csv: holds a JSON object; data.format: jsonl reads JSON lines"},
         {"PK\003\004xl", 6,
          "t.csv: is no table (CSV), but a zip archive, as .xlsx and .ods are; save the sheet as "
          "CSV "

@@ -20,7 +20,15 @@ static void what_is_written_reads_back(void **state)
     (void)state;
     static const char *const labels[] = {"", "a \"quote\" \\", "\xc3\xa9\n\x01",
                                          "\xf0\x9f\x99\x82"};
-    const struct lorac_saved was = {"{x}\t\n", " {label}", true, labels, 4, "0123456789abcdef"};
+    const struct lorac_saved was = {.prompt = "{x}\t\n",
+                                    .completion = " {label}",
+                                    .append_eos = true,
+                                    .labels = labels,
+                                    .K = 4,
+                                    .chat = "{% for m in messages %}",
+                                    .system = "s {x}",
+                                    .date = "2026-11-29",
+                                    .tokenizer = "0123456789abcdef"};
     struct lorac_saved *is = NULL;
     struct lorac_buf json = {0};
     lorac_saved_write(&json, &was);
@@ -28,6 +36,9 @@ static void what_is_written_reads_back(void **state)
     assert_int_equal(lorac_saved_read(&is, json.at, NULL), LORAC_OK);
     assert_string_equal(is->prompt, was.prompt);
     assert_string_equal(is->completion, was.completion);
+    assert_string_equal(is->chat, was.chat);
+    assert_string_equal(is->system, was.system);
+    assert_string_equal(is->date, was.date);
     assert_string_equal(is->tokenizer, was.tokenizer);
     assert_true(is->append_eos && is->K == 4);
     for (size_t k = 0; k < 4; k++) {
@@ -47,6 +58,7 @@ static void what_is_not_told_is_null(void **state)
     assert_null(is);
     assert_int_equal(lorac_saved_read(&is, TEXTS "}", NULL), LORAC_OK);
     assert_true(!is->labels && is->K == 0 && !is->tokenizer);
+    assert_true(!is->chat && !is->system && !is->date);
     lorac_mem_free(is);
     assert_int_equal(lorac_saved_read(&is, TEXTS ", \"labels\": []}", NULL), LORAC_OK);
     assert_true(is->labels && is->K == 0);

@@ -27,7 +27,7 @@ refused 1 "--text: $dir/table.csv: no column 'wrd' (did you mean 'word'?)" recip
     --csv "$dir/table.csv" --text wrd
 refused 2 "recipe check takes no --label" recipe check "$dir/mine.yaml" --label a
 echo '{"messages": [{"role": "user", "content": "hi, you"}]}' >"$dir/chat.jsonl"
-refused 1 "holds a JSON object with 'messages'; JSON is not read yet" recipe init --model "$dir/model" \
+refused 1 "template: chat: $dir/model: brings no chat template" recipe init --model "$dir/model" \
     --csv "$dir/chat.jsonl"
 for d in , ';' '\t' "','" '"\t"'; do # as typed, or as YAML
     expect 0 recipe check "$dir/mine.yaml" --set "data.format.delimiter=$d"

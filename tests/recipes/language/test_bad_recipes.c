@@ -322,23 +322,26 @@ static const struct {
     {WHOLE, "",
      "r.yaml: recipe: missing; version of the recipe schema; this program reads 1\nr.yaml: "
      "model.path: missing; folder with config.json, *.safetensors and the tokenizer's "
-     "files\nr.yaml: data.train: missing; the training rows: a CSV; with data.kind: text, a text "
+     "files\nr.yaml: data.train: missing; the training rows: a CSV or JSON lines (data.format); "
+     "with data.kind: text, a text "
      "file or a list of them"},
     {WHOLE, "# nothing\n",
      "r.yaml: recipe: missing; version of the recipe schema; this program reads 1\nr.yaml: "
      "model.path: missing; folder with config.json, *.safetensors and the tokenizer's "
-     "files\nr.yaml: data.train: missing; the training rows: a CSV; with data.kind: text, a text "
+     "files\nr.yaml: data.train: missing; the training rows: a CSV or JSON lines (data.format); "
+     "with data.kind: text, a text "
      "file or a list of them"},
     {WHOLE, "just text\n",
      "r.yaml:1:1: a recipe is a map of keys, found 'just text'\nr.yaml: recipe: missing; version "
      "of the recipe schema; this program reads 1\nr.yaml: model.path: missing; folder with "
      "config.json, *.safetensors and the tokenizer's files\nr.yaml: data.train: missing; the "
-     "training rows: a CSV; with data.kind: text, a text file or a list of them"},
+     "training rows: a CSV or JSON lines (data.format); with data.kind: text, a text file or a "
+     "list of them"},
     {WHOLE, "[1, 2]\n",
      "r.yaml:1:1: a recipe is a map of keys, found a list\nr.yaml: recipe: missing; version of the "
      "recipe schema; this program reads 1\nr.yaml: model.path: missing; folder with config.json, "
      "*.safetensors and the tokenizer's files\nr.yaml: data.train: missing; the training rows: a "
-     "CSV; with data.kind: text, a text file or a list of them"},
+     "CSV or JSON lines (data.format); with data.kind: text, a text file or a list of them"},
     {WHOLE, "recipe: 2\nmodel: {path: m}\ndata: {train: t.txt, kind: text}\n",
      "r.yaml:1:9: recipe: must be 1, found '2'"},
     {WHOLE, "recipe: 1\nmodel: {path: null}\ndata: {train: t.txt, kind: text}\n",
