@@ -10,8 +10,9 @@
  * Where rows run out the youngest choice gives its own back and waits again, without losing a word.
  *
  * Fairness: of those that wait the next is one whose adapter has the fewest running choices, among
- * these of the adapter whose turn was longest ago, and of its own the eldest. A step is for the one that had none for longest: adapters with full
- * copies, which have batches of their own, take turns with all others together.
+ * these of the adapter whose turn was longest ago, and of its own the eldest. A step is for the one
+ * that had none for longest: adapters with full copies, which have batches of their own, take turns
+ * with all others together.
  */
 #ifndef LORAC_TOOLS_SERVE_ENGINE_H
 #define LORAC_TOOLS_SERVE_ENGINE_H
