@@ -375,7 +375,7 @@ enum lorac_status lorac_dataset_example(struct lorac_example *e, const struct lo
         e->gaps.n = 0;
         size_t from = d->kept[i].gaps;
         size_t to = i + 1 < d->n ? d->kept[i + 1].gaps : d->gaps.n;
-        return lorac_gaps_add(&e->gaps, d->gaps.at + from, to - from, err);
+        return from == to ? LORAC_OK : lorac_gaps_add(&e->gaps, d->gaps.at + from, to - from, err);
     }
     struct lorac_made made;
     enum lorac_status st = lorac_example_make(&made, e, d, entry->row, err);
