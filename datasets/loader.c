@@ -253,9 +253,10 @@ static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_l
                                      struct lorac_err *err)
 {
     const struct lorac_objective *objective = l->o.objective;
+    uint32_t *gaps = x->n_gaps ? l->gaps.at + x->gaps : NULL;
     const struct lorac_example e = {.ids = {l->ids.at + x->begin, x->n, x->n}, // borrowed
                                     .trained_from = x->trained_from,
-                                    .gaps = {l->gaps.at + x->gaps, x->n_gaps, x->n_gaps}};
+                                    .gaps = {gaps, x->n_gaps, x->n_gaps}};
     if (!lorac_batch_fits(b, x->n - 1 - prefix.n, x->n - x->trained_from)) {
         return lorac_fail(err, LORAC_EUSER,
                           "the batch holds %zu rows and %zu segments, expected "
