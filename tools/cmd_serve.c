@@ -280,8 +280,8 @@ const struct verb verb_serve = {
         "OpenAI's interface, streams included, with the probabilities of prompts (echo, logprobs) "
         "that evaluation harnesses ask for. \"model\" is the base's name or an adapter's; requests "
         "with different adapters share each step. With --adapter-root requests load and unload "
-        "adapters, as vLLM's do. /metrics is for Prometheus. SIGTERM answers what runs, then "
-        "ends.\n",
+        "adapters, as vLLM's do. / is a page to talk to them, /metrics is for Prometheus. SIGTERM "
+        "answers what runs, then ends.\n",
     .options = options,
     .run = run,
 };
