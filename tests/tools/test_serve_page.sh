@@ -85,6 +85,8 @@ drive POST /url "{\"url\":\"http://127.0.0.1:$port/\"}"
 
 # a key
 comes "!\$('keys').hidden && document.activeElement === \$('key')"
+is "\$('nothing').textContent" ''
+is "\$('compose').hidden" true
 keys 'wrong\uE006'
 comes "/no key, or a wrong one/.test(\$('nothing').textContent)"
 keys 'a-key\uE006'

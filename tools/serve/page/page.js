@@ -354,6 +354,7 @@ async function refresh() {
   $("load").hidden = !loaded.can_load;
   $("fixed").hidden = loaded.can_load;
   $("keys").hidden = true;
+  $("compose").hidden = false;
   arrange();
 }
 
@@ -418,7 +419,8 @@ async function start() {
     $("nothing").className = "hint";
     $("fields").querySelector("textarea").focus();
   } catch (e) {
-    $("nothing").textContent = e.message;
+    const asks = !$("keys").hidden && !sessionStorage.getItem("key"); // no trouble: none was given yet
+    $("nothing").textContent = asks ? "" : e.message;
     $("nothing").className = "trouble";
     if (!$("keys").hidden) { $("key").focus(); }
   }
