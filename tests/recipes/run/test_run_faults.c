@@ -95,9 +95,7 @@ static bool refused_at(long n, int code, const char *reason)
     if (!met) { return false; }
     assert_int_equal(st, LORAC_EIO);
     bool placed = strstr(err.text, tiny_dir()) || strstr(err.text, "the current folder");
-    if (!strstr(err.text, reason) || !placed) {
-        fail_msg("call %ld: %s", n, err.text);
-    }
+    if (!strstr(err.text, reason) || !placed) { fail_msg("call %ld: %s", n, err.text); }
     return true;
 }
 
