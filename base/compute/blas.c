@@ -2,6 +2,8 @@
 #define _GNU_SOURCE // MAP_ANONYMOUS
 #include "base/compute/blas.h"
 
+#include "base/core/loads.h"
+
 #include <assert.h>
 #include <cblas.h>
 #include <dlfcn.h>
@@ -82,18 +84,7 @@ static enum lorac_status find_functions(struct lorac_err *err)
 }
 #else
 
-/* Packagers' tools learn from this note what the program needs beside what it links (the ELF dlopen
- * metadata of systemd's developers: owner "FDO", type 0x407c0c0a). */
-#    define NEEDS                                                              \
-        "[{\"feature\":\"openblas\",\"description\":\"Products of matrices\"," \
-        "\"priority\":\"required\",\"soname\":[\"" LORAC_OPENBLAS_SONAME "\"]}]"
-#    ifdef __ELF__
-__attribute__((used, section(".note.dlopen"), aligned(4))) static const struct {
-    uint32_t n_name, n_text, type;
-    char name[4];
-    char text[(sizeof NEEDS + 3) / 4 * 4];
-} needs = {4, sizeof NEEDS, 0x407C0C0A, "FDO", NEEDS};
-#    endif
+LORAC_LOADS("openblas", "Products of matrices", "required", LORAC_OPENBLAS_SONAME);
 
 /* A function pointer from an object's, which POSIX allows and ISO C does not. */
 static bool find(void *function, const char *name)

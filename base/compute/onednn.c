@@ -1,6 +1,7 @@
 /* onednn.c - loading oneDNN, and its products; see onednn.h. */
 #include "base/compute/onednn.h"
 
+#include "base/core/loads.h"
 #include "base/core/mem.h"
 
 #include <dlfcn.h>
@@ -120,17 +121,7 @@ static bool matmul_desc_new(dnnl_primitive_desc_t *out, const dnnl_memory_desc_t
 
 /* ---- loading ---- */
 
-/* Packagers' tools learn from this note what the program makes use of (see blas.c). */
-#define USES                                                             \
-    "[{\"feature\":\"onednn\",\"description\":\"Products in bfloat16\"," \
-    "\"priority\":\"recommended\",\"soname\":[\"" LORAC_ONEDNN_SONAME "\"]}]"
-#ifdef __ELF__
-__attribute__((used, section(".note.dlopen"), aligned(4))) static const struct {
-    uint32_t n_name, n_text, type;
-    char name[4];
-    char text[(sizeof USES + 3) / 4 * 4];
-} uses = {4, sizeof USES, 0x407C0C0A, "FDO", USES};
-#endif
+LORAC_LOADS("onednn", "Products in bfloat16", "recommended", LORAC_ONEDNN_SONAME);
 
 /* Without them oneDNN computes bfloat16, too, but slower than float32. */
 static bool has_instructions(void)

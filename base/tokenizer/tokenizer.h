@@ -133,7 +133,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_stream_end(struct lorac_buf *text, stru
                                                     bool skip_special, struct lorac_err *err);
 void lorac_stream_free(struct lorac_stream *s);
 
-/* The chat template that a folder brings, which nothing here applies: of chat_template.jinja, else
+/* The chat template that a folder brings, which base/chat.h applies: of chat_template.jinja, else
  * of tokenizer_config.json (of several, "default", else the first), else of chat_template.json. Its
  * text is appended, *file is the file's name; NULL: it brings none. */
 LORAC_MUST_CHECK enum lorac_status lorac_chat_template(struct lorac_buf *text, const char **file,

@@ -2,6 +2,7 @@
  * it needs, being linked to it would take 12 ms of each start of the program. */
 #include "recipes/run/ranks_wire.h"
 
+#include "base/core/loads.h"
 #include "base/core/mem.h"
 
 #include <dlfcn.h>
@@ -23,17 +24,7 @@ struct mpi {
     __typeof__(MPI_Alltoall) *alltoall;
 };
 
-/* What the program loads when it is needed, for packagers' tools; see base/compute/blas.c. */
-#define NEEDS                                                                 \
-    "[{\"feature\":\"mpi\",\"description\":\"Several processes, by mpirun\"," \
-    "\"priority\":\"suggested\",\"soname\":[\"" LORAC_MPI_SONAME "\"]}]"
-#ifdef __ELF__
-__attribute__((used, section(".note.dlopen"), aligned(4))) static const struct {
-    uint32_t n_name, n_text, type;
-    char name[4];
-    char text[(sizeof NEEDS + 3) / 4 * 4];
-} needs = {4, sizeof NEEDS, 0x407C0C0A, "FDO", NEEDS};
-#endif
+LORAC_LOADS("mpi", "Several processes, by mpirun", "suggested", LORAC_MPI_SONAME);
 
 static bool gather(void *self, void *all, const void *own, size_t bytes)
 {
