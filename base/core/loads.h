@@ -1,6 +1,7 @@
 /*
- * loads.h - what a program loads when it needs it, told to packagers' tools: a note in the file (the
- * ELF dlopen metadata of systemd's developers: owner "FDO", type 0x407c0c0a), one a source file.
+ * loads.h - what a program loads when it needs it, told to packagers' tools: a note in the file
+ * (the ELF dlopen metadata of systemd's developers: owner "FDO", type 0x407c0c0a), one a source
+ * file.
  */
 #ifndef LORAC_BASE_CORE_LOADS_H
 #define LORAC_BASE_CORE_LOADS_H
