@@ -7,9 +7,13 @@ set(lorac_headers
     base/core/api.h base/core/buf.h base/core/clock.h base/core/dtype.h base/core/err.h
     base/core/file.h base/core/machine.h base/core/mem.h base/core/suggest.h
     datasets/datasets.h datasets/objective.h datasets/tables.h lora/lora.h lora/saved.h
-    recipes/run/approximation.h recipes/run/board.h recipes/run/evaluate.h recipes/run/fewshot.h recipes/run/found.h recipes/run/init.h recipes/run/job.h recipes/run/plan.h
-    recipes/run/choose.h recipes/run/labels.h recipes/run/predict.h recipes/run/predictions.h recipes/run/predictor.h recipes/run/record.h recipes/language/recipe.h recipes/language/sweep.h recipes/recipes.h recipes/run/run.h recipes/run/saved_template.h recipes/run/shared.h recipes/run/statistics.h recipes/run/sweep.h recipes/run/trainer.h
-    recipes/run/ranks.h recipes/run/report.h recipes/run/verdicts.h)
+    recipes/language/recipe.h recipes/language/sweep.h recipes/recipes.h
+    recipes/run/approximation.h recipes/run/choose.h recipes/run/evaluate.h recipes/run/fewshot.h
+    recipes/run/found.h recipes/run/init.h recipes/run/job.h recipes/run/labels.h recipes/run/plan.h
+    recipes/run/predict.h recipes/run/predictions.h recipes/run/predictor.h recipes/run/ranks.h
+    recipes/run/record.h recipes/run/run.h recipes/run/saved_template.h recipes/run/shared.h
+    recipes/run/sweep.h recipes/run/trainer.h recipes/run/verdicts.h
+    recipes/report/board.h recipes/report/report.h recipes/report/statistics.h)
 foreach(folder base lora datasets recipes)
     file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/include/lorac/${folder}.h
          CONTENT "#include \"${folder}/${folder}.h\"\n")

@@ -1,5 +1,5 @@
 /* report_rows.c - the rows that went wrong; see report_parts.h. */
-#include "recipes/run/report_parts.h"
+#include "recipes/report/report_parts.h"
 
 #include "base/core/file.h"
 #include "base/core/mem.h"

@@ -1,5 +1,5 @@
 /* statistics.c - see statistics.h. */
-#include "recipes/run/statistics.h"
+#include "recipes/report/statistics.h"
 
 #include "base/core/mem.h"
 #include "base/core/rng.h"

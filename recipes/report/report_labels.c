@@ -1,6 +1,6 @@
 /* report_labels.c - where labels fail: what they were confused with, and the scores of each; see
  * report_parts.h. */
-#include "recipes/run/report_parts.h"
+#include "recipes/report/report_parts.h"
 
 #include "base/core/mem.h"
 #include "base/core/number.h"

@@ -1,6 +1,6 @@
 /* report_board.c - several runs in a table, the best first, each with how sure it is; see
  * report_parts.h. */
-#include "recipes/run/report_parts.h"
+#include "recipes/report/report_parts.h"
 
 #include "base/core/mem.h"
 #include "base/core/number.h"

@@ -11,7 +11,7 @@
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "recipes/run/report.h"
+#include "recipes/report/report.h"
 #include "tests/support/faults.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"

@@ -1,5 +1,5 @@
 /* runs.c - the runs in some folders; see board.h. */
-#include "recipes/run/board.h"
+#include "recipes/report/board.h"
 
 #include "base/core/file.h"
 #include "base/core/mem.h"

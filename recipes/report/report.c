@@ -1,5 +1,5 @@
 /* report.c - see report.h: the frame of a page, and what is said of a run in words. */
-#include "recipes/run/report_parts.h"
+#include "recipes/report/report_parts.h"
 
 #include "base/core/number.h"
 

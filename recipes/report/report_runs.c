@@ -1,6 +1,6 @@
 /* report_runs.c - several runs beside each other: what each key that differs does, and the curves
  * of all; see report_parts.h. */
-#include "recipes/run/report_parts.h"
+#include "recipes/report/report_parts.h"
 
 #include "base/core/mem.h"
 #include "base/core/number.h"

@@ -1,5 +1,5 @@
 /* report_series.c - columns of metrics.csv as curves; see report_parts.h. */
-#include "recipes/run/report_parts.h"
+#include "recipes/report/report_parts.h"
 
 #include "base/core/mem.h"
 

@@ -2,7 +2,7 @@
 #ifndef LORAC_RECIPES_BOARD_ROWS_H
 #define LORAC_RECIPES_BOARD_ROWS_H
 
-#include "recipes/run/board.h"
+#include "recipes/report/board.h"
 
 /* Of one line of data, over the runs of a group: what the metric is the mean of. */
 struct lorac_board_answer {

@@ -2,8 +2,8 @@
 #ifndef LORAC_RECIPES_REPORT_PARTS_H
 #define LORAC_RECIPES_REPORT_PARTS_H
 
-#include "recipes/run/page.h"
-#include "recipes/run/report.h"
+#include "recipes/report/page.h"
+#include "recipes/report/report.h"
 
 /* ---- numbers of a run, as curves want them (report_series.c) ---- */
 

@@ -1,5 +1,5 @@
 /* page_style.c - how a page looks; see page.h. Colours are named once, for light and for dark. */
-#include "recipes/run/page.h"
+#include "recipes/report/page.h"
 
 const char *const lorac_page_style[] = {
     // s1 training, s2 validation and what is best, s3, s4 other metrics, s0 the other runs

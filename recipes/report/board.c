@@ -1,5 +1,5 @@
 /* board.c - see board.h. */
-#include "recipes/run/board.h"
+#include "recipes/report/board.h"
 
 #include "base/core/arena.h"
 #include "base/core/mem.h"
@@ -7,7 +7,7 @@
 #include "base/core/suggest.h"
 #include "recipes/language/reading.h"
 #include "recipes/language/suggest.h"
-#include "recipes/run/board_rows.h"
+#include "recipes/report/board_rows.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #ifndef LORAC_RECIPES_PAGE_H
 #define LORAC_RECIPES_PAGE_H
 
-#include "recipes/run/plot.h"
+#include "recipes/report/plot.h"
 
 /* `mark`: an element of the head. `refresh`: seconds after which a browser loads the page again;
  * 0: it never does. */

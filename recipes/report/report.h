@@ -10,7 +10,7 @@
 #ifndef LORAC_RECIPES_REPORT_H
 #define LORAC_RECIPES_REPORT_H
 
-#include "recipes/run/board.h"
+#include "recipes/report/board.h"
 
 LORAC_API_BEGIN
 

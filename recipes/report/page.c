@@ -1,5 +1,5 @@
 /* page.c - see page.h. */
-#include "recipes/run/page.h"
+#include "recipes/report/page.h"
 
 #include "base/core/number.h"
 

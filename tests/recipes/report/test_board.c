@@ -13,7 +13,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/core/number.h"
-#include "recipes/run/board.h"
+#include "recipes/report/board.h"
 #include "tests/support/faults.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"

@@ -1,5 +1,5 @@
 /* plot.c - see plot.h. */
-#include "recipes/run/plot.h"
+#include "recipes/report/plot.h"
 
 #include "base/core/number.h"
 

@@ -1,6 +1,6 @@
 /* report_recipe.c - the recipe of a run and how it differs from the defaults, and its sample
  * answers; see report_parts.h. */
-#include "recipes/run/report_parts.h"
+#include "recipes/report/report_parts.h"
 
 #include "base/core/mem.h"
 #include "recipes/language/reading.h"

@@ -6,7 +6,7 @@
  *   - want of memory is reported.
  */
 #include "base/core/json.h"
-#include "recipes/run/statistics.h"
+#include "recipes/report/statistics.h"
 #include "tests/support/faults.h"
 
 #include <math.h>

@@ -14,8 +14,8 @@
 #ifndef LORAC_RECIPES_BOARD_H
 #define LORAC_RECIPES_BOARD_H
 
+#include "recipes/report/statistics.h"
 #include "recipes/run/record.h"
-#include "recipes/run/statistics.h"
 
 LORAC_API_BEGIN
 

@@ -9,7 +9,7 @@
  *   - names behind curves do not touch;
  *   - whatever text comes in, no markup, control character or mark of writing direction comes out.
  */
-#include "recipes/run/plot.h"
+#include "recipes/report/plot.h"
 
 #include <math.h>
 #include <setjmp.h>

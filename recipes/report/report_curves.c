@@ -1,5 +1,5 @@
 /* report_curves.c - the curves of one run; see report_parts.h. */
-#include "recipes/run/report_parts.h"
+#include "recipes/report/report_parts.h"
 
 #include "base/core/number.h"
 

@@ -1,5 +1,5 @@
 /* board_rows.c - see board_rows.h. */
-#include "recipes/run/board_rows.h"
+#include "recipes/report/board_rows.h"
 
 #include "base/core/mem.h"
 
