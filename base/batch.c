@@ -22,9 +22,11 @@ enum lorac_status lorac_batch_new(struct lorac_batch **out, size_t max_rows, siz
         b->first = lorac_mem_new(max_rows + 1, sizeof *b->first);
         b->target = lorac_mem_new(max_targets, sizeof *b->target);
         b->weight = lorac_mem_new(max_targets, sizeof *b->weight);
+        b->type = lorac_mem_new(max_rows, sizeof *b->type);
+        b->value = lorac_mem_new(max_targets, sizeof *b->value);
     }
     if (!b || !b->ids || !b->position || !b->segments || !b->head_row || !b->first || !b->target ||
-        !b->weight) {
+        !b->weight || !b->type || !b->value) {
         lorac_batch_free(b);
         return lorac_fail(err, LORAC_ENOMEM, "no memory for a batch of %zu rows", max_rows);
     }
@@ -35,8 +37,9 @@ enum lorac_status lorac_batch_new(struct lorac_batch **out, size_t max_rows, siz
 size_t lorac_batch_bytes(size_t max_rows, size_t max_segments, size_t max_targets)
 {
     const struct lorac_batch *b = NULL;
-    size_t row = sizeof *b->ids + sizeof *b->position + sizeof *b->head_row + sizeof *b->first;
-    size_t target = sizeof *b->target + sizeof *b->weight;
+    size_t row = sizeof *b->ids + sizeof *b->position + sizeof *b->type + sizeof *b->head_row +
+                 sizeof *b->first;
+    size_t target = sizeof *b->target + sizeof *b->weight + sizeof *b->value;
     return max_rows * row + max_segments * sizeof *b->segments + max_targets * target;
 }
 
@@ -50,6 +53,8 @@ void lorac_batch_free(struct lorac_batch *b)
     lorac_mem_free(b->first);
     lorac_mem_free(b->target);
     lorac_mem_free(b->weight);
+    lorac_mem_free(b->type);
+    lorac_mem_free(b->value);
     lorac_mem_free(b);
 }
 
@@ -73,6 +78,7 @@ static int32_t add(struct lorac_batch *b, const int32_t *ids, size_t n, struct l
     if (n) { memcpy(b->ids + b->N, ids, n * sizeof *ids); }
     for (size_t i = 0; i < n; i++) {
         b->position[b->N + i] = seg.position + (uint32_t)i;
+        b->type[b->N + i] = 0;
     }
     b->segments[b->S] = seg;
     b->N += n;
@@ -119,6 +125,7 @@ void lorac_batch_score(struct lorac_batch *b, size_t row, int32_t id)
     assert(b->T < b->max_targets);
     lorac_batch_want_logits(b, row);
     b->weight[b->T] = 1.0F;
+    b->value[b->T] = 0.0F;
     b->target[b->T++] = id;
     b->first[b->U] = (uint32_t)b->T;
 }

@@ -32,16 +32,26 @@
 
 LORAC_API_BEGIN
 
+/* What nll[t] is, of logits z (Z) of its row, its column k = target[t] and its number v = value[t]. */
+enum lorac_loss {
+    LORAC_LOSS_SOFTMAX, // log(sum exp(z)) - z_k
+    LORAC_LOSS_BINARY,  // log(1 + exp(z_k)) - v z_k
+    LORAC_LOSS_SQUARED, // (z_k - v)^2
+};
+
 struct lorac_batch {
     size_t N, S;                       // rows, segments
     size_t U, T;                       // rows that score, tokens scored
     int32_t *ids;                      // (N)
     uint32_t *position;                // (N)
+    int32_t *type;                     // (N) of tokens; 0 unless written after
     struct lorac_segment *segments;    // (S)
     uint32_t *head_row;                // (U) ascending
     uint32_t *first;                   // (U+1)
     int32_t *target;                   // (T)
     float *weight;                     // (T) what each weighs in the loss; 1 unless written after
+    float *value;                      // (T) of losses that have one; 0 unless written after
+    enum lorac_loss loss;              // softmax unless written after; cleared batches keep it
     size_t rows_before, scored_before; // that stand in front of these, but run elsewhere: what is
                                        // random of a row depends on where it stands
     size_t max_rows, max_segments, max_targets;

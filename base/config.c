@@ -15,11 +15,31 @@ static const struct lorac_arch *const archs[] = {
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_WIDTH = 1 << 20, MAX_VOCAB = 1 << 24 };
 
-static const struct lorac_arch *arch_named(const char *name)
+/* What transformers calls a model with another head, behind its family's name. */
+static const struct {
+    const char *name;
+    enum lorac_task task;
+} endings[] = {
+    {"ForSequenceClassification", LORAC_TASK_CLASSIFY},
+    {"ForTokenClassification", LORAC_TASK_TAG},
+    {"Model", LORAC_TASK_BODY},
+};
+
+/* *own: the task of the head that this class has. */
+static const struct lorac_arch *arch_named(enum lorac_task *own, const char *name)
 {
     for (size_t i = 0; i < N_ARCHS; i++) { // the first LLaMA folders write LLaMAForCausalLM
+        const char *family = archs[i]->family;
+        size_t n = family ? strlen(family) : 0;
+        *own = LORAC_TASK_LM;
         if (strcasecmp(archs[i]->name, name) == 0) { return archs[i]; }
+        for (size_t k = 0; family && k < sizeof endings / sizeof *endings; k++) {
+            *own = endings[k].task;
+            bool named = strncmp(name, family, n) == 0 && strcmp(name + n, endings[k].name) == 0;
+            if (named && archs[i]->heads[*own].row) { return archs[i]; }
+        }
     }
+    *own = LORAC_TASK_LM;
     return NULL;
 }
 
@@ -28,6 +48,7 @@ static const struct lorac_arch *arch_named(const char *name)
 struct named {
     size_t n;
     const struct lorac_arch *known; // the first that the table has
+    enum lorac_task own;            // and the task of its head
     bool several;                   // it has different ones
     bool generate;                  // all end with ForCausalLM
     const char *first;
@@ -45,9 +66,11 @@ static enum lorac_status read_names(struct named *out, const struct lorac_json *
         const char *name = json_string_value(at.value);
         if (!name) { return lorac_json_fail(list, "a list of architectures' names", err); }
         size_t n = strlen(name);
-        const struct lorac_arch *a = arch_named(name);
+        enum lorac_task own = LORAC_TASK_LM;
+        const struct lorac_arch *a = arch_named(&own, name);
         out->first = i ? out->first : name;
         out->several = out->several || (a && out->known && a != out->known);
+        if (!out->known) { out->own = own; }
         out->known = out->known ? out->known : a;
         out->generate =
             out->generate && n >= sizeof end && strcasecmp(name + n - (sizeof end - 1), end) == 0;
@@ -70,8 +93,8 @@ static enum lorac_status unknown_arch(const struct lorac_json *root, const char 
 
 /* transformers goes by model_type, and lets 'architectures' name other heads of the same model, or
  * nothing; other programs go by 'architectures'. Where both say something, they must agree. */
-static enum lorac_status find_arch(const struct lorac_arch **out, const struct lorac_json *root,
-                                   struct lorac_err *err)
+static enum lorac_status find_arch(const struct lorac_arch **out, enum lorac_task *own,
+                                   const struct lorac_json *root, struct lorac_err *err)
 {
     struct lorac_json list = lorac_json_get(root, "architectures");
     struct named named;
@@ -80,6 +103,7 @@ static enum lorac_status find_arch(const struct lorac_arch **out, const struct l
     enum lorac_status st = read_names(&named, &list, err);
     if (!st) { st = lorac_json_string(&type, root, "model_type", false, err); }
     if (st) { return st; }
+    *own = named.own;
     for (size_t i = 0; type && i < N_ARCHS; i++) {
         if (strcmp(archs[i]->type, type) == 0) { by_type = archs[i]; }
     }
@@ -342,6 +366,7 @@ static enum lorac_status read_class(struct lorac_config *c, const struct lorac_j
         st = lorac_json_fail(&at, "above 0 and below 1", err);
     }
     if (!st) { st = lorac_json_bool(&c->tie, root, "tie_word_embeddings", false, err); }
+    if (!st) { st = lorac_json_number(&c->init_range, root, "initializer_range", false, err); }
     if (!st) { st = read_activation(c, root, err); }
     if (!st) { st = read_rope(c, root, err); }
     if (!st) { st = c->kind->read(c, root, err); }
@@ -352,26 +377,90 @@ static enum lorac_status read_class(struct lorac_config *c, const struct lorac_j
     return st;
 }
 
+/* How many labels the head in the files has: id2label, num_labels, or the two that transformers takes
+ * where neither is there. */
+static enum lorac_status read_labels(struct lorac_config *c, const struct lorac_json *root,
+                                     struct lorac_err *err)
+{
+    if (c->own != LORAC_TASK_CLASSIFY && c->own != LORAC_TASK_TAG) { return LORAC_OK; }
+    struct lorac_json names = lorac_json_get(root, "id2label");
+    size_t n = json_object_size(names.value);
+    c->labels = n > 0 ? n : 2;
+    enum lorac_status st =
+        lorac_json_size(&c->labels, root, "num_labels", false, 1, MAX_WIDTH, err);
+    if (!st && n > 0 && n != c->labels) {
+        st = lorac_json_fail(&names, "as many labels as num_labels says", err);
+    }
+    return st;
+}
+
 enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac_json *root,
                                     struct lorac_err *err)
 {
-    *out = (struct lorac_config){.eps = 1e-6, .theta = 10000.0, .factor = 1.0};
+    *out = (struct lorac_config){.eps = 1e-6, .theta = 10000.0, .factor = 1.0, .init_range = 0.02};
     if (!json_is_object(root->value)) {
         return lorac_fail(err, LORAC_EFORMAT, "%s: holds no JSON object", root->file);
     }
     const struct lorac_arch *arch = NULL;
-    enum lorac_status st = find_arch(&arch, root, err);
+    enum lorac_status st = find_arch(&arch, &out->own, root, err);
     if (st || !arch) { return st; }
     out->kind = arch;
     (void)snprintf(out->arch, sizeof out->arch, "%s", arch->name);
     out->program = arch->program;
     arch->defaults(out);
-    if (!arch->inner) { return read_class(out, root, err); }
-    struct lorac_json text = lorac_json_get(root, arch->inner);
+    struct lorac_json text = arch->inner ? lorac_json_get(root, arch->inner) : *root;
     if (!json_is_object(text.value)) { return lorac_json_fail(&text, "an object", err); }
-    st = refuse_unknown(root, err);
+    if (arch->inner) { st = refuse_unknown(root, err); }
     if (!st) { st = read_class(out, &text, err); }
-    return st ? st : lorac_json_bool(&out->tie, root, "tie_word_embeddings", false, err);
+    if (!st && arch->inner) {
+        st = lorac_json_bool(&out->tie, root, "tie_word_embeddings", false, err);
+    }
+    if (!st) { st = read_labels(out, root, err); }
+    out->head = &arch->heads[LORAC_TASK_LM];
+    out->Z = out->V;
+    return st;
+}
+
+const char *lorac_task_text(enum lorac_task task)
+{
+    static const char *const texts[LORAC_TASKS] = {
+        [LORAC_TASK_LM] = "predicting tokens",
+        [LORAC_TASK_CLASSIFY] = "classifying texts",
+        [LORAC_TASK_TAG] = "tagging tokens",
+        [LORAC_TASK_BODY] = "hidden states",
+    };
+    return texts[task];
+}
+
+enum lorac_status lorac_config_task(struct lorac_config *c, enum lorac_task task, size_t labels,
+                                    const char *where, struct lorac_err *err)
+{
+    const struct lorac_head *head = &c->kind->heads[task];
+    bool takes = task == LORAC_TASK_CLASSIFY || task == LORAC_TASK_TAG;
+    bool has = c->own == LORAC_TASK_CLASSIFY || c->own == LORAC_TASK_TAG;
+    if (head->row == LORAC_ROW_NONE) {
+        return lorac_fail(err, LORAC_ENOTSUP, "%s: a %s has no head for %s", where, c->kind->type,
+                          lorac_task_text(task));
+    }
+    if (task == LORAC_TASK_LM && has) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: its head is for %s ('architectures' in config.json), not for %s",
+                          where, lorac_task_text(c->own), lorac_task_text(task));
+    }
+    if (takes && c->own == task && labels > 0 && labels != c->labels) {
+        return lorac_fail(err, LORAC_EUSER, "%s: its head has %zu labels, asked for are %zu", where,
+                          c->labels, labels);
+    }
+    if (takes && c->own != task) { c->labels = labels; }
+    if (takes && c->labels == 0) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: has no head for %s: a new one needs the number of labels", where,
+                          lorac_task_text(task));
+    }
+    c->task = task;
+    c->head = head;
+    c->Z = takes ? c->labels : task == LORAC_TASK_BODY ? c->C : c->V;
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_config_key(const char **out, const struct lorac_json *root, const char *key,
@@ -379,7 +468,8 @@ enum lorac_status lorac_config_key(const char **out, const struct lorac_json *ro
 {
     const struct lorac_config_keys *llama = &lorac_keys_llama;
     const struct lorac_arch *arch = NULL;
-    enum lorac_status st = find_arch(&arch, root, err);
+    enum lorac_task task;
+    enum lorac_status st = find_arch(&arch, &task, root, err);
     if (st || !arch) { return st; }
     const struct lorac_config_keys *own = arch->keys;
     const char *const words[][2] = {

@@ -19,23 +19,49 @@ LORAC_API_BEGIN
 
 enum { LORAC_MAX_LAYERS = 1024 };
 
+/* What stands behind the layers, and what it gives. */
+enum lorac_task {
+    LORAC_TASK_LM,       // logits (V) of a row's next token, of encoders of its own
+    LORAC_TASK_CLASSIFY, // logits (K) of a text
+    LORAC_TASK_TAG,      // logits (K) of each token
+    LORAC_TASK_BODY,     // the last hidden states (C) of each token
+    LORAC_TASKS
+};
+/* Which row of a text the head reads. */
+enum lorac_text_row {
+    LORAC_ROW_NONE,  // there is no such head
+    LORAC_ROW_EACH,  // each
+    LORAC_ROW_FIRST, // the first: [CLS], <s>
+    LORAC_ROW_LAST,  // the last
+};
+
 enum lorac_rope { LORAC_ROPE_DEFAULT, LORAC_ROPE_LINEAR, LORAC_ROPE_LLAMA3 };
 
 struct lorac_arch;    // a row of the table of architectures, arch/arch.h
 struct lorac_program; // program.h
+struct lorac_head;    // program.h
 
 struct lorac_config {
     const struct lorac_arch *kind;
     const struct lorac_program *program; // its layers
-    char arch[64];                       // "LlamaForCausalLM"
-    size_t C;                            // hidden_size
-    size_t L;                            // num_hidden_layers
-    size_t H, G;                         // num_attention_heads, num_key_value_heads (divides H)
-    size_t D;                            // head_dim
-    size_t F;                            // intermediate_size
-    size_t V;                            // vocab_size
+    const struct lorac_head *head;       // what stands behind them for the task
+    enum lorac_task task;
+    enum lorac_task own; // that of the head in the files
+    size_t labels;       // K of task, else of the head in the files; 0: it has none
+    char arch[64];       // "LlamaForCausalLM"
+    size_t C;            // hidden_size
+    size_t L;            // num_hidden_layers
+    size_t H, G;         // num_attention_heads, num_key_value_heads (divides H)
+    size_t D;            // head_dim
+    size_t F;            // intermediate_size
+    size_t V;            // vocab_size
+    size_t Z;            // numbers that the head gives a row: V, K, K or C
     size_t max_positions;
-    double eps; // of the RMS norms
+    size_t position_offset; // rows of the matrix of positions before that of position 0
+    size_t types;           // token types; 0: there are none
+    bool bidirectional;     // each row sees its whole segment: an encoder
+    double init_range;      // deviation of what transformers draws
+    double eps;             // of the norms
     enum lorac_activation act;
     bool tie;                        // lm_head shares the embedding's matrix
     bool qkv_bias, o_bias, mlp_bias; // which linear layers carry a bias
@@ -53,6 +79,13 @@ struct lorac_config {
     double partial; // rotary / D, of classes that know it; 0: the others, whose heads rotate whole
     double factor, low_freq_factor, high_freq_factor, original_positions; // of rope scaling
 };
+
+/* Give it the head of `task`; labels: K, or 0 for that of the files. LORAC_ENOTSUP where the
+ * architecture has no such head, LORAC_EUSER where the files hold another one or K is another. */
+LORAC_MUST_CHECK enum lorac_status lorac_config_task(struct lorac_config *c, enum lorac_task task,
+                                                     size_t labels, const char *where,
+                                                     struct lorac_err *err);
+const char *lorac_task_text(enum lorac_task task); // "classification of texts"
 
 /* The architecture that transformers calls `model_type` ("llama"), and back; NULL: none in the
  * table. */

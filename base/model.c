@@ -7,6 +7,7 @@
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
+#include "base/fresh.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@ enum { CONFIG_LIMIT = 1 << 20 };
 /* Opening state: which tensors have been claimed. */
 struct opening {
     struct lorac_model *m;
+    uint64_t seed;       // of what the files lack
     unsigned char *used; // (tensors)
     size_t vector_at;    // floats handed out of m->vectors
 };
@@ -36,6 +38,7 @@ static void explain_vocabulary(const struct lorac_model *m, const struct lorac_t
 {
     char embed_name[TENSOR_NAME];
     char head_name[TENSOR_NAME];
+    if (m->config.task != LORAC_TASK_LM) { return; }
     weight_name(embed_name, m, m->embed);
     weight_name(head_name, m, m->head);
     bool embed = strcmp(t->name, embed_name) == 0;
@@ -107,16 +110,39 @@ static enum lorac_status open_matrix(struct lorac_module *l, const struct lorac_
     return l->w ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no device memory", t->name);
 }
 
-/* A norm's gain or a bias becomes float32 in the block of vectors. */
+/* A weight that the files lack. */
+static enum lorac_status open_drawn(struct opening *o, struct lorac_module *l,
+                                    struct lorac_err *err)
+{
+    struct lorac_tensor t = {.dtype = LORAC_F32};
+    (void)snprintf(t.name, sizeof t.name, "%s", l->name);
+    enum lorac_status st = lorac_module_draw(l, &o->m->config, o->seed, err);
+    t.data = l->drawn;
+    return st || l->role == LORAC_ROLE_NORM ? st : open_matrix(l, &t, o->m, err);
+}
+
+/* A head that is made for a task is the files' only where they are of that task. */
+static bool is_lacking(const struct lorac_model *m, const struct lorac_module *l)
+{
+    char name[TENSOR_NAME];
+    (void)snprintf(name, sizeof name, "%s.weight", l->file);
+    return l->is_head ? m->config.own != m->config.task
+                      : l->may_lack && !lorac_checkpoint_find(m->files, name);
+}
+
+/* A norm's gain or a bias becomes float32 in the block of vectors; `fresh`: all are that. */
 static enum lorac_status open_vector(const float **out, struct opening *o, const char *name,
-                                     size_t n, struct lorac_err *err)
+                                     size_t n, const float *fresh, struct lorac_err *err)
 {
     const struct lorac_tensor *t = NULL;
-    enum lorac_status st = claim(&t, o, name, &n, 1, err);
-    if (st || !t) { return st; }
+    enum lorac_status st = fresh ? LORAC_OK : claim(&t, o, name, &n, 1, err);
+    if (st) { return st; }
     float *host = lorac_mem_new(n, sizeof *host);
     if (!host) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for '%s'", o->m->dir, name); }
-    lorac_dtype_decode(host, t->data, t->dtype, n);
+    for (size_t i = 0; i < n && fresh; i++) {
+        host[i] = *fresh;
+    }
+    if (t) { lorac_dtype_decode(host, t->data, t->dtype, n); }
     float *to = o->m->vectors + o->vector_at;
     o->m->dev->ops->write(o->m->dev, to, host, n * sizeof *host);
     o->vector_at += n;
@@ -132,7 +158,11 @@ static enum lorac_status open_module(struct opening *o, struct lorac_module *l,
     char tensor[TENSOR_NAME];
     const struct lorac_tensor *t = NULL;
     enum lorac_status st = LORAC_OK;
-    if (l->role == LORAC_ROLE_LINEAR || l->role == LORAC_ROLE_POSITIONS) {
+    bool end = l->role == LORAC_ROLE_EMBEDDING ||
+               (l->role == LORAC_ROLE_HEAD && o->m->config.task == LORAC_TASK_LM); // open_ends()
+    if (is_lacking(o->m, l)) {
+        st = open_drawn(o, l, err);
+    } else if (!end && l->role != LORAC_ROLE_NORM) {
         const size_t dims[] = {l->OC, l->C};
         const size_t turned[] = {l->C, l->OC};
         (void)snprintf(tensor, sizeof tensor, "%s.weight", l->file);
@@ -141,11 +171,25 @@ static enum lorac_status open_module(struct opening *o, struct lorac_module *l,
     }
     for (size_t k = 0; k < lorac_vector_parts(&o->m->config, l) && !st; k++) {
         const float *part = NULL;
+        float fresh = l->role == LORAC_ROLE_NORM && k == 0 ? 1.0F : 0.0F;
         (void)snprintf(tensor, sizeof tensor, "%s.%s", l->file, lorac_vector_name(l, k));
-        st = open_vector(&part, o, tensor, l->n / lorac_vector_parts(&o->m->config, l), err);
+        st = open_vector(&part, o, tensor, l->n / lorac_vector_parts(&o->m->config, l),
+                         l->fresh ? &fresh : NULL, err);
         if (k == 0) { l->vector = part; }
     }
     return st;
+}
+
+/* The embedding, where the head is not the vocabulary's. */
+static enum lorac_status open_embedding(struct opening *o, struct lorac_err *err)
+{
+    struct lorac_model *m = o->m;
+    const size_t dims[] = {m->config.V, m->config.C};
+    const struct lorac_tensor *e = NULL;
+    char name[TENSOR_NAME];
+    weight_name(name, m, m->embed);
+    enum lorac_status st = claim(&e, o, name, dims, 2, err);
+    return st ? st : open_matrix(&m->module[m->embed], e, m, err);
 }
 
 /* Embedding and output. A tied matrix is stored under either name, or under both with one content.
@@ -153,6 +197,7 @@ static enum lorac_status open_module(struct opening *o, struct lorac_module *l,
 static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
 {
     struct lorac_model *m = o->m;
+    if (m->config.task != LORAC_TASK_LM) { return open_embedding(o, err); }
     struct lorac_module *embedding = &m->module[m->embed];
     struct lorac_module *output = &m->module[m->head];
     const size_t dims[] = {m->config.V, m->config.C};
@@ -222,12 +267,31 @@ static bool is_ignored(const struct lorac_model *m, const char *name)
     return yes || lorac_model_leaves_out(m, name);
 }
 
+/* Of the head that the files have, where another stands behind the layers. */
+static bool is_other_head(const struct lorac_model *m, const char *name)
+{
+    const struct lorac_steps *head = &m->config.kind->heads[m->config.own].steps;
+    bool yes = false;
+    for (size_t i = 0; i < head->n && m->config.own != m->config.task && !yes; i++) {
+        struct lorac_module l = {0};
+        char file[LORAC_MODULE_NAME];
+        (void)snprintf(l.name, sizeof l.name, "%s", head->at[i].module ? head->at[i].module : "");
+        lorac_module_other_name(file, m, &l);
+        const char *const names[] = {l.name, file};
+        for (size_t k = 0; k < 2 && !yes; k++) {
+            size_t n = strlen(names[k]);
+            yes = n > 0 && strncmp(name, names[k], n) == 0 && name[n] == '.';
+        }
+    }
+    return yes;
+}
+
 /* Nothing in the file may be left over: a tensor that we don't use is a model that we don't run. */
 static enum lorac_status refuse_leftovers(struct opening *o, struct lorac_err *err)
 {
     for (size_t i = 0; i < lorac_checkpoint_count(o->m->files); i++) {
         const char *name = lorac_checkpoint_at(o->m->files, i)->name;
-        if (!o->used[i] && !is_ignored(o->m, name)) {
+        if (!o->used[i] && !is_ignored(o->m, name) && !is_other_head(o->m, name)) {
             return lorac_fail(err, LORAC_EFORMAT,
                               "%s: tensor '%s' has no place in a %s of this config.json", o->m->dir,
                               name, o->m->config.arch);
@@ -287,6 +351,7 @@ static void find_names(struct lorac_model *m)
 static enum lorac_status list_modules(struct lorac_model *m, struct lorac_err *err)
 {
     enum lorac_status st = lorac_modules_list(&m->module, &m->n_modules, &m->step, &m->config, err);
+    m->head = m->n_modules;
     for (size_t i = 0; i < m->n_modules; i++) {
         if (m->module[i].role == LORAC_ROLE_EMBEDDING) { m->embed = i; }
         if (m->module[i].role == LORAC_ROLE_HEAD) { m->head = i; }
@@ -295,14 +360,16 @@ static enum lorac_status list_modules(struct lorac_model *m, struct lorac_err *e
     return st;
 }
 
-static enum lorac_status open_tensors(struct lorac_model *m, struct lorac_err *err)
+static enum lorac_status open_tensors(struct lorac_model *m, uint64_t seed, struct lorac_err *err)
 {
-    struct opening o = {.m = m};
+    struct opening o = {.m = m, .seed = seed};
     size_t vectors = 0;
+    size_t stored = 0;
     for (size_t i = 0; i < m->n_modules; i++) {
         vectors += m->module[i].n;
+        stored += is_lacking(m, &m->module[i]) ? 0 : m->module[i].n;
     }
-    enum lorac_status st = check_size(m, vectors, err);
+    enum lorac_status st = check_size(m, stored, err);
     if (st) { return st; }
     o.used = lorac_mem_new(lorac_checkpoint_count(m->files), 1);
     m->vectors = m->dev->ops->alloc(m->dev, vectors * sizeof(float));
@@ -318,13 +385,16 @@ static enum lorac_status open_tensors(struct lorac_model *m, struct lorac_err *e
     return st;
 }
 
-static enum lorac_status open_config(struct lorac_model *m, struct lorac_err *err)
+static enum lorac_status open_config(struct lorac_model *m,
+                                     const struct lorac_model_options *options,
+                                     struct lorac_err *err)
 {
     struct lorac_json root = {0};
     char *path = lorac_path_join(m->dir, "config.json");
     if (!path) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", m->dir); }
     enum lorac_status st = lorac_json_load(&root, path, CONFIG_LIMIT, err);
     if (!st) { st = lorac_config_read(&m->config, &root, err); }
+    if (!st) { st = lorac_config_task(&m->config, options->task, options->labels, m->dir, err); }
     lorac_json_free(&root);
     lorac_mem_free(path);
     return st;
@@ -345,19 +415,27 @@ enum lorac_status lorac_model_open(struct lorac_model **out, struct lorac_device
                                    const char *dir, enum lorac_compute compute,
                                    struct lorac_err *err)
 {
+    const struct lorac_model_options options = {.compute = compute};
+    return lorac_model_open_for(out, dev, dir, &options, err);
+}
+
+enum lorac_status lorac_model_open_for(struct lorac_model **out, struct lorac_device *dev,
+                                       const char *dir, const struct lorac_model_options *options,
+                                       struct lorac_err *err)
+{
     *out = NULL;
     struct lorac_model *m = lorac_mem_new(1, sizeof *m);
     if (!m) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
     m->dev = dev;
-    m->compute = compute;
+    m->compute = options->compute;
     m->dir = lorac_mem_string(dir, strlen(dir));
     enum lorac_status st = LORAC_OK;
     if (!m->dir) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
-    if (!st) { st = lorac_compute_check(dev, compute, err); }
-    if (!st) { st = open_config(m, err); }
+    if (!st) { st = lorac_compute_check(dev, m->compute, err); }
+    if (!st) { st = open_config(m, options, err); }
     if (!st) { st = lorac_checkpoint_open(&m->files, dir, err); }
     if (!st) { st = list_modules(m, err); }
-    if (!st) { st = open_tensors(m, err); }
+    if (!st) { st = open_tensors(m, options->seed, err); }
     if (!st) { st = take_fingerprint(m, err); }
     if (st) {
         lorac_model_close(m);
@@ -372,7 +450,8 @@ void lorac_model_close(struct lorac_model *m)
     if (!m) { return; }
     const struct lorac_backend *op = m->dev->ops;
     for (size_t i = 0; i < m->n_modules; i++) {
-        if (i != m->head || !m->config.tie) { op->weight_close(m->dev, m->module[i].w); }
+        if (i != m->head || !lorac_model_is_tied(m)) { op->weight_close(m->dev, m->module[i].w); }
+        lorac_mem_free(m->module[i].drawn);
     }
     op->release(m->dev, m->vectors);
     lorac_mem_free(m->module);
@@ -388,9 +467,26 @@ size_t lorac_model_parameters(const struct lorac_model *m)
     for (size_t i = 0; i < m->n_modules; i++) {
         const struct lorac_module *l = &m->module[i];
         n += l->n;
-        if (i != m->head || !m->config.tie) { n += l->OC * l->C; }
+        if (i != m->head || !lorac_model_is_tied(m)) { n += l->OC * l->C; }
     }
     return n;
+}
+
+enum lorac_text_row lorac_model_text_row(const struct lorac_model *m)
+{
+    return m->config.head->row;
+}
+
+const char *lorac_model_untrained(const struct lorac_model *m, const struct lorac_socket *socket)
+{
+    for (size_t i = 0; i < m->n_modules; i++) {
+        const struct lorac_module *l = &m->module[i];
+        bool weight = l->role != LORAC_ROLE_NORM;
+        bool stands = socket && (weight ? socket->weight && socket->weight(socket->self, i)
+                                        : socket->vector && socket->vector(socket->self, i, 0));
+        if (l->fresh && !stands) { return l->name; }
+    }
+    return NULL;
 }
 
 /* ---- copies of weights, for products ---- */

@@ -35,9 +35,10 @@ enum { LORAC_MODULE_NAME = 96 }; // bytes of a module's name
 enum lorac_role {
     LORAC_ROLE_EMBEDDING,
     LORAC_ROLE_POSITIONS, // learned positions, a matrix like the embedding
+    LORAC_ROLE_TYPES,     // token types, another
     LORAC_ROLE_NORM,
     LORAC_ROLE_LINEAR,
-    LORAC_ROLE_HEAD,
+    LORAC_ROLE_HEAD, // what logits come from
 };
 
 struct lorac_module {
@@ -52,6 +53,10 @@ struct lorac_module {
                             // shift of a LayerNorm (2,C); NULL: none
     size_t n;
     bool residual; // a linear layer whose output is added to the residual stream as it is
+    bool is_head;  // of the head that is made for a task (PEFT trains it in full)
+    bool may_lack; // drawn where the files lack it, though not of that head
+    bool fresh;    // the files have no such tensors: drawn, so whoever runs it trains it
+    float *drawn;  // (OC,C) then, host memory
 };
 /* A linear layer, which can carry an adapter; the head is one. */
 static inline bool lorac_module_is_linear(const struct lorac_module *m)
@@ -59,7 +64,7 @@ static inline bool lorac_module_is_linear(const struct lorac_module *m)
     return m->role == LORAC_ROLE_LINEAR || m->role == LORAC_ROLE_HEAD;
 }
 
-struct lorac_program;
+struct lorac_socket;
 /* Opened by lorac_model_open(); read-only afterwards, so that several passes may share it. */
 struct lorac_model {
     struct lorac_config config;
@@ -69,7 +74,7 @@ struct lorac_model {
     struct lorac_checkpoint *files; // the weights, mapped
     struct lorac_module *module;    // (n_modules)
     size_t n_modules;
-    size_t embed, head;   // which of them the embedding and the head are
+    size_t embed, head;   // which of them the embedding and the head are; head n_modules: none
     uint32_t *step;       // module of each step: of the front's, of each layer's, of the head's
     float *vectors;       // the block that norms and biases lie in
     char fingerprint[65]; // of config, names, shapes and sampled bytes; see fingerprint.h
@@ -83,7 +88,30 @@ LORAC_MUST_CHECK enum lorac_status lorac_model_open(struct lorac_model **out,
                                                     struct lorac_device *dev, const char *dir,
                                                     enum lorac_compute compute,
                                                     struct lorac_err *err);
+/* The same with the head of a task. One that the files don't have is drawn, keyed by seed and name, as
+ * transformers draws it: its modules are `fresh`. */
+struct lorac_model_options {
+    enum lorac_compute compute;
+    enum lorac_task task;
+    size_t labels; // of the head; 0: as many as that of the files has
+    uint64_t seed;
+};
+LORAC_MUST_CHECK enum lorac_status lorac_model_open_for(struct lorac_model **out,
+                                                        struct lorac_device *dev, const char *dir,
+                                                        const struct lorac_model_options *options,
+                                                        struct lorac_err *err);
 void lorac_model_close(struct lorac_model *m);
+
+/* Are embedding and output one matrix? */
+static inline bool lorac_model_is_tied(const struct lorac_model *m)
+{
+    return m->config.tie && m->config.task == LORAC_TASK_LM;
+}
+/* Which row of a text the head reads. */
+enum lorac_text_row lorac_model_text_row(const struct lorac_model *m);
+/* A module of the head that is drawn and that the socket does not stand in for: its name; NULL: there
+ * is none. */
+const char *lorac_model_untrained(const struct lorac_model *m, const struct lorac_socket *socket);
 
 /* Parameters of the base (a tied matrix counts once). */
 size_t lorac_model_parameters(const struct lorac_model *m);
@@ -252,10 +280,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_pass_forward_rest(struct lorac_pass *p,
                                                            const float *x, struct lorac_err *err);
 /* nll (T) host, written: the negative log-likelihood of each scored token, in nats, unweighted.
  * With `gradient`, the gradient of their sum, each times its weight in the batch, is put at the top
- * of the backward pass. After lorac_pass_forward(). */
+ * of the backward pass. Other losses than that: batch.h. After lorac_pass_forward(). */
 void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, float *nll,
                      bool gradient);
-/* logits (U,V) host, written. After lorac_pass_forward(). */
+/* logits (U,Z) host, written. After lorac_pass_forward(). */
 void lorac_pass_logits(struct lorac_pass *p, const struct lorac_batch *batch, float *logits);
 /* Accumulate the gradients of all that trains. After lorac_pass_loss(gradient = true). */
 void lorac_pass_backward(struct lorac_pass *p, const struct lorac_batch *batch);

@@ -27,7 +27,7 @@ size_t lorac_slot_width(const struct lorac_config *c, enum lorac_slot slot)
         [SLOT_U] = c->F,
         [SLOT_H] = c->F,
         [SLOT_P] = c->C,
-        [SLOT_Z] = c->V,
+        [SLOT_Z] = c->Z,
     };
     return width[slot];
 }
@@ -42,7 +42,7 @@ struct listing {
 static bool has_bias(const struct lorac_config *c, unsigned flags)
 {
     return ((flags & BIAS_QKV) && c->qkv_bias) || ((flags & BIAS_O) && c->o_bias) ||
-           ((flags & BIAS_MLP) && c->mlp_bias);
+           ((flags & BIAS_MLP) && c->mlp_bias) || (flags & BIAS_HEAD);
 }
 
 /* Is the slot that step i writes added to what another step left, as it is? */
@@ -63,8 +63,11 @@ static void add_module(struct listing *g, const struct lorac_steps *steps, size_
     size_t OC = lorac_slot_width(c, s->out[0]);
     if (s->op == OP_EMBED) {
         bool positions = s->flags & EMBED_POSITIONS;
-        m->role = positions ? LORAC_ROLE_POSITIONS : LORAC_ROLE_EMBEDDING;
-        m->OC = positions ? c->max_positions : c->V;
+        bool types = s->flags & EMBED_TYPES;
+        m->role = positions ? LORAC_ROLE_POSITIONS
+                  : types   ? LORAC_ROLE_TYPES
+                            : LORAC_ROLE_EMBEDDING;
+        m->OC = positions ? c->position_offset + c->max_positions : types ? c->types : c->V;
         m->C = OC;
     } else if (s->op == OP_NORM) {
         m->role = LORAC_ROLE_NORM;
@@ -91,6 +94,8 @@ static void add_steps(struct listing *g, const struct lorac_steps *steps, const 
         struct lorac_module *m = &g->module[g->n];
         (void)snprintf(m->name, sizeof m->name, "%s%s", layer ? layer : "", s->module);
         (void)snprintf(m->file, sizeof m->file, "%s", m->name);
+        m->is_head = s->flags & HEAD_OWN;
+        m->may_lack = s->flags & MAY_LACK;
         add_module(g, steps, i);
     }
 }
@@ -99,7 +104,8 @@ enum lorac_status lorac_modules_list(struct lorac_module **out, size_t *n, uint3
                                      const struct lorac_config *c, struct lorac_err *err)
 {
     const struct lorac_program *p = c->program;
-    size_t steps = p->front.n + c->L * p->layer.n + p->head.n; // L is at most 1024
+    const struct lorac_steps *head = &c->head->steps;
+    size_t steps = p->front.n + c->L * p->layer.n + head->n; // L is at most 1024
     struct listing g = {.config = c};
     char layer[LORAC_MODULE_NAME];
     *out = g.module = lorac_mem_new(steps, sizeof *g.module);
@@ -116,7 +122,7 @@ enum lorac_status lorac_modules_list(struct lorac_module **out, size_t *n, uint3
         (void)snprintf(layer, sizeof layer, "%s.%zu.", p->layers, l);
         add_steps(&g, &p->layer, layer);
     }
-    add_steps(&g, &p->head, NULL);
+    add_steps(&g, head, NULL);
     *n = g.n;
     return LORAC_OK;
 }

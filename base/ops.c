@@ -97,12 +97,19 @@ static const float *vector(const struct lorac_walk *w, size_t module, size_t fir
     return own ? own : base ? base + first : NULL;
 }
 
-/* ---- x (N,C) <- E[ids], or E[positions] ---- */
+/* ---- x (N,C) <- E[ids], E[positions] or E[types] ---- */
 
 static const int32_t *rows_looked_up(const struct lorac_walk *w, size_t i)
 {
-    bool positions = step_of(w, i)->flags & EMBED_POSITIONS; // each less than 2^28
-    return positions ? (const int32_t *)w->batch->position : w->batch->ids;
+    const struct lorac_batch *b = w->batch;
+    unsigned flags = step_of(w, i)->flags;
+    if (flags & EMBED_TYPES) { return b->type; }
+    if (!(flags & EMBED_POSITIONS)) { return b->ids; }
+    if (!w->p->shifted) { return (const int32_t *)b->position; } // each less than 2^28
+    for (size_t n = 0; n < b->N; n++) {
+        w->p->shifted[n] = (int32_t)(b->position[n] + w->p->m->config.position_offset);
+    }
+    return w->p->shifted;
 }
 
 static void embed(struct lorac_walk *w, size_t i)
@@ -367,7 +374,7 @@ static struct lorac_attention attention_of(const struct lorac_walk *w)
         .D = c->D,
         .scale = (float)scale_of(c, w->layer),
         .window = c->sliding[w->layer] ? c->window : 0,
-        .causal = true,
+        .causal = !c->bidirectional,
     };
 }
 
@@ -438,12 +445,21 @@ static void add_backward(struct lorac_walk *w, size_t i)
 
 /* ---- h (N,F) <- act(g) u ---- */
 
+static enum lorac_activation activation_of(const struct lorac_walk *w, size_t i)
+{
+    unsigned flags = step_of(w, i)->flags;
+    return flags & ACT_TANH   ? LORAC_TANH
+           : flags & ACT_RELU ? LORAC_RELU
+           : flags & ACT_GELU ? LORAC_GELU
+                              : w->p->m->config.act;
+}
+
 static void gate(struct lorac_walk *w, size_t i)
 {
     const struct lorac_step *s = step_of(w, i);
     const struct lorac_config *c = &w->p->m->config;
     w->p->dev->ops->gate(w->p->dev, w->x[s->out[0]], w->x[s->in[0]], w->x[s->in[1]],
-                         w->N * lorac_slot_width(c, s->out[0]), c->act);
+                         w->N * lorac_slot_width(c, s->out[0]), activation_of(w, i));
 }
 
 static void gate_backward(struct lorac_walk *w, size_t i)
@@ -452,7 +468,7 @@ static void gate_backward(struct lorac_walk *w, size_t i)
     const struct lorac_config *c = &w->p->m->config;
     w->p->dev->ops->gate_backward(w->p->dev, w->dx[s->in[0]], w->dx[s->in[1]], w->dx[s->out[0]],
                                   w->x[s->in[0]], w->x[s->in[1]],
-                                  w->N * lorac_slot_width(c, s->out[0]), c->act);
+                                  w->N * lorac_slot_width(c, s->out[0]), activation_of(w, i));
 }
 
 const struct lorac_operation lorac_operations[LORAC_OPS] = {

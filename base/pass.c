@@ -21,13 +21,15 @@ static void make_layouts(struct lorac_pass *p)
 {
     const struct lorac_config *c = &p->m->config;
     const struct lorac_program *program = c->program;
+    const struct lorac_steps *head = &c->head->steps;
     uint32_t x = 1U << SLOT_X;
     uint32_t y = 1U << SLOT_Y;
     lorac_layout_make(&p->front.layout, c, &program->front, x, SLOT_X, false, lorac_pass_trains(p));
     p->front.layout.grads.n = 0; // the layers have it
     lorac_layout_make(&p->layer.layout, c, &program->layer, x | y, SLOT_Y, false,
                       lorac_pass_trains(p));
-    lorac_layout_make(&p->head.layout, c, &program->head, x, SLOT_Z, true, lorac_pass_trains(p));
+    p->top = head->n ? head->at[head->n - 1].out[0] : SLOT_X;
+    lorac_layout_make(&p->head.layout, c, head, x, p->top, true, lorac_pass_trains(p));
     assert(p->layer.layout.cut < program->layer.n); // where rows that don't score end
 }
 
@@ -209,7 +211,7 @@ static enum lorac_status write_constants(struct lorac_pass *p, struct lorac_err 
 
 size_t lorac_pass_head_rows(const struct lorac_model *m, size_t max_rows)
 {
-    size_t rows = LOGITS_AT_A_TIME / m->config.V / 4 * 4; // draws of dropout come in fours
+    size_t rows = LOGITS_AT_A_TIME / m->config.Z / 4 * 4; // draws of dropout come in fours
     return least(rows < MIN_HEAD_ROWS ? MIN_HEAD_ROWS : rows, max_rows);
 }
 
@@ -256,7 +258,8 @@ static enum lorac_status prepare(struct lorac_pass **out, const struct lorac_mod
         return lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
     }
     make_layouts(p);
-    if (!list_thirds(p)) {
+    if (c->position_offset) { p->shifted = lorac_mem_new(p->o.max_rows, sizeof *p->shifted); }
+    if (!list_thirds(p) || (c->position_offset && !p->shifted)) {
         lorac_pass_free(p);
         return lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
     }
@@ -332,6 +335,7 @@ void lorac_pass_free(struct lorac_pass *p)
     lorac_mem_free(p->x);
     lorac_mem_free(p->needs);
     lorac_mem_free(p->third);
+    lorac_mem_free(p->shifted);
     lorac_mem_free(p->saved);
     lorac_mem_free(p);
 }
@@ -429,6 +433,11 @@ enum lorac_status lorac_pass_check(const struct lorac_pass *p, const struct lora
                               "token id %d is outside the model's vocabulary of %zu", batch->ids[n],
                               p->m->config.V);
         }
+        if (batch->type[n] &&
+            (batch->type[n] < 0 || (size_t)batch->type[n] >= p->m->config.types)) {
+            return lorac_fail(err, LORAC_EUSER, "token type %d is outside the model's %zu",
+                              batch->type[n], p->m->config.types);
+        }
         if (batch->position[n] >= p->o.max_positions) {
             return lorac_fail(err, LORAC_EUSER,
                               "position %u is past the %zu that this model can read",
@@ -436,15 +445,23 @@ enum lorac_status lorac_pass_check(const struct lorac_pass *p, const struct lora
         }
     }
     for (size_t t = 0; t < batch->T; t++) {
-        if (batch->target[t] < 0 || (size_t)batch->target[t] >= p->m->config.V) {
+        if (batch->target[t] < 0 || (size_t)batch->target[t] >= p->m->config.Z) {
+            bool lm = p->m->config.task == LORAC_TASK_LM;
             return lorac_fail(err, LORAC_EUSER,
-                              "token id %d is outside the model's vocabulary of %zu",
-                              batch->target[t], p->m->config.V);
+                              lm ? "token id %d is outside the model's vocabulary of %zu"
+                                 : "label %d is outside the model's %zu",
+                              batch->target[t], p->m->config.Z);
         }
     }
     for (size_t s = 0; s < batch->S; s++) {
         const struct lorac_segment *seg = &batch->segments[s];
         size_t rows = (size_t)seg->past + (seg->keep ? seg->n : 0);
+        if (p->m->config.bidirectional && (rows || seg->parent >= 0)) {
+            return lorac_fail(err, LORAC_EUSER,
+                              "segment %zu goes on from another, which an encoder (%s) can't: each "
+                              "row sees its whole text",
+                              s, p->m->config.kind->type);
+        }
         if (rows == 0) { continue; }
         if (!cache || rows > cache->rows || seg->cached > cache->rows - rows) {
             return lorac_fail(err, LORAC_EUSER,
@@ -507,21 +524,36 @@ static struct lorac_walk head_forward(struct lorac_pass *p, const struct lorac_b
 
 void lorac_pass_logits(struct lorac_pass *p, const struct lorac_batch *batch, float *logits)
 {
-    size_t V = p->m->config.V;
+    size_t Z = p->m->config.Z;
     for (size_t u = 0; u < batch->U; u += p->head_rows) {
         size_t n = least(batch->U - u, p->head_rows);
         struct lorac_walk w = head_forward(p, batch, u, n);
-        p->dev->ops->read(p->dev, logits + u * V, w.x[SLOT_Z], n * V * sizeof *logits);
+        p->dev->ops->read(p->dev, logits + u * Z, w.x[p->top], n * Z * sizeof *logits);
+    }
+}
+
+/* Losses and gradients of n rows' logits z (n,Z), device memory. */
+static void loss_of_rows(struct lorac_pass *p, float *nll, float *z, const uint32_t *first,
+                         const struct lorac_batch *batch, size_t n, bool gradient)
+{
+    const struct lorac_backend *op = p->dev->ops;
+    const int32_t *target = batch->target + first[0];
+    const float *weight = gradient ? batch->weight + first[0] : NULL;
+    size_t Z = p->m->config.Z;
+    if (batch->loss == LORAC_LOSS_SOFTMAX) {
+        op->cross_entropy(p->dev, nll, z, first, target, weight, n, Z);
+    } else {
+        op->column_loss(p->dev, nll, z, first, target, batch->value + first[0], weight, n, Z,
+                        batch->loss == LORAC_LOSS_SQUARED);
     }
 }
 
 void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, float *nll,
                      bool gradient)
 {
-    const struct lorac_config *c = &p->m->config;
-    const struct lorac_backend *op = p->dev->ops;
+    size_t C = p->m->config.C;
     float *d = stream_gradient(p); // (U,C)
-    assert(!gradient || lorac_pass_trains(p));
+    assert(p->m->config.task != LORAC_TASK_BODY && (!gradient || lorac_pass_trains(p)));
     if (gradient) {
         find_needs(p);
     } // an adapter may have got its gradients after the pass was made
@@ -530,11 +562,10 @@ void lorac_pass_loss(struct lorac_pass *p, const struct lorac_batch *batch, floa
         const uint32_t *first = batch->first + u;
         struct lorac_walk w = head_forward(p, batch, u, n);
         struct lorac_cost *before = lorac_profile_enter(p->profile, LORAC_PROFILE_LOSS);
-        op->cross_entropy(p->dev, nll + first[0], w.x[SLOT_Z], first, batch->target + first[0],
-                          gradient ? batch->weight + first[0] : NULL, n, c->V);
+        loss_of_rows(p, nll + first[0], w.x[SLOT_Z], first, batch, n, gradient);
         (void)lorac_profile_switch(p->profile, before);
         if (!gradient) { continue; }
-        w.dx[SLOT_X] = d + u * c->C;
+        w.dx[SLOT_X] = d + u * C;
         lorac_walk_down(&w);
     }
 }

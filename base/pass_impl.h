@@ -78,11 +78,13 @@ struct lorac_pass {
     uint32_t *
         third; // (3, n_third) host: rows k, k + 3, k + 6, ... of a matrix of q, k and v; NULL: none
     size_t n_third;
-    float *rope[2];     // (positions,D) of layers that are full, of those that slide
-    float *gain, *plus; // (widest norm) 1 + a norm's gain, and ones; NULL where norms have no 1
-    uint32_t *needs;    // (L+2) of front, layers, head: see struct lorac_walk
-    float **saved;      // (n_modules) what the socket keeps of each; NULL: nothing
-    float *scratch;     // of the socket, one call at a time; NULL: none, or an evaluation
+    int32_t *shifted;    // (rows) host: positions as rows of their matrix; NULL: as they are
+    enum lorac_slot top; // the head's output
+    float *rope[2];      // (positions,D) of layers that are full, of those that slide
+    float *gain, *plus;  // (widest norm) 1 + a norm's gain, and ones; NULL where norms have no 1
+    uint32_t *needs;     // (L+2) of front, layers, head: see struct lorac_walk
+    float **saved;       // (n_modules) what the socket keeps of each; NULL: nothing
+    float *scratch;      // of the socket, one call at a time; NULL: none, or an evaluation
 
     void *block, *saved_block; // device memory
     size_t bytes, saved_bytes;

@@ -25,8 +25,9 @@ enum lorac_status lorac_profile_new(struct lorac_profile **out, const struct lor
     static const char *const fixed[LORAC_PROFILE_STEPS] = {"adapters", "loss", "optimiser", "data",
                                                            "rest"};
     const struct lorac_program *p = m->config.program;
-    const struct lorac_steps *const part[] = {&p->front, &p->layer, &p->head};
-    size_t steps = p->front.n + p->layer.n + p->head.n;
+    const struct lorac_steps *head = &m->config.head->steps;
+    const struct lorac_steps *const part[] = {&p->front, &p->layer, head};
+    size_t steps = p->front.n + p->layer.n + head->n;
     struct lorac_profile *f = lorac_mem_new(1, sizeof *f);
     *out = f;
     if (f) {
@@ -124,9 +125,10 @@ static void each_product(struct lorac_profile *f, void *self,
 {
     const struct lorac_model *m = f->model;
     const struct lorac_program *p = m->config.program;
-    for (size_t i = 0; i < p->layer.n + p->head.n; i++) {
+    const struct lorac_steps *head = &m->config.head->steps;
+    for (size_t i = 0; i < p->layer.n + head->n; i++) {
         bool in_layer = i < p->layer.n;
-        const struct lorac_step *s = in_layer ? &p->layer.at[i] : &p->head.at[i - p->layer.n];
+        const struct lorac_step *s = in_layer ? &p->layer.at[i] : &head->at[i - p->layer.n];
         size_t at = p->front.n + (in_layer ? 0 : (m->config.L - 1) * p->layer.n) + i;
         if (s->op != OP_LINEAR) { continue; }
         each(&f->row[f->of[p->front.n + i]], self, m, m->step + at, p->layer.n,

@@ -4,7 +4,9 @@
  *
  *   {OP_LINEAR, {SLOT_Q}, {SLOT_N}, "self_attn.q_proj"}        Q <- N W^T + b
  *
- * A program has a front (ids to rows), a layer that is run L times, and a head (rows to logits).
+ * A program has a front (ids to rows) and a layer that is run L times. Behind them stands the head of
+ * a task (rows to logits); its last step's output is what the head gives, the layers' where it has no
+ * steps.
  * Each slot is written by one step; a step whose output is its first input changes it in place. How
  * wide a slot is follows from its name and the configuration. What is kept for the backward pass,
  * what is made again, where gradients lie and where the backward pass stops follow from the table
@@ -38,14 +40,14 @@ enum lorac_slot {
     SLOT_U, // (F) gate and up
     SLOT_H, // (F) act(gate) up
     SLOT_P, // (C) feed-forward's output before its norm
-    SLOT_Z, // (V) logits
+    SLOT_Z, // (Z) logits
     LORAC_SLOTS
 };
 /* Floats a row of the slot. */
 size_t lorac_slot_width(const struct lorac_config *c, enum lorac_slot slot);
 
 enum lorac_op {
-    OP_EMBED,  // out <- rows of the module's matrix: of the ids, or of the positions
+    OP_EMBED,  // out <- rows of the module's matrix: of the ids, positions or token types
     OP_SCALE,  // out *= the embedding's factor, in place
     OP_NORM,   // out <- norm(in)
     OP_LINEAR, // out <- in W^T + b
@@ -66,6 +68,13 @@ enum {
     STORED_TURNED = 16,   // a linear layer's weight is stored as (C,OC)
     EMBED_POSITIONS = 32, // a matrix of positions
     SPLIT_HEADS = 64,     // q, k and v of a head lie together; otherwise all q, all k, all v
+    EMBED_TYPES = 128,    // a matrix of token types
+    BIAS_HEAD = 256,      // always a bias
+    HEAD_OWN = 512,  // of a head that is made for its task: new where the files have no such task
+    MAY_LACK = 1024, // drawn where the files lack it
+    ACT_TANH = 2048, // a gate of this function, whatever the configuration's
+    ACT_RELU = 4096,
+    ACT_GELU = 8192,
 };
 
 enum { LORAC_STEP_OUTS = 3, LORAC_STEP_INS = 3, LORAC_STEPS_MAX = 40 };
@@ -81,8 +90,17 @@ struct lorac_steps {
 };
 struct lorac_program {
     const char *layers; // "model.layers": "<layers>.<l>.<module>"
-    struct lorac_steps front, layer, head;
+    struct lorac_steps front, layer;
 };
+struct lorac_head {
+    struct lorac_steps steps;
+    enum lorac_text_row row; // that it reads; LORAC_ROW_NONE: the architecture has no such head
+};
+#define LORAC_STEPS_OF(...)                                                              \
+    {                                                                                    \
+        (const struct lorac_step[]){__VA_ARGS__},                                        \
+            sizeof((const struct lorac_step[]){__VA_ARGS__}) / sizeof(struct lorac_step) \
+    }
 #define LORAC_STEPS(array)                       \
     {                                            \
         (array), sizeof(array) / sizeof *(array) \

@@ -123,7 +123,7 @@ static void list_full(struct lorac_adapter *a, const struct lorac_match *match)
     const struct lorac_model *m = a->model;
     size_t head = m->head;
     size_t embed = m->embed;
-    bool one = m->config.tie && a->tie == LORAC_TIE_KEEP;
+    bool one = lorac_model_is_tied(m) && a->tie == LORAC_TIE_KEEP;
     for (size_t i = 0; i < m->n_modules; i++) {
         bool shared = one && (i == head || i == embed);
         bool full = shared ? match[head].weight || match[embed].weight : match[i].weight;

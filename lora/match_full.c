@@ -158,10 +158,10 @@ static enum lorac_status settle_tie(struct lorac_match *out, const struct lorac_
                                     const struct lorac_adapter_options *o,
                                     const struct lorac_match_words *w, struct lorac_err *err)
 {
+    bool tied = lorac_model_is_tied(m);
     struct lorac_match *embed = &out[m->embed];
-    struct lorac_match *head = &out[m->head];
-    bool touched = embed->weight || head->weight;
-    bool matters = touched && m->config.tie;
+    struct lorac_match *head = tied ? &out[m->head] : NULL;
+    bool matters = tied && (embed->weight || head->weight);
     if (matters && o->tie == LORAC_TIE_KEEP) { embed->weight = head->weight = true; }
     if (!w->strict || matters == (o->tie != LORAC_TIE_UNSET)) { return LORAC_OK; }
     if (matters) {
@@ -173,8 +173,8 @@ static enum lorac_status settle_tie(struct lorac_match *out, const struct lorac_
                           m->module[embed->weight ? m->embed : m->head].name);
     }
     return lorac_fail(err, w->code, "%s: has no effect: %s; leave it out", w->tie,
-                      m->config.tie ? "neither the embedding nor the output trains in full"
-                                    : "the base's embedding and output are two matrices");
+                      tied ? "neither the embedding nor the output trains in full"
+                           : "the base's embedding and output are two matrices");
 }
 
 enum lorac_status lorac_match_full(struct lorac_match *out, const struct lorac_model *m,

@@ -27,12 +27,13 @@
 /* Does the pair part, and is there a matrix to store beside the one that is? */
 static void look_at_pair(struct lorac_merger *g)
 {
+    if (!lorac_model_is_tied(g->m)) { return; }
     size_t head = g->m->head;
     (void)snprintf(g->embed_name, LORAC_MERGE_NAME, "%s.weight", g->m->module[g->m->embed].file);
     (void)snprintf(g->head_name, LORAC_MERGE_NAME, "%s.weight", g->m->module[head].file);
     const struct lorac_full *e = lorac_merge_full(g, g->m->embed, false, 0);
     const struct lorac_full *h = lorac_merge_full(g, head, false, 0);
-    g->parts = g->m->config.tie && (e != h || lorac_merge_adapts(g, head, true));
+    g->parts = e != h || lorac_merge_adapts(g, head, true);
     const struct lorac_tensor *stored_e = lorac_checkpoint_find(g->m->files, g->embed_name);
     const struct lorac_tensor *stored_h = lorac_checkpoint_find(g->m->files, g->head_name);
     if (!g->parts || (stored_e && stored_h)) { return; }

@@ -172,7 +172,7 @@ static enum lorac_status check_base_copy(const struct reader *r, const struct lo
     bool known = m < r->m->n_modules;
     (void)snprintf(name, sizeof name, "%s.weight", known ? r->m->module[m].file : module);
     const struct lorac_tensor *base = lorac_checkpoint_find(r->m->files, name);
-    if (!base && r->m->config.tie && m == r->m->head) {
+    if (!base && lorac_model_is_tied(r->m) && m == r->m->head) {
         (void)snprintf(name, sizeof name, "%s.weight", r->m->module[r->m->embed].file);
         base = lorac_checkpoint_find(r->m->files, name);
     }
@@ -419,8 +419,9 @@ static enum lorac_status expect_tensors(struct reader *r, struct lorac_err *err)
 {
     const struct lorac_adapter_options *o = &r->config.options;
     enum lorac_status st = lorac_peft_config_match(r->match, &r->config, r->m, err);
-    bool ends = r->match[r->m->embed].weight || r->match[r->m->head].weight;
-    r->tie = r->m->config.tie && ends ? o->tie : LORAC_TIE_UNSET; // elsewhere it says nothing
+    bool ends =
+        lorac_model_is_tied(r->m) && (r->match[r->m->embed].weight || r->match[r->m->head].weight);
+    r->tie = ends ? o->tie : LORAC_TIE_UNSET; // elsewhere it says nothing
     if (!st) {
         st = lorac_adapter_outline(&r->outline, r->m, r->match, o->method, o->scaling, r->tie, err);
         if (st) { lorac_err_prefix(err, "%s: ", r->config_path); }

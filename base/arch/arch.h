@@ -29,6 +29,8 @@ struct lorac_arch {
     enum lorac_status (*read)(struct lorac_config *c, const struct lorac_json *root,
                               struct lorac_err *err);
     const struct lorac_program *program; // read() may choose another for a configuration
+    struct lorac_head heads[LORAC_TASKS];
+    const char *family; // before "ForSequenceClassification", "Model", ... in other classes' names
     const struct lorac_config_keys *keys;
     bool residual_init; // transformers draws what is added to the residual stream narrower, by
                         // sqrt(2 L)
@@ -37,6 +39,25 @@ struct lorac_arch {
     const char *const
         *ignored; // tensors not run: beginnings, or ends (".attn.bias"); up to NULL, or NULL
 };
+
+/* Of an architecture that goes from left to right: its last norm, and what transformers calls the layer
+ * behind it. A text is known by its last row. */
+#define LORAC_DECODER_HEADS(norm, classifier, tagger)                                           \
+    {                                                                                           \
+        [LORAC_TASK_LM] = {LORAC_STEPS_OF({OP_NORM, {SLOT_N}, {SLOT_X}, norm, 0},               \
+                                          {OP_LINEAR, {SLOT_Z}, {SLOT_N}, "lm_head", 0}),       \
+                           LORAC_ROW_EACH},                                                     \
+        [LORAC_TASK_CLASSIFY] = {LORAC_STEPS_OF(                                                \
+                                     {OP_NORM, {SLOT_N}, {SLOT_X}, norm, 0},                    \
+                                     {OP_LINEAR, {SLOT_Z}, {SLOT_N}, classifier, HEAD_OWN}),    \
+                                 LORAC_ROW_LAST},                                               \
+        [LORAC_TASK_TAG] = {LORAC_STEPS_OF(                                                     \
+                                {OP_NORM, {SLOT_N}, {SLOT_X}, norm, 0},                         \
+                                {OP_LINEAR, {SLOT_Z}, {SLOT_N}, tagger, HEAD_OWN | BIAS_HEAD}), \
+                            LORAC_ROW_EACH},                                                    \
+        [LORAC_TASK_BODY] = {LORAC_STEPS_OF({OP_NORM, {SLOT_N}, {SLOT_X}, norm, 0}),            \
+                             LORAC_ROW_EACH},                                                   \
+    }
 
 /* llama's, which its kin share. */
 extern const struct lorac_program lorac_program_llama;

@@ -120,19 +120,16 @@ static const struct lorac_step front[] = {
     {OP_EMBED, {SLOT_X}, {0}, "model.embed_tokens", 0},
     {OP_SCALE, {SLOT_X}, {SLOT_X}, NULL, 0},
 };
-static const struct lorac_step head[] = {
-    {OP_NORM, {SLOT_N}, {SLOT_X}, "model.norm", 0},
-    {OP_LINEAR, {SLOT_Z}, {SLOT_N}, "lm_head", 0},
-};
-static const struct lorac_program text = {"model.layers", LORAC_STEPS(front), LORAC_STEPS(layer),
-                                          LORAC_STEPS(head)};
+static const struct lorac_program text = {"model.layers", LORAC_STEPS(front), LORAC_STEPS(layer)};
 
 const struct lorac_arch lorac_arch_gemma3 = {
     .name = "Gemma3ForCausalLM",
     .type = "gemma3_text",
+    .family = "Gemma3Text",
     .defaults = defaults,
     .read = read,
     .program = &text,
+    .heads = LORAC_DECODER_HEADS("model.norm", "score", "score"),
     .keys = &keys,
 };
 
@@ -147,7 +144,7 @@ static const struct lorac_step part_head[] = {
     {OP_LINEAR, {SLOT_Z}, {SLOT_N}, "lm_head", 0},
 };
 static const struct lorac_program part = {"model.language_model.layers", LORAC_STEPS(part_front),
-                                          LORAC_STEPS(layer), LORAC_STEPS(part_head)};
+                                          LORAC_STEPS(layer)};
 static const struct lorac_rename renames[] = {
     // transformers writes one and has the other
     {"model.language_model.", "language_model.model."},
@@ -163,6 +160,7 @@ const struct lorac_arch lorac_arch_gemma3_part = {
     .defaults = defaults,
     .read = read,
     .program = &part,
+    .heads = {[LORAC_TASK_LM] = {LORAC_STEPS(part_head), LORAC_ROW_EACH}},
     .keys = &keys,
     .inner = "text_config",
     .renames = renames,

@@ -57,12 +57,8 @@ static const struct lorac_step layer[] = {
     {OP_LINEAR, {SLOT_Y}, {SLOT_H}, "mlp.c_proj", BIAS_MLP | STORED_TURNED},
     {OP_ADD, {SLOT_Y}, {SLOT_Y, SLOT_M}, NULL, 0},
 };
-static const struct lorac_step head[] = {
-    {OP_NORM, {SLOT_N}, {SLOT_X}, "transformer.ln_f", 0},
-    {OP_LINEAR, {SLOT_Z}, {SLOT_N}, "lm_head", 0},
-};
 static const struct lorac_program program = {"transformer.h", LORAC_STEPS(front),
-                                             LORAC_STEPS(layer), LORAC_STEPS(head)};
+                                             LORAC_STEPS(layer)};
 static const struct lorac_config_keys keys = {
     .C = "n_embd",
     .L = "n_layer",
@@ -78,9 +74,11 @@ static const char *const masks[] = {".attn.bias", ".attn.masked_bias", NULL};
 const struct lorac_arch lorac_arch_gpt2 = {
     .name = "GPT2LMHeadModel",
     .type = "gpt2",
+    .family = "GPT2",
     .defaults = defaults,
     .read = read,
     .program = &program,
+    .heads = LORAC_DECODER_HEADS("transformer.ln_f", "score", "classifier"),
     .keys = &keys,
     .residual_init = true,
     .renames = renames,

@@ -36,10 +36,6 @@ static const struct lorac_step layer[] = {
     {OP_LINEAR, {SLOT_Y}, {SLOT_H}, "mlp.down_proj", BIAS_MLP},
     {OP_ADD, {SLOT_Y}, {SLOT_Y, SLOT_M}, NULL, 0},
 };
-static const struct lorac_step head[] = {
-    {OP_NORM, {SLOT_N}, {SLOT_X}, "model.norm", 0},
-    {OP_LINEAR, {SLOT_Z}, {SLOT_N}, "lm_head", 0},
-};
 const struct lorac_config_keys lorac_keys_llama = {
     .C = "hidden_size",
     .L = "num_hidden_layers",
@@ -53,13 +49,15 @@ const struct lorac_config_keys lorac_keys_llama = {
     .theta = "rope_theta",
 };
 const struct lorac_program lorac_program_llama = {"model.layers", LORAC_STEPS(front),
-                                                  LORAC_STEPS(layer), LORAC_STEPS(head)};
+                                                  LORAC_STEPS(layer)};
 
 const struct lorac_arch lorac_arch_llama = {
     .name = "LlamaForCausalLM",
     .type = "llama",
+    .family = "Llama",
     .defaults = defaults,
     .read = read,
     .program = &lorac_program_llama,
+    .heads = LORAC_DECODER_HEADS("model.norm", "score", "score"),
     .keys = &lorac_keys_llama,
 };

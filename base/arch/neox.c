@@ -39,14 +39,10 @@ static const struct lorac_step sequential[] = {
     {OP_LINEAR, {SLOT_Y}, {SLOT_H}, "mlp.dense_4h_to_h", BIAS_MLP},
     {OP_ADD, {SLOT_Y}, {SLOT_Y, SLOT_M}, NULL, 0},
 };
-static const struct lorac_step head[] = {
-    {OP_NORM, {SLOT_N}, {SLOT_X}, "gpt_neox.final_layer_norm", 0},
-    {OP_LINEAR, {SLOT_Z}, {SLOT_N}, "lm_head", 0},
-};
 static const struct lorac_program side_by_side = {"gpt_neox.layers", LORAC_STEPS(front),
-                                                  LORAC_STEPS(parallel), LORAC_STEPS(head)};
+                                                  LORAC_STEPS(parallel)};
 static const struct lorac_program in_turn = {"gpt_neox.layers", LORAC_STEPS(front),
-                                             LORAC_STEPS(sequential), LORAC_STEPS(head)};
+                                             LORAC_STEPS(sequential)};
 
 static void defaults(struct lorac_config *c)
 {
@@ -103,9 +99,11 @@ static const char *const masks[] = {".attention.bias", ".attention.masked_bias",
 const struct lorac_arch lorac_arch_neox = {
     .name = "GPTNeoXForCausalLM",
     .type = "gpt_neox",
+    .family = "GPTNeoX",
     .defaults = defaults,
     .read = read,
     .program = &side_by_side,
+    .heads = LORAC_DECODER_HEADS("gpt_neox.final_layer_norm", "score", "classifier"),
     .keys = &keys,
     .renames = renames,
     .ignored = masks,

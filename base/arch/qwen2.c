@@ -39,8 +39,10 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
 const struct lorac_arch lorac_arch_qwen2 = {
     .name = "Qwen2ForCausalLM",
     .type = "qwen2",
+    .family = "Qwen2",
     .defaults = defaults,
     .read = read,
     .program = &lorac_program_llama,
+    .heads = LORAC_DECODER_HEADS("model.norm", "score", "score"),
     .keys = &lorac_keys_llama,
 };

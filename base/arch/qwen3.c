@@ -42,18 +42,16 @@ static const struct lorac_step layer[] = {
     {OP_LINEAR, {SLOT_Y}, {SLOT_H}, "mlp.down_proj", 0},
     {OP_ADD, {SLOT_Y}, {SLOT_Y, SLOT_M}, NULL, 0},
 };
-static const struct lorac_step head[] = {
-    {OP_NORM, {SLOT_N}, {SLOT_X}, "model.norm", 0},
-    {OP_LINEAR, {SLOT_Z}, {SLOT_N}, "lm_head", 0},
-};
-static const struct lorac_program program = {"model.layers", LORAC_STEPS(front), LORAC_STEPS(layer),
-                                             LORAC_STEPS(head)};
+static const struct lorac_program program = {"model.layers", LORAC_STEPS(front),
+                                             LORAC_STEPS(layer)};
 
 const struct lorac_arch lorac_arch_qwen3 = {
     .name = "Qwen3ForCausalLM",
     .type = "qwen3",
+    .family = "Qwen3",
     .defaults = defaults,
     .read = read,
     .program = &program,
+    .heads = LORAC_DECODER_HEADS("model.norm", "score", "score"),
     .keys = &lorac_keys_llama,
 };

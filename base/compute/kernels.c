@@ -205,6 +205,17 @@ LORAC_INLINE v16 activate(v16 x, enum lorac_activation act, v16 *slope)
     } else if (act == LORAC_GELU) {
         s = normal(x);
         *slope = s + x * exp16(splat(-0.5F) * x * x) * splat(0.398942280F);
+    } else if (act == LORAC_TANH) { // 2 sigmoid(2 x) - 1, which loses digits near 0
+        v16 xx = x * x;
+        v16 small =
+            x + x * xx *
+                    (splat(-1.0F / 3.0F) + xx * (splat(2.0F / 15.0F) - xx * splat(17.0F / 315.0F)));
+        s = pick(xx < splat(0.01F), small, splat(2.0F) * sigmoid(x + x) - one);
+        *slope = one - s * s;
+        return s;
+    } else if (act == LORAC_RELU) {
+        *slope = pick(x > (v16){0}, one, (v16){0});
+        return max16((v16){0}, x);
     } else {
         v16 c = min16(splat(10.0F), max16(splat(-10.0F), x)); // beyond, s is 0 or 1
         s = sigmoid(splat(1.595769122F) * c * (one + splat(0.044715F) * c * c));
@@ -241,6 +252,12 @@ static void gate_forward(float *h, const float *gate, const float *up, size_t n,
         break;
     case LORAC_GELU_TANH:
         gate_act(h, gate, up, n, LORAC_GELU_TANH);
+        break;
+    case LORAC_TANH:
+        gate_act(h, gate, up, n, LORAC_TANH);
+        break;
+    case LORAC_RELU:
+        gate_act(h, gate, up, n, LORAC_RELU);
         break;
     }
 }
@@ -279,6 +296,12 @@ static void gate_backward(float *dgate, float *dup, const float *dh, const float
         break;
     case LORAC_GELU_TANH:
         gate_act_backward(dgate, dup, dh, gate, up, n, LORAC_GELU_TANH);
+        break;
+    case LORAC_TANH:
+        gate_act_backward(dgate, dup, dh, gate, up, n, LORAC_TANH);
+        break;
+    case LORAC_RELU:
+        gate_act_backward(dgate, dup, dh, gate, up, n, LORAC_RELU);
         break;
     }
 }

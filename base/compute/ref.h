@@ -14,6 +14,12 @@ void lorac_ref_attention_backward(struct lorac_device *dev, float *dq, float *dk
                                   const struct lorac_segment *segments, size_t S,
                                   const struct lorac_attention *a);
 
+void lorac_ref_gate(struct lorac_device *dev, float *h, const float *gate, const float *up,
+                    size_t n, enum lorac_activation act);
+void lorac_ref_gate_backward(struct lorac_device *dev, float *dgate, float *dup, const float *dh,
+                             const float *gate, const float *up, size_t n,
+                             enum lorac_activation act);
+
 void lorac_ref_int8_linear(float *y, const float *x, const struct lorac_weight *w,
                            const float *bias, size_t N);
 void lorac_ref_int8_linear_backward(float *dx, const float *dy, const struct lorac_weight *w,

@@ -183,7 +183,7 @@ static enum lorac_status untouched(size_t *out, const struct lorac_plan *p, stru
     size_t bytes = lorac_dtype_bytes(w->dtype, w->OC * w->C);
     size_t chunks = bytes / FAULT_AROUND + 1;
     *out = 0;
-    bool whole = j->model->config.tie;
+    bool whole = lorac_model_is_tied(j->model);
     if (whole || !lorac_dataset_is_cached(j->train.set)) { return LORAC_OK; }
     unsigned char *touched = lorac_mem_new(chunks, 1);
     if (!touched) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a plan"); }

@@ -73,8 +73,8 @@ static const struct {
     {"[\"LlamaForCausalLM\"]", "[\"LlamaForCausalLM\"], \"model_type\": \"mistral\"",
      "config.json: 'architectures' is LlamaForCausalLM, but 'model_type' is mistral: expected the "
      "same model in both"},
-    {"[\"LlamaForCausalLM\"]", "[\"LlamaForSequenceClassification\"], \"model_type\": \"llama\"",
-     "config.json: 'architectures' is LlamaForSequenceClassification; supported are "
+    {"[\"LlamaForCausalLM\"]", "[\"LlamaForQuestionAnswering\"], \"model_type\": \"llama\"",
+     "config.json: 'architectures' is LlamaForQuestionAnswering; supported are "
      "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, "
      "Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
     {"[\"LlamaForCausalLM\"]", "[\"OwnForCausalLM\"], \"model_type\": \"llama\", \"auto_map\": {}",

@@ -15,13 +15,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct lorac_model m = {.config = {.kind = &lorac_arch_llama,
                                        .program = &lorac_program_llama,
+                                       .head = &lorac_arch_llama.heads[LORAC_TASK_LM],
                                        .C = 1,
                                        .L = 2,
                                        .H = 1,
                                        .G = 1,
                                        .D = 1,
                                        .F = 1,
-                                       .V = 1}};
+                                       .V = 1,
+                                       .Z = 1}};
     struct lorac_match match[64];
     struct lorac_peft_config c;
     struct lorac_err err = {0};

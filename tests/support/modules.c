@@ -46,6 +46,7 @@ struct lorac_model modules_llama(size_t L, bool biased)
     struct lorac_err err = {0};
     struct lorac_model m = {.config = {.kind = &lorac_arch_llama,
                                        .program = &lorac_program_llama,
+                                       .head = &lorac_arch_llama.heads[LORAC_TASK_LM],
                                        .C = 1,
                                        .L = L,
                                        .H = 1,
@@ -53,6 +54,7 @@ struct lorac_model modules_llama(size_t L, bool biased)
                                        .D = 1,
                                        .F = 1,
                                        .V = 1,
+                                       .Z = 1,
                                        .qkv_bias = biased,
                                        .o_bias = biased}};
     if (lorac_modules_list(&m.module, &m.n_modules, &m.step, &m.config, &err)) {

@@ -354,6 +354,15 @@ static void vault_cross_entropy(struct lorac_device *dev, float *nll, float *log
     lock(dev);
 }
 
+static void vault_column_loss(struct lorac_device *dev, float *nll, float *logits,
+                              const uint32_t *first, const int32_t *target, const float *value,
+                              const float *weight, size_t U, size_t Z, bool squared)
+{
+    unlock(dev);
+    lorac_backend_ref.column_loss(dev, nll, logits, first, target, value, weight, U, Z, squared);
+    lock(dev);
+}
+
 static double vault_sum_squares(struct lorac_device *dev, const float *x, size_t n)
 {
     unlock(dev);
@@ -470,6 +479,7 @@ const struct lorac_backend lorac_backend_vault = {
     .attention = vault_attention,
     .attention_backward = vault_attention_backward,
     .cross_entropy = vault_cross_entropy,
+    .column_loss = vault_column_loss,
     .sum_squares = vault_sum_squares,
     .adamw = vault_adamw,
     .sgd = vault_sgd,

@@ -207,8 +207,9 @@ static double plain_gate_loss(void *context)
 static void gate_backward_is_the_derivative(void **state)
 {
     (void)state;
-    static const enum lorac_activation acts[] = {LORAC_SILU, LORAC_GELU, LORAC_GELU_TANH};
-    for (size_t a = 0; a < 3; a++) {
+    static const enum lorac_activation acts[] = {LORAC_SILU, LORAC_GELU, LORAC_GELU_TANH,
+                                                 LORAC_TANH, LORAC_RELU};
+    for (size_t a = 0; a < sizeof acts / sizeof *acts; a++) {
         struct scene s;
         setup(&s);
         s.act = acts[a];

@@ -203,14 +203,15 @@ static void rotations_agree(void **state)
 static void gates_agree(void **state)
 {
     (void)state;
-    static const enum lorac_activation acts[] = {LORAC_SILU, LORAC_GELU, LORAC_GELU_TANH};
+    static const enum lorac_activation acts[] = {LORAC_SILU, LORAC_GELU, LORAC_GELU_TANH,
+                                                 LORAC_TANH, LORAC_RELU};
     for (size_t s = 0; s < N_ROW_SIZES; s++) {
         size_t n = row_sizes[s] * 5;
         float *x = scratch(n, 1);
         for (size_t i = 0; i < n; i++) {
             x[i] *= 12.0F;
         }
-        for (size_t a = 0; a < 6; a++) {
+        for (size_t a = 0; a < 2 * sizeof acts / sizeof *acts; a++) {
             const float *up = a % 2 ? scratch(n, 2) : NULL;
             const float *dh = scratch(n, 3);
             const float *want[3] = {NULL};
@@ -332,6 +333,38 @@ static void weighted_losses_are_pytorchs(void **state)
         near_all("nll", nll, want_nll, 3, 0.0F, 4.0F * U);
         near_all("gradient", logits, want, 8, 4.0F * U, 4.0F * U);
         scratch_free();
+    }
+}
+
+/* torch 2.15 in float64, of these logits as x and values v:
+ *   binary_cross_entropy_with_logits(x, v, weight=w, reduction="sum").backward(), and of (x - v)^2 */
+static void column_losses_are_pytorchs(void **state)
+{
+    (void)state;
+    static const float x[6] = {0.5F, -1.0F, 30.0F, -40.0F, 1.5F, 0.0F};
+    static const uint32_t first[] = {0, 2, 3};
+    static const int32_t target[] = {2, 0, 1}; // of the second row one column alone
+    static const float value[] = {1.0F, 0.0F, 0.25F};
+    static const float weight[] = {2.0F, 0.5F, 3.0F};
+    static const float nll[2][3] = {{9.357622969e-14F, 0.974076984F, 1.326413277F},
+                                    {841.0F, 0.25F, 1.5625F}};
+    static const float want[2][6] = {
+        {0.311229666F, 0.0F, -1.871524594e-13F, 0.0F, 1.702723429F, 0.0F},
+        {0.5F, 0.0F, 116.0F, 0.0F, 7.5F, 0.0F}};
+    for (size_t i = 0; i < d.n; i++) {
+        for (int squared = 0; squared < 2; squared++) {
+            struct lorac_device *dev = &d.at[i];
+            float got[3];
+            float *logits = scratch(6, 1);
+            memcpy(logits, x, sizeof x);
+            dev->ops->column_loss(dev, got, logits, first, target, value, NULL, 2, 3, squared);
+            assert_memory_equal(logits, x, sizeof x);
+            near_all("nll", got, nll[squared], 3, 4.0F * U, 0.0F);
+            dev->ops->column_loss(dev, got, logits, first, target, value, weight, 2, 3, squared);
+            near_all("nll", got, nll[squared], 3, 4.0F * U, 0.0F);
+            near_all("gradient", logits, want[squared], 6, 4.0F * U, 4.0F * U);
+            scratch_free();
+        }
     }
 }
 
@@ -498,6 +531,7 @@ int main(void)
         cmocka_unit_test(dropout_is_the_same_everywhere),
         cmocka_unit_test(losses_agree),
         cmocka_unit_test(weighted_losses_are_pytorchs),
+        cmocka_unit_test(column_losses_are_pytorchs),
         cmocka_unit_test(optimisers_agree),
         cmocka_unit_test(nan_and_infinity_are_not_lost),
 #ifdef LORAC_HAVE_OPENBLAS
