@@ -131,7 +131,7 @@ static void each_failed_allocation_is_reported(void **state)
         assert_int_equal(st, LORAC_ENOMEM);
         assert_string_equal(err.text, "no memory for a batch of 4 rows");
     }
-    assert_int_equal(n, 10); // the batch and its seven arrays
+    assert_int_equal(n, 10); // the batch and its nine arrays
 }
 
 int main(void)
