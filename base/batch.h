@@ -32,7 +32,8 @@
 
 LORAC_API_BEGIN
 
-/* What nll[t] is, of logits z (Z) of its row, its column k = target[t] and its number v = value[t]. */
+/* What nll[t] is, of logits z (Z) of its row, its column k = target[t] and its number v = value[t].
+ */
 enum lorac_loss {
     LORAC_LOSS_SOFTMAX, // log(sum exp(z)) - z_k
     LORAC_LOSS_BINARY,  // log(1 + exp(z_k)) - v z_k

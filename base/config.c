@@ -377,8 +377,8 @@ static enum lorac_status read_class(struct lorac_config *c, const struct lorac_j
     return st;
 }
 
-/* How many labels the head in the files has: id2label, num_labels, or the two that transformers takes
- * where neither is there. */
+/* How many labels the head in the files has: id2label, num_labels, or the two that transformers
+ * takes where neither is there. */
 static enum lorac_status read_labels(struct lorac_config *c, const struct lorac_json *root,
                                      struct lorac_err *err)
 {

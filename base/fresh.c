@@ -1,7 +1,7 @@
 /*
  * fresh.c - what a module of a head holds where the files lack it, as transformers draws it
- * (PreTrainedModel._init_weights): weights normal with deviation initializer_range, biases and shifts
- * 0, gains 1. An element is a function of the seed, the tensor's name and its place.
+ * (PreTrainedModel._init_weights): weights normal with deviation initializer_range, biases and
+ * shifts 0, gains 1. An element is a function of the seed, the tensor's name and its place.
  */
 #include "base/fresh.h"
 

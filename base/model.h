@@ -88,8 +88,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_model_open(struct lorac_model **out,
                                                     struct lorac_device *dev, const char *dir,
                                                     enum lorac_compute compute,
                                                     struct lorac_err *err);
-/* The same with the head of a task. One that the files don't have is drawn, keyed by seed and name, as
- * transformers draws it: its modules are `fresh`. */
+/* The same with the head of a task. One that the files don't have is drawn, keyed by seed and name,
+ * as transformers draws it: its modules are `fresh`. */
 struct lorac_model_options {
     enum lorac_compute compute;
     enum lorac_task task;
@@ -109,8 +109,8 @@ static inline bool lorac_model_is_tied(const struct lorac_model *m)
 }
 /* Which row of a text the head reads. */
 enum lorac_text_row lorac_model_text_row(const struct lorac_model *m);
-/* A module of the head that is drawn and that the socket does not stand in for: its name; NULL: there
- * is none. */
+/* A module of the head that is drawn and that the socket does not stand in for: its name; NULL:
+ * there is none. */
 const char *lorac_model_untrained(const struct lorac_model *m, const struct lorac_socket *socket);
 
 /* Parameters of the base (a tied matrix counts once). */

@@ -4,9 +4,9 @@
  *
  *   {OP_LINEAR, {SLOT_Q}, {SLOT_N}, "self_attn.q_proj"}        Q <- N W^T + b
  *
- * A program has a front (ids to rows) and a layer that is run L times. Behind them stands the head of
- * a task (rows to logits); its last step's output is what the head gives, the layers' where it has no
- * steps.
+ * A program has a front (ids to rows) and a layer that is run L times. Behind them stands the head
+ * of a task (rows to logits); its last step's output is what the head gives, the layers' where it
+ * has no steps.
  * Each slot is written by one step; a step whose output is its first input changes it in place. How
  * wide a slot is follows from its name and the configuration. What is kept for the backward pass,
  * what is made again, where gradients lie and where the backward pass stops follow from the table

@@ -40,8 +40,8 @@ struct lorac_arch {
         *ignored; // tensors not run: beginnings, or ends (".attn.bias"); up to NULL, or NULL
 };
 
-/* Of an architecture that goes from left to right: its last norm, and what transformers calls the layer
- * behind it. A text is known by its last row. */
+/* Of an architecture that goes from left to right: its last norm, and what transformers calls the
+ * layer behind it. A text is known by its last row. */
 #define LORAC_DECODER_HEADS(norm, classifier, tagger)                                           \
     {                                                                                           \
         [LORAC_TASK_LM] = {LORAC_STEPS_OF({OP_NORM, {SLOT_N}, {SLOT_X}, norm, 0},               \

@@ -1,7 +1,7 @@
 /*
- * Models with the head of a task. What is promised: a head that the files lack is drawn, the same for
- * the same seed, and told as untrained until something stands in for it; its logits are those of its
- * weight on the hidden states that the body gives; what fits no task is refused by name.
+ * Models with the head of a task. What is promised: a head that the files lack is drawn, the same
+ * for the same seed, and told as untrained until something stands in for it; its logits are those
+ * of its weight on the hidden states that the body gives; what fits no task is refused by name.
  */
 #include "base/core/mem.h"
 #include "base/model.h"

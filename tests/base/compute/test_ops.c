@@ -337,7 +337,8 @@ static void weighted_losses_are_pytorchs(void **state)
 }
 
 /* torch 2.15 in float64, of these logits as x and values v:
- *   binary_cross_entropy_with_logits(x, v, weight=w, reduction="sum").backward(), and of (x - v)^2 */
+ *   binary_cross_entropy_with_logits(x, v, weight=w, reduction="sum").backward()
+ * and of (x - v)^2 */
 static void column_losses_are_pytorchs(void **state)
 {
     (void)state;
