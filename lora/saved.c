@@ -3,6 +3,7 @@
 
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 
 #include <string.h>
 
@@ -14,6 +15,18 @@ static const char *keep(char **memory, const char *text)
     memcpy(to, text, n);
     *memory += n;
     return to;
+}
+
+/* Both, or neither: one alone would make other numbers of what a head gives. */
+static enum lorac_status read_scale(struct lorac_saved *s, const struct lorac_json *root,
+                                    struct lorac_err *err)
+{
+    bool told = lorac_json_get(root, "mean").value || lorac_json_get(root, "deviation").value;
+    enum lorac_status st = lorac_json_number(&s->mean, root, "mean", told, err);
+    if (!st) { st = lorac_json_number(&s->deviation, root, "deviation", told, err); }
+    if (st || !told || s->deviation > 0.0) { return st; }
+    struct lorac_json at = lorac_json_get(root, "deviation");
+    return lorac_json_fail(&at, "above 0", err);
 }
 
 /* `root` in one block: a text is shorter in memory than in the `n` bytes of JSON, by its two quotes
@@ -30,6 +43,8 @@ static enum lorac_status pack(struct lorac_saved **out, const struct lorac_json 
     if (!st) { st = lorac_json_string(&it.system, root, "system", false, err); }
     if (!st) { st = lorac_json_string(&it.date, root, "date", false, err); }
     if (!st) { st = lorac_json_string(&it.tokenizer, root, "tokenizer", false, err); }
+    if (!st) { st = lorac_json_string(&it.problem, root, "problem_type", false, err); }
+    if (!st) { st = read_scale(&it, root, err); }
     if (st) { return st; }
     it.K = json_array_size(list.value);
     struct lorac_saved *s = lorac_mem_new(1, sizeof *s + it.K * sizeof *it.labels + n);
@@ -45,7 +60,10 @@ static enum lorac_status pack(struct lorac_saved **out, const struct lorac_json 
                               .chat = keep(&memory, it.chat),
                               .system = keep(&memory, it.system),
                               .date = keep(&memory, it.date),
-                              .tokenizer = keep(&memory, it.tokenizer)};
+                              .tokenizer = keep(&memory, it.tokenizer),
+                              .problem = keep(&memory, it.problem),
+                              .mean = it.mean,
+                              .deviation = it.deviation};
     for (size_t k = 0; k < it.K; k++) {
         struct lorac_json at = lorac_json_at(&list, k);
         const char *label = json_string_value(at.value);
@@ -90,5 +108,12 @@ void lorac_saved_write(struct lorac_buf *json, const struct lorac_saved *s)
     if (s->chat) { add_text(json, ", \"chat_template\": ", s->chat); }
     if (s->system) { add_text(json, ", \"system\": ", s->system); }
     if (s->date) { add_text(json, ", \"date\": ", s->date); }
+    if (s->problem) { add_text(json, ", \"problem_type\": ", s->problem); }
+    if (s->deviation > 0.0) {
+        lorac_buf_str(json, ", \"mean\": ");
+        lorac_number_print(json, s->mean);
+        lorac_buf_str(json, ", \"deviation\": ");
+        lorac_number_print(json, s->deviation);
+    }
     lorac_buf_str(json, "}");
 }

@@ -28,7 +28,10 @@ static void what_is_written_reads_back(void **state)
                                     .chat = "{% for m in messages %}",
                                     .system = "s {x}",
                                     .date = "2026-11-29",
-                                    .tokenizer = "0123456789abcdef"};
+                                    .tokenizer = "0123456789abcdef",
+                                    .problem = "regression",
+                                    .mean = -0.1,
+                                    .deviation = 1.0 / 3.0};
     struct lorac_saved *is = NULL;
     struct lorac_buf json = {0};
     lorac_saved_write(&json, &was);
@@ -40,6 +43,9 @@ static void what_is_written_reads_back(void **state)
     assert_string_equal(is->system, was.system);
     assert_string_equal(is->date, was.date);
     assert_string_equal(is->tokenizer, was.tokenizer);
+    assert_string_equal(is->problem, was.problem);
+    assert_memory_equal(&is->mean, &was.mean, sizeof was.mean); // bit for bit
+    assert_memory_equal(&is->deviation, &was.deviation, sizeof was.deviation);
     assert_true(is->append_eos && is->K == 4);
     for (size_t k = 0; k < 4; k++) {
         assert_string_equal(is->labels[k], labels[k]);
@@ -58,7 +64,8 @@ static void what_is_not_told_is_null(void **state)
     assert_null(is);
     assert_int_equal(lorac_saved_read(&is, TEXTS "}", NULL), LORAC_OK);
     assert_true(!is->labels && is->K == 0 && !is->tokenizer);
-    assert_true(!is->chat && !is->system && !is->date);
+    assert_true(!is->chat && !is->system && !is->date && !is->problem);
+    assert_true(!(is->deviation > 0.0));
     lorac_mem_free(is);
     assert_int_equal(lorac_saved_read(&is, TEXTS ", \"labels\": []}", NULL), LORAC_OK);
     assert_true(is->labels && is->K == 0);
@@ -76,6 +83,9 @@ static void a_damaged_one_is_refused_by_name(void **state)
         {"{\"prompt\": \"\", \"completion\": \"\"}",
          "lorac.template: 'append_eos' is missing, true or false was expected"},
         {TEXTS ", \"labels\": [\"a\", 1]}", "lorac.template: 'labels[1]' must be a text, found 1"},
+        {TEXTS ", \"mean\": 3}", "lorac.template: 'deviation' is missing, a number was expected"},
+        {TEXTS ", \"mean\": 3, \"deviation\": 0}",
+         "lorac.template: 'deviation' must be above 0, found 0"},
         {"{", "lorac.template:1:1: not valid JSON: string or '}' expected near end of file"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
