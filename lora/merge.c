@@ -22,44 +22,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- a tied pair ---- */
-
-/* Does the pair part, and is there a matrix to store beside the one that is? */
-static void look_at_pair(struct lorac_merger *g)
-{
-    if (!lorac_model_is_tied(g->m)) { return; }
-    size_t head = g->m->head;
-    (void)snprintf(g->embed_name, LORAC_MERGE_NAME, "%s.weight", g->m->module[g->m->embed].file);
-    (void)snprintf(g->head_name, LORAC_MERGE_NAME, "%s.weight", g->m->module[head].file);
-    const struct lorac_full *e = lorac_merge_full(g, g->m->embed, false, 0);
-    const struct lorac_full *h = lorac_merge_full(g, head, false, 0);
-    g->parts = e != h || lorac_merge_adapts(g, head, true);
-    const struct lorac_tensor *stored_e = lorac_checkpoint_find(g->m->files, g->embed_name);
-    const struct lorac_tensor *stored_h = lorac_checkpoint_find(g->m->files, g->head_name);
-    if (!g->parts || (stored_e && stored_h)) { return; }
-    g->twin = stored_e ? stored_e : stored_h;
-}
-
-/* The second matrix of the pair, in the type and shape of the first. */
-static struct lorac_merge_part twin_part(const struct lorac_merger *g)
-{
-    bool embed = strcmp(g->twin->name, g->embed_name) == 0;
-    return lorac_merge_part_of(g, g->twin, embed ? g->head_name : g->embed_name);
-}
-
-static size_t n_parts(const struct lorac_merger *g)
-{
-    return lorac_checkpoint_count(g->m->files) + (g->twin != NULL);
-}
-
-/* The result's tensors, a shard's in the order of its data. */
-static struct lorac_merge_part part_at(const struct lorac_merger *g, size_t i)
-{
-    if (g->twin && i == lorac_checkpoint_count(g->m->files)) { return twin_part(g); }
-    const struct lorac_tensor *t = lorac_checkpoint_at(g->m->files, i);
-    return lorac_merge_part_of(g, t, t->name);
-}
-
 static size_t part_bytes(const struct lorac_merge_part *p)
 {
     return lorac_dtype_bytes(p->dtype, p->t->n);
@@ -106,14 +68,14 @@ static enum lorac_status write_new_header(const struct lorac_merger *g, struct l
 {
     struct lorac_buf text = {0};
     size_t n = 0;
-    struct lorac_tensor_spec *specs = lorac_mem_new(n_parts(g), sizeof *specs);
+    struct lorac_tensor_spec *specs = lorac_mem_new(g->n, sizeof *specs);
     if (!specs) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for its header", from); }
-    for (size_t i = 0; i < n_parts(g); i++) {
-        struct lorac_merge_part p = part_at(g, i);
-        if (p.t->shard != shard) { continue; }
+    for (size_t i = 0; i < g->n; i++) {
+        const struct lorac_merge_part *p = &g->parts[i];
+        if (p->t->shard != shard) { continue; }
         specs[n] =
-            (struct lorac_tensor_spec){.name = p.name, .dtype = p.dtype, .n_dims = p.t->n_dims};
-        memcpy(specs[n++].dims, p.t->dims, sizeof p.t->dims);
+            (struct lorac_tensor_spec){.name = p->name, .dtype = p->dtype, .n_dims = p->t->n_dims};
+        memcpy(specs[n++].dims, p->t->dims, sizeof p->t->dims);
     }
     enum lorac_status st = lorac_merged_header(&text, from, specs, n, err);
     if (!st) { st = lorac_out_write_head(out, text.at, text.n, err); }
@@ -136,9 +98,9 @@ static enum lorac_status write_shard(struct lorac_merger *g, const char *dir, si
     if (!st) {
         st = new_header ? write_new_header(g, out, from, shard, err) : write_header(out, from, err);
     }
-    for (size_t i = 0; i < n_parts(g) && !st; i++) {
-        struct lorac_merge_part p = part_at(g, i);
-        if (p.t->shard == shard) { st = write_part(g, &p, out, err); }
+    for (size_t i = 0; i < g->n && !st; i++) {
+        const struct lorac_merge_part *p = &g->parts[i];
+        if (p->t->shard == shard) { st = write_part(g, p, out, err); }
     }
     if (!st) {
         st = lorac_out_commit(out, err);
@@ -171,12 +133,11 @@ static bool is_copied(const struct lorac_merger *g, const char *name)
 static enum lorac_status write_index(const struct lorac_merger *g, const char *to, const char *from,
                                      struct lorac_err *err)
 {
-    const char *name = g->twin ? twin_part(g).name : NULL;
+    const char *name = g->twin ? g->parts[g->n - 1].name : NULL;
     const char *shard = g->twin ? lorac_checkpoint_shard_file(g->m->files, g->twin->shard) : "";
     size_t bytes = 0;
-    for (size_t i = 0; i < n_parts(g); i++) {
-        struct lorac_merge_part p = part_at(g, i);
-        bytes += part_bytes(&p); // of memory that is mapped, twice at the most: no overflow
+    for (size_t i = 0; i < g->n; i++) {
+        bytes += part_bytes(&g->parts[i]); // of memory that is mapped, twice at the most
     }
     return lorac_merged_index(to, from, bytes, name, file_name(shard), err);
 }
@@ -195,8 +156,8 @@ static enum lorac_status copy_file(const struct lorac_merger *g, const char *dir
         goto done;
     }
     if (lorac_path_is_dir(from)) { goto done; }
-    if ((g->parts || g->dtype) && strcmp(name, "config.json") == 0) {
-        st = lorac_merged_config(to, from, g->m, g->parts, g->dtype, err);
+    if ((g->untied || g->dtype) && strcmp(name, "config.json") == 0) {
+        st = lorac_merged_config(to, from, g->m, g->untied, g->dtype, err);
         goto done;
     }
     if ((g->twin || g->dtype) && strcmp(name, index_name) == 0) {
@@ -254,12 +215,11 @@ static enum lorac_status compare(struct lorac_merger *g, const char *dir, struct
 {
     struct lorac_checkpoint *got = NULL;
     enum lorac_status st = lorac_checkpoint_open(&got, dir, err);
-    if (!st && lorac_checkpoint_count(got) != n_parts(g)) {
+    if (!st && lorac_checkpoint_count(got) != g->n) {
         st = lorac_fail(err, LORAC_EIO, "reads back with another number of tensors");
     }
-    for (size_t i = 0; !st && i < n_parts(g); i++) {
-        struct lorac_merge_part p = part_at(g, i);
-        st = compare_part(g, &p, got, err);
+    for (size_t i = 0; !st && i < g->n; i++) {
+        st = compare_part(g, &g->parts[i], got, err);
     }
     lorac_checkpoint_close(got);
     if (st) { lorac_err_prefix(err, "%s: ", dir); }
@@ -310,8 +270,8 @@ enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
     enum lorac_status st = lorac_sibling(&to, &temp, out, err);
     if (!st) { st = check_request(&g, to, err); }
     if (st) { goto done; }
-    look_at_pair(&g);
-    st = lorac_device_start(g.dev, err);
+    st = lorac_merge_list(&g, err);
+    if (!st) { st = lorac_device_start(g.dev, err); }
     if (!st) { st = lorac_merge_reserve(&g, err); }
     if (st) { goto done; }
     st = lorac_dir_remove(temp, err); // of a process that died with this number

@@ -1,7 +1,8 @@
-/* merge_impl.h - what the two files of a merge share; inside lora/ only.
+/* merge_impl.h - what the files of a merge share; inside lora/ only.
  *
+ *   merge_parts.c    which tensors it has
  *   merge_values.c   the numbers of one tensor of the result, in panels of rows
- *   merge.c          files: which tensors there are, shards, texts, and the comparison
+ *   merge.c          files: shards, texts, and the comparison
  */
 #ifndef LORAC_LORA_MERGE_IMPL_H
 #define LORAC_LORA_MERGE_IMPL_H
@@ -27,13 +28,15 @@ struct lorac_merger {
     const struct lorac_stack *s;
     struct lorac_device *dev;
     const enum lorac_dtype *dtype; // of all tensors of the result; NULL: each keeps its own
-    bool parts;                    // the base's tied pair becomes two matrices
+    bool untied;                   // the base's tied pair becomes two matrices
     char embed_name[LORAC_MERGE_NAME], head_name[LORAC_MERGE_NAME]; // of the pair
     const struct lorac_tensor *twin; // of which only this one is stored; NULL: both are
-    float *b_panel;                  // (rows,R) device
-    float *delta;                    // (rows,C) device
-    float *host, *weights;           // (rows,C)
-    unsigned char *bytes;            // (rows,C) in the file's type
+    struct lorac_merge_part *parts;  // (n) the result's tensors, a shard's in the order of its data
+    size_t n;
+    float *b_panel;        // (rows,R) device
+    float *delta;          // (rows,C) device
+    float *host, *weights; // (rows,C)
+    unsigned char *bytes;  // (rows,C) in the file's type
     /* Of the module at hand: what each adapter makes of it; the left factor of its product, host
      * (B (OC,R), or A^T (C,R) of a weight stored as (C,OC)); and what multiplies the rows and the
      * columns of what is stored, host. NULL: none. */
@@ -41,6 +44,9 @@ struct lorac_merger {
     float *left[LORAC_MAX_STACK], *rows, *columns;
     struct lorac_merge_part part; // at hand
 };
+
+/* Write g->parts and what goes with a tied pair; lorac_merge_release() frees them. */
+LORAC_MUST_CHECK enum lorac_status lorac_merge_list(struct lorac_merger *g, struct lorac_err *err);
 
 /* Does an adapter change the module's weight, or its bias? */
 bool lorac_merge_adapts(const struct lorac_merger *g, size_t module, bool weight);

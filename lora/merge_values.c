@@ -171,6 +171,7 @@ void lorac_merge_release(struct lorac_merger *g)
     lorac_mem_free(g->host);
     lorac_mem_free(g->weights);
     lorac_mem_free(g->bytes);
+    lorac_mem_free(g->parts);
 }
 
 static bool is_turned(const struct lorac_merger *g, const struct lorac_site *s)
