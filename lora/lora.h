@@ -34,7 +34,8 @@ LORAC_API_BEGIN
 /* The names of the methods' table (lora/methods), in its order; NULL after the last. */
 const char *lorac_method_name(size_t i);
 /* Does this method read the option ("rank", "alpha", "scaling", "dropout", "init", "overrides",
- * "bias", "lr_ratio_b", "feedforward", "vector_decay")? True for what all read. */
+ * "bias", "lr_ratio_b", "feedforward", "vector_decay", "targets", "exclude")? True for what all
+ * read. */
 bool lorac_method_reads(const char *name, const char *option);
 
 enum lorac_scaling { LORAC_SCALE_STANDARD, LORAC_SCALE_RSLORA };

@@ -270,11 +270,15 @@ static enum lorac_status check_method(const struct lorac_adapter_options *o,
         {"bias", w->bias, o->bias != LORAC_BIAS_NONE},
         {"bias", w->tie, o->tie == LORAC_TIE_KEEP}, // keys that PEFT has beside each other
         {"feedforward", w->feedforward, o->n_feedforward > 0},
+        {"targets", w->targets, o->regex || o->n_targets > 0},
+        {"exclude", w->exclude, o->n_exclude > 0},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!all[i].given || lorac_method_reads(o->method, all[i].option)) { continue; }
-        return lorac_fail(err, w->code, "%s: PEFT has no such thing for the method %s",
-                          all[i].place, o->method ? o->method : "lora");
+        bool pairs = lorac_method_reads(o->method, "targets");
+        return lorac_fail(err, w->code, "%s: %s the method %s", all[i].place,
+                          pairs ? "PEFT has no such thing for" : "there are no pairs with",
+                          o->method ? o->method : "lora");
     }
     return LORAC_OK;
 }
@@ -383,6 +387,33 @@ static enum lorac_status match_pairs(struct lorac_match *out, struct matcher *k,
     return st ? st : match_inputs(out, k, err);
 }
 
+/* Without pairs the layers that are named train in full. */
+static enum lorac_status match_none(struct lorac_match *out, struct matcher *k,
+                                    struct lorac_err *err)
+{
+    const struct lorac_adapter_options *o = k->o;
+    bool found = o->bias == LORAC_BIAS_ALL;
+    enum lorac_status st = compile(k, err);
+    for (size_t m = 0; m < k->model->n_modules && !st; m++) {
+        const struct lorac_module *module = &k->model->module[m];
+        size_t layer = 0;
+        bool within = o->layers && layer_of(&layer, module->name);
+        for (size_t i = 0; within && i < o->n_layers; i++) {
+            if (o->layers[i] != layer) { continue; }
+            k->layers[i] = FITS | USED;
+            out[m].weight = module->role != LORAC_ROLE_NORM;
+            out[m].vector = module->n > 0;
+        }
+        found = found || out[m].weight || out[m].vector;
+    }
+    if (!st) { st = check_layers(k, err); }
+    if (st || found) { return st; }
+    return lorac_fail(err, k->words->code,
+                      "adapter.method: none leaves nothing to train; name modules by %s, or layers "
+                      "by %s",
+                      k->words->train_also, k->words->layers);
+}
+
 enum lorac_status lorac_match_as(struct lorac_match *out, const struct lorac_model *m,
                                  const struct lorac_adapter_options *o,
                                  const struct lorac_match_words *words, struct lorac_err *err)
@@ -390,7 +421,8 @@ enum lorac_status lorac_match_as(struct lorac_match *out, const struct lorac_mod
     struct matcher k = {.model = m, .o = o, .words = words};
     enum lorac_status st = check_options(o, words, err);
     if (!st) { st = lorac_match_full(out, m, o, words, err); }
-    if (!st && !o->train_all) { st = match_pairs(out, &k, err); }
+    bool pairs = lorac_method_reads(o->method, "targets");
+    if (!st && !o->train_all) { st = (pairs ? match_pairs : match_none)(out, &k, err); }
     if (!st) { st = lorac_match_biases(out, m, o, words, err); }
     for (size_t i = 0; k.overrides && i < o->n_overrides; i++) {
         lorac_pattern_free(k.overrides[i]);

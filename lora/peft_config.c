@@ -220,6 +220,7 @@ static enum lorac_status read_method(struct lorac_adapter_options *o, const stru
     for (size_t i = 0; lorac_methods[i] && !st; i++) {
         const struct lorac_method *m = lorac_methods[i];
         bool on = !m->peft_flag;
+        if (!m->tensor[0]) { continue; } // its files are another's
         if (on && used < sizeof types) {
             int n = snprintf(types + used, sizeof types - used, "%s\"%s\"", i ? " or " : "",
                              m->peft_type);

@@ -279,7 +279,7 @@ enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lor
 {
     size_t rank = 8;
     double alpha = 8;
-    if (!a->method->ranked) { return add_plain(out, a, base_name, err); }
+    if (a->method->peft_keys) { return add_plain(out, a, base_name, err); }
     common_values(&rank, &alpha, a);
     lorac_buf_str(out, "{\n");
     enum lorac_status st = add_pattern(out, a, rank, alpha, false, err);

@@ -174,9 +174,9 @@ static enum lorac_status compare(const char *dir, struct writer *w, struct lorac
         return st;
     }
     bool same = got->n == a->n && got->n_full == a->n_full && got->scaling == a->scaling &&
-                got->init == a->init && got->method == a->method && got->dropout == a->dropout &&
-                got->tie == a->tie && got->bias == a->bias &&
-                same_text(got->template_json, a->template_json);
+                got->init == a->init && got->dropout == a->dropout &&
+                (got->method == a->method || a->n == 0) && got->tie == a->tie &&
+                got->bias == a->bias && same_text(got->template_json, a->template_json);
     for (size_t i = 0; i < a->n && same; i++) {
         same = got->site[i].m == a->site[i].m && got->site[i].R == a->site[i].R &&
                got->site[i].alpha == a->site[i].alpha && got->site[i].input == a->site[i].input;

@@ -29,13 +29,16 @@ const struct lorac_method *lorac_method_find(const char *name)
 
 bool lorac_method_reads(const char *name, const char *option)
 {
-    static const char *const ranked[] = {"rank", "alpha",     "scaling", "dropout",
-                                         "init", "overrides", "bias",    "lr_ratio_b"};
+    static const char *const ranked[] = {"rank", "alpha",     "scaling",   "dropout",
+                                         "init", "overrides", "lr_ratio_b"};
     const struct lorac_method *method = lorac_method_find(name);
     bool of_ranks = false;
     for (size_t i = 0; i < sizeof ranked / sizeof *ranked; i++) {
         of_ranks = of_ranks || strcmp(ranked[i], option) == 0;
     }
+    bool placed = strcmp(option, "targets") == 0 || strcmp(option, "exclude") == 0;
+    if (placed) { return method && method->tensor[0]; }
+    if (strcmp(option, "bias") == 0) { return method && !method->peft_keys; }
     if (strcmp(option, "feedforward") == 0) { return method && method->inputs; }
     if (strcmp(option, "vector_decay") == 0) { return method && method->vectors; }
     return method && (method->ranked || !of_ranks);

@@ -30,13 +30,14 @@ struct lorac_method {
     const char *peft_flag; // its key that is true for this method and for no other of the type
     const char *peft_keys; // keys that the type has beside those of all: "|a|b|"; NULL: LoRA's
     const char *idle_text; // of an adapter that changes nothing: "every B is zero"
-    bool ranked;           // has rank, alpha, scaling, dropout, init, overrides, bias
+    bool ranked;           // has rank, alpha, scaling, dropout, init, overrides
     bool inputs;           // adapts some modules at their input (feedforward)
     bool vectors;          // some of its tensors are (optimizer.vector_decay)
     bool adds;             // several may sit on one module and add up, each with a factor
 
     const char
-        *tensor[LORAC_SITE_TENSORS]; // behind the module's name in PEFT's file; NULL: no more
+        *tensor[LORAC_SITE_TENSORS]; // behind the module's name in PEFT's file; NULL: no more;
+                                     // without one no module has a site
     struct lorac_shape (*shape)(const struct lorac_site *s, size_t k);
     /* Values of a fresh site i, whose parameters are zero, after `derive`. */
     enum lorac_status (*init)(struct lorac_adapter *a, size_t i, uint64_t seed,
@@ -66,6 +67,7 @@ struct lorac_method {
     ROW(lora) \
     ROW(dora) \
     ROW(ia3) \
+    ROW(none) \
     /* one more line, one more method */
 // clang-format on
 

@@ -126,9 +126,9 @@ static enum lorac_status check_all_idle(struct lorac_reading *rd, const char *co
 static enum lorac_status check_method(struct lorac_reading *rd)
 {
     static const char *const keys[] = {
-        "adapter.rank",      "adapter.alpha",       "adapter.scaling",
-        "adapter.dropout",   "adapter.init",        "adapter.bias",
-        "adapter.overrides", "adapter.feedforward", "optimizer.lr_ratio_b"};
+        "adapter.rank",    "adapter.alpha",   "adapter.scaling",     "adapter.dropout",
+        "adapter.init",    "adapter.bias",    "adapter.overrides",   "adapter.feedforward",
+        "adapter.targets", "adapter.exclude", "optimizer.lr_ratio_b"};
     const char *method = rd->recipe->adapter.method;
     char why[64];
     enum lorac_status st = LORAC_OK;

@@ -61,7 +61,9 @@ const struct lorac_key lorac_keys[] = {
     {KEY(adapter.method, name), .row = lorac_method_name, .otherwise = "lora",
      .help = "the kind of adapter",
      .more = "lora: B A is added to the weight. dora: its rows keep lengths of their own beside "
-             "it. ia3: outputs, or with adapter.feedforward inputs, are multiplied by a vector."},
+             "it. ia3: outputs, or with adapter.feedforward inputs, are multiplied by a vector. "
+             "none: no module has a pair; a head trains alone, or beside the layers that "
+             "adapter.layers names, which train in full."},
     {KEY(adapter.rank, count), COUNTS(1, 4096), .otherwise = "8",
      .help = "rank of the update B A of each adapted weight",
      .more = "Called r in PEFT. Memory and time of the adapter grow in proportion to it."},
@@ -97,7 +99,8 @@ const struct lorac_key lorac_keys[] = {
      .help = "name suffixes of modules not to adapt"},
     {KEY(adapter.layers, layers), .otherwise = "all",
      .help = "layers to adapt: all, last:6, [0, 1, 11] or 4-11 (from 0, both included)",
-     .more = "The backward pass stops at the lowest adapted layer, so last:N also saves time."},
+     .more = "The backward pass stops at the lowest adapted layer, so last:N also saves time. With "
+             "adapter.method: none they train in full, and where it is not given none does."},
     {KEY(adapter.bias, choice), .row = lorac_bias_name, .otherwise = "none",
      .help = "biases that train: none, lora_only (of modules with an adapter), all"},
     {KEY(adapter.overrides, overrides), COUNTS(1, 4096), .otherwise = "[]",

@@ -77,6 +77,9 @@ static const struct {
      "r.yaml:5:37: adapter.targets: has no effect with adapter.train_also: all, which leaves no "
      "module for a "
      "pair"},
+    {MORE, "adapter: {method: none, rank: 4, targets: [q_proj]}\n",
+     "r.yaml:5:31: adapter.rank: has no effect with adapter.method: none\n"
+     "r.yaml:5:43: adapter.targets: has no effect with adapter.method: none"},
     {MORE, "adapter: {train_also: all, bias: all}\n",
      "r.yaml:5:34: adapter.bias: has no effect with adapter.train_also: all, which leaves no "
      "module for a "

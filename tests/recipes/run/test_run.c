@@ -172,6 +172,8 @@ static void so_does_a_run_of_each_method_and_start(void **state)
         {"adapter.method=dora", "adapter.dropout=0.1", "optimizer.lr_ratio_b=2"},
         {"adapter.method=ia3", "adapter.feedforward=[down_proj]", "-adapter.rank", "-adapter.alpha",
          "-adapter.dropout"},
+        {"adapter.method=none", "adapter.layers=last:1", "-adapter.rank", "-adapter.alpha",
+         "-adapter.dropout"},
     };
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         struct runs_stop s = {.at = 4};
