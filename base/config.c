@@ -382,7 +382,7 @@ static enum lorac_status read_class(struct lorac_config *c, const struct lorac_j
 static enum lorac_status read_labels(struct lorac_config *c, const struct lorac_json *root,
                                      struct lorac_err *err)
 {
-    if (c->own != LORAC_TASK_CLASSIFY && c->own != LORAC_TASK_TAG) { return LORAC_OK; }
+    if (!lorac_task_is_labelled(c->own)) { return LORAC_OK; }
     struct lorac_json names = lorac_json_get(root, "id2label");
     size_t n = json_object_size(names.value);
     c->labels = n > 0 ? n : 2;
@@ -432,12 +432,21 @@ const char *lorac_task_text(enum lorac_task task)
     return texts[task];
 }
 
+void lorac_config_class(char *name, size_t size, const struct lorac_config *c)
+{
+    (void)snprintf(name, size, "%s", c->kind->name);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings && c->kind->family; i++) {
+        if (endings[i].task != c->task) { continue; }
+        (void)snprintf(name, size, "%s%s", c->kind->family, endings[i].name);
+    }
+}
+
 enum lorac_status lorac_config_task(struct lorac_config *c, enum lorac_task task, size_t labels,
                                     const char *where, struct lorac_err *err)
 {
     const struct lorac_head *head = &c->kind->heads[task];
-    bool takes = task == LORAC_TASK_CLASSIFY || task == LORAC_TASK_TAG;
-    bool has = c->own == LORAC_TASK_CLASSIFY || c->own == LORAC_TASK_TAG;
+    bool takes = lorac_task_is_labelled(task);
+    bool has = lorac_task_is_labelled(c->own);
     if (head->row == LORAC_ROW_NONE) {
         return lorac_fail(err, LORAC_ENOTSUP, "%s: a %s has no head for %s", where, c->kind->type,
                           lorac_task_text(task));

@@ -86,6 +86,13 @@ LORAC_MUST_CHECK enum lorac_status lorac_config_task(struct lorac_config *c, enu
                                                      size_t labels, const char *where,
                                                      struct lorac_err *err);
 const char *lorac_task_text(enum lorac_task task); // "classification of texts"
+/* Does its head give labels, K of a text or of a token? */
+static inline bool lorac_task_is_labelled(enum lorac_task task)
+{
+    return task == LORAC_TASK_CLASSIFY || task == LORAC_TASK_TAG;
+}
+/* What transformers calls the class of a model with this head: "LlamaForSequenceClassification". */
+void lorac_config_class(char *name, size_t size, const struct lorac_config *c);
 
 /* The architecture that transformers calls `model_type` ("llama"), and back; NULL: none in the
  * table. */

@@ -3,6 +3,7 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 
 #include <string.h>
 
@@ -89,12 +90,81 @@ static void add_chat(struct lorac_buf *b, const struct lorac_saved *q, const cha
     lorac_buf_str(b, merged ? "\n" : " --adapter .\n");
 }
 
+/* Of an adapter with a head in PEFT: the base has to be opened with one of its size, which
+ * transformers draws and PEFT replaces. */
+static void add_head_python(struct lorac_buf *b, const struct lorac_saved *q, const char *base,
+                            bool merged, const struct lorac_config *c)
+{
+    const char *class = c->task == LORAC_TASK_TAG ? "AutoModelForTokenClassification"
+                                                  : "AutoModelForSequenceClassification";
+    lorac_buf_printf(b, "In Python, with %s:\n\n", merged ? "transformers" : "PEFT");
+    if (!merged) { lorac_buf_str(b, "    from peft import PeftModel\n"); }
+    lorac_buf_printf(b, "    from transformers import %s, AutoTokenizer\n\n", class);
+    lorac_buf_str(b, "    base = ");
+    lorac_buf_json(b,
+                   merged ? "."
+                   : base ? base
+                          : "BASE",
+                   strlen(merged ? "."
+                          : base ? base
+                                 : "BASE"));
+    lorac_buf_str(b, "\n    tokenizer = AutoTokenizer.from_pretrained(base)\n");
+    if (merged) {
+        lorac_buf_printf(b, "    model = %s.from_pretrained(base)\n", class);
+    } else {
+        lorac_buf_str(b, "    labels = [");
+        for (size_t k = 0; k < q->K; k++) {
+            lorac_buf_str(b, k ? ", " : "");
+            lorac_buf_json(b, q->labels[k], strlen(q->labels[k]));
+        }
+        lorac_buf_printf(b,
+                         "]\n    model = %s.from_pretrained(\n        base, num_labels=%zu, "
+                         "id2label=dict(enumerate(labels)))\n"
+                         "    model = PeftModel.from_pretrained(model, \".\")\n",
+                         class, c->labels);
+    }
+    lorac_buf_str(b, "    logits = model(**tokenizer(text, return_tensors=\"pt\")).logits");
+    if (q->deviation > 0.0) {
+        lorac_buf_str(b, " * ");
+        lorac_number_print(b, q->deviation);
+        lorac_buf_str(b, " + ");
+        lorac_number_print(b, q->mean);
+    }
+    lorac_buf_str(b, "\n");
+}
+
+static void add_head(struct lorac_buf *b, const struct lorac_saved *q, const char *base,
+                     bool merged, const struct lorac_config *c)
+{
+    lorac_buf_printf(b,
+                     "It has a head for %s, trained on texts of this form (a name in braces stands "
+                     "for a text, {{ for one brace):\n",
+                     lorac_task_text(c->task));
+    add_block(b, q->prompt);
+    if (q->deviation > 0.0) {
+        lorac_buf_str(b,
+                      "What it gives, times the deviation of its targets and plus their mean, is a "
+                      "number in their units.\n\n");
+    } else {
+        add_labels(b, q);
+    }
+    if (!merged) {
+        lorac_buf_str(b, "With lorac, in this folder:\n\n    lorac predict --model ");
+        lorac_buf_word(b, base ? base : "BASE");
+        lorac_buf_str(b, " --adapter . --text TEXT\n\n");
+    }
+    add_head_python(b, q, base, merged, c);
+}
+
 enum lorac_status lorac_card_usage(struct lorac_buf *b, const char *json, const char *base,
-                                   bool merged, struct lorac_err *err)
+                                   bool merged, const struct lorac_config *c, struct lorac_err *err)
 {
     struct lorac_saved *q = NULL;
     enum lorac_status st = lorac_saved_read(&q, json, err);
-    if (q && q->chat) {
+    if (q && lorac_task_is_labelled(c->task)) {
+        lorac_buf_str(b, "\n## How to ask\n\n");
+        add_head(b, q, base, merged, c);
+    } else if (q && q->chat) {
         lorac_buf_str(b, "\n## How to ask\n\n");
         add_chat(b, q, base, merged);
     } else if (q) {
@@ -133,7 +203,8 @@ enum lorac_status lorac_card_merged(const char *dir, const struct lorac_stack *s
     char *path = lorac_path_join(dir, "lorac.md");
     lorac_buf_printf(&text, "# A merged model\n\nMade with lorac %s from a base and its adapter.\n",
                      LORAC_VERSION);
-    enum lorac_status st = lorac_card_usage(&text, json, NULL, true, err);
+    const struct lorac_config *c = &s->adapter[0]->model->config;
+    enum lorac_status st = lorac_card_usage(&text, json, NULL, true, c, err);
     if (!st && (!path || text.no_memory)) {
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
     }

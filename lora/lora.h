@@ -267,6 +267,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_adapter_content(char out[65],
 
 /* ---- files: PEFT's adapter_config.json + adapter_model.safetensors ---- */
 
+/* What the adapter in the folder `dir` needs its model opened for: out->task, and out->labels, K of
+ * its head, or 0; the rest of `out` stays. A task without its head, and a head without a task, are
+ * LORAC_EFORMAT. */
+LORAC_MUST_CHECK enum lorac_status lorac_peft_task(struct lorac_model_options *out, const char *dir,
+                                                   struct lorac_err *err);
 /* Write the folder `dir` (atomically: a temporary folder, then a rename), then read it back and
  * compare every value. `base_name` becomes base_model_name_or_path. dtype: LORAC_F32 or LORAC_BF16.
  * A folder that exists is replaced only if it holds nothing but the files of an adapter. */
@@ -274,7 +279,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_peft_save(const char *dir, const struct
                                                    const char *base_name, enum lorac_dtype dtype,
                                                    struct lorac_err *err);
 /* Read a PEFT folder for this model. Every tensor must be used and every module complete; a key of
- * the config that is not understood and not at its default is refused by name; another base's
+ * the config that is not understood and not at its default is refused by name, as is a head of
+ * another task or with another number of labels than the model was opened for; another base's
  * fingerprint, and a rank or alpha pattern that fits no adapted module, are LORAC_EUSER unless
  * `force`, and nothing else is. */
 LORAC_MUST_CHECK enum lorac_status lorac_peft_load(struct lorac_adapter **out,

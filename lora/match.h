@@ -39,6 +39,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_match_biases(struct lorac_match *out, /
 
 /* name ends with `end`: PEFT's comparison for modules_to_save, which knows no dots. */
 bool lorac_ends_with(const char *name, const char *end);
+/* Does PEFT take the module by this entry of modules_to_save? It, or a block that it is in, ends
+ * with it. */
+bool lorac_is_taken(const char *name, const char *entry);
 /* name is `entry` or ends with "." + entry: its comparison for targets. */
 bool lorac_is_suffix(const char *name, const char *entry);
 

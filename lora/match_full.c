@@ -142,13 +142,21 @@ static enum lorac_status check_entries(const struct lorac_model *m,
 
 /* ---- the whole ---- */
 
-/* PEFT's rule; checked entries take the same modules by it as by whole components. */
-static bool is_taken(const struct lorac_adapter_options *o, const char *name)
+bool lorac_is_taken(const char *name, const char *entry)
 {
-    bool taken = o->train_all;
+    return lorac_ends_with(name, entry) || block_around(name, entry, false);
+}
+
+/* PEFT's rule; checked entries take the same modules by it as by whole components. The head of a
+ * task trains whatever a recipe says, and so does what the files lack; a file of PEFT's names both.
+ */
+static bool is_taken(const struct lorac_adapter_options *o, const struct lorac_module *module,
+                     bool recipe)
+{
+    const char *name = module->name;
+    bool taken = o->train_all || (recipe && (module->is_head || module->fresh));
     for (size_t i = 0; i < o->n_train_also && !taken; i++) {
-        taken =
-            lorac_ends_with(name, o->train_also[i]) || block_around(name, o->train_also[i], false);
+        taken = lorac_is_taken(name, o->train_also[i]);
     }
     return taken;
 }
@@ -187,7 +195,7 @@ enum lorac_status lorac_match_full(struct lorac_match *out, const struct lorac_m
     }
     for (size_t k = 0; k < m->n_modules; k++) {
         const struct lorac_module *module = &m->module[k];
-        bool taken = is_taken(o, module->name);
+        bool taken = is_taken(o, module, words->strict);
         out[k] = (struct lorac_match){
             .weight = taken && module->role != LORAC_ROLE_NORM,
             .vector = taken && module->n,

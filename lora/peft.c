@@ -413,6 +413,22 @@ static enum lorac_status take_names(struct reader *r, struct lorac_err *err)
     return LORAC_OK;
 }
 
+/* What the base lacks the adapter must bring: what was drawn for it here is not what it was trained
+ * with. */
+static enum lorac_status check_drawn(const struct reader *r, struct lorac_err *err)
+{
+    for (size_t m = 0; m < r->m->n_modules; m++) {
+        const struct lorac_module *module = &r->m->module[m];
+        if (!module->fresh || r->match[m].weight || r->match[m].vector) { continue; }
+        return lorac_fail(
+            err, LORAC_EFORMAT,
+            "%s: does not name '%s' among modules_to_save, and the base lacks it: the "
+            "adapter was trained on a base that has it",
+            r->config_path, module->name);
+    }
+    return LORAC_OK;
+}
+
 /* Which tensors the file must hold, without memory for their values: its lengths aren't believed
  * yet. */
 static enum lorac_status expect_tensors(struct reader *r, struct lorac_err *err)
@@ -427,6 +443,7 @@ static enum lorac_status expect_tensors(struct reader *r, struct lorac_err *err)
         if (st) { lorac_err_prefix(err, "%s: ", r->config_path); }
         if (st == LORAC_EUSER) { st = LORAC_EFORMAT; } // of a file, not of what a user asks for
     }
+    if (!st) { st = check_drawn(r, err); }
     if (!st) { st = lorac_peft_tensors(&r->expected, r->outline, err); }
     if (st) { return st; }
     if (r->expected.n == 0) {
@@ -505,6 +522,7 @@ enum lorac_status lorac_peft_load(struct lorac_adapter **out, const struct lorac
     enum lorac_status st = open_files(&r, dir, err);
     if (!st) { st = check_base(&r, force, err); }
     r.config.idle_patterns = force;
+    if (!st) { st = lorac_peft_check_task(&r.config, r.files, r.tensor_path, m, err); }
     if (!st) { st = take_names(&r, err); }
     if (!st) { st = expect_tensors(&r, err); }
     if (!st) { st = check_tensors(&r, err); }

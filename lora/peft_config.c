@@ -234,17 +234,57 @@ static enum lorac_status read_method(struct lorac_adapter_options *o, const stru
     return st || o->method ? st : lorac_json_fail(&at, types, err);
 }
 
+const char *const lorac_peft_heads[] = {"classifier", "score", NULL};
+
+static const struct {
+    const char *name;  // task_type
+    const char *class; // how the classes of transformers end that have this head
+    enum lorac_task task;
+} tasks[] = {
+    {"CAUSAL_LM", "ForCausalLM", LORAC_TASK_LM},
+    {"SEQ_CLS", "ForSequenceClassification", LORAC_TASK_CLASSIFY},
+    {"TOKEN_CLS", "ForTokenClassification", LORAC_TASK_TAG},
+};
+enum { N_TASKS = sizeof tasks / sizeof *tasks };
+
+const char *lorac_peft_task_type(const struct lorac_config *c)
+{
+    const char *type = NULL;
+    if (c->task == LORAC_TASK_LM && c->bidirectional) { return NULL; } // CAUSAL_LM generates
+    for (size_t i = 0; i < N_TASKS; i++) {
+        if (tasks[i].task == c->task) { type = tasks[i].name; }
+    }
+    return type;
+}
+
+/* task_type; where it is null, the class of the model that PEFT found. */
+static enum lorac_status read_task(struct lorac_peft_config *c, struct lorac_err *err)
+{
+    const char *type = NULL;
+    const char *class = NULL;
+    struct lorac_json mapping = lorac_json_get(&c->root, "auto_mapping");
+    enum lorac_status st = lorac_json_string(&type, &c->root, "task_type", false, err);
+    if (!st && !type && json_is_object(mapping.value)) {
+        st = lorac_json_string(&class, &mapping, "base_model_class", false, err);
+    }
+    for (size_t i = 0; i < N_TASKS && !st; i++) {
+        bool fits = type    ? strcmp(type, tasks[i].name) == 0
+                    : class ? lorac_ends_with(class, tasks[i].class)
+                            : false;
+        if (!fits) { continue; }
+        c->task = tasks[i].task;
+        c->has_task = true;
+    }
+    if (st || !type || c->has_task) { return st; }
+    struct lorac_json at = lorac_json_get(&c->root, "task_type");
+    return lorac_json_fail(&at, "\"CAUSAL_LM\", \"SEQ_CLS\", \"TOKEN_CLS\" or null", err);
+}
+
 static enum lorac_status read_kind(struct lorac_peft_config *c, struct lorac_err *err)
 {
     const struct lorac_json *root = &c->root;
-    const char *task = NULL;
-    enum lorac_status st = lorac_json_string(&task, root, "task_type", false, err);
-    if (st) { return st; }
-    struct lorac_json at = lorac_json_get(root, "task_type");
-    if (task && strcmp(task, "CAUSAL_LM") != 0) {
-        return lorac_json_fail(&at, "\"CAUSAL_LM\" or null", err);
-    }
-    st = read_full(&c->options, root, err);
+    enum lorac_status st = read_task(c, err);
+    if (!st) { st = read_full(&c->options, root, err); }
     if (st) { return st; }
     return lorac_json_string(&c->base_name, root, "base_model_name_or_path", false, err);
 }
@@ -323,6 +363,13 @@ static enum lorac_status check_inputs(const struct lorac_adapter_options *o,
     return LORAC_OK;
 }
 
+/* PEFT's own class for the task adds the head, not one that it only found. */
+static bool names_head(const struct lorac_json *root)
+{
+    const char *type = json_string_value(json_object_get(root->value, "task_type"));
+    return type && strcmp(type, "CAUSAL_LM") != 0;
+}
+
 static enum lorac_status read_targets(struct lorac_peft_config *c, struct lorac_err *err)
 {
     struct lorac_adapter_options *o = &c->options;
@@ -349,12 +396,16 @@ static enum lorac_status read_targets(struct lorac_peft_config *c, struct lorac_
     if (inputs.value && (!json_is_array(inputs.value) || n_inputs > MAX_NAMES)) {
         return refuse(&inputs, "a list of names", "patterns are not supported here", err);
     }
-    c->names = lorac_mem_new(n + n_exclude + n_full + n_inputs, sizeof *c->names);
+    size_t n_heads = sizeof lorac_peft_heads / sizeof *lorac_peft_heads - 1;
+    c->names = lorac_mem_new(n + n_exclude + n_full + n_heads + n_inputs, sizeof *c->names);
     if (!c->names) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", c->root.file); }
     enum lorac_status st = read_names(c->names, &o->n_targets, &targets, err);
     if (!st) { st = read_names(c->names + n, &o->n_exclude, &exclude, err); }
     if (!st) { st = read_names(c->names + n + n_exclude, &o->n_train_also, &full, err); }
-    const char **at_inputs = c->names + n + n_exclude + n_full;
+    for (size_t i = 0; i < n_heads && !st && names_head(&c->root); i++) {
+        c->names[n + n_exclude + o->n_train_also++] = lorac_peft_heads[i];
+    }
+    const char **at_inputs = c->names + n + n_exclude + n_full + n_heads;
     if (!st) { st = read_names(at_inputs, &o->n_feedforward, &inputs, err); }
     if (st) { return st; }
     o->targets = c->names;

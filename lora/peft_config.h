@@ -5,6 +5,9 @@
  * and a newer key at its default says nothing; ensure_weight_tying (0.18) stands where it is true.
  * Keys sorted, indented by two, no newline at the end, as PEFT writes it.
  *
+ * Of a task with a head PEFT adds "classifier" and "score" to modules_to_save by itself, in writing
+ * and in reading, whether the file has them or not; so do these functions.
+ *
  * Read: every key is either used, or known to have no part in what the tensors mean, or must stand
  * at its default; all else is refused by name.
  */
@@ -17,8 +20,10 @@
 struct lorac_peft_config {
     struct lorac_adapter_options options; // lists and text borrowed from the fields below
     const char *base_name;                // base_model_name_or_path, or NULL; borrowed
+    enum lorac_task task;                 // task_type, or what auto_mapping tells
+    bool has_task;                        // it tells one
     struct lorac_json root;               // owned
-    const char **names;                   // targets, then exclude, then modules_to_save; owned
+    const char **names;                   // of modules: the lists of the options; owned
     size_t *layers;                       // owned
     struct lorac_override *overrides;     // rank_pattern's, then alpha_pattern's; owned
     bool idle_patterns;                   // patterns that fit no adapted module are no failure
@@ -39,6 +44,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_peft_config_match(struct lorac_match *o
                                                            const struct lorac_peft_config *c,
                                                            const struct lorac_model *m,
                                                            struct lorac_err *err);
+
+/* What PEFT calls the task of a model; NULL: it has no word for it. */
+const char *lorac_peft_task_type(const struct lorac_config *c);
+/* The names that it adds for one with a head; NULL after the last. */
+extern const char *const lorac_peft_heads[];
 
 /* Append the config of an adapter. base_name NULL: null. */
 LORAC_MUST_CHECK enum lorac_status lorac_peft_config_text(struct lorac_buf *out,

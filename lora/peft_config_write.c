@@ -141,6 +141,16 @@ static bool is_full(const struct lorac_adapter *a, size_t m)
     return a->weight_at[m] >= 0 || norm;
 }
 
+/* Does PEFT take the module by a name that it adds for its task? */
+static bool is_head(const struct lorac_adapter *a, size_t m)
+{
+    bool yes = false;
+    for (size_t i = 0; lorac_peft_heads[i] && lorac_task_is_labelled(a->model->config.task); i++) {
+        yes = yes || lorac_is_taken(a->model->module[m].name, lorac_peft_heads[i]);
+    }
+    return yes;
+}
+
 /* Does PEFT take exactly ours by `entry`, each as a whole component of its name? */
 static bool names_only_ours(const struct lorac_adapter *a, const char *entry)
 {
@@ -153,16 +163,19 @@ static bool names_only_ours(const struct lorac_adapter *a, const char *entry)
 }
 
 /* The last component where it names nothing else, otherwise the whole name: PEFT compares bare
- * ends. */
+ * ends. Of a task with a head the names that PEFT adds stand for what they take. */
 static enum lorac_status add_modules_to_save(struct lorac_buf *out, const struct lorac_adapter *a,
                                              struct lorac_err *err)
 {
     const struct lorac_model *model = a->model;
-    const char **names = lorac_mem_new(model->n_modules, sizeof *names);
+    const char **names = lorac_mem_new(model->n_modules + 2, sizeof *names);
     size_t n = 0;
     if (!names) { return lorac_fail(err, LORAC_ENOMEM, "no memory for module names"); }
+    for (size_t i = 0; lorac_peft_heads[i] && lorac_task_is_labelled(model->config.task); i++) {
+        names[n++] = lorac_peft_heads[i];
+    }
     for (size_t m = 0; m < model->n_modules; m++) {
-        if (!is_full(a, m)) { continue; }
+        if (!is_full(a, m) || is_head(a, m)) { continue; }
         const char *name = model->module[m].name;
         const char *last = last_component(name);
         names[n++] = names_only_ours(a, last) ? last : name;
@@ -255,7 +268,14 @@ static void add_base(struct lorac_buf *out, const char *base_name)
     lorac_buf_str(out, ",\n");
 }
 
-/* Of a method without a rank. */
+static void add_task(struct lorac_buf *out, const struct lorac_adapter *a)
+{
+    const char *type = lorac_peft_task_type(&a->model->config);
+    const char *quote = type ? "\"" : "";
+    lorac_buf_printf(out, "  \"task_type\": %s%s%s", quote, type ? type : "null", quote);
+}
+
+/* Of a method with keys of its own. */
 static enum lorac_status add_plain(struct lorac_buf *out, const struct lorac_adapter *a,
                                    const char *base_name, struct lorac_err *err)
 {
@@ -269,7 +289,8 @@ static enum lorac_status add_plain(struct lorac_buf *out, const struct lorac_ada
     lorac_buf_printf(out, "  \"peft_type\": \"%s\",\n  \"revision\": null,\n",
                      a->method->peft_type);
     if (!st) { st = add_targets(out, a, err); }
-    lorac_buf_str(out, "  \"task_type\": \"CAUSAL_LM\"\n}");
+    add_task(out, a);
+    lorac_buf_str(out, "\n}");
     if (st) { return st; }
     return out->no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for the config") : LORAC_OK;
 }
@@ -308,9 +329,8 @@ enum lorac_status lorac_peft_config_text(struct lorac_buf *out, const struct lor
     lorac_buf_str(out, "  \"revision\": null,\n");
     st = add_targets(out, a, err);
     if (st) { return st; }
-    lorac_buf_printf(out,
-                     "  \"task_type\": \"CAUSAL_LM\",\n  \"use_dora\": %s,\n"
-                     "  \"use_rslora\": %s\n}",
+    add_task(out, a);
+    lorac_buf_printf(out, ",\n  \"use_dora\": %s,\n  \"use_rslora\": %s\n}",
                      a->method->peft_flag ? "true" : "false",
                      a->scaling == LORAC_SCALE_RSLORA ? "true" : "false");
     return out->no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for the config") : LORAC_OK;

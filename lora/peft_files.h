@@ -16,6 +16,14 @@
 LORAC_MUST_CHECK enum lorac_status lorac_peft_missing(const char *dir, const char *config,
                                                       const char *tensors, struct lorac_err *err);
 
+/* Is an adapter of these files for the task that the model was opened for, with as many labels? */
+struct lorac_peft_config;
+LORAC_MUST_CHECK enum lorac_status lorac_peft_check_task(const struct lorac_peft_config *c,
+                                                         const struct lorac_checkpoint *files,
+                                                         const char *path,
+                                                         const struct lorac_model *m,
+                                                         struct lorac_err *err);
+
 /* Keys of the safetensors metadata. */
 #define LORAC_PEFT_BASE "lorac.base"         // fingerprint of the base
 #define LORAC_PEFT_TEMPLATE "lorac.template" // JSON of the prompt template

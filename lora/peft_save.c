@@ -93,9 +93,12 @@ static enum lorac_status write_card(const char *path, const struct lorac_adapter
         lorac_buf_json(&text, base_name, strlen(base_name)); // JSON text is YAML text
         lorac_buf_str(&text, "\n");
     }
+    enum lorac_task task = a->model->config.task;
     lorac_buf_printf(&text,
-                     "library_name: peft\npipeline_tag: text-generation\ntags:\n- %s\n---\n\n"
-                     "# %s adapter\n\n",
+                     "library_name: peft\npipeline_tag: %s\ntags:\n- %s\n---\n\n# %s adapter\n\n",
+                     task == LORAC_TASK_CLASSIFY ? "text-classification"
+                     : task == LORAC_TASK_TAG    ? "token-classification"
+                                                 : "text-generation",
                      a->method->name, a->method->title);
     lorac_buf_printf(&text, "- Base: %s\n", base_name ? base_name : "not named");
     lorac_buf_printf(&text, "- Modules: %zu", a->n);
@@ -104,7 +107,8 @@ static enum lorac_status write_card(const char *path, const struct lorac_adapter
     if (a->n_full) { lorac_buf_printf(&text, "; %zu tensors trained in full", a->n_full); }
     lorac_buf_printf(&text, "; %zu parameters\n", a->n_params);
     lorac_buf_printf(&text, "- Made with lorac %s\n", LORAC_VERSION);
-    enum lorac_status st = lorac_card_usage(&text, a->template_json, base_name, false, err);
+    enum lorac_status st =
+        lorac_card_usage(&text, a->template_json, base_name, false, &a->model->config, err);
     if (!st && text.no_memory) {
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to write it", path);
     }

@@ -1,12 +1,13 @@
 /*
- * The whole chain against transformers and PEFT, on every case of tests/golden/models and every
- * backend of this build. What is promised, relative to the largest element of each tensor:
+ * The whole chain against transformers and PEFT, on every case of tests/golden/models and
+ * tests/golden/heads, and every backend of this build. What is promised, relative to the largest
+ * element of each tensor:
  *   - logits of the base, and with an adapter, within 1e-5;
  *   - the loss, and every gradient of its sum, of A, B and what trains in full, within 1e-5, with
  *     all activations kept or recomputed;
  *   - ten AdamW steps from PEFT's own starting adapter end within 5e-3 of the way travelled, per
  *     tensor. A fresh adapter (B = 0) leaves the base's logits bit for bit; of DoRA, whose norms
- *     PEFT has rounded otherwise, within 1e-6.
+ *     PEFT has rounded otherwise, within 1e-6. One with a fresh head gives PEFT's logits.
  */
 #include "base/core/mem.h"
 #include "lora/peft_tensors.h"
@@ -23,7 +24,7 @@
 
 #include <cmocka.h>
 
-enum { MOST = 4096, ROWS = 64 }; // floats of the largest tensor, rows of a batch
+enum { MOST = 4096, ROWS = 64, TARGETS = 256 }; // floats of the largest tensor; of a batch
 
 static const float tolerance = 1e-5F; // float32 against float32; both lie about 2e-6 from float64
 
@@ -45,7 +46,7 @@ static void open_case(struct fixture *f, const char *name, const char *adapter)
     struct lorac_err err = {0};
     golden_open(&f->g, name);
     check(lorac_device_open(&f->dev, f->backend, 1, &err), &err);
-    check(lorac_model_open(&f->m, &f->dev, f->g.dir, LORAC_FLOAT32, &err), &err);
+    f->m = golden_open_model(&f->g, &f->dev);
     check(lorac_peft_load(&f->a, f->m, golden_path(&f->g, adapter), false, &err), &err);
 }
 
@@ -77,23 +78,37 @@ static void near_golden(struct fixture *f, const char *name, const float *got, s
     near_all(what, got, want, n, tolerance * golden_largest(want, n), 0.0F);
 }
 
+/* Those of all rows; where texts have labels, of the rows that give them: all have a target. */
+static void near_logits(struct fixture *f, const char *name, const struct lorac_socket *socket)
+{
+    size_t n = 0;
+    bool texts = f->g.options.task == LORAC_TASK_CLASSIFY;
+    float *logits = texts ? passes_logits(f->m, socket, f->g.batch, &n)
+                          : passes_all_logits(f->m, socket, f->g.batch, &n);
+    near_golden(f, name, logits, n);
+    lorac_mem_free(logits);
+}
+
+static void logits_of_case(const char *backend, const char *name)
+{
+    struct fixture f = {.backend = backend};
+    open_case(&f, name, "adapter");
+    struct lorac_stack stack = {.n = 1, .adapter = {f.a}, .factor = {1.0F}};
+    struct lorac_socket sockets[] = {lorac_adapter_socket(f.a), lorac_stack_socket(&stack)};
+    if (golden_has(&f.g, "base_logits")) { near_logits(&f, "base_logits", NULL); }
+    for (size_t s = 0; s < 2; s++) {
+        near_logits(&f, "logits", &sockets[s]);
+    }
+    close_case(&f);
+}
+
 static void logits_are_those_of_transformers_and_peft(void **state)
 {
     for (size_t i = 0; golden_cases[i]; i++) {
-        struct fixture f = {.backend = *state};
-        size_t n = 0;
-        open_case(&f, golden_cases[i], "adapter");
-        struct lorac_stack stack = {.n = 1, .adapter = {f.a}, .factor = {1.0F}};
-        struct lorac_socket sockets[] = {lorac_adapter_socket(f.a), lorac_stack_socket(&stack)};
-        float *logits = passes_all_logits(f.m, NULL, f.g.batch, &n);
-        near_golden(&f, "base_logits", logits, n);
-        lorac_mem_free(logits);
-        for (size_t s = 0; s < 2; s++) {
-            logits = passes_all_logits(f.m, &sockets[s], f.g.batch, &n);
-            near_golden(&f, "logits", logits, n);
-            lorac_mem_free(logits);
-        }
-        close_case(&f);
+        logits_of_case(*state, golden_cases[i]);
+    }
+    for (size_t i = 0; golden_heads[i]; i++) {
+        logits_of_case(*state, golden_heads[i]);
     }
 }
 
@@ -113,6 +128,17 @@ static void a_fresh_adapter_leaves_the_logits_bit_for_bit(void **state)
         }
         lorac_mem_free(base);
         lorac_mem_free(adapted);
+        close_case(&f);
+    }
+}
+
+static void a_fresh_head_gives_the_logits_of_peft(void **state)
+{
+    for (size_t i = 0; golden_heads[i]; i++) {
+        struct fixture f = {.backend = *state};
+        open_case(&f, golden_heads[i], "start");
+        struct lorac_socket socket = lorac_adapter_socket(f.a);
+        near_logits(&f, "start_logits", &socket);
         close_case(&f);
     }
 }
@@ -158,13 +184,13 @@ static struct lorac_peft_tensors tensors_of(const struct lorac_adapter *a)
 static double run_batch(struct fixture *f, struct lorac_pass *p, bool gradient)
 {
     struct lorac_err err = {0};
-    float nll[ROWS];
+    float nll[TARGETS];
     double sum = 0.0;
     check(lorac_pass_forward(p, f->g.batch, NULL, &err), &err);
     lorac_pass_loss(p, f->g.batch, nll, gradient);
     if (gradient) { lorac_pass_backward(p, f->g.batch); }
     for (size_t t = 0; t < f->g.batch->T; t++) {
-        sum += (double)nll[t];
+        sum += (double)f->g.batch->weight[t] * (double)nll[t];
     }
     return sum;
 }
@@ -198,6 +224,10 @@ static void loss_and_gradients_are_those_of_peft(void **state)
     for (size_t i = 0; golden_cases[i]; i++) {
         gradients_of_case(*state, golden_cases[i], LORAC_KEEP_ALL);
         gradients_of_case(*state, golden_cases[i], LORAC_KEEP_LAYERS);
+    }
+    for (size_t i = 0; golden_heads[i]; i++) {
+        gradients_of_case(*state, golden_heads[i], LORAC_KEEP_ALL);
+        gradients_of_case(*state, golden_heads[i], LORAC_KEEP_LAYERS);
     }
 }
 
@@ -246,9 +276,9 @@ static void ten_steps_of_case(const char *backend, const char *name)
     assert_int_equal(n, o.steps);
     for (size_t step = 0; step < n; step++) {
         double norm = 0.0;
-        float mean = (float)(run_batch(&f, p, true) / (double)f.g.batch->T);
+        float mean = (float)(run_batch(&f, p, true) / f.g.weight);
         near_all("losses", &mean, losses + step, 1, 0.0F, 2e-6F); // float32 from float64
-        check(lorac_optim_step(optim, (double)f.g.batch->T, &norm, &err), &err);
+        check(lorac_optim_step(optim, f.g.weight, &norm, &err), &err);
     }
     for (size_t j = 0; j < list.n; j++) {
         if (!is_second_name(f.a, &list.at[j])) { near_end(&f, &list.at[j], start + j * MOST); }
@@ -265,6 +295,9 @@ static void ten_steps_end_where_peft_ends(void **state)
     for (size_t i = 0; golden_cases[i]; i++) {
         ten_steps_of_case(*state, golden_cases[i]);
     }
+    for (size_t i = 0; golden_heads[i]; i++) {
+        ten_steps_of_case(*state, golden_heads[i]);
+    }
 }
 
 int main(void)
@@ -272,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_EACH(logits_are_those_of_transformers_and_peft),
         ON_EACH(a_fresh_adapter_leaves_the_logits_bit_for_bit),
+        ON_EACH(a_fresh_head_gives_the_logits_of_peft),
         ON_EACH(loss_and_gradients_are_those_of_peft),
         ON_EACH(ten_steps_end_where_peft_ends),
     };

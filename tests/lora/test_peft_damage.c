@@ -301,8 +301,13 @@ static void each_damage_has_its_message(void **state)
                 "'lm_head.weight' has 67" RESIZED},
         {.extra = "base_model.model.score.weight",
          .extra_rows = 2,
+         .message = AT "holds a head ('base_model.model.score.weight'), but task_type of "
+                       "adapter_config.json is null; expected SEQ_CLS, for labels of texts, or "
+                       "TOKEN_CLS, of tokens"},
+        {.extra = "base_model.model.scores.weight",
+         .extra_rows = 2,
          .message =
-             AT "tensor 'base_model.model.score.weight' is neither an A or B of LoRA nor a weight "
+             AT "tensor 'base_model.model.scores.weight' is neither an A or B of LoRA nor a weight "
                 "of the base"},
         {.extra = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
          .extra_rows = 4,

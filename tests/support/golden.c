@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -59,13 +60,62 @@ const char *const golden_cases[] = {
     NULL,
 };
 
-enum { MAX_ROWS = 64, MAX_SEGMENTS = 8 };
+const char *const golden_heads[] = {
+    "../heads/llama",      "../heads/llama-alone",
+    "../heads/llama-tags", "../heads/qwen2",
+    "../heads/qwen2-own",  "../heads/gpt2",
+    "../heads/gpt2-tags",  "../heads/neox",
+    "../heads/gemma3",     NULL,
+};
+
+enum { MAX_ROWS = 64, MAX_SEGMENTS = 8, MAX_TARGETS = 256 };
 
 const char *golden_path(const struct golden *g, const char *name)
 {
     static char path[600];
     (void)snprintf(path, sizeof path, "%s/%s", g->dir, name);
     return path;
+}
+
+/* The tokens that are trained, each predicted by the row before. */
+static void score_tokens(struct golden *g, const struct lorac_json *root)
+{
+    struct lorac_json trained = lorac_json_get(root, "trained");
+    for (size_t s = 0; s < g->batch->S; s++) {
+        const struct lorac_segment *segment = &g->batch->segments[s];
+        struct lorac_json marks = lorac_json_at(&trained, s);
+        for (size_t i = 1; i < (size_t)segment->n; i++) {
+            if (!json_integer_value(json_array_get(marks.value, i))) { continue; }
+            size_t row = (size_t)segment->row + i;
+            lorac_batch_score(g->batch, row - 1, g->batch->ids[row]);
+        }
+    }
+    g->weight = (double)g->batch->T;
+}
+
+/* [[row, column, weight, value], ...] of a head. */
+static void score_labels(struct golden *g, const struct lorac_json *root)
+{
+    static const char *const losses[] = {[LORAC_LOSS_SOFTMAX] = "softmax",
+                                         [LORAC_LOSS_BINARY] = "binary",
+                                         [LORAC_LOSS_SQUARED] = "squared"};
+    struct lorac_json scored = lorac_json_get(root, "scored");
+    const char *loss = json_string_value(json_object_get(root->value, "loss"));
+    const char *task = json_string_value(json_object_get(root->value, "task"));
+    for (size_t k = 0; k < 3; k++) {
+        if (strcmp(losses[k], loss) == 0) { g->batch->loss = (enum lorac_loss)k; }
+    }
+    for (size_t i = 0; i < json_array_size(scored.value); i++) {
+        json_t *at = json_array_get(scored.value, i);
+        size_t t = g->batch->T;
+        lorac_batch_score(g->batch, (size_t)json_integer_value(json_array_get(at, 0)),
+                          (int32_t)json_integer_value(json_array_get(at, 1)));
+        g->batch->weight[t] = (float)json_number_value(json_array_get(at, 2));
+        g->batch->value[t] = (float)json_number_value(json_array_get(at, 3));
+    }
+    g->weight = json_number_value(json_object_get(root->value, "weight"));
+    g->options.task = strcmp(task, "SEQ_CLS") == 0 ? LORAC_TASK_CLASSIFY : LORAC_TASK_TAG;
+    g->options.labels = (size_t)json_integer_value(json_object_get(root->value, "K"));
 }
 
 static void read_batch(struct golden *g)
@@ -75,12 +125,13 @@ static void read_batch(struct golden *g)
     (void)snprintf(path, sizeof path, "%s/batch.json", g->dir);
     assert_int_equal(lorac_json_load(&root, path, 1 << 20, NULL), LORAC_OK);
     struct lorac_json segments = lorac_json_get(&root, "segments");
-    struct lorac_json trained = lorac_json_get(&root, "trained");
-    assert_int_equal(lorac_batch_new(&g->batch, MAX_ROWS, MAX_SEGMENTS, MAX_ROWS, NULL), LORAC_OK);
+    struct lorac_json types = lorac_json_get(&root, "types");
+    assert_int_equal(lorac_batch_new(&g->batch, MAX_ROWS, MAX_SEGMENTS, MAX_TARGETS, NULL),
+                     LORAC_OK);
     lorac_batch_clear(g->batch);
     for (size_t s = 0; s < json_array_size(segments.value); s++) {
         struct lorac_json ids = lorac_json_at(&segments, s);
-        struct lorac_json marks = lorac_json_at(&trained, s);
+        json_t *type = json_array_get(types.value, s);
         int32_t row[MAX_ROWS];
         size_t n = json_array_size(ids.value);
         size_t begin = g->batch->N;
@@ -89,11 +140,14 @@ static void read_batch(struct golden *g)
             row[i] = (int32_t)json_integer_value(json_array_get(ids.value, i));
         }
         (void)lorac_batch_add(g->batch, row, n, -1);
-        for (size_t i = 1; i < n; i++) {
-            if (json_integer_value(json_array_get(marks.value, i))) {
-                lorac_batch_score(g->batch, begin + i - 1, row[i]);
-            }
+        for (size_t i = 0; i < n && type; i++) {
+            g->batch->type[begin + i] = (int32_t)json_integer_value(json_array_get(type, i));
         }
+    }
+    if (lorac_json_get(&root, "trained").value) {
+        score_tokens(g, &root);
+    } else {
+        score_labels(g, &root);
     }
     lorac_json_free(&root);
 }
@@ -101,6 +155,7 @@ static void read_batch(struct golden *g)
 void golden_open(struct golden *g, const char *name)
 {
     struct lorac_err err = {0};
+    *g = (struct golden){.batch = NULL};
     (void)snprintf(g->dir, sizeof g->dir, "%s/golden/models/%s", LORAC_TESTS_DIR, name);
     if (lorac_checkpoint_open(&g->expected, golden_path(g, "expected.safetensors"), &err)) {
         fail_msg("%s", err.text);
@@ -118,10 +173,23 @@ struct lorac_model *golden_model(struct lorac_device *dev, const char *name)
     return m;
 }
 
+struct lorac_model *golden_open_model(const struct golden *g, struct lorac_device *dev)
+{
+    struct lorac_model *m = NULL;
+    struct lorac_err err = {0};
+    if (lorac_model_open_for(&m, dev, g->dir, &g->options, &err)) { fail_msg("%s", err.text); }
+    return m;
+}
+
 void golden_close(struct golden *g)
 {
     lorac_checkpoint_close(g->expected);
     lorac_batch_free(g->batch);
+}
+
+bool golden_has(const struct golden *g, const char *name)
+{
+    return lorac_checkpoint_find(g->expected, name) != NULL;
 }
 
 const float *golden_tensor(const struct golden *g, const char *name, size_t *n)
@@ -150,6 +218,7 @@ struct lorac_batch *golden_logits_batch(const struct lorac_batch *like)
         (void)lorac_batch_add(b, like->ids + like->segments[s].row, like->segments[s].n, -1);
     }
     for (size_t n = 0; n < b->N; n++) {
+        b->type[n] = like->type[n];
         lorac_batch_want_logits(b, n);
     }
     return b;

@@ -87,7 +87,7 @@ float *passes_logits(const struct lorac_model *m, const struct lorac_socket *soc
     struct lorac_err err = {0};
     struct lorac_pass *pass = NULL;
     struct lorac_pass_options o = {.max_rows = b->N};
-    *n = b->U * m->config.V;
+    *n = b->U * m->config.Z;
     float *logits = lorac_mem_new(*n, sizeof *logits);
     assert_non_null(logits);
     check(lorac_pass_new(&pass, m, socket, &o, &err), &err);
