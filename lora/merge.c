@@ -35,6 +35,12 @@ static const char *file_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* The file that a tensor goes to. */
+static const char *part_file(const struct lorac_merger *g, const struct lorac_merge_part *p)
+{
+    return file_name(lorac_checkpoint_shard_file(g->m->files, p->t->shard));
+}
+
 /* The bytes before the first tensor's: a length and that many bytes (safetensors.h). */
 static enum lorac_status write_header(struct lorac_out *out, const char *from,
                                       struct lorac_err *err)
@@ -60,6 +66,16 @@ static enum lorac_status write_part(struct lorac_merger *g, const struct lorac_m
 {
     if (lorac_merge_is_new(g, p)) { return lorac_merge_panels(g, p, out, NULL, err); }
     return lorac_out_write(out, p->t->data, part_bytes(p), err);
+}
+
+/* What is left of a shard of the base: an old head may have been all of it. */
+static bool is_empty(const struct lorac_merger *g, size_t shard)
+{
+    bool empty = true;
+    for (size_t i = 0; i < g->n && empty; i++) {
+        empty = g->parts[i].t->shard != shard;
+    }
+    return empty;
 }
 
 /* A header of our own, where tensors are added or have another type. */
@@ -94,7 +110,8 @@ static enum lorac_status write_shard(struct lorac_merger *g, const char *dir, si
                                 : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
     bool has_format = true;
     if (!st) { st = lorac_header_has_format(&has_format, from, err); }
-    bool new_header = g->dtype || (g->twin && g->twin->shard == shard) || !has_format;
+    bool new_header =
+        g->dtype || g->new_head || (g->twin && g->twin->shard == shard) || !has_format;
     if (!st) {
         st = new_header ? write_new_header(g, out, from, shard, err) : write_header(out, from, err);
     }
@@ -133,19 +150,26 @@ static bool is_copied(const struct lorac_merger *g, const char *name)
 static enum lorac_status write_index(const struct lorac_merger *g, const char *to, const char *from,
                                      struct lorac_err *err)
 {
-    const char *name = g->twin ? g->parts[g->n - 1].name : NULL;
-    const char *shard = g->twin ? lorac_checkpoint_shard_file(g->m->files, g->twin->shard) : "";
+    struct lorac_merged_entry *at = lorac_mem_new(g->n, sizeof *at);
     size_t bytes = 0;
+    if (!at) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to); }
     for (size_t i = 0; i < g->n; i++) {
-        bytes += part_bytes(&g->parts[i]); // of memory that is mapped, twice at the most
+        const struct lorac_merge_part *p = &g->parts[i];
+        bytes += part_bytes(p); // of memory that is mapped, twice at the most: no overflow
+        at[i] = (struct lorac_merged_entry){p->name, part_file(g, p)};
     }
-    return lorac_merged_index(to, from, bytes, name, file_name(shard), err);
+    enum lorac_status st = lorac_merged_index(to, from, bytes, at, g->n, err);
+    lorac_mem_free(at);
+    return st;
 }
 
 /* Copy a file, then read both. What names the tensors and their type follows them. */
 static enum lorac_status copy_file(const struct lorac_merger *g, const char *dir, const char *name,
                                    struct lorac_err *err)
 {
+    const struct lorac_merged_change change = {
+        .untied = g->untied, .dtype = g->dtype, .head = g->new_head || g->saved, .saved = g->saved};
+    bool changes = g->untied || g->dtype || change.head;
     char *to = lorac_path_join(dir, name);
     char *from = lorac_path_join(g->m->dir, name);
     struct lorac_map a = {0};
@@ -156,11 +180,11 @@ static enum lorac_status copy_file(const struct lorac_merger *g, const char *dir
         goto done;
     }
     if (lorac_path_is_dir(from)) { goto done; }
-    if ((g->untied || g->dtype) && strcmp(name, "config.json") == 0) {
-        st = lorac_merged_config(to, from, g->m, g->untied, g->dtype, err);
+    if (changes && strcmp(name, "config.json") == 0) {
+        st = lorac_merged_config(to, from, g->m, &change, err);
         goto done;
     }
-    if ((g->twin || g->dtype) && strcmp(name, index_name) == 0) {
+    if ((g->twin || g->dtype || g->new_head) && strcmp(name, index_name) == 0) {
         st = write_index(g, to, from, err);
         goto done;
     }
@@ -197,7 +221,9 @@ static enum lorac_status compare_part(struct lorac_merger *g, const struct lorac
 {
     const struct lorac_tensor *t = p->t;
     const struct lorac_tensor *got = lorac_checkpoint_find(files, p->name);
-    if (!got || p->dtype != got->dtype || t->n_dims != got->n_dims || t->shard != got->shard ||
+    bool placed = got && strcmp(part_file(g, p),
+                                file_name(lorac_checkpoint_shard_file(files, got->shard))) == 0;
+    if (!placed || p->dtype != got->dtype || t->n_dims != got->n_dims ||
         memcmp(t->dims, got->dims, t->n_dims * sizeof t->dims[0]) != 0) {
         return lorac_fail(err, LORAC_EIO, "'%s' reads back with another name, type or shape",
                           p->name);
@@ -250,6 +276,20 @@ static enum lorac_status check_request(const struct lorac_merger *g, const char 
     return LORAC_OK;
 }
 
+/* What the adapter that holds the head says of its labels. */
+static enum lorac_status find_labels(struct lorac_merger *g, struct lorac_err *err)
+{
+    const struct lorac_model *m = g->m;
+    if (!lorac_task_is_labelled(m->config.task) || m->head == m->n_modules) { return LORAC_OK; }
+    for (size_t k = 0; k < g->s->n; k++) {
+        const struct lorac_adapter *a = g->s->adapter[k];
+        if (a->weight_at[m->head] >= 0) {
+            return lorac_saved_read(&g->saved, a->template_json, err);
+        }
+    }
+    return LORAC_OK;
+}
+
 /* The caller's check of what stands in `temp`, and shall become `to`. */
 static enum lorac_status check_result(const struct lorac_merge_options *o, const char *to,
                                       const char *temp, struct lorac_err *err)
@@ -271,13 +311,14 @@ enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
     if (!st) { st = check_request(&g, to, err); }
     if (st) { goto done; }
     st = lorac_merge_list(&g, err);
+    if (!st) { st = find_labels(&g, err); }
     if (!st) { st = lorac_device_start(g.dev, err); }
     if (!st) { st = lorac_merge_reserve(&g, err); }
     if (st) { goto done; }
     st = lorac_dir_remove(temp, err); // of a process that died with this number
     if (!st) { st = lorac_dir_make(temp, err); }
     for (size_t i = 0; i < lorac_checkpoint_shards(m->files) && !st; i++) {
-        st = write_shard(&g, temp, i, err);
+        if (!is_empty(&g, i)) { st = write_shard(&g, temp, i, err); }
     }
     if (!st) { st = copy_files(&g, temp, err); }
     if (!st) { st = lorac_card_merged(temp, g.s, err); }

@@ -31,7 +31,12 @@ struct lorac_merger {
     bool untied;                   // the base's tied pair becomes two matrices
     char embed_name[LORAC_MERGE_NAME], head_name[LORAC_MERGE_NAME]; // of the pair
     const struct lorac_tensor *twin; // of which only this one is stored; NULL: both are
-    struct lorac_merge_part *parts;  // (n) the result's tensors, a shard's in the order of its data
+    bool new_head;             // the files have none of this task: it is put beside their body
+    struct lorac_tensor *made; // (n_made) its tensors, without data
+    size_t n_made;
+    char (*names)[LORAC_NAME_SIZE]; // (n) of the parts of such a result
+    struct lorac_saved *saved;      // what the head's adapter says of its labels; NULL: nothing
+    struct lorac_merge_part *parts; // (n) the result's tensors, a shard's in the order of its data
     size_t n;
     float *b_panel;        // (rows,R) device
     float *delta;          // (rows,C) device
@@ -54,6 +59,8 @@ bool lorac_merge_adapts(const struct lorac_merger *g, size_t module, bool weight
  * at most one has it (lorac_stack_check). */
 const struct lorac_full *lorac_merge_full(const struct lorac_merger *g, size_t module, bool vector,
                                           size_t first);
+/* The module that a tensor of the files of this name belongs to; n_modules: none. */
+size_t lorac_merge_module(const struct lorac_merger *g, const char *name);
 /* What becomes of a tensor of the base, under this name. */
 struct lorac_merge_part lorac_merge_part_of(const struct lorac_merger *g,
                                             const struct lorac_tensor *t, const char *name);

@@ -5,6 +5,7 @@
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -83,6 +84,25 @@ enum lorac_status lorac_header_has_format(bool *has, const char *path, struct lo
     return st;
 }
 
+/* Take out what is not among the tensors. False: no memory. */
+static bool drop_others(json_t *root, const struct lorac_tensor_spec *specs, size_t n)
+{
+    json_t *kept = json_object();
+    bool ok = kept && json_object_set_new(kept, "__metadata__", json_true()) == 0;
+    for (size_t i = 0; i < n && ok; i++) {
+        ok = json_object_set_new(kept, specs[i].name, json_true()) == 0;
+    }
+    const char *name = NULL;
+    json_t *value = NULL;
+    void *next = NULL;
+    json_object_foreach_safe(root, next, name, value)
+    {
+        if (ok && !json_object_get(kept, name)) { ok = json_object_del(root, name) == 0; }
+    }
+    json_decref(kept);
+    return ok;
+}
+
 enum lorac_status lorac_merged_header(struct lorac_buf *out, const char *from,
                                       const struct lorac_tensor_spec *specs, size_t n,
                                       struct lorac_err *err)
@@ -91,7 +111,7 @@ enum lorac_status lorac_merged_header(struct lorac_buf *out, const char *from,
     enum lorac_status st = parse_header(&root, from, err);
     if (st) { return st; }
     size_t at = 0;
-    bool put = put_format(root.value);
+    bool put = put_format(root.value) && drop_others(root.value, specs, n);
     for (size_t i = 0; i < n && put; i++) {
         put = put_entry(root.value, &specs[i], &at);
     }
@@ -145,6 +165,21 @@ static const char *value_of(const char *text, const char *key)
     return NULL;
 }
 
+/* The end of the JSON value that begins at s. */
+static const char *value_end(const char *s)
+{
+    int depth = 0;
+    do {
+        if (*s == '"') {
+            s = string_end(s);
+            continue;
+        }
+        depth += (*s == '{' || *s == '[') - (*s == '}' || *s == ']');
+        s++;
+    } while (*s && (depth > 0 || !strchr(",}] \t\r\n", *s)));
+    return s;
+}
+
 /* Put `value` in the place of bytes from .. to-1. */
 static void splice(struct lorac_buf *text, size_t from, size_t to, const char *value)
 {
@@ -162,34 +197,107 @@ static bool replace(struct lorac_buf *text, const char *key, const char *value)
 {
     const char *at = text->no_memory ? NULL : value_of(text->at, key);
     if (!at) { return false; }
-    const char *end = *at == '"' ? string_end(at) : at + strcspn(at, ",} \t\r\n");
-    splice(text, (size_t)(at - text->at), (size_t)(end - text->at), value);
+    size_t end = (size_t)(value_end(at) - text->at);
+    splice(text, (size_t)(at - text->at), end, value);
     return true;
 }
 
-/* One entry more, before all others. */
-static void put_first(struct lorac_buf *text, const char *key, const char *value)
+/* The same, or one entry more, before all others. */
+static void put(struct lorac_buf *text, const char *key, const char *value)
 {
-    char entry[96];
-    (void)snprintf(entry, sizeof entry, "\n  \"%s\": %s,", key, value);
+    struct lorac_buf entry = {0};
+    if (replace(text, key, value) || text->no_memory) { return; }
+    lorac_buf_printf(&entry, "\n  \"%s\": %s,", key, value);
     size_t open = strcspn(text->at, "{") + 1;
-    splice(text, open, open, entry);
+    splice(text, open, open, entry.at ? entry.at : "");
+    text->no_memory = text->no_memory || entry.no_memory;
+    lorac_buf_free(&entry);
 }
 
 /* transformers 4 calls it torch_dtype and 5 dtype; a config without both gets the former, which
  * both read. */
-static void set_type(struct lorac_buf *text, enum lorac_dtype dtype)
+static void put_type(struct lorac_buf *text, enum lorac_dtype dtype)
 {
     char value[32];
     (void)snprintf(value, sizeof value, "\"%s\"", lorac_dtype_torch(dtype));
-    bool old = replace(text, "torch_dtype", value);
     bool new = replace(text, "dtype", value);
-    if (!old && !new && !text->no_memory) { put_first(text, "torch_dtype", value); }
+    bool old = replace(text, "torch_dtype", value);
+    if (!new && !old && !text->no_memory) { put(text, "torch_dtype", value); }
+}
+
+/* ---- a head ---- */
+
+/* The name of label k of a head that says nothing of its labels: transformers'. */
+static void add_label(struct lorac_buf *out, const struct lorac_saved *saved, size_t k)
+{
+    const char *label = saved && saved->K > k ? saved->labels[k] : NULL;
+    if (label) {
+        lorac_buf_json(out, label, strlen(label));
+    } else {
+        lorac_buf_printf(out, "\"LABEL_%zu\"", k);
+    }
+}
+
+/* {"0": "calm", ...}, or {"calm": 0, ...} */
+static void put_labels(struct lorac_buf *text, const char *key, const struct lorac_saved *saved,
+                       size_t K, bool by_name)
+{
+    struct lorac_buf value = {0};
+    lorac_buf_str(&value, "{");
+    for (size_t k = 0; k < K; k++) {
+        lorac_buf_str(&value, k ? ",\n    " : "\n    ");
+        if (by_name) {
+            add_label(&value, saved, k);
+            lorac_buf_printf(&value, ": %zu", k);
+        } else {
+            lorac_buf_printf(&value, "\"%zu\": ", k);
+            add_label(&value, saved, k);
+        }
+    }
+    lorac_buf_str(&value, "\n  }");
+    if (!value.no_memory) { put(text, key, value.at); }
+    text->no_memory = text->no_memory || value.no_memory;
+    lorac_buf_free(&value);
+}
+
+static void put_number(struct lorac_buf *text, const char *key, double x)
+{
+    struct lorac_buf value = {0};
+    lorac_number_print(&value, x);
+    if (!value.no_memory) { put(text, key, value.at); }
+    text->no_memory = text->no_memory || value.no_memory;
+    lorac_buf_free(&value);
+}
+
+/* `had`: how many labels the config named. */
+static void put_head(struct lorac_buf *text, const struct lorac_config *c, size_t had,
+                     const struct lorac_saved *saved)
+{
+    char value[160];
+    char class[120];
+    lorac_config_class(class, sizeof class, c);
+    (void)snprintf(value, sizeof value, "[\n    \"%s\"\n  ]", class);
+    put(text, "architectures", value);
+    if ((saved && saved->K) || had != c->labels) {
+        put_labels(text, "label2id", saved, c->labels, true);
+        put_labels(text, "id2label", saved, c->labels, false);
+    }
+    (void)snprintf(value, sizeof value, "%zu", c->labels);
+    (void)(text->no_memory || replace(text, "num_labels", value));
+    if (saved && saved->problem) {
+        (void)snprintf(value, sizeof value, "\"%.100s\"", saved->problem);
+        put(text, "problem_type", value);
+    }
+    if (saved && saved->deviation > 0.0) { // what it gives, times this, plus that
+        put_number(text, "target_mean", saved->mean);
+        put_number(text, "target_deviation", saved->deviation);
+    }
 }
 
 /* Both as the canonical line that a fingerprint covers. */
 static enum lorac_status check_model(const struct lorac_json *root, const struct lorac_model *m,
-                                     bool parts, struct lorac_err *err)
+                                     const struct lorac_merged_change *change,
+                                     struct lorac_err *err)
 {
     struct lorac_config *is = lorac_mem_new(1, sizeof *is);
     struct lorac_config *want = lorac_mem_new(1, sizeof *want);
@@ -198,13 +306,15 @@ static enum lorac_status check_model(const struct lorac_json *root, const struct
     enum lorac_status st = is && want ? lorac_config_read(is, root, err) : LORAC_ENOMEM;
     if (!st) {
         *want = m->config;
-        want->tie = m->config.tie && !parts;
+        want->tie = m->config.tie && !change->untied;
         lorac_config_text(&a, is);
         lorac_config_text(&b, want);
     }
+    bool head =
+        !st && change->head && (is->own != m->config.task || is->labels != m->config.labels);
     if (!is || !want || a.no_memory || b.no_memory) {
         st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", root->file);
-    } else if (!st && (a.n != b.n || memcmp(a.at, b.at, a.n) != 0)) {
+    } else if (!st && (head || a.n != b.n || memcmp(a.at, b.at, a.n) != 0)) {
         st = lorac_fail(err, LORAC_EIO, "%s: reads back as another model", root->file);
     }
     lorac_buf_free(&a);
@@ -229,26 +339,38 @@ static enum lorac_status check_type(const struct lorac_json *root, enum lorac_dt
     return st;
 }
 
+/* How many labels a config names. */
+static enum lorac_status count_labels(size_t *n, const char *path, struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    enum lorac_status st = lorac_json_load(&root, path, LIMIT, err);
+    *n = json_object_size(lorac_json_get(&root, "id2label").value);
+    lorac_json_free(&root);
+    return st;
+}
+
 enum lorac_status lorac_merged_config(const char *to, const char *from, const struct lorac_model *m,
-                                      bool parts, const enum lorac_dtype *dtype,
+                                      const struct lorac_merged_change *change,
                                       struct lorac_err *err)
 {
     struct lorac_json root = {0};
     struct lorac_buf text = {0};
     char *was = NULL;
     size_t n = 0;
+    size_t labels = 0;
     enum lorac_status st = lorac_file_read(&was, &n, from, LIMIT, err);
-    if (st) { return st; }
+    if (!st && change->head) { st = count_labels(&labels, from, err); }
+    if (st) { goto done; }
     lorac_buf_add(&text, was, n);
-    if (parts && !replace(&text, "tie_word_embeddings", "false") && !text.no_memory) {
-        put_first(&text, "tie_word_embeddings", "false"); // tied by the class's default
-    }
-    if (dtype && !text.no_memory) { set_type(&text, *dtype); }
+    if (change->untied) { put(&text, "tie_word_embeddings", "false"); } // tied by a class's default
+    if (change->dtype && !text.no_memory) { put_type(&text, *change->dtype); }
+    if (change->head && !text.no_memory) { put_head(&text, &m->config, labels, change->saved); }
     st = text.no_memory ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to)
                         : lorac_file_write(to, text.at, text.n, err);
     if (!st) { st = lorac_json_load(&root, to, LIMIT, err); }
-    if (!st) { st = check_model(&root, m, parts, err); }
-    if (!st && dtype) { st = check_type(&root, *dtype, err); }
+    if (!st) { st = check_model(&root, m, change, err); }
+    if (!st && change->dtype) { st = check_type(&root, *change->dtype, err); }
+done:
     lorac_json_free(&root);
     lorac_buf_free(&text);
     lorac_mem_free(was);
@@ -258,15 +380,20 @@ enum lorac_status lorac_merged_config(const char *to, const char *from, const st
 /* ---- the index ---- */
 
 enum lorac_status lorac_merged_index(const char *to, const char *from, size_t bytes,
-                                     const char *name, const char *file, struct lorac_err *err)
+                                     const struct lorac_merged_entry *at, size_t n,
+                                     struct lorac_err *err)
 {
     struct lorac_json root = {0};
     struct lorac_buf text = {0};
     enum lorac_status st = lorac_json_load(&root, from, LIMIT, err);
     if (st) { return st; }
-    json_t *map = json_object_get(root.value, "weight_map");
+    json_t *map = json_object();
     json_t *meta = json_object_get(root.value, "metadata");
-    bool set = !name || json_object_set_new(map, name, json_string(file)) == 0;
+    bool set = map != NULL;
+    for (size_t i = 0; i < n && set; i++) {
+        set = json_object_set_new(map, at[i].name, json_string(at[i].file)) == 0;
+    }
+    set = json_object_set_new(root.value, "weight_map", map) == 0 && set;
     if (set && json_object_get(meta, "total_size")) {
         set = json_object_set_new(meta, "total_size", json_integer((json_int_t)bytes)) == 0;
     }

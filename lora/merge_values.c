@@ -45,8 +45,7 @@ const struct lorac_full *lorac_merge_full(const struct lorac_merger *g, size_t m
     return NULL;
 }
 
-/* The module that a tensor of this name belongs to; n_modules: none. */
-static size_t module_of(const struct lorac_merger *g, const char *name)
+size_t lorac_merge_module(const struct lorac_merger *g, const char *name)
 {
     const char *dot = strrchr(name, '.');
     size_t n = dot ? (size_t)(dot - name) : 0;
@@ -64,7 +63,7 @@ struct lorac_merge_part lorac_merge_part_of(const struct lorac_merger *g,
     struct lorac_merge_part p = {
         .t = t, .name = name, .dtype = t->dtype, .module = g->m->n_modules};
     if (g->dtype && lorac_dtype_is_float(t->dtype)) { p.dtype = *g->dtype; } // masks stay
-    size_t module = module_of(g, name);
+    size_t module = lorac_merge_module(g, name);
     if (module == g->m->n_modules) { return p; }
     const struct lorac_module *l = &g->m->module[module];
     bool weight = lorac_ends_with(name, ".weight") && l->role != LORAC_ROLE_NORM;
@@ -118,8 +117,11 @@ static void measure(size_t *panel, size_t *b_panel, const struct lorac_merger *g
     for (size_t i = 0; i < g->m->n_modules; i++) {
         const struct lorac_module *w = &g->m->module[i];
         size_t all = w->transposed ? w->C : w->OC;
-        size_t rows = panel_rows(w->transposed ? w->OC : w->C);
+        size_t C = w->transposed ? w->OC : w->C;
+        size_t rows = panel_rows(C);
         rows = rows < all ? rows : all;
+        if (w->fresh && rows * C > most) { most = rows * C; }
+        if (w->fresh && w->n > most) { most = w->n; }
         for (size_t k = 0; k < g->s->n; k++) {
             const struct lorac_site *l = site_of(g, k, i);
             if (l && rows * l->R > most_b) { most_b = rows * l->R; }
@@ -172,6 +174,9 @@ void lorac_merge_release(struct lorac_merger *g)
     lorac_mem_free(g->weights);
     lorac_mem_free(g->bytes);
     lorac_mem_free(g->parts);
+    lorac_mem_free(g->made);
+    lorac_mem_free(g->names);
+    lorac_mem_free(g->saved);
 }
 
 static bool is_turned(const struct lorac_merger *g, const struct lorac_site *s)

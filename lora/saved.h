@@ -14,8 +14,8 @@
  *   "problem_type": "regression", "mean": 3.2, "deviation": 1.1
  *
  * stand beside them: what a number that it gives is times the deviation plus the mean. No file of
- * PEFT's has a place for these, and a config.json beside the adapter would make transformers take the
- * folder for a whole model and ask for its weights.
+ * PEFT's has a place for these, and a config.json beside the adapter would make transformers take
+ * the folder for a whole model and ask for its weights.
  */
 #ifndef LORAC_LORA_SAVED_H
 #define LORAC_LORA_SAVED_H

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """make_reference.py - what transformers says of real models: writes tests/golden/reference.json.
 
-    python tests/golden/make_reference.py [DATA [REAL]]       default ../shared/data, and without those of REAL
+    python tests/golden/make_reference.py [DATA [REAL [NAME ...]]]    default ../shared/data, and without those of REAL
 
 DATA holds models/ and adapters/, REAL the folders smollm2 and gemma3 (SmolLM2-135M-Instruct, Gemma 3 270M,
-as ../shared/tools/real-models makes them). Entries of models that were not found stay as they are.
+as ../shared/tools/real-models makes them; - for none). Entries of models that were not found, or that are not
+among the names, stay as they are.
 
 For each model: the token ids of story.txt (the whole file, BOS first, as the tokenizer gives them; of a model
 without one a list made here), the negative log likelihood of all of them but the first, and the greedy
@@ -14,7 +15,8 @@ difference is what float32 costs. "least_margin" is the smallest distance betwee
 logit of the continuation.
 
 For each published adapter of GPT-2: the likelihood of a list of ids by a base of GPT-2's width and depth that
-made_base() draws, without the adapter, with it and merged, and the sum of all absolute logits.
+made_base() draws, without the adapter, with it and merged, and the sum of all absolute logits. For each published
+adapter with a head on texts: the logits of two lists of ids, with the adapter and merged.
 
 Made with the versions that make_models.py names.
 """
@@ -27,9 +29,11 @@ import tempfile
 import numpy as np
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers import (AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config,
+                          GPT2LMHeadModel)
 from transformers.utils.logging import disable_progress_bar
 
 from make_models import all_double, load, to_double
@@ -42,6 +46,14 @@ REAL = {"smollm2": 20, "gemma3": 20}
 ADAPTERS = ("gpt2-cattn-causal", "trl-kto-gpt2")
 BASE = dict(n_embd=768, n_head=12, n_layer=12, n_inner=64, n_positions=32, vocab_size=67)
 SEED = 2026
+# name: what of the base's configuration is not as BASE or published; all of the width and depth of the published base
+HEADS = {
+    "gpt2-seqcls": ("gpt2", BASE),
+    "bert-base-lora": ("bert", dict(hidden_size=768, num_attention_heads=12, num_hidden_layers=12,
+                                    intermediate_size=64, max_position_embeddings=32, vocab_size=67)),
+    "distilbert-imdb": ("distilbert", dict(dim=768, n_heads=12, n_layers=6, hidden_dim=64,
+                                           max_position_embeddings=32, vocab_size=67)),
+}
 
 
 def ids_of_nothing(n, V):
@@ -121,16 +133,19 @@ def draw(name, n):
         return 2.0 * (((c1 << up) | c0) >> np.uint64(11)).astype(np.float64) * 2.0 ** -53 - 1.0
 
 
-def made_base():
+def fill(model):
     """float32 of s x, or of 1 + s x in gains of norms; s is 0.05 in linear layers' weights, else 0.1."""
-    model = GPT2LMHeadModel(GPT2Config(**BASE, bos_token_id=1, eos_token_id=2, attn_implementation="eager"))
     for name, p in model.state_dict().items():
-        if name == "lm_head.weight":
+        if name == "lm_head.weight" or not p.dtype.is_floating_point:
             continue  # the embedding's
-        s = 0.05 if p.ndim == 2 and ".h." in name else 0.1
-        x = s * draw(name, p.numel()) + (1.0 if "ln_" in name and name.endswith("weight") else 0.0)
+        s = 0.05 if p.ndim == 2 and (".h." in name or ".layer." in name) else 0.1
+        x = s * draw(name, p.numel()) + (1.0 if p.ndim == 1 and name.endswith("weight") else 0.0)
         p.copy_(torch.from_numpy(x.astype(np.float32)).view(p.shape))
     return model.eval()
+
+
+def made_base():
+    return fill(GPT2LMHeadModel(GPT2Config(**BASE, bos_token_id=1, eos_token_id=2, attn_implementation="eager")))
 
 
 def of_adapter(model, ids):
@@ -158,12 +173,27 @@ def refer_adapter(folder):
     return out
 
 
+def refer_head(folder, kind, sizes):
+    K = next(t.shape[0] for name, t in load_file(folder / "adapter_model.safetensors").items()
+             if name.endswith(("model.score.weight", "model.classifier.weight")))
+    texts = [ids_of_nothing(20, 67), ids_of_nothing(29, 67)[20:]]
+    config = AutoConfig.for_model(kind, **sizes, num_labels=K, attn_implementation="eager")
+    base = fill(AutoModelForSequenceClassification.from_config(config))
+    model = PeftModel.from_pretrained(base, folder).eval()
+    out = {"model_type": kind, "base_config": sizes, "seed": SEED, "texts": texts}
+    for key in ("adapter", "merged"):
+        model = model.merge_and_unload() if key == "merged" else model
+        out[key] = [[float(f"{x:.9g}") for x in model(torch.tensor([ids])).logits[0].tolist()] for ids in texts]
+    return out
+
+
 @torch.no_grad()
 def main():
     torch.set_num_threads(1)
     disable_progress_bar()
     data = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "../../../shared/data"
-    real = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    real = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 and sys.argv[2] != "-" else None
+    only = sys.argv[3:]
     file = HERE / "reference.json"
     known = json.loads(file.read_text())
     made = {}
@@ -171,10 +201,14 @@ def main():
         made[name] = lambda name=name, n=n: refer(data / "models" / name, n)
     for name in ADAPTERS:
         made[name] = lambda name=name: refer_adapter(data / "adapters" / name)
+    for name, (kind, sizes) in HEADS.items():
+        made[name] = lambda name=name, k=kind, s=sizes: refer_head(data / "adapters" / name, k, s)
     for name, n in REAL.items():
         made[name] = (lambda name=name, n=n: refer(real / name, n)) if real else lambda name=name: known[name]
     rows = []
     for name, make in made.items():
+        if only and name not in only and name in known:
+            make = lambda name=name: known[name]
         print(name, flush=True)
         items = [f"    {json.dumps(key)}: {json.dumps(value)}"  # one line each
                  for key, value in make().items()]
