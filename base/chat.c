@@ -33,15 +33,14 @@ static enum lorac_status name_tokens(struct lorac_chat *c, const char *dir, stru
     enum lorac_status st = LORAC_OK;
     for (size_t k = 0; k < 2 && !st; k++) {
         struct lorac_json root = {0};
-        char *path = NULL;
-        st = lorac_read_file(&root, &path, dir, files[k], err);
+        char path[LORAC_PATH];
+        st = lorac_read_file(&root, path, dir, files[k], err);
         for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++) {
             const char *text = token_text(json_object_get(root.value, names[i]));
             if (!text || json_object_get(c->own, names[i])) { continue; }
             if (json_object_set_new(c->own, names[i], json_string(text))) { st = no_memory(err); }
         }
         lorac_json_free(&root);
-        lorac_mem_free(path);
     }
     for (size_t i = 0; i < 2 && !st; i++) {
         const char *text = known[i] >= 0 ? lorac_token_text(c->t, known[i]) : NULL;
@@ -55,7 +54,7 @@ static enum lorac_status read_template(struct lorac_chat *c, const char *dir, co
                                        struct lorac_err *err)
 {
     const char *file = NULL;
-    char *path = NULL;
+    char path[LORAC_PATH];
     enum lorac_status st = LORAC_OK;
     if (adapter) { st = lorac_chat_template(&c->text, &file, adapter, err); }
     if (file) {
@@ -70,13 +69,9 @@ static enum lorac_status read_template(struct lorac_chat *c, const char *dir, co
                         "without --chat",
                         dir);
     }
-    if (!st) {
-        path = lorac_path_join(dir, file);
-        st = path ? lorac_jinja_parse(&c->template, c->text.at, c->text.n, path, err)
-                  : no_memory(err);
-    }
-    lorac_mem_free(path);
-    return st;
+    if (st) { return st; }
+    return lorac_jinja_parse(&c->template, c->text.at, c->text.n, lorac_path_in(path, dir, file),
+                             err);
 }
 
 enum lorac_status lorac_chat_open(struct lorac_chat **out, const char *dir,

@@ -331,14 +331,14 @@ static enum lorac_status write_json(const char *dir, const char *name, const jso
                                     struct lorac_err *err)
 {
     struct lorac_buf b = {0};
-    char *path = lorac_path_join(dir, name);
+    char path[LORAC_PATH];
     // 15 digits: every number that a person wrote comes back as it was
     lorac_json_text(&b, json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
     lorac_buf_str(&b, "\n");
-    enum lorac_status st =
-        path && !b.no_memory ? lorac_file_write(path, b.at, b.n, err) : no_memory(err);
+    enum lorac_status st = b.no_memory
+                               ? no_memory(err)
+                               : lorac_file_write(lorac_path_in(path, dir, name), b.at, b.n, err);
     lorac_buf_free(&b);
-    lorac_mem_free(path);
     return st;
 }
 
@@ -370,12 +370,10 @@ static enum lorac_status copy_tokenizer(const char *dir, const char *from, struc
                                         "chat_template.jinja"};
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++) {
-        char *source = lorac_path_join(from, names[i]);
-        char *copy = lorac_path_join(dir, names[i]);
-        if (!source || !copy) { st = no_memory(err); }
-        if (!st && lorac_path_exists(source)) { st = lorac_file_copy(copy, source, err); }
-        lorac_mem_free(source);
-        lorac_mem_free(copy);
+        char source[LORAC_PATH];
+        char copy[LORAC_PATH];
+        if (!lorac_path_exists(lorac_path_in(source, from, names[i]))) { continue; }
+        st = lorac_file_copy(lorac_path_in(copy, dir, names[i]), source, err);
     }
     return st;
 }
@@ -431,28 +429,25 @@ static enum lorac_status write_weights(struct init *g, const char *dir, struct l
 {
     struct shards s = {0};
     uint64_t total = 0;
-    char *index = lorac_path_join(dir, "model.safetensors.index.json");
-    enum lorac_status st = index ? list_shards(&s, g, err) : no_memory(err);
+    char path[LORAC_PATH];
+    enum lorac_status st = list_shards(&s, g, err);
     g->first = 0;
     for (size_t k = 0; k < s.n && !st; k++) {
         size_t end = shard_end(g, g->first);
-        char *path = lorac_path_join(dir, s.file[k]);
-        st = path ? lorac_safetensors_write(path, g->spec + g->first, end - g->first, NULL, 0, fill,
-                                            g, err)
-                  : no_memory(err);
-        lorac_mem_free(path);
+        st = lorac_safetensors_write(lorac_path_in(path, dir, s.file[k]), g->spec + g->first,
+                                     end - g->first, NULL, 0, fill, g, err);
         g->first = end;
     }
     for (size_t i = 0; i < g->n; i++) {
         total += lorac_dtype_bytes(g->options->dtype, elements(&g->spec[i]));
     }
     if (!st && s.n > 1) {
-        st = lorac_safetensors_index_write(index, s.name, s.of_tensor, g->n, total, err);
+        st = lorac_safetensors_index_write(lorac_path_in(path, dir, "model.safetensors.index.json"),
+                                           s.name, s.of_tensor, g->n, total, err);
     }
     lorac_mem_free(s.file);
     lorac_mem_free(s.of_tensor);
     lorac_mem_free(s.name);
-    lorac_mem_free(index);
     return st;
 }
 

@@ -46,13 +46,13 @@ const char *lorac_stand_in_bytes(const unsigned char *bytes, size_t n)
 static enum lorac_status check_pointer(const char *dir, const char *name, struct lorac_err *err)
 {
     struct lorac_map map = {0};
-    char *path = lorac_path_join(dir, name);
-    enum lorac_status st =
-        path ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no memory to open it", dir);
-    if (!st && !lorac_path_is_dir(path)) { st = lorac_map_open(&map, path, err); }
+    char path[LORAC_PATH];
+    enum lorac_status st = LORAC_OK;
+    if (!lorac_path_is_dir(lorac_path_in(path, dir, name))) {
+        st = lorac_map_open(&map, path, err);
+    }
     if (!st) { st = lorac_lfs_check(map.data, map.size, path, err); }
     lorac_map_close(&map);
-    lorac_mem_free(path);
     return st;
 }
 

@@ -200,16 +200,14 @@ enum lorac_status lorac_card_merged(const char *dir, const struct lorac_stack *s
     }
     if (!json) { return LORAC_OK; }
     struct lorac_buf text = {0};
-    char *path = lorac_path_join(dir, "lorac.md");
+    char path[LORAC_PATH];
     lorac_buf_printf(&text, "# A merged model\n\nMade with lorac %s from a base and its adapter.\n",
                      LORAC_VERSION);
     const struct lorac_config *c = &s->adapter[0]->model->config;
     enum lorac_status st = lorac_card_usage(&text, json, NULL, true, c, err);
-    if (!st && (!path || text.no_memory)) {
-        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
-    }
+    if (!st && text.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
+    lorac_path_in(path, dir, "lorac.md");
     if (!st) { st = lorac_file_write(path, text.at, text.n, err); }
     lorac_buf_free(&text);
-    lorac_mem_free(path);
     return st;
 }

@@ -105,9 +105,8 @@ static enum lorac_status write_shard(struct lorac_merger *g, const char *dir, si
 {
     const char *from = lorac_checkpoint_shard_file(g->m->files, shard);
     struct lorac_out *out = NULL;
-    char *path = lorac_path_join(dir, file_name(from));
-    enum lorac_status st = path ? lorac_out_open(&out, path, err)
-                                : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
+    char path[LORAC_PATH];
+    enum lorac_status st = lorac_out_open(&out, lorac_path_in(path, dir, file_name(from)), err);
     bool has_format = true;
     if (!st) { st = lorac_header_has_format(&has_format, from, err); }
     bool new_header =
@@ -124,7 +123,6 @@ static enum lorac_status write_shard(struct lorac_merger *g, const char *dir, si
     } else {
         lorac_out_free(out);
     }
-    lorac_mem_free(path);
     return st;
 }
 
@@ -170,35 +168,27 @@ static enum lorac_status copy_file(const struct lorac_merger *g, const char *dir
     const struct lorac_merged_change change = {
         .untied = g->untied, .dtype = g->dtype, .head = g->new_head || g->saved, .saved = g->saved};
     bool changes = g->untied || g->dtype || change.head;
-    char *to = lorac_path_join(dir, name);
-    char *from = lorac_path_join(g->m->dir, name);
+    char to[LORAC_PATH];
+    char from[LORAC_PATH];
     struct lorac_map a = {0};
     struct lorac_map b = {0};
-    enum lorac_status st = LORAC_OK;
-    if (!to || !from) {
-        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
-        goto done;
-    }
-    if (lorac_path_is_dir(from)) { goto done; }
+    lorac_path_in(to, dir, name);
+    lorac_path_in(from, g->m->dir, name);
+    if (lorac_path_is_dir(from)) { return LORAC_OK; }
     if (changes && strcmp(name, "config.json") == 0) {
-        st = lorac_merged_config(to, from, g->m, &change, err);
-        goto done;
+        return lorac_merged_config(to, from, g->m, &change, err);
     }
     if ((g->twin || g->dtype || g->new_head) && strcmp(name, index_name) == 0) {
-        st = write_index(g, to, from, err);
-        goto done;
+        return write_index(g, to, from, err);
     }
-    st = lorac_file_copy(to, from, err);
+    enum lorac_status st = lorac_file_copy(to, from, err);
     if (!st) { st = lorac_map_open(&a, to, err); }
     if (!st) { st = lorac_map_open(&b, from, err); }
     if (!st && (a.size != b.size || (a.size && memcmp(a.data, b.data, a.size) != 0))) {
         st = lorac_fail(err, LORAC_EIO, "%s: differs from the file it was copied from", to);
     }
-done:
     lorac_map_close(&a);
     lorac_map_close(&b);
-    lorac_mem_free(to);
-    lorac_mem_free(from);
     return st;
 }
 

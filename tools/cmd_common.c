@@ -34,15 +34,6 @@ static enum lorac_status split_adapter(char **dir, float *scale, const char *tex
     return *dir ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory");
 }
 
-/* Whether the folder holds this file. */
-static bool holds(const char *dir, const char *file)
-{
-    char *path = lorac_path_join(dir, file);
-    bool there = path && lorac_path_exists(path);
-    lorac_mem_free(path);
-    return there;
-}
-
 enum lorac_status find_folder(char **out, const char *option, const char *given,
                               struct lorac_err *err)
 {
@@ -59,7 +50,7 @@ enum lorac_status find_folder(char **out, const char *option, const char *given,
 /* The folders that are easily mistaken for one another: a model's, an adapter's, a run's. */
 static enum lorac_status check_model(const char *dir, struct lorac_err *err)
 {
-    if (!holds(dir, "config.json") && holds(dir, "adapter_config.json")) {
+    if (!lorac_path_holds(dir, "config.json") && lorac_path_holds(dir, "adapter_config.json")) {
         return lorac_fail(err, LORAC_EUSER,
                           "--model %s: is an adapter, expected its base model's folder (and the "
                           "adapter behind --adapter)",
@@ -70,10 +61,11 @@ static enum lorac_status check_model(const char *dir, struct lorac_err *err)
 
 static enum lorac_status check_adapter(const char *dir, struct lorac_err *err)
 {
-    if (!holds(dir, "adapter_config.json") && holds(dir, "recipe.resolved.yaml")) {
+    if (!lorac_path_holds(dir, "adapter_config.json") &&
+        lorac_path_holds(dir, "recipe.resolved.yaml")) {
         return lorac_fail(err, LORAC_EUSER,
                           "--adapter %s: is a run, expected one of its adapters: %s/%s", dir, dir,
-                          holds(dir, "best") ? "best" : "last");
+                          lorac_path_holds(dir, "best") ? "best" : "last");
     }
     return LORAC_OK;
 }

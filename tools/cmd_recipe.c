@@ -76,6 +76,12 @@ static void note_unread(const struct args *a)
     }
 }
 
+enum lorac_status recipe_of_run(char path[LORAC_PATH], const char *dir, struct lorac_err *err)
+{
+    if (lorac_path_exists(lorac_path_in(path, dir, "recipe.resolved.yaml"))) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EUSER, "%s: is no run (it holds no recipe.resolved.yaml)", dir);
+}
+
 enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,
                                 const struct args *a, struct lorac_err *err)
 {
@@ -85,13 +91,8 @@ enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const
     if (!lorac_path_is_dir(path)) {
         st = recipe_open(out, path, a, err);
     } else {
-        char *resolved = lorac_path_join(path, "recipe.resolved.yaml");
-        if (!resolved) {
-            st = lorac_fail(err, LORAC_ENOMEM, "no memory");
-        } else if (!lorac_path_exists(resolved)) {
-            st = lorac_fail(err, LORAC_EUSER, "%s: is no run (it holds no recipe.resolved.yaml)",
-                            path);
-        }
+        char resolved[LORAC_PATH];
+        st = recipe_of_run(resolved, path, err);
         if (!st) { st = recipe_open(out, resolved, a, err); }
         if (!st && !args_text(a, "--adapter", NULL) && !args_has(a, "--base")) {
             st = lorac_found_adapter(adapter, path, *out, err);
@@ -99,7 +100,6 @@ enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const
                 st = lorac_fail(err, LORAC_EUSER, "%s: has saved no adapter yet", path);
             }
         }
-        lorac_mem_free(resolved);
     }
     if (!st) { note_unread(a); }
     return st;

@@ -28,6 +28,8 @@ enum lorac_status recipe_open_with(struct lorac_recipe **out, const char *path,
                                    const struct args *a, const char *const *more, size_t n_more,
                                    struct lorac_err *err);
 
+/* The resolved recipe of a run's folder; LORAC_EUSER: it is none. */
+enum lorac_status recipe_of_run(char path[LORAC_PATH], const char *dir, struct lorac_err *err);
 /* A recipe, or the folder of a run: then its resolved recipe, and `adapter` names best/ or last/ in
  * it. */
 enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,

@@ -195,14 +195,13 @@ void pages_man(struct lorac_buf *b, const struct verb *verb, const struct verb *
 static enum lorac_status put_file(const char *dir, const char *part, const char *name,
                                   struct lorac_buf *b, struct lorac_err *err)
 {
-    char *folder = lorac_path_join(dir, part);
-    char *path = folder ? lorac_path_join(folder, name) : NULL;
+    char folder[LORAC_PATH];
+    char path[LORAC_PATH];
     enum lorac_status st = LORAC_OK;
-    if (!path || b->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
-    if (!st && !lorac_path_exists(folder)) { st = lorac_dir_make(folder, err); }
+    lorac_path_in(path, lorac_path_in(folder, dir, part), name);
+    if (b->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
+    if (!st) { st = lorac_dir_make(folder, err); }
     if (!st) { st = lorac_file_write(path, b->at, b->n, err); }
-    lorac_mem_free(folder);
-    lorac_mem_free(path);
     lorac_buf_clear(b);
     return st;
 }

@@ -298,12 +298,9 @@ static enum lorac_status check_files(const char *const *files, size_t n, const c
     struct lorac_buf text = {0};
     size_t missing = 0;
     for (size_t i = 0; i < n; i++) {
-        char *path = lorac_path_join(dir, files[i]);
-        if (!path) { text.no_memory = true; }
-        if (path && !lorac_path_exists(path) && missing++ < MAX_LISTED) {
+        if (!lorac_path_holds(dir, files[i]) && missing++ < MAX_LISTED) {
             lorac_buf_printf(&text, "%s%s", missing > 1 ? ", " : "", files[i]);
         }
-        lorac_mem_free(path);
     }
     enum lorac_status st = LORAC_OK;
     if (text.no_memory) {
@@ -357,22 +354,15 @@ done:
 static enum lorac_status open_folder(struct lorac_checkpoint **out, const char *path,
                                      struct lorac_err *err)
 {
-    char *single = lorac_path_join(path, single_name);
-    char *index = lorac_path_join(path, index_name);
-    enum lorac_status st = LORAC_OK;
-    if (!single || !index) {
-        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory to open it", path);
-    } else if (lorac_path_exists(single)) {
-        st = open_file(out, single, err);
-        if (!st) { (*out)->beside_index = lorac_path_exists(index); }
-    } else if (lorac_path_exists(index)) {
-        st = open_index(out, index, err);
-    } else {
-        st = lorac_stand_in_folder(path, single_name, index_name, err);
+    char file[LORAC_PATH];
+    bool has_index = lorac_path_holds(path, index_name);
+    if (lorac_path_holds(path, single_name)) {
+        enum lorac_status st = open_file(out, lorac_path_in(file, path, single_name), err);
+        if (!st) { (*out)->beside_index = has_index; }
+        return st;
     }
-    lorac_mem_free(single);
-    lorac_mem_free(index);
-    return st;
+    if (has_index) { return open_index(out, lorac_path_in(file, path, index_name), err); }
+    return lorac_stand_in_folder(path, single_name, index_name, err);
 }
 
 enum lorac_status lorac_checkpoint_open(struct lorac_checkpoint **out, const char *path,

@@ -18,14 +18,6 @@ static enum lorac_status no_memory(const char *path, struct lorac_err *err)
     return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path);
 }
 
-static bool holds(const char *dir, const char *name)
-{
-    char *path = lorac_path_join(dir, name);
-    bool there = path && lorac_path_exists(path);
-    lorac_mem_free(path);
-    return there;
-}
-
 /* ---- names ---- */
 
 static bool is_word(char c)
@@ -106,10 +98,12 @@ static enum lorac_status read_ref(char commit[COMMIT], const char *folder, struc
 {
     char *text = NULL;
     size_t n = 0;
-    char *path = lorac_path_join(folder, "refs/main");
+    char path[LORAC_PATH];
+    enum lorac_status st = LORAC_OK;
     commit[0] = '\0';
-    enum lorac_status st = path ? LORAC_OK : no_memory(folder, err);
-    if (!st && lorac_path_exists(path)) { st = lorac_file_read(&text, &n, path, MAX_REF, err); }
+    if (lorac_path_exists(lorac_path_in(path, folder, "refs/main"))) {
+        st = lorac_file_read(&text, &n, path, MAX_REF, err);
+    }
     if (!st && text) {
         size_t length = strcspn(text, " \t\r\n");
         if (length == 0 || length >= COMMIT || memchr(text, '/', length) || text[0] == '.') {
@@ -120,7 +114,6 @@ static enum lorac_status read_ref(char commit[COMMIT], const char *folder, struc
         }
     }
     lorac_mem_free(text);
-    lorac_mem_free(path);
     return st;
 }
 
@@ -160,11 +153,11 @@ static enum lorac_status find_snapshot(char **out, const char *folder, struct lo
 {
     char commit[COMMIT] = "";
     char id[LORAC_HUB_ID] = "OWNER/NAME";
-    char *snapshots = lorac_path_join(folder, "snapshots");
-    char *inside = lorac_path_join(folder, "snapshots/x");
-    enum lorac_status st =
-        snapshots && inside ? read_ref(commit, folder, err) : no_memory(folder, err);
-    if (!st) { (void)lorac_hub_id(id, inside); }
+    char snapshots[LORAC_PATH];
+    char inside[LORAC_PATH];
+    lorac_path_in(snapshots, folder, "snapshots");
+    (void)lorac_hub_id(id, lorac_path_in(inside, snapshots, "x"));
+    enum lorac_status st = read_ref(commit, folder, err);
     if (!st && !commit[0]) { st = only_one(commit, snapshots, id, err); }
     if (!st) {
         *out = lorac_path_join(snapshots, commit);
@@ -178,8 +171,6 @@ static enum lorac_status find_snapshot(char **out, const char *folder, struct lo
         lorac_mem_free(*out);
         *out = NULL;
     }
-    lorac_mem_free(snapshots);
-    lorac_mem_free(inside);
     return st;
 }
 
@@ -221,11 +212,10 @@ static bool ends_with(const char *s, const char *end)
 /* The folder itself, unless it is one of a cache. */
 static enum lorac_status find_in_folder(char **out, const char *path, struct lorac_err *err)
 {
-    char *snapshots = lorac_path_join(path, "snapshots");
-    if (!snapshots) { return no_memory(path, err); }
-    bool cache = lorac_path_is_dir(snapshots) && !holds(path, "config.json") &&
-                 !holds(path, "adapter_config.json");
-    lorac_mem_free(snapshots);
+    char snapshots[LORAC_PATH];
+    bool cache = lorac_path_is_dir(lorac_path_in(snapshots, path, "snapshots")) &&
+                 !lorac_path_holds(path, "config.json") &&
+                 !lorac_path_holds(path, "adapter_config.json");
     if (cache) { return find_snapshot(out, path, err); }
     *out = lorac_mem_string(path, strlen(path));
     return *out ? LORAC_OK : no_memory(path, err);
@@ -258,14 +248,14 @@ static size_t count_incomplete(const char *dir, const char *below)
 {
     char **names = NULL;
     size_t n = 0;
-    char *path = lorac_path_join(dir, below);
-    if (path && lorac_path_is_dir(path) && lorac_dir_list(&names, path, NULL) == LORAC_OK) {
+    char path[LORAC_PATH];
+    if (lorac_path_is_dir(lorac_path_in(path, dir, below)) &&
+        lorac_dir_list(&names, path, NULL) == LORAC_OK) {
         for (size_t i = 0; names[i]; i++) {
             n += ends_with(names[i], ".incomplete");
         }
     }
     lorac_mem_free(names);
-    lorac_mem_free(path);
     return n;
 }
 

@@ -392,16 +392,26 @@ enum lorac_status lorac_file_copy(const char *to, const char *from, struct lorac
     return st;
 }
 
-char *lorac_path_join(const char *dir, const char *name)
+static void join(char *to, size_t size, const char *dir, const char *name)
 {
     size_t n = strlen(dir);
     bool alone = n == 0 || name[0] == '/';
-    size_t size = n + strlen(name) + 2;
-    char *path = lorac_mem_new(size, 1);
-    if (!path) { return NULL; }
     const char *slash = !alone && dir[n - 1] != '/' ? "/" : "";
-    snprintf(path, size, "%s%s%s", alone ? "" : dir, slash, name);
+    (void)snprintf(to, size, "%s%s%s", alone ? "" : dir, slash, name);
+}
+
+char *lorac_path_join(const char *dir, const char *name)
+{
+    size_t size = strlen(dir) + strlen(name) + 2;
+    char *path = lorac_mem_new(size, 1);
+    if (path) { join(path, size, dir, name); }
     return path;
+}
+
+const char *lorac_path_in(char to[LORAC_PATH], const char *dir, const char *name)
+{
+    join(to, LORAC_PATH, dir, name);
+    return to;
 }
 
 char *lorac_path_dir(const char *path)
@@ -443,6 +453,12 @@ bool lorac_path_is_dir(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool lorac_path_holds(const char *dir, const char *name)
+{
+    char path[LORAC_PATH];
+    return lorac_path_exists(lorac_path_in(path, dir, name));
 }
 
 bool lorac_dir_is_empty(const char *path)
@@ -520,16 +536,13 @@ static enum lorac_status remove_tree(const char *path, int depth, // NOLINT(misc
     char **names = NULL;
     enum lorac_status st = lorac_dir_list(&names, path, err);
     for (size_t i = 0; !st && names[i]; i++) {
-        char *child = lorac_path_join(path, names[i]);
+        char child[LORAC_PATH];
         struct stat info;
-        if (!child) {
-            st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path);
-        } else if (lstat(child, &info) == 0 && S_ISDIR(info.st_mode)) {
+        if (lstat(lorac_path_in(child, path, names[i]), &info) == 0 && S_ISDIR(info.st_mode)) {
             st = remove_tree(child, depth + 1, err);
         } else if (refused() || unlink(child) != 0) {
             st = io_fail(err, child, "remove");
         }
-        lorac_mem_free(child);
     }
     lorac_mem_free(names);
     if (!st && (refused() || rmdir(path) != 0)) { st = io_fail(err, path, "remove"); }
@@ -543,21 +556,19 @@ enum lorac_status lorac_dir_remove(const char *path, struct lorac_err *err)
 
 enum lorac_status lorac_dir_replace(const char *to, const char *from, struct lorac_err *err)
 {
-    struct lorac_buf old = {0};
-    lorac_buf_printf(&old, "%s.old", to);
-    if (old.no_memory) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to); }
+    char old[LORAC_PATH];
+    (void)snprintf(old, sizeof old, "%s.old", to);
     enum lorac_status st = LORAC_OK;
     bool had = lorac_path_exists(to);
     if (had) {
-        st = lorac_dir_remove(old.at, err);
-        if (!st && (refused() || rename(to, old.at) != 0)) { st = io_fail(err, to, "move aside"); }
+        st = lorac_dir_remove(old, err);
+        if (!st && (refused() || rename(to, old) != 0)) { st = io_fail(err, to, "move aside"); }
     }
     if (!st && (refused() || rename(from, to) != 0)) {
         st = io_fail(err, to, "rename the finished folder to this name");
-        if (had && rename(old.at, to) != 0) { st = io_fail(err, old.at, "move back"); }
+        if (had && rename(old, to) != 0) { st = io_fail(err, old, "move back"); }
     }
     if (!st) { st = sync_folder_of(to, err); }
-    if (!st && had) { st = lorac_dir_remove(old.at, err); }
-    lorac_buf_free(&old);
+    if (!st && had) { st = lorac_dir_remove(old, err); }
     return st;
 }

@@ -85,6 +85,10 @@ void lorac_lock_close(int fd); // -1 is accepted
 
 /* "dir/name" as a new string (lorac_mem_free); `name` alone where it is absolute or dir is "". */
 char *lorac_path_join(const char *dir, const char *name); // NULL: out of memory
+/* The same into memory of the caller's; returns it. No system takes a path that is longer: one that
+ * had to be cut names nothing, and whoever opens or makes it says so. */
+enum { LORAC_PATH = 4096 + 64 };
+const char *lorac_path_in(char to[LORAC_PATH], const char *dir, const char *name);
 /* The folder part of `path` as a new string; "." where it has none. */
 char *lorac_path_dir(const char *path); // NULL: out of memory
 
@@ -95,6 +99,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_path_absolute(char **out, const char *p
 
 bool lorac_path_exists(const char *path); // also of a link whose end is missing: opening it says so
 bool lorac_path_is_dir(const char *path);
+bool lorac_path_holds(const char *dir, const char *name); // is there such a name in the folder?
 /* True where the folder holds nothing, or does not exist; false also where it cannot be listed. */
 bool lorac_dir_is_empty(const char *path);
 /* Create a folder and its parents; an existing folder is fine. */

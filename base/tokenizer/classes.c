@@ -199,20 +199,17 @@ static enum lorac_status read_model_files(json_t *model, const struct lorac_clas
                                           const char *dir, struct lorac_err *err)
 {
     struct lorac_json vocab = {0};
-    char *path = NULL;
-    char *more = lorac_path_join(dir, class->lines ? "vocab.txt" : "merges.txt");
+    char path[LORAC_PATH];
     json_t *list = class->lines ? json_object() : json_array();
-    enum lorac_status st = more ? read_lines(list, class->lines ? add_token : add_merge, more, err)
-                                : lorac_no_memory(err);
-    if (!st && !class->lines) { st = lorac_read_file(&vocab, &path, dir, "vocab.json", err); }
+    lorac_path_in(path, dir, class->lines ? "vocab.txt" : "merges.txt");
+    enum lorac_status st = read_lines(list, class->lines ? add_token : add_merge, path, err);
+    if (!st && !class->lines) { st = lorac_read_file(&vocab, path, dir, "vocab.json", err); }
     if (!st && (json_object_set(model, class->lines ? "vocab" : "merges", list) ||
                 (vocab.value && json_object_set(model, "vocab", vocab.value)))) {
         st = lorac_no_memory(err);
     }
     lorac_json_free(&vocab);
     json_decref(list);
-    lorac_mem_free(path);
-    lorac_mem_free(more);
     return st;
 }
 
@@ -224,11 +221,11 @@ enum lorac_status lorac_read_vocab_files(struct lorac_tokenizer *t,
     struct lorac_json top = {0}; // config.json
     struct lorac_json added = {0};
     struct lorac_json root = {0};
-    char *paths[3] = {0};
-    enum lorac_status st = lorac_read_file(&config, &paths[0], dir, "tokenizer_config.json", err);
-    if (!st) { st = lorac_read_file(&top, &paths[1], dir, "config.json", err); }
+    char paths[3][LORAC_PATH];
+    enum lorac_status st = lorac_read_file(&config, paths[0], dir, "tokenizer_config.json", err);
+    if (!st) { st = lorac_read_file(&top, paths[1], dir, "config.json", err); }
     if (!st) { st = pick_class(class, &config, &top, dir, err); }
-    if (!st) { st = lorac_read_file(&added, &paths[2], dir, "added_tokens.json", err); }
+    if (!st) { st = lorac_read_file(&added, paths[2], dir, "added_tokens.json", err); }
     if (!st) { st = lorac_json_parse(&root, (*class)->frame, strlen((*class)->frame), dir, err); }
     json_t *model = json_object_get(root.value, "model");
     if (!st) { st = read_model_files(model, *class, dir, err); }
@@ -244,8 +241,5 @@ enum lorac_status lorac_read_vocab_files(struct lorac_tokenizer *t,
     lorac_json_free(&config);
     lorac_json_free(&top);
     lorac_json_free(&added);
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        lorac_mem_free(paths[i]);
-    }
     return st;
 }

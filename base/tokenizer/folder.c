@@ -41,20 +41,17 @@ static void shorten_numbers(char *text, size_t n)
     }
 }
 
-enum lorac_status lorac_read_file(struct lorac_json *root, char **path, const char *dir,
+enum lorac_status lorac_read_file(struct lorac_json *root, char path[LORAC_PATH], const char *dir,
                                   const char *name, struct lorac_err *err)
 {
     char *text = NULL;
     size_t n = 0;
-    *root = (struct lorac_json){0};
-    *path = lorac_path_join(dir, name);
-    if (!*path) { return lorac_no_memory(err); }
-    root->file = *path;
-    if (!lorac_path_exists(*path)) { return LORAC_OK; }
-    enum lorac_status st = lorac_file_read(&text, &n, *path, TOK_MAX_JSON, err);
+    *root = (struct lorac_json){.file = lorac_path_in(path, dir, name)};
+    if (!lorac_path_exists(path)) { return LORAC_OK; }
+    enum lorac_status st = lorac_file_read(&text, &n, path, TOK_MAX_JSON, err);
     if (!st) {
         shorten_numbers(text, n);
-        st = lorac_json_parse(root, text, n, *path, err);
+        st = lorac_json_parse(root, text, n, path, err);
     }
     lorac_mem_free(text);
     if (!st && !json_is_object(root->value)) { st = lorac_json_fail(root, "an object", err); }
@@ -218,11 +215,10 @@ static enum lorac_status read_config(struct lorac_tokenizer *t, const char *dir,
 {
     struct lorac_json config = {0};
     struct lorac_json map = {0};
-    char *config_path = NULL;
-    char *map_path = NULL;
-    enum lorac_status st =
-        lorac_read_file(&config, &config_path, dir, "tokenizer_config.json", err);
-    if (!st) { st = lorac_read_file(&map, &map_path, dir, "special_tokens_map.json", err); }
+    char config_path[LORAC_PATH];
+    char map_path[LORAC_PATH];
+    enum lorac_status st = lorac_read_file(&config, config_path, dir, "tokenizer_config.json", err);
+    if (!st) { st = lorac_read_file(&map, map_path, dir, "special_tokens_map.json", err); }
     struct lorac_json list = lorac_json_get(&config, "added_tokens_decoder");
     if (!st && list.value) { st = read_decoder(t, &list, err); }
     if (!st && class) { st = add_defaults(&config, &map, class, err); }
@@ -231,8 +227,6 @@ static enum lorac_status read_config(struct lorac_tokenizer *t, const char *dir,
     if (!st) { st = read_bos_eos(t, &config, class, err); }
     lorac_json_free(&config);
     lorac_json_free(&map);
-    lorac_mem_free(config_path);
-    lorac_mem_free(map_path);
     return st;
 }
 
@@ -268,8 +262,8 @@ static enum lorac_status read_generation(struct lorac_tokenizer *t, const char *
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < 2 && !st; i++) {
         struct lorac_json root = {0};
-        char *path = NULL;
-        st = lorac_read_file(&root, &path, dir, names[i], err);
+        char path[LORAC_PATH];
+        st = lorac_read_file(&root, path, dir, names[i], err);
         struct lorac_json eos = lorac_json_get(&root, "eos_token_id");
         struct lorac_json bos = lorac_json_get(&root, "bos_token_id");
         if (!st && eos.value && t->ends.n == 0) { st = read_ends(t, &eos, err); }
@@ -278,7 +272,6 @@ static enum lorac_status read_generation(struct lorac_tokenizer *t, const char *
             t->bos = (int32_t)json_integer_value(bos.value);
         }
         lorac_json_free(&root);
-        lorac_mem_free(path);
     }
     if (st) { return st; }
     if (t->eos < 0 && t->ends.n) { t->eos = t->ends.at[0]; }
@@ -313,13 +306,13 @@ enum lorac_status lorac_chat_template(struct lorac_buf *text, const char **file,
 {
     static const char *const names[] = {"chat_template.jinja", "tokenizer_config.json",
                                         "chat_template.json"};
-    char *jinja = lorac_path_join(dir, names[0]);
+    char path[LORAC_PATH];
     char *read = NULL;
     size_t n = 0;
+    enum lorac_status st = LORAC_OK;
     *file = NULL;
-    enum lorac_status st = jinja ? LORAC_OK : lorac_no_memory(err);
-    if (!st && lorac_path_exists(jinja)) {
-        st = lorac_file_read(&read, &n, jinja, TOK_MAX_JSON, err);
+    if (lorac_path_exists(lorac_path_in(path, dir, names[0]))) {
+        st = lorac_file_read(&read, &n, path, TOK_MAX_JSON, err);
         if (!st) {
             *file = names[0];
             lorac_buf_add(text, read, n);
@@ -327,18 +320,15 @@ enum lorac_status lorac_chat_template(struct lorac_buf *text, const char **file,
     }
     for (size_t i = 1; i < 3 && !st && !*file; i++) {
         struct lorac_json root = {0};
-        char *path = NULL;
-        st = lorac_read_file(&root, &path, dir, names[i], err);
+        st = lorac_read_file(&root, path, dir, names[i], err);
         const char *found = st ? NULL : template_of(&root);
         if (found) {
             *file = names[i];
             lorac_buf_str(text, found);
         }
         lorac_json_free(&root);
-        lorac_mem_free(path);
     }
     lorac_mem_free(read);
-    lorac_mem_free(jinja);
     if (!st && text->no_memory) { st = lorac_no_memory(err); }
     return st;
 }
@@ -347,13 +337,12 @@ enum lorac_status lorac_tokenizer_class(struct lorac_buf *name, const char *dir,
                                         struct lorac_err *err)
 {
     struct lorac_json root = {0};
-    char *path = NULL;
+    char path[LORAC_PATH];
     const char *class = "";
-    enum lorac_status st = lorac_read_file(&root, &path, dir, "tokenizer_config.json", err);
+    enum lorac_status st = lorac_read_file(&root, path, dir, "tokenizer_config.json", err);
     if (!st) { st = lorac_json_string(&class, &root, "tokenizer_class", false, err); }
     if (!st) { lorac_buf_str(name, class); }
     if (!st && name->no_memory) { st = lorac_no_memory(err); }
     lorac_json_free(&root);
-    lorac_mem_free(path);
     return st;
 }

@@ -12,6 +12,7 @@
 #ifndef LORAC_BASE_TOKENIZER_IMPL_H
 #define LORAC_BASE_TOKENIZER_IMPL_H
 
+#include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/tokenizer/tokenizer.h"
 
@@ -316,9 +317,8 @@ struct lorac_class {
     bool lines;           // the vocabulary is vocab.txt, of WordPiece
     const char *named[TOK_NAMES]; // the special tokens where the folder names none, or NULL
 };
-/* A file of the folder; root->value NULL where it is not there. `*path` outlives it
- * (lorac_mem_free). */
-LORAC_MUST_CHECK enum lorac_status lorac_read_file(struct lorac_json *root, char **path,
+/* A file of the folder; root->value NULL where it is not there. Borrows `path`. */
+LORAC_MUST_CHECK enum lorac_status lorac_read_file(struct lorac_json *root, char path[LORAC_PATH],
                                                    const char *dir, const char *name,
                                                    struct lorac_err *err);
 /* tokenizer_config.json, special_tokens_map.json, generation_config.json, config.json of a folder.

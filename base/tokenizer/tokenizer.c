@@ -85,21 +85,14 @@ enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out, const char 
     struct lorac_tokenizer *t = NULL;
     const struct lorac_class *class = NULL;
     enum lorac_status st = LORAC_OK;
-    char *path = lorac_path_join(dir, "tokenizer.json");
-    char *vocab = lorac_path_join(dir, "vocab.json");
-    char *lines = lorac_path_join(dir, "vocab.txt");
-    if (!path || !vocab || !lines) {
-        st = lorac_no_memory(err);
-        goto done;
-    }
+    char path[LORAC_PATH];
+    bool there = lorac_path_exists(lorac_path_in(path, dir, "tokenizer.json"));
+    *out = NULL;
     t = tokenizer_new(err);
-    if (!t) {
-        st = LORAC_ENOMEM;
-        goto done;
-    }
-    if (!lorac_path_exists(path) && (lorac_path_exists(vocab) || lorac_path_exists(lines))) {
+    if (!t) { return LORAC_ENOMEM; }
+    if (!there && (lorac_path_holds(dir, "vocab.json") || lorac_path_holds(dir, "vocab.txt"))) {
         st = lorac_read_vocab_files(t, &class, dir, err);
-    } else if (lorac_path_is_dir(dir) && !lorac_path_exists(path)) {
+    } else if (lorac_path_is_dir(dir) && !there) {
         st = lorac_stand_in_tokenizer(dir, path, err);
     } else {
         st = lorac_json_load(&root, path, TOK_MAX_JSON, err);
@@ -107,11 +100,7 @@ enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out, const char 
     }
     if (!st) { st = lorac_read_folder(t, dir, class, err); }
     if (!st) { st = lorac_added_build(t, path, err); }
-done:
     lorac_json_free(&root);
-    lorac_mem_free(path);
-    lorac_mem_free(vocab);
-    lorac_mem_free(lines);
     if (st) {
         lorac_tokenizer_free(t);
         t = NULL;

@@ -97,10 +97,9 @@ static void put_config(struct lorac_buf *b, const struct lorac_tokenizer_options
 static enum lorac_status write_file(const char *dir, const char *name, const struct lorac_buf *b,
                                     struct lorac_err *err)
 {
-    char *path = b->no_memory ? NULL : lorac_path_join(dir, name);
-    enum lorac_status st = path ? lorac_file_write(path, b->at, b->n, err) : lorac_no_memory(err);
-    lorac_mem_free(path);
-    return st;
+    char path[LORAC_PATH];
+    if (b->no_memory) { return lorac_no_memory(err); }
+    return lorac_file_write(lorac_path_in(path, dir, name), b->at, b->n, err);
 }
 
 enum lorac_status lorac_tokenizer_write(const char *dir, const struct lorac_learned *l,

@@ -4,6 +4,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { DEEPEST = 16 };
@@ -50,14 +51,9 @@ static enum lorac_status look(struct lorac_runs *r, const char *dir, size_t dept
     enum lorac_status st = lorac_dir_list(&names, dir, err);
     for (size_t i = 0; !st && names[i]; i++) {
         if (names[i][0] == '.') { continue; }
-        char *path = strcmp(dir, ".") == 0 ? lorac_mem_string(names[i], strlen(names[i]))
-                                           : lorac_path_join(dir, names[i]);
-        if (!path) {
-            st = no_memory(err);
-        } else if (lorac_path_is_dir(path)) {
-            st = look(r, path, depth + 1, err);
-        }
-        lorac_mem_free(path);
+        char path[LORAC_PATH];
+        lorac_path_in(path, strcmp(dir, ".") == 0 ? "" : dir, names[i]);
+        if (lorac_path_is_dir(path)) { st = look(r, path, depth + 1, err); }
     }
     lorac_mem_free(names);
     return st;
@@ -68,26 +64,20 @@ static enum lorac_status look_for_trial(struct lorac_runs *r, const char *dir, c
                                         struct lorac_err *err)
 {
     enum { WHY_LIMIT = 1 << 16 };
-    struct lorac_buf failed = {0};
+    char path[LORAC_PATH];
+    char failed[LORAC_PATH + 8];
     char *why = NULL;
     size_t n = 0;
-    char *path = lorac_path_join(dir, name);
-    enum lorac_status st = path ? LORAC_OK : no_memory(err);
-    if (st || lorac_record_is_run(path)) { goto done; }
-    lorac_buf_printf(&failed, "%s.failed", path);
-    if (failed.no_memory) {
-        st = no_memory(err);
-    } else if (!lorac_path_exists(failed.at)) {
+    if (lorac_record_is_run(lorac_path_in(path, dir, name))) { return LORAC_OK; }
+    (void)snprintf(failed, sizeof failed, "%s.failed", path);
+    if (!lorac_path_exists(failed)) {
         r->to_come++;
-    } else {
-        st = lorac_file_read(&why, &n, failed.at, WHY_LIMIT, err);
-        if (!st) { why[strcspn(why, "\n")] = '\0'; }
-        if (!st) { st = add_broken(r, path, why, err); }
+        return LORAC_OK;
     }
-done:
-    lorac_buf_free(&failed);
+    enum lorac_status st = lorac_file_read(&why, &n, failed, WHY_LIMIT, err);
+    if (!st) { why[strcspn(why, "\n")] = '\0'; }
+    if (!st) { st = add_broken(r, path, why, err); }
     lorac_mem_free(why);
-    lorac_mem_free(path);
     return st;
 }
 

@@ -400,10 +400,8 @@ enum lorac_status lorac_events_remove(const char *dir, struct lorac_err *err)
     enum lorac_status st = lorac_dir_list(&names, dir, err);
     for (size_t i = 0; !st && names[i]; i++) {
         if (strncmp(names[i], prefix, sizeof prefix - 1) != 0) { continue; }
-        char *path = lorac_path_join(dir, names[i]);
-        st = path ? lorac_file_remove(path, err)
-                  : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
-        lorac_mem_free(path);
+        char path[LORAC_PATH];
+        st = lorac_file_remove(lorac_path_in(path, dir, names[i]), err);
     }
     lorac_mem_free(names);
     return st;

@@ -19,46 +19,19 @@ enum { FILE_LIMIT = 64 << 20 };
 
 enum lorac_status lorac_run_paths(struct lorac_run_paths *p, const char *dir, struct lorac_err *err)
 {
-    *p = (struct lorac_run_paths){
-        .dir = lorac_mem_string(dir, strlen(dir)),
-        .recipe = lorac_path_join(dir, "recipe.resolved.yaml"),
-        .manifest = lorac_path_join(dir, "run.json"),
-        .metrics = lorac_path_join(dir, "metrics.csv"),
-        .state_dir = lorac_path_join(dir, "state"),
-        .state = lorac_path_join(dir, "state/state.safetensors"),
-        .best = lorac_path_join(dir, "best"),
-        .last = lorac_path_join(dir, "last"),
-        .merged = lorac_path_join(dir, "merged"),
-        .lock = lorac_path_join(dir, "lock"),
-        .predictions = lorac_path_join(dir, "predictions"),
-        .best_new = lorac_path_join(dir, "best.new"),
-        .samples = lorac_path_join(dir, "samples.csv"),
-    };
-    bool all = p->dir && p->recipe && p->manifest && p->metrics && p->state_dir && p->state &&
-               p->best && p->last && p->merged && p->lock && p->predictions && p->best_new &&
-               p->samples;
-    if (!all) {
-        lorac_run_paths_free(p);
-        return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
-    }
-    return LORAC_OK;
+#define JOIN(field, name) .field = lorac_path_join(dir, name),
+#define AND_IT(field, name) &&p->field
+    *p = (struct lorac_run_paths){.dir = lorac_mem_string(dir, strlen(dir)), LORAC_RUN_NAMES(JOIN)};
+    if (p->dir LORAC_RUN_NAMES(AND_IT)) { return LORAC_OK; }
+    lorac_run_paths_free(p);
+    return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
 }
 
 void lorac_run_paths_free(struct lorac_run_paths *p)
 {
+#define FREE(field, name) lorac_mem_free(p->field);
     lorac_mem_free(p->dir);
-    lorac_mem_free(p->recipe);
-    lorac_mem_free(p->manifest);
-    lorac_mem_free(p->metrics);
-    lorac_mem_free(p->state_dir);
-    lorac_mem_free(p->state);
-    lorac_mem_free(p->best);
-    lorac_mem_free(p->last);
-    lorac_mem_free(p->merged);
-    lorac_mem_free(p->lock);
-    lorac_mem_free(p->predictions);
-    lorac_mem_free(p->best_new);
-    lorac_mem_free(p->samples);
+    LORAC_RUN_NAMES(FREE)
     *p = (struct lorac_run_paths){0};
 }
 
@@ -66,16 +39,10 @@ void lorac_run_paths_free(struct lorac_run_paths *p)
  * one was not there yet, or what was still to be removed. */
 static enum lorac_status put_back(const char *to, struct lorac_err *err)
 {
-    struct lorac_buf old = {0};
-    lorac_buf_printf(&old, "%s.old", to);
-    if (old.no_memory) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", to); }
-    enum lorac_status st = LORAC_OK;
-    if (lorac_path_is_dir(old.at)) {
-        st = lorac_path_exists(to) ? lorac_dir_remove(old.at, err)
-                                   : lorac_dir_replace(to, old.at, err);
-    }
-    lorac_buf_free(&old);
-    return st;
+    char old[LORAC_PATH];
+    (void)snprintf(old, sizeof old, "%s.old", to);
+    if (!lorac_path_is_dir(old)) { return LORAC_OK; }
+    return lorac_path_exists(to) ? lorac_dir_remove(old, err) : lorac_dir_replace(to, old, err);
 }
 
 enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p, struct lorac_err *err)
@@ -89,14 +56,10 @@ enum lorac_status lorac_run_sweep(const struct lorac_run_paths *p, struct lorac_
         st = lorac_dir_list(&names, folders[f], err);
         for (size_t i = 0; !st && names[i]; i++) {
             if (!strstr(names[i], ".tmp-")) { continue; }
-            char *path = lorac_path_join(folders[f], names[i]);
-            if (!path) {
-                st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->dir);
-            } else {
-                st = lorac_path_is_dir(path) ? lorac_dir_remove(path, err)
-                                             : lorac_file_remove(path, err);
-            }
-            lorac_mem_free(path);
+            char path[LORAC_PATH];
+            lorac_path_in(path, folders[f], names[i]);
+            st = lorac_path_is_dir(path) ? lorac_dir_remove(path, err)
+                                         : lorac_file_remove(path, err);
         }
         lorac_mem_free(names);
     }
@@ -172,14 +135,11 @@ enum lorac_status lorac_run_keep_predictions(const struct lorac_run_paths *p,
                                              const struct lorac_predictions *rows, size_t step,
                                              struct lorac_err *err)
 {
-    struct lorac_buf path = {0};
-    lorac_buf_printf(&path, "%s/%zu.csv", p->predictions, step);
-    enum lorac_status st = path.no_memory
-                               ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->predictions)
-                               : lorac_dir_make(p->predictions, err);
-    if (!st) { st = lorac_predictions_write(rows, path.at, err); }
-    lorac_buf_free(&path);
-    return st;
+    char name[32];
+    char path[LORAC_PATH];
+    (void)snprintf(name, sizeof name, "%zu.csv", step);
+    enum lorac_status st = lorac_dir_make(p->predictions, err);
+    return st ? st : lorac_predictions_write(rows, lorac_path_in(path, p->predictions, name), err);
 }
 
 enum lorac_status lorac_run_cut_predictions(const struct lorac_run_paths *p, size_t step,
@@ -190,10 +150,8 @@ enum lorac_status lorac_run_cut_predictions(const struct lorac_run_paths *p, siz
     enum lorac_status st = lorac_dir_list(&names, p->predictions, err);
     for (size_t i = 0; !st && names[i]; i++) {
         if (strtoull(names[i], NULL, 10) <= step) { continue; }
-        char *path = lorac_path_join(p->predictions, names[i]);
-        st = path ? lorac_file_remove(path, err)
-                  : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->predictions);
-        lorac_mem_free(path);
+        char path[LORAC_PATH];
+        st = lorac_file_remove(lorac_path_in(path, p->predictions, names[i]), err);
     }
     lorac_mem_free(names);
     return st;

@@ -5,12 +5,27 @@
 #include "recipes/run/approximation.h"
 #include "recipes/run/run.h"
 
-/* Paths in a run's folder; one block. */
+/* What is in a run's folder. best_new: what best/ becomes once the state knows of it. */
+#define LORAC_RUN_NAMES(NAME)              \
+    NAME(recipe, "recipe.resolved.yaml")   \
+    NAME(manifest, "run.json")             \
+    NAME(metrics, "metrics.csv")           \
+    NAME(samples, "samples.csv")           \
+    NAME(predictions, "predictions")       \
+    NAME(state_dir, "state")               \
+    NAME(state, "state/state.safetensors") \
+    NAME(best, "best")                     \
+    NAME(best_new, "best.new")             \
+    NAME(last, "last")                     \
+    NAME(merged, "merged")                 \
+    NAME(lock, "lock")
+
+/* Their paths. */
 struct lorac_run_paths {
-    char *dir, *recipe, *manifest, *metrics, *state_dir, *state, *best, *last, *merged, *lock;
-    char *predictions; // a folder
-    char *samples;
-    char *best_new; // what best/ becomes once the state knows of it
+    char *dir;
+#define LORAC_PATH_OF(field, name) char *field;
+    LORAC_RUN_NAMES(LORAC_PATH_OF)
+#undef LORAC_PATH_OF
 };
 LORAC_MUST_CHECK enum lorac_status lorac_run_paths(struct lorac_run_paths *p, const char *dir,
                                                    struct lorac_err *err);

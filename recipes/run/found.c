@@ -7,6 +7,7 @@
 #include "recipes/run/files.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { MANIFEST_LIMIT = 1 << 20 };
@@ -37,14 +38,12 @@ static enum lorac_status best_is_missing(const struct lorac_run_paths *p,
                                          const struct lorac_recipe *r, struct lorac_err *err)
 {
     struct lorac_json root = {0};
-    struct lorac_buf old = {0};
+    char old[LORAC_PATH];
     size_t step = 0;
     enum lorac_status st = LORAC_OK;
     if (!(r->output.keep >> LORAC_RECIPE_KEEP_BEST & 1U)) { return LORAC_OK; }
-    lorac_buf_printf(&old, "%s.old", p->best);
-    bool cut = old.at && lorac_path_is_dir(old.at);
-    lorac_buf_free(&old);
-    if (cut) {
+    (void)snprintf(old, sizeof old, "%s.old", p->best);
+    if (lorac_path_is_dir(old)) {
         return lorac_fail(
             err, LORAC_EUSER,
             "%s: a save was cut short and left best.old; lorac train --resume puts it "
@@ -96,12 +95,10 @@ static enum lorac_status find_adapter(struct lorac_found *f, const struct lorac_
     struct lorac_map map = {0};
     enum lorac_status st = lorac_found_adapter(&f->adapter, p->dir, r, err);
     if (st || !f->adapter) { return st; }
-    char *weights = lorac_path_join(f->adapter, "adapter_model.safetensors");
-    if (!weights) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->dir); }
-    if (!st) { st = lorac_map_open(&map, weights, err); }
+    char weights[LORAC_PATH];
+    st = lorac_map_open(&map, lorac_path_in(weights, f->adapter, "adapter_model.safetensors"), err);
     f->adapter_bytes = map.size;
     lorac_map_close(&map);
-    lorac_mem_free(weights);
     return st;
 }
 

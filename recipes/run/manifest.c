@@ -64,10 +64,8 @@ static enum lorac_status hash_adapter(char hex[65], const char *dir, struct lora
     enum lorac_status st = LORAC_OK;
     lorac_sha256_init(&sha);
     for (size_t i = 0; i < sizeof files / sizeof *files && !st; i++) {
-        char *path = lorac_path_join(dir, files[i]);
-        st =
-            path ? hash_more(&sha, path, err) : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir);
-        lorac_mem_free(path);
+        char path[LORAC_PATH];
+        st = hash_more(&sha, lorac_path_in(path, dir, files[i]), err);
     }
     if (!st) { lorac_sha256_hex(hex, &sha); }
     return st;
@@ -202,13 +200,12 @@ enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p,
 enum lorac_status lorac_weights_digest(uint64_t *out, const char *dir, struct lorac_err *err)
 {
     char hex[65] = "";
-    char *path = lorac_path_join(dir, "adapter_model.safetensors");
+    char path[LORAC_PATH];
     *out = 0;
-    if (!path) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
+    lorac_path_in(path, dir, "adapter_model.safetensors");
     enum lorac_status st = lorac_run_hash(hex, path, err);
     hex[16] = '\0';
     if (!st) { *out = strtoull(hex, NULL, 16) | 1U; }
-    lorac_mem_free(path);
     return st;
 }
 

@@ -385,11 +385,11 @@ static enum lorac_status find_adapter(struct reading *rd)
     const struct lorac_run_paths *p = &rd->paths;
     const char *dir = lorac_path_is_dir(p->best) ? p->best : p->last;
     if (!lorac_path_is_dir(dir)) { return LORAC_OK; }
-    char *weights = lorac_path_join(dir, "adapter_model.safetensors");
-    enum lorac_status st = weights ? lorac_map_open(&map, weights, rd->err) : no_memory(rd);
+    char weights[LORAC_PATH];
+    lorac_path_in(weights, dir, "adapter_model.safetensors");
+    enum lorac_status st = lorac_map_open(&map, weights, rd->err);
     rd->r->adapter_bytes = map.size;
     lorac_map_close(&map);
-    lorac_mem_free(weights);
     return st ? st : keep_text(&rd->r->adapter, rd, dir);
 }
 
@@ -397,9 +397,7 @@ static enum lorac_status find_adapter(struct reading *rd)
 
 bool lorac_record_is_run(const char *dir)
 {
-    char path[4096]; // the longest that a system call takes
-    int n = snprintf(path, sizeof path, "%s/recipe.resolved.yaml", dir);
-    return n > 0 && (size_t)n < sizeof path && lorac_path_exists(path);
+    return lorac_path_holds(dir, "recipe.resolved.yaml");
 }
 
 static enum lorac_status read_folder(struct reading *rd)
@@ -463,15 +461,14 @@ enum lorac_status lorac_record_predictions(struct lorac_predictions **out,
                                            const struct lorac_record *r, size_t step,
                                            struct lorac_err *err)
 {
-    struct lorac_buf path = {0};
+    char name[48];
+    char path[LORAC_PATH];
     *out = NULL;
-    lorac_buf_printf(&path, "%s/predictions/%zu.csv", r->dir, step);
-    if (path.no_memory) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", r->dir); }
-    enum lorac_status st =
-        bsearch(&step, r->predicted ? r->predicted : &step, r->n_predicted, sizeof step, by_size)
-            ? lorac_predictions_read(out, path.at, err)
-            : lorac_fail(err, LORAC_EUSER, "%s: is missing: no predictions were kept of step %zu",
-                         path.at, step);
-    lorac_buf_free(&path);
-    return st;
+    (void)snprintf(name, sizeof name, "predictions/%zu.csv", step);
+    lorac_path_in(path, r->dir, name);
+    if (bsearch(&step, r->predicted ? r->predicted : &step, r->n_predicted, sizeof step, by_size)) {
+        return lorac_predictions_read(out, path, err);
+    }
+    return lorac_fail(err, LORAC_EUSER, "%s: is missing: no predictions were kept of step %zu",
+                      path, step);
 }

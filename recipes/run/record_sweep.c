@@ -109,12 +109,8 @@ enum lorac_status lorac_sweep_record_open(struct lorac_sweep_record **out, const
     struct lorac_json root = {0};
     const char *metric = "";
     *out = NULL;
-    char *path = lorac_path_join(dir, "sweep.json");
-    if (!path) { return no_memory(err); }
-    if (!lorac_path_exists(path)) {
-        lorac_mem_free(path);
-        return LORAC_OK;
-    }
+    char path[LORAC_PATH];
+    if (!lorac_path_exists(lorac_path_in(path, dir, "sweep.json"))) { return LORAC_OK; }
     struct lorac_sweep_record *s = lorac_mem_new(1, sizeof *s);
     if (s) { s->arena = lorac_arena_new(); }
     enum lorac_status st = s && s->arena ? LORAC_OK : no_memory(err);
@@ -125,7 +121,6 @@ enum lorac_status lorac_sweep_record_open(struct lorac_sweep_record **out, const
     if (!st) { st = read_group_by(s, &root, err); }
     if (!st) { st = read_trials(s, &root, err); }
     lorac_json_free(&root);
-    lorac_mem_free(path);
     if (st) {
         lorac_sweep_record_close(s);
         s = NULL;

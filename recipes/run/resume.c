@@ -9,17 +9,13 @@
 #include <string.h>
 
 /* The first file of an adapter that the folder lacks, or NULL. */
-static enum lorac_status find_missing(const char **file, const char *dir, struct lorac_err *err)
+static const char *find_missing(const char *dir)
 {
     static const char *const files[] = {"adapter_model.safetensors", "adapter_config.json"};
-    *file = NULL;
-    for (size_t i = 0; i < sizeof files / sizeof *files && !*file; i++) {
-        char *path = lorac_path_join(dir, files[i]);
-        if (!path) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
-        if (!lorac_path_exists(path)) { *file = files[i]; }
-        lorac_mem_free(path);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (!lorac_path_holds(dir, files[i])) { return files[i]; }
     }
-    return LORAC_OK;
+    return NULL;
 }
 
 static enum lorac_status check_best(const struct lorac_run_paths *p, const struct lorac_state *s,
@@ -27,9 +23,7 @@ static enum lorac_status check_best(const struct lorac_run_paths *p, const struc
 {
     static const char way[] = "put it back, or start anew with --overwrite";
     uint64_t digest = 0;
-    const char *file = NULL;
-    enum lorac_status st = find_missing(&file, p->best, err);
-    if (st) { return st; }
+    const char *file = find_missing(p->best);
     if (file) {
         bool gone = !lorac_path_exists(p->best);
         return lorac_fail(err, LORAC_EUSER,
@@ -37,7 +31,7 @@ static enum lorac_status check_best(const struct lorac_run_paths *p, const struc
                           "%s",
                           p->best, gone ? "" : " ", gone ? "" : file, (size_t)s->best_step, way);
     }
-    st = lorac_weights_digest(&digest, p->best, err);
+    enum lorac_status st = lorac_weights_digest(&digest, p->best, err);
     if (!st && s->best_weights && digest != s->best_weights) {
         st = lorac_fail(err, LORAC_EUSER,
                         "%s: is not the adapter that this run saved at step %zu; %s", p->best,
@@ -52,9 +46,8 @@ enum lorac_status lorac_resume_best(const struct lorac_run_paths *p, const struc
     enum lorac_status st = LORAC_OK;
     if (lorac_path_is_dir(p->best_new)) { // a kill came before or after the state that knows of it
         uint64_t digest = 0;
-        const char *missing = NULL;
-        st = find_missing(&missing, p->best_new, err);
-        if (!st && !missing) { st = lorac_weights_digest(&digest, p->best_new, err); }
+        const char *missing = find_missing(p->best_new);
+        if (!missing) { st = lorac_weights_digest(&digest, p->best_new, err); }
         if (st) { return st; }
         bool known = !missing && s->has_best && digest == s->best_weights;
         st = known ? lorac_dir_replace(p->best, p->best_new, err)

@@ -138,12 +138,10 @@ enum lorac_status lorac_samples_read(struct lorac_samples *out, const char *dir,
 {
     struct file f = {0};
     *out = (struct lorac_samples){0};
-    char *path = lorac_path_join(dir, "samples.csv");
-    if (!path) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", dir); }
-    enum lorac_status st = open_file(&f, path, err);
+    char path[LORAC_PATH];
+    enum lorac_status st = open_file(&f, lorac_path_in(path, dir, "samples.csv"), err);
     if (!st && f.table) { st = read_rows(out, f.table, err); }
     close_file(&f);
-    lorac_mem_free(path);
     if (st) { lorac_samples_free(out); }
     return st;
 }
