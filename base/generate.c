@@ -40,11 +40,6 @@ const char *lorac_finish_name(enum lorac_finish f)
     return names[f];
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static struct lorac_pass_options pass_options(const struct lorac_model *m, size_t max_positions)
 {
     size_t limit = m->config.max_positions;
@@ -62,7 +57,7 @@ static enum lorac_status count_rows(size_t *rows, const struct lorac_model *m, s
     size_t one = 0;
     enum lorac_status st = lorac_cache_measure(&one, m, positions, err);
     size_t fit = one ? ((size_t)CACHE_MIB << 20) / one : wanted;
-    *rows = positions * (fit < 1 ? 1 : smaller(fit, wanted));
+    *rows = positions * (fit < 1 ? 1 : lorac_min(fit, wanted));
     return st;
 }
 
@@ -71,7 +66,7 @@ enum lorac_status lorac_generator_measure(size_t *bytes, const struct lorac_mode
                                           size_t sequences, struct lorac_err *err)
 {
     struct lorac_pass_options o = pass_options(m, max_positions);
-    size_t n = smaller(sequences, o.max_rows);
+    size_t n = lorac_min(sequences, o.max_rows);
     size_t cache = 0;
     size_t rows = 0;
     enum lorac_status st = count_rows(&rows, m, o.max_positions, n, err);
@@ -90,7 +85,7 @@ enum lorac_status lorac_generator_new(struct lorac_generator **out, const struct
     struct lorac_generator *g = lorac_mem_new(1, sizeof *g);
     if (!g) { return lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
     struct lorac_pass_options o = pass_options(m, max_positions);
-    size_t n = smaller(sequences, o.max_rows); // a token of each goes into one batch
+    size_t n = lorac_min(sequences, o.max_rows); // a token of each goes into one batch
     enum lorac_status st = count_rows(&g->cache_rows, m, o.max_positions, n, err);
     g->m = m;
     g->max_positions = o.max_positions;
@@ -354,14 +349,14 @@ static size_t divide_cache(struct lorac_generator *g, const struct lorac_generat
     size_t shared = at[0].n;
     size_t most = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t need = at[i].n + smaller(at[i].o->max_tokens, g->max_positions - at[i].n);
+        size_t need = at[i].n + lorac_min(at[i].o->max_tokens, g->max_positions - at[i].n);
         most = need > most ? need : most;
         // the logits of its last token are each prompt's own
         shared = lorac_ids_common(at[0].prompt, shared, at[i].prompt, at[i].n - 1);
     }
     g->shared = (n - 1) * shared < SHARE_TOKENS ? 0 : shared;
     g->stride = most - g->shared;
-    return smaller(smaller(n, g->sequences), (g->cache_rows - g->shared) / g->stride);
+    return lorac_min(lorac_min(n, g->sequences), (g->cache_rows - g->shared) / g->stride);
 }
 
 /* What all prompts begin with, into the first rows of the cache. */
@@ -370,7 +365,7 @@ static enum lorac_status read_shared(struct lorac_generator *g, const int32_t *i
 {
     enum lorac_status st = LORAC_OK;
     for (size_t at = 0; at < g->shared && !st;) {
-        size_t n = smaller(g->shared - at, g->batch->max_rows);
+        size_t n = lorac_min(g->shared - at, g->batch->max_rows);
         lorac_batch_clear(g->batch);
         (void)lorac_batch_add_cached(g->batch, ids + at, n, -1, 0, at, true);
         st = lorac_pass_forward(g->pass, g->batch, g->cache, err);

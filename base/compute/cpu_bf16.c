@@ -29,11 +29,6 @@ struct lorac_cpu_bf16 {
     bool failed[2];        // no memory, once and for all
 };
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 #ifdef LORAC_HAVE_ONEDNN
 
 const char *lorac_cpu_bf16_lacks(void)
@@ -66,7 +61,7 @@ static void round_all(struct lorac_device *dev, uint16_t *out, const struct lora
 #    pragma omp parallel for num_threads(dev->threads)
     for (size_t i = 0; i < pieces; i++) {
         float some[SOME];
-        size_t m = smaller(SOME, n - i * SOME);
+        size_t m = lorac_min(SOME, n - i * SOME);
         k->decode(some, (const char *)w->data + lorac_dtype_bytes(w->dtype, i * SOME), w->dtype, m);
         k->to_bf16(out + i * SOME, some, m);
     }
@@ -139,7 +134,7 @@ static void round_rows(struct lorac_device *dev, uint16_t *a, const float *x, si
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
 #    pragma omp parallel for num_threads(dev->threads) if (n > LORAC_CPU_PIECE)
     for (size_t i = 0; i < n; i += LORAC_CPU_PIECE) {
-        k->to_bf16(a + i, x + i, smaller(LORAC_CPU_PIECE, n - i));
+        k->to_bf16(a + i, x + i, lorac_min(LORAC_CPU_PIECE, n - i));
     }
 }
 
@@ -154,7 +149,7 @@ static size_t multiply(struct lorac_device *dev, struct lorac_cpu_scratch *s, bo
     uint16_t *a = (uint16_t *)(void *)s->panel;
     size_t n = 0;
     while (b.data && n < N && most > 0) {
-        size_t rows = lorac_onednn_rows(smaller(N - n, most));
+        size_t rows = lorac_onednn_rows(lorac_min(N - n, most));
         const struct lorac_onednn_product *p = lorac_onednn_find(o, &b, rows, adds, false);
         size_t floats = p ? lorac_onednn_scratch(p) / sizeof(float) + 1 : 0;
         float *scratch = p ? lorac_cpu_parts(s, floats) : NULL;
@@ -179,11 +174,6 @@ struct blocks {
     size_t floats;  // ... and the library's scratch behind it: of one thread
 };
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static bool find_products(struct lorac_onednn *o, struct blocks *b)
 {
     enum { LINE = 16 }; // floats
@@ -195,7 +185,7 @@ static bool find_products(struct lorac_onednn *o, struct blocks *b)
         size_t rows = lorac_onednn_rows(left);
         b->rest[i] = lorac_onednn_find(o, &b->b, rows, b->adds, true);
         there = b->rest[i];
-        bytes = larger(bytes, there ? lorac_onednn_scratch(b->rest[i]) : 0);
+        bytes = lorac_max(bytes, there ? lorac_onednn_scratch(b->rest[i]) : 0);
         left -= rows;
     }
     b->rounded = lorac_pieces(BLOCK * b->b.K, 2 * LINE) * LINE;
@@ -230,7 +220,7 @@ static void multiply_block(struct lorac_device *dev, const struct blocks *b, flo
 {
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
     const struct lorac_cpu_product *p = b->p;
-    size_t rows = smaller(BLOCK, p->N - n);
+    size_t rows = lorac_min(BLOCK, p->N - n);
     float *y = p->y + n * p->OUT;
     k->to_bf16((uint16_t *)(void *)scratch, p->x + n * p->K, rows * p->K); // in order: x is there
     if (p->pair && p->pair->down) { lorac_cpu_pair_down(k, p, n, rows); }
@@ -326,7 +316,7 @@ static void multiply_slowly(struct lorac_device *dev, struct lorac_cpu_scratch *
         return;
     }
     for (size_t n = 0; n < N; n += step) {
-        size_t rows = smaller(step, N - n);
+        size_t rows = lorac_min(step, N - n);
         k->round_bf16(s->panel, x + n * K, rows * K);
         if (back) {
             lorac_cpu_product_back(dev, s, HALF, y + n * OUT, s->panel, w, rows, beta);

@@ -25,11 +25,6 @@ enum {
     PANEL = LORAC_INT8_OUTPUTS,
 };
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static size_t up_to_4(size_t n)
 {
     return (n + 3) / 4 * 4;
@@ -107,7 +102,7 @@ static void channels_largest(float *most, const struct source *s, size_t first, 
     }
     for (size_t r = 0; r < n && s->by_row; r++) {
         for (size_t c = 0; c < s->columns; c += TILE) {
-            size_t some = smaller(TILE, s->columns - c);
+            size_t some = lorac_min(TILE, s->columns - c);
             decode(values, s, (first + r) * s->columns + c, some);
             most[r] = larger(most[r], s->cpu->int8->largest(values, NULL, some));
         }
@@ -127,7 +122,7 @@ static bool find_scales(struct lorac_device *dev, const struct lorac_weight *w)
 #pragma omp parallel for num_threads(dev->threads) if (w->OC * w->C > LORAC_CPU_PIECE)
     for (size_t p = 0; p < panels; p++) {
         size_t first = p * PANEL;
-        size_t n = smaller(PANEL, w->OC - first);
+        size_t n = lorac_min(PANEL, w->OC - first);
         float most[PANEL] = {0};
         channels_largest(most, &s, first, n);
         for (size_t i = 0; i < n; i++) {
@@ -162,9 +157,9 @@ static void pack_rows(const struct lorac_int8_panels *to, const struct source *s
     int8_t q[TILE];
     int8_t *at = to->q + panel * PANEL * to->depth;
     size_t first = panel * PANEL;
-    for (size_t o = 0; o < smaller(PANEL, to->O - first); o++) {
+    for (size_t o = 0; o < lorac_min(PANEL, to->O - first); o++) {
         for (size_t k = 0; k < to->K; k += TILE) {
-            size_t n = smaller(TILE, to->K - k);
+            size_t n = lorac_min(TILE, to->K - k);
             memset(q, 0, sizeof q);
             quantise_stored(q, s, first + o, k, n);
             for (size_t i = 0; i < n; i += 4) {
@@ -179,9 +174,9 @@ static void pack_columns(const struct lorac_int8_panels *to, const struct source
 {
     int8_t q[4][TILE];
     for (size_t o = 0; o < to->O; o += TILE) {
-        size_t n = smaller(TILE, to->O - o);
+        size_t n = lorac_min(TILE, to->O - o);
         memset(q, 0, sizeof q);
-        for (size_t j = 0; j < smaller(4, to->K - k); j++) {
+        for (size_t j = 0; j < lorac_min(4, to->K - k); j++) {
             quantise_stored(q[j], s, k + j, o, n);
         }
         for (size_t i = 0; i < n; i++) {
@@ -281,7 +276,7 @@ static void multiply(struct lorac_device *dev, const struct lorac_cpu_product *p
     const struct rows rows = {(uint8_t *)(s->panel + most), s->panel};
     size_t across = lorac_pieces(w->O, OUTPUTS);
     for (size_t n0 = 0; n0 < N; n0 += most) {
-        size_t N1 = smaller(most, N - n0);
+        size_t N1 = lorac_min(most, N - n0);
         const float *x1 = p->x + n0 * w->K;
         float *y1 = p->y + n0 * w->O;
         size_t pieces = lorac_pieces(N1, ROWS) * across;
@@ -296,7 +291,7 @@ static void multiply(struct lorac_device *dev, const struct lorac_cpu_product *p
                 size_t n = i / across * ROWS;
                 size_t o = i % across * OUTPUTS;
                 k->product(y1 + n * w->O + o, w->O, rows.q + n * w->depth, rows.scale + n,
-                           smaller(ROWS, N1 - n), w, o, smaller(OUTPUTS, w->O - o),
+                           lorac_min(ROWS, N1 - n), w, o, lorac_min(OUTPUTS, w->O - o),
                            p->bias ? p->bias + o : NULL, p->beta);
             }
         }
@@ -316,7 +311,7 @@ static void multiply_block(const struct lorac_cpu *cpu, const struct lorac_cpu_p
     }
     if (p->pair && p->pair->down) { lorac_cpu_pair_down(cpu->kernels, p, n, N); }
     for (size_t o = 0; o < w->O; o += OUTPUTS) {
-        size_t some = smaller(OUTPUTS, w->O - o);
+        size_t some = lorac_min(OUTPUTS, w->O - o);
         if (first) { lorac_cpu_pair_up(cpu->kernels, p, n, N, o, some, p->beta); }
         k->product(p->y + n * w->O + o, w->O, rows->q, rows->scale, N, w, o, some,
                    p->bias ? p->bias + o : NULL, first ? 1.0F : p->beta);
@@ -334,7 +329,7 @@ static void multiply_blocks(struct lorac_device *dev, const struct lorac_cpu_pro
         float *own = s->panel + (size_t)omp_get_thread_num() * block_floats(w);
         const struct rows rows = {(uint8_t *)(own + LORAC_CPU_BLOCK), own};
         size_t n = i * LORAC_CPU_BLOCK;
-        multiply_block(lorac_cpu(dev), p, by, w, &rows, n, smaller(LORAC_CPU_BLOCK, p->N - n));
+        multiply_block(lorac_cpu(dev), p, by, w, &rows, n, lorac_min(LORAC_CPU_BLOCK, p->N - n));
     }
     lorac_cpu_give(dev, s);
 }

@@ -13,6 +13,8 @@
 
 #include "base/compute/blas.h"
 
+#include "base/core/mem.h"
+
 #include <assert.h>
 
 enum {
@@ -33,11 +35,6 @@ enum {
         128, // terms of a long sum added up in one go: blocks keep its error small, as sgemm's do
 };
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* y (N,OC) with row length ldy = beta y + alpha x (N,C) w (OC,C)^T */
 static void dots(struct lorac_device *dev, float *y, size_t ldy, const float *x, const void *w,
                  enum lorac_dtype type, size_t N, size_t C, size_t OC, float alpha, float beta)
@@ -52,7 +49,7 @@ static void dots(struct lorac_device *dev, float *y, size_t ldy, const float *x,
         size_t n = i / across * ROWS;
         size_t o = i % across * outputs;
         k->dots(y + n * ldy + o, ldy, x + n * C, C, (const char *)w + o * row, C, type,
-                smaller(ROWS, N - n), smaller(outputs, OC - o), C, alpha, beta);
+                lorac_min(ROWS, N - n), lorac_min(outputs, OC - o), C, alpha, beta);
     }
 }
 
@@ -70,8 +67,8 @@ static void sums(struct lorac_device *dev, float *y, const float *u, size_t ldu,
         size_t r = 0;
         do {
             k->tile(y + n * C + c, C, u + n * ldu + r, ldu, 1, b + r * C + c, C,
-                    smaller(ROWS, N - n), smaller(COLUMNS, C - c), smaller(CHAIN, R - r), alpha,
-                    r ? 1.0F : beta);
+                    lorac_min(ROWS, N - n), lorac_min(COLUMNS, C - c), lorac_min(CHAIN, R - r),
+                    alpha, r ? 1.0F : beta);
             r += CHAIN;
         } while (r < R);
     }
@@ -117,19 +114,19 @@ void lorac_cpu_matmul_tn(struct lorac_device *dev, float *out, const float *a, c
         return;
     }
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
-    size_t columns = smaller(COLUMNS, lorac_pieces(C, SHARES * SHARE) * SHARE);
+    size_t columns = lorac_min(COLUMNS, lorac_pieces(C, SHARES * SHARE) * SHARE);
     size_t pieces = lorac_pieces(C, columns);
 #pragma omp parallel num_threads(dev->threads) if (pieces > 1 && N * C * OC > SMALL)
     {
         size_t n = 0;
         do { // the same threads get the same columns each time: nobody waits
-            size_t rows = smaller(DEPTH, N - n);
-            size_t next = smaller(DEPTH, N - n - rows);
+            size_t rows = lorac_min(DEPTH, N - n);
+            size_t next = lorac_min(DEPTH, N - n - rows);
 #pragma omp for schedule(static) nowait
             for (size_t i = 0; i < pieces; i++) {
                 size_t c = i * columns;
                 const float *from = b + n * C + c;
-                size_t some = smaller(columns, C - c);
+                size_t some = lorac_min(columns, C - c);
                 ask_for(from + rows * C, C, next, some);
                 k->tile(out + c, C, a + n * OC, 1, OC, from, C, OC, some, rows, alpha,
                         n ? 1.0F : beta);
@@ -183,7 +180,7 @@ static const float *decoded(struct lorac_device *dev, float *panel, const struct
 #pragma omp parallel for num_threads(dev->threads) if (pieces > 1)
     for (size_t i = 0; i < pieces; i++) {
         size_t at = i * LORAC_CPU_PIECE;
-        size_t some = smaller(LORAC_CPU_PIECE, n - at);
+        size_t some = lorac_min(LORAC_CPU_PIECE, n - at);
         k->decode(panel + at, from + lorac_dtype_bytes(w->dtype, at), w->dtype, some);
         if (rounds) { k->round_bf16(panel + at, panel + at, some); }
     }
@@ -193,7 +190,7 @@ static const float *decoded(struct lorac_device *dev, float *panel, const struct
 /* Rows of w that one product takes; 0: one is longer than the panel. */
 static size_t panel_rows(const struct lorac_weight *w, size_t used)
 {
-    return is_plain(w) ? w->OC : smaller(w->OC, (LORAC_CPU_PANEL - used) / w->C);
+    return is_plain(w) ? w->OC : lorac_min(w->OC, (LORAC_CPU_PANEL - used) / w->C);
 }
 
 void lorac_cpu_product(struct lorac_device *dev, struct lorac_cpu_scratch *s, size_t used, float *y,
@@ -217,7 +214,7 @@ void lorac_cpu_product(struct lorac_device *dev, struct lorac_cpu_scratch *s, si
     struct lorac_cpu_scratch *own = s || is_plain(w) ? NULL : lorac_cpu_take(dev);
     float *panel = own ? own->panel : s ? s->panel + used : NULL;
     for (size_t o = 0; o < OC; o += step) {
-        size_t rows = smaller(step, OC - o);
+        size_t rows = lorac_min(step, OC - o);
         const float *part = decoded(dev, panel, w, o, rows);
         if (few) {
             dots(dev, y + o, OC, x, part, LORAC_F32, N, C, rows, 1.0F, beta);
@@ -243,7 +240,7 @@ void lorac_cpu_product_back(struct lorac_device *dev, struct lorac_cpu_scratch *
     struct lorac_cpu_scratch *own = s || is_plain(w) ? NULL : lorac_cpu_take(dev);
     float *panel = own ? own->panel : s ? s->panel + used : NULL;
     for (size_t o = 0; o < OC; o += step) {
-        size_t rows = smaller(step, OC - o);
+        size_t rows = lorac_min(step, OC - o);
         const float *part = decoded(dev, panel, w, o, rows);
         if (N <= FEW || C * OC <= NARROW) {
             sums(dev, dx, dy + o, OC, part, N, C, rows, 1.0F, o ? 1.0F : beta);

@@ -11,6 +11,16 @@ LORAC_API_BEGIN
 /* *out = a * b; false when the product does not fit. */
 LORAC_MUST_CHECK bool lorac_mul(size_t a, size_t b, size_t *out);
 
+static inline size_t lorac_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t lorac_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 /* n * size zeroed bytes, 64-byte aligned, or NULL. Release with lorac_mem_free(). */
 LORAC_MUST_CHECK void *lorac_mem_new(size_t n, size_t size);
 

@@ -1,5 +1,6 @@
 /* suggest.c - see suggest.h. */
 #include "base/core/suggest.h"
+#include "base/core/mem.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,11 +11,6 @@ static size_t length(const char *s)
 {
     size_t n = strlen(s);
     return n < MAX_WORD ? n : MAX_WORD;
-}
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 static bool same(char a, char b)
@@ -38,9 +34,9 @@ size_t lorac_distance(const char *a, const char *b)
         row[0] = i;
         for (size_t j = 1; j <= m; j++) {
             size_t replaced = last[j - 1] + !same(a[i - 1], b[j - 1]);
-            row[j] = least(least(last[j] + 1, row[j - 1] + 1), replaced);
+            row[j] = lorac_min(lorac_min(last[j] + 1, row[j - 1] + 1), replaced);
             if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1])) {
-                row[j] = least(row[j], before[j - 2] + 1);
+                row[j] = lorac_min(row[j], before[j - 2] + 1);
             }
         }
         size_t *spare = before;

@@ -110,11 +110,6 @@ static size_t weighty(const struct lorac_search *s)
     return n;
 }
 
-static size_t most(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static void finish(struct lorac_search *s)
 {
     double least = s->n_done ? s->done[0].nll : 0.0;
@@ -131,7 +126,7 @@ size_t lorac_search_next(struct lorac_search *s)
     size_t n = rivals(s);
     n = n < s->beam ? n : s->beam;
     if (s->top == s->tree->K) { n = s->n_open; } // all of them are wanted
-    if (s->probability) { n = most(n, weighty(s)); }
+    if (s->probability) { n = lorac_max(n, weighty(s)); }
     if (n == 0) { finish(s); }
     return n;
 }
