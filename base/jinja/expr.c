@@ -314,12 +314,7 @@ static struct lorac_jnode *unary(struct lorac_jparser *p, // NOLINT(misc-no-recu
         enum lorac_jop op = is_operator(p, "-") ? N_NEGATE : N_PLUS;
         n = lorac_jparse_node(p, op);
         p->at++;
-        struct lorac_jnode *of = ++p->depth > JINJA_MAX_DEPTH
-                                     ? lorac_jparse_fail(p, LORAC_ENOTSUP,
-                                                         "this is nested deeper "
-                                                         "than %d",
-                                                         JINJA_MAX_DEPTH)
-                                     : unary(p, false);
+        struct lorac_jnode *of = lorac_jparse_enter(p) ? unary(p, false) : NULL;
         p->depth--;
         if (n) { n->child[0] = of; }
     } else {
@@ -340,58 +335,43 @@ static struct lorac_jnode *unary(struct lorac_jparser *p, // NOLINT(misc-no-recu
     return n;
 }
 
-struct operator
-{
-    const char *word;
-    enum lorac_jop op;
+/* Operators that stand beside each other: a op b op c, from the left. */
+struct level {
+    struct {
+        const char *word;
+        enum lorac_jop op;
+    } ops[5];                                             // ended by a word NULL
+    struct lorac_jnode *(*next)(struct lorac_jparser *p); // what they join; NULL: the next level
 };
-typedef struct lorac_jnode *parser_of(struct lorac_jparser *p);
-
-/* a op b op c, from the left. */
-static struct lorac_jnode *chain(struct lorac_jparser *p, // NOLINT(misc-no-recursion)
-                                 const struct operator* ops, size_t n_ops, parser_of *next)
-{
-    struct lorac_jnode *n = next(p);
-    for (bool found = true; found && !p->st;) {
-        found = false;
-        for (size_t i = 0; i < n_ops && !found; i++) {
-            if (!lorac_jparse_skip(p, ops[i].word)) { continue; }
-            struct lorac_jnode *right = next(p);
-            n = two(p, ops[i].op, n, right);
-            found = true;
-        }
-    }
-    return n;
-}
-
+static struct lorac_jnode *negation(struct lorac_jparser *p);
 static struct lorac_jnode *with_filters(struct lorac_jparser *p) // NOLINT(misc-no-recursion)
 {
     return unary(p, true);
 }
+enum { OR = 0, SUM = 2 };
+static const struct level levels[] = {
+    {{{"or", N_OR}}, NULL},
+    {{{"and", N_AND}}, negation},
+    {{{"+", N_ADD}, {"-", N_SUB}}, NULL},
+    {{{"~", N_CONCAT}}, NULL},
+    {{{"*", N_MUL}, {"//", N_FLOORDIV}, {"/", N_DIV}, {"%", N_MOD}}, NULL},
+    {{{"**", N_POW}}, with_filters},
+};
 
-static struct lorac_jnode *power(struct lorac_jparser *p) // NOLINT(misc-no-recursion)
+static struct lorac_jnode *chain(struct lorac_jparser *p, // NOLINT(misc-no-recursion)
+                                 const struct level *l)
 {
-    static const struct operator ops[] = {{"**", N_POW}};
-    return chain(p, ops, 1, with_filters);
-}
-
-static struct lorac_jnode *product(struct lorac_jparser *p) // NOLINT(misc-no-recursion)
-{
-    static const struct operator ops[] = {
-        {"*", N_MUL}, {"//", N_FLOORDIV}, {"/", N_DIV}, {"%", N_MOD}};
-    return chain(p, ops, 4, power);
-}
-
-static struct lorac_jnode *concat(struct lorac_jparser *p) // NOLINT(misc-no-recursion)
-{
-    static const struct operator ops[] = {{"~", N_CONCAT}};
-    return chain(p, ops, 1, product);
-}
-
-static struct lorac_jnode *sum(struct lorac_jparser *p) // NOLINT(misc-no-recursion)
-{
-    static const struct operator ops[] = {{"+", N_ADD}, {"-", N_SUB}};
-    return chain(p, ops, 2, concat);
+    struct lorac_jnode *n = l->next ? l->next(p) : chain(p, l + 1);
+    for (size_t i = 0; l->ops[i].word && !p->st;) {
+        if (!lorac_jparse_skip(p, l->ops[i].word)) {
+            i++;
+            continue;
+        }
+        struct lorac_jnode *right = l->next ? l->next(p) : chain(p, l + 1);
+        n = two(p, l->ops[i].op, n, right);
+        i = 0;
+    }
+    return n;
 }
 
 static bool comparison(struct lorac_jparser *p, enum lorac_jcompare *sub)
@@ -410,7 +390,7 @@ static bool comparison(struct lorac_jparser *p, enum lorac_jcompare *sub)
 
 static struct lorac_jnode *compare(struct lorac_jparser *p) // NOLINT(misc-no-recursion)
 {
-    struct lorac_jnode *n = sum(p);
+    struct lorac_jnode *n = chain(p, &levels[SUM]);
     struct lorac_jnode *links = NULL;
     struct lorac_jnode **end = &links;
     enum lorac_jcompare sub = C_EQ;
@@ -418,7 +398,7 @@ static struct lorac_jnode *compare(struct lorac_jparser *p) // NOLINT(misc-no-re
         struct lorac_jnode *link = lorac_jparse_node(p, N_LINK);
         if (!link) { return NULL; }
         link->sub = sub;
-        link->child[0] = sum(p);
+        link->child[0] = chain(p, &levels[SUM]);
         append(&end, link);
     }
     return links ? two(p, N_COMPARE, n, links) : n;
@@ -430,33 +410,20 @@ static struct lorac_jnode *negation(struct lorac_jparser *p) // NOLINT(misc-no-r
     if (!lorac_jparse_is(p, "not")) { return compare(p); }
     n = lorac_jparse_node(p, N_NOT);
     p->at++;
-    struct lorac_jnode *of =
-        ++p->depth > JINJA_MAX_DEPTH
-            ? lorac_jparse_fail(p, LORAC_ENOTSUP, "this is nested deeper than %d", JINJA_MAX_DEPTH)
-            : negation(p);
+    struct lorac_jnode *of = lorac_jparse_enter(p) ? negation(p) : NULL;
     p->depth--;
     if (n) { n->child[0] = of; }
     return n;
 }
 
-static struct lorac_jnode *conjunction(struct lorac_jparser *p) // NOLINT(misc-no-recursion)
-{
-    static const struct operator ops[] = {{"and", N_AND}};
-    return chain(p, ops, 1, negation);
-}
-
 struct lorac_jnode *lorac_jparse_or(struct lorac_jparser *p) // NOLINT(misc-no-recursion)
 {
-    static const struct operator ops[] = {{"or", N_OR}};
-    return chain(p, ops, 1, conjunction);
+    return chain(p, &levels[OR]);
 }
 
 struct lorac_jnode *lorac_jparse_expr(struct lorac_jparser *p) // NOLINT(misc-no-recursion)
 {
-    if (++p->depth > JINJA_MAX_DEPTH) {
-        return lorac_jparse_fail(p, LORAC_ENOTSUP, "this is nested deeper than %d",
-                                 JINJA_MAX_DEPTH);
-    }
+    if (!lorac_jparse_enter(p)) { return NULL; }
     struct lorac_jnode *n = lorac_jparse_or(p);
     while (!p->st && lorac_jparse_skip(p, "if")) {
         struct lorac_jnode *test_node = lorac_jparse_or(p);

@@ -23,51 +23,20 @@ static bool given(const struct lorac_jargs *args, size_t i)
 
 /* ---- texts ---- */
 
-static struct lorac_jvalue string(struct lorac_jrun *r, struct lorac_jvalue v,
-                                  const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jstring(lorac_jprint(r, v));
-}
+JFN_IS(string, lorac_jstring(lorac_jprint(r, v)))
+JFN_IS(upper, lorac_jword_case(r, lorac_jprint(r, v), JW_UPPER))
+JFN_IS(lower, lorac_jword_case(r, lorac_jprint(r, v), JW_LOWER))
+JFN_IS(capitalize, lorac_jword_case(r, lorac_jprint(r, v), JW_CAPITALIZE))
+JFN_IS(title, lorac_jword_case(r, lorac_jprint(r, v), JW_TITLE_FILTER))
 
-static struct lorac_jvalue upper(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jword_case(r, lorac_jprint(r, v), JW_UPPER);
-}
-
-static struct lorac_jvalue lower(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jword_case(r, lorac_jprint(r, v), JW_LOWER);
-}
-
-static struct lorac_jvalue capitalize(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jword_case(r, lorac_jprint(r, v), JW_CAPITALIZE);
-}
-
-static struct lorac_jvalue title(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jword_case(r, lorac_jprint(r, v), JW_TITLE_FILTER);
-}
-
-static struct lorac_jvalue trim(struct lorac_jrun *r, struct lorac_jvalue v,
-                                const struct lorac_jargs *args)
+JFN(trim)
 {
     bool set = given(args, 0) && args->at[0].kind != J_NONE;
     struct lorac_jstr chars = set ? lorac_jprint(r, args->at[0]) : lorac_jstr("");
     return lorac_jstring(lorac_jstr_strip(lorac_jprint(r, v), set ? &chars : NULL, true, true));
 }
 
-static struct lorac_jvalue replace(struct lorac_jrun *r, struct lorac_jvalue v,
-                                   const struct lorac_jargs *args)
+JFN(replace)
 {
     int64_t most = args->at[2].kind == J_INT ? args->at[2].i : -1;
     return lorac_jword_replace(r, lorac_jprint(r, v), lorac_jprint(r, args->at[0]),
@@ -75,8 +44,7 @@ static struct lorac_jvalue replace(struct lorac_jrun *r, struct lorac_jvalue v,
 }
 
 /* Each line but the first behind `width` blanks, empty ones only where `blank`. */
-static struct lorac_jvalue indent(struct lorac_jrun *r, struct lorac_jvalue v,
-                                  const struct lorac_jargs *args)
+JFN(indent)
 {
     struct lorac_jtext t = {0};
     struct lorac_jtext blanks = {0};
@@ -100,8 +68,7 @@ static struct lorac_jvalue indent(struct lorac_jrun *r, struct lorac_jvalue v,
     return lorac_jtext_value(&t);
 }
 
-static struct lorac_jvalue as_json(struct lorac_jrun *r, struct lorac_jvalue v,
-                                   const struct lorac_jargs *args)
+JFN(as_json)
 {
     struct lorac_jtext t = {0};
     struct lorac_jdumps o = {.ascii = lorac_jtruth(args->at[0]),
@@ -122,17 +89,10 @@ static struct lorac_jvalue as_json(struct lorac_jrun *r, struct lorac_jvalue v,
     return lorac_jtext_value(&t);
 }
 
-static struct lorac_jvalue safe(struct lorac_jrun *r, struct lorac_jvalue v,
-                                const struct lorac_jargs *args)
-{
-    return string(r, v, args);
-}
-
 /* ---- numbers ---- */
 
 /* int(), or `default` where it is no number. */
-static struct lorac_jvalue whole(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
+JFN(whole)
 {
     struct lorac_jvalue other = given(args, 0) ? args->at[0] : lorac_jint(0);
     char text[40] = "";
@@ -154,10 +114,8 @@ static struct lorac_jvalue whole(struct lorac_jrun *r, struct lorac_jvalue v,
     return !*end && fabs(f) < 9e18 ? lorac_jint((int64_t)f) : other;
 }
 
-static struct lorac_jvalue absolute(struct lorac_jrun *r, struct lorac_jvalue v,
-                                    const struct lorac_jargs *args)
+JFN(absolute)
 {
-    (void)args;
     if (v.kind == J_FLOAT) { return lorac_jfloat(fabs(v.f)); }
     if (v.kind == J_INT && v.i > INT64_MIN) { return lorac_jint(v.i < 0 ? -v.i : v.i); }
     return lorac_jinja_fail(r, LORAC_EUSER, "%s has no absolute value", lorac_jkind_name(v));
@@ -165,10 +123,8 @@ static struct lorac_jvalue absolute(struct lorac_jrun *r, struct lorac_jvalue v,
 
 /* ---- lists ---- */
 
-static struct lorac_jvalue length(struct lorac_jrun *r, struct lorac_jvalue v,
-                                  const struct lorac_jargs *args)
+JFN(length)
 {
-    (void)args;
     bool list = v.kind == J_LIST && v.list->form != JF_GENERATOR;
     if (v.kind == J_UNDEFINED) { return lorac_jint(0); }
     if (v.kind == J_STRING) { return lorac_jint((int64_t)lorac_jstr_length(v.s)); }
@@ -188,33 +144,22 @@ static struct lorac_jvalue copy(struct lorac_jrun *r, struct lorac_jvalue v, enu
     return out;
 }
 
-static struct lorac_jvalue list(struct lorac_jrun *r, struct lorac_jvalue v,
-                                const struct lorac_jargs *args)
-{
-    (void)args;
-    return copy(r, v, JF_LIST);
-}
+JFN_IS(list, copy(r, v, JF_LIST))
 
-static struct lorac_jvalue first(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
+JFN(first)
 {
-    (void)args;
     const struct lorac_jlist *items = lorac_jitems(r, v);
     return items && items->n ? items->at[0] : lorac_jundefined(lorac_jstr("first"));
 }
 
-static struct lorac_jvalue last(struct lorac_jrun *r, struct lorac_jvalue v,
-                                const struct lorac_jargs *args)
+JFN(last)
 {
-    (void)args;
     const struct lorac_jlist *items = lorac_jitems(r, v);
     return items && items->n ? items->at[items->n - 1] : lorac_jundefined(lorac_jstr("last"));
 }
 
-static struct lorac_jvalue reverse(struct lorac_jrun *r, struct lorac_jvalue v,
-                                   const struct lorac_jargs *args)
+JFN(reverse)
 {
-    (void)args;
     const struct lorac_jlist *items = lorac_jitems(r, v);
     struct lorac_jtext t = {0};
     struct lorac_jvalue out = lorac_jlist(r, JF_GENERATOR);
@@ -261,32 +206,18 @@ static struct lorac_jvalue sort_key(struct lorac_jrun *r, struct lorac_jvalue it
     return fold ? lorac_jword_case(r, key.s, JW_LOWER) : key;
 }
 
-static void turn(struct lorac_jlist *l)
-{
-    for (size_t i = 0; i < l->n / 2; i++) {
-        struct lorac_jvalue v = l->at[i];
-        l->at[i] = l->at[l->n - 1 - i];
-        l->at[l->n - 1 - i] = v;
-    }
-}
-
 /* sort(reverse, case_sensitive, attribute); equal ones stay as they were, also in reverse. */
-static struct lorac_jvalue sort(struct lorac_jrun *r, struct lorac_jvalue v,
-                                const struct lorac_jargs *args)
+JFN(sort)
 {
     struct sorting s = {args->at[2], lorac_jtruth(args->at[1])};
     struct lorac_jvalue out = copy(r, v, JF_LIST);
     bool backwards = lorac_jtruth(args->at[0]);
     if (args->at[2].kind == J_NONE) { s.path.kind = J_UNDEFINED; }
-    if (r->st) { return out; }
-    if (backwards) { turn(out.list); }
-    lorac_jsort(r, out.list, sort_key, &s);
-    if (backwards) { turn(out.list); }
+    if (!r->st) { lorac_jsort(r, out.list, backwards, sort_key, &s); }
     return out;
 }
 
-static struct lorac_jvalue unique(struct lorac_jrun *r, struct lorac_jvalue v,
-                                  const struct lorac_jargs *args)
+JFN(unique)
 {
     struct sorting s = {args->at[1], lorac_jtruth(args->at[0])};
     const struct lorac_jlist *items = lorac_jitems(r, v);
@@ -301,8 +232,7 @@ static struct lorac_jvalue unique(struct lorac_jrun *r, struct lorac_jvalue v,
     return out;
 }
 
-static struct lorac_jvalue join(struct lorac_jrun *r, struct lorac_jvalue v,
-                                const struct lorac_jargs *args)
+JFN(join)
 {
     struct lorac_jtext t = {0};
     struct lorac_jstr between = given(args, 0) ? lorac_jprint(r, args->at[0]) : lorac_jstr("");
@@ -330,18 +260,15 @@ struct lorac_jvalue lorac_jword_items(struct lorac_jrun *r, struct lorac_jvalue 
     return out;
 }
 
-static struct lorac_jvalue items_of(struct lorac_jrun *r, struct lorac_jvalue v,
-                                    const struct lorac_jargs *args)
+JFN(items_of)
 {
-    (void)args;
     if (v.kind == J_DICT || v.kind == J_UNDEFINED) { return lorac_jword_items(r, v, JF_GENERATOR); }
     return lorac_jinja_fail(r, LORAC_EUSER, "%s has no items of key and value",
                             lorac_jkind_name(v));
 }
 
 /* dictsort(case_sensitive, by, reverse) */
-static struct lorac_jvalue dictsort(struct lorac_jrun *r, struct lorac_jvalue v,
-                                    const struct lorac_jargs *args)
+JFN(dictsort)
 {
     bool by_value = args->at[1].kind == J_STRING && lorac_jstr_is(args->at[1].s, "value");
     struct sorting s = {lorac_jint(by_value), lorac_jtruth(args->at[0])};
@@ -350,10 +277,7 @@ static struct lorac_jvalue dictsort(struct lorac_jrun *r, struct lorac_jvalue v,
         return lorac_jinja_fail(r, LORAC_EUSER, "%s is no dict to sort", lorac_jkind_name(v));
     }
     struct lorac_jvalue out = lorac_jword_items(r, v, JF_LIST);
-    if (r->st) { return out; }
-    if (backwards) { turn(out.list); }
-    lorac_jsort(r, out.list, sort_key, &s);
-    if (backwards) { turn(out.list); }
+    if (!r->st) { lorac_jsort(r, out.list, backwards, sort_key, &s); }
     return out;
 }
 
@@ -372,8 +296,7 @@ static struct lorac_jvalue named_arg(const struct lorac_jargs *args, const char 
 }
 
 /* map("filter", ...), map(attribute="x", default=...); of what is false, None too, nothing. */
-static struct lorac_jvalue map(struct lorac_jrun *r, struct lorac_jvalue v,
-                               const struct lorac_jargs *args)
+JFN(map)
 {
     struct lorac_jvalue path = named_arg(args, "attribute");
     struct lorac_jvalue other = named_arg(args, "default");
@@ -426,34 +349,13 @@ static struct lorac_jvalue pick(struct lorac_jrun *r, struct lorac_jvalue v,
     return out;
 }
 
-static struct lorac_jvalue select_items(struct lorac_jrun *r, struct lorac_jvalue v,
-                                        const struct lorac_jargs *args)
-{
-    return pick(r, v, args, false, true);
-}
+JFN_IS(select_items, pick(r, v, args, false, true))
+JFN_IS(reject, pick(r, v, args, false, false))
+JFN_IS(selectattr, pick(r, v, args, true, true))
+JFN_IS(rejectattr, pick(r, v, args, true, false))
 
-static struct lorac_jvalue reject(struct lorac_jrun *r, struct lorac_jvalue v,
-                                  const struct lorac_jargs *args)
+JFN(otherwise)
 {
-    return pick(r, v, args, false, false);
-}
-
-static struct lorac_jvalue selectattr(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
-{
-    return pick(r, v, args, true, true);
-}
-
-static struct lorac_jvalue rejectattr(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
-{
-    return pick(r, v, args, true, false);
-}
-
-static struct lorac_jvalue otherwise(struct lorac_jrun *r, struct lorac_jvalue v,
-                                     const struct lorac_jargs *args)
-{
-    (void)r;
     bool none = v.kind == J_UNDEFINED || (lorac_jtruth(args->at[1]) && !lorac_jtruth(v));
     return !none ? v : given(args, 0) ? args->at[0] : lorac_jstring(lorac_jstr(""));
 }
@@ -479,7 +381,7 @@ const struct lorac_jrow lorac_jinja_filters[] = {
     {"rejectattr", rejectattr, NULL, 0},
     {"replace", replace, "old,new,count", 2},
     {"reverse", reverse, "", 0},
-    {"safe", safe, "", 0},
+    {"safe", string, "", 0},
     {"select", select_items, NULL, 0},
     {"selectattr", selectattr, NULL, 0},
     {"sort", sort, "reverse,case_sensitive,attribute", 0},

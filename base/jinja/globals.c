@@ -8,10 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-static struct lorac_jvalue raise_exception(struct lorac_jrun *r, struct lorac_jvalue self,
-                                           const struct lorac_jargs *args)
+JFN(raise_exception)
 {
-    (void)self;
     struct lorac_jstr s = lorac_jprint(r, args->at[0]);
     return lorac_jinja_fail(r, LORAC_EUSER, "the template refuses: %.*s", (int)s.n, s.at);
 }
@@ -33,25 +31,12 @@ static struct lorac_jvalue members(struct lorac_jrun *r, const struct lorac_jarg
     return out;
 }
 
-static struct lorac_jvalue new_namespace(struct lorac_jrun *r, struct lorac_jvalue self,
-                                         const struct lorac_jargs *args)
-{
-    (void)self;
-    return members(r, args, J_NAMESPACE);
-}
-
-static struct lorac_jvalue new_dict(struct lorac_jrun *r, struct lorac_jvalue self,
-                                    const struct lorac_jargs *args)
-{
-    (void)self;
-    return members(r, args, J_DICT);
-}
+JFN_IS(new_namespace, members(r, args, J_NAMESPACE))
+JFN_IS(new_dict, members(r, args, J_DICT))
 
 /* range(stop), range(start, stop), range(start, stop, step) */
-static struct lorac_jvalue range(struct lorac_jrun *r, struct lorac_jvalue self,
-                                 const struct lorac_jargs *args)
+JFN(range)
 {
-    (void)self;
     int64_t bound[3] = {0, 0, 1};
     if (args->n < 1 || args->n > 3 || args->n_named) {
         return lorac_jinja_fail(r, LORAC_EUSER, "range takes from 1 to 3 whole numbers");
@@ -77,10 +62,8 @@ static struct lorac_jvalue range(struct lorac_jrun *r, struct lorac_jvalue self,
     return out;
 }
 
-static struct lorac_jvalue strftime_now(struct lorac_jrun *r, struct lorac_jvalue self,
-                                        const struct lorac_jargs *args)
+JFN(strftime_now)
 {
-    (void)self;
     char format[200] = "";
     char text[1000] = "";
     struct tm tm;

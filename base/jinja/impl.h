@@ -99,6 +99,17 @@ struct lorac_jrun;
  * order, undefined where absent. NULL: it takes `args` as they were given. */
 typedef struct lorac_jvalue lorac_jfn(struct lorac_jrun *r, struct lorac_jvalue self,
                                       const struct lorac_jargs *args);
+/* One of them, whatever it uses of r, v and args; and one that is an expression of these. */
+#define JFN(name)                                                     \
+    static struct lorac_jvalue name(JFN_UNUSED struct lorac_jrun *r,  \
+                                    JFN_UNUSED struct lorac_jvalue v, \
+                                    JFN_UNUSED const struct lorac_jargs *args)
+#define JFN_IS(name, ...)   \
+    JFN(name)               \
+    {                       \
+        return __VA_ARGS__; \
+    }
+#define JFN_UNUSED __attribute__((unused))
 struct lorac_jrow {
     const char *name;
     lorac_jfn *fn;
@@ -216,6 +227,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_jinja_lex(struct lorac_jtoken **out, st
 struct lorac_jnode *lorac_jparse_fail(struct lorac_jparser *p, enum lorac_status code,
                                       const char *fmt, ...) LORAC_PRINTF(3, 4);
 struct lorac_jnode *lorac_jparse_node(struct lorac_jparser *p, enum lorac_jop op);
+bool lorac_jparse_enter(struct lorac_jparser *p); // one level deeper; false: too deep, it failed
 bool lorac_jparse_is(const struct lorac_jparser *p, const char *word); // a name or an operator
 bool lorac_jparse_skip(struct lorac_jparser *p, const char *word);
 void lorac_jparse_expect(struct lorac_jparser *p, const char *word);
@@ -329,9 +341,11 @@ struct lorac_jstr lorac_jprint(struct lorac_jrun *r, struct lorac_jvalue v);
  * such. */
 struct lorac_jlist *lorac_jitems(struct lorac_jrun *r, struct lorac_jvalue v);
 
-/* In ascending order of `key(item)`, equal ones as they were. */
+/* In the order of `key(item)`, ascending or, backwards, descending; equal ones as they were. */
 typedef struct lorac_jvalue lorac_jkey(struct lorac_jrun *r, struct lorac_jvalue item, void *self);
-void lorac_jsort(struct lorac_jrun *r, struct lorac_jlist *list, lorac_jkey *key, void *self);
+void lorac_jsort(struct lorac_jrun *r, struct lorac_jlist *list, bool backwards, lorac_jkey *key,
+                 void *self);
+void lorac_jturn(struct lorac_jlist *list); // the last item first
 
 /* ---- json.c ---- */
 

@@ -164,7 +164,7 @@ static struct lorac_jvalue sorted(struct lorac_jrun *r, struct lorac_jvalue dict
         lorac_jlist_add(r, pair, dict.dict->at[i].value);
         lorac_jlist_add(r, pairs, pair);
     }
-    if (!r->st) { lorac_jsort(r, pairs.list, key_of, NULL); }
+    if (!r->st) { lorac_jsort(r, pairs.list, false, key_of, NULL); }
     for (size_t i = 0; !r->st && i < pairs.list->n; i++) {
         const struct lorac_jvalue *pair = pairs.list->at[i].list->at;
         lorac_jdict_set(r, out, pair[0], pair[1]);

@@ -116,23 +116,9 @@ static struct lorac_jvalue strip_sides(struct lorac_jrun *r, struct lorac_jvalue
     return lorac_jstring(lorac_jstr_strip(v.s, set ? &chars : NULL, left, right));
 }
 
-static struct lorac_jvalue strip(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
-{
-    return strip_sides(r, v, args, true, true);
-}
-
-static struct lorac_jvalue lstrip(struct lorac_jrun *r, struct lorac_jvalue v,
-                                  const struct lorac_jargs *args)
-{
-    return strip_sides(r, v, args, true, false);
-}
-
-static struct lorac_jvalue rstrip(struct lorac_jrun *r, struct lorac_jvalue v,
-                                  const struct lorac_jargs *args)
-{
-    return strip_sides(r, v, args, false, true);
-}
+JFN_IS(strip, strip_sides(r, v, args, true, true))
+JFN_IS(lstrip, strip_sides(r, v, args, true, false))
+JFN_IS(rstrip, strip_sides(r, v, args, false, true))
 
 /* Between runs of white space, at most `most` times; what is left keeps its end. */
 static struct lorac_jvalue split_blanks(struct lorac_jrun *r, struct lorac_jstr s, int64_t most)
@@ -158,8 +144,7 @@ static struct lorac_jvalue split_blanks(struct lorac_jrun *r, struct lorac_jstr 
     return out;
 }
 
-static struct lorac_jvalue split(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
+JFN(split)
 {
     int64_t most = number_arg(r, args, 1, -1);
     if (is_absent(args->at[0])) { return split_blanks(r, v.s, most); }
@@ -186,8 +171,7 @@ static size_t find_last(struct lorac_jstr s, struct lorac_jstr what, size_t to)
     return SIZE_MAX;
 }
 
-static struct lorac_jvalue rsplit(struct lorac_jrun *r, struct lorac_jvalue v,
-                                  const struct lorac_jargs *args)
+JFN(rsplit)
 {
     int64_t most = number_arg(r, args, 1, -1);
     if (is_absent(args->at[0]) && most < 0) { return split_blanks(r, v.s, -1); }
@@ -202,16 +186,11 @@ static struct lorac_jvalue rsplit(struct lorac_jrun *r, struct lorac_jvalue v,
         to = at;
     }
     lorac_jlist_add(r, out, lorac_jstring(lorac_jstr_cut(v.s, 0, to)));
-    for (size_t i = 0; !r->st && i < out.list->n / 2; i++) {
-        struct lorac_jvalue swap = out.list->at[i];
-        out.list->at[i] = out.list->at[out.list->n - 1 - i];
-        out.list->at[out.list->n - 1 - i] = swap;
-    }
+    if (!r->st) { lorac_jturn(out.list); }
     return out;
 }
 
-static struct lorac_jvalue splitlines(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
+JFN(splitlines)
 {
     bool keep = lorac_jtruth(args->at[0]);
     struct lorac_jvalue out = lorac_jlist(r, JF_LIST);
@@ -249,55 +228,16 @@ static struct lorac_jvalue has_side(struct lorac_jrun *r, struct lorac_jvalue v,
     return lorac_jbool(false);
 }
 
-static struct lorac_jvalue startswith(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
-{
-    return has_side(r, v, args, false);
-}
+JFN_IS(startswith, has_side(r, v, args, false))
+JFN_IS(endswith, has_side(r, v, args, true))
+JFN_IS(replace, lorac_jword_replace(r, v.s, text_arg(r, args, 0), text_arg(r, args, 1),
+                                    number_arg(r, args, 2, -1)))
+JFN_IS(upper, lorac_jword_case(r, v.s, JW_UPPER))
+JFN_IS(lower, lorac_jword_case(r, v.s, JW_LOWER))
+JFN_IS(capitalize, lorac_jword_case(r, v.s, JW_CAPITALIZE))
+JFN_IS(title, lorac_jword_case(r, v.s, JW_TITLE_METHOD))
 
-static struct lorac_jvalue endswith(struct lorac_jrun *r, struct lorac_jvalue v,
-                                    const struct lorac_jargs *args)
-{
-    return has_side(r, v, args, true);
-}
-
-static struct lorac_jvalue replace(struct lorac_jrun *r, struct lorac_jvalue v,
-                                   const struct lorac_jargs *args)
-{
-    return lorac_jword_replace(r, v.s, text_arg(r, args, 0), text_arg(r, args, 1),
-                               number_arg(r, args, 2, -1));
-}
-
-static struct lorac_jvalue upper(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jword_case(r, v.s, JW_UPPER);
-}
-
-static struct lorac_jvalue lower(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jword_case(r, v.s, JW_LOWER);
-}
-
-static struct lorac_jvalue capitalize(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jword_case(r, v.s, JW_CAPITALIZE);
-}
-
-static struct lorac_jvalue title(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jword_case(r, v.s, JW_TITLE_METHOD);
-}
-
-static struct lorac_jvalue join(struct lorac_jrun *r, struct lorac_jvalue v,
-                                const struct lorac_jargs *args)
+JFN(join)
 {
     struct lorac_jtext t = {0};
     const struct lorac_jlist *items = lorac_jitems(r, args->at[0]);
@@ -313,16 +253,14 @@ static struct lorac_jvalue join(struct lorac_jrun *r, struct lorac_jvalue v,
 }
 
 /* In characters; -1: nowhere. */
-static struct lorac_jvalue find(struct lorac_jrun *r, struct lorac_jvalue v,
-                                const struct lorac_jargs *args)
+JFN(find)
 {
     size_t at = lorac_jstr_find(v.s, text_arg(r, args, 0), 0);
     if (at == SIZE_MAX) { return lorac_jint(-1); }
     return lorac_jint((int64_t)lorac_jstr_length(lorac_jstr_cut(v.s, 0, at)));
 }
 
-static struct lorac_jvalue count(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
+JFN(count)
 {
     struct lorac_jstr what = text_arg(r, args, 0);
     int64_t n = 0;
@@ -334,11 +272,8 @@ static struct lorac_jvalue count(struct lorac_jrun *r, struct lorac_jvalue v,
     return lorac_jint(n);
 }
 
-static struct lorac_jvalue isdigit_of(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
+JFN(isdigit_of)
 {
-    (void)r;
-    (void)args;
     bool all = v.s.n > 0;
     for (size_t i = 0, n = 0; i < v.s.n && all; i += n) {
         uint32_t cp = lorac_jstr_at(v.s, i, &n);
@@ -370,17 +305,12 @@ const struct lorac_jrow lorac_jinja_string_methods[] = {
 
 /* ---- lists, dicts, loops ---- */
 
-static struct lorac_jvalue changes(struct lorac_jrun *r, struct lorac_jvalue v,
-                                   const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jinja_fail(r, LORAC_EUSER,
-                            "this changes a %s, which the sandbox of the reference forbids, too",
-                            lorac_jkind_name(v));
-}
+JFN_IS(changes,
+       lorac_jinja_fail(r, LORAC_EUSER,
+                        "this changes a %s, which the sandbox of the reference forbids, too",
+                        lorac_jkind_name(v)))
 
-static struct lorac_jvalue list_index(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
+JFN(list_index)
 {
     for (size_t i = 0; i < v.list->n; i++) {
         if (lorac_jsame(r, v.list->at[i], args->at[0])) { return lorac_jint((int64_t)i); }
@@ -388,8 +318,7 @@ static struct lorac_jvalue list_index(struct lorac_jrun *r, struct lorac_jvalue 
     return lorac_jinja_fail(r, LORAC_EUSER, "this is not in the list");
 }
 
-static struct lorac_jvalue list_count(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
+JFN(list_count)
 {
     int64_t n = 0;
     for (size_t i = 0; i < v.list->n; i++) {
@@ -412,26 +341,17 @@ const struct lorac_jrow lorac_jinja_list_methods[] = {
     {0},
 };
 
-static struct lorac_jvalue dict_get(struct lorac_jrun *r, struct lorac_jvalue v,
-                                    const struct lorac_jargs *args)
+JFN(dict_get)
 {
-    (void)r;
     const struct lorac_jvalue *found = lorac_jdict_find(v, args->at[0]);
     if (found) { return *found; }
     return args->at[1].kind == J_UNDEFINED ? lorac_jnone() : args->at[1];
 }
 
-static struct lorac_jvalue dict_items(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jword_items(r, v, JF_VIEW);
-}
+JFN_IS(dict_items, lorac_jword_items(r, v, JF_VIEW))
 
-static struct lorac_jvalue dict_keys(struct lorac_jrun *r, struct lorac_jvalue v,
-                                     const struct lorac_jargs *args)
+JFN(dict_keys)
 {
-    (void)args;
     struct lorac_jvalue out = lorac_jlist(r, JF_VIEW);
     for (size_t i = 0; i < v.dict->n && !r->st; i++) {
         lorac_jlist_add(r, out, v.dict->at[i].key);
@@ -439,10 +359,8 @@ static struct lorac_jvalue dict_keys(struct lorac_jrun *r, struct lorac_jvalue v
     return out;
 }
 
-static struct lorac_jvalue dict_values(struct lorac_jrun *r, struct lorac_jvalue v,
-                                       const struct lorac_jargs *args)
+JFN(dict_values)
 {
-    (void)args;
     struct lorac_jvalue out = lorac_jlist(r, JF_VIEW);
     for (size_t i = 0; i < v.dict->n && !r->st; i++) {
         lorac_jlist_add(r, out, v.dict->at[i].value);
@@ -458,8 +376,7 @@ const struct lorac_jrow lorac_jinja_dict_methods[] = {
     {"values", dict_values, "", 0},   {0},
 };
 
-static struct lorac_jvalue loop_cycle(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
+JFN(loop_cycle)
 {
     if (args->n == 0) { return lorac_jinja_fail(r, LORAC_EUSER, "loop.cycle() without values"); }
     return args->at[v.loop->at % args->n];

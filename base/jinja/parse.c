@@ -45,6 +45,13 @@ struct lorac_jnode *lorac_jparse_node(struct lorac_jparser *p, enum lorac_jop op
     return n;
 }
 
+bool lorac_jparse_enter(struct lorac_jparser *p)
+{
+    if (++p->depth <= JINJA_MAX_DEPTH) { return true; }
+    (void)lorac_jparse_fail(p, LORAC_ENOTSUP, "this is nested deeper than %d", JINJA_MAX_DEPTH);
+    return false;
+}
+
 bool lorac_jparse_is(const struct lorac_jparser *p, const char *word)
 {
     return (p->at->kind == T_NAME || p->at->kind == T_OPERATOR) && lorac_jstr_is(p->at->text, word);
@@ -352,10 +359,7 @@ static struct lorac_jnode *statements(struct lorac_jparser *p, // NOLINT(misc-no
 {
     struct lorac_jnode *first = NULL;
     struct lorac_jnode **end = &first;
-    if (++p->depth > JINJA_MAX_DEPTH) {
-        return lorac_jparse_fail(p, LORAC_ENOTSUP, "this is nested deeper than %d",
-                                 JINJA_MAX_DEPTH);
-    }
+    if (!lorac_jparse_enter(p)) { return NULL; }
     while (!p->st && p->at->kind != T_END && !at_end(p, ends)) {
         struct lorac_jnode *n = piece(p);
         if (!n) { break; }

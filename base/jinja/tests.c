@@ -3,14 +3,7 @@
 #include "base/jinja/words.h"
 
 /* A test of the value alone. */
-#define TEST(name, condition)                                                         \
-    static struct lorac_jvalue is_##name(struct lorac_jrun *r, struct lorac_jvalue v, \
-                                         const struct lorac_jargs *args)              \
-    {                                                                                 \
-        (void)r;                                                                      \
-        (void)args;                                                                   \
-        return lorac_jbool(condition);                                                \
-    }
+#define TEST(name, ...) JFN_IS(is_##name, lorac_jbool(__VA_ARGS__))
 TEST(defined, v.kind != J_UNDEFINED)
 TEST(undefined, v.kind == J_UNDEFINED)
 TEST(none, v.kind == J_NONE)
@@ -28,19 +21,15 @@ TEST(iterable, v.kind == J_LIST || v.kind == J_DICT || v.kind == J_STRING || v.k
 TEST(sequence, (v.kind == J_LIST && v.list->form != JF_GENERATOR && v.list->form != JF_VIEW) ||
                    v.kind == J_DICT || v.kind == J_STRING || v.kind == J_UNDEFINED)
 
-static struct lorac_jvalue is_upper(struct lorac_jrun *r, struct lorac_jvalue v,
-                                    const struct lorac_jargs *args)
+JFN(is_upper)
 {
-    (void)args;
     struct lorac_jstr s = lorac_jprint(r, v);
     bool none_lower = lorac_jstr_same(lorac_jword_case(r, s, JW_UPPER).s, s);
     return lorac_jbool(none_lower && !lorac_jstr_same(lorac_jword_case(r, s, JW_LOWER).s, s));
 }
 
-static struct lorac_jvalue is_lower(struct lorac_jrun *r, struct lorac_jvalue v,
-                                    const struct lorac_jargs *args)
+JFN(is_lower)
 {
-    (void)args;
     struct lorac_jstr s = lorac_jprint(r, v);
     bool none_upper = lorac_jstr_same(lorac_jword_case(r, s, JW_LOWER).s, s);
     return lorac_jbool(none_upper && !lorac_jstr_same(lorac_jword_case(r, s, JW_UPPER).s, s));
@@ -59,67 +48,16 @@ static bool rest_is(struct lorac_jrun *r, struct lorac_jvalue v, int64_t n, int6
     return false;
 }
 
-static struct lorac_jvalue is_odd(struct lorac_jrun *r, struct lorac_jvalue v,
-                                  const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jbool(rest_is(r, v, 2, 1));
-}
-
-static struct lorac_jvalue is_even(struct lorac_jrun *r, struct lorac_jvalue v,
-                                   const struct lorac_jargs *args)
-{
-    (void)args;
-    return lorac_jbool(rest_is(r, v, 2, 0));
-}
-
-static struct lorac_jvalue is_divisible(struct lorac_jrun *r, struct lorac_jvalue v,
-                                        const struct lorac_jargs *args)
-{
-    return lorac_jbool(rest_is(r, v, args->at[0].kind == J_INT ? args->at[0].i : 0, 0));
-}
-
-static struct lorac_jvalue is_same(struct lorac_jrun *r, struct lorac_jvalue v,
-                                   const struct lorac_jargs *args)
-{
-    return lorac_jbool(lorac_jsame(r, v, args->at[0]));
-}
-
-static struct lorac_jvalue is_other(struct lorac_jrun *r, struct lorac_jvalue v,
-                                    const struct lorac_jargs *args)
-{
-    return lorac_jbool(!lorac_jsame(r, v, args->at[0]));
-}
-
-static struct lorac_jvalue is_less(struct lorac_jrun *r, struct lorac_jvalue v,
-                                   const struct lorac_jargs *args)
-{
-    return lorac_jbool(lorac_jorder(r, v, args->at[0]) < 0);
-}
-
-static struct lorac_jvalue is_at_most(struct lorac_jrun *r, struct lorac_jvalue v,
-                                      const struct lorac_jargs *args)
-{
-    return lorac_jbool(lorac_jorder(r, v, args->at[0]) <= 0);
-}
-
-static struct lorac_jvalue is_more(struct lorac_jrun *r, struct lorac_jvalue v,
-                                   const struct lorac_jargs *args)
-{
-    return lorac_jbool(lorac_jorder(r, v, args->at[0]) > 0);
-}
-
-static struct lorac_jvalue is_at_least(struct lorac_jrun *r, struct lorac_jvalue v,
-                                       const struct lorac_jargs *args)
-{
-    return lorac_jbool(lorac_jorder(r, v, args->at[0]) >= 0);
-}
-
-static struct lorac_jvalue is_in(struct lorac_jrun *r, struct lorac_jvalue v,
-                                 const struct lorac_jargs *args)
-{
-    return lorac_jbool(lorac_jin(r, v, args->at[0]));
-}
+TEST(odd, rest_is(r, v, 2, 1))
+TEST(even, rest_is(r, v, 2, 0))
+TEST(divisible, rest_is(r, v, args->at[0].kind == J_INT ? args->at[0].i : 0, 0))
+TEST(same, lorac_jsame(r, v, args->at[0]))
+TEST(other, !lorac_jsame(r, v, args->at[0]))
+TEST(less, lorac_jorder(r, v, args->at[0]) < 0)
+TEST(at_most, lorac_jorder(r, v, args->at[0]) <= 0)
+TEST(more, lorac_jorder(r, v, args->at[0]) > 0)
+TEST(at_least, lorac_jorder(r, v, args->at[0]) >= 0)
+TEST(in, lorac_jin(r, v, args->at[0]))
 
 const struct lorac_jrow lorac_jinja_tests[] = {
     {"!=", is_other, "value", 1},

@@ -458,8 +458,19 @@ static void merge_sort(struct lorac_jrun *r, // NOLINT(misc-no-recursion)
     merge(r, a, b, n);
 }
 
-void lorac_jsort(struct lorac_jrun *r, struct lorac_jlist *list, lorac_jkey *key, void *self)
+void lorac_jturn(struct lorac_jlist *list)
 {
+    for (size_t i = 0; i < list->n / 2; i++) {
+        struct lorac_jvalue v = list->at[i];
+        list->at[i] = list->at[list->n - 1 - i];
+        list->at[list->n - 1 - i] = v;
+    }
+}
+
+void lorac_jsort(struct lorac_jrun *r, struct lorac_jlist *list, bool backwards, lorac_jkey *key,
+                 void *self)
+{
+    if (backwards) { lorac_jturn(list); }
     struct keyed *a = lorac_jinja_take(r, 2 * list->n + 1, sizeof *a);
     for (size_t i = 0; i < list->n && !r->st; i++) {
         a[i] = (struct keyed){key(r, list->at[i], self), list->at[i]};
@@ -469,4 +480,5 @@ void lorac_jsort(struct lorac_jrun *r, struct lorac_jlist *list, lorac_jkey *key
     for (size_t i = 0; i < list->n; i++) {
         list->at[i] = a[i].item;
     }
+    if (backwards) { lorac_jturn(list); }
 }
