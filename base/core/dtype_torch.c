@@ -83,56 +83,6 @@ static inline uint16_t bf16_encode(float x)
     return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
 
-/* The loops over n <= RUN elements; written out for n = RUN, which alone is worth vector code.
- */
-static inline void f16_decode_some(float *restrict out, const uint16_t *restrict in, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = f16_decode(in[i]);
-    }
-}
-
-static void f16_decode_run(float *restrict out, const uint16_t *restrict in, size_t n)
-{
-    n == RUN ? f16_decode_some(out, in, RUN) : f16_decode_some(out, in, n);
-}
-
-static inline void f16_encode_some(uint16_t *restrict out, const float *restrict in, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = f16_encode(in[i]);
-    }
-}
-
-static void f16_encode_run(uint16_t *restrict out, const float *restrict in, size_t n)
-{
-    n == RUN ? f16_encode_some(out, in, RUN) : f16_encode_some(out, in, n);
-}
-
-static inline void bf16_decode_some(float *restrict out, const uint16_t *restrict in, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = bf16_decode(in[i]);
-    }
-}
-
-static void bf16_decode_run(float *restrict out, const uint16_t *restrict in, size_t n)
-{
-    n == RUN ? bf16_decode_some(out, in, RUN) : bf16_decode_some(out, in, n);
-}
-
-static inline void bf16_encode_some(uint16_t *restrict out, const float *restrict in, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = bf16_encode(in[i]);
-    }
-}
-
-static void bf16_encode_run(uint16_t *restrict out, const float *restrict in, size_t n)
-{
-    n == RUN ? bf16_encode_some(out, in, RUN) : bf16_encode_some(out, in, n);
-}
-
 static void decode16(float *out, const void *in, size_t n,
                      void (*run)(float *restrict, const uint16_t *restrict, size_t))
 {
@@ -163,6 +113,42 @@ static void encode16(void *out, const float *in, size_t n,
     }
 }
 
+/* The loops over n <= RUN elements, written out for n = RUN, which alone is worth vector code; and
+ * over all, which copy in and out. */
+#define LOOPS(type)                                                                           \
+    static inline void type##_decode_some(float *restrict out, const uint16_t *restrict in,   \
+                                          size_t n)                                           \
+    {                                                                                         \
+        for (size_t i = 0; i < n; i++) {                                                      \
+            out[i] = type##_decode(in[i]);                                                    \
+        }                                                                                     \
+    }                                                                                         \
+    static void type##_decode_run(float *restrict out, const uint16_t *restrict in, size_t n) \
+    {                                                                                         \
+        n == RUN ? type##_decode_some(out, in, RUN) : type##_decode_some(out, in, n);         \
+    }                                                                                         \
+    static void type##_decode_all(float *out, const void *in, size_t n)                       \
+    {                                                                                         \
+        decode16(out, in, n, type##_decode_run);                                              \
+    }                                                                                         \
+    static inline void type##_encode_some(uint16_t *restrict out, const float *restrict in,   \
+                                          size_t n)                                           \
+    {                                                                                         \
+        for (size_t i = 0; i < n; i++) {                                                      \
+            out[i] = type##_encode(in[i]);                                                    \
+        }                                                                                     \
+    }                                                                                         \
+    static void type##_encode_run(uint16_t *restrict out, const float *restrict in, size_t n) \
+    {                                                                                         \
+        n == RUN ? type##_encode_some(out, in, RUN) : type##_encode_some(out, in, n);         \
+    }                                                                                         \
+    static void type##_encode_all(void *out, const float *in, size_t n)                       \
+    {                                                                                         \
+        encode16(out, in, n, type##_encode_run);                                              \
+    }
+LOOPS(f16)
+LOOPS(bf16)
+
 /* ---- the rows ---- */
 
 static void f32_decode(float *out, const void *in, size_t n)
@@ -173,26 +159,6 @@ static void f32_decode(float *out, const void *in, size_t n)
 static void f32_encode(void *out, const float *in, size_t n)
 {
     if (n) { memcpy(out, in, n * sizeof *in); }
-}
-
-static void f16_decode_all(float *out, const void *in, size_t n)
-{
-    decode16(out, in, n, f16_decode_run);
-}
-
-static void f16_encode_all(void *out, const float *in, size_t n)
-{
-    encode16(out, in, n, f16_encode_run);
-}
-
-static void bf16_decode_all(float *out, const void *in, size_t n)
-{
-    decode16(out, in, n, bf16_decode_run);
-}
-
-static void bf16_encode_all(void *out, const float *in, size_t n)
-{
-    encode16(out, in, n, bf16_encode_run);
 }
 
 static void byte_decode(float *out, const void *in, size_t n) // each byte a number
