@@ -60,10 +60,10 @@ static enum lorac_status print_json(const struct session *s, const char *line,
                                     struct lorac_err *err)
 {
     struct out j = {0};
-    out_text(&j, "adapter", s->now, strlen(s->now));
-    out_text(&j, "user", line, strlen(line));
+    out_str(&j, "adapter", s->now);
+    out_str(&j, "user", line);
     out_text(&j, "text", text->at ? text->at : "", text->n);
-    out_text(&j, "finish", lorac_finish_name(finish), strlen(lorac_finish_name(finish)));
+    out_str(&j, "finish", lorac_finish_name(finish));
     return out_print(&j) ? lorac_fail(err, LORAC_EIO, "the answer could not be written") : LORAC_OK;
 }
 

@@ -358,54 +358,46 @@ static void print_table(const struct comparison *c)
     }
 }
 
-/* Append one level as an object. */
-static void add_json(struct lorac_buf *list, const struct level *l)
+/* One level as an object. */
+static void add_json(struct out *j, const struct level *l)
 {
-    struct out j = {0};
-    out_text(&j, "level", l->name, strlen(l->name));
-    out_text(&j, "model", l->model, strlen(l->model));
-    if (l->missing[0]) { out_text(&j, "missing", l->missing, strlen(l->missing)); }
+    out_begin(j, NULL, "{}");
+    out_str(j, "level", l->name);
+    out_str(j, "model", l->model);
+    if (l->missing[0]) { out_str(j, "missing", l->missing); }
     if (!l->missing[0]) {
-        out_count(&j, "shots", l->shots);
-        out_count(&j, "rows", l->scores.rows);
+        out_count(j, "shots", l->shots);
+        out_count(j, "rows", l->scores.rows);
         if (l->scores.has_accuracy) {
-            out_real(&j, "accuracy", l->scores.accuracy);
-            out_real(&j, "macro_f1", l->scores.macro_f1);
+            out_real(j, "accuracy", l->scores.accuracy);
+            out_real(j, "macro_f1", l->scores.macro_f1);
         }
-        if (l->scores.has_exact_match) { out_real(&j, "exact_match", l->scores.exact_match); }
-        out_real(&j, "loss", l->scores.loss);
-        out_real(&j, "seconds", l->scores.seconds);
-        out_count(&j, "trained_parameters", l->parameters);
+        if (l->scores.has_exact_match) { out_real(j, "exact_match", l->scores.exact_match); }
+        out_real(j, "loss", l->scores.loss);
+        out_real(j, "seconds", l->scores.seconds);
+        out_count(j, "trained_parameters", l->parameters);
     }
     if (l->adapter) {
-        out_text(&j, "adapter", l->adapter, strlen(l->adapter));
-        out_count(&j, "adapter_bytes", l->adapter_bytes);
-        out_real(&j, "train_seconds", l->train_seconds);
+        out_str(j, "adapter", l->adapter);
+        out_count(j, "adapter_bytes", l->adapter_bytes);
+        out_real(j, "train_seconds", l->train_seconds);
     }
-    lorac_buf_add(list, j.b.at ? j.b.at : "", j.b.n);
-    lorac_buf_str(list, "}");
-    list->no_memory = list->no_memory || j.b.no_memory;
-    lorac_buf_free(&j.b);
+    out_end(j);
 }
 
 static int print_json(const struct comparison *c)
 {
     struct out j = {0};
-    struct lorac_buf list = {0};
-    lorac_buf_str(&list, "[");
-    for (size_t i = 0; i < c->n; i++) {
-        lorac_buf_str(&list, i ? ", " : "");
-        add_json(&list, &c->level[i]);
-    }
-    lorac_buf_str(&list, "]");
-    out_text(&j, "split", c->split, strlen(c->split));
+    out_str(&j, "split", c->split);
     const struct lorac_scores *first = &c->level[0].scores;
     if (first->has_accuracy) {
         out_real(&j, "majority", (double)first->majority / (double)first->rows);
     }
-    out_raw(&j, "levels", list.no_memory ? "[]" : list.at);
-    j.b.no_memory = j.b.no_memory || list.no_memory;
-    lorac_buf_free(&list);
+    out_begin(&j, "levels", "[]");
+    for (size_t i = 0; i < c->n; i++) {
+        add_json(&j, &c->level[i]);
+    }
+    out_end(&j);
     return out_print(&j);
 }
 

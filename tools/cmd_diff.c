@@ -19,14 +19,6 @@ static bool differs(const struct difference *d)
     return d->recipe.n || d->config.n || d->tensors.n;
 }
 
-static bool has(const char *dir, const char *name)
-{
-    char *path = lorac_path_join(dir, name);
-    bool there = path && lorac_path_exists(path);
-    lorac_mem_free(path);
-    return there;
-}
-
 /* "KEY: VALUE -> VALUE" of the metadata that says what an adapter belongs to. */
 static void compare_metadata(struct difference *d)
 {
@@ -44,31 +36,24 @@ static void compare_metadata(struct difference *d)
 static enum lorac_status compare_config(struct difference *d, const char *a, const char *b,
                                         const char *name, struct lorac_err *err)
 {
-    char *path_a = lorac_path_join(a, name);
-    char *path_b = lorac_path_join(b, name);
-    enum lorac_status st = LORAC_OK;
-    bool has_a = has(a, name);
-    bool has_b = has(b, name);
-    if (!path_a || !path_b) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    if (!st && has_a != has_b) {
+    char path_a[LORAC_PATH];
+    char path_b[LORAC_PATH];
+    bool has_a = lorac_path_exists(lorac_path_in(path_a, a, name));
+    bool has_b = lorac_path_exists(lorac_path_in(path_b, b, name));
+    if (has_a != has_b) {
         lorac_buf_printf(&d->config, "%s: %s -> %s\n", name, has_a ? "a file" : "absent",
                          has_b ? "a file" : "absent");
     }
-    if (!st && has_a && has_b) { st = lorac_json_compare(&d->config, path_a, path_b, err); }
-    lorac_mem_free(path_a);
-    lorac_mem_free(path_b);
-    return st;
+    return has_a && has_b ? lorac_json_compare(&d->config, path_a, path_b, err) : LORAC_OK;
 }
 
 static enum lorac_status open_tensors(struct lorac_checkpoint **out, const char *path,
                                       struct lorac_err *err)
 {
-    if (!has(path, "adapter_config.json")) { return lorac_checkpoint_open(out, path, err); }
-    char *file = lorac_path_join(path, "adapter_model.safetensors");
-    if (!file) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    enum lorac_status st = lorac_checkpoint_open(out, file, err);
-    lorac_mem_free(file);
-    return st;
+    char file[LORAC_PATH];
+    bool adapter = lorac_path_holds(path, "adapter_config.json");
+    lorac_path_in(file, path, "adapter_model.safetensors");
+    return lorac_checkpoint_open(out, adapter ? file : path, err);
 }
 
 /* Two folders or files with tensors. */
@@ -92,18 +77,15 @@ static enum lorac_status compare_recipes(struct difference *d, const char *a, co
 {
     struct lorac_recipe *x = NULL;
     struct lorac_recipe *y = NULL;
-    char *path_a = lorac_path_join(a, "recipe.resolved.yaml");
-    char *path_b = lorac_path_join(b, "recipe.resolved.yaml");
-    enum lorac_status st = LORAC_OK;
-    if (!path_a || !path_b) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    if (!st) { st = lorac_recipe_open(&x, path_a, NULL, 0, NULL, err); }
-    if (!st) { st = lorac_recipe_open(&y, path_b, NULL, 0, NULL, err); }
+    char path[LORAC_PATH];
+    lorac_path_in(path, a, "recipe.resolved.yaml");
+    enum lorac_status st = lorac_recipe_open(&x, path, NULL, 0, NULL, err);
+    lorac_path_in(path, b, "recipe.resolved.yaml");
+    if (!st) { st = lorac_recipe_open(&y, path, NULL, 0, NULL, err); }
     if (!st) { lorac_recipe_diff(&d->recipe, x, y); }
     if (!st && d->recipe.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
     lorac_recipe_free(x);
     lorac_recipe_free(y);
-    lorac_mem_free(path_a);
-    lorac_mem_free(path_b);
     return st;
 }
 
@@ -184,33 +166,19 @@ static void say_tensors(const struct lorac_comparison *c)
 
 static void json_lines(struct out *j, const char *key, const struct lorac_buf *lines)
 {
-    struct lorac_buf b = {0};
-    size_t k = 0;
-    lorac_buf_str(&b, "[");
-    for (const char *line = lines->at; line && *line; k++) {
+    out_begin(j, key, "[]");
+    for (const char *line = lines->at; line && *line;) {
         size_t n = strcspn(line, "\n");
-        lorac_buf_str(&b, k ? ", " : "");
-        lorac_buf_json(&b, line, n);
+        out_text(j, NULL, line, n);
         line += n + (line[n] == '\n');
     }
-    lorac_buf_str(&b, "]");
-    out_raw(j, key, b.at ? b.at : "[]");
-    lorac_buf_free(&b);
+    out_end(j);
 }
 
 static void json_difference(struct out *j, const struct difference *d)
 {
-    struct lorac_buf list = {0};
     struct lorac_buf text = {0};
     const struct lorac_comparison *c = &d->tensors;
-    lorac_buf_str(&list, "[");
-    for (size_t i = 0; i < c->n; i++) {
-        lorac_buf_clear(&text);
-        describe(&text, &c->at[i]);
-        lorac_buf_str(&list, i ? ", " : "");
-        lorac_buf_json(&list, text.at ? text.at : "", text.n);
-    }
-    lorac_buf_str(&list, "]");
     json_lines(j, "config", &d->config);
     out_count(j, "in_both", c->compared);
     out_count(j, "only_a", c->only_a);
@@ -219,20 +187,22 @@ static void json_difference(struct out *j, const struct difference *d)
     out_count(j, "other_type", c->dtypes);
     out_count(j, "other_numbers", c->values);
     out_real(j, "largest", c->largest);
-    out_raw(j, "tensors", list.at ? list.at : "[]");
-    lorac_buf_free(&list);
+    out_begin(j, "tensors", "[]");
+    for (size_t i = 0; i < c->n; i++) {
+        lorac_buf_clear(&text);
+        describe(&text, &c->at[i]);
+        out_text(j, NULL, text.at ? text.at : "", text.n);
+    }
+    out_end(j);
     lorac_buf_free(&text);
 }
 
 static void show(const struct difference *d, struct out *j)
 {
     if (j) {
-        struct out inner = {0};
-        json_difference(*d->name ? &inner : j, d);
-        if (!*d->name) { return; }
-        lorac_buf_str(&inner.b, "}");
-        out_raw(j, d->name, inner.b.at ? inner.b.at : "{}");
-        lorac_buf_free(&inner.b);
+        if (*d->name) { out_begin(j, d->name, "{}"); }
+        json_difference(j, d);
+        if (*d->name) { out_end(j); }
         return;
     }
     if (*d->name) { printf("%s/\n", d->name); }
@@ -247,29 +217,26 @@ static enum lorac_status diff_adapters(bool *different, struct out *j, const cha
                                        const char *name, struct lorac_err *err)
 {
     struct difference d = {.name = name};
-    bool has_a = has(a, name);
-    bool has_b = has(b, name);
-    char *path_a = lorac_path_join(a, name);
-    char *path_b = lorac_path_join(b, name);
+    char path_a[LORAC_PATH];
+    char path_b[LORAC_PATH];
+    bool has_a = lorac_path_exists(lorac_path_in(path_a, a, name));
+    bool has_b = lorac_path_exists(lorac_path_in(path_b, b, name));
     enum lorac_status st = LORAC_OK;
-    if (!path_a || !path_b) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    if (!st && has_a != has_b) {
+    if (has_a != has_b) {
         const char *which = has_a ? "only in A" : "only in B";
         *different = true;
         if (j) {
-            out_text(j, name, which, strlen(which));
+            out_str(j, name, which);
         } else {
             printf("%s/ %s\n", name, which);
         }
     }
-    if (!st && has_a && has_b) {
+    if (has_a && has_b) {
         st = compare_places(&d, path_a, path_b, err);
         if (!st) { show(&d, j); }
         *different = *different || differs(&d);
     }
     release(&d);
-    lorac_mem_free(path_a);
-    lorac_mem_free(path_b);
     return st;
 }
 
@@ -301,7 +268,8 @@ static int run(const struct args *a)
         st = find_folder(&found[i], "", at[i], &err);
         if (!st) { at[i] = found[i]; }
     }
-    bool runs[2] = {has(at[0], "recipe.resolved.yaml"), has(at[1], "recipe.resolved.yaml")};
+    bool runs[2] = {lorac_path_holds(at[0], "recipe.resolved.yaml"),
+                    lorac_path_holds(at[1], "recipe.resolved.yaml")};
     bool different = false;
     if (!st && runs[0] != runs[1]) {
         st = lorac_fail(&err, LORAC_EUSER, "%s: is a run, the other is none; compare its best/",

@@ -32,20 +32,19 @@ static enum lorac_status print_json(const struct subject *s, const struct lorac_
 {
     const struct lorac_shots *shots = rows->fewshot.shots;
     struct out j = {0};
-    out_text(&j, "split", rows->split, strlen(rows->split));
-    out_text(&j, "model", s->r->model.path, strlen(s->r->model.path));
+    out_str(&j, "split", rows->split);
+    out_str(&j, "model", s->r->model.path);
     if (s->adapter) {
-        out_text(&j, "adapter", s->adapter_dir, strlen(s->adapter_dir));
+        out_str(&j, "adapter", s->adapter_dir);
         out_count(&j, "tensors_applied", lorac_adapter_tensors(s->adapter) + s->adapter->n_full);
     }
     if (shots) {
-        struct lorac_buf list = {0};
-        lorac_buf_printf(&list, "[%s]", lines);
         out_count(&j, "shots", lorac_shots_count(shots));
-        out_raw(&j, "shot_lines", list.at ? list.at : "[]");
+        out_begin(&j, "shot_lines", "[]");
+        out_raw(&j, NULL, lines);
+        out_end(&j);
         out_count(&j, "shot_tokens", lorac_shots_prefix(shots)->n);
         out_count(&j, "left_out", rows->fewshot.left_out);
-        lorac_buf_free(&list);
     }
     out_count(&j, "rows", scores->rows);
     out_count(&j, "tokens", scores->tokens);

@@ -10,7 +10,7 @@ static int print_json(const struct lorac_ids *ids, const struct lorac_buf *text,
     struct out j = {0};
     out_ids(&j, "ids", ids->at, ids->n);
     out_text(&j, "text", text->at ? text->at : "", text->n);
-    out_text(&j, "finish", lorac_finish_name(finish), strlen(lorac_finish_name(finish)));
+    out_str(&j, "finish", lorac_finish_name(finish));
     out_count(&j, "prompt_tokens", prompt_tokens);
     out_count(&j, "tokens", ids->n);
     out_real(&j, "seconds", seconds);
@@ -27,7 +27,7 @@ static enum lorac_status answer_label(struct bench *b, const struct lorac_ids *p
     if (!st && as_json) {
         struct out j = {0};
         const char *best = answer.labels[answer.ranked[0].k];
-        out_text(&j, "text", best, strlen(best));
+        out_str(&j, "text", best);
         out_real(&j, "probability", answer.ranked[0].probability);
         out_labels(&j, answer.labels, answer.ranked, answer.K);
         out_count(&j, "prompt_tokens", prompt->n);

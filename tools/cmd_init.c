@@ -146,11 +146,11 @@ static enum lorac_status show(const struct args *a, struct lorac_err *err)
     st = lorac_model_open(&m, &dev, out, LORAC_FLOAT32, err);
     if (!st && args_has(a, "--json")) {
         struct out j = {0};
-        out_text(&j, "out", out, strlen(out));
-        out_text(&j, "architecture", m->config.arch, strlen(m->config.arch));
+        out_str(&j, "out", out);
+        out_str(&j, "architecture", m->config.arch);
         out_count(&j, "parameters", lorac_model_parameters(m));
         out_count(&j, "vocab_size", m->config.V);
-        out_text(&j, "fingerprint", m->fingerprint, strlen(m->fingerprint));
+        out_str(&j, "fingerprint", m->fingerprint);
         (void)out_print(&j);
     } else if (!st) {
         printf(

@@ -62,21 +62,20 @@ static void print_tensors(const struct lorac_checkpoint *c)
 
 static void print_json_tensors(struct out *j, const struct lorac_checkpoint *c)
 {
-    struct lorac_buf b = {0};
-    lorac_buf_str(&b, "[");
+    out_begin(j, "tensors", "[]");
     for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
         const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
-        lorac_buf_str(&b, i ? ", {\"name\": " : "{\"name\": ");
-        lorac_buf_json(&b, t->name, strlen(t->name));
-        lorac_buf_printf(&b, ", \"dtype\": \"%s\", \"shape\": [", lorac_dtype_name(t->dtype));
+        out_begin(j, NULL, "{}");
+        out_str(j, "name", t->name);
+        out_str(j, "dtype", lorac_dtype_name(t->dtype));
+        out_begin(j, "shape", "[]");
         for (size_t d = 0; d < t->n_dims; d++) {
-            lorac_buf_printf(&b, "%s%zu", d ? ", " : "", t->dims[d]);
+            out_count(j, NULL, t->dims[d]);
         }
-        lorac_buf_str(&b, "]}");
+        out_end(j);
+        out_end(j);
     }
-    lorac_buf_str(&b, "]");
-    out_raw(j, "tensors", b.at ? b.at : "[]");
-    lorac_buf_free(&b);
+    out_end(j);
 }
 
 /* Print a text file of the folder under a heading, where it exists. */
@@ -84,33 +83,22 @@ static enum lorac_status print_file(const char *dir, const char *name, struct lo
 {
     char *text = NULL;
     size_t n = 0;
-    char *path = lorac_path_join(dir, name);
-    if (!path) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    enum lorac_status st = LORAC_OK;
-    if (lorac_path_exists(path)) { st = lorac_file_read(&text, &n, path, CONFIG_LIMIT, err); }
-    if (!st && text) { printf("---- %s\n%s%s", name, text, n && text[n - 1] == '\n' ? "" : "\n"); }
+    char path[LORAC_PATH];
+    if (!lorac_path_exists(lorac_path_in(path, dir, name))) { return LORAC_OK; }
+    enum lorac_status st = lorac_file_read(&text, &n, path, CONFIG_LIMIT, err);
+    if (!st) { printf("---- %s\n%s%s", name, text, n && text[n - 1] == '\n' ? "" : "\n"); }
     lorac_mem_free(text);
-    lorac_mem_free(path);
     return st;
-}
-
-static bool has(const char *dir, const char *name)
-{
-    char *path = lorac_path_join(dir, name);
-    bool there = path && lorac_path_exists(path);
-    lorac_mem_free(path);
-    return there;
 }
 
 /* A run whose process is gone before its end says "running" still: nobody holds its lock. */
 static bool is_interrupted(const char *dir, const char *manifest)
 {
     int lock = -1;
-    char *path = lorac_path_join(dir, "lock");
-    bool gone = path && strstr(manifest, RUNNING) && lorac_path_exists(path) &&
+    char path[LORAC_PATH];
+    bool gone = strstr(manifest, RUNNING) && lorac_path_exists(lorac_path_in(path, dir, "lock")) &&
                 lorac_lock_open(&lock, path, NULL) == LORAC_OK;
     lorac_lock_close(lock);
-    lorac_mem_free(path);
     return gone;
 }
 
@@ -130,29 +118,26 @@ static enum lorac_status inspect_run(const char *dir, bool as_json, struct lorac
 {
     enum lorac_status st = as_json ? LORAC_OK : print_file(dir, "recipe.resolved.yaml", err);
     if (st) { return st; }
-    char *path = lorac_path_join(dir, "run.json");
+    char path[LORAC_PATH];
     char *text = NULL;
     size_t n = 0;
-    if (!path) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    st = lorac_file_read(&text, &n, path, CONFIG_LIMIT, err);
+    st = lorac_file_read(&text, &n, lorac_path_in(path, dir, "run.json"), CONFIG_LIMIT, err);
     if (!st && !as_json) { printf("---- run.json\n"); }
     if (!st) { print_manifest(dir, text); }
     lorac_mem_free(text);
-    lorac_mem_free(path);
     return st;
 }
 
 static enum lorac_status inspect_tensors(const char *path, bool as_json, struct lorac_err *err)
 {
     struct lorac_checkpoint *c = NULL;
-    bool adapter = has(path, "adapter_config.json");
-    char *file = lorac_path_join(path, "adapter_model.safetensors");
-    if (!file) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    bool adapter = lorac_path_holds(path, "adapter_config.json");
+    char file[LORAC_PATH];
+    lorac_path_in(file, path, "adapter_model.safetensors");
     enum lorac_status st = lorac_checkpoint_open(&c, adapter ? file : path, err);
     if (!st && as_json) {
-        const char *kind = adapter ? "adapter" : "checkpoint";
         struct out j = {0};
-        out_text(&j, "kind", kind, strlen(kind));
+        out_str(&j, "kind", adapter ? "adapter" : "checkpoint");
         print_json_tensors(&j, c);
         (void)out_print(&j);
     } else if (!st) {
@@ -160,7 +145,6 @@ static enum lorac_status inspect_tensors(const char *path, bool as_json, struct 
         print_tensors(c);
     }
     lorac_checkpoint_close(c);
-    lorac_mem_free(file);
     return st;
 }
 
@@ -173,7 +157,7 @@ static int run(const struct args *a)
     if (!file && find_folder(&dir, "", path, &err)) { return complain(&err); }
     if (!file) { path = dir; }
     bool as_json = args_has(a, "--json");
-    bool is_run = has(path, "run.json");
+    bool is_run = lorac_path_holds(path, "run.json");
     enum lorac_status st =
         is_run ? inspect_run(path, as_json, &err) : inspect_tensors(path, as_json, &err);
     lorac_mem_free(dir);

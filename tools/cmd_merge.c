@@ -229,7 +229,7 @@ static int tell(const struct args *a, const char *out, const struct difference *
 {
     if (args_has(a, "--json")) {
         struct out j = {0};
-        out_text(&j, "out", out, strlen(out));
+        out_str(&j, "out", out);
         out_bool(&j, "verified", d->rows > 0);
         if (d->rows) {
             out_count(&j, "rows", d->rows);

@@ -316,10 +316,9 @@ static int print_text(const struct next *x, struct lorac_err *err)
 
 /* "token" as the vocabulary writes it, "text" as it reads (bytes that are no character as U+FFFD).
  */
-static enum lorac_status add_json(struct lorac_buf *list, const struct next *x, int32_t id,
+static enum lorac_status add_json(struct out *j, const struct next *x, int32_t id,
                                   struct lorac_err *err)
 {
-    struct out j = {0};
     struct lorac_buf text = {0};
     const char *token = NULL;
     enum lorac_status st = LORAC_OK;
@@ -327,16 +326,14 @@ static enum lorac_status add_json(struct lorac_buf *list, const struct next *x, 
         token = lorac_token_text(x->b->tokenizer, id);
     }
     if (token) { st = lorac_decode(&text, x->b->tokenizer, &id, 1, false, err); }
-    out_count(&j, "id", (size_t)id);
-    out_text(&j, "token", token ? token : "", token ? strlen(token) : 0);
-    out_text(&j, "text", text.at ? text.at : "", text.n);
+    out_begin(j, NULL, "{}");
+    out_count(j, "id", (size_t)id);
+    out_str(j, "token", token ? token : "");
+    out_text(j, "text", text.at ? text.at : "", text.n);
     for (size_t k = 0; k < sides(x); k++) {
-        out_real(&j, names[k], x->p[k][id]);
+        out_real(j, names[k], x->p[k][id]);
     }
-    lorac_buf_add(list, j.b.at ? j.b.at : "", j.b.n);
-    lorac_buf_str(list, "}");
-    list->no_memory = list->no_memory || j.b.no_memory;
-    lorac_buf_free(&j.b);
+    out_end(j);
     lorac_buf_free(&text);
     return st;
 }
@@ -344,16 +341,9 @@ static enum lorac_status add_json(struct lorac_buf *list, const struct next *x, 
 static int print_json(const struct next *x, struct lorac_err *err)
 {
     struct out j = {0};
-    struct lorac_buf list = {0};
     struct lorac_buf prompt = {0};
     enum lorac_status st =
         lorac_decode(&prompt, x->b->tokenizer, x->prompt->at, x->prompt->n, false, err);
-    lorac_buf_str(&list, "[");
-    for (size_t i = 0; i < x->top && !st; i++) {
-        lorac_buf_str(&list, i ? ", " : "");
-        st = add_json(&list, x, x->order[i].id, err);
-    }
-    lorac_buf_str(&list, "]");
     out_text(&j, "prompt", prompt.at ? prompt.at : "", prompt.n);
     out_ids(&j, "prompt_ids", x->prompt->at, x->prompt->n);
     for (size_t k = 0; k < sides(x); k++) {
@@ -362,9 +352,11 @@ static int print_json(const struct next *x, struct lorac_err *err)
         out_real(&j, key, x->entropy[k]);
     }
     out_count(&j, "vocabulary", x->V);
-    if (!st && list.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for the tokens"); }
-    if (!st) { out_raw(&j, "next", list.at); }
-    lorac_buf_free(&list);
+    out_begin(&j, "next", "[]");
+    for (size_t i = 0; i < x->top && !st; i++) {
+        st = add_json(&j, x, x->order[i].id, err);
+    }
+    out_end(&j);
     lorac_buf_free(&prompt);
     if (!st) { return out_print(&j); }
     lorac_buf_free(&j.b);

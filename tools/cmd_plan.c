@@ -301,79 +301,77 @@ static void say_probe(const struct lorac_plan_probe *o)
 
 static void json_groups(struct out *j, const struct lorac_plan *p)
 {
-    struct lorac_buf b = {0};
-    lorac_buf_str(&b, "[");
+    out_begin(j, "groups", "[]");
     for (size_t i = 0; i < p->n_groups; i++) {
         const struct lorac_plan_group *g = &p->group[i];
-        lorac_buf_str(&b, i ? ", {\"kind\": " : "{\"kind\": ");
-        lorac_buf_json(&b, g->kind, strlen(g->kind));
-        lorac_buf_printf(&b, ", \"modules\": %zu, \"shape\": [%zu", g->n, g->OC);
-        if (g->C) { lorac_buf_printf(&b, ", %zu", g->C); }
-        lorac_buf_printf(&b, "], \"full\": %s", g->full ? "true" : "false");
-        if (g->R) { lorac_buf_printf(&b, ", \"rank\": %zu, \"alpha\": %g", g->R, g->alpha); }
-        lorac_buf_printf(&b, ", \"parameters\": %zu}", g->params);
+        out_begin(j, NULL, "{}");
+        out_str(j, "kind", g->kind);
+        out_count(j, "modules", g->n);
+        out_begin(j, "shape", "[]");
+        out_count(j, NULL, g->OC);
+        if (g->C) { out_count(j, NULL, g->C); }
+        out_end(j);
+        out_bool(j, "full", g->full);
+        if (g->R) {
+            out_count(j, "rank", g->R);
+            out_real(j, "alpha", g->alpha);
+        }
+        out_count(j, "parameters", g->params);
+        out_end(j);
     }
-    lorac_buf_str(&b, "]");
-    out_raw(j, "groups", b.at ? b.at : "[]");
-    lorac_buf_free(&b);
+    out_end(j);
 }
 
 static void json_memory(struct out *j, const struct lorac_plan *p)
 {
-    struct out m = {0};
+    out_begin(j, "memory", "{}");
     for (size_t i = 0; i < LORAC_PLAN_N_PARTS; i++) {
-        out_count(&m, lorac_plan_part_name((enum lorac_plan_part)i), p->bytes[i]);
+        out_count(j, lorac_plan_part_name((enum lorac_plan_part)i), p->bytes[i]);
     }
-    out_count(&m, "total", p->total);
-    out_count(&m, "available", p->available);
-    lorac_buf_str(&m.b, "}");
-    out_raw(j, "memory", m.b.at ? m.b.at : "{}");
-    lorac_buf_free(&m.b);
+    out_count(j, "total", p->total);
+    out_count(j, "available", p->available);
+    out_end(j);
 }
 
 static void json_data(struct out *j, const struct lorac_plan *p, const struct lorac_plan_data *d)
 {
     if (!d->set) { return; }
     const struct lorac_data_counts *c = lorac_dataset_counts(d->set);
-    struct out o = {0};
-    struct lorac_buf bars = {0};
     char name[32];
-    out_count(&o, "rows", c->rows);
-    out_count(&o, "used", c->used);
-    out_count(&o, "tokens", c->tokens);
-    out_count(&o, "trained", c->trained);
-    out_count(&o, "skipped_empty", c->skipped_empty.n);
-    out_count(&o, "skipped_long", c->skipped_long.n);
-    out_count(&o, "skipped_label", c->skipped_label.n);
+    out_begin(j, d->name, "{}");
+    out_count(j, "rows", c->rows);
+    out_count(j, "used", c->used);
+    out_count(j, "tokens", c->tokens);
+    out_count(j, "trained", c->trained);
+    out_count(j, "skipped_empty", c->skipped_empty.n);
+    out_count(j, "skipped_long", c->skipped_long.n);
+    out_count(j, "skipped_label", c->skipped_label.n);
     const struct lorac_table *table = table_of(p, d);
     if (table) {
-        out_count(&o, "blank_lines", lorac_table_blank_lines(table)->n);
-        out_count(&o, "long_cells", lorac_table_long_cells(table)->n);
+        out_count(j, "blank_lines", lorac_table_blank_lines(table)->n);
+        out_count(j, "long_cells", lorac_table_long_cells(table)->n);
     }
-    out_count(&o, "truncated", c->truncated.n);
-    out_count(&o, "duplicates", c->duplicates.n);
-    out_count(&o, "in_train_too", d->shared);
+    out_count(j, "truncated", c->truncated.n);
+    out_count(j, "duplicates", c->duplicates.n);
+    out_count(j, "in_train_too", d->shared);
     if (c->documents) {
-        out_count(&o, "documents", c->documents);
-        out_count(&o, "blank_documents", c->blank_documents);
-        out_count(&o, "short_documents", c->short_documents);
-        out_count(&o, "bytes", (size_t)c->bytes);
+        out_count(j, "documents", c->documents);
+        out_count(j, "blank_documents", c->blank_documents);
+        out_count(j, "short_documents", c->short_documents);
+        out_count(j, "bytes", (size_t)c->bytes);
     }
-    out_count(&o, "ends_with_eos", c->last_trained_is_eos);
+    out_count(j, "ends_with_eos", c->last_trained_is_eos);
     for (size_t k = 0; k < LORAC_PLAN_PERCENTILES; k++) {
         (void)snprintf(name, sizeof name, "p%d", lorac_plan_percentiles[k]);
-        out_count(&o, name, d->percentile[k]);
+        out_count(j, name, d->percentile[k]);
     }
-    out_count(&o, "bar_width", d->bar_width);
+    out_count(j, "bar_width", d->bar_width);
+    out_begin(j, "bars", "[]");
     for (size_t i = 0; i < d->n_bars; i++) {
-        lorac_buf_printf(&bars, "%s%zu", i ? ", " : "[", d->bar[i]);
+        out_count(j, NULL, d->bar[i]);
     }
-    lorac_buf_str(&bars, "]");
-    out_raw(&o, "bars", bars.at ? bars.at : "[]");
-    lorac_buf_str(&o.b, "}");
-    out_raw(j, d->name, o.b.at ? o.b.at : "{}");
-    lorac_buf_free(&bars);
-    lorac_buf_free(&o.b);
+    out_end(j);
+    out_end(j);
 }
 
 /* {"labels": [{"label": "a", "train": 3, "valid": 1}, ...], "majority": {"valid": 0.6},
@@ -381,38 +379,28 @@ static void json_data(struct out *j, const struct lorac_plan *p, const struct lo
 static void json_labels(struct out *j, const struct lorac_plan *p)
 {
     const struct lorac_label_look *l = p->labels;
-    struct lorac_buf list = {0};
-    struct lorac_buf notes = {0};
-    struct out majority = {0};
     if (!l) { return; }
-    lorac_buf_str(&list, "[");
+    out_begin(j, "labels", "[]");
     for (size_t i = 0; i < l->K; i++) {
-        struct out one = {0};
         size_t k = l->order[i];
-        out_text(&one, "label", p->job->labels[k], strlen(p->job->labels[k]));
+        out_begin(j, NULL, "{}");
+        out_str(j, "label", p->job->labels[k]);
         for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
-            if (l->split[s].rows) { out_count(&one, l->split[s].name, l->split[s].count[k]); }
+            if (l->split[s].rows) { out_count(j, l->split[s].name, l->split[s].count[k]); }
         }
-        lorac_buf_printf(&list, "%s%s}", i ? ", " : "", one.b.at ? one.b.at : "{");
-        lorac_buf_free(&one.b);
+        out_end(j);
     }
-    lorac_buf_str(&list, "]");
-    lorac_buf_str(&notes, "[");
-    for (size_t i = 0; i < l->n; i++) {
-        lorac_buf_str(&notes, i ? ", " : "");
-        lorac_buf_json(&notes, l->note[i].at, l->note[i].n);
-    }
-    lorac_buf_str(&notes, "]");
+    out_end(j);
+    out_begin(j, "majority", "{}");
     for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
-        if (l->split[s].rows) { out_real(&majority, l->split[s].name, lorac_label_majority(l, s)); }
+        if (l->split[s].rows) { out_real(j, l->split[s].name, lorac_label_majority(l, s)); }
     }
-    out_raw(j, "labels", list.at ? list.at : "[]");
-    lorac_buf_str(&majority.b, majority.n ? "}" : "{}");
-    out_raw(j, "majority", majority.b.at ? majority.b.at : "{}");
-    out_raw(j, "label_notes", notes.at ? notes.at : "[]");
-    lorac_buf_free(&majority.b);
-    lorac_buf_free(&list);
-    lorac_buf_free(&notes);
+    out_end(j);
+    out_begin(j, "label_notes", "[]");
+    for (size_t i = 0; i < l->n; i++) {
+        out_text(j, NULL, l->note[i].at, l->note[i].n);
+    }
+    out_end(j);
 }
 
 static int print_json(const struct lorac_plan *p, const struct lorac_approximation *approximation,
@@ -424,17 +412,14 @@ static int print_json(const struct lorac_plan *p, const struct lorac_approximati
     out_count(&j, "modules", p->adapter->n);
     out_count(&j, "full_tensors", p->adapter->n_full);
     json_groups(&j, p);
-    const char *compute = lorac_compute_name(p->job->model->compute);
-    out_text(&j, "compute", compute, strlen(compute));
+    out_str(&j, "compute", lorac_compute_name(p->job->model->compute));
     if (approximation->rows) {
-        struct out a = {0};
-        out_count(&a, "rows", approximation->rows);
-        out_real(&a, "loss", approximation->there);
-        out_real(&a, "float32", approximation->float32);
-        out_real(&a, "error", approximation->error);
-        lorac_buf_str(&a.b, "}");
-        out_raw(&j, "approximation", a.b.at ? a.b.at : "{}");
-        lorac_buf_free(&a.b);
+        out_begin(&j, "approximation", "{}");
+        out_count(&j, "rows", approximation->rows);
+        out_real(&j, "loss", approximation->there);
+        out_real(&j, "float32", approximation->float32);
+        out_real(&j, "error", approximation->error);
+        out_end(&j);
     }
     out_count(&j, "adapter_file_bytes", p->adapter_file_bytes);
     json_memory(&j, p);
@@ -452,10 +437,7 @@ static int print_json(const struct lorac_plan *p, const struct lorac_approximati
     out_text(&j, "advice", advice.at ? advice.at : "", advice.n);
     out_real(&j, "steps_per_epoch", p->steps_per_epoch);
     out_count(&j, "evaluations", p->evaluations);
-    if (p->evaluations) {
-        const char *by = lorac_metric_name(p->best);
-        out_text(&j, "best_by", by, strlen(by));
-    }
+    if (p->evaluations) { out_str(&j, "best_by", lorac_metric_name(p->best)); }
     if (o) {
         out_real(&j, "step_seconds", o->step_seconds);
         out_real(&j, "seconds", o->seconds);

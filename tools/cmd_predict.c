@@ -173,8 +173,8 @@ static int print_counts(const struct asked *q, const struct lorac_predicted *don
     out_count(&j, "long_cells", done->long_cells.n);
     if (done->delimiter) { out_text(&j, "delimiter", delimiter, 1); }
     const char *encoding = lorac_encoding_name(done->encoding);
-    out_text(&j, "encoding", encoding, strlen(encoding));
-    out_text(&j, "out", q->out, strlen(q->out));
+    out_str(&j, "encoding", encoding);
+    out_str(&j, "out", q->out);
     return out_print(&j);
 }
 
@@ -263,12 +263,12 @@ static int print_answer_json(const struct lorac_answer *answer, const struct sub
     if (!answer->ranked) {
         const char *why = lorac_finish_name(answer->finish);
         out_text(&j, "prediction", answer->text.at, answer->text.n);
-        out_text(&j, "finish", why, strlen(why));
+        out_str(&j, "finish", why);
         out_count(&j, "tokens", answer->tokens);
         return out_print(&j);
     }
     const char *best = s->j->labels[answer->ranked[0].k];
-    out_text(&j, "prediction", best, strlen(best));
+    out_str(&j, "prediction", best);
     out_real(&j, "probability", answer->ranked[0].probability);
     out_labels(&j, (const char *const *)s->j->labels, answer->ranked, top);
     return out_print(&j);

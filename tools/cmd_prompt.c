@@ -23,10 +23,10 @@ static enum lorac_status answer(struct session *s, const char *line, struct lora
     if (!st) { st = session_generate(&text, &finish, s, &given, err); }
     if (!st && s->as_json) {
         struct out j = {0};
-        out_text(&j, "adapter", s->now, strlen(s->now));
-        out_text(&j, "prompt", line, strlen(line));
+        out_str(&j, "adapter", s->now);
+        out_str(&j, "prompt", line);
         out_text(&j, "text", text.at ? text.at : "", text.n);
-        out_text(&j, "finish", lorac_finish_name(finish), strlen(lorac_finish_name(finish)));
+        out_str(&j, "finish", lorac_finish_name(finish));
         if (out_print(&j)) { st = lorac_fail(err, LORAC_EIO, "the answer could not be written"); }
     }
     lorac_buf_free(&prompt);

@@ -353,108 +353,71 @@ static int print_csv(const struct view *v, struct lorac_err *err)
     return complain(err);
 }
 
-/* One object of a list. */
-static void add_object(struct lorac_buf *list, struct out *o)
+static void add_row(struct out *o, const struct view *v, const struct lorac_board_row *row)
 {
-    lorac_buf_printf(list, "%s%s}", list->n > 1 ? ", " : "", o->b.at ? o->b.at : "{");
-    list->no_memory = list->no_memory || o->b.no_memory;
-    lorac_buf_free(&o->b);
-}
-
-static void add_list(struct out *o, const char *key, struct lorac_buf *list)
-{
-    lorac_buf_str(list, "]");
-    out_raw(o, key, list->no_memory ? "[]" : list->at);
-    o->b.no_memory = o->b.no_memory || list->no_memory;
-    lorac_buf_free(list);
-}
-
-static void add_words(struct out *o, const char *key, const char *const *at, size_t n)
-{
-    struct lorac_buf list = {0};
-    lorac_buf_str(&list, "[");
-    for (size_t i = 0; i < n; i++) {
-        lorac_buf_str(&list, i ? ", " : "");
-        lorac_buf_json(&list, at[i], strlen(at[i]));
-    }
-    add_list(o, key, &list);
-}
-
-static void add_row(struct lorac_buf *list, const struct view *v, const struct lorac_board_row *row)
-{
-    struct out o = {0};
-    struct out values = {0};
-    struct lorac_buf folders = {0};
+    out_begin(o, NULL, "{}");
+    out_begin(o, "values", "{}");
     for (size_t k = 0; k < v->b->n_keys; k++) {
-        const char *value = lorac_record_value(row->runs[0], v->b->keys[k]);
-        out_text(&values, v->b->keys[k], value, strlen(value));
+        out_str(o, v->b->keys[k], lorac_record_value(row->runs[0], v->b->keys[k]));
     }
-    lorac_buf_str(&values.b, values.n ? "}" : "{}");
-    out_raw(&o, "values", values.b.no_memory ? "{}" : values.b.at);
-    o.b.no_memory = o.b.no_memory || values.b.no_memory;
-    lorac_buf_free(&values.b);
-    lorac_buf_str(&folders, "[");
+    out_end(o);
+    out_begin(o, "folders", "[]");
     for (size_t i = 0; i < row->n; i++) {
-        const char *name = name_of(v, row->runs[i]->dir);
-        lorac_buf_str(&folders, i ? ", " : "");
-        lorac_buf_json(&folders, name, strlen(name));
+        out_str(o, NULL, name_of(v, row->runs[i]->dir));
     }
-    add_list(&o, "folders", &folders);
-    out_real(&o, lorac_metric_name(v->b->metric), row->mean);
-    out_real(&o, "low", row->interval.low);
-    out_real(&o, "high", row->interval.high);
-    out_real(&o, "deviation", row->deviation);
-    out_count(&o, "rows", row->rows);
-    out_text(&o, "place", places[row->place], strlen(places[row->place]));
-    out_real(&o, "p", row->p);
-    out_count(&o, "shared_rows", row->shared);
+    out_end(o);
+    out_real(o, lorac_metric_name(v->b->metric), row->mean);
+    out_real(o, "low", row->interval.low);
+    out_real(o, "high", row->interval.high);
+    out_real(o, "deviation", row->deviation);
+    out_count(o, "rows", row->rows);
+    out_str(o, "place", places[row->place]);
+    out_real(o, "p", row->p);
+    out_count(o, "shared_rows", row->shared);
     if (v->cost) {
-        out_real(&o, "seconds", row->seconds);
-        out_count(&o, "peak_bytes", row->peak_bytes);
-        out_count(&o, "adapter_bytes", row->adapter_bytes);
+        out_real(o, "seconds", row->seconds);
+        out_count(o, "peak_bytes", row->peak_bytes);
+        out_count(o, "adapter_bytes", row->adapter_bytes);
     }
-    add_object(list, &o);
+    out_end(o);
 }
 
-static void add_aside(struct lorac_buf *list, const struct view *v, const struct lorac_record *r)
+static void add_aside(struct out *o, const struct view *v, const struct lorac_record *r)
 {
-    struct out o = {0};
-    out_text(&o, "folder", name_of(v, r->dir), strlen(name_of(v, r->dir)));
-    out_text(&o, "status", state_of(r), strlen(state_of(r)));
-    out_count(&o, "steps_done", r->steps_done);
-    out_count(&o, "steps", r->steps);
-    if (r->error) { out_text(&o, "error", r->error, strlen(r->error)); }
-    add_object(list, &o);
+    out_begin(o, NULL, "{}");
+    out_str(o, "folder", name_of(v, r->dir));
+    out_str(o, "status", state_of(r));
+    out_count(o, "steps_done", r->steps_done);
+    out_count(o, "steps", r->steps);
+    if (r->error) { out_str(o, "error", r->error); }
+    out_end(o);
 }
 
 static int print_json(const struct view *v)
 {
     struct out j = {0};
-    struct lorac_buf list = {0};
     const struct lorac_board *b = v->b;
-    const char *metric = lorac_metric_name(b->metric);
-    out_text(&j, "metric", metric, strlen(metric));
-    add_words(&j, "keys", b->keys, b->n_keys);
-    add_words(&j, "group_by", b->group_by, b->n_group_by);
-    lorac_buf_str(&list, "[");
+    out_str(&j, "metric", lorac_metric_name(b->metric));
+    out_strs(&j, "keys", b->keys, b->n_keys);
+    out_strs(&j, "group_by", b->group_by, b->n_group_by);
+    out_begin(&j, "rows", "[]");
     for (size_t i = 0; i < b->n; i++) {
-        add_row(&list, v, &b->rows[i]);
+        add_row(&j, v, &b->rows[i]);
     }
-    add_list(&j, "rows", &list);
-    lorac_buf_str(&list, "[");
+    out_end(&j);
+    out_begin(&j, "without_a_row", "[]");
     for (size_t i = 0; i < b->n_aside; i++) {
-        add_aside(&list, v, b->aside[i]);
+        add_aside(&j, v, b->aside[i]);
     }
     for (size_t i = 0; i < v->runs->n_broken; i++) {
         const struct lorac_run_broken *x = &v->runs->broken[i];
-        struct out o = {0};
-        out_text(&o, "folder", name_of(v, x->dir), strlen(name_of(v, x->dir)));
-        const char *status = lorac_record_is_run(x->dir) ? "damaged" : "failed";
-        out_text(&o, "status", status, strlen(status));
-        out_text(&o, "error", x->why, strlen(x->why));
-        add_object(&list, &o);
+        out_begin(&j, NULL, "{}");
+        out_str(&j, "folder", name_of(v, x->dir));
+        out_str(&j, "status", lorac_record_is_run(x->dir) ? "damaged" : "failed");
+        out_str(&j, "error", x->why);
+        out_end(&j);
     }
-    add_list(&j, "without_a_row", &list);
+    out_end(&j);
     if (v->runs->sweep) { out_count(&j, "trials_to_come", v->runs->to_come); }
     return out_print(&j);
 }

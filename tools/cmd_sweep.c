@@ -354,31 +354,24 @@ static void print_json(struct sweep_screen *x, const size_t *order, const double
 {
     const struct lorac_sweep *s = x->s;
     struct out j = {0};
-    struct lorac_buf b = {0};
-    out_text(&j, "dir", s->dir, strlen(s->dir));
-    out_text(&j, "metric", metric_of(s), strlen(metric_of(s)));
-    lorac_buf_str(&b, "[");
+    out_str(&j, "dir", s->dir);
+    out_str(&j, "metric", metric_of(s));
+    out_begin(&j, "trials", "[]");
     for (size_t k = 0; k < s->n; k++) {
         size_t i = order[k];
-        struct out t = {0};
-        struct out changes = {0};
+        out_begin(&j, NULL, "{}");
+        out_str(&j, "trial", s->trial[i].name);
+        out_begin(&j, "changes", "{}");
         for (size_t c = 0; c < s->trial[i].settings.n; c++) {
-            const struct lorac_recipe_pair *p = &s->trial[i].settings.at[c];
-            out_text(&changes, p->key, p->value, strlen(p->value));
+            out_str(&j, s->trial[i].settings.at[c].key, s->trial[i].settings.at[c].value);
         }
-        lorac_buf_str(&changes.b, "}");
-        out_text(&t, "trial", s->trial[i].name, strlen(s->trial[i].name));
-        out_raw(&t, "changes", changes.b.at ? changes.b.at : "{}");
-        out_real(&t, "value", score[i]);
-        out_count(&t, "step", step[i]);
-        out_bool(&t, "ended", x->look[i].ended);
-        lorac_buf_printf(&b, "%s%s}", k ? ", " : "", t.b.at ? t.b.at : "{");
-        lorac_buf_free(&changes.b);
-        lorac_buf_free(&t.b);
+        out_end(&j);
+        out_real(&j, "value", score[i]);
+        out_count(&j, "step", step[i]);
+        out_bool(&j, "ended", x->look[i].ended);
+        out_end(&j);
     }
-    lorac_buf_str(&b, "]");
-    out_raw(&j, "trials", b.at ? b.at : "[]");
-    lorac_buf_free(&b);
+    out_end(&j);
     (void)out_print(&j);
 }
 
@@ -420,22 +413,18 @@ static void print_list(const struct sweep_screen *x)
 static void print_list_json(const struct sweep_screen *x)
 {
     const struct lorac_sweep *s = x->s;
-    struct lorac_buf b = {0};
     struct out j = {0};
-    lorac_buf_str(&b, "[");
+    out_begin(&j, "trials", "[]");
     for (size_t i = 0; i < s->n; i++) {
-        struct out t = {0};
-        out_text(&t, "trial", s->trial[i].name, strlen(s->trial[i].name));
-        out_count(&t, "steps", x->look[i].steps);
-        out_count(&t, "bytes", x->look[i].bytes);
-        out_real(&t, "seconds", x->look[i].seconds);
-        out_bool(&t, "ended", x->look[i].ended);
-        lorac_buf_printf(&b, "%s%s}", i ? ", " : "", t.b.at ? t.b.at : "{");
-        lorac_buf_free(&t.b);
+        out_begin(&j, NULL, "{}");
+        out_str(&j, "trial", s->trial[i].name);
+        out_count(&j, "steps", x->look[i].steps);
+        out_count(&j, "bytes", x->look[i].bytes);
+        out_real(&j, "seconds", x->look[i].seconds);
+        out_bool(&j, "ended", x->look[i].ended);
+        out_end(&j);
     }
-    lorac_buf_str(&b, "]");
-    out_raw(&j, "trials", b.at ? b.at : "[]");
-    lorac_buf_free(&b);
+    out_end(&j);
     (void)out_print(&j);
 }
 

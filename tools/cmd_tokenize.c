@@ -64,18 +64,14 @@ static int encode(const struct lorac_tokenizer *t, const struct lorac_buf *input
         code = complain(err);
     } else if (as_json) {
         struct out j = {0};
-        struct lorac_buf tokens = {0};
-        lorac_buf_str(&tokens, "[");
+        out_ids(&j, "ids", ids.at, ids.n);
+        out_begin(&j, "tokens", "[]");
         for (size_t i = 0; i < ids.n; i++) {
             const char *token = lorac_token_text(t, ids.at[i]);
-            lorac_buf_str(&tokens, i ? ", " : "");
-            lorac_buf_json(&tokens, token ? token : "", token ? strlen(token) : 0);
+            out_str(&j, NULL, token ? token : "");
         }
-        lorac_buf_str(&tokens, "]");
-        out_ids(&j, "ids", ids.at, ids.n);
-        out_raw(&j, "tokens", tokens.at ? tokens.at : "[]");
+        out_end(&j);
         code = out_print(&j);
-        lorac_buf_free(&tokens);
     } else {
         for (size_t i = 0; i < ids.n; i++) {
             printf("%s%d", i ? " " : "", ids.at[i]);

@@ -46,7 +46,7 @@ static void print_text(const char *dir, const struct lorac_tokenizer_report *r, 
 static int print_json(const char *dir, const struct lorac_tokenizer_report *r, double seconds)
 {
     struct out j = {0};
-    out_text(&j, "tokenizer", dir, strlen(dir));
+    out_str(&j, "tokenizer", dir);
     out_count(&j, "entries", r->entries);
     out_count(&j, "merges", r->merges);
     out_count(&j, "bytes", r->bytes);

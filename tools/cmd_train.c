@@ -270,17 +270,11 @@ static enum lorac_status open_recipe(struct lorac_recipe **out, const struct arg
     }
     lorac_buf_str(&dir, "output.dir=");
     lorac_buf_json(&dir, path, strlen(path));
-    char *resolved = lorac_path_join(path, "recipe.resolved.yaml");
-    enum lorac_status st = LORAC_OK;
-    if (!resolved || dir.no_memory) {
-        st = lorac_fail(err, LORAC_ENOMEM, "no memory");
-    } else if (!lorac_path_exists(resolved)) {
-        st = lorac_fail(err, LORAC_EUSER, "%s: is no run (it holds no recipe.resolved.yaml)", path);
-    } else {
-        const char *const more[] = {dir.at};
-        st = recipe_open_with(out, resolved, a, more, elsewhere ? 0 : 1, err);
-    }
-    lorac_mem_free(resolved);
+    char resolved[LORAC_PATH];
+    enum lorac_status st = recipe_of_run(resolved, path, err);
+    if (!st && dir.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    const char *const more[] = {dir.at};
+    if (!st) { st = recipe_open_with(out, resolved, a, more, elsewhere ? 0 : 1, err); }
     lorac_buf_free(&dir);
     return st;
 }
@@ -313,14 +307,14 @@ static int run(const struct args *a)
     } else if (as_json) {
         static const char *const ends[] = {"finished", "stopped", "early"};
         struct out j = {0};
-        out_text(&j, "end", ends[result.end], strlen(ends[result.end]));
+        out_str(&j, "end", ends[result.end]);
         out_count(&j, "steps", result.step);
         out_real(&j, "seconds", result.seconds);
         out_count(&j, "peak_bytes", result.peak_bytes);
         if (result.has_valid) {
             const char *by = lorac_metric_name(result.best_by);
             out_count(&j, "best_step", result.best_step);
-            out_text(&j, "best_by", by, strlen(by));
+            out_str(&j, "best_by", by);
             out_real(&j, "loss", result.best.loss);
             if (result.best.has_accuracy) { out_real(&j, "accuracy", result.best.accuracy); }
             if (result.best.bytes) {

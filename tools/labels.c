@@ -138,19 +138,13 @@ void label_answer_free(struct label_answer *a)
 void out_labels(struct out *j, const char *const *labels, const struct lorac_ranked *ranked,
                 size_t top)
 {
-    struct lorac_buf list = {0};
+    out_begin(j, "top", "[]");
     for (size_t i = 0; i < top; i++) {
-        const char *label = labels[ranked[i].k];
-        struct out one = {0};
-        out_text(&one, "label", label, strlen(label));
-        out_real(&one, "probability", ranked[i].probability);
-        out_real(&one, "log_likelihood", -ranked[i].nll);
-        lorac_buf_printf(&list, "%s%s}", i ? ", " : "[", one.b.at ? one.b.at : "{");
-        list.no_memory = list.no_memory || one.b.no_memory;
-        lorac_buf_free(&one.b);
+        out_begin(j, NULL, "{}");
+        out_str(j, "label", labels[ranked[i].k]);
+        out_real(j, "probability", ranked[i].probability);
+        out_real(j, "log_likelihood", -ranked[i].nll);
+        out_end(j);
     }
-    lorac_buf_str(&list, "]");
-    out_raw(j, "top", list.at ? list.at : "[]");
-    j->b.no_memory = j->b.no_memory || list.no_memory;
-    lorac_buf_free(&list);
+    out_end(j);
 }

@@ -95,29 +95,6 @@ enum lorac_status mistakes_show(const struct lorac_verdicts *v, const struct lor
     return st;
 }
 
-static void add_label(struct out *o, const char *key, const struct lorac_job *j, size_t k)
-{
-    out_text(o, key, j->labels[k], strlen(j->labels[k]));
-}
-
-/* One object of a list. */
-static void add_object(struct lorac_buf *list, struct out *o)
-{
-    lorac_buf_printf(list, "%s%s}", list->n > 1 ? ", " : "", o->b.at ? o->b.at : "{");
-    list->no_memory = list->no_memory || o->b.no_memory;
-    lorac_buf_free(&o->b);
-}
-
-static enum lorac_status add_list(struct out *o, const char *key, struct lorac_buf *list,
-                                  struct lorac_err *err)
-{
-    lorac_buf_str(list, "]");
-    bool lost = list->no_memory;
-    if (!lost) { out_raw(o, key, list->at); }
-    lorac_buf_free(list);
-    return lost ? lorac_fail(err, LORAC_ENOMEM, "no memory") : LORAC_OK;
-}
-
 enum lorac_status mistakes_json(struct out *o, const struct lorac_verdicts *v,
                                 const struct lorac_job *j, struct lorac_err *err)
 {
@@ -126,28 +103,26 @@ enum lorac_status mistakes_json(struct out *o, const struct lorac_verdicts *v,
     size_t n = 0;
     enum lorac_status st = rank_labels(&labels, v, err);
     if (!st) { st = lorac_verdicts_confused(&pairs, &n, v, err); }
-    struct lorac_buf list = {0};
-    lorac_buf_str(&list, "[");
+    out_begin(o, "by_label", "[]");
     for (size_t i = 0; i < v->K && !st; i++) {
-        struct out one = {0};
-        add_label(&one, "label", j, labels[i].k);
-        out_real(&one, "precision", labels[i].score.precision);
-        out_real(&one, "recall", labels[i].score.recall);
-        out_real(&one, "f1", labels[i].score.f1);
-        out_count(&one, "support", labels[i].score.support);
-        add_object(&list, &one);
+        out_begin(o, NULL, "{}");
+        out_str(o, "label", j->labels[labels[i].k]);
+        out_real(o, "precision", labels[i].score.precision);
+        out_real(o, "recall", labels[i].score.recall);
+        out_real(o, "f1", labels[i].score.f1);
+        out_count(o, "support", labels[i].score.support);
+        out_end(o);
     }
-    if (!st) { st = add_list(o, "by_label", &list, err); }
-    lorac_buf_str(&list, "[");
+    out_end(o);
+    out_begin(o, "confused", "[]");
     for (size_t i = 0; i < n && !st; i++) {
-        struct out one = {0};
-        add_label(&one, "label", j, pairs[i].truth);
-        add_label(&one, "answer", j, pairs[i].answer);
-        out_count(&one, "rows", pairs[i].rows);
-        add_object(&list, &one);
+        out_begin(o, NULL, "{}");
+        out_str(o, "label", j->labels[pairs[i].truth]);
+        out_str(o, "answer", j->labels[pairs[i].answer]);
+        out_count(o, "rows", pairs[i].rows);
+        out_end(o);
     }
-    if (!st) { st = add_list(o, "confused", &list, err); }
-    lorac_buf_free(&list);
+    out_end(o);
     if (!st && v->probabilities) { out_real(o, "calibration", lorac_verdicts_calibration(v)); }
     lorac_mem_free(labels);
     lorac_mem_free(pairs);

@@ -64,29 +64,28 @@ void profile_text(struct lorac_buf *out, const struct lorac_profile *f)
 
 static void add_cost(struct out *j, const char *key, const struct lorac_cost *c)
 {
-    struct out one = {0};
-    out_count(&one, "calls", c->calls);
-    out_real(&one, "seconds", c->seconds);
+    out_begin(j, key, "{}");
+    out_count(j, "calls", c->calls);
+    out_real(j, "seconds", c->seconds);
     if (c->flops > 0.0) {
-        out_real(&one, "flops", c->flops);
-        out_real(&one, "alone_seconds", c->alone);
+        out_real(j, "flops", c->flops);
+        out_real(j, "alone_seconds", c->alone);
     }
-    lorac_buf_str(&one.b, "}");
-    out_raw(j, key, one.b.at ? one.b.at : "{}");
-    lorac_buf_free(&one.b);
+    out_end(j);
 }
 
 void profile_json(struct lorac_buf *out, const struct lorac_profile *f)
 {
-    lorac_buf_str(out, "[");
+    struct out j = {0};
+    out_begin(&j, NULL, "[]");
     for (size_t i = 0; i < f->n; i++) {
         const struct lorac_profile_row *r = &f->row[(i + LORAC_PROFILE_STEPS) % f->n];
-        struct out one = {0};
-        out_text(&one, "operation", r->name, strlen(r->name));
-        add_cost(&one, "forward", &r->forward);
-        add_cost(&one, "backward", &r->backward);
-        lorac_buf_printf(out, "%s%s}", i ? ", " : "", one.b.at ? one.b.at : "{");
-        lorac_buf_free(&one.b);
+        out_begin(&j, NULL, "{}");
+        out_str(&j, "operation", r->name);
+        add_cost(&j, "forward", &r->forward);
+        add_cost(&j, "backward", &r->backward);
+        out_end(&j);
     }
-    lorac_buf_str(out, "]");
+    out_end(&j);
+    *out = j.b;
 }

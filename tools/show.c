@@ -13,15 +13,44 @@
 
 static struct lorac_buf *key_of(struct out *j, const char *key)
 {
-    lorac_buf_str(&j->b, j->n++ ? ", " : "{");
-    lorac_buf_json(&j->b, key, strlen(key));
-    lorac_buf_str(&j->b, ": ");
+    lorac_buf_str(&j->b, j->n++ ? ", " : j->open || !key ? "" : "{");
+    if (key) {
+        lorac_buf_json(&j->b, key, strlen(key));
+        lorac_buf_str(&j->b, ": ");
+    }
     return &j->b;
+}
+
+void out_begin(struct out *j, const char *key, const char *brackets)
+{
+    lorac_buf_add(key_of(j, key), brackets, 1);
+    j->ends[j->open++] = brackets[1];
+    j->n = 0;
+}
+
+void out_end(struct out *j)
+{
+    lorac_buf_add(&j->b, &j->ends[--j->open], 1);
+    j->n = 1;
 }
 
 void out_text(struct out *j, const char *key, const char *text, size_t n)
 {
     lorac_buf_json(key_of(j, key), text, n);
+}
+
+void out_str(struct out *j, const char *key, const char *text)
+{
+    out_text(j, key, text, strlen(text));
+}
+
+void out_strs(struct out *j, const char *key, const char *const *texts, size_t n)
+{
+    out_begin(j, key, "[]");
+    for (size_t i = 0; i < n; i++) {
+        out_str(j, NULL, texts[i]);
+    }
+    out_end(j);
 }
 
 void out_count(struct out *j, const char *key, size_t v)
@@ -46,12 +75,11 @@ void out_bool(struct out *j, const char *key, bool v)
 
 void out_ids(struct out *j, const char *key, const int32_t *ids, size_t n)
 {
-    struct lorac_buf *b = key_of(j, key);
-    lorac_buf_str(b, "[");
+    out_begin(j, key, "[]");
     for (size_t i = 0; i < n; i++) {
-        lorac_buf_printf(b, "%s%d", i ? ", " : "", ids[i]);
+        lorac_buf_printf(key_of(j, NULL), "%d", ids[i]);
     }
-    lorac_buf_str(b, "]");
+    out_end(j);
 }
 
 void out_raw(struct out *j, const char *key, const char *json)

@@ -149,12 +149,20 @@ void note_adapter(const struct lorac_adapter *a, const struct lorac_model *m,
 
 /* ---- what is shown ---- */
 
-/* A JSON object on one line, built key by key; `n` counts the keys so far. */
+/* A JSON object on one line, built key by key; zeroed = empty. */
 struct out {
     struct lorac_buf b;
-    size_t n;
+    size_t n;     // keys or elements so far, of the innermost object or array that is open
+    char ends[8]; // (open) what ends each that is open inside of it
+    size_t open;
 };
+/* An object ("{}") or array ("[]") under a key: what follows is in it until out_end(). Elements of
+ * an array have the key NULL. */
+void out_begin(struct out *j, const char *key, const char *brackets);
+void out_end(struct out *j);
 void out_text(struct out *j, const char *key, const char *text, size_t n);
+void out_str(struct out *j, const char *key, const char *text);
+void out_strs(struct out *j, const char *key, const char *const *texts, size_t n);
 void out_count(struct out *j, const char *key, size_t v);
 void out_real(struct out *j, const char *key, double v); // NaN and infinity become null
 void out_bool(struct out *j, const char *key, bool v);

@@ -28,11 +28,6 @@ double series_least(const struct series *s);
 double series_most(const struct series *s);
 /* {"median": 1.5, "least": 1.4, "most": 1.7} */
 void out_series(struct out *j, const char *key, const struct series *s);
-/* An array of objects under a key: begin, and for each object add what out_print() would print. */
-void out_array(struct out *j, const char *key);
-void out_object(struct out *j, const char *key, struct out *object); // frees it
-void out_element(struct out *j, struct out *element);                // frees it
-void out_array_end(struct out *j);
 
 /* ---- the machine (machine.c) ---- */
 
@@ -114,6 +109,7 @@ struct folder {
 /* Of --model, --shape and, where the verb has it, --recipe with its --set. */
 enum lorac_status folder_open(struct folder *s, const struct args *a, struct lorac_err *err);
 void folder_close(struct folder *s);
+enum lorac_status temporary_dir(char **out, struct lorac_err *err); // a new one, the caller's
 const char *subject_shape(size_t i); // names of the table; NULL behind the last
 
 /* The i-th of --compute, as often as it is given and at least once; NULL behind the last. */
@@ -132,6 +128,8 @@ enum lorac_status batch_made_up(struct lorac_batch **out, size_t tokens, size_t 
 
 extern const struct verb verb_bench_ops, verb_bench_step, verb_bench_prompt, verb_bench_decode,
     verb_bench_start, verb_bench_labels, verb_bench_tokenize;
+/* The error, if any, on stderr; returns the exit code. */
+int bench_end(enum lorac_status st, const struct lorac_err *err);
 enum lorac_status rounds_of(size_t *rounds, int *threads, const struct args *a,
                             struct lorac_err *err);
 

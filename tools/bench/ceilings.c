@@ -112,21 +112,21 @@ void ceilings_free(struct ceilings *c)
 
 void ceilings_json(struct out *j, const struct ceilings *all)
 {
-    out_array(j, "products");
+    out_begin(j, "products", "[]");
     for (size_t i = 0; i < all->n; i++) {
         const struct ceiling *c = &all->at[i];
-        struct out o = {0};
-        out_text(&o, "compute", c->compute, strlen(c->compute));
-        out_count(&o, "rows", c->run.N);
-        out_count(&o, "out", c->p.backward ? c->run.C : c->run.OC);
-        out_count(&o, "in", c->p.backward ? c->run.OC : c->run.C);
-        out_bool(&o, "backward", c->p.backward);
+        out_begin(j, NULL, "{}");
+        out_str(j, "compute", c->compute);
+        out_count(j, "rows", c->run.N);
+        out_count(j, "out", c->p.backward ? c->run.C : c->run.OC);
+        out_count(j, "in", c->p.backward ? c->run.OC : c->run.C);
+        out_bool(j, "backward", c->p.backward);
         for (int l = 0; l < N_LIBRARIES; l++) {
-            if (c->rate[l].n) { out_series(&o, names[l], &c->rate[l]); }
+            if (c->rate[l].n) { out_series(j, names[l], &c->rate[l]); }
         }
-        out_element(j, &o);
+        out_end(j);
     }
-    out_array_end(j);
+    out_end(j);
 }
 
 void ceilings_show(const struct ceilings *all)

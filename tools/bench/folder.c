@@ -46,7 +46,7 @@ static enum lorac_status make_model(const char *dir, const char *name, struct lo
                       lorac_near_hint(hint, sizeof hint, near.best));
 }
 
-static enum lorac_status temporary_dir(char **out, struct lorac_err *err)
+enum lorac_status temporary_dir(char **out, struct lorac_err *err)
 {
     const char *home = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe)
     *out = lorac_path_join(home ? home : "/tmp", "lorac_bench-XXXXXX");
@@ -155,6 +155,12 @@ enum lorac_status peak_of(size_t *peak, work_fn *work, void *self, struct lorac_
     *peak = told.peak;
     if (told.st) { *err = told.err; }
     return told.st;
+}
+
+int bench_end(enum lorac_status st, const struct lorac_err *err)
+{
+    if (st) { fprintf(stderr, "lorac_bench: %s\n", err->text); }
+    return st ? EXIT_FAILED : 0;
 }
 
 enum lorac_status rounds_of(size_t *rounds, int *threads, const struct args *a,

@@ -97,10 +97,9 @@ static void tell_json(const struct labels *x)
     struct out j = {0};
     char cpu[64];
     lorac_machine_cpu(cpu);
-    out_text(&j, "cpu", cpu, strlen(cpu));
+    out_str(&j, "cpu", cpu);
     out_count(&j, "threads", (size_t)x->subject.j->dev.threads);
-    out_text(&j, "compute", lorac_compute_name(x->subject.j->model->compute),
-             strlen(lorac_compute_name(x->subject.j->model->compute)));
+    out_str(&j, "compute", lorac_compute_name(x->subject.j->model->compute));
     out_count(&j, "rounds", x->rounds);
     out_count(&j, "rows", x->scores.rows);
     out_count(&j, "labels", x->subject.j->K);
@@ -138,16 +137,14 @@ static int run(const struct args *a)
         st = round_of(&x, &err);
     }
     status_clear(&x.subject.line);
-    if (!st && args_has(a, "--json")) { tell_json(&x); }
-    if (!st && !args_has(a, "--json")) { tell(&x); }
+    if (!st) { (args_has(a, "--json") ? tell_json : tell)(&x); }
     lorac_example_free(&x.example);
     lorac_evaluator_free(x.evaluator);
     lorac_pass_free(x.pass);
     lorac_batch_free(x.batch);
     lorac_mem_free(x.nll);
     subject_close(&x.subject);
-    if (st) { fprintf(stderr, "lorac_bench: %s\n", err.text); }
-    return st ? EXIT_FAILED : 0;
+    return bench_end(st, &err);
 }
 
 static const struct option options[] = {

@@ -142,19 +142,19 @@ void machine_round(struct machine *m)
 
 void machine_json(struct out *j, const struct machine *m)
 {
-    struct out o = {0};
-    out_text(&o, "cpu", m->cpu, strlen(m->cpu));
-    out_count(&o, "threads", (size_t)m->dev.threads);
-    out_text(&o, "lorac", LORAC_VERSION, strlen(LORAC_VERSION));
-    out_text(&o, "openblas", m->blas, strlen(m->blas));
-    out_text(&o, "onednn", m->dnnl, strlen(m->dnnl));
+    out_begin(j, "machine", "{}");
+    out_str(j, "cpu", m->cpu);
+    out_count(j, "threads", (size_t)m->dev.threads);
+    out_str(j, "lorac", LORAC_VERSION);
+    out_str(j, "openblas", m->blas);
+    out_str(j, "onednn", m->dnnl);
     for (size_t i = 0; i < sizeof holds / sizeof holds[0]; i++) {
         const char *value = getenv(holds[i]); // NOLINT(concurrency-mt-unsafe)
-        if (value) { out_text(&o, holds[i], value, strlen(value)); }
+        if (value) { out_str(j, holds[i], value); }
     }
-    if (m->read.n) { out_series(&o, "memory_read", &m->read); }
-    if (m->copy.n) { out_series(&o, "memory_copy", &m->copy); }
-    out_object(j, "machine", &o);
+    if (m->read.n) { out_series(j, "memory_read", &m->read); }
+    if (m->copy.n) { out_series(j, "memory_copy", &m->copy); }
+    out_end(j);
 }
 
 void machine_show(const struct machine *m)

@@ -401,21 +401,21 @@ static void tell_json(const struct ops *x)
 {
     struct out j = {0};
     machine_json(&j, &x->machine);
-    out_text(&j, "model", x->folder.dir, strlen(x->folder.dir));
+    out_str(&j, "model", x->folder.dir);
     out_count(&j, "rounds", x->rounds);
-    out_array(&j, "operations");
+    out_begin(&j, "operations", "[]");
     for (size_t i = 0; i < x->n; i++) {
         const struct row *r = &x->rows[i];
-        struct out o = {0};
-        out_text(&o, "name", r->name, strlen(r->name));
-        out_text(&o, "bound", bound_name(r), strlen(bound_name(r)));
-        out_series(&o, "seconds", &r->seconds);
-        out_real(&o, "flops", r->flops);
-        out_real(&o, "bytes", r->bytes);
-        out_series(&o, "share", &r->share);
-        out_element(&j, &o);
+        out_begin(&j, NULL, "{}");
+        out_str(&j, "name", r->name);
+        out_str(&j, "bound", bound_name(r));
+        out_series(&j, "seconds", &r->seconds);
+        out_real(&j, "flops", r->flops);
+        out_real(&j, "bytes", r->bytes);
+        out_series(&j, "share", &r->share);
+        out_end(&j);
     }
-    out_array_end(&j);
+    out_end(&j);
     ceilings_json(&j, &x->ceilings);
     (void)out_print(&j);
 }
@@ -443,15 +443,13 @@ static int run(const struct args *a)
     if (!st) { st = args_count(&x.R, a, "--rank", &err); }
     if (!st) { st = folder_open(&x.folder, a, &err); }
     if (!st) { st = measure(&x, &err); }
-    if (!st && args_has(a, "--json")) { tell_json(&x); }
-    if (!st && !args_has(a, "--json")) { tell(&x); }
+    if (!st) { (args_has(a, "--json") ? tell_json : tell)(&x); }
     lorac_model_close(x.model);
     lorac_mem_free(x.rows);
     ceilings_free(&x.ceilings);
     machine_close(&x.machine);
     folder_close(&x.folder);
-    if (st) { fprintf(stderr, "lorac_bench: %s\n", err.text); }
-    return st ? EXIT_FAILED : 0;
+    return bench_end(st, &err);
 }
 
 static const struct option options[] = {

@@ -68,11 +68,6 @@ struct lorac_socket counter_socket(struct counter *c)
                                  .backward = backward};
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static enum lorac_status add(struct ideal *to, const struct counter *c, size_t i, bool back,
                              size_t N, struct ceilings *ceilings, const char *compute,
                              struct lorac_err *err)
@@ -81,7 +76,7 @@ static enum lorac_status add(struct ideal *to, const struct counter *c, size_t i
     size_t counted = back ? c->rows[i].backward : c->rows[i].forward;
     struct product p = {.OC = m->OC, .C = m->C, .backward = back};
     if (!counted) { return LORAC_OK; }
-    size_t least = smaller(counted, N); // a layer that is computed again counts once
+    size_t least = lorac_min(counted, N); // a layer that is computed again counts once
     p.N = i == c->m->head ? least : N;
     bool plain = i == c->m->head && c->m->compute == LORAC_INT8; // the head never is
     const struct ceiling *at = ceiling_of(ceilings, &p, plain ? "float32" : compute);

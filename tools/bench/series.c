@@ -52,37 +52,11 @@ double series_most(const struct series *s)
     return quantile(s, 1.0);
 }
 
-void out_object(struct out *j, const char *key, struct out *object)
-{
-    lorac_buf_str(&object->b, object->n ? "}" : "{}");
-    out_raw(j, key, object->b.no_memory ? "null" : object->b.at);
-    lorac_buf_free(&object->b);
-}
-
 void out_series(struct out *j, const char *key, const struct series *s)
 {
-    struct out o = {0};
-    out_real(&o, "median", series_median(s));
-    out_real(&o, "least", series_least(s));
-    out_real(&o, "most", series_most(s));
-    out_object(j, key, &o);
-}
-
-void out_array(struct out *j, const char *key)
-{
-    out_raw(j, key, "[");
-}
-
-void out_element(struct out *j, struct out *element)
-{
-    bool first = j->b.n && j->b.at[j->b.n - 1] == '[';
-    lorac_buf_str(&element->b, element->n ? "}" : "{}");
-    lorac_buf_printf(&j->b, "%s%s", first ? "" : ", ",
-                     element->b.no_memory ? "null" : element->b.at);
-    lorac_buf_free(&element->b);
-}
-
-void out_array_end(struct out *j)
-{
-    lorac_buf_str(&j->b, "]");
+    out_begin(j, key, "{}");
+    out_real(j, "median", series_median(s));
+    out_real(j, "least", series_least(s));
+    out_real(j, "most", series_most(s));
+    out_end(j);
 }

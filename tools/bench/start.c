@@ -2,7 +2,7 @@
  * start.c - lorac_bench start: from the start of the program to the first finished step of a
  * recipe, less a step; to the first token of a model; each in a process of its own.
  */
-#define _DEFAULT_SOURCE // wait4, mkdtemp
+#define _DEFAULT_SOURCE // wait4
 #include "tools/bench/bench.h"
 
 #include <fcntl.h>
@@ -88,13 +88,13 @@ static const char *column(const char *line, size_t k)
 /* The column `seconds` of a run's metrics.csv: of the steps in their order. */
 static enum lorac_status read_steps(double seconds[STEPS], const char *dir, struct lorac_err *err)
 {
-    char *path = lorac_path_join(dir, "metrics.csv");
+    char path[LORAC_PATH];
     char *text = NULL;
     size_t n = 0;
     size_t found = 0;
     size_t k = 0;
-    enum lorac_status st = path ? lorac_file_read(&text, &n, path, 1 << 20, err)
-                                : lorac_fail(err, LORAC_ENOMEM, "no memory");
+    lorac_path_in(path, dir, "metrics.csv");
+    enum lorac_status st = lorac_file_read(&text, &n, path, 1 << 20, err);
     while (!st && column(text, k) && strncmp(column(text, k), "seconds", 7) != 0) {
         k++;
     }
@@ -108,7 +108,6 @@ static enum lorac_status read_steps(double seconds[STEPS], const char *dir, stru
     if (!st && found < STEPS) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: found %zu steps, expected %d", path, found, STEPS);
     }
-    lorac_mem_free(path);
     lorac_mem_free(text);
     return st;
 }
@@ -175,18 +174,15 @@ static enum lorac_status first_token(struct start *x, const char *dir, struct lo
 
 static enum lorac_status measure(struct start *x, struct lorac_err *err)
 {
-    const char *home = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe)
-    char *dir = lorac_path_join(home ? home : "/tmp", "lorac_bench-XXXXXX");
-    if (!dir) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    enum lorac_status st =
-        mkdtemp(dir) ? LORAC_OK : lorac_fail(err, LORAC_EIO, "%s: cannot be made", dir);
+    char *dir = NULL;
+    enum lorac_status st = temporary_dir(&dir, err);
     for (size_t i = 0; i <= x->rounds && !st; i++) { // the first brings files into the page cache
         if (i == 1) { x->first_step.n = x->step.n = x->first_token.n = 0; }
         if (x->recipe) { st = first_step(x, dir, err); }
         if (!st && x->model) { st = first_token(x, dir, err); }
     }
     struct lorac_err ignored;
-    (void)!lorac_dir_remove(dir, &ignored);
+    if (dir) { (void)!lorac_dir_remove(dir, &ignored); }
     lorac_mem_free(dir);
     return st;
 }
@@ -196,9 +192,9 @@ static void tell_json(const struct start *x)
     struct out j = {0};
     char cpu[64];
     lorac_machine_cpu(cpu);
-    out_text(&j, "cpu", cpu, strlen(cpu));
-    out_text(&j, "threads", x->threads, strlen(x->threads));
-    out_text(&j, "lorac", LORAC_VERSION, strlen(LORAC_VERSION));
+    out_str(&j, "cpu", cpu);
+    out_str(&j, "threads", x->threads);
+    out_str(&j, "lorac", LORAC_VERSION);
     out_count(&j, "rounds", x->rounds);
     if (x->recipe) {
         out_series(&j, "first_step_seconds", &x->first_step);
@@ -257,11 +253,9 @@ static int run(const struct args *a)
         st = lorac_fail(&err, LORAC_EUSER, "--recipe or --model says what is to be started");
     }
     if (!st) { st = measure(&x, &err); }
-    if (!st && args_has(a, "--json")) { tell_json(&x); }
-    if (!st && !args_has(a, "--json")) { tell(&x); }
+    if (!st) { (args_has(a, "--json") ? tell_json : tell)(&x); }
     lorac_mem_free(x.program);
-    if (st) { fprintf(stderr, "lorac_bench: %s\n", err.text); }
-    return st ? EXIT_FAILED : 0;
+    return bench_end(st, &err);
 }
 
 static const struct option options[] = {

@@ -287,28 +287,28 @@ static void tell_json(const struct step *s)
 {
     struct out j = {0};
     machine_json(&j, &s->machine);
-    out_text(&j, "model", s->folder.dir, strlen(s->folder.dir));
+    out_str(&j, "model", s->folder.dir);
     out_count(&j, "parameters", lorac_model_parameters(s->side[0].m));
     out_count(&j, "batch_tokens", s->tokens);
     out_count(&j, "rounds", s->rounds);
-    out_array(&j, "steps");
+    out_begin(&j, "steps", "[]");
     for (size_t i = 0; i < s->n_sides; i++) {
         const struct side *x = &s->side[i];
-        struct out o = {0};
-        out_text(&o, "compute", x->compute, strlen(x->compute));
-        out_count(&o, "adapter_parameters", x->a->n_params);
-        out_series(&o, "seconds", &x->seconds);
-        out_series(&o, "tokens_per_second", &x->speed);
-        out_series(&o, "flops_per_second", &x->rate);
-        out_series(&o, "ideal_over_measured", &x->ideal);
-        out_series(&o, "least_over_measured", &x->least);
-        out_series(&o, "adapters_share", &x->adapters);
-        out_series(&o, "gain_over_first", &x->gain);
-        out_count(&o, "activation_bytes", x->activations);
-        out_count(&o, "peak_bytes", x->peak);
-        out_element(&j, &o);
+        out_begin(&j, NULL, "{}");
+        out_str(&j, "compute", x->compute);
+        out_count(&j, "adapter_parameters", x->a->n_params);
+        out_series(&j, "seconds", &x->seconds);
+        out_series(&j, "tokens_per_second", &x->speed);
+        out_series(&j, "flops_per_second", &x->rate);
+        out_series(&j, "ideal_over_measured", &x->ideal);
+        out_series(&j, "least_over_measured", &x->least);
+        out_series(&j, "adapters_share", &x->adapters);
+        out_series(&j, "gain_over_first", &x->gain);
+        out_count(&j, "activation_bytes", x->activations);
+        out_count(&j, "peak_bytes", x->peak);
+        out_end(&j);
     }
-    out_array_end(&j);
+    out_end(&j);
     ceilings_json(&j, &s->ceilings);
     (void)out_print(&j);
 }
@@ -379,8 +379,7 @@ static int run(const struct args *a)
     static struct step s;
     enum lorac_status st = read_options(&s, a, &err);
     if (!st) { st = measure(&s, &err); }
-    if (!st && args_has(a, "--json")) { tell_json(&s); }
-    if (!st && !args_has(a, "--json")) { tell(&s); }
+    if (!st) { (args_has(a, "--json") ? tell_json : tell)(&s); }
     for (size_t i = 0; i < s.n_sides; i++) {
         close_side(&s.side[i]);
     }
@@ -388,8 +387,7 @@ static int run(const struct args *a)
     ceilings_free(&s.ceilings);
     machine_close(&s.machine);
     folder_close(&s.folder);
-    if (st) { fprintf(stderr, "lorac_bench: %s\n", err.text); }
-    return st ? EXIT_FAILED : 0;
+    return bench_end(st, &err);
 }
 
 static const struct option options[] = {

@@ -171,8 +171,8 @@ static void tell_json(const struct text *x)
 {
     struct out j = {0};
     machine_json(&j, &x->machine);
-    out_text(&j, "model", x->folder.dir, strlen(x->folder.dir));
-    out_text(&j, "compute", x->compute, strlen(x->compute));
+    out_str(&j, "model", x->folder.dir);
+    out_str(&j, "compute", x->compute);
     out_count(&j, "tokens", x->tokens);
     if (x->decode) { out_count(&j, "after", x->after); }
     out_count(&j, "rounds", x->rounds);
@@ -216,8 +216,7 @@ static int run_text(const struct args *a, bool decode)
     }
     if (!st) { st = folder_open(&x.folder, a, &err); }
     if (!st) { st = measure(&x, &err); }
-    if (!st && args_has(a, "--json")) { tell_json(&x); }
-    if (!st && !args_has(a, "--json")) { tell(&x); }
+    if (!st) { (args_has(a, "--json") ? tell_json : tell)(&x); }
     lorac_pass_free(x.pass);
     lorac_cache_free(x.cache);
     lorac_batch_free(x.prompt);
@@ -228,8 +227,7 @@ static int run_text(const struct args *a, bool decode)
     ceilings_free(&x.ceilings);
     machine_close(&x.machine);
     folder_close(&x.folder);
-    if (st) { fprintf(stderr, "lorac_bench: %s\n", err.text); }
-    return st ? EXIT_FAILED : 0;
+    return bench_end(st, &err);
 }
 
 static int run_prompt_verb(const struct args *a)

@@ -56,7 +56,7 @@ static void tell_json(const struct tokens *x)
     struct out j = {0};
     char cpu[64];
     lorac_machine_cpu(cpu);
-    out_text(&j, "cpu", cpu, strlen(cpu));
+    out_str(&j, "cpu", cpu);
     out_count(&j, "rounds", x->rounds);
     out_count(&j, "bytes", x->text.n);
     out_count(&j, "tokens", x->tokens);
@@ -81,13 +81,11 @@ static int run(const struct args *a)
     int threads = 0;
     enum lorac_status st = rounds_of(&x.rounds, &threads, a, &err);
     if (!st) { st = measure(&x, a, &err); }
-    if (!st && args_has(a, "--json")) { tell_json(&x); }
-    if (!st && !args_has(a, "--json")) { tell(&x); }
+    if (!st) { (args_has(a, "--json") ? tell_json : tell)(&x); }
     lorac_ids_free(&x.ids);
     lorac_buf_free(&x.text);
     lorac_tokenizer_free(x.tokenizer);
-    if (st) { fprintf(stderr, "lorac_bench: %s\n", err.text); }
-    return st ? EXIT_FAILED : 0;
+    return bench_end(st, &err);
 }
 
 static const struct option options[] = {
