@@ -16,9 +16,7 @@ void lorac_page_begin(struct lorac_buf *b, const char *mark, const char *title, 
     if (refresh) {
         lorac_buf_printf(b, "<meta http-equiv=\"refresh\" content=\"%zu\">\n", refresh);
     }
-    lorac_buf_str(b, "<title>");
-    lorac_html(b, title);
-    lorac_buf_str(b, "</title>\n<style>\n");
+    lorac_html(b, "<title>%s</title>\n<style>\n", title);
     for (size_t i = 0; lorac_page_style[i]; i++) {
         lorac_buf_str(b, lorac_page_style[i]);
     }
@@ -32,14 +30,8 @@ void lorac_page_end(struct lorac_buf *b)
 
 void lorac_page_section(struct lorac_buf *b, const char *title, const char *note)
 {
-    lorac_buf_str(b, "<section>\n<h2>");
-    lorac_html(b, title);
-    lorac_buf_str(b, "</h2>\n");
-    if (note) {
-        lorac_buf_str(b, "<p class=\"note\">");
-        lorac_html(b, note);
-        lorac_buf_str(b, "</p>\n");
-    }
+    lorac_html(b, "<section>\n<h2>%s</h2>\n", title);
+    if (note) { lorac_html(b, "<p class=\"note\">%s</p>\n", note); }
 }
 
 void lorac_page_section_end(struct lorac_buf *b)
@@ -49,11 +41,9 @@ void lorac_page_section_end(struct lorac_buf *b)
 
 void lorac_page_figure(struct lorac_buf *b, const char *what, const char *unit)
 {
-    lorac_buf_str(b, "<figure>\n<figcaption><b>");
-    lorac_html(b, what);
-    lorac_buf_str(b, unit[0] ? "</b> <span>" : "</b>");
-    lorac_html(b, unit);
-    lorac_buf_str(b, unit[0] ? "</span></figcaption>\n" : "</figcaption>\n");
+    lorac_html(b, "<figure>\n<figcaption><b>%s</b>", what);
+    if (unit[0]) { lorac_html(b, " <span>%s</span>", unit); }
+    lorac_buf_str(b, "</figcaption>\n");
 }
 
 void lorac_page_figure_end(struct lorac_buf *b)
@@ -68,18 +58,12 @@ void lorac_page_fact(struct lorac_buf *b, const char *name, const char *fmt, ...
     va_start(args, fmt);
     (void)lorac_vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    lorac_buf_str(b, "<li><span>");
-    lorac_html(b, name);
-    lorac_buf_str(b, "</span> ");
-    lorac_html(b, text);
-    lorac_buf_str(b, "</li>\n");
+    lorac_html(b, "<li><span>%s</span> %s</li>\n", name, text);
 }
 
 void lorac_page_cell(struct lorac_buf *b, const char *style, const char *text)
 {
-    lorac_buf_printf(b, "<td class=\"%s\">", style);
-    lorac_html(b, text);
-    lorac_buf_str(b, "</td>");
+    lorac_html(b, "<td class=\"%s\">%s</td>", style, text);
 }
 
 void lorac_page_number(struct lorac_buf *b, double v, int places)

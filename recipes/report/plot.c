@@ -4,6 +4,7 @@
 #include "base/core/number.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include <utf8proc.h>
@@ -53,9 +54,18 @@ void lorac_html_bytes(struct lorac_buf *b, const char *text, size_t n)
     }
 }
 
-void lorac_html(struct lorac_buf *b, const char *text)
+void lorac_html(struct lorac_buf *b, const char *fmt, ...)
 {
-    lorac_html_bytes(b, text, strlen(text));
+    va_list args;
+    va_start(args, fmt);
+    for (size_t n = strcspn(fmt, "%"); fmt[n]; n = strcspn(fmt, "%")) {
+        const char *text = va_arg(args, const char *);
+        lorac_buf_add(b, fmt, n);
+        lorac_html_bytes(b, text, strlen(text));
+        fmt += n + 2;
+    }
+    lorac_buf_str(b, fmt);
+    va_end(args);
 }
 
 /* ---- axes ---- */
@@ -229,8 +239,7 @@ void lorac_plot_begin(struct lorac_plot *p, const char *about)
                      p->top, p->right, p->bottom, p->left);
     lorac_buf_printf(p->to, "<svg width=\"100%%\" height=\"%.0f\" role=\"img\" aria-label=\"",
                      p->height);
-    lorac_html(p->to, about);
-    lorac_buf_str(p->to, "\">\n");
+    lorac_html(p->to, "%s\">\n", about);
 }
 
 void lorac_plot_end(const struct lorac_plot *p)
@@ -261,9 +270,7 @@ static void text_below(const struct lorac_plot *p, double percent, const char *s
     lorac_buf_printf(p->to, "<text class=\"tick %s\"", style);
     attribute(p->to, "x", percent, "%");
     attribute(p->to, "y", p->height + 16.0, "");
-    lorac_buf_str(p->to, ">");
-    lorac_html(p->to, text);
-    lorac_buf_str(p->to, "</text>\n");
+    lorac_html(p->to, ">%s</text>\n", text);
 }
 
 void lorac_plot_steps(const struct lorac_plot *p, const char *name)
@@ -358,8 +365,7 @@ void lorac_plot_points(const struct lorac_plot *p, const struct lorac_curve *c, 
         attribute(p->to, "cy", down(p, c->y[i]), "");
         lorac_buf_str(p->to, " r=\"3\">");
         if (title) {
-            lorac_buf_str(p->to, "<title>");
-            lorac_html(p->to, title);
+            lorac_html(p->to, "<title>%s", title);
             lorac_buf_printf(p->to, " %s: %.4g</title>", lorac_plot_number(text, c->x[i], 1.0),
                              c->y[i]);
         }
@@ -390,21 +396,7 @@ void lorac_plot_mark_x(const struct lorac_plot *p, double x, const char *text)
                      : at < 25.0 ? ""
                                  : "mid");
     attribute(p->to, "x", at, "%");
-    lorac_buf_str(p->to, " y=\"-6\">");
-    lorac_html(p->to, text);
-    lorac_buf_str(p->to, "</text>\n");
-}
-
-void lorac_plot_mark_y(const struct lorac_plot *p, double y, const char *text)
-{
-    lorac_buf_str(p->to, "<line class=\"mark\" x2=\"100%\"");
-    attribute(p->to, "y1", down(p, y), "");
-    attribute(p->to, "y2", down(p, y), "");
-    lorac_buf_str(p->to, "/><text class=\"note\" x=\"4\"");
-    attribute(p->to, "y", down(p, y) - 5.0, "");
-    lorac_buf_str(p->to, ">");
-    lorac_html(p->to, text);
-    lorac_buf_str(p->to, "</text>\n");
+    lorac_html(p->to, " y=\"-6\">%s</text>\n", text);
 }
 
 void lorac_plot_rect(const struct lorac_plot *p, double x, double wide, double y, double high,
@@ -420,9 +412,7 @@ void lorac_plot_rect(const struct lorac_plot *p, double x, double wide, double y
         lorac_buf_str(p->to, "/>\n");
         return;
     }
-    lorac_buf_str(p->to, "><title>");
-    lorac_html(p->to, title);
-    lorac_buf_str(p->to, "</title></rect>\n");
+    lorac_html(p->to, "><title>%s</title></rect>\n", title);
 }
 
 void lorac_plot_text(const struct lorac_plot *p, double x, double dx, double y, bool upright,
@@ -440,9 +430,7 @@ void lorac_plot_text(const struct lorac_plot *p, double x, double dx, double y, 
         attribute(p->to, "y", y, "");
         if (dx < 0.0 || dx > 0.0) { attribute(p->to, "dx", dx, ""); }
     }
-    lorac_buf_str(p->to, ">");
-    lorac_html(p->to, text);
-    lorac_buf_str(p->to, upright ? "</text></svg>\n" : "</text>\n");
+    lorac_html(p->to, upright ? ">%s</text></svg>\n" : ">%s</text>\n", text);
 }
 
 void lorac_plot_names(const struct lorac_plot *p, struct lorac_plot_name *names, size_t n)
@@ -468,8 +456,6 @@ void lorac_plot_names(const struct lorac_plot *p, struct lorac_plot_name *names,
         lorac_buf_printf(p->to, "<text class=\"name %s\" dx=\"8\"", names[i].style);
         attribute(p->to, "x", across(p, names[i].x), "%");
         attribute(p->to, "y", y[i] + 4.0, "");
-        lorac_buf_str(p->to, ">");
-        lorac_html(p->to, names[i].text);
-        lorac_buf_str(p->to, "</text>\n");
+        lorac_html(p->to, ">%s</text>\n", names[i].text);
     }
 }

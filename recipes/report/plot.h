@@ -24,7 +24,8 @@
  * on a page unseen (control characters but for tab and line end, marks of writing direction) is
  * U+FFFD. */
 void lorac_html_bytes(struct lorac_buf *b, const char *text, size_t n);
-void lorac_html(struct lorac_buf *b, const char *text);
+/* Append `fmt`, the text of each %s in it so. It knows no other conversion. */
+void lorac_html(struct lorac_buf *b, const char *fmt, ...) LORAC_PRINTF(2, 3);
 
 /* ---- axes ---- */
 
@@ -76,7 +77,6 @@ void lorac_plot_points(const struct lorac_plot *p, const struct lorac_curve *c, 
 void lorac_plot_interval(const struct lorac_plot *p, double x, double low, double high,
                          const char *style);
 void lorac_plot_mark_x(const struct lorac_plot *p, double x, const char *text); // a line down
-void lorac_plot_mark_y(const struct lorac_plot *p, double y, const char *text); // a line across
 
 /* What has no place on the axes: `x` and `wide` are shares of the width, `y` and `high` pixels.
  * `opacity` 0 to 1; `title`, unless NULL, is the tooltip. */

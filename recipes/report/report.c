@@ -103,35 +103,22 @@ static void add_head(struct lorac_buf *b, const struct lorac_record *r, const ch
                      int level, const struct lorac_interval *interval)
 {
     bool failed = r->status == LORAC_RECORD_FAILED;
-    lorac_buf_printf(b, "<header>\n<span class=\"state%s\">%s</span>\n<h%d>",
-                     failed ? " failed" : "", states[r->status], level);
-    lorac_html(b, title);
-    lorac_buf_printf(b, "</h%d>\n<p class=\"lead\">", level);
+    lorac_html(b, "<header>\n<span class=\"state%s\">%s</span>\n", failed ? " failed" : "",
+               states[r->status]);
+    lorac_html(b, level == 1 ? "<h1>%s</h1>\n" : "<h2>%s</h2>\n", title);
+    lorac_buf_str(b, "<p class=\"lead\">");
     say_steps(b, r);
     say_best(b, r, interval);
     lorac_buf_str(b, "</p>\n");
-    if (failed && r->error) {
-        lorac_buf_str(b, "<p class=\"failure\">");
-        lorac_html(b, r->error);
-        lorac_buf_str(b, "</p>\n");
-    }
+    if (failed && r->error) { lorac_html(b, "<p class=\"failure\">%s</p>\n", r->error); }
     add_facts(b, r);
     lorac_buf_str(b, "</header>\n");
 }
 
 static void add_foot(struct lorac_buf *b, const struct lorac_record *r)
 {
-    lorac_buf_str(b, "<footer>lorac ");
-    lorac_html(b, r->version);
-    lorac_buf_str(b, "; ");
-    lorac_html(b, r->dir);
-    lorac_buf_str(b, "; base ");
-    lorac_html(b, r->base);
-    lorac_buf_str(b, ", ");
-    lorac_html(b, r->fingerprint);
-    lorac_buf_str(b, "; host ");
-    lorac_html(b, r->host);
-    lorac_buf_str(b, "</footer>\n");
+    lorac_html(b, "<footer>lorac %s; %s; base %s, %s; host %s</footer>\n", r->version, r->dir,
+               r->base, r->fingerprint, r->host);
 }
 
 /* ---- pages ---- */

@@ -196,13 +196,9 @@ static void add_head(struct lorac_buf *b, const struct lorac_report_set *s,
         .to = b, .x = *x, .y = {0.0, 1.0, false, false}, .height = 1, .bottom = 16, .left = 1};
     lorac_buf_str(b, "<thead><tr><th class=\"num\"></th><th>run</th>");
     for (size_t k = 0; k < s->board->n_keys; k++) {
-        lorac_buf_str(b, "<th>");
-        lorac_html(b, s->board->keys[k]);
-        lorac_buf_str(b, "</th>");
+        lorac_html(b, "<th>%s</th>", s->board->keys[k]);
     }
-    lorac_buf_str(b, "<th class=\"num\">");
-    lorac_html(b, s->metric_name);
-    lorac_buf_str(b, "</th>");
+    lorac_html(b, "<th class=\"num\">%s</th>", s->metric_name);
     if (s->board->n_group_by) { lorac_buf_str(b, "<th class=\"num\">deviation</th>"); }
     lorac_buf_str(b, "<th class=\"among\">95 % interval");
     lorac_plot_begin(&p, "the axis of the intervals");
@@ -226,18 +222,12 @@ static void add_aside(struct lorac_buf *b, const struct lorac_report_set *s)
     lorac_buf_str(b, "<h3>Not compared</h3>\n<ul class=\"aside\">\n");
     for (size_t i = 0; i < board->n_aside; i++) {
         const struct lorac_record *r = board->aside[i];
-        lorac_buf_str(b, "<li><b>");
-        lorac_html(b, lorac_page_last(r->dir));
-        lorac_buf_printf(b, "</b> %s%s", why[r->status], r->error ? ": " : "");
-        if (r->error) { lorac_html(b, r->error); }
-        lorac_buf_str(b, "</li>\n");
+        lorac_html(b, "<li><b>%s</b> %s%s%s</li>\n", lorac_page_last(r->dir), why[r->status],
+                   r->error ? ": " : "", r->error ? r->error : "");
     }
     for (size_t i = 0; i < s->all->n_broken; i++) {
-        lorac_buf_str(b, "<li><b>");
-        lorac_html(b, lorac_page_last(s->all->broken[i].dir));
-        lorac_buf_str(b, "</b> ");
-        lorac_html(b, s->all->broken[i].why);
-        lorac_buf_str(b, "</li>\n");
+        lorac_html(b, "<li><b>%s</b> %s</li>\n", lorac_page_last(s->all->broken[i].dir),
+                   s->all->broken[i].why);
     }
     lorac_buf_str(b, "</ul>\n");
 }
@@ -260,16 +250,13 @@ static void say_lead(struct lorac_buf *b, const struct lorac_report_set *s)
                      lorac_page_time(text, seconds));
     if (s->all->to_come) { lorac_buf_printf(b, " %zu to come.", s->all->to_come); }
     if (!best) { return; }
-    lorac_buf_str(b, " Best ");
-    lorac_html(b, s->metric_name);
+    lorac_html(b, " Best %s", s->metric_name);
     lorac_buf_printf(b, " <b>%.*f</b>: ", places_of(board->metric), best->mean);
     for (size_t k = 0; k < board->n_keys; k++) {
-        lorac_buf_str(b, k ? ", " : "");
-        lorac_html(b, board->keys[k]);
-        lorac_buf_str(b, "&nbsp;");
-        lorac_html(b, value_of(best->runs[0], board->keys[k]));
+        lorac_html(b, "%s%s&nbsp;%s", k ? ", " : "", board->keys[k],
+                   value_of(best->runs[0], board->keys[k]));
     }
-    if (!board->n_keys) { lorac_html(b, name_of(text, best)); }
+    if (!board->n_keys) { lorac_html(b, "%s", name_of(text, best)); }
     lorac_buf_str(b, ".");
     if (tied) {
         lorac_buf_printf(b, " %zu %s can't be told from it on these rows.", tied,
@@ -280,16 +267,13 @@ static void say_lead(struct lorac_buf *b, const struct lorac_report_set *s)
 void lorac_report_board(struct lorac_buf *b, const struct lorac_report_set *s, const char *title)
 {
     const struct lorac_axis x = interval_axis(s->board);
-    lorac_buf_str(b, "<header>\n<h1>");
-    lorac_html(b, title);
-    lorac_buf_str(b, "</h1>\n<p class=\"lead\">");
+    lorac_html(b, "<header>\n<h1>%s</h1>\n<p class=\"lead\">", title);
     say_lead(b, s);
     lorac_buf_str(b, "</p>\n</header>\n");
     lorac_page_section(b, "Runs", NULL);
     lorac_buf_str(b, "<p class=\"note\">");
     for (size_t k = 0; k < s->board->n_group_by; k++) {
-        lorac_buf_str(b, k ? ", " : "Runs that differ in nothing but ");
-        lorac_html(b, s->board->group_by[k]);
+        lorac_html(b, "%s%s", k ? ", " : "Runs that differ in nothing but ", s->board->group_by[k]);
     }
     lorac_buf_str(b, s->board->n_group_by ? " are one row. " : "");
     lorac_buf_str(b,

@@ -290,8 +290,7 @@ static void say_majority(struct lorac_buf *b, const struct labels *l, size_t ste
     }
     lorac_buf_printf(b, "<p class=\"note\">The evaluation at step %s. ",
                      lorac_page_count(text, step));
-    lorac_buf_str(b, "Always answering the commonest label, <code>");
-    lorac_html(b, l->at[most]);
+    lorac_html(b, "Always answering the commonest label, <code>%s", l->at[most]);
     lorac_buf_printf(b, "</code>, would be right in %.3f of the rows.",
                      (double)l->score[most].support / (double)l->v.n);
     double calibration = lorac_verdicts_calibration(&l->v);

@@ -124,12 +124,10 @@ static void add_answers(struct lorac_buf *b, const struct lorac_samples *s, size
         n += place_of(s, i) == place;
     }
     size_t every = n <= ANSWERS ? 1 : (n + ANSWERS - 3) / (ANSWERS - 1);
-    lorac_buf_str(b, "<div class=\"sample\"><div class=\"text\">");
-    lorac_html(b, s->at[place].prompt);
-    lorac_buf_str(b, "</div>\n<div class=\"wide\"><table>\n<tbody>\n"
-                     "<tr><td class=\"soft\">wanted</td>");
-    lorac_page_cell(b, "text", s->at[place].want);
-    lorac_buf_str(b, "</tr>\n");
+    lorac_html(b,
+               "<div class=\"sample\"><div class=\"text\">%s</div>\n<div class=\"wide\"><table>\n"
+               "<tbody>\n<tr><td class=\"soft\">wanted</td><td class=\"text\">%s</td></tr>\n",
+               s->at[place].prompt, s->at[place].want);
     for (size_t i = 0; i < s->n; i++) {
         if (place_of(s, i) != place) { continue; }
         bool shown = k % every == 0 || k + 1 == n;
