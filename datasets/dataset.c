@@ -278,11 +278,6 @@ const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *
     return d->talk ? lorac_conversations_template(d->talk) : d->template;
 }
 
-bool lorac_dataset_is_chat(const struct lorac_dataset *d)
-{
-    return d->talk != NULL;
-}
-
 const struct lorac_shots *lorac_dataset_shots(const struct lorac_dataset *d)
 {
     return d->shots;

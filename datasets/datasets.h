@@ -329,7 +329,6 @@ const struct lorac_data_counts *lorac_dataset_counts(const struct lorac_dataset 
 bool lorac_dataset_is_text(const struct lorac_dataset *d);
 const char *lorac_dataset_file(const struct lorac_dataset *d); // of texts the first
 const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d); // texts: NULL
-bool lorac_dataset_is_chat(const struct lorac_dataset *d);
 /* Append the ids of the answer of a row that has these values, and of what ends it. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_answer(struct lorac_ids *ids,
                                                         const struct lorac_dataset *d,
@@ -337,7 +336,6 @@ LORAC_MUST_CHECK enum lorac_status lorac_dataset_answer(struct lorac_ids *ids,
                                                         struct lorac_err *err);
 const struct lorac_tokenizer *lorac_dataset_tokenizer(const struct lorac_dataset *d);
 size_t lorac_dataset_max_length(const struct lorac_dataset *d);
-bool lorac_dataset_appends_eos(const struct lorac_dataset *d);
 const struct lorac_shots *lorac_dataset_shots(const struct lorac_dataset *d); // or NULL
 size_t lorac_dataset_size(const struct lorac_dataset *d);                     // examples
 size_t lorac_dataset_row(const struct lorac_dataset *d, size_t i);    // its row of the table

@@ -326,11 +326,6 @@ size_t lorac_dataset_max_length(const struct lorac_dataset *d)
     return d->o.max_length;
 }
 
-bool lorac_dataset_appends_eos(const struct lorac_dataset *d)
-{
-    return d->o.append_eos;
-}
-
 void lorac_example_free(struct lorac_example *e)
 {
     lorac_ids_free(&e->ids);
