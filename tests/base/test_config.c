@@ -293,13 +293,25 @@ static void gemma3_has_the_defaults_of_its_class(void **state)
         struct lorac_err err = {0};
         if (read_text(&c, both[i], &err)) { fail_msg("%s", err.text); }
         assert_true(c.C == 2304 && c.L == 26 && c.H == 8 && c.G == 4 && c.D == 256 && c.F == 9216);
-        assert_true(c.V == 262208 && c.max_positions == 131072 && c.tie && !c.qkv_bias);
+        assert_true(c.V == 262208 && c.max_positions == 131072 && c.tie);
+        assert_true(!c.qkv_bias && !c.o_bias && !c.mlp_bias);
         assert_true(c.act == LORAC_GELU_TANH && c.window == 4096 && c.norm_plus == 1.0);
         assert_true(c.theta == 1e6 && c.theta_sliding == 1e4 && c.scale == 1.0 / 16.0);
         assert_true(c.embed_scale == sqrt(2304.0));
         assert_true(c.sliding[0] && c.sliding[4] && !c.sliding[5] && c.sliding[6] &&
                     !c.sliding[11]);
     }
+}
+
+static void gemma3s_attention_has_biases_where_it_says_so(void **state)
+{
+    (void)state;
+    struct lorac_config c;
+    struct lorac_err err = {0};
+    if (read_text(&c, "{\"model_type\": \"gemma3_text\", \"attention_bias\": true}", &err)) {
+        fail_msg("%s", err.text);
+    }
+    assert_true(c.qkv_bias && c.o_bias && !c.mlp_bias);
 }
 
 static void gemma3_has_a_rotary_base_for_each_kind_of_layer(void **state)
@@ -521,6 +533,7 @@ int main(void)
         cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(absent_keys_have_the_defaults_of_the_class),
         cmocka_unit_test(gemma3_has_the_defaults_of_its_class),
+        cmocka_unit_test(gemma3s_attention_has_biases_where_it_says_so),
         cmocka_unit_test(gemma3_has_a_rotary_base_for_each_kind_of_layer),
         cmocka_unit_test(model_type_says_what_architectures_leaves_open),
         cmocka_unit_test(windows_are_read_as_each_architecture_means_them),
