@@ -15,6 +15,7 @@
 #include "recipes/run/init.h"
 #include "recipes/run/job.h"
 #include "recipes/run/labels.h"
+#include "recipes/run/metrics.h"
 #include "recipes/run/plan.h"
 #include "recipes/run/predict.h"
 #include "recipes/run/predictions.h"

@@ -24,27 +24,13 @@ enum lorac_status lorac_verdicts_add(struct lorac_verdicts *v, const struct lora
     return LORAC_OK;
 }
 
-static double ratio(size_t a, size_t b)
-{
-    return b ? (double)a / (double)b : 0.0;
-}
-
 void lorac_verdicts_labels(struct lorac_label_score *out, const struct lorac_verdicts *v)
 {
     memset(out, 0, v->K * sizeof *out);
     for (size_t i = 0; i < v->n; i++) {
-        const struct lorac_verdict *x = &v->at[i];
-        out[x->answer].answered++;
-        if (x->truth == LORAC_NO_ANSWER) { continue; }
-        out[x->truth].support++;
-        out[x->truth].right += x->truth == x->answer;
+        lorac_label_count(out, v->K, v->at[i].truth, v->at[i].answer);
     }
-    for (size_t k = 0; k < v->K; k++) {
-        struct lorac_label_score *s = &out[k];
-        s->precision = ratio(s->right, s->answered);
-        s->recall = ratio(s->right, s->support);
-        s->f1 = ratio(2 * s->right, s->answered + s->support);
-    }
+    lorac_label_ratios(out, v->K);
 }
 
 static bool confuses(const struct lorac_verdict *x)

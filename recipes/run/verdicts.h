@@ -6,6 +6,7 @@
 #define LORAC_RECIPES_VERDICTS_H
 
 #include "recipes/run/evaluate.h"
+#include "recipes/run/metrics.h"
 
 LORAC_API_BEGIN
 
@@ -22,13 +23,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_verdicts_add(struct lorac_verdicts *v,
                                                       const struct lorac_verdict *one,
                                                       struct lorac_err *err);
 
-/* Of one label, as scikit-learn has them: what would be 0/0 is 0. */
-struct lorac_label_score {
-    size_t support;  // rows that have it
-    size_t answered; // rows that were answered with it
-    size_t right;    // both
-    double precision, recall, f1;
-};
+/* The scores of each label (metrics.h). */
 void lorac_verdicts_labels(struct lorac_label_score *out, // (K) written
                            const struct lorac_verdicts *v);
 
