@@ -23,8 +23,22 @@ enum lorac_metric {
     LORAC_METRIC_ACCURACY,
     LORAC_METRIC_MACRO_F1,
     LORAC_METRIC_EXACT_MATCH,
+    LORAC_METRIC_MICRO_F1,
+    LORAC_METRIC_WEIGHTED_F1,
+    LORAC_METRIC_MATTHEWS,
+    LORAC_METRIC_AUC,
+    LORAC_METRIC_PRECISION,
+    LORAC_METRIC_RECALL,
+    LORAC_METRIC_ENTITY_F1,
+    LORAC_METRIC_MSE,
+    LORAC_METRIC_PEARSON,
+    LORAC_METRIC_SPEARMAN,
+    LORAC_METRIC_R2,
+    LORAC_METRICS
 };
-const char *lorac_metric_name(size_t metric); // "macro_f1"; NULL after the last
+const char *lorac_metric_name(size_t metric);      // "macro_f1"; NULL after the last
+const char *lorac_metric_words(size_t metric);     // "macro F1"
+bool lorac_metric_falls(enum lorac_metric metric); // less is better
 
 struct lorac_dataset;
 struct lorac_example;

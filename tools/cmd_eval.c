@@ -3,6 +3,7 @@
 #include "tools/shots.h"
 #include "tools/subject.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,6 +54,7 @@ static enum lorac_status print_json(const struct subject *s, const struct lorac_
     if (scores->has_accuracy) {
         out_real(&j, "accuracy", scores->accuracy);
         out_real(&j, "macro_f1", scores->macro_f1);
+        out_metrics(&j, scores);
         out_count(&j, "labels", s->j->K);
         out_real(&j, "majority", (double)scores->majority / (double)scores->rows);
         out_count(&j, "unknown_labels", scores->unknown);
@@ -69,6 +71,15 @@ static enum lorac_status print_json(const struct subject *s, const struct lorac_
     if (!st && out_print(&j)) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
     lorac_buf_free(&j.b);
     return st;
+}
+
+/* The metrics that not every evaluation has. */
+static void print_metrics(const struct lorac_scores *scores)
+{
+    for (int m = LORAC_METRIC_EXACT_MATCH + 1; m < LORAC_METRICS; m++) {
+        double v = lorac_scores_get(scores, (enum lorac_metric)m);
+        if (!isnan(v)) { printf("%-12s %.4f\n", lorac_metric_words((size_t)m), v); }
+    }
 }
 
 static void print_accuracy(const struct subject *s, const struct lorac_scores *scores)
@@ -88,6 +99,7 @@ static void print_accuracy(const struct subject *s, const struct lorac_scores *s
     (void)snprintf(front, sizeof front, "accuracy     %.4f   ", scores->accuracy);
     show_wrapped(stdout, front, more.at ? more.at : "");
     printf("macro F1     %.4f\n", scores->macro_f1);
+    print_metrics(scores);
     lorac_buf_free(&more);
 }
 

@@ -139,6 +139,7 @@ static void on_eval(void *self, const struct lorac_run_eval *e)
     if (s->has_accuracy) {
         lorac_buf_printf(&b, "  accuracy %.4f  macro F1 %.4f", s->accuracy, s->macro_f1);
     }
+    show_metrics(&b, s);
     if (s->unknown) { lorac_buf_printf(&b, "  (%zu rows have none of the labels)", s->unknown); }
     if (s->has_exact_match) { lorac_buf_printf(&b, "  exact match %.4f", s->exact_match); }
     if (s->bytes) { lorac_buf_printf(&b, "  bits per byte %.4f", lorac_scores_bits_per_byte(s)); }
@@ -213,6 +214,10 @@ static void say_end(const struct lorac_recipe *r, const struct lorac_run_result 
                 result->best_step, result->best.loss);
         if (result->best.has_accuracy) {
             fprintf(stderr, ", accuracy %.4f", result->best.accuracy);
+        }
+        if (result->best_by > LORAC_METRIC_EXACT_MATCH) {
+            fprintf(stderr, ", %s %.4f", lorac_metric_words(result->best_by),
+                    lorac_scores_get(&result->best, result->best_by));
         }
         if (result->best.bytes) {
             fprintf(stderr, ", bits per byte %.4f", lorac_scores_bits_per_byte(&result->best));
@@ -317,6 +322,7 @@ static int run(const struct args *a)
             out_str(&j, "best_by", by);
             out_real(&j, "loss", result.best.loss);
             if (result.best.has_accuracy) { out_real(&j, "accuracy", result.best.accuracy); }
+            out_metrics(&j, &result.best);
             if (result.best.bytes) {
                 out_real(&j, "bits_per_byte", lorac_scores_bits_per_byte(&result.best));
             }

@@ -172,6 +172,10 @@ void out_labels(struct out *j, const char *const *labels, const struct lorac_ran
                 size_t top);  // "top": [{"label", "probability", "log_likelihood"}, ...]
 int out_print(struct out *j); // prints, frees, returns the exit code
 
+/* The metrics that not every evaluation has, of those that were measured: "  Matthews 0.1234". */
+void show_metrics(struct lorac_buf *b, const struct lorac_scores *s);
+void out_metrics(struct out *j, const struct lorac_scores *s);
+
 /* "1.2 MiB", "3:05", "1,234,567" into a caller's text. */
 const char *show_bytes(char text[32], size_t bytes);
 const char *show_time(char text[32], double seconds);

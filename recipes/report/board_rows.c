@@ -22,6 +22,7 @@ static bool is_loss(enum lorac_metric metric)
 static bool has(const struct lorac_predictions *p, enum lorac_metric metric)
 {
     if (is_loss(metric)) { return true; }
+    if (metric == LORAC_METRIC_AUC || metric >= LORAC_METRIC_MSE) { return false; } // of numbers
     return metric == LORAC_METRIC_EXACT_MATCH ? p->matches : p->compares;
 }
 
@@ -94,7 +95,8 @@ static enum lorac_status interval_of(struct lorac_interval *out, const struct lo
         return LORAC_OK;
     }
     if (!p || !has(p, metric)) { return LORAC_OK; }
-    if (!is_loss(metric)) { return macro_f1(out, p, err); }
+    if (metric == LORAC_METRIC_MACRO_F1) { return macro_f1(out, p, err); }
+    if (!is_loss(metric)) { return LORAC_OK; }
     enum lorac_status st = loss_interval(out, p, err);
     if (metric == LORAC_METRIC_PERPLEXITY) {
         *out = (struct lorac_interval){exp(out->low), exp(out->high)};

@@ -36,9 +36,9 @@ static void say_steps(struct lorac_buf *b, const struct lorac_record *r)
 /* "accuracy 0.850", a share with three digits, a loss with four. */
 static void say_metric(struct lorac_buf *b, const struct lorac_scores *s, enum lorac_metric metric)
 {
-    bool loss = metric == LORAC_METRIC_LOSS || metric == LORAC_METRIC_PERPLEXITY;
     lorac_buf_str(b, lorac_metric_name(metric));
-    lorac_buf_printf(b, loss ? " %.4f" : " %.3f", lorac_scores_get(s, metric));
+    lorac_buf_printf(b, lorac_metric_falls(metric) ? " %.4f" : " %.3f",
+                     lorac_scores_get(s, metric));
 }
 
 static void say_best(struct lorac_buf *b, const struct lorac_record *r,

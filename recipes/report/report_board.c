@@ -24,13 +24,6 @@ double lorac_report_score(const struct lorac_report_set *s, size_t i)
     return r->evaluated ? lorac_scores_get(&r->best, s->board->metric) : (double)NAN;
 }
 
-static const char *words_of(enum lorac_metric metric)
-{
-    if (metric == LORAC_METRIC_MACRO_F1) { return "macro F1"; }
-    if (metric == LORAC_METRIC_EXACT_MATCH) { return "exact match"; }
-    return lorac_metric_name(metric);
-}
-
 static bool is_among(const char *key, const char *const *keys, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -85,7 +78,7 @@ enum lorac_status lorac_report_set(struct lorac_report_set *out, const struct lo
     *out = (struct lorac_report_set){.all = all, .runs = all->at, .n = all->n, .best = all->n};
     enum lorac_status st = lorac_board_make(&out->board, all->at, all->n, &o, err);
     if (st) { return st; }
-    out->metric_name = words_of(out->board->metric);
+    out->metric_name = lorac_metric_words(out->board->metric);
     out->keys = lorac_mem_new(all->at[0]->n_values + 1, sizeof *out->keys);
     if (!out->keys) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the runs of a page"); }
     find_keys(out);
@@ -97,7 +90,7 @@ enum lorac_status lorac_report_set(struct lorac_report_set *out, const struct lo
 
 static int places_of(enum lorac_metric metric)
 {
-    return metric == LORAC_METRIC_LOSS || metric == LORAC_METRIC_PERPLEXITY ? 4 : 3;
+    return lorac_metric_falls(metric) ? 4 : 3;
 }
 
 /* Its only run, or how many. */

@@ -143,9 +143,9 @@ static enum lorac_status draw_loss(struct lorac_buf *b, const struct lorac_recor
     struct lorac_series raw = {0};
     struct lorac_series mean = {0};
     struct lorac_series valid = {0};
-    enum lorac_status st = lorac_series_take(&raw, r, false, LORAC_COLUMN_LOSS, err);
+    enum lorac_status st = lorac_series_take(&raw, r, false, LORAC_METRIC_LOSS, err);
     if (!st) { st = lorac_series_smooth(&mean, &raw, lorac_series_window(&raw), err); }
-    if (!st) { st = lorac_series_take(&valid, r, true, LORAC_COLUMN_LOSS, err); }
+    if (!st) { st = lorac_series_take(&valid, r, true, LORAC_METRIC_LOSS, err); }
     if (!st && (raw.n || valid.n)) { draw_losses(b, r, &raw, &mean, &valid); }
     size_t out = raw.left_out + valid.left_out;
     if (!st && out) {
@@ -177,11 +177,11 @@ static struct lorac_axis share_axis(const struct lorac_series *s, size_t n)
 }
 
 static const struct {
-    enum lorac_column column;
+    unsigned column;
     const char *name, *style;
-} shares[N_SHARES] = {{LORAC_COLUMN_ACCURACY, "accuracy", "s2"},
-                      {LORAC_COLUMN_MACRO_F1, "macro F1", "s3"},
-                      {LORAC_COLUMN_EXACT_MATCH, "exact match", "s4"}};
+} shares[N_SHARES] = {{LORAC_METRIC_ACCURACY, "accuracy", "s2"},
+                      {LORAC_METRIC_MACRO_F1, "macro F1", "s3"},
+                      {LORAC_METRIC_EXACT_MATCH, "exact match", "s4"}};
 
 static enum lorac_status draw_shares(struct lorac_buf *b, const struct lorac_record *r,
                                      struct lorac_err *err)
@@ -199,7 +199,7 @@ static enum lorac_status draw_shares(struct lorac_buf *b, const struct lorac_rec
         begin_figure(&p, "Metrics", "share of the validation rows, with 95 % intervals", 1);
         mark_best(&p, r);
         for (size_t k = N_SHARES; k-- > 0;) { // the first on top
-            if (shares[k].column != LORAC_COLUMN_MACRO_F1) {
+            if (shares[k].column != LORAC_METRIC_MACRO_F1) {
                 draw_intervals(&p, &s[k], shares[k].style);
             }
             draw_evaluations(&p, &s[k], shares[k].style, "step");
@@ -216,7 +216,7 @@ static enum lorac_status draw_shares(struct lorac_buf *b, const struct lorac_rec
 /* ---- one curve in a figure of its own ---- */
 
 struct single {
-    enum lorac_column column;
+    unsigned column;
     bool valid, means; // of evaluations; a mean beside each step
     const char *what, *unit, *style;
     size_t height;
@@ -273,6 +273,11 @@ enum lorac_status lorac_report_curves(struct lorac_buf *b, const struct lorac_re
     enum lorac_status st = draw_loss(b, r, err);
     if (!st) { st = draw_shares(b, r, err); }
     if (!st) { st = draw_single(b, r, &bits, err); }
+    for (unsigned m = LORAC_METRIC_EXACT_MATCH + 1; m < LORAC_METRICS && !st; m++) {
+        const struct single other = {
+            m, true, false, lorac_metric_words(m), "of the validation rows", "s2", TALL};
+        st = draw_single(b, r, &other, err);
+    }
     lorac_buf_str(b, "</div>\n<div class=\"figures three\">\n");
     for (size_t i = 0; i < sizeof small / sizeof *small && !st; i++) {
         st = draw_single(b, r, &small[i], err);

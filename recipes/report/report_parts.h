@@ -13,21 +13,16 @@ struct lorac_series {
     size_t n;          // finite values
     size_t left_out;   // values that are not finite
 };
-enum lorac_column {
-    LORAC_COLUMN_LOSS,
-    LORAC_COLUMN_RATE,
+enum lorac_column { // below these: enum lorac_metric
+    LORAC_COLUMN_RATE = LORAC_METRICS,
     LORAC_COLUMN_GRADIENT,
     LORAC_COLUMN_SPEED, // tokens a second
-    LORAC_COLUMN_ACCURACY,
-    LORAC_COLUMN_MACRO_F1,
-    LORAC_COLUMN_EXACT_MATCH,
     LORAC_COLUMN_BITS_PER_BYTE,
 };
 /* That of its steps or, `valid`, of its evaluations. */
 LORAC_MUST_CHECK enum lorac_status lorac_series_take(struct lorac_series *out,
                                                      const struct lorac_record *r, bool valid,
-                                                     enum lorac_column column,
-                                                     struct lorac_err *err);
+                                                     unsigned column, struct lorac_err *err);
 /* Means of `window` neighbours, by weight; fewer at the ends. */
 LORAC_MUST_CHECK enum lorac_status lorac_series_smooth(struct lorac_series *out,
                                                        const struct lorac_series *s, size_t window,

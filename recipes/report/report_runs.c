@@ -181,7 +181,7 @@ enum lorac_status lorac_report_effects(struct lorac_buf *b, const struct lorac_r
 
 struct overlay {
     const char *what, *unit;
-    enum lorac_column column;
+    unsigned column;
     bool valid;
 };
 
@@ -249,15 +249,18 @@ static void draw_all(struct lorac_buf *b, const struct lorac_report_set *s, cons
 enum lorac_status lorac_report_overlays(struct lorac_buf *b, const struct lorac_report_set *s,
                                         struct lorac_err *err)
 {
-    static const struct overlay overlays[] = {
-        {"Accuracy", "share, of the validation rows", LORAC_COLUMN_ACCURACY, true},
-        {"Exact match", "share, of the validation rows", LORAC_COLUMN_EXACT_MATCH, true},
-        {"Validation loss", "nats a token", LORAC_COLUMN_LOSS, true},
-        {"Training loss", "mean over neighbours", LORAC_COLUMN_LOSS, false}};
+    const unsigned m = s->board->metric;
+    const struct overlay overlays[] = {
+        {"Accuracy", "share, of the validation rows", LORAC_METRIC_ACCURACY, true},
+        {"Exact match", "share, of the validation rows", LORAC_METRIC_EXACT_MATCH, true},
+        {"Validation loss", "nats a token", LORAC_METRIC_LOSS, true},
+        {"Training loss", "mean over neighbours", LORAC_METRIC_LOSS, false},
+        {lorac_metric_words(m), "of the validation rows", m, true}};
+    const size_t n = sizeof overlays / sizeof *overlays - (m <= LORAC_METRIC_EXACT_MATCH);
     enum lorac_status st = LORAC_OK;
     lorac_page_section(b, "Curves of all", NULL);
     lorac_buf_str(b, "<div class=\"figures three\">\n");
-    for (size_t k = 0; k < sizeof overlays / sizeof *overlays && !st; k++) {
+    for (size_t k = 0; k < n && !st; k++) {
         struct lorac_series *all = lorac_mem_new(s->n, sizeof *all);
         if (!all) { return lorac_fail(err, LORAC_ENOMEM, "no memory for curves"); }
         st = take_all(all, s, &overlays[k], err);

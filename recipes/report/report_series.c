@@ -24,39 +24,32 @@ static enum lorac_status make_room(struct lorac_series *s, size_t n, struct lora
     return lorac_fail(err, LORAC_ENOMEM, "no memory for a curve");
 }
 
-static double value_of(const struct lorac_record_line *l, enum lorac_column column)
+static double value_of(const struct lorac_record_line *l, unsigned column)
 {
     switch (column) {
-    case LORAC_COLUMN_LOSS:
-        return l->loss;
     case LORAC_COLUMN_RATE:
         return l->lr;
     case LORAC_COLUMN_GRADIENT:
         return l->grad_norm;
     case LORAC_COLUMN_SPEED:
         return l->seconds > 0.0 ? (double)l->tokens / l->seconds : (double)NAN;
-    case LORAC_COLUMN_ACCURACY:
-        return l->accuracy;
-    case LORAC_COLUMN_MACRO_F1:
-        return l->macro_f1;
-    case LORAC_COLUMN_EXACT_MATCH:
-        return l->exact_match;
     case LORAC_COLUMN_BITS_PER_BYTE:
         return l->bits_per_byte;
+    default:
+        return l->metric[column];
     }
-    return (double)NAN;
 }
 
 /* A loss is a mean over trained tokens, a speed one over seconds, a share one over rows. */
-static double weight_of(const struct lorac_record_line *l, enum lorac_column column)
+static double weight_of(const struct lorac_record_line *l, unsigned column)
 {
-    if (l->is_valid && column != LORAC_COLUMN_LOSS) { return (double)l->tokens; }
-    if (column == LORAC_COLUMN_LOSS) { return (double)l->trained; }
+    if (l->is_valid && column != LORAC_METRIC_LOSS) { return (double)l->tokens; }
+    if (column == LORAC_METRIC_LOSS) { return (double)l->trained; }
     return column == LORAC_COLUMN_SPEED ? l->seconds : 1.0;
 }
 
 enum lorac_status lorac_series_take(struct lorac_series *out, const struct lorac_record *r,
-                                    bool valid, enum lorac_column column, struct lorac_err *err)
+                                    bool valid, unsigned column, struct lorac_err *err)
 {
     enum lorac_status st = make_room(out, r->n_lines, err);
     for (size_t i = 0; i < r->n_lines && !st; i++) {

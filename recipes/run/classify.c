@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SUMS = 5, SHARE_TOKENS = 64 }; // of all rows, or what they share is not read apart
+enum { SUMS = 4, SHARE_TOKENS = 64 }; // of all rows, or what they share is not read apart
 
 /* One of what the chooser is asked together. */
 struct query {
@@ -25,13 +25,12 @@ struct lorac_classifier {
     struct lorac_chooser *chooser;
     struct query *query; // (n, cap)
     size_t n, cap;
-    size_t *confusion;               // (K,3): true positives, false positives, false negatives
-    struct lorac_verdicts *verdicts; // borrowed, or NULL
+    struct lorac_label_score *counts;      // (K)
+    struct lorac_verdicts *verdicts;       // borrowed, or NULL
     struct lorac_predictions *predictions; // borrowed, or NULL
     const char *const *labels;             // (K) borrowed
     struct lorac_ranks *ranks;             // the same
     double *sums;                          // (3 K + SUMS) of all ranks
-    size_t right;
     double loss;
 };
 
@@ -91,9 +90,9 @@ enum lorac_status lorac_classifier_new(struct lorac_classifier **out,
     enum lorac_status st = open_choices(&c->choices, o, err);
     if (!st) { st = lorac_chooser_new(&c->chooser, o->model, o->socket, &how, err); }
     if (!st) { st = share(c, err); }
-    c->confusion = st ? NULL : lorac_mem_new(c->K, 3 * sizeof *c->confusion);
+    c->counts = st ? NULL : lorac_mem_new(c->K, sizeof *c->counts);
     c->sums = st ? NULL : lorac_mem_new(3 * c->K + SUMS, sizeof *c->sums);
-    if (!st && (!c->confusion || !c->sums)) {
+    if (!st && (!c->counts || !c->sums)) {
         st = lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate");
     }
     if (st) {
@@ -121,7 +120,7 @@ void lorac_classifier_free(struct lorac_classifier *c)
         lorac_choice_free(&c->query[i].row);
     }
     lorac_mem_free(c->query);
-    lorac_mem_free(c->confusion);
+    lorac_mem_free(c->counts);
     lorac_mem_free(c->sums);
     lorac_chooser_free(c->chooser);
     lorac_choices_close(c->choices);
@@ -171,19 +170,6 @@ static enum lorac_status ask(bool *added, bool *half, struct lorac_classifier *c
     return st;
 }
 
-static void count(struct lorac_scores *s, struct lorac_classifier *c, size_t answer, size_t truth)
-{
-    size_t K = c->K;
-    if (answer == truth) {
-        c->right++;
-        c->confusion[3 * answer]++;
-        return;
-    }
-    c->confusion[3 * answer + 1]++;
-    if (truth < K) { c->confusion[3 * truth + 2]++; }
-    s->unknown += truth >= K;
-}
-
 /* `ranked`: the answers of query x, the likeliest first. */
 static enum lorac_status tell(const struct lorac_classifier *c, const struct query *x,
                               const struct lorac_ranked *ranked, struct lorac_err *err)
@@ -228,7 +214,8 @@ static enum lorac_status read_answers(struct lorac_scores *s, struct lorac_class
         if (!x->chooses) { continue; }
         const struct lorac_ranked *best = lorac_chooser_answers(&broken, c->chooser, i);
         if (!best) { continue; } // the loss is NaN
-        count(s, c, best->k, x->row.label);
+        lorac_label_count(c->counts, c->K, x->row.label, best->k);
+        s->unknown += x->row.label >= c->K;
         st = tell(c, x, best, err);
     }
     return st;
@@ -236,24 +223,10 @@ static enum lorac_status read_answers(struct lorac_scores *s, struct lorac_class
 
 static void sum_up(struct lorac_scores *s, const struct lorac_classifier *c)
 {
-    double f1 = 0.0;
-    size_t seen = 0;
-    for (size_t k = 0; k < c->K; k++) {
-        const size_t *n = c->confusion + 3 * k;
-        if (n[0] + n[2] > s->majority) { // rows with this label
-            s->majority = n[0] + n[2];
-            s->majority_label = k;
-        }
-        size_t all = 2 * n[0] + n[1] + n[2];
-        if (all == 0) { continue; }
-        f1 += 2.0 * (double)n[0] / (double)all;
-        seen++;
-    }
-    s->has_accuracy = true;
     s->loss = c->loss / (double)s->tokens;
     s->perplexity = exp(s->loss);
-    s->accuracy = s->rows ? (double)c->right / (double)s->rows : 0.0;
-    s->macro_f1 = seen ? f1 / (double)seen : 0.0;
+    lorac_label_ratios(c->counts, c->K);
+    lorac_scores_labels(s, c->counts, c->K);
 }
 
 /* What this rank counted becomes what all did. */
@@ -263,23 +236,25 @@ static enum lorac_status add_up(struct lorac_scores *s, struct lorac_classifier 
     struct lorac_buf all = {0};
     double *sum = c->sums + 3 * c->K;
     if (!c->ranks) { return st; }
-    for (size_t i = 0; i < 3 * c->K; i++) {
-        c->sums[i] = (double)c->confusion[i];
+    for (size_t k = 0; k < c->K; k++) {
+        c->sums[3 * k] = (double)c->counts[k].support;
+        c->sums[3 * k + 1] = (double)c->counts[k].answered;
+        c->sums[3 * k + 2] = (double)c->counts[k].right;
     }
     sum[0] = c->loss;
-    sum[1] = (double)c->right;
-    sum[2] = (double)s->tokens;
-    sum[3] = (double)s->unknown;
-    sum[4] = (double)s->computed;
+    sum[1] = (double)s->tokens;
+    sum[2] = (double)s->unknown;
+    sum[3] = (double)s->computed;
     st = lorac_ranks_add(c->sums, 3 * c->K + SUMS, c->ranks, st, err);
-    for (size_t i = 0; i < 3 * c->K; i++) {
-        c->confusion[i] = (size_t)c->sums[i];
+    for (size_t k = 0; k < c->K; k++) {
+        c->counts[k] = (struct lorac_label_score){.support = (size_t)c->sums[3 * k],
+                                                  .answered = (size_t)c->sums[3 * k + 1],
+                                                  .right = (size_t)c->sums[3 * k + 2]};
     }
     c->loss = sum[0];
-    c->right = (size_t)sum[1];
-    s->tokens = (size_t)sum[2];
-    s->unknown = (size_t)sum[3];
-    s->computed = (size_t)sum[4];
+    s->tokens = (size_t)sum[1];
+    s->unknown = (size_t)sum[2];
+    s->computed = (size_t)sum[3];
     if (st || !c->verdicts) { return st; }
     struct lorac_verdicts *v = c->verdicts;
     size_t size = sizeof *v->at;
@@ -317,8 +292,7 @@ enum lorac_status lorac_classify(struct lorac_scores *s, struct lorac_classifier
     size_t end = 0;
     enum lorac_status st = LORAC_OK;
     size_t before = lorac_chooser_work(c->chooser).rows;
-    memset(c->confusion, 0, 3 * c->K * sizeof *c->confusion);
-    c->right = 0;
+    memset(c->counts, 0, c->K * sizeof *c->counts);
     c->loss = 0.0;
     if (c->verdicts) {
         c->verdicts->n = 0;

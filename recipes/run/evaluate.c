@@ -37,39 +37,6 @@ struct reply {
     struct lorac_sampling o;
 };
 
-double lorac_scores_get(const struct lorac_scores *s, enum lorac_metric metric)
-{
-    switch (metric) {
-    case LORAC_METRIC_LOSS:
-        return s->loss;
-    case LORAC_METRIC_PERPLEXITY:
-        return s->perplexity;
-    case LORAC_METRIC_ACCURACY:
-        return s->accuracy;
-    case LORAC_METRIC_MACRO_F1:
-        return s->macro_f1;
-    case LORAC_METRIC_EXACT_MATCH:
-        return s->exact_match;
-    }
-    return (double)NAN;
-}
-
-double lorac_scores_bits_per_byte(const struct lorac_scores *s)
-{
-    return s->bytes ? s->loss * (double)s->tokens / log(2.0) / (double)s->bytes : (double)NAN;
-}
-
-double lorac_scores_byte_perplexity(const struct lorac_scores *s)
-{
-    return s->bytes ? exp(s->loss * (double)s->tokens / (double)s->bytes) : (double)NAN;
-}
-
-bool lorac_metric_better(enum lorac_metric metric, double a, double b, double delta)
-{
-    bool less = metric == LORAC_METRIC_LOSS || metric == LORAC_METRIC_PERPLEXITY;
-    return less ? a < b - delta : a > b + delta;
-}
-
 static bool asked(const struct lorac_evaluator *e, enum lorac_metric metric)
 {
     return (e->o.metrics >> metric & 1U) != 0;
@@ -96,11 +63,6 @@ static size_t generator_sequences(const struct lorac_evaluator_options *o)
 static size_t generator_positions(const struct lorac_dataset *set)
 {
     return shot_tokens(set) + lorac_dataset_max_length(set) + ANSWER_ROOM;
-}
-
-bool lorac_metrics_compare(unsigned metrics)
-{
-    return (metrics & (1U << LORAC_METRIC_ACCURACY | 1U << LORAC_METRIC_MACRO_F1)) != 0;
 }
 
 /* Are the answers of all labels compared? */
@@ -560,17 +522,23 @@ static enum lorac_status measure_exact_match(struct lorac_scores *s, struct lora
     return st;
 }
 
+/* What follows from the same counts is told where it was asked for. */
+static void keep_asked(struct lorac_scores *s, unsigned metrics)
+{
+    for (int m = LORAC_METRIC_EXACT_MATCH + 1; m < LORAC_METRICS; m++) {
+        if (!(metrics >> m & 1U)) { lorac_scores_set(s, (enum lorac_metric)m, (double)NAN); }
+    }
+}
+
 enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluator *e,
                                  lorac_progress_fn *progress, void *self, struct lorac_err *err)
 {
     double begin = lorac_clock();
     bool exact = asked(e, LORAC_METRIC_EXACT_MATCH);
     struct progress p = {progress, self, 0.0, 1.0 + exact};
-    *out = (struct lorac_scores){.rows = lorac_dataset_size(e->o.set),
-                                 .bytes = (size_t)lorac_dataset_counts(e->o.set)->bytes,
-                                 .accuracy = (double)NAN,
-                                 .macro_f1 = (double)NAN,
-                                 .exact_match = (double)NAN};
+    *out = lorac_scores_none();
+    out->rows = lorac_dataset_size(e->o.set);
+    out->bytes = (size_t)lorac_dataset_counts(e->o.set)->bytes;
     struct lorac_predictions *rows = e->o.predictions;
     enum lorac_status st = rows ? lorac_predictions_begin(rows, e->o.set, err) : LORAC_OK;
     if (!st && e->classifier) {
@@ -590,6 +558,7 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
     p.done += 1.0;
     if (!st && exact) { st = measure_exact_match(out, e, &p, err); }
     if (!st && rows) { st = lorac_predictions_share(rows, e->o.ranks, st, err); }
+    keep_asked(out, e->o.metrics);
     out->seconds = lorac_clock() - begin;
     return st;
 }

@@ -7,6 +7,10 @@
  *                    EOS included; ties count for the first label (choose.h says at which cost)
  *   macro_f1         mean of the labels' F1 = 2 TP / (2 TP + FP + FN), over the labels that occur
  *                    as truth or answer
+ *   micro_f1, weighted_f1, matthews
+ *                    of all labels (metrics.h)
+ *   precision, recall
+ *                    of two labels those of the second, of more the mean over those that occur
  *   bits_per_byte    of texts: the nll of all trained tokens in bits / bytes of the text that they
  *                    spell, whatever the tokenizer; byte_perplexity = 2^that. The ends of documents
  *                    (EOS) count in it
@@ -20,6 +24,7 @@
 #include "datasets/datasets.h"
 #include "lora/lora.h"
 #include "recipes/run/choose.h"
+#include "recipes/run/metrics.h"
 #include "recipes/run/predictions.h"
 #include "recipes/run/ranks.h"
 
@@ -30,7 +35,9 @@ struct lorac_scores {
     size_t bytes;        // of the text, where the dataset is one; else 0
     double loss, perplexity;
     bool has_accuracy, has_exact_match;
-    double accuracy, macro_f1, exact_match; // NaN where not measured
+    double accuracy, macro_f1, exact_match; // NaN where not measured, as all that follow
+    double micro_f1, weighted_f1, matthews, auc, precision, recall, entity_f1;
+    double mse, pearson, spearman, r2;
     size_t silent;         // answers of exact_match that ended at their first token
     size_t majority;       // rows of the label that most rows have: right for who always says that
     size_t majority_label; // which
@@ -41,13 +48,18 @@ struct lorac_scores {
 /* NaN where there are no bytes. */
 double lorac_scores_bits_per_byte(const struct lorac_scores *s);
 double lorac_scores_byte_perplexity(const struct lorac_scores *s);
+struct lorac_scores lorac_scores_none(void); // nothing is measured: all metrics NaN
 /* One metric of a recipe's enum; NaN where it was not measured. */
 double lorac_scores_get(const struct lorac_scores *s, enum lorac_metric metric);
-/* Is `a` better than `b` by more than `delta`? Less is better for loss and perplexity. */
+void lorac_scores_set(struct lorac_scores *s, enum lorac_metric metric, double value);
+/* Is `a` better than `b` by more than `delta`? Any number is better than NaN. */
 bool lorac_metric_better(enum lorac_metric metric, double a, double b, double delta);
 
-/* Is accuracy or macro F1 among the metrics (bit m: metric m)? They compare labels. */
+/* Is one among the metrics (bit m: metric m) that compares labels: accuracy, an F1, ...? */
 bool lorac_metrics_compare(unsigned metrics);
+/* Accuracy and all others that follow from the labels' counts, of s->rows rows. */
+void lorac_scores_labels(struct lorac_scores *s, const struct lorac_label_score *labels, // (K)
+                         size_t K);
 
 /* What one row that chooses among labels was answered; verdicts.h sums them up. */
 struct lorac_verdict {

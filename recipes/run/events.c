@@ -358,11 +358,10 @@ enum lorac_status lorac_events_eval(const struct lorac_events *e, double epoch,
     const struct lorac_scores *s = x->scores;
     if (!e->path) { return LORAC_OK; }
     add_scalar(&b, "valid", "epoch", epoch);
-    add_scalar(&b, "valid", "loss", s->loss);
-    add_scalar(&b, "valid", "perplexity", s->perplexity);
-    add_scalar(&b, "valid", "accuracy", s->accuracy);
-    add_scalar(&b, "valid", "macro_f1", s->macro_f1);
-    add_scalar(&b, "valid", "exact_match", s->exact_match);
+    for (int m = 0; m < LORAC_METRICS; m++) {
+        add_scalar(&b, "valid", lorac_metric_name((size_t)m),
+                   lorac_scores_get(s, (enum lorac_metric)m));
+    }
     add_scalar(&b, "valid", "bits_per_byte", lorac_scores_bits_per_byte(s));
     add_scalar(&b, "valid", "tokens", (double)s->rows);
     add_scalar(&b, "valid", "trained", (double)s->tokens);

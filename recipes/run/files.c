@@ -159,36 +159,73 @@ enum lorac_status lorac_run_cut_predictions(const struct lorac_run_paths *p, siz
 
 /* ---- metrics.csv ---- */
 
+/* What every run has; other metrics that it asks for stand behind. */
 static const char header[] = "step,epoch,split,loss,perplexity,accuracy,macro_f1,exact_match,"
-                             "bits_per_byte,lr,grad_norm,tokens,trained,seconds\n";
+                             "bits_per_byte,lr,grad_norm,tokens,trained,seconds";
+static const unsigned usual = 1U << LORAC_METRIC_LOSS | 1U << LORAC_METRIC_PERPLEXITY |
+                              1U << LORAC_METRIC_ACCURACY | 1U << LORAC_METRIC_MACRO_F1 |
+                              1U << LORAC_METRIC_EXACT_MATCH;
 
-size_t lorac_metrics_header(const char *text, size_t n)
+/* Is `m` one that stands behind? */
+static bool is_more(unsigned metrics, int m)
 {
-    size_t end = sizeof header - 1;
-    return n >= end && memcmp(text, header, end) == 0 ? end : 0;
+    return (metrics & ~usual) >> m & 1U;
+}
+
+size_t lorac_metrics_header(unsigned *metrics, const char *text, size_t n)
+{
+    size_t at = sizeof header - 1;
+    *metrics = usual;
+    if (n < at || memcmp(text, header, at) != 0) { return 0; }
+    for (int m = 0; m < LORAC_METRICS; m++) {
+        const char *name = lorac_metric_name((size_t)m);
+        size_t length = strlen(name);
+        if (is_more(1U << m, m) && n - at > length + 1 && text[at] == ',' &&
+            memcmp(text + at + 1, name, length) == 0 && strchr(",\n", text[at + 1 + length])) {
+            *metrics |= 1U << m;
+            at += length + 1;
+        }
+    }
+    return at < n && text[at] == '\n' ? at + 1 : 0;
 }
 
 bool lorac_metrics_begun(const struct lorac_run_paths *p)
 {
     struct lorac_map map = {0};
+    unsigned metrics = 0;
     if (!lorac_path_exists(p->metrics)) { return false; }
-    bool begun = lorac_map_open(&map, p->metrics, NULL) || map.size > sizeof header - 1;
+    bool begun = lorac_map_open(&map, p->metrics, NULL) ||
+                 map.size > lorac_metrics_header(&metrics, (const char *)map.data, map.size);
     lorac_map_close(&map);
     return begun;
 }
 
-enum lorac_status lorac_metrics_begin(const struct lorac_run_paths *p, size_t step,
+static enum lorac_status write_header(const struct lorac_run_paths *p, unsigned metrics,
                                       struct lorac_err *err)
+{
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, header);
+    for (int m = 0; m < LORAC_METRICS; m++) {
+        if (is_more(metrics, m)) { lorac_buf_printf(&b, ",%s", lorac_metric_name((size_t)m)); }
+    }
+    lorac_buf_str(&b, "\n");
+    enum lorac_status st = b.no_memory ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->metrics)
+                                       : lorac_file_write(p->metrics, b.at, b.n, err);
+    lorac_buf_free(&b);
+    return st;
+}
+
+enum lorac_status lorac_metrics_begin(const struct lorac_run_paths *p, size_t step,
+                                      unsigned metrics, struct lorac_err *err)
 {
     char *text = NULL;
     size_t n = 0;
-    if (step == 0 || !lorac_path_exists(p->metrics)) {
-        return lorac_file_write(p->metrics, header, sizeof header - 1, err);
-    }
+    unsigned there = 0;
+    if (step == 0 || !lorac_path_exists(p->metrics)) { return write_header(p, metrics, err); }
     enum lorac_status st = lorac_file_read(&text, &n, p->metrics, FILE_LIMIT, err);
     if (st) { return st; }
-    size_t end = lorac_metrics_header(text, n);
-    if (!end) {
+    size_t end = lorac_metrics_header(&there, text, n);
+    if (!end || (metrics & ~there)) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: does not begin with lorac's header", p->metrics);
     }
     while (!st && end < n) { // keep whole lines up to `step`
@@ -209,17 +246,21 @@ enum lorac_status lorac_metrics_seconds(double *out, const struct lorac_run_path
     *out = 0.0;
     enum lorac_status st = lorac_file_read(&text, &n, p->metrics, FILE_LIMIT, err);
     if (st) { return st; }
-    size_t at = lorac_metrics_header(text, n);
+    unsigned metrics = 0;
+    size_t at = lorac_metrics_header(&metrics, text, n);
     if (!at) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: does not begin with lorac's header", p->metrics);
     }
-    while (!st && at < n) { // the last field of each line
+    while (!st && at < n) {
         const char *line_end = memchr(text + at, '\n', n - at);
         size_t end = line_end ? (size_t)(line_end - text) : n;
-        size_t field = end;
-        while (field > at && text[field - 1] != ',') {
-            field--;
+        size_t next = end + 1;
+        size_t field = at;
+        for (size_t c = 0; c < LORAC_METRICS_SECONDS && field < end; field++) {
+            c += text[field] == ',';
         }
+        const char *comma = memchr(text + field, ',', end - field);
+        if (comma) { end = (size_t)(comma - text); }
         char *stop = NULL;
         double seconds = lorac_strtod(text + field, &stop);
         if (stop != text + end || field == end || !(seconds >= 0.0)) {
@@ -227,20 +268,10 @@ enum lorac_status lorac_metrics_seconds(double *out, const struct lorac_run_path
                             p->metrics, (int)(end - at < 60 ? end - at : 60), text + at);
         }
         *out += seconds;
-        at = end + 1;
+        at = next;
     }
     lorac_mem_free(text);
     return st;
-}
-
-enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p, const struct lorac_step *s,
-                                     struct lorac_err *err)
-{
-    char line[256];
-    int n = lorac_snprintf(
-        line, sizeof line, "%zu,%.4f,train,%.9g,%.9g,,,,,%.9g,%.9g,%zu,%zu,%.4f\n", s->step,
-        s->epoch, s->loss, exp(s->loss), s->lr, s->grad_norm, s->tokens, s->trained, s->seconds);
-    return lorac_file_append(p->metrics, line, (size_t)n, err);
 }
 
 /* ",value", or "," for what was not measured. */
@@ -253,17 +284,39 @@ static void field(struct lorac_buf *b, bool has, double value)
     }
 }
 
+/* Of a step there is no other metric than the loss. Nothing is allocated: there are many steps. */
+enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p, const struct lorac_step *s,
+                                     unsigned metrics, struct lorac_err *err)
+{
+    char line[256 + LORAC_METRICS];
+    int n = lorac_snprintf(line, 256, "%zu,%.4f,train,%.9g,%.9g,,,,,%.9g,%.9g,%zu,%zu,%.4f",
+                           s->step, s->epoch, s->loss, exp(s->loss), s->lr, s->grad_norm, s->tokens,
+                           s->trained, s->seconds);
+    for (int m = 0; m < LORAC_METRICS; m++) {
+        if (is_more(metrics, m)) { line[n++] = ','; }
+    }
+    line[n++] = '\n';
+    return lorac_file_append(p->metrics, line, (size_t)n, err);
+}
+
 enum lorac_status lorac_metrics_eval(const struct lorac_run_paths *p, double epoch,
-                                     const struct lorac_run_eval *e, struct lorac_err *err)
+                                     const struct lorac_run_eval *e, unsigned metrics,
+                                     struct lorac_err *err)
 {
     const struct lorac_scores *s = e->scores;
     struct lorac_buf b = {0};
-    lorac_buf_printf(&b, "%zu,%.4f,valid,%.9g,%.9g", e->step, epoch, s->loss, s->perplexity);
+    lorac_buf_printf(&b, "%zu,%.4f,valid,%.9g", e->step, epoch, s->loss);
+    field(&b, !isnan(s->perplexity), s->perplexity);
     field(&b, s->has_accuracy, s->accuracy);
     field(&b, s->has_accuracy, s->macro_f1);
     field(&b, s->has_exact_match, s->exact_match);
     field(&b, s->bytes > 0, lorac_scores_bits_per_byte(s));
-    lorac_buf_printf(&b, ",,,%zu,%zu,%.4f\n", s->rows, s->tokens, s->seconds);
+    lorac_buf_printf(&b, ",,,%zu,%zu,%.4f", s->rows, s->tokens, s->seconds);
+    for (int m = 0; m < LORAC_METRICS; m++) {
+        double v = lorac_scores_get(s, (enum lorac_metric)m);
+        if (is_more(metrics, m)) { field(&b, !isnan(v), v); }
+    }
+    lorac_buf_str(&b, "\n");
     enum lorac_status st = b.no_memory ? lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->metrics)
                                        : lorac_file_append(p->metrics, b.at, b.n, err);
     lorac_buf_free(&b);

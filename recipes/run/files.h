@@ -104,21 +104,23 @@ LORAC_MUST_CHECK enum lorac_status lorac_run_cut_predictions(const struct lorac_
 
 /* ---- metrics.csv: one line for a step or an evaluation ---- */
 
-/* Bytes of its header, which the file must begin with; 0: it does not. */
-size_t lorac_metrics_header(const char *text, size_t n);
+/* Its columns are those of every run, and behind them those of `metrics` (bit m: metric m) that not
+ * every run has. Bytes of the header, which the file must begin with; 0: it does not. */
+enum { LORAC_METRICS_COLUMNS = 14, LORAC_METRICS_SECONDS = 13 }; // of every run; one of them
+size_t lorac_metrics_header(unsigned *metrics, const char *text, size_t n);
 bool lorac_metrics_begun(const struct lorac_run_paths *p); // it holds lines
 LORAC_MUST_CHECK enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p,
-                                                      const struct lorac_step *s,
+                                                      const struct lorac_step *s, unsigned metrics,
                                                       struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_metrics_eval(const struct lorac_run_paths *p, double epoch,
                                                       const struct lorac_run_eval *e,
-                                                      struct lorac_err *err);
+                                                      unsigned metrics, struct lorac_err *err);
 /* Seconds of all steps and evaluations in the file, as many processes as the run took. */
 LORAC_MUST_CHECK enum lorac_status lorac_metrics_seconds(double *out,
                                                          const struct lorac_run_paths *p,
                                                          struct lorac_err *err);
 /* Begin the file, or cut off what comes after `step` where a run goes on from there. */
 LORAC_MUST_CHECK enum lorac_status lorac_metrics_begin(const struct lorac_run_paths *p, size_t step,
-                                                       struct lorac_err *err);
+                                                       unsigned metrics, struct lorac_err *err);
 
 #endif

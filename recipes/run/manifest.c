@@ -10,6 +10,7 @@
 #include "base/core/sha256.h"
 #include "recipes/language/reading.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,13 +101,12 @@ static enum lorac_status add_files(struct lorac_buf *b, const char *name,
 
 static void add_scores(struct lorac_buf *b, const char *key, const struct lorac_scores *s)
 {
-    lorac_buf_printf(b, ",\n  \"%s\": {\"rows\": %zu, \"tokens\": %zu, \"loss\": %.9g, ", key,
-                     s->rows, s->tokens, s->loss);
-    lorac_buf_printf(b, "\"perplexity\": %.9g", s->perplexity);
-    if (s->has_accuracy) {
-        lorac_buf_printf(b, ", \"accuracy\": %.9g, \"macro_f1\": %.9g", s->accuracy, s->macro_f1);
+    lorac_buf_printf(b, ",\n  \"%s\": {\"rows\": %zu, \"tokens\": %zu", key, s->rows, s->tokens);
+    for (int m = 0; m < LORAC_METRICS; m++) {
+        double v = lorac_scores_get(s, (enum lorac_metric)m);
+        if (!isfinite(v)) { continue; }
+        lorac_buf_printf(b, ", \"%s\": %.9g", lorac_metric_name((size_t)m), v);
     }
-    if (s->has_exact_match) { lorac_buf_printf(b, ", \"exact_match\": %.9g", s->exact_match); }
     if (s->bytes) {
         lorac_buf_printf(b, ", \"bytes\": %zu, \"bits_per_byte\": %.9g", s->bytes,
                          lorac_scores_bits_per_byte(s));

@@ -114,16 +114,16 @@ static enum lorac_status read_scores(struct lorac_scores *s, bool *there, const 
                                      const char *key)
 {
     struct lorac_json at = lorac_json_get(&rd->root, key);
-    *s = (struct lorac_scores){
-        .accuracy = (double)NAN, .macro_f1 = (double)NAN, .exact_match = (double)NAN};
+    *s = lorac_scores_none();
     *there = at.value != NULL;
     if (!at.value) { return LORAC_OK; }
     if (!json_is_object(at.value)) { return lorac_json_fail(&at, "an object", rd->err); }
     enum lorac_status st = lorac_json_number(&s->loss, &at, "loss", true, rd->err);
-    if (!st) { st = lorac_json_number(&s->perplexity, &at, "perplexity", true, rd->err); }
-    if (!st) { st = lorac_json_number(&s->accuracy, &at, "accuracy", false, rd->err); }
-    if (!st) { st = lorac_json_number(&s->macro_f1, &at, "macro_f1", false, rd->err); }
-    if (!st) { st = lorac_json_number(&s->exact_match, &at, "exact_match", false, rd->err); }
+    for (int m = LORAC_METRIC_PERPLEXITY; m < LORAC_METRICS && !st; m++) {
+        double value = (double)NAN;
+        st = lorac_json_number(&value, &at, lorac_metric_name((size_t)m), false, rd->err);
+        lorac_scores_set(s, (enum lorac_metric)m, value);
+    }
     if (!st) { st = read_count(&s->rows, &at, "rows", false, rd->err); }
     if (!st) { st = read_count(&s->tokens, &at, "tokens", false, rd->err); }
     if (!st) { st = read_count(&s->bytes, &at, "bytes", false, rd->err); }
@@ -222,38 +222,54 @@ static bool read_size(size_t *out, const char *at, size_t n)
     return good;
 }
 
-/* A line without its end. */
+/* A line without its end; `metrics`: as the header says. */
 static enum lorac_status read_line(struct lorac_record_line *x, const struct reading *rd,
-                                   size_t line, const char *text, size_t n)
+                                   unsigned metrics, size_t line, const char *text, size_t n)
 {
-    enum { N = 14 };
-    const char *at[N];
-    size_t len[N];
-    double *const numbers[N] = {
-        [1] = &x->epoch,      [3] = &x->loss,        [4] = &x->perplexity,    [5] = &x->accuracy,
-        [6] = &x->macro_f1,   [7] = &x->exact_match, [8] = &x->bits_per_byte, [9] = &x->lr,
-        [10] = &x->grad_norm, [13] = &x->seconds};
+    enum { N = LORAC_METRICS_COLUMNS, MOST = N + LORAC_METRICS };
+    const char *at[MOST];
+    size_t len[MOST];
+    double *m = x->metric;
+    double *numbers[MOST] = {[1] = &x->epoch,
+                             [3] = &m[LORAC_METRIC_LOSS],
+                             [4] = &m[LORAC_METRIC_PERPLEXITY],
+                             [5] = &m[LORAC_METRIC_ACCURACY],
+                             [6] = &m[LORAC_METRIC_MACRO_F1],
+                             [7] = &m[LORAC_METRIC_EXACT_MATCH],
+                             [8] = &x->bits_per_byte,
+                             [9] = &x->lr,
+                             [10] = &x->grad_norm,
+                             [LORAC_METRICS_SECONDS] = &x->seconds};
+    size_t columns = N;
     size_t fields = 0;
-    for (size_t from = 0; from <= n && fields <= N; fields++) {
+    for (int k = 0; k < LORAC_METRICS; k++) {
+        m[k] = (double)NAN;
+        if (k > LORAC_METRIC_EXACT_MATCH && (metrics >> k & 1U)) { numbers[columns++] = &m[k]; }
+    }
+    for (size_t from = 0; from <= n && fields <= columns; fields++) {
         const char *comma = memchr(text + from, ',', n - from);
         size_t end = comma ? (size_t)(comma - text) : n;
-        if (fields < N) {
+        if (fields < columns) {
             at[fields] = text + from;
             len[fields] = end - from;
         }
         from = end + 1;
     }
-    if (fields != N) { return damaged(rd, line, "a line has 14 fields", text, n); }
+    if (fields != columns) {
+        char what[48];
+        (void)snprintf(what, sizeof what, "a line has %zu fields", columns);
+        return damaged(rd, line, what, text, n);
+    }
     x->is_valid = len[2] == 5 && memcmp(at[2], "valid", 5) == 0;
     if (!x->is_valid && (len[2] != 5 || memcmp(at[2], "train", 5) != 0)) {
         return damaged(rd, line, "split must be train or valid", at[2], len[2]);
     }
     bool whole = read_size(&x->step, at[0], len[0]) && read_size(&x->tokens, at[11], len[11]) &&
                  read_size(&x->trained, at[12], len[12]);
-    for (size_t i = 0; i < N && whole; i++) {
+    for (size_t i = 0; i < columns && whole; i++) {
         whole = !numbers[i] || read_double(numbers[i], at[i], len[i]);
     }
-    if (!whole || isnan(x->loss) || !(x->seconds >= 0.0)) {
+    if (!whole || isnan(m[LORAC_METRIC_LOSS]) || !(x->seconds >= 0.0)) {
         return damaged(rd, line, "must hold numbers", text, n);
     }
     return LORAC_OK;
@@ -271,12 +287,13 @@ static enum lorac_status read_lines(struct reading *rd, const char *text, size_t
     r->lines = all;
     if (!all) { return no_memory(rd); }
     size_t line = 1;
-    for (size_t at = lorac_metrics_header(text, n); at < n && !st; line++) {
+    unsigned metrics = 0;
+    for (size_t at = lorac_metrics_header(&metrics, text, n); at < n && !st; line++) {
         const char *end = memchr(text + at, '\n', n - at);
         if (!end && r->status == LORAC_RECORD_RUNNING) { break; } // it is being written, or was
         if (!end) { return damaged(rd, line + 1, "the line is cut", text + at, n - at); }
         struct lorac_record_line *x = &all[r->n_lines];
-        st = read_line(x, rd, line + 1, text + at, (size_t)(end - text) - at);
+        st = read_line(x, rd, metrics, line + 1, text + at, (size_t)(end - text) - at);
         if (!st && r->n_lines && x->step < x[-1].step) {
             st = damaged(rd, line + 1, "steps never fall", text + at, (size_t)(end - text) - at);
         }
@@ -290,9 +307,10 @@ static enum lorac_status read_metrics(struct reading *rd)
 {
     char *text = NULL;
     size_t n = 0;
+    unsigned metrics = 0;
     if (!lorac_path_exists(rd->paths.metrics)) { return LORAC_OK; }
     enum lorac_status st = lorac_file_read(&text, &n, rd->paths.metrics, METRICS_LIMIT, rd->err);
-    if (!st && !lorac_metrics_header(text, n)) {
+    if (!st && !lorac_metrics_header(&metrics, text, n)) {
         st = lorac_fail(rd->err, LORAC_EFORMAT, "%s:1: does not begin with lorac's header",
                         rd->paths.metrics);
     }
@@ -303,15 +321,14 @@ static enum lorac_status read_metrics(struct reading *rd)
 
 static struct lorac_scores scores_of(const struct lorac_record_line *x)
 {
-    return (struct lorac_scores){.rows = x->tokens,
-                                 .tokens = x->trained,
-                                 .loss = x->loss,
-                                 .perplexity = x->perplexity,
-                                 .has_accuracy = !isnan(x->accuracy),
-                                 .has_exact_match = !isnan(x->exact_match),
-                                 .accuracy = x->accuracy,
-                                 .macro_f1 = x->macro_f1,
-                                 .exact_match = x->exact_match};
+    struct lorac_scores s = {.rows = x->tokens,
+                             .tokens = x->trained,
+                             .has_accuracy = !isnan(x->metric[LORAC_METRIC_ACCURACY]),
+                             .has_exact_match = !isnan(x->metric[LORAC_METRIC_EXACT_MATCH])};
+    for (int m = 0; m < LORAC_METRICS; m++) {
+        lorac_scores_set(&s, (enum lorac_metric)m, x->metric[m]);
+    }
+    return s;
 }
 
 /* What run.json does not tell of a run that did not end: its evaluations, as the trainer ranks

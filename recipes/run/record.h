@@ -26,8 +26,9 @@ enum lorac_record_status {
 struct lorac_record_line {
     size_t step;
     bool is_valid; // an evaluation
-    double epoch, loss, perplexity, accuracy, macro_f1, exact_match, bits_per_byte, lr, grad_norm;
-    size_t tokens, trained; // of an evaluation: rows, scored tokens
+    double epoch, bits_per_byte, lr, grad_norm;
+    double metric[LORAC_METRICS]; // the loss and, of an evaluation, what else was measured
+    size_t tokens, trained;       // of an evaluation: rows, scored tokens
     double seconds;
 };
 

@@ -268,7 +268,7 @@ static enum lorac_status begin_folder(struct run *run, enum lorac_run_mode mode,
     if (!st && resumes) { st = resume(run, err); }
     if (!st) { st = lorac_dir_make(p->state_dir, err); }
     if (!st && logs(run, LORAC_RECIPE_LOG_CSV)) {
-        st = lorac_metrics_begin(p, (size_t)run->state->step, err);
+        st = lorac_metrics_begin(p, (size_t)run->state->step, run->o.valid.metrics, err);
     }
     if (!st) { st = lorac_run_cut_predictions(p, (size_t)run->state->step, err); }
     if (!st) { st = lorac_samples_begin(p, (size_t)run->state->step, err); }
@@ -328,7 +328,9 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
     run->not_finite = s.not_finite;
     if (st) { return st; }
     run->loss = s.loss;
-    if (logs(run, LORAC_RECIPE_LOG_CSV)) { st = lorac_metrics_step(&run->paths, &s, err); }
+    if (logs(run, LORAC_RECIPE_LOG_CSV)) {
+        st = lorac_metrics_step(&run->paths, &s, run->o.valid.metrics, err);
+    }
     if (!st) { st = lorac_events_step(&run->events, &s, err); }
     if (!st && run->watch->step) { run->watch->step(run->watch->self, &s); }
     return st;
@@ -392,7 +394,7 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
     double epoch = (double)s->examples / (double)lorac_dataset_size(run->job->train.set);
     if (!st) { st = lorac_run_keep_predictions(p, &run->predictions, e.step, err); }
     if (!st && logs(run, LORAC_RECIPE_LOG_CSV)) {
-        st = lorac_metrics_eval(&run->paths, epoch, &e, err);
+        st = lorac_metrics_eval(&run->paths, epoch, &e, run->o.valid.metrics, err);
     }
     if (!st) { st = lorac_events_eval(&run->events, epoch, &e, err); }
     if (!st && run->watch->eval) { run->watch->eval(run->watch->self, &e); }

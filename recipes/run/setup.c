@@ -97,8 +97,7 @@ const char *lorac_setup_best_why(const struct lorac_recipe *r)
 static enum lorac_status check_labels(const char *key, enum lorac_metric metric,
                                       const struct lorac_job *j, struct lorac_err *err)
 {
-    bool needs = metric == LORAC_METRIC_ACCURACY || metric == LORAC_METRIC_MACRO_F1;
-    if (!needs || j->K) { return LORAC_OK; }
+    if (!lorac_metrics_compare(1U << metric) || j->K) { return LORAC_OK; }
     return lorac_fail(err, LORAC_EUSER,
                       "%s is %s, but there are no labels to choose from; write "
                       "data.labels.map or choose loss",

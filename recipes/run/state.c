@@ -50,9 +50,20 @@ static const struct {
     REAL(best_scores.accuracy),
     REAL(best_scores.macro_f1),
     REAL(best_scores.exact_match),
-    // from here on younger than the format: where a file lacks one, it is as zero
+    // from here on younger than the format: where a file lacks one, a counter is 0 and a real NaN
     REAL(stop_best),
     COUNTER(best_weights),
+    REAL(best_scores.micro_f1),
+    REAL(best_scores.weighted_f1),
+    REAL(best_scores.matthews),
+    REAL(best_scores.auc),
+    REAL(best_scores.precision),
+    REAL(best_scores.recall),
+    REAL(best_scores.entity_f1),
+    REAL(best_scores.mse),
+    REAL(best_scores.pearson),
+    REAL(best_scores.spearman),
+    REAL(best_scores.r2),
 };
 enum { N_FIELDS = sizeof fields / sizeof fields[0], N_FIRST = 18 };
 
@@ -169,7 +180,11 @@ static enum lorac_status read_field(struct lorac_state *s, size_t i,
     const char *text = lorac_checkpoint_metadata(c, fields[i].name);
     char *end = NULL;
     char *to = (char *)s + fields[i].offset;
-    if (!text && i >= N_FIRST) { return LORAC_OK; }
+    const double missing = (double)NAN;
+    if (!text && i >= N_FIRST) {
+        if (fields[i].real) { memcpy(to, &missing, sizeof missing); }
+        return LORAC_OK;
+    }
     errno = 0;
     if (text && fields[i].real) {
         double real = lorac_strtod(text, &end);

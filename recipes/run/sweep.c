@@ -43,12 +43,10 @@ static void say_trial(struct lorac_err *err, const struct lorac_sweep_trial *t)
 static enum lorac_status check_objective(struct lorac_sweep *s, const struct lorac_plan *p,
                                          bool first, struct lorac_err *err)
 {
-    static const unsigned of_labels = 1U << LORAC_METRIC_ACCURACY | 1U << LORAC_METRIC_MACRO_F1;
     struct lorac_sweep_objective *o = &s->objective;
     static const char front[] = "objective";
     if (!o->metric && first) { o->metric = p->best + 1; }
-    bool labels = of_labels >> (o->metric - 1) & 1U;
-    if (labels && !p->job->K) {
+    if (lorac_metrics_compare(1U << (o->metric - 1)) && !p->job->K) {
         return lorac_fail(err, LORAC_EUSER,
                           "%s: %s: %s is not measured: there are no labels to "
                           "choose from",
@@ -390,24 +388,6 @@ enum lorac_status lorac_trial_run(struct lorac_run_result *out, const struct lor
     return st;
 }
 
-/* A metric of a line of metrics.csv. */
-static double value_of(const struct lorac_record_line *l, enum lorac_metric metric)
-{
-    switch (metric) {
-    case LORAC_METRIC_LOSS:
-        return l->loss;
-    case LORAC_METRIC_PERPLEXITY:
-        return l->perplexity;
-    case LORAC_METRIC_ACCURACY:
-        return l->accuracy;
-    case LORAC_METRIC_MACRO_F1:
-        return l->macro_f1;
-    case LORAC_METRIC_EXACT_MATCH:
-        return l->exact_match;
-    }
-    return (double)NAN;
-}
-
 enum lorac_status lorac_trial_score(double *value, size_t *step, const struct lorac_sweep *s,
                                     size_t trial, size_t until, struct lorac_err *err)
 {
@@ -421,7 +401,7 @@ enum lorac_status lorac_trial_score(double *value, size_t *step, const struct lo
     for (size_t i = 0; !st && i < r->n_lines; i++) {
         const struct lorac_record_line *l = &r->lines[i];
         if (!l->is_valid || l->step > until) { continue; }
-        double x = value_of(l, (enum lorac_metric)(s->objective.metric - 1));
+        double x = l->metric[s->objective.metric - 1];
         bool better = isnan(*value) || (more ? x > *value : x < *value);
         if (isnan(x) || !better) { continue; }
         *value = x;

@@ -217,7 +217,8 @@ static const struct {
      "r.yaml:5:17: eval.metrics: must be a list of words, found 'loss'"},
     {MORE, "eval: {metrics: [bleu]}\n",
      "r.yaml:5:18: eval.metrics: must be 'loss' or 'perplexity' or 'accuracy' or 'macro_f1' or "
-     "'exact_match', found 'bleu'"},
+     "'exact_match' or 'micro_f1' or 'weighted_f1' or 'matthews' or 'auc' or 'precision' or "
+     "'recall' or 'entity_f1' or 'mse' or 'pearson' or 'spearman' or 'r2', found 'bleu'"},
     {MORE, "eval: {early_stop: {patience: 5}}\n",
      "r.yaml:5:31: eval.early_stop.patience: has no effect without eval.early_stop.metric"},
     {MORE, "train: {watchdog: {patience: 5}}\n",

@@ -254,7 +254,8 @@ static const struct {
      "s.yaml:4:12: group_by: seed is not varied: it stands neither in vary nor in zip"},
     {HEAD "vary: {adapter.rank: [4, 8]}\nobjective: {metric: acuracy}\n",
      "s.yaml:4:21: objective: 'acuracy' is no metric (did you mean 'accuracy'?); there are loss, "
-     "perplexity, accuracy, macro_f1, exact_match"},
+     "perplexity, accuracy, macro_f1, exact_match, micro_f1, weighted_f1, matthews, auc, "
+     "precision, recall, entity_f1, mse, pearson, spearman, r2"},
     {HEAD "vary: {adapter.rank: [4, 8]}\nobjective: {metric: exact_match}\n",
      "s.yaml:4:12: objective: exact_match is not measured by the recipe; add it to eval.metrics"},
     {HEAD "vary: {adapter.rank: [4, 8]}\nobjective: {metric: loss, mode: most}\n",

@@ -188,8 +188,8 @@ static void a_loss_that_is_no_number_is_said_not_drawn(void **state)
     assert_int_equal(lorac_record_open(&r, tiny_path("lost"), NULL), LORAC_OK);
     assert_in_range(r->n_lines, 5, 40);
     memcpy(lines, r->lines, r->n_lines * sizeof *lines);
-    lines[1].loss = (double)NAN;
-    lines[2].loss = (double)INFINITY;
+    lines[1].metric[LORAC_METRIC_LOSS] = (double)NAN;
+    lines[2].metric[LORAC_METRIC_LOSS] = (double)INFINITY;
     lines[2].grad_norm = (double)NAN;
     lines[0].seconds = 0.0;
     r->lines = lines;

@@ -260,6 +260,9 @@ static void metrics_compare_in_their_direction(void **state)
     assert_false(lorac_metric_better(LORAC_METRIC_ACCURACY, 0.8, 0.9, 0.0));
     assert_false(lorac_metric_better(LORAC_METRIC_MACRO_F1, 0.85, 0.8, 0.1));
     assert_false(lorac_metric_better(LORAC_METRIC_ACCURACY, (double)NAN, 0.5, 0.0));
+    assert_true(lorac_metric_better(LORAC_METRIC_AUC, 0.5, (double)NAN, 0.1));
+    assert_false(lorac_metric_better(LORAC_METRIC_MSE, (double)NAN, (double)NAN, 0.0));
+    assert_true(lorac_metric_better(LORAC_METRIC_MSE, 0.5, 0.6, 0.0));
     assert_string_equal(lorac_metric_name(LORAC_METRIC_EXACT_MATCH), "exact_match");
 }
 

@@ -215,11 +215,11 @@ static void same_as_metrics(const struct seen *s, const char *out)
             const char *name;
             double value, off;
         } all[] = {{"epoch", x->epoch, 1e-4},
-                   {"loss", x->loss, 0.0},
-                   {"perplexity", x->perplexity, 0.0},
-                   {"accuracy", x->accuracy, 0.0},
-                   {"macro_f1", x->macro_f1, 0.0},
-                   {"exact_match", x->exact_match, 0.0},
+                   {"loss", x->metric[LORAC_METRIC_LOSS], 0.0},
+                   {"perplexity", x->metric[LORAC_METRIC_PERPLEXITY], 0.0},
+                   {"accuracy", x->metric[LORAC_METRIC_ACCURACY], 0.0},
+                   {"macro_f1", x->metric[LORAC_METRIC_MACRO_F1], 0.0},
+                   {"exact_match", x->metric[LORAC_METRIC_EXACT_MATCH], 0.0},
                    {"bits_per_byte", x->bits_per_byte, 0.0},
                    {"lr", x->lr, 0.0},
                    {"grad_norm", x->grad_norm, 0.0},

@@ -66,7 +66,8 @@ static void a_finished_run_is_read_whole(void **state)
     assert_true(r->best.rows == 6 && r->last.rows == 6 && r->best.tokens > 6);
     assert_true(r->best.has_accuracy && !r->best.has_exact_match && isnan(r->best.exact_match));
     assert_int_equal(r->n_lines, RUNS_STEPS + 3); // evaluated after steps 4, 8 and 11
-    assert_true(r->lines[0].step == 1 && !r->lines[0].is_valid && isnan(r->lines[0].accuracy));
+    assert_true(r->lines[0].step == 1 && !r->lines[0].is_valid &&
+                isnan(r->lines[0].metric[LORAC_METRIC_ACCURACY]));
     assert_true(r->lines[0].lr > 0.0 && r->lines[0].grad_norm > 0.0);
     const struct lorac_record_line *x = &r->lines[4];
     assert_true(x->step == 4 && x->is_valid && x->tokens == 6 && isnan(x->lr));
@@ -120,6 +121,44 @@ static void of_a_killed_run_the_lines_tell_its_evaluations(void **state)
     assert_true(r->last.loss == 0.5 && r->steps_done == 4);
     assert_true(r->n_lines == 5 && fabs(r->seconds - 1.5) < 1e-12);
     lorac_record_close(r);
+}
+
+/* Metrics that not every run has stand behind the columns of all, in a run that goes on, too. */
+static void further_metrics_have_columns_of_their_own(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"eval.metrics=[loss, accuracy, matthews, weighted_f1]",
+                                       "eval.best=matthews", NULL};
+    struct runs_stop stop = {.at = 6};
+    struct lorac_run_watch watch = runs_stop_watch(&stop);
+    size_t n = 0;
+    (void)runs_well("more", LORAC_RUN_NEW, NULL, sets);
+    (void)runs_well("later", LORAC_RUN_NEW, &watch, sets);
+    (void)runs_well("later", LORAC_RUN_RESUME, NULL, sets);
+    char *text = tiny_read(tiny_path("later/metrics.csv"), &n);
+    assert_non_null(strstr(text, ",trained,seconds,weighted_f1,matthews\n1,"));
+    lorac_mem_free(text);
+    struct lorac_record *r = record("more");
+    struct lorac_record *later = record("later");
+    assert_true(r->best_by == LORAC_METRIC_MATTHEWS && r->n_lines == later->n_lines);
+    double best = -2.0;
+    for (size_t i = 0; i < r->n_lines; i++) {
+        for (int m = 0; m < LORAC_METRICS; m++) {
+            double a = r->lines[i].metric[m];
+            double b = later->lines[i].metric[m];
+            bool has = m == LORAC_METRIC_LOSS || m == LORAC_METRIC_PERPLEXITY ||
+                       (r->lines[i].is_valid &&
+                        (m == LORAC_METRIC_ACCURACY || m == LORAC_METRIC_MACRO_F1 ||
+                         m == LORAC_METRIC_MATTHEWS || m == LORAC_METRIC_WEIGHTED_F1));
+            assert_true(has ? a == b : isnan(a) && isnan(b));
+        }
+        if (r->lines[i].is_valid) { best = fmax(best, r->lines[i].metric[LORAC_METRIC_MATTHEWS]); }
+    }
+    assert_true(best >= -1.0 && fabs(r->best.matthews - best) < 1e-8);
+    assert_true(later->best.matthews == r->best.matthews && isnan(r->best.auc));
+    assert_true(later->best_step == r->best_step && later->seconds > 0.0);
+    lorac_record_close(r);
+    lorac_record_close(later);
 }
 
 static const char rows[] = "line,wanted,answer,right,probability,text,exact,loss,tokens\n"
@@ -262,6 +301,7 @@ int main(void)
         cmocka_unit_test(a_finished_run_is_read_whole),
         cmocka_unit_test(a_run_that_did_not_end_is_read_as_far_as_it_got),
         cmocka_unit_test(of_a_killed_run_the_lines_tell_its_evaluations),
+        cmocka_unit_test(further_metrics_have_columns_of_their_own),
         cmocka_unit_test(predictions_are_read_row_by_row),
         cmocka_unit_test(what_is_damaged_has_a_place),
         cmocka_unit_test(damaged_predictions_have_a_line),
