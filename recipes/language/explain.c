@@ -68,6 +68,10 @@ enum lorac_status lorac_recipe_explain(struct lorac_buf *buf, const char *key,
         bool inside = !key || (strncmp(path, key, n) == 0 && (path[n] == '.' || !path[n]));
         if (inside) { explain_key(buf, &lorac_keys[i]); }
     }
+    if (!key) {
+        lorac_buf_str(buf, "\nA sweep's file (lorac sweep) has keys of its own:\n\n");
+        (void)explain_sweep(buf, "sweep");
+    }
     return buf->no_memory ? lorac_fail(err, LORAC_ENOMEM, "explain: no memory") : LORAC_OK;
 }
 

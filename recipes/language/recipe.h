@@ -259,8 +259,8 @@ void lorac_recipe_diff(struct lorac_buf *buf, const struct lorac_recipe *a,
 /* Does only training read this key, "optimizer.lr"? False for what is no key. */
 bool lorac_recipe_only_trains(const char *key);
 
-/* Append the help of one key, of all keys of a section, or (NULL) of the whole table. An unknown
- * key is LORAC_EUSER with a suggestion. */
+/* Append the help of one key, of all keys of a section, or (NULL) of the whole table, and that of
+ * sweeps. An unknown key is LORAC_EUSER with a suggestion. */
 LORAC_MUST_CHECK enum lorac_status lorac_recipe_explain(struct lorac_buf *buf, const char *key,
                                                         struct lorac_err *err);
 /* The i-th key that a recipe may have, "adapter.rank"; NULL behind the last. */

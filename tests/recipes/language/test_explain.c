@@ -9,6 +9,7 @@
 #include "lora/lora.h"
 #include "recipes/language/schema.h"
 #include "recipes/language/suggest.h"
+#include "recipes/language/sweep_keys.h"
 #include "tests/recipes/language/ten.h"
 #include "tests/support/faults.h"
 
@@ -98,6 +99,11 @@ static void explain_shows_a_key_a_section_or_all(void **state)
     assert_int_equal(lorac_recipe_explain(&text, NULL, NULL), LORAC_OK);
     for (size_t i = 0; i < lorac_n_keys; i++) {
         assert_non_null(strstr(text.at, lorac_keys[i].path));
+    }
+    const char *sweeps = strstr(text.at, "\nA sweep's file (lorac sweep) has keys of its own:\n");
+    assert_non_null(sweeps);
+    for (size_t i = 0; i < LORAC_SWEEP_KEYS; i++) {
+        assert_non_null(strstr(sweeps, lorac_sweep_keys[i].help));
     }
     assert_int_equal(lorac_recipe_explain(&text, "adapter.rnak", &err), LORAC_EUSER);
     assert_string_equal(err.text, "adapter.rnak: unknown key (did you mean 'rank'?)");
