@@ -4,8 +4,11 @@
 
 #include <assert.h>
 #include <locale.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static_assert(sizeof(locale_t) == sizeof(void *), "POSIX systems have a pointer there");
 
@@ -46,6 +49,38 @@ double lorac_strtod(const char *text, char **end)
     double x = strtod(text, end);
     lorac_locale_end(before);
     return x;
+}
+
+/* [+-] digits [. digits] [e [+-] digits], with a digit before or after the point. */
+static bool has_form(const char *s, bool *is_zero)
+{
+    s += *s == '+' || *s == '-';
+    size_t whole = strspn(s, "0123456789");
+    *is_zero = strspn(s, "0.") == strcspn(s, "eE");
+    s += whole;
+    size_t part = 0;
+    if (*s == '.') {
+        part = strspn(++s, "0123456789");
+        s += part;
+    }
+    if (whole + part == 0) { return false; }
+    if (*s == 'e' || *s == 'E') {
+        s++;
+        s += *s == '+' || *s == '-';
+        size_t digits = strspn(s, "0123456789");
+        if (digits == 0) { return false; }
+        s += digits;
+    }
+    return *s == '\0';
+}
+
+enum lorac_number lorac_number_parse(double *out, const char *text)
+{
+    bool is_zero = false;
+    if (!has_form(text, &is_zero)) { return LORAC_NUMBER_NONE; }
+    *out = lorac_strtod(text, NULL);
+    if (!isfinite(*out)) { return LORAC_NUMBER_TOO_LARGE; }
+    return *out == 0.0 && !is_zero ? LORAC_NUMBER_TOO_SMALL : LORAC_NUMBER_OK;
 }
 
 void lorac_number_print(struct lorac_buf *buf, double x)

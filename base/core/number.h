@@ -16,6 +16,15 @@ int lorac_snprintf(char *to, size_t size, const char *fmt, ...) LORAC_PRINTF(3, 
 int lorac_vsnprintf(char *to, size_t size, const char *fmt, va_list args) LORAC_PRINTF(3, 0);
 double lorac_strtod(const char *text, char **end);
 
+enum lorac_number {
+    LORAC_NUMBER_OK,
+    LORAC_NUMBER_NONE,
+    LORAC_NUMBER_TOO_LARGE,
+    LORAC_NUMBER_TOO_SMALL
+};
+/* Decimal text, `12`, `-.5`, `1e-5`, and nothing else: no hexadecimal, infinity or NaN. */
+enum lorac_number lorac_number_parse(double *out, const char *text);
+
 /* Append the shortest decimal that reads back to x. */
 void lorac_number_print(struct lorac_buf *buf, double x);
 

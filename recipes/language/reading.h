@@ -78,14 +78,6 @@ void lorac_yaml_quote(struct lorac_buf *buf, const char *text, bool expands);
 void lorac_key_open_sections(struct lorac_buf *buf, const char *path, const char *last);
 void lorac_key_indent(struct lorac_buf *buf, const char *path, size_t n);
 
-enum lorac_number {
-    LORAC_NUMBER_OK,
-    LORAC_NUMBER_NONE,
-    LORAC_NUMBER_TOO_LARGE,
-    LORAC_NUMBER_TOO_SMALL
-};
-/* Decimal text, `12`, `-.5`, `1e-5`, whatever the locale; no hexadecimal, infinity or NaN. */
-enum lorac_number lorac_number_parse(double *out, const char *text);
 /* Digits without sign or leading zeros; false where it is none or over `max`. */
 bool lorac_whole_parse(uint64_t *out, const char *text, size_t n, uint64_t max);
 /* True for valid UTF-8. */
