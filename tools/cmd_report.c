@@ -15,7 +15,7 @@ static enum lorac_status open_runs(struct lorac_runs *out, const struct args *a,
                                    struct lorac_err *err)
 {
     enum lorac_status st = lorac_runs_open(out, a->positional, a->n_positional, err);
-    if (!st && !out->n) {
+    if (!st && !out->n && out->n_broken) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s", out->broken[0].why);
         lorac_runs_close(out);
         return st;

@@ -93,6 +93,7 @@ static enum lorac_status choose_metric(struct making *m)
 {
     const struct lorac_record *first = NULL;
     bool any = false;
+    bool ended = false;
     struct lorac_board *b = m->b;
     b->metric = LORAC_METRIC_LOSS;
     for (size_t i = 0; i < m->n && !m->o->metric; i++) {
@@ -116,8 +117,9 @@ static enum lorac_status choose_metric(struct making *m)
     }
     for (size_t i = 0; i < m->n; i++) {
         any = any || measures(m->at[i], b->metric);
+        ended = ended || finished(m->at[i]);
     }
-    if (any || !m->o->metric) { return LORAC_OK; }
+    if (any || !ended || !m->o->metric) { return LORAC_OK; }
     return lorac_fail(m->err, LORAC_EUSER, "%s: no run that finished measures it", m->o->metric);
 }
 
@@ -369,27 +371,32 @@ static enum lorac_status sort_rows(const struct making *m)
     return LORAC_OK;
 }
 
-enum lorac_status lorac_board_make(struct lorac_board **out, struct lorac_record *const *records,
-                                   size_t n, const struct lorac_board_options *o,
-                                   struct lorac_err *err)
+enum lorac_status lorac_board_make(struct lorac_board **out, const struct lorac_runs *runs,
+                                   const struct lorac_board_options *o, struct lorac_err *err)
 {
-    struct making m = {.o = o, .n = n, .err = err};
+    const struct lorac_sweep_record *sweep = runs->sweep;
+    struct lorac_board_options own = *o;
+    struct making m = {.o = &own, .n = runs->n, .err = err};
     *out = NULL;
-    if (!n) { return lorac_fail(err, LORAC_EUSER, "there is no run to compare"); }
+    if (sweep && !o->n_group_by) {
+        own.group_by = (const char *const *)sweep->group_by;
+        own.n_group_by = sweep->n_group_by;
+    }
+    if (sweep && !o->metric) { own.metric = sweep->metric; }
     m.b = lorac_mem_new(1, sizeof *m.b);
     if (m.b) { m.b->arena = lorac_arena_new(); }
-    m.at = lorac_mem_new(n, sizeof *m.at);
+    m.at = lorac_mem_new(runs->n, sizeof *m.at);
     enum lorac_status st = m.b && m.b->arena && m.at ? LORAC_OK : no_memory(&m);
-    for (size_t i = 0; i < n && !st; i++) {
-        m.at[i] = records[i];
+    for (size_t i = 0; i < runs->n && !st; i++) {
+        m.at[i] = runs->at[i];
     }
     for (size_t i = 0; i < o->n_where && !st; i++) {
         st = filter(&m, o->where[i]);
     }
     if (!st) { st = choose_metric(&m); }
-    if (!st) { st = group(&m); }
-    if (!st) { st = compare_all(&m); }
-    if (!st) { st = sort_rows(&m); }
+    if (!st && m.n) { st = group(&m); }
+    if (!st && m.n) { st = compare_all(&m); }
+    if (!st && m.n) { st = sort_rows(&m); }
     lorac_mem_free(m.at);
     if (st) {
         lorac_board_free(m.b);

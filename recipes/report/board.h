@@ -30,11 +30,13 @@ struct lorac_runs {
     struct lorac_sweep_record *sweep; // of the only folder, where it is one; else NULL
     size_t to_come;                   // its trials that have not begun
 };
-/* LORAC_EUSER: a folder holds none. A run that is damaged goes to `broken`; so does a trial that
- * failed before it was a run. */
+/* LORAC_EUSER: a folder holds none, and is no sweep's whose trials are to come. A run that is
+ * damaged goes to `broken`; so does a trial that failed before it was a run. */
 LORAC_MUST_CHECK enum lorac_status lorac_runs_open(struct lorac_runs *out, const char *const *dirs,
                                                    size_t n_dirs, struct lorac_err *err);
 void lorac_runs_close(struct lorac_runs *r); // zeroed is accepted
+/* How one of them stands: of a sweep that halves, what has stopped is "paused". */
+const char *lorac_runs_word(const struct lorac_runs *r, const struct lorac_record *one);
 
 struct lorac_board_options {
     const char *const *where; // (n_where) "adapter.rank=16": only runs with these values
@@ -76,10 +78,11 @@ struct lorac_board {
     size_t n_aside;
     struct lorac_arena *arena;
 };
-/* The records are borrowed. A key or metric that there is not, and a metric that no run measures,
- * is LORAC_EUSER. */
+/* The runs are borrowed. Of a sweep: by its objective, and grouped as it says, where `o` asks for
+ * nothing else. A key or metric that there is not, and a metric that no run measures although some
+ * have ended, is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_board_make(struct lorac_board **out,
-                                                    struct lorac_record *const *records, size_t n,
+                                                    const struct lorac_runs *runs,
                                                     const struct lorac_board_options *o,
                                                     struct lorac_err *err);
 void lorac_board_free(struct lorac_board *b); // NULL is accepted

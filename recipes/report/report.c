@@ -8,27 +8,11 @@
 
 /* ---- how it ended ---- */
 
-/* Steps that are done: run.json tells of them once a session has ended. */
-static size_t steps_done(const struct lorac_record *r)
-{
-    size_t line = r->n_lines ? r->lines[r->n_lines - 1].step : 0;
-    return line > r->steps_done ? line : r->steps_done;
-}
-
-static const char *const states[] = {
-    [LORAC_RECORD_RUNNING] = "running, or killed",
-    [LORAC_RECORD_STOPPED] = "stopped",
-    [LORAC_RECORD_FAILED] = "failed",
-    [LORAC_RECORD_EARLY] = "stopped early",
-    [LORAC_RECORD_FINISHED] = "finished",
-};
-
 static void say_steps(struct lorac_buf *b, const struct lorac_record *r)
 {
     char text[3][32];
-    size_t done = steps_done(r);
-    bool whole = done == r->steps;
-    lorac_buf_printf(b, "%s%s%s step%s in %s.", lorac_page_count(text[0], done),
+    bool whole = r->steps_done == r->steps;
+    lorac_buf_printf(b, "%s%s%s step%s in %s.", lorac_page_count(text[0], r->steps_done),
                      whole ? "" : " of ", whole ? "" : lorac_page_count(text[1], r->steps),
                      r->steps == 1 ? "" : "s", lorac_page_time(text[2], r->seconds));
 }
@@ -104,7 +88,7 @@ static void add_head(struct lorac_buf *b, const struct lorac_record *r, const ch
 {
     bool failed = r->status == LORAC_RECORD_FAILED;
     lorac_html(b, "<header>\n<span class=\"state%s\">%s</span>\n", failed ? " failed" : "",
-               states[r->status]);
+               lorac_record_status_word(r->status));
     lorac_html(b, level == 1 ? "<h1>%s</h1>\n" : "<h2>%s</h2>\n", title);
     lorac_buf_str(b, "<p class=\"lead\">");
     say_steps(b, r);
@@ -193,6 +177,10 @@ enum lorac_status lorac_report(struct lorac_buf *out, const struct lorac_runs *r
 {
     struct lorac_report_set s = {0};
     enum lorac_status st = LORAC_OK;
+    if (!runs->n) {
+        return lorac_fail(err, LORAC_EUSER, "none of the sweep's %zu trials has begun",
+                          runs->to_come);
+    }
     if (runs->n == 1 && !runs->n_broken && !runs->sweep) {
         st = report_one(out, runs, o, err);
     } else {

@@ -69,14 +69,9 @@ static void find_best(struct lorac_report_set *s)
 enum lorac_status lorac_report_set(struct lorac_report_set *out, const struct lorac_runs *all,
                                    struct lorac_err *err)
 {
-    struct lorac_board_options o = {0};
-    if (all->sweep) { // as the sweep has it
-        o.metric = all->sweep->metric;
-        o.group_by = (const char *const *)all->sweep->group_by;
-        o.n_group_by = all->sweep->n_group_by;
-    }
+    static const struct lorac_board_options o = {0};
     *out = (struct lorac_report_set){.all = all, .runs = all->at, .n = all->n, .best = all->n};
-    enum lorac_status st = lorac_board_make(&out->board, all->at, all->n, &o, err);
+    enum lorac_status st = lorac_board_make(&out->board, all, &o, err);
     if (st) { return st; }
     out->metric_name = lorac_metric_words(out->board->metric);
     out->keys = lorac_mem_new(all->at[0]->n_values + 1, sizeof *out->keys);
@@ -206,17 +201,19 @@ static void add_head(struct lorac_buf *b, const struct lorac_report_set *s,
 static void add_aside(struct lorac_buf *b, const struct lorac_report_set *s)
 {
     const struct lorac_board *board = s->board;
-    static const char *const why[] = {[LORAC_RECORD_RUNNING] = "goes on, or was killed",
-                                      [LORAC_RECORD_STOPPED] = "was stopped",
-                                      [LORAC_RECORD_FAILED] = "failed",
-                                      [LORAC_RECORD_EARLY] = "does not have the metric",
-                                      [LORAC_RECORD_FINISHED] = "does not have the metric"};
     if (!board->n_aside && !s->all->n_broken) { return; }
     lorac_buf_str(b, "<h3>Not compared</h3>\n<ul class=\"aside\">\n");
     for (size_t i = 0; i < board->n_aside; i++) {
         const struct lorac_record *r = board->aside[i];
-        lorac_html(b, "<li><b>%s</b> %s%s%s</li>\n", lorac_page_last(r->dir), why[r->status],
-                   r->error ? ": " : "", r->error ? r->error : "");
+        bool ended = r->status == LORAC_RECORD_FINISHED || r->status == LORAC_RECORD_EARLY;
+        lorac_html(b, "<li><b>%s</b> ", lorac_page_last(r->dir));
+        if (ended) {
+            lorac_buf_str(b, "does not have the metric");
+        } else {
+            lorac_buf_printf(b, "%s after %zu of %zu steps", lorac_runs_word(s->all, r),
+                             r->steps_done, r->steps);
+        }
+        lorac_html(b, "%s%s</li>\n", r->error ? ": " : "", r->error ? r->error : "");
     }
     for (size_t i = 0; i < s->all->n_broken; i++) {
         lorac_html(b, "<li><b>%s</b> %s</li>\n", lorac_page_last(s->all->broken[i].dir),

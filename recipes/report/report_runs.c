@@ -148,9 +148,14 @@ enum lorac_status lorac_report_effects(struct lorac_buf *b, const struct lorac_r
     double *x = lorac_mem_new(s->n, sizeof *x);
     if (!x) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the runs of a page"); }
     size_t drawn = 0;
-    for (size_t k = 0; k < s->n_keys && drawn < KEYS; k++) {
+    struct lorac_buf left = {0}; // keys that are not
+    for (size_t k = 0; k < s->n_keys; k++) {
+        const char *key = s->runs[0]->values[s->keys[k]].key;
         const struct values v = values_of(s, s->keys[k]);
-        if (v.many && !v.numbers) { continue; }
+        if (drawn == KEYS || (v.many && !v.numbers)) {
+            lorac_buf_printf(&left, "%s%s", left.n ? ", " : "", key);
+            continue;
+        }
         if (!drawn++) {
             lorac_page_section(b, "What each key does",
                                "Each run is a point, the best one orange; the line joins the means "
@@ -161,7 +166,7 @@ enum lorac_status lorac_report_effects(struct lorac_buf *b, const struct lorac_r
             .to = b, .y = score_axis(s), .height = HIGH, .top = 10, .right = 12, .bottom = 24};
         (void)lorac_snprintf(unit, sizeof unit, "%s%s", s->metric_name,
                              v.many ? "; values on an axis" : "");
-        lorac_page_figure(b, s->runs[0]->values[s->keys[k]].key, unit);
+        lorac_page_figure(b, key, unit);
         if (v.many) {
             draw_numbers(&p, s, s->keys[k], x);
         } else {
@@ -169,10 +174,13 @@ enum lorac_status lorac_report_effects(struct lorac_buf *b, const struct lorac_r
         }
         lorac_page_figure_end(b);
     }
-    if (drawn) {
-        lorac_buf_str(b, "</div>\n");
-        lorac_page_section_end(b);
+    if (drawn) { lorac_buf_str(b, "</div>\n"); }
+    if (drawn && left.n) {
+        lorac_html(b, "<p class=\"note\">Not drawn, for want of room: %s.</p>\n", left.at);
     }
+    if (drawn) { lorac_page_section_end(b); }
+    b->no_memory = b->no_memory || left.no_memory;
+    lorac_buf_free(&left);
     lorac_mem_free(x);
     return LORAC_OK;
 }

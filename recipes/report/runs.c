@@ -93,7 +93,7 @@ enum lorac_status lorac_runs_open(struct lorac_runs *out, const char *const *dir
         for (size_t k = 0; !st && out->sweep && k < out->sweep->n_trials; k++) {
             st = look_for_trial(out, dirs[0], out->sweep->trials[k], err);
         }
-        if (!st && out->n + out->n_broken == before) {
+        if (!st && !out->sweep && out->n + out->n_broken == before) {
             st = lorac_fail(err, LORAC_EUSER, "%s: holds no run (no recipe.resolved.yaml below it)",
                             dirs[i]);
         }
@@ -115,4 +115,10 @@ void lorac_runs_close(struct lorac_runs *r)
     lorac_mem_free(r->at);
     lorac_mem_free(r->broken);
     *r = (struct lorac_runs){0};
+}
+
+const char *lorac_runs_word(const struct lorac_runs *r, const struct lorac_record *one)
+{
+    bool paused = one->status == LORAC_RECORD_STOPPED && r->sweep && r->sweep->halves;
+    return paused ? "paused" : lorac_record_status_word(one->status);
 }

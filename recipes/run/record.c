@@ -331,8 +331,33 @@ static struct lorac_scores scores_of(const struct lorac_record_line *x)
     return s;
 }
 
-/* What run.json does not tell of a run that did not end: its evaluations, as the trainer ranks
- * them, its steps and its time. */
+/* As the trainer ranks them: of equal ones the one with less loss. */
+static bool ranks_higher(const struct lorac_scores *a, const struct lorac_scores *b,
+                         enum lorac_metric by)
+{
+    double x = lorac_scores_get(a, by);
+    double y = lorac_scores_get(b, by);
+    return lorac_metric_better(by, x, y, 0.0) ||
+           (!lorac_metric_better(by, y, x, 0.0) && a->loss < b->loss);
+}
+
+bool lorac_record_best(struct lorac_scores *best, size_t *step, const struct lorac_record *r,
+                       size_t until)
+{
+    bool any = false;
+    for (size_t i = 0; i < r->n_lines && r->lines[i].step <= until; i++) {
+        if (!r->lines[i].is_valid) { continue; }
+        struct lorac_scores s = scores_of(&r->lines[i]);
+        if (any && !ranks_higher(&s, best, r->best_by)) { continue; }
+        *best = s;
+        *step = r->lines[i].step;
+        any = true;
+    }
+    return any;
+}
+
+/* What run.json does not tell of a run that did not end: its evaluations, its steps and its time.
+ */
 static void fill_from_lines(struct lorac_record *r)
 {
     double seconds = 0.0;
@@ -347,18 +372,9 @@ static void fill_from_lines(struct lorac_record *r)
             r->best.rows = s.rows;
             r->best.tokens = s.tokens;
         }
-        if (told) { continue; }
-        double value = lorac_scores_get(&s, r->best_by);
-        double best = lorac_scores_get(&r->best, r->best_by);
-        bool better = lorac_metric_better(r->best_by, value, best, 0.0) ||
-                      (!lorac_metric_better(r->best_by, best, value, 0.0) && s.loss < r->best.loss);
-        if (!r->evaluated || better) {
-            r->best = s;
-            r->best_step = x->step;
-        }
-        r->last = s;
-        r->evaluated = true;
+        if (!told) { r->last = s; }
     }
+    if (!told) { r->evaluated = lorac_record_best(&r->best, &r->best_step, r, SIZE_MAX); }
     if (seconds > r->seconds) { r->seconds = seconds; }
 }
 
@@ -411,6 +427,18 @@ static enum lorac_status find_adapter(struct reading *rd)
 }
 
 /* ---- the whole ---- */
+
+const char *lorac_record_status_word(enum lorac_record_status status)
+{
+    static const char *const words[] = {
+        [LORAC_RECORD_RUNNING] = "running or killed",
+        [LORAC_RECORD_STOPPED] = "stopped",
+        [LORAC_RECORD_FAILED] = "failed",
+        [LORAC_RECORD_EARLY] = "stopped early",
+        [LORAC_RECORD_FINISHED] = "finished",
+    };
+    return words[status];
+}
 
 bool lorac_record_is_run(const char *dir)
 {

@@ -70,6 +70,8 @@ struct lorac_record {
     struct lorac_arena *arena;
 };
 
+/* "stopped early", "running or killed". */
+const char *lorac_record_status_word(enum lorac_record_status status);
 /* Does the folder hold a run? */
 bool lorac_record_is_run(const char *dir);
 LORAC_MUST_CHECK enum lorac_status lorac_record_open(struct lorac_record **out, const char *dir,
@@ -77,6 +79,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_record_open(struct lorac_record **out, 
 void lorac_record_close(struct lorac_record *r); // NULL is accepted
 /* Its value of a key, "adapter.rank"; NULL: there is no such key. */
 const char *lorac_record_value(const struct lorac_record *r, const char *key);
+/* The best of its evaluations up to step `until`, of which best/ was. False: there was none. */
+bool lorac_record_best(struct lorac_scores *best, size_t *step, const struct lorac_record *r,
+                       size_t until);
 /* What the rows of the evaluation at `step` came to (lorac_predictions_free); one that was not kept
  * is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_record_predictions(struct lorac_predictions **out,
@@ -86,6 +91,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_record_predictions(struct lorac_predict
 /* What a sweep's folder says of it, DIR/sweep.json. */
 struct lorac_sweep_record {
     const char *metric;            // its objective
+    bool halves;                   // some of its trials are paused, and may not go on
     const char **group_by, **keys; // (n_group_by), (n_keys): what its trials change
     const char **trials;           // (n_trials) the folders of its runs, in their order
     size_t n_group_by, n_keys, n_trials;

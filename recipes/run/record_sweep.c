@@ -108,6 +108,7 @@ enum lorac_status lorac_sweep_record_open(struct lorac_sweep_record **out, const
 {
     struct lorac_json root = {0};
     const char *metric = "";
+    const char *strategy = "";
     *out = NULL;
     char path[LORAC_PATH];
     if (!lorac_path_exists(lorac_path_in(path, dir, "sweep.json"))) { return LORAC_OK; }
@@ -118,6 +119,8 @@ enum lorac_status lorac_sweep_record_open(struct lorac_sweep_record **out, const
     struct lorac_json objective = lorac_json_get(&root, "objective");
     if (!st) { st = lorac_json_string(&metric, &objective, "metric", true, err); }
     if (!st) { st = keep_text(&s->metric, s, metric, err); }
+    if (!st) { st = lorac_json_string(&strategy, &root, "strategy", true, err); }
+    if (!st) { s->halves = strncmp(strategy, "halving", strlen("halving")) == 0; }
     if (!st) { st = read_group_by(s, &root, err); }
     if (!st) { st = read_trials(s, &root, err); }
     lorac_json_free(&root);

@@ -32,7 +32,7 @@ sed 's/"status": "finished"/"status": "running"/' "$dir/runs/one/run.json" >"$di
 "$lorac" report "$dir/going" --out "$dir/going.html" --watch >"$dir/out" 2>"$dir/err" &
 pid=$!
 for _ in $(seq 100); do [ -s "$dir/going.html" ] && break; sleep 0.1; done
-has going.html 'http-equiv="refresh"' "running, or killed"
+has going.html 'http-equiv="refresh"' "running or killed"
 cp "$dir/runs/one/run.json" "$dir/going/run.json"
 wait $pid || fail "--watch: exit code $?"
 has going.html ">finished<"

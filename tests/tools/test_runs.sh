@@ -47,7 +47,7 @@ cmp -s first out || fail "the same runs give another table"
 # ---- what did not end ----
 sed 's/"status": "finished"/"status": "running"/' runs/r2-s1/run.json >x && mv x runs/r2-s1/run.json
 expect 0 runs runs
-has out "3 runs" "r2-s1: running or killed after 8 of 8 steps"
+has out "3 runs" "r2-s1 (adapter.rank 2): running or killed after 8 of 8 steps"
 echo '{' >runs/r2-s2/run.json
 expect 1 runs runs
 has out "r4-s1" "runs/r2-s2/run.json"

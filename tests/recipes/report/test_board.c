@@ -116,8 +116,7 @@ static struct opened board(const char *below, const struct lorac_board_options *
     struct opened s = {0};
     struct lorac_err err = {0};
     const char *dirs[] = {tiny_path(below)};
-    if (lorac_runs_open(&s.runs, dirs, 1, &err) ||
-        lorac_board_make(&s.b, s.runs.at, s.runs.n, o, &err)) {
+    if (lorac_runs_open(&s.runs, dirs, 1, &err) || lorac_board_make(&s.b, &s.runs, o, &err)) {
         fail_msg("%s", err.text);
     }
     return s;
@@ -316,7 +315,7 @@ static void expect(const char *below, const struct lorac_board_options *o, const
     struct lorac_err err = {0};
     const char *dirs[] = {tiny_path(below)};
     enum lorac_status st = lorac_runs_open(&runs, dirs, 1, &err);
-    if (!st) { st = lorac_board_make(&b, runs.at, runs.n, o, &err); }
+    if (!st) { st = lorac_board_make(&b, &runs, o, &err); }
     assert_int_equal(st, LORAC_EUSER);
     assert_null(b);
     if (!strstr(err.text, words)) { fail_msg("no '%s' in: %s", words, err.text); }
@@ -372,6 +371,7 @@ static const char sweep[] =
 static void of_a_sweep_all_trials_are_told(void **state)
 {
     (void)state;
+    static const struct lorac_board_options plain = {0};
     make_runs("s", seeds, N_SEEDS);
     tiny_text("s/sweep.json", sweep);
     tiny_text("s/x1.failed", "no memory for so much\n");
@@ -387,6 +387,16 @@ static void of_a_sweep_all_trials_are_told(void **state)
     assert_string_equal(runs.broken[0].dir, tiny_path("s/x1"));
     assert_string_equal(runs.broken[0].why, "no memory for so much");
     lorac_runs_close(&runs);
+
+    struct opened s = board("s", &plain); // by its loss, in groups of adapter.rank
+    assert_true(s.b->metric == LORAC_METRIC_LOSS && s.b->n_group_by == 1);
+    assert_string_equal(s.b->group_by[0], "adapter.rank");
+    release(&s);
+    assert_int_equal(lorac_dir_make(tiny_path("begun"), NULL), LORAC_OK);
+    tiny_text("begun/sweep.json", sweep);
+    s = board("begun", &plain);
+    assert_true(s.b->n == 0 && s.b->n_aside == 0 && s.runs.to_come == 4);
+    release(&s);
 
     static const struct {
         const char *was, *is, *words;
@@ -418,8 +428,8 @@ static enum lorac_status make_board(struct lorac_err *err)
         if (strstr(runs.broken[i].dir, "f/x1")) { continue; }
         st = lorac_fail(err, LORAC_EIO, "%s", runs.broken[i].why);
     }
-    if (!st) { st = lorac_board_make(&b[0], runs.at, runs.n, &by_f1, err); }
-    if (!st) { st = lorac_board_make(&b[1], runs.at, runs.n, &by_loss, err); }
+    if (!st) { st = lorac_board_make(&b[0], &runs, &by_f1, err); }
+    if (!st) { st = lorac_board_make(&b[1], &runs, &by_loss, err); }
     if (!st) {
         faults_say("%zu %.9g %.9g %.9g", b[0]->n, b[0]->rows[1].p, b[1]->rows[1].p,
                    b[0]->rows[0].interval.low);
