@@ -3,9 +3,11 @@
  *
  * One at a time they are run in this process. With --jobs each is run in a child of its own, which
  * is made before anything computes and so has the base and the rows that this process opened: a
- * trial that dies takes none with it, and no two wait for one another's locks or threads.
+ * trial that dies takes none with it, and no two wait for one another's locks or threads. Processes
+ * that mpirun started share the trials, and meet where a round of them ends.
  */
 #define _DEFAULT_SOURCE // fork, kill
+#include "tools/board.h"
 #include "tools/cmd_recipes.h"
 
 #include <errno.h>
@@ -32,6 +34,7 @@ struct sweep_screen {
     struct lorac_sweep *s;
     struct lorac_trial_look *look; // (s->n)
     struct lorac_sweep_queue *queue;
+    struct lorac_sweep_share share; // that is run here
     struct lorac_shared *shared;
     struct status_line line;
     struct lorac_buf told; // notes that were shown, a line each
@@ -77,6 +80,19 @@ static size_t ended(const struct sweep_screen *x)
         n += x->look[i].ended;
     }
     return n;
+}
+
+static void say_start(const struct sweep_screen *x)
+{
+    char part[80] = "";
+    if (world()) {
+        (void)snprintf(part, sizeof part, "; those of rank 0 of %zu are told here", x->share.of);
+    } else if (x->share.of > 1) {
+        (void)snprintf(part, sizeof part, "; part %zu of %zu of them is run here",
+                       x->share.first + 1, x->share.of);
+    }
+    fprintf(stderr, "%zu trials, %zu of them ended, into %s%s\n", x->s->n, ended(x), x->s->dir,
+            part);
 }
 
 /* Seconds that all trials that are known to go on will take; of which `done` steps are done. */
@@ -309,88 +325,22 @@ static enum lorac_status run_beside(struct sweep_screen *x, struct lorac_err *er
     return st || !stop_asked() ? st : lorac_fail(err, LORAC_ESTOP, "stopped");
 }
 
-/* ---- results ---- */
-
-/* Trials by their best values, those without one last. */
-static size_t *rank(double *score, size_t *step, const struct lorac_sweep *s)
+/* Rounds, until all trials have ended or are left behind. */
+static enum lorac_status run_rounds(struct sweep_screen *x, struct lorac_err *err)
 {
-    size_t *order = lorac_mem_new(s->n, sizeof *order);
-    bool more = lorac_sweep_more_is_better(s);
-    for (size_t i = 0; order && i < s->n; i++) {
-        if (lorac_trial_score(&score[i], &step[i], s, i, SIZE_MAX, NULL)) {
-            score[i] = (double)NAN;
-        }
-        size_t at = i;
-        for (; at > 0; at--) {
-            double y = score[order[at - 1]];
-            bool better = isnan(y) ? !isnan(score[i]) : (more ? score[i] > y : score[i] < y);
-            if (!better) { break; }
-            order[at] = order[at - 1];
-        }
-        order[at] = i;
+    enum lorac_status st = LORAC_OK;
+    for (bool more = true; more && !st;) {
+        st = x->jobs == 1 ? run_in_turn(x, err) : run_beside(x, err);
+        if (world()) { status_show(&x->line, "waiting for the trials of the other ranks", true); }
+        st = lorac_ranks_agree(world(), st, err);
+        status_clear(&x->line);
+        if (!st) { st = lorac_sweep_next_round(&more, x->queue, err); }
     }
-    return order;
-}
-
-static void print_table(const struct sweep_screen *x, const size_t *order, const double *score,
-                        const size_t *step)
-{
-    const struct lorac_sweep *s = x->s;
-    printf("%-14s %12s %6s  %s\n", "trial", metric_of(s), "step", "changes");
-    for (size_t k = 0; k < s->n; k++) {
-        size_t i = order[k];
-        struct lorac_buf b = {0};
-        char value[32] = "-";
-        add_settings(&b, s, i);
-        if (!isnan(score[i])) { (void)snprintf(value, sizeof value, "%.4f", score[i]); }
-        printf("%-14s %12s %6zu  %s%s\n", s->trial[i].name, value, step[i], b.at ? b.at : "",
-               x->look[i].ended ? "" : "  (not to its end)");
-        lorac_buf_free(&b);
-    }
-}
-
-static void print_json(struct sweep_screen *x, const size_t *order, const double *score,
-                       const size_t *step)
-{
-    const struct lorac_sweep *s = x->s;
-    struct out j = {0};
-    out_str(&j, "dir", s->dir);
-    out_str(&j, "metric", metric_of(s));
-    out_begin(&j, "trials", "[]");
-    for (size_t k = 0; k < s->n; k++) {
-        size_t i = order[k];
-        out_begin(&j, NULL, "{}");
-        out_str(&j, "trial", s->trial[i].name);
-        out_begin(&j, "changes", "{}");
-        for (size_t c = 0; c < s->trial[i].settings.n; c++) {
-            out_str(&j, s->trial[i].settings.at[c].key, s->trial[i].settings.at[c].value);
-        }
-        out_end(&j);
-        out_real(&j, "value", score[i]);
-        out_count(&j, "step", step[i]);
-        out_bool(&j, "ended", x->look[i].ended);
-        out_end(&j);
-    }
-    out_end(&j);
-    (void)out_print(&j);
-}
-
-static enum lorac_status show_results(struct sweep_screen *x, bool as_json, struct lorac_err *err)
-{
-    double *score = lorac_mem_new(x->s->n, sizeof *score);
-    size_t *step = lorac_mem_new(x->s->n, sizeof *step);
-    size_t *order = score && step ? rank(score, step, x->s) : NULL;
-    enum lorac_status st =
-        order ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for results");
-    if (order && as_json) { print_json(x, order, score, step); }
-    if (order && !as_json) { print_table(x, order, score, step); }
-    lorac_mem_free(score);
-    lorac_mem_free(step);
-    lorac_mem_free(order);
     return st;
 }
 
-/* --list */
+/* ---- --list ---- */
+
 static void print_list(const struct sweep_screen *x)
 {
     const struct lorac_sweep *s = x->s;
@@ -417,7 +367,13 @@ static void print_list_json(const struct sweep_screen *x)
     out_begin(&j, "trials", "[]");
     for (size_t i = 0; i < s->n; i++) {
         out_begin(&j, NULL, "{}");
+        const struct lorac_recipe_map *m = &s->trial[i].settings;
         out_str(&j, "trial", s->trial[i].name);
+        out_begin(&j, "changes", "{}");
+        for (size_t k = 0; k < m->n; k++) {
+            out_str(&j, m->at[k].key, m->at[k].value);
+        }
+        out_end(&j);
         out_count(&j, "steps", x->look[i].steps);
         out_count(&j, "bytes", x->look[i].bytes);
         out_real(&j, "seconds", x->look[i].seconds);
@@ -453,12 +409,12 @@ static enum lorac_status read_share(struct lorac_sweep_share *out, const struct 
     return LORAC_OK;
 }
 
-/* What each device may compute with: the machine's processors, or those of the recipe, divided. */
+/* What each device may compute with: this process's processors, or those of the recipe, divided. */
 static size_t threads_of(const struct lorac_sweep *s, size_t jobs)
 {
     size_t all = s->trial[0].recipe->train.threads;
     if (jobs == 1) { return 0; }
-    if (!all) { all = lorac_machine_processors(); }
+    if (!all) { all = lorac_machine_processors() / lorac_ranks_here(world()); }
     return all / jobs ? all / jobs : 1;
 }
 
@@ -474,27 +430,35 @@ static enum lorac_status open_sweep(struct lorac_sweep **out, const struct args 
     return st;
 }
 
-static enum lorac_status go(struct sweep_screen *x, const struct lorac_sweep_share *share,
-                            bool as_json, struct lorac_err *err)
+/* All of it; x->failed: how many trials did. */
+static enum lorac_status go(struct sweep_screen *x, struct lorac_err *err)
 {
-    enum lorac_status st = lorac_sweep_claim(x->s, err);
-    if (!st) { st = lorac_sweep_queue_new(&x->queue, x->s, x->look, share, err); }
+    bool first = lorac_ranks_rank(world()) == 0;
+    if (!world() && x->share.of > 1 && x->s->strategy.kind == LORAC_SWEEP_HALVING) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: strategy: halving compares all trials, so it takes no part of them",
+                          x->s->strategy_at);
+    }
+    enum lorac_status st = first ? lorac_sweep_claim(x->s, err) : LORAC_OK;
+    st = lorac_ranks_agree(world(), st, err); // no trial has begun before all have looked at them
+    if (!st) { st = lorac_sweep_queue_new(&x->queue, x->s, x->look, &x->share, err); }
     if (!st) {
-        fprintf(stderr, "%zu trials, %zu of them ended, into %s\n", x->s->n, ended(x), x->s->dir);
-        st = x->jobs == 1 ? run_in_turn(x, err) : run_beside(x, err);
-        status_clear(&x->line);
+        say_start(x);
+        st = run_rounds(x, err);
     }
     if (st == LORAC_ESTOP) {
         fprintf(stderr, "stopped; everything is saved, and the same command goes on\n");
     }
-    return st ? st : show_results(x, as_json, err);
+    double failed = (double)x->failed;
+    st = lorac_ranks_add(&failed, 1, world(), st, err);
+    x->failed = (size_t)failed;
+    return st;
 }
 
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
     struct sweep_screen x = {.jobs = 1};
-    struct lorac_sweep_share share = {0, 1};
     bool lists = args_has(a, "--list");
     bool as_json = args_has(a, "--json");
     status_begin(&x.line);
@@ -502,7 +466,7 @@ static int run(const struct args *a)
     if (!st && (x.jobs < 1 || x.jobs > MAX_JOBS)) {
         st = lorac_fail(&err, LORAC_EUSER, "--jobs must be from 1 to %d", MAX_JOBS);
     }
-    if (!st) { st = read_share(&share, a, &err); }
+    if (!st) { st = read_share(&x.share, a, &err); }
     if (st) {
         (void)complain(&err);
         return EXIT_USAGE;
@@ -514,11 +478,19 @@ static int run(const struct args *a)
         if (!x.look) { st = lorac_fail(&err, LORAC_ENOMEM, "no memory for a sweep"); }
     }
     stop_on_signals();
-    if (!st) { st = lorac_sweep_check(x.look, x.s, x.shared, lists, &err); }
+    bool first = lorac_ranks_rank(world()) == 0;
+    if (!st) { st = lorac_sweep_check(x.look, x.s, x.shared, lists && first, &err); }
     if (!st && lists && as_json) { print_list_json(&x); }
     if (!st && lists && !as_json) { print_list(&x); }
-    if (!st && !lists) { st = go(&x, &share, as_json, &err); }
+    if (!st && !lists) { st = go(&x, &err); }
     int code = st == LORAC_ESTOP ? stop_code() : st ? complain(&err) : x.failed ? EXIT_FAILED : 0;
+    if (!st && !lists && first) {
+        static const struct lorac_board_options as_the_sweep_says = {0};
+        const char *dir = x.s->dir;
+        int shown =
+            board_print(&dir, 1, &as_the_sweep_says, as_json ? BOARD_JSON : BOARD_TABLE, true);
+        code = code ? code : shown;
+    }
     lorac_sweep_queue_free(x.queue);
     lorac_shared_free(x.shared);
     lorac_mem_free(x.look);
@@ -547,7 +519,9 @@ const struct verb verb_sweep = {
         "The file says which recipe, and which values of its keys (lorac recipe explain sweep). "
         "All trials are checked before the first runs. Each is an ordinary run in a folder of its "
         "own; those that have ended are left alone, so that the same command goes on with a sweep "
-        "that was stopped or killed, and comes to the same result.\n",
+        "that was stopped or killed, and comes to the same result. It ends with the runs side by "
+        "side, as lorac runs prints them of its folder. Under mpirun the ranks share the "
+        "trials.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

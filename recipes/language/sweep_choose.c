@@ -252,12 +252,14 @@ static enum lorac_status choose_some(struct sweep_reading *x)
                 fresh = !same_choice(&c, &x->choice[i]);
             }
         }
-        char text[160];
-        (void)snprintf(text, sizeof text,
-                       "asks for %zu trials, and no more than %zu different ones were found in %d "
-                       "draws",
-                       wanted, x->s->n, MAX_DRAWS);
-        if (!st && !fresh) { return lorac_sweep_complain(x, x->node[STRATEGY], STRATEGY, text); }
+        if (!st && !fresh) {
+            char text[160];
+            (void)snprintf(text, sizeof text,
+                           "asks for %zu trials, and no more than %zu different ones were found in "
+                           "%d draws",
+                           wanted, x->s->n, MAX_DRAWS);
+            return lorac_sweep_complain(x, x->node[STRATEGY], STRATEGY, text);
+        }
         if (!st) { st = add(x, &c); }
     }
     return st;

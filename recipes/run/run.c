@@ -442,6 +442,14 @@ static enum lorac_status agree(bool *stop, struct run *run, enum lorac_status st
     return st;
 }
 
+/* Is the run to stop where it stands? */
+static bool stops(const struct run *run)
+{
+    const struct lorac_run_watch *w = run->watch;
+    bool there = w->until && run->state->step >= w->until;
+    return there || (w->stop && w->stop(w->self));
+}
+
 static enum lorac_status loop(struct run *run, struct lorac_run_result *out, struct lorac_err *err)
 {
     size_t patience = run->r->eval.early_stop.metric ? run->r->eval.early_stop.patience : SIZE_MAX;
@@ -458,9 +466,8 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
             st = LORAC_OK;
         }
     }
-    if (!st && out->end == LORAC_RUN_DONE && run->state->step < run->length.steps &&
-        run->watch->stop && run->watch->stop(run->watch->self)) { // all is as it was saved
-        out->end = LORAC_RUN_STOPPED;
+    if (!st && out->end == LORAC_RUN_DONE && run->state->step < run->length.steps && stops(run)) {
+        out->end = LORAC_RUN_STOPPED; // all is as it was saved
     }
     while (!st && run->state->step < run->length.steps && out->end == LORAC_RUN_DONE) {
         st = step(run, err);
@@ -477,7 +484,7 @@ static enum lorac_status loop(struct run *run, struct lorac_run_result *out, str
         }
         if (!st) { st = watch_loss(run, err); }
         bool more = now < run->length.steps && out->end == LORAC_RUN_DONE;
-        bool stop = !st && more && run->watch->stop && run->watch->stop(run->watch->self);
+        bool stop = !st && more && stops(run);
         st = agree(&stop, run, st, err);
         if (!st && stop) { out->end = LORAC_RUN_STOPPED; }
         // with a new best/, too: a run that is killed now must not go on without knowing of it
@@ -539,7 +546,8 @@ enum lorac_status lorac_run(struct lorac_run_result *out, const struct lorac_rec
                             enum lorac_run_mode mode, struct lorac_shared *shared,
                             const struct lorac_run_watch *watch, struct lorac_err *err)
 {
-    const struct lorac_run_watch silent = {.self = watch->self, .stop = watch->stop};
+    const struct lorac_run_watch silent = {
+        .self = watch->self, .stop = watch->stop, .until = watch->until};
     bool writes = lorac_ranks_rank(watch->ranks) == 0;
     struct run run = {.r = r,
                       .shared = shared,

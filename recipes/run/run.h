@@ -65,6 +65,7 @@ struct lorac_run_watch {
     void (*sample)(void *self, const struct lorac_run_sample *s);
     void (*note)(void *self, const char *text); // something worth knowing
     bool (*stop)(void *self); // asked before the first step and after each: true saves and ends
+    size_t until;             // this step saves and ends, too; 0: none does
     /* Told at the end where the steps' time went, with the products measured by themselves. NULL:
      * nothing is measured. */
     void (*profile)(void *self, const struct lorac_profile *f);

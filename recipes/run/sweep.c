@@ -16,13 +16,14 @@
 
 enum { SWEEP_LIMIT = 16 << 20 };
 
-bool lorac_sweep_more_is_better(const struct lorac_sweep *s)
+static enum lorac_metric metric_of(const struct lorac_sweep *s)
 {
-    enum lorac_metric metric = (enum lorac_metric)(s->objective.metric - 1);
-    if (s->objective.mode == LORAC_SWEEP_MODE_AUTO) {
-        return lorac_metric_better(metric, 1.0, 0.5, 0.0);
-    }
-    return s->objective.mode == LORAC_SWEEP_MODE_MAX;
+    return (enum lorac_metric)(s->objective.metric - 1);
+}
+
+static const char *mode_of(const struct lorac_sweep *s)
+{
+    return lorac_metric_better(metric_of(s), 1.0, 0.5, 0.0) ? "max" : "min";
 }
 
 /* ---- all trials, before the first ---- */
@@ -44,15 +45,17 @@ static enum lorac_status check_objective(struct lorac_sweep *s, const struct lor
                                          bool first, struct lorac_err *err)
 {
     struct lorac_sweep_objective *o = &s->objective;
-    static const char front[] = "objective";
     if (!o->metric && first) { o->metric = p->best + 1; }
     if (lorac_metrics_compare(1U << (o->metric - 1)) && !p->job->K) {
         return lorac_fail(err, LORAC_EUSER,
-                          "%s: %s: %s is not measured: there are no labels to "
-                          "choose from",
-                          s->objective_at, front, lorac_metric_name(o->metric - 1));
+                          "%s: objective: %s is not measured: there are no labels to choose from",
+                          s->objective_at, lorac_metric_name(metric_of(s)));
     }
-    return LORAC_OK;
+    bool max = strcmp(mode_of(s), "max") == 0;
+    if (o->mode != (max ? LORAC_SWEEP_MODE_MIN : LORAC_SWEEP_MODE_MAX)) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EUSER, "%s: objective: mode: of %s %s is better, so it is %s",
+                      s->objective_at, lorac_metric_name(metric_of(s)), max ? "more" : "less",
+                      mode_of(s));
 }
 
 /* Trials can be compared where the first round ends. */
@@ -173,8 +176,7 @@ static void add_strategy(struct lorac_buf *b, const struct lorac_sweep *s)
         bool steps = h->every.unit == LORAC_RECIPE_EVERY_STEPS;
         lorac_buf_printf(&text, "halving: %zu trials, keep %.9g, every %.9g %s, by %s, %s",
                          h->trials, h->keep, steps ? (double)h->every.steps : h->every.epochs,
-                         steps ? "steps" : "epoch", lorac_metric_name(s->objective.metric - 1),
-                         lorac_sweep_more_is_better(s) ? "max" : "min");
+                         steps ? "steps" : "epoch", lorac_metric_name(metric_of(s)), mode_of(s));
     }
     add_text(b, "strategy", text.at ? text.at : "");
     b->no_memory = b->no_memory || text.no_memory;
@@ -188,9 +190,9 @@ static void write_json(struct lorac_buf *b, const struct lorac_sweep *s)
     lorac_buf_str(b, ",\n ");
     add_strategy(b, s);
     lorac_buf_str(b, ",\n \"objective\": {");
-    add_text(b, "metric", lorac_metric_name(s->objective.metric - 1));
+    add_text(b, "metric", lorac_metric_name(metric_of(s)));
     lorac_buf_str(b, ", ");
-    add_text(b, "mode", lorac_sweep_more_is_better(s) ? "max" : "min");
+    add_text(b, "mode", mode_of(s));
     lorac_buf_str(b, "},\n \"group_by\": [");
     for (size_t i = 0; i < s->group_by.n; i++) {
         lorac_buf_str(b, i ? ", " : "");
@@ -252,15 +254,30 @@ static enum lorac_status compare(const struct lorac_sweep *s, const char *path,
     return st;
 }
 
+/* Does it hold anything but sweep.json, whole or being written by who begins the sweep, too? */
+static enum lorac_status holds_more(bool *more, const char *dir, struct lorac_err *err)
+{
+    char **names = NULL;
+    *more = false;
+    if (!lorac_path_is_dir(dir)) { return LORAC_OK; }
+    enum lorac_status st = lorac_dir_list(&names, dir, err);
+    for (size_t i = 0; !st && names[i]; i++) {
+        *more = *more || strncmp(names[i], "sweep.json", strlen("sweep.json")) != 0;
+    }
+    lorac_mem_free(names);
+    return st;
+}
+
 enum lorac_status lorac_sweep_claim(const struct lorac_sweep *s, struct lorac_err *err)
 {
     struct lorac_buf b = {0};
-    char *path = lorac_path_join(s->dir, "sweep.json");
-    if (!path) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory", s->dir); }
-    enum lorac_status st = LORAC_OK;
-    if (lorac_path_exists(path)) {
+    bool more = false;
+    enum lorac_status st = holds_more(&more, s->dir, err); // before it is asked for sweep.json
+    char *path = st ? NULL : lorac_path_join(s->dir, "sweep.json");
+    if (!st && !path) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", s->dir); }
+    if (!st && lorac_path_exists(path)) {
         st = compare(s, path, err);
-    } else if (lorac_path_exists(s->dir) && !lorac_dir_is_empty(s->dir)) {
+    } else if (!st && more) {
         st = lorac_fail(err, LORAC_EUSER,
                         "%s: holds files that are no sweep of lorac; choose another 'dir'", s->dir);
     }
@@ -275,58 +292,6 @@ enum lorac_status lorac_sweep_claim(const struct lorac_sweep *s, struct lorac_er
 
 /* ---- one trial ---- */
 
-/* The caller's watch, with an end of its own. */
-struct paused {
-    const struct lorac_run_watch *watch;
-    size_t step, until;
-    bool asked; // the caller asked to stop
-};
-
-static void on_begin(void *self, const struct lorac_run_begin *b)
-{
-    struct paused *p = self;
-    p->step = b->first_step;
-    if (p->watch->begin) { p->watch->begin(p->watch->self, b); }
-}
-
-static void on_preparing(void *self, const char *what, double done)
-{
-    const struct lorac_run_watch *w = ((struct paused *)self)->watch;
-    if (w->preparing) { w->preparing(w->self, what, done); }
-}
-
-static void on_step(void *self, const struct lorac_step *s)
-{
-    struct paused *p = self;
-    p->step = s->step;
-    if (p->watch->step) { p->watch->step(p->watch->self, s); }
-}
-
-static void on_evaluating(void *self, double done)
-{
-    const struct lorac_run_watch *w = ((struct paused *)self)->watch;
-    if (w->evaluating) { w->evaluating(w->self, done); }
-}
-
-static void on_eval(void *self, const struct lorac_run_eval *e)
-{
-    const struct lorac_run_watch *w = ((struct paused *)self)->watch;
-    if (w->eval) { w->eval(w->self, e); }
-}
-
-static void on_note(void *self, const char *text)
-{
-    const struct lorac_run_watch *w = ((struct paused *)self)->watch;
-    if (w->note) { w->note(w->self, text); }
-}
-
-static bool on_stop(void *self)
-{
-    struct paused *p = self;
-    p->asked = p->asked || (p->watch->stop && p->watch->stop(p->watch->self));
-    return p->asked || p->step >= p->until;
-}
-
 static enum lorac_status failed_path(char **out, const struct lorac_sweep *s, size_t trial,
                                      struct lorac_err *err)
 {
@@ -336,7 +301,7 @@ static enum lorac_status failed_path(char **out, const struct lorac_sweep *s, si
     return *out ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no memory", s->dir);
 }
 
-static enum lorac_status mark_failed(const struct lorac_sweep *s, size_t trial, const char *why,
+enum lorac_status lorac_trial_failed(const struct lorac_sweep *s, size_t trial, const char *why,
                                      struct lorac_err *err)
 {
     struct lorac_buf b = {0};
@@ -350,27 +315,12 @@ static enum lorac_status mark_failed(const struct lorac_sweep *s, size_t trial, 
     return st;
 }
 
-enum lorac_status lorac_trial_failed(const struct lorac_sweep *s, size_t trial, const char *why,
-                                     struct lorac_err *err)
-{
-    return mark_failed(s, trial, why, err);
-}
-
 enum lorac_status lorac_trial_run(struct lorac_run_result *out, const struct lorac_sweep *s,
                                   size_t trial, size_t until, struct lorac_shared *shared,
                                   const struct lorac_run_watch *watch, struct lorac_err *err)
 {
-    struct paused p = {.watch = watch, .until = until};
-    const struct lorac_run_watch own = {
-        .self = &p,
-        .begin = on_begin,
-        .preparing = on_preparing,
-        .step = on_step,
-        .evaluating = on_evaluating,
-        .eval = on_eval,
-        .note = on_note,
-        .stop = on_stop,
-    };
+    struct lorac_run_watch own = *watch;
+    own.until = until;
     const struct lorac_recipe *r = s->trial[trial].recipe;
     char *mark = NULL;
     enum lorac_status st = failed_path(&mark, s, trial, err);
@@ -379,10 +329,10 @@ enum lorac_status lorac_trial_run(struct lorac_run_result *out, const struct lor
     if (st) { return st; }
     bool there = lorac_record_is_run(r->output.dir);
     st = lorac_run(out, r, there ? LORAC_RUN_RESUME : LORAC_RUN_NEW, shared, &own, err);
-    if (st && st != LORAC_ESTOP) { // its own error is the one to tell
-        (void)mark_failed(s, trial, err ? err->text : "unknown", NULL);
+    if (st && st != LORAC_ESTOP) { // its own error is the one to tell, whatever comes of this
+        (void)!lorac_trial_failed(s, trial, err ? err->text : "unknown", NULL);
     }
-    if (!st && p.asked && out->end == LORAC_RUN_STOPPED) {
+    if (!st && out->end == LORAC_RUN_STOPPED && out->step < until) { // it was asked to
         st = lorac_fail(err, LORAC_ESTOP, "stopped");
     }
     return st;
@@ -393,19 +343,13 @@ enum lorac_status lorac_trial_score(double *value, size_t *step, const struct lo
 {
     struct lorac_record *r = NULL;
     const char *dir = s->trial[trial].recipe->output.dir;
-    bool more = lorac_sweep_more_is_better(s);
+    struct lorac_scores best;
     *value = (double)NAN;
     *step = 0;
     if (!lorac_record_is_run(dir)) { return LORAC_OK; }
     enum lorac_status st = lorac_record_open(&r, dir, err);
-    for (size_t i = 0; !st && i < r->n_lines; i++) {
-        const struct lorac_record_line *l = &r->lines[i];
-        if (!l->is_valid || l->step > until) { continue; }
-        double x = l->metric[s->objective.metric - 1];
-        bool better = isnan(*value) || (more ? x > *value : x < *value);
-        if (isnan(x) || !better) { continue; }
-        *value = x;
-        *step = l->step;
+    if (!st && lorac_record_best(&best, step, r, until)) {
+        *value = lorac_scores_get(&best, metric_of(s));
     }
     lorac_record_close(r);
     return st;

@@ -7,7 +7,8 @@
  *
  * What is done the folders of the runs say, and nothing else: a sweep that was stopped or killed
  * goes on as if it had not been. With halving a round ends when all its trials stand where it
- * pauses them; who goes on follows from their evaluations up to there.
+ * pauses them; who goes on follows from their evaluations up to there. Several processes may share
+ * the trials: each has its own queue of all.
  */
 #ifndef LORAC_RECIPES_SWEEP_H
 #define LORAC_RECIPES_SWEEP_H
@@ -42,28 +43,30 @@ LORAC_MUST_CHECK enum lorac_status lorac_sweep_claim(const struct lorac_sweep *s
 
 /* ---- giving trials out ---- */
 
-/* A share of the trials: each `of`-th, from `first` (from 0) on. */
+/* Of several that share the trials, the one that takes each `of`-th, from `first` (from 0) on. */
 struct lorac_sweep_share {
     size_t first, of;
 };
 bool lorac_sweep_shares(const struct lorac_sweep_share *share, size_t trial);
 
 struct lorac_sweep_queue;
-/* Everything is borrowed. Halving compares all trials: with another share than all of them it is
- * LORAC_EUSER. */
+/* Everything is borrowed. */
 LORAC_MUST_CHECK enum lorac_status lorac_sweep_queue_new(struct lorac_sweep_queue **out,
                                                          const struct lorac_sweep *s,
                                                          struct lorac_trial_look *look,
                                                          const struct lorac_sweep_share *share,
                                                          struct lorac_err *err);
 void lorac_sweep_queue_free(struct lorac_sweep_queue *q); // NULL is accepted
-/* The next trial that goes on, and after which step it pauses. False: there is none, or none before
- * one that was taken is given back. */
+/* The next trial of the round that is this share's, and after which step it pauses. False: there is
+ * none. */
 bool lorac_sweep_take(size_t *trial, size_t *until, struct lorac_sweep_queue *q);
 /* It ended, paused or failed: look[trial] is read anew. */
 LORAC_MUST_CHECK enum lorac_status lorac_sweep_give_back(struct lorac_sweep_queue *q, size_t trial,
                                                          bool failed, struct lorac_err *err);
-size_t lorac_sweep_steps_left(const struct lorac_sweep_queue *q); // of what is known to go on
+/* All trials of the round are back, also those that others had: is there another round? */
+LORAC_MUST_CHECK enum lorac_status lorac_sweep_next_round(bool *more, struct lorac_sweep_queue *q,
+                                                          struct lorac_err *err);
+size_t lorac_sweep_steps_left(const struct lorac_sweep_queue *q); // of this share, in this round
 
 /* ---- one trial ---- */
 
@@ -81,13 +84,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_trial_run(struct lorac_run_result *out,
 /* Say that it failed, for who has seen it die. */
 LORAC_MUST_CHECK enum lorac_status lorac_trial_failed(const struct lorac_sweep *s, size_t trial,
                                                       const char *why, struct lorac_err *err);
-/* Its best value of the objective in evaluations up to step `until`, and where; NaN: none. */
+/* The objective at the evaluation up to step `until` that best/ is of, and where; NaN: none. */
 LORAC_MUST_CHECK enum lorac_status lorac_trial_score(double *value, size_t *step,
                                                      const struct lorac_sweep *s, size_t trial,
                                                      size_t until, struct lorac_err *err);
-/* Is more of what a checked sweep's objective compares better? */
-bool lorac_sweep_more_is_better(const struct lorac_sweep *s);
-
 LORAC_API_END
 
 #endif

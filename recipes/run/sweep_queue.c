@@ -6,7 +6,8 @@
  *      ^                                    |
  *      +---- a round ends: who goes on -----+----> OUT
  *
- * Where all trials run to their end there is one round.
+ * Where all trials run to their end there is one round. Those that wait for others, their folders
+ * tell of when the round ends.
  */
 #include "base/core/mem.h"
 #include "recipes/run/setup.h"
@@ -15,18 +16,20 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum state { WAITING, TAKEN, PAUSED, ENDED, FAILED, OUT, ELSEWHERE };
+enum state { WAITING, TAKEN, PAUSED, ENDED, FAILED, OUT };
 
 struct place {
     enum state state;
+    bool ours;    // in this round
     double score; // in the round that ends; NaN: none
 };
 
 struct lorac_sweep_queue {
     const struct lorac_sweep *s;   // borrowed
     struct lorac_trial_look *look; // (n) borrowed
-    struct place *place;           // (n)
-    size_t *order;                 // (n) scratch
+    struct lorac_sweep_share share;
+    struct place *place; // (n)
+    size_t *order;       // (n) scratch
     size_t round, n;
     bool last; // one trial is left: it goes on to its end
 };
@@ -36,11 +39,16 @@ bool lorac_sweep_shares(const struct lorac_sweep_share *share, size_t trial)
     return trial % share->of == share->first;
 }
 
+static bool halves(const struct lorac_sweep_queue *q)
+{
+    return q->s->strategy.kind == LORAC_SWEEP_HALVING;
+}
+
 /* The step after which a trial pauses in this round. */
 static size_t pause_of(const struct lorac_sweep_queue *q, size_t i)
 {
     const struct lorac_trial_look *l = &q->look[i];
-    if (q->last || q->s->strategy.kind != LORAC_SWEEP_HALVING) { return l->steps; }
+    if (q->last || !halves(q)) { return l->steps; }
     size_t every = lorac_setup_interval(&q->s->strategy.every, l->steps_per_epoch);
     return every >= l->steps / (q->round + 1) ? l->steps : every * (q->round + 1);
 }
@@ -67,7 +75,7 @@ static size_t count(const struct lorac_sweep_queue *q, enum state state)
 /* Trials of the round by their scores, the best first; equal ones by number. */
 static size_t rank(struct lorac_sweep_queue *q)
 {
-    bool more = lorac_sweep_more_is_better(q->s);
+    enum lorac_metric metric = (enum lorac_metric)(q->s->objective.metric - 1);
     size_t n = 0;
     for (size_t i = 0; i < q->n; i++) {
         if (q->place[i].state != PAUSED && q->place[i].state != ENDED) { continue; }
@@ -75,7 +83,7 @@ static size_t rank(struct lorac_sweep_queue *q)
         size_t at = n++;
         for (; at > 0; at--) {
             double y = q->place[q->order[at - 1]].score;
-            bool better = isnan(y) ? !isnan(x) : (more ? x > y : x < y);
+            bool better = isnan(y) ? !isnan(x) : lorac_metric_better(metric, x, y, 0.0);
             if (!better) { break; }
             q->order[at] = q->order[at - 1];
         }
@@ -110,16 +118,29 @@ static enum lorac_status end_round(struct lorac_sweep_queue *q, struct lorac_err
     return LORAC_OK;
 }
 
+/* Where trials run to their end, each is one process's, whenever that begins; those that a round of
+ * halving leaves are dealt out anew. */
+static void begin_round(struct lorac_sweep_queue *q)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < q->n; i++) {
+        struct place *p = &q->place[i];
+        if (p->state == WAITING) { settle(q, i); }
+        if (p->state == WAITING) {
+            p->ours = lorac_sweep_shares(&q->share, halves(q) ? n : i);
+            n++;
+        }
+    }
+}
+
 /* Until some trial waits, or none is left that could. */
 static enum lorac_status advance(struct lorac_sweep_queue *q, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
-    for (bool more = true; more && !st;) {
-        for (size_t i = 0; i < q->n; i++) {
-            if (q->place[i].state == WAITING) { settle(q, i); }
-        }
-        more = !count(q, WAITING) && !count(q, TAKEN) && count(q, PAUSED);
-        if (more) { st = end_round(q, err); }
+    begin_round(q);
+    while (!st && !count(q, WAITING) && count(q, PAUSED)) {
+        st = end_round(q, err);
+        begin_round(q);
     }
     return st;
 }
@@ -130,23 +151,16 @@ enum lorac_status lorac_sweep_queue_new(struct lorac_sweep_queue **out, const st
                                         struct lorac_err *err)
 {
     *out = NULL;
-    if (share->of > 1 && s->strategy.kind == LORAC_SWEEP_HALVING) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "%s: strategy: halving compares all trials, so it takes no share of them",
-                          s->strategy_at);
-    }
     struct lorac_sweep_queue *q = lorac_mem_new(1, sizeof *q);
     if (!q) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a sweep"); }
     *q = (struct lorac_sweep_queue){.s = s,
                                     .look = look,
+                                    .share = *share,
                                     .place = lorac_mem_new(s->n, sizeof *q->place),
                                     .order = lorac_mem_new(s->n, sizeof *q->order),
                                     .n = s->n};
     enum lorac_status st =
         q->place && q->order ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for a sweep");
-    for (size_t i = 0; i < s->n && !st; i++) {
-        if (!lorac_sweep_shares(share, i)) { q->place[i].state = ELSEWHERE; }
-    }
     if (!st) { st = advance(q, err); }
     if (st) {
         lorac_sweep_queue_free(q);
@@ -167,7 +181,7 @@ void lorac_sweep_queue_free(struct lorac_sweep_queue *q)
 bool lorac_sweep_take(size_t *trial, size_t *until, struct lorac_sweep_queue *q)
 {
     for (size_t i = 0; i < q->n; i++) {
-        if (q->place[i].state != WAITING) { continue; }
+        if (q->place[i].state != WAITING || !q->place[i].ours) { continue; }
         q->place[i].state = TAKEN;
         *trial = i;
         *until = pause_of(q, i);
@@ -183,7 +197,23 @@ enum lorac_status lorac_sweep_give_back(struct lorac_sweep_queue *q, size_t tria
     enum lorac_status st = lorac_trial_look_again(l, q->s, trial, err);
     if (st) { return st; }
     q->place[trial].state = failed ? FAILED : l->ended ? ENDED : PAUSED;
-    return advance(q, err);
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_sweep_next_round(bool *more, struct lorac_sweep_queue *q,
+                                         struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    *more = false;
+    for (size_t i = 0; i < q->n && !st; i++) {
+        if (q->place[i].state != WAITING) { continue; } // it was another's
+        st = lorac_trial_look_again(&q->look[i], q->s, i, err);
+        if (!st) { settle(q, i); }
+        if (q->place[i].state == WAITING) { q->place[i].state = FAILED; }
+    }
+    if (!st) { st = advance(q, err); }
+    *more = !st && count(q, WAITING) > 0;
+    return st;
 }
 
 size_t lorac_sweep_steps_left(const struct lorac_sweep_queue *q)
@@ -192,7 +222,7 @@ size_t lorac_sweep_steps_left(const struct lorac_sweep_queue *q)
     for (size_t i = 0; i < q->n; i++) {
         enum state state = q->place[i].state;
         size_t until = pause_of(q, i);
-        if (state != WAITING && state != TAKEN) { continue; }
+        if (!q->place[i].ours || (state != WAITING && state != TAKEN)) { continue; }
         n += until > q->look[i].done ? until - q->look[i].done : 0;
     }
     return n;

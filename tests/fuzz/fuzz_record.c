@@ -46,7 +46,10 @@ static void check(const struct lorac_record *r)
     if (r->evaluated && !lorac_metric_name(r->best_by)) { abort(); }
     for (size_t i = 0; i < r->n_lines; i++) {
         const struct lorac_record_line *x = &r->lines[i];
-        if (isnan(x->loss) || !(x->seconds >= 0.0) || (i && x->step < x[-1].step)) { abort(); }
+        if (isnan(x->metric[LORAC_METRIC_LOSS]) || !(x->seconds >= 0.0) ||
+            (i && x->step < x[-1].step)) {
+            abort();
+        }
         if (x->step > r->steps_done) { abort(); }
     }
 }

@@ -2,6 +2,7 @@
 # Several processes, which mpirun starts. What is promised:
 #   - they train as one does: losses within 1e-6, and as many again the same bytes; a run goes on with another number;
 #   - they evaluate and predict as one does, standard input included;
+#   - they share the trials of a sweep, and come to what one does; of a trial that fails all hear;
 #   - rank 0 alone is heard; an error of another is told once, with its rank and host, and ends all;
 #   - what differs between their recipes or tables is such an error; a verb that is no work for several is refused;
 #   - one that is killed ends the run, whose last state goes on; processors are divided.
@@ -78,6 +79,47 @@ for words in "eval runs/one --split test --errors wrong.csv" "eval runs/one --sp
     done
     cmp out.1 out.3 || { fail "other output of $words"; diff out.1 out.3; }
 done
+
+# sweeps: of three trials each, which are as many as there are ranks, or more
+sweep() { # NAME LINES
+    printf 'sweep: 1\nrecipe: run.yaml\nobjective: {metric: loss}\ndir: %s\n%s\n' "$1" "$2" >"$1.yaml"
+}
+same() { # A B: the same runs, by their files and by what is told of them
+    for s in "$1" "$2"; do
+        "$alone" runs "$s" --no-cost >"$s.board"
+        cat "$s"/0*/*/adapter_model.safetensors "$s"/0*/state/state.safetensors | cksum >>"$s.board"
+    done
+    cmp "$1.board" "$2.board" || { fail "$1 and $2 differ"; diff "$1.board" "$2.board"; }
+}
+grid='vary: {optimizer.lr: [1e-3, 1e-2, 2e-2]}'
+half='strategy: {halving: {trials: 6, keep: 1/2, every: 1 epoch}}
+vary: {optimizer.lr: {from: 1e-4, to: 1e-2, log: true}, adapter.rank: [1, 2]}'
+lorac=$alone
+sweep grid1 "$grid"
+expect 0 sweep grid1.yaml
+sweep half1 "$half"
+expect 0 sweep half1.yaml
+for n in 2 3; do
+    ranks $n
+    sweep grid$n "$grid"
+    expect 0 sweep grid$n.yaml
+    has err "3 trials, 0 of them ended" "those of rank 0 of $n are told here"
+    [ "$(grep -c '3 runs: loss of' out)" = 1 ] || fail "not one board"
+    same grid1 grid$n
+    sweep half$n "$half"
+    expect 0 sweep half$n.yaml
+    same half1 half$n
+done
+expect 0 sweep grid3.yaml
+has err "3 trials, 3 of them ended"
+refused 2 "--shard and mpirun exclude each other" sweep grid3.yaml --shard 1/2
+sweep grid3 'vary: {optimizer.lr: [1e-3, 1e-2]}'
+refused 1 "holds another sweep" sweep grid3.yaml
+sweep bad 'vary: {train.watchdog.loss_above: [null, 1e-6], seed: [1, 2]}' # the third and the fourth fail
+ranks 2
+expect 1 sweep bad.yaml
+[ "$(grep -c ': failed after 3 of 12 steps, .*: step 3: the training loss' out)" = 2 ] || { fail "not told of both"; cat out; }
+[ "$(ls -d bad/*.failed | wc -l)" = 2 ] || fail "not both are recorded"
 
 # errors
 ranks 3

@@ -1,8 +1,9 @@
 #!/bin/sh
 # lorac sweep. What is promised:
 #   - --list shows each trial with its steps, and leaves nothing behind;
-#   - a sweep that is killed at any moment and begun again ends with the files of an undisturbed one, and prints
-#     the same; with halving, too, where those that are left out have not gone on;
+#   - it ends with what lorac runs prints of its folder;
+#   - a sweep that is killed at any moment and begun again ends with the files of an undisturbed one, of which runs
+#     prints the same; with halving, too, where those that are left out have not gone on, and stand aside;
 #   - two at a time, and shards, come to the same; what has ended is not run again;
 #   - a trial that fails is told, and recorded with its message, and the others go on;
 #   - folders of other sweeps, shares that are none and metrics without labels are refused before anything runs.
@@ -41,6 +42,9 @@ same() { # A B: both left the same
     left "$2" >b.left
     cmp -s a.left b.left || { fail "$1 and $2 differ"; diff a.left b.left | head -5; }
     [ -s a.left ] || fail "$1 holds no run"
+    "$lorac" runs "$1" --no-cost >a.board
+    "$lorac" runs "$2" --no-cost >b.board
+    cmp -s a.board b.board || { fail "$1 and $2 compare otherwise"; diff a.board b.board; }
 }
 
 # killed NAME WORDS...: five times begun again, and killed when the runs have come so far; then it ends by itself
@@ -65,36 +69,56 @@ sweep one "$grid"
 expect 0 sweep one.yaml --list
 has out 'adapter.rank 2, optimizer.lr 0.01' ' 120 ' '4 trials'
 [ -e one ] && fail "--list leaves a folder"
+expect 0 sweep one.yaml --list --json
+json trials trial changes steps bytes seconds ended
+has out '"changes": {"adapter.rank": "2", "optimizer.lr": "0.01"}'
+[ -e one ] && fail "--list --json leaves a folder"
 expect 0 sweep one.yaml
 has err '4 trials, 0 of them ended' '(4 of 4 ended)'
 [ "$(ls one | wc -l)" = 5 ] || fail "not four runs and sweep.json"
+has out '4 runs: loss of 60 rows' 'adapter.rank  optimizer.lr'
 cp out one.out
 expect 0 sweep one.yaml
 has err '4 trials, 4 of them ended'
 cmp -s out one.out || fail "the second time prints something else"
+expect 0 runs one
+cmp -s out one.out || fail "runs prints something else"
 
 sweep two "$grid"
 killed two
-cmp -s out one.out || fail "a killed sweep prints something else"
 same one two
 sweep three "$grid"
 killed three --jobs 2
-cmp -s out one.out || fail "two at a time print something else"
 same one three
 sweep four "$grid"
 expect 0 sweep four.yaml --shard 1/2
+has err '4 trials, 0 of them ended' 'part 1 of 2 of them is run here'
+has out '2 trials of the sweep to come'
 [ "$(ls four | wc -l)" = 3 ] || fail "the first half is not two runs"
 expect 0 sweep four.yaml --shard 2/2
-cmp -s out one.out || fail "shards print something else"
 same one four
 expect 0 sweep one.yaml --json
-json dir metric trials
+json metric keys rows without_a_row trials_to_come
+# both parts at once, in a folder that neither finds
+for i in 1 2 3 4 5; do
+    rm -rf four
+    "$lorac" sweep four.yaml --shard 1/2 >out 2>err &
+    pid=$!
+    "$lorac" sweep four.yaml --shard 2/2 >"$dir/out2" 2>"$dir/err2" || { fail "part 2 beside part 1"; cat err2; }
+    wait $pid || { fail "part 1 beside part 2"; cat err; }
+    [ $i = 1 ] && same one four
+done
+# of which nothing has begun
+mkdir nothing && cp one/sweep.json nothing/
+expect 0 runs nothing
+has out 'no run has come to its end' '4 trials of the sweep to come'
+refused 1 "none of the sweep's 4 trials has begun" report nothing --out page.html
 
 sweep five "$half"
 expect 0 sweep five.yaml
 has err 'paused after step 20' 'paused after step 40'
-cp out five.out
-[ "$(grep -c 'not to its end' out)" = 3 ] || { fail "not one of four goes to its end"; cat out; }
+[ "$(grep -c '): paused after [24]0 of 120 steps, loss [0-9.]* at step [24]0$' out)" = 3 ] ||
+    { fail "not three of four stand aside"; cat out; }
 [ "$(grep -l ',valid,' five/0*/metrics.csv | wc -l)" = 4 ] || fail "not all were evaluated"
 [ "$(grep -c '^40,.*,valid' five/0*/metrics.csv | grep -c ':1$')" = 2 ] || fail "not two went on after step 20"
 went=$(for f in five/0*/metrics.csv; do
@@ -103,7 +127,6 @@ done | sort -g | sed 's/.* //' | tr -d '\n')
 [ "$went" = 1100 ] || fail "not the two best of step 20 went on: $went"
 sweep six "$half"
 killed six
-cmp -s out five.out || { fail "a killed halving prints something else"; diff out five.out; }
 same five six
 sed -i 's/"stopped"/"running"/' six/0*/run.json # killed when the state was saved, and run.json not yet
 expect 0 sweep six.yaml
@@ -121,13 +144,15 @@ expect 1 sweep eight.yaml
 has err '003-' 'failed: step 3: the training loss' '(2 of 4 ended'
 [ "$(ls -d eight/*.failed | wc -l)" = 2 ] || fail "the failed ones are not recorded"
 grep -q 'watchdog' eight/003-*.failed || fail "the message is not recorded"
-has out 'not to its end'
+has out 'failed after 3 of 120 steps' ': step 3: the training loss'
 
 # what is refused
 sweep one 'vary: {adapter.rank: [1, 4]}'
 refused 1 "holds another sweep: its sweep.json has the trial '001-" sweep one.yaml
 sweep one 'vary: {adapter.rank: [1, 2], optimizer.lr: [1e-3, 1e-2], seed: [5]}'
 refused 1 'holds another sweep' sweep one.yaml
+sed 's/metric: loss/metric: loss, mode: max/' one.yaml >mode.yaml
+refused 1 'mode.yaml:3:12: objective: mode: of loss less is better, so it is min' sweep mode.yaml
 mkdir nine && touch nine/letter
 sweep nine "$grid"
 refused 1 'holds files that are no sweep of lorac' sweep nine.yaml

@@ -1,6 +1,6 @@
 /*
  * Trials of a sweep, inside one process; test_sweep.sh has the rest. What is promised:
- *   - shares take each trial once;
+ *   - shares take each trial once, in each round of a halving, too;
  *   - a trial pauses at its step, and goes on from there; one that has done it does no step more;
  *   - whichever allocation or system call fails is reported, and asked again the sweep is whole.
  */
@@ -48,6 +48,46 @@ static void shares_take_each_trial_once(void **state)
     }
 }
 
+static void queues_of_one_round_take_each_trial_once(void **state)
+{
+    (void)state;
+    enum { N = 4, OF = 3 };
+    static const char *const kinds[] = {"grid", "{halving: {trials: 4, keep: 1/2, every: 2}}"};
+    for (size_t k = 0; k < 2; k++) {
+        char text[400];
+        struct lorac_sweep *s = NULL;
+        size_t taken[N] = {0};
+        (void)snprintf(text, sizeof text,
+                       "sweep: 1\nrecipe: run.yaml\nvary: {seed: [1, 2, 3, 4]}\ndir: %zu\n"
+                       "objective: {metric: loss}\nstrategy: %s\n",
+                       k, kinds[k]);
+        tiny_text("q.yaml", text);
+        assert_int_equal(lorac_sweep_open(&s, tiny_path("q.yaml"), NULL, 0, NULL, NULL), LORAC_OK);
+        for (size_t first = 0; first < OF; first++) {
+            const struct lorac_sweep_share share = {first, OF};
+            struct lorac_sweep_queue *q = NULL;
+            struct lorac_trial_look look[N];
+            bool more = true;
+            for (size_t i = 0; i < N; i++) {
+                look[i] = (struct lorac_trial_look){.steps = 4, .steps_per_epoch = 2.0};
+            }
+            look[0].ended = true; // so that others are the first in a round
+            assert_int_equal(lorac_sweep_queue_new(&q, s, look, &share, NULL), LORAC_OK);
+            for (size_t i = 0, until = 0; lorac_sweep_take(&i, &until, q);) {
+                taken[i]++;
+                assert_int_equal(until, k ? 2 : 4);
+                assert_int_equal(lorac_sweep_give_back(q, i, true, NULL), LORAC_OK);
+            }
+            assert_int_equal(lorac_sweep_steps_left(q), 0);
+            assert_int_equal(lorac_sweep_next_round(&more, q, NULL), LORAC_OK);
+            assert_false(more); // all have failed
+            lorac_sweep_queue_free(q);
+        }
+        assert_true(taken[0] == 0 && taken[1] == 1 && taken[2] == 1 && taken[3] == 1);
+        lorac_sweep_free(s);
+    }
+}
+
 static void a_trial_pauses_at_its_step(void **state)
 {
     (void)state;
@@ -63,7 +103,6 @@ static void a_trial_pauses_at_its_step(void **state)
         fail_msg("%s", err.text);
     }
     assert_int_equal(look[1].steps, 4);
-    assert_false(lorac_sweep_more_is_better(s));
     for (int again = 0; again < 2; again++) { // the second time it stands there already
         if (lorac_trial_run(&result, s, 1, 2, NULL, &nobody, &err)) { fail_msg("%s", err.text); }
         assert_int_equal(lorac_trial_look_again(&look[1], s, 1, &err), LORAC_OK);
@@ -98,6 +137,9 @@ static enum lorac_status go(struct lorac_err *err)
         st = lorac_trial_run(&result, s, i, until, shared, &nobody, err);
         if (!st) { st = lorac_sweep_give_back(q, i, false, err); }
     }
+    bool more = false;
+    if (!st) { st = lorac_sweep_next_round(&more, q, err); }
+    if (!st) { assert_false(more); }
     for (i = 0; i < 2 && !st; i++) {
         double value = 0.0;
         size_t step = 0;
@@ -121,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_take_each_trial_once),
+        cmocka_unit_test(queues_of_one_round_take_each_trial_once),
         cmocka_unit_test(a_trial_pauses_at_its_step),
         cmocka_unit_test(every_failure_is_met),
     };
