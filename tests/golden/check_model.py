@@ -5,7 +5,7 @@
     python tests/golden/check_model.py DIR 1,17,4,9 LOGITS.safetensors
 
 Loads the folder with transformers, in the type of its files and computed in float32, and compares the logits of
-that one sequence with tensor "logits" (N,V) of the file. Exits with 1 where a tensor is missing, left over, or of
+that one sequence with tensor "logits" of the file: (N,V), of a head for labels (1,K) or (N,K). Exits with 1 where a tensor is missing, left over, or of
 another type than config.json says, or where the logits differ by more than 1e-4 of the largest one (float32
 sums taken in another order differ by about 1e-6 of it).
 """
@@ -17,7 +17,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import (AutoModelForCausalLM, AutoModelForSequenceClassification,
+                          AutoModelForTokenClassification)
 from transformers.utils.logging import disable_progress_bar
 
 REL = 1e-4
@@ -27,7 +28,11 @@ def load(model_dir):
     """transformers only warns of tensors that it makes up or leaves out."""
     with open(os.path.join(model_dir, "config.json")) as f:
         config = json.load(f)
-    model, info = AutoModelForCausalLM.from_pretrained(
+    of = config["architectures"][0]
+    kind = (AutoModelForSequenceClassification if of.endswith("ForSequenceClassification")
+            else AutoModelForTokenClassification if of.endswith("ForTokenClassification")
+            else AutoModelForCausalLM)
+    model, info = kind.from_pretrained(
         model_dir, dtype="auto", attn_implementation="eager", output_loading_info=True)
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if info[what]:
@@ -46,7 +51,8 @@ def main():
     disable_progress_bar()
     model, dtype = load(model_dir)
     with torch.no_grad():
-        want = model(torch.tensor([[int(i) for i in ids.split(",")]])).logits[0]
+        want = model(torch.tensor([[int(i) for i in ids.split(",")]])).logits
+    want = want[0] if want.ndim == 3 else want
     got = load_file(logits_file)["logits"]
     if got.shape != want.shape:
         sys.exit(f"{logits_file}: logits are {list(got.shape)}, transformers' are {list(want.shape)}")

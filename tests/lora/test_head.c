@@ -406,7 +406,8 @@ static void whatever_fails_is_reported(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    return lorac_device_open(&dev, "ref", 1, NULL);
+    assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
+    return 0;
 }
 
 static int tear_down(void **state)

@@ -234,7 +234,8 @@ static void whatever_fails_or_is_wrong_nothing_is_left(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    return lorac_device_open(&dev, "ref", 1, NULL);
+    assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
+    return 0;
 }
 
 static int tear_down(void **state)
