@@ -17,13 +17,32 @@ enum lorac_status lorac_dataset_no_memory(const struct lorac_dataset *d, struct 
 
 /* ---- set-up: variables, labels, template ---- */
 
+/* The target's column, where it is no variable: the last one, which there is room for. */
+static enum lorac_status add_target(struct lorac_dataset *d, struct lorac_err *err)
+{
+    const char *name = d->o.label_variable;
+    size_t v = d->n_variables;
+    for (size_t i = 0; i < d->n_variables; i++) {
+        if (strcmp(d->names[i], name) == 0) { return LORAC_OK; }
+    }
+    enum lorac_status st = lorac_table_column_find(&d->columns[v], d->table, name, err);
+    if (st) {
+        lorac_err_prefix(err, "data.labels: ");
+        return st;
+    }
+    d->names[v] = lorac_mem_string(name, strlen(name));
+    if (!d->names[v]) { return lorac_dataset_no_memory(d, err); }
+    d->n_variables++;
+    return LORAC_OK;
+}
+
 static enum lorac_status set_variables(struct lorac_dataset *d, struct lorac_err *err)
 {
     const struct lorac_dataset_options *o = &d->o;
     bool all = o->n_variables == 0;
     size_t n = all ? lorac_table_columns(d->table) : o->n_variables;
-    d->names = lorac_mem_new(n, sizeof *d->names);
-    d->columns = lorac_mem_new(n, sizeof *d->columns);
+    d->names = lorac_mem_new(n + 1, sizeof *d->names); // and the target's
+    d->columns = lorac_mem_new(n + 1, sizeof *d->columns);
     if (!d->names || !d->columns) { return lorac_dataset_no_memory(d, err); }
     for (size_t v = 0; v < n; v++) {
         const char *name = all ? lorac_table_column_name(d->table, v) : o->variables[v].name;
@@ -43,7 +62,7 @@ static enum lorac_status set_variables(struct lorac_dataset *d, struct lorac_err
         if (!d->names[v]) { return lorac_dataset_no_memory(d, err); }
         d->n_variables = v + 1;
     }
-    return LORAC_OK;
+    return d->objective->target ? add_target(d, err) : LORAC_OK;
 }
 
 enum lorac_status lorac_dataset_variable(size_t *out, const struct lorac_dataset *d,
@@ -125,7 +144,18 @@ static enum lorac_status check_options(const struct lorac_dataset_options *o, st
                           "shots: of conversations none are put in front of a prompt; expected a "
                           "template of text");
     }
-    if (o->train_on == LORAC_TRAIN_COMPLETION && !completion) {
+    bool head = o->objective && o->objective->target;
+    if (head && (o->chat || o->shots || !o->label_variable || !o->frame)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "objective: %s reads a text and a target, no conversation and no shots",
+                          o->objective->name);
+    }
+    if (o->on_too_long == LORAC_LONG_TRUNCATE_END && !head) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "on_too_long: truncate_end is for objectives with a head: the end of a "
+                          "text is its answer");
+    }
+    if (o->train_on == LORAC_TRAIN_COMPLETION && !completion && !head) {
         return lorac_fail(err, LORAC_EUSER,
                           "template.completion: empty, expected the text that "
                           "train_on: completion trains");
@@ -160,6 +190,36 @@ static enum lorac_status open_talk(struct lorac_dataset *d, const struct lorac_t
     return LORAC_OK;
 }
 
+static enum lorac_status open_passages(struct lorac_dataset *d, struct lorac_err *err)
+{
+    const struct lorac_passages_options o = {
+        .tokenizer = d->tokenizer,
+        .text = d->o.prompt,
+        .pair = d->o.completion,
+        .variables = (const char *const *)d->names,
+        .n_variables = d->n_variables,
+        .hint = lorac_table_delimiter_hint(d->table),
+        .words = d->objective->target == LORAC_TARGET_TAGS,
+        .max_length = d->o.max_length,
+        .on_too_long = d->o.on_too_long,
+    };
+    enum lorac_status st = lorac_passages_open(&d->passages, &o, err);
+    if (!st && lorac_template_uses(lorac_passages_template(d->passages), d->label_variable)) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "template.prompt: gives '%.60s' away, which is what the head should say "
+                        "(data.labels)",
+                        d->names[d->label_variable]);
+    }
+    return st ? st : lorac_targets_open(d, err);
+}
+
+static enum lorac_status open_form(struct lorac_dataset *d, const struct lorac_template_options *t,
+                                   struct lorac_err *err)
+{
+    if (d->objective->target) { return open_passages(d, err); }
+    return d->o.chat ? open_talk(d, t, err) : lorac_template_parse(&d->template, t, err);
+}
+
 static enum lorac_status set_template(struct lorac_dataset *d, struct lorac_err *err)
 {
     const struct lorac_template_options t = {
@@ -169,8 +229,7 @@ static enum lorac_status set_template(struct lorac_dataset *d, struct lorac_err 
         .n_variables = d->n_variables,
         .hint = lorac_table_delimiter_hint(d->table),
     };
-    enum lorac_status st =
-        d->o.chat ? open_talk(d, &t, err) : lorac_template_parse(&d->template, &t, err);
+    enum lorac_status st = open_form(d, &t, err);
     bool own_names = d->o.n_variables == 0; // a header's: two may be the same
     for (size_t v = 0; own_names && v < d->n_variables && !st; v++) {
         if (!lorac_dataset_uses(d, v)) { continue; }
@@ -204,6 +263,7 @@ enum lorac_status lorac_dataset_open(struct lorac_dataset **out, const struct lo
     d->table = table;
     d->tokenizer = tokenizer;
     d->o = *o;
+    d->objective = o->objective ? o->objective : &lorac_objectives[0];
     d->file = lorac_mem_string(lorac_table_file(table), strlen(lorac_table_file(table)));
     if (!d->file) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a dataset"); }
     if (!st) { st = set_variables(d, err); }
@@ -214,7 +274,8 @@ enum lorac_status lorac_dataset_open(struct lorac_dataset **out, const struct lo
     d->o.labels = NULL;
     d->o.rows = NULL;
     d->o.shots = NULL; // d->shots, which outlive it
-    d->o.label_variable = d->o.prompt = d->o.completion = d->o.system = NULL;
+    d->o.label_variable = d->o.prompt = d->o.completion = d->o.system = d->o.separator = NULL;
+    d->o.classes = NULL;
     if (st) {
         lorac_dataset_close(d);
         d = NULL;
@@ -239,21 +300,43 @@ void lorac_dataset_close(struct lorac_dataset *d)
     lorac_mem_free(d->labels);
     lorac_template_free(d->template);
     lorac_conversations_close(d->talk);
+    lorac_passages_close(d->passages);
+    lorac_targets_close(d);
     lorac_mem_free(d->gaps.at);
     lorac_mem_free(d->entries);
     lorac_mem_free(d->kept);
     lorac_ids_free(&d->cache);
+    lorac_ids_free(&d->cache_types);
+    lorac_ids_free(&d->cache_labels);
     lorac_mem_free(d);
 }
 
-enum lorac_status lorac_dataset_keep(struct lorac_dataset *d, size_t begin, size_t trained_from,
-                                     const struct lorac_gaps *gaps, struct lorac_err *err)
+static enum lorac_status add_all(struct lorac_ids *to, const int32_t *at, size_t n,
+                                 struct lorac_err *err)
+{
+    if (n == 0) { return LORAC_OK; }
+    int32_t *all = lorac_mem_grow(to->at, to->n, &to->cap, to->n + n, sizeof *all);
+    if (!all) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a dataset's ids"); }
+    to->at = all;
+    memcpy(all + to->n, at, n * sizeof *at);
+    to->n += n;
+    return LORAC_OK;
+}
+
+enum lorac_status lorac_dataset_keep(struct lorac_dataset *d, size_t begin,
+                                     const struct lorac_example *e, struct lorac_err *err)
 {
     struct lorac_kept *kept = lorac_mem_grow(d->kept, d->n, &d->cap_kept, d->n + 1, sizeof *kept);
     if (!kept) { return lorac_dataset_no_memory(d, err); }
     d->kept = kept;
-    kept[d->n] = (struct lorac_kept){begin, d->gaps.n, (uint32_t)trained_from};
-    return gaps ? lorac_gaps_add(&d->gaps, gaps->at, gaps->n, err) : LORAC_OK;
+    kept[d->n] = (struct lorac_kept){.begin = begin,
+                                     .gaps = d->gaps.n,
+                                     .labels = d->cache_labels.n,
+                                     .number = e->number,
+                                     .trained_from = (uint32_t)e->trained_from};
+    enum lorac_status st = lorac_gaps_add(&d->gaps, e->gaps.at, e->gaps.n, err);
+    if (!st) { st = add_all(&d->cache_labels, e->labels.at, e->labels.n, err); }
+    return st ? st : add_all(&d->cache_types, e->types.at, e->types.n, err);
 }
 
 /* ---- what a dataset says of itself ---- */
@@ -275,6 +358,7 @@ bool lorac_dataset_is_text(const struct lorac_dataset *d)
 
 const struct lorac_template *lorac_dataset_template(const struct lorac_dataset *d)
 {
+    if (d->passages) { return lorac_passages_template(d->passages); }
     return d->talk ? lorac_conversations_template(d->talk) : d->template;
 }
 
@@ -313,6 +397,26 @@ size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i)
     return d->entries[i].tokens;
 }
 
+size_t lorac_dataset_rows(const struct lorac_dataset *d, size_t i)
+{
+    return lorac_dataset_length(d, i) - d->objective->ahead;
+}
+
+size_t lorac_dataset_all_rows(const struct lorac_dataset *d)
+{
+    return (size_t)d->counts.tokens - d->counts.used * d->objective->ahead;
+}
+
+const struct lorac_objective *lorac_dataset_objective(const struct lorac_dataset *d)
+{
+    return d->objective;
+}
+
+const struct lorac_target_frame *lorac_dataset_frame(const struct lorac_dataset *d)
+{
+    return d->frame;
+}
+
 enum lorac_status lorac_dataset_percentiles(size_t *length, const int *percent, size_t n,
                                             const struct lorac_dataset *d, struct lorac_err *err)
 {
@@ -343,8 +447,9 @@ bool lorac_dataset_is_cached(const struct lorac_dataset *d)
 
 size_t lorac_dataset_memory(const struct lorac_dataset *d)
 {
-    size_t ids = d->cached ? d->cache.cap * sizeof *d->cache.at + d->cap_kept * sizeof *d->kept : 0;
-    return d->cap * sizeof *d->entries + ids;
+    size_t ids = d->cache.cap + d->cache_types.cap + d->cache_labels.cap;
+    size_t kept = d->cached ? ids * sizeof *d->cache.at + d->cap_kept * sizeof *d->kept : 0;
+    return d->cap * sizeof *d->entries + kept;
 }
 
 size_t lorac_dataset_label_count(const struct lorac_dataset *d, size_t k)
@@ -355,23 +460,33 @@ size_t lorac_dataset_label_count(const struct lorac_dataset *d, size_t k)
     return 0;
 }
 
+/* Example i as it was kept. */
+static enum lorac_status take_kept(struct lorac_example *e, const struct lorac_dataset *d, size_t i,
+                                   struct lorac_err *err)
+{
+    const struct lorac_kept *kept = &d->kept[i];
+    const struct lorac_kept end = {.gaps = d->gaps.n, .labels = d->cache_labels.n};
+    const struct lorac_kept *next = i + 1 < d->n ? kept + 1 : &end;
+    size_t n = d->entries[i].tokens;
+    e->ids.n = e->types.n = e->labels.n = e->gaps.n = 0;
+    e->trained_from = kept->trained_from;
+    e->number = kept->number;
+    enum lorac_status st = add_all(&e->ids, d->cache.at + kept->begin, n, err);
+    if (!st && d->cache_types.n) {
+        st = add_all(&e->types, d->cache_types.at + kept->begin, n, err);
+    }
+    size_t labels = next->labels - kept->labels;
+    size_t gaps = next->gaps - kept->gaps;
+    if (!st && labels) { st = add_all(&e->labels, d->cache_labels.at + kept->labels, labels, err); }
+    return st || !gaps ? st : lorac_gaps_add(&e->gaps, d->gaps.at + kept->gaps, gaps, err);
+}
+
 enum lorac_status lorac_dataset_example(struct lorac_example *e, const struct lorac_dataset *d,
                                         size_t i, struct lorac_err *err)
 {
     assert(i < d->n);
     const struct lorac_entry *entry = &d->entries[i];
-    if (d->cached) {
-        int32_t *at = lorac_mem_grow(e->ids.at, 0, &e->ids.cap, entry->tokens, sizeof *at);
-        if (!at) { return lorac_dataset_no_memory(d, err); }
-        memcpy(at, d->cache.at + d->kept[i].begin, entry->tokens * sizeof *at);
-        e->ids.at = at;
-        e->ids.n = entry->tokens;
-        e->trained_from = d->kept[i].trained_from;
-        e->gaps.n = 0;
-        size_t from = d->kept[i].gaps;
-        size_t to = i + 1 < d->n ? d->kept[i + 1].gaps : d->gaps.n;
-        return from == to ? LORAC_OK : lorac_gaps_add(&e->gaps, d->gaps.at + from, to - from, err);
-    }
+    if (d->cached) { return take_kept(e, d, i, err); }
     struct lorac_made made;
     enum lorac_status st = lorac_example_make(&made, e, d, entry->row, err);
     if (st) { return st; }

@@ -15,8 +15,17 @@ struct lorac_entry {
 /* Where the ids of an entry that keeps them lie. */
 struct lorac_kept {
     size_t begin;
-    size_t gaps; // of the kept gaps' numbers: where its own begin
+    size_t gaps;   // of the kept gaps' numbers: where its own begin
+    size_t labels; // the same of the kept labels
+    double number;
     uint32_t trained_from;
+};
+
+/* A label of a head, and which of its outputs it is. */
+struct lorac_label_class {
+    char *name;
+    size_t n;
+    int32_t k;
 };
 
 /* labels.map, sorted by value. */
@@ -33,10 +42,18 @@ struct lorac_dataset {
     const struct lorac_tokenizer *tokenizer; // borrowed
     struct lorac_template *template;         // of a chat NULL: `talk` has it
     struct lorac_conversations *talk;        // NULL: no chat
-    size_t tools;                            // of a chat the column that must be blank, or SIZE_MAX
-    struct lorac_dataset_options o;          // the plain values only: its pointers are the caller's
-    char **names;                            // (n_variables)
-    size_t *columns;                         // (n_variables)
+    struct lorac_passages *passages;         // with a head; NULL: none
+    const struct lorac_objective *objective;
+    const struct lorac_target_frame *frame; // borrowed
+    struct lorac_label_class *classes;      // (K) sorted by name
+    size_t K;
+    size_t *targets;                // (K) of the used rows
+    char *separator;                // NULL: none
+    double mean, squares;           // of the used rows' numbers; of their distances from it, summed
+    size_t tools;                   // of a chat the column that must be blank, or SIZE_MAX
+    struct lorac_dataset_options o; // the plain values only: its pointers are the caller's
+    char **names;                   // (n_variables)
+    size_t *columns;                // (n_variables)
     size_t n_variables;
     size_t label_variable;        // index, or n_variables for none
     struct lorac_mapping *labels; // (n_labels)
@@ -47,8 +64,10 @@ struct lorac_dataset {
     size_t n, cap;                   // cap: what there is room for
     struct lorac_data_counts counts;
     bool cached;
-    struct lorac_ids cache;  // the ids of all entries, one behind the other
-    struct lorac_kept *kept; // (n) if cached
+    struct lorac_ids cache;        // the ids of all entries, one behind the other
+    struct lorac_ids cache_types;  // theirs, of pairs
+    struct lorac_ids cache_labels; // of all entries
+    struct lorac_kept *kept;       // (n) if cached
     size_t cap_kept;
     struct lorac_gaps gaps; // of all entries, one behind the other
 };
@@ -89,8 +108,7 @@ bool lorac_dataset_uses(const struct lorac_dataset *d, size_t variable);
 enum lorac_status lorac_dataset_no_memory(const struct lorac_dataset *d, struct lorac_err *err);
 /* The ids of the entry that is next begin there in the cache. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_keep(struct lorac_dataset *d, size_t begin,
-                                                      size_t trained_from,
-                                                      const struct lorac_gaps *gaps,
+                                                      const struct lorac_example *e,
                                                       struct lorac_err *err);
 /* Look at all rows, or at those of the options: entries, counts, ids. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_pass(struct lorac_dataset *d,
@@ -150,10 +168,30 @@ LORAC_MUST_CHECK enum lorac_status lorac_conversation_make(struct lorac_made *ma
                                                            struct lorac_example *e,
                                                            const struct lorac_dataset *d,
                                                            struct lorac_err *err);
+/* The same for what a head reads, and its target. */
+LORAC_MUST_CHECK enum lorac_status lorac_passage_example(struct lorac_made *made,
+                                                         struct lorac_example *e,
+                                                         const struct lorac_dataset *d,
+                                                         struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_gaps_add(struct lorac_gaps *g, const uint32_t *at,
                                                   size_t n, struct lorac_err *err);
-/* How many of its tokens are trained. */
-size_t lorac_example_trained(const struct lorac_example *e);
+/* The entry of labels.map with this value; NULL: none. */
+struct lorac_mapping *lorac_label_map(const struct lorac_dataset *d, const struct lorac_cell *cell);
+/* d->classes of the options. */
+LORAC_MUST_CHECK enum lorac_status lorac_targets_open(struct lorac_dataset *d,
+                                                      struct lorac_err *err);
+void lorac_targets_close(struct lorac_dataset *d);
+/* Count the targets of an example that is used. */
+void lorac_targets_count(struct lorac_dataset *d, const struct lorac_example *e);
+/* Its target, but for tags, whose words are not known yet: labels and number, or a verdict. */
+LORAC_MUST_CHECK enum lorac_status lorac_target_read(struct lorac_made *made,
+                                                     struct lorac_example *e,
+                                                     const struct lorac_dataset *d,
+                                                     struct lorac_err *err);
+/* How many rows score, of the batch that the example is in. */
+size_t lorac_example_trained(const struct lorac_example *e, const struct lorac_dataset *d);
+/* And how many targets at each, with this smoothing; the most of all examples. */
+size_t lorac_targets_a_row(const struct lorac_dataset *d, double label_smoothing);
 uint64_t lorac_example_hash(const struct lorac_example *e);
 
 #endif

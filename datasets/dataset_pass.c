@@ -58,13 +58,23 @@ static void describe(char out[DESCRIPTION], const struct lorac_dataset *d,
         snprintf(out, DESCRIPTION, "%s", made->why);
         break;
     case LORAC_ROW_UNKNOWN_LABEL:
-        snprintf(out, DESCRIPTION, "column '%s' holds '%s', expected a value of labels.map", name,
-                 lorac_visible(text, sizeof text, cell->at, cell->n));
+        if (made->why[0]) {
+            snprintf(out, DESCRIPTION, "%s", made->why);
+        } else {
+            snprintf(out, DESCRIPTION, "column '%s' holds '%s', expected a value of labels.map",
+                     name, lorac_visible(text, sizeof text, cell->at, cell->n));
+        }
         break;
     case LORAC_ROW_UNTRAINED:
-        snprintf(out, DESCRIPTION, "nothing to train, expected a completion of at least one token");
+        snprintf(out, DESCRIPTION, "nothing to train, expected %s",
+                 d->passages ? "a word that has a tag" : "a completion of at least one token");
         break;
     case LORAC_ROW_LONG:
+        if (d->passages) {
+            snprintf(out, DESCRIPTION, "%zu tokens, expected at most max_length %zu", e->ids.n,
+                     d->o.max_length);
+            break;
+        }
         snprintf(out, DESCRIPTION,
                  "%zu tokens, %zu of them completion, expected at most max_length %zu", e->ids.n,
                  made->completion, d->o.max_length);
@@ -96,6 +106,8 @@ static enum lorac_status cache_ids(struct pass *p, struct lorac_err *err)
     if (d->cache.n + ids->n > d->o.cache / sizeof *ids->at) {
         p->caching = false;
         lorac_ids_free(&d->cache);
+        lorac_ids_free(&d->cache_types);
+        lorac_ids_free(&d->cache_labels);
         lorac_mem_free(d->kept);
         d->kept = NULL;
         return LORAC_OK;
@@ -106,7 +118,7 @@ static enum lorac_status cache_ids(struct pass *p, struct lorac_err *err)
     d->cache.at = at;
     memcpy(at + d->cache.n, ids->at, ids->n * sizeof *at);
     d->cache.n += ids->n;
-    return lorac_dataset_keep(d, d->cache.n - ids->n, p->e.trained_from, &p->e.gaps, err);
+    return lorac_dataset_keep(d, d->cache.n - ids->n, &p->e, err);
 }
 
 static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_made *made,
@@ -125,8 +137,10 @@ static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_m
     if (made->cut) { lorac_tally_add(&c->truncated, e->row.line); }
     c->used++;
     c->tokens += e->ids.n;
-    c->trained += lorac_example_trained(e);
-    c->last_trained_is_eos += e->ids.at[e->ids.n - 1] == lorac_tokenizer_eos(d->tokenizer);
+    c->trained += lorac_example_trained(e, d);
+    lorac_targets_count(d, e);
+    c->last_trained_is_eos += // a head ends no text
+        d->passages || e->ids.at[e->ids.n - 1] == lorac_tokenizer_eos(d->tokenizer);
     c->longest = e->ids.n > c->longest ? e->ids.n : c->longest;
     c->shortest = c->used == 1 || e->ids.n < c->shortest ? e->ids.n : c->shortest;
     enum lorac_status st = LORAC_OK;

@@ -30,6 +30,7 @@
 #include "base/core/err.h"
 #include "base/tokenizer/tokenizer.h"
 #include "datasets/objective.h"
+#include "datasets/passages.h"
 #include "datasets/tables.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -73,6 +74,19 @@ LORAC_MUST_CHECK enum lorac_status lorac_classes_find(struct lorac_classes *out,
                                                       size_t max, struct lorac_err *err);
 void lorac_classes_free(struct lorac_classes *c);
 
+/* The distinct labels of a column whose cells hold one each, or several; of_row is NULL, and what
+ * is blank, or no list that can be read, is none. */
+struct lorac_collect_options {
+    enum lorac_target target; // LORAC_TARGET_LABEL, or a kind of several
+    const char *separator;    // between several; NULL: white space
+    const uint32_t *rows;     // (n_rows) of the table; NULL: all
+    size_t n_rows, max;
+};
+LORAC_MUST_CHECK enum lorac_status lorac_classes_collect(struct lorac_classes *out,
+                                                         const struct lorac_table *t, size_t column,
+                                                         const struct lorac_collect_options *o,
+                                                         struct lorac_err *err);
+
 /* Row indices, both lists ascending, together every row once. */
 struct lorac_split {
     uint32_t *rest, *part; // (n_rest), (n_part)
@@ -99,6 +113,7 @@ struct lorac_template;
 struct lorac_template_options {
     const char *prompt;           // may be NULL or ""
     const char *completion;       // may be NULL or "", where only prompts are wanted
+    bool pair;                    // it is the second of a pair of texts: template.pair
     const char *const *variables; // (n_variables) names that may stand in braces
     size_t n_variables;
     const char *hint; // what a message about an unknown variable ends with
@@ -212,7 +227,6 @@ LORAC_MUST_CHECK enum lorac_status lorac_conversation_answer(struct lorac_ids *i
 struct lorac_shots;
 
 enum lorac_on_bad { LORAC_BAD_ERROR, LORAC_BAD_SKIP, LORAC_BAD_KEEP };
-enum lorac_on_long { LORAC_LONG_TRUNCATE_PROMPT, LORAC_LONG_SKIP, LORAC_LONG_ERROR };
 enum lorac_on_duplicate { LORAC_DUPLICATE_WARN, LORAC_DUPLICATE_KEEP, LORAC_DUPLICATE_DROP };
 enum lorac_train_on {
     LORAC_TRAIN_COMPLETION,
@@ -240,7 +254,7 @@ struct lorac_dataset_options {
     enum lorac_on_bad on_empty; // error | skip | keep; of the columns that the template uses
     enum lorac_on_long on_too_long;
     enum lorac_on_duplicate duplicates; // rows whose ids are the same
-    const char *prompt, *completion;    // the template
+    const char *prompt, *completion;    // the template; with a head a text, and a pair's second
     const struct lorac_chat *chat;      // template: chat; outlives the dataset. NULL: text
     const char *system;                 // of a chat
     bool dated;                         // `day` is given
@@ -253,6 +267,13 @@ struct lorac_dataset_options {
         *shots;           // what every example goes on from; outlives the dataset. NULL: none
     const uint32_t *rows; // (n_rows) the table's rows to use, as of a split; NULL: all
     size_t n_rows;
+    const struct lorac_objective *objective; // NULL: causal_lm. Of one with a target,
+                                             // label_variable is its column: a variable, or a
+                                             // column's name or number
+    const char *const *classes;              // (K) its labels, in the order of the head's outputs
+    size_t K;
+    const char *separator;                  // of several labels in a cell
+    const struct lorac_target_frame *frame; // outlives the dataset
 };
 
 /* What a recipe says that says nothing: the template is missing. */
@@ -285,10 +306,15 @@ struct lorac_example {
     struct lorac_ids ids;      // prompt, completion, EOS
     size_t trained_from;       // token i is trained where i >= trained_from (>= 1),
     struct lorac_gaps gaps;    // and in no gap; the last token is trained
+    struct lorac_ids types;    // of a pair: which text a token is of; else none
+    struct lorac_ids labels;   // with a head no token is trained: its label; its labels, ascending;
+                               // a tag a token, or LORAC_NO_LABEL
+    double number;             // or its number
     struct lorac_row row;      // the cells that it was made of; not set where ids were kept
     struct lorac_cell *values; // (variables) the same after mapping
     size_t cap_values;
     struct lorac_encoder *encoder; // what its ids are made with
+    struct lorac_passage passage;  // the same of a head's
 };
 void lorac_example_free(struct lorac_example *e);
 bool lorac_example_trains(const struct lorac_example *e, size_t token);
@@ -341,6 +367,14 @@ size_t lorac_dataset_size(const struct lorac_dataset *d);                     //
 size_t lorac_dataset_row(const struct lorac_dataset *d, size_t i);    // its row of the table
 uint64_t lorac_dataset_line(const struct lorac_dataset *d, size_t i); // its line; document, from 1
 size_t lorac_dataset_length(const struct lorac_dataset *d, size_t i); // tokens
+size_t lorac_dataset_rows(const struct lorac_dataset *d, size_t i);   // of a batch, that it takes
+size_t lorac_dataset_all_rows(const struct lorac_dataset *d);         // of all examples
+const struct lorac_objective *lorac_dataset_objective(const struct lorac_dataset *d);
+const struct lorac_target_frame *lorac_dataset_frame(const struct lorac_dataset *d); // or NULL
+/* (K) how many used rows have each label as a target, or of tags how many words. */
+const size_t *lorac_dataset_targets(const struct lorac_dataset *d);
+/* Of the numbers of all used rows. */
+void lorac_dataset_moments(double *mean, double *deviation, const struct lorac_dataset *d);
 /* length[k] (n): the least that percent[k] of a hundred examples do not exceed. */
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_percentiles(size_t *length, const int *percent,
                                                              size_t n,
@@ -417,8 +451,8 @@ const char *lorac_shots_separator(const struct lorac_shots *s);
 /* ---- the loader ---------------------------------------------------------------------------------
  * Epoch e visits the examples in an order that is a function of (seed, "shuffle", e), or in their
  * own. A micro-batch takes examples in that order while they fit; it never spans two epochs. An
- * example longer than batch_tokens makes a batch of its own. The last token of an example predicts
- * nothing, so it is only a target: an example of n tokens takes n - 1 rows, which is what
+ * example longer than batch_tokens makes a batch of its own. Without a head the last token of an
+ * example predicts nothing, so it is only a target: one of n tokens takes n - 1 rows, which is what
  * batch_tokens counts. Once buffers are warm nothing is allocated, except by the tokenizer where
  * ids are not kept (`cache`). */
 struct lorac_loader;
@@ -434,8 +468,10 @@ struct lorac_loader_options {
     size_t batch_size;   // examples of a micro-batch; 0: no limit. One of the two is needed.
     bool shuffle;
     uint64_t seed;
-    const struct lorac_objective *objective; // how they are placed and weigh; NULL: causal_lm
+    const struct lorac_objective *objective; // how they are placed and weigh; NULL: the dataset's
     enum lorac_share share_prefix;
+    const float *label_weight; // (K) as of lorac_placing; outlives the loader
+    double label_smoothing;
 };
 /* 512 tokens a micro-batch, shuffled: as a recipe that says nothing. */
 struct lorac_loader_options lorac_loader_options_default(void);
@@ -452,9 +488,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_loader_open(struct lorac_loader **out,
 void lorac_loader_close(struct lorac_loader *l);
 const struct lorac_dataset *lorac_loader_dataset(const struct lorac_loader *l);
 const struct lorac_objective *lorac_loader_objective(const struct lorac_loader *l);
-/* What a batch must hold for every micro-batch of every epoch; targets are at most rows. */
+/* What a batch must hold for every micro-batch of every epoch. */
 size_t lorac_loader_max_rows(const struct lorac_loader *l);
 size_t lorac_loader_max_segments(const struct lorac_loader *l);
+size_t lorac_loader_max_targets(const struct lorac_loader *l);
 /* Rows that the examples of the last micro-batch are, each counted on its own. */
 size_t lorac_loader_rows(const struct lorac_loader *l);
 /* Micro-batches of an epoch, from lengths alone; what lorac_loader_next lent is no longer valid. */

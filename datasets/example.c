@@ -134,26 +134,46 @@ static int compare_value(const void *key, const void *element)
     return c ? c : (cell->n > m->n_value) - (cell->n < m->n_value);
 }
 
+struct lorac_mapping *lorac_label_map(const struct lorac_dataset *d, const struct lorac_cell *cell)
+{
+    return bsearch(cell, d->labels, d->n_labels, sizeof *d->labels, compare_value);
+}
+
 static bool map_label(struct lorac_cell *cell, struct lorac_made *made,
                       const struct lorac_dataset *d)
 {
-    const struct lorac_mapping *m =
-        bsearch(cell, d->labels, d->n_labels, sizeof *d->labels, compare_value);
+    const struct lorac_mapping *m = lorac_label_map(d, cell);
     if (!m) { return false; }
     made->mapping = (size_t)(m - d->labels);
     *cell = (struct lorac_cell){.at = m->label, .n = m->n_label};
     return true;
 }
 
+static bool is_target(const struct lorac_dataset *d, size_t v)
+{
+    return d->passages && v == d->label_variable;
+}
+
 bool lorac_dataset_uses(const struct lorac_dataset *d, size_t v)
 {
+    if (is_target(d, v)) { return true; }
+    if (d->passages) { return lorac_template_uses(lorac_passages_template(d->passages), v); }
     return d->talk ? lorac_conversations_use(d->talk, v) : lorac_template_uses(d->template, v);
 }
 
 static bool may_be_blank(const struct lorac_dataset *d, size_t v)
 {
-    return d->talk ? lorac_conversations_may_be_blank(d->talk, v)
-                   : lorac_template_is_optional(d->template, v);
+    if (d->talk) { return lorac_conversations_may_be_blank(d->talk, v); }
+    return !is_target(d, v) && lorac_template_is_optional(lorac_dataset_template(d), v);
+}
+
+/* A list of JSON may stand there. */
+static bool takes_list(const struct lorac_dataset *d, size_t v)
+{
+    enum lorac_target target = d->objective->target;
+    bool many = target == LORAC_TARGET_LABELS || target == LORAC_TARGET_TAGS;
+    bool words = d->passages && v == lorac_passages_words(d->passages);
+    return words || (many && is_target(d, v));
 }
 
 static bool is_conversation(const struct lorac_dataset *d, size_t v)
@@ -185,14 +205,15 @@ enum lorac_status lorac_example_read(struct lorac_made *made, struct lorac_examp
         values[v] = e->row.cells[d->columns[v]];
         if (!lorac_dataset_uses(d, v)) { continue; }
         made->variable = v;
-        if (e->row.nested && e->row.nested[d->columns[v]] && !is_conversation(d, v)) {
+        bool nested = e->row.nested && e->row.nested[d->columns[v]];
+        if (nested && !is_conversation(d, v) && !takes_list(d, v)) {
             made->verdict = LORAC_ROW_WRONG;
             (void)snprintf(made->why, sizeof made->why,
                            "'%.80s' holds %s, expected text or a number", d->names[v],
                            *values[v].at == '[' ? "a list" : "an object");
             break;
         }
-        bool label = v == d->label_variable && d->n_labels > 0;
+        bool label = v == d->label_variable && d->n_labels > 0 && !takes_list(d, v);
         if (lorac_cell_is_blank(&values[v])) {
             bool keep =
                 (d->o.on_empty == LORAC_BAD_KEEP && !is_conversation(d, v)) || may_be_blank(d, v);
@@ -252,6 +273,7 @@ enum lorac_status lorac_example_make(struct lorac_made *made, struct lorac_examp
     enum lorac_status st = lorac_example_read(made, e, d, row, err);
     if (st || made->verdict) { return st; }
     if (d->talk) { return lorac_conversation_make(made, e, d, err); }
+    if (d->passages) { return lorac_passage_example(made, e, d, err); }
     e->ids.n = e->gaps.n = 0;
     size_t prompt = d->n_begin; // with no prompt, the completion brings BOS itself
     if (lorac_template_has_prompt(d->template)) {
@@ -329,6 +351,9 @@ size_t lorac_dataset_max_length(const struct lorac_dataset *d)
 void lorac_example_free(struct lorac_example *e)
 {
     lorac_ids_free(&e->ids);
+    lorac_ids_free(&e->types);
+    lorac_ids_free(&e->labels);
+    lorac_passage_free(&e->passage);
     lorac_mem_free(e->gaps.at);
     lorac_encoder_free(e->encoder);
     lorac_row_free(&e->row);
@@ -359,15 +384,6 @@ bool lorac_example_trains(const struct lorac_example *e, size_t token)
     return true;
 }
 
-size_t lorac_example_trained(const struct lorac_example *e)
-{
-    size_t n = e->ids.n - e->trained_from;
-    for (size_t g = 0; g < e->gaps.n; g += 2) {
-        n -= e->gaps.at[g + 1] - e->gaps.at[g];
-    }
-    return n;
-}
-
 /* ---- a hash ---- */
 
 static uint64_t mix(uint64_t h, uint32_t value) // SplitMix64's mixer
@@ -386,6 +402,14 @@ uint64_t lorac_example_hash(const struct lorac_example *e)
     }
     for (size_t g = 0; g < e->gaps.n; g++) {
         h = mix(h, e->gaps.at[g]);
+    }
+    for (size_t k = 0; k < e->labels.n; k++) {
+        h = mix(h, (uint32_t)e->labels.at[k]);
+    }
+    if (e->number != 0.0) {
+        uint64_t bits = 0;
+        memcpy(&bits, &e->number, sizeof bits);
+        h = mix(mix(h, (uint32_t)bits), (uint32_t)(bits >> 32));
     }
     return h;
 }

@@ -15,7 +15,9 @@ struct lorac_loader {
     uint64_t order_epoch; // ORDERLESS before the first
     size_t max_rows, max_segments;
     struct lorac_example e;
-    struct lorac_ids ids; // of the micro-batch's examples, one behind the other
+    struct lorac_ids ids;    // of the micro-batch's examples, one behind the other
+    struct lorac_ids types;  // theirs, of pairs
+    struct lorac_ids labels; // and of all of them the labels
     struct lorac_gaps gaps;
     struct piece *example; // (max_segments) where each lies
     size_t rows;           // that they are, each on its own
@@ -27,6 +29,9 @@ struct piece {
     size_t begin, n;     // ids[begin, begin + n)
     size_t trained_from; // of its n
     size_t gaps, n_gaps; // of the gaps' numbers
+    size_t labels, n_labels;
+    size_t scored; // its rows that score
+    double number;
 };
 enum { SHARE_ONE_OF = 8 }; // rows of a micro-batch, or it is not worth a segment
 
@@ -35,10 +40,9 @@ struct lorac_loader_options lorac_loader_options_default(void)
     return (struct lorac_loader_options){.batch_tokens = 512, .shuffle = true, .seed = 1234};
 }
 
-/* Rows that example i takes in a batch: its last token is only a target. */
 static size_t rows_of(const struct lorac_dataset *d, size_t i)
 {
-    return d->entries[i].tokens - 1;
+    return lorac_dataset_rows(d, i);
 }
 
 static void put_in_order(uint32_t *order, const struct lorac_loader *l, uint64_t epoch)
@@ -70,7 +74,7 @@ static size_t fill(const struct lorac_loader *l, const uint32_t *order, size_t p
 static enum lorac_status measure(struct lorac_loader *l, struct lorac_err *err)
 {
     const struct lorac_dataset *d = l->d;
-    size_t longest = d->counts.longest - 1;
+    size_t longest = d->counts.longest - d->objective->ahead;
     size_t size = l->o.batch_size ? l->o.batch_size : SIZE_MAX;
     size_t tokens = l->o.batch_tokens ? l->o.batch_tokens : SIZE_MAX;
     size_t *of_length = lorac_mem_new(longest + 1, sizeof *of_length); // examples of each length
@@ -115,9 +119,14 @@ enum lorac_status lorac_loader_open(struct lorac_loader **out, const struct lora
     }
     l->d = d;
     l->o = *o;
-    if (!l->o.objective) { l->o.objective = &lorac_objectives[0]; }
+    if (!l->o.objective) { l->o.objective = d->objective; }
+    if (d->frame && d->frame->bidirectional) { l->o.share_prefix = LORAC_SHARE_OFF; }
     l->order_epoch = ORDERLESS;
-    st = measure(l, err);
+    if (l->o.objective->target != d->objective->target) {
+        st = lorac_fail(err, LORAC_EUSER, "%s: was read for the objective %s, not for %s", d->file,
+                        d->objective->name, l->o.objective->name);
+    }
+    if (!st) { st = measure(l, err); }
 done:
     if (st) {
         lorac_loader_close(l);
@@ -133,6 +142,8 @@ void lorac_loader_close(struct lorac_loader *l)
     lorac_mem_free(l->order);
     lorac_mem_free(l->example);
     lorac_ids_free(&l->ids);
+    lorac_ids_free(&l->types);
+    lorac_ids_free(&l->labels);
     lorac_mem_free(l->gaps.at);
     lorac_example_free(&l->e);
     lorac_mem_free(l);
@@ -156,6 +167,13 @@ size_t lorac_loader_max_rows(const struct lorac_loader *l)
 size_t lorac_loader_max_segments(const struct lorac_loader *l)
 {
     return l->max_segments;
+}
+
+size_t lorac_loader_max_targets(const struct lorac_loader *l)
+{
+    enum lorac_target target = l->o.objective->target;
+    bool text = target != LORAC_TARGET_NONE && target != LORAC_TARGET_TAGS; // one row of it scores
+    return (text ? l->max_segments : l->max_rows) * lorac_targets_a_row(l->d, l->o.label_smoothing);
 }
 
 size_t lorac_loader_rows(const struct lorac_loader *l)
@@ -221,16 +239,36 @@ enum lorac_status lorac_loader_seek(struct lorac_loader *l, struct lorac_loader_
     return LORAC_OK;
 }
 
+static enum lorac_status add_all(struct lorac_ids *to, const struct lorac_ids *ids,
+                                 struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    for (size_t t = 0; t < ids->n && !st; t++) {
+        st = lorac_ids_add(to, ids->at[t], err);
+    }
+    return st;
+}
+
 /* Example i of the dataset behind the others of the micro-batch, as its k-th. */
 static enum lorac_status read_example(struct lorac_loader *l, size_t k, size_t i,
                                       struct lorac_err *err)
 {
     const struct lorac_example *e = &l->e;
     enum lorac_status st = lorac_dataset_example(&l->e, l->d, i, err);
-    l->example[k] = (struct piece){i, l->ids.n, e->ids.n, e->trained_from, l->gaps.n, e->gaps.n};
-    for (size_t t = 0; t < e->ids.n && !st; t++) {
-        st = lorac_ids_add(&l->ids, e->ids.at[t], err);
-    }
+    if (st) { return st; }
+    l->example[k] = (struct piece){.i = i,
+                                   .begin = l->ids.n,
+                                   .n = e->ids.n,
+                                   .trained_from = e->trained_from,
+                                   .gaps = l->gaps.n,
+                                   .n_gaps = e->gaps.n,
+                                   .labels = l->labels.n,
+                                   .n_labels = e->labels.n,
+                                   .scored = lorac_example_trained(e, l->d),
+                                   .number = e->number};
+    st = add_all(&l->ids, &e->ids, err);
+    if (!st) { st = add_all(&l->types, &e->types, err); }
+    if (!st) { st = add_all(&l->labels, &e->labels, err); }
     return st ? st : lorac_gaps_add(&l->gaps, e->gaps.at, e->gaps.n, err);
 }
 
@@ -254,17 +292,26 @@ static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_l
 {
     const struct lorac_objective *objective = l->o.objective;
     uint32_t *gaps = x->n_gaps ? l->gaps.at + x->gaps : NULL;
-    const struct lorac_example e = {.ids = {l->ids.at + x->begin, x->n, x->n}, // borrowed
-                                    .trained_from = x->trained_from,
-                                    .gaps = {gaps, x->n_gaps, x->n_gaps}};
-    if (!lorac_batch_fits(b, x->n - 1 - prefix.n, x->n - x->trained_from)) {
+    int32_t *labels = x->n_labels ? l->labels.at + x->labels : NULL;
+    struct lorac_example e = {.ids = {l->ids.at + x->begin, x->n, x->n}, // borrowed, as the others
+                              .trained_from = x->trained_from,
+                              .gaps = {gaps, x->n_gaps, x->n_gaps},
+                              .labels = {labels, x->n_labels, x->n_labels},
+                              .number = x->number};
+    const struct lorac_placing how = {.set = l->d,
+                                      .prefix = prefix,
+                                      .label_weight = l->o.label_weight,
+                                      .label_smoothing = l->o.label_smoothing};
+    size_t targets = x->scored * lorac_targets_a_row(l->d, l->o.label_smoothing);
+    if (l->types.n) { e.types = (struct lorac_ids){l->types.at + x->begin, x->n, x->n}; }
+    if (!lorac_batch_fits(b, rows_of(l->d, x->i) - prefix.n, targets)) {
         return lorac_fail(err, LORAC_EUSER,
                           "the batch holds %zu rows and %zu segments, expected "
                           "%zu and %zu",
                           b->max_rows, b->max_segments, l->max_rows, l->max_segments);
     }
     size_t first = b->T;
-    objective->place(b, l->d, &e, prefix);
+    objective->place(b, &e, &how);
     for (size_t t = first; t < b->T && objective->weigh; t++) {
         b->weight[t] = objective->weigh(l->d, x->i, t - first, b->T - first);
     }
@@ -321,7 +368,7 @@ enum lorac_status lorac_loader_next_part(struct lorac_loader *l, struct lorac_ba
         rows += rows_of(l->d, order[k]);
     }
     lorac_batch_clear(b);
-    l->ids.n = l->gaps.n = 0;
+    l->ids.n = l->types.n = l->labels.n = l->gaps.n = 0;
     l->rows = 0;
     size_t from = 0; // examples in front of the part
     size_t to = 0;
@@ -333,12 +380,12 @@ enum lorac_status lorac_loader_next_part(struct lorac_loader *l, struct lorac_ba
         const struct piece *x = &l->example[to];
         at += rows_of(l->d, order[to]);
         if (of == part) {
-            l->rows += st ? 0 : x->n - 1;
+            l->rows += st ? 0 : rows_of(l->d, x->i);
             continue;
         }
         from = to + 1;
-        b->rows_before += st ? 0 : x->n - 1;
-        b->scored_before += st ? 0 : x->n - x->trained_from;
+        b->rows_before += st ? 0 : rows_of(l->d, x->i);
+        b->scored_before += st ? 0 : x->scored;
     }
     if (!st) { st = place(b, l, l->example + from, to - from, err); }
     if (st) { return st; }

@@ -40,36 +40,146 @@ bool lorac_metric_falls(enum lorac_metric metric)
     return metrics[metric].falls;
 }
 
-/* Each trained token is predicted by the row before it; the last token is only a target. */
-static void next_token(struct lorac_batch *b, const struct lorac_dataset *d,
-                       const struct lorac_example *e, struct lorac_prefix prefix)
+/* The rows of the example's first n tokens, behind its prefix. Returns that of token 0, which
+ * stands `prefix.n` rows before its own where it is in the prefix. */
+static size_t add_rows(struct lorac_batch *b, const struct lorac_example *e, size_t n,
+                       const struct lorac_placing *how)
 {
-    size_t n = e->ids.n - 1 - prefix.n;
+    const struct lorac_prefix *prefix = &how->prefix;
     size_t row = b->N;
-    if (prefix.n > 0) {
-        lorac_batch_add(b, e->ids.at + prefix.n, n, prefix.segment);
+    if (prefix->n > 0) {
+        lorac_batch_add(b, e->ids.at + prefix->n, n - prefix->n, prefix->segment);
     } else {
-        lorac_dataset_place(b, d, e->ids.at, n);
+        lorac_dataset_place(b, how->set, e->ids.at, n);
     }
+    for (size_t t = prefix->n; t < n && e->types.n; t++) {
+        b->type[row + t - prefix->n] = e->types.at[t];
+    }
+    return row;
+}
+
+/* Each trained token is predicted by the row before it; the last token is only a target. */
+static void next_token(struct lorac_batch *b, const struct lorac_example *e,
+                       const struct lorac_placing *how)
+{
+    size_t row = add_rows(b, e, e->ids.n - 1, how);
     for (size_t t = e->trained_from, gap = 0; t < e->ids.n; t++) {
         if (gap < e->gaps.n && t == e->gaps.at[gap]) {
             t = e->gaps.at[gap + 1] - 1;
             gap += 2;
             continue;
         }
-        lorac_batch_score(b, row + t - 1 - prefix.n, e->ids.at[t]);
+        lorac_batch_score(b, row + t - 1 - how->prefix.n, e->ids.at[t]);
     }
 }
 
+/* The row of a text that its head reads. */
+static size_t head_row(const struct lorac_batch *b, const struct lorac_placing *how, size_t row)
+{
+    bool first = how->set->frame->row == LORAC_ROW_FIRST;
+    return first ? row : b->N - 1;
+}
+
+/* Score label k at the row. With smoothing every label is a target, and what they weigh together
+ * is what label k weighs without. */
+static void score_label(struct lorac_batch *b, size_t row, size_t k,
+                        const struct lorac_placing *how)
+{
+    double weight = how->label_weight ? (double)how->label_weight[k] : 1.0;
+    double share = how->label_smoothing / (double)how->set->K;
+    if (how->label_smoothing == 0.0) {
+        lorac_batch_score(b, row, (int32_t)k);
+        b->weight[b->T - 1] = (float)weight;
+        return;
+    }
+    for (size_t j = 0; j < how->set->K; j++) {
+        lorac_batch_score(b, row, (int32_t)j);
+        b->weight[b->T - 1] =
+            (float)(weight * (share + (j == k ? 1.0 - how->label_smoothing : 0.0)));
+    }
+}
+
+static void one_label(struct lorac_batch *b, const struct lorac_example *e,
+                      const struct lorac_placing *how)
+{
+    size_t row = add_rows(b, e, e->ids.n, how);
+    score_label(b, head_row(b, how, row), (size_t)e->labels.at[0], how);
+}
+
+/* Each label is a question of its own: is it one of the row's? */
+static void any_labels(struct lorac_batch *b, const struct lorac_example *e,
+                       const struct lorac_placing *how)
+{
+    size_t row = head_row(b, how, add_rows(b, e, e->ids.n, how));
+    b->loss = LORAC_LOSS_BINARY;
+    for (size_t k = 0, next = 0; k < how->set->K; k++) {
+        bool has = next < e->labels.n && (size_t)e->labels.at[next] == k; // they ascend
+        lorac_batch_score(b, row, (int32_t)k);
+        b->value[b->T - 1] = has ? 1.0F : 0.0F;
+        if (has && how->label_weight) { b->weight[b->T - 1] = how->label_weight[k]; }
+        next += has;
+    }
+}
+
+/* In deviations from the mean, so that one learning rate fits all tables. */
+static void number(struct lorac_batch *b, const struct lorac_example *e,
+                   const struct lorac_placing *how)
+{
+    const struct lorac_target_frame *f = how->set->frame;
+    size_t row = head_row(b, how, add_rows(b, e, e->ids.n, how));
+    b->loss = LORAC_LOSS_SQUARED;
+    lorac_batch_score(b, row, 0);
+    b->value[b->T - 1] = (float)((e->number - f->mean) / f->deviation);
+}
+
+static void tags(struct lorac_batch *b, const struct lorac_example *e,
+                 const struct lorac_placing *how)
+{
+    size_t row = add_rows(b, e, e->ids.n, how);
+    for (size_t t = 0; t < e->ids.n; t++) {
+        if (e->labels.at[t] == LORAC_NO_LABEL) { continue; }
+        score_label(b, row + t - how->prefix.n, (size_t)e->labels.at[t], how);
+    }
+}
+
+#define METRIC(m) (1U << LORAC_METRIC_##m)
 /* One answer a row, of labels. */
-#define OF_LABELS                                                                                  \
-    (1U << LORAC_METRIC_ACCURACY | 1U << LORAC_METRIC_MACRO_F1 | 1U << LORAC_METRIC_MICRO_F1 |     \
-     1U << LORAC_METRIC_WEIGHTED_F1 | 1U << LORAC_METRIC_MATTHEWS | 1U << LORAC_METRIC_PRECISION | \
-     1U << LORAC_METRIC_RECALL)
+#define OF_LABELS                                                                   \
+    (METRIC(ACCURACY) | METRIC(MACRO_F1) | METRIC(MICRO_F1) | METRIC(WEIGHTED_F1) | \
+     METRIC(MATTHEWS) | METRIC(PRECISION) | METRIC(RECALL))
 
 const struct lorac_objective lorac_objectives[] = {
-    {"causal_lm", next_token, NULL,
-     1U << LORAC_METRIC_LOSS | 1U << LORAC_METRIC_PERPLEXITY | 1U << LORAC_METRIC_EXACT_MATCH |
-         OF_LABELS},
+    {.name = "causal_lm",
+     .place = next_token,
+     .metrics = METRIC(LOSS) | METRIC(PERPLEXITY) | METRIC(EXACT_MATCH) | OF_LABELS,
+     .usual = METRIC(LOSS) | METRIC(PERPLEXITY) | METRIC(ACCURACY) | METRIC(MACRO_F1),
+     .ahead = 1},
+    {.name = "classify",
+     .place = one_label,
+     .metrics = METRIC(LOSS),
+     .usual = METRIC(LOSS),
+     .task = LORAC_TASK_CLASSIFY,
+     .target = LORAC_TARGET_LABEL,
+     .problem = "single_label_classification"},
+    {.name = "multilabel",
+     .place = any_labels,
+     .metrics = METRIC(LOSS),
+     .usual = METRIC(LOSS),
+     .task = LORAC_TASK_CLASSIFY,
+     .target = LORAC_TARGET_LABELS,
+     .problem = "multi_label_classification"},
+    {.name = "regress",
+     .place = number,
+     .metrics = METRIC(LOSS),
+     .usual = METRIC(LOSS),
+     .task = LORAC_TASK_CLASSIFY,
+     .target = LORAC_TARGET_NUMBER,
+     .problem = "regression"},
+    {.name = "tag",
+     .place = tags,
+     .metrics = METRIC(LOSS),
+     .usual = METRIC(LOSS),
+     .task = LORAC_TASK_TAG,
+     .target = LORAC_TARGET_TAGS},
 };
 const size_t lorac_n_objectives = sizeof lorac_objectives / sizeof *lorac_objectives;

@@ -73,9 +73,9 @@ static enum lorac_status add_piece(struct cutter *c, const struct lorac_document
         lorac_mem_grow(d->entries, d->n, &d->cap, d->n + 1, sizeof *entries);
     if (!entries) { return lorac_dataset_no_memory(d, err); }
     d->entries = entries;
-    enum lorac_status st = lorac_dataset_keep(d, start, 1, NULL, err);
-    if (st) { return st; }
     struct lorac_example e = {.ids = {d->cache.at + start, n, n}, .trained_from = 1}; // borrowed
+    enum lorac_status st = lorac_dataset_keep(d, start, &e, err);
+    if (st) { return st; }
     entries[d->n++] = (struct lorac_entry){
         .hash = lorac_example_hash(&e), .row = (uint32_t)doc->number, .tokens = (uint32_t)n};
     counts->tokens += n;
@@ -168,6 +168,7 @@ enum lorac_status lorac_dataset_open_texts(struct lorac_dataset **out,
     if (!d) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a dataset"); }
     struct cutter c = {.d = d, .texts = texts, .o = o};
     d->tokenizer = tokenizer;
+    d->objective = &lorac_objectives[0];
     d->o.max_length = o->max_length;
     d->cached = true;
     d->file = lorac_mem_string(texts->files[0].path, strlen(texts->files[0].path));

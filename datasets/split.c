@@ -57,35 +57,92 @@ static bool add_class(struct finder *f, size_t slot, const struct lorac_cell *ce
     return true;
 }
 
+/* Count a value of the row. *k: its class. */
+static enum lorac_status count_value(uint32_t *k, struct finder *f, const struct lorac_table *t,
+                                     size_t column, size_t max, const struct lorac_cell *cell,
+                                     uint64_t line, struct lorac_err *err)
+{
+    size_t slot = find_slot(f, cell->at, cell->n);
+    if (!f->slot[slot]) {
+        if (f->c->K == max) {
+            char name[64];
+            const char *column_name = lorac_table_column_name(t, column);
+            return lorac_fail(err, LORAC_EUSER,
+                              "%s:%llu: column '%s' holds more than %zu different values, "
+                              "expected a label",
+                              lorac_table_file(t), (unsigned long long)line,
+                              lorac_visible(name, sizeof name, column_name, strlen(column_name)),
+                              max);
+        }
+        if (!add_class(f, slot, cell)) {
+            return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for classes", lorac_table_file(t));
+        }
+    }
+    *k = f->slot[slot] - 1;
+    f->c->count[*k]++;
+    return LORAC_OK;
+}
+
 static enum lorac_status classify(struct finder *f, const struct lorac_table *t, size_t column,
                                   size_t max, struct lorac_row *row, struct lorac_err *err)
 {
-    struct lorac_classes *c = f->c;
-    for (size_t i = 0; i < lorac_table_rows(t); i++) {
-        enum lorac_status st = lorac_table_row(row, t, i, err);
-        if (st) { return st; }
-        const struct lorac_cell *cell = &row->cells[column];
-        size_t slot = find_slot(f, cell->at, cell->n);
-        if (!f->slot[slot]) {
-            if (c->K == max) {
-                char name[64];
-                const char *column_name = lorac_table_column_name(t, column);
-                return lorac_fail(
-                    err, LORAC_EUSER,
-                    "%s:%llu: column '%s' holds more than %zu different values, "
-                    "expected a label",
-                    lorac_table_file(t), (unsigned long long)row->line,
-                    lorac_visible(name, sizeof name, column_name, strlen(column_name)), max);
-            }
-            if (!add_class(f, slot, cell)) {
-                return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for classes",
-                                  lorac_table_file(t));
-            }
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < lorac_table_rows(t) && !st; i++) {
+        st = lorac_table_row(row, t, i, err);
+        if (!st) {
+            st = count_value(&f->c->of_row[i], f, t, column, max, &row->cells[column], row->line,
+                             err);
         }
-        c->of_row[i] = f->slot[slot] - 1;
-        c->count[c->of_row[i]]++;
     }
-    return LORAC_OK;
+    return st;
+}
+
+static enum lorac_status collect_row(struct finder *f, struct lorac_items *items,
+                                     const struct lorac_table *t, size_t column,
+                                     const struct lorac_collect_options *o,
+                                     const struct lorac_row *row, struct lorac_err *err)
+{
+    const struct lorac_cell *cell = &row->cells[column];
+    uint32_t k = 0;
+    if (o->target == LORAC_TARGET_LABEL) {
+        return lorac_cell_is_blank(cell)
+                   ? LORAC_OK
+                   : count_value(&k, f, t, column, o->max, cell, row->line, err);
+    }
+    bool list = row->nested && row->nested[column];
+    enum lorac_status st = lorac_items_read(items, cell, list, o->separator, err);
+    for (size_t i = 0; i < items->n && !st; i++) {
+        st = count_value(&k, f, t, column, o->max, &items->at[i], row->line, err);
+    }
+    return st == LORAC_EFORMAT ? LORAC_OK : st; // who reads the rows says so, with its line
+}
+
+enum lorac_status lorac_classes_collect(struct lorac_classes *out, const struct lorac_table *t,
+                                        size_t column, const struct lorac_collect_options *o,
+                                        struct lorac_err *err)
+{
+    struct lorac_row row = {0};
+    struct lorac_items items = {0};
+    size_t n = o->rows ? o->n_rows : lorac_table_rows(t);
+    enum lorac_status st = LORAC_OK;
+    *out = (struct lorac_classes){0};
+    struct finder f = {.c = out, .n_slots = 16};
+    while (f.n_slots / 2 < o->max) {
+        f.n_slots *= 2;
+    }
+    f.slot = lorac_mem_new(f.n_slots, sizeof *f.slot);
+    if (!f.slot) {
+        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory for classes", lorac_table_file(t));
+    }
+    for (size_t i = 0; i < n && !st; i++) {
+        st = lorac_table_row(&row, t, o->rows ? o->rows[i] : i, err);
+        if (!st) { st = collect_row(&f, &items, t, column, o, &row, err); }
+    }
+    lorac_items_free(&items);
+    lorac_row_free(&row);
+    lorac_mem_free(f.slot);
+    if (st) { lorac_classes_free(out); }
+    return st;
 }
 
 enum lorac_status lorac_classes_find(struct lorac_classes *out, const struct lorac_table *t,

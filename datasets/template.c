@@ -227,8 +227,9 @@ enum lorac_status lorac_template_parse(struct lorac_template **out,
 {
     enum lorac_status st = LORAC_OK;
     struct cursor prompt = {.key = "template.prompt", .text = o->prompt ? o->prompt : "", .o = o};
-    struct cursor completion = {
-        .key = "template.completion", .text = o->completion ? o->completion : "", .o = o};
+    struct cursor completion = {.key = o->pair ? "template.pair" : "template.completion",
+                                .text = o->completion ? o->completion : "",
+                                .o = o};
     struct lorac_template *t = lorac_mem_new(1, sizeof *t);
     if (t) { t->used = lorac_mem_new(o->n_variables, sizeof *t->used); }
     if (!t || !t->used) {

@@ -66,6 +66,7 @@ static enum lorac_status check_template(struct lorac_reading *rd)
     bool prompt = given(rd, "template.prompt");
     bool completion = given(rd, "template.completion");
     if (r->data.kind == LORAC_RECIPE_DATA_TEXT || r->data.train.n == 0) { return LORAC_OK; }
+    if (lorac_objectives[r->objective.kind].target) { return LORAC_OK; } // check_head()
     bool chat = r->templates.kind == LORAC_RECIPE_TEMPLATE_CHAT;
     bool answers =
         r->templates.train_on == LORAC_TRAIN_ASSISTANT || r->templates.train_on == LORAC_TRAIN_LAST;
@@ -304,7 +305,9 @@ static enum lorac_status check_needs(struct lorac_reading *rd)
         bool used;
         const char *why;
     } keys[] = {
-        {"data.labels.unknown", r->data.labels.map.n > 0, "without data.labels.map"},
+        {"data.labels.unknown",
+         r->data.labels.map.n > 0 || lorac_objectives[r->objective.kind].target,
+         "without data.labels.map"},
         {"eval.early_stop.patience", stops, "without eval.early_stop.metric"},
         {"eval.early_stop.min_delta", stops, "without eval.early_stop.metric"},
         {"train.watchdog.patience", r->train.watchdog.loss_above > 0.0,
@@ -313,6 +316,104 @@ static enum lorac_status check_needs(struct lorac_reading *rd)
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {
         st = check_idle(rd, keys[i].path, keys[i].used, keys[i].why);
+    }
+    return st;
+}
+
+/* Without a head, what is of one. */
+static enum lorac_status check_no_head(struct lorac_reading *rd)
+{
+    static const char *const keys[] = {"data.labels.column", "data.labels.separator",
+                                       "template.pair", "objective.class_weights",
+                                       "objective.label_smoothing"};
+    enum lorac_status st = check_all_idle(rd, keys, sizeof keys / sizeof *keys,
+                                          "without an objective that has a head (classify, "
+                                          "multilabel, regress, tag)");
+    if (st || rd->recipe->data.on_too_long != LORAC_LONG_TRUNCATE_END) { return st; }
+    return lorac_reading_complain(rd, given(rd, "data.on_too_long"),
+                                  lorac_key_find("data.on_too_long"),
+                                  "must be another with objective: causal_lm: a text's end is its "
+                                  "answer");
+}
+
+/* With a head: the model reads a text, or two, and says what stands in a column. */
+static enum lorac_status check_head(struct lorac_reading *rd)
+{
+    static const char *const writing[] = {"template.kind", "template.completion",
+                                          "template.train_on", "template.append_eos",
+                                          "eval.samples"};
+    const struct lorac_recipe *r = rd->recipe;
+    const struct lorac_objective *o = &lorac_objectives[r->objective.kind];
+    bool tags = o->target == LORAC_TARGET_TAGS;
+    bool several = o->target == LORAC_TARGET_LABELS;
+    bool labels = o->target != LORAC_TARGET_NUMBER;
+    char why[64];
+    const struct {
+        const char *path;
+        bool used;
+    } keys[] = {
+        {"data.labels.separator", several},
+        {"data.labels.map", labels},
+        {"data.labels.unknown", labels},
+        {"objective.class_weights", labels},
+        {"objective.label_smoothing", labels && !several},
+        {"template.pair", !tags},
+    };
+    if (!o->target) { return check_no_head(rd); }
+    (void)snprintf(why, sizeof why, "with objective: %s", o->name);
+    if (r->data.kind == LORAC_RECIPE_DATA_TEXT) {
+        return lorac_reading_complain(rd, given(rd, "objective.kind"),
+                                      lorac_key_find("objective.kind"),
+                                      "'%s' learns from a column, and with data.kind: text there "
+                                      "are none",
+                                      o->name);
+    }
+    if (!r->data.labels.column || !r->data.labels.column[0]) {
+        return lorac_complain(rd->errors, rd->defaults, 0, 0, rd->err,
+                              "data.labels: missing; objective: %s learns what stands in a column, "
+                              "as data.labels: label",
+                              o->name);
+    }
+    if (several && !r->data.labels.separator[0]) {
+        return lorac_reading_complain(rd, given(rd, "data.labels.separator"),
+                                      lorac_key_find("data.labels.separator"),
+                                      "must be text, found ''");
+    }
+    enum lorac_status st = check_all_idle(rd, writing, sizeof writing / sizeof *writing, why);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {
+        st = check_idle(rd, keys[i].path, keys[i].used, why);
+    }
+    return st;
+}
+
+/* Nothing is asked for that the objective does not have. Where nobody asks, what is usual for it is
+ * measured. */
+static enum lorac_status check_metrics(struct lorac_reading *rd)
+{
+    struct lorac_recipe *r = rd->recipe;
+    const struct lorac_objective *o = &lorac_objectives[r->objective.kind];
+    bool is_default = false;
+    enum lorac_status st = lorac_value_is_default(&is_default, rd, index_of("eval.metrics"));
+    if (is_default) { r->eval.metrics = o->usual; }
+    const struct {
+        const char *path;
+        unsigned metrics;
+    } keys[] = {
+        {"eval.metrics", r->eval.metrics},
+        {"eval.best", r->eval.best ? 1U << (r->eval.best - 1) : 0U},
+        {"eval.early_stop.metric",
+         r->eval.early_stop.metric ? 1U << (r->eval.early_stop.metric - 1) : 0U},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {
+        unsigned lacks = keys[i].metrics & ~o->metrics;
+        unsigned m = 0;
+        if (!lacks) { continue; }
+        while (!(lacks >> m & 1U)) {
+            m++;
+        }
+        st = lorac_reading_complain(rd, given(rd, keys[i].path), lorac_key_find(keys[i].path),
+                                    "there is no '%s' with objective: %s", lorac_metric_name(m),
+                                    o->name);
     }
     return st;
 }
@@ -328,6 +429,8 @@ enum lorac_status lorac_reading_check(struct lorac_reading *rd)
     st = r->data.kind == LORAC_RECIPE_DATA_TEXT ? check_text(rd) : check_table(rd);
     if (st || rd->errors->n) { return st; }
     st = check_needs(rd);
+    if (!st) { st = check_head(rd); }
+    if (!st) { st = check_metrics(rd); }
     if (!st) { st = check_kinds(rd); }
     if (!st) { st = check_optimizer(rd); }
     if (!st) { st = check_keep(rd); }

@@ -84,6 +84,14 @@ struct lorac_recipe_layers {
     size_t *at;
     size_t n;
 };
+struct lorac_recipe_weights { // of labels
+    bool balanced;            // as rare as they are; or
+    struct {
+        char *label;
+        double weight; // above 0
+    } * at;            // (n) those of these, 1 the others'
+    size_t n;
+};
 struct lorac_recipe_overrides { // the first that matches wins
     struct lorac_override *at;
     size_t n;
@@ -148,6 +156,8 @@ struct lorac_recipe {
         } format;
         struct lorac_recipe_map columns; // template variable -> column name or 1-based number
         struct {
+            char *column;                // of a head's targets; NULL: there is no head
+            char *separator;             // of several labels in a cell
             struct lorac_recipe_map map; // empty: free text
             enum lorac_on_bad unknown;
         } labels;
@@ -158,11 +168,16 @@ struct lorac_recipe {
     struct {
         enum lorac_recipe_template kind;
         const char *system, *prompt, *completion; // NULL: none
+        const char *pair;                         // of a head: the second text; NULL: none
         const char *date;                         // "2026-11-29"; NULL: none
         bool append_eos;
         enum lorac_train_on train_on;
-    } templates;        // the section "template": the word is C++'s
-    unsigned objective; // a row of lorac_objectives
+    } templates; // the section "template": the word is C++'s
+    struct {
+        unsigned kind; // a row of lorac_objectives
+        struct lorac_recipe_weights class_weights;
+        double label_smoothing;
+    } objective;
     struct {
         size_t epochs, steps;            // exactly one is not 0
         size_t batch_tokens, batch_size; // exactly one is not 0

@@ -158,11 +158,22 @@ const struct lorac_key lorac_keys[] = {
              "messages (a whole conversation: OpenAI's messages or ShareGPT's conversations), or "
              "user, input, assistant (as of Alpaca: {user: instruction, input: input, assistant: "
              "output}), and system."},
+    {KEY(data.labels.column, text), .flags = LORAC_KEY_SHORT,
+     .help = "with a head (objective): the column of what it should say; 'data.labels: COLUMN' is "
+             "short for {column: COLUMN}",
+     .more = "classify: a label, whose order is that of data.labels.map, else of the checkpoint's "
+             "own head, else sorted. multilabel: any number of them (data.labels.separator). "
+             "regress: a number. tag: as many tags as the text has words, between blanks; in JSON "
+             "lines both may be lists."},
+    {KEY(data.labels.separator, text), .otherwise = "';'",
+     .help = "multilabel: what stands between the labels of a cell; in JSON lines it may be a list",
+     .more = "A row with none of them is a blank cell where on_empty is keep, or an empty list."},
     {KEY(data.labels.map, map), .otherwise = "{}",
      .help = "cell text: label text, e.g. {'1': negative, '5': positive}; omit for free text"},
     {KEY(data.labels.unknown, choice), .otherwise = "error",
      .words = WORDS([LORAC_BAD_ERROR] = "error", [LORAC_BAD_SKIP] = "skip"),
-     .help = "what to do with a cell that labels.map does not hold"},
+     .help = "what to do with a cell that labels.map does not hold",
+     .more = "With a head also with a label that no training row has."},
     {KEY(data.on_empty, choice), .otherwise = "error",
      .words = WORDS([LORAC_BAD_ERROR] = "error", [LORAC_BAD_SKIP] = "skip",
                     [LORAC_BAD_KEEP] = "keep"),
@@ -172,11 +183,15 @@ const struct lorac_key lorac_keys[] = {
              "any case."},
     {KEY(data.on_too_long, choice),
      .words = WORDS([LORAC_LONG_TRUNCATE_PROMPT] = "truncate_prompt", [LORAC_LONG_SKIP] = "skip",
-                    [LORAC_LONG_ERROR] = "error"),
+                    [LORAC_LONG_ERROR] = "error",
+                    [LORAC_LONG_TRUNCATE_END] = "truncate_end"),
      .otherwise = "truncate_prompt",
      .help = "what to do with an example over model.max_length",
      .more = "The completion is never cut. A conversation loses its oldest turns, then the "
-             "beginning of the user's last words; the answer to them stays whole."},
+             "beginning of the user's last words; the answer to them stays whole. With a head "
+             "there is no completion: truncate_prompt takes from a text's beginning, truncate_end "
+             "(as transformers) from its end, of a pair from the longer text; what the tokenizer "
+             "puts around stays."},
     {KEY(data.duplicates, choice), .otherwise = "warn",
      .words = WORDS([LORAC_DUPLICATE_WARN] = "warn", [LORAC_DUPLICATE_KEEP] = "keep",
                     [LORAC_DUPLICATE_DROP] = "drop"),
@@ -198,10 +213,14 @@ const struct lorac_key lorac_keys[] = {
      .help = "chat: the day (2026-11-29) that templates write which write today's",
      .more = "Needed by such templates alone: what is trained would change with the day."},
     {KEY_AT("template.prompt", templates.prompt, text),
-     .help = "text before the completion; {variable} stands for a cell",
+     .help = "text before the completion; {variable} stands for a cell. With a head: the text that "
+             "it reads, where there are several columns",
      .more = "Saved with the adapter and used with it ever after. {?input}\\nInput: "
              "{input}{/input} is an optional part: it is there where the cell is not blank. A "
              "brace that is text, as of JSON, is written {{ or }}, a literal ${ $${."},
+    {KEY_AT("template.pair", templates.pair, text),
+     .help = "with a head: the second text of a pair, as of premise and hypothesis",
+     .more = "The tokenizer frames both: [CLS] prompt [SEP] pair [SEP]."},
     {KEY_AT("template.completion", templates.completion, text),
      .help = "text that the model learns to write"},
     {KEY_AT("template.append_eos", templates.append_eos, flag), .otherwise = "true",
@@ -214,8 +233,22 @@ const struct lorac_key lorac_keys[] = {
      .help = "tokens that count in the loss: of text completion or all, of chat assistant (all its "
              "turns, the default there) or last (its last turn)"},
 
-    {KEY(objective, choice), .row = objective_name, .otherwise = "causal_lm",
-     .help = "what is learnt"},
+    {KEY(objective.kind, choice), .flags = LORAC_KEY_SHORT, .row = objective_name,
+     .otherwise = "causal_lm",
+     .help = "what is learnt; 'objective: classify' is short for {kind: classify}",
+     .more = "causal_lm: to write. The others put a head on the model, which trains in full: "
+             "classify gives a text one of the labels in data.labels, multilabel any of them, "
+             "regress a number (by squared error, in deviations from the training rows' mean), "
+             "tag a label for each word."},
+    {KEY(objective.class_weights, weights), .flags = LORAC_KEY_ABOVE_MIN, COUNTS(0, 1e6),
+     .otherwise = "{}",
+     .help = "classify, tag: what a row counts by its label: balanced, or {label: weight}, 1 for "
+             "the others; multilabel: what the label counts where it is there",
+     .more = "balanced: rows / (labels x rows with it), so that all labels weigh alike; of "
+             "multilabel rows without it / rows with it."},
+    {KEY(objective.label_smoothing, number), .flags = LORAC_KEY_BELOW_MAX, COUNTS(0, 1),
+     .otherwise = "0.0",
+     .help = "classify, tag: the share of a row that all labels get alike (0.1), its own the rest"},
 
     {KEY(train.epochs, count), .flags = LORAC_KEY_NULLABLE | LORAC_KEY_LENGTH, COUNTS(1, 1e9),
      .otherwise = "3",
@@ -365,7 +398,8 @@ const struct lorac_key *lorac_key_short(const char *section)
     size_t n = strlen(section);
     for (size_t i = 0; i < lorac_n_keys; i++) {
         const struct lorac_key *key = &lorac_keys[i];
-        bool below = strncmp(key->path, section, n) == 0 && key->path[n] == '.';
+        bool below = strncmp(key->path, section, n) == 0 && key->path[n] == '.' &&
+                     !strchr(key->path + n + 1, '.');
         if (below && (key->flags & LORAC_KEY_SHORT)) { return key; }
     }
     return NULL;

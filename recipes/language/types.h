@@ -73,6 +73,8 @@ extern const struct lorac_key_type lorac_type_text; // char *
 extern const struct lorac_key_type lorac_type_char; // char: one ASCII character; min 0: or none
 extern const struct lorac_key_type lorac_type_list; // struct lorac_recipe_list
 extern const struct lorac_key_type lorac_type_map;  // struct lorac_recipe_map
+// type_weights.c
+extern const struct lorac_key_type lorac_type_weights; // struct lorac_recipe_weights
 // type_path.c
 extern const struct lorac_key_type lorac_type_path;  // char *, absolute
 extern const struct lorac_key_type lorac_type_paths; // struct lorac_recipe_list: one or several

@@ -2,6 +2,7 @@
 #include "recipes/run/approximation.h"
 
 #include "base/core/mem.h"
+#include "recipes/run/heads.h"
 #include "recipes/run/setup.h"
 
 #include <math.h>
@@ -25,7 +26,7 @@ struct looking {
 static enum lorac_status open_looking(struct looking *l, const struct lorac_model *exact,
                                       const struct lorac_job *j, struct lorac_err *err)
 {
-    struct lorac_loader_options o = lorac_setup_loader(j->recipe);
+    struct lorac_loader_options o = lorac_setup_loader(j);
     o.batch_tokens = 0;
     o.batch_size = TOGETHER;
     enum lorac_status st = lorac_loader_open(&l->loader, j->train.set, &o, err);
@@ -122,7 +123,8 @@ enum lorac_status lorac_approximation_measure(struct lorac_approximation *out, s
     struct lorac_model *exact = NULL;
     struct looking l = {0};
     *out = (struct lorac_approximation){0};
-    if (j->model->compute != LORAC_INT8) { return LORAC_OK; }
+    bool fresh = lorac_job_has_head(j); // there is no loss yet
+    if (j->model->compute != LORAC_INT8 || fresh) { return LORAC_OK; }
     enum lorac_status st = lorac_model_open(&exact, &j->dev, j->model->dir, LORAC_FLOAT32, err);
     if (!st) { st = open_looking(&l, exact, j, err); }
     if (!st) { st = look(out, &l, err); }

@@ -76,7 +76,7 @@ static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_
 
 /* What the buffers of a loss must hold. */
 struct capacity {
-    size_t rows, segments;
+    size_t rows, segments, targets;
     struct lorac_pass_options pass;
 };
 
@@ -84,6 +84,7 @@ static struct capacity find_capacity(const struct lorac_loader *loader)
 {
     struct capacity c = {.rows = most(EVAL_ROWS, lorac_loader_max_rows(loader))};
     c.segments = most(lorac_loader_max_segments(loader), c.rows);
+    c.targets = most(lorac_loader_max_targets(loader), c.rows);
     c.pass.max_rows = c.rows;
     c.pass.max_positions = shot_tokens(lorac_loader_dataset(loader)) + c.rows;
     return c;
@@ -95,9 +96,9 @@ static enum lorac_status open_loss(struct lorac_evaluator *e, struct lorac_err *
     enum lorac_status st = lorac_loader_open(&e->loader, e->o.set, &loader_options, err);
     if (st) { return st; }
     struct capacity c = find_capacity(e->loader);
-    e->nll = lorac_mem_new(c.rows, sizeof *e->nll);
+    e->nll = lorac_mem_new(c.targets, sizeof *e->nll);
     if (!e->nll) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
-    st = lorac_batch_new(&e->batch, c.rows, c.segments, c.rows, err);
+    st = lorac_batch_new(&e->batch, c.rows, c.segments, c.targets, err);
     if (!st && past) { st = lorac_cache_new(&e->cache, e->o.model, past, err); }
     if (!st) { st = lorac_pass_new(&e->pass, e->o.model, e->o.socket, &c.pass, err); }
     return st;
@@ -115,7 +116,7 @@ static enum lorac_status measure_loss_bytes(size_t *bytes, const struct lorac_ev
     lorac_loader_close(loader);
     st = lorac_pass_measure(bytes, o->model, o->socket, &c.pass, err);
     if (!st && past) { st = lorac_cache_measure(&cache, o->model, past, err); }
-    *bytes += cache + c.rows * sizeof(float) + lorac_batch_bytes(c.rows, c.segments, c.rows);
+    *bytes += cache + c.targets * sizeof(float) + lorac_batch_bytes(c.rows, c.segments, c.targets);
     return st;
 }
 
@@ -148,7 +149,7 @@ static void count_rows(struct lorac_evaluation_size *out, const struct lorac_eva
 {
     const struct lorac_data_counts *c = lorac_dataset_counts(o->set);
     size_t rivals = classifies(o) ? (c->trained - c->used) / RIVALS : 0;
-    out->rows = c->tokens - c->used + rivals;
+    out->rows = lorac_dataset_all_rows(o->set) + rivals;
     out->scored = c->trained + rivals;
 }
 

@@ -25,16 +25,16 @@ struct lorac_frozen {
 
 /* ---- what is kept ---- */
 
-/* An example's last token is only a target: no row. */
-static size_t rows_of(const struct lorac_dataset *set, size_t i)
+/* What all examples begin with; of an encoder nothing: a row depends on its whole text. */
+static size_t common_of(const struct lorac_dataset *set)
 {
-    return lorac_dataset_length(set, i) - 1;
+    const struct lorac_target_frame *f = lorac_dataset_frame(set);
+    return f && f->bidirectional ? 0 : lorac_dataset_counts(set)->common;
 }
 
 static void count_rows(struct lorac_trainer_frozen *c, const struct lorac_frozen_options *o)
 {
-    const struct lorac_data_counts *counts = lorac_dataset_counts(o->set);
-    c->rows = (size_t)counts->tokens - counts->used - counts->common * (counts->used - 1);
+    c->rows = lorac_dataset_all_rows(o->set) - common_of(o->set) * (lorac_dataset_size(o->set) - 1);
     c->bytes = c->rows * o->model->config.C * sizeof(float);
 }
 
@@ -178,7 +178,7 @@ static enum lorac_status take_room(struct lorac_frozen *f, const struct lorac_tr
                                    const char *dir, size_t max_rows, struct lorac_err *err)
 {
     size_t n = lorac_dataset_size(f->set);
-    f->common = lorac_dataset_counts(f->set)->common;
+    f->common = common_of(f->set);
     f->C = c->bytes / c->rows / sizeof *f->x;
     f->start = lorac_mem_new(n, sizeof *f->start);
     f->x = lorac_mem_new(max_rows, f->C * sizeof *f->x);
@@ -192,7 +192,7 @@ static enum lorac_status take_room(struct lorac_frozen *f, const struct lorac_tr
     size_t at = f->common;
     for (size_t i = 0; i < n; i++) {
         f->start[i] = at;
-        at += rows_of(f->set, i) - f->common;
+        at += lorac_dataset_rows(f->set, i) - f->common;
     }
     assert(at == c->rows);
     f->rows = at;
@@ -210,7 +210,10 @@ static enum lorac_status fill(struct lorac_frozen *f, struct lorac_ranks *ranks,
     struct lorac_batch *b = NULL;
     size_t done = 0;
     enum lorac_status st = lorac_loader_open(&rows, f->set, &o, err);
-    if (!st) { st = lorac_batch_new(&b, max_rows, lorac_loader_max_segments(rows), max_rows, err); }
+    if (!st) {
+        st = lorac_batch_new(&b, max_rows, lorac_loader_max_segments(rows),
+                             lorac_loader_max_targets(rows), err);
+    }
     for (size_t i = 0; !st && lorac_loader_state(rows).epoch == 0; i++) {
         if (f->memory && i % lorac_ranks_count(ranks) != lorac_ranks_rank(ranks)) {
             lorac_loader_skip(rows); // another's: zero here

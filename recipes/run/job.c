@@ -5,6 +5,7 @@
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "recipes/run/heads.h"
 #include "recipes/run/labels.h"
 
 #include <stdio.h>
@@ -85,6 +86,7 @@ enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lo
     const struct lorac_recipe *r = j->recipe;
     size_t n_columns = r->data.columns.n;
     size_t n_labels = r->data.labels.map.n;
+    const bool head = lorac_job_has_head(j);
     enum lorac_status st = LORAC_OK;
     struct lorac_variable *variables = lorac_mem_new(n_columns + 1, sizeof *variables);
     struct lorac_label *labels = lorac_mem_new(n_labels + 1, sizeof *labels);
@@ -107,14 +109,19 @@ enum lorac_status lorac_job_open_set(struct lorac_dataset **out, const struct lo
         .on_empty = r->data.on_empty,
         .on_too_long = r->data.on_too_long,
         .duplicates = r->data.duplicates,
-        .prompt = r->templates.prompt,
-        .completion = r->templates.completion,
+        .prompt = head ? j->texts.prompt : r->templates.prompt,
+        .completion = head ? j->texts.completion : r->templates.completion,
         .chat = j->chat,
         .system = r->templates.system,
         .dated = r->templates.date != NULL,
         .day = day_of(r),
         .append_eos = r->templates.append_eos,
         .train_on = r->templates.train_on,
+        .objective = lorac_job_objective(j),
+        .classes = (const char *const *)j->labels,
+        .K = head ? j->K : 0,
+        .separator = r->data.labels.separator,
+        .frame = &j->frame,
         .max_length = r->model.max_length,
         .cache = lorac_dataset_options_default().cache,
         .shots = shots,
@@ -244,11 +251,13 @@ static enum lorac_status open_tables(struct lorac_job *j, unsigned parts, struct
     bool splits = r->data.valid.kind == LORAC_RECIPE_SPLIT_FRACTION;
     bool valid = parts & (LORAC_JOB_TRAIN | LORAC_JOB_VALID);
     enum lorac_status st = open_table(&j->train.table, j, r->data.train.at[0], err);
-    if (!st) { st = lorac_labels_find(j, err); }
+    if (!st && !lorac_job_has_head(j)) { st = lorac_labels_find(j, err); }
     if (!st && splits) { st = split_table(j, err); }
+    if (!st && lorac_job_has_head(j)) { st = lorac_head_find(j, err); }
     if (!st && (parts & LORAC_JOB_TRAIN)) {
         st = lorac_job_open_set(&j->train.set, j, j->train.table, split->rest, split->n_rest, NULL,
                                 err);
+        if (!st && lorac_job_has_head(j)) { st = lorac_head_settle(j, err); }
     }
     lorac_mem_free(split->rest); // of a large table: the training set knows its rows
     split->rest = NULL;
@@ -308,8 +317,15 @@ enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *er
     enum lorac_compute compute = LORAC_FLOAT32;
     enum lorac_status st = find_compute(&compute, j, err);
     if (st) { return st; }
-    st = lorac_model_open(&j->model, &j->dev, dir, compute, err);
+    const struct lorac_model_options o = {
+        .compute = compute,
+        .task = lorac_job_objective(j)->task,
+        .labels = lorac_job_objective(j)->target == LORAC_TARGET_NUMBER ? 1 : j->K,
+        .seed = j->recipe->seed,
+    };
+    st = lorac_model_open_for(&j->model, &j->dev, dir, &o, err);
     if (st) { lorac_hub_explain(dir, err); }
+    if (!st) { lorac_head_fit(j); }
     const struct lorac_data *const data[] = {&j->train, &j->valid, &j->test};
     for (size_t i = 0; i < sizeof data / sizeof *data && !st; i++) {
         if (data[i]->set) { st = lorac_job_check_ids(j, data[i]->set, err); }
@@ -358,6 +374,7 @@ static enum lorac_status open_job(struct lorac_job **out, const struct lorac_rec
         j->dev = lender->dev;
         j->tokenizer = lender->tokenizer;
         j->model = lender->model;
+        lorac_head_fit(j);
     } else {
         st = open_outline(j, threads, err);
     }
@@ -429,6 +446,8 @@ void lorac_job_close(struct lorac_job *j)
         lorac_mem_free(j->labels);
     }
     if (j->label_variable != lender->label_variable) { lorac_mem_free(j->label_variable); }
+    if (j->prompt != lender->prompt) { lorac_mem_free(j->prompt); }
+    if (j->label_weight != lender->label_weight) { lorac_mem_free(j->label_weight); }
     if (j->chat != lender->chat) { lorac_chat_free(j->chat); }
     if (j->model != lender->model) { lorac_model_close(j->model); }
     if (!j->lender) {
@@ -436,45 +455,6 @@ void lorac_job_close(struct lorac_job *j)
         lorac_device_close(&j->dev);
     }
     lorac_mem_free(j);
-}
-
-/* ---- evaluations ---- */
-
-bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics)
-{
-    return j->K && lorac_metrics_compare(metrics);
-}
-
-const char *lorac_unmeasured(const struct lorac_job *j, unsigned metrics)
-{
-    bool table = j->recipe->data.kind == LORAC_RECIPE_DATA_TABLE;
-    if (!table || j->K || !lorac_metrics_compare(metrics)) { return NULL; }
-    return "free text: there are no labels to choose from, so accuracy and macro_f1 are not "
-           "measured "
-           "(exact_match would be)";
-}
-
-struct lorac_evaluator_options lorac_job_evaluation(const struct lorac_job *j,
-                                                    const struct lorac_dataset *set,
-                                                    unsigned metrics,
-                                                    const struct lorac_socket *socket)
-{
-    return (struct lorac_evaluator_options){.model = j->model,
-                                            .set = set,
-                                            .socket = socket,
-                                            .labels = (const char *const *)j->labels,
-                                            .K = j->K,
-                                            .metrics = metrics};
-}
-
-enum lorac_status lorac_job_evaluator(struct lorac_evaluator **out, const struct lorac_job *j,
-                                      const struct lorac_dataset *set, unsigned metrics,
-                                      const struct lorac_socket *socket, struct lorac_err *err)
-{
-    struct lorac_evaluator_options o = lorac_job_evaluation(j, set, metrics, socket);
-    *out = NULL;
-    enum lorac_status st = lorac_job_check_length(j, err);
-    return st ? st : lorac_evaluator_new(out, &o, err);
 }
 
 /* ---- the adapter ---- */

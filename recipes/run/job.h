@@ -37,6 +37,9 @@ struct lorac_job {
     size_t K;
     void (*factoring)(void *self, double done); // as lorac_adapter_options' progress; NULL, or
     void *self;                                 // set before lorac_job_adapter()
+    char *prompt;        // with a head (heads.h), where the recipe has none: the only column
+    float *label_weight; // (K) with a head; NULL: 1
+    struct lorac_target_frame frame; // of its datasets
     size_t answers; // different ones in the label's column, one more than the most that are told;
                     // 0: not counted
 };

@@ -3,6 +3,7 @@
 
 #include "base/core/mem.h"
 #include "recipes/language/reading.h"
+#include "recipes/run/heads.h"
 #include "recipes/run/evaluate.h"
 
 #include <stdio.h>
@@ -49,8 +50,11 @@ static enum lorac_status find_label_variable(size_t *index, struct lorac_job *j,
         names[i] = variable_name(r, t, i);
     }
     enum lorac_status st = lorac_job_texts(j, names, n, lorac_table_delimiter_hint(t), err);
-    struct lorac_template_options o = {j->texts.prompt, j->texts.completion, names, n,
-                                       lorac_table_delimiter_hint(t)};
+    struct lorac_template_options o = {.prompt = j->texts.prompt,
+                                       .completion = j->texts.completion,
+                                       .variables = names,
+                                       .n_variables = n,
+                                       .hint = lorac_table_delimiter_hint(t)};
     if (!st) { st = lorac_template_parse(&template, &o, err); }
     size_t used = 0;
     for (size_t i = 0; i < n && !st; i++) {
@@ -321,7 +325,7 @@ enum lorac_status lorac_labels_check(const struct lorac_job *j, const struct lor
     size_t label = 0;
     size_t known = 0;
     enum lorac_status st = LORAC_OK;
-    if (!j->K || lorac_dataset_is_text(set)) { return LORAC_OK; }
+    if (!j->K || lorac_dataset_is_text(set) || lorac_job_has_head(j)) { return LORAC_OK; }
     st = lorac_dataset_variable(&label, set, j->label_variable, err);
     for (size_t i = 0; i < lorac_dataset_size(set) && !st; i++) {
         st = lorac_dataset_values(&e, set, i, err);

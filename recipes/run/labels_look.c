@@ -3,6 +3,7 @@
 
 #include "base/core/mem.h"
 #include "datasets/firsts.h"
+#include "recipes/run/heads.h"
 
 #include <string.h>
 
@@ -338,14 +339,16 @@ enum lorac_status lorac_labels_look(struct lorac_label_look **out, const struct 
     *out = NULL;
     struct lorac_label_look *l = lorac_mem_new(1, sizeof *l);
     if (!l) { return no_memory(err); }
+    const enum lorac_target target = lorac_job_objective(j)->target;
+    bool one = target == LORAC_TARGET_NONE || target == LORAC_TARGET_LABEL; // a row
     struct looker w = {.j = j, .l = l};
-    l->K = j->K;
+    l->K = one ? j->K : 0;
     for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
         l->split[s].name = names[s];
         l->split[s].set = sets[s];
-        l->split[s].rows = sets[s] && j->K ? lorac_dataset_size(sets[s]) : 0;
+        l->split[s].rows = sets[s] && l->K ? lorac_dataset_size(sets[s]) : 0;
     }
-    enum lorac_status st = j->K ? look(&w, err) : note_free_text(&w, err);
+    enum lorac_status st = l->K ? look(&w, err) : one ? note_free_text(&w, err) : LORAC_OK;
     for (size_t i = 0; i < l->n && !st; i++) {
         if (l->note[i].no_memory) { st = no_memory(err); }
     }

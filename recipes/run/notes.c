@@ -4,6 +4,7 @@
 #include "base/core/machine.h"
 #include "recipes/language/reading.h"
 #include "recipes/run/evaluate.h"
+#include "recipes/run/heads.h"
 #include "recipes/run/labels.h"
 
 #include <string.h>
@@ -22,7 +23,8 @@ static void note_unused(const struct lorac_job *j, const struct lorac_run_watch 
         if (lorac_dataset_variable(&v, set, name, NULL)) { continue; }
         in_prompt += lorac_template_prompt_uses(t, v);
         bool stratifies = r->data.valid.stratify && strcmp(r->data.valid.stratify, name) == 0;
-        if (lorac_template_uses(t, v) || stratifies) { continue; }
+        bool target = lorac_job_has_head(j) && strcmp(j->label_variable, name) == 0;
+        if (lorac_template_uses(t, v) || stratifies || target) { continue; }
         lorac_buf_clear(b);
         lorac_buf_printf(b, "the template does not use {%s} (data.columns)", name);
         watch->note(watch->self, b->at ? b->at : "");

@@ -305,7 +305,7 @@ static size_t data_bytes(const struct lorac_data *d)
 
 static enum lorac_status measure_training(struct lorac_plan *p, struct lorac_err *err)
 {
-    struct lorac_loader_options options = lorac_setup_loader(p->job->recipe);
+    struct lorac_loader_options options = lorac_setup_loader(p->job);
     struct lorac_loader *loader = NULL;
     struct lorac_trainer_options o;
     struct lorac_length l = {0};

@@ -22,7 +22,7 @@ static enum lorac_status open_probe(struct probe *o, const struct lorac_plan *p,
                                     struct lorac_err *err)
 {
     const struct lorac_job *j = p->job;
-    struct lorac_loader_options loader = lorac_setup_loader(j->recipe);
+    struct lorac_loader_options loader = lorac_setup_loader(j);
     struct lorac_trainer_options t;
     struct lorac_length length;
     enum lorac_status st = lorac_job_adapter(&o->adapter, j, err);

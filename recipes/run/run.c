@@ -9,6 +9,7 @@
 #include "recipes/run/approximation.h"
 #include "recipes/run/events.h"
 #include "recipes/run/files.h"
+#include "recipes/run/heads.h"
 #include "recipes/run/notes.h"
 #include "recipes/run/resume.h"
 #include "recipes/run/samples.h"
@@ -52,7 +53,7 @@ struct run {
 
 static enum lorac_status open_trainer(struct run *run, struct lorac_err *err)
 {
-    struct lorac_loader_options o = lorac_setup_loader(run->r);
+    struct lorac_loader_options o = lorac_setup_loader(run->job);
     enum lorac_status st = lorac_loader_open(&run->loader, run->job->train.set, &o, err);
     if (!st) {
         st = lorac_setup_trainer(&run->o, &run->length, run->job, run->adapter, run->loader, err);
@@ -346,7 +347,8 @@ static enum lorac_status take_samples(struct run *run, bool shows, struct lorac_
     struct lorac_buf rows = {0};
     struct lorac_buf text[3] = {0};
     enum lorac_status st = LORAC_OK;
-    for (size_t i = 0; i < run->r->eval.samples && i < n && !st; i++) {
+    size_t some = lorac_job_has_head(run->job) ? 0 : run->r->eval.samples; // a head writes nothing
+    for (size_t i = 0; i < some && i < n && !st; i++) {
         for (size_t k = 0; k < 3; k++) {
             lorac_buf_clear(&text[k]);
             lorac_buf_str(&text[k], "");

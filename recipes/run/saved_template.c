@@ -2,6 +2,7 @@
 #include "recipes/run/saved_template.h"
 
 #include "base/core/mem.h"
+#include "recipes/run/heads.h"
 
 #include <string.h>
 
@@ -15,6 +16,8 @@ enum lorac_status lorac_template_save(struct lorac_adapter *a, const struct lora
 {
     const struct lorac_recipe *r = j->recipe;
     const bool whole = j->chat && j->texts.messages != SIZE_MAX;
+    const struct lorac_objective *o = lorac_job_objective(j);
+    const bool numbers = o->target == LORAC_TARGET_NUMBER;
     char tokenizer[LORAC_TOKENIZER_FINGERPRINT];
     struct lorac_buf b = {0};
     enum lorac_status st = lorac_tokenizer_fingerprint(tokenizer, j->tokenizer, err);
@@ -29,6 +32,9 @@ enum lorac_status lorac_template_save(struct lorac_adapter *a, const struct lora
                               .labels = (const char *const *)j->labels,
                               .K = j->K,
                               .tokenizer = tokenizer,
+                              .problem = o->problem,
+                              .mean = j->frame.mean,
+                              .deviation = numbers ? j->frame.deviation : 0.0,
                           });
     lorac_mem_free(a->template_json);
     a->template_json = b.no_memory ? NULL : b.at;
@@ -85,6 +91,14 @@ static enum lorac_status check_labels(const struct lorac_adapter *a, const struc
             "table); %s",
             name, j->labels[k], way);
     }
+    for (size_t k = 0; lorac_job_has_head(j) && k < was->K && k < j->K; k++) {
+        if (strcmp(was->labels[k], j->labels[k]) == 0) { continue; }
+        return lorac_fail(
+            err, LORAC_EUSER,
+            "%.120s: output %zu of its head is for the label '%.60s', and for '%.60s' here: the "
+            "same labels in another order; %s",
+            name, k, was->labels[k], j->labels[k], way);
+    }
     for (size_t k = 0; k < was->K; k++) {
         if (holds_label((const char *const *)j->labels, j->K, was->labels[k])) { continue; }
         return lorac_fail(
@@ -136,7 +150,13 @@ enum lorac_status lorac_template_check(const struct lorac_adapter *a, const stru
     enum lorac_status st = lorac_saved_read(&was, a->template_json, err);
     if (st) { lorac_err_prefix(err, "%s: ", a->name ? a->name : "the adapter"); }
     if (!was) { return st; }
-    if ((was->chat != NULL) != (j->chat != NULL)) {
+    const struct lorac_objective *o = lorac_job_objective(j);
+    if (strcmp(text_or_none(was->problem), text_or_none(o->problem)) != 0) {
+        st = lorac_fail(
+            err, LORAC_EUSER, "%.120s: was trained for %s, the recipe for %s (objective: %s)",
+            a->name ? a->name : "the adapter", was->problem ? was->problem : "writing or for tags",
+            o->problem ? o->problem : "that", o->name);
+    } else if ((was->chat != NULL) != (j->chat != NULL)) {
         st = differ(a, "kind", was->chat ? "chat" : "text", j->chat ? "chat" : "text", err);
     } else if (j->chat && strcmp(was->chat, lorac_chat_text(j->chat)) != 0) {
         st = lorac_fail(err, LORAC_EUSER,
@@ -148,7 +168,7 @@ enum lorac_status lorac_template_check(const struct lorac_adapter *a, const stru
     } else if (strcmp(was->prompt, prompt) != 0) {
         st = differ(a, "prompt", was->prompt, prompt, err);
     } else if (strcmp(was->completion, completion) != 0) {
-        st = differ(a, "completion", was->completion, completion, err);
+        st = differ(a, o->target ? "pair" : "completion", was->completion, completion, err);
     } else if (was->append_eos != eos) {
         st = differ(a, "append_eos", eos ? "false" : "true", eos ? "true" : "false", err);
     } else {

@@ -4,6 +4,7 @@
 #include "base/core/machine.h"
 #include "recipes/run/evaluate.h"
 #include "recipes/run/frozen.h"
+#include "recipes/run/heads.h"
 
 #include <math.h>
 
@@ -26,14 +27,17 @@ bool lorac_setup_due(size_t step, size_t every, size_t steps)
     return step == steps || (every && step % every == 0);
 }
 
-struct lorac_loader_options lorac_setup_loader(const struct lorac_recipe *r)
+struct lorac_loader_options lorac_setup_loader(const struct lorac_job *j)
 {
+    const struct lorac_recipe *r = j->recipe;
     return (struct lorac_loader_options){
         .batch_tokens = r->train.batch_tokens,
         .batch_size = r->train.batch_size,
         .shuffle = r->train.shuffle,
         .seed = r->seed,
-        .objective = &lorac_objectives[r->objective],
+        .objective = lorac_job_objective(j),
+        .label_weight = j->label_weight,
+        .label_smoothing = r->objective.label_smoothing,
         .share_prefix = r->adapter.dropout > 0.0 ? LORAC_SHARE_OFF : r->train.share_prefix,
     };
 }

@@ -22,7 +22,7 @@ size_t lorac_setup_evaluations(const struct lorac_length *length);
  * end? */
 bool lorac_setup_due(size_t step, size_t every, size_t steps);
 
-struct lorac_loader_options lorac_setup_loader(const struct lorac_recipe *r);
+struct lorac_loader_options lorac_setup_loader(const struct lorac_job *j);
 struct lorac_optim_options lorac_setup_optim(const struct lorac_recipe *r, size_t steps);
 /* All that the recipe says about training `adapter` with the rows of `loader`, which are borrowed
  * as the job is, and how long it takes. Metrics that cannot be measured are LORAC_EUSER. */

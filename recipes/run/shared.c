@@ -34,9 +34,12 @@ static bool starts_with(const char *path, const char *section)
     return strncmp(path, section, strlen(section)) == 0;
 }
 
-static bool makes_base(const struct lorac_key *key)
+static bool makes_base(const struct lorac_key *key, const struct lorac_recipe *r)
 {
-    static const char *const keys[] = {"model.path", "model.compute", "train.threads"};
+    static const char *const keys[] = {"model.path", "model.compute", "train.threads",
+                                       "objective.kind"};
+    bool drawn = lorac_objectives[r->objective.kind].target && strcmp(key->path, "seed") == 0;
+    if (drawn) { return true; }
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (strcmp(key->path, keys[i]) == 0) { return true; }
     }
@@ -47,7 +50,8 @@ static bool makes_data(const struct lorac_key *key, const struct lorac_recipe *r
 {
     bool drawn = r->data.valid.kind == LORAC_RECIPE_SPLIT_FRACTION;
     bool brings = r->templates.kind == LORAC_RECIPE_TEMPLATE_CHAT; // an adapter its chat template
-    return starts_with(key->path, "data.") || (brings && strcmp(key->path, "adapter.from") == 0) ||
+    return starts_with(key->path, "data.") || starts_with(key->path, "objective.class") ||
+           (brings && strcmp(key->path, "adapter.from") == 0) ||
            starts_with(key->path, "template.") || strcmp(key->path, "model.max_length") == 0 ||
            (drawn && strcmp(key->path, "seed") == 0);
 }
@@ -62,13 +66,14 @@ static enum lorac_status compare(enum agreement *out, const struct lorac_recipe 
     struct lorac_buf data = {0};
     for (size_t i = 0; i < lorac_n_keys; i++) {
         const struct lorac_key *key = &lorac_keys[i];
-        if (makes_base(key)) { lorac_key_diff(&base, a, b, key); }
+        if (makes_base(key, a)) { lorac_key_diff(&base, a, b, key); }
         if (makes_data(key, a)) { lorac_key_diff(&data, a, b, key); }
     }
     enum lorac_status st = base.no_memory || data.no_memory
                                ? lorac_fail(err, LORAC_ENOMEM, "no memory to compare recipes")
                                : LORAC_OK;
-    *out = base.n ? NOTHING : data.n ? BASE : ALL;
+    bool head = lorac_objectives[a->objective.kind].target; // drawn for these labels
+    *out = base.n ? NOTHING : !data.n ? ALL : head ? NOTHING : BASE;
     lorac_buf_free(&base);
     lorac_buf_free(&data);
     return st;

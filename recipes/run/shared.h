@@ -6,10 +6,11 @@
  *   recipe 2 -> job: the same base, the same data      where all keys agree that they follow from
  *   recipe 3 -> job: the same base, data of its own
  *
- * A base follows from model.path, model.compute and train.threads; data from that, model.max_length
- * and the sections data and template, and from the seed where data.valid is a split. What is shared
- * is read-only: runs may go on one after another, and beside each other where each thread has a job
- * of its own.
+ * A base follows from model.path, model.compute, train.threads and objective.kind, and one with a
+ * head from its labels and the seed as well; data from that, model.max_length, the sections data
+ * and template, objective.class_weights, and from the seed where data.valid is a split. What is
+ * shared is read-only: runs may go on one after another, and beside each other where each thread
+ * has a job of its own.
  */
 #ifndef LORAC_RECIPES_SHARED_H
 #define LORAC_RECIPES_SHARED_H

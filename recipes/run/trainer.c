@@ -102,10 +102,11 @@ enum lorac_status lorac_trainer_measure(struct lorac_trainer_size *out,
                                         struct lorac_err *err)
 {
     size_t rows = lorac_loader_max_rows(o->loader);
+    size_t targets = lorac_loader_max_targets(o->loader);
     struct lorac_socket socket = lorac_adapter_socket(o->adapter);
     struct lorac_pass_options pass;
     *out = (struct lorac_trainer_size){
-        .batch = lorac_batch_bytes(rows, lorac_loader_max_segments(o->loader), rows),
+        .batch = lorac_batch_bytes(rows, lorac_loader_max_segments(o->loader), targets),
         .parameters = (lorac_adapter_floats(o->adapter) +
                        lorac_optim_blocks_of(o->optim.name) * o->adapter->n_params) *
                       sizeof(float),
@@ -142,9 +143,10 @@ static enum lorac_status check_options(const struct lorac_trainer_options *o, st
 static enum lorac_status open_batch(struct lorac_trainer *t, struct lorac_err *err)
 {
     size_t rows = lorac_loader_max_rows(t->o.loader);
-    t->nll = lorac_mem_new(rows, sizeof *t->nll);
+    size_t targets = lorac_loader_max_targets(t->o.loader);
+    t->nll = lorac_mem_new(targets, sizeof *t->nll);
     if (!t->nll) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a batch"); }
-    return lorac_batch_new(&t->batch, rows, lorac_loader_max_segments(t->o.loader), rows, err);
+    return lorac_batch_new(&t->batch, rows, lorac_loader_max_segments(t->o.loader), targets, err);
 }
 
 static enum lorac_status open_optim(struct lorac_trainer *t, struct lorac_err *err)
@@ -225,7 +227,7 @@ void lorac_trainer_close(struct lorac_trainer *t)
 enum lorac_status lorac_trainer_open_recipe(struct lorac_trainer **out,
                                             const struct lorac_recipe *r, struct lorac_err *err)
 {
-    struct lorac_loader_options rows = lorac_setup_loader(r);
+    struct lorac_loader_options rows;
     struct lorac_trainer_options o;
     struct lorac_length length;
     struct lorac_job *j = NULL;
@@ -236,7 +238,10 @@ enum lorac_status lorac_trainer_open_recipe(struct lorac_trainer **out,
     if (!st) { st = lorac_job_check_length(j, err); }
     if (!st) { st = lorac_job_adapter(&a, j, err); }
     if (!st) { st = lorac_template_save(a, j, err); }
-    if (!st) { st = lorac_loader_open(&l, j->train.set, &rows, err); }
+    if (!st) {
+        rows = lorac_setup_loader(j);
+        st = lorac_loader_open(&l, j->train.set, &rows, err);
+    }
     if (!st) { st = lorac_setup_trainer(&o, &length, j, a, l, err); }
     if (!st) { st = lorac_trainer_open(out, &o, err); }
     if (!st) {

@@ -206,11 +206,11 @@ static void the_order_is_a_function_of_seed_and_epoch(void **state)
 static bool placed[ROWS];
 
 /* Scores one token, the last. */
-static void place_last(struct lorac_batch *b, const struct lorac_dataset *set,
-                       const struct lorac_example *e, struct lorac_prefix prefix)
+static void place_last(struct lorac_batch *b, const struct lorac_example *e,
+                       const struct lorac_placing *how)
 {
-    assert_ptr_equal(set, data);
-    assert_int_equal(prefix.n, 0);
+    assert_ptr_equal(how->set, data);
+    assert_int_equal(how->prefix.n, 0);
     (void)lorac_batch_add(b, e->ids.at, e->ids.n - 1, -1);
     lorac_batch_score(b, b->N - 1, e->ids.at[e->ids.n - 1]);
 }

@@ -62,7 +62,7 @@ static enum lorac_status open_recipe_rows(struct step *s, struct lorac_err *err)
     o.batch_tokens = s->tokens;
     o.shuffle = r->train.shuffle;
     o.seed = r->seed;
-    o.objective = &lorac_objectives[r->objective];
+    o.objective = &lorac_objectives[r->objective.kind];
     o.share_prefix = r->adapter.dropout > 0.0 ? LORAC_SHARE_OFF : r->train.share_prefix;
     enum lorac_status st = lorac_job_open(&from->job, r, LORAC_JOB_TRAIN | LORAC_JOB_NO_MODEL, err);
     if (!st) { st = lorac_loader_open(&from->loader, from->job->train.set, &o, err); }

@@ -291,8 +291,9 @@ static const struct {
     {MORE, "seed: 18446744073709551616\n",
      "r.yaml:5:7: seed: must be a whole number from 0 to 18446744073709551615, found "
      "'18446744073709551616'"},
-    {MORE, "objective: classify\n",
-     "r.yaml:5:12: objective: must be 'causal_lm', found 'classify'"},
+    {MORE, "objective: clasify\n",
+     "r.yaml:5:12: objective.kind: must be 'causal_lm' or 'classify' or 'multilabel' or 'regress' "
+     "or 'tag', found 'clasify' (did you mean 'classify'?)"},
     {MORE, "output: {merge: &m true}\n",
      "r.yaml:5:17: anchors are not part of recipes, found '&m'"},
     {MORE, "output: {merge: *m}\n",

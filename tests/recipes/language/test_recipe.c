@@ -461,6 +461,38 @@ static void a_resolved_recipe_reads_back_to_itself(void **state)
     lorac_recipe_free(r);
 }
 
+static void a_head_is_said_in_few_words(void **state)
+{
+    (void)state;
+    static const char least[] = "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv, labels: y}\n"
+                                "objective: classify\n";
+    static const char most[] =
+        "recipe: 1\nmodel: {path: m}\n"
+        "data: {train: t.csv, labels: {column: y, map: {a: A}}, on_too_long: truncate_end}\n"
+        "template: {prompt: '{x}', pair: '{z}'}\n"
+        "objective: {kind: classify, class_weights: {A: 2, 'b, c': 0.5}, label_smoothing: 0.1}\n";
+    struct lorac_recipe *r = parse(least, NULL, 0);
+    assert_string_equal(lorac_objectives[r->objective.kind].name, "classify");
+    assert_string_equal(r->data.labels.column, "y");
+    assert_true(!r->templates.prompt && !r->templates.pair && !r->objective.class_weights.n);
+    assert_int_equal(r->eval.metrics, lorac_objectives[r->objective.kind].usual);
+    expect_same_after_writing(r);
+    lorac_recipe_free(r);
+    r = parse(most, NULL, 0);
+    assert_string_equal(r->templates.pair, "{z}");
+    assert_int_equal(r->objective.class_weights.n, 2);
+    assert_string_equal(r->objective.class_weights.at[1].label, "b, c");
+    expect_number(r->objective.class_weights.at[1].weight, 0.5);
+    expect_number(r->objective.label_smoothing, 0.1);
+    expect_same_after_writing(r);
+    lorac_recipe_free(r);
+    const struct lorac_recipe_set balanced = {"objective.class_weights=balanced", false};
+    r = parse(least, &balanced, 1);
+    assert_true(r->objective.class_weights.balanced);
+    expect_same_after_writing(r);
+    lorac_recipe_free(r);
+}
+
 static void a_difference_names_key_and_both_values(void **state)
 {
     (void)state;
@@ -535,6 +567,7 @@ int main(void)
         cmocka_unit_test(later_layers_win_and_maps_merge_while_lists_replace),
         cmocka_unit_test(a_file_that_is_extended_may_not_extend),
         cmocka_unit_test(a_resolved_recipe_reads_back_to_itself),
+        cmocka_unit_test(a_head_is_said_in_few_words),
         cmocka_unit_test(a_difference_names_key_and_both_values),
         cmocka_unit_test(every_failure_of_memory_or_system_is_reported),
     };
