@@ -7,36 +7,33 @@
 
 #include <string.h>
 
-void *lorac_host_alloc(struct lorac_device *dev, size_t bytes)
+/* All functions of the table have a device; those with it need none. */
+#define DEV struct lorac_device *dev __attribute__((unused))
+
+void *lorac_host_alloc(DEV, size_t bytes)
 {
-    (void)dev;
     return lorac_mem_new(bytes, 1);
 }
 
-void lorac_host_release(struct lorac_device *dev, void *p)
+void lorac_host_release(DEV, void *p)
 {
-    (void)dev;
     lorac_mem_free(p);
 }
 
-void lorac_host_copy(struct lorac_device *dev, void *to, const void *from, size_t bytes)
+void lorac_host_copy(DEV, void *to, const void *from, size_t bytes)
 {
-    (void)dev;
     if (bytes) { memcpy(to, from, bytes); }
 }
 
-void lorac_host_zero(struct lorac_device *dev, void *to, size_t bytes)
+void lorac_host_zero(DEV, void *to, size_t bytes)
 {
-    (void)dev;
     if (bytes) { memset(to, 0, bytes); }
 }
 
 /* A mapped file is read where it is. */
-struct lorac_weight *lorac_host_weight_open(struct lorac_device *dev, const void *host,
-                                            enum lorac_dtype type, size_t OC, size_t C,
-                                            bool transposed, enum lorac_compute compute)
+struct lorac_weight *lorac_host_weight_open(DEV, const void *host, enum lorac_dtype type, size_t OC,
+                                            size_t C, bool transposed, enum lorac_compute compute)
 {
-    (void)dev;
     if (compute == LORAC_INT8 && (OC > LORAC_INT8_DEPTH || C > LORAC_INT8_DEPTH)) {
         compute = LORAC_FLOAT32; // its sums do not fit
     }
@@ -51,16 +48,14 @@ struct lorac_weight *lorac_host_weight_over(struct lorac_device *dev, const floa
     return lorac_host_weight_open(dev, data, LORAC_F32, OC, C, transposed, LORAC_FLOAT32);
 }
 
-void lorac_host_weight_prepare(struct lorac_device *dev, struct lorac_weight *w)
+void lorac_host_weight_prepare(DEV, struct lorac_weight *w)
 {
-    (void)dev;
     (void)w;
 }
 
-size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
-                               size_t C, enum lorac_compute compute)
+size_t lorac_host_weight_bytes(const DEV, enum lorac_dtype type, size_t OC, size_t C,
+                               enum lorac_compute compute)
 {
-    (void)dev;
     (void)type;
     (void)OC;
     (void)C;
@@ -68,15 +63,12 @@ size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype 
     return 0;
 }
 
-void lorac_host_weight_close(struct lorac_device *dev, struct lorac_weight *w)
+void lorac_host_weight_close(DEV, struct lorac_weight *w)
 {
-    (void)dev;
     lorac_mem_free(w);
 }
 
-void lorac_host_weight_read(struct lorac_device *dev, float *host, const struct lorac_weight *w,
-                            size_t first, size_t n)
+void lorac_host_weight_read(DEV, float *host, const struct lorac_weight *w, size_t first, size_t n)
 {
-    (void)dev;
     lorac_dtype_read(host, w->data, w->dtype, first, n);
 }

@@ -28,9 +28,8 @@ static enum lorac_status read_flag(const struct lorac_value *v)
         v->rd, v->node, v->key, "must be true or false, found '%s' (did you mean '%s'?)", s, hint);
 }
 
-static void print_flag(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_flag(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     lorac_buf_str(buf, *(const bool *)field ? "true" : "false");
 }
 
@@ -130,9 +129,8 @@ static enum lorac_status read_name(const struct lorac_value *v)
     return st;
 }
 
-static void print_name(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_name(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     lorac_buf_str(buf, *(const char *const *)field);
 }
 

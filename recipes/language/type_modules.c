@@ -39,9 +39,8 @@ static enum lorac_status read_targets(const struct lorac_value *v)
     return read_regex(&t->regex, v, v->node, LORAC_PATTERN_FULL);
 }
 
-static void print_targets(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_targets(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     const struct lorac_recipe_targets *t = field;
     switch (t->kind) {
     case LORAC_RECIPE_TARGETS_ALL_LINEAR:
@@ -71,9 +70,8 @@ static enum lorac_status read_modules(const struct lorac_value *v)
     return LORAC_OK;
 }
 
-static void print_modules(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_modules(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     const struct lorac_recipe_modules *m = field;
     if (m->all) {
         lorac_buf_str(buf, "all");
@@ -133,9 +131,8 @@ static enum lorac_status read_layers(const struct lorac_value *v)
     return lorac_value_wrong(v, v->node, "all, last:6, [0, 1, 11] or 4-11");
 }
 
-static void print_layers(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_layers(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     const struct lorac_recipe_layers *l = field;
     switch (l->kind) {
     case LORAC_RECIPE_LAYERS_ALL:
@@ -210,9 +207,8 @@ static enum lorac_status read_overrides(const struct lorac_value *v)
     return st;
 }
 
-static void print_overrides(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_overrides(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     const struct lorac_recipe_overrides *list = field;
     lorac_buf_str(buf, "[");
     for (size_t i = 0; i < list->n; i++) {

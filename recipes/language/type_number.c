@@ -29,9 +29,8 @@ static enum lorac_status read_seed(const struct lorac_value *v)
     return LORAC_OK;
 }
 
-static void print_seed(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_seed(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     lorac_buf_printf(buf, "%" PRIu64, *(const uint64_t *)field);
 }
 
@@ -95,10 +94,8 @@ static enum lorac_status read_count_or_auto(const struct lorac_value *v)
     return lorac_read_whole_at(v->field, v, v->node, v->key->min, v->key->max, " or auto");
 }
 
-static void print_count_or_auto(struct lorac_buf *buf, const struct lorac_key *key,
-                                const void *field)
+static void print_count_or_auto(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     size_t n = *(const size_t *)field;
     if (n) {
         lorac_buf_printf(buf, "%zu", n);
@@ -179,9 +176,8 @@ static enum lorac_status read_betas(const struct lorac_value *v)
     return st ? st : lorac_read_number_at(&betas[1], v, v->node->first->next);
 }
 
-static void print_betas(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_betas(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     const double *betas = field;
     lorac_buf_str(buf, "[");
     lorac_number_print(buf, betas[0]);

@@ -10,9 +10,8 @@ static enum lorac_status read_path(const struct lorac_value *v)
     return lorac_expand_path(v->field, v->rd, v->node, v->key);
 }
 
-static void print_path(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_path(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     lorac_print_text(buf, *(char *const *)field);
 }
 
@@ -46,9 +45,8 @@ static enum lorac_status read_paths(const struct lorac_value *v)
     return read_paths_at(v->field, v, "a path or a list of at least one");
 }
 
-static void print_paths(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_paths(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     const struct lorac_recipe_list *list = field;
     if (list->n > 1) {
         lorac_print_list(buf, list);

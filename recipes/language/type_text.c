@@ -33,9 +33,8 @@ void lorac_print_text(struct lorac_buf *buf, const char *text)
     }
 }
 
-static void print_text(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_text(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     lorac_print_text(buf, *(char *const *)field);
 }
 
@@ -56,9 +55,8 @@ static enum lorac_status read_char(const struct lorac_value *v)
     return LORAC_OK;
 }
 
-static void print_char(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_char(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     char text[2] = {*(const char *)field, '\0'};
     lorac_yaml_quote(buf, text, false);
 }
@@ -106,9 +104,8 @@ void lorac_print_list(struct lorac_buf *buf, const struct lorac_recipe_list *lis
     lorac_buf_str(buf, "]");
 }
 
-static void print_list(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_list(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     lorac_print_list(buf, field);
 }
 
@@ -131,9 +128,8 @@ static enum lorac_status read_map(const struct lorac_value *v)
     return st;
 }
 
-static void print_map(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_map(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     const struct lorac_recipe_map *map = field;
     lorac_buf_str(buf, "{");
     for (size_t i = 0; i < map->n; i++) {

@@ -26,9 +26,8 @@ static enum lorac_status read_amount(const struct lorac_value *v)
     return lorac_value_wrong(v, v->node, "a number of steps (100) or a percentage (5%)");
 }
 
-static void print_amount(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_amount(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     const struct lorac_recipe_amount *a = field;
     if (!a->is_percent) {
         lorac_buf_printf(buf, "%zu", a->steps);
@@ -72,9 +71,8 @@ static enum lorac_status read_interval(const struct lorac_value *v)
     return lorac_value_wrong(v, v->node, "steps (100), epochs (0.25 epoch) or end");
 }
 
-static void print_interval(struct lorac_buf *buf, const struct lorac_key *key, const void *field)
+static void print_interval(struct lorac_buf *buf, LORAC_NO_KEY, const void *field)
 {
-    (void)key;
     const struct lorac_recipe_interval *i = field;
     switch (i->unit) {
     case LORAC_RECIPE_EVERY_STEPS:

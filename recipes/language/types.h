@@ -34,6 +34,9 @@ struct lorac_key_type {
 
 /* ---- what several types share ---- */
 
+/* In a signature: the key makes no difference. */
+#define LORAC_NO_KEY const struct lorac_key *key __attribute__((unused))
+
 #define LORAC_SCHEMA_TEXT "\"type\": [\"string\", \"number\", \"boolean\", \"null\"]"
 #define LORAC_SCHEMA_LIST "\"items\": {" LORAC_SCHEMA_TEXT "}"
 
