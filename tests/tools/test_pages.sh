@@ -1,5 +1,6 @@
 # What the program writes about itself: man pages and completion for bash. Promised:
-#   - a page for each verb and one for the program, in which all options of --help stand, clean for groff and mandoc;
+#   - a page for each verb, which says word for word what --help says, in the same paragraphs, and one for the program,
+#     which names them all; clean for groff and mandoc;
 #   - bash completes verbs, options, choices, and after --set the keys of recipes and what may stand at them, whether
 #     it cuts words at '=' or not.
 . "$(dirname "$0")/support.sh"
@@ -9,14 +10,50 @@ cp "$dir/pages/bash/lorac" "$dir/completion"
 verbs=$("$lorac" --help | sed -n 's/^  \([a-z][a-z]*\)  *[^ ].*/\1/p' | grep -v '^lorac$')
 [ "$(echo "$verbs" | wc -l)" -ge 16 ] || fail "verbs: $verbs"
 
+# page FILE: what a reader sees of it where lines never end: a paragraph each, blanks squeezed.
+page() {
+    groff -Tascii -P-c -P-b -P-u -man -rLL=9000n "$1" | sed 's/  */ /g; s/^ //; s/ $//' | grep -v '^$'
+}
+# told VERB: the same from its --help.
+told() {
+    echo "LORAC-$1(1) User Commands LORAC-$1(1)" | tr 'a-z' 'A-Z' | sed 's/USER COMMANDS/User Commands/'
+    "$lorac" "$1" --help | awk -v verb="$1" '
+        function flush() { if (text != "") { print text; text = "" } }
+        { blank = /^ /; gsub(/  */, " "); sub(/^ /, "") }
+        part == "options" { if (/^--help /) { $0 = "--help show the options" } print; next }
+        /^options:$/ { flush(); print "OPTIONS"; part = "options"; next }
+        /^usage: / { usage = substr($0, 8); next }
+        /^$/ && !part { part = "summary"; next }
+        !part { usage = usage " " $0; next }
+        part == "summary" { print "NAME"; print "lorac-" verb " - " $0; print "SYNOPSIS"; print usage; part = "first"; next }
+        /^$/ { flush(); next }
+        part == "first" { print "DESCRIPTION"; part = "about" }
+        blank { flush(); print; next }
+        { text = text (text == "" ? "" : " ") $0 }'
+    printf '%s\n' "EXIT STATUS" "0 success, 1 failed, 2 wrong usage, 130 or 143 stopped by a signal with all saved." \
+        "SEE ALSO" "lorac(1)"
+}
+# on_one_line: an option and what it does, which a page shows on one line or on two.
+on_one_line() {
+    awk '/^OPTIONS$/ { on = 1 } /^EXIT STATUS$/ { on = 0; print "" }
+         on { printf "%s ", $0; next } { print }' | sed 's/ $//'
+}
 for verb in $verbs; do
-    page=$dir/pages/man1/lorac-$verb.1
-    [ -s "$page" ] || fail "no page for $verb"
-    for option in $("$lorac" "$verb" --help | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p'); do
-        grep -qF "$(printf '\\fB%s\\fR' "$option" | sed 's/-/\\-/g')" "$page" || fail "$verb: no $option in its page"
-    done
-    grep -q "lorac\\\\-$verb (1)" "$dir/pages/man1/lorac.1" || fail "lorac.1 does not name $verb"
+    [ -s "$dir/pages/man1/lorac-$verb.1" ] || fail "no page for $verb"
+    command -v groff >/dev/null || continue
+    page "$dir/pages/man1/lorac-$verb.1" | sed '$d' | on_one_line >"$dir/page"
+    told "$verb" | on_one_line >"$dir/told"
+    diff "$dir/told" "$dir/page" >"$dir/differs" || { fail "$verb: its page says otherwise than --help:"; cat "$dir/differs"; }
 done
+if command -v groff >/dev/null; then
+    page "$dir/pages/man1/lorac.1" | tr '\n' ' ' >"$dir/page"
+    "$lorac" --help | sed -n 's/^  \([a-z][a-z]*\)  *\([^ ].*\)/lorac-\1(1) \2/p' | grep -v '^lorac-lorac' >"$dir/told"
+    printf '%s\n' 'OPTIONS --help list the verbs --version say which version it is ENVIRONMENT LORAC_BACKEND what' \
+        'OMP_NUM_THREADS threads,' 'HF_HUB_CACHE, HF_HOME where models' 'EXIT STATUS 0 success, 1 failed,' >>"$dir/told"
+    while read -r line; do
+        grep -qF -- "$line" "$dir/page" || fail "lorac.1 does not say: $line"
+    done <"$dir/told"
+fi
 for page in "$dir"/pages/man1/*.1; do
     if command -v mandoc >/dev/null; then
         said=$(mandoc -T lint "$page")
