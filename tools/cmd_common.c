@@ -111,10 +111,11 @@ enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const 
     return st;
 }
 
-static enum lorac_status open_model(struct bench *b, const char *dir, enum lorac_compute compute,
-                                    bool tokenizer, struct lorac_err *err)
+static enum lorac_status open_model(struct bench *b, const char *dir,
+                                    const struct lorac_model_options *o, bool tokenizer,
+                                    struct lorac_err *err)
 {
-    enum lorac_status st = lorac_model_open(&b->model, &b->dev, dir, compute, err);
+    enum lorac_status st = lorac_model_open_for(&b->model, &b->dev, dir, o, err);
     if (!st && lorac_checkpoint_note(b->model->files)) {
         fprintf(stderr, "note: %s\n", lorac_checkpoint_note(b->model->files));
     }
@@ -140,19 +141,43 @@ static enum lorac_status read_compute(enum lorac_compute *out, const struct lora
     return st;
 }
 
+/* What the first adapter needs its model opened for. */
+static enum lorac_status read_task(struct lorac_model_options *o, const struct args *a,
+                                   struct lorac_err *err)
+{
+    char *given = NULL;
+    char *dir = NULL;
+    float scale = 1.0F;
+    enum lorac_status st = split_adapter(&given, &scale, args_each(a, "--adapter", 0), err);
+    if (!st) { st = find_folder(&dir, "--adapter", given, err); }
+    if (!st) { st = check_adapter(dir, err); }
+    if (!st) { st = lorac_peft_task(o, dir, err); }
+    if (st && dir) { lorac_hub_explain(dir, err); }
+    lorac_mem_free(given);
+    lorac_mem_free(dir);
+    return st;
+}
+
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err)
 {
+    return bench_open_for(b, a, LORAC_TASK_LM, tokenizer, err);
+}
+
+enum lorac_status bench_open_for(struct bench *b, const struct args *a, enum lorac_task task,
+                                 bool tokenizer, struct lorac_err *err)
+{
     *b = (struct bench){.chat = args_has(a, "--chat")};
     size_t threads = 0;
-    enum lorac_compute compute = LORAC_FLOAT32;
+    struct lorac_model_options o = {.compute = LORAC_FLOAT32, .task = task};
     char *dir = NULL;
     enum lorac_status st = args_count(&threads, a, "--threads", err);
     if (!st) { st = lorac_device_outline(&b->dev, NULL, (int)threads, err); }
-    if (!st) { st = read_compute(&compute, &b->dev, a, err); }
+    if (!st) { st = read_compute(&o.compute, &b->dev, a, err); }
     if (!st) { st = find_folder(&dir, "--model", args_text(a, "--model", ""), err); }
     if (!st) { st = check_model(dir, err); }
-    if (!st) { st = open_model(b, dir, compute, tokenizer, err); }
+    if (!st && task == LORAC_TASKS) { st = read_task(&o, a, err); }
+    if (!st) { st = open_model(b, dir, &o, tokenizer, err); }
     for (size_t i = 0; !st && args_each(a, "--adapter", i); i++) {
         if (i == LORAC_MAX_STACK) {
             st = lorac_fail(err, LORAC_EUSER, "at most %d adapters at once", LORAC_MAX_STACK);

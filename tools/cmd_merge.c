@@ -14,7 +14,7 @@ enum {
 
 /* What the merged model's logits differ by. */
 struct difference {
-    size_t rows, agree;          // tokens compared, those whose likeliest next token is the same
+    size_t rows, agree;          // rows of logits, those whose likeliest token or label is the same
     double largest, mean, scale; // scale: largest |logit|
 };
 
@@ -115,28 +115,36 @@ static enum lorac_status make_sample(struct sample *s, const struct bench *b, co
     return add_pieces(s, walk, BATCH, piece, err);
 }
 
-/* The next pieces of the sample, from piece *at and token *from on: all their logits are wanted. */
-static void next_batch(struct lorac_batch *batch, const struct sample *s, size_t *at, size_t *from)
+/* The next pieces of the sample, from piece *at and token *from on: their logits are wanted, of
+ * every row or of the one that stands for its piece. */
+static void next_batch(struct lorac_batch *batch, const struct sample *s, enum lorac_text_row row,
+                       size_t *at, size_t *from)
 {
     lorac_batch_clear(batch);
     for (; *at < s->n && batch->N + s->length[*at] <= BATCH; *from += s->length[(*at)++]) {
         (void)lorac_batch_add(batch, s->ids.at + *from, s->length[*at], -1);
     }
-    for (size_t n = 0; n < batch->N; n++) {
-        lorac_batch_want_logits(batch, n);
+    for (size_t i = 0; i < batch->S; i++) {
+        size_t first = (size_t)batch->segments[i].row;
+        size_t end = first + (size_t)batch->segments[i].n;
+        if (row == LORAC_ROW_FIRST) { end = first + 1; }
+        if (row == LORAC_ROW_LAST) { first = end - 1; }
+        for (size_t n = first; n < end; n++) {
+            lorac_batch_want_logits(batch, n);
+        }
     }
 }
 
 /* Add what N rows of logits differ by. */
-static void compare(struct difference *d, const float *a, const float *b, size_t N, size_t V)
+static void compare(struct difference *d, const float *a, const float *b, size_t N, size_t Z)
 {
-    for (size_t n = 0; n < N; n++, a += V, b += V) {
+    for (size_t n = 0; n < N; n++, a += Z, b += Z) {
         size_t best_a = 0;
         size_t best_b = 0;
-        for (size_t i = 0; i < V; i++) {
+        for (size_t i = 0; i < Z; i++) {
             double diff = fabs((double)a[i] - (double)b[i]);
             d->largest = diff > d->largest || isnan(diff) ? diff : d->largest; // NaN stays
-            d->mean += diff / (double)V;
+            d->mean += diff / (double)Z;
             d->scale = fmax(d->scale, fabs((double)a[i]));
             if (a[i] > a[best_a]) { best_a = i; }
             if (b[i] > b[best_b]) { best_b = i; }
@@ -151,26 +159,26 @@ static enum lorac_status run_both(struct difference *d, struct bench *b,
                                   const struct lorac_model *merged, const struct sample *s,
                                   struct lorac_err *err)
 {
-    size_t V = b->model->config.V;
+    size_t Z = b->model->config.Z;
     struct lorac_pass_options o = {.max_rows = BATCH, .max_positions = BATCH};
     struct lorac_batch *batch = NULL;
     struct lorac_pass *with = NULL;
     struct lorac_pass *without = NULL;
-    float *want = lorac_mem_new((size_t)BATCH * V, sizeof *want);
-    float *got = lorac_mem_new((size_t)BATCH * V, sizeof *got);
+    float *want = lorac_mem_new((size_t)BATCH * Z, sizeof *want);
+    float *got = lorac_mem_new((size_t)BATCH * Z, sizeof *got);
     enum lorac_status st =
         want && got ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for logits");
     if (!st) { st = lorac_batch_new(&batch, BATCH, BATCH, 1, err); }
     if (!st) { st = lorac_pass_new(&with, b->model, bench_socket(b), &o, err); }
     if (!st) { st = lorac_pass_new(&without, merged, NULL, &o, err); }
     for (size_t at = 0, from = 0; at < s->n && !st;) {
-        next_batch(batch, s, &at, &from);
+        next_batch(batch, s, lorac_model_text_row(b->model), &at, &from);
         st = lorac_pass_forward(with, batch, NULL, err);
         if (!st) { st = lorac_pass_forward(without, batch, NULL, err); }
         if (st) { break; }
         lorac_pass_logits(with, batch, want);
         lorac_pass_logits(without, batch, got);
-        compare(d, want, got, batch->N, V);
+        compare(d, want, got, batch->U, Z);
     }
     if (d->rows) { d->mean /= (double)d->rows; }
     lorac_pass_free(without);
@@ -200,6 +208,7 @@ struct verification {
     struct bench *b;
     struct sample sample;
     struct difference d;
+    bool texts, labels; // logits are those of whole texts, of labels
 };
 
 /* Both models on the sample, before the merged one in `dir` gets its name. */
@@ -207,7 +216,9 @@ static enum lorac_status verify(void *self, const char *dir, struct lorac_err *e
 {
     struct verification *v = self;
     struct lorac_model *merged = NULL;
-    enum lorac_status st = lorac_model_open(&merged, &v->b->dev, dir, v->b->model->compute, err);
+    const struct lorac_model *m = v->b->model;
+    const struct lorac_model_options o = {.compute = m->compute, .task = m->config.task};
+    enum lorac_status st = lorac_model_open_for(&merged, &v->b->dev, dir, &o, err);
     if (!st) { st = run_both(&v->d, v->b, merged, &v->sample, err); }
     if (!st && !(v->d.scale > 0.0)) {
         st = lorac_fail(
@@ -225,8 +236,9 @@ static enum lorac_status verify(void *self, const char *dir, struct lorac_err *e
     return st;
 }
 
-static int tell(const struct args *a, const char *out, const struct difference *d)
+static int tell(const struct args *a, const char *out, const struct verification *v)
 {
+    const struct difference *d = &v->d;
     if (args_has(a, "--json")) {
         struct out j = {0};
         out_str(&j, "out", out);
@@ -242,10 +254,10 @@ static int tell(const struct args *a, const char *out, const struct difference *
     }
     printf("merged into %s, read back and compared\n", out);
     if (d->rows) {
-        printf(
-            "verified on %zu tokens: logits differ by %.3g at the most, %.3g on average (largest "
-            "logit %.3g); the likeliest token is the same in %zu of %zu\n",
-            d->rows, d->largest, d->mean, d->scale, d->agree, d->rows);
+        printf("verified on %zu %s: logits differ by %.3g at the most, %.3g on average (largest "
+               "logit %.3g); the likeliest %s is the same in %zu of %zu\n",
+               d->rows, v->texts ? "texts" : "tokens", d->largest, d->mean, d->scale,
+               v->labels ? "label" : "token", d->agree, d->rows);
     }
     return 0;
 }
@@ -271,10 +283,12 @@ static int run(const struct args *a)
     bool converts = lorac_dtype_find_torch(&dtype, args_text(a, "--dtype", ""));
     const struct lorac_merge_options o = {
         .dtype = converts ? &dtype : NULL, .check = check ? verify : NULL, .self = &v};
-    enum lorac_status st = bench_open(&b, a, args_has(a, "--text"), &err);
+    enum lorac_status st = bench_open_for(&b, a, LORAC_TASKS, args_has(a, "--text"), &err);
+    v.texts = !st && lorac_model_text_row(b.model) != LORAC_ROW_EACH;
+    v.labels = !st && lorac_task_is_labelled(b.model->config.task);
     if (!st && check) { st = make_sample(&v.sample, &b, a, &err); }
     if (!st) { st = lorac_merge(out, b.model, &b.stack, &o, &err); }
-    int code = st ? complain(&err) : tell(a, out, &v.d);
+    int code = st ? complain(&err) : tell(a, out, &v);
     lorac_ids_free(&v.sample.ids);
     bench_close(&b);
     return code;
@@ -304,7 +318,9 @@ const struct verb verb_merge = {
         "configuration are kept, so the result opens wherever the base does. Modules trained in "
         "full replace the base's; where they part a tied embedding and output, both are stored "
         "and config.json says so. With --dtype all tensors get another type, and config.json "
-        "names it: a model trained in float32 ships in half the bytes as bfloat16.\n\n"
+        "names it: a model trained in float32 ships in half the bytes as bfloat16. An adapter with "
+        "a head for labels makes a checkpoint of that task, whose config.json names class and "
+        "labels.\n\n"
         "--verify opens the files that were written, runs both models on up to 2,048 tokens (of "
         "the test rows, else the validation or training rows, of --rows; of --text; else of a "
         "walk through the vocabulary), and fails where a logit differs by more than rounding to "

@@ -10,8 +10,8 @@
 
 extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, verb_score,
     verb_tokenize, verb_tokenizer, verb_merge, verb_inspect, verb_recipe, verb_plan, verb_diff,
-    verb_report, verb_init, verb_next, verb_compare, verb_prompt, verb_chat, verb_serve, verb_sweep,
-    verb_runs;
+    verb_report, verb_init, verb_next, verb_compare, verb_prompt, verb_chat, verb_serve,
+    verb_sweep, verb_runs;
 
 /* "lorac: ERROR" on stderr; returns the exit code for it: of LORAC_ESTOP, that of the signal. */
 int complain(const struct lorac_err *err);
@@ -42,6 +42,10 @@ struct bench {
 };
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err);
+/* The same with the head of another task than writing; --compute is read, as always. LORAC_TASKS:
+ * that of the first --adapter. */
+enum lorac_status bench_open_for(struct bench *b, const struct args *a, enum lorac_task task,
+                                 bool tokenizer, struct lorac_err *err);
 /* The adapter of a folder; one that changes nothing is refused, too, unless `force`. */
 LORAC_MUST_CHECK enum lorac_status load_adapter(struct lorac_adapter **out,
                                                 const struct lorac_model *m, const char *given,

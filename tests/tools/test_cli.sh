@@ -469,6 +469,12 @@ awk "BEGIN { d = $(value largest_difference); exit !(d > 1e-5 && d < 0.1 * $(val
 [ $(($(wc -c <"$dir/merged4/model.safetensors") * 2)) -lt $(($(wc -c <"$dir/merged/model.safetensors") + 4096)) ] ||
     fail "bfloat16 takes half the bytes"
 # at a hundredfold scale attention is so sharp that bfloat16 gives another model: it never gets its name
+heads=$(dirname "$0")/../golden/heads # an adapter with a head opens its model by itself
+expect 0 merge --model "$heads/llama" --adapter "$heads/llama/adapter" --out "$dir/labels" --verify
+has out "verified on 4 texts" "the likeliest label is the same in 4 of 4"
+grep -qF LlamaForSequenceClassification "$dir/labels/config.json" || fail "the merged class"
+expect 0 merge --model "$heads/llama-tags" --adapter "$heads/llama-tags/adapter" --out "$dir/tags" --verify
+has out "verified on 256 tokens" "the likeliest label is the same in 256 of 256"
 refused 1 "$dir/merged5: is not made: the merged model's logits differ by up to" merge --model "$model" \
     --adapter "$adapter:100" --out "$dir/merged5" --dtype bfloat16 --verify
 ls -d "$dir"/merged5* 2>/dev/null && fail "what failed its verification is left"
