@@ -20,6 +20,7 @@
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/core/suggest.h"
+#include "base/embed.h"
 #include "base/fingerprint.h"
 #include "base/generate.h"
 #include "base/init.h"

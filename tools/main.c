@@ -10,7 +10,7 @@ static const struct verb *const verbs[] = {
     &verb_plan,   &verb_train,   &verb_eval,     &verb_predict,   &verb_generate, &verb_score,
     &verb_merge,  &verb_inspect, &verb_tokenize, &verb_tokenizer, &verb_recipe,   &verb_diff,
     &verb_report, &verb_init,    &verb_next,     &verb_compare,   &verb_prompt,   &verb_chat,
-    &verb_serve,  &verb_sweep,   &verb_runs,
+    &verb_serve,  &verb_sweep,   &verb_runs,     &verb_embed,
 };
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 

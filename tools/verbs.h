@@ -10,7 +10,7 @@
 
 extern const struct verb verb_train, verb_eval, verb_predict, verb_generate, verb_score,
     verb_tokenize, verb_tokenizer, verb_merge, verb_inspect, verb_recipe, verb_plan, verb_diff,
-    verb_report, verb_init, verb_next, verb_compare, verb_prompt, verb_chat, verb_serve,
+    verb_report, verb_init, verb_embed, verb_next, verb_compare, verb_prompt, verb_chat, verb_serve,
     verb_sweep, verb_runs;
 
 /* "lorac: ERROR" on stderr; returns the exit code for it: of LORAC_ESTOP, that of the signal. */

@@ -1,7 +1,7 @@
 # Public headers: <lorac/base.h> and its like, one a folder. In the build they forward to the folders' own;
 # installed, the whole set lies in include/lorac/.
 set(lorac_headers
-    base/base.h base/batch.h base/chat.h base/compare.h base/config.h base/fingerprint.h base/generate.h base/checkpoint/hub.h base/init.h base/profile.h
+    base/base.h base/batch.h base/chat.h base/compare.h base/config.h base/embed.h base/fingerprint.h base/generate.h base/checkpoint/hub.h base/init.h base/profile.h
     base/model.h base/checkpoint/safetensors.h base/tokenizer/tokenizer.h base/tokenizer/train.h
     base/compute/device.h base/compute/segment.h base/compute/start.h
     base/core/api.h base/core/buf.h base/core/clock.h base/core/dtype.h base/core/err.h
