@@ -99,14 +99,22 @@ static enum lorac_status claim(const struct lorac_tensor **out, struct opening *
     return LORAC_OK;
 }
 
+/* What a module's products are computed in: integers are for the layers', whose rows are many and
+ * whose errors the next norm takes out again; logits are bfloat16's then, where the device has it. */
+static enum lorac_compute compute_of(const struct lorac_model *m, const struct lorac_module *l)
+{
+    bool rough = m->compute == LORAC_INT8 && l->role != LORAC_ROLE_LINEAR;
+    bool fast = rough && !m->dev->ops->lacks(m->dev, LORAC_BFLOAT16);
+    return fast ? LORAC_BFLOAT16 : rough ? LORAC_FLOAT32 : m->compute;
+}
+
 /* A matrix stays where the file has it, if the backend can read it there. */
 static enum lorac_status open_matrix(struct lorac_module *l, const struct lorac_tensor *t,
                                      const struct lorac_model *m, struct lorac_err *err)
 {
-    bool rough = m->compute == LORAC_INT8 && l->role != LORAC_ROLE_LINEAR;
     l->dtype = t->dtype;
     l->w = m->dev->ops->weight_open(m->dev, t->data, t->dtype, l->OC, l->C, l->transposed,
-                                    rough ? LORAC_FLOAT32 : m->compute);
+                                    compute_of(m, l));
     return l->w ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "%s: no device memory", t->name);
 }
 
@@ -491,11 +499,9 @@ const char *lorac_model_untrained(const struct lorac_model *m, const struct lora
 
 /* ---- copies of weights, for products ---- */
 
-/* Whether the module's matrix is multiplied in what the model is computed in. */
 static bool is_multiplied(const struct lorac_model *m, size_t i)
 {
-    bool head = i == m->head && m->compute != LORAC_INT8; // there it stays as it is
-    return m->module[i].role == LORAC_ROLE_LINEAR || head;
+    return m->module[i].role == LORAC_ROLE_LINEAR || i == m->head;
 }
 
 /* Bytes of copies, of weights stored in the type of their products (`own`) or in others. */
@@ -504,9 +510,10 @@ static size_t copies_of(const struct lorac_model *m, bool own)
     size_t bytes = 0;
     for (size_t i = 0; i < m->n_modules; i++) {
         const struct lorac_module *l = &m->module[i];
-        bool is_own = m->compute == LORAC_BFLOAT16 && l->dtype == LORAC_BF16;
+        enum lorac_compute compute = compute_of(m, l);
+        bool is_own = compute == LORAC_BFLOAT16 && l->dtype == LORAC_BF16;
         if (!is_multiplied(m, i) || is_own != own) { continue; }
-        bytes += m->dev->ops->weight_bytes(m->dev, l->dtype, l->OC, l->C, m->compute);
+        bytes += m->dev->ops->weight_bytes(m->dev, l->dtype, l->OC, l->C, compute);
     }
     return bytes;
 }

@@ -82,8 +82,9 @@ struct lorac_model {
 
 /* Open a Hugging Face folder: config.json and safetensors. Every tensor that the configuration asks
  * for must be there with its name and shape, and no other; weights stay mapped in the type of the
- * file. The products of its linear layers are computed in `compute`, those of the head in float32
- * where that is int8. LORAC_ENOTSUP where the device does not compute so. */
+ * file. The products of its linear layers are computed in `compute`; where that is int8, those of
+ * the head in bfloat16, or float32 on a device without. LORAC_ENOTSUP where the device does not
+ * compute so. */
 LORAC_MUST_CHECK enum lorac_status lorac_model_open(struct lorac_model **out,
                                                     struct lorac_device *dev, const char *dir,
                                                     enum lorac_compute compute,

@@ -78,8 +78,10 @@ static enum lorac_status add(struct ideal *to, const struct counter *c, size_t i
     if (!counted) { return LORAC_OK; }
     size_t least = lorac_min(counted, N); // a layer that is computed again counts once
     p.N = i == c->m->head ? least : N;
-    bool plain = i == c->m->head && c->m->compute == LORAC_INT8; // the head never is
-    const struct ceiling *at = ceiling_of(ceilings, &p, plain ? "float32" : compute);
+    if (i == c->m->head && c->m->compute == LORAC_INT8) { // the head never is
+        compute = c->m->dev->ops->lacks(c->m->dev, LORAC_BFLOAT16) ? "float32" : "bfloat16";
+    }
+    const struct ceiling *at = ceiling_of(ceilings, &p, compute);
     if (!at) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
     double rate = series_last(&at->best);
     double flops = product_flops(&p);
