@@ -191,10 +191,11 @@ static enum lorac_status read_flags(struct lorac_added *a, const struct lorac_js
 enum lorac_status lorac_added_read(struct lorac_tokenizer *t, const struct lorac_json *at,
                                    int32_t id, struct lorac_err *err)
 {
-    const char *const keys[] = {"id",         "content", "single_word", "lstrip", "rstrip",
-                                "normalized", "special", "__type",      NULL};
     const char *content = NULL;
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st = lorac_json_only(at,
+                                           LORAC_KEYS("id", "content", "single_word", "lstrip",
+                                                      "rstrip", "normalized", "special", "__type"),
+                                           err);
     if (!st) { st = lorac_json_string(&content, at, "content", true, err); }
     if (st) { return st; }
     const size_t n = strlen(content);

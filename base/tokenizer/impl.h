@@ -245,6 +245,7 @@ const struct lorac_added *lorac_added_find(const struct lorac_tokenizer *t, int3
 /* ---- reading ---- */
 
 /* LORAC_ENOTSUP where the object holds another key than those of the NULL-terminated list. */
+#define LORAC_KEYS(...) ((const char *const[]){__VA_ARGS__, NULL})
 LORAC_MUST_CHECK enum lorac_status lorac_json_only(const struct lorac_json *object,
                                                    const char *const *keys, struct lorac_err *err);
 /* One of `names` (NULL-terminated) as its index; absent: `*out` stays. */

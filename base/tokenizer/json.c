@@ -50,10 +50,9 @@ enum lorac_status lorac_json_pattern(struct lorac_pattern *out, const struct lor
                                      const char *key, struct lorac_err *err)
 {
     struct lorac_json at = lorac_json_get(object, key);
-    const char *const keys[] = {"String", "Regex", NULL};
     const char *literal = NULL;
     const char *regex = NULL;
-    enum lorac_status st = lorac_json_only(&at, keys, err);
+    enum lorac_status st = lorac_json_only(&at, LORAC_KEYS("String", "Regex"), err);
     if (!st) { st = lorac_json_string(&literal, &at, "String", false, err); }
     if (!st) { st = lorac_json_string(&regex, &at, "Regex", false, err); }
     if (st) { return st; }
@@ -98,8 +97,7 @@ lorac_read_parts(struct lorac_tokenizer *t, const struct lorac_json *at, const c
     enum lorac_status st = lorac_json_type(&type, at, err);
     if (st || !type) { return st; } // a type that is required is not NULL
     if (strcmp(type, "Sequence") != 0) { return read(t, at, type, depth, err); }
-    const char *const keys[] = {"type", list, NULL};
-    st = lorac_json_only(at, keys, err);
+    st = lorac_json_only(at, LORAC_KEYS("type", list), err);
     if (st) { return st; }
     if (depth >= TOK_MAX_DEPTH) {
         return lorac_fail(err, LORAC_EFORMAT, "%s: '%s' is nested deeper than %d", at->file,
@@ -143,11 +141,12 @@ enum lorac_status lorac_read_tokenizer(struct lorac_tokenizer *t, const struct l
                                        struct lorac_err *err)
 {
     // truncation and padding are what a caller of the reference sets anew at each call
-    const char *const keys[] = {
-        "version",       "truncation",     "padding", "added_tokens", "normalizer",
-        "pre_tokenizer", "post_processor", "decoder", "model",        NULL};
     const char *version = "1.0";
-    enum lorac_status st = lorac_json_only(root, keys, err);
+    enum lorac_status st =
+        lorac_json_only(root,
+                        LORAC_KEYS("version", "truncation", "padding", "added_tokens", "normalizer",
+                                   "pre_tokenizer", "post_processor", "decoder", "model"),
+                        err);
     if (!st) { st = lorac_json_string(&version, root, "version", false, err); }
     if (!st && strcmp(version, "1.0") != 0) {
         struct lorac_json at = lorac_json_get(root, "version");

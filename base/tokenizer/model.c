@@ -179,21 +179,15 @@ static void model_tables(struct lorac_tokenizer *t)
 static enum lorac_status read_bpe(struct lorac_tokenizer *t, const struct lorac_json *model,
                                   struct lorac_err *err)
 {
-    const char *const keys[] = {"type",
-                                "dropout",
-                                "unk_token",
-                                "continuing_subword_prefix",
-                                "end_of_word_suffix",
-                                "fuse_unk",
-                                "byte_fallback",
-                                "ignore_merges",
-                                "vocab",
-                                "merges",
-                                NULL};
     const char *unk = NULL;
     struct lorac_json vocab = lorac_json_get(model, "vocab");
     struct lorac_json merges = lorac_json_get(model, "merges");
-    enum lorac_status st = lorac_json_only(model, keys, err);
+    enum lorac_status st =
+        lorac_json_only(model,
+                        LORAC_KEYS("type", "dropout", "unk_token", "continuing_subword_prefix",
+                                   "end_of_word_suffix", "fuse_unk", "byte_fallback",
+                                   "ignore_merges", "vocab", "merges"),
+                        err);
     if (!st) { st = refuse_variants(model, err); }
     if (!st) { st = lorac_json_bool(&t->fuse_unk, model, "fuse_unk", false, err); }
     if (!st) { st = lorac_json_bool(&t->byte_fallback, model, "byte_fallback", false, err); }

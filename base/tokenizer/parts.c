@@ -37,8 +37,7 @@ static enum lorac_status copy_text(char **out, size_t *n, const struct lorac_jso
 static enum lorac_status read_replace(struct lorac_pattern *pattern, char **text, size_t *n,
                                       const struct lorac_json *at, struct lorac_err *err)
 {
-    const char *const keys[] = {"type", "pattern", "content", NULL};
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st = lorac_json_only(at, LORAC_KEYS("type", "pattern", "content"), err);
     if (!st) { st = lorac_json_pattern(pattern, at, "pattern", err); }
     if (!st) { st = copy_text(text, n, at, "content", err); }
     return st;
@@ -51,12 +50,12 @@ static enum lorac_status read_replace(struct lorac_pattern *pattern, char **text
 static enum lorac_status read_bert_norm(struct lorac_tokenizer *t, const struct lorac_json *at,
                                         struct lorac_err *err)
 {
-    const char *const keys[] = {"type",          "clean_text", "handle_chinese_chars",
-                                "strip_accents", "lowercase",  NULL};
     bool clean = true;
     bool ideographs = true;
     bool lower = true;
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st = lorac_json_only(
+        at, LORAC_KEYS("type", "clean_text", "handle_chinese_chars", "strip_accents", "lowercase"),
+        err);
     if (!st) { st = lorac_json_bool(&clean, at, "clean_text", false, err); }
     if (!st) { st = lorac_json_bool(&ideographs, at, "handle_chinese_chars", false, err); }
     if (!st) { st = lorac_json_bool(&lower, at, "lowercase", false, err); }
@@ -90,9 +89,7 @@ enum lorac_status lorac_read_norm(struct lorac_tokenizer *t, const struct lorac_
                  {"NFKC", NORM_NFKC},
                  {"NFKD", NORM_NFKD},
                  {"Lowercase", NORM_LOWERCASE}};
-    const char *const only_type[] = {"type", NULL};
     const char *const prepend[] = {"type", "prepend", NULL};
-    const char *const strip[] = {"type", "strip_left", "strip_right", NULL};
     if (strcmp(type, "BertNormalizer") == 0) { return read_bert_norm(t, at, err); }
     enum lorac_status st = room(t->n_norm, at, err);
     if (st) { return st; }
@@ -100,7 +97,7 @@ enum lorac_status lorac_read_norm(struct lorac_tokenizer *t, const struct lorac_
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (strcmp(type, plain[i].type) == 0) {
             norm->kind = plain[i].kind;
-            return lorac_json_only(at, only_type, err);
+            return lorac_json_only(at, LORAC_KEYS("type"), err);
         }
     }
     if (strcmp(type, "Prepend") == 0) {
@@ -114,7 +111,7 @@ enum lorac_status lorac_read_norm(struct lorac_tokenizer *t, const struct lorac_
     }
     if (strcmp(type, "Strip") == 0) {
         norm->kind = NORM_STRIP;
-        st = lorac_json_only(at, strip, err);
+        st = lorac_json_only(at, LORAC_KEYS("type", "strip_left", "strip_right"), err);
         if (!st) { st = lorac_json_bool(&norm->left, at, "strip_left", true, err); }
         if (!st) { st = lorac_json_bool(&norm->right, at, "strip_right", true, err); }
         return st;
@@ -131,10 +128,10 @@ const char lorac_gpt2_pattern[] =
 static enum lorac_status read_byte_level(struct lorac_pre *pre, const struct lorac_json *at,
                                          struct lorac_err *err)
 {
-    const char *const keys[] = {"type", "add_prefix_space", "trim_offsets", "use_regex", NULL};
     bool prefix = true;
     bool regex = true;
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st = lorac_json_only(
+        at, LORAC_KEYS("type", "add_prefix_space", "trim_offsets", "use_regex"), err);
     if (!st) { st = lorac_json_bool(&prefix, at, "add_prefix_space", true, err); }
     if (!st) { st = lorac_json_bool(&regex, at, "use_regex", false, err); }
     if (st) { return st; }
@@ -150,9 +147,9 @@ static const char *const behaviors[] = {"Removed",        "Isolated",   "MergedW
 static enum lorac_status read_split(struct lorac_pre *pre, const struct lorac_json *at,
                                     struct lorac_err *err)
 {
-    const char *const keys[] = {"type", "pattern", "behavior", "invert", NULL};
     int behavior = -1;
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st =
+        lorac_json_only(at, LORAC_KEYS("type", "pattern", "behavior", "invert"), err);
     if (!st) { st = lorac_json_pattern(&pre->pattern, at, "pattern", err); }
     if (!st) { st = lorac_json_choice(&behavior, at, "behavior", behaviors, err); }
     if (!st) { st = lorac_json_bool(&pre->invert, at, "invert", true, err); }
@@ -203,9 +200,8 @@ static enum lorac_status read_metaspace(struct lorac_pre *pre, const struct lora
 static enum lorac_status read_digits(struct lorac_pre *pre, const struct lorac_json *at,
                                      struct lorac_err *err)
 {
-    const char *const keys[] = {"type", "individual_digits", NULL};
     bool each = false;
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st = lorac_json_only(at, LORAC_KEYS("type", "individual_digits"), err);
     if (!st) { st = lorac_json_bool(&each, at, "individual_digits", true, err); }
     pre->kind = PRE_DIGITS;
     pre->behavior = each ? PRE_ISOLATED : PRE_CONTIGUOUS;
@@ -215,9 +211,8 @@ static enum lorac_status read_digits(struct lorac_pre *pre, const struct lorac_j
 static enum lorac_status read_punctuation(struct lorac_pre *pre, const struct lorac_json *at,
                                           struct lorac_err *err)
 {
-    const char *const keys[] = {"type", "behavior", NULL};
     int behavior = PRE_ISOLATED;
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st = lorac_json_only(at, LORAC_KEYS("type", "behavior"), err);
     if (!st) { st = lorac_json_choice(&behavior, at, "behavior", behaviors, err); }
     pre->kind = PRE_PUNCTUATION;
     pre->behavior = (enum pre_behavior)behavior;
@@ -227,8 +222,7 @@ static enum lorac_status read_punctuation(struct lorac_pre *pre, const struct lo
 static enum lorac_status read_whitespace(struct lorac_pre *pre, const struct lorac_json *at,
                                          bool words, struct lorac_err *err)
 {
-    const char *const keys[] = {"type", NULL};
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st = lorac_json_only(at, LORAC_KEYS("type"), err);
     if (st) { return st; }
     pre->kind = words ? PRE_SPLIT : PRE_WHITESPACE_SPLIT;
     pre->behavior = PRE_REMOVED;
@@ -269,9 +263,8 @@ enum lorac_status lorac_read_pre(struct lorac_tokenizer *t, const struct lorac_j
 static enum lorac_status read_dec_strip(struct lorac_dec *dec, const struct lorac_json *at,
                                         struct lorac_err *err)
 {
-    const char *const keys[] = {"type", "content", "start", "stop", NULL};
     size_t stop = 0;
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st = lorac_json_only(at, LORAC_KEYS("type", "content", "start", "stop"), err);
     if (!st) { st = lorac_json_char(dec->mark, at, "content", err); }
     if (!st) { st = lorac_json_size(&dec->start, at, "start", true, 0, 1000, err); }
     // a stream could not show text that the end may still lose
@@ -293,9 +286,8 @@ static enum lorac_status read_dec_metaspace(struct lorac_dec *dec, const struct 
 static enum lorac_status read_dec_wordpiece(struct lorac_dec *dec, const struct lorac_json *at,
                                             struct lorac_err *err)
 {
-    const char *const keys[] = {"type", "prefix", "cleanup", NULL};
     dec->cleanup = true;
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st = lorac_json_only(at, LORAC_KEYS("type", "prefix", "cleanup"), err);
     if (!st) { st = copy_text(&dec->text, &dec->n, at, "prefix", err); }
     if (!st) { st = lorac_json_bool(&dec->cleanup, at, "cleanup", false, err); }
     return st;
@@ -337,9 +329,6 @@ enum lorac_status lorac_read_dec(struct lorac_tokenizer *t, const struct lorac_j
                                  const char *type, int depth, struct lorac_err *err)
 {
     (void)depth;
-    const char *const only_type[] = {"type", NULL};
-    const char *const byte_level[] = {"type", "add_prefix_space", "trim_offsets", "use_regex",
-                                      NULL};
     enum lorac_status st = room(t->n_dec, at, err);
     if (st) { return st; }
     struct lorac_dec *dec = &t->dec[t->n_dec++];
@@ -354,13 +343,14 @@ enum lorac_status lorac_read_dec(struct lorac_tokenizer *t, const struct lorac_j
         st = read_dec_metaspace(dec, at, err);
     } else if (strcmp(type, "ByteFallback") == 0) {
         dec->kind = DEC_BYTE_FALLBACK;
-        st = lorac_json_only(at, only_type, err);
+        st = lorac_json_only(at, LORAC_KEYS("type"), err);
     } else if (strcmp(type, "Fuse") == 0) {
         dec->kind = DEC_FUSE;
-        st = lorac_json_only(at, only_type, err);
+        st = lorac_json_only(at, LORAC_KEYS("type"), err);
     } else if (strcmp(type, "ByteLevel") == 0) {
         dec->kind = DEC_BYTE_LEVEL;
-        st = lorac_json_only(at, byte_level, err);
+        st = lorac_json_only(
+            at, LORAC_KEYS("type", "add_prefix_space", "trim_offsets", "use_regex"), err);
     } else if (strcmp(type, "WordPiece") == 0) {
         dec->kind = DEC_WORDPIECE;
         st = read_dec_wordpiece(dec, at, err);
@@ -408,15 +398,13 @@ static enum lorac_status read_piece(struct lorac_pair_form *out, const struct lo
                                     const struct lorac_json *at, const struct lorac_json *piece,
                                     size_t *seen, size_t n, struct lorac_err *err)
 {
-    const char *const keys[] = {"SpecialToken", "Sequence", NULL};
-    const char *const inner[] = {"id", "type_id", NULL};
     struct lorac_json special = lorac_json_get(piece, "SpecialToken");
     struct lorac_json sequence = lorac_json_get(piece, "Sequence");
     const struct lorac_json *one = special.value ? &special : &sequence;
     const char *id = NULL;
     size_t type = 0;
-    enum lorac_status st = lorac_json_only(piece, keys, err);
-    if (!st) { st = lorac_json_only(one, inner, err); }
+    enum lorac_status st = lorac_json_only(piece, LORAC_KEYS("SpecialToken", "Sequence"), err);
+    if (!st) { st = lorac_json_only(one, LORAC_KEYS("id", "type_id"), err); }
     if (!st) { st = lorac_json_string(&id, one, "id", true, err); }
     if (!st) { st = lorac_json_size(&type, one, "type_id", false, 0, n - 1, err); }
     if (st) { return st; }
@@ -455,9 +443,9 @@ static enum lorac_status read_pieces(struct lorac_pair_form *out, const struct l
 static enum lorac_status read_template(struct lorac_tokenizer *t, const struct lorac_json *at,
                                        struct lorac_err *err)
 {
-    const char *const keys[] = {"type", "single", "pair", "special_tokens", NULL};
     struct lorac_pair_form single = {0};
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st =
+        lorac_json_only(at, LORAC_KEYS("type", "single", "pair", "special_tokens"), err);
     if (!st) { st = read_pieces(&single, t, at, "single", 1, err); }
     t->before = single.ids[0];
     t->after = single.ids[1];
@@ -473,8 +461,8 @@ static enum lorac_status read_template(struct lorac_tokenizer *t, const struct l
 static enum lorac_status read_pair(struct lorac_tokenizer *t, const struct lorac_json *at,
                                    bool roberta, struct lorac_err *err)
 {
-    const char *const keys[] = {"type", "sep", "cls", "trim_offsets", "add_prefix_space", NULL};
-    enum lorac_status st = lorac_json_only(at, keys, err);
+    enum lorac_status st = lorac_json_only(
+        at, LORAC_KEYS("type", "sep", "cls", "trim_offsets", "add_prefix_space"), err);
     struct lorac_json cls = lorac_json_get(at, "cls"); // ["</s>", 2]
     struct lorac_json sep = lorac_json_get(at, "sep");
     cls = lorac_json_at(&cls, 1);
@@ -504,9 +492,10 @@ enum lorac_status lorac_read_post(struct lorac_tokenizer *t, const struct lorac_
                                   const char *type, int depth, struct lorac_err *err)
 {
     (void)depth;
-    const char *const byte_level[] = {"type", "add_prefix_space", "trim_offsets", "use_regex",
-                                      NULL};
-    if (strcmp(type, "ByteLevel") == 0) { return lorac_json_only(at, byte_level, err); } // offsets
+    if (strcmp(type, "ByteLevel") == 0) {
+        return lorac_json_only(
+            at, LORAC_KEYS("type", "add_prefix_space", "trim_offsets", "use_regex"), err);
+    } // offsets
     const bool bert = strcmp(type, "BertProcessing") == 0;
     const bool roberta = strcmp(type, "RobertaProcessing") == 0;
     const bool pieces = strcmp(type, "TemplateProcessing") == 0;

@@ -57,15 +57,16 @@ enum lorac_status lorac_wordpiece_encode(struct lorac_ids *out, const struct lor
 enum lorac_status lorac_read_wordpiece(struct lorac_tokenizer *t, const struct lorac_json *model,
                                        struct lorac_err *err)
 {
-    const char *const keys[] = {
-        "type",  "unk_token", "continuing_subword_prefix", "max_input_chars_per_word",
-        "vocab", NULL};
     struct lorac_wordpiece *w = &t->wordpiece;
     struct lorac_json vocab = lorac_json_get(model, "vocab");
     const char *unk = "[UNK]";
     const char *prefix = "##";
     w->max_chars = 100;
-    enum lorac_status st = lorac_json_only(model, keys, err);
+    enum lorac_status st =
+        lorac_json_only(model,
+                        LORAC_KEYS("type", "unk_token", "continuing_subword_prefix",
+                                   "max_input_chars_per_word", "vocab"),
+                        err);
     if (!st) { st = lorac_json_string(&unk, model, "unk_token", false, err); }
     if (!st) { st = lorac_json_string(&prefix, model, "continuing_subword_prefix", false, err); }
     if (!st) {
