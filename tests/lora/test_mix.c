@@ -170,11 +170,43 @@ static void content_is_what_an_adapter_does(void **state)
     close_case(&f);
 }
 
+/* One that is read in several pieces: of the model that ships. */
+static void content_is_of_all_values_of_a_large_adapter(void **state)
+{
+    enum { PIECE = 1 << 16 };
+    static const char small[] = LORAC_TESTS_DIR "/../base/models/small";
+    struct lorac_adapter_options o = lorac_adapter_options_default();
+    struct lorac_device dev;
+    struct lorac_model *m = NULL;
+    struct lorac_adapter *a[2] = {NULL};
+    char content[2][65];
+    assert_int_equal(lorac_device_open(&dev, *state, 1, NULL), LORAC_OK);
+    assert_int_equal(lorac_model_open(&m, &dev, small, LORAC_FLOAT32, NULL), LORAC_OK);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(lorac_adapter_new(&a[i], m, &o, NULL), LORAC_OK);
+        assert_int_equal(lorac_adapter_content(content[i], a[i], NULL), LORAC_OK);
+    }
+    assert_string_equal(content[0], content[1]);
+    assert_true(a[0]->n_params > PIECE && a[0]->n_params % PIECE != 0);
+    const size_t places[] = {PIECE - 1, PIECE, a[0]->n_params - 1};
+    for (size_t i = 0; i < 3; i++) {
+        float other = 3.0F;
+        dev.ops->write(&dev, a[0]->params + places[i], &other, sizeof other);
+        assert_int_equal(lorac_adapter_content(content[i % 2], a[0], NULL), LORAC_OK);
+        assert_string_not_equal(content[0], content[1]);
+    }
+    lorac_adapter_free(a[0]);
+    lorac_adapter_free(a[1]);
+    lorac_model_close(m);
+    lorac_device_close(&dev);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_EACH(each_segment_has_its_adapter),
         ON_EACH(content_is_what_an_adapter_does),
+        ON_EACH(content_is_of_all_values_of_a_large_adapter),
     };
     return cmocka_run_group_tests_name("mix", tests, NULL, NULL);
 }
