@@ -427,6 +427,10 @@ static void todays_date_must_be_told(void **state)
     o.chat = c;
     const char *row = "{\"user\": \"q\", \"assistant\": \"r\"}\n";
     assert_non_null(strstr(shown(row, &o), "template.date: missing"));
+    const struct lorac_conversations_options undated = {.chat = c};
+    struct lorac_conversations *talk = (struct lorac_conversations *)&o; // whatever was there
+    assert_int_equal(lorac_conversations_open(&talk, &undated, NULL), LORAC_EUSER);
+    assert_null(talk);
     o.dated = true;
     o.day = 1772366400; // noon of 2026-03-01 somewhere
     assert_string_equal(shown(row, &o), "2026-03-01r}");
