@@ -188,15 +188,33 @@ static enum lorac_status open_module(struct opening *o, struct lorac_module *l,
     return st;
 }
 
+const struct lorac_tensor *lorac_model_embedding(const struct lorac_model *m)
+{
+    const struct lorac_steps *steps = &m->config.kind->heads[LORAC_TASK_LM].steps;
+    struct lorac_module output = {.n = 0};
+    char name[TENSOR_NAME];
+    char file[LORAC_MODULE_NAME];
+    weight_name(name, m, m->embed);
+    const struct lorac_tensor *t = lorac_checkpoint_find(m->files, name);
+    if (t || !m->config.tie || steps->n == 0) { return t; }
+    const char *last = steps->at[steps->n - 1].module; // what logits come from
+    (void)snprintf(output.name, sizeof output.name, "%s", last ? last : "");
+    (void)snprintf(name, sizeof name, "%s.weight", output.name);
+    t = lorac_checkpoint_find(m->files, name);
+    lorac_module_other_name(file, m, &output);
+    (void)snprintf(name, sizeof name, "%s.weight", file);
+    return t ? t : lorac_checkpoint_find(m->files, name);
+}
+
 /* The embedding, where the head is not the vocabulary's. */
 static enum lorac_status open_embedding(struct opening *o, struct lorac_err *err)
 {
     struct lorac_model *m = o->m;
     const size_t dims[] = {m->config.V, m->config.C};
-    const struct lorac_tensor *e = NULL;
+    const struct lorac_tensor *e = lorac_model_embedding(m);
     char name[TENSOR_NAME];
     weight_name(name, m, m->embed);
-    enum lorac_status st = claim(&e, o, name, dims, 2, err);
+    enum lorac_status st = claim(&e, o, e ? e->name : name, dims, 2, err);
     return st ? st : open_matrix(&m->module[m->embed], e, m, err);
 }
 

@@ -108,6 +108,9 @@ static inline bool lorac_model_is_tied(const struct lorac_model *m)
 {
     return m->config.tie && m->config.task == LORAC_TASK_LM;
 }
+/* The embedding as the files store it: under the output's name where the two are tied and only that
+ * is there. NULL: neither is. */
+const struct lorac_tensor *lorac_model_embedding(const struct lorac_model *m);
 /* Which row of a text the head reads. */
 enum lorac_text_row lorac_model_text_row(const struct lorac_model *m);
 /* A module of the head that is drawn and that the socket does not stand in for: its name; NULL:

@@ -97,33 +97,18 @@ static void add_head_python(struct lorac_buf *b, const struct lorac_saved *q, co
 {
     const char *class = c->task == LORAC_TASK_TAG ? "AutoModelForTokenClassification"
                                                   : "AutoModelForSequenceClassification";
+    const char *from = merged ? "." : base ? base : "BASE";
     lorac_buf_printf(b, "In Python, with %s:\n\n", merged ? "transformers" : "PEFT");
     if (!merged) { lorac_buf_str(b, "    from peft import PeftModel\n"); }
-    lorac_buf_printf(b, "    from transformers import %s, AutoTokenizer\n\n", class);
-    lorac_buf_str(b, "    base = ");
-    lorac_buf_json(b,
-                   merged ? "."
-                   : base ? base
-                          : "BASE",
-                   strlen(merged ? "."
-                          : base ? base
-                                 : "BASE"));
+    lorac_buf_printf(b, "    from transformers import %s, AutoTokenizer\n\n    base = ", class);
+    lorac_buf_json(b, from, strlen(from));
     lorac_buf_str(b, "\n    tokenizer = AutoTokenizer.from_pretrained(base)\n");
-    if (merged) {
-        lorac_buf_printf(b, "    model = %s.from_pretrained(base)\n", class);
-    } else {
-        lorac_buf_str(b, "    labels = [");
-        for (size_t k = 0; k < q->K; k++) {
-            lorac_buf_str(b, k ? ", " : "");
-            lorac_buf_json(b, q->labels[k], strlen(q->labels[k]));
-        }
-        lorac_buf_printf(b,
-                         "]\n    model = %s.from_pretrained(\n        base, num_labels=%zu, "
-                         "id2label=dict(enumerate(labels)))\n"
-                         "    model = PeftModel.from_pretrained(model, \".\")\n",
-                         class, c->labels);
+    lorac_buf_printf(b, "    model = %s.from_pretrained(base", class);
+    if (!merged) {
+        lorac_buf_printf(b, ", num_labels=%zu)\n", c->labels);
+        lorac_buf_str(b, "    model = PeftModel.from_pretrained(model, \".\"");
     }
-    lorac_buf_str(b, "    logits = model(**tokenizer(text, return_tensors=\"pt\")).logits");
+    lorac_buf_str(b, ")\n    logits = model(**tokenizer(text, return_tensors=\"pt\")).logits");
     if (q->deviation > 0.0) {
         lorac_buf_str(b, " * ");
         lorac_number_print(b, q->deviation);
@@ -136,22 +121,22 @@ static void add_head_python(struct lorac_buf *b, const struct lorac_saved *q, co
 static void add_head(struct lorac_buf *b, const struct lorac_saved *q, const char *base,
                      bool merged, const struct lorac_config *c)
 {
+    const bool number = q->deviation > 0.0;
     lorac_buf_printf(b,
-                     "It has a head for %s, trained on texts of this form (a name in braces stands "
-                     "for a text, {{ for one brace):\n",
+                     "It has a head for %s, trained on texts of this form, where a name in braces "
+                     "stands for a text and {{ for one brace:\n",
                      lorac_task_text(c->task));
     add_block(b, q->prompt);
-    if (q->deviation > 0.0) {
-        lorac_buf_str(b,
-                      "What it gives, times the deviation of its targets and plus their mean, is a "
-                      "number in their units.\n\n");
-    } else {
-        add_labels(b, q);
+    if (number) {
+        lorac_buf_str(b, "What it gives, times the deviation of its targets and plus their mean, "
+                         "is a number in their units.\n\n");
+    } else if (q->K) {
+        lorac_buf_str(b, "Its labels, in the order of its logits:\n\n");
     }
-    if (!merged) {
-        lorac_buf_str(b, "With lorac, in this folder:\n\n    lorac predict --model ");
-        lorac_buf_word(b, base ? base : "BASE");
-        lorac_buf_str(b, " --adapter . --text TEXT\n\n");
+    for (size_t k = 0; k < q->K && !number; k++) {
+        lorac_buf_printf(b, "%zu. ", k);
+        lorac_buf_json(b, q->labels[k], strlen(q->labels[k]));
+        lorac_buf_str(b, k + 1 == q->K ? "\n\n" : "\n");
     }
     add_head_python(b, q, base, merged, c);
 }

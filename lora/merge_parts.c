@@ -68,6 +68,7 @@ static bool keep_name(char name[LORAC_NAME_SIZE], const struct lorac_merger *g,
                       const struct lorac_tensor *t)
 {
     size_t module = lorac_merge_module(g, t->name);
+    if (t == lorac_model_embedding(g->m)) { module = g->m->embed; } // maybe as the old head
     (void)snprintf(name, LORAC_NAME_SIZE, "%s", t->name);
     if (module == g->m->n_modules) { return lorac_model_leaves_out(g->m, t->name); }
     if (lorac_model_is_part(g->m)) { return true; } // its names are those of the whole
@@ -118,8 +119,11 @@ enum lorac_status lorac_merge_list(struct lorac_merger *g, struct lorac_err *err
         const struct lorac_tensor *t = lorac_checkpoint_at(g->m->files, i);
         if (g->new_head && !keep_name(g->names[i], g, t)) { continue; }
         struct lorac_merge_part *p = &g->parts[g->n++];
-        *p = lorac_merge_part_of(g, t, t->name);
-        if (g->new_head) { p->name = g->names[i]; }
+        char file[LORAC_MERGE_NAME];
+        bool embed = g->new_head && t == lorac_model_embedding(g->m);
+        (void)snprintf(file, sizeof file, "%s.weight", g->m->module[g->m->embed].file);
+        *p = lorac_merge_part_of(g, t, embed ? file : t->name);
+        p->name = g->new_head ? g->names[i] : t->name;
     }
     if (g->twin) { g->parts[g->n++] = twin_part(g); }
     enum lorac_status st = LORAC_OK;

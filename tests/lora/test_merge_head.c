@@ -151,6 +151,50 @@ static void the_body_stays_and_the_old_head_goes(void **state)
     }
 }
 
+/* transformers' own saving keeps one of a tied pair's names: of some checkpoints the output's. */
+static void a_tied_matrix_under_the_outputs_name_is_the_embedding(void **state)
+{
+    (void)state;
+    enum { MOST = 64 };
+    struct lorac_tensor_spec specs[MOST];
+    struct lorac_err err = {0};
+    struct lorac_checkpoint *c = NULL;
+    const char *base = tiny_path("output");
+    const char *out = tiny_path("output-merged");
+    char *config = lorac_path_join(base, "config.json");
+    char *to = lorac_path_join(base, "model.safetensors");
+    size_t n = 0;
+    assert_int_equal(lorac_dir_make(base, NULL), LORAC_OK);
+    assert_int_equal(lorac_file_copy(config, HEADS "qwen2/config.json", NULL), LORAC_OK);
+    assert_int_equal(lorac_checkpoint_open(&c, HEADS "qwen2", &err), LORAC_OK);
+    for (; n < lorac_checkpoint_count(c); n++) {
+        const struct lorac_tensor *t = lorac_checkpoint_at(c, n);
+        bool embed = strcmp(t->name, "model.embed_tokens.weight") == 0;
+        assert_true(n < MOST);
+        specs[n] = (struct lorac_tensor_spec){.name = embed ? "lm_head.weight" : t->name,
+                                              .dtype = t->dtype,
+                                              .n_dims = t->n_dims,
+                                              .dims = {t->dims[0], t->dims[1]},
+                                              .data = t->data};
+    }
+    assert_int_equal(lorac_safetensors_write(to, specs, n, NULL, 0, NULL, NULL, &err), LORAC_OK);
+    struct lorac_model *m = open_for(base, LORAC_TASK_CLASSIFY, 4);
+    struct lorac_adapter *a = fresh(m);
+    merge(out, m, a);
+    struct lorac_model *got = open_for(out, LORAC_TASK_CLASSIFY, 0);
+    const struct lorac_tensor *is = lorac_checkpoint_find(got->files, "model.embed_tokens.weight");
+    const struct lorac_tensor *was = lorac_checkpoint_find(c, "model.embed_tokens.weight");
+    assert_non_null(is);
+    assert_memory_equal(is->data, was->data, was->n * sizeof(float));
+    assert_null(lorac_checkpoint_find(got->files, "lm_head.weight"));
+    lorac_model_close(got);
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+    lorac_checkpoint_close(c);
+    lorac_mem_free(config);
+    lorac_mem_free(to);
+}
+
 static void the_scale_of_a_regression_is_told(void **state)
 {
     (void)state;
@@ -249,6 +293,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merged_it_gives_the_logits_of_pefts_merge),
         cmocka_unit_test(the_body_stays_and_the_old_head_goes),
+        cmocka_unit_test(a_tied_matrix_under_the_outputs_name_is_the_embedding),
         cmocka_unit_test(the_scale_of_a_regression_is_told),
         cmocka_unit_test(a_head_that_no_adapter_brings_is_refused),
         cmocka_unit_test(whatever_fails_or_is_wrong_nothing_is_left),
