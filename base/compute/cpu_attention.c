@@ -143,10 +143,12 @@ static bool look(struct lorac_sight *sight, const struct problem *p, const struc
         size_t from = 0;
         size_t to = n;
         if (p->a->causal && t->own) { to = i < j0 ? 0 : i + 1 - j0 < n ? i + 1 - j0 : n; }
-        if (p->a->causal && p->a->window > 0) {
-            size_t end = first + (i - b->i0) + 1; // keys at end - window .. end - 1 are in reach
-            size_t begin = end > p->a->window ? end - p->a->window : 0;
+        if (p->a->window > 0) {
+            size_t end =
+                first + (i - b->i0) + p->a->window; // keys at begin .. end - 1 are in reach
+            size_t begin = end >= 2 * p->a->window ? end - 2 * p->a->window + 1 : 0;
             size_t at = t->position + j0;
+            if (end < at + to) { to = end > at ? end - at : 0; }
             from = begin <= at ? 0 : begin - at < to ? begin - at : to;
         }
         any = any || from < to;

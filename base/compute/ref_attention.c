@@ -47,9 +47,8 @@ static bool walk_next(struct walk *w, struct key *out)
         }
         *out = (struct key){cached, (cached ? seg->cached : seg->row) + w->row};
         w->row++;
-        if (!w->a->causal || w->a->window == 0 || position + w->a->window > w->query) {
-            return true;
-        }
+        size_t apart = position > w->query ? position - w->query : w->query - position;
+        if (w->a->window == 0 || apart < w->a->window) { return true; }
     }
     return false;
 }

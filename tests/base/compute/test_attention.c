@@ -207,11 +207,40 @@ static void windows_agree(void **state)
 static void attention_without_causality_agrees(void **state)
 {
     (void)state;
-    struct lorac_attention a = attention(2, 1, 8, 3, false); // the window is not used
-    check_forward(tree, 6, &a);
-    check_forward(cached, 6, &a);
-    check_forward(scattered, 6, &a);
-    check_backward(tree, 6, &a);
+    static const size_t windows[] = {0, 1, 3, 64, 65};
+    for (size_t s = 0; s < 5; s++) {
+        struct lorac_attention a = attention(2, 1, 8, windows[s], false);
+        check_forward(tree, 6, &a);
+        check_forward(cached, 6, &a);
+        check_forward(scattered, 6, &a);
+        check_backward(tree, 6, &a);
+    }
+}
+
+/* Each row is its own key's value in one number of a head: what it sees is what it holds. */
+static void a_window_without_causality_reaches_to_both_sides(void **state)
+{
+    (void)state;
+    enum { N = 9, WIDTH = 16, WINDOW = 3 };
+    static const struct lorac_segment one[] = {{.row = 0, .n = N, .parent = -1}};
+    const struct lorac_attention a = {1, 1, WIDTH, 1.0F, WINDOW, false};
+    float q[N * WIDTH] = {0};
+    float v[N * WIDTH] = {0};
+    for (size_t n = 0; n < N; n++) {
+        v[n * WIDTH + n] = 1.0F;
+    }
+    for (size_t i = 0; i < d.n; i++) {
+        float *out = scratch(N * WIDTH, 6);
+        float *lse = scratch(N, 7);
+        d.at[i].ops->attention(&d.at[i], out, lse, q, q, v, NULL, NULL, one, 1, &a);
+        for (size_t n = 0; n < N; n++) {
+            for (size_t j = 0; j < N; j++) {
+                bool near = (n > j ? n - j : j - n) < WINDOW;
+                assert_int_equal(out[n * WIDTH + j] > 0.0F, near);
+            }
+        }
+    }
+    scratch_free();
 }
 
 /* A decoding step of several sequences, of which one has a long past. First, while the devices'
@@ -306,8 +335,8 @@ static double loss(void *context) // sum dout out
 static void backward_is_the_derivative(void **state)
 {
     (void)state;
-    static const size_t windows[] = {0, 3, 0};
-    for (size_t w = 0; w < 3; w++) {
+    static const size_t windows[] = {0, 3, 0, 2};
+    for (size_t w = 0; w < 4; w++) {
         struct scene s = {.a = {H, G, D, 0.7F, windows[w], w < 2}};
         fill(s.q, NQ, 1);
         fill(s.k, NK, 2);
@@ -334,6 +363,7 @@ int main(void)
         cmocka_unit_test(groups_agree),
         cmocka_unit_test(windows_agree),
         cmocka_unit_test(attention_without_causality_agrees),
+        cmocka_unit_test(a_window_without_causality_reaches_to_both_sides),
         cmocka_unit_test(the_longest_chain_agrees),
         cmocka_unit_test(long_segments_agree),
         cmocka_unit_test(heads_larger_than_a_block_agree),
