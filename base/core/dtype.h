@@ -11,7 +11,7 @@ LORAC_API_BEGIN
 
 /* The table's rows, LORAC_F32 and so on. A new one is a file beside dtype_torch.c and a name here.
  * U8 and BOOL are masks that some checkpoints carry: kept, never computed with. */
-#define LORAC_DTYPES(row) row(F32) row(F16) row(BF16) row(U8) row(BOOL) row(Q8_0)
+#define LORAC_DTYPES(row) row(F32) row(F16) row(BF16) row(U8) row(BOOL) row(I64) row(Q8_0)
 
 enum lorac_dtype {
 #define LORAC_ROW(name) LORAC_##name,

@@ -168,6 +168,15 @@ static void byte_decode(float *out, const void *in, size_t n) // each byte a num
     }
 }
 
+static void i64_decode(float *out, const void *in, size_t n) // tables of positions 0, 1, 2, ...
+{
+    for (size_t i = 0; i < n; i++) {
+        int64_t x = 0;
+        memcpy(&x, (const unsigned char *)in + i * sizeof x, sizeof x);
+        out[i] = (float)x;
+    }
+}
+
 const struct lorac_storage lorac_storage_F32 = {"F32", "float32",  true,      1,
                                                 4,     f32_decode, f32_encode};
 const struct lorac_storage lorac_storage_F16 = {"F16", "float16",      true,          1,
@@ -176,3 +185,4 @@ const struct lorac_storage lorac_storage_BF16 = {"BF16", "bfloat16",      true, 
                                                  2,      bf16_decode_all, bf16_encode_all};
 const struct lorac_storage lorac_storage_U8 = {"U8", "uint8", false, 1, 1, byte_decode, NULL};
 const struct lorac_storage lorac_storage_BOOL = {"BOOL", "bool", false, 1, 1, byte_decode, NULL};
+const struct lorac_storage lorac_storage_I64 = {"I64", "int64", false, 1, 8, i64_decode, NULL};

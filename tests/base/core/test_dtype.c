@@ -179,6 +179,8 @@ static void types_have_the_names_of_the_format(void **state)
     float mask[3];
     lorac_dtype_decode(mask, (const unsigned char[]){0, 1, 255}, LORAC_U8, 3);
     assert_true(mask[0] == 0.0F && mask[1] == 1.0F && mask[2] == 255.0F);
+    lorac_dtype_decode(mask, (const int64_t[]){0, -3, 511}, LORAC_I64, 3);
+    assert_true(mask[0] == 0.0F && mask[1] == -3.0F && mask[2] == 511.0F);
     enum lorac_dtype found = LORAC_BF16;
     assert_false(lorac_dtype_find(&found, "F64"));
     assert_false(lorac_dtype_find(&found, "f32"));
