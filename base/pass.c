@@ -17,6 +17,17 @@ static size_t least(size_t a, size_t b)
 
 /* ---- layout ---- */
 
+/* Does a way down end there? */
+static bool front_adapts(const struct lorac_pass *p)
+{
+    bool yes = false;
+    for (size_t i = 0; i < p->m->config.program->front.n && p->has_socket && !yes; i++) {
+        uint32_t m = p->m->step[i];
+        yes = m != LORAC_NO_MODULE && p->socket.adapts(p->socket.self, m);
+    }
+    return yes && lorac_pass_trains(p);
+}
+
 static void make_layouts(struct lorac_pass *p)
 {
     const struct lorac_config *c = &p->m->config;
@@ -24,8 +35,7 @@ static void make_layouts(struct lorac_pass *p)
     const struct lorac_steps *head = &c->head->steps;
     uint32_t x = 1U << SLOT_X;
     uint32_t y = 1U << SLOT_Y;
-    lorac_layout_make(&p->front.layout, c, &program->front, x, SLOT_X, false, lorac_pass_trains(p));
-    p->front.layout.grads.n = 0; // the layers have it
+    lorac_layout_make(&p->front.layout, c, &program->front, x, SLOT_X, false, front_adapts(p));
     lorac_layout_make(&p->layer.layout, c, &program->layer, x | y, SLOT_Y, false,
                       lorac_pass_trains(p));
     p->top = head->n ? head->at[head->n - 1].out[0] : SLOT_X;
@@ -33,21 +43,25 @@ static void make_layouts(struct lorac_pass *p)
     assert(p->layer.layout.cut < program->layer.n); // where rows that don't score end
 }
 
-/* What a layer keeps. */
-static void place_kept(struct lorac_place *place, struct lorac_pass *p, float *at[LORAC_SLOTS])
+/* What a section keeps for its way down. */
+static void place_kept(struct lorac_place *place, float *at[LORAC_SLOTS],
+                       const struct lorac_config *c, const struct lorac_section *section,
+                       size_t rows)
 {
     for (enum lorac_slot s = SLOT_X; s < LORAC_SLOTS; s++) {
-        if (!((p->layer.layout.kept >> s) & 1U)) { continue; }
-        at[s] = LORAC_PLACE(place, p->o.max_rows, lorac_slot_width(&p->m->config, s));
+        if (!((section->layout.kept >> s) & 1U)) { continue; }
+        at[s] = LORAC_PLACE(place, rows, lorac_slot_width(c, s));
     }
 }
 
-static void place_section(struct lorac_place *place, struct lorac_section *s, size_t rows)
+/* Buffers; of gradients those from `own` on. */
+static void place_section(struct lorac_place *place, struct lorac_section *s, size_t rows,
+                          size_t own)
 {
     for (size_t i = 0; i < s->layout.buffers.n; i++) {
         s->buffer[i] = LORAC_PLACE(place, rows, s->layout.buffers.width[i]);
     }
-    for (size_t i = 0; i < s->layout.grads.n; i++) {
+    for (size_t i = own; i < s->layout.grads.n; i++) {
         s->grad[i] = LORAC_PLACE(place, rows, s->layout.grads.width[i]);
     }
 }
@@ -63,7 +77,7 @@ static void place_acts(struct lorac_place *place, struct lorac_pass *p)
     const struct lorac_config *c = &p->m->config;
     size_t N = p->o.max_rows;
     for (size_t i = 0; i < p->n_sets; i++) {
-        place_kept(place, p, p->kept[i]);
+        place_kept(place, p->kept[i], c, &p->layer, N);
     }
     for (size_t l = 0; l <= c->L; l++) { // where no backward comes two buffers take turns
         bool read = lorac_pass_trains(p) && l >= p->frozen;
@@ -78,15 +92,28 @@ static void place_acts(struct lorac_place *place, struct lorac_pass *p)
         if (!((p->layer.layout.across >> s) & 1U)) { continue; }
         p->few[s] = LORAC_PLACE(place, N, lorac_slot_width(c, s));
     }
-    place_section(place, &p->front, N);
-    place_section(place, &p->layer, N);
-    place_section(place, &p->head, p->head_rows);
+    place_kept(place, p->front.kept, c, &p->front, N);
+    place_kept(place, p->head.kept, c, &p->head, p->head_rows);
+    place_section(place, &p->front, N, 1); // the first is the layers'
+    place_section(place, &p->layer, N, 0);
+    place_section(place, &p->head, p->head_rows, 0);
+}
+
+/* Is module i one of the head's? They are the last in the list. */
+static bool is_in_head(const struct lorac_pass *p, size_t i)
+{
+    const struct lorac_steps *head = p->head.layout.steps;
+    size_t n = 0;
+    for (size_t k = 0; k < head->n; k++) {
+        n += head->at[k].module != NULL;
+    }
+    return i >= p->m->n_modules - n;
 }
 
 /* Rows of module i at a time. */
 static size_t rows_of(const struct lorac_pass *p, size_t i)
 {
-    return i == p->m->head ? p->head_rows : p->o.max_rows;
+    return is_in_head(p, i) ? p->head_rows : p->o.max_rows;
 }
 
 /* Floats that the socket keeps of module i. */
@@ -113,7 +140,7 @@ static void place_saved(struct lorac_place *place, struct lorac_pass *p)
     const uint32_t *step = m->step + p->front.layout.steps->n;
     size_t scratch = 0;
     for (size_t i = 0; i < m->n_modules; i++) {
-        size_t n = all || i == m->head ? saved_floats(p, i) : 0;
+        size_t n = all || is_in_head(p, i) ? saved_floats(p, i) : 0;
         p->saved[i] = n ? LORAC_PLACE(place, n) : NULL;
         n = scratch_floats(p, i);
         scratch = n > scratch ? n : scratch;
@@ -374,12 +401,12 @@ enum lorac_status lorac_pass_use(struct lorac_pass *p, const struct lorac_socket
 
 /* ---- up ---- */
 
-/* Slots and gradients of a section; `kept` where it keeps any. */
+/* Slots and gradients of a section; `kept`: where those are that it keeps. */
 static void find_slots(struct lorac_walk *w, const struct lorac_section *s, float *const *kept)
 {
     w->t = &s->layout;
     for (enum lorac_slot i = SLOT_X; i < LORAC_SLOTS; i++) {
-        w->x[i] = kept && (w->t->kept >> i) & 1U ? kept[i] : s->buffer[w->t->buffer[i]];
+        w->x[i] = (w->t->kept >> i) & 1U ? kept[i] : s->buffer[w->t->buffer[i]];
         w->dx[i] = (w->t->over >> i) & 1U ? w->x[i] : s->grad[w->t->grad[i]];
     }
 }
@@ -415,7 +442,7 @@ static struct lorac_walk front_walk(struct lorac_pass *p, const struct lorac_bat
     struct lorac_walk w = {
         .p = p, .module = p->m->step, .needs = p->needs[0], .N = batch->N, .batch = batch};
     p->front.grad[p->front.layout.grad[SLOT_X]] = stream_gradient(p); // where the layers leave it
-    find_slots(&w, &p->front, NULL);
+    find_slots(&w, &p->front, p->front.kept);
     w.x[SLOT_X] = p->x[0];
     return w;
 }
@@ -515,7 +542,7 @@ static struct lorac_walk head_forward(struct lorac_pass *p, const struct lorac_b
         .head = true,
         .batch = b,
     };
-    find_slots(&w, &p->head, NULL);
+    find_slots(&w, &p->head, p->head.kept);
     w.x[SLOT_X] = p->scored ? p->x[L] + u * C : p->head_x;
     if (!p->scored) { p->dev->ops->gather(p->dev, p->head_x, p->x[L], b->head_row + u, n, C); }
     lorac_walk_up(&w);

@@ -55,6 +55,7 @@ void lorac_layout_make(struct lorac_layout *t, const struct lorac_config *c,
 struct lorac_section {
     struct lorac_layout layout;
     float *buffer[LORAC_SLOTS], *grad[LORAC_SLOTS];
+    float *kept[LORAC_SLOTS]; // of front and head; each layer has its own
 };
 
 struct lorac_pass {
