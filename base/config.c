@@ -10,8 +10,9 @@
 #include <strings.h>
 
 static const struct lorac_arch *const archs[] = {
-    &lorac_arch_llama,  &lorac_arch_mistral,     &lorac_arch_qwen2, &lorac_arch_qwen3,
-    &lorac_arch_gemma3, &lorac_arch_gemma3_part, &lorac_arch_gpt2,  &lorac_arch_neox,
+    &lorac_arch_llama, &lorac_arch_mistral, &lorac_arch_qwen2,
+    &lorac_arch_qwen3, &lorac_arch_gemma3,  &lorac_arch_gemma3_part,
+    &lorac_arch_gpt2,  &lorac_arch_neox,    &lorac_arch_bert,
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_WIDTH = 1 << 20, MAX_VOCAB = 1 << 24 };
 
@@ -22,6 +23,7 @@ static const struct {
 } endings[] = {
     {"ForSequenceClassification", LORAC_TASK_CLASSIFY},
     {"ForTokenClassification", LORAC_TASK_TAG},
+    {"ForPreTraining", LORAC_TASK_LM},
     {"Model", LORAC_TASK_BODY},
 };
 
@@ -117,7 +119,8 @@ static enum lorac_status find_arch(const struct lorac_arch **out, enum lorac_tas
                                          err);
     }
     // code of its own may compute something else under the type of a known model
-    bool other = named.generate && !lorac_json_get(root, "auto_map").value;
+    bool encoder = by_type && strstr(by_type->name, "MaskedLM");
+    bool other = named.generate && !encoder && !lorac_json_get(root, "auto_map").value;
     *out = named.several ? by_type : named.known ? named.known : other ? by_type : NULL;
     if (!*out) { return unknown_arch(root, "architectures", named.first, err); }
     if (by_type && by_type != *out) {
@@ -206,11 +209,9 @@ static enum lorac_status read_activation(struct lorac_config *c, const struct lo
     static const struct {
         const char *name;
         enum lorac_activation act;
-    } acts[] = {{"silu", LORAC_SILU},
-                {"swish", LORAC_SILU},
-                {"gelu", LORAC_GELU},
-                {"gelu_pytorch_tanh", LORAC_GELU_TANH},
-                {"gelu_new", LORAC_GELU_TANH}};
+    } acts[] = {{"silu", LORAC_SILU},          {"swish", LORAC_SILU},
+                {"gelu", LORAC_GELU},          {"gelu_pytorch_tanh", LORAC_GELU_TANH},
+                {"gelu_new", LORAC_GELU_TANH}, {"relu", LORAC_RELU}};
     const char *key = c->kind->keys->act;
     const char *name = NULL; // absent: the class's default
     enum lorac_status st = lorac_json_string(&name, root, key, false, err);
@@ -222,7 +223,7 @@ static enum lorac_status read_activation(struct lorac_config *c, const struct lo
         }
     }
     struct lorac_json at = lorac_json_get(root, key);
-    return lorac_json_fail(&at, "silu, gelu, gelu_new or gelu_pytorch_tanh", err);
+    return lorac_json_fail(&at, "silu, gelu, gelu_new, gelu_pytorch_tanh or relu", err);
 }
 
 /* The scaling's own keys; `rope` is rope_scaling or rope_parameters. */
@@ -360,7 +361,7 @@ static enum lorac_status read_class(struct lorac_config *c, const struct lorac_j
     const char *eps = c->kind->keys->eps;
     enum lorac_status st = refuse_unknown(root, err);
     if (!st) { st = read_sizes(c, root, err); }
-    if (!st) { st = lorac_json_number(&c->eps, root, eps, false, err); }
+    if (!st && eps) { st = lorac_json_number(&c->eps, root, eps, false, err); }
     if (!st && !(c->eps > 0.0 && c->eps < 1.0)) {
         struct lorac_json at = lorac_json_get(root, eps);
         st = lorac_json_fail(&at, "above 0 and below 1", err);
@@ -456,6 +457,12 @@ enum lorac_status lorac_config_task(struct lorac_config *c, enum lorac_task task
                           "%s: its head is for %s ('architectures' in config.json), not for %s",
                           where, lorac_task_text(c->own), lorac_task_text(task));
     }
+    if (task == LORAC_TASK_LM && c->own == LORAC_TASK_BODY && c->bidirectional) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: holds a body alone ('architectures' in config.json): it has no head "
+                          "for predicting tokens, as %s has",
+                          where, c->kind->name);
+    }
     if (takes && c->own == task && labels > 0 && labels != c->labels) {
         return lorac_fail(err, LORAC_EUSER, "%s: its head has %zu labels, asked for are %zu", where,
                           c->labels, labels);
@@ -534,6 +541,9 @@ void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c)
     if (c->layernorm) { lorac_buf_printf(b, " layernorm=1 by_layer=%d", c->scale_by_layer); }
     if (c->rotary != c->D) { lorac_buf_printf(b, " rotary=%zu", c->rotary); }
     if (c->theta_sliding > 0.0) { lorac_buf_printf(b, " sliding=%.9g", c->theta_sliding); }
+    if (c->bidirectional) {
+        lorac_buf_printf(b, " both_ways=1 types=%zu offset=%zu", c->types, c->position_offset);
+    }
 }
 
 static double plain_frequency(double theta, const struct lorac_config *c, size_t i)

@@ -98,7 +98,11 @@ static enum lorac_status put_defaults(json_t *json, const struct lorac_config *c
                                       struct lorac_err *err)
 {
     static const char *const acts[] = {
-        [LORAC_SILU] = "silu", [LORAC_GELU] = "gelu", [LORAC_GELU_TANH] = "gelu_pytorch_tanh"};
+        [LORAC_SILU] = "silu",
+        [LORAC_GELU] = "gelu",
+        [LORAC_GELU_TANH] = "gelu_pytorch_tanh",
+        [LORAC_RELU] = "relu",
+    };
     const struct lorac_config_keys *names = c->kind->keys;
     const struct {
         const char *key;
@@ -194,6 +198,7 @@ static enum lorac_status complete(struct init *g, const char *config, struct lor
     }
     if (!st && o->tokenizer) { st = put_tokenizer(g->json, file, o->tokenizer, err); }
     if (!st) { st = lorac_config_read(&g->config, &root, err); }
+    if (!st) { st = lorac_config_task(&g->config, g->config.own, 0, file, err); }
     if (!st) { st = check_id(&id, g, &root, "bos_token_id", err); }
     if (!st) { st = check_id(&id, g, &root, "eos_token_id", err); }
     if (!st) { st = check_id(&g->pad, g, &root, "pad_token_id", err); }
@@ -214,7 +219,9 @@ static struct tensor *add(struct init *g, size_t rows, size_t cols, const char *
                           const char *kind)
 {
     struct tensor *t = &g->tensors[g->n];
-    (void)snprintf(t->name, sizeof t->name, "%.200s.%.20s", module, kind);
+    char own[LORAC_NAME_SIZE];
+    (void)snprintf(own, sizeof own, "%.200s.%.20s", module, kind);
+    lorac_tensor_file_name(t->name, &g->config, own);
     t->std = cols ? g->range : 0.0;
     t->zero_row = SIZE_MAX;
     g->spec[g->n++] = (struct lorac_tensor_spec){
@@ -236,11 +243,15 @@ static void add_vector(struct init *g, const struct lorac_module *m)
 
 static void add_module(struct init *g, const struct lorac_module *m)
 {
-    if (m->role != LORAC_ROLE_NORM) {
+    bool tied = g->config.tie && g->config.task == LORAC_TASK_LM && m->role == LORAC_ROLE_HEAD;
+    if (m->role != LORAC_ROLE_NORM && !tied) {
         bool turned = m->transposed;
         struct tensor *t = add(g, turned ? m->C : m->OC, turned ? m->OC : m->C, m->name, "weight");
         bool narrow = g->options->scale_residual || g->config.kind->residual_init;
         if (m->role == LORAC_ROLE_EMBEDDING) { t->zero_row = g->pad; }
+        if (m->role == LORAC_ROLE_POSITIONS && g->config.position_offset > 0) {
+            t->zero_row = g->config.position_offset - 1; // of padding
+        }
         if (m->residual && narrow) { t->std /= sqrt(2.0 * (double)g->config.L); }
     }
     add_vector(g, m);
@@ -258,7 +269,7 @@ static enum lorac_status list_tensors(struct init *g, struct lorac_err *err)
     g->spec = lorac_mem_new(2 * n, sizeof *g->spec);
     if (!g->tensors || !g->spec) { st = no_memory(err); }
     for (size_t i = 0; i < n && !st; i++) {
-        if (module[i].role != LORAC_ROLE_HEAD || !g->config.tie) { add_module(g, &module[i]); }
+        add_module(g, &module[i]);
     }
     lorac_mem_free(module);
     lorac_mem_free(step);
@@ -460,7 +471,8 @@ static enum lorac_status read_back(const struct init *g, const char *dir, struct
     struct lorac_tokenizer *t = NULL;
     enum lorac_status st = lorac_device_open(&dev, "ref", 1, err);
     if (st) { return st; }
-    st = lorac_model_open(&m, &dev, dir, LORAC_FLOAT32, err);
+    const struct lorac_model_options options = {.task = g->config.own};
+    st = lorac_model_open_for(&m, &dev, dir, &options, err);
     if (!st) { st = compare(g, m, err); }
     if (!st && g->options->tokenizer) { st = lorac_tokenizer_open(&t, dir, err); }
     lorac_tokenizer_free(t);

@@ -57,12 +57,79 @@ static void explain_vocabulary(const struct lorac_model *m, const struct lorac_t
     }
 }
 
+/* `name` with another end, where a row of `r` has it: from file to own, or from own to file. */
+static bool swap_end(char out[LORAC_NAME_SIZE], const char *name, const struct lorac_rename *r,
+                     bool to_own)
+{
+    for (; r && r->name; r++) {
+        const char *from = to_own ? r->file : r->name;
+        size_t n = strlen(name);
+        size_t k = strlen(from);
+        if (n < k || strcmp(name + n - k, from) != 0) { continue; }
+        (void)snprintf(out, LORAC_NAME_SIZE, "%.*s%s", (int)(n - k), name,
+                       to_own ? r->name : r->file);
+        return true;
+    }
+    return false;
+}
+
+void lorac_tensor_own_name(char own[LORAC_NAME_SIZE], const struct lorac_model *m, const char *name)
+{
+    const struct lorac_arch *a = m->config.kind;
+    if (swap_end(own, name, a->tensors, true) || swap_end(own, name, a->old_tensors, true)) {
+        return;
+    }
+    (void)snprintf(own, LORAC_NAME_SIZE, "%s", name);
+}
+
+void lorac_tensor_file_name(char file[LORAC_NAME_SIZE], const struct lorac_config *c,
+                            const char *name)
+{
+    if (!swap_end(file, name, c->kind->tensors, false)) {
+        (void)snprintf(file, LORAC_NAME_SIZE, "%s", name);
+    }
+}
+
+static void mark_used(struct opening *o, const struct lorac_tensor *t)
+{
+    for (size_t i = 0; i < lorac_checkpoint_count(o->m->files); i++) {
+        if (lorac_checkpoint_at(o->m->files, i) == t) { o->used[i] = 1; }
+    }
+}
+
+/* *t: what the file calls `name`, or what it calls it otherwise; where it has both, one content. */
+static enum lorac_status find_tensor(const struct lorac_tensor **t, struct opening *o,
+                                     const char *name, struct lorac_err *err)
+{
+    const struct lorac_model *m = o->m;
+    const struct lorac_arch *a = m->config.kind;
+    char other[LORAC_NAME_SIZE];
+    *t = lorac_checkpoint_find(m->files, name);
+    bool has =
+        swap_end(other, name, a->tensors, false) || swap_end(other, name, a->old_tensors, false);
+    const struct lorac_tensor *second = has ? lorac_checkpoint_find(m->files, other) : NULL;
+    if (*t && second) {
+        bool same =
+            (*t)->dtype == second->dtype && (*t)->n == second->n &&
+            memcmp((*t)->data, second->data, lorac_dtype_bytes(second->dtype, second->n)) == 0;
+        mark_used(o, second);
+        return same ? LORAC_OK
+                    : lorac_fail(err, LORAC_EFORMAT,
+                                 "%s: '%s' and '%s' are two names of one tensor, but they differ",
+                                 m->dir, name, other);
+    }
+    if (second) { *t = second; }
+    return LORAC_OK;
+}
+
 /* The tensor called `name`, with exactly these dimensions. */
 static enum lorac_status claim(const struct lorac_tensor **out, struct opening *o, const char *name,
                                const size_t *dims, size_t n_dims, struct lorac_err *err)
 {
     struct lorac_model *m = o->m;
-    const struct lorac_tensor *t = lorac_checkpoint_find(m->files, name);
+    const struct lorac_tensor *t = NULL;
+    enum lorac_status st = find_tensor(&t, o, name, err);
+    if (st) { return st; }
     if (!t) {
         const char *dot = strrchr(name, '.');
         char wrapped[LORAC_NAME_SIZE];
@@ -84,17 +151,15 @@ static enum lorac_status claim(const struct lorac_tensor **out, struct opening *
         for (size_t i = 0; i < t->n_dims; i++) {
             lorac_buf_printf(&found, "%s%zu", i ? ", " : "", t->dims[i]);
         }
-        enum lorac_status st = lorac_fail(
-            err, LORAC_EFORMAT, "%s: tensor '%s' has shape [%s], config.json asks for [%zu%s%.0zu]",
-            m->dir, name, found.at ? found.at : "", dims[0], n_dims == 2 ? ", " : "",
-            n_dims == 2 ? dims[1] : 0);
+        st = lorac_fail(err, LORAC_EFORMAT,
+                        "%s: tensor '%s' has shape [%s], config.json asks for [%zu%s%.0zu]", m->dir,
+                        name, found.at ? found.at : "", dims[0], n_dims == 2 ? ", " : "",
+                        n_dims == 2 ? dims[1] : 0);
         explain_vocabulary(m, t, err);
         lorac_buf_free(&found);
         return st;
     }
-    for (size_t i = 0; i < lorac_checkpoint_count(m->files); i++) {
-        if (lorac_checkpoint_at(m->files, i) == t) { o->used[i] = 1; }
-    }
+    mark_used(o, t);
     *out = t;
     return LORAC_OK;
 }
@@ -297,7 +362,9 @@ static bool is_ignored(const struct lorac_model *m, const char *name)
 static bool is_other_head(const struct lorac_model *m, const char *name)
 {
     const struct lorac_steps *head = &m->config.kind->heads[m->config.own].steps;
+    char tensor[LORAC_NAME_SIZE];
     bool yes = false;
+    lorac_tensor_own_name(tensor, m, name);
     for (size_t i = 0; i < head->n && m->config.own != m->config.task && !yes; i++) {
         struct lorac_module l = {0};
         char file[LORAC_MODULE_NAME];
@@ -306,7 +373,7 @@ static bool is_other_head(const struct lorac_model *m, const char *name)
         const char *const names[] = {l.name, file};
         for (size_t k = 0; k < 2 && !yes; k++) {
             size_t n = strlen(names[k]);
-            yes = n > 0 && strncmp(name, names[k], n) == 0 && name[n] == '.';
+            yes = n > 0 && strncmp(tensor, names[k], n) == 0 && tensor[n] == '.';
         }
     }
     return yes;

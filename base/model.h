@@ -142,6 +142,12 @@ size_t lorac_module_find(const struct lorac_model *m, const char *name);
  * where it has no other. */
 void lorac_module_other_name(char other[LORAC_MODULE_NAME], const struct lorac_model *m,
                              const struct lorac_module *module);
+/* What a tensor of the files is called as part of a module ("...decoder.bias" of "...bias"), and
+ * back: what files write. */
+void lorac_tensor_own_name(char own[LORAC_NAME_SIZE], const struct lorac_model *m,
+                           const char *name);
+void lorac_tensor_file_name(char file[LORAC_NAME_SIZE], const struct lorac_config *c,
+                            const char *name);
 /* Is it the text part of a larger model, whose other parts are not run? */
 bool lorac_model_is_part(const struct lorac_model *m);
 /* Is `name`, of a tensor or a module, one of those other parts (a vision tower)? */

@@ -6,6 +6,7 @@
  *              program
  *   ops.c      the operations, forward and backward side by side
  *   pass.c     memory, and the walk over a model's steps, up and down
+ *   pass_check.c  what a batch asks of both
  *   frozen.c   the layers that no adapter reaches, apart from the others
  *   profile.c  where their time goes
  */

@@ -47,12 +47,14 @@ const struct lorac_full *lorac_merge_full(const struct lorac_merger *g, size_t m
 
 size_t lorac_merge_module(const struct lorac_merger *g, const char *name)
 {
-    const char *dot = strrchr(name, '.');
-    size_t n = dot ? (size_t)(dot - name) : 0;
+    char own[LORAC_NAME_SIZE];
+    lorac_tensor_own_name(own, g->m, name);
+    const char *dot = strrchr(own, '.');
+    size_t n = dot ? (size_t)(dot - own) : 0;
     size_t i = 0;
     for (; i < g->m->n_modules; i++) {
         const char *module = g->m->module[i].file;
-        if (strlen(module) == n && memcmp(module, name, n) == 0) { break; }
+        if (strlen(module) == n && memcmp(module, own, n) == 0) { break; }
     }
     return i;
 }
@@ -66,8 +68,10 @@ struct lorac_merge_part lorac_merge_part_of(const struct lorac_merger *g,
     size_t module = lorac_merge_module(g, name);
     if (module == g->m->n_modules) { return p; }
     const struct lorac_module *l = &g->m->module[module];
-    bool weight = lorac_ends_with(name, ".weight") && l->role != LORAC_ROLE_NORM;
-    bool shift = lorac_vector_parts(&g->m->config, l) == 2 && lorac_ends_with(name, ".bias");
+    char own[LORAC_NAME_SIZE];
+    lorac_tensor_own_name(own, g->m, name);
+    bool weight = lorac_ends_with(own, ".weight") && l->role != LORAC_ROLE_NORM;
+    bool shift = lorac_vector_parts(&g->m->config, l) == 2 && lorac_ends_with(own, ".bias");
     size_t first = shift ? l->n / 2 : 0; // behind a LayerNorm's gain
     p.full = lorac_merge_full(g, module, !weight, first);
     p.first = p.full ? first - p.full->first : 0;

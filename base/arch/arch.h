@@ -36,6 +36,8 @@ struct lorac_arch {
                         // sqrt(2 L)
     const char *inner;  // the object of config.json that describes the text model; NULL: all of it
     const struct lorac_rename *renames; // where the files have them; up to {NULL, NULL}, or NULL
+    const struct lorac_rename *tensors; // ends of tensors' names that the files write otherwise
+    const struct lorac_rename *old_tensors; // and that old files do
     const char *const
         *ignored; // tensors not run: beginnings, or ends (".attn.bias"); up to NULL, or NULL
 };
@@ -63,6 +65,17 @@ struct lorac_arch {
 extern const struct lorac_program lorac_program_llama;
 extern const struct lorac_arch lorac_arch_llama, lorac_arch_mistral, lorac_arch_qwen2,
     lorac_arch_qwen3, lorac_arch_gemma3, lorac_arch_gemma3_part, lorac_arch_gpt2, lorac_arch_neox;
+
+/* BERT's, which its kin share. */
+enum { LORAC_LAYER_BERT = 12 };
+extern const struct lorac_step lorac_layer_bert[LORAC_LAYER_BERT];
+extern const struct lorac_config_keys lorac_keys_bert;
+extern const struct lorac_arch lorac_arch_bert;
+void lorac_defaults_bert(struct lorac_config *c);
+/* Of every encoder: marks it as one, and refuses what would make it a decoder. */
+LORAC_MUST_CHECK enum lorac_status lorac_config_encoder(struct lorac_config *c,
+                                                        const struct lorac_json *root,
+                                                        struct lorac_err *err);
 
 /* layer_types: ["full_attention", "sliding_attention", ...], into c->sliding. Returns whether it
  * was there. */

@@ -42,6 +42,10 @@ static enum lorac_status read_with(struct lorac_config *c, const char *find, con
     return st;
 }
 
+#define KNOWN                                                                                  \
+    "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "               \
+    "Gemma3ForCausalLM, Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM, " \
+    "BertForMaskedLM"
 static const struct {
     const char *find, *replace, *want;
 } damages[] = {
@@ -59,9 +63,7 @@ static const struct {
      "config.json: 'architectures' is missing, a list of one architecture's name, or model_type "
      "the one that counts was expected"},
     {"\"architectures\": [\"LlamaForCausalLM\"], ", "\"model_type\": \"t5\", ",
-     "config.json: 'model_type' is t5; supported are LlamaForCausalLM, MistralForCausalLM, "
-     "Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, Gemma3ForConditionalGeneration, "
-     "GPT2LMHeadModel, GPTNeoXForCausalLM"},
+     "config.json: 'model_type' is t5; supported are " KNOWN},
     {"\"architectures\": [\"LlamaForCausalLM\"], ", "\"model_type\": 7, ",
      "config.json: 'model_type' must be text, found 7"},
     {"[\"LlamaForCausalLM\"]", "[]",
@@ -74,22 +76,16 @@ static const struct {
      "config.json: 'architectures' is LlamaForCausalLM, but 'model_type' is mistral: expected the "
      "same model in both"},
     {"[\"LlamaForCausalLM\"]", "[\"LlamaForQuestionAnswering\"], \"model_type\": \"llama\"",
-     "config.json: 'architectures' is LlamaForQuestionAnswering; supported are "
-     "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, "
-     "Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
+     "config.json: 'architectures' is LlamaForQuestionAnswering; supported are " KNOWN},
     {"[\"LlamaForCausalLM\"]", "[\"OwnForCausalLM\"], \"model_type\": \"llama\", \"auto_map\": {}",
-     "config.json: 'architectures' is OwnForCausalLM; supported are LlamaForCausalLM, "
-     "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, "
-     "Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
+     "config.json: 'architectures' is OwnForCausalLM; supported are " KNOWN},
     {"[\"LlamaForCausalLM\"]", "{\"LlamaForCausalLM\": 1}",
      "config.json: 'architectures' must be a list of architectures' names, found "
      "{\"LlamaForCausalLM\":1}"},
     {"[\"LlamaForCausalLM\"]", "[7]",
      "config.json: 'architectures' must be a list of architectures' names, found [7]"},
     {"LlamaForCausalLM", "T5ForConditionalGeneration",
-     "config.json: 'architectures' is T5ForConditionalGeneration; supported are LlamaForCausalLM, "
-     "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, "
-     "Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM"},
+     "config.json: 'architectures' is T5ForConditionalGeneration; supported are " KNOWN},
     {"\"hidden_size\": 32", "\"hidden_size\": 0",
      "config.json: 'hidden_size' must be a whole number from 1 to 1048576, found 0"},
     {"\"hidden_size\": 32", "\"hidden_size\": -32",
@@ -132,8 +128,9 @@ static const struct {
     {"1e-5", "-1e-5",
      "config.json: 'rms_norm_eps' must be above 0 and below 1, found -1.0000000000000001e-5"},
     {"1e-5", "\"1e-5\"", "config.json: 'rms_norm_eps' must be a number, found \"1e-5\""},
-    {"\"silu\"", "\"relu\"",
-     "config.json: 'hidden_act' must be silu, gelu, gelu_new or gelu_pytorch_tanh, found \"relu\""},
+    {"\"silu\"", "\"relu6\"",
+     "config.json: 'hidden_act' must be silu, gelu, gelu_new, gelu_pytorch_tanh or relu, found "
+     "\"relu6\""},
     {"\"silu\"", "3", "config.json: 'hidden_act' must be text, found 3"},
     {"}", ", \"tie_word_embeddings\": 1}",
      "config.json: 'tie_word_embeddings' must be true or false, found 1"},

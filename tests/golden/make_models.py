@@ -25,10 +25,11 @@ from unittest import mock
 os.environ["HF_HUB_OFFLINE"] = "1"  # everything is made here
 
 import torch
+import transformers
 from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
 from peft.utils.constants import EMBEDDING_LAYER_NAMES
 from safetensors.torch import load_file, save_file
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
@@ -80,6 +81,10 @@ NEOX = dict(vocab_size=67, hidden_size=32, intermediate_size=48, num_hidden_laye
 NEOX_SMALL = dict(hidden_size=16, intermediate_size=24,
                   rope_parameters=dict(NEOX["rope_parameters"], partial_rotary_factor=1.0))
 SHAPES = {"gpt2": GPT2, "gpt_neox": NEOX, "gemma3": IMAGES}  # of the others: SHAPE
+
+
+# Parts of which a text's logits don't depend; what is added to all scores of a query alike is the last.
+UNSEEN = ["vision", "multi_modal", "self.key.bias", "k_lin.bias"]
 
 
 # How files in the world hold what transformers 5 would write otherwise.
@@ -263,20 +268,40 @@ def to_double(model):
 
 
 def load(folder, **kw):
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32,
-                                                 attn_implementation="eager", **kw).eval()
+    """As config.json names it: with the head that it has there."""
+    config = json.loads((folder / "config.json").read_text())
+    kind = getattr(transformers, config.get("architectures", ["AutoModelForCausalLM"])[0])
+    model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager", **kw).eval()
     for p in model.parameters():  # mapped weights lie unaligned, and products then round otherwise
         p.data = p.data.clone()
     return model
 
 
 def logits_of(model, batch):
-    """(N,V): all rows of all segments in order, each segment on its own."""
-    return torch.cat([model(torch.tensor([ids])).logits[0] for ids in batch["segments"]])
+    """(N,V): all rows of all segments in order, each segment on its own. (S,K) of a classifier of texts."""
+    kinds = [{"token_type_ids": torch.tensor([types])} for types in batch.get("types", ())]
+    runs = [model(torch.tensor([ids]), **kind)
+            for ids, kind in zip(batch["segments"], kinds or [{}] * len(batch["segments"]))]
+    return torch.cat([run.logits.reshape(-1, run.logits.shape[-1]) for run in runs])
+
+
+def loss_of_labels(logits, labels):
+    """Sum over texts: a number is a class; of a list each is 1 where its label applies, or what is wanted."""
+    if isinstance(labels[0], int):
+        return cross_entropy(logits, torch.tensor(labels), reduction="sum"), len(labels)
+    want = torch.tensor(labels).to(logits.dtype)
+    if isinstance(labels[0][0], int):
+        return binary_cross_entropy_with_logits(logits, want, reduction="sum"), want.numel()
+    return ((logits - want) ** 2).sum(), want.numel()
 
 
 def loss_of(logits, batch):
     """Sum of -log p(token) over the trained tokens, and their number."""
+    if "labels" in batch:
+        return loss_of_labels(logits, batch["labels"])
+    if "targets" in batch:  # of each row its own, -1 is none
+        targets = torch.tensor(sum(batch["targets"], []))
+        return cross_entropy(logits, targets, ignore_index=-1, reduction="sum"), int((targets >= 0).sum())
     rows, targets, first = [], [], 0
     for ids, trained in zip(batch["segments"], batch["trained"]):
         for t in range(1, len(ids)):
@@ -342,7 +367,7 @@ def train(model, batch):
 
 def at_start(model, name):
     """What a norm's gain is before training; 0 for all else, and for Gemma's gains of 1 + w."""
-    gain = name.endswith("weight") and ("norm" in name or ".ln_" in name)
+    gain = name.endswith("weight") and ("norm" in name.lower() or ".ln_" in name)
     return 1.0 if gain and "gemma3" not in model.config.model_type else 0.0
 
 
@@ -350,7 +375,7 @@ def at_start(model, name):
 def all_vectors_matter(model, batch, logits):
     """Who ignores one norm's gain, or one bias, must see it."""
     for name, p in model.named_parameters():
-        if p.ndim == 1 and "vision" not in name and "multi_modal" not in name:
+        if p.ndim == 1 and not any(part in name for part in UNSEEN):
             kept = p.clone()
             p.fill_(at_start(model, name))
             changed = (logits_of(model, batch) - logits).abs().max()
@@ -362,7 +387,7 @@ def new_base(case, seed):
     """A model whose every parameter is random: logits that are not flat, gains and biases that matter."""
     config = AutoConfig.for_model(case["model"],
                                   **{**SHAPES.get(case["model"], SHAPE), **case.get("config", {})})
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    model = case.get("kind", AutoModelForCausalLM).from_config(config, attn_implementation="eager").eval()
     g = torch.Generator().manual_seed(seed)
     text_first = sorted(model.named_parameters(), key=lambda at: at[0].startswith("model.vision_tower")
                         or at[0].startswith("model.multi_modal_projector"))
@@ -433,8 +458,8 @@ def config_of(case):
                          **case.get("lora", {})})
 
 
-def write_case(name):
-    case, folder = CASES[name], OUT / name
+def write_case(name, case, new_batch=new_batch):
+    folder = OUT / name
     seed = zlib.crc32(case.get("seed", name).encode())
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -446,7 +471,7 @@ def write_case(name):
     all_vectors_matter(base, batch, base_logits)
     shard = {"max_shard_size": case["shard"]} if "shard" in case else {}
     (base.bfloat16() if shard else base).save_pretrained(folder, **shard)
-    (folder / "generation_config.json").unlink()
+    (folder / "generation_config.json").unlink(missing_ok=True)
     if "stored" in case:
         file = folder / "model.safetensors"
         save_file(case["stored"](load_file(file), base.config), file, {"format": "pt"})
@@ -509,7 +534,7 @@ def main():
     print("case                bytes largest  max |float32 - float64| / max |float64| of"
           " logits, merged, loss, gradients, ends, losses")
     for name in names:
-        write_case(name)
+        write_case(name, CASES[name])
 
 
 if __name__ == "__main__":

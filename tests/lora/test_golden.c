@@ -104,8 +104,8 @@ static void logits_of_case(const char *backend, const char *name)
 
 static void logits_are_those_of_transformers_and_peft(void **state)
 {
-    for (size_t i = 0; golden_cases[i]; i++) {
-        logits_of_case(*state, golden_cases[i]);
+    for (size_t i = 0; golden_every(i); i++) {
+        logits_of_case(*state, golden_every(i));
     }
     for (size_t i = 0; golden_heads[i]; i++) {
         logits_of_case(*state, golden_heads[i]);
@@ -114,15 +114,15 @@ static void logits_are_those_of_transformers_and_peft(void **state)
 
 static void a_fresh_adapter_leaves_the_logits_bit_for_bit(void **state)
 {
-    for (size_t i = 0; golden_cases[i]; i++) {
+    for (size_t i = 0; golden_every(i); i++) {
         struct fixture f = {.backend = *state};
         size_t n = 0;
-        open_case(&f, golden_cases[i], "start");
+        open_case(&f, golden_every(i), "start");
         struct lorac_socket socket = lorac_adapter_socket(f.a);
         float *base = passes_all_logits(f.m, NULL, f.g.batch, &n);
         float *adapted = passes_all_logits(f.m, &socket, f.g.batch, &n);
         if (f.a->n_derived) {
-            near_all(golden_cases[i], adapted, base, n, 1e-6F * golden_largest(base, n), 0.0F);
+            near_all(golden_every(i), adapted, base, n, 1e-6F * golden_largest(base, n), 0.0F);
         } else {
             assert_memory_equal(base, adapted, n * sizeof *base);
         }
@@ -221,9 +221,9 @@ static void gradients_of_case(const char *backend, const char *name, enum lorac_
 
 static void loss_and_gradients_are_those_of_peft(void **state)
 {
-    for (size_t i = 0; golden_cases[i]; i++) {
-        gradients_of_case(*state, golden_cases[i], LORAC_KEEP_ALL);
-        gradients_of_case(*state, golden_cases[i], LORAC_KEEP_LAYERS);
+    for (size_t i = 0; golden_every(i); i++) {
+        gradients_of_case(*state, golden_every(i), LORAC_KEEP_ALL);
+        gradients_of_case(*state, golden_every(i), LORAC_KEEP_LAYERS);
     }
     for (size_t i = 0; golden_heads[i]; i++) {
         gradients_of_case(*state, golden_heads[i], LORAC_KEEP_ALL);
@@ -292,8 +292,8 @@ static void ten_steps_of_case(const char *backend, const char *name)
 
 static void ten_steps_end_where_peft_ends(void **state)
 {
-    for (size_t i = 0; golden_cases[i]; i++) {
-        ten_steps_of_case(*state, golden_cases[i]);
+    for (size_t i = 0; golden_every(i); i++) {
+        ten_steps_of_case(*state, golden_every(i));
     }
     for (size_t i = 0; golden_heads[i]; i++) {
         ten_steps_of_case(*state, golden_heads[i]);

@@ -61,8 +61,8 @@ static double distance(const struct result *a, const struct result *b)
 static void models_are_those_of_ref_and_near_float32(void **state)
 {
     (void)state;
-    for (size_t i = 0; golden_cases[i]; i++) {
-        const char *name = golden_cases[i];
+    for (size_t i = 0; golden_every(i); i++) {
+        const char *name = golden_every(i);
         struct result exact;
         struct result ref;
         struct result got;

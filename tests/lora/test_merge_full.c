@@ -159,24 +159,24 @@ static void golden_cases_merge_as_in_peft(void **state)
 {
     (void)state;
     const char *out = tiny_path("golden");
-    for (size_t i = 0; golden_cases[i]; i++) {
+    for (size_t i = 0; golden_every(i); i++) {
         struct lorac_err err = {0};
         struct golden g;
         struct lorac_adapter *a = NULL;
         size_t n = 0;
         size_t n_got = 0;
-        golden_open(&g, golden_cases[i]);
-        struct lorac_model *m = golden_model(&dev, golden_cases[i]);
+        golden_open(&g, golden_every(i));
+        struct lorac_model *m = golden_model(&dev, golden_every(i));
         enum lorac_status st = lorac_peft_load(&a, m, golden_path(&g, "adapter"), false, &err);
         struct lorac_stack s = {1, {a}, {1.0F}};
         if (!st) { st = lorac_merge(out, m, &s, NULL, &err); }
-        if (st) { fail_msg("%s: %s", golden_cases[i], err.text); }
+        if (st) { fail_msg("%s: %s", golden_every(i), err.text); }
         struct lorac_model *merged = golden_model(&dev, out);
         const float *want = golden_tensor(&g, "merged_logits", &n);
         float *got = passes_all_logits(merged, NULL, g.batch, &n_got);
         bool rounded = m->module[m->head].dtype == LORAC_BF16; // PEFT's merge was in float32
         assert_int_equal(n, n_got);
-        near_all(golden_cases[i], got, want, n, (rounded ? 5e-2F : 1e-5F) * golden_largest(want, n),
+        near_all(golden_every(i), got, want, n, (rounded ? 5e-2F : 1e-5F) * golden_largest(want, n),
                  0.0F);
         lorac_mem_free(got);
         lorac_model_close(merged);

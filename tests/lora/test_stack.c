@@ -69,9 +69,9 @@ static float *logits_with(struct fixture *f, struct lorac_stack *stack)
 
 static void adapters_come_and_go_beside_one_base(void **state)
 {
-    for (size_t i = 0; golden_cases[i]; i++) {
+    for (size_t i = 0; golden_every(i); i++) {
         struct fixture f = {0};
-        open_case(&f, golden_cases[i], *state);
+        open_case(&f, golden_every(i), *state);
         struct lorac_stack one = {.n = 1, .adapter = {f.a}, .factor = {1.0F}};
         float *base = logits_with(&f, NULL);
         float *first = logits_with(&f, &one);
@@ -90,9 +90,9 @@ static void adapters_come_and_go_beside_one_base(void **state)
 
 static void factors_weigh_what_each_adapter_adds(void **state)
 {
-    for (size_t i = 0; golden_cases[i]; i++) {
+    for (size_t i = 0; golden_every(i); i++) {
         struct fixture f = {0};
-        open_case(&f, golden_cases[i], *state);
+        open_case(&f, golden_every(i), *state);
         struct lorac_stack none = {.n = 1, .adapter = {f.a}, .factor = {0.0F}};
         struct lorac_stack one = {.n = 1, .adapter = {f.a}, .factor = {1.0F}};
         struct lorac_stack parts = {
@@ -110,7 +110,7 @@ static void factors_weigh_what_each_adapter_adds(void **state)
         float *sum = logits_with(&f, &parts);
         assert_memory_equal(base, nothing, f.n * sizeof *base);
         // two sums of float32 instead of one
-        near_all(golden_cases[i], sum, whole, f.n, 1e-5F * golden_largest(whole, f.n), 0.0F);
+        near_all(golden_every(i), sum, whole, f.n, 1e-5F * golden_largest(whole, f.n), 0.0F);
         lorac_mem_free(base);
         lorac_mem_free(nothing);
         lorac_mem_free(whole);

@@ -60,6 +60,18 @@ const char *const golden_cases[] = {
     NULL,
 };
 
+const char *golden_every(size_t i)
+{
+    static const char *const masked[] = {"bert-lm", "bert-old", NULL};
+    size_t n = sizeof golden_cases / sizeof *golden_cases - 1;
+    return i < n ? golden_cases[i] : masked[i - n];
+}
+
+const char *const golden_encoders[] = {
+    "bert-lm",    "bert-old",     "bert-bare", "bert-classify",
+    "bert-multi", "bert-regress", "bert-tag",  NULL,
+};
+
 const char *const golden_heads[] = {
     "../heads/llama",      "../heads/llama-alone",
     "../heads/llama-tags", "../heads/qwen2",
@@ -114,7 +126,9 @@ static void score_labels(struct golden *g, const struct lorac_json *root)
         g->batch->value[t] = (float)json_number_value(json_array_get(at, 3));
     }
     g->weight = json_number_value(json_object_get(root->value, "weight"));
-    g->options.task = strcmp(task, "SEQ_CLS") == 0 ? LORAC_TASK_CLASSIFY : LORAC_TASK_TAG;
+    g->options.task = strcmp(task, "SEQ_CLS") == 0     ? LORAC_TASK_CLASSIFY
+                      : strcmp(task, "TOKEN_CLS") == 0 ? LORAC_TASK_TAG
+                                                       : LORAC_TASK_LM;
     g->options.labels = (size_t)json_integer_value(json_object_get(root->value, "K"));
 }
 
@@ -146,8 +160,10 @@ static void read_batch(struct golden *g)
     }
     if (lorac_json_get(&root, "trained").value) {
         score_tokens(g, &root);
-    } else {
+    } else if (lorac_json_get(&root, "scored").value) {
         score_labels(g, &root);
+    } else {
+        g->options.task = LORAC_TASK_BODY;
     }
     lorac_json_free(&root);
 }
