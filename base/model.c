@@ -8,6 +8,7 @@
 #include "base/core/mem.h"
 #include "base/fingerprint.h"
 #include "base/fresh.h"
+#include "base/names.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -57,39 +58,6 @@ static void explain_vocabulary(const struct lorac_model *m, const struct lorac_t
     }
 }
 
-/* `name` with another end, where a row of `r` has it: from file to own, or from own to file. */
-static bool swap_end(char out[LORAC_NAME_SIZE], const char *name, const struct lorac_rename *r,
-                     bool to_own)
-{
-    for (; r && r->name; r++) {
-        const char *from = to_own ? r->file : r->name;
-        size_t n = strlen(name);
-        size_t k = strlen(from);
-        if (n < k || strcmp(name + n - k, from) != 0) { continue; }
-        (void)snprintf(out, LORAC_NAME_SIZE, "%.*s%s", (int)(n - k), name,
-                       to_own ? r->name : r->file);
-        return true;
-    }
-    return false;
-}
-
-void lorac_tensor_own_name(char own[LORAC_NAME_SIZE], const struct lorac_model *m, const char *name)
-{
-    const struct lorac_arch *a = m->config.kind;
-    if (swap_end(own, name, a->tensors, true) || swap_end(own, name, a->old_tensors, true)) {
-        return;
-    }
-    (void)snprintf(own, LORAC_NAME_SIZE, "%s", name);
-}
-
-void lorac_tensor_file_name(char file[LORAC_NAME_SIZE], const struct lorac_config *c,
-                            const char *name)
-{
-    if (!swap_end(file, name, c->kind->tensors, false)) {
-        (void)snprintf(file, LORAC_NAME_SIZE, "%s", name);
-    }
-}
-
 static void mark_used(struct opening *o, const struct lorac_tensor *t)
 {
     for (size_t i = 0; i < lorac_checkpoint_count(o->m->files); i++) {
@@ -102,12 +70,10 @@ static enum lorac_status find_tensor(const struct lorac_tensor **t, struct openi
                                      const char *name, struct lorac_err *err)
 {
     const struct lorac_model *m = o->m;
-    const struct lorac_arch *a = m->config.kind;
     char other[LORAC_NAME_SIZE];
     *t = lorac_checkpoint_find(m->files, name);
-    bool has =
-        swap_end(other, name, a->tensors, false) || swap_end(other, name, a->old_tensors, false);
-    const struct lorac_tensor *second = has ? lorac_checkpoint_find(m->files, other) : NULL;
+    const struct lorac_tensor *second =
+        lorac_tensor_other_name(other, m, name) ? lorac_checkpoint_find(m->files, other) : NULL;
     if (*t && second) {
         bool same =
             (*t)->dtype == second->dtype && (*t)->n == second->n &&
@@ -329,21 +295,6 @@ static enum lorac_status open_ends(struct opening *o, struct lorac_err *err)
     return st;
 }
 
-bool lorac_model_is_part(const struct lorac_model *m)
-{
-    return m->config.kind->inner != NULL;
-}
-
-bool lorac_model_leaves_out(const struct lorac_model *m, const char *name)
-{
-    const char *const *part = m->config.kind->ignored;
-    bool yes = false;
-    for (; part && *part && !yes; part++) {
-        yes = **part != '.' && strncmp(name, *part, strlen(*part)) == 0;
-    }
-    return yes;
-}
-
 /* A table that old checkpoints carry, or a part of the model that is not run. */
 static bool is_ignored(const struct lorac_model *m, const char *name)
 {
@@ -408,19 +359,6 @@ static enum lorac_status check_size(const struct lorac_model *m, size_t vectors,
         "%s: the files hold %zu numbers, config.json asks for %zu in norms and biases "
         "alone",
         m->dir, held, vectors);
-}
-
-void lorac_module_other_name(char other[LORAC_MODULE_NAME], const struct lorac_model *m,
-                             const struct lorac_module *module)
-{
-    const struct lorac_rename *r = m->config.kind->renames;
-    (void)snprintf(other, LORAC_MODULE_NAME, "%s", module->name);
-    for (; r && r->name; r++) {
-        size_t n = strlen(r->name);
-        if (strncmp(module->name, r->name, n) != 0) { continue; }
-        (void)snprintf(other, LORAC_MODULE_NAME, "%s%s", r->file, module->name + n);
-        return;
-    }
 }
 
 /* Files that lack a module's own name and have the other one are written that way throughout. */
