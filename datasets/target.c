@@ -159,6 +159,16 @@ static enum lorac_status read_labels(struct lorac_made *made, struct lorac_examp
     return LORAC_OK;
 }
 
+/* Would it be a number with a point in the comma's place? */
+static bool has_comma(char *text)
+{
+    double x = 0.0;
+    char *comma = strchr(text, ',');
+    if (!comma) { return false; }
+    *comma = '.';
+    return lorac_number_parse(&x, text) == LORAC_NUMBER_OK;
+}
+
 static void read_number(struct lorac_made *made, struct lorac_example *e,
                         const struct lorac_dataset *d)
 {
@@ -179,7 +189,7 @@ static void read_number(struct lorac_made *made, struct lorac_example *e,
     (void)snprintf(made->why, sizeof made->why, "column '%.60s' holds '%s', expected a number%s",
                    lorac_table_column_name(d->table, d->columns[d->label_variable]),
                    lorac_visible(shown, sizeof shown, cell.at, cell.n),
-                   memchr(cell.at, ',', cell.n) ? " with a decimal point" : "");
+                   has_comma(text) ? " with a decimal point" : "");
 }
 
 enum lorac_status lorac_target_read(struct lorac_made *made, struct lorac_example *e,

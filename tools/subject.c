@@ -1,6 +1,7 @@
 /* subject.c - see subject.h. */
 #include "tools/subject.h"
 
+
 #include <stdio.h>
 #include <string.h>
 
@@ -50,6 +51,7 @@ enum lorac_status subject_open(struct subject *s, const struct args *a, unsigned
         bool force = args_has(a, "--force");
         st = load_adapter(&s->adapter, s->j->model, s->adapter_dir, force, err);
         if (!st && !force) { st = lorac_template_check(s->adapter, s->j, err); }
+        if (!st) { st = lorac_head_take(s->j, s->adapter, err); }
         s->stack = (struct lorac_stack){.n = 1, .adapter = {s->adapter}, .factor = {1.0F}};
         s->socket = lorac_stack_socket(&s->stack);
     }

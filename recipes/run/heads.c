@@ -351,6 +351,20 @@ enum lorac_status lorac_head_settle(struct lorac_job *j, struct lorac_err *err)
     return st;
 }
 
+enum lorac_status lorac_head_take(struct lorac_job *j, const struct lorac_adapter *a,
+                                  struct lorac_err *err)
+{
+    struct lorac_saved *was = NULL;
+    if (!lorac_job_has_head(j)) { return LORAC_OK; }
+    enum lorac_status st = lorac_saved_read(&was, a->template_json, err);
+    if (was && was->deviation > 0.0) {
+        j->frame.mean = was->mean;
+        j->frame.deviation = was->deviation;
+    }
+    lorac_mem_free(was);
+    return st;
+}
+
 void lorac_head_fit(struct lorac_job *j)
 {
     j->frame.row = lorac_model_text_row(j->model);

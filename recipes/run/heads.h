@@ -26,6 +26,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_head_find(struct lorac_job *j, struct l
 LORAC_MUST_CHECK enum lorac_status lorac_head_settle(struct lorac_job *j, struct lorac_err *err);
 /* When the model is open: what of j->frame follows from it. */
 void lorac_head_fit(struct lorac_job *j);
+/* When an adapter is loaded that was trained before: its head's numbers are in the mean and
+ * deviation that it was trained with, whatever the rows' are. */
+LORAC_MUST_CHECK enum lorac_status lorac_head_take(struct lorac_job *j,
+                                                   const struct lorac_adapter *a,
+                                                   struct lorac_err *err);
 
 LORAC_API_END
 

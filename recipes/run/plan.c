@@ -7,6 +7,7 @@
 #include "recipes/run/evaluate.h"
 #include "recipes/run/files.h"
 #include "recipes/run/first.h"
+#include "recipes/run/heads.h"
 #include "recipes/run/notes.h"
 #include "recipes/run/setup.h"
 
@@ -352,7 +353,7 @@ bool lorac_plan_few(struct lorac_buf *advice, const struct lorac_job *j, size_t 
     struct lorac_first f = lorac_first_choose(&size);
     bool pairs = strcmp(r->optimizer.name, "adamw") == 0 && !r->adapter.train_also.all;
     if (steps >= FEW_STEPS) { return false; }
-    if (f.steps <= steps) { return true; }
+    if (f.steps <= steps || lorac_job_has_head(j)) { return true; } // those are for label texts
     if (r->train.accumulate > 1) { advise_count(advice, "train.accumulate", 1); }
     if (r->train.batch_size > (size_t)f.rows_a_step) {
         advise_count(advice, "train.batch_size", (size_t)f.rows_a_step);

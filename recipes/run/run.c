@@ -125,6 +125,7 @@ static enum lorac_status open_run(struct run *run, enum lorac_run_mode mode, str
         run->job->self = run;
     }
     if (!st) { st = lorac_job_adapter(&run->adapter, run->job, err); }
+    if (!st) { st = lorac_template_from(run->job, run->adapter, err); }
     if (!st) { st = lorac_template_save(run->adapter, run->job, err); }
     if (!st) { st = lorac_approximation_measure(&run->approximation, run->job, err); }
     if (!st) { st = open_trainer(run, err); }

@@ -138,6 +138,17 @@ enum lorac_status lorac_template_check_tokenizer(const struct lorac_adapter *a,
     return st;
 }
 
+enum lorac_status lorac_template_from(struct lorac_job *j, const struct lorac_adapter *a,
+                                      struct lorac_err *err)
+{
+    struct lorac_saved *was = NULL;
+    if (!j->recipe->adapter.from || !lorac_job_has_head(j)) { return LORAC_OK; }
+    enum lorac_status st = lorac_saved_read(&was, a->template_json, err);
+    if (was) { st = check_labels(a, was, j, err); }
+    lorac_mem_free(was);
+    return st ? st : lorac_head_take(j, a, err);
+}
+
 enum lorac_status lorac_template_check(const struct lorac_adapter *a, const struct lorac_job *j,
                                        struct lorac_err *err)
 {

@@ -16,6 +16,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_template_save(struct lorac_adapter *a,
 LORAC_MUST_CHECK enum lorac_status lorac_template_check(const struct lorac_adapter *a,
                                                         const struct lorac_job *j,
                                                         struct lorac_err *err);
+/* Before a training that goes on from it (adapter.from): the outputs of its head are for the same
+ * labels, and numbers stay in its own mean and deviation. */
+LORAC_MUST_CHECK enum lorac_status lorac_template_from(struct lorac_job *j,
+                                                       const struct lorac_adapter *a,
+                                                       struct lorac_err *err);
 /* LORAC_EUSER where it was trained with a tokenizer that splits texts otherwise. Part of the above.
  */
 LORAC_MUST_CHECK enum lorac_status lorac_template_check_tokenizer(const struct lorac_adapter *a,

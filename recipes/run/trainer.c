@@ -237,6 +237,7 @@ enum lorac_status lorac_trainer_open_recipe(struct lorac_trainer **out,
     enum lorac_status st = lorac_job_open(&j, r, LORAC_JOB_TRAIN, err);
     if (!st) { st = lorac_job_check_length(j, err); }
     if (!st) { st = lorac_job_adapter(&a, j, err); }
+    if (!st) { st = lorac_template_from(j, a, err); }
     if (!st) { st = lorac_template_save(a, j, err); }
     if (!st) {
         rows = lorac_setup_loader(j);
