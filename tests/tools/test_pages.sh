@@ -81,6 +81,15 @@ offers() {
     got=$(complete "$@")
     [ "$got" = "$want " ] || fail "bash offers '$got' behind lorac $*, not '$want'"
 }
+# asks WANT WORDS...: what the completion asks of bash: no blank behind the word, a folder's slash.
+asks() {
+    want=$1
+    shift
+    got=$(env -u LC_ALL bash --norc -c '
+        . "$1"; shift; compopt() { printf "%s\n" "$2"; }
+        COMP_WORDBREAKS="="; COMP_WORDS=(lorac "$@"); COMP_CWORD=$#; _lorac' bash "$dir/completion" "$@")
+    [ "$got" = "$want" ] || fail "behind lorac $* bash is asked for '$got', not '$want'"
+}
 command -v bash >/dev/null || { echo "no bash"; exit 77; }
 offers "plan predict prompt" '=' p
 offers "--resume" '=' train --r
@@ -99,4 +108,15 @@ offers "adapter.rank" '=' recipe explain adapter.ra
 mkdir -p "$dir/place/folder" && touch "$dir/place/file"
 offers "$dir/place/file $dir/place/folder" '=' train "$dir/place/f"
 offers "$dir/place/folder" '=' generate --model "$dir/place/f"
+offers "$dir/place/file $dir/place/folder" '=' report --out "$dir/place/f"
+offers "" '=' generate --prompt "$dir/place/f"
+offers "help" '=' he
+offers "--version" '=' --v
+for key in data.train data.valid data.test model.path output.dir extends; do
+    offers "$dir/place/file $dir/place/folder" '=' train --set $key '=' "$dir/place/f"
+done
+asks nospace train --set adapter.bi
+asks filenames generate --model "$dir/place/f"
+asks filenames train "$dir/place/f"
+asks "" train --set adapter.bias '=' l
 finish
