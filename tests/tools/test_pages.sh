@@ -91,6 +91,8 @@ asks() {
     [ "$got" = "$want" ] || fail "behind lorac $* bash is asked for '$got', not '$want'"
 }
 command -v bash >/dev/null || { echo "no bash"; exit 77; }
+[ "$(bash --norc -c '. "$1"; complete -p lorac' bash "$dir/completion")" = "complete -F _lorac lorac" ] ||
+    fail "bash does not complete lorac"
 offers "plan predict prompt" '=' p
 offers "--resume" '=' train --r
 offers "--help" '=' plan --he
