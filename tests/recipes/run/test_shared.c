@@ -101,6 +101,27 @@ static void a_seed_that_draws_rows_makes_other_data(void **state)
     close_several(&s);
 }
 
+/* A head that the base does not have is drawn by the seed, for these labels. */
+static void a_fresh_head_is_that_of_its_seed_and_labels(void **state)
+{
+    (void)state;
+#define HEAD \
+    "objective=classify", "data.labels=label", "-template", "-eval.samples", "-eval.metrics"
+    static const char *const sets[][8] = {
+        {HEAD, NULL},
+        {HEAD, "adapter.rank=2", NULL},
+        {HEAD, "seed=8", NULL},
+        {HEAD, "data.labels={column: label, map: {good: a, bad: b}}", NULL},
+    };
+    static const bool same[] = {true, true, false, false};
+    struct several s = open_several();
+    const struct lorac_job *first = add(&s, sets[0]);
+    for (size_t i = 1; i < 4; i++) {
+        assert_int_equal(add(&s, sets[i])->model == first->model, same[i]);
+    }
+    close_several(&s);
+}
+
 static void a_job_that_lends_may_be_closed_first(void **state)
 {
     (void)state;
@@ -228,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_agrees_is_one),
         cmocka_unit_test(a_seed_that_draws_rows_makes_other_data),
+        cmocka_unit_test(a_fresh_head_is_that_of_its_seed_and_labels),
         cmocka_unit_test(a_job_that_lends_may_be_closed_first),
         cmocka_unit_test(threads_are_as_many_as_the_caller_says),
         cmocka_unit_test(runs_that_share_leave_the_same_files),
