@@ -10,9 +10,9 @@
 #include <strings.h>
 
 static const struct lorac_arch *const archs[] = {
-    &lorac_arch_llama, &lorac_arch_mistral, &lorac_arch_qwen2,
-    &lorac_arch_qwen3, &lorac_arch_gemma3,  &lorac_arch_gemma3_part,
-    &lorac_arch_gpt2,  &lorac_arch_neox,    &lorac_arch_bert,
+    &lorac_arch_llama,  &lorac_arch_mistral,     &lorac_arch_qwen2,       &lorac_arch_qwen3,
+    &lorac_arch_gemma3, &lorac_arch_gemma3_part, &lorac_arch_gpt2,        &lorac_arch_neox,
+    &lorac_arch_bert,   &lorac_arch_roberta,     &lorac_arch_xlm_roberta, &lorac_arch_distilbert,
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_WIDTH = 1 << 20, MAX_VOCAB = 1 << 24 };
 

@@ -110,7 +110,7 @@ static enum lorac_status put_defaults(json_t *json, const struct lorac_config *c
     } keys[] = {
         {names->act, json_string(acts[c->act])},
         {"initializer_range", json_real(range)},
-        {names->positions, json_integer((json_int_t)c->max_positions)},
+        {names->positions, json_integer((json_int_t)(c->position_offset + c->max_positions))},
         {names->G, json_integer((json_int_t)c->G)},
         {names->eps, json_real(c->eps)},
         {"tie_word_embeddings", json_boolean(c->tie)},

@@ -45,7 +45,8 @@ static enum lorac_status read_with(struct lorac_config *c, const char *find, con
 #define KNOWN                                                                                  \
     "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "               \
     "Gemma3ForCausalLM, Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM, " \
-    "BertForMaskedLM"
+    "BertForMaskedLM, RobertaForMaskedLM, XLMRobertaForMaskedLM, "                             \
+    "DistilBertForMaskedLM"
 static const struct {
     const char *find, *replace, *want;
 } damages[] = {

@@ -62,14 +62,30 @@ const char *const golden_cases[] = {
 
 const char *golden_every(size_t i)
 {
-    static const char *const masked[] = {"bert-lm", "bert-old", NULL};
+    static const char *const masked[] = {"bert-lm",        "bert-old",      "roberta-lm",
+                                         "xlm-roberta-lm", "distilbert-lm", NULL};
     size_t n = sizeof golden_cases / sizeof *golden_cases - 1;
     return i < n ? golden_cases[i] : masked[i - n];
 }
 
 const char *const golden_encoders[] = {
-    "bert-lm",    "bert-old",     "bert-bare", "bert-classify",
-    "bert-multi", "bert-regress", "bert-tag",  NULL,
+    "bert-lm",
+    "bert-old",
+    "bert-bare",
+    "bert-classify",
+    "bert-multi",
+    "bert-regress",
+    "bert-tag",
+    "roberta-lm",
+    "roberta-bare",
+    "roberta-classify",
+    "roberta-tag",
+    "xlm-roberta-lm",
+    "distilbert-lm",
+    "distilbert-bare",
+    "distilbert-classify",
+    "distilbert-tag",
+    NULL,
 };
 
 const char *const golden_heads[] = {
