@@ -15,9 +15,11 @@ from the start of the process to the end of its first step, less a step; lorac's
 training, the choice among the labels of the recipe behind N prompts of its test rows (lorac: all of them), rows a
 second: PEFT scores all labels of a row in one padded batch.
 
+A recipe whose objective is classify compares training a head and adapters on one text (template.prompt) a row.
+
 Keys of the recipe that are read: model.path and max_length, data.train and test with their format, columns and
-labels.map, template, adapter.rank, alpha, dropout and targets: all-linear, optimizer.lr, weight_decay and clip_norm,
-seed. Needs torch, transformers, peft; see tests/golden/README.md. Unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE.
+labels.map or column, template, adapter.rank, alpha, dropout and targets: all-linear, optimizer.lr, weight_decay and
+clip_norm, seed. Needs torch, transformers, peft; see tests/golden/README.md. Unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE.
 """
 
 import argparse
@@ -102,6 +104,51 @@ def examples(r, tokenizer, most):
             yield ids, len(prompt)
 
 
+def is_head(r):
+    return r["objective"]["kind"] == "classify"
+
+
+def labelled(r, tokenizer, most, table="train"):
+    """(ids, index of the label) of each row."""
+    labels = sorted({v["label"] for v in targets(r, None, "train")})
+    fill = string.Formatter()
+    for values in targets(r, most, table):
+        ids = tokenizer(fill.vformat(r["template"]["prompt"], (), values))["input_ids"]
+        if len(ids) <= r["model"]["max_length"]:
+            yield ids, labels.index(values["label"])
+
+
+def targets(r, most, table):
+    """Rows as {variable: text}, what a head should say under "label"."""
+    for values in cells(r, most, table):
+        values["label"] = values[r["data"]["labels"]["column"]]
+        yield values
+
+
+def classifier(r, kind):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(r["model"]["path"])
+    K = len({v["label"] for v in targets(r, None, "train")})
+    model = AutoModelForSequenceClassification.from_pretrained(r["model"]["path"], dtype=kind, num_labels=K,
+                                                               attn_implementation="sdpa")
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id or tokenizer.eos_token_id
+    config = LoraConfig(r=r["adapter"]["rank"], lora_alpha=r["adapter"]["alpha"], target_modules="all-linear",
+                        lora_dropout=r["adapter"]["dropout"], task_type="SEQ_CLS")
+    return get_peft_model(model, config), tokenizer
+
+
+def padded(rows, pad):
+    """ids, mask (rows,longest)"""
+    import torch
+
+    longest = max(len(ids) for ids, _ in rows)
+    return (torch.tensor([x + [pad] * (longest - len(x)) for x, _ in rows]),
+            torch.tensor([[1] * len(x) + [0] * (longest - len(x)) for x, _ in rows]))
+
+
 def batches(rows, size, seed):
     """As Trainer's group_by_length: windows of 50 batches, sorted within."""
     rows = list(rows)
@@ -126,11 +173,15 @@ def child(spec):
     torch.set_num_threads(spec["threads"])
     torch.manual_seed(r["seed"])
     kind = torch.bfloat16 if spec["type"] == "bfloat16" else torch.float32
-    tokenizer = AutoTokenizer.from_pretrained(r["model"]["path"])
-    model = AutoModelForCausalLM.from_pretrained(r["model"]["path"], dtype=kind, attn_implementation="sdpa")
-    config = LoraConfig(r=r["adapter"]["rank"], lora_alpha=r["adapter"]["alpha"], target_modules="all-linear",
-                        lora_dropout=r["adapter"]["dropout"], task_type="CAUSAL_LM")
-    model = get_peft_model(model, config)
+    head = is_head(r)
+    if head:
+        model, tokenizer = classifier(r, kind)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(r["model"]["path"])
+        model = AutoModelForCausalLM.from_pretrained(r["model"]["path"], dtype=kind, attn_implementation="sdpa")
+        config = LoraConfig(r=r["adapter"]["rank"], lora_alpha=r["adapter"]["alpha"], target_modules="all-linear",
+                            lora_dropout=r["adapter"]["dropout"], task_type="CAUSAL_LM")
+        model = get_peft_model(model, config)
     if spec["labels"]:
         print(json.dumps(choose(spec, model, tokenizer)))
         return
@@ -139,17 +190,21 @@ def child(spec):
     o = r["optimizer"]
     optimizer = torch.optim.AdamW(trained, lr=o["lr"], weight_decay=o["weight_decay"], fused=True)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    todo = batches(examples(r, tokenizer, spec["rows"]), spec["batch"], spec["round"])
+    made = labelled if head else examples
+    todo = batches(made(r, tokenizer, spec["rows"]), spec["batch"], spec["round"])
     out = {"speed": [], "seconds": [], "loss": []}
     for step in range(WARMUP + spec["steps"]):
         t = time.perf_counter()
         rows = todo[step % len(todo)]
-        longest = max(len(ids) for ids, _ in rows)
-        ids = torch.tensor([x + [pad] * (longest - len(x)) for x, _ in rows])
-        mask = torch.tensor([[1] * len(x) + [0] * (longest - len(x)) for x, _ in rows])
-        wanted = torch.tensor([[-100] * p + x[p:] + [-100] * (longest - len(x)) for x, p in rows])
+        ids, mask = padded(rows, pad)
+        longest = ids.shape[1]
+        if head:
+            wanted = {"labels": torch.tensor([k for _, k in rows])}
+        else:
+            wanted = {"use_cache": False, "labels": torch.tensor(
+                [[-100] * p + x[p:] + [-100] * (longest - len(x)) for x, p in rows])}
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=spec["type"] == "autocast"):
-            loss = model(input_ids=ids, attention_mask=mask, labels=wanted, use_cache=False).loss
+            loss = model(input_ids=ids, attention_mask=mask, **wanted).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, o["clip_norm"])
         optimizer.step()
@@ -280,7 +335,8 @@ def main():
             print(f"warning: {name} is set and holds OpenBLAS to other kernels than it would choose", file=sys.stderr)
     recipe = resolved(options)
     plan = json.loads(output_of([options.lorac, "plan", options.recipe, *options.sets, "--json"]))["train"]
-    options.a_row_more = plan["tokens"] / (plan["tokens"] - plan["rows"])  # its last token is only a target
+    ahead = 0 if is_head(recipe) else plan["rows"]  # the last token of each is only a target
+    options.a_row_more = plan["tokens"] / (plan["tokens"] - ahead)
     sides = [("lorac " + c, 0 if options.labels else options.tokens) for c in options.compute]
     sides += [(f"PEFT {t}", 0 if options.labels else b) for t in options.types
               for b in (options.batch[:1] if options.labels else options.batch)]
