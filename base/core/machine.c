@@ -67,6 +67,14 @@ size_t lorac_machine_peak(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0; // KiB on Linux
 }
 
+void lorac_machine_peak_begin(void)
+{
+    FILE *f = fopen("/proc/self/clear_refs", "we");
+    if (!f) { return; }
+    (void)fputs("5", f); // proc(5): the peak becomes what is resident now
+    (void)fclose(f);
+}
+
 size_t lorac_machine_processors(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);

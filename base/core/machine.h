@@ -15,6 +15,7 @@ size_t lorac_machine_processors(void); // that are at work, at least 1
 /* Bytes of this process that are in memory now: its own, and pages of files. Both 0: unknown. */
 void lorac_machine_resident(size_t *own, size_t *files);
 size_t lorac_machine_peak(void);        // bytes: the most that this process has had resident
+void lorac_machine_peak_begin(void);    // from now on, where the system can (Linux)
 void lorac_machine_cpu(char text[64]);  // "AMD EPYC 9654 96-Core Processor", or "unknown"
 void lorac_machine_host(char text[64]); // the host's name
 

@@ -3,6 +3,7 @@
 
 #include "base/core/file.h"
 #include "base/core/json.h"
+#include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "recipes/language/reading.h"
 #include "recipes/run/found.h"
@@ -91,17 +92,23 @@ static bool alike(const struct lorac_recipe *a, const struct lorac_recipe *b)
     return same;
 }
 
+/* A few steps of trial i, unless an earlier one is like it. Later than all plans: they count what
+ * this process has in memory, and that is more then. */
 static enum lorac_status measure(struct lorac_trial_look *look, const struct lorac_sweep *s,
-                                 size_t i, const struct lorac_plan *p, struct lorac_err *err)
+                                 size_t i, struct lorac_shared *shared, struct lorac_err *err)
 {
+    struct lorac_plan *p = NULL;
     struct lorac_plan_probe probe;
     for (size_t k = 0; k < i; k++) {
         if (!alike(s->trial[k].recipe, s->trial[i].recipe)) { continue; }
         look[i].seconds = look[k].seconds;
         return LORAC_OK;
     }
-    enum lorac_status st = lorac_plan_probe(&probe, p, err);
+    enum lorac_status st = lorac_plan_make(&p, s->trial[i].recipe, shared, err);
+    if (!st) { st = lorac_plan_probe(&probe, p, err); }
     if (!st) { look[i].seconds = probe.seconds; }
+    if (st) { say_trial(err, &s->trial[i]); }
+    lorac_plan_free(p);
     return st;
 }
 
@@ -122,8 +129,7 @@ enum lorac_status lorac_trial_look_again(struct lorac_trial_look *look, const st
 }
 
 static enum lorac_status check_trial(struct lorac_trial_look *look, struct lorac_sweep *s, size_t i,
-                                     struct lorac_shared *shared, bool measures,
-                                     struct lorac_err *err)
+                                     struct lorac_shared *shared, struct lorac_err *err)
 {
     struct lorac_plan *p = NULL;
     struct lorac_found found = {0};
@@ -131,7 +137,6 @@ static enum lorac_status check_trial(struct lorac_trial_look *look, struct lorac
     if (!st) { st = lorac_found_look(&found, p->job, err); } // of the same recipe, base and data
     lorac_found_release(&found);
     if (!st) { st = lorac_trial_look_again(&look[i], s, i, err); }
-    if (!st && measures) { st = measure(look, s, i, p, err); }
     if (st) {
         say_trial(err, &s->trial[i]);
     } else {
@@ -152,7 +157,10 @@ enum lorac_status lorac_sweep_check(struct lorac_trial_look *look, struct lorac_
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; i < s->n && !st; i++) {
         look[i] = (struct lorac_trial_look){.seconds = (double)NAN};
-        st = check_trial(look, s, i, shared, measures, err);
+        st = check_trial(look, s, i, shared, err);
+    }
+    for (size_t i = 0; i < s->n && !st && measures; i++) {
+        st = measure(look, s, i, shared, err);
     }
     return st;
 }
@@ -328,6 +336,7 @@ enum lorac_status lorac_trial_run(struct lorac_run_result *out, const struct lor
     lorac_mem_free(mark);
     if (st) { return st; }
     bool there = lorac_record_is_run(r->output.dir);
+    lorac_machine_peak_begin(); // what the trial takes, not one before it
     st = lorac_run(out, r, there ? LORAC_RUN_RESUME : LORAC_RUN_NEW, shared, &own, err);
     if (st && st != LORAC_ESTOP) { // its own error is the one to tell, whatever comes of this
         (void)!lorac_trial_failed(s, trial, err ? err->text : "unknown", NULL);
