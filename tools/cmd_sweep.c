@@ -119,7 +119,8 @@ static void on_step(void *self, const struct lorac_step *s)
     size_t done = s->step - x->before;
     double spent = s->step < s->steps ? s->remaining / (double)(s->steps - s->step) * (double)done
                                       : s->seconds * (double)done;
-    (void)snprintf(text, sizeof text, "trial %zu/%zu  step %zu/%zu  loss %.4f  %s left  of all %s",
+    (void)snprintf(text, sizeof text,
+                   "trial %zu/%zu  step %zu/%zu  loss %.4f  %s left  %s of all trials",
                    x->trial + 1, x->s->n, s->step, s->steps, s->loss, show_time(left, s->remaining),
                    show_time(all, seconds_left(x, done, spent)));
     status_show(&x->line, text, false);
