@@ -3,7 +3,7 @@
 . "$(dirname "$0")/support.sh"
 command -v zsh >/dev/null || { echo "skipped: no zsh"; exit 77; }
 expect 0 --pages "$dir/pages"
-mkdir -p "$dir/place/folder"
+mkdir -p "$dir/place/folder" && touch "$dir/place/file"
 
 # typed TEXT: the line that a TAB behind it leaves.
 typed() {
@@ -28,6 +28,8 @@ completes "lorac train --set adapter.bi" "lorac train --set adapter.bias="
 completes "lorac train --set adapter.bias=l" "lorac train --set adapter.bias=lora_only "
 completes "lorac train --set=adapter.bias=l" "lorac train --set=adapter.bias=lora_only "
 completes "lorac train --unset adapter.bi" "lorac train --unset adapter.bias "
+completes "lorac train --set seed=1 --set adapter.bi" "lorac train --set seed=1 --set adapter.bias="
+completes "lorac train --resume --res" "lorac train --resume --res"
 completes "lorac eval x --split va" "lorac eval x --split valid "
 completes "lorac recipe ch" "lorac recipe check "
 completes "lorac recipe explain adapter.ra" "lorac recipe explain adapter.rank "
