@@ -5,7 +5,7 @@
  *   - a whole file that reads back with other bytes than were written is an error;
  *   - maps and reads give the bytes; a folder, a missing file, a file over the limit is an error;
  *   - a folder is replaced whole, made with its parents, and removed without following links;
- *   - limits are exact; one process holds a lock.
+ *   - limits are exact; one process holds a lock; a path longer than any names nothing.
  */
 #define _DEFAULT_SOURCE // symlink, mkdtemp
 #include "base/core/fault.h"
@@ -371,6 +371,8 @@ static void paths_join_and_split(void **state)
         {"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"}, {"a", "/b", "/b"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *p = lorac_path_join(cases[i][0], cases[i][1]);
+        char in[LORAC_PATH];
+        assert_string_equal(lorac_path_in(in, cases[i][0], cases[i][1]), cases[i][2]);
         assert_string_equal(p, cases[i][2]);
         lorac_mem_free(p);
     }
@@ -394,6 +396,25 @@ static void paths_join_and_split(void **state)
     lorac_mem_free(here);
 }
 
+/* What is left of it would name the folder itself, were the system to take it. */
+static void a_path_that_is_cut_names_nothing(void **state)
+{
+    (void)state;
+    static char longest[5000];
+    char path[LORAC_PATH];
+    struct lorac_err err = {0};
+    int n = snprintf(longest, sizeof longest, "%s", dir);
+    memset(longest + n, '/', sizeof longest - (size_t)n - 1);
+    assert_int_equal(strlen(lorac_path_in(path, longest, "a")), LORAC_PATH - 1);
+    assert_false(lorac_path_exists(path) || lorac_path_is_dir(path));
+    assert_false(lorac_path_holds(longest, "a"));
+    assert_int_equal(lorac_file_write(path, "x", 1, &err), LORAC_EIO);
+    assert_int_equal(lorac_dir_make(path, &err), LORAC_EIO);
+    assert_int_equal(count_names(), 0);
+    assert_int_equal(lorac_file_write(lorac_path_in(path, dir, "a"), "x", 1, &err), LORAC_OK);
+    assert_true(lorac_path_holds(dir, "a") && !lorac_path_holds(dir, "b"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +424,7 @@ int main(void)
         cmocka_unit_test(large_and_small_writes_arrive_in_order),
         cmocka_unit_test(a_folder_is_replaced_whole),
         cmocka_unit_test(paths_join_and_split),
+        cmocka_unit_test_setup(a_path_that_is_cut_names_nothing, clear_dir),
         cmocka_unit_test_setup(what_just_fits_is_read, clear_dir),
         cmocka_unit_test_setup(a_log_grows_at_its_end, clear_dir),
         cmocka_unit_test_setup(a_file_given_up_leaves_nothing, clear_dir),
