@@ -130,7 +130,8 @@ enum lorac_status lorac_messages_add(struct lorac_messages *m, const char *role,
         if (!p) { return no_memory(err); }
         m->at = p;
     }
-    struct lorac_message one = {lorac_mem_string(role, strlen(role)), lorac_mem_string(content, n)};
+    struct lorac_message one = {.role = lorac_mem_string(role, strlen(role)),
+                                .content = lorac_mem_string(content, n)};
     if (!one.role || !one.content) {
         lorac_mem_free((char *)(uintptr_t)one.role);
         lorac_mem_free((char *)(uintptr_t)one.content);
@@ -186,19 +187,28 @@ static enum lorac_status fail_member(const struct lorac_json *at, const char *ke
     return lorac_fail(err, LORAC_ENOTSUP, "%s: '%s.%.60s' %s", at->file, at->where, key, what);
 }
 
-/* What is trained of a message follows from its role: a weight that says so says nothing else. */
-static bool weighs_as_usual(const char *key, const json_t *value, bool assistant)
+/* OpenAI's "weight" of the assistant's messages: 1 is trained, 0 is not. LLaMA-Factory's
+ * "loss_weight" says so of all messages; of others than the assistant's it can only be 0. */
+static enum lorac_status read_weight(bool *untrained, const struct lorac_json *at, const char *key,
+                                     const json_t *value, bool assistant, struct lorac_err *err)
 {
-    bool weight = strcmp(key, "weight") == 0 || strcmp(key, "loss_weight") == 0;
-    return weight && json_is_number(value) &&
-           (json_number_value(value) == 1.0 ? assistant || strcmp(key, "weight") == 0
-                                            : json_number_value(value) == 0.0 && !assistant);
+    double w = json_is_number(value) ? json_number_value(value) : -1.0;
+    bool openai = strcmp(key, "weight") == 0;
+    if (w != 0.0 && w != 1.0) { return fail_member(at, key, "must be 0 or 1", err); }
+    if (!assistant && (openai || w == 1.0)) {
+        return fail_member(at, key, "is for messages of the assistant, which alone are trained",
+                           err);
+    }
+    *untrained = assistant && w == 0.0;
+    return LORAC_OK;
 }
 
 /* A member that would change what the template writes is refused, unless it is null. */
-static enum lorac_status check_members(const struct lorac_json *at, const struct dialect *d,
-                                       const char *role, struct lorac_err *err)
+static enum lorac_status check_members(bool *untrained, const struct lorac_json *at,
+                                       const struct dialect *d, const char *role,
+                                       struct lorac_err *err)
 {
+    static const char *const weights[] = {"weight", "loss_weight"};
     const char *key = NULL;
     json_t *value = NULL;
     bool assistant = strcmp(role, "assistant") == 0;
@@ -207,7 +217,11 @@ static enum lorac_status check_members(const struct lorac_json *at, const struct
         if (strcmp(key, d->role) == 0 || strcmp(key, d->content) == 0 || json_is_null(value)) {
             continue;
         }
-        if (weighs_as_usual(key, value, assistant)) { continue; }
+        if (strcmp(key, weights[0]) == 0 || strcmp(key, weights[1]) == 0) {
+            enum lorac_status st = read_weight(untrained, at, key, value, assistant, err);
+            if (st) { return st; }
+            continue;
+        }
         return fail_member(at, key, "is not supported: a message has a role and a content", err);
     }
     return LORAC_OK;
@@ -261,6 +275,7 @@ static enum lorac_status read_message(struct lorac_messages *m, const struct lor
 {
     const char *word = NULL;
     const char *role = NULL;
+    bool untrained = false;
     if (!json_is_object(at->value)) { return lorac_json_fail(at, "a message", err); }
     const struct dialect *d = &dialects[json_object_get(at->value, "from") != NULL &&
                                         json_object_get(at->value, "role") == NULL];
@@ -275,8 +290,10 @@ static enum lorac_status read_message(struct lorac_messages *m, const struct lor
             err, LORAC_ENOTSUP, "%s: '%s.%s' is '%.40s': expected %s", at->file, at->where, d->role,
             word, d == dialects ? "system, developer, user or assistant" : "system, human or gpt");
     }
-    st = check_members(at, d, role, err);
-    return st ? st : add_content(m, at, d->content, role, err);
+    st = check_members(&untrained, at, d, role, err);
+    if (!st) { st = add_content(m, at, d->content, role, err); }
+    if (!st) { m->at[m->n - 1].untrained = untrained; }
+    return st;
 }
 
 enum lorac_status lorac_messages_read(struct lorac_messages *m, const char *json, size_t n,

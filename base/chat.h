@@ -35,6 +35,7 @@ bool lorac_chat_writes_date(const struct lorac_chat *c); // it may write today's
 struct lorac_message {
     const char *role;    // "system", "user", "assistant"
     const char *content; // UTF-8
+    bool untrained;      // an answer that lorac_chat_answers() leaves out
 };
 /* Messages that own their texts; zeroed = none. */
 struct lorac_messages {
@@ -66,14 +67,14 @@ LORAC_MUST_CHECK enum lorac_status lorac_chat_encode(struct lorac_ids *ids, stru
 
 /* The same of a whole conversation; answers (ids.n bytes appended to `answers`) is 1 for the tokens
  * of the assistant's turns, the one that ends the turn included. Of all turns, or of the last one
- * alone.
+ * alone; but of none that is untrained.
  *
  * They are what the template marks ({% generation %}); without such marks those that stand behind
  * what the model is asked with (messages before the turn, `answer`). No token lies across the
  * beginning of an answer: where one would (an answer that begins with white space), the ids are
  * those of the two sides, as the model meets them when it is asked. LORAC_EUSER: there is no
- * such turn, or the template writes it otherwise than it asks for it, or otherwise once more
- * follows (then the last turn alone can be taken).
+ * such turn, or it cannot be told which marks are whose, or the template writes it otherwise than
+ * it asks for it, or otherwise once more follows (then the last turn alone can be taken).
  */
 LORAC_MUST_CHECK enum lorac_status lorac_chat_answers(
     struct lorac_ids *ids, struct lorac_buf *answers, const struct lorac_chat *c,

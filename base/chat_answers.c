@@ -67,13 +67,49 @@ static enum lorac_status find_turn(struct finding *f, size_t i, struct lorac_err
     return st;
 }
 
+/* The assistant's message before number i of n (from the last); n: there is none. */
+static size_t turn_before(const struct finding *f, size_t i)
+{
+    while (i-- > 0) {
+        if (strcmp(f->messages[i].role, "assistant") == 0) { return i; }
+    }
+    return f->n;
+}
+
 static enum lorac_status find_turns(struct finding *f, bool last, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
-    for (size_t i = f->n; i-- > 0 && !st && !(last && f->found);) {
-        if (strcmp(f->messages[i].role, "assistant") == 0) { st = find_turn(f, i, err); }
+    for (size_t i = turn_before(f, f->n); i < f->n && !st; i = last ? f->n : turn_before(f, i)) {
+        if (!f->messages[i].untrained) { st = find_turn(f, i, err); }
     }
     return st;
+}
+
+/* Of blocks those that are trained: each is a turn's, where some are not. */
+static enum lorac_status choose_blocks(struct finding *f, bool last, struct lorac_err *err)
+{
+    size_t blocks = f->found;
+    size_t turns = 0;
+    bool all = true;
+    if (last && f->found > 1) { f->found = 1; }
+    for (size_t i = turn_before(f, f->n); i < f->n; i = turn_before(f, i)) {
+        all = all && !f->messages[i].untrained;
+        turns++;
+    }
+    if (all) { return LORAC_OK; }
+    if (turns != blocks) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the chat template marks %zu answers of %zu: which are those of weight 0 "
+                          "cannot be told",
+                          blocks, turns);
+    }
+    size_t kept = 0;
+    for (size_t i = f->n, k = 0; k < f->found; k++) {
+        i = turn_before(f, i);
+        if (!f->messages[i].untrained) { f->at[kept++] = f->at[k]; }
+    }
+    f->found = kept;
+    return LORAC_OK;
 }
 
 /* The blocks of {% generation %}. */
@@ -81,7 +117,7 @@ static enum lorac_status find_blocks(struct finding *f, bool last, struct lorac_
 {
     const char *mark = f->text.mark.at;
     enum lorac_status st = LORAC_OK;
-    for (size_t to = f->text.text.n; to > 0 && !st && !(last && f->found);) {
+    for (size_t to = f->text.text.n; to > 0 && !st;) {
         if (!(mark[to - 1] & LORAC_JINJA_GENERATED)) {
             to--;
             continue;
@@ -93,7 +129,7 @@ static enum lorac_status find_blocks(struct finding *f, bool last, struct lorac_
         st = add_answer(f, from, to, err);
         to = from;
     }
-    return st;
+    return st ? st : choose_blocks(f, last, err);
 }
 
 /* Append the ids of the first `bytes`, cut where answers say so. */
@@ -179,7 +215,9 @@ enum lorac_status lorac_chat_answers(struct lorac_ids *ids, struct lorac_buf *an
     enum lorac_status st = lorac_chat_render(&f.text, c, messages, n, false, now, err);
     if (!st) { st = blocks ? find_blocks(&f, last, err) : find_turns(&f, last, err); }
     if (!st && f.found == 0) {
-        st = lorac_fail(err, LORAC_EUSER, "a conversation without an answer of the assistant");
+        bool any = turn_before(&f, n) < n;
+        st = lorac_fail(err, LORAC_EUSER, "a conversation without an answer of the assistant%s",
+                        any ? " that is trained: its weight is 0" : "");
     }
     if (!st) { st = encode_all(&f, err); }
     if (!st) {

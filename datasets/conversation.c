@@ -383,6 +383,7 @@ enum lorac_status lorac_conversation_answer(struct lorac_ids *ids,
     struct lorac_conversations last = *c;
     last.last = true;
     enum lorac_status st = read_messages(&m, c, values, false, err);
+    if (!st) { m.at[m.n - 1].untrained = false; } // it is asked for all the same
     if (!st) { st = encode(&own, &marks, &last, &m, false, err); }
     for (size_t i = 0; i < own.n && !st; i++) {
         if (marks.at[i]) { st = lorac_ids_add(ids, own.at[i], err); }

@@ -205,7 +205,8 @@ const struct lorac_key lorac_keys[] = {
      .more = "chat: each row is a conversation. With a column (or data.columns variable) messages "
              "it is that; otherwise it has one turn: template.prompt is what the user says, "
              "template.completion what the assistant answers, and without them they are the "
-             "variables user (with input below it, where there is one) and assistant."},
+             "variables user (with input below it, where there is one) and assistant. An answer "
+             "with \"weight\": 0 is not trained."},
     {KEY_AT("template.system", templates.system, text),
      .help = "chat: what the system says in front; {variable} stands for a cell",
      .more = "Default: the variable system, where there is one and its cell is not blank."},

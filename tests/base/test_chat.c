@@ -55,8 +55,10 @@ static struct lorac_chat *open_chat(const char *template)
     return c;
 }
 
-static const struct lorac_message four[] = {
-    {"user", "q"}, {"assistant", "r"}, {"user", "</s>"}, {"assistant", "xy"}};
+static const struct lorac_message four[] = {{"user", "q", false},
+                                            {"assistant", "r", false},
+                                            {"user", "</s>", false},
+                                            {"assistant", "xy", false}};
 
 /* Ids as text: bytes, [ for <s> and ] for </s>; those that are not the answer's as capitals. */
 static const char *shown(const struct lorac_ids *ids, const struct lorac_buf *answers)

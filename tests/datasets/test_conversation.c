@@ -5,8 +5,8 @@
  *   - a turn is written as columns, by name or mapped (Alpaca), or as text of their own; a whole
  *     conversation as OpenAI and ShareGPT write it, parts of text too;
  *   - what is said otherwise is an error with its line: order, roles, blanks, tools, parts;
- *   - all answers are trained, or the last; the batch scores just these; ids are the same whether
- *     they are kept or made again;
+ *   - all answers are trained, or the last, but none of weight 0 (OpenAI's);
+ *   - the batch scores just these; ids are the same whether they are kept or made again;
  *   - a conversation that is too long loses its oldest turns, then words; its answer stays whole;
  *   - no token lies across the beginning of an answer;
  *   - an answer that the template leaves open ends with EOS;
@@ -232,7 +232,15 @@ static void other_rows_are_errors_with_their_line(void **state)
         {MESSAGES("{\"role\": \"user\", \"content\": \"q\", \"tool_calls\": []}"),
          "messages: '[0].tool_calls' is not supported: a message has a role and a content"},
         {MESSAGES("{\"role\": \"user\", \"content\": \"q\", \"loss_weight\": 1}"),
-         "messages: '[0].loss_weight' is not supported: a message has a role and a content"},
+         "messages: '[0].loss_weight' is for messages of the assistant, which alone are trained"},
+        {MESSAGES("{\"role\": \"user\", \"content\": \"q\", \"weight\": 0}"),
+         "messages: '[0].weight' is for messages of the assistant, which alone are trained"},
+        {MESSAGES(
+             TURN("user", "q") ",{\"role\": \"assistant\", \"content\": \"r\", \"weight\": 0.5}"),
+         "messages: '[1].weight' must be 0 or 1"},
+        {MESSAGES(
+             TURN("user", "q") ",{\"role\": \"assistant\", \"content\": \"r\", \"weight\": 0}"),
+         "a conversation without an answer of the assistant that is trained: its weight is 0"},
         {MESSAGES("{\"role\": \"user\", \"content\": 3}"),
          "messages: '[0].content' must be text, found 3"},
         {"{\"messages\": \"q\"}\n", "messages:1:1: not valid JSON: invalid token near 'q'"},
@@ -361,6 +369,42 @@ static struct lorac_chat *chat_of(const char *template)
     return c;
 }
 
+#define WEIGHS(says, weight) \
+    "{\"role\": \"assistant\", \"content\": \"" says "\", \"weight\": " weight "}"
+#define WEIGHED(first, last)                                                                      \
+    "{\"messages\": [" TURN("user", "q") "," WEIGHS("r", first) "," TURN("user", "t") "," WEIGHS( \
+        "xy", last) "]}\n"
+
+/* OpenAI's: in a template with marks and in one without. */
+static void answers_of_weight_0_are_not_trained(void **state)
+{
+    (void)state;
+    struct lorac_dataset_options o = plain();
+    struct lorac_chat *plain_form = chat_of(
+        "{% for m in messages %}{{ '<s>' + m.role + '\\n' + m.content + '</s>\\n' }}{% endfor %}"
+        "{{ '<s>assistant\\n' if add_generation_prompt }}");
+    for (int marks = 0; marks < 2; marks++) {
+        o.chat = marks ? marked : plain_form;
+        o.train_on = LORAC_TRAIN_ASSISTANT;
+        assert_string_equal(shown(WEIGHED("1", "0"), &o), "[USER/Q]/[ASSISTANT/r}");
+        assert_string_equal(shown(WEIGHED("0", "1.0"), &o),
+                            "[USER/Q]/[ASSISTANT/R]/[USER/T]/[ASSISTANT/xy}");
+        assert_string_equal(shown(WEIGHED("1", "1"), &o),
+                            "[USER/Q]/[ASSISTANT/r}/[USER/T]/[ASSISTANT/xy}");
+        assert_non_null(strstr(shown(WEIGHED("0", "0"), &o), "that is trained: its weight is 0"));
+        o.train_on = LORAC_TRAIN_LAST;
+        assert_string_equal(shown(WEIGHED("0", "1"), &o),
+                            "[USER/Q]/[ASSISTANT/R]/[USER/T]/[ASSISTANT/xy}");
+        assert_non_null(strstr(shown(WEIGHED("1", "0"), &o), "that is trained: its weight is 0"));
+    }
+    lorac_chat_free(plain_form);
+    plain_form = chat_of("{% for m in messages %}{% if loop.last %}{% generation %}{{ m.content }}"
+                         "</s>{% endgeneration %}{% endif %}{% endfor %}");
+    o.chat = plain_form;
+    assert_non_null(strstr(shown(WEIGHED("0", "1"), &o), "marks 1 answers of 2"));
+    lorac_chat_free(plain_form);
+}
+
 /* The tokenizer has one token for ": ", as real ones have for a line end and a blank: the answer's
  * blank is its own, as it is behind a prompt. */
 static void no_token_lies_across_the_beginning_of_an_answer(void **state)
@@ -372,7 +416,7 @@ static void no_token_lies_across_the_beginning_of_an_answer(void **state)
         "{% for m in messages %}{{ '<s>' + m.role[0] + ':' }}{% if m.role == 'assistant' %}"
         "{% generation %}{{ m.content }}</s>{% endgeneration %}{% else %}{{ m.content }}{% endif %}"
         "{% endfor %}{{ '<s>a:' if add_generation_prompt }}"};
-    static const struct lorac_message said[] = {{"user", " q"}, {"assistant", " r"}};
+    static const struct lorac_message said[] = {{"user", " q", false}, {"assistant", " r", false}};
     for (size_t i = 0; i < 2; i++) {
         struct lorac_ids ids = {0};
         struct lorac_ids prompt = {0};
@@ -490,6 +534,7 @@ int main(void)
         cmocka_unit_test(conversations_come_as_others_write_them),
         cmocka_unit_test(other_rows_are_errors_with_their_line),
         cmocka_unit_test(answers_are_trained_all_or_the_last),
+        cmocka_unit_test(answers_of_weight_0_are_not_trained),
         cmocka_unit_test(a_batch_scores_what_is_trained),
         cmocka_unit_test(what_is_trained_is_in_the_digest),
         cmocka_unit_test(long_conversations_lose_their_beginning),
