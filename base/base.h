@@ -17,6 +17,7 @@
 #include "base/core/clock.h"
 #include "base/core/err.h"
 #include "base/core/file.h"
+#include "base/core/json_value.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/core/suggest.h"

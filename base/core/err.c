@@ -91,3 +91,16 @@ const char *lorac_visible(char *out, size_t size, const char *text, size_t n)
     out[at] = '\0';
     return out;
 }
+
+bool lorac_is_utf8(const char *text, size_t n)
+{
+    while (n > 0) {
+        utf8proc_int32_t c = 0;
+        utf8proc_ssize_t k =
+            utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &c);
+        if (k <= 0) { return false; }
+        text += k;
+        n -= (size_t)k;
+    }
+    return true;
+}

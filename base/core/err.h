@@ -9,6 +9,7 @@
 #define LORAC_ERR_H
 
 #include "base/core/api.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 LORAC_API_BEGIN
@@ -52,6 +53,7 @@ void lorac_err_add(struct lorac_err *err, const char *fmt, ...) LORAC_PRINTF(2, 
  * no UTF-8 as <0xE9>. Cut between two characters, with "..." behind, where it does not fit. Returns
  * `out`. */
 const char *lorac_visible(char *out, size_t size, const char *text, size_t n);
+bool lorac_is_utf8(const char *text, size_t n);
 
 LORAC_API_END
 

@@ -10,16 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum lorac_status lorac_json_parse(struct lorac_json *root, const char *text, size_t n,
-                                   const char *file, struct lorac_err *err)
+static enum lorac_status parse(struct lorac_json *root, const char *text, size_t n,
+                               const char *file, uint64_t line, size_t flags, struct lorac_err *err)
 {
-    return lorac_json_parse_line(root, text, n, file, 1, err);
-}
-
-enum lorac_status lorac_json_parse_line(struct lorac_json *root, const char *text, size_t n,
-                                        const char *file, uint64_t line, struct lorac_err *err)
-{
-    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
     struct lorac_json_text left = {text, n};
     json_error_t at = {0};
     *root = (struct lorac_json){.file = file};
@@ -41,6 +34,29 @@ enum lorac_status lorac_json_parse_line(struct lorac_json *root, const char *tex
                           at.text);
     }
     return LORAC_OK;
+}
+
+enum lorac_status lorac_json_parse_line(struct lorac_json *root, const char *text, size_t n,
+                                        const char *file, uint64_t line, struct lorac_err *err)
+{
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    return parse(root, text, n, file, line, flags, err);
+}
+
+enum lorac_status lorac_json_parse(struct lorac_json *root, const char *text, size_t n,
+                                   const char *file, struct lorac_err *err)
+{
+    return lorac_json_parse_line(root, text, n, file, 1, err);
+}
+
+enum lorac_status lorac_json_read(void **value, const char *text, size_t n, const char *name,
+                                  struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    enum lorac_status st =
+        parse(&root, text, n, name, 1, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, err);
+    *value = st ? NULL : root.value;
+    return st;
 }
 
 enum lorac_status lorac_json_load(struct lorac_json *root, const char *path, size_t limit,

@@ -14,6 +14,7 @@
 
 #include "base/core/buf.h"
 #include "base/core/err.h"
+#include "base/core/json_value.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@ set(lorac_headers
     base/model.h base/checkpoint/safetensors.h base/tokenizer/tokenizer.h base/tokenizer/train.h
     base/compute/device.h base/compute/segment.h base/compute/start.h
     base/core/api.h base/core/buf.h base/core/clock.h base/core/dtype.h base/core/err.h
-    base/core/file.h base/core/machine.h base/core/mem.h base/core/suggest.h
+    base/core/file.h base/core/json_value.h base/core/machine.h base/core/mem.h base/core/suggest.h
     datasets/datasets.h datasets/objective.h datasets/passages.h
     datasets/tables.h lora/lora.h lora/saved.h
     recipes/language/recipe.h recipes/language/sweep.h recipes/recipes.h

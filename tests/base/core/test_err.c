@@ -80,6 +80,21 @@ static void what_nobody_sees_is_shown(void **state)
     }
 }
 
+static void what_is_utf8_is_told(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"", "a", "\xC3\xA9", "\xF0\x9F\x98\x80z"};
+    static const char *const bad[] = {"\xC3", "a\x80", "\xED\xA0\x80", "\xF5\x80\x80\x80",
+                                      "\xC0\x80"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(lorac_is_utf8(good[i], strlen(good[i])));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(lorac_is_utf8(bad[i], strlen(bad[i])));
+    }
+    assert_true(lorac_is_utf8("a\0b", 3));
+}
+
 static void what_does_not_fit_is_cut_between_characters(void **state)
 {
     (void)state;
@@ -108,6 +123,7 @@ int main(void)
         cmocka_unit_test(a_failure_has_a_code_and_a_line),
         cmocka_unit_test(a_long_line_is_cut),
         cmocka_unit_test(what_nobody_sees_is_shown),
+        cmocka_unit_test(what_is_utf8_is_told),
         cmocka_unit_test(what_does_not_fit_is_cut_between_characters),
     };
     return cmocka_run_group_tests_name("err", tests, NULL, NULL);
