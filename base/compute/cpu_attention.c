@@ -11,6 +11,10 @@
  * segment of one block with a long past, as in decoding, is also cut along its keys: each piece has
  * its own maximum, sum and output, which are put together in order.
  * Backward: cpu_attention_back.c.
+ *
+ * Of a device that computes each row by itself (by_row) blocks of keys begin at multiples of
+ * LORAC_KEYS, however the rows were read before and wherever they are kept, and scores are made in
+ * one way alone.
  */
 #include "base/compute/cpu_attention.h"
 
@@ -23,19 +27,66 @@ size_t lorac_cpu_attention_floats(void)
     return (sizeof(struct scratch) + 63) / 64 * 16;
 }
 
-/* Keys begin .. end-1 of stretch t: one step of the online softmax for each block of keys. */
+/* One step of the online softmax over n keys, which lie at ld floats. */
+static void attend_to(struct scratch *w, const struct problem *p, const struct block *b,
+                      const float *k, const float *v, size_t ld, size_t n)
+{
+    size_t D = p->a->D;
+    scores(w->s, w->kt, p, b->rows, w->q, k, ld, n);
+    p->k->softmax_step(w->s, &w->sight, w->max, w->sum, w->o, D, b->rows, n, D);
+    p->k->tile(w->o, D, w->s, LORAC_KEYS, 1, v, ld, b->rows, D, n, 1.0F, 1.0F);
+}
+
+/* Keys begin .. end-1 of stretch t: a step for each block of keys. */
 static void attend(struct scratch *w, const struct problem *p, const struct block *b,
                    const struct stretch *t, size_t begin, size_t end)
 {
-    size_t D = p->a->D;
-    size_t ld = p->a->G * D;
+    size_t ld = p->a->G * p->a->D;
     if (t->own && p->a->causal && end > b->i1) { end = b->i1; }
     for (size_t j = begin; j < end; j += LORAC_KEYS) {
         size_t n = end - j < LORAC_KEYS ? end - j : LORAC_KEYS;
-        if (!look(&w->sight, p, b, t, j, n)) { continue; }
-        scores(w->s, w->kt, p, b->rows, w->q, t->k + j * ld, n);
-        p->k->softmax_step(w->s, &w->sight, w->max, w->sum, w->o, D, b->rows, n, D);
-        p->k->tile(w->o, D, w->s, LORAC_KEYS, 1, t->v + j * ld, ld, b->rows, D, n, 1.0F, 1.0F);
+        if (!look(&w->sight, p, b, t->position + j, n)) { continue; }
+        attend_to(w, p, b, t->k + j * ld, t->v + j * ld, ld, n);
+    }
+}
+
+/* k, v (n,D) = keys and values from position `at` on, which lie in several stretches from t on. */
+static void gather(float *k, float *v, const struct problem *p, const struct stretch *t, size_t at,
+                   size_t n)
+{
+    size_t D = p->a->D;
+    size_t ld = p->a->G * D;
+    for (size_t i = 0; i < n; i++) {
+        while (at + i >= t->position + t->n) {
+            t++;
+        }
+        size_t j = at + i - t->position;
+        memcpy(k + i * D, t->k + j * ld, D * sizeof *k);
+        memcpy(v + i * D, t->v + j * ld, D * sizeof *v);
+    }
+}
+
+/* The same of all keys, as if they lay in one stretch: of which the last is the block's own. */
+static void attend_by_row(struct scratch *w, const struct problem *p, const struct block *b,
+                          const struct stretch *t, size_t stretches)
+{
+    size_t D = p->a->D;
+    size_t ld = p->a->G * D;
+    const struct stretch *own = &t[stretches - 1];
+    size_t end = own->position + (p->a->causal ? b->i1 : own->n);
+    for (size_t at = 0; at < end; at += LORAC_KEYS) {
+        size_t n = end - at < LORAC_KEYS ? end - at : LORAC_KEYS;
+        while (at >= t->position + t->n) {
+            t++;
+        }
+        size_t j = at - t->position;
+        if (!look(&w->sight, p, b, at, n)) { continue; }
+        if (j + n <= t->n) {
+            attend_to(w, p, b, t->k + j * ld, t->v + j * ld, ld, n);
+        } else {
+            gather(w->kt, w->vt, p, t, at, n);
+            attend_to(w, p, b, w->kt, w->vt, D, n);
+        }
     }
 }
 
@@ -68,7 +119,8 @@ static void forward_block(struct scratch *w, float *out, float *lse, const struc
     begin_block(w, p, b);
     struct stretch stretches[2 * LORAC_MAX_CHAIN];
     size_t n = stretches_of(stretches, p, b->s, b->g);
-    for (size_t t = 0; t < n; t++) {
+    if (p->by_row) { attend_by_row(w, p, b, stretches, n); }
+    for (size_t t = 0; t < n && !p->by_row; t++) {
         attend(w, p, b, &stretches[t], 0, stretches[t].n);
     }
     finish_block(w, out, lse, p, b);
@@ -177,7 +229,7 @@ static void find_parts(struct lorac_cpu_scratch *own, struct problem *p)
 {
     size_t parts = 0;
     p->part_floats = LORAC_ROWS * (p->a->D + 2);
-    p->split = true;
+    p->split = !p->by_row;
     for (size_t s = 0; s < p->S; s++) {
         parts += is_split(p, s) ? items_of(p, s) : 0;
     }

@@ -6,6 +6,7 @@
 #define LORAC_BASE_COMPUTE_CPU_ATTENTION_H
 
 #include "base/compute/cpu.h"
+#include "base/core/mem.h"
 
 #include <omp.h>
 #include <string.h>
@@ -36,6 +37,7 @@ struct problem {
     size_t S, group, positions; // group = H / G; positions of one block
     const float *q, *keys, *values, *cache_k, *cache_v;
     char *scratch;
+    bool by_row;        // of the device
     bool split;         // whether long pasts are cut along their keys
     float *parts;       // (pieces, part_floats)
     size_t part_floats; // LORAC_ROWS (D + 2): maxima, sums, outputs
@@ -62,6 +64,7 @@ static inline struct problem problem(const struct lorac_device *dev,
     struct problem p = {.k = lorac_cpu(dev)->kernels, .segments = segments, .S = S, .a = a};
     p.group = a->H / a->G;
     p.positions = LORAC_ROWS / p.group;
+    p.by_row = dev->by_row;
     p.scratch = (char *)own->attention;
     return p;
 }
@@ -117,26 +120,24 @@ static inline size_t stretches_of(struct stretch out[2 * LORAC_MAX_CHAIN], const
     return n;
 }
 
-/* What rows of block b see of keys j0 .. j0+n-1 of a stretch. False where that is nothing. */
+/* What rows of block b see of n keys, of which the first has position `at`. False where that is
+ * nothing. */
 static inline bool look(struct lorac_sight *sight, const struct problem *p, const struct block *b,
-                        const struct stretch *t, size_t j0, size_t n)
+                        size_t at, size_t n)
 {
     bool any = false;
-    size_t first = p->segments[b->s].position + b->i0; // position of the first row
-    for (size_t i = b->i0; i < b->i1; i++) {
+    size_t position = p->segments[b->s].position + b->i0; // of the row
+    for (size_t row = 0; row < b->rows; row += p->group, position++) {
         size_t from = 0;
         size_t to = n;
-        if (p->a->causal && t->own) { to = i < j0 ? 0 : i + 1 - j0 < n ? i + 1 - j0 : n; }
+        if (p->a->causal) { to = position < at ? 0 : lorac_min(position + 1 - at, n); }
         if (p->a->window > 0) {
-            size_t end =
-                first + (i - b->i0) + p->a->window; // keys at begin .. end - 1 are in reach
+            size_t end = position + p->a->window; // keys at begin .. end - 1 are in reach
             size_t begin = end >= 2 * p->a->window ? end - 2 * p->a->window + 1 : 0;
-            size_t at = t->position + j0;
             if (end < at + to) { to = end > at ? end - at : 0; }
             from = begin <= at ? 0 : begin - at < to ? begin - at : to;
         }
         any = any || from < to;
-        size_t row = (i - b->i0) * p->group;
         memset(sight->from + row, (int)from, p->group);
         memset(sight->to + row, (int)to, p->group);
     }
@@ -155,13 +156,12 @@ static inline void pack(float *to, const float *x, const struct problem *p, cons
     }
 }
 
-/* s (rows,n) = q k^T; whole vectors of keys are written. */
+/* s (rows,n) = q k^T of keys that lie at ld floats; whole vectors of them are written. */
 static inline void scores(float *s, float *kt, const struct problem *p, size_t rows, const float *q,
-                          const float *keys, size_t n)
+                          const float *keys, size_t ld, size_t n)
 {
     size_t D = p->a->D;
-    size_t ld = p->a->G * D;
-    if (rows <= DOTS_ROWS) {
+    if (rows <= DOTS_ROWS || p->by_row) {
         p->k->dots(s, LORAC_KEYS, q, D, keys, ld, LORAC_F32, rows, n, D, 1.0F, 0.0F);
     } else {
         p->k->transpose(kt, keys, ld, n, D);

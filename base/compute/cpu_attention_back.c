@@ -23,10 +23,10 @@ static void backward_keys(struct scratch *w, const struct gradients *d, const st
     size_t end = t->own && p->a->causal && t->n > b->i1 ? b->i1 : t->n;
     for (size_t j = 0; j < end; j += LORAC_KEYS) {
         size_t n = end - j < LORAC_KEYS ? end - j : LORAC_KEYS;
-        if (!look(&w->sight, p, b, t, j, n)) { continue; }
+        if (!look(&w->sight, p, b, t->position + j, n)) { continue; }
         size_t at = (t->row + j) * ld + b->g * D;
-        scores(w->s, w->kt, p, b->rows, w->q, t->k + j * ld, n);
-        scores(w->dp, w->vt, p, b->rows, w->dout, t->v + j * ld, n);
+        scores(w->s, w->kt, p, b->rows, w->q, t->k + j * ld, ld, n);
+        scores(w->dp, w->vt, p, b->rows, w->dout, t->v + j * ld, ld, n);
         p->k->softmax_back(w->s, w->dp, &w->sight, w->lse, w->delta, b->rows, n);
         // dv += p^T dout;  dk += ds^T (scale q);  dq += scale ds k
         p->k->tile(d->dv + at, ld, w->s, 1, LORAC_KEYS, w->dout, D, n, D, b->rows, 1.0F, 1.0F);

@@ -7,7 +7,8 @@
  * is stored, nor for small weights: measured against sgemm with `lorac_bench ops`.
  *
  * Long sums are made in blocks on both ways, so that a row's result depends on its neighbours in
- * the batch by roundings of a short sum only (accumulation: base.test_pass).
+ * the batch by roundings of a short sum only (accumulation: base.test_pass); and not at all where
+ * the device computes each row by itself (by_row): by our own kernels alone (lora.test_by_row).
  */
 #include "base/compute/cpu.h"
 
@@ -16,6 +17,7 @@
 #include "base/core/mem.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum {
     RANK = LORAC_CPU_RANK,
@@ -42,12 +44,12 @@ static void dots(struct lorac_device *dev, float *y, size_t ldy, const float *x,
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
     size_t row = lorac_dtype_bytes(type, C);
     size_t outputs = N <= ROWS ? OUTPUTS_FEW : OUTPUTS;
-    size_t across = lorac_pieces(OC, outputs);
-    size_t pieces = lorac_pieces(N, ROWS) * across;
+    size_t down = lorac_pieces(N, ROWS); // all rows pass by the weights that a thread has at hand
+    size_t pieces = down * lorac_pieces(OC, outputs);
 #pragma omp parallel for num_threads(dev->threads) if (pieces > 1 && N * C * OC > SMALL)
     for (size_t i = 0; i < pieces; i++) {
-        size_t n = i / across * ROWS;
-        size_t o = i % across * outputs;
+        size_t n = i % down * ROWS;
+        size_t o = i / down * outputs;
         k->dots(y + n * ldy + o, ldy, x + n * C, C, (const char *)w + o * row, C, type,
                 lorac_min(ROWS, N - n), lorac_min(outputs, OC - o), C, alpha, beta);
     }
@@ -74,20 +76,46 @@ static void sums(struct lorac_device *dev, float *y, const float *u, size_t ldu,
     }
 }
 
+/* Rows that our own kernels take, of which `most` are few. */
+static bool are_few(const struct lorac_device *dev, size_t N, size_t most)
+{
+    return N <= most || dev->by_row;
+}
+
 void lorac_cpu_matmul_nt(struct lorac_device *dev, float *out, const float *a, const float *b,
                          size_t N, size_t C, size_t OC, float alpha, float beta)
 {
-    if (OC <= RANK || N <= FEW) {
+    if (OC <= RANK || are_few(dev, N, FEW)) {
         dots(dev, out, OC, a, b, LORAC_F32, N, C, OC, alpha, beta);
     } else {
         lorac_blas_sgemm(dev->threads, false, true, N, OC, C, alpha, a, C, b, C, beta, out, OC);
     }
 }
 
+/* The same where a row's bits count: alpha first, for `tile` may or may not round its product with
+ * a sum before it adds that to y. */
+static void sums_by_row(struct lorac_device *dev, float *y, const float *u, const float *b,
+                        size_t N, size_t C, size_t R, float alpha, float beta)
+{
+    struct lorac_cpu_scratch *s = lorac_cpu_take(dev);
+    size_t rows = LORAC_CPU_PANEL / R;
+    for (size_t n = 0; n < N; n += rows) {
+        size_t some = lorac_min(rows, N - n);
+        memcpy(s->panel, u + n * R, some * R * sizeof *u);
+        lorac_cpu(dev)->kernels->scale(s->panel, some * R, alpha);
+        sums(dev, y + n * C, s->panel, R, b, some, C, R, 1.0F, beta);
+    }
+    lorac_cpu_give(dev, s);
+}
+
 void lorac_cpu_matmul_nn(struct lorac_device *dev, float *out, const float *a, const float *b,
                          size_t N, size_t C, size_t OC, float alpha, float beta)
 {
-    if (OC <= RANK || N <= FEW) {
+    if (dev->by_row && alpha != 1.0F && OC <= LORAC_CPU_PANEL) {
+        sums_by_row(dev, out, a, b, N, C, OC, alpha, beta);
+        return;
+    }
+    if (OC <= RANK || are_few(dev, N, FEW)) {
         sums(dev, out, a, OC, b, N, C, OC, alpha, beta);
     } else {
         lorac_blas_sgemm(dev->threads, false, false, N, C, OC, alpha, a, OC, b, C, beta, out, C);
@@ -201,7 +229,7 @@ void lorac_cpu_product(struct lorac_device *dev, struct lorac_cpu_scratch *s, si
     size_t step = panel_rows(w, used);
     bool direct = is_direct(w);
     size_t most = direct && w->dtype != LORAC_F32 ? FEW_STORED : FEW;
-    bool few = N <= most || C * OC <= NARROW;
+    bool few = are_few(dev, N, most) || C * OC <= NARROW;
     if (direct && (few || step == 0)) {
         dots(dev, y, OC, x, w->data, w->dtype, N, C, OC, 1.0F, beta);
         return;
@@ -242,7 +270,7 @@ void lorac_cpu_product_back(struct lorac_device *dev, struct lorac_cpu_scratch *
     for (size_t o = 0; o < OC; o += step) {
         size_t rows = lorac_min(step, OC - o);
         const float *part = decoded(dev, panel, w, o, rows);
-        if (N <= FEW || C * OC <= NARROW) {
+        if (are_few(dev, N, FEW) || C * OC <= NARROW) {
             sums(dev, dx, dy + o, OC, part, N, C, rows, 1.0F, o ? 1.0F : beta);
         } else {
             lorac_blas_sgemm(dev->threads, false, false, N, C, rows, 1.0F, dy + o, OC, part, C,
@@ -268,7 +296,7 @@ void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w)
 static bool multiply(struct lorac_device *dev, const struct lorac_cpu_product *p)
 {
     const struct lorac_weight *w = p->w;
-    if (p->pair && p->pair->R > RANK) { return false; }
+    if (p->pair && (p->pair->R > RANK || dev->by_row)) { return false; }
     if (w->int8) { return lorac_cpu_int8(dev, p); }
     if (w->bf16 && lorac_cpu_bf16_blocks(dev, p)) { return true; }
     if (p->pair) { return false; }
