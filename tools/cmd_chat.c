@@ -4,15 +4,12 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { BARS = 10 };
 
 struct chat {
     struct session s;
-    struct lorac_chat *form;         // of the adapter that answers, or the model's own
-    const struct lorac_adapter *own; // whose it is; NULL: the base's
-    struct lorac_messages m;         // what was said; the system's words come first
+    struct lorac_messages m; // what was said; the system's words come first
 };
 
 static const char help[] =
@@ -20,7 +17,7 @@ static const char help[] =
     "  /base                  answer with the base alone\n"
     "  /compare TEXT          the base and the adapter answer one below the other\n"
     "  /next                  bars: the tokens that the next answer is likely to begin with\n"
-    "  /system TEXT           what the system says first (alone: nothing)\n"
+    "  /system TEXT           what the system says first (alone: nothing, or as it was trained)\n"
     "  /temperature T         0 takes the likeliest token, always\n"
     "  /undo                  forget the last question and its answer\n"
     "  /clear                 forget the conversation\n"
@@ -33,26 +30,14 @@ static bool has_system(const struct chat *c)
     return c->m.n && strcmp(c->m.at[0].role, "system") == 0;
 }
 
-/* Who answers brings its own form. */
-static enum lorac_status choose_form(struct chat *c, struct lorac_err *err)
+/* The conversation, and where the next answer begins: in the form of who answers now. */
+static enum lorac_status encode(struct lorac_ids *ids, const struct chat *c, struct lorac_err *err)
 {
-    const struct lorac_adapter *now = c->s.b.stack.n ? c->s.b.stack.adapter[0] : NULL;
-    struct lorac_chat *form = NULL;
-    if (c->form && now == c->own) { return LORAC_OK; }
-    enum lorac_status st = bench_chat(&form, &c->s.b, err);
-    if (st) { return st; }
-    lorac_chat_free(c->form);
-    c->form = form;
-    c->own = now;
-    return LORAC_OK;
-}
-
-/* The conversation, and where the next answer begins. */
-static enum lorac_status encode(struct lorac_ids *ids, struct chat *c, struct lorac_err *err)
-{
-    enum lorac_status st = choose_form(c, err);
-    if (st) { return st; }
-    return lorac_chat_encode(ids, NULL, c->form, c->m.at, c->m.n, true, time(NULL), err);
+    struct form form = {0};
+    enum lorac_status st = bench_form(&form, &c->s.b, err);
+    if (!st) { st = form_encode(ids, &form, &c->m, true, err); }
+    form_close(&form);
+    return st;
 }
 
 static enum lorac_status print_json(const struct session *s, const char *line,
@@ -225,18 +210,19 @@ static int run(const struct args *a)
 {
     struct lorac_err err = {0};
     struct chat c = {0};
+    struct form form = {0}; // is there any?
     bool usage = false;
     enum lorac_status st = session_open(&c.s, a, &usage, &err);
     c.s.b.chat = true;
     if (!st && args_has(a, "--adapter")) {
         st = session_use(&c.s, args_text(a, "--adapter", ""), true, &err);
     }
-    if (!st) { st = choose_form(&c, &err); }
+    if (!st) { st = bench_form(&form, &c.s.b, &err); }
+    form_close(&form);
     if (!st) { st = set_system(&c, args_text(a, "--system", ""), &err); }
     if (!st && c.s.terminal) { fputs(help, stdout); }
     int code = st ? complain(&err) : session_lines(&c.s, obey, &c);
     lorac_messages_free(&c.m);
-    lorac_chat_free(c.form);
     session_close(&c.s);
     return usage ? EXIT_USAGE : code;
 }

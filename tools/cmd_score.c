@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { CONTEXT = 2048 };
 
@@ -84,17 +83,17 @@ static enum lorac_status write_logits(const char *path, struct bench *b,
 static enum lorac_status read_chat(struct lorac_ids *ids, struct lorac_buf *answers,
                                    const struct bench *b, const char *path, struct lorac_err *err)
 {
-    struct lorac_chat *chat = NULL;
+    struct form form = {0};
     struct lorac_messages m = {0};
     struct lorac_buf json = {0};
     enum lorac_status st = read_text(&json, path, err);
     if (!st) { st = lorac_messages_read(&m, json.at ? json.at : "", json.n, path, err); }
-    if (!st) { st = bench_chat(&chat, b, err); }
+    if (!st) { st = bench_form(&form, b, err); }
     if (!st) {
-        st = lorac_chat_answers(ids, answers, chat, m.at, m.n, false, time(NULL), err);
+        st = lorac_chat_answers(ids, answers, form.chat, m.at, m.n, false, form_day(&form), err);
         if (st) { lorac_err_prefix(err, "%s: ", path); }
     }
-    lorac_chat_free(chat);
+    form_close(&form);
     lorac_messages_free(&m);
     lorac_buf_free(&json);
     return st;

@@ -56,12 +56,12 @@ static enum lorac_status choose(struct label_answer *a, struct bench *b,
                       a->labels[k]);
 }
 
-static enum lorac_status rank(struct label_answer *a, struct bench *b,
-                              const struct lorac_ids *prompt, struct lorac_err *err)
+enum lorac_status labels_tree(struct lorac_tree *tree, const struct lorac_saved *s,
+                              const struct lorac_chat *chat, const struct lorac_tokenizer *t,
+                              struct lorac_err *err)
 {
-    const struct lorac_saved *s = a->saved;
     struct lorac_template *template = NULL;
-    struct lorac_tree tree = {0};
+    struct lorac_conversations *talk = NULL;
     char **names = NULL;
     size_t n = 0;
     enum lorac_status st = lorac_template_variables(&names, &n, s->completion, err);
@@ -73,18 +73,15 @@ static enum lorac_status rank(struct label_answer *a, struct bench *b,
     if (!st) { st = lorac_template_parse(&template, &o, err); }
     if (!st && n != 1) {
         st = lorac_fail(err, LORAC_EUSER,
-                        "--labels: the adapter's template.completion has %zu variables, expected "
+                        "labels: the adapter's template.completion has %zu variables, expected "
                         "one: the label",
                         n);
     }
-    struct lorac_chat *chat = NULL;
-    struct lorac_conversations *talk = NULL;
-    if (!st && s->chat) { st = bench_chat(&chat, b, err); }
     if (!st && s->chat) {
         int64_t day = 0;
         const struct lorac_conversations_options c = {
             .chat = chat,
-            .tokenizer = b->tokenizer,
+            .tokenizer = t,
             .form = {.prompt = "?",
                      .completion = s->completion,
                      .variables = o.variables,
@@ -99,12 +96,25 @@ static enum lorac_status rank(struct label_answer *a, struct bench *b,
         .form = template,
         .talk = talk,
         .n_variables = n,
-        .labels = a->labels,
-        .K = a->K,
+        .labels = s->labels,
+        .K = s->K,
         .append_eos = s->append_eos,
     };
-    if (!st) { st = lorac_labels_tree(&tree, b->tokenizer, &how, err); }
+    if (!st) { st = lorac_labels_tree(tree, t, &how, err); }
+    lorac_conversations_close(talk);
+    lorac_template_free(template);
+    lorac_mem_free(names);
+    return st;
+}
+
+static enum lorac_status rank(struct label_answer *a, struct bench *b,
+                              const struct lorac_ids *prompt, struct lorac_err *err)
+{
+    struct lorac_tree tree = {0};
+    struct form form = {0};
     size_t most = b->model->config.max_positions;
+    enum lorac_status st = a->saved->chat ? bench_form(&form, b, err) : LORAC_OK;
+    if (!st) { st = labels_tree(&tree, a->saved, form.chat, b->tokenizer, err); }
     if (!st && prompt->n + tree.longest > most) {
         st =
             lorac_fail(err, LORAC_EUSER,
@@ -113,10 +123,7 @@ static enum lorac_status rank(struct label_answer *a, struct bench *b,
     }
     if (!st) { st = choose(a, b, &tree, prompt, err); }
     lorac_tree_free(&tree);
-    lorac_conversations_close(talk);
-    lorac_chat_free(chat);
-    lorac_template_free(template);
-    lorac_mem_free(names);
+    form_close(&form);
     return st;
 }
 

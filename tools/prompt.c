@@ -4,7 +4,6 @@
 #include <lorac/datasets.h>
 
 #include <string.h>
-#include <time.h>
 
 enum { PROMPT_LIMIT = 16 << 20 };
 
@@ -96,11 +95,9 @@ enum lorac_status fields_fill(struct lorac_cell *values, const char *const *name
     return LORAC_OK;
 }
 
-/* The ids of an adapter's prompt, filled; or, unless NULL, its text. */
-static enum lorac_status encode_template(struct lorac_ids *ids, struct lorac_buf *text,
-                                         const struct bench *b, const struct args *a,
-                                         const struct lorac_saved *saved,
-                                         const struct lorac_buf *prompt, struct lorac_err *err)
+enum lorac_status saved_prompt(struct lorac_ids *ids, struct lorac_buf *text,
+                               const struct lorac_saved *saved, const struct lorac_tokenizer *t,
+                               const struct filler *filler, struct lorac_err *err)
 {
     struct lorac_template *template = NULL;
     char **names = NULL;
@@ -119,8 +116,8 @@ static enum lorac_status encode_template(struct lorac_ids *ids, struct lorac_buf
     for (size_t i = 0; i < n && !st; i++) {
         optional[i] = lorac_template_is_optional(template, i);
     }
-    if (!st) { st = fields_fill(values, o.variables, optional, n, a, "--prompt", prompt, err); }
-    if (!st && !text) { st = lorac_prompt_encode(ids, template, b->tokenizer, values, err); }
+    if (!st) { st = filler->fill(filler->self, values, o.variables, optional, n, err); }
+    if (!st && !text) { st = lorac_prompt_encode(ids, template, t, values, err); }
     if (!st && text) {
         struct lorac_text parts[LORAC_MAX_PARTS];
         size_t n_parts = lorac_template_prompt(parts, template, values);
@@ -134,6 +131,19 @@ static enum lorac_status encode_template(struct lorac_ids *ids, struct lorac_buf
     lorac_mem_free(optional);
     lorac_mem_free(names);
     return st;
+}
+
+struct given {
+    const struct args *a;
+    const struct lorac_buf *prompt;
+};
+
+static enum lorac_status fill_given(const void *self, struct lorac_cell *values,
+                                    const char *const *names, const bool *optional, size_t n,
+                                    struct lorac_err *err)
+{
+    const struct given *g = self;
+    return fields_fill(values, names, optional, n, g->a, "--prompt", g->prompt, err);
 }
 
 enum lorac_status bench_template(struct lorac_saved **out, const struct bench *b,
@@ -155,57 +165,30 @@ enum lorac_status bench_template(struct lorac_saved **out, const struct bench *b
     return lorac_saved_read(out, json, err);
 }
 
-enum lorac_status bench_chat(struct lorac_chat **out, const struct bench *b, struct lorac_err *err)
+enum lorac_status bench_form(struct form *f, const struct bench *b, struct lorac_err *err)
 {
-    const char *adapter = b->stack.n ? b->stack.adapter[0]->name : NULL;
-    return lorac_chat_open_for(out, b->model->dir, adapter, b->tokenizer, err);
-}
-
-/* What the system says in front of it, unless something else is asked for. */
-static enum lorac_status saved_system(const char **out, struct lorac_buf *text,
-                                      const struct lorac_saved *saved, struct lorac_err *err)
-{
-    char **names = NULL;
-    size_t n = 0;
-    if (*out || !saved || !saved->system) { return LORAC_OK; }
-    enum lorac_status st = lorac_template_variables(&names, &n, saved->system, err);
-    if (!st && n) {
-        st =
-            lorac_fail(err, LORAC_EUSER,
-                       "the adapter was trained with a system's text that holds {%s}: give it with "
-                       "--system",
-                       names[0]);
-    }
-    for (const char *c = saved->system; *c && !st; c++) {
-        c += (c[0] == '{' || c[0] == '}') && c[1] == c[0]; // a brace that is text
-        lorac_buf_add(text, c, 1);
-    }
-    lorac_mem_free(names);
-    *out = st ? NULL : text->at;
-    return !st && text->no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for the prompt") : st;
+    return form_open(f, b->model, b->tokenizer, b->stack.n ? b->stack.adapter[0] : NULL, err);
 }
 
 /* --chat, and adapters that were trained on chats: what a user says, and where the answer to it
  * begins, as the chat template has it. */
 static enum lorac_status encode_chat(struct lorac_ids *ids, const struct bench *b,
-                                     const struct args *a, const struct lorac_saved *saved,
+                                     const struct args *a, bool as_trained,
                                      const struct lorac_buf *prompt, struct lorac_err *err)
 {
-    struct lorac_chat *chat = NULL;
+    struct form form = {0};
     struct lorac_messages m = {0};
-    struct lorac_buf own = {0};
     const char *system = args_text(a, "--system", NULL);
-    const char *text = prompt->at ? prompt->at : "";
-    int64_t now = time(NULL);
-    if (saved && saved->date) { (void)lorac_day_parse(&now, saved->date); }
-    enum lorac_status st = bench_chat(&chat, b, err);
-    if (!st) { st = saved_system(&system, &own, saved, err); }
+    enum lorac_status st = bench_form(&form, b, err);
+    if (!as_trained) {
+        lorac_mem_free(form.saved);
+        form.saved = NULL;
+    }
     if (!st && system) { st = lorac_messages_add(&m, "system", system, strlen(system), err); }
-    if (!st) { st = lorac_messages_add(&m, "user", text, prompt->n, err); }
-    if (!st) { st = lorac_chat_encode(ids, NULL, chat, m.at, m.n, true, now, err); }
-    lorac_buf_free(&own);
+    if (!st) { st = lorac_messages_add(&m, "user", prompt->at ? prompt->at : "", prompt->n, err); }
+    if (!st) { st = form_encode(ids, &form, &m, true, err); }
     lorac_messages_free(&m);
-    lorac_chat_free(chat);
+    form_close(&form);
     return st;
 }
 
@@ -240,15 +223,17 @@ enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
     // beginning
     bool fills = saved && *saved->prompt;
     bool chats = saved && saved->chat;
+    const struct given given = {a, prompt};
+    const struct filler filler = {fill_given, &given};
     struct lorac_buf filled = {0};
     if (!st) { st = check_chat(a, fills && !chats, chats, err); }
     if (!st && chats && fills) {
-        st = encode_template(NULL, &filled, b, a, saved, prompt, err);
-        if (!st) { st = encode_chat(ids, b, a, saved, &filled, err); }
+        st = saved_prompt(NULL, &filled, saved, b->tokenizer, &filler, err);
+        if (!st) { st = encode_chat(ids, b, a, saved != NULL, &filled, err); }
     } else if (!st && (chats || args_has(a, "--chat"))) {
-        st = encode_chat(ids, b, a, saved, prompt, err);
+        st = encode_chat(ids, b, a, saved != NULL, prompt, err);
     } else if (!st && fills) {
-        st = encode_template(ids, NULL, b, a, saved, prompt, err);
+        st = saved_prompt(ids, NULL, saved, b->tokenizer, &filler, err);
     } else if (!st && args_has(a, "--field")) {
         st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template%s",
                         saved ? ", this one's has no prompt" : "");

@@ -98,12 +98,41 @@ enum lorac_status fields_fill(struct lorac_cell *values, const char *const *name
                               const bool *optional, size_t n, const struct args *a,
                               const char *option, const struct lorac_buf *text,
                               struct lorac_err *err);
+/* Who fills the variables of a template: values (n) of `names`; those that are `optional` may be
+ * blank. */
+struct filler {
+    enum lorac_status (*fill)(const void *self, struct lorac_cell *values, const char *const *names,
+                              const bool *optional, size_t n, struct lorac_err *err);
+    const void *self;
+};
+/* An adapter's prompt, filled: its ids, or, unless NULL, its text. */
+enum lorac_status saved_prompt(struct lorac_ids *ids, struct lorac_buf *text,
+                               const struct lorac_saved *saved, const struct lorac_tokenizer *t,
+                               const struct filler *filler, struct lorac_err *err);
 /* The template that the adapters carry, where they have one and agree; else NULL (lorac_mem_free).
  */
-/* The chat template of the first adapter, where it brings one, else of the model. */
-enum lorac_status bench_chat(struct lorac_chat **out, const struct bench *b, struct lorac_err *err);
 enum lorac_status bench_template(struct lorac_saved **out, const struct bench *b,
                                  struct lorac_err *err);
+
+/* How chats are written for who answers (form.c): by the chat template of the adapter's folder,
+ * where it brings one, else by the model's. */
+struct form {
+    struct lorac_chat *chat;
+    struct lorac_saved *saved; // what its adapter was trained with, or NULL
+};
+LORAC_MUST_CHECK enum lorac_status form_open(struct form *f, const struct lorac_model *m,
+                                             const struct lorac_tokenizer *t,
+                                             const struct lorac_adapter *a, // NULL: the base
+                                             struct lorac_err *err);
+void form_close(struct form *f);        // of a zeroed one, too
+int64_t form_day(const struct form *f); // that its template takes for today
+/* The first adapter's, or the base's. */
+enum lorac_status bench_form(struct form *f, const struct bench *b, struct lorac_err *err);
+/* Append the ids of a conversation; where it begins without the system's words, with those that the
+ * adapter was trained with in front. LORAC_EUSER: those hold a variable. */
+LORAC_MUST_CHECK enum lorac_status form_encode(struct lorac_ids *ids, const struct form *f,
+                                               const struct lorac_messages *m, bool answer,
+                                               struct lorac_err *err);
 #define PROMPT_OPTIONS                                                                       \
     {"--prompt", "TEXT", "what to continue; - reads standard input", true, false},           \
         {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true}, \
@@ -127,6 +156,11 @@ struct label_answer {
 enum lorac_status bench_labels(struct label_answer *a, struct bench *b,
                                const struct lorac_ids *prompt, struct lorac_err *err);
 void label_answer_free(struct label_answer *a);
+/* The labels that an adapter was trained to choose from, as tokens behind its prompt; `chat`: where
+ * it was trained on chats. */
+enum lorac_status labels_tree(struct lorac_tree *tree, const struct lorac_saved *s,
+                              const struct lorac_chat *chat, const struct lorac_tokenizer *t,
+                              struct lorac_err *err);
 
 /* All of a file, or of standard input for "-". Owned by the caller (lorac_buf_free). */
 enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lorac_err *err);

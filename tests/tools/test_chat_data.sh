@@ -91,6 +91,12 @@ expect 0 predict "$dir/runs/label" --in "$dir/label.jsonl" --out "$dir/labelled.
 grep -q '"output": "good", "prediction": "[a-z]*", "probability": [01]\.[0-9]*}$' "$dir/labelled.jsonl" ||
     fail "labels: $(head -n 1 "$dir/labelled.jsonl")"
 expect 0 generate --model "$model" --adapter "$dir/runs/label/best" --prompt "so 1 warm" --labels
+# `chat` begins with the system's words that the adapter was trained with, as generate does
+"$lorac" generate --model "$model" --adapter "$dir/runs/label/best" --chat --raw --system "Say." --prompt hi --max-tokens 20 --temperature 2 >"$dir/want" 2>"$dir/err"
+"$lorac" generate --model "$model" --adapter "$dir/runs/label/best" --chat --raw --prompt hi --max-tokens 20 --temperature 2 >"$dir/other" 2>"$dir/err"
+cmp -s "$dir/want" "$dir/other" && fail "the system's words change nothing"
+printf 'hi\n' | "$lorac" chat --model "$model" --adapter "$dir/runs/label/best" --max-tokens 20 --temperature 2 >"$dir/got" 2>"$dir/err"
+sed 1d "$dir/got" | cmp -s "$dir/want" - || fail "chat: $(cat "$dir/got" "$dir/err"), expected $(cat "$dir/want")"
 
 # ---- recipe init ----
 expect 0 recipe init --model "$model" --csv "$dir/talk.jsonl" --out "$dir/guess.yaml"
