@@ -14,8 +14,8 @@ struct serving {
     struct bench b;
     struct service s;
     struct server v;
-    struct lorac_chat *chat;
     const char *hosts[MAX_GIVEN], *origins[MAX_GIVEN];
+    char *name; // of the base
 };
 
 /* ---- options ---- */
@@ -94,8 +94,6 @@ static enum lorac_status make_info(struct lorac_buf *out, const struct serving *
     const struct lorac_tokenizer *t = g->b.tokenizer;
     const int32_t ids[] = {lorac_tokenizer_bos(t), lorac_tokenizer_eos(t), -1,
                            lorac_tokenizer_pad(t)};
-    struct lorac_buf chat = {0};
-    const char *file = NULL;
     char *path = lorac_path_join(g->b.model->dir, "tokenizer_config.json");
     json_t *root = path ? json_load_file(path, JSON_REJECT_DUPLICATES, NULL) : NULL;
     if (!json_is_object(root)) {
@@ -113,17 +111,13 @@ static enum lorac_status make_info(struct lorac_buf *out, const struct serving *
     if (!json_object_get(root, "tokenizer_class")) {
         (void)json_object_set_new(root, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
     }
-    enum lorac_status st = lorac_chat_template(&chat, &file, g->b.model->dir, err);
-    if (!st && file) {
-        (void)json_object_set_new(root, "chat_template", json_stringn(chat.at, chat.n));
-    }
-    lorac_buf_free(&chat);
+    (void)json_object_del(root, "chat_template"); // of whom is asked for (routes.c)
     char *text = json_dumps(root, JSON_COMPACT);
     if (text) { lorac_buf_str(out, text); }
+    bool whole = text && !out->no_memory;
     free(text);
     json_decref(root);
-    if (!st && (!text || out->no_memory)) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    return st;
+    return whole ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for the tokenizer's words");
 }
 
 /* --adapter NAME=DIR. */
@@ -150,18 +144,26 @@ static enum lorac_status load_given(struct serving *g, const struct args *a, str
 }
 
 /* What the base is asked for by: --name, or the last part of its folder. */
-static const char *name_of(const struct args *a)
+static char *name_of(const struct args *a)
 {
+    const char *given = args_text(a, "--name", NULL);
     const char *dir = args_text(a, "--model", "");
-    const char *slash = strrchr(dir, '/');
-    return args_text(a, "--name", slash && slash[1] ? slash + 1 : dir);
+    size_t end = strlen(dir);
+    while (end > 1 && dir[end - 1] == '/') {
+        end--;
+    }
+    size_t begin = end;
+    while (begin > 0 && dir[begin - 1] != '/') {
+        begin--;
+    }
+    return given ? lorac_mem_string(given, strlen(given))
+                 : lorac_mem_string(dir + begin, end - begin);
 }
 
 static enum lorac_status open_all(struct serving *g, const struct args *a,
                                   const struct server_options *o, const struct engine_options *e,
                                   size_t adapters, struct lorac_err *err)
 {
-    struct lorac_err why = {0};
     struct args base = *a; // bench_open() would stack the adapters
     base.n_given = 0;
     for (size_t i = 0; i < a->n_given; i++) {
@@ -173,17 +175,15 @@ static enum lorac_status open_all(struct serving *g, const struct args *a,
     if (st) { return st; }
     g->s.model = g->b.model;
     g->s.tokenizer = g->b.tokenizer;
-    g->s.name = name_of(a);
+    g->name = name_of(a);
+    if (!g->name) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a name"); }
+    g->s.name = g->name;
     g->s.started = time(NULL);
-    if (lorac_chat_open(&g->chat, g->b.model->dir, g->b.tokenizer, &why)) {
-        size_t n = strlen(g->b.model->dir); // clients need not learn where it is
-        const char *rest = strncmp(why.text, g->b.model->dir, n) == 0 ? why.text + n : why.text;
-        (void)snprintf(g->s.why_no_chat, sizeof g->s.why_no_chat, "the model%.200s", rest);
-        fprintf(stderr, "note: no chats: %s\n", why.text);
-    }
-    g->s.chat = g->chat;
+    g->b.dev.by_row = true; // whoever asks beside somebody gets the same answer
+    st = talk_open(&g->s.talk, g->b.model, g->b.tokenizer, NULL, err);
+    if (!st && !g->s.talk.form.chat) { fprintf(stderr, "note: no chats: %s\n", g->s.talk.why); }
     adapters_open(&g->s.adapters, g->b.model, g->b.tokenizer, adapters, args_has(a, "--force"));
-    if (args_has(a, "--adapter-root")) {
+    if (!st && args_has(a, "--adapter-root")) {
         st = adapters_set_root(&g->s.adapters, args_text(a, "--adapter-root", ""), err);
     }
     if (!st) { st = load_given(g, a, err); }
@@ -201,8 +201,8 @@ static void serve(struct serving *g)
         (void)usleep(WATCH_US);
     }
     fprintf(stderr, "lorac: ending; what runs is answered (a second signal ends it at once)\n");
-    server_quiesce(&g->v);
     engine_stop(g->s.engine, false);
+    server_quiesce(&g->v);
     while (!engine_ended(g->s.engine)) {
         server_watch(&g->v);
         (void)usleep(WATCH_US);
@@ -241,7 +241,11 @@ static int run(const struct args *a)
     server_stop(&g.v);
     engine_free(g.s.engine);
     adapters_close(&g.s.adapters);
-    lorac_chat_free(g.chat);
+    for (size_t i = 0; i < o.n_keys; i++) {
+        lorac_mem_free(o.keys[i]);
+    }
+    form_close(&g.s.talk.form);
+    lorac_mem_free(g.name);
     bench_close(&g.b);
     return st ? complain(&err) : 0;
 }

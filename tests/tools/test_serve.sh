@@ -1,11 +1,13 @@
 #!/bin/sh
 # The server, from outside. What is promised:
 #   - completions are what `generate` writes, the base's and each adapter's, alone and many at once, whole and streamed;
+#   - chats are written by the adapter's own chat template where it brings one, each in one batch; /v1/models says whose;
+#   - labels are rated as `generate --labels` rates them;
 #   - prompts are rated as `score` rates them (echo, logprobs), the greedy token's value the largest of its list;
 #   - adapters come and go by name while it runs, from below --adapter-root alone; no name or path leads elsewhere;
 #   - what cannot be answered is refused as OpenAI's clients read it, and nothing that would change an answer is ignored;
 #   - other hosts, origins, keys, and clients that are slow, broken or hostile get an error, or nothing, and harm nobody;
-#   - SIGTERM answers what runs, then ends.
+#   - SIGTERM answers what runs, then ends; what comes meanwhile gets 503.
 # usage: test_serve.sh LORAC MAKE_TINY SEND
 . "$(dirname "$0")/support.sh"
 . "$(dirname "$0")/support_serve.sh"
@@ -29,6 +31,9 @@ output: {dir: adapters/$name}
 END
     (cd "$dir" && "$lorac" train $name.yaml >/dev/null 2>"$dir/err") || { fail "train $name: $(cat "$dir/err")"; finish; }
 done
+a_run 2
+(cd "$dir" && "$lorac" train run.yaml >/dev/null 2>"$dir/err") || { fail "train: $(cat "$dir/err")"; finish; }
+cp -r "$dir/runs/one/last" "$dir/adapters/sorts"
 one=$dir/adapters/one/last
 two=$dir/adapters/two/last
 full=$dir/adapters/full/last
@@ -38,6 +43,11 @@ cat >"$model/chat_template.jinja" <<'END'
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<s>a:' }}{% endif %}
 END
+for name in one two; do # the same adapter, and a chat template of its own
+    cp -r "$dir/adapters/$name/last" "$dir/adapters/own-$name"
+    echo "{% for m in messages %}$name {{ m.role }} says {{ m.content }}</s>{% endfor %}{{ '$name:' if add_generation_prompt }}" \
+        >"$dir/adapters/own-$name/chat_template.jinja"
+done
 mkdir "$dir/elsewhere" && cp -r "$one" "$dir/elsewhere/copy" && ln -s "$dir/elsewhere" "$dir/adapters/link"
 
 want() { # want FILE WORDS...: what generate writes
@@ -93,6 +103,61 @@ letter=$(LC_ALL=C tr -cd A-Z <"$dir/base" | cut -c 1) # no part of an escape
 [ -n "$letter" ] || fail "no letter in $(cat "$dir/base")"
 answers base ",\"stop\":[\"zz\",\"$letter\"]" && status 200 '"finish_reason":"stop"'
 [ "$(text)" = "$(sed "s/$letter.*//" "$dir/base")" ] || fail "stopped at $letter: '$(text)', of $(cat "$dir/base")"
+
+# ---- chats of adapters, by templates of their own ----
+says='"messages":[{"role":"user","content":"hello"}],"max_tokens":12,"temperature":0'
+for name in one two; do
+    "$lorac" generate --model "$model" --adapter "$dir/adapters/own-$name" --chat --prompt hello --max-tokens 12 --json >"$dir/json" 2>/dev/null
+    sed -n 's/.*"text": "\(.*\)", "finish.*/\1/p' "$dir/json" >"$dir/own-$name"
+    [ -s "$dir/own-$name" ] || fail "nothing was generated: $(cat "$dir/json")"
+    post /v1/load_lora_adapter "{\"lora_name\":\"own-$name\",\"lora_path\":\"own-$name\"}" && status 200
+done
+clients=
+for i in 0 1 2 3 4 5 6 7; do
+    case $((i % 4)) in 0) name=own-one ;; 1) name=own-two ;; 2) name=one ;; *) name=base ;; esac
+    request /v1/chat/completions "{\"model\":\"$name\",$says}" | timeout 120 "$send" "$port" >"$dir/said.$i" &
+    clients="$clients $!"
+done
+wait $clients
+for i in 0 1 4 5; do
+    case $((i % 4)) in 0) name=own-one ;; *) name=own-two ;; esac
+    mv "$dir/said.$i" "$dir/answer"
+    status 200 "\"model\":\"$name\""
+    [ "$(sed -n 's/.*"content":"\(.*\)","refusal".*/\1/p' "$dir/answer")" = "$(cat "$dir/$name")" ] ||
+        fail "$name says: $(cat "$dir/answer"), expected $(cat "$dir/$name")"
+done
+cmp -s "$dir/own-one" "$dir/own-two" && fail "the templates make no difference"
+get /v1/models && status 200 '"id":"own-one","object":"model"' '"root":"own-two","chat_template":"own","parent":"base"' '"root":"base","chat_template":"base","parent":null' '"root":"one","chat_template":"base"'
+get '/tokenizer_info?model=own-two' && status 200 'two {{ m.role }} says'
+get /tokenizer_info && status 200 "'<s>a:'"
+get '/tokenizer_info?model=nobody' && status 404
+post /tokenize '{"model":"own-one","messages":[{"role":"user","content":"hi"}]}' && status 200 '"count":21,'
+post /tokenize '{"messages":[{"role":"user","content":"hi"}]}' && status 200 '"count":9,'
+echo '{% for %}' >"$dir/adapters/own-one/chat_template.jinja" # the one that is loaded stays as it was
+post /v1/load_lora_adapter '{"lora_name":"broken","lora_path":"own-one"}' && status 200
+post /v1/chat/completions "{\"model\":\"broken\",$says}" && status 400 'chat_template.jinja:1:'
+grep -qF "$dir" "$dir/answer" && fail "tells where it is: $(cat "$dir/answer")"
+answers broken && same one
+get /v1/models && status 200 '"root":"broken","chat_template":null'
+post /v1/chat/completions "{\"model\":\"own-one\",$says}" && status 200
+
+# ---- labels ----
+expect 0 generate --model "$model" --adapter "$dir/runs/one/last" --labels --prompt warm --json
+post /v1/load_lora_adapter '{"lora_name":"sorts","lora_path":"sorts"}' && status 200
+for input in '"warm"' '{"text":"warm"}'; do
+    post /classify "{\"model\":\"sorts\",\"input\":$input}" && status 200 '"num_classes":2}],"labels":["' '"usage":{"prompt_tokens":8,'
+    for label in good bad; do
+        want=$(sed 's/.*"label": "'$label'", "probability": \([0-9.e-]*\).*/\1/' "$dir/out")
+        at=$(sed 's/.*"labels":\[//; s/\].*//' "$dir/answer" | tail -n 1 | tr ',' '\n' | grep -n "\"$label\"" | cut -d: -f1)
+        got=$(sed 's/.*"probs":\[//; s/\].*//' "$dir/answer" | tail -n 1 | cut -d, -f"$at")
+        awk "BEGIN {d = $want - $got; exit !(d < 1e-5 && d > -1e-5)}" || fail "$label: $got, expected $want"
+    done
+done
+post /classify '{"model":"sorts","input":{"txt":"warm"}}' && status 400 'input.text is missing'
+post /classify '{"model":"sorts","input":{"text":"warm","more":"x"}}' && status 400 'has 2 texts'
+post /classify '{"model":"sorts","input":["warm"]}' && status 400 '"param":"input"'
+post /classify "{\"model\":\"sorts\",\"input\":\"$(printf '%03000d' 0)\"}" && status 400 context_length_exceeded
+post /classify '{"model":"base","input":"warm"}' && status 400 no_labels
 
 # ---- ratings ----
 post /v1/completions '{"model":"base","prompt":[[256,104,101,108]],"max_tokens":1,"temperature":0,"logprobs":1,"echo":true,"seed":1234}'
@@ -187,6 +252,7 @@ get /v1/models 'Origin: http://localhost\r\n' && status 200
 request /v1/completions '{"model":"base","prompt":"hello","max_tokens":12,"temperature":0}' |
     timeout 120 "$send" "$port" --slow 2 >"$dir/answer" && status 200 && same base
 get /health "X: $(printf '%020000d' 0)\r\n" && status 431 '"error":{"message":'
+get /health "X: $(printf '%0100000d' 0)\r\n" && status 431 # in libmicrohttpd's own words
 post /v1/completions "$(printf '{"model":"base","prompt":"%070000d"}' 0)" && status 413 '"error":{"message":'
 raw "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{" --leave
 raw "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: -5\r\n\r\n{}"
@@ -207,6 +273,35 @@ status 200 'lorac_num_requests_running 0' 'lorac_num_requests_waiting 0' 'lorac_
 get /health && status 200 '{"status":"ok"}'
 
 # ---- SIGTERM ----
+{
+    printf 'GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    for i in $(seq 600); do
+        [ -e "$dir/go" ] && break
+        sleep 0.05
+    done
+    request /v1/completions '{"model":"one","prompt":"hello"}'
+} | timeout 120 "$send" "$port" >"$dir/kept" & # a connection that is there before the end
+kept=$!
+request /v1/completions '{"model":"one","prompt":"hello","max_tokens":400,"n":64,"logprobs":0,"seed":1}' |
+    timeout 120 "$send" "$port" >"$dir/long.answer" &
+client=$!
+for i in $(seq 200); do
+    get /metrics
+    grep -q '^lorac_num_requests_running 0' "$dir/answer" || break
+done
+kill -TERM "$server"
+for i in $(seq 100); do
+    grep -q 'ending; what runs' "$dir/log" && break
+    sleep 0.05
+done
+sleep 0.2
+touch "$dir/go"
+wait $kept $client
+mv "$dir/long.answer" "$dir/answer"
+status 200 '"index":63'
+grep -q 'HTTP/1.1 503 ' "$dir/kept" && grep -q '"code":"stopping"' "$dir/kept" || fail "while it ends: $(cat "$dir/kept")"
+wait "$server" || fail "the server ended with $?"
+serve --adapter one="$one"
 long='{"model":"one","prompt":"hello","max_tokens":200,"temperature":0,"logprobs":0}'
 post /v1/completions "$long" && status 200
 text >"$dir/long"

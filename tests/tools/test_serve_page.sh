@@ -4,7 +4,8 @@
 #     server; no text from the server or the reader becomes markup;
 #   - in a browser: it asks for the key where there is one, and streams an answer that is the API's; adapters are chosen,
 #     loaded, unloaded, and answer beside the base; the template of one that has one makes the prompt; the next token's
-#     bars and a token's alternatives are the API's; all of it by keyboard, and 400 pixels wide.
+#     bars, a token's alternatives and a classifier's labels are the API's; code stands between its fences; all of it by
+#     keyboard, and 400 pixels wide.
 # The second part needs chromedriver (Debian: chromium-driver) and curl, and is skipped without.
 # usage: test_serve_page.sh LORAC MAKE_TINY SEND
 . "$(dirname "$0")/support.sh"
@@ -132,6 +133,13 @@ said base 0 /v1/completions '"prompt":"warm is"'
 said mine 1 /v1/completions '"prompt":"warm is"'
 is "all('.turn:last-of-type .text')[0].textContent === all('.turn:last-of-type .text')[1].textContent" false
 
+# the labels that it chooses from, of the adapter alone
+is "all('.turn:last-of-type .labels').length" 1
+post /classify '{"model":"mine","input":"warm"}' "$bearer" && status 200
+js "window.api = $(sed '1,/^\r$/d' "$dir/answer" | sed 's/\\/\\\\/g; s/"/\\"/g')"
+is "all('.labels .token')[0].textContent === api.data[0].label && all('.labels .token').length === api.labels.length" true
+is "all('.labels .part')[0].textContent === (100 * Math.max(...api.data[0].probs)).toFixed(1) + ' %'" true
+
 # alone, as it stands
 pick model mine
 pick beside ''
@@ -150,6 +158,11 @@ post /v1/completions '{"model":"mine","prompt":"Listen to your","temperature":0,
 js "window.api = $(sed '1,/^\r$/d' "$dir/answer" | sed 's/\\/\\\\/g; s/"/\\"/g').choices[0].logprobs"
 is "all('#bars .part')[0].textContent === (100 * Math.exp(Math.max(...Object.values(api.top_logprobs[0])))).toFixed(1) + ' %'" true
 is "all('#bars .part').map((e) => parseFloat(e.textContent)).every((p, i, a) => !i || p <= a[i - 1])" true
+
+# code, as markup never
+js "const l = makeLane('x', false); for (const t of ['a\\\\n', '\\u0060\\u0060\\u0060', 'py\\\\n', '<b>1</b>', '\\\\n', '\\u0060\\u0060\\u0060', '\\\\n', 'z']) { l.add(t, [{text: t, top: []}]); } window.lane = l.text"
+is "[...lane.children].map((e) => e.className ? 1 : 0).join('')" 00111100
+is "lane.querySelectorAll('b').length + ' ' + lane.textContent.includes('<b>1</b>')" '0 true'
 
 # stopped
 js "\$('length').value = 480; \$('temperature').value = 2"

@@ -2,11 +2,49 @@
 #define _XOPEN_SOURCE 700 // realpath
 #include "tools/serve/adapters.h"
 
-#include "tools/verbs.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+/* ---- chats ---- */
+
+/* Clients need not learn where a folder is. */
+static const char *without(const char *text, const char *dir)
+{
+    size_t n = strlen(dir);
+    return strncmp(text, dir, n) == 0 ? text + n : text;
+}
+
+enum lorac_status talk_open(struct talk *t, const struct lorac_model *m,
+                            const struct lorac_tokenizer *tokenizer, const struct lorac_adapter *a,
+                            struct lorac_err *err)
+{
+    struct lorac_err why = {0};
+    struct lorac_buf text = {0};
+    const char *file = NULL;
+    *t = (struct talk){0};
+    enum lorac_status st = a ? lorac_chat_template(&text, &file, a->name, &why) : LORAC_OK;
+    lorac_buf_free(&text);
+    t->own = st || file;
+    if (!st) { st = form_open(&t->form, m, tokenizer, a, &why); }
+    if (st == LORAC_ENOMEM || st == LORAC_EIO) { return lorac_fail(err, st, "%s", why.text); }
+    if (st) {
+        const char *rest = without(why.text, t->own ? a->name : m->dir);
+        (void)snprintf(t->why, sizeof t->why, "the %s%.200s", t->own ? "adapter" : "model", rest);
+    }
+    return LORAC_OK;
+}
+
+/* ---- adapters ---- */
+
+static void resident_free(struct resident *r)
+{
+    if (!r) { return; }
+    lorac_adapter_free(r->adapter);
+    form_close(&r->talk.form);
+    lorac_mem_free(r->saved);
+    lorac_mem_free(r);
+}
 
 void adapters_open(struct adapters *a, const struct lorac_model *m, const struct lorac_tokenizer *t,
                    size_t most, bool force)
@@ -35,8 +73,7 @@ void adapters_close(struct adapters *a)
     while (a->residents) {
         struct resident *r = a->residents;
         a->residents = r->next;
-        lorac_adapter_free(r->adapter);
-        lorac_mem_free(r);
+        resident_free(r);
     }
     free(a->root);
     if (a->model) { (void)pthread_mutex_destroy(&a->lock); }
@@ -60,10 +97,26 @@ static struct adapter_name **find(struct adapters *a, const char *name)
     return link;
 }
 
-static struct resident *find_content(const struct adapters *a, const char *content)
+static bool is_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Is there any difference in what they answer? */
+static bool is_equal(const struct resident *a, const struct resident *b)
+{
+    const struct lorac_chat *x = a->talk.form.chat;
+    const struct lorac_chat *y = b->talk.form.chat;
+    return strcmp(a->content, b->content) == 0 && a->talk.own == b->talk.own &&
+           strcmp(a->talk.why, b->talk.why) == 0 &&
+           is_text(x ? lorac_chat_text(x) : NULL, y ? lorac_chat_text(y) : NULL) &&
+           is_text(a->adapter->template_json, b->adapter->template_json);
+}
+
+static struct resident *find_equal(const struct adapters *a, const struct resident *to)
 {
     struct resident *r = a->residents;
-    while (r && strcmp(r->content, content) != 0) {
+    while (r && !is_equal(r, to)) {
         r = r->next;
     }
     return r;
@@ -99,7 +152,7 @@ static bool check_name(struct adapters *a, const char *name, bool replace, struc
 static bool settle(struct adapters *a, struct adapter_name *n, struct resident *r)
 {
     (void)pthread_mutex_lock(&a->lock);
-    struct resident *same = find_content(a, r->content);
+    struct resident *same = find_equal(a, r);
     n->is = same ? same : r;
     n->is->names++;
     if (!same) {
@@ -131,19 +184,17 @@ bool adapters_load(struct adapters *a, const char *name, const char *dir, bool r
                                : lorac_fail(&err, LORAC_ENOMEM, "no memory for an adapter");
     if (!st && !a->force) { st = lorac_template_check_tokenizer(r->adapter, a->tokenizer, &err); }
     if (!st) { st = lorac_adapter_content(r->content, r->adapter, &err); }
+    if (!st) { st = lorac_saved_read(&r->saved, r->adapter->template_json, &err); }
+    if (!st) { st = talk_open(&r->talk, a->model, a->tokenizer, r->adapter, &err); }
     if (st) {
-        if (r) { lorac_adapter_free(r->adapter); }
-        lorac_mem_free(r);
+        resident_free(r);
         lorac_mem_free(n);
         lorac_mem_free(path);
         return fault_of(f, 422, "invalid_lora_adapter", "lora_path", &err);
     }
     *n = (struct adapter_name){.path = path, .created = time(NULL)};
     memcpy(n->name, name, strlen(name) + 1);
-    if (settle(a, n, r)) {
-        lorac_adapter_free(r->adapter);
-        lorac_mem_free(r);
-    }
+    if (settle(a, n, r)) { resident_free(r); }
     return true;
 }
 
@@ -250,7 +301,6 @@ void adapters_sweep(struct adapters *a, void (*drop)(void *self, struct resident
         struct resident *r = gone;
         gone = r->next;
         drop(self, r);
-        lorac_adapter_free(r->adapter);
-        lorac_mem_free(r);
+        resident_free(r);
     }
 }

@@ -1,9 +1,10 @@
 /*
  * adapters.h - which adapters the server answers with, by name; they come and go while it runs.
  *
- * A name stands for a resident: a loaded adapter, known by its content, so that two names of equal
- * adapters share one. A request leases its resident to its end: unloading, or loading something
- * else under the name, takes the name away, and the resident goes with its last lease.
+ * A name stands for a resident: a loaded adapter, known by its content and its templates, so that
+ * two names of equal adapters share one. A request leases its resident to its end: unloading, or
+ * loading something else under the name, takes the name away, and the resident goes with its last
+ * lease.
  *
  * All functions may be called from any thread.
  */
@@ -11,15 +12,28 @@
 #define LORAC_TOOLS_SERVE_ADAPTERS_H
 
 #include "tools/serve/fault.h"
-#include <lorac/lora.h>
+#include "tools/verbs.h"
 #include <pthread.h>
 
 enum { ADAPTERS_MAX_NAME = 128 };
 
+/* How chats with somebody are written. */
+struct talk {
+    struct form form;
+    bool own;      // by the chat template that the adapter brings, not the base's
+    char why[256]; // there are none, where form.chat is NULL
+};
+/* Of an adapter, or the base (NULL). Fails where memory is short, or a file cannot be read. */
+LORAC_MUST_CHECK enum lorac_status talk_open(struct talk *t, const struct lorac_model *m,
+                                             const struct lorac_tokenizer *tokenizer,
+                                             const struct lorac_adapter *a, struct lorac_err *err);
+
 struct resident {
     struct resident *next;
     struct lorac_adapter *adapter;
-    char content[65];
+    struct talk talk;
+    struct lorac_saved *saved; // what it was trained with, or NULL
+    char content[65];          // of what it computes
     size_t names, leases;
     // the engine's own
     int32_t slot;    // segment.adapter of its rows; 0: none yet

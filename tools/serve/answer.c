@@ -17,27 +17,23 @@ static size_t characters(const char *text, size_t n)
     return count;
 }
 
-static bool is_utf8(const struct lorac_buf *b)
-{
-    json_t *text = json_stringn(b->at ? b->at : "", b->n);
-    json_decref(text);
-    return text != NULL;
-}
-
-/* The bytes of a token; of one that is unused none. */
-static void bytes_of(struct lorac_buf *b, const struct service *s, int32_t id)
+/* The bytes of a token; of one that is unused none. For what goes into `out`. */
+static void bytes_of(struct lorac_buf *b, struct lorac_buf *out, const struct service *s,
+                     int32_t id)
 {
     struct lorac_err err;
     b->n = 0;
-    if (lorac_token_bytes(b, s->tokenizer, id, &err)) { b->n = 0; }
+    enum lorac_status st = lorac_token_bytes(b, s->tokenizer, id, &err);
+    if (st) { b->n = 0; }
+    if (st == LORAC_ENOMEM) { out->no_memory = true; }
 }
 
 /* A token as a JSON text; one that is no whole characters as "bytes:\xe2\x80", as OpenAI does. */
 static void write_token(struct lorac_buf *out, const struct service *s, int32_t id)
 {
     struct lorac_buf b = {0};
-    bytes_of(&b, s, id);
-    if (is_utf8(&b)) {
+    bytes_of(&b, out, s, id);
+    if (lorac_is_utf8(b.at, b.n)) {
         lorac_buf_json(out, b.at ? b.at : "", b.n);
     } else {
         lorac_buf_str(out, "\"bytes:");
@@ -59,14 +55,15 @@ static void write_logprob(struct lorac_buf *out, double x)
 }
 
 /* Several tokens may have one text: the later ones go by their number. */
-static bool has_text_before(const struct service *s, const struct token *t, size_t k)
+static bool has_text_before(struct lorac_buf *out, const struct service *s, const struct token *t,
+                            size_t k)
 {
     struct lorac_buf a = {0};
     struct lorac_buf b = {0};
     bool same = false;
-    bytes_of(&a, s, t->top[k]);
+    bytes_of(&a, out, s, t->top[k]);
     for (size_t i = 0; i < k && !same; i++) {
-        bytes_of(&b, s, t->top[i]);
+        bytes_of(&b, out, s, t->top[i]);
         same = a.n == b.n && (a.n == 0 || memcmp(a.at, b.at, a.n) == 0);
     }
     lorac_buf_free(&a);
@@ -85,7 +82,7 @@ static void write_top(struct lorac_buf *out, const struct service *s, const stru
     lorac_buf_str(out, "{");
     for (size_t i = 0; i < t->n_top; i++) {
         lorac_buf_str(out, i ? "," : "");
-        if (has_text_before(s, t, i)) {
+        if (has_text_before(out, s, t, i)) {
             lorac_buf_printf(out, "\"token_id:%d\"", t->top[i]);
         } else {
             write_token(out, s, t->top[i]);
@@ -109,7 +106,8 @@ static void write_top(struct lorac_buf *out, const struct service *s, const stru
 }
 
 /* Characters before token i: of the prompt's by their own texts, of the answer's by its text. */
-static size_t offset_of(const struct ask *a, const struct choice *c, size_t i)
+static size_t offset_of(struct lorac_buf *out, const struct ask *a, const struct choice *c,
+                        size_t i)
 {
     const struct lorac_buf *prompt =
         a->echo ? &a->prompts[(size_t)(c - a->call.choice) / a->samples] : NULL;
@@ -119,7 +117,7 @@ static size_t offset_of(const struct ask *a, const struct choice *c, size_t i)
     struct lorac_buf b = {0};
     size_t n = 0;
     for (size_t k = 0; k < i; k++) {
-        bytes_of(&b, a->s, c->token[k].id);
+        bytes_of(&b, out, a->s, c->token[k].id);
         n += characters(b.at, b.n);
     }
     lorac_buf_free(&b);
@@ -146,13 +144,13 @@ static void write_lists(struct lorac_buf *out, const struct ask *a, const struct
         write_top(out, a->s, &c->token[i]);
     }
     lorac_buf_str(out, "],\"text_offset\":[");
-    size_t offset = from < to ? offset_of(a, c, from) : 0;
+    size_t offset = from < to ? offset_of(out, a, c, from) : 0;
     struct lorac_buf b = {0};
     for (size_t i = from; i < to; i++) {
         bool prompts = a->call.scores && i < c->n_prompt;
-        if (!prompts) { offset = offset_of(a, c, i); }
+        if (!prompts) { offset = offset_of(out, a, c, i); }
         lorac_buf_printf(out, "%s%zu", i > from ? "," : "", offset);
-        bytes_of(&b, a->s, c->token[i].id);
+        bytes_of(&b, out, a->s, c->token[i].id);
         if (prompts) { offset += characters(b.at, b.n); }
     }
     lorac_buf_free(&b);
@@ -168,7 +166,7 @@ static void write_rated(struct lorac_buf *out, const struct service *s, int32_t 
     lorac_buf_str(out, ",\"logprob\":");
     write_logprob(out, logprob);
     lorac_buf_str(out, ",\"bytes\":[");
-    bytes_of(&b, s, id);
+    bytes_of(&b, out, s, id);
     for (size_t i = 0; i < b.n; i++) {
         lorac_buf_printf(out, "%s%u", i ? "," : "", (unsigned)(unsigned char)b.at[i]);
     }
@@ -217,7 +215,7 @@ static const char *finish_of(const struct choice *c)
     return stop ? "\"stop\"" : "\"length\"";
 }
 
-static void write_head(struct lorac_buf *out, const struct ask *a, const char *object)
+void ask_write_head(struct lorac_buf *out, const struct ask *a, const char *object)
 {
     lorac_buf_printf(out, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", a->id,
                      object, (long long)a->created);
@@ -261,7 +259,11 @@ static void write_choice(struct lorac_buf *out, const struct ask *a, const struc
 
 void ask_answer(struct lorac_buf *b, const struct ask *a)
 {
-    write_head(b, a, a->chat ? "chat.completion" : "text_completion");
+    if (a->saved) {
+        ask_write_labels(b, a);
+        return;
+    }
+    ask_write_head(b, a, a->chat ? "chat.completion" : "text_completion");
     lorac_buf_str(b, ",\"choices\":[");
     for (size_t i = 0; i < a->call.n; i++) {
         lorac_buf_str(b, i ? "," : "");
@@ -277,7 +279,7 @@ void ask_answer(struct lorac_buf *b, const struct ask *a)
 static void begin_event(struct ask *a)
 {
     lorac_buf_str(&a->out, "data: ");
-    write_head(&a->out, a, a->chat ? "chat.completion.chunk" : "text_completion");
+    ask_write_head(&a->out, a, a->chat ? "chat.completion.chunk" : "text_completion");
     lorac_buf_str(&a->out, ",\"choices\":[");
 }
 
@@ -357,7 +359,7 @@ void ask_ended(struct ask *a)
         lorac_buf_str(&a->out, "\n\n");
     } else if (a->usage) {
         lorac_buf_str(&a->out, "data: ");
-        write_head(&a->out, a, a->chat ? "chat.completion.chunk" : "text_completion");
+        ask_write_head(&a->out, a, a->chat ? "chat.completion.chunk" : "text_completion");
         lorac_buf_str(&a->out, ",\"choices\":[],");
         write_usage(&a->out, a);
         lorac_buf_str(&a->out, "}\n\n");

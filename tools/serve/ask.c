@@ -234,26 +234,34 @@ static bool read_stream(struct ask *a, struct fault *f)
     return field_bool(&a->usage, o, "include_usage", f);
 }
 
+bool ask_who(struct resident **r, struct service *s, const char *name, struct fault *f)
+{
+    *r = NULL;
+    if (strcmp(name, s->name) == 0) { return true; }
+    *r = adapters_lease(&s->adapters, name);
+    return *r ||
+           fault_set(f, 404, "model_not_found", "model",
+                     "there is no model or adapter '%.128s' (GET /v1/models lists them)", name);
+}
+
+const struct talk *ask_talk(const struct service *s, const struct resident *r)
+{
+    return r ? &r->talk : &s->talk;
+}
+
 /* Who answers: the base by its name, or an adapter. */
 static bool read_model(struct ask *a, struct fault *f)
 {
     const char *name = NULL;
-    if (!field_text(&name, a->root, "model", true, f)) { return false; }
-    if (strcmp(name, a->s->name) == 0) {
-        (void)snprintf(a->model, sizeof a->model, "%s", name);
-        return true;
-    }
-    a->call.adapter = adapters_lease(&a->s->adapters, name);
-    if (!a->call.adapter) {
-        return fault_set(f, 404, "model_not_found", "model",
-                         "there is no model or adapter '%.128s' (GET /v1/models lists them)", name);
+    if (!field_text(&name, a->root, "model", true, f) ||
+        !ask_who(&a->call.adapter, a->s, name, f)) {
+        return false;
     }
     (void)snprintf(a->model, sizeof a->model, "%s", name);
     return true;
 }
 
-static bool make_choices(struct ask *a, size_t prompts, const struct lorac_sampling *o,
-                         struct fault *f)
+bool ask_choices(struct ask *a, size_t prompts, const struct lorac_sampling *o, struct fault *f)
 {
     size_t n = prompts * a->samples;
     if (n > ASK_MOST_CHOICES) {
@@ -281,8 +289,7 @@ static bool read_all(struct ask *a, struct fault *f)
     struct lorac_sampling o;
     struct lorac_ids ids = {0};
     size_t prompts = a->chat ? 1 : count_prompts(json_object_get(a->root, "prompt"));
-    a->samples = 1;
-    if (!read_model(a, f) || !field_size(&a->samples, a->root, "n", 1, ASK_MOST_CHOICES, f) ||
+    if (!field_size(&a->samples, a->root, "n", 1, ASK_MOST_CHOICES, f) ||
         !check_unsupported(a->root, a->samples, f) || !read_stream(a, f) ||
         (!a->chat && !field_bool(&a->echo, a->root, "echo", f)) || !read_logprobs(a, f) ||
         !read_sampling_of(a, &o, f)) {
@@ -296,9 +303,10 @@ static bool read_all(struct ask *a, struct fault *f)
                          "prompt must be a text or token ids, or a list of 1 to %d of them",
                          ASK_MOST_PROMPTS);
     }
-    if (!make_choices(a, prompts, &o, f)) { return false; }
+    if (!ask_choices(a, prompts, &o, f)) { return false; }
     if (!a->chat) { return read_prompts(a, prompts, f); }
-    bool ok = prompt_chat(&ids, a->s, a->root, f) && add_prompt(a, 0, &ids, f);
+    bool ok =
+        prompt_chat(&ids, ask_talk(a->s, a->call.adapter), a->root, f) && add_prompt(a, 0, &ids, f);
     lorac_ids_free(&ids);
     return ok;
 }
@@ -339,8 +347,10 @@ static void let_go(struct ask *a) // with the lock, which it gives back
 
 static void tell(void *self, struct choice *c);
 
-struct ask *ask_read(struct service *s, bool chat, const char *body, size_t n, struct fault *f)
+struct ask *ask_read(struct service *s, enum ask_kind kind, const char *body, size_t n,
+                     struct fault *f)
 {
+    static const char *const ids[] = {"cmpl", "chatcmpl", "classify"};
     uint64_t number[2] = {0};
     struct ask *a = lorac_mem_new(1, sizeof *a);
     if (!a) {
@@ -350,16 +360,19 @@ struct ask *ask_read(struct service *s, bool chat, const char *body, size_t n, s
     (void)pthread_mutex_init(&a->lock, NULL);
     bool random = getentropy(number, sizeof number) == 0;
     a->s = s;
-    a->chat = chat;
+    a->chat = kind == ASK_CHAT;
+    a->samples = 1;
     a->created = time(NULL);
     a->holders = 1;
     a->call.tell = tell;
     a->call.self = a;
-    (void)snprintf(a->id, sizeof a->id, "%s-%016llx%08llx", chat ? "chatcmpl" : "cmpl",
+    (void)snprintf(a->id, sizeof a->id, "%s-%016llx%08llx", ids[kind],
                    (unsigned long long)number[0], (unsigned long long)(number[1] >> 32));
     a->root = field_root(body, n, f);
     if (!random) { (void)fault_set(f, 500, NULL, NULL, "no random numbers"); }
-    if (!random || !a->root || !read_all(a, f)) {
+    bool ok = random && a->root && read_model(a, f);
+    if (ok) { ok = kind == ASK_LABELS ? ask_labels(a, f) : read_all(a, f); }
+    if (!ok) {
         ask_free(a);
         return NULL;
     }
@@ -369,8 +382,10 @@ struct ask *ask_read(struct service *s, bool chat, const char *body, size_t n, s
 bool ask_submit(struct ask *a, struct fault *f)
 {
     a->holders++; // before the engine can be done with it
-    if (engine_submit(a->s->engine, &a->call)) { return true; }
+    enum engine_takes takes = engine_submit(a->s->engine, &a->call);
+    if (takes == ENGINE_TAKES) { return true; }
     a->holders--;
+    if (takes == ENGINE_IS_ENDING) { return fault_ending(f); }
     return fault_set(f, 429, "queue_full", NULL,
                      "too many requests wait already (--max-waiting); ask again later");
 }
@@ -391,7 +406,7 @@ bool ask_failed(struct fault *f, const struct ask *a)
 {
     if (!a->done || !a->call.err.code) { return false; }
     if (a->call.err.code == LORAC_ESTOP) {
-        (void)fault_set(f, 503, "stopping", NULL, "the server is ending");
+        (void)fault_ending(f);
     } else {
         (void)fault_of(f, 500, NULL, NULL, &a->call.err);
     }
@@ -412,7 +427,7 @@ static void tell(void *self, struct choice *c)
     }
     if (a->stream) {
         ask_stream(a, c);
-        if (a->out.n > a->sent) {
+        if (a->out.n > a->sent || a->out.no_memory) {
             a->answers = true;
             if (a->wake) { a->wake(a->self); }
         }

@@ -16,8 +16,7 @@
 struct service {
     const struct lorac_model *model;
     const struct lorac_tokenizer *tokenizer;
-    const struct lorac_chat *chat; // NULL: the model has no chat template
-    char why_no_chat[256];
+    struct talk talk; // with the base
     const char *name; // of the base, to be asked for
     struct adapters adapters;
     struct engine *engine;
@@ -26,10 +25,14 @@ struct service {
 
 enum { ASK_MOST_CHOICES = 128, ASK_MOST_PROMPTS = 128, ASK_MOST_STOPS = 16 };
 
+enum ask_kind { ASK_COMPLETION, ASK_CHAT, ASK_LABELS };
+
 struct ask {
     struct service *s;
     json_t *root; // the request; texts of `stop` are its own
     bool chat, stream, usage, echo;
+    const struct lorac_saved *saved; // of its adapter: its labels are rated, a choice each; or NULL
+    size_t n_prompt;                 // tokens before them
     char id[48];
     int64_t created;
     char model[ADAPTERS_MAX_NAME + 1];
@@ -50,9 +53,13 @@ struct ask {
     void *self;
 };
 
+/* Who is asked for: *r leased, or NULL: the base. false: there is nobody of this name. */
+bool ask_who(struct resident **r, struct service *s, const char *name, struct fault *f);
+const struct talk *ask_talk(const struct service *s, const struct resident *r);
 /* Read a body; NULL and a fault where it can't be answered. */
-struct ask *ask_read(struct service *s, bool chat, const char *body, size_t n, struct fault *f);
-/* Hand it to the engine; false: the queue is full. */
+struct ask *ask_read(struct service *s, enum ask_kind kind, const char *body, size_t n,
+                     struct fault *f);
+/* Hand it to the engine; false: the queue is full, or the server is ending. */
 bool ask_submit(struct ask *a, struct fault *f);
 /* The connection has no more use for it: what runs of it ends. */
 void ask_leave(struct ask *a);
@@ -69,6 +76,14 @@ bool ask_tokenize(struct lorac_buf *out, struct service *s, const char *body, si
                   struct fault *f);
 bool ask_detokenize(struct lorac_buf *out, struct service *s, const char *body, size_t n,
                     struct fault *f);
+
+/* Choices for so many prompts, all with these options. */
+bool ask_choices(struct ask *a, size_t prompts, const struct lorac_sampling *o, struct fault *f);
+/* POST /classify (classify.c): what is to be rated of the request, and the answer to it. */
+bool ask_labels(struct ask *a, struct fault *f);
+void ask_write_labels(struct lorac_buf *b, const struct ask *a);
+/* {"id", "object", "created", "model" of an answer, and its "usage". */
+void ask_write_head(struct lorac_buf *out, const struct ask *a, const char *object);
 
 /* ---- fields of a JSON object, each absent (or null) or in its range; false: a fault that names it
  * ---- */
@@ -91,7 +106,8 @@ bool prompt_encode(struct lorac_ids *ids, struct service *s, const char *text, s
                    bool special, const char *param, struct fault *f);
 bool prompt_ids(struct lorac_ids *ids, const struct service *s, const json_t *list,
                 const char *param, struct fault *f);
-/* Of an object's "messages", up to where the answer begins. */
-bool prompt_chat(struct lorac_ids *ids, struct service *s, const json_t *root, struct fault *f);
+/* Of an object's "messages", up to where the answer begins, as `talk` has them. */
+bool prompt_chat(struct lorac_ids *ids, const struct talk *talk, const json_t *root,
+                 struct fault *f);
 
 #endif

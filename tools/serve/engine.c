@@ -107,12 +107,12 @@ size_t engine_length(const struct engine *e)
 
 /* ---- calls ---- */
 
-bool engine_submit(struct engine *e, struct call *c)
+enum engine_takes engine_submit(struct engine *e, struct call *c)
 {
     (void)pthread_mutex_lock(&e->lock);
     size_t waiting = e->n_inbox + e->stats.waiting;
-    bool room =
-        e->stop == ENGINE_GOES && c->n <= e->o.max_waiting - smaller(waiting, e->o.max_waiting);
+    bool ends = e->stop != ENGINE_GOES;
+    bool room = !ends && c->n <= e->o.max_waiting - smaller(waiting, e->o.max_waiting);
     struct choice **end = &e->inbox;
     while (*end && room) {
         end = &(*end)->next;
@@ -127,7 +127,7 @@ bool engine_submit(struct engine *e, struct call *c)
     if (room) { e->n_inbox += c->n; }
     (void)pthread_cond_signal(&e->more);
     (void)pthread_mutex_unlock(&e->lock);
-    return room;
+    return room ? ENGINE_TAKES : ends ? ENGINE_IS_ENDING : ENGINE_IS_FULL;
 }
 
 /* What has come waits from now on. */

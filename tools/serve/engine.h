@@ -99,8 +99,9 @@ LORAC_MUST_CHECK enum lorac_status engine_open(struct engine **out, const struct
                                                struct lorac_err *err);
 size_t engine_length(const struct engine *e); // most tokens of prompt and answer
 LORAC_MUST_CHECK enum lorac_status engine_start(struct engine *e, struct lorac_err *err);
-/* False where too much waits; then the call is the caller's still. Prompts are checked by then. */
-bool engine_submit(struct engine *e, struct call *c);
+/* Unless taken, the call is the caller's still. Prompts are checked by then. */
+enum engine_takes { ENGINE_TAKES, ENGINE_IS_FULL, ENGINE_IS_ENDING };
+enum engine_takes engine_submit(struct engine *e, struct call *c);
 void engine_stats(struct engine_stats *out, struct engine *e);
 /* Look again at what has gone: a connection, an adapter. */
 void engine_wake(struct engine *e);

@@ -28,6 +28,11 @@ bool fault_of(struct fault *f, int status, const char *code, const char *param,
                      err->text);
 }
 
+bool fault_ending(struct fault *f)
+{
+    return fault_set(f, 503, "stopping", NULL, "the server is ending");
+}
+
 static const char *type_of(int status)
 {
     switch (status) {

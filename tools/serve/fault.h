@@ -21,6 +21,7 @@ bool fault_set(struct fault *f, int status, const char *code, const char *param,
 /* What the library says; its EUSER and EFORMAT are the request's fault (`status`). */
 bool fault_of(struct fault *f, int status, const char *code, const char *param,
               const struct lorac_err *err);
+bool fault_ending(struct fault *f);                           // 503
 void fault_write(struct lorac_buf *b, const struct fault *f); // the JSON above
 
 #endif

@@ -6,17 +6,17 @@
 
 json_t *field_root(const char *body, size_t n, struct fault *f)
 {
-    json_error_t why = {0};
-    json_t *root = json_loadb(body ? body : "", n, JSON_REJECT_DUPLICATES, &why);
-    if (!root) {
-        (void)fault_set(f, 400, NULL, NULL, "the body is no JSON: %s (line %d, column %d)",
-                        why.text, why.line, why.column);
-    } else if (!json_is_object(root)) {
-        (void)fault_set(f, 400, NULL, NULL, "the body must be a JSON object");
-        json_decref(root);
-        root = NULL;
+    void *read = NULL;
+    struct lorac_err err = {0};
+    if (lorac_json_read(&read, body ? body : "", n, "the body", &err)) {
+        (void)fault_of(f, 400, NULL, NULL, &err);
+        return NULL;
     }
-    return root;
+    json_t *root = read;
+    if (json_is_object(root)) { return root; }
+    (void)fault_set(f, 400, NULL, NULL, "the body must be a JSON object");
+    json_decref(root);
+    return NULL;
 }
 
 /* The value; NULL: absent, or null. */

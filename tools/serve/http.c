@@ -72,7 +72,10 @@ static ssize_t more(void *self, uint64_t at, char *to, size_t max)
     size_t n = a->out.n - a->sent;
     ssize_t got = 0;
     n = n < max ? n : max;
-    if (n) {
+    if (a->out.no_memory) { // what is missing nobody must take for an answer
+        a->call.gone = true;
+        got = MHD_CONTENT_READER_END_WITH_ERROR;
+    } else if (n) {
         memcpy(to, a->out.at + a->sent, n);
         a->sent += n;
         got = (ssize_t)n;
@@ -101,6 +104,10 @@ static enum MHD_Result give_answer(struct exchange *x)
     struct fault f = {0};
     (void)pthread_mutex_lock(&a->lock);
     bool failed = a->out.n == 0 && ask_failed(&f, a);
+    if (a->out.n == 0 && a->out.no_memory) {
+        failed = !fault_set(&f, 500, NULL, NULL, "no memory for an answer");
+        a->call.gone = true;
+    }
     (void)pthread_mutex_unlock(&a->lock);
     if (failed) { return refuse(x, &f, NULL, false); }
     if (a->stream) {
@@ -204,13 +211,18 @@ static enum MHD_Result begin(struct exchange *x, const char *url, const char *me
 {
     struct fault f = {0};
     x->begun = true;
-    if (set_path(x, url, &f) && guard_check(x, method, &f)) { return MHD_YES; }
+    (void)pthread_mutex_lock(&x->of->lock);
+    bool ends = x->of->ends;
+    (void)pthread_mutex_unlock(&x->of->lock);
+    bool ok = set_path(x, url, &f) && guard_check(x, method, &f);
+    if (ok && ends) { ok = fault_ending(&f); }
+    if (ok) { return MHD_YES; }
     const char *allow = NULL;
     if (f.status == 405) {
         struct fault again = {0};
         (void)route_find(&allow, method, x->path, &again);
     }
-    return refuse(x, &f, allow, strcmp(method, "GET") != 0);
+    return refuse(x, &f, allow, ends || strcmp(method, "GET") != 0);
 }
 
 static enum MHD_Result handle(void *self, struct MHD_Connection *c, const char *url,
@@ -393,6 +405,9 @@ uint16_t server_port(const struct server *v)
 
 void server_quiesce(struct server *v)
 {
+    (void)pthread_mutex_lock(&v->lock);
+    v->ends = true;
+    (void)pthread_mutex_unlock(&v->lock);
     MHD_socket fd = MHD_quiesce_daemon(v->daemon);
     if (fd != MHD_INVALID_SOCKET) { (void)close(fd); }
 }
@@ -400,9 +415,6 @@ void server_quiesce(struct server *v)
 void server_stop(struct server *v)
 {
     if (v->daemon) { MHD_stop_daemon(v->daemon); }
-    for (size_t i = 0; i < v->o.n_keys; i++) {
-        lorac_mem_free(v->o.keys[i]);
-    }
     lorac_buf_free(&v->tokenizer_info);
     if (v->s) { (void)pthread_mutex_destroy(&v->lock); }
     *v = (struct server){0};

@@ -2,7 +2,6 @@
 #include "tools/serve/ask.h"
 
 #include <string.h>
-#include <time.h>
 
 bool prompt_encode(struct lorac_ids *ids, struct service *s, const char *text, size_t n,
                    bool special, const char *param, struct fault *f)
@@ -86,14 +85,15 @@ static bool read_message(struct lorac_messages *m, const json_t *v, struct fault
     return ok;
 }
 
-bool prompt_chat(struct lorac_ids *ids, struct service *s, const json_t *root, struct fault *f)
+bool prompt_chat(struct lorac_ids *ids, const struct talk *talk, const json_t *root,
+                 struct fault *f)
 {
     const json_t *list = json_object_get(root, "messages");
     struct lorac_messages m = {0};
     struct lorac_err err = {0};
     bool answer = true;
     bool ok = true;
-    if (!s->chat) { return fault_set(f, 400, NULL, "messages", "%s", s->why_no_chat); }
+    if (!talk->form.chat) { return fault_set(f, 400, NULL, "messages", "%s", talk->why); }
     if (!json_is_array(list) || json_array_size(list) == 0) {
         return fault_set(f, 400, NULL, "messages",
                          "messages must be a list of one message at least");
@@ -102,7 +102,7 @@ bool prompt_chat(struct lorac_ids *ids, struct service *s, const json_t *root, s
     for (size_t i = 0; ok && i < json_array_size(list); i++) {
         ok = read_message(&m, json_array_get(list, i), f);
     }
-    if (ok && lorac_chat_encode(ids, NULL, s->chat, m.at, m.n, answer, time(NULL), &err)) {
+    if (ok && form_encode(ids, &talk->form, &m, answer, &err)) {
         ok = fault_of(f, 400, NULL, "messages", &err);
     }
     lorac_messages_free(&m);
@@ -133,20 +133,24 @@ bool ask_tokenize(struct lorac_buf *out, struct service *s, const char *body, si
                   struct fault *f)
 {
     struct lorac_ids ids = {0};
+    struct resident *who = NULL; // of a chat; others are the same with all
     const char *text = NULL;
+    const char *model = s->name;
     bool special = true;
     bool strings = false;
     json_t *root = field_root(body, n, f);
     if (!root) { return false; }
     bool chat = json_object_get(root, "messages") != NULL;
     bool ok = field_bool(&special, root, "add_special_tokens", f) &&
-              field_bool(&strings, root, "return_token_strs", f);
-    if (ok && chat) { ok = prompt_chat(&ids, s, root, f); }
+              field_bool(&strings, root, "return_token_strs", f) &&
+              field_text(&model, root, "model", false, f) && ask_who(&who, s, model, f);
+    if (ok && chat) { ok = prompt_chat(&ids, ask_talk(s, who), root, f); }
     if (ok && !chat) {
         ok = field_text(&text, root, "prompt", true, f) &&
              prompt_encode(&ids, s, text, strlen(text), special, "prompt", f);
     }
     if (ok) { write_ids(out, s, &ids, strings); }
+    adapters_release(&s->adapters, who);
     lorac_ids_free(&ids);
     json_decref(root);
     return ok;

@@ -6,15 +6,18 @@
 
 /* ---- models ---- */
 
-static void write_model(struct lorac_buf *b, const char *id, int64_t created, const char *root,
-                        const char *parent, size_t length)
+static void write_model(struct lorac_buf *b, const char *id, int64_t created, const char *parent,
+                        size_t length, const struct talk *talk)
 {
     lorac_buf_str(b, "{\"id\":");
     lorac_buf_json(b, id, strlen(id));
     lorac_buf_printf(b, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"lorac\",\"root\":",
                      (long long)created);
-    lorac_buf_json(b, root, strlen(root));
-    lorac_buf_str(b, ",\"parent\":");
+    lorac_buf_json(b, id, strlen(id)); // paths stay inside
+    lorac_buf_printf(b, ",\"chat_template\":%s,\"parent\":",
+                     !talk->form.chat ? "null"
+                     : talk->own      ? "\"own\""
+                                      : "\"base\"");
     if (parent) {
         lorac_buf_json(b, parent, strlen(parent));
         lorac_buf_str(b, ",\"max_model_len\":null}");
@@ -29,14 +32,14 @@ static size_t write_models(struct exchange *x, const char *only)
     struct service *s = x->of->s;
     size_t n = 0;
     if (!only || strcmp(only, s->name) == 0) {
-        write_model(&x->out, s->name, s->started, s->name, NULL, engine_length(s->engine));
+        write_model(&x->out, s->name, s->started, NULL, engine_length(s->engine), &s->talk);
         n++;
     }
     (void)pthread_mutex_lock(&s->adapters.lock);
     for (const struct adapter_name *a = s->adapters.names; a; a = a->next) {
         if (only && (n || strcmp(only, a->name) != 0)) { continue; }
         lorac_buf_str(&x->out, n ? "," : "");
-        write_model(&x->out, a->name, a->created, a->name, s->name, 0); // paths stay inside
+        write_model(&x->out, a->name, a->created, s->name, 0, &a->is->talk);
         n++;
     }
     (void)pthread_mutex_unlock(&s->adapters.lock);
@@ -155,21 +158,26 @@ static bool post_unload(struct exchange *x, struct fault *f)
 
 /* ---- completions, tokens ---- */
 
-static bool complete(struct exchange *x, bool chat, struct fault *f)
+static bool ask(struct exchange *x, enum ask_kind kind, struct fault *f)
 {
-    struct ask *a = ask_read(x->of->s, chat, x->body.at, x->body.n, f);
+    struct ask *a = ask_read(x->of->s, kind, x->body.at, x->body.n, f);
     if (a) { exchange_ask(x, a); }
     return a != NULL;
 }
 
 static bool post_completions(struct exchange *x, struct fault *f)
 {
-    return complete(x, false, f);
+    return ask(x, ASK_COMPLETION, f);
 }
 
 static bool post_chat(struct exchange *x, struct fault *f)
 {
-    return complete(x, true, f);
+    return ask(x, ASK_CHAT, f);
+}
+
+static bool post_classify(struct exchange *x, struct fault *f)
+{
+    return ask(x, ASK_LABELS, f);
 }
 
 static bool post_embeddings(struct exchange *x, struct fault *f)
@@ -189,10 +197,22 @@ static bool post_detokenize(struct exchange *x, struct fault *f)
     return ask_detokenize(&x->out, x->of->s, x->body.at, x->body.n, f);
 }
 
+/* The chat template is that of ?model=NAME, or the base's. */
 static bool get_tokenizer_info(struct exchange *x, struct fault *f)
 {
-    (void)f;
-    lorac_buf_add(&x->out, x->of->tokenizer_info.at, x->of->tokenizer_info.n);
+    const struct lorac_buf *info = &x->of->tokenizer_info;
+    struct service *s = x->of->s;
+    struct resident *who = NULL;
+    const char *name = MHD_lookup_connection_value(x->c, MHD_GET_ARGUMENT_KIND, "model");
+    if (name && !ask_who(&who, s, name, f)) { return false; }
+    const struct lorac_chat *chat = ask_talk(s, who)->form.chat;
+    lorac_buf_add(&x->out, info->at, info->n - 1); // up to where it closes
+    if (chat) {
+        lorac_buf_str(&x->out, ",\"chat_template\":");
+        lorac_buf_json(&x->out, lorac_chat_text(chat), strlen(lorac_chat_text(chat)));
+    }
+    lorac_buf_str(&x->out, "}");
+    adapters_release(&s->adapters, who);
     return true;
 }
 
@@ -294,6 +314,7 @@ static const struct route routes[] = {
     {"POST", "/detokenize", false, post_detokenize},
     {"GET", "/v1/models", false, get_models},
     {"GET", "/v1/models/*", false, get_model},
+    {"POST", "/classify", false, post_classify},
     {"POST", "/v1/completions", false, post_completions},
     {"POST", "/v1/chat/completions", false, post_chat},
     {"POST", "/v1/embeddings", false, post_embeddings},

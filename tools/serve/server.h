@@ -29,7 +29,7 @@ struct server_options {
     size_t n_hosts;
     const char *const *origins; // (n_origins) of pages elsewhere that may ask
     size_t n_origins;
-    char *keys[SERVER_MOST_KEYS]; // one of these must be told; none: nothing need be
+    char *keys[SERVER_MOST_KEYS]; // borrowed: one of these must be told; none: nothing need be
     size_t n_keys;
     size_t max_body, max_connections;
 };
@@ -53,6 +53,7 @@ struct server {
     pthread_mutex_t lock;            // of the peers
     struct peer *peers;
     size_t n_peers;
+    bool ends; // requests that come get 503
 };
 
 /* A request and what is answered. */
@@ -96,7 +97,7 @@ LORAC_MUST_CHECK enum lorac_status server_start(struct server *v, struct service
 uint16_t server_port(const struct server *v);
 /* Once in a while: close connections that don't bring their request, end what nobody waits for. */
 void server_watch(struct server *v);
-void server_quiesce(struct server *v); // no more connections
+void server_quiesce(struct server *v); // no more connections, and no requests on those there are
 bool server_busy(struct server *v);
 void server_stop(struct server *v);
 

@@ -277,12 +277,11 @@ static void by_adapter(struct choice **at, size_t n)
 }
 
 /* How many of its tokens go into this step, where there is room for so many rows and logits. */
-static size_t rows_for(const struct engine *e, const struct choice *c, size_t rows, size_t logits)
+static size_t rows_for(const struct choice *c, size_t rows, size_t logits)
 {
     size_t left = c->seen.n - c->fed;
     size_t n = smaller(smaller(left, rows), c->piece->cap - c->piece->n);
     bool rates = c->call->scores && !c->drawn;
-    (void)e;
     if (rates) { return smaller(n, logits); }
     return n == left && logits == 0 ? n - 1 : n;
 }
@@ -309,7 +308,7 @@ static size_t choose(struct engine *e)
         for (struct choice *c = e->running; c; c = c->next) {
             bool prompt = c->seen.n - c->fed > 1;
             if (whole_of(c) != e->mix.whole || prompt != (prompts == 1)) { continue; }
-            c->rows = rows_for(e, c, rows, logits);
+            c->rows = rows_for(c, rows, logits);
             if (c->rows == 0) { continue; }
             size_t wanted = 0;
             for (size_t k = 0; k < c->rows; k++) {

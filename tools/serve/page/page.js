@@ -11,7 +11,7 @@ const make = (name, properties, ...children) => {
 
 const CHAT = "chat", PLAIN = "plain", TEMPLATE = "template"; // how a prompt is made
 
-let base = "", adapters = [], talks = false; // talks: the model has a chat template
+let base = "", adapters = [], talkers = new Set(); // talkers: names of those that have a chat template
 let turns = [];      // {as, asked, answers: [text, ...]}, as they were shown
 let running = null;  // the AbortController of the answers being made
 
@@ -66,13 +66,13 @@ const percent = (p) => p < 0.001 ? "< 0.1 %" : (100 * p).toFixed(1) + " %";
 const isText = (token) => !/^(bytes:|token_id:)/.test(token);
 
 /* Bars of [{text, logprob}], as wide as `most` allows; pick(text): what choosing one does. */
-function bars(list, most, chosen, pick) {
+function bars(list, most, chosen, pick, show = visible) {
   return make("ol", {className: "bars"}, ...list.map(({text, logprob}) => {
     const p = Math.exp(logprob), able = pick && isText(text);
     const fill = make("i", {});
     fill.style.width = 100 * p / most + "%";
     const row = make(able ? "button" : "div", {},
-      make("span", {className: "token", textContent: visible(text)}),
+      make("span", {className: "token", textContent: show(text)}),
       make("span", {className: "bar", ariaHidden: "true"}, fill),
       make("span", {className: "part", textContent: percent(p)}));
     if (able) {
@@ -155,9 +155,12 @@ function makeLane(model, second) {
   text.addEventListener("mouseover", (e) => { if (e.target.tokens) { showAlternatives(e.target, second); } });
   text.addEventListener("mouseleave", hideAlternatives);
   let held = []; // tokens whose characters aren't whole yet
+  let said = "";
   const put = (piece, tokens) => {
+    const code = (said.match(/^```/gm) || []).length % 2 === 1; // between fences; other Markdown stays as it was written
+    said += piece;
     const shown = text.firstChild ? piece : piece.replace(/^ (?=.)/, ""); // a text that goes on begins with a space
-    const span = make("span", {textContent: shown});
+    const span = make("span", {textContent: shown, className: code ? "code" : ""});
     if (tokens.length) {
       span.tokens = tokens;
       span.tabIndex = text.querySelector("[tabindex='0']") ? -1 : 0;
@@ -176,7 +179,7 @@ function makeLane(model, second) {
     }
     if (low) { $("turns").scrollTop = $("turns").scrollHeight; }
   };
-  return {lane, text, about, add};
+  return {model, lane, text, about, add};
 }
 
 /* Ask, and show the answer as it comes; its text, or null where there is none. */
@@ -213,14 +216,24 @@ async function answer({lane, text, about, add}, request, signal) {
 
 const chosenModels = () => [...new Set([$("model").value, $("beside").value])].filter(Boolean);
 
-/* The template that an adapter of these was trained with: texts and columns, {text} and {{ }} as recipes write them. */
+/* The template that an adapter of these was trained with: texts and columns, as recipes write them: {text}, {?text} what
+ * is there where text is not empty {/text}, {{ and }}. `may`: the columns that may be empty; `chats`: a user says it. */
 function templateOf(models) {
-  const prompt = adapters.find((a) => models.includes(a.id) && a.template?.prompt)?.template.prompt;
-  if (!prompt) { return null; }
-  const parts = [...prompt.matchAll(/\{\{|\}\}|\{([^{}]*)\}|[^{}]+/g)]
-    .map(([all, column]) => column !== undefined ? {column} : {text: all === "{{" || all === "}}" ? all[0] : all});
-  return {prompt, parts, columns: [...new Set(parts.map((p) => p.column).filter((c) => c !== undefined))]};
+  const of = adapters.find((a) => models.includes(a.id) && a.template?.prompt)?.template;
+  if (!of) { return null; }
+  const parts = [], names = (list) => [...new Set(list.map((p) => p.column).filter((c) => c !== undefined))];
+  let where = "";
+  for (const [all, column] of of.prompt.matchAll(/\{\{|\}\}|\{([^{}]*)\}|[^{}]+/g)) {
+    if (column?.startsWith("?")) { where = column.slice(1);
+    } else if (column?.startsWith("/")) { where = "";
+    } else { parts.push(column !== undefined ? {where, column} : {where, text: all === "{{" || all === "}}" ? all[0] : all}); }
+  }
+  const must = names(parts.filter((p) => p.where !== p.column));
+  const columns = names(parts);
+  return {prompt: of.prompt, parts, columns, may: columns.filter((c) => !must.includes(c)), chats: Boolean(of.chat_template)};
 }
+
+const labelsOf = (model) => adapters.find((a) => a.id === model)?.template?.labels?.length > 1;
 
 function messagesFor(asked, lane) {
   const messages = $("system").value ? [{role: "system", content: $("system").value}] : [];
@@ -235,23 +248,39 @@ function messagesFor(asked, lane) {
 function requestFor(model, lane, as, asked, seed) {
   const request = {model, seed, stream: true, stream_options: {include_usage: true},
     temperature: Number($("temperature").value), max_tokens: Number($("length").value)};
-  return as === CHAT
-    ? {...request, messages: messagesFor(asked, lane), logprobs: true, top_logprobs: 5}
-    : {...request, prompt: asked, logprobs: 5};
+  const messages = as === CHAT ? messagesFor(asked, lane)
+    : as === TEMPLATE && templateOf(chosenModels()).chats ? [{role: "user", content: asked}] : null;
+  return messages ? {...request, messages, logprobs: true, top_logprobs: 5} : {...request, prompt: asked, logprobs: 5};
 }
 
+/* How likely each of the labels is that the model was trained to choose from. */
+async function showLabels({lane}, model, input, signal) {
+  const place = make("div", {className: "labels"});
+  lane.append(place);
+  try {
+    const {data: [{probs}], labels} = await (await call("/classify", {model, input}, signal)).json();
+    const list = labels.map((text, i) => ({text, logprob: Math.log(probs[i])})).sort((a, b) => b.logprob - a.logprob);
+    place.append(bars(list.slice(0, 10), largest(list), list[0].text, null, (text) => text));
+  } catch (e) {
+    if (!signal.aborted) { place.append(make("p", {className: "trouble", textContent: e.message})); }
+  }
+}
+
+const readFields = () => Object.fromEntries([...$("fields").querySelectorAll("textarea")].map((t) => [t.name, t.value]));
+
 /* What the fields hold as a prompt. */
-function readPrompt(models) {
-  const values = new Map([...$("fields").querySelectorAll("textarea")].map((t) => [t.name, t.value]));
-  if ($("as").value !== TEMPLATE) { return values.get("message"); }
-  return templateOf(models).parts.map((p) => p.column === undefined ? p.text : values.get(p.column)).join("");
+function readPrompt(models, values) {
+  if ($("as").value !== TEMPLATE) { return values.message; }
+  const there = templateOf(models).parts.filter((p) => !p.where || values[p.where].trim());
+  return there.map((p) => p.column === undefined ? p.text : values[p.column]).join("");
 }
 
 async function send() {
   const models = chosenModels(), as = $("as").value;
-  const empty = [...$("fields").querySelectorAll("textarea")].find((t) => !t.value);
+  const may = as === TEMPLATE ? templateOf(models).may : [];
+  const empty = [...$("fields").querySelectorAll("textarea")].find((t) => !t.value && !may.includes(t.name));
   if (empty || !$("length").reportValidity()) { empty?.focus(); return; }
-  const asked = readPrompt(models), seed = crypto.getRandomValues(new Uint32Array(1))[0];
+  const values = readFields(), asked = readPrompt(models, values), seed = crypto.getRandomValues(new Uint32Array(1))[0];
   const lanes = models.map((m, i) => makeLane(m, i > 0));
   running = new AbortController();
   const {signal} = running;
@@ -265,7 +294,9 @@ async function send() {
   $("send").textContent = "Stop";
   $("send").classList.add("stop");
   const turn = {as, asked};
+  const labels = lanes.filter((l, i) => as === TEMPLATE && labelsOf(models[i])).map((l) => showLabels(l, l.model, values, signal));
   turn.answers = await Promise.all(lanes.map((l, i) => answer(l, requestFor(models[i], i, as, asked, seed), signal)));
+  await Promise.all(labels);
   if (running?.signal !== signal) { return; } // cleared
   turns.push(turn);
   idle();
@@ -312,7 +343,7 @@ function arrange() {
   const models = chosenModels(), template = templateOf(models), before = $("as").value;
   const ways = [[PLAIN, "as it stands"]];
   if (template?.columns.length) { ways.unshift([TEMPLATE, "the recipe's template"]); }
-  if (talks) { ways.unshift([CHAT, "a chat"]); }
+  if (models.every((m) => talkers.has(m))) { ways.unshift([CHAT, "a chat"]); }
   fill($("as"), ways);
   if (arrange.template !== template?.prompt && template?.columns.length) { $("as").value = TEMPLATE; } // what it was trained on
   arrange.template = template?.prompt;
@@ -331,11 +362,11 @@ function arrange() {
 }
 
 async function refresh() {
-  const [models, loaded, tokenizer] = await Promise.all(
-    ["/v1/models", "/v1/lora_adapters", "/tokenizer_info"].map(async (path) => (await call(path)).json()));
+  const [models, loaded] = await Promise.all(
+    ["/v1/models", "/v1/lora_adapters"].map(async (path) => (await call(path)).json()));
   base = models.data.find((m) => m.parent === null).id;
   adapters = loaded.data;
-  talks = Boolean(tokenizer.chat_template);
+  talkers = new Set(models.data.filter((m) => m.chat_template).map((m) => m.id));
   $("base").textContent = base;
   const all = models.data.map((m) => [m.id, m.id, m.id === base ? "Base" : "Adapters"]);
   fill($("model"), all);
