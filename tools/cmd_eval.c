@@ -12,9 +12,10 @@ struct rows {
     const char *split;
     const struct lorac_dataset *set;
     struct lorac_fewshot fewshot;
-    struct lorac_verdicts verdicts; // what each was answered, where labels are compared
-    const char *errors;             // the file for those that went wrong, or NULL
-    bool by_label;                  // every label is shown
+    struct lorac_verdicts verdicts;       // what each was answered, where labels are compared
+    struct lorac_predictions predictions; // the same where a head answers with more than a label
+    const char *errors;                   // the file for those that went wrong, or NULL
+    bool by_label;                        // every label is shown
 };
 
 /* The shots' lines in the training table. */
@@ -50,46 +51,42 @@ static enum lorac_status print_json(const struct subject *s, const struct lorac_
     out_count(&j, "rows", scores->rows);
     out_count(&j, "tokens", scores->tokens);
     out_real(&j, "loss", scores->loss);
-    out_real(&j, "perplexity", scores->perplexity);
+    if (!isnan(scores->perplexity)) { out_real(&j, "perplexity", scores->perplexity); }
+    out_metrics(&j, scores);
+    if (s->j->K && rows->verdicts.K) { out_count(&j, "labels", s->j->K); }
     if (scores->has_accuracy) {
-        out_real(&j, "accuracy", scores->accuracy);
-        out_real(&j, "macro_f1", scores->macro_f1);
-        out_metrics(&j, scores);
-        out_count(&j, "labels", s->j->K);
-        out_real(&j, "majority", (double)scores->majority / (double)scores->rows);
+        out_real(&j, "majority", (double)scores->majority / (double)scores->compared);
         out_count(&j, "unknown_labels", scores->unknown);
     }
+    if (!isnan(scores->mean_mse)) { out_real(&j, "mean_mse", scores->mean_mse); }
     if (scores->bytes) {
         out_count(&j, "bytes", scores->bytes);
         out_real(&j, "bits_per_byte", lorac_scores_bits_per_byte(scores));
         out_real(&j, "byte_perplexity", lorac_scores_byte_perplexity(scores));
     }
-    if (scores->has_exact_match) { out_real(&j, "exact_match", scores->exact_match); }
     out_real(&j, "seconds", scores->seconds);
     enum lorac_status st = LORAC_OK;
-    if (scores->has_accuracy) { st = mistakes_json(&j, &rows->verdicts, s->j, err); }
+    if (rows->verdicts.K) { st = mistakes_json(&j, &rows->verdicts, err); }
     if (!st && out_print(&j)) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
     lorac_buf_free(&j.b);
     return st;
 }
 
-/* The metrics that not every evaluation has. */
-static void print_metrics(const struct lorac_scores *scores)
-{
-    for (int m = LORAC_METRIC_EXACT_MATCH + 1; m < LORAC_METRICS; m++) {
-        double v = lorac_scores_get(scores, (enum lorac_metric)m);
-        if (!isnan(v)) { printf("%-12s %.4f\n", lorac_metric_words((size_t)m), v); }
-    }
-}
-
+/* What is right, beside who always gives the commonest answer. */
 static void print_accuracy(const struct subject *s, const struct lorac_scores *scores)
 {
     char front[32];
     char label[LORAC_LABEL_SHOWN];
     struct lorac_buf more = {0};
-    lorac_buf_printf(&more, "(of %zu labels; always %s would be %.4f", s->j->K,
+    bool words = scores->compared != scores->rows;
+    if (words) {
+        lorac_buf_printf(&more, "(of %zu words, %zu tags", scores->compared, s->j->K);
+    } else {
+        lorac_buf_printf(&more, "(of %zu labels", s->j->K);
+    }
+    lorac_buf_printf(&more, "; always %s would be %.4f",
                      lorac_label_show(label, s->j->labels[scores->majority_label]),
-                     (double)scores->majority / (double)scores->rows);
+                     (double)scores->majority / (double)scores->compared);
     if (scores->unknown) {
         bool one = scores->unknown == 1;
         lorac_buf_printf(&more, "; %zu %s none of them and %s as wrong", scores->unknown,
@@ -98,9 +95,30 @@ static void print_accuracy(const struct subject *s, const struct lorac_scores *s
     lorac_buf_str(&more, ")");
     (void)snprintf(front, sizeof front, "accuracy     %.4f   ", scores->accuracy);
     show_wrapped(stdout, front, more.at ? more.at : "");
-    printf("macro F1     %.4f\n", scores->macro_f1);
-    print_metrics(scores);
     lorac_buf_free(&more);
+}
+
+/* What was measured, a line each. */
+static void print_metrics(const struct subject *s, const struct lorac_scores *scores)
+{
+    for (int m = LORAC_METRIC_ACCURACY; m < LORAC_METRICS; m++) {
+        double v = lorac_scores_get(scores, (enum lorac_metric)m);
+        if (isnan(v) || m == LORAC_METRIC_EXACT_MATCH) { continue; }
+        if (m == LORAC_METRIC_ACCURACY && scores->has_accuracy) {
+            print_accuracy(s, scores);
+            continue;
+        }
+        printf("%-12s %.4f", lorac_metric_words((size_t)m), v);
+        if (m == LORAC_METRIC_ACCURACY) { printf("   (rows with exactly their labels)"); }
+        if (m == LORAC_METRIC_MSE) {
+            printf("   (always the training rows' mean, %.6g, would be %.4f)", s->j->frame.mean,
+                   scores->mean_mse);
+        }
+        if (m == LORAC_METRIC_AUC && s->j->K > 2) {
+            printf("   (the mean of %zu of %zu labels)", scores->auc_labels, s->j->K);
+        }
+        putchar('\n');
+    }
 }
 
 static void print_text(const struct subject *s, const struct lorac_scores *scores,
@@ -125,9 +143,10 @@ static void print_text(const struct subject *s, const struct lorac_scores *score
     lorac_buf_free(&b);
     printf("%-12s %zu%s\n", scores->bytes ? "pieces" : "rows", scores->rows,
            rows->fewshot.left_out ? "   (without the shots)" : "");
-    printf("tokens       %zu\nloss         %.6f\nperplexity   %.6g\n", scores->tokens, scores->loss,
-           scores->perplexity);
-    if (scores->has_accuracy) { print_accuracy(s, scores); }
+    printf("%-12s %zu\nloss         %.6f\n", lorac_job_has_head(s->j) ? "targets" : "tokens",
+           scores->tokens, scores->loss);
+    if (!isnan(scores->perplexity)) { printf("perplexity   %.6g\n", scores->perplexity); }
+    print_metrics(s, scores);
     if (scores->bytes) {
         printf("bytes        %zu\nbits a byte  %.6f   (perplexity per byte %.6g)\n", scores->bytes,
                lorac_scores_bits_per_byte(scores), lorac_scores_byte_perplexity(scores));
@@ -164,9 +183,7 @@ static enum lorac_status print_scores(const struct subject *s, const struct lora
         st = print_json(s, scores, rows, lines.at ? lines.at : "", err);
     } else {
         print_text(s, scores, rows, lines.at ? lines.at : "");
-        if (scores->has_accuracy) {
-            st = mistakes_show(&rows->verdicts, s->j, rows->by_label, err);
-        }
+        if (rows->verdicts.K) { st = mistakes_show(&rows->verdicts, rows->by_label, err); }
     }
     lorac_buf_free(&lines);
     return st;
@@ -194,14 +211,19 @@ static enum lorac_status open_evaluator(struct lorac_evaluator **out, struct row
 {
     const struct lorac_job *j = s->j;
     unsigned metrics = s->r->eval.metrics;
-    if (rows->errors) { metrics |= 1U << LORAC_METRIC_ACCURACY; }
-    if (rows->errors && !lorac_compares_labels(j, metrics)) {
+    const enum lorac_target target = lorac_dataset_objective(rows->set)->target;
+    const bool head = target != LORAC_TARGET_NONE;
+    if (rows->errors && !head) { metrics |= 1U << LORAC_METRIC_ACCURACY; }
+    if (rows->errors && !head && !lorac_compares_labels(j, metrics)) {
         return lorac_fail(err, LORAC_EUSER, "--errors: the answers are free text, no labels");
     }
     struct lorac_evaluator_options o =
         lorac_job_evaluation(j, rows->set, metrics, s->adapter ? &s->socket : NULL);
     rows->verdicts.probabilities = rows->errors != NULL;
     o.verdicts = &rows->verdicts;
+    if (rows->errors && head && target != LORAC_TARGET_LABEL) {
+        o.predictions = &rows->predictions;
+    }
     o.ranks = world();
     enum lorac_status st = lorac_job_check_length(j, err);
     st = lorac_job_alike(j, rows->set, s->adapter, o.ranks, st, err);
@@ -236,7 +258,9 @@ static int run_eval(const struct args *a)
     if (!st) { st = lorac_evaluate(&scores, e, subject_progress, &s, &err); }
     status_clear(&s.line);
     if (!st && rows.errors && lorac_ranks_rank(world()) == 0) {
-        st = mistakes_write(rows.errors, &rows.verdicts, s.j, rows.set, &err);
+        st = rows.predictions.at
+                 ? mistakes_write_rows(rows.errors, &rows.predictions, s.j, rows.set, &err)
+                 : mistakes_write(rows.errors, &rows.verdicts, s.j, rows.set, &err);
     }
     if (!st) {
         const struct lorac_job *j = s.j;
@@ -250,6 +274,7 @@ static int run_eval(const struct args *a)
     lorac_evaluator_free(e);
     lorac_fewshot_close(&rows.fewshot);
     lorac_verdicts_free(&rows.verdicts);
+    lorac_predictions_release(&rows.predictions);
     lorac_buf_free(&separator);
     subject_close(&s);
     return code;

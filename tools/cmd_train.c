@@ -1,6 +1,7 @@
 /* cmd_train.c - `lorac train`: a run, seen from a terminal. */
 #include "tools/cmd_recipes.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -135,13 +136,10 @@ static void on_eval(void *self, const struct lorac_run_eval *e)
     struct lorac_buf b = {0};
     status_clear(&screen->line);
     (void)snprintf(front, sizeof front, "valid at step %zu: ", e->step);
-    lorac_buf_printf(&b, "loss %.4f  perplexity %.4g", s->loss, s->perplexity);
-    if (s->has_accuracy) {
-        lorac_buf_printf(&b, "  accuracy %.4f  macro F1 %.4f", s->accuracy, s->macro_f1);
-    }
+    lorac_buf_printf(&b, "loss %.4f", s->loss);
+    if (!isnan(s->perplexity)) { lorac_buf_printf(&b, "  perplexity %.4g", s->perplexity); }
     show_metrics(&b, s);
     if (s->unknown) { lorac_buf_printf(&b, "  (%zu rows have none of the labels)", s->unknown); }
-    if (s->has_exact_match) { lorac_buf_printf(&b, "  exact match %.4f", s->exact_match); }
     if (s->bytes) { lorac_buf_printf(&b, "  bits per byte %.4f", lorac_scores_bits_per_byte(s)); }
     lorac_buf_printf(&b, "  (%zu %s, %s)%s", s->rows, s->bytes ? "pieces" : "rows",
                      show_time(time, s->seconds), e->is_best ? "  best so far" : "");
@@ -321,7 +319,6 @@ static int run(const struct args *a)
             out_count(&j, "best_step", result.best_step);
             out_str(&j, "best_by", by);
             out_real(&j, "loss", result.best.loss);
-            if (result.best.has_accuracy) { out_real(&j, "accuracy", result.best.accuracy); }
             out_metrics(&j, &result.best);
             if (result.best.bytes) {
                 out_real(&j, "bits_per_byte", lorac_scores_bits_per_byte(&result.best));

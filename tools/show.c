@@ -232,7 +232,7 @@ bool show_generated(void *self, const char *text, size_t n)
 
 void show_metrics(struct lorac_buf *b, const struct lorac_scores *s)
 {
-    for (int m = LORAC_METRIC_EXACT_MATCH + 1; m < LORAC_METRICS; m++) {
+    for (int m = LORAC_METRIC_ACCURACY; m < LORAC_METRICS; m++) {
         double v = lorac_scores_get(s, (enum lorac_metric)m);
         if (isnan(v)) { continue; }
         lorac_buf_printf(b, "  %s %.4f", lorac_metric_words((size_t)m), v);
@@ -241,7 +241,7 @@ void show_metrics(struct lorac_buf *b, const struct lorac_scores *s)
 
 void out_metrics(struct out *j, const struct lorac_scores *s)
 {
-    for (int m = LORAC_METRIC_EXACT_MATCH + 1; m < LORAC_METRICS; m++) {
+    for (int m = LORAC_METRIC_ACCURACY; m < LORAC_METRICS; m++) {
         double v = lorac_scores_get(s, (enum lorac_metric)m);
         if (!isnan(v)) { out_real(j, lorac_metric_name((size_t)m), v); }
     }

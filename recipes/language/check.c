@@ -323,9 +323,9 @@ static enum lorac_status check_needs(struct lorac_reading *rd)
 /* Without a head, what is of one. */
 static enum lorac_status check_no_head(struct lorac_reading *rd)
 {
-    static const char *const keys[] = {"data.labels.column", "data.labels.separator",
-                                       "template.pair", "objective.class_weights",
-                                       "objective.label_smoothing"};
+    static const char *const keys[] = {
+        "data.labels.column",      "data.labels.separator",     "template.pair",
+        "objective.class_weights", "objective.label_smoothing", "eval.threshold"};
     enum lorac_status st = check_all_idle(rd, keys, sizeof keys / sizeof *keys,
                                           "without an objective that has a head (classify, "
                                           "multilabel, regress, tag)");
@@ -358,6 +358,7 @@ static enum lorac_status check_head(struct lorac_reading *rd)
         {"objective.class_weights", labels},
         {"objective.label_smoothing", labels && !several},
         {"template.pair", !tags},
+        {"eval.threshold", labels && !tags},
     };
     if (!o->target) { return check_no_head(rd); }
     (void)snprintf(why, sizeof why, "with objective: %s", o->name);

@@ -210,6 +210,7 @@ struct lorac_recipe {
         struct lorac_recipe_interval every;
         unsigned metrics; // bit m: enum lorac_metric m
         unsigned best;    // 0: auto; otherwise enum lorac_metric + 1
+        double threshold; // of a head's answers
         size_t samples;
         struct {
             unsigned metric; // 0: no early stop; otherwise enum lorac_metric + 1

@@ -330,12 +330,22 @@ const struct lorac_key lorac_keys[] = {
      .help = "how often to evaluate: 100 (steps), 0.25 epoch, or end"},
     {KEY(eval.metrics, choices), .row = lorac_metric_name,
      .otherwise = "[loss, perplexity, accuracy, macro_f1]",
-     .help = "what to measure on the validation rows"},
+     .help = "what to measure on the validation rows",
+     .more = "What there is follows from the objective. causal_lm, where answers are labels: "
+             "accuracy, macro_f1, micro_f1, weighted_f1, matthews, precision, recall (of two "
+             "labels the second's); exact_match. classify: the same, and auc; usual are loss, "
+             "accuracy and macro_f1. multilabel: all but matthews; loss, micro_f1, macro_f1. "
+             "regress: loss, mse, pearson, spearman, r2. tag: accuracy and the like of words, "
+             "entity_f1, precision and recall of entities; loss, accuracy, entity_f1."},
     {KEY(eval.best, choice), .row = best_name, .otherwise = "auto",
      .help = "what makes an evaluation the best, whose adapter is kept in best/",
      .more = "auto: eval.early_stop.metric; else accuracy (or macro_f1) where there are labels, "
-             "exact_match where it is measured, loss elsewhere. Of two equal ones the lower loss "
+             "exact_match where it is measured, loss elsewhere; of a head entity_f1, accuracy, "
+             "micro_f1 or macro_f1, the first that is measured. Of two equal ones the lower loss "
              "is better."},
+    {KEY(eval.threshold, number), .flags = LORAC_KEY_BELOW_MAX, COUNTS(0, 1), .otherwise = "0.5",
+     .help = "classify of two labels, multilabel: the probability above which the second label, or "
+             "a label, is the answer"},
     {KEY(eval.samples, count), .flags = LORAC_KEY_FREE, COUNTS(0, 1e6), .otherwise = "2",
      .help = "generate and show this many validation rows at the best evaluations and the last"},
     {KEY(eval.early_stop.metric, choice_or_none), .row = lorac_metric_name,

@@ -226,7 +226,7 @@ static void sum_up(struct lorac_scores *s, const struct lorac_classifier *c)
     s->loss = c->loss / (double)s->tokens;
     s->perplexity = exp(s->loss);
     lorac_label_ratios(c->counts, c->K);
-    lorac_scores_labels(s, c->counts, c->K);
+    lorac_scores_labels(s, c->counts, c->K, s->rows);
 }
 
 /* What this rank counted becomes what all did. */
@@ -297,6 +297,7 @@ enum lorac_status lorac_classify(struct lorac_scores *s, struct lorac_classifier
     if (c->verdicts) {
         c->verdicts->n = 0;
         c->verdicts->K = c->K;
+        c->verdicts->names = c->labels;
     }
     if (c->predictions) { c->predictions->compares = true; }
     lorac_chooser_renew(c->chooser);

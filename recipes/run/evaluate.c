@@ -4,6 +4,7 @@
 #include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "recipes/run/classify.h"
+#include "recipes/run/outputs.h"
 
 #include <math.h>
 #include <string.h>
@@ -24,7 +25,9 @@ struct lorac_evaluator {
     struct lorac_cache *cache;         // holds the shots; NULL: none
     struct lorac_generator *generator; // made when first needed
     struct lorac_socket socket;
-    float *nll; // (max targets)
+    float *nll;                    // (max targets)
+    struct lorac_outputs *outputs; // of a head; NULL: there is none
+    float *logits;                 // (rows of a batch,K) of it
     struct lorac_example example;
     struct lorac_ids want; // the completion of `example`
     const char *separator; // what ends an answer behind shots; NULL: none
@@ -65,10 +68,15 @@ static size_t generator_positions(const struct lorac_dataset *set)
     return shot_tokens(set) + lorac_dataset_max_length(set) + ANSWER_ROOM;
 }
 
-/* Are the answers of all labels compared? */
+static bool has_head(const struct lorac_evaluator_options *o)
+{
+    return lorac_dataset_objective(o->set)->target != LORAC_TARGET_NONE;
+}
+
+/* Are the answers of all labels compared, one behind the other? */
 static bool classifies(const struct lorac_evaluator_options *o)
 {
-    return o->K && lorac_metrics_compare(o->metrics);
+    return o->K && !has_head(o) && lorac_metrics_compare(o->metrics);
 }
 
 static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_ROWS,
@@ -90,6 +98,16 @@ static struct capacity find_capacity(const struct lorac_loader *loader)
     return c;
 }
 
+static enum lorac_status open_outputs(struct lorac_evaluator *e, size_t rows, struct lorac_err *err)
+{
+    size_t Z = e->o.model->config.Z;
+    size_t floats = 0;
+    enum lorac_status st = lorac_outputs_new(&e->outputs, &e->o, err);
+    if (st) { return st; }
+    e->logits = lorac_mul(rows, Z, &floats) ? lorac_mem_new(floats, sizeof *e->logits) : NULL;
+    return e->logits ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate");
+}
+
 static enum lorac_status open_loss(struct lorac_evaluator *e, struct lorac_err *err)
 {
     size_t past = shot_tokens(e->o.set);
@@ -101,7 +119,7 @@ static enum lorac_status open_loss(struct lorac_evaluator *e, struct lorac_err *
     st = lorac_batch_new(&e->batch, c.rows, c.segments, c.targets, err);
     if (!st && past) { st = lorac_cache_new(&e->cache, e->o.model, past, err); }
     if (!st) { st = lorac_pass_new(&e->pass, e->o.model, e->o.socket, &c.pass, err); }
-    return st;
+    return st || !has_head(&e->o) ? st : open_outputs(e, c.rows, err);
 }
 
 static enum lorac_status measure_loss_bytes(size_t *bytes, const struct lorac_evaluator_options *o,
@@ -117,6 +135,9 @@ static enum lorac_status measure_loss_bytes(size_t *bytes, const struct lorac_ev
     st = lorac_pass_measure(bytes, o->model, o->socket, &c.pass, err);
     if (!st && past) { st = lorac_cache_measure(&cache, o->model, past, err); }
     *bytes += cache + c.targets * sizeof(float) + lorac_batch_bytes(c.rows, c.segments, c.targets);
+    if (has_head(o)) {
+        *bytes += lorac_outputs_bytes(o) + c.rows * o->model->config.Z * sizeof(float);
+    }
     return st;
 }
 
@@ -160,7 +181,7 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
     *out = (struct lorac_evaluation_size){0};
     enum lorac_status st = classifies(o) ? lorac_classifier_measure(&out->bytes, o, err)
                                          : measure_loss_bytes(&out->bytes, o, err);
-    if (!st) {
+    if (!st && !has_head(o)) {
         st = lorac_generator_measure(&out->generator_bytes, o->model, o->socket,
                                      generator_positions(o->set), generator_sequences(o), err);
     }
@@ -178,6 +199,8 @@ void lorac_evaluator_free(struct lorac_evaluator *e)
     lorac_pass_free(e->pass);
     lorac_generator_free(e->generator);
     lorac_mem_free(e->nll);
+    lorac_outputs_free(e->outputs);
+    lorac_mem_free(e->logits);
     lorac_example_free(&e->example);
     lorac_ids_free(&e->want);
     lorac_mem_free(e);
@@ -238,6 +261,7 @@ static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evalu
     double sum[3] = {0.0}; // of the nll, of the tokens, of the rows that ran
     const struct lorac_ranks *ranks = e->o.ranks;
     enum lorac_status st = lorac_loader_seek(e->loader, (struct lorac_loader_state){0}, err);
+    if (e->outputs) { lorac_outputs_begin(e->outputs); }
     for (size_t i = 0; !st && lorac_loader_state(e->loader).epoch == 0; i++) {
         const uint32_t *examples = NULL;
         size_t n = 0;
@@ -254,14 +278,19 @@ static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evalu
             sum[0] += (double)e->nll[t];
         }
         if (e->o.predictions) { keep_losses(e->o.predictions, e->batch, e->nll, examples, n); }
+        if (e->outputs) {
+            lorac_pass_logits(e->pass, e->batch, e->logits);
+            st = lorac_outputs_add(e->outputs, e->batch, e->logits, examples, n, err);
+        }
         sum[1] += (double)e->batch->T;
         sum[2] += (double)e->batch->N;
-        st = report(p, rows + n, lorac_dataset_size(e->o.set), err);
+        if (!st) { st = report(p, rows + n, lorac_dataset_size(e->o.set), err); }
     }
     st = lorac_ranks_add(sum, 3, e->o.ranks, st, err);
     s->tokens = (size_t)sum[1];
     s->computed = (size_t)sum[2];
     s->loss = sum[0] / sum[1];
+    if (e->outputs) { return lorac_outputs_measure(s, e->outputs, st, err); }
     s->perplexity = exp(s->loss);
     return st;
 }

@@ -11,6 +11,18 @@
  *                    of all labels (metrics.h)
  *   precision, recall
  *                    of two labels those of the second, of more the mean over those that occur
+ *
+ * Where a head answers (objective.h), its labels are compared by their logits instead:
+ *
+ *   classify         as above; of two labels the answer is the second where its share is above the
+ *                    threshold. auc: of two labels of the second, of more the mean of each against
+ *                    the others, over those that some rows have and others have not
+ *   multilabel       labels above the threshold are answered. accuracy: the share of rows that have
+ *                    exactly these; precision, recall, micro_f1 of all answers, macro_f1 and auc
+ *                    the mean over the labels
+ *   regress          mse, pearson, spearman, r2 in the table's unit
+ *   tag              accuracy, F1s and matthews of words' tags; precision, recall and entity_f1 of
+ *                    entities, where all tags are of such (B-, I-, O, ...)
  *   bits_per_byte    of texts: the nll of all trained tokens in bits / bytes of the text that they
  *                    spell, whatever the tokenizer; byte_perplexity = 2^that. The ends of documents
  *                    (EOS) count in it
@@ -41,6 +53,9 @@ struct lorac_scores {
     size_t silent;         // answers of exact_match that ended at their first token
     size_t majority;       // rows of the label that most rows have: right for who always says that
     size_t majority_label; // which
+    size_t compared;       // rows, or words that have tags: what accuracy and majority are of
+    size_t auc_labels;     // labels that auc is the mean of
+    double mean_mse;       // mse, were the training rows' mean every row's answer; NaN
     size_t unknown;        // rows whose answer is none of the labels: wrong, whatever is chosen
     size_t computed;       // rows of the model that this took, generated answers left out
     double seconds;
@@ -57,9 +72,9 @@ bool lorac_metric_better(enum lorac_metric metric, double a, double b, double de
 
 /* Is one among the metrics (bit m: metric m) that compares labels: accuracy, an F1, ...? */
 bool lorac_metrics_compare(unsigned metrics);
-/* Accuracy and all others that follow from the labels' counts, of s->rows rows. */
+/* Accuracy and all others that follow from the labels' counts, of so many rows. */
 void lorac_scores_labels(struct lorac_scores *s, const struct lorac_label_score *labels, // (K)
-                         size_t K);
+                         size_t K, size_t rows);
 
 /* What one row that chooses among labels was answered; verdicts.h sums them up. */
 struct lorac_verdict {
@@ -81,6 +96,7 @@ struct lorac_evaluator_options {
     const char *const *labels;             // (K) the answers to choose from
     size_t K;                              // 0: free text, whose labels are not compared
     unsigned metrics;                      // bit m: enum lorac_metric m
+    double threshold;                      // of a head's answers
     struct lorac_verdicts *verdicts;       // gets what rows are answered where labels are compared;
                                            // NULL: nobody asks
     struct lorac_predictions *predictions; // gets what each row came to; NULL: nobody asks

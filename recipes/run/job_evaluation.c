@@ -24,8 +24,9 @@ struct lorac_evaluator_options lorac_job_evaluation(const struct lorac_job *j,
                                             .set = set,
                                             .socket = socket,
                                             .labels = (const char *const *)j->labels,
-                                            .K = lorac_job_has_head(j) ? 0 : j->K,
-                                            .metrics = metrics};
+                                            .K = j->K,
+                                            .metrics = metrics,
+                                            .threshold = j->recipe->eval.threshold};
 }
 
 enum lorac_status lorac_job_evaluator(struct lorac_evaluator **out, const struct lorac_job *j,

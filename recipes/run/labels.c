@@ -3,8 +3,8 @@
 
 #include "base/core/mem.h"
 #include "recipes/language/reading.h"
-#include "recipes/run/heads.h"
 #include "recipes/run/evaluate.h"
+#include "recipes/run/heads.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -214,12 +214,25 @@ static bool split_tag(char *part, const char **type, const char *label)
     return true;
 }
 
+bool lorac_tags_name(const char *const *label, size_t K)
+{
+    bool any = false;
+    for (size_t k = 0; k < K; k++) {
+        char part = 'O';
+        const char *type = NULL;
+        if (!split_tag(&part, &type, label[k])) { return false; }
+        any = any || part != 'O';
+    }
+    return any;
+}
+
 size_t lorac_tags_read(struct lorac_tag *out, const char **name, const char *const *label, size_t K)
 {
     size_t types = 0;
+    if (!lorac_tags_name(label, K)) { return 0; }
     for (size_t k = 0; k < K; k++) {
         const char *type = NULL;
-        if (!split_tag(&out[k].part, &type, label[k])) { return 0; }
+        (void)split_tag(&out[k].part, &type, label[k]);
         if (out[k].part == 'O') {
             out[k].type = UINT32_MAX;
             continue;

@@ -86,8 +86,10 @@ struct lorac_tag {
     char part;     // 'O', 'B', 'I', 'E' or 'S'
     uint32_t type; // of those found
 };
+/* Are all K of this kind, and not all O? (Parts of speech are not.) */
+bool lorac_tags_name(const char *const *label, size_t K);
 /* Read K tags. Returns how many types they have, with names (K) that are borrowed from the tags;
- * 0: one of them is no tag of this kind (parts of speech are not), or all are O. */
+ * 0: they name no entities. */
 size_t lorac_tags_read(struct lorac_tag *out,    // (K) written
                        const char **name,        // (K) of the types, written
                        const char *const *label, // (K)

@@ -38,18 +38,20 @@ void lorac_scores_set(struct lorac_scores *s, enum lorac_metric metric, double v
 
 struct lorac_scores lorac_scores_none(void)
 {
-    struct lorac_scores s = {0};
+    struct lorac_scores s = {.mean_mse = (double)NAN};
     for (int m = 0; m < LORAC_METRICS; m++) {
         lorac_scores_set(&s, (enum lorac_metric)m, (double)NAN);
     }
     return s;
 }
 
-void lorac_scores_labels(struct lorac_scores *s, const struct lorac_label_score *labels, size_t K)
+void lorac_scores_labels(struct lorac_scores *s, const struct lorac_label_score *labels, size_t K,
+                         size_t rows)
 {
-    struct lorac_label_means m = lorac_label_means(labels, K, s->rows);
+    struct lorac_label_means m = lorac_label_means(labels, K, rows);
     s->has_accuracy = true;
-    s->accuracy = s->rows ? (double)m.right / (double)s->rows : 0.0;
+    s->compared = rows;
+    s->accuracy = rows ? (double)m.right / (double)rows : 0.0;
     s->macro_f1 = m.macro_f1;
     s->micro_f1 = m.micro_f1;
     s->weighted_f1 = m.weighted_f1;

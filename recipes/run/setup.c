@@ -5,6 +5,7 @@
 #include "recipes/run/evaluate.h"
 #include "recipes/run/frozen.h"
 #include "recipes/run/heads.h"
+#include "recipes/run/metrics.h"
 
 #include <math.h>
 
@@ -77,16 +78,26 @@ static size_t activation_bytes(const struct lorac_recipe *r)
     return 0;
 }
 
+/* Do the rows' answers allow it? */
+static bool is_measured(enum lorac_metric metric, const struct lorac_job *j)
+{
+    if (metric == LORAC_METRIC_ENTITY_F1) {
+        return lorac_tags_name((const char *const *)j->labels, j->K);
+    }
+    return j->K || !lorac_metrics_compare(1U << metric);
+}
+
 /* eval.best: auto: what people look at, of what is measured. */
 static enum lorac_metric choose_best(const struct lorac_job *j)
 {
     const struct lorac_recipe *r = j->recipe;
-    static const enum lorac_metric wanted[] = {LORAC_METRIC_ACCURACY, LORAC_METRIC_MACRO_F1,
+    static const enum lorac_metric wanted[] = {LORAC_METRIC_ENTITY_F1, LORAC_METRIC_ACCURACY,
+                                               LORAC_METRIC_MICRO_F1, LORAC_METRIC_MACRO_F1,
                                                LORAC_METRIC_EXACT_MATCH};
     if (r->eval.best) { return (enum lorac_metric)(r->eval.best - 1); }
     if (r->eval.early_stop.metric) { return (enum lorac_metric)(r->eval.early_stop.metric - 1); }
-    for (size_t i = j->K ? 0 : 2; i < sizeof wanted / sizeof *wanted; i++) {
-        if (r->eval.metrics >> wanted[i] & 1U) { return wanted[i]; }
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        if ((r->eval.metrics >> wanted[i] & 1U) && is_measured(wanted[i], j)) { return wanted[i]; }
     }
     return LORAC_METRIC_LOSS;
 }
@@ -101,7 +112,13 @@ const char *lorac_setup_best_why(const struct lorac_recipe *r)
 static enum lorac_status check_labels(const char *key, enum lorac_metric metric,
                                       const struct lorac_job *j, struct lorac_err *err)
 {
-    if (!lorac_metrics_compare(1U << metric) || j->K) { return LORAC_OK; }
+    if (is_measured(metric, j)) { return LORAC_OK; }
+    if (j->K) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s is %s, but not all tags are of entities (B-NAME, I-NAME, O); choose "
+                          "accuracy or loss",
+                          key, lorac_metric_name(metric));
+    }
     return lorac_fail(err, LORAC_EUSER,
                       "%s is %s, but there are no labels to choose from; write "
                       "data.labels.map or choose loss",

@@ -10,7 +10,9 @@
 void lorac_verdicts_free(struct lorac_verdicts *v)
 {
     lorac_mem_free(v->at);
+    lorac_mem_free(v->told);
     v->at = NULL;
+    v->told = NULL;
     v->n = v->cap = 0;
 }
 
@@ -24,8 +26,22 @@ enum lorac_status lorac_verdicts_add(struct lorac_verdicts *v, const struct lora
     return LORAC_OK;
 }
 
+enum lorac_status lorac_verdicts_tell(struct lorac_verdicts *v,
+                                      const struct lorac_label_score *labels, struct lorac_err *err)
+{
+    lorac_mem_free(v->told);
+    v->told = lorac_mem_new(v->K, sizeof *v->told);
+    if (!v->told) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the labels' scores"); }
+    memcpy(v->told, labels, v->K * sizeof *labels);
+    return LORAC_OK;
+}
+
 void lorac_verdicts_labels(struct lorac_label_score *out, const struct lorac_verdicts *v)
 {
+    if (v->told) {
+        memcpy(out, v->told, v->K * sizeof *out);
+        return;
+    }
     memset(out, 0, v->K * sizeof *out);
     for (size_t i = 0; i < v->n; i++) {
         lorac_label_count(out, v->K, v->at[i].truth, v->at[i].answer);

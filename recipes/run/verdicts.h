@@ -15,13 +15,20 @@ LORAC_API_BEGIN
 struct lorac_verdicts {
     struct lorac_verdict *at; // (n) in the order of the rows
     size_t n, cap;
-    size_t K;
-    bool probabilities; // asked for: those of all labels, which then run whole
+    size_t K;                       // labels, or kinds of entities
+    const char *const *names;       // (K) theirs, the evaluation's
+    struct lorac_label_score *told; // (K) where rows have not one label each; NULL: `at` has them
+    bool probabilities;             // asked for: those of all labels, which then run whole
 };
 void lorac_verdicts_free(struct lorac_verdicts *v);
 LORAC_MUST_CHECK enum lorac_status lorac_verdicts_add(struct lorac_verdicts *v,
                                                       const struct lorac_verdict *one,
                                                       struct lorac_err *err);
+
+/* What all labels came to, where that does not follow from one verdict a row. */
+LORAC_MUST_CHECK enum lorac_status lorac_verdicts_tell(struct lorac_verdicts *v,
+                                                       const struct lorac_label_score *labels,
+                                                       struct lorac_err *err); // (K), copied
 
 /* The scores of each label (metrics.h). */
 void lorac_verdicts_labels(struct lorac_label_score *out, // (K) written
