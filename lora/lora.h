@@ -9,8 +9,9 @@
  * and three products serve both. Files hold PEFT's B (OC,R).
  *
  * Beside the pairs an adapter may hold **full copies**: weights, norms' gains and biases that stand
- * in for the base's own and train whole (PEFT's modules_to_save and bias). With all modules copied,
- * training is pretraining.
+ * in for the base's own and train whole (PEFT's modules_to_save and bias). The head of a task that
+ * gives labels always is one, whatever the method; with the method none there is nothing else. With
+ * all modules copied, training is pretraining.
  *
  * That is LoRA. DoRA and IA3 do other things to the same linear layers: which, is the adapter's
  * method, a row of the table in methods/, where each has its formulae.

@@ -194,6 +194,13 @@ static void what_peft_wrote_is_written_again(void **state)
         assert_non_null(
             strstr(config, "\"modules_to_save\": [\n    \"classifier\",\n    \"score\"\n  ],"));
         lorac_mem_free(config);
+        char *card = tiny_read_in(to, "README.md", &n);
+        assert_non_null(strstr(card, texts ? "pipeline_tag: text-classification\n"
+                                           : "pipeline_tag: token-classification\n"));
+        assert_non_null(strstr(card, "\n0. \"calm\"\n"));
+        assert_non_null(strstr(card, texts ? "AutoModelForSequenceClassification.from_pretrained("
+                                           : "AutoModelForTokenClassification.from_pretrained("));
+        lorac_mem_free(card);
         lorac_adapter_free(a);
         if (lorac_peft_load(&a, m, to, false, &err)) { fail_msg("%s", err.text); }
         assert_non_null(strstr(a->template_json, "\"calm\""));
