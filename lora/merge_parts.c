@@ -68,11 +68,15 @@ static bool keep_name(char name[LORAC_NAME_SIZE], const struct lorac_merger *g,
                       const struct lorac_tensor *t)
 {
     size_t module = lorac_merge_module(g, t->name);
+    char own[LORAC_NAME_SIZE];
     if (t == lorac_model_embedding(g->m)) { module = g->m->embed; } // maybe as the old head
     (void)snprintf(name, LORAC_NAME_SIZE, "%s", t->name);
-    if (module == g->m->n_modules) { return lorac_model_leaves_out(g->m, t->name); }
-    if (lorac_model_is_part(g->m)) { return true; } // its names are those of the whole
-    (void)snprintf(name, LORAC_NAME_SIZE, "%s%s", g->m->module[module].name, strrchr(t->name, '.'));
+    if (lorac_model_is_part(g->m)) { // its names are those of the whole
+        return module < g->m->n_modules || lorac_model_leaves_out(g->m, t->name);
+    }
+    if (module == g->m->n_modules) { return false; }
+    lorac_tensor_own_name(own, g->m, t->name);
+    (void)snprintf(name, LORAC_NAME_SIZE, "%s%s", g->m->module[module].name, strrchr(own, '.'));
     return true;
 }
 

@@ -35,6 +35,9 @@ GPT2 = {**mm.GPT2, **mm.GPT2_SMALL}
 NEOX = {**mm.NEOX, **mm.NEOX_SMALL}
 BERT = dict(vocab_size=67, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
             max_position_embeddings=24, type_vocab_size=2, layer_norm_eps=1e-3, pad_token_id=0)
+# Its positions begin behind that of padding.
+ROBERTA = dict(BERT, max_position_embeddings=26, type_vocab_size=1, pad_token_id=1, bos_token_id=0,
+               eos_token_id=2)
 DISTILBERT = dict(vocab_size=67, dim=16, hidden_dim=24, n_layers=2, n_heads=2, max_position_embeddings=24,
                   pad_token_id=0)
 MODERNBERT = dict(vocab_size=67, hidden_size=16, intermediate_size=24, num_hidden_layers=3,
@@ -62,6 +65,23 @@ CASES = {
         target_modules=["query_key_value", "dense_4h_to_h"])),
     "gemma3": dict(model="gemma3_text", config={**mm.SHAPE, **mm.GEMMA3, **mm.SMALL}, K=3, loss="softmax",
                    lora=dict(use_dora=True, target_modules=["q_proj", "up_proj"])),
+
+    # Encoders. A body alone is saved without its prefix, and with its pooler; one of masked words has none.
+    "bert": dict(model="bert", config=BERT, base=AutoModel, K=3, loss="softmax", smoothing=0.1, first=True,
+                 types=True),
+    "bert-pooler": dict(model="bert", config=BERT, base=AutoModelForMaskedLM, K=2, loss="softmax", first=True,
+                        lora=dict(target_modules=["query", "value"], modules_to_save=["pooler"])),
+    "bert-tags": dict(model="bert", config=BERT, base=AutoModelForMaskedLM, K=5, loss="softmax",
+                      task="TOKEN_CLS", lora=dict(target_modules=["query", "output.dense"])),
+    "roberta": dict(model="roberta", config=ROBERTA, base=AutoModelForMaskedLM, K=4, loss="binary",
+                    first=True),
+    # all-linear would take pre_classifier, which ends with classifier, and PEFT stops.
+    "distilbert": dict(model="distilbert", config=DISTILBERT, base=AutoModelForMaskedLM, K=1, loss="squared",
+                       first=True, lora=dict(target_modules=["q_lin", "lin1", "lin2"])),
+    "distilbert-alone": dict(model="distilbert", config=DISTILBERT, base=AutoModelForMaskedLM, K=3,
+                             loss="softmax", first=True, lora=dict(target_modules=ALONE)),
+    "modernbert": dict(model="modernbert", config=MODERNBERT, base=AutoModelForMaskedLM, K=3, loss="softmax",
+                       weights=[2.0, 1.0, 0.5], first=True),
 }
 
 
@@ -124,8 +144,9 @@ def add_scored(batch, case):
 def new_batch(case, seed):
     g = torch.Generator().manual_seed(seed)
     K, task = case["K"], case.get("task", "SEQ_CLS")
-    # id 0 may be padding, which transformers takes from a text's end
-    segments = [torch.randint(1, 67, (n,), generator=g).tolist() for n in LENGTHS]
+    # ids 0 and 1 may be padding, which transformers takes from a text's end, or gives no position
+    least = 2 if case["model"] == "roberta" else 1
+    segments = [torch.randint(least, 67, (n,), generator=g).tolist() for n in LENGTHS]
     n = sum(LENGTHS) if task == "TOKEN_CLS" else len(LENGTHS)
     batch = {"segments": segments, "loss": case["loss"], "task": task, "K": K}
     batch.update({key: case[key] for key in ("weights", "smoothing") if key in case})

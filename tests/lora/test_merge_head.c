@@ -128,6 +128,12 @@ static void the_body_stays_and_the_old_head_goes(void **state)
          "GPTNeoXForSequenceClassification", LORAC_TASK_CLASSIFY},
         {"gemma3", "model.norm.weight", "score.weight", "lm_head.weight",
          "Gemma3TextForSequenceClassification", LORAC_TASK_CLASSIFY},
+        {"../heads/bert", "bert.embeddings.LayerNorm.weight", "classifier.bias",
+         "bert.pooler.dense.weight", "BertForTokenClassification", LORAC_TASK_TAG},
+        {"../heads/bert", "bert.pooler.dense.weight", "classifier.bias", "pooler.dense.weight",
+         "BertForSequenceClassification", LORAC_TASK_CLASSIFY},
+        {"../heads/bert-pooler", "bert.embeddings.LayerNorm.weight", "bert.pooler.dense.weight",
+         "cls.predictions.bias", "BertForSequenceClassification", LORAC_TASK_CLASSIFY},
         {"llama-sharded", "model.norm.weight", "score.weight", "lm_head.weight",
          "LlamaForSequenceClassification", LORAC_TASK_CLASSIFY},
     };
