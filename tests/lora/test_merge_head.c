@@ -134,6 +134,12 @@ static void the_body_stays_and_the_old_head_goes(void **state)
          "BertForSequenceClassification", LORAC_TASK_CLASSIFY},
         {"../heads/bert-pooler", "bert.embeddings.LayerNorm.weight", "bert.pooler.dense.weight",
          "cls.predictions.bias", "BertForSequenceClassification", LORAC_TASK_CLASSIFY},
+        {"bert-old", "bert.embeddings.LayerNorm.weight", "classifier.weight",
+         "bert.embeddings.LayerNorm.gamma", "BertForSequenceClassification", LORAC_TASK_CLASSIFY},
+        {"../heads/roberta", "roberta.embeddings.LayerNorm.weight", "classifier.out_proj.bias",
+         "lm_head.dense.weight", "RobertaForSequenceClassification", LORAC_TASK_CLASSIFY},
+        {"../heads/distilbert", "distilbert.embeddings.LayerNorm.weight", "pre_classifier.bias",
+         "vocab_transform.weight", "DistilBertForSequenceClassification", LORAC_TASK_CLASSIFY},
         {"llama-sharded", "model.norm.weight", "score.weight", "lm_head.weight",
          "LlamaForSequenceClassification", LORAC_TASK_CLASSIFY},
     };

@@ -252,7 +252,7 @@ static void compare_texts(const char *name, const char *key, const struct lorac_
 static void published_heads_give_the_logits_of_peft(void **state)
 {
     (void)state;
-    static const char *const names[] = {"gpt2-seqcls", "bert-base-lora"};
+    static const char *const names[] = {"gpt2-seqcls", "bert-base-lora", "distilbert-imdb"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char name[64];
         struct lorac_err err = {0};

@@ -89,19 +89,10 @@ const char *const golden_encoders[] = {
 };
 
 const char *const golden_heads[] = {
-    "../heads/llama",
-    "../heads/llama-alone",
-    "../heads/llama-tags",
-    "../heads/qwen2",
-    "../heads/qwen2-own",
-    "../heads/gpt2",
-    "../heads/gpt2-tags",
-    "../heads/neox",
-    "../heads/gemma3",
-    "../heads/bert",
-    "../heads/bert-pooler",
-    "../heads/bert-tags",
-    NULL,
+    "../heads/llama",     "../heads/llama-alone", "../heads/llama-tags",       "../heads/qwen2",
+    "../heads/qwen2-own", "../heads/gpt2",        "../heads/gpt2-tags",        "../heads/neox",
+    "../heads/gemma3",    "../heads/bert",        "../heads/bert-pooler",      "../heads/bert-tags",
+    "../heads/roberta",   "../heads/distilbert",  "../heads/distilbert-alone", NULL,
 };
 
 enum { MAX_ROWS = 64, MAX_SEGMENTS = 8, MAX_TARGETS = 256 };
