@@ -131,7 +131,8 @@ static enum lorac_status claim(const struct lorac_tensor **out, struct opening *
 }
 
 /* What a module's products are computed in: integers are for the layers', whose rows are many and
- * whose errors the next norm takes out again; logits are bfloat16's then, where the device has it. */
+ * whose errors the next norm takes out again; logits are bfloat16's then, where the device has it.
+ */
 static enum lorac_compute compute_of(const struct lorac_model *m, const struct lorac_module *l)
 {
     bool rough = m->compute == LORAC_INT8 && l->role != LORAC_ROLE_LINEAR;

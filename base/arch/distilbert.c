@@ -1,6 +1,6 @@
 /*
- * distilbert.c - DistilBERT: BERT without token types and pooler, under names of its own; learned or
- * sinusoidal positions are a matrix in the file alike (transformers
+ * distilbert.c - DistilBERT: BERT without token types and pooler, under names of its own; learned
+ * or sinusoidal positions are a matrix in the file alike (transformers
  * models/distilbert/modeling_distilbert.py). A body that was saved alone lacks "distilbert.".
  */
 #include "base/arch/arch.h"
