@@ -352,8 +352,8 @@ bool lorac_plan_few(struct lorac_buf *advice, const struct lorac_job *j, size_t 
     };
     struct lorac_first f = lorac_first_choose(&size);
     bool pairs = strcmp(r->optimizer.name, "adamw") == 0 && !r->adapter.train_also.all;
-    if (steps >= FEW_STEPS) { return false; }
-    if (f.steps <= steps || lorac_job_has_head(j)) { return true; } // those are for label texts
+    if (steps >= FEW_STEPS || lorac_job_has_head(j)) { return false; } // that is of label texts
+    if (f.steps <= steps) { return true; }
     if (r->train.accumulate > 1) { advise_count(advice, "train.accumulate", 1); }
     if (r->train.batch_size > (size_t)f.rows_a_step) {
         advise_count(advice, "train.batch_size", (size_t)f.rows_a_step);
