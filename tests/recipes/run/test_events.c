@@ -281,7 +281,8 @@ static void what_people_try_stands_in_it(void **state)
     assert_true(strstr(s.tried, "optimizer.lr") && !strstr(s.tried, "template.prompt"));
     assert_int_equal(lorac_dir_make(tiny_path("sw"), NULL), LORAC_OK);
     tiny_text("sw/sweep.json",
-              "{\"objective\": {\"metric\": \"loss\"}, \"group_by\": [], \"trials\": [{\"name\": "
+              "{\"strategy\": \"all\", \"objective\": {\"metric\": \"loss\"}, \"group_by\": [], "
+              "\"trials\": [{\"name\": "
               "\"001\", \"changes\": {\"template.prompt\": \"x\", \"adapter.rank\": \"4\"}}]}");
     (void)runs_well("sw/001", LORAC_RUN_NEW, NULL, sets);
     read_run(&s, "sw/001");
