@@ -340,9 +340,8 @@ static enum lorac_status step(struct run *run, struct lorac_err *err)
 
 /* ---- evaluation and saving ---- */
 
-/* Answers to the first rows: into samples.csv, all of them at once, and, where `shows`, to who
- * watches. */
-static enum lorac_status take_samples(struct run *run, bool shows, struct lorac_err *err)
+/* Answers to the first rows: into samples.csv, all of them at once, and to who watches. */
+static enum lorac_status take_samples(struct run *run, struct lorac_err *err)
 {
     size_t n = lorac_dataset_size(run->job->valid.set);
     struct lorac_buf rows = {0};
@@ -359,7 +358,7 @@ static enum lorac_status take_samples(struct run *run, bool shows, struct lorac_
         if (st) { break; }
         lorac_samples_row(&rows, (size_t)run->state->step, text);
         struct lorac_run_sample s = {text[0].at, text[1].at, text[2].at};
-        if (shows && run->watch->sample) { run->watch->sample(run->watch->self, &s); }
+        if (run->watch->sample) { run->watch->sample(run->watch->self, &s); }
         st = lorac_events_sample(&run->events, (size_t)run->state->step, i, &s, err);
     }
     if (!st && (rows.n || rows.no_memory)) { st = lorac_samples_add(&run->paths, &rows, err); }
@@ -402,7 +401,7 @@ static enum lorac_status evaluate(struct run *run, struct lorac_run_result *out,
     if (!st) { st = lorac_events_eval(&run->events, epoch, &e, err); }
     if (!st && run->watch->eval) { run->watch->eval(run->watch->self, &e); }
     bool last = s->step == run->length.steps;
-    return st ? st : take_samples(run, is_best || last, err);
+    return !st && (is_best || last) ? take_samples(run, err) : st;
 }
 
 static enum lorac_status save(struct run *run, struct lorac_err *err)

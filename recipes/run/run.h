@@ -5,7 +5,8 @@
  *   DIR/run.json               versions, hashes of base, data and recipe, machine, result
  *   DIR/metrics.csv            a line a step and a line an evaluation, where output.log has csv
  *   DIR/predictions/STEP.csv   what each row of the evaluation after that step came to
- *   DIR/samples.csv            greedy answers to the first validation rows, of each evaluation
+ *   DIR/samples.csv            greedy answers to the first validation rows, of the best and the
+ *                              last evaluation, and of each that was the best so far
  *   DIR/events.out.tfevents.*  all of these for TensorBoard, where output.log has tensorboard
  *   DIR/state/                 what a resumed run needs: one file, written atomically
  *   DIR/best/  DIR/last/       adapters in PEFT's format

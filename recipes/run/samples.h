@@ -1,6 +1,6 @@
 /*
  * samples.h - inside recipes/: the sample answers of a run, DIR/samples.csv: a row for each answer
- * of each evaluation, in their order.
+ * of each evaluation that was the best so far, and of the last, in their order.
  *
  *   step,prompt,want,got
  *

@@ -1,6 +1,7 @@
 /*
  * The sample answers of a run. What is promised:
- *   - each evaluation adds its answers to samples.csv, eval.samples of them, and 0 gives no file;
+ *   - each evaluation that is the best so far, and the last, adds its answers to samples.csv,
+ *     eval.samples of them, and 0 gives no file;
  *   - any text comes back as it was, with quotes, line ends and commas;
  *   - a run that goes on keeps what its state knows of, without a row that was cut short: it ends
  *     with the file of an uninterrupted one;
@@ -32,7 +33,7 @@ static struct lorac_samples read_back(const char *run)
     return s;
 }
 
-static void each_evaluation_adds_its_answers(void **state)
+static void the_best_evaluations_add_their_answers(void **state)
 {
     (void)state;
     runs_well("a", LORAC_RUN_NEW, NULL, two);
@@ -46,6 +47,12 @@ static void each_evaluation_adds_its_answers(void **state)
         assert_true(s.at[i].prompt[0] && s.at[i].want[0]);
     }
     assert_string_not_equal(s.at[0].prompt, s.at[1].prompt);
+    lorac_samples_free(&s);
+    static const char *const still[] = {"eval.samples=2", "optimizer.lr=1e-30", NULL};
+    runs_well("still", LORAC_RUN_NEW, NULL, still);
+    s = read_back("still");
+    assert_int_equal(s.n, 4);
+    assert_true(s.at[1].step == 4 && s.at[2].step == RUNS_STEPS); // that of step 8 is no better
     lorac_samples_free(&s);
 }
 
@@ -220,7 +227,7 @@ static void every_failure_is_reported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_evaluation_adds_its_answers),
+        cmocka_unit_test(the_best_evaluations_add_their_answers),
         cmocka_unit_test(without_samples_there_is_no_file),
         cmocka_unit_test(any_text_comes_back),
         cmocka_unit_test(a_run_that_goes_on_keeps_what_its_state_knows),
