@@ -10,9 +10,11 @@
 #include <strings.h>
 
 static const struct lorac_arch *const archs[] = {
-    &lorac_arch_llama,  &lorac_arch_mistral,     &lorac_arch_qwen2,       &lorac_arch_qwen3,
-    &lorac_arch_gemma3, &lorac_arch_gemma3_part, &lorac_arch_gpt2,        &lorac_arch_neox,
-    &lorac_arch_bert,   &lorac_arch_roberta,     &lorac_arch_xlm_roberta, &lorac_arch_distilbert,
+    &lorac_arch_llama,      &lorac_arch_mistral,     &lorac_arch_qwen2,
+    &lorac_arch_qwen3,      &lorac_arch_gemma3,      &lorac_arch_gemma3_part,
+    &lorac_arch_gpt2,       &lorac_arch_neox,        &lorac_arch_bert,
+    &lorac_arch_roberta,    &lorac_arch_xlm_roberta, &lorac_arch_distilbert,
+    &lorac_arch_modernbert,
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0], MAX_WIDTH = 1 << 20, MAX_VOCAB = 1 << 24 };
 
@@ -543,6 +545,8 @@ void lorac_config_text(struct lorac_buf *b, const struct lorac_config *c)
     if (c->theta_sliding > 0.0) { lorac_buf_printf(b, " sliding=%.9g", c->theta_sliding); }
     if (c->bidirectional) {
         lorac_buf_printf(b, " both_ways=1 types=%zu offset=%zu", c->types, c->position_offset);
+        lorac_buf_printf(b, " gain_only=%d mean=%d head_bias=%d%d", c->gain_only, c->pool_mean,
+                         c->dense_bias, c->decoder_bias);
     }
 }
 

@@ -74,11 +74,22 @@ struct lorac_config {
     double embed_scale;   // of the embedding; 0: none
     double norm_plus;     // norms multiply by this + their gain
     bool layernorm;       // norms are LayerNorms: less the mean, plus a shift
-    bool scale_by_layer;  // scores are divided by the layer's number from 1, too
-    size_t rotary;        // of a head's numbers, those that rotate: D, less, or 0
+    bool gain_only;       // without the shift
+    bool pool_mean;       // a text is known by the mean of its rows, where its head has OP_POOL
+    bool dense_bias, decoder_bias; // of a head's first layer, and of what gives logits of tokens
+    double init_cutoff;            // what is drawn lies within this many deviations; 0: anywhere
+    double head_range;   // deviation of what a task's own head is drawn with; 0: init_range
+    bool scale_by_layer; // scores are divided by the layer's number from 1, too
+    size_t rotary;       // of a head's numbers, those that rotate: D, less, or 0
     double partial; // rotary / D, of classes that know it; 0: the others, whose heads rotate whole
     double factor, low_freq_factor, high_freq_factor, original_positions; // of rope scaling
 };
+
+/* Have its norms a shift behind their gain? */
+static inline bool lorac_config_shifts(const struct lorac_config *c)
+{
+    return c->layernorm && !c->gain_only;
+}
 
 /* Give it the head of `task`; labels: K, or 0 for that of the files. LORAC_ENOTSUP where the
  * architecture has no such head, LORAC_EUSER where the files hold another one or K is another. */

@@ -44,7 +44,8 @@ enum lorac_status lorac_pass_forward_rest(struct lorac_pass *p, const struct lor
     enum lorac_status st = check(p, batch, err);
     if (st) { return st; }
     p->dev->ops->write(p->dev, p->x[p->frozen], x, stream_bytes(p, batch));
-    p->scored = p->frozen < p->m->config.L; // else nothing is left to run but the head
+    p->scored = p->frozen < p->m->config.L &&
+                !lorac_model_pools(p->m); // else nothing is left to run but the head
     lorac_pass_up(p, batch, NULL, p->frozen, p->m->config.L);
     return LORAC_OK;
 }

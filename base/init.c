@@ -8,6 +8,7 @@
 #include "base/core/mem.h"
 #include "base/core/rng.h"
 #include "base/core/sibling.h"
+#include "base/fresh.h"
 #include "base/model.h"
 #include "base/tokenizer/tokenizer.h"
 
@@ -252,6 +253,7 @@ static void add_module(struct init *g, const struct lorac_module *m)
         if (m->role == LORAC_ROLE_POSITIONS && g->config.position_offset > 0) {
             t->zero_row = g->config.position_offset - 1; // of padding
         }
+        if (m->is_head && g->config.head_range > 0.0) { t->std = g->config.head_range; }
         if (m->residual && narrow) { t->std /= sqrt(2.0 * (double)g->config.L); }
     }
     add_vector(g, m);
@@ -291,7 +293,7 @@ static void draw(float *x, const struct init *g, size_t i, size_t first, size_t 
         size_t at = first + k;
         x[k] = t->constant;
         if (t->std > 0.0 && at / C != t->zero_row) {
-            x[k] = (float)(t->std * lorac_rng_normal(key, 0, at));
+            x[k] = (float)(t->std * lorac_draw_normal(&g->config, key, at));
         }
     }
 }

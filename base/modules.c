@@ -26,6 +26,7 @@ size_t lorac_slot_width(const struct lorac_config *c, enum lorac_slot slot)
         [SLOT_G] = c->F,
         [SLOT_U] = c->F,
         [SLOT_H] = c->F,
+        [SLOT_GU] = 2 * c->F,
         [SLOT_P] = c->C,
         [SLOT_Z] = c->Z,
     };
@@ -42,7 +43,8 @@ struct listing {
 static bool has_bias(const struct lorac_config *c, unsigned flags)
 {
     return ((flags & BIAS_QKV) && c->qkv_bias) || ((flags & BIAS_O) && c->o_bias) ||
-           ((flags & BIAS_MLP) && c->mlp_bias) || (flags & BIAS_HEAD);
+           ((flags & BIAS_MLP) && c->mlp_bias) || ((flags & BIAS_DENSE) && c->dense_bias) ||
+           ((flags & BIAS_DECODER) && c->decoder_bias) || (flags & BIAS_HEAD);
 }
 
 /* Is the slot that step i writes added to what another step left, as it is? */
@@ -71,26 +73,29 @@ static void add_module(struct listing *g, const struct lorac_steps *steps, size_
         m->C = OC;
     } else if (s->op == OP_NORM) {
         m->role = LORAC_ROLE_NORM;
-        m->n = (s->flags & NORM_HEADS ? c->D : OC) * (c->layernorm ? 2 : 1);
+        m->n = (s->flags & NORM_HEADS ? c->D : OC) * (lorac_config_shifts(c) ? 2 : 1);
     } else {
         m->role = s->out[0] == SLOT_Z ? LORAC_ROLE_HEAD : LORAC_ROLE_LINEAR;
         m->OC = OC;
         m->C = lorac_slot_width(c, s->in[0]);
         m->transposed = s->flags & STORED_TURNED;
         m->n = has_bias(c, s->flags) ? OC : 0;
-        m->residual = is_added(steps, i);
+        m->residual = is_added(steps, i) || (s->flags & DRAWN_NARROW);
     }
     g->n++;
 }
 
-/* The modules of some steps; `layer` is before their names, or NULL. */
-static void add_steps(struct listing *g, const struct lorac_steps *steps, const char *layer)
+/* The modules of some steps; `layer` is before their names, or NULL; `first`: of the first layer.
+ */
+static void add_steps(struct listing *g, const struct lorac_steps *steps, const char *layer,
+                      bool first)
 {
     for (size_t i = 0; i < steps->n; i++) {
         const struct lorac_step *s = &steps->at[i];
-        g->step[g->n_steps] = s->module ? (uint32_t)g->n : LORAC_NO_MODULE;
+        bool has = s->module && !(first && (s->flags & NOT_FIRST));
+        g->step[g->n_steps] = has ? (uint32_t)g->n : LORAC_NO_MODULE;
         g->n_steps++;
-        if (!s->module) { continue; }
+        if (!has) { continue; }
         struct lorac_module *m = &g->module[g->n];
         (void)snprintf(m->name, sizeof m->name, "%s%s", layer ? layer : "", s->module);
         (void)snprintf(m->file, sizeof m->file, "%s", m->name);
@@ -117,19 +122,19 @@ enum lorac_status lorac_modules_list(struct lorac_module **out, size_t *n, uint3
         *step = NULL;
         return lorac_fail(err, LORAC_ENOMEM, "no memory for the list of modules");
     }
-    add_steps(&g, &p->front, NULL);
+    add_steps(&g, &p->front, NULL, false);
     for (size_t l = 0; l < c->L; l++) {
         (void)snprintf(layer, sizeof layer, "%s.%zu.", p->layers, l);
-        add_steps(&g, &p->layer, layer);
+        add_steps(&g, &p->layer, layer, l == 0);
     }
-    add_steps(&g, head, NULL);
+    add_steps(&g, head, NULL, false);
     *n = g.n;
     return LORAC_OK;
 }
 
 size_t lorac_vector_parts(const struct lorac_config *c, const struct lorac_module *m)
 {
-    return m->n == 0 ? 0 : m->role == LORAC_ROLE_NORM && c->layernorm ? 2 : 1;
+    return m->n == 0 ? 0 : m->role == LORAC_ROLE_NORM && lorac_config_shifts(c) ? 2 : 1;
 }
 
 const char *lorac_vector_name(const struct lorac_module *m, size_t k)

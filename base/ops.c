@@ -9,11 +9,6 @@
 
 #include <math.h>
 
-static const struct lorac_step *step_of(const struct lorac_walk *w, size_t i)
-{
-    return &w->t->steps->at[i];
-}
-
 static bool has(uint32_t slots, enum lorac_slot s)
 {
     return (slots >> s) & 1U;
@@ -42,7 +37,7 @@ static struct lorac_cost *enter_socket(const struct lorac_walk *w, bool backward
 
 static void run(struct lorac_walk *w, size_t i, bool backward)
 {
-    const struct lorac_operation *op = &lorac_operations[step_of(w, i)->op];
+    const struct lorac_operation *op = &lorac_operations[lorac_step_of(w, i)->op];
     struct lorac_cost *cost = cost_of(w, i, backward);
     if (w->N == 0) { return; } // no row scores
     struct lorac_cost *before = lorac_profile_switch(w->p->profile, cost);
@@ -58,7 +53,7 @@ static void run(struct lorac_walk *w, size_t i, bool backward)
 /* An input of the way up, made again where it was not kept. */
 static float *input(struct lorac_walk *w, size_t i, size_t k)
 {
-    enum lorac_slot s = step_of(w, i)->in[k];
+    enum lorac_slot s = lorac_step_of(w, i)->in[k];
     bool here = has(w->made, s) || (w->narrow && has(w->t->across, s));
     if (has(w->t->remade, s) && !here) {
         size_t maker = w->t->maker[s];
@@ -69,10 +64,21 @@ static float *input(struct lorac_walk *w, size_t i, size_t k)
 }
 
 /* The gradient of input k, or NULL. */
-static float *gradient(const struct lorac_walk *w, size_t i, size_t k)
+float *lorac_walk_gradient(const struct lorac_walk *w, size_t i, size_t k)
 {
-    enum lorac_slot s = step_of(w, i)->in[k];
+    enum lorac_slot s = lorac_step_of(w, i)->in[k];
     return has(w->needs, s) ? w->dx[s] : NULL;
+}
+
+void lorac_walk_hand_down(struct lorac_walk *w, size_t i, float *dx, const float *dy, size_t n)
+{
+    const struct lorac_backend *op = w->p->dev->ops;
+    if (!dx) { return; }
+    if (w->t->flow[i][0] == FLOW_WRITE) {
+        op->copy(w->p->dev, dx, dy, n * sizeof *dx);
+    } else {
+        op->add(w->p->dev, dx, dy, n);
+    }
 }
 
 static bool adapts(const struct lorac_walk *w, size_t module)
@@ -102,7 +108,7 @@ static const float *vector(const struct lorac_walk *w, size_t module, size_t fir
 static const int32_t *rows_looked_up(const struct lorac_walk *w, size_t i)
 {
     const struct lorac_batch *b = w->batch;
-    unsigned flags = step_of(w, i)->flags;
+    unsigned flags = lorac_step_of(w, i)->flags;
     if (flags & EMBED_TYPES) { return b->type; }
     if (!(flags & EMBED_POSITIONS)) { return b->ids; }
     if (!w->p->shifted) { return (const int32_t *)b->position; } // each less than 2^28
@@ -114,7 +120,7 @@ static const int32_t *rows_looked_up(const struct lorac_walk *w, size_t i)
 
 static void embed(struct lorac_walk *w, size_t i)
 {
-    w->p->dev->ops->embed(w->p->dev, w->x[step_of(w, i)->out[0]], rows_looked_up(w, i),
+    w->p->dev->ops->embed(w->p->dev, w->x[lorac_step_of(w, i)->out[0]], rows_looked_up(w, i),
                           weight(w, w->module[i]), w->N);
 }
 
@@ -122,8 +128,8 @@ static void embed_backward(struct lorac_walk *w, size_t i)
 {
     const struct lorac_socket *s = &w->p->socket;
     if (!s->trains(s->self, w->module[i])) { return; }
-    s->embed_backward(s->self, w->module[i], w->dx[step_of(w, i)->out[0]], rows_looked_up(w, i),
-                      w->N);
+    s->embed_backward(s->self, w->module[i], w->dx[lorac_step_of(w, i)->out[0]],
+                      rows_looked_up(w, i), w->N);
 }
 
 /* ---- x (N,C) *= s, in place ---- */
@@ -131,18 +137,18 @@ static void embed_backward(struct lorac_walk *w, size_t i)
 static void scale_rows(const struct lorac_walk *w, float *x, size_t i)
 {
     const struct lorac_config *c = &w->p->m->config;
-    size_t n = w->N * lorac_slot_width(c, step_of(w, i)->out[0]);
+    size_t n = w->N * lorac_slot_width(c, lorac_step_of(w, i)->out[0]);
     w->p->dev->ops->scale(w->p->dev, x, n, (float)c->embed_scale);
 }
 
 static void scale(struct lorac_walk *w, size_t i)
 {
-    scale_rows(w, w->x[step_of(w, i)->out[0]], i);
+    scale_rows(w, w->x[lorac_step_of(w, i)->out[0]], i);
 }
 
 static void scale_backward(struct lorac_walk *w, size_t i)
 {
-    scale_rows(w, w->dx[step_of(w, i)->out[0]], i);
+    scale_rows(w, w->dx[lorac_step_of(w, i)->out[0]], i);
 }
 
 /* ---- y (N,C) <- g x / rms(x); a norm of heads sees (N heads,D) ---- */
@@ -150,7 +156,7 @@ static void scale_backward(struct lorac_walk *w, size_t i)
 static size_t norm_width(const struct lorac_walk *w, size_t i)
 {
     size_t n = w->p->m->module[w->module[i]].n;
-    return w->p->m->config.layernorm ? n / 2 : n;
+    return lorac_config_shifts(&w->p->m->config) ? n / 2 : n;
 }
 
 /* What the norm multiplies by: its gain, or 1 + its gain. */
@@ -167,14 +173,18 @@ static const float *gain(const struct lorac_walk *w, size_t i)
 
 static void norm(struct lorac_walk *w, size_t i)
 {
-    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_step *s = lorac_step_of(w, i);
     const struct lorac_config *c = &w->p->m->config;
     struct lorac_device *dev = w->p->dev;
+    if (w->module[i] == LORAC_NO_MODULE) { // NOT_FIRST
+        dev->ops->copy(dev, w->x[s->out[0]], w->x[s->in[0]], w->N * c->C * sizeof(float));
+        return;
+    }
     size_t C = norm_width(w, i);
     size_t N = w->N * lorac_slot_width(c, s->in[0]) / C;
     const float *g = gain(w, i); // (C)
     if (c->layernorm) {
-        const float *b = vector(w, w->module[i], C); // (C)
+        const float *b = c->gain_only ? NULL : vector(w, w->module[i], C); // (C)
         dev->ops->layernorm(dev, w->x[s->out[0]], w->x[s->in[0]], g, b, N, C, (float)c->eps);
     } else {
         dev->ops->rmsnorm(dev, w->x[s->out[0]], w->x[s->in[0]], g, N, C, (float)c->eps);
@@ -183,15 +193,19 @@ static void norm(struct lorac_walk *w, size_t i)
 
 static void norm_backward(struct lorac_walk *w, size_t i)
 {
-    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_step *s = lorac_step_of(w, i);
     const struct lorac_config *c = &w->p->m->config;
     const struct lorac_socket *socket = &w->p->socket;
     struct lorac_device *dev = w->p->dev;
+    if (w->module[i] == LORAC_NO_MODULE) {
+        lorac_walk_hand_down(w, i, lorac_walk_gradient(w, i, 0), w->dx[s->out[0]], w->N * c->C);
+        return;
+    }
     size_t C = norm_width(w, i);
     size_t N = w->N * lorac_slot_width(c, s->in[0]) / C;
-    const float *x = input(w, i, 0);    // (N,C)
-    const float *dy = w->dx[s->out[0]]; // (N,C)
-    float *dx = gradient(w, i, 0);      // (N,C)
+    const float *x = input(w, i, 0);          // (N,C)
+    const float *dy = w->dx[s->out[0]];       // (N,C)
+    float *dx = lorac_walk_gradient(w, i, 0); // (N,C)
     if (socket->weight && socket->trains(socket->self, w->module[i])) {
         socket->norm_backward(socket->self, w->module[i], dy, x, N, (float)c->eps);
     }
@@ -265,7 +279,7 @@ static struct lorac_linear linear_of(const struct lorac_walk *w, size_t i, bool 
 
 static void linear(struct lorac_walk *w, size_t i)
 {
-    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_step *s = lorac_step_of(w, i);
     const struct lorac_socket *socket = &w->p->socket;
     struct lorac_linear l = linear_of(w, i, false);
     size_t m = w->module[i];
@@ -285,8 +299,8 @@ static void linear_backward(struct lorac_walk *w, size_t i)
     const struct lorac_socket *socket = &w->p->socket;
     struct lorac_linear l = linear_of(w, i, true);
     size_t m = w->module[i];
-    const float *dy = w->dx[step_of(w, i)->out[0]]; // (N,OC)
-    float *dx = gradient(w, i, 0);                  // (N,C)
+    const float *dy = w->dx[lorac_step_of(w, i)->out[0]]; // (N,OC)
+    float *dx = lorac_walk_gradient(w, i, 0);             // (N,C)
     if (adapts(w, m)) {
         const float *x = input(w, i, 0); // (N,C)
         struct lorac_cost *before = enter_socket(w, true);
@@ -294,43 +308,6 @@ static void linear_backward(struct lorac_walk *w, size_t i)
         (void)lorac_profile_switch(w->p->profile, before);
     } else {
         lorac_linear_backward(&l, dx, dy);
-    }
-}
-
-/* ---- q, k, v (N,H,D) <- qkv (N,3,H,D) or (N,H,3,D) ---- */
-
-/* Each is every third row of a matrix of rows of H D numbers, or D. */
-struct thirds {
-    size_t rows, width;
-};
-
-static struct thirds thirds_of(const struct lorac_walk *w, size_t i)
-{
-    const struct lorac_config *c = &w->p->m->config;
-    bool heads = step_of(w, i)->flags & SPLIT_HEADS;
-    return heads ? (struct thirds){w->N * c->H, c->D} : (struct thirds){w->N, c->H * c->D};
-}
-
-static void split(struct lorac_walk *w, size_t i)
-{
-    const struct lorac_step *s = step_of(w, i);
-    struct thirds t = thirds_of(w, i);
-    for (size_t k = 0; k < 3; k++) {
-        w->p->dev->ops->gather(w->p->dev, w->x[s->out[k]], w->x[s->in[0]],
-                               w->p->third + k * w->p->n_third, t.rows, t.width);
-    }
-}
-
-static void split_backward(struct lorac_walk *w, size_t i)
-{
-    const struct lorac_step *s = step_of(w, i);
-    const struct lorac_backend *op = w->p->dev->ops;
-    struct thirds t = thirds_of(w, i);
-    float *dx = w->dx[s->in[0]]; // (N,3 H D)
-    op->zero(w->p->dev, dx, 3 * t.rows * t.width * sizeof *dx);
-    for (size_t k = 0; k < 3; k++) {
-        op->scatter_add(w->p->dev, dx, w->dx[s->out[k]], w->p->third + k * w->p->n_third, t.rows,
-                        t.width);
     }
 }
 
@@ -347,13 +324,13 @@ static void rotate(struct lorac_walk *w, float *x, enum lorac_slot slot, float s
 
 static void rope(struct lorac_walk *w, size_t i)
 {
-    enum lorac_slot s = step_of(w, i)->out[0];
+    enum lorac_slot s = lorac_step_of(w, i)->out[0];
     rotate(w, w->x[s], s, 1.0F);
 }
 
 static void rope_backward(struct lorac_walk *w, size_t i)
 {
-    enum lorac_slot s = step_of(w, i)->out[0];
+    enum lorac_slot s = lorac_step_of(w, i)->out[0];
     rotate(w, w->dx[s], s, -1.0F);
 }
 
@@ -396,7 +373,7 @@ static void append_cache(struct lorac_walk *w, const float *k, const float *v)
 
 static void attend(struct lorac_walk *w, size_t i)
 {
-    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_step *s = lorac_step_of(w, i);
     const struct lorac_cache *c = w->cache;
     const float *q = w->x[s->in[0]];
     const float *k = w->x[s->in[1]];
@@ -411,7 +388,7 @@ static void attend(struct lorac_walk *w, size_t i)
 /* All three gradients are written, whoever needs them. */
 static void attend_backward(struct lorac_walk *w, size_t i)
 {
-    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_step *s = lorac_step_of(w, i);
     struct lorac_attention a = attention_of(w);
     w->p->dev->ops->attention_backward(w->p->dev, w->dx[s->in[0]], w->dx[s->in[1]], w->dx[s->in[2]],
                                        w->dx[s->out[0]], w->x[s->out[0]], w->x[s->out[1]],
@@ -423,18 +400,18 @@ static void attend_backward(struct lorac_walk *w, size_t i)
 
 static void add(struct lorac_walk *w, size_t i)
 {
-    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_step *s = lorac_step_of(w, i);
     size_t n = w->N * lorac_slot_width(&w->p->m->config, s->out[0]);
     w->p->dev->ops->add(w->p->dev, w->x[s->out[0]], w->x[s->in[1]], n);
 }
 
 static void add_backward(struct lorac_walk *w, size_t i)
 {
-    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_step *s = lorac_step_of(w, i);
     size_t n = w->N * lorac_slot_width(&w->p->m->config, s->out[0]);
     struct lorac_device *dev = w->p->dev;
     const float *dy = w->dx[s->out[0]];
-    float *dx = gradient(w, i, 1);
+    float *dx = lorac_walk_gradient(w, i, 1);
     if (!dx || w->t->flow[i][1] == FLOW_SHARE) { return; }
     if (w->t->flow[i][1] == FLOW_WRITE) {
         dev->ops->copy(dev, dx, dy, n * sizeof *dx);
@@ -447,7 +424,7 @@ static void add_backward(struct lorac_walk *w, size_t i)
 
 static enum lorac_activation activation_of(const struct lorac_walk *w, size_t i)
 {
-    unsigned flags = step_of(w, i)->flags;
+    unsigned flags = lorac_step_of(w, i)->flags;
     return flags & ACT_TANH   ? LORAC_TANH
            : flags & ACT_RELU ? LORAC_RELU
            : flags & ACT_GELU ? LORAC_GELU
@@ -456,7 +433,7 @@ static enum lorac_activation activation_of(const struct lorac_walk *w, size_t i)
 
 static void gate(struct lorac_walk *w, size_t i)
 {
-    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_step *s = lorac_step_of(w, i);
     const struct lorac_config *c = &w->p->m->config;
     w->p->dev->ops->gate(w->p->dev, w->x[s->out[0]], w->x[s->in[0]], w->x[s->in[1]],
                          w->N * lorac_slot_width(c, s->out[0]), activation_of(w, i));
@@ -464,7 +441,7 @@ static void gate(struct lorac_walk *w, size_t i)
 
 static void gate_backward(struct lorac_walk *w, size_t i)
 {
-    const struct lorac_step *s = step_of(w, i);
+    const struct lorac_step *s = lorac_step_of(w, i);
     const struct lorac_config *c = &w->p->m->config;
     w->p->dev->ops->gate_backward(w->p->dev, w->dx[s->in[0]], w->dx[s->in[1]], w->dx[s->out[0]],
                                   w->x[s->in[0]], w->x[s->in[1]],
@@ -476,12 +453,13 @@ const struct lorac_operation lorac_operations[LORAC_OPS] = {
     [OP_SCALE] = {"scale", .forward = scale, .backward = scale_backward},
     [OP_NORM] = {"norm", norm, norm_backward, .reads = READS_IN0, .cheap = true, .adds = true},
     [OP_LINEAR] = {"linear", linear, linear_backward, .reads = READS_IN0, .adds = true},
-    [OP_SPLIT] = {"split", .forward = split, .backward = split_backward},
+    [OP_SPLIT] = {"split", .forward = lorac_split, .backward = lorac_split_backward},
     [OP_ROPE] = {"rope", .forward = rope, .backward = rope_backward, .looks = true},
     [OP_ATTEND] = {"attention", attend, attend_backward,
                    .reads = READS_INS | READS_OUT0 | READS_OUT1, .looks = true},
     [OP_ADD] = {"add", add, add_backward, .adds = true},
     [OP_GATE] = {"gate", gate, gate_backward, .reads = READS_INS, .cheap = true, .over = true},
+    [OP_POOL] = {"pool", .forward = lorac_pool, .backward = lorac_pool_backward},
 };
 
 /* ---- the walk ---- */
@@ -535,7 +513,7 @@ static void widen(struct lorac_walk *w)
 void lorac_walk_up(struct lorac_walk *w)
 {
     for (size_t i = 0; i < w->t->steps->n; i++) {
-        const struct lorac_step *s = step_of(w, i);
+        const struct lorac_step *s = lorac_step_of(w, i);
         if (w->scored && i == w->t->cut) { narrow(w, true); }
         run(w, i, false);
         if (!has(w->t->kept | w->t->outer, s->out[0])) { lorac_walk_made(w, s->out[0]); }
@@ -547,7 +525,7 @@ void lorac_walk_down(struct lorac_walk *w)
     if (w->scored) { narrow(w, false); }
     for (size_t n = 0; n < w->t->steps->n; n++) {
         size_t i = w->t->down[n];
-        const struct lorac_step *s = step_of(w, i);
+        const struct lorac_step *s = lorac_step_of(w, i);
         if (w->narrow && i < w->t->cut) { widen(w); }
         if (has(w->needs, s->out[0])) { run(w, i, true); }
     }

@@ -238,23 +238,9 @@ static enum lorac_status write_constants(struct lorac_pass *p, struct lorac_err 
 
 size_t lorac_pass_head_rows(const struct lorac_model *m, size_t max_rows)
 {
+    if (lorac_model_pools(m)) { return max_rows; }        // all rows of all texts
     size_t rows = LOGITS_AT_A_TIME / m->config.Z / 4 * 4; // draws of dropout come in fours
     return least(rows < MIN_HEAD_ROWS ? MIN_HEAD_ROWS : rows, max_rows);
-}
-
-/* Where a program splits q, k and v: the rows of each. */
-static bool list_thirds(struct lorac_pass *p)
-{
-    const struct lorac_steps *layer = p->layer.layout.steps;
-    for (size_t i = 0; i < layer->n; i++) {
-        if (layer->at[i].op == OP_SPLIT) { p->n_third = p->o.max_rows * p->m->config.H; }
-    }
-    if (p->n_third == 0) { return true; }
-    p->third = lorac_mem_new(3 * p->n_third, sizeof *p->third);
-    for (size_t i = 0; i < 3 * p->n_third && p->third; i++) {
-        p->third[i] = (uint32_t)(i % p->n_third * 3 + i / p->n_third);
-    }
-    return p->third != NULL;
 }
 
 /* Everything but the blocks. */
@@ -285,8 +271,7 @@ static enum lorac_status prepare(struct lorac_pass **out, const struct lorac_mod
         return lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
     }
     make_layouts(p);
-    if (c->position_offset) { p->shifted = lorac_mem_new(p->o.max_rows, sizeof *p->shifted); }
-    if (!list_thirds(p) || (c->position_offset && !p->shifted)) {
+    if (!lorac_pass_list_rows(p)) {
         lorac_pass_free(p);
         return lorac_fail(err, LORAC_ENOMEM, "no memory for a pass");
     }
@@ -362,6 +347,8 @@ void lorac_pass_free(struct lorac_pass *p)
     lorac_mem_free(p->x);
     lorac_mem_free(p->needs);
     lorac_mem_free(p->third);
+    lorac_mem_free(p->half);
+    lorac_mem_free(p->text_of);
     lorac_mem_free(p->shifted);
     lorac_mem_free(p->saved);
     lorac_mem_free(p);
@@ -466,7 +453,7 @@ enum lorac_status lorac_pass_forward(struct lorac_pass *p, const struct lorac_ba
 {
     enum lorac_status st = lorac_pass_check(p, batch, cache, err);
     if (st) { return st; }
-    p->scored = true;
+    p->scored = !lorac_model_pools(p->m);
     lorac_pass_up(p, batch, cache, 0, p->m->config.L);
     return LORAC_OK;
 }
@@ -491,8 +478,10 @@ static struct lorac_walk head_forward(struct lorac_pass *p, const struct lorac_b
         .batch = b,
     };
     find_slots(&w, &p->head, p->head.kept);
-    w.x[SLOT_X] = p->scored ? p->x[L] + u * C : p->head_x;
-    if (!p->scored) { p->dev->ops->gather(p->dev, p->head_x, p->x[L], b->head_row + u, n, C); }
+    bool few = !p->scored && !lorac_model_pools(p->m);
+    w.x[SLOT_X] = few ? p->head_x : p->x[L] + u * C;
+    if (few) { p->dev->ops->gather(p->dev, p->head_x, p->x[L], b->head_row + u, n, C); }
+    if (lorac_model_pools(p->m)) { w.N = b->N; } // until they are pooled
     lorac_walk_up(&w);
     return w;
 }

@@ -7,6 +7,7 @@
  *   ops.c      the operations, forward and backward side by side
  *   pass.c     memory, and the walk over a model's steps, up and down
  *   pass_check.c  what a batch asks of both
+ *   rows.c     operations that go to other rows, and their lists
  *   frozen.c   the layers that no adapter reaches, apart from the others
  *   profile.c  where their time goes
  */
@@ -79,7 +80,8 @@ struct lorac_pass {
     float *few[LORAC_SLOTS]; // (rows that score,width) of its slots `across`
     uint32_t *
         third; // (3, n_third) host: rows k, k + 3, k + 6, ... of a matrix of q, k and v; NULL: none
-    size_t n_third;
+    uint32_t *half;      // (2, max_rows) the same of gate and up
+    uint32_t *text_of;   // (max_rows) host: scratch of pooling; NULL: none
     int32_t *shifted;    // (rows) host: positions as rows of their matrix; NULL: as they are
     enum lorac_slot top; // the head's output
     float *rope[2];      // (positions,D) of layers that are full, of those that slide
@@ -98,6 +100,10 @@ LORAC_MUST_CHECK enum lorac_status lorac_block_take(void **block, size_t *bytes,
                                                     struct lorac_device *dev,
                                                     struct lorac_err *err);
 
+/* Does the head read all rows of a text, not one? */
+bool lorac_model_pools(const struct lorac_model *m);
+/* The lists of rows that its operations take; false: no memory. */
+LORAC_MUST_CHECK bool lorac_pass_list_rows(struct lorac_pass *p);
 /* Is a backward to follow? Else it is an evaluation. */
 static inline bool lorac_pass_trains(const struct lorac_pass *p)
 {
@@ -143,6 +149,19 @@ struct lorac_operation {
 };
 enum { READS_IN0 = 1, READS_INS = 7, READS_OUT0 = 8, READS_OUT1 = 16 };
 extern const struct lorac_operation lorac_operations[LORAC_OPS];
+
+static inline const struct lorac_step *lorac_step_of(const struct lorac_walk *w, size_t i)
+{
+    return &w->t->steps->at[i];
+}
+/* The gradient of input k of step i, or NULL where nobody needs it. */
+float *lorac_walk_gradient(const struct lorac_walk *w, size_t i, size_t k);
+/* dx (n) of the first input becomes dy, or has it added, as the flow says; NULL: nothing. */
+void lorac_walk_hand_down(struct lorac_walk *w, size_t i, float *dx, const float *dy, size_t n);
+void lorac_split(struct lorac_walk *w, size_t i); // of rows.c
+void lorac_split_backward(struct lorac_walk *w, size_t i);
+void lorac_pool(struct lorac_walk *w, size_t i);
+void lorac_pool_backward(struct lorac_walk *w, size_t i);
 
 /* Slot s, which shares its buffer, holds its values. */
 void lorac_walk_made(struct lorac_walk *w, enum lorac_slot s);

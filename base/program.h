@@ -37,10 +37,11 @@ enum lorac_slot {
     SLOT_O,   // (C) attention's output projected, before its norm
     SLOT_M,   // (C) the residual stream between attention and feed-forward
     SLOT_G,
-    SLOT_U, // (F) gate and up
-    SLOT_H, // (F) act(gate) up
-    SLOT_P, // (C) feed-forward's output before its norm
-    SLOT_Z, // (Z) logits
+    SLOT_U,  // (F) gate and up
+    SLOT_H,  // (F) act(gate) up
+    SLOT_GU, // (2,F) gate and up in one
+    SLOT_P,  // (C) feed-forward's output before its norm
+    SLOT_Z,  // (Z) logits
     LORAC_SLOTS
 };
 /* Floats a row of the slot. */
@@ -51,11 +52,12 @@ enum lorac_op {
     OP_SCALE,  // out *= the embedding's factor, in place
     OP_NORM,   // out <- norm(in)
     OP_LINEAR, // out <- in W^T + b
-    OP_SPLIT,  // Q, K, V <- QKV
+    OP_SPLIT,  // Q, K, V <- QKV, or G, U <- GU
     OP_ROPE,   // rotates in place
     OP_ATTEND, // A, LSE <- Q, K, V
     OP_ADD,    // out += in[1], in place
     OP_GATE,   // out <- act(in[0]) in[1], or act(in[0]) alone
+    OP_POOL,   // in a head: a row of each text <- the mean of its rows, or that which is asked for
     LORAC_OPS
 };
 
@@ -75,6 +77,10 @@ enum {
     ACT_TANH = 2048, // a gate of this function, whatever the configuration's
     ACT_RELU = 4096,
     ACT_GELU = 8192,
+    BIAS_DENSE = 16384, // a bias where the configuration says so for this layer of a head
+    BIAS_DECODER = 32768,
+    NOT_FIRST = 65536,     // the first layer has no such norm: rows go on as they are
+    DRAWN_NARROW = 131072, // drawn as what is added to the residual stream
 };
 
 enum { LORAC_STEP_OUTS = 3, LORAC_STEP_INS = 3, LORAC_STEPS_MAX = 40 };

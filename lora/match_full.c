@@ -213,7 +213,7 @@ enum lorac_status lorac_match_biases(struct lorac_match *out, const struct lorac
     if (o->bias == LORAC_BIAS_NONE) { return LORAC_OK; }
     for (size_t k = 0; k < m->n_modules; k++) {
         const struct lorac_module *module = &m->module[k];
-        bool shift = all && module->role == LORAC_ROLE_NORM && m->config.layernorm;
+        bool shift = all && module->role == LORAC_ROLE_NORM && lorac_config_shifts(&m->config);
         bool bias = lorac_module_is_linear(module) && module->n;
         if (!shift && (!bias || (!all && out[k].rank == 0))) { continue; }
         out[k].shift = shift && !out[k].vector; // what trains in full does so with its gain

@@ -71,7 +71,7 @@ enum { LORAC_LAYER_BERT = 12 };
 extern const struct lorac_step lorac_layer_bert[LORAC_LAYER_BERT];
 extern const struct lorac_config_keys lorac_keys_bert;
 extern const struct lorac_arch lorac_arch_bert, lorac_arch_roberta, lorac_arch_xlm_roberta,
-    lorac_arch_distilbert;
+    lorac_arch_distilbert, lorac_arch_modernbert;
 void lorac_defaults_bert(struct lorac_config *c);
 /* Of every encoder: marks it as one, and refuses what would make it a decoder. */
 LORAC_MUST_CHECK enum lorac_status lorac_config_encoder(struct lorac_config *c,

@@ -116,8 +116,11 @@ static void layernorm(float *restrict y, const float *restrict x, const float *r
 {
     for (size_t n = 0; n < N; n++, x += C, y += C) {
         struct moments m = row_moments(x, C, eps);
-        for (size_t i = 0; i < C; i++) {
+        for (size_t i = 0; i < C && b; i++) {
             y[i] = g[i] * ((x[i] - m.mean) * m.r) + b[i];
+        }
+        for (size_t i = 0; i < C && !b; i++) {
+            y[i] = g[i] * ((x[i] - m.mean) * m.r);
         }
     }
 }

@@ -58,9 +58,10 @@ void lorac_full_norm_backward(const struct lorac_adapter *a, size_t m, const flo
         dev->ops->rmsnorm_gain_backward(dev, g->dp, dy, x, N, g->n, eps);
         return;
     }
-    size_t C = (g->first + g->n) / 2; // gain, then shift, or the shift alone
+    bool shifts = lorac_config_shifts(&a->model->config);
+    size_t C = shifts ? (g->first + g->n) / 2 : g->n; // gain, then shift, or the shift alone
     if (g->first == 0) { dev->ops->layernorm_gain_backward(dev, g->dp, dy, x, N, C, eps); }
-    dev->ops->column_sums(dev, g->dp + (C - g->first), dy, N, C);
+    if (shifts) { dev->ops->column_sums(dev, g->dp + (C - g->first), dy, N, C); }
 }
 
 void lorac_full_embed_backward(const struct lorac_adapter *a, size_t m, const float *dy,

@@ -46,7 +46,7 @@ static enum lorac_status read_with(struct lorac_config *c, const char *find, con
     "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "               \
     "Gemma3ForCausalLM, Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM, " \
     "BertForMaskedLM, RobertaForMaskedLM, XLMRobertaForMaskedLM, "                             \
-    "DistilBertForMaskedLM"
+    "DistilBertForMaskedLM, ModernBertForMaskedLM"
 static const struct {
     const char *find, *replace, *want;
 } damages[] = {

@@ -370,7 +370,7 @@ static void what_cannot_be_is_refused_and_makes_no_folder(void **state)
          "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma3ForCausalLM, "
          "Gemma3ForConditionalGeneration, GPT2LMHeadModel, GPTNeoXForCausalLM, "
          "BertForMaskedLM, RobertaForMaskedLM, XLMRobertaForMaskedLM, "
-         "DistilBertForMaskedLM"},
+         "DistilBertForMaskedLM, ModernBertForMaskedLM"},
         {"{\"architectures\": [\"LlamaForCausalLM\"], " SHAPE "}", NULL,
          "config.json: 'vocab_size' is missing, a whole number from 1 to 16777216 was expected"},
         {"{\"architectures\": [\"LlamaForCausalLM\"], \"vocab_size\": 259, " SHAPE "}", bytes_dir,

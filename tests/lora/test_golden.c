@@ -107,8 +107,8 @@ static void logits_are_those_of_transformers_and_peft(void **state)
     for (size_t i = 0; golden_every(i); i++) {
         logits_of_case(*state, golden_every(i));
     }
-    for (size_t i = 0; golden_heads[i]; i++) {
-        logits_of_case(*state, golden_heads[i]);
+    for (size_t i = 0; golden_every_head(i); i++) {
+        logits_of_case(*state, golden_every_head(i));
     }
 }
 
@@ -225,9 +225,9 @@ static void loss_and_gradients_are_those_of_peft(void **state)
         gradients_of_case(*state, golden_every(i), LORAC_KEEP_ALL);
         gradients_of_case(*state, golden_every(i), LORAC_KEEP_LAYERS);
     }
-    for (size_t i = 0; golden_heads[i]; i++) {
-        gradients_of_case(*state, golden_heads[i], LORAC_KEEP_ALL);
-        gradients_of_case(*state, golden_heads[i], LORAC_KEEP_LAYERS);
+    for (size_t i = 0; golden_every_head(i); i++) {
+        gradients_of_case(*state, golden_every_head(i), LORAC_KEEP_ALL);
+        gradients_of_case(*state, golden_every_head(i), LORAC_KEEP_LAYERS);
     }
 }
 
@@ -295,8 +295,8 @@ static void ten_steps_end_where_peft_ends(void **state)
     for (size_t i = 0; golden_every(i); i++) {
         ten_steps_of_case(*state, golden_every(i));
     }
-    for (size_t i = 0; golden_heads[i]; i++) {
-        ten_steps_of_case(*state, golden_heads[i]);
+    for (size_t i = 0; golden_every_head(i); i++) {
+        ten_steps_of_case(*state, golden_every_head(i));
     }
 }
 

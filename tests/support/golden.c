@@ -62,8 +62,9 @@ const char *const golden_cases[] = {
 
 const char *golden_every(size_t i)
 {
-    static const char *const masked[] = {"bert-lm",        "bert-old",      "roberta-lm",
-                                         "xlm-roberta-lm", "distilbert-lm", NULL};
+    static const char *const masked[] = {
+        "bert-lm",       "bert-old",      "roberta-lm", "xlm-roberta-lm",
+        "distilbert-lm", "modernbert-lm", NULL};
     size_t n = sizeof golden_cases / sizeof *golden_cases - 1;
     return i < n ? golden_cases[i] : masked[i - n];
 }
@@ -85,6 +86,11 @@ const char *const golden_encoders[] = {
     "distilbert-bare",
     "distilbert-classify",
     "distilbert-tag",
+    "modernbert-lm",
+    "modernbert-bare",
+    "modernbert-classify",
+    "modernbert-cls",
+    "modernbert-tag",
     NULL,
 };
 
@@ -94,6 +100,16 @@ const char *const golden_heads[] = {
     "../heads/gemma3",    "../heads/bert",        "../heads/bert-pooler",      "../heads/bert-tags",
     "../heads/roberta",   "../heads/distilbert",  "../heads/distilbert-alone", NULL,
 };
+
+const char *golden_every_head(size_t i)
+{
+    static const char *const own[] = {
+        "bert-classify",       "bert-multi",     "bert-regress",        "bert-tag",
+        "roberta-classify",    "roberta-tag",    "distilbert-classify", "distilbert-tag",
+        "modernbert-classify", "modernbert-cls", "modernbert-tag",      NULL};
+    size_t n = sizeof golden_heads / sizeof *golden_heads - 1;
+    return i < n ? golden_heads[i] : own[i - n];
+}
 
 enum { MAX_ROWS = 64, MAX_SEGMENTS = 8, MAX_TARGETS = 256 };
 

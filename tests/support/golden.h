@@ -8,6 +8,7 @@
 extern const char *const golden_cases[]; // of models/; NULL-terminated
 extern const char *const golden_heads[]; // of heads/, "../heads/llama", ...
 const char *golden_every(size_t i); // of golden_cases, then masked language models; NULL: the end
+const char *golden_every_head(size_t i);    // of golden_heads, then encoders with their own
 extern const char *const golden_encoders[]; // of models/, with any head of their own, or none
 
 struct golden {
