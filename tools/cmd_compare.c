@@ -97,6 +97,15 @@ static enum lorac_status measure(struct level *l, struct comparison *c, const st
     return st;
 }
 
+/* The first level that has scores. */
+static const struct lorac_scores *first_scores(const struct comparison *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        if (!c->level[i].missing[0]) { return &c->level[i].scores; }
+    }
+    return &c->level[0].scores;
+}
+
 /* ---- the levels ---- */
 
 static enum lorac_status zero_shot(struct comparison *c, const struct subject *s,
@@ -104,6 +113,10 @@ static enum lorac_status zero_shot(struct comparison *c, const struct subject *s
 {
     struct level *l = NULL;
     enum lorac_status st = add_level(&l, c, "zero-shot", s->r, err);
+    if (!st && lorac_job_has_head(s->j) && lorac_model_untrained(s->j->model, NULL)) {
+        (void)snprintf(l->missing, sizeof l->missing, "the base has no head for these labels");
+        return LORAC_OK;
+    }
     return st ? st : measure(l, c, s, s->data->set, NULL, err);
 }
 
@@ -123,6 +136,10 @@ static enum lorac_status few_shot(struct comparison *c, const struct subject *s,
         o.fewer = true;
     }
     enum lorac_status st = add_level(&l, c, "few-shot", s->r, err);
+    if (!st && lorac_job_has_head(s->j)) {
+        (void)snprintf(l->missing, sizeof l->missing, "a head reads one text, and no examples");
+        return LORAC_OK;
+    }
     if (st) { return st; }
     st = lorac_fewshot_open(&f, s->j, s->data, metrics_of(s->j), &o, err);
     if (st == LORAC_EUSER && !asked) { // this recipe has no such level
@@ -209,6 +226,7 @@ static enum lorac_status adapted(struct comparison *c, struct subject *s, const 
     }
     l->adapter_bytes = found.adapter_bytes;
     st = lorac_peft_load(&adapter, s->j->model, found.adapter, false, err);
+    if (!st) { st = lorac_head_take(s->j, adapter, err); }
     if (st) { goto done; }
     l->parameters = adapter->n_params;
     l->adapter = found.adapter;
@@ -311,12 +329,12 @@ static void print_level(const struct level *l, bool accuracy, bool exact)
 /* What always the commonest label would get: less than that is nothing learnt. */
 static void print_majority(const struct comparison *c)
 {
-    const struct lorac_scores *s = &c->level[0].scores;
+    const struct lorac_scores *s = first_scores(c);
     char name[LORAC_LABEL_SHOWN + 8];
     if (!s->has_accuracy || !c->majority[0]) { return; }
     (void)snprintf(name, sizeof name, "always %s", c->majority);
     show_cell(stdout, name, NAME);
-    print_number((double)s->majority / (double)s->rows);
+    print_number((double)s->majority / (double)s->compared);
     putchar('\n');
 }
 
@@ -332,18 +350,23 @@ static void print_below(const struct comparison *c, const struct level *l)
                          show_count(text, l->parameters));
         lorac_buf_printf(&b, " %s", show_bytes(text, l->adapter_bytes));
     }
-    bool others = !l->missing[0] && l->scores.rows != c->level[0].scores.rows;
+    bool others = !l->missing[0] && l->scores.rows != first_scores(c)->rows;
     if (others) { lorac_buf_printf(&b, ", %zu rows without the shots", l->scores.rows); }
+    for (int m = LORAC_METRIC_EXACT_MATCH + 1; m < LORAC_METRICS && !l->missing[0]; m++) {
+        double v = lorac_scores_get(&l->scores, (enum lorac_metric)m);
+        if (isfinite(v)) { lorac_buf_printf(&b, ", %s %.4f", lorac_metric_words((size_t)m), v); }
+    }
     show_wrapped(stdout, front, b.at ? b.at : "");
     lorac_buf_free(&b);
 }
 
 static void print_table(const struct comparison *c)
 {
-    bool accuracy = c->level[0].scores.has_accuracy;
-    bool exact = c->level[0].scores.has_exact_match;
+    const struct lorac_scores *first = first_scores(c);
+    bool accuracy = first->has_accuracy;
+    bool exact = first->has_exact_match;
     char rows[32];
-    printf("%s rows of data.%s\n\n", show_count(rows, c->level[0].scores.rows), c->split);
+    printf("%s rows of data.%s\n\n", show_count(rows, first->rows), c->split);
     printf("%-*s", NAME, "");
     if (accuracy) { printf(" %*s %*s", NUMBER, "accuracy", NUMBER, "macro F1"); }
     if (exact) { printf(" %*s", NUMBER, "exact"); }
@@ -368,11 +391,7 @@ static void add_json(struct out *j, const struct level *l)
     if (!l->missing[0]) {
         out_count(j, "shots", l->shots);
         out_count(j, "rows", l->scores.rows);
-        if (l->scores.has_accuracy) {
-            out_real(j, "accuracy", l->scores.accuracy);
-            out_real(j, "macro_f1", l->scores.macro_f1);
-        }
-        if (l->scores.has_exact_match) { out_real(j, "exact_match", l->scores.exact_match); }
+        out_metrics(j, &l->scores);
         out_real(j, "loss", l->scores.loss);
         out_real(j, "seconds", l->scores.seconds);
         out_count(j, "trained_parameters", l->parameters);
@@ -389,9 +408,9 @@ static int print_json(const struct comparison *c)
 {
     struct out j = {0};
     out_str(&j, "split", c->split);
-    const struct lorac_scores *first = &c->level[0].scores;
+    const struct lorac_scores *first = first_scores(c);
     if (first->has_accuracy) {
-        out_real(&j, "majority", (double)first->majority / (double)first->rows);
+        out_real(&j, "majority", (double)first->majority / (double)first->compared);
     }
     out_begin(&j, "levels", "[]");
     for (size_t i = 0; i < c->n; i++) {

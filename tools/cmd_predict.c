@@ -268,8 +268,8 @@ static int print_answer_json(const struct lorac_answer *answer, const struct sub
         return out_print(&j);
     }
     const char *best = s->j->labels[answer->ranked[0].k];
-    out_str(&j, "prediction", best);
-    out_real(&j, "probability", answer->ranked[0].probability);
+    out_str(&j, "prediction", answer->text.at ? answer->text.at : best);
+    if (!answer->text.at) { out_real(&j, "probability", answer->ranked[0].probability); }
     out_labels(&j, (const char *const *)s->j->labels, answer->ranked, top);
     return out_print(&j);
 }
@@ -296,7 +296,7 @@ static void print_answer(const struct lorac_answer *answer, const struct subject
         putchar('\n');
         rest -= answer->ranked[i].probability;
     }
-    if (top < s->j->K) {
+    if (top < s->j->K && !answer->text.at) {
         printf("%.4f  (the other %zu)\n", rest > 0.0 ? rest : 0.0, s->j->K - top);
     }
 }
@@ -413,12 +413,18 @@ static int run(const struct args *a)
     }
     if (!st && q.scores && !s.j->K) {
         st = lorac_fail(&err, LORAC_EUSER,
-                        "--scores: the answers are free text, and there are no labels to score");
+                        "--scores: the answers are %s, and there are no labels to score",
+                        lorac_job_has_head(s.j) ? "numbers" : "free text");
     }
     if (!st && q.top && !s.j->K) {
         st = lorac_fail(&err, LORAC_EUSER,
-                        "--top %zu: the answers are free text, and there are no labels to rank",
-                        q.top);
+                        "--top %zu: the answers are %s, and there are no labels to rank", q.top,
+                        lorac_job_has_head(s.j) ? "numbers" : "free text");
+    }
+    if (!st && (q.scores || q.top) && lorac_job_objective(s.j)->target == LORAC_TARGET_TAGS) {
+        st = lorac_fail(&err, LORAC_EUSER,
+                        "%s: the answers are tags, one a word, and there are no labels to rank",
+                        q.scores ? "--scores" : "--top");
     }
     int code = st       ? complain(&err)
                : q.text ? predict_text(&q, &s, a, &err)
@@ -455,7 +461,10 @@ const struct verb verb_predict = {
     .about =
         "  lorac predict runs/sst2 --in new.tsv --out answers.tsv\n"
         "  lorac predict runs/sst2 --text 'a fine film'\n\n"
-        "Adds 'prediction' and, where the recipe has labels, 'probability' (among all labels). "
+        "Adds 'prediction' and, where the recipe has labels, 'probability' (among all labels). A "
+        "head that gives several labels adds those above eval.threshold (--scores: each with its "
+        "own probability), one for numbers a number in the table's unit, one for tags a tag a "
+        "word. "
         "The table needs no column for the answer; its quotes, line ends and byte order mark "
         "stay, and its delimiter may be another than the recipe's. JSON lines get members; the "
         "answer that a conversation ends with is left out, and the question asked. Ctrl-C keeps "

@@ -4,6 +4,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/core/number.h"
+#include "recipes/run/heads.h"
 #include "recipes/run/predict_impl.h"
 
 #include <stdio.h>
@@ -120,14 +121,14 @@ static enum lorac_status open_table(struct lorac_predict_work *w, struct lorac_e
 /* The name of added column `column`: a prediction and, with labels, its probability. */
 static void added_name(char name[48], const struct lorac_predict_work *w, size_t column)
 {
-    size_t i = w->j->K ? column / 2 : column;
-    const char *word = w->j->K && column % 2 ? "probability" : "prediction";
+    size_t i = w->ranks ? column / 2 : column;
+    const char *word = w->ranks && column % 2 ? "probability" : "prediction";
     (void)snprintf(name, 48, i ? "%s_%zu" : "%s", word, i + 1);
 }
 
 static size_t added_columns(const struct lorac_predict_work *w)
 {
-    return w->j->K ? 2 * w->top : 1;
+    return w->ranks ? 2 * w->top : 1;
 }
 
 /* Are the names of the added columns free? */
@@ -156,6 +157,7 @@ static enum lorac_status ask(bool *asks, size_t *cut, struct lorac_predict_work 
 {
     enum lorac_on_bad on_empty = w->j->recipe->data.on_empty;
     bool blank = false;
+    bool lists = false;
     *asks = true;
     *cut = 0;
     enum lorac_status st = lorac_table_row(&w->row, w->table, i, err);
@@ -170,6 +172,7 @@ static enum lorac_status ask(bool *asks, size_t *cut, struct lorac_predict_work 
                               w->o->in, (unsigned long long)w->row.line,
                               lorac_table_column_name(w->table, c));
         }
+        lists = lists || (c != SIZE_MAX && w->row.nested && w->row.nested[c]);
         if (c == SIZE_MAX || !lorac_cell_is_blank(&w->values[v])) { continue; }
         if (lorac_predictor_may_be_blank(w->predictor, v)) { continue; }
         blank = true;
@@ -180,6 +183,7 @@ static enum lorac_status ask(bool *asks, size_t *cut, struct lorac_predict_work 
                           w->o->in, (unsigned long long)w->row.line,
                           lorac_table_column_name(w->table, c));
     }
+    lorac_predictor_lists(w->predictor, lists);
     w->counts->empty += blank;
     if (blank && on_empty == LORAC_BAD_SKIP) {
         *asks = false;
@@ -277,10 +281,10 @@ static void add_answer(struct lorac_predict_work *w, const struct lorac_ranked *
     for (size_t i = 0; i < w->top; i++) {
         const char *text = a ? a->text.at : ranked ? w->j->labels[ranked[i].k] : NULL;
         size_t n = a ? a->text.n : text ? strlen(text) : 0;
-        added_name(name, w, w->j->K ? 2 * i : i);
+        added_name(name, w, w->ranks ? 2 * i : i);
         text = a && !text ? "" : text;
         held = lorac_table_write_cell(&w->line, w->table, name, text, n, false) && held;
-        if (!w->j->K) { continue; }
+        if (!w->ranks) { continue; }
         added_name(name, w, 2 * i + 1);
         double share = ranked ? ranked[i].probability : 0.0;
         int length = !ranked        ? 0
@@ -347,11 +351,14 @@ static enum lorac_status write_ready(struct lorac_predict_work *w, struct lorac_
         size_t q = w->question[w->next - w->from];
         const struct lorac_ranked *ranked = NULL;
         const struct lorac_answer *text = NULL;
-        if (q != UNASKED && w->j->K) {
+        if (q != UNASKED && w->ranks) {
             st = lorac_predictor_ranked(&ranked, w->predictor, q, err);
         } else if (q != UNASKED) {
             text = lorac_predictor_text(w->predictor, q);
             if (!text) { return LORAC_OK; }
+            if (text->text.no_memory) {
+                return lorac_fail(err, LORAC_ENOMEM, "no memory for an answer");
+            }
         }
         if (!st) { st = write_row(w, ranked, text, err); }
     }
@@ -363,7 +370,7 @@ static bool goes_on_between(void *self, double done)
 {
     struct lorac_predict_work *w = self;
     (void)done;
-    if (!w->j->K) { w->written = write_ready(w, &w->why); }
+    if (!w->ranks) { w->written = write_ready(w, &w->why); }
     return !w->written && !w->counts->stopped && goes_on(w);
 }
 
@@ -449,7 +456,7 @@ static enum lorac_status answer_rows(struct lorac_predict_work *w, struct lorac_
     size_t n = w->counts->all;
     enum lorac_status st = w->part.resumed ? LORAC_OK : write_header(w, err);
     w->next = w->counts->resumed = w->part.rows < n ? w->part.rows : n;
-    w->from = w->j->K ? w->next / GROUP * GROUP : w->next;
+    w->from = w->ranks ? w->next / GROUP * GROUP : w->next;
     if (!st) { st = answer_until(w, n, err); }
     w->counts->rows = w->next;
     return st;
@@ -464,17 +471,19 @@ static enum lorac_status prepare(struct lorac_predict_work *w, const struct lora
     enum lorac_status st = lorac_predictor_new(&w->predictor, j, socket, w->o->max_tokens, err);
     if (st) { return st; }
     size_t n = lorac_predictor_variables(w->predictor);
-    w->top = j->K && w->o->top > 1 ? w->o->top : 1;
-    if (w->o->scores) { w->top = j->K; }
-    if (w->o->scores && !j->K) {
-        return lorac_fail(err, LORAC_EUSER, "free text: there are no labels to score");
+    const char *kind = j->K ? "tags" : lorac_job_has_head(j) ? "numbers" : "free text";
+    w->ranks = lorac_predictor_ranks(w->predictor, w->o->scores || w->o->top > 1);
+    w->top = w->ranks && w->o->top > 1 ? w->o->top : 1;
+    if (w->o->scores && w->ranks) { w->top = j->K; }
+    if (w->o->scores && !w->ranks) {
+        return lorac_fail(err, LORAC_EUSER, "%s: there are no labels to score", kind);
     }
-    if (w->o->top > 1 && !j->K) {
+    if (w->o->top > 1 && !w->ranks) {
         return lorac_fail(err, LORAC_EUSER,
-                          "free text: there are no labels of which the first %zu could be told",
+                          "%s: there are no labels of which the first %zu could be told", kind,
                           w->o->top);
     }
-    if (j->K && w->top > j->K) { w->top = j->K; }
+    if (w->ranks && w->top > j->K) { w->top = j->K; }
     w->column = lorac_mem_new(n, sizeof *w->column);
     w->values = lorac_mem_new(n, sizeof *w->values);
     if (!w->column || !w->values) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }

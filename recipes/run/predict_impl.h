@@ -20,6 +20,7 @@ struct lorac_predict_work {
     struct lorac_row row;
     struct lorac_buf line;
     struct lorac_part part;
+    bool ranks;                           // answers are labels with probabilities; else texts
     size_t top;                           // labels a row
     struct lorac_ids shared;              // what prompts begin with, but those that were cut
     size_t from, end;                     // rows that are answered together

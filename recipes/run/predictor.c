@@ -1,9 +1,10 @@
 /* predictor.c - see predictor.h. */
 #include "recipes/run/predictor.h"
 
-#include "base/checkpoint/hub.h"
 #include "base/core/mem.h"
-#include "recipes/run/saved_template.h"
+#include "recipes/run/heads.h"
+#include "recipes/run/predictor_impl.h"
+#include "recipes/run/reader.h"
 
 #include <string.h>
 
@@ -37,30 +38,10 @@ struct lorac_predictor {
     struct asked *asked;               // (ASKED)
     struct lorac_generation *together; // (ASKED)
     size_t n_asked;
-    struct whole *whole; // what it opened itself, or NULL
+    struct lorac_whole *whole;   // what it opened itself, or NULL
+    struct lorac_reader *reader; // of a head, in the place of chooser and generator; NULL: none
+    bool list;                   // its words are a list
 };
-
-/* All behind a predictor of two folders: an adapter's template as a recipe, and its job. */
-struct whole {
-    struct lorac_recipe recipe;
-    struct lorac_job *job;
-    struct lorac_adapter *adapter;
-    struct lorac_saved *saved;
-    struct lorac_socket socket;
-    char **names; // (columns) the template's variables
-};
-
-static void close_whole(struct whole *w)
-{
-    if (!w) { return; }
-    lorac_adapter_free(w->adapter);
-    lorac_job_close(w->job);
-    lorac_mem_free(w->recipe.data.columns.at);
-    lorac_mem_free(w->recipe.model.path);
-    lorac_mem_free(w->names);
-    lorac_mem_free(w->saved);
-    lorac_mem_free(w);
-}
 
 void lorac_answer_free(struct lorac_answer *a)
 {
@@ -80,6 +61,7 @@ static enum lorac_status parse_template(struct lorac_predictor *p, struct lorac_
         p->names[i] =
             r->data.columns.n ? r->data.columns.at[i].key : lorac_table_column_name(train, i);
     }
+    if (lorac_job_has_head(p->j)) { return LORAC_OK; }
     struct lorac_template_options o = {
         .prompt = p->j->texts.prompt,
         .completion = p->j->texts.completion,
@@ -88,16 +70,17 @@ static enum lorac_status parse_template(struct lorac_predictor *p, struct lorac_
     };
     enum lorac_status st = lorac_template_parse(&p->template, &o, err);
     if (!st && p->j->chat) { st = lorac_job_conversations(&p->talk, p->j, p->names, p->n, err); }
-    bool asks = false;
-    for (size_t i = 0; i < p->n && !st; i++) {
-        asks = asks || lorac_predictor_asks(p, i);
-    }
-    if (!st && !asks) {
-        st = lorac_fail(
-            err, LORAC_EUSER,
-            "template.prompt holds no variable: every row of a table would have the same answer");
-    }
     return st;
+}
+
+static enum lorac_status check_variables(const struct lorac_predictor *p, struct lorac_err *err)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (lorac_predictor_asks(p, i)) { return LORAC_OK; }
+    }
+    return lorac_fail(
+        err, LORAC_EUSER,
+        "template.prompt holds no variable: every row of a table would have the same answer");
 }
 
 static enum lorac_status open_chooser(struct lorac_predictor *p, const struct lorac_socket *socket,
@@ -140,7 +123,9 @@ enum lorac_status lorac_predictor_new(struct lorac_predictor **out, const struct
     p->max_tokens = max_tokens;
     enum lorac_status st = parse_template(p, err);
     if (!st) { st = lorac_prompt_begin(&p->n_begin, j->tokenizer, err); }
-    if (!st && j->K) {
+    if (!st && lorac_job_has_head(j)) {
+        st = lorac_reader_new(&p->reader, j, p->names, p->n, socket, err);
+    } else if (!st && j->K) {
         st = open_chooser(p, socket, err);
     } else if (!st) {
         st = lorac_generator_new(&p->generator, j->model, socket,
@@ -151,6 +136,7 @@ enum lorac_status lorac_predictor_new(struct lorac_predictor **out, const struct
             st = lorac_fail(err, LORAC_ENOMEM, "no memory to predict");
         }
     }
+    if (!st) { st = check_variables(p, err); }
     if (st) {
         lorac_predictor_free(p);
         p = NULL;
@@ -162,6 +148,7 @@ enum lorac_status lorac_predictor_new(struct lorac_predictor **out, const struct
 void lorac_predictor_free(struct lorac_predictor *p)
 {
     if (!p) { return; }
+    lorac_reader_free(p->reader);
     lorac_chooser_free(p->chooser);
     lorac_tree_free(&p->tree);
     lorac_generator_free(p->generator);
@@ -176,7 +163,7 @@ void lorac_predictor_free(struct lorac_predictor *p)
     lorac_conversations_close(p->talk);
     lorac_ids_free(&p->ids);
     lorac_mem_free(p->names);
-    close_whole(p->whole);
+    lorac_whole_close(p->whole);
     lorac_mem_free(p);
 }
 
@@ -200,8 +187,21 @@ const char *lorac_predictor_variable(const struct lorac_predictor *p, size_t i)
     return p->names[i];
 }
 
+bool lorac_predictor_ranks(const struct lorac_predictor *p, bool several)
+{
+    const enum lorac_target target = lorac_job_objective(p->j)->target;
+    if (target == LORAC_TARGET_LABELS) { return several; }
+    return p->j->K && target != LORAC_TARGET_TAGS;
+}
+
+void lorac_predictor_lists(struct lorac_predictor *p, bool list)
+{
+    p->list = list;
+}
+
 bool lorac_predictor_asks(const struct lorac_predictor *p, size_t i)
 {
+    if (p->reader) { return lorac_template_uses(lorac_reader_template(p->reader), i); }
     return lorac_template_prompt_uses(p->template, i) ||
            (p->talk && lorac_conversations_use(p->talk, i) &&
             !lorac_template_completion_uses(p->template, i));
@@ -209,12 +209,14 @@ bool lorac_predictor_asks(const struct lorac_predictor *p, size_t i)
 
 bool lorac_predictor_may_be_blank(const struct lorac_predictor *p, size_t i)
 {
+    if (p->reader) { return lorac_template_is_optional(lorac_reader_template(p->reader), i); }
     return p->talk ? lorac_conversations_may_be_blank(p->talk, i)
                    : lorac_template_is_optional(p->template, i);
 }
 
 bool lorac_predictor_takes_list(const struct lorac_predictor *p, size_t i)
 {
+    if (p->reader) { return lorac_reader_words(p->reader) == i; }
     return p->talk && lorac_conversations_messages(p->talk) == i;
 }
 
@@ -227,6 +229,7 @@ enum lorac_status lorac_predictor_prompt(size_t *cut, struct lorac_predictor *p,
                                          const struct lorac_cell *values, struct lorac_err *err)
 {
     const struct lorac_recipe *r = p->j->recipe;
+    if (p->reader) { return lorac_reader_text(cut, p->reader, values, p->list, err); }
     size_t max = r->model.max_length;
     size_t limit = p->j->model->config.max_positions;
     *cut = 0;
@@ -349,6 +352,7 @@ static enum lorac_status run_texts(struct lorac_predictor *p, lorac_goes_on_fn *
 
 const struct lorac_answer *lorac_predictor_text(struct lorac_predictor *p, size_t i)
 {
+    if (p->reader) { return lorac_reader_answer(p->reader, i); }
     struct asked *a = &p->asked[i];
     if (p->together[i].finish == LORAC_FINISH_CALLER) { return NULL; }
     if (!a->read) { drop_space(&a->answer); }
@@ -367,6 +371,7 @@ enum lorac_status lorac_predictor_share(struct lorac_predictor *p, const struct 
 enum lorac_status lorac_predictor_add(bool *added, struct lorac_predictor *p, size_t top,
                                       struct lorac_err *err)
 {
+    if (p->reader) { return lorac_reader_add(added, p->reader, err); }
     if (!p->chooser) { return add_text(added, p, err); }
     struct lorac_question q = {.prompt = p->ids.at,
                                .n = p->ids.n,
@@ -381,6 +386,7 @@ enum lorac_status lorac_predictor_add(bool *added, struct lorac_predictor *p, si
 enum lorac_status lorac_predictor_run(struct lorac_predictor *p, lorac_goes_on_fn *goes_on,
                                       void *self, struct lorac_err *err)
 {
+    if (p->reader) { return lorac_reader_run(p->reader, err); }
     return p->chooser ? lorac_chooser_run(p->chooser, goes_on, self, err)
                       : run_texts(p, goes_on, self, err);
 }
@@ -390,6 +396,7 @@ enum lorac_status lorac_predictor_ranked(const struct lorac_ranked **ranked,
                                          struct lorac_err *err)
 {
     size_t k = 0;
+    if (p->reader) { return lorac_reader_ranked(ranked, p->reader, i, err); }
     *ranked = lorac_chooser_answers(&k, p->chooser, i);
     if (*ranked) { return LORAC_OK; }
     return lorac_fail(err, LORAC_EFORMAT,
@@ -400,6 +407,7 @@ enum lorac_status lorac_predictor_ranked(const struct lorac_ranked **ranked,
 
 void lorac_predictor_clear(struct lorac_predictor *p)
 {
+    if (p->reader) { lorac_reader_clear(p->reader); }
     if (p->chooser) { lorac_chooser_clear(p->chooser); }
     p->n_asked = p->prompts.n = 0;
 }
@@ -421,9 +429,35 @@ static enum lorac_status choose(struct lorac_answer *a, struct lorac_predictor *
     return st;
 }
 
+/* What a head says: labels with their probabilities, a text, or both of several labels. */
+static enum lorac_status read(struct lorac_answer *a, struct lorac_predictor *p,
+                              struct lorac_err *err)
+{
+    bool ranks = lorac_predictor_ranks(p, true);
+    enum lorac_status st = LORAC_OK;
+    bool added = false;
+    lorac_buf_clear(&a->text);
+    if (ranks) {
+        st = choose(a, p, err);
+    } else {
+        lorac_predictor_clear(p);
+        st = lorac_reader_add(&added, p->reader, err);
+        if (!st) { st = lorac_reader_run(p->reader, err); }
+    }
+    if (st || lorac_predictor_ranks(p, false)) { return st; }
+    const struct lorac_answer *answer = lorac_reader_answer(p->reader, 0);
+    bool lost = answer->text.no_memory;
+    if (!lost) { lorac_buf_str(&a->text, answer->text.at); }
+    a->tokens = 1;
+    a->finish = LORAC_FINISH_END;
+    lost = lost || a->text.no_memory;
+    return lost ? lorac_fail(err, LORAC_ENOMEM, "no memory for an answer") : LORAC_OK;
+}
+
 enum lorac_status lorac_predictor_answer(struct lorac_answer *a, struct lorac_predictor *p,
                                          lorac_show_fn *show, void *self, struct lorac_err *err)
 {
+    if (p->reader) { return read(a, p, err); }
     return p->chooser ? choose(a, p, err) : generate(a, p, show, self, err);
 }
 
@@ -454,125 +488,7 @@ enum lorac_status lorac_predictor_ask(struct lorac_answer *a, struct lorac_predi
     return st;
 }
 
-/* ---- a model's folder and an adapter's ---- */
-
-/* Every variable of the template is a column of its own name, in the order of the texts. */
-static enum lorac_status name_columns(struct whole *w, struct lorac_err *err)
+void lorac_predictor_own(struct lorac_predictor *p, struct lorac_whole *w)
 {
-    struct lorac_recipe_map *columns = &w->recipe.data.columns;
-    struct lorac_buf both = {0};
-    const bool whole = w->saved->chat && !w->saved->prompt[0];
-    lorac_buf_printf(&both, "%s%s%s", whole ? "{messages}" : w->saved->prompt, w->saved->completion,
-                     w->saved->system ? w->saved->system : "");
-    enum lorac_status st = both.no_memory
-                               ? lorac_fail(err, LORAC_ENOMEM, "no memory to predict")
-                               : lorac_template_variables(&w->names, &columns->n, both.at, err);
-    lorac_buf_free(&both);
-    if (st) { return st; }
-    columns->at = lorac_mem_new(columns->n + 1, sizeof *columns->at);
-    if (!columns->at) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
-    for (size_t i = 0; i < columns->n; i++) {
-        columns->at[i] = (struct lorac_recipe_pair){w->names[i], w->names[i]};
-    }
-    return LORAC_OK;
-}
-
-static enum lorac_status copy_labels(struct lorac_job *j, const struct lorac_saved *s,
-                                     const char *variable, struct lorac_err *err)
-{
-    j->label_variable = lorac_mem_string(variable, strlen(variable));
-    j->labels = lorac_mem_new(s->K, sizeof *j->labels);
-    bool there = j->label_variable && j->labels;
-    while (there && j->K < s->K) {
-        j->labels[j->K] = lorac_mem_string(s->labels[j->K], strlen(s->labels[j->K]));
-        there = j->labels[j->K++];
-    }
-    return there ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory to predict");
-}
-
-/* The labels, and the variable that they fill: the completion's only one. */
-static enum lorac_status find_labels(struct whole *w, struct lorac_err *err)
-{
-    char **names = NULL;
-    size_t n = 0;
-    enum lorac_status st = lorac_template_variables(&names, &n, w->saved->completion, err);
-    if (!st && n != 1) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "the adapter's template.completion has %zu variables, expected one: the "
-                        "label",
-                        n);
-    }
-    if (!st) { st = copy_labels(w->job, w->saved, names[0], err); }
-    lorac_mem_free(names);
-    return st;
-}
-
-static enum lorac_status load_adapter(struct whole *w, const char *dir, struct lorac_err *err)
-{
-    enum lorac_status st = lorac_peft_load(&w->adapter, w->job->model, dir, false, err);
-    if (!st) { st = lorac_saved_read(&w->saved, w->adapter->template_json, err); }
-    if (!st && !w->saved) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "%s: carries no template; expected an adapter that lorac trained", dir);
-    }
-    if (!st && !w->adapter->n_full && !lorac_adapter_changes(w->adapter)) {
-        st = lorac_fail(err, LORAC_EUSER, "%s: %s: the adapter changes nothing", dir,
-                        lorac_adapter_idle_text(w->adapter));
-    }
-    if (!st) { st = lorac_template_check_tokenizer(w->adapter, w->job->tokenizer, err); }
-    if (!st) { w->socket = lorac_adapter_socket(w->adapter); }
-    return st;
-}
-
-static enum lorac_status open_whole(struct whole *w, const char *model, const char *adapter,
-                                    struct lorac_err *err)
-{
-    enum { LONGEST = 2048 };
-    struct lorac_recipe *r = &w->recipe;
-    struct lorac_job *j = lorac_mem_new(1, sizeof *j);
-    w->job = j;
-    if (!j) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
-    j->recipe = r;
-    enum lorac_status st = lorac_device_outline(&j->dev, NULL, 0, err);
-    if (!st) { st = lorac_hub_find(&r->model.path, model, NULL, err); }
-    if (!st) { st = lorac_tokenizer_open(&j->tokenizer, r->model.path, err); }
-    if (!st) { st = lorac_job_open_model(j, err); }
-    if (!st) { st = load_adapter(w, adapter, err); }
-    if (!st) { st = name_columns(w, err); }
-    if (st) { return st; }
-    size_t most = j->model->config.max_positions;
-    r->model.max_length = most < LONGEST ? most : LONGEST;
-    r->data.on_too_long = LORAC_LONG_ERROR;
-    const bool whole = w->saved->chat && !w->saved->prompt[0];
-    r->templates.prompt = whole ? NULL : w->saved->prompt;
-    r->templates.completion = whole ? NULL : w->saved->completion;
-    r->templates.append_eos = w->saved->append_eos;
-    r->templates.system = w->saved->system;
-    r->templates.date = w->saved->date;
-    if (w->saved->chat) {
-        r->templates.kind = LORAC_RECIPE_TEMPLATE_CHAT;
-        st = lorac_chat_open_for(&j->chat, r->model.path, adapter, j->tokenizer, err);
-    }
-    const char *const *names = (const char *const *)w->names;
-    if (!st) { st = lorac_job_texts(j, names, r->data.columns.n, NULL, err); }
-    if (st) { return st; }
-    return w->saved->K ? find_labels(w, err) : LORAC_OK;
-}
-
-enum lorac_status lorac_predictor_open(struct lorac_predictor **out, const char *model,
-                                       const char *adapter, struct lorac_err *err)
-{
-    *out = NULL;
-    struct whole *w = lorac_mem_new(1, sizeof *w);
-    if (!w) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
-    enum lorac_status st = open_whole(w, model, adapter, err);
-    if (!st) {
-        st = lorac_predictor_new(out, w->job, &w->socket, lorac_sampling_defaults.max_tokens, err);
-    }
-    if (st) {
-        close_whole(w);
-        return st;
-    }
-    (*out)->whole = w;
-    return LORAC_OK;
+    p->whole = w;
 }

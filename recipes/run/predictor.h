@@ -40,6 +40,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_predictor_open(struct lorac_predictor *
                                                         struct lorac_err *err);
 void lorac_predictor_free(struct lorac_predictor *p);
 size_t lorac_predictor_labels(const struct lorac_predictor *p); // K; 0: it writes its answers
+/* Does it rank its labels (lorac_predictor_ranked)? Not a head that gives any number of labels, a
+ * number or tags: those are texts, unless `several` ranks each label for itself. */
+bool lorac_predictor_ranks(const struct lorac_predictor *p, bool several);
+/* The variable of words is a list of JSON, until it is said otherwise. */
+void lorac_predictor_lists(struct lorac_predictor *p, bool list);
 const char *lorac_predictor_label(const struct lorac_predictor *p, size_t k);
 /* The template's variables, and whether the prompt uses one: the others need no value. */
 size_t lorac_predictor_variables(const struct lorac_predictor *p);

@@ -1,0 +1,108 @@
+#!/bin/sh
+# What a head answers, from outside. What is promised:
+#   - eval and predict say the same of the same rows: labels, several labels, numbers, tags;
+#   - eval tells each label, or kind of entity, the commonest answer, and the rows that went wrong;
+#   - compare sets a head beside label texts, plan and runs know its metrics;
+#   - what a head does not have is refused.
+# usage: test_heads.sh LORAC MAKE_TINY
+. "$(dirname "$0")/support.sh"
+
+printf 'text,y\n' >"$dir/one.csv"
+printf 'text,y\n' >"$dir/several.csv"
+printf 'text,y\n' >"$dir/number.csv"
+printf 'text,y\n' >"$dir/tags.csv"
+for i in 1 2 3 4 5 6; do
+    printf 'so %s warm,good\nso %s flat,bad\n' $i $i >>"$dir/one.csv"
+    printf 'so %s warm,good;warm\nso %s flat,bad\n' $i $i >>"$dir/several.csv"
+    printf 'so %s warm,%s.5\nso %s flat,-%s\n' $i $i $i $i >>"$dir/number.csv"
+    printf 'so %s warm,O B-N I-N\nso %s flat,O O B-A\n' $i $i >>"$dir/tags.csv"
+done
+# recipe NAME OBJECTIVE METRICS: NAME.yaml, and a run of it
+recipe() {
+    cat >"$dir/$1.yaml" <<END
+recipe: 1
+model: {path: model, max_length: 40}
+adapter: {rank: 2, alpha: 4}
+data: {train: $1.csv, valid: $1.csv, labels: y}
+template: {prompt: '{text}'}
+objective: $2
+train: {epochs: 4, batch_size: 3, threads: 1}
+optimizer: {lr: 0.02}
+eval: {every: end, metrics: [$3]}
+END
+    expect 0 train "$dir/$1.yaml"
+    expect 0 predict "$dir/runs/$1" --in "$dir/$1.csv" --out "$dir/$1.out" --overwrite
+    expect 0 eval "$dir/runs/$1" --json
+}
+# near A B: equal to five digits
+near() {
+    awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; exit !(d < 0.00002 && d > -0.00002) }' || fail "$1 is not $2"
+}
+
+recipe one classify "loss, accuracy, macro_f1, matthews, auc"
+json accuracy macro_f1 matthews auc majority by_label confused calibration
+[ "$(head -n 1 "$dir/one.out")" = text,y,prediction,probability ] || fail "$(head -n 1 "$dir/one.out")"
+near "$(awk -F, 'NR > 1 { n++; right += $2 == $3 } END { print right / n }' "$dir/one.out")" "$(value accuracy)"
+near "$(value majority)" 0.5
+grep -q ',matthews,auc$' "$dir/runs/one/metrics.csv" || fail "$(head -n 1 "$dir/runs/one/metrics.csv")"
+expect 0 eval "$dir/runs/one" --errors "$dir/wrong.csv"
+has out "(of 2 labels; always 'bad' would be 0.5000)" "Matthews " "AUC " "precision" "calibration"
+has wrong.csv "line,label,answer,label_probability,answer_probability,"
+expect 0 predict "$dir/runs/one" --text "so 1 warm" --json
+json prediction probability top
+expect 0 runs "$dir/runs" --metric matthews
+has out matthews one
+expect 0 plan "$dir/one.yaml"
+has out "bad" "good" "score"
+
+recipe several multilabel "loss, accuracy, micro_f1, precision, recall"
+json accuracy micro_f1 by_label
+near "$(awk -F, 'NR > 1 { n++; right += $2 == $3 } END { print right / n }' "$dir/several.out")" "$(value accuracy)"
+expect 0 predict "$dir/runs/several" --in "$dir/several.csv" --out "$dir/scores.out" --scores
+[ "$(head -n 1 "$dir/scores.out")" = text,y,prediction,probability,prediction_2,probability_2,prediction_3,probability_3 ] ||
+    fail "$(head -n 1 "$dir/scores.out")"
+expect 0 eval "$dir/runs/several" --set eval.threshold=0.0
+has out "recall       1.0000"
+expect 0 eval "$dir/runs/several" --errors "$dir/wrong.csv"
+has out "(rows with exactly their labels)" "label  "
+has wrong.csv "line,wanted,answer,prompt"
+
+recipe number regress "loss, mse, pearson, r2"
+json mse pearson r2 mean_mse
+near "$(awk -F, 'NR > 1 { n++; s += ($2 - $3) ^ 2 } END { print s / n }' "$dir/number.out" |
+    awk '{ printf "%.5f", $1 }')" "$(value mse | awk '{ printf "%.5f", $1 }')"
+expect 0 eval "$dir/runs/number" --errors "$dir/wrong.csv"
+has out "(always the training rows' mean, 0.25, would be "
+[ "$(wc -l <"$dir/wrong.csv")" = 13 ] || fail "not all numbers"
+awk -F, 'NR > 1 { e = $4 < 0 ? -$4 : $4; if (NR > 2 && e > last + 1e-6) exit 1; last = e }' "$dir/wrong.csv" ||
+    fail "not the farthest off first"
+
+recipe tags tag "loss, accuracy, entity_f1, precision, recall"
+json accuracy entity_f1 precision recall by_label
+[ "$(awk -F, 'NR == 2 { print split($3, t, " ") }' "$dir/tags.out")" = 3 ] || fail "not a tag a word"
+near "$(awk -F, 'NR > 1 { n = split($2, a, " "); split($3, b, " "); for (i = 1; i <= n; i++) { all++; right += a[i] == b[i] } }
+    END { print right / all }' "$dir/tags.out")" "$(value accuracy)"
+expect 0 eval "$dir/runs/tags"
+has out "(of 36 words, " "entity F1" "N  " "A  "
+
+# ---- refused ----
+refused 1 "has no module 'score' of the head, and no adapter brings it" eval "$dir/one.yaml"
+refused 1 "has no module 'score' of the head" predict "$dir/one.yaml" --text a
+refused 1 "--scores: the answers are numbers" predict "$dir/runs/number" --text a --scores
+refused 1 "--scores: the answers are tags, one a word" predict "$dir/runs/tags" --text a --scores
+sed 's/B-N/ADJ/; s/I-N/NOUN/; s/B-A/VERB/' "$dir/tags.csv" >"$dir/speech.csv"
+refused 1 "eval.best is entity_f1, but not all tags are of entities" train "$dir/tags.yaml" --set eval.best=entity_f1 \
+    --set "data.train=$dir/speech.csv" --set "data.valid=$dir/speech.csv" --set "output.dir=$dir/speech"
+expect 0 train "$dir/tags.yaml" --set "data.train=$dir/speech.csv" --set "data.valid=$dir/speech.csv" --set "output.dir=$dir/speech"
+has err "best by accuracy"
+
+# ---- a head beside label texts on the same rows ----
+expect 0 compare "$dir/one.yaml"
+has out "the base has no head for these labels" "a head reads one text" "adapted" "always 'bad'"
+sed 's/labels: y/columns: {text: text, y: y}/; s/objective: .*//; s/{text}.}/{text} is'"'"', completion: '"' {y}'"'}/; s/, matthews, auc//' \
+    "$dir/one.yaml" >"$dir/texts.yaml"
+expect 0 train "$dir/texts.yaml"
+expect 0 runs "$dir/runs/one" "$dir/runs/texts" --metric accuracy
+has out one texts
+grep -q '^? not compared' "$dir/out" && fail "a head and label texts are not compared: $(cat "$dir/out")"
+finish
