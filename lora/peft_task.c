@@ -121,10 +121,21 @@ enum lorac_status lorac_peft_check_task(const struct lorac_peft_config *c,
         return lorac_fail(
             err, LORAC_EFORMAT,
             "%s: is of a model that writes text (task_type CAUSAL_LM) and has no head; "
-            "the model was opened for %s%s; expected an adapter with its head",
+            "the model was opened for %s%s; give an adapter with such a head, or ask this one to "
+            "write (objective: causal_lm)",
             path, lorac_task_text(is->task), with);
     }
-    return lorac_fail(err, LORAC_EFORMAT,
-                      "%s: has a head for %s, with %zu labels; the model was opened for %s%s", path,
-                      lorac_task_text(o.task), o.labels, lorac_task_text(is->task), with);
+    const char *own = o.task == LORAC_TASK_TAG ? "tag" : "classify, multilabel or regress";
+    (void)lorac_fail(err, LORAC_EFORMAT,
+                     "%s: has a head for %s, with %zu labels; the model was opened for %s%s", path,
+                     lorac_task_text(o.task), o.labels, lorac_task_text(is->task), with);
+    if (o.task == is->task) {
+        lorac_err_add(err, "; its labels are those that it was trained with");
+    } else if (labelled) {
+        lorac_err_add(err, "; its objective is %s", own);
+    } else {
+        lorac_err_add(err, "; give one that writes, or ask this one for labels (objective: %s)",
+                      own);
+    }
+    return LORAC_EFORMAT;
 }

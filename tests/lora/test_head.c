@@ -302,18 +302,25 @@ static void a_head_that_does_not_fit_is_an_error(void **state)
          "trained with, and another would give other labels"},
         {.task = LORAC_TASK_CLASSIFY,
          .labels = 4,
-         .message = TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
-                            "for classifying texts, with 4 labels"},
+         .message =
+             TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
+                     "for classifying texts, with 4 labels; its labels are those that it was "
+                     "trained with"},
         {.task = LORAC_TASK_TAG,
          .labels = 3,
-         .message = TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
-                            "for tagging tokens, with 3 labels"},
+         .message =
+             TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
+                     "for tagging tokens, with 3 labels; its objective is classify, multilabel "
+                     "or regress"},
         {.task = LORAC_TASK_LM,
-         .message = TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
-                            "for predicting tokens"},
+         .message =
+             TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
+                     "for predicting tokens; give one that writes, or ask this one for labels "
+                     "(objective: classify, multilabel or regress)"},
         {.task = LORAC_TASK_BODY,
          .message = TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
-                            "for hidden states"},
+                            "for hidden states; give one that writes, or ask this one for labels "
+                            "(objective: classify, multilabel or regress)"},
         {.cut = TYPE,
          .put = "\"task_type\": null",
          .task = LORAC_TASK_CLASSIFY,
@@ -393,8 +400,8 @@ static void an_adapter_without_a_head_is_none_for_labels(void **state)
     assert_string_equal(
         err.text + strlen(dir),
         TENSORS "is of a model that writes text (task_type CAUSAL_LM) and has no head; the "
-                "model was opened for classifying texts, with 3 labels; expected an adapter "
-                "with its head");
+                "model was opened for classifying texts, with 3 labels; give an adapter with "
+                "such a head, or ask this one to write (objective: causal_lm)");
     lorac_model_close(m);
 }
 
