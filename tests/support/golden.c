@@ -95,10 +95,23 @@ const char *const golden_encoders[] = {
 };
 
 const char *const golden_heads[] = {
-    "../heads/llama",     "../heads/llama-alone", "../heads/llama-tags",       "../heads/qwen2",
-    "../heads/qwen2-own", "../heads/gpt2",        "../heads/gpt2-tags",        "../heads/neox",
-    "../heads/gemma3",    "../heads/bert",        "../heads/bert-pooler",      "../heads/bert-tags",
-    "../heads/roberta",   "../heads/distilbert",  "../heads/distilbert-alone", NULL,
+    "../heads/llama",
+    "../heads/llama-alone",
+    "../heads/llama-tags",
+    "../heads/qwen2",
+    "../heads/qwen2-own",
+    "../heads/gpt2",
+    "../heads/gpt2-tags",
+    "../heads/neox",
+    "../heads/gemma3",
+    "../heads/bert",
+    "../heads/bert-pooler",
+    "../heads/bert-tags",
+    "../heads/roberta",
+    "../heads/distilbert",
+    "../heads/distilbert-alone",
+    "../heads/modernbert",
+    NULL,
 };
 
 const char *golden_every_head(size_t i)
