@@ -1,6 +1,7 @@
 /* init.c - see init.h. */
 #include "recipes/run/init_guess.h"
 
+#include "base/config_json.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/language/reading.h"
@@ -15,6 +16,9 @@ enum {
     SHORTEST_LENGTH = 32, // and not below this
     VALID_ROWS = 20,      // fewer rows are not split
     CODE_BYTES = 2,       // of labels that are codes rather than words
+    MANY_LABELS = 16,     // more, or as many rows, are a head's
+    MANY_ROWS = 20000,
+    CONFIG_BYTES = 1 << 24,
 };
 
 static enum lorac_status no_memory(struct lorac_err *err)
@@ -24,11 +28,6 @@ static enum lorac_status no_memory(struct lorac_err *err)
 
 /* ---- the text ---- */
 
-static const char *rows(size_t n)
-{
-    return n == 1 ? "row" : "rows";
-}
-
 static void quoted_char(struct lorac_buf *b, char c)
 {
     const char text[] = {c, '\0'};
@@ -36,7 +35,7 @@ static void quoted_char(struct lorac_buf *b, char c)
 }
 
 /* Whether its columns have names. */
-static bool is_named(const struct lorac_guess *g)
+bool lorac_guess_is_named(const struct lorac_guess *g)
 {
     return g->format.header || g->format.kind == LORAC_TABLE_JSONL;
 }
@@ -46,7 +45,7 @@ static bool has_own_name(const struct lorac_guess *g, size_t c)
 {
     size_t found = 0;
     const char *name = lorac_table_column_name(g->table, c);
-    return is_named(g) && *name &&
+    return lorac_guess_is_named(g) && *name &&
            lorac_table_column_find(&found, g->table, name, NULL) == LORAC_OK && found == c;
 }
 
@@ -63,7 +62,7 @@ static void add_column(struct lorac_buf *b, const struct lorac_guess *g, size_t 
 /* A column's name as small letters, digits and underscores; "" where none is left. */
 static void plain_name(char out[40], const struct lorac_guess *g, size_t c)
 {
-    const char *name = is_named(g) ? lorac_table_column_name(g->table, c) : "";
+    const char *name = lorac_guess_is_named(g) ? lorac_table_column_name(g->table, c) : "";
     size_t n = 0;
     for (; *name && n < 32; name++) {
         char x = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
@@ -89,7 +88,7 @@ static void text_variable(char out[40], const struct lorac_guess *g, size_t i)
 /* "Title: " in front of one of several texts, where the header has a plain name for it. */
 static void add_lead(struct lorac_buf *b, const struct lorac_guess *g, size_t i)
 {
-    const char *name = is_named(g) ? lorac_table_column_name(g->table, g->text[i]) : "";
+    const char *name = lorac_guess_is_named(g) ? lorac_table_column_name(g->table, g->text[i]) : "";
     if (g->n_texts == 1 || !*name || strpbrk(name, "{}$\"\\\n\r\t") || strlen(name) > 40) {
         return;
     }
@@ -101,7 +100,24 @@ static void add_lead(struct lorac_buf *b, const struct lorac_guess *g, size_t i)
     lorac_buf_str(b, ": ");
 }
 
-/* The texts, each on a line; one that may be blank goes with its line. */
+/* Two texts that an encoder reads as a pair. */
+static bool is_pair(const struct lorac_guess *g)
+{
+    return g->head && g->encoder && g->n_texts == 2 && !g->optional[0] && !g->optional[1];
+}
+
+static void add_pair(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    static const char *const keys[] = {"prompt", "pair"};
+    for (size_t i = 0; i < 2; i++) {
+        char name[40];
+        text_variable(name, g, i);
+        lorac_buf_printf(b, "  %s: \"{%s}\"\n", keys[i], name);
+    }
+}
+
+/* The texts, each on a line; one that may be blank goes with its line. What is to be written stands
+ * on the next one. */
 static void add_prompt(struct lorac_buf *b, const struct lorac_guess *g)
 {
     bool begun = false; // there is a line that is always there
@@ -116,7 +132,8 @@ static void add_prompt(struct lorac_buf *b, const struct lorac_guess *g)
         if (g->optional[i]) { lorac_buf_printf(b, "%s{/%s}", begun ? "" : "\\n", name); }
         begun = begun || !g->optional[i];
     }
-    lorac_buf_printf(b, "\\n%s:\"\n", g->classes.K ? "Label" : "Answer");
+    if (!g->head) { lorac_buf_printf(b, "\\n%s:", g->classes.K ? "Label" : "Answer"); }
+    lorac_buf_str(b, "\"\n");
 }
 
 static void add_format(struct lorac_buf *b, const struct lorac_guess *g)
@@ -139,21 +156,21 @@ static void add_format(struct lorac_buf *b, const struct lorac_guess *g)
     }
 }
 
-static void tell_column(struct lorac_buf *b, const struct lorac_guess *g, size_t c)
+void lorac_guess_tell_column(struct lorac_buf *b, const struct lorac_guess *g, size_t c)
 {
     char shown[64];
     const char *name = lorac_table_column_name(g->table, c);
     lorac_visible(shown, sizeof shown, name, strlen(name));
     if (has_own_name(g, c)) {
         lorac_buf_printf(b, "'%s'", shown);
-    } else if (is_named(g) && *name) {
+    } else if (lorac_guess_is_named(g) && *name) {
         lorac_buf_printf(b, "column %zu ('%s')", c + 1, shown);
     } else {
         lorac_buf_printf(b, "column %zu", c + 1);
     }
 }
 
-static bool is_used(const struct lorac_guess *g, size_t c)
+bool lorac_guess_uses(const struct lorac_guess *g, size_t c)
 {
     bool used = !g->free && c == g->answer;
     for (size_t i = 0; i < g->n_texts; i++) {
@@ -167,9 +184,9 @@ static void add_unused(struct lorac_buf *b, const struct lorac_guess *g)
     enum { SHOWN = 12 };
     size_t unused = 0;
     for (size_t c = 0; c < lorac_table_columns(g->table); c++) {
-        if (is_used(g, c) || unused++ >= SHOWN) { continue; }
+        if (lorac_guess_uses(g, c) || unused++ >= SHOWN) { continue; }
         lorac_buf_str(b, unused == 1 ? "  # not used: " : ", ");
-        tell_column(b, g, c);
+        lorac_guess_tell_column(b, g, c);
     }
     if (unused > SHOWN) { lorac_buf_str(b, ", ..."); }
     if (unused) { lorac_buf_str(b, "\n"); }
@@ -179,7 +196,7 @@ static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
 {
     lorac_buf_str(b, "data:\n  train: ");
     lorac_yaml_quote(b, g->table_path, true);
-    lorac_buf_printf(b, "   # %zu %s\n", g->rows, rows(g->rows));
+    lorac_buf_printf(b, "   # %zu %s\n", g->rows, lorac_guess_rows(g->rows));
     if (g->rows < VALID_ROWS) {
         lorac_buf_str(b,
                       "  # valid: {split: 0.1}   # a tenth of the rows; here they are too few\n");
@@ -207,8 +224,9 @@ static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
         lorac_buf_printf(b, "  on_empty: skip   # %zu %s an empty cell\n", g->empty,
                          g->empty == 1 ? "row has" : "rows have");
     }
-    lorac_buf_str(b, g->free ? "  on_too_long: skip\n"
-                             : "  on_too_long: truncate_prompt   # the answer is never cut\n");
+    lorac_buf_str(b, g->free   ? "  on_too_long: skip\n"
+                     : g->head ? "  on_too_long: truncate_end\n"
+                               : "  on_too_long: truncate_prompt   # the answer is never cut\n");
 }
 
 /* The label that stands for label k: the commonest of those that differ in case and blanks alone.
@@ -236,16 +254,19 @@ static void add_map(struct lorac_buf *b, const struct lorac_guess *g, char *cons
     for (size_t k = 0; k < g->classes.K; k++) {
         needed = needed || alike(g, folded, k) != k;
     }
+    if (!needed && g->head) { lorac_buf_str(b, "  labels: label   # what the head should say\n"); }
     if (!needed) { return; }
-    lorac_buf_str(b, "  labels:   # some were the same but for case or blanks: one word for them\n"
-                     "    map:\n");
+    lorac_buf_str(b,
+                  "  labels:   # some were the same but for case or blanks: one word for them\n");
+    lorac_buf_str(b, g->head ? "    column: label\n    map:\n" : "    map:\n");
     for (size_t k = 0; k < g->classes.K; k++) {
         if (is_blank(g->classes.value[k])) { continue; } // no row with it trains
         lorac_buf_str(b, "      ");
         lorac_yaml_quote(b, g->classes.value[k], false);
         lorac_buf_str(b, ": ");
         lorac_yaml_quote(b, g->classes.value[alike(g, folded, k)], true);
-        lorac_buf_printf(b, "   # %zu %s\n", g->classes.count[k], rows(g->classes.count[k]));
+        lorac_buf_printf(b, "   # %zu %s\n", g->classes.count[k],
+                         lorac_guess_rows(g->classes.count[k]));
     }
 }
 
@@ -275,7 +296,7 @@ static void add_labels(struct lorac_buf *b, const struct lorac_guess *g)
         folded[k] = all.at + at[k];
     }
     if (!lost) { add_map(b, g, folded); }
-    if (codes) {
+    if (codes && !g->head) {
         lorac_buf_str(b, "  # words for these codes, where they have a meaning: labels: {map: {");
         lorac_yaml_quote(b, g->classes.value[0], false);
         lorac_buf_str(b, ": a word, ...}}\n");
@@ -301,8 +322,8 @@ static void add_training(struct lorac_buf *b, const struct lorac_guess *g)
                      "# parameters: about %zu %s of %zu %s.\n"
                      "train:\n  epochs: %zu\n  batch_tokens: %zu\n\noptimizer:\n  lr: ",
                      size.rows, size.tokens, (double)size.parameters / 1e6, f.steps,
-                     f.steps == 1 ? "step" : "steps", together, rows(together), f.epochs,
-                     f.batch_tokens);
+                     f.steps == 1 ? "step" : "steps", together, lorac_guess_rows(together),
+                     f.epochs, f.batch_tokens);
     lorac_number_print(b, f.lr);
     lorac_buf_printf(b, "   # smaller bases take more, larger ones less\n  warmup: %u%%\n\n",
                      f.warmup);
@@ -318,6 +339,17 @@ static void add_training(struct lorac_buf *b, const struct lorac_guess *g)
                      g->classes.K ? "accuracy, macro_f1" : "perplexity");
 }
 
+void lorac_guess_why_head(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    if (g->encoder) {
+        lorac_buf_str(b, "this model reads and does not write");
+    } else if (g->classes.K > MANY_LABELS) {
+        lorac_buf_printf(b, "%zu labels cost as much as one", g->classes.K);
+    } else {
+        lorac_buf_printf(b, "%zu rows cost their texts alone", g->rows);
+    }
+}
+
 static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
 {
     bool labels = g->classes.K > 0;
@@ -329,6 +361,11 @@ static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
     lorac_buf_printf(b, "\n  max_length: %zu   # tokens; ", g->max_length);
     lorac_buf_printf(b, "%zu of %zu %s longer\n\n", g->longer, g->rows,
                      g->rows == 1 ? "row is" : "rows are");
+    if (g->head) {
+        lorac_buf_str(b, "objective: classify   # a head beside the adapter: ");
+        lorac_guess_why_head(b, g);
+        lorac_buf_str(b, "\n\n");
+    }
     lorac_buf_str(b, "adapter:\n  rank: 8\n  alpha: 16\n  targets: all-linear\n\n");
     add_data(b, g);
     add_labels(b, g);
@@ -338,6 +375,14 @@ static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
     } else if (g->free) {
         lorac_buf_str(b, "\ntemplate:   # every word of the text is learnt\n"
                          "  completion: \"{text}\"\n  train_on: all\n\n");
+    } else if (g->head) {
+        lorac_buf_str(b, "\ntemplate:   # what the model reads\n");
+        if (is_pair(g)) {
+            add_pair(b, g);
+        } else {
+            add_prompt(b, g);
+        }
+        lorac_buf_str(b, "\n");
     } else {
         lorac_buf_str(b, "\ntemplate:   # what the model reads, and what it learns to answer\n");
         add_prompt(b, g);
@@ -402,89 +447,6 @@ static enum lorac_status measure(struct lorac_guess *g, struct lorac_err *err)
     return st;
 }
 
-/* ---- what is told ---- */
-
-static void tell_format(struct lorac_buf *b, const struct lorac_guess *g)
-{
-    static const struct {
-        char delimiter;
-        const char *name;
-    } names[] = {{',', "commas"}, {'\t', "tabs"}, {';', "semicolons"}, {'|', "bars"}};
-    const char *name = "";
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (names[i].delimiter == g->format.delimiter) { name = names[i].name; }
-    }
-    size_t n = lorac_table_columns(g->table);
-    lorac_buf_printf(b, "table     %zu %s of %zu %s", g->rows, rows(g->rows), n,
-                     n == 1 ? "column" : "columns");
-    if (g->format.kind == LORAC_TABLE_JSONL) {
-        lorac_buf_str(b, ", JSON lines");
-    } else if (n > 1) {
-        lorac_buf_printf(b, ", between %s", name);
-    }
-    lorac_buf_str(b, is_named(g) ? "" : ", without a header");
-    lorac_buf_str(b, "\n");
-    if (g->why_header[0]) { lorac_buf_printf(b, "header    the first row: %s\n", g->why_header); }
-    if (g->format.encoding) {
-        lorac_buf_printf(b, "encoding  %s: %s\n", lorac_encoding_name(g->format.encoding),
-                         g->why_encoding);
-    }
-    if (!g->format.quote && g->format.kind == LORAC_TABLE_CSV) {
-        lorac_buf_printf(b, "quote     '', quotes are characters like others: %s\n", g->why_quote);
-    }
-    const struct lorac_tally *blank = lorac_table_blank_lines(g->table);
-    const struct lorac_tally *cells = lorac_table_long_cells(g->table);
-    if (blank->n) {
-        lorac_buf_printf(b, "note      %zu blank lines are no rows, the first is line %llu\n",
-                         blank->n, (unsigned long long)blank->line[0]);
-    }
-    if (!cells->n) { return; }
-    lorac_buf_printf(b, "note      %zu %s line ends and delimiters, the first in line %llu",
-                     cells->n, cells->n == 1 ? "cell holds" : "cells hold",
-                     (unsigned long long)cells->line[0]);
-    if (g->rows_unquoted) {
-        lorac_buf_printf(b,
-                         "; with data.format.quote: '' there would be %zu rows of as many cells\n",
-                         g->rows_unquoted - g->format.header);
-    } else {
-        lorac_buf_str(b, "; without quotes the rows would not have as many cells each\n");
-    }
-}
-
-static void tell_columns(struct lorac_buf *b, const struct lorac_guess *g)
-{
-    enum { TOLD = 12 };
-    if (!g->free) {
-        lorac_buf_str(b, g->classes.K ? "label     " : "answer    ");
-        tell_column(b, g, g->answer);
-        lorac_buf_printf(b, ": %s\n", g->columns[g->answer].why);
-    }
-    for (size_t i = 0; i < g->n_texts; i++) {
-        lorac_buf_str(b, "text      ");
-        tell_column(b, g, g->text[i]);
-        lorac_buf_printf(b, ": %s", g->columns[g->text[i]].why);
-        if (g->optional[i]) {
-            lorac_buf_printf(b, "; blank in %zu rows, an optional part of the prompt",
-                             g->columns[g->text[i]].blank);
-        }
-        lorac_buf_str(b, "\n");
-    }
-    size_t unused = 0;
-    for (size_t c = 0; c < lorac_table_columns(g->table); c++) {
-        if (is_used(g, c) || unused++ >= TOLD) { continue; }
-        lorac_buf_str(b, "not used  ");
-        tell_column(b, g, c);
-        lorac_buf_printf(b, ": %s\n", g->columns[c].why);
-    }
-    if (unused > TOLD) { lorac_buf_printf(b, "not used  %zu more\n", unused - TOLD); }
-    if (g->empty) {
-        lorac_buf_printf(b,
-                         "rows      %zu of %zu with a blank cell are left out (on_empty: skip)\n",
-                         g->empty, g->rows);
-    }
-    if (unused) { lorac_buf_str(b, "--label COLUMN and --text COLUMN choose others.\n"); }
-}
-
 /* ---- all of it ---- */
 
 /* Each row is a conversation, and nothing else of it is read. */
@@ -502,6 +464,35 @@ static enum lorac_status take_conversations(struct lorac_guess *g, struct lorac_
     return LORAC_OK;
 }
 
+/* Does the model read whole texts? */
+static enum lorac_status look_at_model(struct lorac_guess *g, struct lorac_err *err)
+{
+    struct lorac_json root = {0};
+    struct lorac_config *c = lorac_mem_new(1, sizeof *c);
+    char *path = lorac_path_join(g->model, "config.json");
+    enum lorac_status st = c && path ? LORAC_OK : no_memory(err);
+    if (!st) { st = lorac_json_load(&root, path, CONFIG_BYTES, err); }
+    if (!st) { st = lorac_config_read(c, &root, err); }
+    g->encoder = !st && c->bidirectional;
+    lorac_json_free(&root);
+    lorac_mem_free(path);
+    lorac_mem_free(c);
+    return st;
+}
+
+/* Who gives the labels: a head, or the model in words. */
+static enum lorac_status choose_head(struct lorac_guess *g, struct lorac_err *err)
+{
+    size_t K = g->classes.K;
+    g->head = g->encoder || K > MANY_LABELS || (K > 0 && g->rows > MANY_ROWS);
+    if (!g->encoder || K > 0) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EUSER,
+                      "%s: is an encoder, which reads a text and does not write one, and %s has no "
+                      "column of labels; --label COLUMN says which one is (numbers: objective: "
+                      "regress, tags of words: tag; see lorac recipe explain objective)",
+                      g->model, g->table_path);
+}
+
 static enum lorac_status guess(struct lorac_guess *g, const char *model, const char *table,
                                const struct lorac_first_columns *o, struct lorac_err *err)
 {
@@ -516,7 +507,9 @@ static enum lorac_status guess(struct lorac_guess *g, const char *model, const c
     }
     if (st) { return st; }
     g->rows = lorac_table_rows(g->table);
-    return measure(g, err);
+    st = look_at_model(g, err);
+    if (!st) { st = choose_head(g, err); }
+    return st ? st : measure(g, err);
 }
 
 enum lorac_status lorac_recipe_init(struct lorac_buf *out, struct lorac_buf *told,
@@ -533,8 +526,7 @@ enum lorac_status lorac_recipe_init(struct lorac_buf *out, struct lorac_buf *tol
     if (!st) { st = lorac_recipe_parse(&r, b.at, b.n, "recipe.yaml", NULL, NULL, 0, NULL, err); }
     if (!st) {
         lorac_buf_add(out, b.at, b.n);
-        tell_format(told, &g);
-        tell_columns(told, &g);
+        lorac_guess_tell(told, &g);
     }
     lorac_recipe_free(r);
     lorac_buf_free(&b);

@@ -13,7 +13,10 @@
  *              called so, or else the longest. Instruction and answer come before a label. Without
  *              a label the answer: a column called answer, output, ref, ... or else the last text;
  *              one column alone is free text, all of it trained
- *   template   the texts one below the other; one that is blank in some rows is an optional part
+ *   objective  a head for labels where the model is an encoder, which can't write them, and where
+ *              there are many of them or many rows: a row costs its text alone then
+ *   template   the texts one below the other; one that is blank in some rows is an optional part;
+ *              two for an encoder are a pair
  *   length     the 99th percentile of the rows' tokens (of free text the longest row), rounded up
  *              to 16
  *   training   rate, batch, epochs, warm-up and evaluations by the rule of first.h

@@ -1,6 +1,6 @@
-/* init_guess.h - inside recipes/: what `lorac recipe init` guesses about a table, in three files:
+/* init_guess.h - inside recipes/: what `lorac recipe init` guesses about a table, in four files:
  * init_format.c how it is written, init_columns.c which columns are asked and answered, init.c the
- * recipe's text. */
+ * recipe's text, init_told.c what is said of it. */
 #ifndef LORAC_RECIPES_INIT_GUESS_H
 #define LORAC_RECIPES_INIT_GUESS_H
 
@@ -39,6 +39,8 @@ struct lorac_guess {
     bool optional[LORAC_INIT_MAX_TEXTS]; // a text column that is blank in some rows, beside another
     size_t answer;                       // column; the label where there are labels
     struct lorac_classes classes;        // of the label; K 0: free text
+    bool encoder;                        // the model reads whole texts and does not write
+    bool head;                           // of labels: objective classify
     size_t max_length, limit;            // the model's own limit
     size_t longer, empty, rows;          // rows longer than max_length, with an empty cell, of all
     struct lorac_first_size size;        // tokens and parameters
@@ -50,6 +52,17 @@ LORAC_MUST_CHECK enum lorac_status lorac_guess_format(struct lorac_guess *g, str
 LORAC_MUST_CHECK enum lorac_status lorac_guess_columns(struct lorac_guess *g,
                                                        const struct lorac_first_columns *o,
                                                        struct lorac_err *err);
+
+static inline const char *lorac_guess_rows(size_t n)
+{
+    return n == 1 ? "row" : "rows";
+}
+bool lorac_guess_is_named(const struct lorac_guess *g);       // its columns have names
+bool lorac_guess_uses(const struct lorac_guess *g, size_t c); // the recipe reads column c
+void lorac_guess_tell_column(struct lorac_buf *b, const struct lorac_guess *g, size_t c);
+void lorac_guess_why_head(struct lorac_buf *b, const struct lorac_guess *g);
+/* Append all that was guessed and why. */
+void lorac_guess_tell(struct lorac_buf *b, const struct lorac_guess *g);
 
 bool lorac_cell_is_number(const struct lorac_cell *c);
 /* Whether a name (upper or lower case, without blanks and the like) is one that labels, answers or

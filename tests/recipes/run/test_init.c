@@ -8,6 +8,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/run/job.h"
+#include "tests/recipes/run/heads.h"
 #include "tests/support/data.h"
 #include "tests/support/tiny.h"
 
@@ -25,16 +26,22 @@ struct first {
     struct lorac_job *j;
 };
 
-static struct first open_chosen(const char *table, const struct lorac_first_columns *o)
+static struct first open_on(const char *model, const char *table,
+                            const struct lorac_first_columns *o)
 {
     struct first f = {0};
     struct lorac_err err = {0};
-    if (lorac_recipe_init(&f.text, &f.told, tiny_path("model"), table, o, &err) ||
+    if (lorac_recipe_init(&f.text, &f.told, tiny_path(model), table, o, &err) ||
         lorac_recipe_parse(&f.r, f.text.at, f.text.n, "first.yaml", NULL, NULL, 0, NULL, &err) ||
         lorac_job_open(&f.j, f.r, LORAC_JOB_TRAIN | LORAC_JOB_NO_MODEL, &err)) {
         fail_msg("%s", err.text);
     }
     return f;
+}
+
+static struct first open_chosen(const char *table, const struct lorac_first_columns *o)
+{
+    return open_on("model", table, o);
 }
 
 static struct first open_first(const char *table)
@@ -120,6 +127,61 @@ static void the_label_may_be_called_so(void **state)
     expect_told(&f, "label     'intent': 3 values, and called like a label\n");
     expect_told(&f, "not used  'lang': 2 values, but not called like a label\n");
     close_first(&f);
+}
+
+/* 80 rows of two texts and one of K labels. */
+static const char *write_labels(int K)
+{
+    struct lorac_buf table = {0};
+    lorac_buf_str(&table, "premise,hypothesis,label\n");
+    for (int i = 0; i < 4 * K; i++) {
+        lorac_buf_printf(&table, "it is %d so,not %d then,%c%d\n", i, 7 * i, 'a' + i % K, i % K);
+    }
+    tiny_text("table", table.at);
+    lorac_buf_free(&table);
+    return tiny_path("table");
+}
+
+static void many_labels_are_a_heads(void **state)
+{
+    (void)state;
+    for (int K = 16; K <= 17; K++) {
+        struct first f = open_first(write_labels(K));
+        assert_int_equal(lorac_job_has_head(f.j), K > 16);
+        assert_int_equal(f.j->K, K);
+        assert_null(f.r->templates.pair); // of an encoder alone
+        if (K > 16) {
+            assert_string_equal(f.r->templates.prompt,
+                                "Premise: {premise}\nHypothesis: {hypothesis}");
+            expect_told(&f, "objective classify: 17 labels cost as much as one (causal_lm learns");
+        }
+        close_first(&f);
+    }
+}
+
+static void an_encoder_gets_a_head_and_reads_pairs(void **state)
+{
+    (void)state;
+    struct lorac_err err = {0};
+    struct lorac_buf text = {0};
+    struct lorac_buf told = {0};
+    make_encoder();
+    struct first f = open_on("encoder", write_labels(2), NULL);
+    assert_true(lorac_job_has_head(f.j));
+    assert_string_equal(f.r->templates.prompt, "{premise}");
+    assert_string_equal(f.r->templates.pair, "{hypothesis}");
+    expect_told(&f, "objective classify: this model reads and does not write\n");
+    close_first(&f);
+    f = open_on("encoder", write_table("id,words,mood\n", ',', "\""), NULL);
+    assert_string_equal(f.r->templates.prompt, "{text}");
+    close_first(&f);
+    tiny_text("table", "question,answer\nwhat is it,a word\nwho was here,nobody at all\n");
+    assert_int_equal(
+        lorac_recipe_init(&text, &told, tiny_path("encoder"), tiny_path("table"), NULL, &err),
+        LORAC_EUSER);
+    assert_non_null(strstr(err.text, "is an encoder, which reads a text and does not write one"));
+    lorac_buf_free(&text);
+    lorac_buf_free(&told);
 }
 
 static void quotes_that_are_text_are_left_alone(void **state)
@@ -285,6 +347,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(delimiter_header_and_columns_are_recognised),
         cmocka_unit_test(the_label_may_be_called_so),
+        cmocka_unit_test(many_labels_are_a_heads),
+        cmocka_unit_test(an_encoder_gets_a_head_and_reads_pairs),
         cmocka_unit_test(quotes_that_are_text_are_left_alone),
         cmocka_unit_test(a_first_row_that_occurs_again_is_no_header),
         cmocka_unit_test(without_labels_the_answer_is_the_column_that_is_called_so),
