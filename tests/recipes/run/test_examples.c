@@ -42,6 +42,14 @@ static const struct task {
      "message",
      "answer",
      0},
+    {{EXAMPLES "shop_intent/train.csv", EXAMPLES "shop_intent/test.csv",
+      EXAMPLES "shop_intent/valid.csv"},
+     {6480, 400, 400},
+     3,
+     RECIPES "shop_intent_head.yaml",
+     "text",
+     "intent",
+     10},
 };
 enum { TASKS = sizeof tasks / sizeof *tasks };
 
@@ -223,6 +231,9 @@ static const struct published {
        "c,card_arrival\nd,age_limit\ne,age_limit\nf,age_limit\ng,age_limit\n",
        10003},
       {"banking77/test.csv", "text,category\nWhere is it?,card_arrival\n", 3080}}},
+    {"banking77_head.yaml",
+     77,
+     {{"banking77/train.csv", NULL, 10003}, {"banking77/test.csv", NULL, 3080}}},
     {"smollm2_sst2.yaml",
      2,
      {{"sst2/train.tsv", NULL, 6920}, {"sst2/dev.tsv", NULL, 872}, {"sst2/test.tsv", NULL, 1821}}},
