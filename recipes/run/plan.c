@@ -275,7 +275,7 @@ static enum lorac_status weigh_passes(struct lorac_plan *p, const struct lorac_t
     struct lorac_evaluation_size eval = {0};
     struct lorac_trainer_size size;
     size_t logits =
-        lorac_pass_head_rows(j->model, p->max_rows) * j->model->config.V * sizeof(float);
+        lorac_pass_head_rows(j->model, p->max_rows) * j->model->config.Z * sizeof(float);
     enum lorac_status st = lorac_trainer_measure(&size, o, err);
     valid.socket = &socket;
     if (!st && valid.set) { st = lorac_evaluator_measure(&eval, &valid, err); }

@@ -159,6 +159,12 @@ enum lorac_status lorac_setup_trainer(struct lorac_trainer_options *out,
 {
     const struct lorac_recipe *r = j->recipe;
     struct lorac_length l = {0};
+    if (j->frame.bidirectional && r->train.share_prefix == LORAC_SHARE_ON) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "train.share_prefix: on has no effect with %s: each row of an encoder "
+                          "depends on its whole text",
+                          r->model.path);
+    }
     *out = (struct lorac_trainer_options){
         .adapter = adapter,
         .loader = loader,

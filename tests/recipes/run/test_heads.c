@@ -250,6 +250,18 @@ static void what_cannot_be_meant_has_a_place(void **state)
         "are 'text', 'label'");
 }
 
+static void an_encoder_shares_no_beginnings(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"model.path=@encoder", "train.share_prefix=on"};
+    struct lorac_recipe *r = recipe("classify", sets, 2);
+    struct lorac_trainer *t = NULL;
+    struct lorac_err err = {0};
+    assert_int_equal(lorac_trainer_open_recipe(&t, r, &err), LORAC_EUSER);
+    assert_non_null(strstr(err.text, "each row of an encoder depends on its whole text"));
+    lorac_recipe_free(r);
+}
+
 static enum lorac_status go(struct lorac_recipe *r, struct lorac_err *err)
 {
     struct lorac_job *j = NULL;
@@ -305,6 +317,7 @@ int main(void)
         cmocka_unit_test(numbers_keep_their_unit),
         cmocka_unit_test(what_is_trained_on_has_its_labels_in_their_order),
         cmocka_unit_test(what_cannot_be_meant_has_a_place),
+        cmocka_unit_test(an_encoder_shares_no_beginnings),
         cmocka_unit_test(each_failure_is_reported),
     };
     return cmocka_run_group_tests_name("recipes with a head", tests, make_all, tiny_remove);
