@@ -349,8 +349,8 @@ const struct lorac_key lorac_keys[] = {
              "a label, is the answer"},
     {KEY(eval.samples, count), .flags = LORAC_KEY_FREE, COUNTS(0, 1e6), .otherwise = "2",
      .help = "generate and show this many validation rows at the best evaluations and the last",
-     .more = "Two answers take about the time of one step (SmolLM2-135M, two cores): where a run is "
-             "short, or evaluates every few steps, 0 saves it."},
+     .more = "Two answers take about the time of one step (SmolLM2-135M, two cores): where a run "
+             "is short, or evaluates every few steps, 0 saves it."},
     {KEY(eval.early_stop.metric, choice_or_none), .row = lorac_metric_name,
      .help = "stop when this metric stops getting better; omit to train to the end"},
     {KEY(eval.early_stop.patience, count), COUNTS(1, 1e9), .otherwise = "3",
