@@ -184,7 +184,7 @@ static bool post_embeddings(struct exchange *x, struct fault *f)
 {
     (void)x;
     return fault_set(f, 501, "not_supported", NULL,
-                     "this server has no embeddings: its model is a decoder");
+                     "this server has no embeddings: lorac embed makes them");
 }
 
 static bool post_tokenize(struct exchange *x, struct fault *f)
