@@ -33,7 +33,14 @@ static enum lorac_status parse(struct lorac_json *root, const char *text, size_t
                           (unsigned long long)line + (unsigned long long)at.line - 1, at.column,
                           at.text);
     }
-    return LORAC_OK;
+    const char *nul = memchr(text, '\0', n);
+    if (!nul) { return LORAC_OK; }
+    lorac_json_free(root); // jansson passes over one behind a number or a word
+    for (const char *c = text; c < nul; c++) {
+        line += *c == '\n';
+    }
+    return lorac_fail(err, LORAC_EFORMAT, "%s:%llu: not valid JSON: a NUL byte", file,
+                      (unsigned long long)line);
 }
 
 enum lorac_status lorac_json_parse_line(struct lorac_json *root, const char *text, size_t n,

@@ -56,6 +56,17 @@ static void wrong_types_name_key_found_and_expected(void **state)
     lorac_json_free(&root);
 }
 
+static void a_nul_byte_is_no_json(void **state)
+{
+    (void)state;
+    static const char text[] = "[1,\n 2\0]"; // jansson alone reads 1 and 2
+    struct lorac_json root;
+    struct lorac_err err = {0};
+    assert_int_equal(lorac_json_parse(&root, text, sizeof text - 1, "F", &err), LORAC_EFORMAT);
+    assert_string_equal(err.text, "F:2: not valid JSON: a NUL byte");
+    assert_null(root.value);
+}
+
 /* Tokens of every length, so that each of them once is what the lexer's buffer grows at: with the
  * quote of a string it would lose its end, with a digit a number's value. */
 static void without_memory_nothing_is_read(void **state)
@@ -139,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_text_is_refused),
         cmocka_unit_test(wrong_types_name_key_found_and_expected),
+        cmocka_unit_test(a_nul_byte_is_no_json),
         cmocka_unit_test(without_memory_nothing_is_read),
         cmocka_unit_test(without_memory_nothing_is_written),
         cmocka_unit_test(a_program_may_have_another_allocator),
