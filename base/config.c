@@ -461,9 +461,10 @@ enum lorac_status lorac_config_task(struct lorac_config *c, enum lorac_task task
     }
     if (task == LORAC_TASK_LM && c->own == LORAC_TASK_BODY && c->bidirectional) {
         return lorac_fail(err, LORAC_EUSER,
-                          "%s: holds a body alone ('architectures' in config.json): it has no head "
-                          "for predicting tokens, as %s has",
-                          where, c->kind->name);
+                          "%s: holds an encoder's body alone ('architectures' in config.json): it "
+                          "has no head for predicting tokens; it is for objectives with a head "
+                          "(classify, multilabel, regress, tag) and lorac embed",
+                          where);
     }
     if (takes && c->own == task && labels > 0 && labels != c->labels) {
         return lorac_fail(err, LORAC_EUSER, "%s: its head has %zu labels, asked for are %zu", where,

@@ -103,6 +103,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_model_open_for(struct lorac_model **out
                                                         struct lorac_err *err);
 void lorac_model_close(struct lorac_model *m);
 
+/* LORAC_EUSER for an encoder: it continues no text, whatever it predicts. */
+LORAC_MUST_CHECK enum lorac_status lorac_model_check_continues(const struct lorac_model *m,
+                                                               struct lorac_err *err);
 /* Are embedding and output one matrix? */
 static inline bool lorac_model_is_tied(const struct lorac_model *m)
 {

@@ -111,11 +111,13 @@ enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const 
     return st;
 }
 
+/* `continues`: what it predicts is read as what comes next. */
 static enum lorac_status open_model(struct bench *b, const char *dir,
                                     const struct lorac_model_options *o, bool tokenizer,
-                                    struct lorac_err *err)
+                                    bool continues, struct lorac_err *err)
 {
     enum lorac_status st = lorac_model_open_for(&b->model, &b->dev, dir, o, err);
+    if (!st && continues) { st = lorac_model_check_continues(b->model, err); }
     if (!st && lorac_checkpoint_note(b->model->files)) {
         fprintf(stderr, "note: %s\n", lorac_checkpoint_note(b->model->files));
     }
@@ -177,7 +179,7 @@ enum lorac_status bench_open_for(struct bench *b, const struct args *a, enum lor
     if (!st) { st = find_folder(&dir, "--model", args_text(a, "--model", ""), err); }
     if (!st) { st = check_model(dir, err); }
     if (!st && task == LORAC_TASKS) { st = read_task(&o, a, err); }
-    if (!st) { st = open_model(b, dir, &o, tokenizer, err); }
+    if (!st) { st = open_model(b, dir, &o, tokenizer, task == LORAC_TASK_LM, err); }
     for (size_t i = 0; !st && args_each(a, "--adapter", i); i++) {
         if (i == LORAC_MAX_STACK) {
             st = lorac_fail(err, LORAC_EUSER, "at most %d adapters at once", LORAC_MAX_STACK);

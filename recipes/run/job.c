@@ -325,6 +325,7 @@ enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *er
     };
     st = lorac_model_open_for(&j->model, &j->dev, dir, &o, err);
     if (st) { lorac_hub_explain(dir, err); }
+    if (!st && o.task == LORAC_TASK_LM) { st = lorac_model_check_continues(j->model, err); }
     if (!st) { lorac_head_fit(j); }
     const struct lorac_data *const data[] = {&j->train, &j->valid, &j->test};
     for (size_t i = 0; i < sizeof data / sizeof *data && !st; i++) {

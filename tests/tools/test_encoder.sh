@@ -1,0 +1,38 @@
+#!/bin/sh
+# Encoders at the verbs, from outside. What is promised:
+#   - init makes a fresh one that is read again, and inspect shows it;
+#   - whatever would have it continue a text is refused by name, with what it is for.
+# usage: test_encoder.sh LORAC MAKE_TINY
+. "$(dirname "$0")/support.sh"
+
+for type in bert roberta distilbert modernbert; do
+    cat >"$dir/$type.json" <<EOF
+{"model_type": "$type", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+ "intermediate_size": 24, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24,
+ "max_position_embeddings": 40}
+EOF
+    expect 0 init --config "$dir/$type.json" --tokenizer "$model" --out "$dir/$type"
+    expect 0 inspect "$dir/$type"
+    has out "embeddings.weight" "layer"
+    for verb in "generate --prompt a" "next --prompt a" "score --text $dir/$type.json"; do
+        # shellcheck disable=SC2086 # its words
+        refused 1 "a $type is an encoder, whose tokens see their whole text: it continues none" \
+            ${verb%% *} --model "$dir/$type" ${verb#* }
+    done
+done
+
+says="a bert is an encoder, whose tokens see their whole text: it continues none; it is for objectives with a head"
+refused 1 "$says" chat --model "$dir/bert" </dev/null
+refused 1 "$says" prompt --model "$dir/bert" </dev/null
+refused 1 "$says" serve --model "$dir/bert" --port 0
+printf 'text,label\na,b\nc,d\n' >"$dir/rows.csv"
+cat >"$dir/recipe.yaml" <<EOF
+recipe: 1
+model: {path: $dir/bert}
+data: {train: $dir/rows.csv, columns: {text: text, label: label}}
+template: {prompt: "{text}\n", completion: "{label}"}
+train: {steps: 1}
+output: {dir: $dir/run}
+EOF
+refused 1 "$says" train "$dir/recipe.yaml"
+finish
