@@ -8,7 +8,7 @@ import torch, transformers
 from transformers import AutoModel
 
 here = pathlib.Path(__file__).parent
-CASES = ["llama", "gpt2", "bert"]
+CASES = ["llama", "gpt2", "bert-bare", "roberta-bare", "distilbert-bare", "modernbert-bare"]
 out = {"versions": {m.__name__: m.__version__ for m in (torch, transformers)}}
 for case in CASES:
     folder = here / "models" / case
