@@ -172,7 +172,7 @@ static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d
         const char *what = text ? "pieces" : "rows";
         printf("           %zu of these %s stand in the training %s, too\n", d->shared, what, what);
     }
-    if (!text) {
+    if (!text && !lorac_job_has_head(p->job)) {
         printf("  the last trained token is end-of-sequence in %.4g %% of the rows\n",
                100.0 * (double)c->last_trained_is_eos / (double)(c->used ? c->used : 1));
         say_shared(p, c);
@@ -221,9 +221,41 @@ static void say_label_table(const struct lorac_plan *p)
     printf("  and %zu more, of %zu to %zu training rows each\n", l->K - shown, least, most);
 }
 
+/* Of a head that gives several labels, tags or a number: how many rows or words have each, what the
+ * numbers are. */
+static void say_targets(const struct lorac_plan *p)
+{
+    const struct lorac_job *j = p->job;
+    const struct lorac_data *const data[] = {&j->train, &j->valid, &j->test};
+    bool words = lorac_job_objective(j)->target == LORAC_TARGET_TAGS;
+    if (!j->K) {
+        printf("numbers   {%s}: mean %.6g, deviation %.6g in the training rows\n",
+               j->label_variable, j->frame.mean, j->frame.deviation);
+        return;
+    }
+    printf("labels    %zu, of {%s}; %s that have each\n  %-40s", j->K, j->label_variable,
+           words ? "words" : "rows", "");
+    for (size_t s = 0; s < 3; s++) {
+        if (data[s]->set) { printf(" %8s", p->data[s].name); }
+    }
+    putchar('\n');
+    for (size_t k = 0; k < j->K; k++) {
+        printf("  ");
+        show_cell(stdout, j->labels[k], 40);
+        for (size_t s = 0; s < 3; s++) {
+            if (data[s]->set) { printf(" %8zu", lorac_dataset_targets(data[s]->set)[k]); }
+        }
+        putchar('\n');
+    }
+}
+
 static void say_labels(const struct lorac_plan *p)
 {
     const struct lorac_label_look *l = p->labels;
+    if (lorac_job_has_head(p->job) && !l->K) {
+        say_targets(p);
+        return;
+    }
     if (p->job->K) {
         size_t said = 0;
         struct lorac_buf line = {0};
@@ -381,6 +413,16 @@ static void json_labels(struct out *j, const struct lorac_plan *p)
     const struct lorac_label_look *l = p->labels;
     if (!l) { return; }
     out_begin(j, "labels", "[]");
+    for (size_t k = 0; lorac_job_has_head(p->job) && !l->K && k < p->job->K; k++) {
+        const struct lorac_data *const data[] = {&p->job->train, &p->job->valid, &p->job->test};
+        out_begin(j, NULL, "{}");
+        out_str(j, "label", p->job->labels[k]);
+        for (size_t s = 0; s < 3; s++) {
+            if (!data[s]->set) { continue; }
+            out_count(j, p->data[s].name, lorac_dataset_targets(data[s]->set)[k]);
+        }
+        out_end(j);
+    }
     for (size_t i = 0; i < l->K; i++) {
         size_t k = l->order[i];
         out_begin(j, NULL, "{}");

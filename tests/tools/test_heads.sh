@@ -85,6 +85,18 @@ near "$(awk -F, 'NR > 1 { n = split($2, a, " "); split($3, b, " "); for (i = 1; 
 expect 0 eval "$dir/runs/tags"
 has out "(of 36 words, " "entity F1" "N  " "A  "
 
+# ---- planned ----
+for name in several number tags; do
+    expect 0 plan "$dir/$name.yaml"
+    grep -q "TiB\|end-of-sequence" "$dir/out" && fail "$name: $(grep "TiB\|end-of-sequence" "$dir/out")"
+done
+has out "labels    4, of {y}; words that have each"
+expect 0 plan "$dir/several.yaml" --json
+json labels
+has out '{"label": "warm", "train": 6, "valid": 6}'
+expect 0 plan "$dir/number.yaml"
+has out "numbers   {y}: mean 0.25, deviation 4.12"
+
 # ---- refused ----
 refused 1 "has no module 'score' of the head, and no adapter brings it" eval "$dir/one.yaml"
 refused 1 "has no module 'score' of the head" predict "$dir/one.yaml" --text a
