@@ -186,21 +186,13 @@ struct lorac_embedder {
 static enum lorac_status find_frame(struct lorac_embedder *e, const struct lorac_tokenizer *t,
                                     struct lorac_err *err)
 {
-    const struct lorac_text none = {"", 0, false};
-    struct lorac_ids ids = {0};
-    enum lorac_status st = lorac_encode(&ids, t, &none, 1, LORAC_ENCODE_BEGINS, err);
-    e->begins = ids.n;
-    ids.n = 0;
-    if (!st) { st = lorac_encode(&ids, t, &none, 1, LORAC_ENCODE_BEGINS | LORAC_ENCODE_ENDS, err); }
-    e->ends = ids.n - e->begins;
-    lorac_ids_free(&ids);
-    if (!st && e->how.max_tokens <= e->begins + e->ends) {
-        st = lorac_fail(err, LORAC_EUSER,
-                        "at most %zu tokens a text, of which %zu are the tokenizer's own: no room "
-                        "for the text",
-                        e->how.max_tokens, e->begins + e->ends);
-    }
-    return st;
+    e->begins = lorac_tokenizer_before(t)->n;
+    e->ends = lorac_tokenizer_after(t)->n;
+    if (e->how.max_tokens > e->begins + e->ends) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EUSER,
+                      "at most %zu tokens a text, of which %zu are the tokenizer's own: no room "
+                      "for the text",
+                      e->how.max_tokens, e->begins + e->ends);
 }
 
 /* For batches of so many rows. */

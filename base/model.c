@@ -510,7 +510,7 @@ enum lorac_status lorac_model_check_continues(const struct lorac_model *m, struc
     return lorac_fail(err, LORAC_EUSER,
                       "%s: a %s is an encoder, whose tokens see their whole text: it continues "
                       "none; it is for objectives with a head (classify, multilabel, regress, tag) "
-                      "and lorac embed",
+                      "and lorac embed, score and next",
                       m->dir, m->config.kind->type);
 }
 

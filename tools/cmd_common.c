@@ -160,14 +160,8 @@ static enum lorac_status read_task(struct lorac_model_options *o, const struct a
     return st;
 }
 
-enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
-                             struct lorac_err *err)
-{
-    return bench_open_for(b, a, LORAC_TASK_LM, tokenizer, err);
-}
-
-enum lorac_status bench_open_for(struct bench *b, const struct args *a, enum lorac_task task,
-                                 bool tokenizer, struct lorac_err *err)
+static enum lorac_status open_bench(struct bench *b, const struct args *a, enum lorac_task task,
+                                    bool tokenizer, bool continues, struct lorac_err *err)
 {
     *b = (struct bench){.chat = args_has(a, "--chat")};
     size_t threads = 0;
@@ -179,7 +173,7 @@ enum lorac_status bench_open_for(struct bench *b, const struct args *a, enum lor
     if (!st) { st = find_folder(&dir, "--model", args_text(a, "--model", ""), err); }
     if (!st) { st = check_model(dir, err); }
     if (!st && task == LORAC_TASKS) { st = read_task(&o, a, err); }
-    if (!st) { st = open_model(b, dir, &o, tokenizer, task == LORAC_TASK_LM, err); }
+    if (!st) { st = open_model(b, dir, &o, tokenizer, continues, err); }
     for (size_t i = 0; !st && args_each(a, "--adapter", i); i++) {
         if (i == LORAC_MAX_STACK) {
             st = lorac_fail(err, LORAC_EUSER, "at most %d adapters at once", LORAC_MAX_STACK);
@@ -194,6 +188,29 @@ enum lorac_status bench_open_for(struct bench *b, const struct args *a, enum lor
     if (st) { bench_close(b); }
     lorac_mem_free(dir);
     return st;
+}
+
+enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
+                             struct lorac_err *err)
+{
+    return open_bench(b, a, LORAC_TASK_LM, tokenizer, true, err);
+}
+
+enum lorac_status bench_open_for(struct bench *b, const struct args *a, enum lorac_task task,
+                                 bool tokenizer, struct lorac_err *err)
+{
+    return open_bench(b, a, task, tokenizer, false, err);
+}
+
+enum lorac_status bench_mask(int32_t *mask, const struct bench *b, struct lorac_err *err)
+{
+    *mask = lorac_tokenizer_mask(b->tokenizer);
+    if (*mask >= 0) { return LORAC_OK; }
+    return lorac_fail(
+        err, LORAC_EUSER,
+        "%s: a %s guesses tokens that are masked, and its tokenizer has no mask token "
+        "(mask_token of tokenizer_config.json)",
+        b->model->dir, lorac_arch_type(b->model->config.arch));
 }
 
 void bench_close(struct bench *b)

@@ -1,4 +1,5 @@
-/* cmd_next.c - `lorac next`: how likely is each token to come next, without and with adapters? */
+/* cmd_next.c - `lorac next`: how likely is each token to come next, or to stand at a mask, without
+ * and with adapters? */
 #define _GNU_SOURCE // wcwidth
 #include "tools/verbs.h"
 
@@ -17,11 +18,13 @@ struct rank {
     int32_t id;
 };
 
-/* The distributions behind one prompt: of the base, and where there are adapters of the two
+/* The distributions at one row of a prompt: of the base, and where there are adapters of the two
  * together. */
 struct next {
     struct bench *b;
     const struct lorac_ids *prompt;
+    int32_t mask;       // an encoder's: its rows are shown, one after the other; -1: the last row
+    size_t row, shown;  // this one, and how many before it
     size_t V;           // tokens
     double *p[2];       // (V) probabilities
     double entropy[2];  // in nats; exp of it is the perplexity
@@ -68,6 +71,17 @@ static enum lorac_status take_memory(struct next *x, struct lorac_err *err)
     return all ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for %zu tokens", x->V);
 }
 
+/* The first row from `from` on that is shown; as many as there are tokens: none. */
+static size_t find_row(const struct next *x, size_t from)
+{
+    const struct lorac_ids *ids = x->prompt;
+    if (x->mask < 0) { return from < ids->n ? ids->n - 1 : from; }
+    while (from < ids->n && ids->at[from] != x->mask) {
+        from++;
+    }
+    return from;
+}
+
 /* Both distributions: the same ids through the base, and through base and adapters. */
 static enum lorac_status think(struct next *x, struct lorac_err *err)
 {
@@ -83,7 +97,7 @@ static enum lorac_status think(struct next *x, struct lorac_err *err)
     if (!st) {
         lorac_batch_clear(batch);
         (void)lorac_batch_add(batch, x->prompt->at, N, -1);
-        lorac_batch_want_logits(batch, N - 1);
+        lorac_batch_want_logits(batch, x->row);
     }
     for (size_t i = 0; i < sides(x) && !st; i++) {
         if (i) { st = lorac_pass_use(pass, bench_socket(x->b), err); }
@@ -286,30 +300,32 @@ static enum lorac_status print_rows(struct lorac_buf *line, const struct next *x
     return st;
 }
 
-static int print_text(const struct next *x, struct lorac_err *err)
+/* What stands at one row; the first is told what was read. */
+static enum lorac_status print_set(struct lorac_buf *line, const struct next *x,
+                                   struct lorac_err *err)
 {
-    struct lorac_buf line = {0};
     size_t width = show_columns(stdout);
     if (width < 60) { width = 60; }
-    enum lorac_status st = print_prompt(&line, x, width, err);
+    bool one = x->shown == 0 && find_row(x, x->row + 1) == x->prompt->n;
+    enum lorac_status st = x->shown ? LORAC_OK : print_prompt(line, x, width, err);
+    if (!st && !one) { printf("\nmask %-3zu token %zu\n", x->shown + 1, x->row + 1); }
     for (size_t k = 0; k < sides(x) && !st; k++) {
         printf("%-8s entropy %.4f nats, perplexity %.4g\n", names[k], x->entropy[k],
                exp(x->entropy[k]));
     }
     if (!st) {
         size_t each = (width - TOKEN_COLUMNS) / sides(x);
-        lorac_buf_str(&line, "token");
-        add_padding(&line, 5, TOKEN_COLUMNS + 1);
+        lorac_buf_str(line, "token");
+        add_padding(line, 5, TOKEN_COLUMNS + 1);
         for (size_t k = 0; k < sides(x); k++) {
-            lorac_buf_str(&line, names[k]);
-            add_padding(&line, strlen(names[k]), each);
+            lorac_buf_str(line, names[k]);
+            add_padding(line, strlen(names[k]), each);
         }
-        print_line(&line);
-        st = print_rows(&line, x, width, err);
+        print_line(line);
+        st = print_rows(line, x, width, err);
     }
-    if (!st && line.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a line"); }
-    lorac_buf_free(&line);
-    return st ? complain(err) : 0;
+    if (!st && line->no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a line"); }
+    return st;
 }
 
 /* ---- as JSON ---- */
@@ -338,29 +354,39 @@ static enum lorac_status add_json(struct out *j, const struct next *x, int32_t i
     return st;
 }
 
-static int print_json(const struct next *x, struct lorac_err *err)
+/* What was read; of an encoder the array of its masks is left open. */
+static enum lorac_status begin_json(struct out *j, const struct next *x, struct lorac_err *err)
 {
-    struct out j = {0};
     struct lorac_buf prompt = {0};
     enum lorac_status st =
         lorac_decode(&prompt, x->b->tokenizer, x->prompt->at, x->prompt->n, false, err);
-    out_text(&j, "prompt", prompt.at ? prompt.at : "", prompt.n);
-    out_ids(&j, "prompt_ids", x->prompt->at, x->prompt->n);
+    out_text(j, "prompt", prompt.at ? prompt.at : "", prompt.n);
+    out_ids(j, "prompt_ids", x->prompt->at, x->prompt->n);
+    out_count(j, "vocabulary", x->V);
+    if (x->mask >= 0) { out_begin(j, "masks", "[]"); }
+    lorac_buf_free(&prompt);
+    return st;
+}
+
+static enum lorac_status add_set(struct out *j, const struct next *x, struct lorac_err *err)
+{
+    enum lorac_status st = x->shown ? LORAC_OK : begin_json(j, x, err);
+    if (x->mask >= 0) {
+        out_begin(j, NULL, "{}");
+        out_count(j, "position", x->row);
+    }
     for (size_t k = 0; k < sides(x); k++) {
         char key[32];
         (void)snprintf(key, sizeof key, "%s_entropy", names[k]);
-        out_real(&j, key, x->entropy[k]);
+        out_real(j, key, x->entropy[k]);
     }
-    out_count(&j, "vocabulary", x->V);
-    out_begin(&j, "next", "[]");
+    out_begin(j, x->mask >= 0 ? "tokens" : "next", "[]");
     for (size_t i = 0; i < x->top && !st; i++) {
-        st = add_json(&j, x, x->order[i].id, err);
+        st = add_json(j, x, x->order[i].id, err);
     }
-    out_end(&j);
-    lorac_buf_free(&prompt);
-    if (!st) { return out_print(&j); }
-    lorac_buf_free(&j.b);
-    return complain(err);
+    out_end(j);
+    if (x->mask >= 0) { out_end(j); }
+    return st;
 }
 
 /* ---- the verb ---- */
@@ -371,25 +397,50 @@ bool draws_blocks(void)
     return strcmp(nl_langinfo(CODESET), "UTF-8") == 0; // NOLINT(concurrency-mt-unsafe)
 }
 
+/* LORAC_EUSER: there is no row to show. */
+static enum lorac_status check_prompt(struct next *x, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    if (x->b->model->config.bidirectional) { st = bench_mask(&x->mask, x->b, err); }
+    if (!st && x->prompt->n == 0) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "the prompt has no tokens, and this model's tokenizer puts none in front");
+    }
+    if (!st && find_row(x, 0) == x->prompt->n) {
+        st = lorac_fail(err, LORAC_EUSER,
+                        "the text has no mask: a %s guesses what is masked; write %s where a token "
+                        "is to be guessed",
+                        lorac_arch_type(x->b->model->config.arch),
+                        lorac_token_text(x->b->tokenizer, x->mask));
+    }
+    return st;
+}
+
 int show_next(struct bench *b, const struct lorac_ids *prompt, size_t top, bool utf8, bool as_json)
 {
     struct lorac_err err = {0};
-    struct next x = {.b = b, .prompt = prompt, .top = top, .utf8 = utf8};
-    enum lorac_status st = take_memory(&x, &err);
-    if (!st && prompt->n == 0) {
-        st = lorac_fail(&err, LORAC_EUSER,
-                        "the prompt has no tokens, and this model's tokenizer puts none in front");
-    }
-    if (!st) { st = think(&x, &err); }
-    int code = 0;
-    if (st) {
-        code = complain(&err);
-    } else {
-        if (x.top > x.V) { x.top = x.V; }
+    struct next x = {.b = b, .prompt = prompt, .mask = -1, .top = top, .utf8 = utf8};
+    struct out j = {0};
+    struct lorac_buf line = {0};
+    enum lorac_status st = check_prompt(&x, &err);
+    if (!st) { st = take_memory(&x, &err); }
+    if (x.top > x.V) { x.top = x.V; }
+    x.row = st ? prompt->n : find_row(&x, 0);
+    while (x.row < prompt->n && !st) {
+        st = think(&x, &err);
+        if (st) { break; }
         put_in_order(&x);
-        code = as_json ? print_json(&x, &err) : print_text(&x, &err);
-        note_next(b, x.order[0].id);
+        st = as_json ? add_set(&j, &x, &err) : print_set(&line, &x, &err);
+        x.row = find_row(&x, x.row + 1);
+        x.shown++;
     }
+    while (j.open) {
+        out_end(&j);
+    }
+    int code = st ? complain(&err) : as_json ? out_print(&j) : 0;
+    if (!st && x.mask < 0) { note_next(b, x.order[0].id); }
+    lorac_buf_free(&j.b);
+    lorac_buf_free(&line);
     lorac_mem_free(x.order);
     lorac_mem_free(x.p[0]);
     lorac_mem_free(x.p[1]);
@@ -409,7 +460,7 @@ static int run(const struct args *a)
         return EXIT_USAGE;
     }
     bool utf8 = draws_blocks(); // before there are threads
-    st = bench_open(&b, a, true, &err);
+    st = bench_open_for(&b, a, LORAC_TASK_LM, true, &err);
     if (!st) { st = bench_prompt(&prompt, &b, a, &err); }
     int code = st ? complain(&err) : show_next(&b, &prompt, top, utf8, args_has(a, "--json"));
     lorac_ids_free(&prompt);
@@ -429,15 +480,19 @@ static const struct option options[] = {
 const struct verb verb_next = {
     .name = "next",
     .usage = "--model DIR [--adapter DIR[:SCALE]]... --prompt TEXT|- [--top N]",
-    .summary = "show which tokens are likely to come next",
+    .summary = "show which tokens are likely to come next, or to stand at a mask",
     .about =
         "  lorac next --model DIR --prompt 'Once upon a'\n"
-        "  lorac next --model DIR --adapter runs/sst2/best --prompt 'a fine film'\n\n"
+        "  lorac next --model DIR --adapter runs/sst2/best --prompt 'a fine film'\n"
+        "  lorac next --model ENCODER --prompt 'the capital of Italy is [MASK].'\n\n"
         "With adapters, the base and both together stand side by side behind the same tokens: "
         "TEXT goes through the adapter's template as in lorac generate. Shown are the tokens "
         "that are likeliest in either; bars are relative to the largest probability. Of a token, "
         "\\n, \\x and \\u show what would not be seen, and a byte that is only part of a "
-        "character.\n",
+        "character.\n\n"
+        "An encoder (bert, roberta, distilbert, modernbert) with its head of masked tokens guesses "
+        "what is masked: TEXT holds the mask token of its tokenizer (as [MASK] or <mask>), once or "
+        "several times, each shown by itself while the others stay masked.\n",
     .options = options,
     .run = run,
 };

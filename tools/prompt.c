@@ -193,13 +193,19 @@ static enum lorac_status encode_chat(struct lorac_ids *ids, const struct bench *
 }
 
 /* Options that have no effect beside each other. */
-static enum lorac_status check_chat(const struct args *a, bool fills, bool chats,
-                                    struct lorac_err *err)
+static enum lorac_status check_chat(const struct bench *b, const struct args *a, bool fills,
+                                    bool chats, struct lorac_err *err)
 {
     if (args_has(a, "--system") && !args_has(a, "--chat") && !chats) {
         return lorac_fail(err, LORAC_EUSER, "--system is a part of a chat: it needs --chat");
     }
     if (!args_has(a, "--chat")) { return LORAC_OK; }
+    if (b->model->config.bidirectional) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "--chat: a %s is an encoder, which reads one text, masked where tokens "
+                          "are to be guessed, and answers nobody",
+                          lorac_arch_type(b->model->config.arch));
+    }
     if (args_has(a, "--field")) {
         return lorac_fail(err, LORAC_EUSER, "--field fills an adapter's template: not with --chat");
     }
@@ -226,20 +232,24 @@ enum lorac_status bench_prompt_of(struct lorac_ids *ids, const struct bench *b,
     const struct given given = {a, prompt};
     const struct filler filler = {fill_given, &given};
     struct lorac_buf filled = {0};
-    if (!st) { st = check_chat(a, fills && !chats, chats, err); }
+    bool encoder = b->model->config.bidirectional; // reads all of it, framed, its masks recognised
+    if (!st) { st = check_chat(b, a, fills && !chats, chats, err); }
     if (!st && chats && fills) {
         st = saved_prompt(NULL, &filled, saved, b->tokenizer, &filler, err);
         if (!st) { st = encode_chat(ids, b, a, saved != NULL, &filled, err); }
     } else if (!st && (chats || args_has(a, "--chat"))) {
         st = encode_chat(ids, b, a, saved != NULL, prompt, err);
-    } else if (!st && fills) {
+    } else if (!st && fills && !encoder) {
         st = saved_prompt(ids, NULL, saved, b->tokenizer, &filler, err);
-    } else if (!st && args_has(a, "--field")) {
+    } else if (!st && !fills && args_has(a, "--field")) {
         st = lorac_fail(err, LORAC_EUSER, "--field needs an adapter with a template%s",
                         saved ? ", this one's has no prompt" : "");
     } else if (!st) {
-        struct lorac_text text = {prompt->at ? prompt->at : "", prompt->n, true};
-        st = lorac_encode(ids, b->tokenizer, &text, 1, LORAC_ENCODE_BEGINS, err);
+        if (fills) { st = saved_prompt(NULL, &filled, saved, b->tokenizer, &filler, err); }
+        const struct lorac_buf *whole = fills ? &filled : prompt;
+        struct lorac_text text = {whole->at ? whole->at : "", whole->n, true};
+        unsigned flags = LORAC_ENCODE_BEGINS | (encoder ? LORAC_ENCODE_ENDS : 0U);
+        if (!st) { st = lorac_encode(ids, b->tokenizer, &text, 1, flags, err); }
     }
     lorac_buf_free(&filled);
     lorac_mem_free(saved);

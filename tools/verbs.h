@@ -42,8 +42,8 @@ struct bench {
 };
 enum lorac_status bench_open(struct bench *b, const struct args *a, bool tokenizer,
                              struct lorac_err *err);
-/* The same with the head of another task than writing; --compute is read, as always. LORAC_TASKS:
- * that of the first --adapter. */
+/* That refuses an encoder, which continues no text. This does not, and opens the head of any task;
+ * --compute is read, as always. LORAC_TASKS: that of the first --adapter. */
 enum lorac_status bench_open_for(struct bench *b, const struct args *a, enum lorac_task task,
                                  bool tokenizer, struct lorac_err *err);
 /* The adapter of a folder; one that changes nothing is refused, too, unless `force`. */
@@ -53,6 +53,9 @@ LORAC_MUST_CHECK enum lorac_status load_adapter(struct lorac_adapter **out,
 /* One adapter of "DIR[:SCALE]" for the bench's model; the caller frees it. */
 enum lorac_status bench_adapter(struct lorac_adapter **out, float *scale, const struct bench *b,
                                 const char *text, bool force, struct lorac_err *err);
+/* The token that stands for one to be guessed, of an encoder's tokenizer. */
+LORAC_MUST_CHECK enum lorac_status bench_mask(int32_t *mask, const struct bench *b,
+                                              struct lorac_err *err);
 void bench_close(struct bench *b);
 const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapters
 #define MODEL_OPTIONS                                                                              \

@@ -154,6 +154,16 @@ int32_t lorac_tokenizer_pad(const struct lorac_tokenizer *t)
     return t->pad;
 }
 
+const struct lorac_ids *lorac_tokenizer_before(const struct lorac_tokenizer *t)
+{
+    return &t->before;
+}
+
+const struct lorac_ids *lorac_tokenizer_after(const struct lorac_tokenizer *t)
+{
+    return &t->after;
+}
+
 int32_t lorac_tokenizer_mask(const struct lorac_tokenizer *t)
 {
     return t->mask;

@@ -164,6 +164,9 @@ int32_t lorac_tokenizer_eos(
     const struct lorac_tokenizer *t); // the one that training appends; -1: none
 int32_t lorac_tokenizer_pad(const struct lorac_tokenizer *t);  // -1: none; nothing here pads
 int32_t lorac_tokenizer_mask(const struct lorac_tokenizer *t); // of masked models; -1: none
+/* What it puts in front of a text that begins, and behind one that ends. */
+const struct lorac_ids *lorac_tokenizer_before(const struct lorac_tokenizer *t);
+const struct lorac_ids *lorac_tokenizer_after(const struct lorac_tokenizer *t);
 /* NULL: it frames no pairs. */
 const struct lorac_pair_form *lorac_tokenizer_pair(const struct lorac_tokenizer *t);
 /* True for every id that ends generation: generation_config.json may list several. */

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Encoders at the verbs, from outside. What is promised:
 #   - init makes a fresh one that is read again, and inspect shows it;
-#   - whatever would have it continue a text is refused by name, with what it is for.
+#   - whatever would have it continue a text is refused by name, with what it is for;
+#   - a tokenizer without a mask token is told where one is to be guessed (test_masked.sh: with one).
 # usage: test_encoder.sh LORAC MAKE_TINY
 . "$(dirname "$0")/support.sh"
 
@@ -14,9 +15,11 @@ EOF
     expect 0 init --config "$dir/$type.json" --tokenizer "$model" --out "$dir/$type"
     expect 0 inspect "$dir/$type"
     has out "embeddings.weight" "layer"
-    for verb in "generate --prompt a" "next --prompt a" "score --text $dir/$type.json"; do
+    refused 1 "a $type is an encoder, whose tokens see their whole text: it continues none" \
+        generate --model "$dir/$type" --prompt a
+    for verb in "next --prompt a" "score --text $dir/$type.json" "score --ids 1,2,3"; do
         # shellcheck disable=SC2086 # its words
-        refused 1 "a $type is an encoder, whose tokens see their whole text: it continues none" \
+        refused 1 "a $type guesses tokens that are masked, and its tokenizer has no mask token" \
             ${verb%% *} --model "$dir/$type" ${verb#* }
     done
 done
