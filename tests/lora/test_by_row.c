@@ -249,8 +249,9 @@ static void rows_are_the_same_beside_others(void **state)
         struct lorac_device *alone =
             &d.at[i + 2 == d.n ? i + 1 : i]; // the best with 2 and 1 threads
         for (size_t k = 0; k < sizeof models / sizeof *models; k++) {
-            for (int compute = LORAC_FLOAT32; compute < LORAC_N_COMPUTES; compute++) {
-                bool slow = i < 2 && (k > 0 || compute); // ref, generic
+            for (int at = LORAC_FLOAT32; at < LORAC_N_COMPUTES; at++) {
+                enum lorac_compute compute = (enum lorac_compute)at;
+                bool slow = i < 2 && (k > 0 || at); // ref, generic
                 bool lacks = d.at[i].ops->lacks(&d.at[i], compute) != NULL;
                 if (compute == LORAC_BFLOAT16 || lacks || slow) { continue; }
                 size_t differ =
