@@ -507,11 +507,12 @@ size_t lorac_model_parameters(const struct lorac_model *m)
 enum lorac_status lorac_model_check_continues(const struct lorac_model *m, struct lorac_err *err)
 {
     if (!m->config.bidirectional) { return LORAC_OK; }
-    return lorac_fail(err, LORAC_EUSER,
-                      "%s: a %s is an encoder, whose tokens see their whole text: it continues "
-                      "none; it is for objectives with a head (classify, multilabel, regress, tag) "
-                      "and lorac embed, score and next",
-                      m->dir, m->config.kind->type);
+    return lorac_fail(
+        err, LORAC_EUSER,
+        "%s: a %s is an encoder, whose tokens see their whole text: it continues "
+        "none; it is for objectives with a head (classify, multilabel, regress, tag), "
+        "masked_lm, and lorac embed, score and next",
+        m->dir, m->config.kind->type);
 }
 
 enum lorac_text_row lorac_model_text_row(const struct lorac_model *m)

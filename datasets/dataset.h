@@ -190,6 +190,18 @@ LORAC_MUST_CHECK enum lorac_status lorac_target_read(struct lorac_made *made,
                                                      struct lorac_err *err);
 /* How many rows score, of the batch that the example is in. */
 size_t lorac_example_trained(const struct lorac_example *e, const struct lorac_dataset *d);
+/* Which pass over the examples it is: its draws. */
+struct lorac_masking {
+    uint64_t key, epoch;
+};
+/* Hide tokens of example i, the share of the dataset's options and one at least: e->labels holds
+ * what they were, and LORAC_NO_LABEL for the others. */
+LORAC_MUST_CHECK enum lorac_status lorac_example_mask(struct lorac_example *e,
+                                                      const struct lorac_dataset *d, size_t i,
+                                                      const struct lorac_masking *m,
+                                                      struct lorac_err *err);
+/* How many of these tokens may be hidden: those that are not special. */
+size_t lorac_maskable(const struct lorac_dataset *d, const int32_t *ids, size_t n);
 /* And how many targets at each, with this smoothing; the most of all examples. */
 size_t lorac_targets_a_row(const struct lorac_dataset *d, double label_smoothing);
 uint64_t lorac_example_hash(const struct lorac_example *e);

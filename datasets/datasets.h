@@ -274,6 +274,7 @@ struct lorac_dataset_options {
     size_t K;
     const char *separator;                  // of several labels in a cell
     const struct lorac_target_frame *frame; // outlives the dataset
+    double mask_share;                      // of texts, as their options say
 };
 
 /* What a recipe says that says nothing: the template is missing. */
@@ -292,7 +293,8 @@ struct lorac_data_counts {
     // of texts, whose rows are pieces of documents:
     size_t documents;                        // used
     size_t blank_documents, short_documents; // left out: white space alone, less than two tokens
-    uint64_t bytes; // of the documents' text: what their trained tokens spell
+    size_t special_pieces; // left out, of masks: special tokens alone, of which none can be hidden
+    uint64_t bytes;        // of the documents' text: what their trained tokens spell; 0: of masks
 };
 
 /* Stretches of tokens behind trained_from that are not trained, [at[2k], at[2k+1]): what stands
@@ -308,7 +310,7 @@ struct lorac_example {
     struct lorac_gaps gaps;    // and in no gap; the last token is trained
     struct lorac_ids types;    // of a pair: which text a token is of; else none
     struct lorac_ids labels;   // with a head no token is trained: its label; its labels, ascending;
-                               // a tag a token, or LORAC_NO_LABEL
+                               // a tag a token, or LORAC_NO_LABEL; of masks the token itself
     double number;             // or its number
     struct lorac_row row;      // the cells that it was made of; not set where ids were kept
     struct lorac_cell *values; // (variables) the same after mapping
@@ -337,12 +339,18 @@ LORAC_MUST_CHECK enum lorac_status lorac_dataset_open(struct lorac_dataset **out
  * begins with the last token of the one before, so that every token but the document's first is
  * trained once. Ids are kept; the texts are not needed afterwards. A document is tokenised in
  * stretches of about `stretch` bytes that end at a line's end, so that time grows with the text and
- * memory does not. */
+ * memory does not.
+ *
+ * With an objective that masks, pieces follow each other without a common token, and each is framed
+ * as the tokenizer frames a text; which of its tokens are hidden a loader draws. `trained` counts
+ * about how many those are in one pass. */
 struct lorac_text_options {
     bool held_out; // the documents held out by lorac_texts_split(); else the others
     bool append_eos;
     size_t max_length;
-    size_t stretch; // 0: 256 KiB
+    size_t stretch;                          // 0: 256 KiB
+    const struct lorac_objective *objective; // one without a target; NULL: causal_lm
+    double mask_share;                       // of the tokens; where it masks
 };
 LORAC_MUST_CHECK enum lorac_status lorac_dataset_open_texts(struct lorac_dataset **out,
                                                             const struct lorac_texts *texts,
@@ -454,7 +462,8 @@ const char *lorac_shots_separator(const struct lorac_shots *s);
  * example longer than batch_tokens makes a batch of its own. Without a head the last token of an
  * example predicts nothing, so it is only a target: one of n tokens takes n - 1 rows, which is what
  * batch_tokens counts. Once buffers are warm nothing is allocated, except by the tokenizer where
- * ids are not kept (`cache`). */
+ * ids are not kept (`cache`). What is hidden of an example, where the objective masks, is a
+ * function of (seed, "mask", e), its index and a token's place: packing changes nothing. */
 struct lorac_loader;
 /* What all examples of a micro-batch begin with may stand in it once, as a segment that they
  * continue: the same loss and gradients but for rounding, where nothing is dropped at random. */

@@ -21,6 +21,7 @@ struct lorac_loader {
     struct lorac_gaps gaps;
     struct piece *example; // (max_segments) where each lies
     size_t rows;           // that they are, each on its own
+    uint64_t mask_key;     // of the draws
 };
 #define ORDERLESS UINT64_MAX
 
@@ -122,7 +123,9 @@ enum lorac_status lorac_loader_open(struct lorac_loader **out, const struct lora
     if (!l->o.objective) { l->o.objective = d->objective; }
     if (d->frame && d->frame->bidirectional) { l->o.share_prefix = LORAC_SHARE_OFF; }
     l->order_epoch = ORDERLESS;
-    if (l->o.objective->target != d->objective->target) {
+    l->mask_key = lorac_rng_key(o->seed, "mask");
+    if (l->o.objective->target != d->objective->target ||
+        l->o.objective->masks != d->objective->masks) {
         st = lorac_fail(err, LORAC_EUSER, "%s: was read for the objective %s, not for %s", d->file,
                         d->objective->name, l->o.objective->name);
     }
@@ -254,7 +257,9 @@ static enum lorac_status read_example(struct lorac_loader *l, size_t k, size_t i
                                       struct lorac_err *err)
 {
     const struct lorac_example *e = &l->e;
+    const struct lorac_masking m = {l->mask_key, l->state.epoch};
     enum lorac_status st = lorac_dataset_example(&l->e, l->d, i, err);
+    if (!st && l->d->objective->masks) { st = lorac_example_mask(&l->e, l->d, i, &m, err); }
     if (st) { return st; }
     l->example[k] = (struct piece){.i = i,
                                    .begin = l->ids.n,

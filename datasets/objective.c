@@ -73,6 +73,17 @@ static void next_token(struct lorac_batch *b, const struct lorac_example *e,
     }
 }
 
+/* Each token that is hidden is predicted at its own row. */
+static void hidden_tokens(struct lorac_batch *b, const struct lorac_example *e,
+                          const struct lorac_placing *how)
+{
+    size_t row = add_rows(b, e, e->ids.n, how);
+    for (size_t t = 0; t < e->ids.n; t++) {
+        if (e->labels.at[t] == LORAC_NO_LABEL) { continue; }
+        lorac_batch_score(b, row + t, e->labels.at[t]);
+    }
+}
+
 /* The row of a text that its head reads. */
 static size_t head_row(const struct lorac_batch *b, const struct lorac_placing *how, size_t row)
 {
@@ -156,6 +167,11 @@ const struct lorac_objective lorac_objectives[] = {
      .metrics = METRIC(LOSS) | METRIC(PERPLEXITY) | METRIC(EXACT_MATCH) | OF_LABELS,
      .usual = METRIC(LOSS) | METRIC(PERPLEXITY) | METRIC(ACCURACY) | METRIC(MACRO_F1),
      .ahead = 1},
+    {.name = "masked_lm",
+     .place = hidden_tokens,
+     .metrics = METRIC(LOSS) | METRIC(PERPLEXITY),
+     .usual = METRIC(LOSS) | METRIC(PERPLEXITY),
+     .masks = true},
     {.name = "classify",
      .place = one_label,
      .metrics = METRIC(LOSS) | OF_LABELS | METRIC(AUC),

@@ -5,9 +5,10 @@
  *   sum_t weight[t] loss[t]  /  sum_t weight[t]      t over the targets of all micro-batches
  *
  * one division for the whole step: how its rows are packed and cut changes nothing. A target is a
- * token that follows a row, or what a head should give at it: causal_lm writes texts; the others
- * put a head in the place of the vocabulary, which gives a text's label (classify), its labels
- * (multilabel) or a number (regress), or a label for each word (tag).
+ * token that follows a row, one that is hidden from it, or what a head should give at it: causal_lm
+ * writes texts; masked_lm says which tokens stand where some are hidden, other ones each time that
+ * an example is read; the others put a head in the place of the vocabulary, which gives a text's
+ * label (classify), its labels (multilabel) or a number (regress), or a label for each word (tag).
  *
  * An objective is a row of the table in objective.c; a program's own may stand in the options of a
  * loader.
@@ -81,6 +82,7 @@ struct lorac_objective {
     enum lorac_task task;     // the head that it takes
     enum lorac_target target; // of its datasets
     const char *problem;      // transformers' problem_type; NULL: it has none for it
+    bool masks;               // tokens of an example are hidden whenever it is read, each time anew
     size_t ahead;             // tokens at an example's end that are targets alone, and no rows
 };
 extern const struct lorac_objective

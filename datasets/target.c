@@ -297,7 +297,8 @@ enum lorac_status lorac_passage_example(struct lorac_made *made, struct lorac_ex
 size_t lorac_example_trained(const struct lorac_example *e, const struct lorac_dataset *d)
 {
     size_t n = e->ids.n - e->trained_from;
-    switch (d->objective->target) {
+    bool labels = d->objective->masks || d->objective->target == LORAC_TARGET_TAGS;
+    switch (labels ? LORAC_TARGET_TAGS : d->objective->target) {
     case LORAC_TARGET_NONE:
         for (size_t g = 0; g < e->gaps.n; g += 2) {
             n -= e->gaps.at[g + 1] - e->gaps.at[g];

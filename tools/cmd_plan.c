@@ -390,6 +390,7 @@ static void json_data(struct out *j, const struct lorac_plan *p, const struct lo
         out_count(j, "documents", c->documents);
         out_count(j, "blank_documents", c->blank_documents);
         out_count(j, "short_documents", c->short_documents);
+        out_count(j, "special_pieces", c->special_pieces);
         out_count(j, "bytes", (size_t)c->bytes);
     }
     out_count(j, "ends_with_eos", c->last_trained_is_eos);

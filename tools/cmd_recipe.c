@@ -110,10 +110,18 @@ void say_text(FILE *to, const struct lorac_data_counts *c)
 {
     char documents[32];
     char pieces[32];
+    char tokens[32];
     char trained[32];
-    fprintf(to, "%s documents in %s pieces, %s tokens trained, %.2f bytes a token",
-            show_count(documents, c->documents), show_count(pieces, c->used),
-            show_count(trained, c->trained), (double)c->bytes / (double)c->trained);
+    fprintf(to, "%s documents in %s pieces, ", show_count(documents, c->documents),
+            show_count(pieces, c->used));
+    (void)show_count(trained, c->trained);
+    if (c->bytes) {
+        fprintf(to, "%s tokens trained, %.2f bytes a token", trained,
+                (double)c->bytes / (double)c->trained);
+    } else { // masks: which ones is drawn each time
+        fprintf(to, "%s tokens, about %s asked for in each epoch", show_count(tokens, c->tokens),
+                trained);
+    }
 }
 
 /* " (lines 3, 8, ...)" and the line's end. */
@@ -168,6 +176,12 @@ void say_counts(FILE *to, const struct lorac_data_counts *c)
     if (c->short_documents) {
         fprintf(to, "           %zu documents of less than two tokens, left out\n",
                 c->short_documents);
+    }
+    if (c->special_pieces) {
+        fprintf(to,
+                "           %zu pieces of special tokens alone, left out: none of them can be "
+                "masked\n",
+                c->special_pieces);
     }
     size_t used = c->used ? c->used : 1;
     if (c->last_trained_is_eos < c->used && !c->documents) {

@@ -78,6 +78,16 @@ done:
     return st;
 }
 
+/* Where no file names it: the special token that transformers' classes of masked models name. */
+static void find_mask(struct lorac_tokenizer *t)
+{
+    static const char *const names[] = {"[MASK]", "<mask>"};
+    for (size_t i = 0; i < sizeof names / sizeof *names && t->mask < 0; i++) {
+        int32_t id = lorac_token_find(t, names[i]);
+        if (id >= 0 && lorac_token_is_special(t, id)) { t->mask = id; }
+    }
+}
+
 enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out, const char *dir,
                                        struct lorac_err *err)
 {
@@ -100,6 +110,7 @@ enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out, const char 
     }
     if (!st) { st = lorac_read_folder(t, dir, class, err); }
     if (!st) { st = lorac_added_build(t, path, err); }
+    if (!st) { find_mask(t); }
     lorac_json_free(&root);
     if (st) {
         lorac_tokenizer_free(t);

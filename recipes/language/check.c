@@ -66,7 +66,8 @@ static enum lorac_status check_template(struct lorac_reading *rd)
     bool prompt = given(rd, "template.prompt");
     bool completion = given(rd, "template.completion");
     if (r->data.kind == LORAC_RECIPE_DATA_TEXT || r->data.train.n == 0) { return LORAC_OK; }
-    if (lorac_objectives[r->objective.kind].target) { return LORAC_OK; } // check_head()
+    const struct lorac_objective *o = &lorac_objectives[r->objective.kind];
+    if (o->target || o->masks) { return LORAC_OK; } // check_head(), check_masked()
     bool chat = r->templates.kind == LORAC_RECIPE_TEMPLATE_CHAT;
     bool answers =
         r->templates.train_on == LORAC_TRAIN_ASSISTANT || r->templates.train_on == LORAC_TRAIN_LAST;
@@ -387,6 +388,27 @@ static enum lorac_status check_head(struct lorac_reading *rd)
     return st;
 }
 
+/* An encoder whose tokens are hidden reads texts, and writes none. */
+static enum lorac_status check_masked(struct lorac_reading *rd)
+{
+    static const char *const idle[] = {"template.append_eos", "eval.samples"};
+    const struct lorac_recipe *r = rd->recipe;
+    const struct lorac_objective *o = &lorac_objectives[r->objective.kind];
+    char why[64];
+    if (!o->masks) {
+        return check_idle(rd, "objective.mask_share", false, "without objective: masked_lm");
+    }
+    if (r->data.kind != LORAC_RECIPE_DATA_TEXT) {
+        return lorac_reading_complain(rd, given(rd, "objective.kind"),
+                                      lorac_key_find("objective.kind"),
+                                      "'%s' learns from plain text, and data.kind is table; write "
+                                      "data.kind: text",
+                                      o->name);
+    }
+    (void)snprintf(why, sizeof why, "with objective: %s", o->name);
+    return check_all_idle(rd, idle, sizeof idle / sizeof *idle, why);
+}
+
 /* Nothing is asked for that the objective does not have. Where nobody asks, what is usual for it is
  * measured. */
 static enum lorac_status check_metrics(struct lorac_reading *rd)
@@ -431,6 +453,7 @@ enum lorac_status lorac_reading_check(struct lorac_reading *rd)
     if (st || rd->errors->n) { return st; }
     st = check_needs(rd);
     if (!st) { st = check_head(rd); }
+    if (!st) { st = check_masked(rd); }
     if (!st) { st = check_metrics(rd); }
     if (!st) { st = check_kinds(rd); }
     if (!st) { st = check_optimizer(rd); }

@@ -177,6 +177,7 @@ struct lorac_recipe {
         unsigned kind; // a row of lorac_objectives
         struct lorac_recipe_weights class_weights;
         double label_smoothing;
+        double mask_share; // of the tokens
     } objective;
     struct {
         size_t epochs, steps;            // exactly one is not 0

@@ -238,7 +238,9 @@ const struct lorac_key lorac_keys[] = {
     {KEY(objective.kind, choice), .flags = LORAC_KEY_SHORT, .row = objective_name,
      .otherwise = "causal_lm",
      .help = "what is learnt; 'objective: classify' is short for {kind: classify}",
-     .more = "causal_lm: to write. The others put a head on the model, which trains in full: "
+     .more = "causal_lm: to write. masked_lm: an encoder learns to say which tokens stand where "
+             "some of a text (data.kind: text) are hidden, each epoch others. The others put a "
+             "head on the model, which trains in full: "
              "classify gives a text one of the labels in data.labels, multilabel any of them, "
              "regress a number (by squared error, in deviations from the training rows' mean), "
              "tag a label for each word."},
@@ -251,6 +253,11 @@ const struct lorac_key lorac_keys[] = {
     {KEY(objective.label_smoothing, number), .flags = LORAC_KEY_BELOW_MAX, COUNTS(0, 1),
      .otherwise = "0.0",
      .help = "classify, tag: the share of a row that all labels get alike (0.1), its own the rest"},
+    {KEY(objective.mask_share, number), .flags = LORAC_KEY_ABOVE_MIN | LORAC_KEY_BELOW_MAX,
+     COUNTS(0, 1), .otherwise = "0.15",
+     .help = "masked_lm: the share of a text's tokens that the model is asked for",
+     .more = "Of these 80 % read as the mask token, 10 % as any other token, and 10 % as what they "
+             "are. Special tokens are never asked for, and of a text one token at least is."},
 
     {KEY(train.epochs, count), .flags = LORAC_KEY_NULLABLE | LORAC_KEY_LENGTH, COUNTS(1, 1e9),
      .otherwise = "3",

@@ -73,6 +73,12 @@ static bool has_head(const struct lorac_evaluator_options *o)
     return lorac_dataset_objective(o->set)->target != LORAC_TARGET_NONE;
 }
 
+/* Can an answer be written? */
+static bool writes(const struct lorac_evaluator_options *o)
+{
+    return !has_head(o) && !lorac_dataset_objective(o->set)->masks;
+}
+
 /* Are the answers of all labels compared, one behind the other? */
 static bool classifies(const struct lorac_evaluator_options *o)
 {
@@ -181,7 +187,7 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
     *out = (struct lorac_evaluation_size){0};
     enum lorac_status st = classifies(o) ? lorac_classifier_measure(&out->bytes, o, err)
                                          : measure_loss_bytes(&out->bytes, o, err);
-    if (!st && !has_head(o)) {
+    if (!st && writes(o)) {
         st = lorac_generator_measure(&out->generator_bytes, o->model, o->socket,
                                      generator_positions(o->set), generator_sequences(o), err);
     }

@@ -41,6 +41,9 @@ static void count_rows(struct lorac_trainer_frozen *c, const struct lorac_frozen
 /* Where nothing is gained, whatever the room: why. */
 static const char *idle(const struct lorac_frozen_options *o, size_t layers)
 {
+    if (lorac_dataset_objective(o->set)->masks) {
+        return "objective: masked_lm hides other tokens of a row each time that it is read";
+    }
     if (layers == 0) {
         return "the embedding or a module of layer 0 is adapted, so no layer is frozen; with "
                "adapter.layers: last:N all but the last N are";

@@ -177,8 +177,10 @@ static enum lorac_status open_text_set(struct lorac_data *data, const struct lor
 {
     const struct lorac_text_options o = {
         .held_out = held_out,
-        .append_eos = j->recipe->templates.append_eos,
+        .append_eos = j->recipe->templates.append_eos && !lorac_job_objective(j)->masks,
         .max_length = j->recipe->model.max_length,
+        .objective = lorac_job_objective(j),
+        .mask_share = j->recipe->objective.mask_share,
     };
     enum lorac_status st = lorac_dataset_open_texts(&data->set, texts, j->tokenizer, &o, err);
     return st || !j->model ? st : lorac_job_check_ids(j, data->set, err);
@@ -311,6 +313,19 @@ static enum lorac_status find_compute(enum lorac_compute *out, const struct lora
     return st;
 }
 
+/* Does the model predict tokens as the objective asks it to? */
+static enum lorac_status check_words(const struct lorac_job *j, struct lorac_err *err)
+{
+    const struct lorac_objective *o = lorac_job_objective(j);
+    if (!o->masks) { return lorac_model_check_continues(j->model, err); }
+    if (j->model->config.bidirectional) { return LORAC_OK; }
+    return lorac_fail(
+        err, LORAC_EUSER,
+        "objective: %s hides tokens of an encoder, whose tokens see their whole text; "
+        "%s is a decoder: expected an encoder, or objective: causal_lm",
+        o->name, j->model->dir);
+}
+
 enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *err)
 {
     const char *dir = j->recipe->model.path;
@@ -325,7 +340,7 @@ enum lorac_status lorac_job_open_model(struct lorac_job *j, struct lorac_err *er
     };
     st = lorac_model_open_for(&j->model, &j->dev, dir, &o, err);
     if (st) { lorac_hub_explain(dir, err); }
-    if (!st && o.task == LORAC_TASK_LM) { st = lorac_model_check_continues(j->model, err); }
+    if (!st && o.task == LORAC_TASK_LM) { st = check_words(j, err); }
     if (!st) { lorac_head_fit(j); }
     const struct lorac_data *const data[] = {&j->train, &j->valid, &j->test};
     for (size_t i = 0; i < sizeof data / sizeof *data && !st; i++) {

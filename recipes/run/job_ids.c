@@ -27,6 +27,14 @@ enum lorac_status lorac_job_check_ids(const struct lorac_job *j, const struct lo
     struct lorac_example e = {0};
     enum lorac_status st = LORAC_OK;
     if (lorac_tokenizer_size(j->tokenizer) <= V) { return LORAC_OK; }
+    if (lorac_dataset_objective(set)->masks) {
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "objective: %s draws from all %zu tokens of the tokenizer, but the model "
+                          "knows %zu: some were added without resizing the model; "
+                          "resize_token_embeddings() in transformers does that",
+                          lorac_dataset_objective(set)->name, lorac_tokenizer_size(j->tokenizer),
+                          V);
+    }
     for (size_t i = 0; i < lorac_dataset_size(set) && !st; i++) {
         st = lorac_dataset_example(&e, set, i, err);
         for (size_t k = 0; k < e.ids.n && !st; k++) {

@@ -347,7 +347,9 @@ static enum lorac_status take_samples(struct run *run, struct lorac_err *err)
     struct lorac_buf rows = {0};
     struct lorac_buf text[3] = {0};
     enum lorac_status st = LORAC_OK;
-    size_t some = lorac_job_has_head(run->job) ? 0 : run->r->eval.samples; // a head writes nothing
+    const struct lorac_job *j = run->job;
+    bool writes = !lorac_job_has_head(j) && !lorac_job_objective(j)->masks;
+    size_t some = writes ? run->r->eval.samples : 0;
     for (size_t i = 0; i < some && i < n && !st; i++) {
         for (size_t k = 0; k < 3; k++) {
             lorac_buf_clear(&text[k]);

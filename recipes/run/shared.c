@@ -51,6 +51,7 @@ static bool makes_data(const struct lorac_key *key, const struct lorac_recipe *r
     bool drawn = r->data.valid.kind == LORAC_RECIPE_SPLIT_FRACTION;
     bool brings = r->templates.kind == LORAC_RECIPE_TEMPLATE_CHAT; // an adapter its chat template
     return starts_with(key->path, "data.") || starts_with(key->path, "objective.class") ||
+           starts_with(key->path, "objective.mask") ||
            (brings && strcmp(key->path, "adapter.from") == 0) ||
            starts_with(key->path, "template.") || strcmp(key->path, "model.max_length") == 0 ||
            (drawn && strcmp(key->path, "seed") == 0);

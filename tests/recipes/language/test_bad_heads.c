@@ -57,6 +57,18 @@ static const struct {
     {HEAD("{train: t.txt, kind: text}") "objective: classify\n",
      "r.yaml:4:12: objective.kind: 'classify' learns from a column, and with data.kind: text there "
      "are none"},
+    {HEAD("{train: t.csv}") "objective: masked_lm\n",
+     "r.yaml:4:12: objective.kind: 'masked_lm' learns from plain text, and data.kind is table; "
+     "write data.kind: text"},
+    {HEAD("{train: t.txt, kind: text}") "objective: masked_lm\n"
+     "template: {append_eos: false}\neval: {samples: 3, metrics: [accuracy]}\n",
+     "r.yaml:5:24: template.append_eos: has no effect with objective: masked_lm\nr.yaml:6:17: "
+     "eval.samples: has no effect with objective: masked_lm\nr.yaml:6:29: eval.metrics: there is "
+     "no 'accuracy' with objective: masked_lm"},
+    {HEAD("{train: t.txt, kind: text}") "objective: {mask_share: 0.3}\n",
+     "r.yaml:4:25: objective.mask_share: has no effect without objective: masked_lm"},
+    {HEAD("{train: t.txt, kind: text}") "objective: {kind: masked_lm, mask_share: 1}\n",
+     "r.yaml:4:42: objective.mask_share: must be a number above 0 and below 1, found '1'"},
     {HEAD("{train: t.csv, on_too_long: truncate_end}") "template: {completion: '{y}'}\n",
      "r.yaml:3:35: data.on_too_long: must be another with objective: causal_lm: a text's end is "
      "its answer"},

@@ -292,8 +292,8 @@ static const struct {
      "r.yaml:5:7: seed: must be a whole number from 0 to 18446744073709551615, found "
      "'18446744073709551616'"},
     {MORE, "objective: clasify\n",
-     "r.yaml:5:12: objective.kind: must be 'causal_lm' or 'classify' or 'multilabel' or 'regress' "
-     "or 'tag', found 'clasify' (did you mean 'classify'?)"},
+     "r.yaml:5:12: objective.kind: must be 'causal_lm' or 'masked_lm' or 'classify' or "
+     "'multilabel' or 'regress' or 'tag', found 'clasify' (did you mean 'classify'?)"},
     {MORE, "output: {merge: &m true}\n",
      "r.yaml:5:17: anchors are not part of recipes, found '&m'"},
     {MORE, "output: {merge: *m}\n",
