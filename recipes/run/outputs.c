@@ -125,7 +125,8 @@ enum lorac_status lorac_outputs_new(struct lorac_outputs **out,
     h->sums = lorac_mem_new(2 * h->K, OF_COUNTS * sizeof *h->sums);
     if (!h->row || !h->chance || !h->counts || !h->entity || !h->tag || !h->type || !h->sums) {
         lorac_outputs_free(h);
-        return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate %zu rows", h->n);
+        return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate %zu rows",
+                          lorac_dataset_size(o->set));
     }
     if (h->target == LORAC_TARGET_TAGS) {
         h->types = lorac_tags_read(h->tag, h->type, o->labels, h->K);

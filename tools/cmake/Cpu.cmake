@@ -19,9 +19,14 @@ set(lorac_kernel_sources base/compute/kernels.c base/compute/kernels_products.c
     base/compute/kernels_attention.c)
 # -O3 also in Debug: these loops are the program's time; fused multiply-add where the ISA has it; no errno
 # from sqrtf and no floating-point traps, which would forbid vectors: results stay IEEE. Options of a source
-# come after those of its target, so they win over lorac_flags.
+# come after those of its target, so they win over lorac_flags. clang fuses within an expression alone: across them
+# it would or would not, as a loop's shape has it, and a row's bits would depend on its neighbours (by_row).
+set(lorac_fuse fast)
+if(CMAKE_C_COMPILER_ID MATCHES Clang)
+    set(lorac_fuse on)
+endif()
 set_source_files_properties(${lorac_kernel_sources} PROPERTIES COMPILE_OPTIONS
-    "-O3;-ffp-contract=fast;-fno-math-errno;-fno-trapping-math;-Wno-psabi")
+    "-O3;-ffp-contract=${lorac_fuse};-fno-math-errno;-fno-trapping-math;-Wno-psabi")
 # Without contraction: an integer must be rounded alike everywhere.
 set_source_files_properties(base/compute/kernels_int8.c PROPERTIES COMPILE_OPTIONS
     "-O3;-fno-math-errno;-fno-trapping-math;-Wno-psabi")
