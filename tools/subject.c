@@ -1,7 +1,6 @@
 /* subject.c - see subject.h. */
 #include "tools/subject.h"
 
-
 #include <stdio.h>
 #include <string.h>
 
