@@ -44,12 +44,13 @@ static void near_loss(const char *what, double got, double want)
     }
 }
 
-/* Gradients agree to 1e-6 of the largest; behind norms of heads, which divide by numbers of 1e-1,
- * to three times that. Frees both. */
+/* Gradients of rows summed in another order: 40 roundings of 2^-24 in sums whose terms are a few
+ * times as large as they, so 2e-6 of the largest; behind norms of heads, which divide by numbers
+ * of 1e-1, a little more. Frees both. */
 static void near_gradients(const char *what, float *got, float *want, size_t n)
 {
     bool heads = strcmp(what, "qwen3") == 0 || strcmp(what, "gemma3") == 0;
-    near_all(what, got, want, n, (heads ? 3e-6F : 1e-6F) * golden_largest(want, n), 0.0F);
+    near_all(what, got, want, n, (heads ? 3e-6F : 2e-6F) * golden_largest(want, n), 0.0F);
     lorac_mem_free(got);
     lorac_mem_free(want);
 }
