@@ -40,9 +40,7 @@ struct subject {
 static bool on_progress(void *self, double done)
 {
     struct comparison *c = self;
-    char text[64];
-    (void)snprintf(text, sizeof text, "%s %.0f %%", c->doing, 100.0 * done);
-    status_show(&c->line, text, false);
+    status_share(&c->line, c->doing, done);
     return !stop_asked();
 }
 

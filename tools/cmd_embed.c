@@ -95,10 +95,7 @@ static enum lorac_status choose(struct lorac_embedding *how, const struct args *
 
 static bool progress(struct work *w)
 {
-    char text[64];
-    (void)snprintf(text, sizeof text, "embedding %.0f %%",
-                   100.0 * (double)w->done / (double)w->rows);
-    status_show(&w->status, text, false);
+    status_share(&w->status, "embedding", (double)w->done / (double)w->rows);
     return !stop_asked();
 }
 

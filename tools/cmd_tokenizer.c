@@ -4,28 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Progress of the present step, with the time that is left of it. */
-struct watch {
-    struct status_line line;
-    const char *doing;
-    double begin;
-};
-
 static void show_progress(void *who, const char *doing, double done)
 {
-    struct watch *w = who;
-    char left[32];
-    char text[128];
-    const double now = lorac_clock();
-    if (doing != w->doing) {
-        w->doing = doing;
-        w->begin = now;
-    }
-    const double seconds = now - w->begin;
-    const double rest = done > 0.0 ? seconds / done - seconds : 0.0;
-    (void)snprintf(text, sizeof text, "%s: %3.0f %%, %s left", doing, 100.0 * done,
-                   show_time(left, rest));
-    status_show(&w->line, text, false);
+    status_share(who, doing, done);
 }
 
 static void print_text(const char *dir, const struct lorac_tokenizer_report *r, double seconds)
@@ -89,7 +70,7 @@ static int run(const struct args *a)
     struct lorac_tokenizer_options o;
     struct lorac_tokenizer_report report = {0};
     const char *specials[MAX_GIVEN];
-    struct watch w = {0};
+    struct status_line line;
     const char *dir = args_text(a, "--out", "");
     if (strcmp(a->positional[0], "train") != 0 || a->n_positional < 2) {
         fprintf(stderr, "lorac: tokenizer takes train FILE...\n");
@@ -99,12 +80,12 @@ static int run(const struct args *a)
         (void)complain(&err);
         return EXIT_USAGE;
     }
-    status_begin(&w.line);
+    status_begin(&line);
     o.progress = show_progress;
-    o.who = &w;
+    o.who = &line;
     const double begin = lorac_clock();
     enum lorac_status st = lorac_tokenizer_train(&report, dir, &o, &err);
-    status_clear(&w.line);
+    status_clear(&line);
     if (st) { return complain(&err); }
     if (args_has(a, "--json")) { return print_json(dir, &report, lorac_clock() - begin); }
     print_text(dir, &report, lorac_clock() - begin);

@@ -114,17 +114,13 @@ static void on_step(void *self, const struct lorac_step *s)
 static void on_preparing(void *self, const char *what, double done)
 {
     struct screen *screen = self;
-    char text[64];
-    (void)snprintf(text, sizeof text, "%s %.0f %%", what, 100.0 * done);
-    if (screen->line.terminal) { status_show(&screen->line, text, false); }
+    if (screen->line.terminal) { status_share(&screen->line, what, done); }
 }
 
 static void on_evaluating(void *self, double done)
 {
     struct screen *screen = self;
-    char text[64];
-    (void)snprintf(text, sizeof text, "evaluating %.0f %%", 100.0 * done);
-    if (screen->line.terminal) { status_show(&screen->line, text, false); }
+    if (screen->line.terminal) { status_share(&screen->line, "evaluating", done); }
 }
 
 static void on_eval(void *self, const struct lorac_run_eval *e)

@@ -212,6 +212,26 @@ void status_show(struct status_line *s, const char *text, bool always)
     fflush(stderr);
 }
 
+void status_share(struct status_line *s, const char *doing, double done)
+{
+    double now = lorac_clock();
+    char text[128];
+    char left[32];
+    if (doing != s->doing || done < s->done) {
+        s->doing = doing;
+        s->begun = now;
+        s->from = done;
+    }
+    s->done = done;
+    double seconds = now - s->begun;
+    int n = snprintf(text, sizeof text, "%.80s %.0f %%", doing, 100.0 * done);
+    if (seconds > 1.0 && done > s->from) {
+        double rest = seconds * (1.0 - done) / (done - s->from);
+        (void)snprintf(text + n, sizeof text - (size_t)n, "  %s left", show_time(left, rest));
+    }
+    status_show(s, text, false);
+}
+
 void status_clear(struct status_line *s)
 {
     if (s->terminal && s->width) { fprintf(stderr, "\r%*s\r", (int)s->width + ECHOED, ""); }

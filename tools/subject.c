@@ -71,8 +71,6 @@ void subject_close(struct subject *s)
 bool subject_progress(void *self, double done)
 {
     struct subject *s = self;
-    char text[48];
-    (void)snprintf(text, sizeof text, "%.20s %.0f %%", s->doing, 100.0 * done);
-    status_show(&s->line, text, false);
+    status_share(&s->line, s->doing, done);
     return !stop_asked();
 }

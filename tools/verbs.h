@@ -247,11 +247,16 @@ struct status_line {
     bool terminal;
     double shown; // when
     size_t width;
+    const char *doing;        // of status_share(), as what follows
+    double begun, from, done; // when, at which share; the last one
 };
 void status_begin(struct status_line *s);
 /* Show `text`, of which a narrow terminal leaves out what is behind two blanks; without a terminal
  * only where the last one is 10 s old, or `always`. */
 void status_show(struct status_line *s, const char *text, bool always);
+/* "evaluating 34 %  0:12 left": of a work of its own where `doing` is another pointer, or `done`,
+ * 0 to 1, has fallen. */
+void status_share(struct status_line *s, const char *doing, double done);
 void status_clear(struct status_line *s); // before other output
 
 /* ---- signals (signals.c) ----
