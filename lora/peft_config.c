@@ -244,6 +244,7 @@ static const struct {
     {"CAUSAL_LM", "ForCausalLM", LORAC_TASK_LM},
     {"SEQ_CLS", "ForSequenceClassification", LORAC_TASK_CLASSIFY},
     {"TOKEN_CLS", "ForTokenClassification", LORAC_TASK_TAG},
+    {"FEATURE_EXTRACTION", NULL, LORAC_TASK_BODY}, // GPT2LMHeadModel ends with Model, too
 };
 enum { N_TASKS = sizeof tasks / sizeof *tasks };
 
@@ -268,16 +269,17 @@ static enum lorac_status read_task(struct lorac_peft_config *c, struct lorac_err
         st = lorac_json_string(&class, &mapping, "base_model_class", false, err);
     }
     for (size_t i = 0; i < N_TASKS && !st; i++) {
-        bool fits = type    ? strcmp(type, tasks[i].name) == 0
-                    : class ? lorac_ends_with(class, tasks[i].class)
-                            : false;
+        bool fits = type                      ? strcmp(type, tasks[i].name) == 0
+                    : class && tasks[i].class ? lorac_ends_with(class, tasks[i].class)
+                                              : false;
         if (!fits) { continue; }
         c->task = tasks[i].task;
         c->has_task = true;
     }
     if (st || !type || c->has_task) { return st; }
     struct lorac_json at = lorac_json_get(&c->root, "task_type");
-    return lorac_json_fail(&at, "\"CAUSAL_LM\", \"SEQ_CLS\", \"TOKEN_CLS\" or null", err);
+    return lorac_json_fail(
+        &at, "\"CAUSAL_LM\", \"SEQ_CLS\", \"TOKEN_CLS\", \"FEATURE_EXTRACTION\" or null", err);
 }
 
 static enum lorac_status read_kind(struct lorac_peft_config *c, struct lorac_err *err)

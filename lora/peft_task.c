@@ -2,7 +2,8 @@
  * peft_task.c - what an adapter needs its model opened for: the task, and how many labels its head
  * has.
  *
- *   adapter_config.json          task_type: SEQ_CLS, TOKEN_CLS, CAUSAL_LM or null
+ *   adapter_config.json          task_type: SEQ_CLS, TOKEN_CLS, CAUSAL_LM, FEATURE_EXTRACTION or
+ *                                null
  *   adapter_model.safetensors    base_model.model.score.weight (K,C), or a classifier's
  */
 #include "lora/peft_files.h"
@@ -53,7 +54,10 @@ static enum lorac_status read_task(struct lorac_model_options *o, const struct l
             err, LORAC_EFORMAT,
             "%s: holds a head ('%s'), but task_type of %s is %s; expected SEQ_CLS, for "
             "labels of texts, or TOKEN_CLS, of tokens",
-            path, head->name, LORAC_PEFT_CONFIG, c->has_task ? "CAUSAL_LM" : "null");
+            path, head->name, LORAC_PEFT_CONFIG,
+            !c->has_task                 ? "null"
+            : c->task == LORAC_TASK_BODY ? "FEATURE_EXTRACTION"
+                                         : "CAUSAL_LM");
     }
     if (!head) { return LORAC_OK; }
     if (head->n_dims != 2 || head->dims[0] == 0) {
@@ -118,12 +122,15 @@ enum lorac_status lorac_peft_check_task(const struct lorac_peft_config *c,
     char with[40] = "";
     if (labelled) { (void)snprintf(with, sizeof with, ", with %zu labels", is->labels); }
     if (!o.labels) {
-        return lorac_fail(
-            err, LORAC_EFORMAT,
-            "%s: is of a model that writes text (task_type CAUSAL_LM) and has no head; "
-            "the model was opened for %s%s; give an adapter with such a head, or ask this one to "
-            "write (objective: causal_lm)",
-            path, lorac_task_text(is->task), with);
+        bool writes = o.task == LORAC_TASK_LM;
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "%s: is of a model that %s and has no head; the model was opened for "
+                          "%s%s; give an adapter with such a head, or ask this one %s",
+                          path,
+                          writes ? "writes text (task_type CAUSAL_LM)"
+                                 : "embeds texts (task_type FEATURE_EXTRACTION)",
+                          lorac_task_text(is->task), with,
+                          writes ? "to write (objective: causal_lm)" : "for vectors (lorac embed)");
     }
     const char *own = o.task == LORAC_TASK_TAG ? "tag" : "classify, multilabel or regress";
     (void)lorac_fail(err, LORAC_EFORMAT,
@@ -133,6 +140,8 @@ enum lorac_status lorac_peft_check_task(const struct lorac_peft_config *c,
         lorac_err_add(err, "; its labels are those that it was trained with");
     } else if (labelled) {
         lorac_err_add(err, "; its objective is %s", own);
+    } else if (is->task == LORAC_TASK_BODY) {
+        lorac_err_add(err, "; give one without a head (task_type FEATURE_EXTRACTION)");
     } else {
         lorac_err_add(err, "; give one that writes, or ask this one for labels (objective: %s)",
                       own);

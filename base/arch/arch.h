@@ -63,6 +63,7 @@ struct lorac_arch {
 
 /* llama's, which its kin share. */
 extern const struct lorac_program lorac_program_llama;
+extern const struct lorac_rename lorac_renames_llama[]; // a body that was saved alone
 extern const struct lorac_arch lorac_arch_llama, lorac_arch_mistral, lorac_arch_qwen2,
     lorac_arch_qwen3, lorac_arch_gemma3, lorac_arch_gemma3_part, lorac_arch_gpt2, lorac_arch_neox;
 

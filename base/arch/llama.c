@@ -48,6 +48,7 @@ const struct lorac_config_keys lorac_keys_llama = {
     .D = "head_dim",
     .theta = "rope_theta",
 };
+const struct lorac_rename lorac_renames_llama[] = {{"model.", ""}, {NULL, NULL}};
 const struct lorac_program lorac_program_llama = {"model.layers", LORAC_STEPS(front),
                                                   LORAC_STEPS(layer)};
 
@@ -60,4 +61,5 @@ const struct lorac_arch lorac_arch_llama = {
     .program = &lorac_program_llama,
     .heads = LORAC_DECODER_HEADS("model.norm", "score", "score"),
     .keys = &lorac_keys_llama,
+    .renames = lorac_renames_llama,
 };

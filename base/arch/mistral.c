@@ -27,4 +27,5 @@ const struct lorac_arch lorac_arch_mistral = {
     .program = &lorac_program_llama,
     .heads = LORAC_DECODER_HEADS("model.norm", "score", "score"),
     .keys = &lorac_keys_llama,
+    .renames = lorac_renames_llama,
 };

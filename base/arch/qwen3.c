@@ -54,4 +54,5 @@ const struct lorac_arch lorac_arch_qwen3 = {
     .program = &program,
     .heads = LORAC_DECODER_HEADS("model.norm", "score", "score"),
     .keys = &lorac_keys_llama,
+    .renames = lorac_renames_llama,
 };

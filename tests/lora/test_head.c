@@ -319,8 +319,8 @@ static void a_head_that_does_not_fit_is_an_error(void **state)
                      "(objective: classify, multilabel or regress)"},
         {.task = LORAC_TASK_BODY,
          .message = TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
-                            "for hidden states; give one that writes, or ask this one for labels "
-                            "(objective: classify, multilabel or regress)"},
+                            "for hidden states; give one without a head (task_type "
+                            "FEATURE_EXTRACTION)"},
         {.cut = TYPE,
          .put = "\"task_type\": null",
          .task = LORAC_TASK_CLASSIFY,

@@ -195,8 +195,8 @@ static void wrong_types_and_ranges_say_what_was_expected(void **state)
         {START ", \"alpha_pattern\": {\"q\": null}}",
          "F: 'alpha_pattern.q' is missing, a number above 0 was expected"},
         {START ", \"task_type\": \"QUESTION_ANS\"}",
-         "F: 'task_type' must be \"CAUSAL_LM\", \"SEQ_CLS\", \"TOKEN_CLS\" or null, found "
-         "\"QUESTION_ANS\""},
+         "F: 'task_type' must be \"CAUSAL_LM\", \"SEQ_CLS\", \"TOKEN_CLS\", "
+         "\"FEATURE_EXTRACTION\" or null, found \"QUESTION_ANS\""},
         {START ", \"init_lora_weights\": 3}",
          "F: 'init_lora_weights' must be true, false or a method's name, found 3"},
     };
