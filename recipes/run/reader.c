@@ -9,6 +9,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define LOST "_" // stands for the tag of a word that was cut away
+
+/* Words of a text that were cut away. */
+struct lost {
+    size_t before, behind;
+};
+
 struct lorac_reader {
     const struct lorac_job *j;
     enum lorac_target target;
@@ -16,6 +23,8 @@ struct lorac_reader {
     struct lorac_passages *passages;
     struct lorac_passage passage; // the text that was made last
     struct lorac_logits *logits;
+    struct lost *lost; // (cap_lost) of words: of each text that was added
+    size_t cap_lost;
     double *chance;              // (K)
     struct lorac_ranked *ranked; // (K)
     struct lorac_answer answer;
@@ -60,6 +69,7 @@ void lorac_reader_free(struct lorac_reader *r)
     lorac_passages_close(r->passages);
     lorac_passage_free(&r->passage);
     lorac_logits_free(r->logits);
+    lorac_mem_free(r->lost);
     lorac_mem_free(r->chance);
     lorac_mem_free(r->ranked);
     lorac_answer_free(&r->answer);
@@ -96,11 +106,32 @@ enum lorac_status lorac_reader_text(size_t *cut, struct lorac_reader *r,
     return LORAC_OK;
 }
 
+static struct lost lost_of(const struct lorac_passage *x)
+{
+    struct lost lost = {x->n_words, 0};
+    size_t kept = 0;
+    for (size_t t = 0; t < x->words.n; t++) {
+        if (x->words.at[t] == LORAC_NO_LABEL) { continue; }
+        if (kept++ == 0) { lost.before = (size_t)x->words.at[t]; }
+    }
+    lost.behind = x->n_words - lost.before - kept;
+    return lost;
+}
+
 enum lorac_status lorac_reader_add(bool *added, struct lorac_reader *r, struct lorac_err *err)
 {
     const struct lorac_passage *x = &r->passage;
-    return lorac_logits_add(added, r->logits, x->ids.at, x->types.n ? x->types.at : NULL, x->ids.n,
-                            r->target == LORAC_TARGET_TAGS ? x->words.at : NULL, err);
+    const bool words = r->target == LORAC_TARGET_TAGS;
+    size_t n = lorac_logits_count(r->logits);
+    enum lorac_status st =
+        lorac_logits_add(added, r->logits, x->ids.at, x->types.n ? x->types.at : NULL, x->ids.n,
+                         words ? x->words.at : NULL, err);
+    if (st || !*added || !words) { return st; }
+    struct lost *grown = lorac_mem_grow(r->lost, n, &r->cap_lost, n + 1, sizeof *grown);
+    if (!grown) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
+    r->lost = grown;
+    grown[n] = lost_of(x);
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_reader_run(struct lorac_reader *r, struct lorac_err *err)
@@ -162,14 +193,19 @@ enum lorac_status lorac_reader_ranked(const struct lorac_ranked **ranked, struct
     return LORAC_OK;
 }
 
+static void put(struct lorac_buf *b, const char *between, const char *label)
+{
+    lorac_buf_printf(b, "%s%s", b->n ? between : "", label);
+}
+
 const struct lorac_answer *lorac_reader_answer(struct lorac_reader *r, size_t i)
 {
     struct lorac_buf *b = &r->answer.text;
     const struct lorac_target_frame *f = &r->j->frame;
     size_t rows = 0;
     const float *z = lorac_logits_of(&rows, r->logits, i);
-    const char *between =
-        r->target == LORAC_TARGET_TAGS ? " " : r->j->recipe->data.labels.separator;
+    const bool words = r->target == LORAC_TARGET_TAGS;
+    const char *between = words ? " " : r->j->recipe->data.labels.separator;
     lorac_buf_clear(b);
     lorac_buf_str(b, "");
     r->answer.tokens = 1; // it has said something, be it that no label fits
@@ -177,15 +213,19 @@ const struct lorac_answer *lorac_reader_answer(struct lorac_reader *r, size_t i)
         lorac_buf_printf(b, "%.7g", f->mean + (double)z[0] * f->deviation);
         return &r->answer;
     }
+    for (size_t w = 0; words && w < r->lost[i].before; w++) {
+        put(b, between, LOST);
+    }
     for (size_t w = 0; w < rows; w++) {
         find_chances(r, z + w * r->K);
         size_t answer = lorac_head_answer(r->chance, r->K, 0.5);
         for (size_t k = 0; k < r->K; k++) {
-            bool given = r->target == LORAC_TARGET_TAGS
-                             ? k == answer
-                             : r->chance[k] > r->j->recipe->eval.threshold;
-            if (given) { lorac_buf_printf(b, "%s%s", b->n ? between : "", r->j->labels[k]); }
+            bool given = words ? k == answer : r->chance[k] > r->j->recipe->eval.threshold;
+            if (given) { put(b, between, r->j->labels[k]); }
         }
+    }
+    for (size_t w = 0; words && w < r->lost[i].behind; w++) {
+        put(b, between, LOST);
     }
     return &r->answer;
 }

@@ -27,8 +27,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_reader_run(struct lorac_reader *r, stru
 LORAC_MUST_CHECK enum lorac_status lorac_reader_ranked(const struct lorac_ranked **ranked,
                                                        struct lorac_reader *r, size_t i,
                                                        struct lorac_err *err);
-/* The labels above the threshold, the number, the tags. Until the next call;
- * text.no_memory is the caller's to check. */
+/* The labels above the threshold, the number, a tag for each word ("_" for one that was cut away).
+ * Until the next call; text.no_memory is the caller's to check. */
 const struct lorac_answer *lorac_reader_answer(struct lorac_reader *r, size_t i);
 void lorac_reader_clear(struct lorac_reader *r);
 

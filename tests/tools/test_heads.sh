@@ -82,6 +82,15 @@ json accuracy entity_f1 precision recall by_label
 [ "$(awk -F, 'NR == 2 { print split($3, t, " ") }' "$dir/tags.out")" = 3 ] || fail "not a tag a word"
 near "$(awk -F, 'NR > 1 { n = split($2, a, " "); split($3, b, " "); for (i = 1; i <= n; i++) { all++; right += a[i] == b[i] } }
     END { print right / all }' "$dir/tags.out")" "$(value accuracy)"
+long=$(awk 'BEGIN { for (i = 1; i <= 60; i++) printf "so%s", i < 60 ? " " : "" }')
+for cuts in truncate_prompt truncate_end; do
+    expect 0 predict "$dir/runs/tags" --set data.on_too_long=$cuts --text "$long"
+    [ "$(wc -w <"$dir/out")" = 60 ] || fail "not a tag for each of 60 words: $(cat "$dir/out")"
+    case $cuts in
+    *prompt) grep -qE '^(_ )+[^_]+$' "$dir/out" || fail "$(cat "$dir/out")" ;;
+    *) grep -qE '^[^_]+( _)+$' "$dir/out" || fail "$(cat "$dir/out")" ;;
+    esac
+done
 expect 0 eval "$dir/runs/tags"
 has out "(of 36 words, " "entity F1" "N  " "A  "
 
