@@ -19,6 +19,7 @@
 
 enum {
     ROWS = 96,       // rows of one piece
+    GROUP = 4,       // rows that a pair's products take together: pieces keep them so
     OUTPUTS = 64,    // outputs of one piece
     SMALL = 1 << 17, // multiplications that aren't worth waking the threads
     TILE = 256,      // numbers of a stored row that are quantised at once
@@ -323,13 +324,16 @@ static void multiply_blocks(struct lorac_device *dev, const struct lorac_cpu_pro
                             const float *by, const struct lorac_int8_panels *w)
 {
     struct lorac_cpu_scratch *s = lorac_cpu_take(dev);
-    size_t pieces = lorac_pieces(p->N, LORAC_CPU_BLOCK);
+    size_t each = lorac_pieces(p->N, LORAC_CPU_BLOCK * (size_t)dev->threads);
+    size_t pieces = each * (size_t)dev->threads; // about equal ones, as many for each thread
+    size_t groups = lorac_pieces(p->N, GROUP);
 #pragma omp parallel for num_threads(dev->threads) schedule(dynamic)
     for (size_t i = 0; i < pieces; i++) {
         float *own = s->panel + (size_t)omp_get_thread_num() * block_floats(w);
         const struct rows rows = {(uint8_t *)(own + LORAC_CPU_BLOCK), own};
-        size_t n = i * LORAC_CPU_BLOCK;
-        multiply_block(lorac_cpu(dev), p, by, w, &rows, n, lorac_min(LORAC_CPU_BLOCK, p->N - n));
+        size_t n = groups * i / pieces * GROUP;
+        size_t end = lorac_min(groups * (i + 1) / pieces * GROUP, p->N);
+        multiply_block(lorac_cpu(dev), p, by, w, &rows, n, end - n);
     }
     lorac_cpu_give(dev, s);
 }
