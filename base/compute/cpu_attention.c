@@ -107,8 +107,10 @@ static void finish_block(struct scratch *w, float *out, float *lse, const struct
     for (size_t r = 0; r < b->rows; r++) {
         size_t row = p->segments[b->s].row + b->i0 + r / p->group;
         size_t at = row * p->a->H + b->g * p->group + r % p->group;
-        p->k->scale(w->o + r * D, D, 1.0F / w->sum[r]);
-        memcpy(out + at * D, w->o + r * D, D * sizeof *out);
+        float factor = 1.0F / w->sum[r];
+        for (size_t d = 0; d < D; d++) {
+            out[at * D + d] = factor * w->o[r * D + d];
+        }
         lse[at] = w->max[r] + logf(w->sum[r]);
     }
 }

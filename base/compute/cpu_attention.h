@@ -138,21 +138,25 @@ static inline bool look(struct lorac_sight *sight, const struct problem *p, cons
             from = begin <= at ? 0 : begin - at < to ? begin - at : to;
         }
         any = any || from < to;
-        memset(sight->from + row, (int)from, p->group);
-        memset(sight->to + row, (int)to, p->group);
+        for (size_t i = row; i < row + p->group; i++) {
+            sight->from[i] = (uint8_t)from;
+            sight->to[i] = (uint8_t)to;
+        }
     }
     return any;
 }
 
 /* Rows of block b of x (N,H,D), times factor. */
-static inline void pack(float *to, const float *x, const struct problem *p, const struct block *b,
-                        float factor)
+static inline void pack(float *restrict to, const float *restrict x, const struct problem *p,
+                        const struct block *b, float factor)
 {
     size_t width = p->group * p->a->D;
     for (size_t i = b->i0; i < b->i1; i++, to += width) {
         size_t n = p->segments[b->s].row + i;
-        memcpy(to, x + (n * p->a->H + b->g * p->group) * p->a->D, width * sizeof *to);
-        if (factor != 1.0F) { p->k->scale(to, width, factor); }
+        const float *from = x + (n * p->a->H + b->g * p->group) * p->a->D;
+        for (size_t d = 0; d < width; d++) {
+            to[d] = factor * from[d];
+        }
     }
 }
 

@@ -75,7 +75,9 @@ void LORAC_KERNEL(softmax_step)(float *s, const struct lorac_sight *sight, float
             total += x[v];
             store(s + v * LANES, x[v]);
         }
-        if (new_max != max[i]) {
+        if (max[i] == -INFINITY) { // the first step: nothing has to follow
+            max[i] = new_max;
+        } else if (new_max != max[i]) {
             float factor = exp16(splat(max[i] - from))[0];
             sum[i] *= factor;
             rescale(o + i * ldo, D, factor);
