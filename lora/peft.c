@@ -64,6 +64,23 @@ static bool cut_tensor(char *name)
     return found;
 }
 
+/* Within a block that trains in full PEFT's wrapper stands in the middle of a name:
+ * "X.modules_to_save.default.Y" and "X.original_module.Y" are X.Y. False: there is none. */
+static bool unwrap(char *name)
+{
+    static const char own[] = ".modules_to_save.";
+    static const char base[] = ".original_module.";
+    char *at = strstr(name, own);
+    const char *end = at ? strchr(at + sizeof own - 1, '.') : NULL; // behind the adapter's name
+    if (!at) {
+        at = strstr(name, base);
+        end = at ? at + sizeof base - 2 : NULL;
+    }
+    if (!end) { return false; }
+    memmove(at, end, strlen(end) + 1);
+    return true;
+}
+
 /* The module and the part that a tensor's name stands for. */
 static enum part split(char module[LORAC_NAME_SIZE], const char *name)
 {
@@ -71,22 +88,19 @@ static enum part split(char module[LORAC_NAME_SIZE], const char *name)
         const char *end;
         enum part part;
     } ends[] = {
-        {".base_layer.weight", PART_BASE},
-        {".original_module.weight", PART_BASE},
-        {".weight", PART_BASE},
-        {".modules_to_save.bias", PART_ECHO},
-        {".original_module.bias", PART_ECHO},
-        {".lora_B.bias", PART_OTHER},
-        {".base_layer.bias", PART_BIAS},
-        {".bias", PART_BIAS},
+        {".base_layer.weight", PART_BASE},    {".weight", PART_BASE},
+        {".modules_to_save.bias", PART_ECHO}, {".lora_B.bias", PART_OTHER},
+        {".base_layer.bias", PART_BIAS},      {".bias", PART_BIAS},
     };
     module[0] = '\0';
     if (strncmp(name, prefix, sizeof prefix - 1) != 0) { return PART_OTHER; }
     (void)snprintf(module, LORAC_NAME_SIZE, "%s", name + sizeof prefix - 1);
     if (cut_tensor(module)) { return strstr(module, ".lora_") ? PART_OTHER : PART_PAIR; }
+    bool wrapped = unwrap(module);
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         if (!cut_end(module, ends[i].end)) { continue; }
-        return strstr(module, ".lora_") ? PART_OTHER : ends[i].part;
+        if (strstr(module, ".lora_")) { return PART_OTHER; }
+        return ends[i].part == PART_BIAS && wrapped ? PART_ECHO : ends[i].part;
     }
     return PART_OTHER;
 }
@@ -205,7 +219,9 @@ static enum lorac_status check_echo(const struct reader *r, const struct lorac_t
     bool own = strstr(t->name, ".modules_to_save.") != NULL;
     bool same = false;
     size_t m = lorac_module_find(r->m, module);
-    const char *file = m < r->m->n_modules ? r->m->module[m].file : module; // as the base has it
+    bool known = m < r->m->n_modules;
+    const char *file = known ? r->m->module[m].file : module;        // as the base has it
+    if (!own && known && r->m->module[m].fresh) { return LORAC_OK; } // the base has none
     (void)snprintf(name, sizeof name, own ? "base_model.model.%s.bias" : "%s.bias",
                    own ? module : file);
     const struct lorac_tensor *like = lorac_checkpoint_find(own ? r->files : r->m->files, name);
@@ -303,7 +319,8 @@ static enum lorac_status unexpected(const struct reader *r, const struct lorac_t
 {
     char module[LORAC_NAME_SIZE];
     enum part part = split(module, t->name);
-    if (lorac_model_leaves_out(r->m, module)) { return check_beside(r, t, err); }
+    bool runs = lorac_module_find(r->m, module) < r->m->n_modules; // a pooler may, or not
+    if (!runs && lorac_model_leaves_out(r->m, module)) { return check_beside(r, t, err); }
     switch (part) {
     case PART_PAIR:
         return no_such_pair(r, t, module, err);
@@ -419,7 +436,9 @@ static enum lorac_status check_drawn(const struct reader *r, struct lorac_err *e
 {
     for (size_t m = 0; m < r->m->n_modules; m++) {
         const struct lorac_module *module = &r->m->module[m];
-        if (!module->fresh || r->match[m].weight || r->match[m].vector) { continue; }
+        bool whole = module->role == LORAC_ROLE_NORM ? r->match[m].vector && !r->match[m].shift
+                                                     : r->match[m].weight;
+        if (!module->fresh || whole) { continue; } // a bias alone is not what it was trained with
         return lorac_fail(
             err, LORAC_EFORMAT,
             "%s: does not name '%s' among modules_to_save, and the base lacks it: the "

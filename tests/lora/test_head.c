@@ -371,6 +371,70 @@ static void a_head_that_does_not_fit_is_an_error(void **state)
     }
 }
 
+/* As PEFT stores biases with bias: all: what is drawn has them under the names of its wrappers,
+ * too, and of the base's own, which it drew, nothing is known. The block that trains is the pooler.
+ */
+static void add_echoes(const char *dir)
+{
+    enum { MOST = 64 };
+    static const float other[16] = {0.5F};
+    struct lorac_tensor_spec specs[MOST];
+    size_t n = 0;
+    struct lorac_checkpoint *c = open_tensors(dir);
+    for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
+        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
+        assert_true(n + 5 < MOST);
+        specs[n++] = (struct lorac_tensor_spec){.name = t->name,
+                                                .dtype = t->dtype,
+                                                .n_dims = t->n_dims,
+                                                .dims = {t->dims[0], t->dims[1]},
+                                                .data = t->data};
+    }
+    const struct lorac_tensor *pooler = lorac_checkpoint_find(c, P "bert.pooler.dense.bias");
+    const struct lorac_tensor *head = lorac_checkpoint_find(c, P "classifier.bias");
+    assert_true(pooler && head);
+    const struct lorac_tensor_spec echoes[] = {
+        {P "bert.pooler.modules_to_save.default.dense.bias", LORAC_F32, 1, {16}, pooler->data},
+        {P "bert.pooler.original_module.dense.bias", LORAC_F32, 1, {16}, other},
+        {P "classifier.modules_to_save.bias", LORAC_F32, 1, {2}, head->data},
+        {P "classifier.original_module.bias", LORAC_F32, 1, {2}, other},
+    };
+    memcpy(specs + n, echoes, sizeof echoes);
+    char *path = lorac_path_join(dir, "adapter_model.safetensors");
+    assert_int_equal(lorac_safetensors_write(path, specs, n + 4, NULL, 0, NULL, NULL, NULL),
+                     LORAC_OK);
+    lorac_mem_free(path);
+    lorac_checkpoint_close(c);
+}
+
+static void biases_of_what_the_base_lacks_are_read_as_peft_stores_them(void **state)
+{
+    (void)state;
+    struct lorac_err err = {0};
+    struct lorac_model *m = open_for(HEADS "bert-pooler", LORAC_TASK_CLASSIFY, 2);
+    struct lorac_adapter *a = adapter(m, (struct lorac_adapter_options){.bias = LORAC_BIAS_ALL});
+    struct lorac_adapter *got = NULL;
+    const char *dir = tiny_path("all-biases");
+    for (size_t i = 0; i < a->n_params; i++) {
+        a->params[i] = 0.01F * (float)(i % 7 + 1);
+    }
+    if (lorac_peft_save(dir, a, "b", LORAC_F32, &err)) { fail_msg("%s", err.text); }
+    add_echoes(dir);
+    if (lorac_peft_load(&got, m, dir, false, &err)) { fail_msg("%s", err.text); }
+    assert_int_equal(got->n_params, a->n_params);
+    assert_memory_equal(got->params, a->params, a->n_params * sizeof *a->params);
+    lorac_adapter_free(got);
+    // of the pooler a bias alone: its matrix was drawn by whoever trained it, and nobody has it
+    tiny_edit("all-biases/adapter_config.json", "\"bert.pooler.dense\",", "");
+    assert_int_equal(lorac_peft_load(&got, m, dir, false, &err), LORAC_EFORMAT);
+    assert_string_equal(err.text + strlen(dir),
+                        "/adapter_config.json: does not name 'bert.pooler.dense' among "
+                        "modules_to_save, and the base lacks it: the adapter was trained on a base "
+                        "that has it");
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+}
+
 /* task_type null, as get_peft_model() leaves it without one: the class of the model tells. */
 static void the_class_of_the_model_tells_a_task(void **state)
 {
@@ -443,6 +507,7 @@ int main(void)
         cmocka_unit_test(what_peft_wrote_is_written_again),
         cmocka_unit_test(an_adapter_tells_what_its_model_is_opened_for),
         cmocka_unit_test(a_head_that_does_not_fit_is_an_error),
+        cmocka_unit_test(biases_of_what_the_base_lacks_are_read_as_peft_stores_them),
         cmocka_unit_test(the_class_of_the_model_tells_a_task),
         cmocka_unit_test(an_adapter_without_a_head_is_none_for_labels),
         cmocka_unit_test(whatever_fails_is_reported),
