@@ -192,13 +192,41 @@ static enum lorac_status copy_file(const struct lorac_merger *g, const char *dir
     return st;
 }
 
+/* "1_Pooling": a folder that sentence-transformers has beside a model. */
+static bool is_module(const struct lorac_merger *g, const char *name)
+{
+    char path[LORAC_PATH];
+    size_t digits = strspn(name, "0123456789");
+    return digits > 0 && name[digits] == '_' &&
+           lorac_path_is_dir(lorac_path_in(path, g->m->dir, name));
+}
+
+static enum lorac_status copy_module(const struct lorac_merger *g, const char *dir,
+                                     const char *name, struct lorac_err *err)
+{
+    char path[LORAC_PATH];
+    char file[LORAC_PATH];
+    char **names = NULL;
+    enum lorac_status st = lorac_dir_make(lorac_path_in(path, dir, name), err);
+    if (!st) { st = lorac_dir_list(&names, lorac_path_in(path, g->m->dir, name), err); }
+    for (size_t i = 0; !st && names[i]; i++) {
+        st = copy_file(g, dir, lorac_path_in(file, name, names[i]), err);
+    }
+    lorac_mem_free(names);
+    return st;
+}
+
 static enum lorac_status copy_files(const struct lorac_merger *g, const char *dir,
                                     struct lorac_err *err)
 {
     char **names = NULL;
     enum lorac_status st = lorac_dir_list(&names, g->m->dir, err);
     for (size_t i = 0; !st && names[i]; i++) {
-        if (is_copied(g, names[i])) { st = copy_file(g, dir, names[i], err); }
+        if (is_module(g, names[i])) {
+            st = copy_module(g, dir, names[i], err);
+        } else if (is_copied(g, names[i])) {
+            st = copy_file(g, dir, names[i], err);
+        }
     }
     lorac_mem_free(names);
     return st;

@@ -300,6 +300,10 @@ static void shards_index_and_other_files_stay_as_they_are(void **state)
     }
     char *sub = lorac_path_join(base, "original");
     assert_int_equal(lorac_dir_make(sub, NULL), LORAC_OK);
+    char *pooling = lorac_path_join(base, "1_Pooling");
+    assert_int_equal(lorac_dir_make(pooling, NULL), LORAC_OK);
+    char *how = lorac_path_join(pooling, "config.json");
+    assert_int_equal(lorac_file_write(how, "{}", 2, NULL), LORAC_OK);
     struct lorac_model *m = golden_model(&dev, base);
     struct lorac_adapter *a = NULL;
     assert_int_equal(lorac_peft_load(&a, m, MODELS "llama-sharded/adapter", false, NULL), LORAC_OK);
@@ -312,17 +316,20 @@ static void shards_index_and_other_files_stay_as_they_are(void **state)
     expect_same_bytes(base, out, "model.safetensors.index.json", 0);
     expect_same_bytes(base, out, "tokenizer.json", 0);
     expect_same_bytes(base, out, "README.md", 0);
+    expect_same_bytes(base, out, "1_Pooling/config.json", 0);
     char **names = NULL;
     size_t n = 0;
     assert_int_equal(lorac_dir_list(&names, out, NULL), LORAC_OK);
     while (names[n]) {
         n++;
     }
-    assert_int_equal(n, 7); // no other weights, no adapter, no hidden file, no folder
+    assert_int_equal(n, 8); // no other weights, no adapter, no hidden file, no other folder
     lorac_mem_free(names);
     lorac_adapter_free(a);
     lorac_model_close(m);
     lorac_mem_free(sub);
+    lorac_mem_free(pooling);
+    lorac_mem_free(how);
 }
 
 static void what_cannot_be_merged_is_refused(void **state)
