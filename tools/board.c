@@ -245,17 +245,12 @@ static void print_legend(const struct lorac_board *b)
 {
     size_t tied = count_place(b, LORAC_BOARD_TIED);
     size_t worse = count_place(b, LORAC_BOARD_WORSE);
-    bool groups = b->n_group_by > 0;
-    const char *test = groups ? "their answers to the same rows"
-                       : b->metric == LORAC_METRIC_LOSS || b->metric == LORAC_METRIC_PERPLEXITY
-                           ? "the losses of the same rows"
-                           : "McNemar's test on the same rows";
     if (tied + worse) {
-        printf("\n* the best   = cannot be told from it by %s (5 %%%s)\n", test,
+        printf("\n* the best   = cannot be told from it by %s (5 %%%s)\n", lorac_board_test(b),
                tied + worse > 1 ? " for all together" : "");
     }
     if (count_place(b, LORAC_BOARD_OTHER)) {
-        printf("? not compared: evaluated on other rows, or without predictions\n");
+        printf("? not compared: other rows, or predictions that do not tell the metric\n");
     }
 }
 

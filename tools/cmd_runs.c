@@ -53,10 +53,10 @@ const struct verb verb_runs = {
         "Shown are the keys that differ, the best evaluation of each run with its 95 % interval, "
         "and what it cost. Runs that differ in the seed alone are one row, with the mean and the "
         "deviation. The best is marked *, and = what cannot be told from it: by McNemar's test on "
-        "the rows that both answered, where 5 % is the chance that any difference is told "
-        "wrongly. Runs that did not finish stand below. Of a sweep's folder its group_by and its "
-        "objective count, unless others are given. Without DIR it looks below the current "
-        "folder.\n",
+        "the rows that both answered, of a metric that is no mean over them by the bootstrap, "
+        "where 5 % is the chance that any difference is told wrongly. Runs that did not finish "
+        "stand below. Of a sweep's folder its group_by and its objective count, unless others are "
+        "given. Without DIR it looks below the current folder.\n",
     .options = options,
     .max_positional = MAX_GIVEN,
     .run = run,

@@ -406,6 +406,15 @@ enum lorac_status lorac_board_make(struct lorac_board **out, const struct lorac_
     return st;
 }
 
+const char *lorac_board_test(const struct lorac_board *b)
+{
+    bool loss = b->metric == LORAC_METRIC_LOSS || b->metric == LORAC_METRIC_PERPLEXITY;
+    bool mean = b->n && lorac_board_is_mean(b->rows[0].runs[0], b->metric);
+    if (!mean) { return "draws of the same rows"; }
+    if (b->n_group_by) { return "their answers to the same rows"; }
+    return loss ? "the losses of the same rows" : "McNemar's test on the same rows";
+}
+
 void lorac_board_free(struct lorac_board *b)
 {
     if (!b) { return; }

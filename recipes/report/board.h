@@ -8,8 +8,9 @@
  *
  * Whether two rows differ is asked of the rows of data that both have answered (predictions.h): of
  * two runs by McNemar's test, of two groups by what their rows come to on the average, with the
- * deviation between their runs, and of losses by the rows' losses (statistics.h). With many rows
- * some differ by chance: the limit of 5 % is for all of them together (Holm 1979).
+ * deviation between their runs, and of losses by the rows' losses (statistics.h). Of a metric that
+ * is no mean over rows, as an F1 or a correlation, by draws of the rows (board_sample.h). With many
+ * rows some differ by chance: the limit of 5 % is for all of them together (Holm 1979).
  */
 #ifndef LORAC_RECIPES_BOARD_H
 #define LORAC_RECIPES_BOARD_H
@@ -52,7 +53,8 @@ enum lorac_board_place {
     LORAC_BOARD_BEST,
     LORAC_BOARD_TIED,  // cannot be told from the best
     LORAC_BOARD_WORSE, // can
-    LORAC_BOARD_OTHER, // other rows of data than the best, or no predictions: nobody knows
+    LORAC_BOARD_OTHER, // other rows of data than the best, no predictions, or a metric that does
+                       // not follow from them (AUC): nobody knows
 };
 struct lorac_board_row {
     const struct lorac_record **runs; // (n)
@@ -85,7 +87,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_board_make(struct lorac_board **out,
                                                     const struct lorac_runs *runs,
                                                     const struct lorac_board_options *o,
                                                     struct lorac_err *err);
-void lorac_board_free(struct lorac_board *b); // NULL is accepted
+void lorac_board_free(struct lorac_board *b);              // NULL is accepted
+const char *lorac_board_test(const struct lorac_board *b); // what tells its rows apart
 
 LORAC_API_END
 

@@ -9,6 +9,10 @@
 
 void lorac_board_answers_free(struct lorac_board_answers *a)
 {
+    for (size_t i = 0; i < a->n_samples; i++) {
+        lorac_board_sample_free(a->sample[i]);
+    }
+    lorac_mem_free(a->sample);
     lorac_mem_free(a->at);
     *a = (struct lorac_board_answers){0};
 }
@@ -18,57 +22,21 @@ static bool is_loss(enum lorac_metric metric)
     return metric == LORAC_METRIC_LOSS || metric == LORAC_METRIC_PERPLEXITY;
 }
 
-/* Were the metric's answers kept? */
+bool lorac_board_is_mean(const struct lorac_record *r, enum lorac_metric metric)
+{
+    bool words = lorac_objectives[r->recipe->objective.kind].target == LORAC_TARGET_TAGS;
+    return is_loss(metric) || metric == LORAC_METRIC_EXACT_MATCH ||
+           (metric == LORAC_METRIC_ACCURACY && !words);
+}
+
+/* Were the answers kept that it is the mean of? */
 static bool has(const struct lorac_predictions *p, enum lorac_metric metric)
 {
     if (is_loss(metric)) { return true; }
-    if (metric == LORAC_METRIC_AUC || metric >= LORAC_METRIC_MSE) { return false; } // of numbers
     return metric == LORAC_METRIC_EXACT_MATCH ? p->matches : p->compares;
 }
 
 /* ---- intervals ---- */
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static uint32_t index_of(const char *const *labels, size_t K, const char *label)
-{
-    const char *const *at = bsearch(&label, labels, K, sizeof *labels, by_text);
-    return (uint32_t)(at - labels);
-}
-
-/* Of macro F1: the labels are those that rows have or were answered with. A row whose answer is
- * none of the recipe's labels has an empty one, which is a label of its own here: it is never
- * answered. */
-static enum lorac_status macro_f1(struct lorac_interval *out, const struct lorac_predictions *p,
-                                  struct lorac_err *err)
-{
-    const char **labels = lorac_mem_new(2 * p->n, sizeof *labels);
-    uint32_t *index = lorac_mem_new(2 * p->n, sizeof *index);
-    enum lorac_status st =
-        labels && index ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for an interval");
-    size_t n = 0;
-    for (size_t i = 0; i < p->n && !st; i++) {
-        labels[n++] = p->at[i].answer;
-        if (p->at[i].wanted[0]) { labels[n++] = p->at[i].wanted; }
-    }
-    size_t K = 0;
-    if (n) { qsort(labels, n, sizeof *labels, by_text); }
-    for (size_t i = 0; i < n; i++) {
-        if (K == 0 || strcmp(labels[K - 1], labels[i]) != 0) { labels[K++] = labels[i]; }
-    }
-    for (size_t i = 0; i < p->n && !st; i++) {
-        const char *wanted = p->at[i].wanted;
-        index[i] = wanted[0] ? index_of(labels, K, wanted) : (uint32_t)K;
-        index[p->n + i] = index_of(labels, K, p->at[i].answer);
-    }
-    if (!st) { st = lorac_macro_f1_interval(out, index, index + p->n, p->n, K, err); }
-    lorac_mem_free(labels);
-    lorac_mem_free(index);
-    return st;
-}
 
 static enum lorac_status loss_interval(struct lorac_interval *out,
                                        const struct lorac_predictions *p, struct lorac_err *err)
@@ -84,19 +52,16 @@ static enum lorac_status loss_interval(struct lorac_interval *out,
     return LORAC_OK;
 }
 
-/* Of one run; p NULL: no predictions were kept. */
+/* Of one run, whose metric is a mean; p NULL: no predictions were kept. */
 static enum lorac_status interval_of(struct lorac_interval *out, const struct lorac_record *r,
                                      const struct lorac_predictions *p, enum lorac_metric metric,
                                      struct lorac_err *err)
 {
-    *out = (struct lorac_interval){(double)NAN, (double)NAN};
-    if (metric == LORAC_METRIC_ACCURACY || metric == LORAC_METRIC_EXACT_MATCH) {
+    if (!is_loss(metric)) {
         *out = lorac_wilson(lorac_scores_get(&r->best, metric), r->best.rows);
         return LORAC_OK;
     }
-    if (!p || !has(p, metric)) { return LORAC_OK; }
-    if (metric == LORAC_METRIC_MACRO_F1) { return macro_f1(out, p, err); }
-    if (!is_loss(metric)) { return LORAC_OK; }
+    if (!p) { return LORAC_OK; }
     enum lorac_status st = loss_interval(out, p, err);
     if (metric == LORAC_METRIC_PERPLEXITY) {
         *out = (struct lorac_interval){exp(out->low), exp(out->high)};
@@ -161,27 +126,69 @@ static bool kept(const struct lorac_record *r)
     return there;
 }
 
+/* The run's sample behind those of the others, and its interval; none where nobody knows. */
+static enum lorac_status add_sample(struct lorac_board_answers *a, struct lorac_interval *interval,
+                                    const struct lorac_record *r, const struct lorac_predictions *p,
+                                    enum lorac_metric metric, struct lorac_err *err)
+{
+    struct lorac_board_sample *s = NULL;
+    if (!p) { return LORAC_OK; }
+    struct lorac_board_sample **all =
+        lorac_mem_grow(a->sample, a->n_samples, &a->cap_samples, a->n_samples + 1, sizeof(void *));
+    if (!all) { return lorac_fail(err, LORAC_ENOMEM, "no memory to compare runs"); }
+    a->sample = all;
+    enum lorac_status st = lorac_board_sample_new(&s, r, p, metric, err);
+    if (st || !s) { return st; }
+    all[a->n_samples++] = s;
+    return lorac_board_sample_interval(interval, s, err);
+}
+
+/* What run r has answered goes to the others'. */
+static enum lorac_status read_run(bool *known, struct lorac_interval *interval,
+                                  struct lorac_board_answers *out, const struct lorac_record *r,
+                                  enum lorac_metric metric, struct lorac_err *err)
+{
+    struct lorac_predictions *p = NULL;
+    size_t before = out->n_samples;
+    enum lorac_status st = LORAC_OK;
+    *interval = (struct lorac_interval){(double)NAN, (double)NAN};
+    if (kept(r)) { st = lorac_record_predictions(&p, r, r->best_step, err); }
+    if (!st && lorac_board_is_mean(r, metric)) {
+        st = interval_of(interval, r, p, metric, err);
+        *known = p && has(p, metric);
+        if (!st && *known) { st = add_answers(out, p, metric, err); }
+    } else if (!st) {
+        st = add_sample(out, interval, r, p, metric, err);
+        *known = out->n_samples > before;
+    }
+    lorac_predictions_free(p);
+    return st;
+}
+
+/* Nothing is known of the row's answers together where that is so of one of its runs. */
+static void forget(struct lorac_board_answers *a)
+{
+    a->n = 0;
+    while (a->n_samples) {
+        lorac_board_sample_free(a->sample[--a->n_samples]);
+    }
+}
+
 enum lorac_status lorac_board_read(struct lorac_board_answers *out, struct lorac_board_row *row,
                                    enum lorac_metric metric, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
-    bool all = true; // runs have predictions of the metric
+    bool all = true;
     row->interval = (struct lorac_interval){0.0, 0.0};
     for (size_t i = 0; i < row->n && !st; i++) {
-        struct lorac_predictions *p = NULL;
         struct lorac_interval own;
-        const struct lorac_record *r = row->runs[i];
-        if (kept(r)) { st = lorac_record_predictions(&p, r, r->best_step, err); }
-        if (!st) { st = interval_of(&own, r, p, metric, err); }
-        if (!st) {
-            row->interval.low += own.low / (double)row->n;
-            row->interval.high += own.high / (double)row->n;
-        }
-        all = all && p && has(p, metric);
-        if (!st && all) { st = add_answers(out, p, metric, err); }
-        lorac_predictions_free(p);
+        bool known = false;
+        st = read_run(&known, &own, out, row->runs[i], metric, err);
+        row->interval.low += own.low / (double)row->n;
+        row->interval.high += own.high / (double)row->n;
+        all = all && known;
     }
-    if (!all) { out->n = 0; }
+    if (!all || (out->n && out->n_samples)) { forget(out); }
     join(out, metric);
     return st;
 }
@@ -207,6 +214,30 @@ static double variance_of(const struct lorac_board_row *row)
     return row->n > 1 ? row->deviation * row->deviation / (double)row->n : 0.0;
 }
 
+/* Of a metric that is no mean: both are drawn together. */
+static enum lorac_status compare_samples(struct lorac_board_row *row,
+                                         const struct lorac_board_answers *own,
+                                         const struct lorac_board_row *best,
+                                         const struct lorac_board_answers *its,
+                                         struct lorac_err *err)
+{
+    struct lorac_difference d;
+    size_t n = own->n_samples + its->n_samples;
+    struct lorac_board_sample **all = lorac_mem_new(n, sizeof(void *));
+    if (!all) { return lorac_fail(err, LORAC_ENOMEM, "no memory to compare runs"); }
+    for (size_t i = 0; i < n; i++) {
+        bool first = i < own->n_samples;
+        all[i] = first ? own->sample[i] : its->sample[i - own->n_samples];
+    }
+    enum lorac_status st =
+        lorac_board_sample_compare(&d, &row->shared, all, own->n_samples, its->n_samples, err);
+    if (!st) {
+        row->p = lorac_normal_p(d.difference, d.variance + variance_of(row) + variance_of(best));
+    }
+    lorac_mem_free(all);
+    return st;
+}
+
 enum lorac_status lorac_board_compare(struct lorac_board_row *row,
                                       const struct lorac_board_answers *own,
                                       const struct lorac_board_row *best,
@@ -216,7 +247,9 @@ enum lorac_status lorac_board_compare(struct lorac_board_row *row,
     size_t most = own->n < its->n ? own->n : its->n;
     row->p = (double)NAN;
     row->shared = 0;
-    if (!most || !same_data(row, best)) { return LORAC_OK; }
+    if (!same_data(row, best)) { return LORAC_OK; }
+    if (own->n_samples && its->n_samples) { return compare_samples(row, own, best, its, err); }
+    if (!most) { return LORAC_OK; }
     double *x = lorac_mem_new(4 * most, sizeof *x);
     if (!x) { return lorac_fail(err, LORAC_ENOMEM, "no memory to compare runs"); }
     double *a = x; // (most) each: values and weights of both

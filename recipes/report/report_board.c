@@ -146,7 +146,7 @@ static void add_verdict(struct lorac_buf *b, const struct lorac_board_row *row)
     static const char *const words[] = {[LORAC_BOARD_BEST] = "the best",
                                         [LORAC_BOARD_TIED] = "can't be told from it",
                                         [LORAC_BOARD_WORSE] = "worse",
-                                        [LORAC_BOARD_OTHER] = "not compared: other rows"};
+                                        [LORAC_BOARD_OTHER] = "not compared"};
     bool near = row->place == LORAC_BOARD_BEST || row->place == LORAC_BOARD_TIED;
     char text[32] = "";
     if (isfinite(row->p)) { (void)lorac_snprintf(text, sizeof text, "%.2g", row->p); }

@@ -115,6 +115,21 @@ static struct lorac_plot_name name_of(const struct lorac_series *s, const char *
 
 /* ---- loss ---- */
 
+enum lorac_target lorac_report_target(const struct lorac_record *r)
+{
+    return lorac_objectives[r->recipe->objective.kind].target;
+}
+
+const char *lorac_report_loss_unit(const struct lorac_record *r)
+{
+    static const char *const units[] = {[LORAC_TARGET_NONE] = "nats a trained token",
+                                        [LORAC_TARGET_LABEL] = "nats a row",
+                                        [LORAC_TARGET_LABELS] = "nats a label of a row",
+                                        [LORAC_TARGET_NUMBER] = "squared error, in deviations",
+                                        [LORAC_TARGET_TAGS] = "nats a word"};
+    return units[lorac_report_target(r)];
+}
+
 static void draw_losses(struct lorac_buf *b, const struct lorac_record *r,
                         const struct lorac_series *raw, const struct lorac_series *mean,
                         const struct lorac_series *valid)
@@ -126,7 +141,7 @@ static void draw_losses(struct lorac_buf *b, const struct lorac_record *r,
     const struct lorac_curve means = lorac_series_curve(mean);
     size_t window = lorac_series_window(raw);
     size_t n = 0;
-    begin_figure(&p, "Loss", "nats a trained token", window);
+    begin_figure(&p, "Loss", lorac_report_loss_unit(r), window);
     mark_best(&p, r);
     if (window > 1) { lorac_plot_line(&p, &each, "raw s1"); }
     lorac_plot_line(&p, &means, "s1");
@@ -161,13 +176,14 @@ static enum lorac_status draw_loss(struct lorac_buf *b, const struct lorac_recor
 /* ---- metrics of evaluations ---- */
 
 /* Shares lie between 0 and 1, and ticks stay there. */
-static struct lorac_axis share_axis(const struct lorac_series *s, size_t n)
+static struct lorac_axis share_axis(const struct lorac_series *s, size_t n, bool intervals)
 {
     struct lorac_axis a = lorac_axis_empty();
     for (size_t k = 0; k < n; k++) {
         for (size_t i = 0; i < s[k].n; i++) { // with its interval
             const struct lorac_interval x = lorac_wilson(s[k].y[i], (size_t)s[k].w[i]);
             lorac_axis_add(&a, s[k].y[i]);
+            if (!intervals) { continue; }
             lorac_axis_add(&a, x.low);
             lorac_axis_add(&a, x.high);
         }
@@ -189,17 +205,22 @@ static enum lorac_status draw_shares(struct lorac_buf *b, const struct lorac_rec
     struct lorac_series s[N_SHARES] = {{0}};
     struct lorac_plot_name names[N_SHARES];
     enum lorac_status st = LORAC_OK;
+    const bool words = lorac_report_target(r) == LORAC_TARGET_TAGS; // those of a row go together
     size_t n = 0;
     for (size_t k = 0; k < N_SHARES && !st; k++) {
         st = lorac_series_take(&s[k], r, true, shares[k].column, err);
         if (!st && s[k].n) { names[n++] = name_of(&s[k], shares[k].name, shares[k].style); }
     }
     if (!st && n) {
-        struct lorac_plot p = {b, step_axis(r), share_axis(s, N_SHARES), TALL, 22, 84, 24, 0, 0};
-        begin_figure(&p, "Metrics", "share of the validation rows, with 95 % intervals", 1);
+        struct lorac_plot p = {
+            b, step_axis(r), share_axis(s, N_SHARES, !words), TALL, 22, 84, 24, 0, 0};
+        begin_figure(&p, "Metrics",
+                     words ? "of the words in the validation rows"
+                           : "share of the validation rows, with 95 % intervals",
+                     1);
         mark_best(&p, r);
         for (size_t k = N_SHARES; k-- > 0;) { // the first on top
-            if (shares[k].column != LORAC_METRIC_MACRO_F1) {
+            if (shares[k].column != LORAC_METRIC_MACRO_F1 && !words) {
                 draw_intervals(&p, &s[k], shares[k].style);
             }
             draw_evaluations(&p, &s[k], shares[k].style, "step");

@@ -20,12 +20,13 @@ enum {
     PAIRS = 10,
 };
 
-/* The labels in their order as text, and what the rows were answered. */
+/* The labels in their order as text, and what the rows, or words, were answered. */
 struct labels {
-    const char **at; // (v.K) borrowed from the predictions
+    const char **at; // (v.K) texts of the predictions
     struct lorac_label_score *score;
     size_t *worst; // (v.K) labels, those with the lowest F1 first
     struct lorac_verdicts v;
+    const char *each, *all; // "row", "rows": what has a label
 };
 
 static void free_labels(struct labels *l)
@@ -34,17 +35,6 @@ static void free_labels(struct labels *l)
     lorac_mem_free(l->score);
     lorac_mem_free(l->worst);
     lorac_verdicts_free(&l->v);
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static size_t find(const struct labels *l, const char *text)
-{
-    const char **hit = bsearch(&text, l->at, l->v.K, sizeof *l->at, by_text);
-    return (size_t)(hit - l->at); // it is there
 }
 
 static void rank(struct labels *l)
@@ -58,40 +48,86 @@ static void rank(struct labels *l)
     }
 }
 
-static enum lorac_status take_labels(struct labels *l, const struct lorac_predictions *p,
-                                     struct lorac_err *err)
+static size_t find(const struct labels *l, const char *part, size_t n)
 {
+    return lorac_predictions_find((const char *const *)l->at, l->v.K, part, n);
+}
+
+/* A row's label and answer, or those of each of its words. */
+static enum lorac_status take_row(struct labels *l, const struct lorac_prediction *x, size_t i,
+                                  const char *between, struct lorac_err *err)
+{
+    const char *wanted = x->wanted;
+    const char *answer = x->answer;
+    const char *at = NULL;
     size_t n = 0;
     enum lorac_status st = LORAC_OK;
-    *l = (struct labels){.at = lorac_mem_new(2 * p->n + 1, sizeof *l->at)};
-    if (!l->at) { return lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
-    for (size_t i = 0; i < p->n; i++) {
-        l->at[n++] = p->at[i].wanted;
-        l->at[n++] = p->at[i].answer;
-    }
-    qsort(l->at, n, sizeof *l->at, by_text);
-    for (size_t i = 0; i < n; i++) {
-        bool again = l->v.K && strcmp(l->at[l->v.K - 1], l->at[i]) == 0;
-        if (!again) { l->at[l->v.K++] = l->at[i]; }
-    }
-    for (size_t i = 0; i < p->n && !st; i++) {
-        const struct lorac_verdict one = {.example = i,
-                                          .truth = find(l, p->at[i].wanted),
-                                          .answer = find(l, p->at[i].answer),
-                                          .probability = p->at[i].probability};
+    while (!st && lorac_prediction_part(&at, &n, &answer, between)) {
+        struct lorac_verdict one = {.example = i,
+                                    .truth = LORAC_NO_ANSWER,
+                                    .answer = find(l, at, n),
+                                    .probability = x->probability};
+        if (lorac_prediction_part(&at, &n, &wanted, between)) { one.truth = find(l, at, n); }
         l->v.probabilities = isfinite(one.probability);
         st = lorac_verdicts_add(&l->v, &one, err);
     }
+    return st;
+}
+
+static bool has_part(const char *text, const char *part, size_t length, const char *between)
+{
+    const char *at = NULL;
+    size_t n = 0;
+    while (lorac_prediction_part(&at, &n, &text, between)) {
+        if (n == length && memcmp(at, part, n) == 0) { return true; }
+    }
+    return false;
+}
+
+/* Of any number of labels a row there are counts alone. */
+static void count_row(struct labels *l, const struct lorac_prediction *x, const char *between)
+{
+    const char *wanted = x->wanted;
+    const char *answer = x->answer;
+    const char *at = NULL;
+    size_t n = 0;
+    while (lorac_prediction_part(&at, &n, &wanted, between)) {
+        struct lorac_label_score *s = &l->score[find(l, at, n)];
+        s->support++;
+        s->right += has_part(x->answer, at, n, between);
+    }
+    while (lorac_prediction_part(&at, &n, &answer, between)) {
+        l->score[find(l, at, n)].answered++;
+    }
+}
+
+static enum lorac_status take_labels(struct labels *l, const struct lorac_predictions *p,
+                                     enum lorac_target target, struct lorac_err *err)
+{
+    const char *between = lorac_predictions_between(target);
+    const bool words = target == LORAC_TARGET_TAGS;
+    *l = (struct labels){.each = words ? "word" : "row", .all = words ? "words" : "rows"};
+    enum lorac_status st = lorac_predictions_labels(&l->at, &l->v.K, p, between, err);
     l->score = lorac_mem_new(l->v.K + 1, sizeof *l->score);
     l->worst = lorac_mem_new(l->v.K + 1, sizeof *l->worst);
     if (!st && (!l->score || !l->worst)) {
         st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels");
     }
-    if (!st) {
-        lorac_verdicts_labels(l->score, &l->v);
-        rank(l);
+    for (size_t i = 0; i < p->n && !st; i++) {
+        if (target == LORAC_TARGET_LABELS) {
+            count_row(l, &p->at[i], between);
+        } else {
+            st = take_row(l, &p->at[i], i, between, err);
+        }
     }
-    return st;
+    if (st) { return st; }
+    if (target == LORAC_TARGET_LABELS) {
+        lorac_label_ratios(l->score, l->v.K);
+    } else {
+        lorac_verdicts_labels(l->score, &l->v);
+    }
+    rank(l);
+    return LORAC_OK;
 }
 
 /* Pixels that the labels, shortened, take beside a picture. */
@@ -148,8 +184,8 @@ static void draw_cell(const struct lorac_plot *p, const struct labels *l, const 
     if (!rows) { return; }
     double share = (double)rows / (double)l->score[truth].support;
     double wide = 1.0 / (double)n;
-    (void)lorac_snprintf(title, sizeof title, "%.200s: %zu of %zu rows were answered %.200s",
-                         l->at[truth], rows, l->score[truth].support, l->at[answer]);
+    (void)lorac_snprintf(title, sizeof title, "%.200s: %zu of %zu %s were answered %.200s",
+                         l->at[truth], rows, l->score[truth].support, l->all, l->at[answer]);
     lorac_plot_rect(p, wide * (double)column, wide, (double)(SIDE * row), SIDE,
                     truth == answer ? "cell" : "cell miss", 0.1 + 0.9 * share, title);
     lorac_plot_text(p, wide * ((double)column + 0.5), 0.0, SIDE * ((double)row + 0.5) + 4.0, false,
@@ -169,8 +205,11 @@ static void draw_matrix(struct lorac_buf *b, const struct labels *l)
                            .right = 4,
                            .bottom = 4,
                            .left = room_for(l, chosen, n)};
-    lorac_page_figure(b, "Confusion",
-                      "rows: the label; columns: the answer; deeper: more of the label's rows");
+    char unit[96];
+    (void)lorac_snprintf(unit, sizeof unit,
+                         "rows: the label; columns: the answer; deeper: more of the label's %s",
+                         l->all);
+    lorac_page_figure(b, "Confusion", unit);
     lorac_buf_printf(b, "<div class=\"%s\" style=\"max-width:%zupx\">\n", n > MANY ? "many" : "few",
                      p.left + p.right + 56 * n);
     lorac_plot_begin(&p, "Confusion matrix");
@@ -209,7 +248,10 @@ static void draw_bars(struct lorac_buf *b, const struct labels *l)
                            .right = 100,
                            .bottom = 4,
                            .left = room_for(l, l->worst, n)};
-    lorac_page_figure(b, "F1 of each label", "the lowest first; behind it the rows that have it");
+    char unit[64];
+    (void)lorac_snprintf(unit, sizeof unit, "the lowest first; behind it the %s that have it",
+                         l->all);
+    lorac_page_figure(b, "F1 of each label", unit);
     lorac_plot_begin(&p, "F1 of each label");
     for (size_t i = 0; i < n; i++) {
         const struct lorac_label_score *s = &l->score[l->worst[i]];
@@ -221,7 +263,7 @@ static void draw_bars(struct lorac_buf *b, const struct labels *l)
         (void)lorac_snprintf(value, sizeof value, "%.2f", s->f1);
         lorac_plot_text(&p, 1.0, 8.0, middle, false, "label", value);
         (void)lorac_snprintf(value, sizeof value, "%zu %s", s->support,
-                             s->support == 1 ? "row" : "rows");
+                             s->support == 1 ? l->each : l->all);
         lorac_plot_text(&p, 1.0, 98.0, middle, false, "end", value);
     }
     lorac_plot_end(&p);
@@ -236,10 +278,12 @@ static void list_labels(struct lorac_buf *b, const struct labels *l)
 {
     lorac_buf_printf(b, "<details><summary>Precision and recall of all %zu labels</summary>\n",
                      l->v.K);
-    lorac_buf_str(b, "<div class=\"wide\"><table>\n<thead><tr><th>label</th><th class=\"num\">"
+    lorac_buf_printf(b,
+                     "<div class=\"wide\"><table>\n<thead><tr><th>label</th><th class=\"num\">"
                      "precision</th><th class=\"num\">recall</th><th class=\"num\">F1</th>"
-                     "<th class=\"num\">rows</th><th class=\"num\">answered</th></tr></thead>\n"
-                     "<tbody>\n");
+                     "<th class=\"num\">%s</th><th class=\"num\">answered</th></tr></thead>\n"
+                     "<tbody>\n",
+                     l->all);
     for (size_t i = 0; i < l->v.K; i++) {
         const struct lorac_label_score *s = &l->score[l->worst[i]];
         lorac_buf_str(b, "<tr>");
@@ -261,9 +305,11 @@ static enum lorac_status list_pairs(struct lorac_buf *b, const struct labels *l,
     size_t n = 0;
     enum lorac_status st = lorac_verdicts_confused(&pairs, &n, &l->v, err);
     if (!st && n) {
-        lorac_buf_str(b, "<h3>Most confused</h3>\n<div class=\"wide\"><table>\n<thead><tr>"
-                         "<th>label</th><th>answered</th><th class=\"num\">rows</th></tr></thead>\n"
-                         "<tbody>\n");
+        lorac_buf_printf(b,
+                         "<h3>Most confused</h3>\n<div class=\"wide\"><table>\n<thead><tr>"
+                         "<th>label</th><th>answered</th><th class=\"num\">%s</th></tr></thead>\n"
+                         "<tbody>\n",
+                         l->all);
         for (size_t i = 0; i < n && i < PAIRS; i++) {
             lorac_buf_str(b, "<tr>");
             lorac_page_cell(b, "label", l->at[pairs[i].truth]);
@@ -288,11 +334,15 @@ static void say_majority(struct lorac_buf *b, const struct labels *l, size_t ste
     for (size_t k = 0; k < l->v.K; k++) {
         if (l->score[k].support > l->score[most].support) { most = k; }
     }
-    lorac_buf_printf(b, "<p class=\"note\">The evaluation at step %s. ",
+    lorac_buf_printf(b, "<p class=\"note\">The evaluation at step %s.",
                      lorac_page_count(text, step));
-    lorac_html(b, "Always answering the commonest label, <code>%s", l->at[most]);
-    lorac_buf_printf(b, "</code>, would be right in %.3f of the rows.",
-                     (double)l->score[most].support / (double)l->v.n);
+    if (!l->v.n) { // any number of labels a row
+        lorac_buf_str(b, "</p>\n");
+        return;
+    }
+    lorac_html(b, " Always answering the commonest label, <code>%s", l->at[most]);
+    lorac_buf_printf(b, "</code>, would be right in %.3f of the %s.",
+                     (double)l->score[most].support / (double)l->v.n, l->all);
     double calibration = lorac_verdicts_calibration(&l->v);
     if (isfinite(calibration)) {
         lorac_buf_printf(b,
@@ -304,16 +354,16 @@ static void say_majority(struct lorac_buf *b, const struct labels *l, size_t ste
 }
 
 enum lorac_status lorac_report_labels(struct lorac_buf *b, const struct lorac_predictions *p,
-                                      size_t step, struct lorac_err *err)
+                                      enum lorac_target target, size_t step, struct lorac_err *err)
 {
     struct labels l;
     if (!p->compares || !p->n) { return LORAC_OK; }
-    enum lorac_status st = take_labels(&l, p, err);
-    if (!st) {
+    enum lorac_status st = take_labels(&l, p, target, err);
+    if (!st && l.v.K) {
         lorac_page_section(b, "Labels", NULL);
         say_majority(b, &l, step);
         lorac_buf_str(b, "<div class=\"figures two\">\n");
-        draw_matrix(b, &l);
+        if (l.v.n) { draw_matrix(b, &l); }
         draw_bars(b, &l);
         lorac_buf_str(b, "</div>\n");
         list_labels(b, &l);

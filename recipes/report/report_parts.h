@@ -33,13 +33,17 @@ void lorac_series_free(struct lorac_series *s);
 
 /* ---- sections of one run ---- */
 
+enum lorac_target lorac_report_target(const struct lorac_record *r); // what it learns
+const char *lorac_report_loss_unit(const struct lorac_record *r);
+
 LORAC_MUST_CHECK enum lorac_status lorac_report_curves(struct lorac_buf *b,
                                                        const struct lorac_record *r,
                                                        struct lorac_err *err);
-/* Of what rows were answered at `step`, where labels are compared. */
+/* Of what rows, or their words, were answered at `step`, where labels are compared. */
 LORAC_MUST_CHECK enum lorac_status lorac_report_labels(struct lorac_buf *b,
                                                        const struct lorac_predictions *p,
-                                                       size_t step, struct lorac_err *err);
+                                                       enum lorac_target target, size_t step,
+                                                       struct lorac_err *err);
 /* That, and the rows that went wrong, of the predictions kept at the best step, or the last. */
 LORAC_MUST_CHECK enum lorac_status lorac_report_rows(struct lorac_buf *b,
                                                      const struct lorac_record *r,

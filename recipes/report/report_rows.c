@@ -48,6 +48,22 @@ static const char *column_of(const struct lorac_recipe *r, const char *variable)
     return variable;
 }
 
+/* What the model reads, as a template: prompt and pair, or of a head without one all columns but
+ * the target's. */
+static void add_prompt(struct lorac_buf *b, const struct lorac_recipe *x,
+                       const struct lorac_table *t)
+{
+    size_t n = x->data.columns.n ? x->data.columns.n : lorac_table_columns(t);
+    lorac_buf_printf(b, "%s%s", x->templates.prompt ? x->templates.prompt : "",
+                     x->templates.pair ? x->templates.pair : "");
+    for (size_t i = 0; i < n && !x->templates.prompt; i++) {
+        const char *name =
+            x->data.columns.n ? x->data.columns.at[i].key : lorac_table_column_name(t, i);
+        bool target = x->data.labels.column && strcmp(name, x->data.labels.column) == 0;
+        if (!target) { lorac_buf_printf(b, "{%s}", name); }
+    }
+}
+
 /* The rows' texts are more than a report needs: where they can't be had, for whatever reason but
  * memory, it goes without. */
 static enum lorac_status open_texts(struct texts *t, const struct lorac_record *r,
@@ -58,10 +74,15 @@ static enum lorac_status open_texts(struct texts *t, const struct lorac_record *
     const struct lorac_recipe_list *paths = own ? &x->data.valid.paths : &x->data.train;
     const struct lorac_table_format format = lorac_job_format(x);
     *t = (struct texts){0};
-    bool table = x->data.kind == LORAC_RECIPE_DATA_TABLE && paths->n == 1 && x->templates.prompt;
+    struct lorac_buf prompt = {0};
+    bool reads = x->templates.prompt || lorac_report_target(r) != LORAC_TARGET_NONE;
+    bool table = x->data.kind == LORAC_RECIPE_DATA_TABLE && paths->n == 1 && reads;
     if (!table || !r->rows_of || !is_same_table(paths->at[0], r->rows_of)) { return LORAC_OK; }
     enum lorac_status st = lorac_table_open(&t->table, paths->at[0], &format, err);
-    if (!st) { st = lorac_template_variables(&t->names, &t->n, x->templates.prompt, err); }
+    if (!st) { add_prompt(&prompt, x, t->table); }
+    if (prompt.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    if (!st) { st = lorac_template_variables(&t->names, &t->n, prompt.at, err); }
+    lorac_buf_free(&prompt);
     t->column = st ? NULL : lorac_mem_new(t->n + 1, sizeof *t->column);
     if (!st && !t->column) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
     for (size_t i = 0; i < t->n && !st; i++) {
@@ -136,31 +157,33 @@ static int by_weight(const void *a, const void *b)
     return (x->line > y->line) - (x->line < y->line);
 }
 
-static void add_head(struct lorac_buf *b, const struct lorac_predictions *p, bool texts, bool sure)
+static void add_head(struct lorac_buf *b, bool told, bool texts, bool sure)
 {
     lorac_buf_str(b, "<div class=\"wide rows\"><table>\n<thead><tr><th class=\"num\">line</th>");
     if (texts) { lorac_buf_str(b, "<th>text</th>"); }
-    if (p->compares || p->matches) { lorac_buf_str(b, "<th>wanted</th><th>answered</th>"); }
+    if (told) { lorac_buf_str(b, "<th>wanted</th><th>answered</th>"); }
     if (sure) { lorac_buf_str(b, "<th class=\"num\">probability</th>"); }
     lorac_buf_str(b, "<th class=\"num\">loss</th></tr></thead>\n<tbody>\n");
 }
 
 static enum lorac_status add_row(struct lorac_buf *b, const struct lorac_predictions *p,
-                                 const struct lorac_prediction *x, struct texts *t, bool sure,
-                                 struct lorac_err *err)
+                                 const struct lorac_prediction *x, struct texts *t, bool told,
+                                 bool sure, struct lorac_err *err)
 {
-    const char *answer = p->compares ? x->answer : x->text;
+    const bool written = p->matches && !p->compares;
+    const bool mistakes = p->compares || p->matches; // else numbers, none of which is wrong
+    const char *answer = written ? x->text : x->answer;
     enum lorac_status st = LORAC_OK;
     lorac_buf_str(b, "<tr>");
     lorac_page_number(b, (double)x->line, 0);
     if (t->table) { st = add_texts(b, t, x->line, err); }
-    if (p->compares || p->matches) {
+    if (told) {
         const char *const texts[2] = {x->wanted, answer};
         for (size_t k = 0; k < 2; k++) {
             const char *from = texts[k] + strspn(texts[k], " \t\r\n");
             const struct lorac_cell cell = {from, strlen(from)};
-            lorac_buf_printf(b, "<td class=\"%s%s\">", p->compares ? "label" : "text",
-                             k ? " wrong answered" : " wanted");
+            lorac_buf_printf(b, "<td class=\"%s%s%s\">", written ? "text" : "label",
+                             k && mistakes ? " wrong" : "", k ? " answered" : " wanted");
             add_text(b, &cell);
             lorac_buf_str(b, "</td>");
         }
@@ -184,6 +207,7 @@ static enum lorac_status list_rows(struct lorac_buf *b, const struct lorac_recor
     }
     qsort(wrong, n, sizeof *wrong, by_weight);
     bool mistakes = p->compares || p->matches;
+    bool told = mistakes || lorac_report_target(r) == LORAC_TARGET_NUMBER;
     bool sure = n && isfinite(wrong[0]->probability);
     enum lorac_status st = n ? open_texts(&t, r, err) : LORAC_OK;
     size_t shown = n < ROWS ? n : ROWS;
@@ -196,9 +220,9 @@ static enum lorac_status list_rows(struct lorac_buf *b, const struct lorac_recor
                      : sure      ? "; those that the model was surest of first."
                                  : "; those of the highest loss first.");
     if (n) {
-        add_head(b, p, t.table != NULL, sure);
+        add_head(b, told, t.table != NULL, sure);
         for (size_t i = 0; i < shown && !st; i++) {
-            st = add_row(b, p, wrong[i], &t, sure, err);
+            st = add_row(b, p, wrong[i], &t, told, sure, err);
         }
         lorac_buf_str(b, "</tbody></table></div>\n");
     }
@@ -219,7 +243,7 @@ enum lorac_status lorac_report_rows(struct lorac_buf *b, const struct lorac_reco
         if (r->evaluated && r->predicted[i] == r->best_step) { step = r->best_step; }
     }
     enum lorac_status st = lorac_record_predictions(&p, r, step, err);
-    if (!st) { st = lorac_report_labels(b, p, step, err); }
+    if (!st) { st = lorac_report_labels(b, p, lorac_report_target(r), step, err); }
     if (!st) { st = list_rows(b, r, p, err); }
     lorac_predictions_free(p);
     return st;

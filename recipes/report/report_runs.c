@@ -234,7 +234,8 @@ static void draw_all(struct lorac_buf *b, const struct lorac_report_set *s, cons
                            .columns = THIN};
     struct lorac_plot_name name = {"best", "s2", 0.0, 0.0};
     char unit[120];
-    (void)lorac_snprintf(unit, sizeof unit, "%s%s", o->unit, y.log ? ", logarithmic" : "");
+    (void)lorac_snprintf(unit, sizeof unit, "%s%s%s", o->unit, o->unit[0] && y.log ? ", " : "",
+                         y.log ? "logarithmic" : "");
     lorac_page_figure(b, o->what, unit);
     lorac_plot_begin(&p, o->what);
     lorac_plot_grid(&p);
@@ -254,6 +255,16 @@ static void draw_all(struct lorac_buf *b, const struct lorac_report_set *s, cons
     lorac_page_figure_end(b);
 }
 
+/* Where all have one. */
+static const char *loss_unit(const struct lorac_report_set *s)
+{
+    const char *unit = lorac_report_loss_unit(s->runs[0]);
+    for (size_t i = 1; i < s->n; i++) {
+        if (lorac_report_loss_unit(s->runs[i]) != unit) { return ""; }
+    }
+    return unit;
+}
+
 enum lorac_status lorac_report_overlays(struct lorac_buf *b, const struct lorac_report_set *s,
                                         struct lorac_err *err)
 {
@@ -261,7 +272,7 @@ enum lorac_status lorac_report_overlays(struct lorac_buf *b, const struct lorac_
     const struct overlay overlays[] = {
         {"Accuracy", "share, of the validation rows", LORAC_METRIC_ACCURACY, true},
         {"Exact match", "share, of the validation rows", LORAC_METRIC_EXACT_MATCH, true},
-        {"Validation loss", "nats a token", LORAC_METRIC_LOSS, true},
+        {"Validation loss", loss_unit(s), LORAC_METRIC_LOSS, true},
         {"Training loss", "mean over neighbours", LORAC_METRIC_LOSS, false},
         {lorac_metric_words(m), "of the validation rows", m, true}};
     const size_t n = sizeof overlays / sizeof *overlays - (m <= LORAC_METRIC_EXACT_MATCH);

@@ -79,21 +79,7 @@ double lorac_mcnemar(size_t b, size_t c)
     return 2.0 * tail < 1.0 ? 2.0 * tail : 1.0;
 }
 
-/* ---- macro F1 ---- */
-
-static double macro_f1(
-    const size_t *count, // (K,2): right; rows that have it + were answered with it
-    size_t K)
-{
-    double sum = 0.0;
-    size_t seen = 0;
-    for (size_t k = 0; k < K; k++) {
-        if (!count[2 * k + 1]) { continue; }
-        sum += 2.0 * (double)count[2 * k] / (double)count[2 * k + 1];
-        seen++;
-    }
-    return seen ? sum / (double)seen : 0.0;
-}
+/* ---- the bootstrap ---- */
 
 static int by_value(const void *x, const void *y)
 {
@@ -110,36 +96,48 @@ static double quantile(const double *sorted, size_t n, double share)
     return i + 1 < n ? sorted[i] + rest * (sorted[i + 1] - sorted[i]) : sorted[i];
 }
 
-enum lorac_status lorac_macro_f1_interval(struct lorac_interval *out, const uint32_t *truth,
-                                          const uint32_t *answer, size_t n, size_t K,
-                                          struct lorac_err *err)
+enum lorac_status lorac_bootstrap(double *value, size_t n, lorac_drawn_fn *measure, void *self,
+                                  struct lorac_err *err)
 {
-    *out = unknown;
-    if (n == 0) { return LORAC_OK; }
     uint64_t key = lorac_rng_key(0, "bootstrap");
-    double *f1 = lorac_mem_new(LORAC_RESAMPLES, sizeof *f1);
-    size_t *count = lorac_mem_new(K, 2 * sizeof *count);
-    for (size_t s = 0; f1 && count && s < LORAC_RESAMPLES; s++) {
-        memset(count, 0, K * 2 * sizeof *count);
+    uint32_t *times = lorac_mem_new(n + 1, sizeof *times);
+    if (!times) { return lorac_fail(err, LORAC_ENOMEM, "no memory for an interval"); }
+    for (size_t s = 0; s < LORAC_RESAMPLES; s++) {
+        memset(times, 0, n * sizeof *times);
         for (size_t i = 0; i < n; i++) {
-            size_t row = lorac_rng_below(key, s, i, n);
-            count[2 * answer[row] + 1]++;
-            if (truth[row] >= K) { continue; }
-            count[2 * truth[row] + 1]++;
-            count[2 * truth[row]] += truth[row] == answer[row];
+            times[lorac_rng_below(key, s, i, n)]++;
         }
-        f1[s] = macro_f1(count, K);
+        value[s] = n ? measure(self, times) : (double)NAN;
     }
-    enum lorac_status st =
-        f1 && count ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for an interval");
-    if (!st) {
-        qsort(f1, LORAC_RESAMPLES, sizeof *f1, by_value);
-        *out = (struct lorac_interval){quantile(f1, LORAC_RESAMPLES, 0.025),
-                                       quantile(f1, LORAC_RESAMPLES, 0.975)};
+    lorac_mem_free(times);
+    return LORAC_OK;
+}
+
+/* Those that are numbers come first: how many. */
+static size_t known(double *value)
+{
+    size_t n = 0;
+    for (size_t s = 0; s < LORAC_RESAMPLES; s++) {
+        double x = value[s];
+        if (!isfinite(x)) { continue; }
+        value[s] = value[n];
+        value[n++] = x;
     }
-    lorac_mem_free(f1);
-    lorac_mem_free(count);
-    return st;
+    return n > LORAC_RESAMPLES - LORAC_RESAMPLES / 10 ? n : 0;
+}
+
+struct lorac_interval lorac_bootstrap_interval(double *value)
+{
+    size_t n = known(value);
+    if (n == 0) { return unknown; }
+    qsort(value, n, sizeof *value, by_value);
+    return (struct lorac_interval){quantile(value, n, 0.025), quantile(value, n, 0.975)};
+}
+
+double lorac_bootstrap_variance(double *value)
+{
+    double deviation = lorac_deviation(value, known(value));
+    return deviation * deviation;
 }
 
 /* ---- several runs ---- */

@@ -30,14 +30,18 @@ struct lorac_interval lorac_mean_interval(const double *value,  // (n)
                                           const double *weight, // (n) > 0
                                           size_t n);
 
-/* Of macro F1 as evaluate.h has it: 2.5 % and 97.5 % of what LORAC_RESAMPLES draws of n rows with
- * replacement give (numpy's linear quantiles). The draws are always the same. */
+/* The bootstrap, of what is no mean: value[s] is what the s-th of LORAC_RESAMPLES draws of n rows
+ * with replacement comes to, where row i was drawn times[i] times; n 0: NaN. The draws are always
+ * the same. */
 enum { LORAC_RESAMPLES = 2000 };
-LORAC_MUST_CHECK enum lorac_status lorac_macro_f1_interval(
-    struct lorac_interval *out,
-    const uint32_t *truth,  // (n) < K; K: none of the labels
-    const uint32_t *answer, // (n) < K
-    size_t n, size_t K, struct lorac_err *err);
+typedef double lorac_drawn_fn(void *self, const uint32_t *times); // (n)
+LORAC_MUST_CHECK enum lorac_status lorac_bootstrap(double *value, // (LORAC_RESAMPLES) written
+                                                   size_t n, lorac_drawn_fn *measure, void *self,
+                                                   struct lorac_err *err);
+/* 2.5 % and 97.5 % of them (numpy's linear quantiles), and their variance. They are put in another
+ * order. Draws that come to NaN are left out; where that is one of ten, both are NaN. */
+struct lorac_interval lorac_bootstrap_interval(double *value); // (LORAC_RESAMPLES)
+double lorac_bootstrap_variance(double *value);                // (LORAC_RESAMPLES)
 
 /* How likely is it that two, right in turn on b and on c rows where the other is wrong, differ so
  * much by chance (McNemar 1947)? Exact (binomial) up to LORAC_EXACT such rows, chi-squared with

@@ -175,8 +175,9 @@ static enum lorac_status keep_text(const char **out, struct lorac_outputs *h, st
     return *out ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for predictions");
 }
 
-static void add_label(struct lorac_outputs *h, size_t k, const char *between)
+static void add_label(struct lorac_outputs *h, size_t k)
 {
+    const char *between = lorac_predictions_between(h->target);
     lorac_buf_printf(&h->text, "%s%s", h->text.n ? between : "", h->o.labels[k]);
 }
 
@@ -216,11 +217,11 @@ static enum lorac_status add_several(struct lorac_outputs *h, size_t example, co
     if (!h->o.predictions) { return LORAC_OK; }
     struct lorac_prediction *x = &h->o.predictions->at[example];
     for (size_t k = 0; k < h->K; k++) {
-        if (has[k] > 0.5F) { add_label(h, k, "; "); }
+        if (has[k] > 0.5F) { add_label(h, k); }
     }
     st = keep_text(&x->wanted, h, err);
     for (size_t k = 0; k < h->K && !st; k++) {
-        if (to[k] > h->o.threshold) { add_label(h, k, "; "); }
+        if (to[k] > h->o.threshold) { add_label(h, k); }
     }
     if (!st) { st = keep_text(&x->answer, h, err); }
     x->right = right;
@@ -264,11 +265,11 @@ static enum lorac_status add_tags(struct lorac_outputs *h, size_t example,
     if (!h->o.predictions) { return LORAC_OK; }
     struct lorac_prediction *x = &h->o.predictions->at[example];
     for (size_t i = 0; i < n; i++) {
-        add_label(h, all[i], " ");
+        add_label(h, all[i]);
     }
     st = keep_text(&x->wanted, h, err);
     for (size_t i = 0; i < n && !st; i++) {
-        add_label(h, all[n + i], " ");
+        add_label(h, all[n + i]);
     }
     if (!st) { st = keep_text(&x->answer, h, err); }
     x->right = right;

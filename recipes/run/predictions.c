@@ -9,6 +9,7 @@
 #include "recipes/language/reading.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum column { LINE, WANTED, ANSWER, RIGHT, PROBABILITY, TEXT, EXACT, LOSS, TOKENS, N_COLUMNS };
@@ -157,6 +158,67 @@ enum lorac_status lorac_predictions_begin(struct lorac_predictions *p,
 const char *lorac_predictions_text(struct lorac_predictions *p, const struct lorac_buf *text)
 {
     return text->n ? lorac_arena_string(p->arena, text->at, text->n) : "";
+}
+
+const char *lorac_predictions_between(enum lorac_target target)
+{
+    return target == LORAC_TARGET_LABELS ? "; " : target == LORAC_TARGET_TAGS ? " " : NULL;
+}
+
+bool lorac_prediction_part(const char **part, size_t *n, const char **rest, const char *between)
+{
+    const char *end = between ? strstr(*rest, between) : NULL;
+    *part = *rest;
+    *n = end ? (size_t)(end - *rest) : strlen(*rest);
+    *rest += *n + (end ? strlen(between) : 0);
+    return *n > 0;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum lorac_status lorac_predictions_labels(const char ***names, size_t *K,
+                                           const struct lorac_predictions *p, const char *between,
+                                           struct lorac_err *err)
+{
+    const char **all = lorac_mem_new(1, sizeof *all);
+    bool there = all != NULL;
+    size_t cap = 1;
+    size_t n = 0;
+    for (size_t i = 0; i < 2 * p->n && there; i++) {
+        const char *text = i % 2 ? p->at[i / 2].answer : p->at[i / 2].wanted;
+        const char *part = NULL;
+        size_t length = 0;
+        while (there && lorac_prediction_part(&part, &length, &text, between)) {
+            const char **grown = lorac_mem_grow(all, n, &cap, n + 1, sizeof *all);
+            all = grown ? grown : all;
+            if (grown) { all[n] = lorac_arena_string(p->arena, part, length); }
+            there = grown && all[n++];
+        }
+    }
+    *names = all;
+    *K = 0;
+    if (!there) { return lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
+    if (n) { qsort(all, n, sizeof *all, by_text); }
+    for (size_t i = 0; i < n; i++) {
+        if (*K == 0 || strcmp(all[*K - 1], all[i]) != 0) { all[(*K)++] = all[i]; }
+    }
+    return LORAC_OK;
+}
+
+size_t lorac_predictions_find(const char *const *names, size_t K, const char *part, size_t n)
+{
+    size_t low = 0;
+    size_t high = K;
+    while (high - low > 1) { // the last name that is not behind the part
+        size_t middle = low + (high - low) / 2;
+        int c = strncmp(names[middle], part, n);
+        bool behind = c > 0 || (c == 0 && names[middle][n]);
+        *(behind ? &high : &low) = middle;
+    }
+    return low;
 }
 
 void lorac_predictions_release(struct lorac_predictions *p)

@@ -3,9 +3,10 @@
  * are compared by, row by row.
  *
  *   line         of the table; of texts the piece, from 1
- *   wanted       its label, or its text where exact_match is measured
- *   answer       the likeliest label, and
- *   right        1 where that is its own, else 0; empty where labels are not compared
+ *   wanted       its label, or its text where exact_match is measured; of a head also its labels
+ *                ("a; b"), its number, or the tags of its words ("O B-X O")
+ *   answer       the likeliest label, or what else the head gives, and
+ *   right        1 where that is its own, all of it, else 0; empty where labels are not compared
  *   probability  of the answer among all labels; empty where it was not computed
  *   text         the greedy answer, and
  *   exact        1 where that is the text wanted, else 0; empty where exact_match is not measured
@@ -42,6 +43,18 @@ struct lorac_predictions {
 LORAC_MUST_CHECK enum lorac_status lorac_predictions_begin(struct lorac_predictions *p,
                                                            const struct lorac_dataset *set,
                                                            struct lorac_err *err);
+/* What stands between the parts of a row's `wanted` and `answer`: labels, or the tags of words;
+ * NULL: it is one label. */
+const char *lorac_predictions_between(enum lorac_target target);
+/* The next part of *rest, which moves behind it; false: there is none. */
+bool lorac_prediction_part(const char **part, size_t *n, const char **rest, const char *between);
+/* The labels that rows have or were answered with, each once, sorted: *names (*K), the caller's
+ * (lorac_mem_free), its texts those of p; and which of them a part is. */
+LORAC_MUST_CHECK enum lorac_status lorac_predictions_labels(const char ***names, size_t *K,
+                                                            const struct lorac_predictions *p,
+                                                            const char *between,
+                                                            struct lorac_err *err);
+size_t lorac_predictions_find(const char *const *names, size_t K, const char *part, size_t n);
 /* A text of theirs; NULL: no memory. */
 const char *lorac_predictions_text(struct lorac_predictions *p, const struct lorac_buf *text);
 /* What each rank has filled becomes what all have. `st`, `err`: as in ranks.h. */
