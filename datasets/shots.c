@@ -138,6 +138,13 @@ static enum lorac_status check_options(const struct lorac_dataset *d,
         return lorac_fail(err, LORAC_EUSER, "shots: %s is text, expected a table of examples",
                           d->file);
     }
+    if (!d->template) {
+        return lorac_fail(err, LORAC_EUSER, "shots: %s",
+                          d->o.chat
+                              ? "of conversations none are put in front of a prompt; expected "
+                                "a template of text"
+                              : "a head reads one text, and no examples");
+    }
     if (!lorac_template_has_prompt(d->template) || !lorac_template_has_completion(d->template)) {
         return lorac_fail(err, LORAC_EUSER,
                           "shots: the template has no %s, expected a prompt and a completion to "

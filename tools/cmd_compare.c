@@ -134,10 +134,6 @@ static enum lorac_status few_shot(struct comparison *c, const struct subject *s,
         o.fewer = true;
     }
     enum lorac_status st = add_level(&l, c, "few-shot", s->r, err);
-    if (!st && lorac_job_has_head(s->j)) {
-        (void)snprintf(l->missing, sizeof l->missing, "a head reads one text, and no examples");
-        return LORAC_OK;
-    }
     if (st) { return st; }
     st = lorac_fewshot_open(&f, s->j, s->data, metrics_of(s->j), &o, err);
     if (st == LORAC_EUSER && !asked) { // this recipe has no such level

@@ -75,6 +75,9 @@ expect 0 predict "$run" --in "$dir/ask.jsonl" --out "$dir/again.jsonl"
 cmp -s "$dir/answers.jsonl" "$dir/again.jsonl" || fail "predict, with another chat template"
 cp "$dir/kept.jinja" "$model/chat_template.jinja"
 echo '{"messages": [{"role": "assistant", "content": "x"}]}' >"$dir/bad.jsonl"
+refused 1 "shots: of conversations none are put in front" eval "$run" --shots 1
+expect 0 compare "$dir/talk.yaml"
+has out "of conversations none are put in front" adapted
 refused 1 "line 1: message 1 of 1 is of the assistant" predict "$run" --in "$dir/bad.jsonl" --out "$dir/no.jsonl"
 
 # ---- labels, columns of JSON lines, Alpaca's names ----

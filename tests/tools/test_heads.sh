@@ -109,6 +109,8 @@ has out "numbers   {y}: mean 0.25, deviation 4.12"
 # ---- refused ----
 refused 1 "has no module 'score' of the head, and no adapter brings it" eval "$dir/one.yaml"
 refused 1 "has no module 'score' of the head" predict "$dir/one.yaml" --text a
+refused 1 "shots: a head reads one text, and no examples" eval "$dir/runs/one" --shots 2
+refused 1 "shots: a head reads one text, and no examples" compare "$dir/one.yaml" --shots 2
 refused 1 "--scores: the answers are numbers" predict "$dir/runs/number" --text a --scores
 refused 1 "--scores: the answers are tags, one a word" predict "$dir/runs/tags" --text a --scores
 sed 's/B-N/ADJ/; s/I-N/NOUN/; s/B-A/VERB/' "$dir/tags.csv" >"$dir/speech.csv"
