@@ -11,31 +11,6 @@ bool subject_excludes(const struct args *a)
     return both;
 }
 
-/* Keys of how a run goes: nothing is trained here. */
-static bool is_of_training(const char *setting)
-{
-    static const char *const keys[] = {"adapter.",  "optimizer.", "output.",
-                                       "train.",    "objective",  "eval.early_stop",
-                                       "eval.best", "eval.every", "eval.samples"};
-    if (strncmp(setting, "train.threads", strlen("train.threads")) == 0) { return false; }
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        if (strncmp(setting, keys[i], strlen(keys[i])) == 0) { return true; }
-    }
-    return false;
-}
-
-/* A setting without effect would pass in silence, as if it had one. */
-static void note_settings(const struct args *a)
-{
-    for (size_t i = 0; i < a->n_given; i++) {
-        const char *option = a->given[i]->name;
-        bool sets = strcmp(option, "--set") == 0 || strcmp(option, "--unset") == 0;
-        if (!sets || !is_of_training(a->values[i])) { continue; }
-        fprintf(stderr, "note: %s %.*s has no effect here: it says how a run trains\n", option,
-                (int)strcspn(a->values[i], "="), a->values[i]);
-    }
-}
-
 enum lorac_status subject_open(struct subject *s, const struct args *a, unsigned parts,
                                struct lorac_err *err)
 {
@@ -54,7 +29,6 @@ enum lorac_status subject_open(struct subject *s, const struct args *a, unsigned
         s->stack = (struct lorac_stack){.n = 1, .adapter = {s->adapter}, .factor = {1.0F}};
         s->socket = lorac_stack_socket(&s->stack);
     }
-    if (!st) { note_settings(a); }
     status_begin(&s->line);
     stop_on_signals();
     return st;

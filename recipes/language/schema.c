@@ -395,8 +395,11 @@ const struct lorac_key *lorac_key_find(const char *path)
 bool lorac_recipe_only_trains(const char *key)
 {
     static const char *const sections[] = {"adapter.", "train.", "optimizer.", "eval.", "output."};
-    bool others = strcmp(key, "train.threads") == 0 || strcmp(key, "eval.metrics") == 0;
-    if (others || !lorac_key_find(key)) { return false; }
+    static const char *const others[] = {"train.threads", "eval.metrics", "eval.threshold"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strcmp(key, others[i]) == 0) { return false; }
+    }
+    if (!lorac_key_find(key)) { return false; }
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         if (strncmp(key, sections[i], strlen(sections[i])) == 0) { return true; }
     }
