@@ -51,6 +51,36 @@ const char *args_types(char words[64], const char *between)
     return words;
 }
 
+/* "a|b|c": these words alone; "RECIPE|RUN" names what a value may be. */
+static bool is_choice(const char *words)
+{
+    return strchr(words, '|') && *words >= 'a' && *words <= 'z';
+}
+
+static bool is_word_of(const char *words, const char *value)
+{
+    size_t n = strlen(value);
+    for (size_t k = 0;; words += k + 1) {
+        k = strcspn(words, "|");
+        if (k == n && strncmp(words, value, n) == 0) { return true; }
+        if (!words[k]) { return false; }
+    }
+}
+
+static enum lorac_status not_of(const struct option *o, const char *value, struct lorac_err *err)
+{
+    struct lorac_buf b = {0};
+    const char *last = strrchr(o->value, '|');
+    for (const char *c = o->value; *c; c++) {
+        const char *between = c == last ? " or " : ", ";
+        lorac_buf_add(&b, *c == '|' ? between : c, *c == '|' ? strlen(between) : 1);
+    }
+    enum lorac_status st = lorac_fail(err, LORAC_EUSER, "%s must be %s, found '%s'", o->name,
+                                      b.no_memory || !b.at ? o->value : b.at, value);
+    lorac_buf_free(&b);
+    return st;
+}
+
 /* NULL: none was given. The words that stand for a value in the table say its form, too. */
 static enum lorac_status check_value(const struct option *o, const char *value,
                                      struct lorac_err *err)
@@ -67,6 +97,7 @@ static enum lorac_status check_value(const struct option *o, const char *value,
         return lorac_fail(err, LORAC_EUSER, "%s must be %s, found '%s'", o->name,
                           args_types(types, " or "), value);
     }
+    if (is_choice(o->value) && !is_word_of(o->value, value)) { return not_of(o, value, err); }
     if (strcmp(o->value, "N") == 0 && !parse_count(&v, value)) {
         return lorac_fail(err, LORAC_EUSER, "%s must be a whole number, 0 or more, found '%s'",
                           o->name, value);

@@ -15,8 +15,8 @@ enum { MAX_GIVEN = 64, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SIGNAL = 128 }; // 
 struct option {
     const char *name;  // "--model"
     const char *value; // "DIR", or NULL: a switch; "N" takes a whole number, "0..9" one of these,
-                       // "NAME=VALUE" such a pair, "TYPE" the name of a storage type; others say
-                       // what completion offers (pages.h), "a|b" these words
+                       // "NAME=VALUE" such a pair, "TYPE" the name of a storage type; "a|b" one of
+                       // these words; others say what completion offers (pages.h)
     const char *help;
     bool required;
     bool many; // may be given again

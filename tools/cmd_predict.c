@@ -25,18 +25,14 @@ static bool is_one_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-static enum lorac_status read_encoding(struct asked *q, const struct args *a, struct lorac_err *err)
+/* One of the option's words, or none. */
+static void read_encoding(struct asked *q, const struct args *a)
 {
     const char *given = args_text(a, "--encoding", NULL);
-    if (!given) { return LORAC_OK; }
-    for (int e = 0; e < LORAC_N_ENCODINGS; e++) {
+    for (int e = 0; given && e < LORAC_N_ENCODINGS && !q->has_encoding; e++) {
         q->encoding = (enum lorac_encoding)e;
         q->has_encoding = strcmp(given, lorac_encoding_name(q->encoding)) == 0;
-        if (q->has_encoding) { return LORAC_OK; }
     }
-    return lorac_fail(err, LORAC_EUSER,
-                      "--encoding must be utf-8, latin-1, windows-1252 or utf-16, found '%s'",
-                      given);
 }
 
 /* Which of the options go together: wrong usage. */
@@ -52,8 +48,8 @@ static enum lorac_status read_options(struct asked *q, const struct args *a, str
     q->to_output = q->out && strcmp(q->out, "-") == 0;
     enum lorac_status st = args_count(&q->max_tokens, a, "--max-tokens", err);
     if (!st) { st = args_count(&q->top, a, "--top", err); }
-    if (!st) { st = read_encoding(q, a, err); }
     if (st) { return st; }
+    read_encoding(q, a);
     if (!q->in == !q->text) {
         return lorac_fail(err, LORAC_EUSER,
                           "predict needs either --in FILE and --out FILE, or --text TEXT");

@@ -53,7 +53,7 @@ for threads in -1 1.5 4097 4294967297; do
     refused 2 "--threads must be a whole number from 0 to 4096, found '$threads'" score --model "$model" \
         --ids 1,2 --threads "$threads"
 done
-refused 1 "--compute: 'half' is not one of float32, bfloat16, int8 and auto" score --model "$model" --ids 1,2 \
+refused 2 "--compute must be float32, bfloat16, int8 or auto, found 'half'" score --model "$model" --ids 1,2 \
     --compute half
 expect 0 score --model "$model" --ids 1,2 --compute auto
 refused 2 "--context must be a whole number, 0 or more, found '-1'" score --model "$model" --ids 1,2 \

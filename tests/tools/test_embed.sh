@@ -45,6 +45,8 @@ has err "note: 2 rows longer than 4 tokens and lost"
 refused 2 "$dir/v.csv: is there already" embed --model "$model" --data "$dir/rows.csv" --column text --out "$dir/v.csv"
 refused 2 "its name must end with .csv or .safetensors" embed --model "$model" --data "$dir/rows.csv" --column text \
     --out "$dir/v.npy"
+refused 2 "--pooling must be mean, cls or last, found 'max'" embed --model "$model" --data "$dir/rows.csv" \
+    --column text --out "$dir/x.csv" --pooling max
 refused 1 "txt" embed --model "$model" --data "$dir/rows.csv" --column txt --out "$dir/x.csv"
 refused 1 "--delimiter must be one character, found ', '" embed --model "$model" --data "$dir/rows.csv" --column text \
     --out "$dir/x.csv" --delimiter ', '
