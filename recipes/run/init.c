@@ -274,6 +274,10 @@ static void add_labels(struct lorac_buf *b, const struct lorac_guess *g)
 {
     size_t K = g->classes.K;
     if (g->free || g->messages != SIZE_MAX) { return; }
+    if (g->numbers) {
+        lorac_buf_str(b, "  labels: answer   # what the head should say\n");
+        return;
+    }
     if (K == 0) {
         lorac_buf_str(b, "  # the answers are free text: no labels\n");
         return;
@@ -336,13 +340,17 @@ static void add_training(struct lorac_buf *b, const struct lorac_guess *g)
         lorac_buf_str(b, "end\n");
     }
     lorac_buf_printf(b, "  metrics: [loss, %s]\n\n",
-                     g->classes.K ? "accuracy, macro_f1" : "perplexity");
+                     g->numbers     ? "mse, pearson"
+                     : g->classes.K ? "accuracy, macro_f1"
+                                    : "perplexity");
 }
 
 void lorac_guess_why_head(struct lorac_buf *b, const struct lorac_guess *g)
 {
     if (g->encoder) {
         lorac_buf_str(b, "this model reads and does not write");
+    } else if (g->numbers) {
+        lorac_buf_str(b, "so many different numbers are amounts");
     } else if (g->classes.K > MANY_LABELS) {
         lorac_buf_printf(b, "%zu labels cost as much as one", g->classes.K);
     } else {
@@ -362,7 +370,8 @@ static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
     lorac_buf_printf(b, "%zu of %zu %s longer\n\n", g->longer, g->rows,
                      g->rows == 1 ? "row is" : "rows are");
     if (g->head) {
-        lorac_buf_str(b, "objective: classify   # a head beside the adapter: ");
+        lorac_buf_printf(b, "objective: %s   # a head beside the adapter: ",
+                         g->numbers ? "regress" : "classify");
         lorac_guess_why_head(b, g);
         lorac_buf_str(b, "\n\n");
     }
@@ -480,16 +489,19 @@ static enum lorac_status look_at_model(struct lorac_guess *g, struct lorac_err *
     return st;
 }
 
-/* Who gives the labels: a head, or the model in words. */
+/* Who answers: a head, or the model in words. */
 static enum lorac_status choose_head(struct lorac_guess *g, struct lorac_err *err)
 {
     size_t K = g->classes.K;
     g->head = g->encoder || K > MANY_LABELS || (K > 0 && g->rows > MANY_ROWS);
-    if (!g->encoder || K > 0) { return LORAC_OK; }
+    g->numbers = g->head && lorac_guess_amounts(g);
+    if (g->numbers) { lorac_classes_free(&g->classes); }
+    if (!g->encoder || K > 0 || g->numbers) { return LORAC_OK; }
     return lorac_fail(err, LORAC_EUSER,
                       "%s: is an encoder, which reads a text and does not write one, and %s has no "
-                      "column of labels; --label COLUMN says which one is (numbers: objective: "
-                      "regress, tags of words: tag; see lorac recipe explain objective)",
+                      "column of labels; --label COLUMN says which one is, of labels or numbers "
+                      "(tags of words: objective: tag; plain text: masked_lm; see lorac recipe "
+                      "explain objective)",
                       g->model, g->table_path);
 }
 

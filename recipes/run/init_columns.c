@@ -84,7 +84,7 @@ bool lorac_name_is_known(const char *name, size_t n)
 
 static const char *name_of(const struct lorac_guess *g, size_t c)
 {
-    return g->format.header ? lorac_table_column_name(g->table, c) : "";
+    return lorac_guess_is_named(g) ? lorac_table_column_name(g->table, c) : "";
 }
 
 static bool is_called(const struct lorac_guess *g, size_t c, const char *const *list)
@@ -189,6 +189,12 @@ static bool is_few(const struct lorac_guess *g, size_t c)
 static bool are_numbers(const struct lorac_init_column *p)
 {
     return p->seen > 0 && p->numbers == p->seen;
+}
+
+bool lorac_guess_amounts(const struct lorac_guess *g)
+{
+    const struct lorac_init_column *p = &g->columns[g->answer];
+    return !g->free && are_numbers(p) && (p->values > MANY_NUMBERS || !is_few(g, g->answer));
 }
 
 static unsigned blank_share(const struct lorac_guess *g, size_t c)
@@ -457,7 +463,8 @@ static enum lorac_status take_asked_label(struct lorac_guess *g, const char *lab
     if (!st && g->classes.K) {
         WHY(g, g->answer, "as --label asks; %zu values", g->columns[g->answer].values);
     } else if (!st) {
-        WHY(g, g->answer, "as --label asks; free text, for its values hardly come again");
+        WHY(g, g->answer, "as --label asks; %s, for its values hardly come again",
+            are_numbers(&g->columns[g->answer]) ? "numbers" : "free text");
     }
     return st;
 }

@@ -40,7 +40,8 @@ struct lorac_guess {
     size_t answer;                       // column; the label where there are labels
     struct lorac_classes classes;        // of the label; K 0: free text
     bool encoder;                        // the model reads whole texts and does not write
-    bool head;                           // of labels: objective classify
+    bool head;                           // of labels, or numbers: objective classify, regress
+    bool numbers;                        // with a head: what it learns; K is 0
     size_t max_length, limit;            // the model's own limit
     size_t longer, empty, rows;          // rows longer than max_length, with an empty cell, of all
     struct lorac_first_size size;        // tokens and parameters
@@ -59,6 +60,7 @@ static inline const char *lorac_guess_rows(size_t n)
 }
 bool lorac_guess_is_named(const struct lorac_guess *g);       // its columns have names
 bool lorac_guess_uses(const struct lorac_guess *g, size_t c); // the recipe reads column c
+bool lorac_guess_amounts(const struct lorac_guess *g);        // the answers are numbers, not codes
 void lorac_guess_tell_column(struct lorac_buf *b, const struct lorac_guess *g, size_t c);
 void lorac_guess_why_head(struct lorac_buf *b, const struct lorac_guess *g);
 /* Append all that was guessed and why. */

@@ -67,9 +67,11 @@ static void tell_columns(struct lorac_buf *b, const struct lorac_guess *g)
         lorac_buf_str(b, "\n");
     }
     if (g->head) {
-        lorac_buf_str(b, "objective classify: ");
+        lorac_buf_printf(b, "objective %s: ", g->numbers ? "regress" : "classify");
         lorac_guess_why_head(b, g);
-        lorac_buf_str(b, g->encoder ? "\n" : " (causal_lm learns to write the label's words)\n");
+        lorac_buf_str(b, g->encoder || g->numbers
+                             ? "\n"
+                             : " (causal_lm learns to write the label's words)\n");
     }
     size_t unused = 0;
     for (size_t c = 0; c < lorac_table_columns(g->table); c++) {

@@ -129,6 +129,25 @@ static void the_label_may_be_called_so(void **state)
     close_first(&f);
 }
 
+/* Of JSON lines, too. */
+static void members_of_json_lines_have_names(void **state)
+{
+    (void)state;
+    struct lorac_buf table = {0};
+    for (int i = 0; i < 24; i++) {
+        lorac_buf_printf(&table, "{\"id\": \"n%d\", \"text\": \"row %d\", \"lang\": \"%s\", ", i, i,
+                         i % 2 ? "it" : "en");
+        lorac_buf_printf(&table, "\"intent\": \"%c\"}\n", 'a' + i % 3);
+    }
+    tiny_text("table", table.at);
+    lorac_buf_free(&table);
+    struct first f = open_first(tiny_path("table"));
+    assert_string_equal(f.r->data.columns.at[1].value, "intent");
+    expect_told(&f, "label     'intent': 3 values, and called like a label\n");
+    expect_told(&f, "text      'text': called like a text\n");
+    close_first(&f);
+}
+
 /* 80 rows of two texts and one of K labels. */
 static const char *write_labels(int K)
 {
@@ -165,7 +184,6 @@ static void an_encoder_gets_a_head_and_reads_pairs(void **state)
     struct lorac_err err = {0};
     struct lorac_buf text = {0};
     struct lorac_buf told = {0};
-    make_encoder();
     struct first f = open_on("encoder", write_labels(2), NULL);
     assert_true(lorac_job_has_head(f.j));
     assert_string_equal(f.r->templates.prompt, "{premise}");
@@ -182,6 +200,36 @@ static void an_encoder_gets_a_head_and_reads_pairs(void **state)
     assert_non_null(strstr(err.text, "is an encoder, which reads a text and does not write one"));
     lorac_buf_free(&text);
     lorac_buf_free(&told);
+}
+
+/* Numbers that are codes are labels; amounts are a regression's, of which the caller says that they
+ * are the answer. */
+static void numbers_may_be_labels_or_amounts(void **state)
+{
+    (void)state;
+    static const struct lorac_first_columns score = {.label = "score"};
+    for (int K = 4; K <= 40; K *= 10) { // 4 scores of many rows each, or 40
+        struct lorac_buf table = {0};
+        lorac_buf_str(&table, "premise,hypothesis,score\n");
+        for (int i = 0; i < 160; i++) {
+            lorac_buf_printf(&table, "it is %d so,not %d then,%d.%d\n", i, 7 * i, i % K / 4, i % 4);
+        }
+        tiny_text("table", table.at);
+        lorac_buf_free(&table);
+        for (int encoder = 0; encoder < 2; encoder++) {
+            struct first f = open_on(encoder ? "encoder" : "model", tiny_path("table"), &score);
+            enum lorac_target target = lorac_job_objective(f.j)->target;
+            assert_int_equal(target, K == 40   ? LORAC_TARGET_NUMBER
+                                     : encoder ? LORAC_TARGET_LABEL
+                                               : LORAC_TARGET_NONE);
+            assert_string_equal(f.r->data.columns.at[2].value, "score");
+            if (K == 40) {
+                assert_string_equal(f.r->data.labels.column, "answer");
+                expect_told(&f, "objective regress: ");
+            }
+            close_first(&f);
+        }
+    }
 }
 
 static void quotes_that_are_text_are_left_alone(void **state)
@@ -342,6 +390,13 @@ static void real_tables_are_recognised(void **state)
     }
 }
 
+static int make_models(void **state)
+{
+    int failed = tiny_model(state);
+    make_encoder();
+    return failed;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +404,8 @@ int main(void)
         cmocka_unit_test(the_label_may_be_called_so),
         cmocka_unit_test(many_labels_are_a_heads),
         cmocka_unit_test(an_encoder_gets_a_head_and_reads_pairs),
+        cmocka_unit_test(numbers_may_be_labels_or_amounts),
+        cmocka_unit_test(members_of_json_lines_have_names),
         cmocka_unit_test(quotes_that_are_text_are_left_alone),
         cmocka_unit_test(a_first_row_that_occurs_again_is_no_header),
         cmocka_unit_test(without_labels_the_answer_is_the_column_that_is_called_so),
@@ -357,5 +414,5 @@ int main(void)
         cmocka_unit_test(what_is_no_table_is_an_error),
         DATA_TEST(real_tables_are_recognised),
     };
-    return data_result(cmocka_run_group_tests(tests, tiny_model, tiny_remove));
+    return data_result(cmocka_run_group_tests(tests, make_models, tiny_remove));
 }
