@@ -300,10 +300,10 @@ struct lorac_merge_options {
 /* Write the checkpoint folder `out`: W + sum factor s B A in float32, W the base's or the full copy
  * of it, rounded once, to nearest even, to the tensor's type; shards, names and metadata kept;
  * config, tokenizer and generation files copied, and what sentence-transformers has beside a model
- * (1_Pooling). A tied pair that is two matrices now is stored as
- * two, and config.json says so. It is built beside `out`, read back and compared, and only then
- * gets that name, which must not exist or be an empty folder; on failure nothing is left (all of it
- * is where only the last sync of its parent failed). options: NULL for none. */
+ * (1_Pooling). A tied pair that is two matrices now is stored as two, and config.json says so. It
+ * is built beside `out`, read back and compared, and only then gets that name, which must not exist
+ * or be an empty folder; on failure nothing is left (all of it is where only the last sync of its
+ * parent failed). options: NULL for none. */
 LORAC_MUST_CHECK enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
                                                const struct lorac_stack *adapters,
                                                const struct lorac_merge_options *options,
