@@ -110,7 +110,7 @@ static void print_metrics(const struct subject *s, const struct lorac_scores *sc
         }
         printf("%-12s %.4f", lorac_metric_words((size_t)m), v);
         if (m == LORAC_METRIC_ACCURACY) { printf("   (rows with exactly their labels)"); }
-        if (m == LORAC_METRIC_MSE) {
+        if (m == LORAC_METRIC_MSE && !isnan(scores->mean_mse)) {
             printf("   (always the training rows' mean, %.6g, would be %.4f)", s->j->frame.mean,
                    scores->mean_mse);
         }

@@ -8,6 +8,7 @@
 #include "base/core/number.h"
 #include "base/core/suggest.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,6 +250,21 @@ static enum lorac_status take_order(struct lorac_job *j, const struct lorac_json
     return st;
 }
 
+/* The numbers of a head that the checkpoint has are as they are, or what lorac says beside it
+ * (target_mean, target_deviation). */
+static enum lorac_status take_frame(struct lorac_job *j, const struct lorac_json *root,
+                                    struct lorac_err *err)
+{
+    struct lorac_target_frame *f = &j->frame;
+    bool told = lorac_json_get(root, "target_deviation").value != NULL;
+    enum lorac_status st = lorac_json_number(&f->mean, root, "target_mean", told, err);
+    if (!st) { st = lorac_json_number(&f->deviation, root, "target_deviation", false, err); }
+    j->keeps_frame = true;
+    if (st || f->deviation > 0.0) { return st; }
+    struct lorac_json at = lorac_json_get(root, "target_deviation");
+    return lorac_json_fail(&at, "above 0", err);
+}
+
 static enum lorac_status look_at_checkpoint(struct lorac_job *j, struct lorac_err *err)
 {
     struct lorac_json root = {0};
@@ -257,7 +273,10 @@ static enum lorac_status look_at_checkpoint(struct lorac_job *j, struct lorac_er
     enum lorac_status st = c && path ? LORAC_OK : no_memory(err);
     if (!st) { st = lorac_json_load(&root, path, CONFIG_BYTES, err); }
     if (!st) { st = lorac_config_read(c, &root, err); }
-    if (!st && c->own == lorac_job_objective(j)->task && c->labels) {
+    bool own = !st && c->own == lorac_job_objective(j)->task && c->labels;
+    if (own && lorac_job_objective(j)->target == LORAC_TARGET_NUMBER) {
+        st = take_frame(j, &root, err);
+    } else if (own) {
         struct lorac_json names = lorac_json_get(&root, "id2label");
         st = take_order(j, &names, c->labels, err);
     }
@@ -274,7 +293,7 @@ enum lorac_status lorac_head_find(struct lorac_job *j, struct lorac_err *err)
     enum lorac_status st = find_column(&column, j, err);
     j->frame.deviation = 1.0;
     if (!st) { st = find_text(j, err); }
-    if (st || numbers) { return st; }
+    if (st || numbers) { return st ? st : look_at_checkpoint(j, err); }
     st = j->recipe->data.labels.map.n ? labels_of_map(j, err) : labels_of_rows(j, column, err);
     if (!st && j->K) { st = look_at_checkpoint(j, err); }
     size_t least = lorac_job_objective(j)->target == LORAC_TARGET_LABEL ? 2 : 1;
@@ -292,8 +311,15 @@ enum lorac_status lorac_head_find(struct lorac_job *j, struct lorac_err *err)
 static enum lorac_status settle_numbers(struct lorac_job *j, struct lorac_err *err)
 {
     struct lorac_target_frame *f = &j->frame;
+    if (j->keeps_frame) { return LORAC_OK; }
     lorac_dataset_moments(&f->mean, &f->deviation, j->train.set);
-    if (f->deviation > 0.0) { return LORAC_OK; }
+    if (f->deviation > 0.0 && isfinite(f->deviation)) { return LORAC_OK; }
+    if (!(f->deviation == 0.0)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: the numbers in column '%s' lie too far apart for their deviation to "
+                          "be computed",
+                          lorac_dataset_file(j->train.set), j->label_variable);
+    }
     return lorac_fail(err, LORAC_EUSER,
                       "%s: column '%s' holds the same number, %g, in all training rows: there is "
                       "nothing to learn",
@@ -357,9 +383,10 @@ enum lorac_status lorac_head_take(struct lorac_job *j, const struct lorac_adapte
     struct lorac_saved *was = NULL;
     if (!lorac_job_has_head(j)) { return LORAC_OK; }
     enum lorac_status st = lorac_saved_read(&was, a->template_json, err);
-    if (was && was->deviation > 0.0) {
-        j->frame.mean = was->mean;
-        j->frame.deviation = was->deviation;
+    if (!st && lorac_job_objective(j)->target == LORAC_TARGET_NUMBER) {
+        bool told = was && was->deviation > 0.0; // else its numbers are as they are
+        j->frame.mean = told ? was->mean : 0.0;
+        j->frame.deviation = told ? was->deviation : 1.0;
     }
     lorac_mem_free(was);
     return st;

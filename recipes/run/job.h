@@ -40,6 +40,7 @@ struct lorac_job {
     char *prompt;        // with a head (heads.h), where the recipe has none: the only column
     float *label_weight; // (K) with a head; NULL: 1
     struct lorac_target_frame frame; // of its datasets
+    bool keeps_frame;                // it is that of the checkpoint's own head
     size_t answers; // different ones in the label's column, one more than the most that are told;
                     // 0: not counted
 };

@@ -421,7 +421,9 @@ static enum lorac_status measure_numbers(struct lorac_scores *s, struct lorac_ou
                                          struct lorac_err *err)
 {
     struct lorac_fit fit;
-    double mean = lorac_dataset_frame(h->o.set)->mean;
+    const struct lorac_target_frame *f = lorac_dataset_frame(h->o.set);
+    bool told = f->mean != 0.0 || f->deviation != 1.0; // else the numbers are as they are
+    double mean = f->mean;
     double *x = lorac_mem_new(h->n, 2 * sizeof *x);
     double missed = 0.0;
     if (!x) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
@@ -436,7 +438,7 @@ static enum lorac_status measure_numbers(struct lorac_scores *s, struct lorac_ou
     s->pearson = fit.pearson;
     s->spearman = fit.spearman;
     s->r2 = fit.r2;
-    s->mean_mse = missed / (double)h->n;
+    if (told) { s->mean_mse = missed / (double)h->n; }
     return st;
 }
 

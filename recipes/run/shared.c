@@ -120,6 +120,10 @@ enum lorac_status lorac_shared_job(struct lorac_job **out, struct lorac_shared *
     const struct lorac_job *lender = NULL;
     enum agreement how = NOTHING;
     *out = NULL;
+    bool numbers = lorac_objectives[r->objective.kind].target == LORAC_TARGET_NUMBER;
+    if (numbers && r->adapter.from) { // its data is in the mean and deviation of that adapter
+        return lorac_job_open_on(out, r, LORAC_JOB_TRAIN, s->threads, NULL, err);
+    }
     enum lorac_status st = find(&lender, &how, s, r, err);
     if (!st && how != ALL) { st = keep(&lender, s, r, lender, err); }
     return st ? st : lorac_job_borrow(out, lender, r, err);

@@ -4,13 +4,17 @@
  *     whether adapters train beside the head or the head alone, over rows that are kept;
  *   - labels stand in the order of the map, of the checkpoint's own head, or sorted, numbers as
  *     numbers; weights are those of the training rows;
- *   - numbers come back in their own unit; an adapter that is trained on keeps its own;
+ *   - numbers come back in their own unit; an adapter that is trained on keeps its own, and so does
+ *     a checkpoint's head;
  *   - what cannot be meant is refused with its place; each failure is reported.
  */
 #include "tests/recipes/run/heads.h"
 
+#include "base/core/file.h"
+#include "base/core/mem.h"
 #include "recipes/run/logits.h"
 #include "recipes/run/saved_template.h"
+#include "recipes/run/shared.h"
 #include "recipes/run/trainer.h"
 #include "tests/support/faults.h"
 
@@ -197,6 +201,85 @@ static void numbers_keep_their_unit(void **state)
     lorac_recipe_free(r);
 }
 
+static struct lorac_target_frame frame_of(const char *const *sets, size_t n)
+{
+    struct lorac_recipe *r = recipe("regress", sets, n);
+    struct lorac_job *j = job(r, LORAC_JOB_TRAIN);
+    const struct lorac_target_frame f = *lorac_dataset_frame(j->train.set);
+    lorac_job_close(j);
+    lorac_recipe_free(r);
+    return f;
+}
+
+/* What the adapter in out/ makes of the model, as a checkpoint of its own. */
+static void merge_out(void)
+{
+    struct lorac_recipe *r = recipe("regress", NULL, 0);
+    struct lorac_job *j = job(r, LORAC_JOB_TRAIN);
+    struct lorac_adapter *a = NULL;
+    struct lorac_err err = {0};
+    check(lorac_peft_load(&a, j->model, tiny_path("out"), false, &err), &err);
+    struct lorac_stack stack = {.n = 1, .adapter = {a}, .factor = {1.0F}};
+    check(lorac_dir_remove(tiny_path("merged"), &err), &err);
+    check(lorac_merge(tiny_path("merged"), j->model, &stack, NULL, &err), &err);
+    lorac_adapter_free(a);
+    lorac_job_close(j);
+    lorac_recipe_free(r);
+}
+
+static void numbers_of_a_checkpoint_keep_their_unit(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"model.path=@merged", "data.train=@other.csv",
+                                       "data.valid=@other.csv"};
+    (void)train("regress", NULL, 0); // rows of 100 and 120
+    tiny_text("other.csv", "text,label\naz,1\naq,5\n");
+    merge_out();
+    struct lorac_target_frame f = frame_of(sets, 3);
+    assert_true(fabs(f.mean - 110.0) < 1e-9 && fabs(f.deviation - 10.0) < 1e-9);
+    size_t n = 0;
+    char *config = tiny_read(tiny_path("merged/config.json"), &n);
+    for (char *at = config; (at = strstr(at, "\"target_")); at++) {
+        at[1] = 'o'; // another program tells nothing: they are as they are
+    }
+    tiny_text("merged/config.json", config);
+    lorac_mem_free(config);
+    f = frame_of(sets, 3);
+    assert_true(f.mean == 0.0 && f.deviation == 1.0);
+}
+
+/* A job that others lend to, and one whose rows are in the unit of the adapter that it begins
+ * with. */
+static void what_runs_share_is_not_an_adapters_unit(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"data.train=@other.csv", "data.valid=@other.csv",
+                                       "adapter.from=@out"};
+    struct lorac_shared *shared = NULL;
+    struct lorac_recipe *r[2];
+    struct lorac_job *j[2];
+    struct lorac_adapter *a = NULL;
+    struct lorac_err err = {0};
+    (void)train("regress", NULL, 0); // rows of 100 and 120
+    tiny_text("other.csv", "text,label\naz,1\naq,5\n");
+    check(lorac_shared_new(&shared, 0, &err), &err);
+    for (size_t i = 0; i < 2; i++) {
+        r[i] = recipe("regress", sets, 2 + i);
+        check(lorac_shared_job(&j[i], shared, r[i], &err), &err);
+    }
+    check(lorac_job_adapter(&a, j[1], &err), &err);
+    check(lorac_template_from(j[1], a, &err), &err);
+    assert_true(fabs(lorac_dataset_frame(j[1]->train.set)->mean - 110.0) < 1e-9);
+    assert_true(fabs(lorac_dataset_frame(j[0]->train.set)->mean - 3.0) < 1e-9);
+    lorac_adapter_free(a);
+    for (size_t i = 0; i < 2; i++) {
+        lorac_job_close(j[i]);
+    }
+    lorac_shared_free(shared);
+    lorac_recipe_free(r[0]);
+    lorac_recipe_free(r[1]);
+}
+
 static void what_is_trained_on_has_its_labels_in_their_order(void **state)
 {
     (void)state;
@@ -224,6 +307,8 @@ static void what_cannot_be_meant_has_a_place(void **state)
     static const char *const comma[] = {"data.train=@comma.csv"};
     static const char *const one[] = {"data.train=@one.csv"};
     static const char *const column[] = {"data.labels=lable"};
+    static const char *const far[] = {"data.train=@far.csv"};
+    tiny_text("far.csv", "text,label\na,1e200\nb,-1e200\n");
     tiny_text("v.csv", "text,label\na,yes\nb,maybe\n");
     tiny_text("same.csv", "text,label\na,3\nb,3.0\n");
     tiny_text("three.csv", "text,more,label\na,b,yes\n");
@@ -235,6 +320,9 @@ static void what_cannot_be_meant_has_a_place(void **state)
     expect_refused("regress", same, 1,
                    "DIR/same.csv: column 'label' holds the same number, 3, in all training rows: "
                    "there is nothing to learn");
+    expect_refused("regress", far, 1,
+                   "DIR/far.csv: the numbers in column 'label' lie too far apart for their "
+                   "deviation to be computed");
     expect_refused("classify", columns, 1,
                    "template.prompt: missing; what does the head read? Beside {label} there are "
                    "{text}, {more}");
@@ -315,6 +403,8 @@ int main(void)
         cmocka_unit_test(labels_have_an_order),
         cmocka_unit_test(weights_are_those_of_the_training_rows),
         cmocka_unit_test(numbers_keep_their_unit),
+        cmocka_unit_test(numbers_of_a_checkpoint_keep_their_unit),
+        cmocka_unit_test(what_runs_share_is_not_an_adapters_unit),
         cmocka_unit_test(what_is_trained_on_has_its_labels_in_their_order),
         cmocka_unit_test(what_cannot_be_meant_has_a_place),
         cmocka_unit_test(an_encoder_shares_no_beginnings),
