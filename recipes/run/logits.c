@@ -3,6 +3,8 @@
 
 #include "base/core/mem.h"
 
+#include <math.h>
+
 enum { ROWS = 1024, TEXTS = 512 };
 
 struct lorac_logits {
@@ -119,8 +121,15 @@ enum lorac_status lorac_logits_run(struct lorac_logits *l, struct lorac_err *err
 {
     if (l->n == 0) { return LORAC_OK; }
     enum lorac_status st = lorac_pass_forward(l->pass, l->batch, NULL, err);
-    if (!st && l->batch->U) { lorac_pass_logits(l->pass, l->batch, l->z); }
-    return st;
+    if (st || !l->batch->U) { return st; }
+    lorac_pass_logits(l->pass, l->batch, l->z);
+    for (size_t i = 0; i < l->batch->U * l->K; i++) {
+        if (isfinite(l->z[i])) { continue; }
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "what the head gives is not finite: are the weights or the adapter "
+                          "damaged?");
+    }
+    return LORAC_OK;
 }
 
 const float *lorac_logits_of(size_t *rows, const struct lorac_logits *l, size_t i)

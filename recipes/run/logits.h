@@ -34,6 +34,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_logits_add(bool *added, struct lorac_lo
                                                     const int32_t *ids, const int32_t *types,
                                                     size_t n, const int32_t *rows,
                                                     struct lorac_err *err);
+/* Logits that are not finite are LORAC_EFORMAT. */
 LORAC_MUST_CHECK enum lorac_status lorac_logits_run(struct lorac_logits *l, struct lorac_err *err);
 /* (*rows,K) of the i-th text that was added; valid until it is cleared. */
 const float *lorac_logits_of(size_t *rows, const struct lorac_logits *l, size_t i);

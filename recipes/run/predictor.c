@@ -396,8 +396,8 @@ enum lorac_status lorac_predictor_ranked(const struct lorac_ranked **ranked,
                                          struct lorac_err *err)
 {
     size_t k = 0;
-    if (p->reader) { return lorac_reader_ranked(ranked, p->reader, i, err); }
-    *ranked = lorac_chooser_answers(&k, p->chooser, i);
+    *ranked =
+        p->reader ? lorac_reader_ranked(p->reader, i) : lorac_chooser_answers(&k, p->chooser, i);
     if (*ranked) { return LORAC_OK; }
     return lorac_fail(err, LORAC_EFORMAT,
                       "the likelihood of label '%.60s' is not finite: are the weights or the "

@@ -166,18 +166,11 @@ static void find_chances(struct lorac_reader *r, const float *z)
     }
 }
 
-enum lorac_status lorac_reader_ranked(const struct lorac_ranked **ranked, struct lorac_reader *r,
-                                      size_t i, struct lorac_err *err)
+const struct lorac_ranked *lorac_reader_ranked(struct lorac_reader *r, size_t i)
 {
     size_t rows = 0;
     find_chances(r, lorac_logits_of(&rows, r->logits, i));
     for (size_t k = 0; k < r->K; k++) {
-        if (!isfinite(r->chance[k])) {
-            return lorac_fail(err, LORAC_EFORMAT,
-                              "the probability of label '%.60s' is not finite: are the weights or "
-                              "the adapter damaged?",
-                              r->j->labels[k]);
-        }
         r->ranked[k] = (struct lorac_ranked){k, -log(r->chance[k]), r->chance[k]};
     }
     qsort(r->ranked, r->K, sizeof *r->ranked, by_probability);
@@ -189,8 +182,7 @@ enum lorac_status lorac_reader_ranked(const struct lorac_ranked **ranked, struct
             r->ranked[1] = first;
         }
     }
-    *ranked = r->ranked;
-    return LORAC_OK;
+    return r->ranked;
 }
 
 static void put(struct lorac_buf *b, const char *between, const char *label)

@@ -24,9 +24,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_reader_add(bool *added, struct lorac_re
                                                     struct lorac_err *err);
 LORAC_MUST_CHECK enum lorac_status lorac_reader_run(struct lorac_reader *r, struct lorac_err *err);
 /* All labels, the likeliest first: shares of all, or of several each label's own. */
-LORAC_MUST_CHECK enum lorac_status lorac_reader_ranked(const struct lorac_ranked **ranked,
-                                                       struct lorac_reader *r, size_t i,
-                                                       struct lorac_err *err);
+const struct lorac_ranked *lorac_reader_ranked(struct lorac_reader *r, size_t i);
 /* The labels above the threshold, the number, a tag for each word ("_" for one that was cut away).
  * Until the next call; text.no_memory is the caller's to check. */
 const struct lorac_answer *lorac_reader_answer(struct lorac_reader *r, size_t i);

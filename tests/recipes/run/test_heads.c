@@ -5,7 +5,7 @@
  *   - labels stand in the order of the map, of the checkpoint's own head, or sorted, numbers as
  *     numbers; weights are those of the training rows;
  *   - numbers come back in their own unit; an adapter that is trained on keeps its own, and so does
- *     a checkpoint's head;
+ *     a checkpoint's head; an answer of numbers that ran over is an error;
  *   - what cannot be meant is refused with its place; each failure is reported.
  */
 #include "tests/recipes/run/heads.h"
@@ -13,6 +13,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/run/logits.h"
+#include "recipes/run/predictor.h"
 #include "recipes/run/saved_template.h"
 #include "recipes/run/shared.h"
 #include "recipes/run/trainer.h"
@@ -280,6 +281,41 @@ static void what_runs_share_is_not_an_adapters_unit(void **state)
     lorac_recipe_free(r[1]);
 }
 
+/* Whatever an objective's answer is: a label, several, a number, tags. */
+static void an_answer_of_what_ran_over_is_refused(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < N_OBJECTIVES; k++) {
+        struct lorac_recipe *r = recipe(objectives[k], NULL, 0);
+        struct lorac_job *j = job(r, LORAC_JOB_TRAIN);
+        struct lorac_adapter *a = NULL;
+        struct lorac_predictor *p = NULL;
+        struct lorac_answer answer = {0};
+        const char *text = "az k";
+        struct lorac_err err = {0};
+        check(lorac_job_adapter(&a, j, &err), &err);
+        const struct lorac_socket socket = lorac_adapter_socket(a);
+        check(lorac_predictor_new(&p, j, &socket, 8, &err), &err);
+        check(lorac_predictor_ask(&answer, p, &text, 1, &err), &err);
+        float *host = lorac_mem_new(a->n_params, sizeof *host);
+        assert_non_null(host);
+        for (size_t i = 0; i < a->n_params; i++) {
+            host[i] = i % 2 ? 3e38F : -3e38F;
+        }
+        j->dev.ops->write(&j->dev, a->params, host, a->n_params * sizeof *host);
+        check(lorac_adapter_refresh(a, &err), &err);
+        assert_int_equal(lorac_predictor_ask(&answer, p, &text, 1, &err), LORAC_EFORMAT);
+        assert_string_equal(err.text, "what the head gives is not finite: are the weights or the "
+                                      "adapter damaged?");
+        lorac_mem_free(host);
+        lorac_answer_free(&answer);
+        lorac_predictor_free(p);
+        lorac_adapter_free(a);
+        lorac_job_close(j);
+        lorac_recipe_free(r);
+    }
+}
+
 static void what_is_trained_on_has_its_labels_in_their_order(void **state)
 {
     (void)state;
@@ -405,6 +441,7 @@ int main(void)
         cmocka_unit_test(numbers_keep_their_unit),
         cmocka_unit_test(numbers_of_a_checkpoint_keep_their_unit),
         cmocka_unit_test(what_runs_share_is_not_an_adapters_unit),
+        cmocka_unit_test(an_answer_of_what_ran_over_is_refused),
         cmocka_unit_test(what_is_trained_on_has_its_labels_in_their_order),
         cmocka_unit_test(what_cannot_be_meant_has_a_place),
         cmocka_unit_test(an_encoder_shares_no_beginnings),
