@@ -286,6 +286,19 @@ static enum lorac_status look_at_checkpoint(struct lorac_job *j, struct lorac_er
     return st;
 }
 
+/* Of more than two labels the likeliest is the answer. */
+static enum lorac_status check_threshold(const struct lorac_job *j, struct lorac_err *err)
+{
+    const double usual = 0.5;
+    double threshold = j->recipe->eval.threshold;
+    bool one = lorac_job_objective(j)->target == LORAC_TARGET_LABEL;
+    if (!one || j->K == 2 || threshold == usual) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EUSER,
+                      "eval.threshold: %g has no effect: it chooses between two labels, and column "
+                      "'%s' has %zu",
+                      threshold, j->label_variable, j->K);
+}
+
 enum lorac_status lorac_head_find(struct lorac_job *j, struct lorac_err *err)
 {
     size_t column = 0;
@@ -303,7 +316,7 @@ enum lorac_status lorac_head_find(struct lorac_job *j, struct lorac_err *err)
                         "%zu or more",
                         j->label_variable, j->K, j->K == 1 ? "" : "s", least);
     }
-    return st;
+    return st ? st : check_threshold(j, err);
 }
 
 /* ---- when the rows are read ---- */

@@ -344,7 +344,10 @@ static void what_cannot_be_meant_has_a_place(void **state)
     static const char *const one[] = {"data.train=@one.csv"};
     static const char *const column[] = {"data.labels=lable"};
     static const char *const far[] = {"data.train=@far.csv"};
+    static const char *const threshold[] = {"eval.threshold=0.7", "data.train=@three_labels.csv",
+                                            "data.valid=@three_labels.csv"};
     tiny_text("far.csv", "text,label\na,1e200\nb,-1e200\n");
+    tiny_text("three_labels.csv", "text,label\na,x\nb,y\nc,z\n");
     tiny_text("v.csv", "text,label\na,yes\nb,maybe\n");
     tiny_text("same.csv", "text,label\na,3\nb,3.0\n");
     tiny_text("three.csv", "text,more,label\na,b,yes\n");
@@ -359,6 +362,9 @@ static void what_cannot_be_meant_has_a_place(void **state)
     expect_refused("regress", far, 1,
                    "DIR/far.csv: the numbers in column 'label' lie too far apart for their "
                    "deviation to be computed");
+    expect_refused("classify", threshold, 3,
+                   "eval.threshold: 0.7 has no effect: it chooses between two labels, and column "
+                   "'label' has 3");
     expect_refused("classify", columns, 1,
                    "template.prompt: missing; what does the head read? Beside {label} there are "
                    "{text}, {more}");
