@@ -72,6 +72,8 @@ bool lorac_metric_better(enum lorac_metric metric, double a, double b, double de
 
 /* Is one among the metrics (bit m: metric m) that compares labels: accuracy, an F1, ...? */
 bool lorac_metrics_compare(unsigned metrics);
+/* Is one that tags have of entities: entity F1, precision, recall? */
+bool lorac_metrics_entities(unsigned metrics);
 /* Accuracy and all others that follow from the labels' counts, of so many rows. */
 void lorac_scores_labels(struct lorac_scores *s, const struct lorac_label_score *labels, // (K)
                          size_t K, size_t rows);

@@ -9,6 +9,12 @@ bool lorac_compares_labels(const struct lorac_job *j, unsigned metrics)
 const char *lorac_unmeasured(const struct lorac_job *j, unsigned metrics)
 {
     bool table = j->recipe->data.kind == LORAC_RECIPE_DATA_TABLE;
+    bool tags = lorac_job_objective(j)->target == LORAC_TARGET_TAGS;
+    if (tags && lorac_metrics_entities(metrics) &&
+        !lorac_tags_name((const char *const *)j->labels, j->K)) {
+        return "not all tags are of entities (B-NAME, I-NAME, O), so entity_f1, precision and "
+               "recall are not measured";
+    }
     if (!table || j->K || !lorac_metrics_compare(metrics)) { return NULL; }
     return "free text: there are no labels to choose from, so accuracy and macro_f1 are not "
            "measured "

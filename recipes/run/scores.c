@@ -88,3 +88,9 @@ bool lorac_metrics_compare(unsigned metrics)
                        1U << LORAC_METRIC_MATTHEWS | 1U << LORAC_METRIC_PRECISION |
                        1U << LORAC_METRIC_RECALL)) != 0;
 }
+
+bool lorac_metrics_entities(unsigned metrics)
+{
+    return (metrics & (1U << LORAC_METRIC_ENTITY_F1 | 1U << LORAC_METRIC_PRECISION |
+                       1U << LORAC_METRIC_RECALL)) != 0;
+}

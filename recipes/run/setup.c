@@ -79,9 +79,10 @@ static size_t activation_bytes(const struct lorac_recipe *r)
 }
 
 /* Do the rows' answers allow it? */
-static bool is_measured(enum lorac_metric metric, const struct lorac_job *j)
+bool lorac_setup_measures(enum lorac_metric metric, const struct lorac_job *j)
 {
-    if (metric == LORAC_METRIC_ENTITY_F1) {
+    bool tags = lorac_job_objective(j)->target == LORAC_TARGET_TAGS;
+    if (tags && lorac_metrics_entities(1U << metric)) {
         return lorac_tags_name((const char *const *)j->labels, j->K);
     }
     return j->K || !lorac_metrics_compare(1U << metric);
@@ -97,7 +98,9 @@ static enum lorac_metric choose_best(const struct lorac_job *j)
     if (r->eval.best) { return (enum lorac_metric)(r->eval.best - 1); }
     if (r->eval.early_stop.metric) { return (enum lorac_metric)(r->eval.early_stop.metric - 1); }
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        if ((r->eval.metrics >> wanted[i] & 1U) && is_measured(wanted[i], j)) { return wanted[i]; }
+        if ((r->eval.metrics >> wanted[i] & 1U) && lorac_setup_measures(wanted[i], j)) {
+            return wanted[i];
+        }
     }
     return LORAC_METRIC_LOSS;
 }
@@ -112,7 +115,7 @@ const char *lorac_setup_best_why(const struct lorac_recipe *r)
 static enum lorac_status check_labels(const char *key, enum lorac_metric metric,
                                       const struct lorac_job *j, struct lorac_err *err)
 {
-    if (is_measured(metric, j)) { return LORAC_OK; }
+    if (lorac_setup_measures(metric, j)) { return LORAC_OK; }
     if (j->K) {
         return lorac_fail(err, LORAC_EUSER,
                           "%s is %s, but not all tags are of entities (B-NAME, I-NAME, O); choose "

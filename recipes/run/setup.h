@@ -29,6 +29,8 @@ struct lorac_optim_options lorac_setup_optim(const struct lorac_recipe *r, size_
 LORAC_MUST_CHECK enum lorac_status lorac_setup_trainer(
     struct lorac_trainer_options *out, struct lorac_length *length, const struct lorac_job *j,
     struct lorac_adapter *adapter, struct lorac_loader *loader, struct lorac_err *err);
+/* Do the rows' answers allow the metric? */
+bool lorac_setup_measures(enum lorac_metric metric, const struct lorac_job *j);
 /* Why the metric chooses that does: "eval.best", "eval.early_stop.metric", "eval.best: auto". */
 const char *lorac_setup_best_why(const struct lorac_recipe *r);
 

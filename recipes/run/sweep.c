@@ -47,10 +47,11 @@ static enum lorac_status check_objective(struct lorac_sweep *s, const struct lor
 {
     struct lorac_sweep_objective *o = &s->objective;
     if (!o->metric && first) { o->metric = p->best + 1; }
-    if (lorac_metrics_compare(1U << (o->metric - 1)) && !p->job->K) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "%s: objective: %s is not measured: there are no labels to choose from",
-                          s->objective_at, lorac_metric_name(metric_of(s)));
+    if (!lorac_setup_measures(metric_of(s), p->job)) {
+        return lorac_fail(err, LORAC_EUSER, "%s: objective: %s is not measured: %s",
+                          s->objective_at, lorac_metric_name(metric_of(s)),
+                          p->job->K ? "not all tags are of entities (B-NAME, I-NAME, O)"
+                                    : "there are no labels to choose from");
     }
     bool max = strcmp(mode_of(s), "max") == 0;
     if (o->mode != (max ? LORAC_SWEEP_MODE_MIN : LORAC_SWEEP_MODE_MAX)) { return LORAC_OK; }

@@ -3,7 +3,7 @@
 #   - eval and predict say the same of the same rows: labels, several labels, numbers, tags;
 #   - eval tells each label, or kind of entity, the commonest answer, and the rows that went wrong;
 #   - compare sets a head beside label texts, plan and runs know its metrics;
-#   - what a head does not have is refused.
+#   - what a head does not have is refused; what it cannot measure is refused where it would decide, else said.
 # usage: test_heads.sh LORAC MAKE_TINY
 . "$(dirname "$0")/support.sh"
 
@@ -117,8 +117,13 @@ refused 1 "--scores: the answers are tags, one a word" predict "$dir/runs/tags" 
 sed 's/B-N/ADJ/; s/I-N/NOUN/; s/B-A/VERB/' "$dir/tags.csv" >"$dir/speech.csv"
 refused 1 "eval.best is entity_f1, but not all tags are of entities" train "$dir/tags.yaml" --set eval.best=entity_f1 \
     --set "data.train=$dir/speech.csv" --set "data.valid=$dir/speech.csv" --set "output.dir=$dir/speech"
-expect 0 train "$dir/tags.yaml" --set "data.train=$dir/speech.csv" --set "data.valid=$dir/speech.csv" --set "output.dir=$dir/speech"
-has err "best by accuracy"
+refused 1 "eval.best is precision, but not all tags are of entities" train "$dir/tags.yaml" --set eval.best=precision \
+    --set "data.train=$dir/speech.csv" --set "data.valid=$dir/speech.csv" --set "output.dir=$dir/speech"
+sed "s/tags.csv/speech.csv/g" "$dir/tags.yaml" >"$dir/speech.yaml"
+printf 'sweep: 1\nrecipe: speech.yaml\nobjective: {metric: entity_f1}\nvary: {seed: [1, 2]}\ndir: sweep\n' >"$dir/sweep.yaml"
+refused 1 "objective: entity_f1 is not measured: not all tags are of entities" sweep "$dir/sweep.yaml"
+expect 0 train "$dir/speech.yaml" --set "output.dir=$dir/speech"
+has err "best by accuracy" "not all tags are of entities (B-NAME, I-NAME, O), so entity_f1, precision and recall are not"
 
 # ---- a head beside label texts on the same rows ----
 expect 0 compare "$dir/one.yaml"
