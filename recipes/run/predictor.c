@@ -114,7 +114,9 @@ enum lorac_status lorac_predictor_new(struct lorac_predictor **out, const struct
     if (j->recipe->data.kind == LORAC_RECIPE_DATA_TEXT) {
         return lorac_fail(err, LORAC_EUSER,
                           "the recipe's data is text (data.kind): there is no template that would "
-                          "ask anything; lorac generate goes on from a text");
+                          "ask anything; lorac %s",
+                          lorac_job_objective(j)->masks ? "next guesses what is masked"
+                                                        : "generate goes on from a text");
     }
     struct lorac_predictor *p = lorac_mem_new(1, sizeof *p);
     if (!p) { return lorac_fail(err, LORAC_ENOMEM, "no memory to predict"); }
