@@ -145,19 +145,19 @@ static const struct lorac_table *table_of(const struct lorac_plan *p,
 
 static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d)
 {
-    char t[3][48];
     if (!d->set) { return; }
     const struct lorac_data_counts *c = lorac_dataset_counts(d->set);
     bool text = lorac_dataset_is_text(d->set);
-    if (text) {
-        printf("%-9s ", d->name);
-        say_text(stdout, c);
-        printf("\n");
-    } else {
-        printf("%-9s %s, %s, %s of them trained\n", d->name, show_many(t[0], c->used, "row"),
-               show_many(t[1], c->tokens, "token"), show_count(t[2], c->trained));
-    }
     struct lorac_buf b = {0};
+    printf("%-9s ", d->name);
+    if (text) {
+        say_text(stdout, c);
+    } else {
+        add_rows(&b, d->set);
+        fputs(b.at ? b.at : "", stdout);
+        lorac_buf_clear(&b);
+    }
+    printf("\n");
     lorac_buf_printf(&b, "tokens a %s: ", text ? "piece" : "row");
     for (size_t k = 0; k < LORAC_PLAN_PERCENTILES; k++) {
         lorac_buf_printf(&b, "%zu (%d %%)%s", d->percentile[k], lorac_plan_percentiles[k],
@@ -279,6 +279,32 @@ static void say_labels(const struct lorac_plan *p)
 
 /* ---- examples, token by token ---- */
 
+/* Does token k count? Of a text with masks they are drawn each time; of a head's words their first
+ * tokens have the tags, and a label is the whole text's. */
+static bool is_trained(const struct lorac_example *e, size_t k, const struct lorac_objective *o)
+{
+    if (o->masks) { return false; }
+    if (o->target == LORAC_TARGET_TAGS) { return e->labels.at[k] != LORAC_NO_LABEL; }
+    return o->target == LORAC_TARGET_NONE && lorac_example_trains(e, k);
+}
+
+/* With a head: what it should say, "-> 'food', 'travel'". */
+static void say_target(const struct lorac_plan *p, const struct lorac_example *e)
+{
+    char label[LORAC_LABEL_SHOWN];
+    const char *between = "";
+    enum lorac_target target = lorac_job_objective(p->job)->target;
+    if (target == LORAC_TARGET_NONE) { return; }
+    printf("  -> ");
+    if (target == LORAC_TARGET_NUMBER) { printf("%.9g", e->number); }
+    for (size_t i = 0; i < e->labels.n; i++) {
+        if (e->labels.at[i] == LORAC_NO_LABEL) { continue; }
+        printf("%s%s", between, lorac_label_show(label, p->job->labels[e->labels.at[i]]));
+        between = ", ";
+    }
+    printf("%s\n", target == LORAC_TARGET_LABELS && !e->labels.n ? "none" : "");
+}
+
 /* A token ends at a bar; a trained one stands in brackets, on a terminal in green. */
 static enum lorac_status say_example(const struct lorac_plan *p, size_t i, bool terminal,
                                      struct lorac_err *err)
@@ -294,7 +320,7 @@ static enum lorac_status say_example(const struct lorac_plan *p, size_t i, bool 
                (unsigned long long)lorac_dataset_line(p->job->train.set, i));
     }
     for (size_t k = 0; k < e.ids.n && !st; k++) {
-        bool trained = lorac_example_trains(&e, k);
+        bool trained = is_trained(&e, k, lorac_job_objective(p->job));
         size_t from = text.n;
         st = lorac_stream_add(&text, &stream, t, e.ids.at[k], false, err);
         if (!st && k + 1 == e.ids.n) { st = lorac_stream_end(&text, &stream, t, false, err); }
@@ -304,6 +330,7 @@ static enum lorac_status say_example(const struct lorac_plan *p, size_t i, bool 
         if (!trained || terminal) { fputs(terminal ? "\x1b[2m|\x1b[0m" : "|", stdout); }
     }
     printf("\n");
+    if (!st) { say_target(p, &e); }
     lorac_buf_free(&text);
     lorac_stream_free(&stream);
     lorac_example_free(&e);
@@ -563,8 +590,8 @@ const struct verb verb_plan = {
         "  lorac plan recipes/sst2.yaml --set model.path=DIR\n\n"
         "Reads the recipe, the tables and the checkpoint's header, but no weights. In the "
         "examples a token ends at a bar, and what is trained stands in brackets (in green on a "
-        "terminal). A run that does not fit this machine's memory ends with exit code 1 and says "
-        "what to try.\n",
+        "terminal); with a head what it should say stands behind ->. A run that does not fit this "
+        "machine's memory ends with exit code 1 and says what to try.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

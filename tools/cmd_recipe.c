@@ -105,15 +105,29 @@ enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const
     return st;
 }
 
+void add_rows(struct lorac_buf *b, const struct lorac_dataset *set)
+{
+    char text[48];
+    const struct lorac_data_counts *c = lorac_dataset_counts(set);
+    enum lorac_target target = lorac_dataset_objective(set)->target;
+    lorac_buf_str(b, show_many(text, c->used, "row"));
+    lorac_buf_printf(b, ", %s", show_many(text, c->tokens, "token"));
+    if (target == LORAC_TARGET_NONE) {
+        lorac_buf_printf(b, ", %s of them trained", show_count(text, c->trained));
+    } else if (target == LORAC_TARGET_TAGS) {
+        lorac_buf_printf(b, ", %s with a tag", show_many(text, c->trained, "word"));
+    }
+}
+
 /* What became of rows that were not used as they are. */
 void say_text(FILE *to, const struct lorac_data_counts *c)
 {
-    char documents[32];
-    char pieces[32];
+    char documents[48];
+    char pieces[48];
     char tokens[32];
     char trained[32];
-    fprintf(to, "%s documents in %s pieces, ", show_count(documents, c->documents),
-            show_count(pieces, c->used));
+    fprintf(to, "%s in %s, ", show_many(documents, c->documents, "document"),
+            show_many(pieces, c->used, "piece"));
     (void)show_count(trained, c->trained);
     if (c->bytes) {
         fprintf(to, "%s tokens trained, %.2f bytes a token", trained,

@@ -51,6 +51,8 @@ enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac
 
 /* Lines on the rows that were skipped, cut, kept or doubled, with the places of the first of them.
  */
+/* "43 rows, 976 tokens, 259 of them trained"; with a head no token is. */
+void add_rows(struct lorac_buf *b, const struct lorac_dataset *set);
 void say_text(FILE *to, const struct lorac_data_counts *c); // of texts, without a line's end
 void say_counts(FILE *to, const struct lorac_data_counts *c);
 /* "note: 6 steps are few to learn from; try ...", where they are. */

@@ -16,9 +16,6 @@ static void say_data(const char *name, const struct lorac_data *d)
 {
     if (!d->set) { return; }
     const struct lorac_data_counts *c = lorac_dataset_counts(d->set);
-    char rows[48];
-    char tokens[48];
-    char trained[32];
     if (lorac_dataset_is_text(d->set)) {
         fprintf(stderr, "  %-8s ", name);
         say_text(stderr, c);
@@ -29,9 +26,8 @@ static void say_data(const char *name, const struct lorac_data *d)
     char front[24];
     struct lorac_buf b = {0};
     (void)snprintf(front, sizeof front, "  %-8s ", name);
-    lorac_buf_printf(&b, "%s, %s, %s of them trained, the longest row %zu",
-                     show_many(rows, c->used, "row"), show_many(tokens, c->tokens, "token"),
-                     show_count(trained, c->trained), c->longest);
+    add_rows(&b, d->set);
+    lorac_buf_printf(&b, ", the longest row %zu", c->longest);
     show_wrapped(stderr, front, b.at ? b.at : "");
     lorac_buf_free(&b);
     say_table(stderr, d->table);

@@ -100,12 +100,16 @@ for name in several number tags; do
     expect 0 plan "$dir/$name.yaml"
     grep -q "TiB\|end-of-sequence" "$dir/out" && fail "$name: $(grep "TiB\|end-of-sequence" "$dir/out")"
 done
-has out "labels    4, of {y}; words that have each"
+has out "labels    4, of {y}; words that have each" "train     12 rows, " ", 36 words with a tag" \
+    "<s>|[ ]s|o|[ ]1|[ ]w|a|r|m|" "  -> 'O', 'B-N', 'I-N'"
 expect 0 plan "$dir/several.yaml" --json
 json labels
 has out '{"label": "warm", "train": 6, "valid": 6}'
 expect 0 plan "$dir/number.yaml"
-has out "numbers   {y}: mean 0.25, deviation 4.12"
+has out "numbers   {y}: mean 0.25, deviation 4.12" "  -> 1.5"
+expect 0 plan "$dir/several.yaml"
+has out "<s>|s|o| |1| |w|a|r|m|" "  -> 'good', 'warm'"
+grep -q "trained$" "$dir/out" && fail "no token of a head's text is trained: $(grep "trained$" "$dir/out")"
 
 # ---- refused ----
 refused 1 "has no module 'score' of the head, and no adapter brings it" eval "$dir/one.yaml"

@@ -62,6 +62,19 @@ grep -q '^mask' "$dir/out" && fail "one mask is numbered"
 expect 0 next --model "$bert" --prompt "$(cat "$masked/guess.txt")" --top 3
 has out "mask 1   token 3" "mask 2   token 6"
 
+# ---- a plan: which tokens are asked for is drawn each time ----
+cat >"$dir/masks.yaml" <<END
+recipe: 1
+model: {path: $bert, max_length: 12}
+data: {kind: text, train: $masked/long.txt}
+objective: masked_lm
+train: {steps: 1, batch_tokens: 24, threads: 1}
+END
+expect 0 plan "$dir/masks.yaml"
+has out "train     1 document in 3 pieces, " "example, document 1:"
+sed -n '/^example/{n;p;q;}' "$dir/out" | grep -q '^  \[CLS\]|\( w[0-9]*|\)* \[SEP\]|$' || fail "tokens are marked: $(cat "$dir/out")"
+refused 1 "lorac next guesses what is masked" predict "$dir/masks.yaml" --text w9
+
 # ---- refused ----
 refused 1 "the text has no mask: a bert guesses what is masked; write [MASK] where a token is to be guessed" \
     next --model "$bert" --prompt 'w30 w9'
