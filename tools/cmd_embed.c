@@ -300,9 +300,9 @@ const struct verb verb_embed = {
         "A text's vector is the mean of what leaves the model's last layer for its tokens, or "
         "that of the first (cls) or the last one: as the model's folder says where it is one of "
         "sentence-transformers (modules.json), whose numbers these are. It has length 1 unless "
-        "--no-normalize. Adapters are those of PEFT's FEATURE_EXTRACTION, and others without a head. "
-        "CSV has the line of the row in the table in front of its numbers; safetensors holds one "
-        "tensor, 'embeddings' (rows,width), in the order of the rows.\n",
+        "--no-normalize. Adapters are those of PEFT's FEATURE_EXTRACTION, and others without a "
+        "head. CSV has the line of the row in the table in front of its numbers; safetensors holds "
+        "one tensor, 'embeddings' (rows,width), in the order of the rows.\n",
     .options = options,
     .run = run,
 };

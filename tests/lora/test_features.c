@@ -1,7 +1,7 @@
 /*
  * Adapters of models that embed texts (PEFT's FEATURE_EXTRACTION). What is promised:
- *   - on a model opened for its hidden states they give PEFT's vectors, though their names lack what
- *     stands in front of a body's modules (tests/golden/features);
+ *   - on a model opened for its hidden states they give PEFT's vectors, though their names lack
+ *     what stands in front of a body's modules (tests/golden/features);
  *   - so does a body that was saved alone;
  *   - where a model has a head for labels they are an error.
  */
