@@ -191,10 +191,10 @@ static void *work(void *self)
     for (;;) {
         (void)pthread_mutex_lock(&e->lock);
         publish(e);
-        while (!e->inbox && !e->waiting && !e->running && e->stop == ENGINE_GOES) {
+        while (!e->inbox && !e->waiting && !e->running && !e->woken && e->stop == ENGINE_GOES) {
             (void)pthread_cond_wait(&e->more, &e->lock);
-            if (!e->inbox) { break; } // an adapter may be no more
         }
+        e->woken = false;
         struct choice *came = e->inbox;
         bool fails = e->stop == ENGINE_FAILS;
         bool ends = e->stop != ENGINE_GOES;
@@ -237,6 +237,7 @@ enum lorac_status engine_start(struct engine *e, struct lorac_err *err)
 void engine_wake(struct engine *e)
 {
     (void)pthread_mutex_lock(&e->lock);
+    e->woken = true; // the thread itself may say so, too
     (void)pthread_cond_signal(&e->more);
     (void)pthread_mutex_unlock(&e->lock);
 }

@@ -20,6 +20,7 @@ struct engine {
     pthread_cond_t more;
     struct choice *inbox; // newest last
     size_t n_inbox;
+    bool woken; // something may have gone since the thread looked last
     enum { ENGINE_GOES, ENGINE_ENDS, ENGINE_FAILS } stop;
     bool ended;
     struct engine_stats stats;
