@@ -122,8 +122,27 @@ static struct resident *find_equal(const struct adapters *a, const struct reside
     return r;
 }
 
+/* Is there no room for one more? Adapters may have several names; *passes: one is only there for
+ * requests that still run. */
+static bool is_full(bool *passes, const struct adapters *a)
+{
+    size_t names = 0;
+    size_t used = 0;
+    *passes = false;
+    for (const struct adapter_name *n = a->names; n; n = n->next) {
+        names++;
+    }
+    for (const struct resident *r = a->residents; r; r = r->next) {
+        used += r->names || r->leases; // others go with the next step
+        *passes = *passes || (!r->names && r->leases);
+    }
+    *passes = *passes && names < a->most;
+    return names >= a->most || used >= a->most;
+}
+
 static bool check_name(struct adapters *a, const char *name, bool replace, struct fault *f)
 {
+    bool passes = false;
     if (!adapters_is_name(name)) {
         return fault_set(f, 400, "invalid_lora_name", "lora_name",
                          "an adapter's name is 1 to %d of A-Z a-z 0-9 . _ -, found '%s'",
@@ -131,7 +150,7 @@ static bool check_name(struct adapters *a, const char *name, bool replace, struc
     }
     (void)pthread_mutex_lock(&a->lock);
     bool taken = *find(a, name) != NULL;
-    bool full = !taken && a->n_residents >= a->most;
+    bool full = !taken && is_full(&passes, a);
     (void)pthread_mutex_unlock(&a->lock);
     if (taken && !replace) {
         (void)fault_set(f, 409, "lora_adapter_already_loaded", "lora_name",
@@ -142,7 +161,7 @@ static bool check_name(struct adapters *a, const char *name, bool replace, struc
     if (full) {
         (void)fault_set(f, 409, "lora_adapter_limit_exceeded", NULL,
                         "%zu adapters are loaded, which is the most (--max-adapters)", a->most);
-        f->final = true;
+        f->final = !passes;
         return false;
     }
     return true;
@@ -219,7 +238,8 @@ bool adapters_load_below(struct adapters *a, const char *name, const char *path,
         return fault_set(f, 400, "invalid_lora_path", "lora_path", "lora_path must not be empty");
     }
     if (!check_name(a, name, replace, f)) { return false; }
-    char *joined = lorac_path_join(a->root, path);
+    char *joined =
+        *path == '/' ? lorac_mem_string(path, strlen(path)) : lorac_path_join(a->root, path);
     char *real = joined ? realpath(joined, NULL) : NULL;
     size_t n = strlen(a->root);
     bool below = real && strncmp(real, a->root, n) == 0 && real[n] == '/';

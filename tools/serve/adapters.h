@@ -69,7 +69,7 @@ bool adapters_is_name(const char *name); // [A-Za-z0-9._-]{1,128}, neither "." n
 /* Load the folder `dir` under a name; one that is taken is a fault unless `replace`. */
 bool adapters_load(struct adapters *a, const char *name, const char *dir, bool replace,
                    struct fault *f);
-/* The same for a request: `path` must lead below the root. */
+/* The same for a request: `path`, from the root on or from "/", must lead below the root. */
 bool adapters_load_below(struct adapters *a, const char *name, const char *path, bool replace,
                          struct fault *f);
 bool adapters_unload(struct adapters *a, const char *name, struct fault *f);
