@@ -51,11 +51,31 @@ static struct token *new_token(struct choice *c, int32_t id, struct lorac_err *e
     return t;
 }
 
+static bool all_finite(const float *x, size_t n)
+{
+    float sum = 0.0F; // 0 x is 0 for what is finite and NaN for what is not
+    for (size_t i = 0; i < n; i++) {
+        sum += 0.0F * x[i];
+    }
+    return sum == 0.0F;
+}
+
+static enum lorac_status check_finite(const struct choice *c, const float *logits, size_t V,
+                                      struct lorac_err *err)
+{
+    if (all_finite(logits, V)) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EFORMAT,
+                      "the logits of a prompt of %zu tokens, or of its answer, are not finite: are "
+                      "the weights or the adapter damaged?",
+                      c->n_prompt);
+}
+
 enum lorac_status draw_rate(struct choice *c, int32_t id, const float *logits, size_t V,
                             struct lorac_err *err)
 {
-    struct token *t = new_token(c, id, err);
-    if (!t) { return LORAC_ENOMEM; }
+    enum lorac_status st = logits ? check_finite(c, logits, V, err) : LORAC_OK;
+    struct token *t = st ? NULL : new_token(c, id, err);
+    if (!t) { return st ? st : LORAC_ENOMEM; }
     if (!logits) { return LORAC_OK; }
     double max = 0.0;
     double log_of = log_sum(&max, logits, V);
@@ -65,15 +85,6 @@ enum lorac_status draw_rate(struct choice *c, int32_t id, const float *logits, s
         t->top_logprob[i] = (float)((double)logits[t->top[i]] - max - log_of);
     }
     return LORAC_OK;
-}
-
-static bool all_finite(const float *x, size_t n)
-{
-    float sum = 0.0F; // 0 x is 0 for what is finite and NaN for what is not
-    for (size_t i = 0; i < n; i++) {
-        sum += 0.0F * x[i];
-    }
-    return sum == 0.0F;
 }
 
 /* What sampling does with a row that is rated, too: the row is clobbered, so it is rated first, by
@@ -129,13 +140,8 @@ enum lorac_status draw_token(bool *ended, struct engine *e, struct choice *c, fl
 {
     int32_t id = 0;
     *ended = true;
-    if (!all_finite(logits, e->m->config.V)) {
-        return lorac_fail(err, LORAC_EFORMAT,
-                          "the logits behind token %zu are not finite: are the weights or the "
-                          "adapter damaged?",
-                          c->seen.n);
-    }
-    enum lorac_status st = draw_rated(&id, e, c, logits, err);
+    enum lorac_status st = check_finite(c, logits, e->m->config.V, err);
+    if (!st) { st = draw_rated(&id, e, c, logits, err); }
     if (st) { return st; }
     c->drawn++;
     e->own.answer_tokens++;
