@@ -54,27 +54,32 @@ static void write_logprob(struct lorac_buf *out, double x)
     }
 }
 
-/* Several tokens may have one text: the later ones go by their number. */
-static bool has_text_before(struct lorac_buf *out, const struct service *s, const struct token *t,
-                            size_t k)
+/* Several tokens may have one text: those that come behind one of it go by their number. */
+static void write_key(struct lorac_buf *out, const struct service *s, int32_t id,
+                      const struct token *t, size_t before)
 {
     struct lorac_buf a = {0};
     struct lorac_buf b = {0};
     bool same = false;
-    bytes_of(&a, out, s, t->top[k]);
-    for (size_t i = 0; i < k && !same; i++) {
+    bytes_of(&a, out, s, id);
+    for (size_t i = 0; i < before && !same; i++) {
         bytes_of(&b, out, s, t->top[i]);
         same = a.n == b.n && (a.n == 0 || memcmp(a.at, b.at, a.n) == 0);
     }
     lorac_buf_free(&a);
     lorac_buf_free(&b);
-    return same;
+    if (same) {
+        lorac_buf_printf(out, "\"token_id:%d\":", id);
+    } else {
+        write_token(out, s, id);
+        lorac_buf_str(out, ":");
+    }
 }
 
 /* {"token": -0.5, ...}: the likeliest, and the token itself where it is none of them. */
 static void write_top(struct lorac_buf *out, const struct service *s, const struct token *t)
 {
-    bool among = t->n_top == 0;
+    bool among = false;
     if (isnan(t->logprob)) {
         lorac_buf_str(out, "null");
         return;
@@ -82,24 +87,13 @@ static void write_top(struct lorac_buf *out, const struct service *s, const stru
     lorac_buf_str(out, "{");
     for (size_t i = 0; i < t->n_top; i++) {
         lorac_buf_str(out, i ? "," : "");
-        if (has_text_before(out, s, t, i)) {
-            lorac_buf_printf(out, "\"token_id:%d\"", t->top[i]);
-        } else {
-            write_token(out, s, t->top[i]);
-        }
-        lorac_buf_str(out, ":");
+        write_key(out, s, t->top[i], t, i);
         write_logprob(out, (double)t->top_logprob[i]);
         among = among || t->top[i] == t->id;
     }
     if (!among) {
-        lorac_buf_str(out, ",");
-        write_token(out, s, t->id);
-        lorac_buf_str(out, ":");
-        write_logprob(out, t->logprob);
-    }
-    if (t->n_top == 0) {
-        write_token(out, s, t->id);
-        lorac_buf_str(out, ":");
+        lorac_buf_str(out, t->n_top ? "," : "");
+        write_key(out, s, t->id, t, t->n_top);
         write_logprob(out, t->logprob);
     }
     lorac_buf_str(out, "}");
