@@ -14,8 +14,9 @@ bool fault_set(struct fault *f, int status, const char *code, const char *param,
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     *f = (struct fault){.status = status, .code = code};
-    (void)snprintf(f->param, sizeof f->param, "%s", param ? param : "");
-    (void)lorac_visible(f->text, sizeof f->text, text, strlen(text)); // clients need UTF-8
+    param = param ? param : "";
+    (void)lorac_visible(f->param, sizeof f->param, param, strlen(param)); // clients need UTF-8
+    (void)lorac_visible(f->text, sizeof f->text, text, strlen(text));
     return false;
 }
 
