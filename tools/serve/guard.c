@@ -26,11 +26,14 @@ static const char *header(const struct exchange *x, const char *name)
 
 /* ---- names of this machine ---- */
 
-/* Is the Host's name, without its port, this one? */
+/* Is the Host's name, without its port, this one? An IPv6 address stands in brackets there. */
 static bool is_host(const char *host, const char *name)
 {
     size_t n = strlen(name);
-    return strncasecmp(host, name, n) == 0 && (host[n] == '\0' || host[n] == ':');
+    bool six = *host == '[' && strchr(name, ':') && *name != '[';
+    host += six;
+    if (strncasecmp(host, name, n) != 0 || (six && host[n] != ']')) { return false; }
+    return host[n + six] == '\0' || host[n + six] == ':';
 }
 
 /* A page elsewhere whose name was made to lead here (DNS rebinding) calls us by that name. */

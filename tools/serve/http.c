@@ -131,8 +131,7 @@ static enum MHD_Result preflight(struct exchange *x)
     if (!r) { return MHD_NO; }
     if (guard_origin(x)) {
         (void)MHD_add_response_header(r, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-        (void)MHD_add_response_header(r, "Access-Control-Allow-Headers",
-                                      "Authorization, Content-Type");
+        (void)MHD_add_response_header(r, "Access-Control-Allow-Headers", "Authorization, *");
         (void)MHD_add_response_header(r, "Access-Control-Max-Age", "600");
     }
     (void)MHD_add_response_header(r, "Allow", "GET, POST, OPTIONS");
@@ -171,7 +170,9 @@ static enum MHD_Result obey(struct exchange *x, const char *method)
         (void)fault_set(&f, 500, NULL, NULL, "no memory for a request");
         return refuse(x, &f, NULL, true);
     }
-    if (!x->route->run(x, &f)) { return refuse(x, &f, NULL, false); }
+    bool ok = x->route->run(x, &f);
+    lorac_buf_free(&x->body); // what it asks for may take long
+    if (!ok) { return refuse(x, &f, NULL, false); }
     if (!x->ask) {
         if (x->out.no_memory) {
             (void)fault_set(&f, 500, NULL, NULL, "no memory for an answer");
