@@ -107,7 +107,11 @@ static enum lorac_status make_info(struct lorac_buf *out, const struct serving *
         if (!text && ids[i] >= 0) { text = lorac_token_text(t, ids[i]); }
         if (text) { (void)json_object_set_new(root, names[i], json_string(text)); }
     }
-    (void)json_object_del(root, "name_or_path");
+    static const char *const paths[] = {"name_or_path", "special_tokens_map_file", "tokenizer_file",
+                                        "vocab_file", "merges_file"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        (void)json_object_del(root, paths[i]);
+    }
     if (!json_object_get(root, "tokenizer_class")) {
         (void)json_object_set_new(root, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
     }
@@ -177,6 +181,10 @@ static enum lorac_status open_all(struct serving *g, const struct args *a,
     g->s.tokenizer = g->b.tokenizer;
     g->name = name_of(a);
     if (!g->name) { return lorac_fail(err, LORAC_ENOMEM, "no memory for a name"); }
+    if (!*g->name || strlen(g->name) > ADAPTERS_MAX_NAME) {
+        return lorac_fail(err, LORAC_EUSER, "--name: expected 1 to %d bytes, found '%.40s'",
+                          ADAPTERS_MAX_NAME, g->name);
+    }
     g->s.name = g->name;
     g->s.started = time(NULL);
     g->b.dev.by_row = true; // whoever asks beside somebody gets the same answer

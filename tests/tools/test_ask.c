@@ -7,8 +7,14 @@
  *   - every failed allocation and system call, from a chat's templates and an adapter's files to
  *     the last byte of an answer, is told as the server's fault or the file's, or changes nothing;
  *     the same request is answered afterwards;
- *   - a stream that lost something for want of memory does not look whole.
+ *   - a stream that lost something for want of memory does not look whole;
+ *   - an adapter without a name goes with its last request, whoever ends that, and at the most so
+ *     many names and adapters are there as the server was told;
+ *   - numbers that are not finite are no answer; no token stands twice in a list of ratings;
+ *   - what a request holds besides is let go of while it is answered, and one that could never
+ *     wait is told so.
  */
+#define _DEFAULT_SOURCE // usleep
 #include "base/core/mem.h"
 #include "base/core/rng.h"
 #include "tests/support/faults.h"
@@ -21,6 +27,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -37,7 +44,7 @@ static struct lorac_err err;
 
 /* ---- a model and its adapters ---- */
 
-static void save_adapter(const char *name, unsigned stream)
+static void save_adapter(const char *name, unsigned stream, float scale)
 {
     struct lorac_adapter *a = NULL;
     const struct lorac_adapter_options o = {.rank = 4, .alpha = 7.0};
@@ -47,7 +54,7 @@ static void save_adapter(const char *name, unsigned stream)
         float *b = lorac_mem_new(n, sizeof *b);
         fill(b, n, stream + (unsigned)i);
         for (size_t k = 0; k < n; k++) {
-            b[k] *= 0.1F;
+            b[k] *= scale;
         }
         assert_int_equal(lorac_site_write(a, i, 1, b, &err), LORAC_OK);
         lorac_mem_free(b);
@@ -74,8 +81,9 @@ static int make(void **state)
         "wide/chat_template.jinja",
         "{% for m in messages %}{{ '<s>' + m.role[0] + ':' + m.content + '</s>' }}{% endfor %}"
         "{{ '<s>a:' if add_generation_prompt }}");
-    save_adapter("one", 10);
-    save_adapter("two", 50);
+    save_adapter("one", 10, 0.1F);
+    save_adapter("two", 50, 0.1F);
+    save_adapter("wild", 50, 1e30F);
     tiny_text("two/chat_template.jinja", "{% for m in messages %}[{{ m.content }}]{% endfor %}");
     return 0;
 }
@@ -372,6 +380,157 @@ static void a_wrong_request_is_told_though_memory_is_short(void **state)
     faults_complain(LORAC_EUSER, wrong_request);
 }
 
+/* ---- adapters that come and go ---- */
+
+static const struct engine_options small = {
+    .cache_bytes = 1 << 20, .max_running = 2, .max_waiting = 8};
+
+static size_t count_residents(struct adapters *a)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    size_t n = a->n_residents;
+    (void)pthread_mutex_unlock(&a->lock);
+    return n;
+}
+
+static void an_adapter_goes_with_its_last_request(void **state)
+{
+    static const char body[] = "{\"model\": \"one\", \"prompt\": \"hello\", \"max_tokens\": 9}";
+    struct service s;
+    struct fault f = {0};
+    (void)state;
+    if (open_service(&s, &small, &err)) { fail_msg("%s", err.text); }
+    struct ask *a = ask_read(&s, ASK_COMPLETION, body, sizeof body - 1, &f);
+    assert_non_null(a);
+    (void)pthread_mutex_lock(&a->lock); // the engine cannot end it yet
+    assert_true(ask_submit(a, &f));
+    assert_true(adapters_unload(&s.adapters, "one", &f));
+    a->holders--; // its connection is through with it: the engine's thread lets go of it last
+    (void)pthread_mutex_unlock(&a->lock);
+    for (size_t i = 0; i < 1000 && count_residents(&s.adapters) > 1; i++) {
+        (void)usleep(10000);
+    }
+    assert_int_equal(count_residents(&s.adapters), 1);
+    close_service(&s);
+}
+
+static void names_are_as_many_as_adapters_may_be(void **state)
+{
+    struct adapters a;
+    struct fault f = {0};
+    (void)state;
+    adapters_open(&a, model, tokenizer, 2, false);
+    assert_true(adapters_load(&a, "x", tiny_path("one"), false, &f));
+    assert_true(adapters_load(&a, "y", tiny_path("one"), false, &f));
+    assert_int_equal(a.n_residents, 1);
+    assert_false(adapters_load(&a, "z", tiny_path("one"), false, &f));
+    assert_int_equal(f.status, 409);
+    assert_true(f.final);
+    adapters_close(&a);
+    adapters_open(&a, model, tokenizer, 1, false);
+    assert_true(adapters_load(&a, "x", tiny_path("one"), false, &f));
+    struct resident *r = adapters_lease(&a, "x");
+    assert_true(adapters_unload(&a, "x", &f));
+    assert_false(adapters_load(&a, "z", tiny_path("two"), false, &f)); // x still answers
+    assert_int_equal(f.status, 409);
+    assert_false(f.final);
+    adapters_release(&a, r);
+    assert_true(adapters_load(&a, "z", tiny_path("two"), false, &f)); // x is only not swept yet
+    adapters_close(&a);
+}
+
+/* ---- numbers ---- */
+
+static void what_is_not_finite_is_no_answer(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"model\": \"wild\", \"prompt\": \"hello\", \"max_tokens\": 1}",
+        "{\"model\": \"wild\", \"prompt\": \"hello\", \"max_tokens\": 0, \"echo\": true, "
+        "\"logprobs\": 1}"};
+    struct service s;
+    struct fault f = {0};
+    (void)state;
+    if (open_service(&s, &small, &err)) { fail_msg("%s", err.text); }
+    assert_true(adapters_load(&s.adapters, "wild", tiny_path("wild"), false, &f));
+    for (size_t i = 0; i < 2; i++) {
+        struct ask *a = ask_read(&s, ASK_COMPLETION, bodies[i], strlen(bodies[i]), &f);
+        assert_non_null(a);
+        assert_true(ask_submit(a, &f));
+        wait_for(a);
+        assert_true(ask_failed(&f, a));
+        assert_int_equal(f.status, 500);
+        assert_non_null(strstr(f.text, "not finite"));
+        ask_leave(a);
+    }
+    close_service(&s);
+}
+
+static void no_token_stands_twice_among_ratings(void **state)
+{
+    struct service s = {.tokenizer = tokenizer};
+    // tokens that are no text of the tokenizer's are alike
+    struct token t = {.id = 301, .logprob = -3.0, .top = {300}, .top_logprob = {-1.0F}, .n_top = 1};
+    struct choice c = {.token = &t, .n_tokens = 1};
+    struct ask a = {.s = &s, .samples = 1, .call = {.choice = &c, .n = 1, .top = 1}};
+    struct lorac_buf b = {0};
+    json_error_t why;
+    (void)state;
+    ask_answer(&b, &a);
+    json_t *root = json_loads(b.at, JSON_REJECT_DUPLICATES, &why);
+    if (!root) { fail_msg("%s: %s", why.text, b.at); }
+    assert_non_null(strstr(b.at, "\"token_id:301\":-3"));
+    json_decref(root);
+    lorac_buf_free(&b);
+}
+
+/* ---- what a request may cost ---- */
+
+static void a_request_is_let_go_of(void **state)
+{
+    static const char body[] = "{\"model\": \"base\", \"prompt\": [[1, 2, 3]], \"stop\": [\"zz\"], "
+                               "\"other\": [1, 2, 3]}";
+    struct service s;
+    struct fault f = {0};
+    (void)state;
+    if (open_service(&s, &small, &err)) { fail_msg("%s", err.text); }
+    struct ask *a = ask_read(&s, ASK_COMPLETION, body, sizeof body - 1, &f);
+    assert_non_null(a);
+    assert_int_equal(json_array_size(a->root), 1);
+    assert_string_equal(a->call.choice[0].o.stop[0], "zz");
+    ask_leave(a);
+    close_service(&s);
+}
+
+static void what_could_never_wait_is_told_so(void **state)
+{
+    static const char body[] = "{\"model\": \"base\", \"prompt\": \"a\", \"n\": 9}";
+    const struct lorac_sampling o = {.max_tokens = 1};
+    const struct engine_options wide = {
+        .cache_bytes = 1 << 20, .max_running = 2, .max_waiting = 200};
+    const struct lorac_saved saved = {.K = 200};
+    struct service s;
+    struct fault f = {0};
+    (void)state;
+    if (open_service(&s, &small, &err)) { fail_msg("%s", err.text); }
+    assert_null(ask_read(&s, ASK_COMPLETION, body, sizeof body - 1, &f));
+    assert_int_equal(f.status, 400);
+    assert_string_equal(f.param, "n");
+    close_service(&s);
+    if (open_service(&s, &wide, &err)) { fail_msg("%s", err.text); }
+    struct ask *a = ask_read(&s, ASK_COMPLETION, body, sizeof body - 1, &f);
+    assert_non_null(a);
+    ask_leave(a);
+    for (size_t K = 200; K < 202; K++) { // labels, each of which is a choice
+        struct ask labels = {.s = &s, .saved = &saved, .samples = 1};
+        assert_int_equal(ask_choices(&labels, K, &o, &f), K == 200);
+        lorac_mem_free(labels.call.choice);
+        lorac_mem_free(labels.text_told);
+        lorac_mem_free(labels.tokens_told);
+        lorac_mem_free(labels.began);
+    }
+    close_service(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +538,12 @@ int main(void)
         cmocka_unit_test(it_takes_a_device_that_computes_rows_alone),
         cmocka_unit_test(a_machine_that_fails_is_met),
         cmocka_unit_test(a_wrong_request_is_told_though_memory_is_short),
+        cmocka_unit_test(an_adapter_goes_with_its_last_request),
+        cmocka_unit_test(names_are_as_many_as_adapters_may_be),
+        cmocka_unit_test(what_is_not_finite_is_no_answer),
+        cmocka_unit_test(no_token_stands_twice_among_ratings),
+        cmocka_unit_test(a_request_is_let_go_of),
+        cmocka_unit_test(what_could_never_wait_is_told_so),
     };
     return cmocka_run_group_tests_name("ask", tests, make, unmake);
 }

@@ -65,6 +65,8 @@ cmp -s "$dir/base" "$dir/one" && fail "the adapter changes nothing"
 cmp -s "$dir/two" "$dir/one" && fail "the adapters are alike"
 cmp -s "$dir/two" "$dir/full" && fail "the adapters are alike"
 
+sed '1s/{/{"special_tokens_map_file": "\/secret\/map.json",/' "$model/tokenizer_config.json" >"$dir/config"
+cp "$dir/config" "$model/tokenizer_config.json"
 serve --adapter one="$one" --adapter full="$full" --adapter-root "$dir/adapters" --max-body-kib 64
 
 # ---- answers ----
@@ -130,6 +132,7 @@ cmp -s "$dir/own-one" "$dir/own-two" && fail "the templates make no difference"
 get /v1/models && status 200 '"id":"own-one","object":"model"' '"root":"own-two","chat_template":"own","parent":"base"' '"root":"base","chat_template":"base","parent":null' '"root":"one","chat_template":"base"'
 get '/tokenizer_info?model=own-two' && status 200 'two {{ m.role }} says'
 get /tokenizer_info && status 200 "'<s>a:'"
+grep -qF secret "$dir/answer" && fail "tells paths: $(cat "$dir/answer")"
 get '/tokenizer_info?model=nobody' && status 404
 post /tokenize '{"model":"own-one","messages":[{"role":"user","content":"hi"}]}' && status 200 '"count":21,'
 post /tokenize '{"messages":[{"role":"user","content":"hi"}]}' && status 200 '"count":9,'
@@ -153,6 +156,13 @@ for input in '"warm"' '{"text":"warm"}'; do
         awk "BEGIN {d = $want - $got; exit !(d < 1e-5 && d > -1e-5)}" || fail "$label: $got, expected $want"
     done
 done
+rows() { # rows computed until now
+    get /metrics
+    sed -n 's/^lorac_step_rows_total //p' "$dir/answer"
+}
+before=$(rows)
+post /classify "{\"model\":\"sorts\",\"input\":\"$(printf '%0100d' 0)\"}" && status 200 '"num_classes":2'
+[ $(($(rows) - before)) -lt 150 ] || fail "a prompt of 100 tokens and two labels: $(($(rows) - before)) rows"
 post /classify '{"model":"sorts","input":{"txt":"warm"}}' && status 400 'input.text is missing'
 post /classify '{"model":"sorts","input":{"text":"warm","more":"x"}}' && status 400 'has 2 texts'
 post /classify '{"model":"sorts","input":["warm"]}' && status 400 '"param":"input"'
@@ -183,12 +193,17 @@ load two two/last ',"load_inplace":true' && status 200
 answers two && same two
 load ../x two/last && status 400 invalid_lora_name
 load x nowhere && status 404 adapter_path_not_found
+load there "$dir/adapters/two/last" && status 200 # from / on, but below the root
+answers there && same two
+post /v1/unload_lora_adapter '{"lora_name":"there"}' && status 200
 for path in ../elsewhere/copy "$dir/elsewhere/copy" link/copy /etc . '' ; do
     load x "$path"
     grep -q '^HTTP/1.1 40[03] ' "$dir/answer" || fail "loads '$path': $(cat "$dir/answer")"
     grep -qF "$dir" "$dir/answer" && fail "tells where it is: $(cat "$dir/answer")"
 done
 load x one ',"extra":1' && status 400 extra
+load x one ",\"$(printf 'é%.0s' $(seq 60))\":1" && status 400
+iconv -f UTF-8 -t UTF-8 "$dir/answer" >/dev/null || fail "no UTF-8: $(cat "$dir/answer")"
 load x one && status 422 invalid_lora_adapter
 load base one/last && status 400
 
@@ -228,6 +243,8 @@ refuse '"logprobs":999' logprobs
 refuse '"stop":[1]' stop
 refuse '"stream_options":{"include_usage":true}' stream_options
 refuse '"prompt_logprobs":1' prompt_logprobs
+refuse '"skip_special_tokens":false' skip_special_tokens
+refuse '"documents":[{"text":"a"}]' documents
 answers base ',"stop":null,"n":1.0,"user":"me","logit_bias":{},"presence_penalty":0' && same base
 post /v1/completions '{"model":"base","prompt":[[99999]]}' && status 400
 post /v1/completions '{"model":"base","prompt":[]}' && status 400
@@ -330,8 +347,17 @@ get /v1/models 'Authorization: Bearer first-kez\r\n' && status 401
 get /v1/models 'Authorization: Bearer \r\n' && status 401
 get /v1/models 'Authorization: Bearer second-key\r\n' && status 200
 get /v1/models 'Authorization: Bearer first-key\r\nOrigin: https://page.example\r\n' && status 200 'Access-Control-Allow-Origin: https://page.example'
-raw 'OPTIONS /v1/models HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\nConnection: close\r\n\r\n' && status 204 Access-Control-Allow-Methods
-post /v1/completions '{"model":"base","prompt":"hello","n":9}' 'Authorization: Bearer first-key\r\n' && status 429 queue_full 'Retry-After: 1'
+raw 'OPTIONS /v1/models HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\nConnection: close\r\n\r\n' && status 204 Access-Control-Allow-Methods 'Access-Control-Allow-Headers: Authorization, *'
+post /v1/completions '{"model":"base","prompt":"hello","n":9}' 'Authorization: Bearer first-key\r\n' && status 400 '--max-waiting'
+request /v1/completions '{"model":"base","prompt":"hello","n":8,"max_tokens":400,"temperature":0,"logprobs":20}' 'Authorization: Bearer first-key\r\n' |
+    timeout 120 "$send" "$port" >"$dir/eight" &
+client=$!
+for i in $(seq 100); do
+    get /metrics 'Authorization: Bearer first-key\r\n'
+    grep -q '^lorac_num_requests_waiting [1-9]' "$dir/answer" && break
+done
+post /v1/completions '{"model":"base","prompt":"hello","n":8}' 'Authorization: Bearer first-key\r\n' && status 429 queue_full 'Retry-After: 1'
+wait $client
 clients=
 for i in 1 2 3 4 5 6 7; do # a crowd, and somebody with another adapter
     request /v1/completions '{"model":"base","prompt":"hello","max_tokens":400,"temperature":0,"logprobs":0}' 'Authorization: Bearer first-key\r\n' |
@@ -352,6 +378,8 @@ quit
 
 refused 2 "need a key" serve --model "$model" --host 0.0.0.0
 refused 2 "must be NAME=DIR" serve --model "$model" --adapter "$one"
+refused 1 "--max-length 100000: the model reads at most" serve --model "$model" --max-length 100000
+refused 1 "--name: expected 1 to 128 bytes, found ''" serve --model "$model" --name ''
 refused 1 "is no folder" serve --model "$model" --adapter-root "$dir/nowhere"
 refused 1 "expected an address" serve --model "$model" --host nowhere --api-key-file "$dir/keys"
 finish

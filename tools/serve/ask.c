@@ -39,11 +39,22 @@ static bool check_unsupported(const json_t *o, size_t n, struct fault *f)
                                         "logits_processors",
                                         "prompt_embeds",
                                         "echo_prompt",
+                                        "documents",
+                                        "bad_words",
+                                        "allowed_token_ids",
+                                        "guided_grammar",
+                                        "grammar",
+                                        "json_schema",
+                                        "return_tokens_as_token_ids",
                                         NULL};
     for (size_t i = 0; words[i]; i++) {
         if (!field_asks(o, words[i])) { continue; }
         return fault_set(f, 400, "unsupported_parameter", words[i],
                          "'%s' is not supported by this server", words[i]);
+    }
+    if (json_is_false(json_object_get(o, "skip_special_tokens"))) {
+        return fault_set(f, 400, "unsupported_parameter", "skip_special_tokens",
+                         "skip_special_tokens must be true: this server leaves them out");
     }
     const json_t *format = json_object_get(o, "response_format");
     const char *type = json_string_value(json_object_get(format, "type"));
@@ -69,11 +80,11 @@ static bool add_prompt(struct ask *a, size_t i, const struct lorac_ids *ids, str
     if (ids->n == 0) {
         return fault_set(f, 400, NULL, a->chat ? "messages" : "prompt", "a prompt has no token");
     }
-    size_t room = a->call.scores || a->call.choice[i].o.max_tokens == 0 ? 0 : 1;
+    size_t room = a->call.choice[i * a->samples].o.max_tokens == 0 ? 0 : 1;
     if (ids->n + room > most) {
         return fault_set(f, 400, "context_length_exceeded", a->chat ? "messages" : "prompt",
-                         "a prompt of %zu tokens, but prompt and answer have %zu together", ids->n,
-                         most);
+                         "a prompt of %zu tokens, but prompt and answer have %zu together%s",
+                         ids->n, most, ids->n == most ? " (max_tokens 0 asks for no answer)" : "");
     }
     for (size_t k = 0; k < a->samples; k++) {
         struct choice *c = &a->call.choice[i * a->samples + k];
@@ -186,7 +197,7 @@ static bool read_sampling_of(struct ask *a, struct lorac_sampling *o, struct fau
     return field_size(&o->max_tokens, r, "max_tokens", 0, 1 << 30, f) &&
            field_size(&o->max_tokens, r, "max_completion_tokens", 0, 1 << 30, f) &&
            field_real(&o->temperature, r, "temperature", 0.0, 2.0, f) &&
-           field_real(&o->top_p, r, "top_p", 1e-9, 1.0, f) &&
+           field_real(&o->top_p, r, "top_p", 0.0, 1.0, f) &&
            (all || field_size(&o->top_k, r, "top_k", 0, V, f)) &&
            field_real(&o->repetition_penalty, r, "repetition_penalty", 0.01, 100.0, f) &&
            read_stops(a, o, f);
@@ -264,9 +275,17 @@ static bool read_model(struct ask *a, struct fault *f)
 bool ask_choices(struct ask *a, size_t prompts, const struct lorac_sampling *o, struct fault *f)
 {
     size_t n = prompts * a->samples;
-    if (n > ASK_MOST_CHOICES) {
-        return fault_set(f, 400, NULL, "n", "prompts times n is %zu, at most %d are answered", n,
-                         ASK_MOST_CHOICES);
+    size_t most = engine_queue(a->s->engine); // more would never fit, however long they came again
+    if (a->saved && n > most) {
+        return fault_set(f, 400, NULL, "model",
+                         "'%.128s' has %zu labels, and at most %zu can wait to be rated "
+                         "(--max-waiting)",
+                         a->model, n, most);
+    }
+    if (!a->saved && n > lorac_min(most, ASK_MOST_CHOICES)) {
+        return fault_set(f, 400, NULL, "n", "prompts times n is %zu, at most %zu are answered%s", n,
+                         lorac_min(most, ASK_MOST_CHOICES),
+                         most < ASK_MOST_CHOICES ? " (--max-waiting)" : "");
     }
     a->call.choice = lorac_mem_new(n, sizeof *a->call.choice);
     a->text_told = lorac_mem_new(n, sizeof *a->text_told);
@@ -376,6 +395,9 @@ struct ask *ask_read(struct service *s, enum ask_kind kind, const char *body, si
         ask_free(a);
         return NULL;
     }
+    json_t *stop = json_incref(json_object_get(a->root, "stop"));
+    json_decref(a->root); // its size is the client's to choose, and it may wait for long
+    a->root = stop;
     return a;
 }
 

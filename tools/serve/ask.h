@@ -29,7 +29,7 @@ enum ask_kind { ASK_COMPLETION, ASK_CHAT, ASK_LABELS };
 
 struct ask {
     struct service *s;
-    json_t *root; // the request; texts of `stop` are its own
+    json_t *root; // the request while it is read; then its "stop", whose texts are borrowed
     bool chat, stream, usage, echo;
     const struct lorac_saved *saved; // of its adapter: its labels are rated, a choice each; or NULL
     size_t n_prompt;                 // tokens before them

@@ -147,6 +147,7 @@ bool ask_labels(struct ask *a, struct fault *f)
     }
     a->n_prompt = ids.n;
     a->call.scores = true; // and no alternatives: call.top is 0
+    a->call.from = ids.n;
     for (size_t k = 0; k < a->call.n && ok; k++) {
         struct choice *c = &a->call.choice[k];
         for (size_t i = 0; i < ids.n && !st; i++) {
@@ -167,7 +168,7 @@ static double likelihood(const struct ask *a, size_t k)
 {
     const struct choice *c = &a->call.choice[k];
     double sum = 0.0;
-    for (size_t i = a->n_prompt; i < c->n_tokens; i++) {
+    for (size_t i = 0; i < c->n_tokens; i++) {
         sum += c->token[i].logprob;
     }
     return sum;

@@ -39,7 +39,13 @@ static enum lorac_status make(struct engine *e, struct lorac_err *err)
     enum lorac_status st = count_rows(&e->rows.n, e->m, e->o.cache_bytes, err);
     if (st) { return st; }
     size_t length = smaller(c->max_positions, e->rows.n);
-    e->o.max_length = e->o.max_length ? smaller(e->o.max_length, length) : length;
+    if (e->o.max_length > length) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "--max-length %zu: the model reads at most %zu tokens, and --cache-mib "
+                          "holds %zu",
+                          e->o.max_length, c->max_positions, e->rows.n);
+    }
+    if (!e->o.max_length) { e->o.max_length = length; }
     size_t most = c->max_positions * running; // more is never used
     if (c->max_positions < e->rows.n / running) { e->rows.n = most; }
     e->max_rows = smaller(STEP_ROWS > running ? STEP_ROWS : running, e->rows.n);
@@ -103,6 +109,11 @@ void engine_free(struct engine *e)
 size_t engine_length(const struct engine *e)
 {
     return e->o.max_length;
+}
+
+size_t engine_queue(const struct engine *e)
+{
+    return e->o.max_waiting;
 }
 
 /* ---- calls ---- */

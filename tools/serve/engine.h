@@ -64,7 +64,8 @@ struct call {
     struct choice *choice;    // (n)
     size_t n;
     int top;          // alternatives that tokens come with; -1: they aren't rated
-    bool scores;      // the prompt's tokens are rated, too
+    bool scores;      // the prompt's tokens are rated, too,
+    size_t from;      // from this one on
     atomic_bool gone; // nobody waits for it any more
     /* From the engine's thread: after each token of a choice, with NULL at the end of the call, the
      * last that the engine does with it. */
@@ -98,6 +99,7 @@ LORAC_MUST_CHECK enum lorac_status engine_open(struct engine **out, const struct
                                                const struct engine_options *o,
                                                struct lorac_err *err);
 size_t engine_length(const struct engine *e); // most tokens of prompt and answer
+size_t engine_queue(const struct engine *e);  // most choices that wait
 LORAC_MUST_CHECK enum lorac_status engine_start(struct engine *e, struct lorac_err *err);
 /* Unless taken, the call is the caller's still. Prompts are checked by then. */
 enum engine_takes { ENGINE_TAKES, ENGINE_IS_FULL, ENGINE_IS_ENDING };

@@ -83,6 +83,19 @@ void step_end(struct engine *e, struct choice *c, enum lorac_finish finish,
 
 /* ---- who is let in ---- */
 
+/* Does it still rate what stands in its prompt? */
+static bool is_rating(const struct choice *c)
+{
+    return c->call->scores && !c->drawn;
+}
+
+/* Tokens from the first on that need not be read where another one has read them. */
+static size_t shareable(const struct choice *c)
+{
+    if (!is_rating(c)) { return c->seen.n - 1; }
+    return c->call->from ? c->call->from - 1 : 0;
+}
+
 static size_t running_with(const struct engine *e, const struct resident *adapter)
 {
     size_t n = 0;
@@ -97,11 +110,11 @@ static bool should_wait(struct engine *e, const struct choice *c)
 {
     size_t known = 0;
     bool looked = false;
-    for (const struct choice *r = e->running; r && !c->call->scores; r = r->next) {
+    for (const struct choice *r = e->running; r; r = r->next) {
         if (r->fed + 1 >= r->seen.n || strcmp(key_of(r), key_of(c)) != 0) { continue; }
-        size_t same = lorac_ids_common(r->seen.at, r->seen.n, c->seen.at, c->seen.n - 1);
+        size_t same = lorac_ids_common(r->seen.at, r->seen.n, c->seen.at, shareable(c));
         if (same < SHARE_TOKENS || r->fed >= same) { continue; }
-        if (!looked) { (void)rows_find(&known, &e->rows, key_of(c), c->seen.at, c->seen.n - 1); }
+        if (!looked) { (void)rows_find(&known, &e->rows, key_of(c), c->seen.at, shareable(c)); }
         looked = true;
         if (same >= known + SHARE_TOKENS) { return true; }
     }
@@ -153,10 +166,7 @@ static bool give_rows(struct engine *e, struct choice *c, struct lorac_err *err)
 {
     size_t known = 0;
     bool no_memory = false;
-    struct piece *at = NULL;
-    if (!c->call->scores || c->drawn) {
-        at = rows_find(&known, &e->rows, key_of(c), c->seen.at, c->seen.n - 1);
-    }
+    struct piece *at = rows_find(&known, &e->rows, key_of(c), c->seen.at, shareable(c));
     size_t left = c->seen.n - known;
     size_t more = c->o.max_tokens - smaller(c->o.max_tokens, c->drawn);
     more = smaller(smaller(more, GROW_ROWS), e->o.max_length - c->seen.n);
@@ -212,7 +222,7 @@ void step_admit(struct engine *e)
 static void preempt(struct engine *e, struct choice *c)
 {
     stop_running(e, c);
-    if (c->call->scores && !c->drawn) { c->n_tokens = 0; } // it is rated from its beginning again
+    if (is_rating(c)) { c->n_tokens = 0; } // all of it again
     c->state = CHOICE_WAITS;
     put_in(&e->waiting, c);
     e->n_waiting++;
@@ -281,16 +291,15 @@ static size_t rows_for(const struct choice *c, size_t rows, size_t logits)
 {
     size_t left = c->seen.n - c->fed;
     size_t n = smaller(smaller(left, rows), c->piece->cap - c->piece->n);
-    bool rates = c->call->scores && !c->drawn;
-    if (rates) { return smaller(n, logits); }
+    size_t without = c->call->from > c->fed + 1 ? c->call->from - 1 - c->fed : 0;
+    if (is_rating(c)) { return smaller(n, without + logits); }
     return n == left && logits == 0 ? n - 1 : n;
 }
 
 static bool wants_logits(const struct choice *c, size_t token) // behind seen[token]
 {
     bool last = token + 1 == c->seen.n;
-    bool rates = c->call->scores && !c->drawn;
-    return last ? c->o.max_tokens > 0 : rates;
+    return last ? c->o.max_tokens > 0 : is_rating(c) && token + 1 >= c->call->from;
 }
 
 /* Choose who is in: first those that are at their answer, then prompts. */
@@ -357,13 +366,16 @@ static enum lorac_status take(bool *ended, struct engine *e, struct choice *c,
     size_t V = e->m->config.V;
     float *logits = e->logits + c->u * V;
     size_t from = c->fed;
-    bool rates = c->call->scores && !c->drawn;
+    bool rates = is_rating(c);
     enum lorac_status st = LORAC_OK;
     c->piece->n += c->rows;
     c->fed += c->rows;
     *ended = false;
-    if (rates && from == 0) { st = draw_rate(c, c->seen.at[0], NULL, V, err); }
+    if (rates && from == 0 && c->call->from == 0) { // nothing stands before it
+        st = draw_rate(c, c->seen.at[0], NULL, V, err);
+    }
     for (size_t k = from; k < c->fed && rates && !st; k++) {
+        if (k + 1 < c->call->from) { continue; }
         if (k + 1 == c->seen.n) { break; }
         st = draw_rate(c, c->seen.at[k + 1], logits, V, err);
         logits += V;
