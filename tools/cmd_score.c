@@ -151,7 +151,7 @@ static enum lorac_status read_chat(struct lorac_ids *ids, struct lorac_buf *answ
     if (!st) { st = lorac_messages_read(&m, json.at ? json.at : "", json.n, path, err); }
     if (!st) { st = bench_form(&form, b, err); }
     if (!st) {
-        st = lorac_chat_answers(ids, answers, form.chat, m.at, m.n, false, form_day(&form), err);
+        st = form_answers(ids, answers, &form, &m, err);
         if (st) { lorac_err_prefix(err, "%s: ", path); }
     }
     form_close(&form);
@@ -269,6 +269,7 @@ static int show_json(const struct scored *s)
     struct out j = {0};
     double mean = s->nll / (double)(s->n ? s->n : 1);
     out_count(&j, "tokens", s->n);
+    out_count(&j, "all_tokens", s->ids.n);
     out_real(&j, s->masked ? "pseudo_nll" : "nll", s->nll);
     out_real(&j, s->masked ? "mean_pseudo_nll" : "mean_nll", mean);
     out_real(&j, s->masked ? "pseudo_perplexity" : "perplexity", exp(mean));

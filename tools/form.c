@@ -50,25 +50,56 @@ static enum lorac_status add_system(struct lorac_buf *text, const char *saved,
     return !st && text->no_memory ? lorac_fail(err, LORAC_ENOMEM, "no memory for the prompt") : st;
 }
 
-enum lorac_status form_encode(struct lorac_ids *ids, const struct form *f,
-                              const struct lorac_messages *m, bool answer, struct lorac_err *err)
+/* A conversation with the system's words in front. */
+struct whole {
+    struct lorac_buf system;
+    struct lorac_message *all;
+    const struct lorac_message *at; // (n) all, or what was given
+    size_t n;
+};
+
+static enum lorac_status make_whole(struct whole *w, const struct form *f,
+                                    const struct lorac_messages *m, struct lorac_err *err)
 {
     const char *role = m->n ? m->at[0].role : "";
     bool silent = strcmp(role, "system") != 0 && strcmp(role, "developer") != 0;
-    int64_t day = form_day(f);
-    if (!silent || !f->saved || !f->saved->system) {
-        return lorac_chat_encode(ids, NULL, f->chat, m->at, m->n, answer, day, err);
-    }
-    struct lorac_buf system = {0};
-    struct lorac_message *all = lorac_mem_new(m->n + 1, sizeof *all);
-    enum lorac_status st = all ? add_system(&system, f->saved->system, err)
-                               : lorac_fail(err, LORAC_ENOMEM, "no memory for the prompt");
-    if (!st) {
-        all[0] = (struct lorac_message){.role = "system", .content = system.at ? system.at : ""};
-        memcpy(all + 1, m->at, m->n * sizeof *all);
-        st = lorac_chat_encode(ids, NULL, f->chat, all, m->n + 1, answer, day, err);
-    }
-    lorac_buf_free(&system);
-    lorac_mem_free(all);
+    *w = (struct whole){.at = m->at, .n = m->n};
+    if (!silent || !f->saved || !f->saved->system) { return LORAC_OK; }
+    w->all = lorac_mem_new(m->n + 1, sizeof *w->all);
+    if (!w->all) { return lorac_fail(err, LORAC_ENOMEM, "no memory for the prompt"); }
+    enum lorac_status st = add_system(&w->system, f->saved->system, err);
+    if (st) { return st; }
+    w->all[0] =
+        (struct lorac_message){.role = "system", .content = w->system.at ? w->system.at : ""};
+    if (m->n) { memcpy(w->all + 1, m->at, m->n * sizeof *w->all); }
+    w->at = w->all;
+    w->n = m->n + 1;
+    return LORAC_OK;
+}
+
+static void whole_free(struct whole *w)
+{
+    lorac_buf_free(&w->system);
+    lorac_mem_free(w->all);
+}
+
+enum lorac_status form_encode(struct lorac_ids *ids, const struct form *f,
+                              const struct lorac_messages *m, bool answer, struct lorac_err *err)
+{
+    struct whole w;
+    enum lorac_status st = make_whole(&w, f, m, err);
+    if (!st) { st = lorac_chat_encode(ids, NULL, f->chat, w.at, w.n, answer, form_day(f), err); }
+    whole_free(&w);
+    return st;
+}
+
+enum lorac_status form_answers(struct lorac_ids *ids, struct lorac_buf *answers,
+                               const struct form *f, const struct lorac_messages *m,
+                               struct lorac_err *err)
+{
+    struct whole w;
+    enum lorac_status st = make_whole(&w, f, m, err);
+    if (!st) { st = lorac_chat_answers(ids, answers, f->chat, w.at, w.n, false, form_day(f), err); }
+    whole_free(&w);
     return st;
 }

@@ -136,6 +136,11 @@ enum lorac_status bench_form(struct form *f, const struct bench *b, struct lorac
 LORAC_MUST_CHECK enum lorac_status form_encode(struct lorac_ids *ids, const struct form *f,
                                                const struct lorac_messages *m, bool answer,
                                                struct lorac_err *err);
+/* The same of a whole one; `answers` as lorac_chat_answers() marks them. */
+LORAC_MUST_CHECK enum lorac_status form_answers(struct lorac_ids *ids, struct lorac_buf *answers,
+                                                const struct form *f,
+                                                const struct lorac_messages *m,
+                                                struct lorac_err *err);
 #define PROMPT_OPTIONS                                                                       \
     {"--prompt", "TEXT", "what to continue; - reads standard input", true, false},           \
         {"--field", "NAME=VALUE", "fill a variable of the adapter's template", false, true}, \

@@ -101,6 +101,15 @@ cmp -s "$dir/want" "$dir/other" && fail "the system's words change nothing"
 printf 'hi\n' | "$lorac" chat --model "$model" --adapter "$dir/runs/label/best" --max-tokens 20 --temperature 2 >"$dir/got" 2>"$dir/err"
 sed 1d "$dir/got" | cmp -s "$dir/want" - || fail "chat: $(cat "$dir/got" "$dir/err"), expected $(cat "$dir/want")"
 
+# ... and as `score` does
+echo '[{"role": "user", "content": "hi"}, {"role": "assistant", "content": "so"}]' >"$dir/said.json"
+sed 's/^\[/[{"role": "system", "content": "Say."}, /' "$dir/said.json" >"$dir/told.json"
+expect 0 score --model "$model" --adapter "$dir/runs/label/best" --chat "$dir/told.json" --json
+cp "$dir/out" "$dir/want"
+json tokens all_tokens nll
+expect 0 score --model "$model" --adapter "$dir/runs/label/best" --chat "$dir/said.json" --json
+cmp -s "$dir/want" "$dir/out" || fail "score: $(cat "$dir/out"), expected $(cat "$dir/want")"
+
 # ---- recipe init ----
 expect 0 recipe init --model "$model" --csv "$dir/talk.jsonl" --out "$dir/guess.yaml"
 has guess.yaml 'format: jsonl' 'messages: "messages"' 'template: chat'
