@@ -224,7 +224,9 @@ static int tell(const struct work *w, bool as_json)
         out_bool(&j, "normalized", w->how.normalize);
         out_count(&j, "max_tokens", w->how.max_tokens);
         out_count(&j, "cut", w->cut);
+        out_count(&j, "tokens_lost", w->tokens_lost);
         out_count(&j, "blank", w->blank);
+        out_str(&j, "prompt", w->how.prompt ? w->how.prompt : "");
         out_str(&j, "out", w->out);
         return out_print(&j);
     }

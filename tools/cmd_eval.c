@@ -58,6 +58,9 @@ static enum lorac_status print_json(const struct subject *s, const struct lorac_
         out_real(&j, "majority", (double)scores->majority / (double)scores->compared);
         out_count(&j, "unknown_labels", scores->unknown);
     }
+    if (!isnan(lorac_scores_get(scores, LORAC_METRIC_AUC))) {
+        out_count(&j, "auc_labels", scores->auc_labels);
+    }
     if (!isnan(scores->mean_mse)) { out_real(&j, "mean_mse", scores->mean_mse); }
     if (scores->bytes) {
         out_count(&j, "bytes", scores->bytes);
@@ -213,9 +216,13 @@ static enum lorac_status open_evaluator(struct lorac_evaluator **out, struct row
     unsigned metrics = s->r->eval.metrics;
     const enum lorac_target target = lorac_dataset_objective(rows->set)->target;
     const bool head = target != LORAC_TARGET_NONE;
-    if (rows->errors && !head) { metrics |= 1U << LORAC_METRIC_ACCURACY; }
-    if (rows->errors && !head && !lorac_compares_labels(j, metrics)) {
-        return lorac_fail(err, LORAC_EUSER, "--errors: the answers are free text, no labels");
+    const char *asks = rows->errors ? "--errors" : rows->by_label ? "--by-label" : NULL;
+    if (asks && !head) { metrics |= 1U << LORAC_METRIC_ACCURACY; }
+    if (asks && !head && !lorac_compares_labels(j, metrics)) {
+        return lorac_fail(err, LORAC_EUSER, "%s: the answers are free text, no labels", asks);
+    }
+    if (rows->by_label && target == LORAC_TARGET_NUMBER) {
+        return lorac_fail(err, LORAC_EUSER, "--by-label: the answers are numbers, no labels");
     }
     struct lorac_evaluator_options o =
         lorac_job_evaluation(j, rows->set, metrics, s->adapter ? &s->socket : NULL);

@@ -461,6 +461,12 @@ static void json_labels(struct out *j, const struct lorac_plan *p)
         out_end(j);
     }
     out_end(j);
+    if (lorac_job_has_head(p->job) && !p->job->K) {
+        out_begin(j, "numbers", "{}");
+        out_real(j, "mean", p->job->frame.mean);
+        out_real(j, "deviation", p->job->frame.deviation);
+        out_end(j);
+    }
     out_begin(j, "majority", "{}");
     for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
         if (l->split[s].rows) { out_real(j, l->split[s].name, lorac_label_majority(l, s)); }

@@ -253,7 +253,9 @@ static int predict_table(const struct asked *q, struct subject *s, const struct 
 
 /* ---- one text ---- */
 
-static int print_answer_json(const struct lorac_answer *answer, const struct subject *s, size_t top)
+/* `cut`: tokens that the prompt lost. */
+static int print_answer_json(const struct lorac_answer *answer, const struct subject *s, size_t top,
+                             size_t cut)
 {
     struct out j = {0};
     if (!answer->ranked) {
@@ -261,11 +263,13 @@ static int print_answer_json(const struct lorac_answer *answer, const struct sub
         out_text(&j, "prediction", answer->text.at, answer->text.n);
         out_str(&j, "finish", why);
         out_count(&j, "tokens", answer->tokens);
+        out_count(&j, "cut", cut);
         return out_print(&j);
     }
     const char *best = s->j->labels[answer->ranked[0].k];
     out_str(&j, "prediction", answer->text.at ? answer->text.at : best);
     if (!answer->text.at) { out_real(&j, "probability", answer->ranked[0].probability); }
+    out_count(&j, "cut", cut);
     out_labels(&j, (const char *const *)s->j->labels, answer->ranked, top);
     return out_print(&j);
 }
@@ -373,7 +377,7 @@ static int predict_text(const struct asked *q, struct subject *s, const struct a
     if (st) {
         code = complain(err);
     } else if (args_has(a, "--json")) {
-        code = print_answer_json(&answer, s, top);
+        code = print_answer_json(&answer, s, top, cut);
     } else {
         print_answer(&answer, s, top, q->scores);
         if (cut) {
@@ -416,6 +420,11 @@ static int run(const struct args *a)
         st = lorac_fail(&err, LORAC_EUSER,
                         "--top %zu: the answers are %s, and there are no labels to rank", q.top,
                         lorac_job_has_head(s.j) ? "numbers" : "free text");
+    }
+    if (!st && args_has(a, "--max-tokens") && (s.j->K || lorac_job_has_head(s.j))) {
+        st = lorac_fail(&err, LORAC_EUSER,
+                        "--max-tokens: the answers are %s, of which none is generated",
+                        lorac_job_has_head(s.j) ? "a head's" : "labels");
     }
     if (!st && (q.scores || q.top) && lorac_job_objective(s.j)->target == LORAC_TARGET_TAGS) {
         st = lorac_fail(&err, LORAC_EUSER,

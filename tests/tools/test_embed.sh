@@ -26,7 +26,7 @@ for f in rows.jsonl rows.tsv 'semi.csv --delimiter ;'; do
     [ "$(cut -d, -f2- "$dir/v.csv")" = "$(cut -d, -f2- "$dir/w.csv")" ] || fail "$f: other vectors"
 done
 expect 0 embed --model "$model" --data "$dir/rows.csv" --column 2 --out "$dir/v.safetensors" --json
-json rows width pooling normalized max_tokens cut blank out
+json rows width pooling normalized max_tokens cut tokens_lost blank prompt out
 [ "$(value width)" = 16 ] || fail "width $(value width)"
 head -c 400 "$dir/v.safetensors" | tr -d '\0' | grep -aq '"embeddings": *{"dtype": *"F32", *"shape": *\[3, *16\]' ||
     fail "$(head -c 400 "$dir/v.safetensors" | strings)"

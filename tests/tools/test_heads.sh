@@ -40,7 +40,7 @@ near() {
 }
 
 recipe one classify "loss, accuracy, macro_f1, matthews, auc"
-json accuracy macro_f1 matthews auc majority by_label confused calibration
+json accuracy macro_f1 matthews auc auc_labels majority by_label confused calibration
 [ "$(head -n 1 "$dir/one.out")" = text,y,prediction,probability ] || fail "$(head -n 1 "$dir/one.out")"
 near "$(awk -F, 'NR > 1 { n++; right += $2 == $3 } END { print right / n }' "$dir/one.out")" "$(value accuracy)"
 near "$(value majority)" 0.5
@@ -105,6 +105,8 @@ has out "labels    4, of {y}; words that have each" "train     12 rows, " ", 36 
 expect 0 plan "$dir/several.yaml" --json
 json labels
 has out '{"label": "warm", "train": 6, "valid": 6}'
+expect 0 plan "$dir/number.yaml" --json
+json numbers mean deviation
 expect 0 plan "$dir/number.yaml"
 has out "numbers   {y}: mean 0.25, deviation 4.12" "  -> 1.5"
 expect 0 plan "$dir/several.yaml"
@@ -116,7 +118,11 @@ refused 1 "has no module 'score' of the head, and no adapter brings it" eval "$d
 refused 1 "has no module 'score' of the head" predict "$dir/one.yaml" --text a
 refused 1 "shots: a head reads one text, and no examples" eval "$dir/runs/one" --shots 2
 refused 1 "shots: a head reads one text, and no examples" compare "$dir/one.yaml" --shots 2
+refused 1 "--by-label: the answers are numbers" eval "$dir/runs/number" --by-label
 refused 1 "--scores: the answers are numbers" predict "$dir/runs/number" --text a --scores
+refused 1 "--max-tokens: the answers are a head's" predict "$dir/runs/number" --text a --max-tokens 3
+expect 0 predict "$dir/runs/one" --text "$(printf 'so%.0s ' $(seq 60))" --json
+[ "$(value cut)" -gt 0 ] || fail "a text that is cut: $(cat "$dir/out")"
 refused 1 "--scores: the answers are tags, one a word" predict "$dir/runs/tags" --text a --scores
 sed 's/B-N/ADJ/; s/I-N/NOUN/; s/B-A/VERB/' "$dir/tags.csv" >"$dir/speech.csv"
 refused 1 "eval.best is entity_f1, but not all tags are of entities" train "$dir/tags.yaml" --set eval.best=entity_f1 \

@@ -49,6 +49,10 @@ refused 2 "--errors $dir/none/wrong.csv: its folder does not exist" eval "$dir/r
 refused 1 "--errors: the answers are free text, no labels" eval "$dir/run.yaml" --unset data.labels.map \
     --set eval.metrics=[loss] --set 'template.completion=" {text}"' --errors "$dir/free.csv"
 [ -e "$dir/free.csv" ] && fail "a table of no errors"
+refused 1 "--by-label: the answers are free text, no labels" eval "$dir/run.yaml" --unset data.labels.map \
+    --set eval.metrics=[loss] --set 'template.completion=" {text}"' --by-label
+expect 0 eval "$dir/run.yaml" --set eval.metrics=[loss] --by-label
+has out "label                                    precision"
 
 # more labels than are shown
 i=0
