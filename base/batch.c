@@ -62,6 +62,7 @@ void lorac_batch_clear(struct lorac_batch *b)
 {
     b->N = b->S = b->U = b->T = 0;
     b->rows_before = b->scored_before = 0;
+    b->surplus = 0.0;
     b->first[0] = 0;
 }
 

@@ -51,6 +51,7 @@ struct lorac_batch {
     uint32_t *first;                   // (U+1)
     int32_t *target;                   // (T)
     float *weight;                     // (T) what each weighs in the loss; 1 unless written after
+    double surplus;                    // of their sum: what a mean isn't divided by; 0 unless set
     float *value;                      // (T) of losses that have one; 0 unless written after
     enum lorac_loss loss;              // softmax unless written after; cleared batches keep it
     size_t rows_before, scored_before; // that stand in front of these, but run elsewhere: what is

@@ -316,7 +316,9 @@ static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_l
                           b->max_rows, b->max_segments, l->max_rows, l->max_segments);
     }
     size_t first = b->T;
+    double surplus = b->surplus;
     objective->place(b, &e, &how);
+    if (objective->weigh) { b->surplus = surplus; }
     for (size_t t = first; t < b->T && objective->weigh; t++) {
         b->weight[t] = objective->weigh(l->d, x->i, t - first, b->T - first);
     }

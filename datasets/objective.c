@@ -91,8 +91,8 @@ static size_t head_row(const struct lorac_batch *b, const struct lorac_placing *
     return first ? row : b->N - 1;
 }
 
-/* Score label k at the row. With smoothing every label is a target, and what they weigh together
- * is what label k weighs without. */
+/* Score label k at the row. With smoothing every label is a target; the row counts what label k
+ * weighs without. */
 static void score_label(struct lorac_batch *b, size_t row, size_t k,
                         const struct lorac_placing *how)
 {
@@ -103,11 +103,15 @@ static void score_label(struct lorac_batch *b, size_t row, size_t k,
         b->weight[b->T - 1] = (float)weight;
         return;
     }
+    double sum = 0.0;
     for (size_t j = 0; j < how->set->K; j++) {
+        double part = share * (how->label_weight ? (double)how->label_weight[j] : 1.0);
+        if (j == k) { part += (1.0 - how->label_smoothing) * weight; }
         lorac_batch_score(b, row, (int32_t)j);
-        b->weight[b->T - 1] =
-            (float)(weight * (share + (j == k ? 1.0 - how->label_smoothing : 0.0)));
+        b->weight[b->T - 1] = (float)part;
+        sum += part;
     }
+    if (how->label_weight) { b->surplus += sum - weight; }
 }
 
 static void one_label(struct lorac_batch *b, const struct lorac_example *e,
@@ -127,7 +131,10 @@ static void any_labels(struct lorac_batch *b, const struct lorac_example *e,
         bool has = next < e->labels.n && (size_t)e->labels.at[next] == k; // they ascend
         lorac_batch_score(b, row, (int32_t)k);
         b->value[b->T - 1] = has ? 1.0F : 0.0F;
-        if (has && how->label_weight) { b->weight[b->T - 1] = how->label_weight[k]; }
+        if (has && how->label_weight) {
+            b->weight[b->T - 1] = how->label_weight[k];
+            b->surplus += (double)how->label_weight[k] - 1.0;
+        }
         next += has;
     }
 }

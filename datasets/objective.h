@@ -2,13 +2,18 @@
  * objective.h - what is learnt: how examples become rows of a batch, what each scored token weighs,
  * and what can be measured of it. The loss of an optimiser step is
  *
- *   sum_t weight[t] loss[t]  /  sum_t weight[t]      t over the targets of all micro-batches
+ *   sum_t weight[t] loss[t]  /  (sum_t weight[t] - surplus)      t over all micro-batches' targets
  *
- * one division for the whole step: how its rows are packed and cut changes nothing. A target is a
- * token that follows a row, one that is hidden from it, or what a head should give at it: causal_lm
- * writes texts; masked_lm says which tokens stand where some are hidden, other ones each time that
- * an example is read; the others put a head in the place of the vocabulary, which gives a text's
- * label (classify), its labels (multilabel) or a number (regress), or a label for each word (tag).
+ * one division for the whole step: how its rows are packed and cut changes nothing. The surplus is
+ * 0 but where labels weigh, and makes the mean torch's there: CrossEntropyLoss(weight,
+ * label_smoothing) divides by the weights of the rows' own labels, BCEWithLogitsLoss(pos_weight) by
+ * rows times labels.
+ *
+ * A target is a token that follows a row, one that is hidden from it, or what a head should give at
+ * it: causal_lm writes texts; masked_lm says which tokens stand where some are hidden, other ones
+ * each time that an example is read; the others put a head in the place of the vocabulary, which
+ * gives a text's label (classify), its labels (multilabel) or a number (regress), or a label for
+ * each word (tag).
  *
  * An objective is a row of the table in objective.c; a program's own may stand in the options of a
  * loader.

@@ -249,10 +249,13 @@ const struct lorac_key lorac_keys[] = {
      .help = "classify, tag: what a row counts by its label: balanced, or {label: weight}, 1 for "
              "the others; multilabel: what the label counts where it is there",
      .more = "balanced: rows / (labels x rows with it), so that all labels weigh alike; of "
-             "multilabel rows without it / rows with it."},
+             "multilabel rows without it / rows with it. The loss is torch's: CrossEntropyLoss's "
+             "weight, divided by the rows' weights; of multilabel BCEWithLogitsLoss's pos_weight, "
+             "divided by rows x labels."},
     {KEY(objective.label_smoothing, number), .flags = LORAC_KEY_BELOW_MAX, COUNTS(0, 1),
      .otherwise = "0.0",
-     .help = "classify, tag: the share of a row that all labels get alike (0.1), its own the rest"},
+     .help = "classify, tag: the share of a row that all labels get alike (0.1), its own the rest",
+     .more = "With class_weights each label's part counts its weight, as in torch."},
     {KEY(objective.mask_share, number), .flags = LORAC_KEY_ABOVE_MIN | LORAC_KEY_BELOW_MAX,
      COUNTS(0, 1), .otherwise = "0.15",
      .help = "masked_lm: the share of a text's tokens that the model is asked for",

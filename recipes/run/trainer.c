@@ -309,7 +309,8 @@ static enum lorac_status forward(struct lorac_trainer *t, const uint32_t *exampl
     return st ? st : lorac_pass_forward_rest(t->pass, t->batch, x, err);
 }
 
-/* The loss of the batch in hand, each token's times its weight, and what they weigh together. */
+/* The loss of the batch in hand, each token's times its weight, and what their mean is divided by.
+ */
 static double weigh(double *weight, const struct lorac_trainer *t)
 {
     double sum = 0.0;
@@ -317,6 +318,7 @@ static double weigh(double *weight, const struct lorac_trainer *t)
         sum += (double)t->batch->weight[i] * (double)t->nll[i];
         *weight += (double)t->batch->weight[i];
     }
+    *weight -= t->batch->surplus;
     return sum;
 }
 

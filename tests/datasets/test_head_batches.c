@@ -1,7 +1,8 @@
 /*
  * A head's rows in a batch. What is promised: each objective scores the rows that it says, with the
- * columns, numbers and weights that it says, in a batch of the announced size; with smoothing a row
- * weighs what it does without; beginnings are shared where rows see backwards alone.
+ * columns, numbers and weights that it says, in a batch of the announced size; what labels weigh
+ * and smoothing make of losses is torch's mean; beginnings are shared where rows see backwards
+ * alone.
  */
 #include "tests/datasets/heads.h"
 
@@ -94,6 +95,55 @@ static void decoders_share_what_texts_begin_with(void **state)
     lorac_batch_free(b);
 }
 
+/* The mean loss of a batch whose rows have these logits (U,3). */
+static double mean_of(const struct lorac_batch *b, const double (*z)[3])
+{
+    double sum = 0.0;
+    double weight = -b->surplus;
+    for (size_t u = 0; u < b->U; u++) {
+        double log_sum = log(exp(z[u][0]) + exp(z[u][1]) + exp(z[u][2]));
+        for (size_t t = b->first[u]; t < b->first[u + 1]; t++) {
+            double zk = z[u][b->target[t]];
+            bool binary = b->loss == LORAC_LOSS_BINARY;
+            double nll = binary ? log1p(exp(zk)) - (double)b->value[t] * zk : log_sum - zk;
+            sum += (double)b->weight[t] * nll;
+            weight += (double)b->weight[t];
+        }
+    }
+    return sum / weight;
+}
+
+/* The numbers are torch's, of
+ *   z = tensor([[1, -0.5, 0.25], [0, 2, -1]]); w = tensor([0.5, 2, 3])
+ *   CrossEntropyLoss(weight=w)(z, tensor([1, 2])), the same with label_smoothing=0.3, and
+ *   BCEWithLogitsLoss(pos_weight=w)(z, tensor([[1., 0, 1], [0, 1, 0]])), all in float64. */
+static void weighted_and_smoothed_it_is_torchs_mean(void **state)
+{
+    (void)state;
+    static const double z[2][3] = {{1.0, -0.5, 0.25}, {0.0, 2.0, -1.0}};
+    static const float weight[] = {0.5F, 2.0F, 3.0F};
+    struct lorac_dataset_options o = usual("classify");
+    struct lorac_loader_options loader = {.label_weight = weight};
+    struct lorac_batch *b = batch_of("text,label\na,green\nb,blue\n", framed, &o, loader);
+    assert_true(near((float)mean_of(b, z), 2.713097909275896));
+    lorac_batch_free(b);
+    loader.label_smoothing = 0.3;
+    b = batch_of("text,label\na,green\nb,blue\n", framed, &o, loader);
+    assert_true(near((float)mean_of(b, z), 2.2809289304684026));
+    lorac_batch_free(b);
+    o = usual("tag");
+    b = batch_of("text,label\na b,green blue\n", framed, &o, loader);
+    assert_true(near((float)mean_of(b, z), 2.2809289304684026));
+    lorac_batch_free(b);
+    o = usual("multilabel");
+    loader.label_smoothing = 0.0;
+    b = batch_of("text,label\na,red;blue\nb,green\n", framed, &o, loader);
+    assert_true(near((float)mean_of(b, z), 0.6031318296233102));
+    lorac_batch_clear(b);
+    assert_true(b->surplus == 0.0);
+    lorac_batch_free(b);
+}
+
 static void labels_weigh_and_smoothing_divides_that(void **state)
 {
     (void)state;
@@ -106,7 +156,7 @@ static void labels_weigh_and_smoothing_divides_that(void **state)
     loader.label_smoothing = 0.3;
     b = batch_of("text,label\na,green\nb,blue\n", framed, &o, loader);
     assert_true(b->U == 2 && b->T == 6);
-    const double want[] = {0.2, 2.0 * 0.8, 0.2, 0.3, 0.3, 3.0 * 0.8};
+    const double want[] = {0.05, 0.2 + 1.4, 0.3, 0.05, 0.2, 0.3 + 2.1};
     for (size_t t = 0; t < 6; t++) {
         assert_int_equal(b->target[t], t % 3);
         assert_true(near(b->weight[t], want[t]));
@@ -180,6 +230,7 @@ int main(void)
         cmocka_unit_test_setup(a_pairs_types_are_in_the_batch, begin),
         cmocka_unit_test_setup(decoders_share_what_texts_begin_with, begin),
         cmocka_unit_test_setup(labels_weigh_and_smoothing_divides_that, begin),
+        cmocka_unit_test_setup(weighted_and_smoothed_it_is_torchs_mean, begin),
         cmocka_unit_test_setup(multilabel_asks_for_each_label, begin),
         cmocka_unit_test_setup(regress_counts_in_deviations, begin),
         cmocka_unit_test_setup(tag_scores_each_words_first_token, begin),

@@ -1,7 +1,7 @@
 /*
  * What a head is trained on. What is promised:
  *   - the loss of each objective is the one that it says of the logits, and what the backward pass
- *     gives is that loss's derivative, weighted and smoothed, too;
+ *     gives is that loss's derivative, weighted and smoothed, too; a step's is their mean;
  *   - logits are those that the loss is of, for texts as for words; a head that nobody has trained
  *     gives none.
  */
@@ -160,6 +160,29 @@ static void the_loss_is_what_it_says_of_the_logits(void **state)
     }
 }
 
+static void a_steps_loss_is_the_mean(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < N_OBJECTIVES; k++) {
+        struct scene s;
+        struct lorac_err err = {0};
+        struct lorac_trainer *t = NULL;
+        struct lorac_step step;
+        open_scene(&s, objectives[k], weights_of(k), settings(k));
+        double weight = -s.b->surplus;
+        for (size_t i = 0; i < s.b->T; i++) {
+            weight += (double)s.b->weight[i];
+        }
+        assert_true(k == 2 || fabs(s.b->surplus) > 1e-3);
+        double want = loss_of(&s) / weight;
+        check(lorac_trainer_open_recipe(&t, s.r, &err), &err);
+        check(lorac_trainer_step(&step, t, &err), &err);
+        assert_true(fabs(step.loss - want) < 1e-5 * want);
+        lorac_trainer_close(t);
+        close_scene(&s);
+    }
+}
+
 /* ---- logits ---- */
 
 struct sums {
@@ -227,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_gradient_is_the_losss_derivative),
         cmocka_unit_test(the_loss_is_what_it_says_of_the_logits),
+        cmocka_unit_test(a_steps_loss_is_the_mean),
         cmocka_unit_test(logits_are_those_that_the_loss_is_of),
     };
     return cmocka_run_group_tests_name("losses of heads", tests, make_all, tiny_remove);
