@@ -360,7 +360,7 @@ static enum lorac_status run_batch(double sum[LORAC_SUMS], struct lorac_trainer 
     }
     sum[LORAC_SUM_LOSS] += loss;
     sum[LORAC_SUM_TOKENS] += (double)lorac_loader_rows(t->o.loader);
-    sum[LORAC_SUM_TRAINED] += (double)t->batch->T;
+    sum[LORAC_SUM_TRAINED] += (double)t->batch->U; // a row that weighs several labels is one
     return LORAC_OK;
 }
 

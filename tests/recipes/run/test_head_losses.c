@@ -178,6 +178,7 @@ static void a_steps_loss_is_the_mean(void **state)
         check(lorac_trainer_open_recipe(&t, s.r, &err), &err);
         check(lorac_trainer_step(&step, t, &err), &err);
         assert_true(fabs(step.loss - want) < 1e-5 * want);
+        assert_int_equal(step.trained, s.b->U); // rows, however many labels each is asked for
         lorac_trainer_close(t);
         close_scene(&s);
     }
