@@ -40,8 +40,9 @@ void lorac_items_free(struct lorac_items *items);
  *
  *   [CLS] the soup was cold [SEP]        [CLS] premise [SEP] hypothesis [SEP]    types 0 and 1
  *
- * Of words (objective: tag) each is tokenised on its own, as behind a space, which is what
- * transformers does with is_split_into_words; a word that gives no token is LORAC_EFORMAT. */
+ * Of words (objective: tag) each is tokenised on its own, as behind a space: what transformers does
+ * with is_split_into_words where the tokenizer puts one there (RoBERTa's add_prefix_space) or needs
+ * none (BERT's); a word that gives no token is LORAC_EFORMAT. */
 struct lorac_passages;
 struct lorac_template;
 struct lorac_passages_options {

@@ -90,6 +90,18 @@ static void add_chat(struct lorac_buf *b, const struct lorac_saved *q, const cha
     lorac_buf_str(b, merged ? "\n" : " --adapter .\n");
 }
 
+/* What transformers reads: a text, or a pair. Words each behind a space, as they were trained,
+ * whatever their tokenizer does where none stands there. */
+static const char *inputs_of(const struct lorac_saved *q, const struct lorac_config *c)
+{
+    if (c->task == LORAC_TASK_TAG) {
+        return "    words = [\" \" + word for word in text.split()]\n"
+               "    inputs = tokenizer(words, is_split_into_words=True, return_tensors=\"pt\")\n";
+    }
+    return q->completion[0] ? "    inputs = tokenizer(text, second, return_tensors=\"pt\")\n"
+                            : "    inputs = tokenizer(text, return_tensors=\"pt\")\n";
+}
+
 /* Of an adapter with a head in PEFT: the base has to be opened with one of its size, which
  * transformers draws and PEFT replaces. */
 static void add_head_python(struct lorac_buf *b, const struct lorac_saved *q, const char *base,
@@ -102,13 +114,16 @@ static void add_head_python(struct lorac_buf *b, const struct lorac_saved *q, co
     if (!merged) { lorac_buf_str(b, "    from peft import PeftModel\n"); }
     lorac_buf_printf(b, "    from transformers import %s, AutoTokenizer\n\n    base = ", class);
     lorac_buf_json(b, from, strlen(from));
-    lorac_buf_str(b, "\n    tokenizer = AutoTokenizer.from_pretrained(base)\n");
+    bool words = c->task == LORAC_TASK_TAG;
+    lorac_buf_printf(b, "\n    tokenizer = AutoTokenizer.from_pretrained(base%s)\n",
+                     words ? ", add_prefix_space=True" : "");
     lorac_buf_printf(b, "    model = %s.from_pretrained(base", class);
     if (!merged) {
         lorac_buf_printf(b, ", num_labels=%zu)\n", c->labels);
         lorac_buf_str(b, "    model = PeftModel.from_pretrained(model, \".\"");
     }
-    lorac_buf_str(b, ")\n    logits = model(**tokenizer(text, return_tensors=\"pt\")).logits");
+    lorac_buf_printf(b, ")\n%s    logits = model(**inputs).logits", inputs_of(q, c));
+    if (words) { lorac_buf_str(b, "[0]  # a word's: of its first token, by inputs.word_ids()"); }
     if (q->deviation > 0.0) {
         lorac_buf_str(b, " * ");
         lorac_number_print(b, q->deviation);
@@ -127,6 +142,10 @@ static void add_head(struct lorac_buf *b, const struct lorac_saved *q, const cha
                      "stands for a text and {{ for one brace:\n",
                      lorac_task_text(c->task));
     add_block(b, q->prompt);
+    if (q->completion[0]) {
+        lorac_buf_str(b, "each in a pair with a second one:\n");
+        add_block(b, q->completion);
+    }
     if (number) {
         lorac_buf_str(b, "What it gives, times the deviation of its targets and plus their mean, "
                          "is a number in their units.\n\n");
@@ -141,6 +160,23 @@ static void add_head(struct lorac_buf *b, const struct lorac_saved *q, const cha
     add_head_python(b, q, base, merged, c);
 }
 
+/* An encoder that was trained on masks writes nothing. */
+static void add_masked(struct lorac_buf *b, const char *base, bool merged)
+{
+    const char *from = merged ? "." : base ? base : "BASE";
+    lorac_buf_str(b, "It says which tokens stand behind masks. With lorac, in this folder:\n\n"
+                     "    lorac next --model ");
+    lorac_buf_word(b, from);
+    lorac_buf_printf(b, "%s --prompt TEXT\n\nTEXT holds the tokenizer's mask token.\n\n",
+                     merged ? "" : " --adapter .");
+    lorac_buf_printf(b, "In Python, with %s:\n\n", merged ? "transformers" : "PEFT");
+    if (!merged) { lorac_buf_str(b, "    from peft import PeftModel\n"); }
+    lorac_buf_str(b, "    from transformers import AutoModelForMaskedLM\n\n"
+                     "    model = AutoModelForMaskedLM.from_pretrained(");
+    lorac_buf_json(b, from, strlen(from));
+    lorac_buf_str(b, merged ? ")\n" : ")\n    model = PeftModel.from_pretrained(model, \".\")\n");
+}
+
 enum lorac_status lorac_card_usage(struct lorac_buf *b, const char *json, const char *base,
                                    bool merged, const struct lorac_config *c, struct lorac_err *err)
 {
@@ -149,6 +185,9 @@ enum lorac_status lorac_card_usage(struct lorac_buf *b, const char *json, const 
     if (q && lorac_task_is_labelled(c->task)) {
         lorac_buf_str(b, "\n## How to ask\n\n");
         add_head(b, q, base, merged, c);
+    } else if (q && c->bidirectional) {
+        lorac_buf_str(b, "\n## How to ask\n\n");
+        add_masked(b, base, merged);
     } else if (q && q->chat) {
         lorac_buf_str(b, "\n## How to ask\n\n");
         add_chat(b, q, base, merged);

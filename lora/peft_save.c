@@ -96,9 +96,11 @@ static enum lorac_status write_card(const char *path, const struct lorac_adapter
     enum lorac_task task = a->model->config.task;
     lorac_buf_printf(&text,
                      "library_name: peft\npipeline_tag: %s\ntags:\n- %s\n---\n\n# %s adapter\n\n",
-                     task == LORAC_TASK_CLASSIFY ? "text-classification"
-                     : task == LORAC_TASK_TAG    ? "token-classification"
-                                                 : "text-generation",
+                     task == LORAC_TASK_CLASSIFY      ? "text-classification"
+                     : task == LORAC_TASK_TAG         ? "token-classification"
+                     : task == LORAC_TASK_BODY        ? "feature-extraction"
+                     : a->model->config.bidirectional ? "fill-mask"
+                                                      : "text-generation",
                      a->method->name, a->method->title);
     lorac_buf_printf(&text, "- Base: %s\n", base_name ? base_name : "not named");
     lorac_buf_printf(&text, "- Modules: %zu", a->n);

@@ -3,7 +3,8 @@
 #   - score gives the pseudo-likelihood of a text, next what stands at each mask: the numbers of transformers and PEFT,
 #     of a text that is longer than the model reads, too;
 #   - ids are taken as they are given, and what frames a text is not scored;
-#   - what makes no sense for an encoder is refused by name.
+#   - what makes no sense for an encoder is refused by name;
+#   - the card of an adapter that was trained on masks says how to ask it, and that works.
 # usage: test_masked.sh LORAC MAKE_TINY
 . "$(dirname "$0")/support.sh"
 golden=$(cd "$(dirname "$0")/../golden" && pwd)
@@ -94,4 +95,21 @@ for verb in "next --prompt [MASK]" "score --text $masked/short.txt"; do
     # shellcheck disable=SC2086 # its words
     refused 1 "holds an encoder's body alone" ${verb%% *} --model "$dir/bare" ${verb#* }
 done
+
+# ---- the card ----
+for i in 1 2 3 4; do echo "w30 w9 w12 w8 w$((i + 20))"; done >"$dir/words.txt"
+cat >"$dir/masked.yaml" <<EOF
+recipe: 1
+model: {path: $bert, max_length: 16}
+data: {kind: text, train: words.txt}
+objective: masked_lm
+train: {steps: 2, batch_size: 1}
+output: {dir: masked}
+EOF
+expect 0 train "$dir/masked.yaml"
+card=$dir/masked/last/README.md
+has masked/last/README.md "pipeline_tag: fill-mask" "AutoModelForMaskedLM"
+grep -q generate "$card" && fail "the card of masks has it generate"
+(cd "$dir/masked/last" && eval "'$lorac' $(sed -n 's/^    lorac \(next .*\) TEXT$/\1/p' README.md) 'w30 [MASK]'") \
+    >"$dir/out" 2>&1 || fail "as the card says: $(cat "$dir/out")"
 finish
