@@ -204,11 +204,13 @@ static enum lorac_status open_passages(struct lorac_dataset *d, struct lorac_err
         .on_too_long = d->o.on_too_long,
     };
     enum lorac_status st = lorac_passages_open(&d->passages, &o, err);
-    if (!st && lorac_template_uses(lorac_passages_template(d->passages), d->label_variable)) {
+    for (size_t v = 0; v < d->n_variables && !st; v++) { // under whatever name
+        if (d->columns[v] != d->columns[d->label_variable]) { continue; }
+        if (!lorac_template_uses(lorac_passages_template(d->passages), v)) { continue; }
         st = lorac_fail(err, LORAC_EUSER,
                         "template.prompt: gives '%.60s' away, which is what the head should say "
                         "(data.labels)",
-                        d->names[d->label_variable]);
+                        d->names[v]);
     }
     return st ? st : lorac_targets_open(d, err);
 }

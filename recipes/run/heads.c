@@ -37,7 +37,7 @@ static enum lorac_status no_memory(struct lorac_err *err)
 /* ---- the text ---- */
 
 /* The template, or where the recipe has none the only column beside the target's. */
-static enum lorac_status find_text(struct lorac_job *j, struct lorac_err *err)
+static enum lorac_status find_text(struct lorac_job *j, size_t target, struct lorac_err *err)
 {
     const struct lorac_recipe *r = j->recipe;
     const struct lorac_table *t = j->train.table;
@@ -46,9 +46,12 @@ static enum lorac_status find_text(struct lorac_job *j, struct lorac_err *err)
     struct lorac_buf all = {0};
     size_t others = 0;
     for (size_t i = 0; i < n; i++) {
-        const char *name =
-            r->data.columns.n ? r->data.columns.at[i].key : lorac_table_column_name(t, i);
-        if (strcmp(name, j->label_variable) == 0) { continue; }
+        size_t column = i;
+        bool named = r->data.columns.n > 0;
+        const char *name = named ? r->data.columns.at[i].key : lorac_table_column_name(t, i);
+        const char *from = named ? r->data.columns.at[i].value : NULL;
+        bool there = !named || !lorac_table_column_find(&column, t, from, NULL);
+        if (there && column == target) { continue; } // under whatever name
         lorac_buf_printf(&all, "%s{%s}", others++ ? ", " : "", name);
         text = name;
     }
@@ -305,7 +308,7 @@ enum lorac_status lorac_head_find(struct lorac_job *j, struct lorac_err *err)
     bool numbers = lorac_job_objective(j)->target == LORAC_TARGET_NUMBER;
     enum lorac_status st = find_column(&column, j, err);
     j->frame.deviation = 1.0;
-    if (!st) { st = find_text(j, err); }
+    if (!st) { st = find_text(j, column, err); }
     if (st || numbers) { return st ? st : look_at_checkpoint(j, err); }
     st = j->recipe->data.labels.map.n ? labels_of_map(j, err) : labels_of_rows(j, column, err);
     if (!st && j->K) { st = look_at_checkpoint(j, err); }

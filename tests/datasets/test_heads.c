@@ -267,6 +267,19 @@ static void the_text_does_not_give_the_target_away(void **state)
     expect_failure("text,label\na,red\n", framed, &o,
                    "template.prompt: gives 'label' away, which is what the head should say "
                    "(data.labels)");
+    o.label_variable = "2"; // the same column by its number
+    expect_failure("text,label\na,red\n", framed, &o,
+                   "template.prompt: gives 'label' away, which is what the head should say "
+                   "(data.labels)");
+    const struct lorac_variable named[] = {{"text", "text"}, {"b", "label"}};
+    o.variables = named;
+    o.n_variables = 2;
+    o.prompt = "{text} {b}";
+    o.label_variable = "label";
+    expect_failure("text,label\na,red\n", framed, &o,
+                   "template.prompt: gives 'b' away, which is what the head should say "
+                   "(data.labels)");
+    o.n_variables = 0;
     o.prompt = "{text}";
     o.label_variable = "colour";
     expect_failure("text,label\na,red\n", framed, &o,

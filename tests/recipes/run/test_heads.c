@@ -380,6 +380,23 @@ static void what_cannot_be_meant_has_a_place(void **state)
         "are 'text', 'label'");
 }
 
+/* By name, by number, or under a variable's name. */
+static void the_text_is_the_column_beside_the_targets(void **state)
+{
+    (void)state;
+    static const char *const sets[][2] = {
+        {"data.labels=label", "seed=1"},
+        {"data.labels=2", "seed=1"},
+        {"data.labels=label", "data.columns={text: text, of: label}"}};
+    for (size_t i = 0; i < 3; i++) {
+        struct lorac_recipe *r = recipe("classify", sets[i], 2);
+        struct lorac_job *j = job(r, LORAC_JOB_TRAIN);
+        assert_string_equal(j->texts.prompt, "{text}");
+        lorac_job_close(j);
+        lorac_recipe_free(r);
+    }
+}
+
 static void an_encoder_shares_no_beginnings(void **state)
 {
     (void)state;
@@ -450,6 +467,7 @@ int main(void)
         cmocka_unit_test(an_answer_of_what_ran_over_is_refused),
         cmocka_unit_test(what_is_trained_on_has_its_labels_in_their_order),
         cmocka_unit_test(what_cannot_be_meant_has_a_place),
+        cmocka_unit_test(the_text_is_the_column_beside_the_targets),
         cmocka_unit_test(an_encoder_shares_no_beginnings),
         cmocka_unit_test(each_failure_is_reported),
     };
