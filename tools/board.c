@@ -13,6 +13,7 @@ struct view {
     const struct lorac_runs *runs;
     const char *below; // folders are named from here on; "" : as they are
     bool cost;         // time, memory and size, too
+    size_t keys;       // that the table shows
 };
 
 static const char *const places[] = {[LORAC_BOARD_BEST] = "best",
@@ -150,7 +151,7 @@ static struct cell cell_of(const struct view *v, const struct lorac_board_row *r
 
 static bool shown(const struct view *v, size_t column, bool human)
 {
-    if (column < v->b->n_keys) { return true; }
+    if (column < v->b->n_keys) { return !human || column < v->keys; }
     column -= v->b->n_keys;
     if (is_cost(column)) { return v->cost; }
     if (!human) { return true; }
@@ -266,11 +267,11 @@ static void print_aside(const struct view *v)
         bool scored = r->evaluated && !isnan(lorac_scores_get(&r->best, b->metric));
         if (!i) { putchar('\n'); }
         lorac_buf_str(&x, name_of(v, r->dir));
-        for (size_t k = 0; k < b->n_keys; k++) {
+        for (size_t k = 0; k < v->keys; k++) {
             lorac_buf_printf(&x, "%s%s ", k ? ", " : " (", b->keys[k]);
             add_value(&x, lorac_record_value(r, b->keys[k]));
         }
-        lorac_buf_str(&x, b->n_keys ? "): " : ": ");
+        lorac_buf_str(&x, v->keys ? "): " : ": ");
         if (ended) {
             lorac_buf_printf(&x, "does not measure %s", metric);
         } else {
@@ -298,7 +299,44 @@ static void print_aside(const struct view *v)
     }
 }
 
-static void print_table(const struct view *v)
+/* Columns of what is shown. */
+static size_t table_width(const struct view *v, const size_t *width, size_t columns)
+{
+    size_t n = 1; // the mark
+    for (size_t k = 0; k < columns; k++) {
+        n += shown(v, k, true) ? 2 + width[k] : 0;
+    }
+    return n;
+}
+
+/* What a terminal has no room for: first the cost, then the last keys. */
+static void leave_out(struct view *v, const size_t *width, size_t columns)
+{
+    size_t room = show_room(stdout);
+    v->keys = v->b->n_keys;
+    if (table_width(v, width, columns) > room) { v->cost = false; }
+    while (v->keys && table_width(v, width, columns) > room) {
+        v->keys--;
+    }
+}
+
+static void print_left_out(const struct view *v, bool cost)
+{
+    struct lorac_buf x = {0};
+    for (size_t k = v->keys; k < v->b->n_keys; k++) {
+        lorac_buf_printf(&x, "%s%s", x.n ? ", " : "", v->b->keys[k]);
+    }
+    for (size_t k = 0; k < N && cost && !v->cost; k++) {
+        if (is_cost(k)) { lorac_buf_printf(&x, "%s%s", x.n ? ", " : "", words[k]); }
+    }
+    if (!x.n) { return; }
+    lorac_buf_str(&x, " (--csv shows all)");
+    putchar('\n');
+    show_wrapped(stdout, "no room for ", x.at ? x.at : "");
+    lorac_buf_free(&x);
+}
+
+static void print_table(struct view *v)
 {
     enum { MOST = 128 }; // more than there are keys
     size_t width[MOST];
@@ -307,11 +345,14 @@ static void print_table(const struct view *v)
     for (size_t k = 0; k < columns && k < MOST; k++) {
         width[k] = width_of(v, k);
     }
+    bool cost = v->cost;
+    leave_out(v, width, columns);
     if (v->b->n) { print_row(v, NULL, width, columns); }
     for (size_t i = 0; i < v->b->n; i++) {
         print_row(v, &v->b->rows[i], width, columns);
     }
     print_legend(v->b);
+    print_left_out(v, cost);
     print_aside(v);
 }
 
@@ -445,10 +486,10 @@ int board_print(const char *const *dirs, size_t n_dirs, const struct lorac_board
         st = lorac_fail(&err, LORAC_EFORMAT, "%s", runs.broken[0].why);
     }
     if (!st) { st = lorac_board_make(&b, &runs, o, &err); }
-    const struct view v = {.b = b,
-                           .runs = &runs,
-                           .below = n_dirs == 1 && strcmp(dirs[0], ".") != 0 ? dirs[0] : "",
-                           .cost = cost};
+    struct view v = {.b = b,
+                     .runs = &runs,
+                     .below = n_dirs == 1 && strcmp(dirs[0], ".") != 0 ? dirs[0] : "",
+                     .cost = cost};
     int code = 0;
     if (st) {
         code = complain(&err);

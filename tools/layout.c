@@ -50,9 +50,14 @@ static size_t piece(size_t *bytes, const char *text, const char *gap)
     return width;
 }
 
+size_t show_room(FILE *to)
+{
+    return isatty(fileno(to)) ? show_columns(to) : SIZE_MAX;
+}
+
 static void wrapped(FILE *to, const char *front, const char *text, const char *gap)
 {
-    size_t columns = isatty(fileno(to)) ? show_columns(to) : SIZE_MAX;
+    size_t columns = show_room(to);
     size_t indent = show_width(front);
     size_t at = indent;
     fputs(front, to);

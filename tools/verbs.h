@@ -231,6 +231,7 @@ const char *show_many(char text[48], size_t n, const char *thing);
 /* What is generated, piece by piece (lorac_generate); *self, a bool: not on stdout. False: stop. */
 bool show_generated(void *self, const char *text, size_t n);
 size_t show_columns(FILE *to); // of the terminal that it is; COLUMNS or 80 where that says nothing
+size_t show_room(FILE *to);    // the same; SIZE_MAX where it is no terminal
 
 /* In layout.c: the columns that a text takes; it cut and filled up to `width`; and whole, behind
  * `front`, in lines of the terminal's width that begin below its own beginning. Where that is none

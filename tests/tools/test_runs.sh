@@ -4,6 +4,7 @@
 #     marks the best and what cannot be told from it; runs that differ in the seed alone are one row;
 #   - --csv and --json have the same numbers; --no-cost leaves out what differs each time, and two boards of
 #     the same runs are the same bytes;
+#   - a terminal shows what it has room for, and the names of the rest;
 #   - unfinished, failed and damaged runs are told, and what is asked for and not there is an error.
 # usage: test_runs.sh LORAC MAKE_TINY
 . "$(dirname "$0")/support.sh"
@@ -43,6 +44,21 @@ grep -q "seconds\|memory" out && fail "--no-cost shows the cost"
 cp out first
 expect 0 runs runs --group-by none --where adapter.rank=4 --sort seed --no-cost
 cmp -s first out || fail "the same runs give another table"
+
+# ---- on a terminal: what it has no room for is named, the cost first, then the last keys ----
+# on_terminal COLUMNS: the board as a terminal of this width shows it, into out
+on_terminal() {
+    LC_ALL=C script -qec "stty cols $1; exec '$lorac' runs runs" /dev/null </dev/null | tr -d '\r' >out
+}
+if command -v script >/dev/null; then
+    on_terminal 200
+    has out "adapter.rank" "seconds" "memory"
+    on_terminal 90
+    has out "adapter.rank" "folder" "no room for seconds, memory, adapter (--csv shows all)"
+    grep -q "^ .*seconds" out && fail "the cost takes the room of a key: $(cat out)"
+    on_terminal 72
+    has out "no room for adapter.rank, seconds, memory, adapter" "folder" "r4-s1"
+fi
 
 # ---- what did not end ----
 sed 's/"status": "finished"/"status": "running"/' runs/r2-s1/run.json >x && mv x runs/r2-s1/run.json
