@@ -162,7 +162,9 @@ static void say_notes(const struct subject *s, const struct lorac_scores *scores
                       const struct rows *rows)
 {
     const struct lorac_shots *shots = rows->fewshot.shots;
-    say_counts(stderr, lorac_dataset_counts(rows->set));
+    struct lorac_data_counts counts = *lorac_dataset_counts(rows->set);
+    if (shots) { counts.last_trained_is_eos = counts.used; } // a separator is meant to end answers
+    say_counts(stderr, &counts);
     const char *why = lorac_unmeasured(s->j, s->r->eval.metrics);
     if (why) { fprintf(stderr, "note: %s\n", why); }
     if (shots && lorac_shots_count(shots) < s->j->K) {

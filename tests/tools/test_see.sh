@@ -81,6 +81,7 @@ echo "$lines" | grep -o '[0-9]*' | awk '{ even += $1 % 2 == 0 } END { exit !(NR 
     fail "unbalanced: $lines"
 [ "$(value shot_tokens)" = 77 ] || fail "$(value shot_tokens) tokens of shots"
 expect 0 eval "$dir/run.yaml" --split test --shots 4
+grep -q "end-of-sequence" "$dir/err" && fail "behind shots no answer ends with it: $(cat "$dir/err")"
 has out "$(echo "$lines" | sed 's/.*\[\(.*\)\]/4, 77 tokens (lines \1 of data.train)/')" "rows         12"
 expect 0 eval "$dir/run.yaml" --split test --shots 4 --shot-separator '\n' --json
 [ "$(value shot_tokens)" = 73 ] || fail "the separator: $(value shot_tokens) tokens of shots"
