@@ -16,14 +16,14 @@ static const char help[] =
     "  /adapter DIR[:SCALE]   answer with this adapter; the base stays loaded\n"
     "  /base                  answer with the base alone\n"
     "  /compare TEXT          the base and the adapter answer one below the other\n"
-    "  /next                  bars: the tokens that the next answer is likely to begin with\n"
-    "  /system TEXT           what the system says first (alone: nothing, or as it was trained)\n"
+    "  /next                  bars: the tokens that the next answer may begin with\n"
+    "  /system TEXT           what the system says first (alone: as it was trained)\n"
     "  /temperature T         0 takes the likeliest token, always\n"
     "  /undo                  forget the last question and its answer\n"
     "  /clear                 forget the conversation\n"
     "  /save FILE             write it as JSON, for `lorac score --chat`\n"
     "  /quit                  end (so does the end of the input)\n"
-    "Ctrl-C stops an answer. Any other line is what you say; begin it with '//' for one '/'.\n";
+    "Ctrl-C stops an answer. Any other line is what you say; '//' begins one with '/'.\n";
 
 static bool has_system(const struct chat *c)
 {

@@ -177,7 +177,9 @@ static const struct option options[] = {
     {"--out", "DIR", "the new model's folder", true, false},
     {"--config", "FILE", "a config.json to follow; the options below change it", false, false},
     {"--arch", "NAME",
-     "without --config: llama, mistral, qwen2, qwen3, gemma3_text, gpt2 or gpt_neox", false, false},
+     "without --config: llama, mistral, qwen2, qwen3, gemma3_text, gpt2, gpt_neox, bert, roberta, "
+     "distilbert or modernbert",
+     false, false},
     {"--tokenizer", "DIR", "copy its tokenizer; sets vocab_size and the special ids", false, false},
     {"--vocab-size", "N", "tokens (default with --tokenizer: its own)", false, false},
     {"--hidden-size", "N", "width of the residual stream", false, false},

@@ -9,7 +9,7 @@ static const char help[] =
     "  /adapter DIR[:SCALE]   answer with this adapter; the base stays loaded\n"
     "  /base                  answer with the base alone\n"
     "  /quit                  end (so does the end of the input)\n"
-    "Any other line is a prompt; one that begins with '//' is a prompt that begins with '/'.\n";
+    "Any other line is a prompt; '//' begins one with '/'.\n";
 
 static enum lorac_status answer(struct session *s, const char *line, struct lorac_err *err)
 {
