@@ -441,22 +441,16 @@ static void json_labels(struct out *j, const struct lorac_plan *p)
     const struct lorac_label_look *l = p->labels;
     if (!l) { return; }
     out_begin(j, "labels", "[]");
-    for (size_t k = 0; lorac_job_has_head(p->job) && !l->K && k < p->job->K; k++) {
-        const struct lorac_data *const data[] = {&p->job->train, &p->job->valid, &p->job->test};
+    size_t K = l->K ? l->K : lorac_job_has_head(p->job) ? p->job->K : 0;
+    for (size_t i = 0; i < K; i++) {
+        size_t k = l->K ? l->order[i] : i;
         out_begin(j, NULL, "{}");
         out_str(j, "label", p->job->labels[k]);
-        for (size_t s = 0; s < 3; s++) {
-            if (!data[s]->set) { continue; }
-            out_count(j, p->data[s].name, lorac_dataset_targets(data[s]->set)[k]);
-        }
-        out_end(j);
-    }
-    for (size_t i = 0; i < l->K; i++) {
-        size_t k = l->order[i];
-        out_begin(j, NULL, "{}");
-        out_str(j, "label", p->job->labels[k]);
-        for (size_t s = 0; s < LORAC_LABEL_SPLITS; s++) {
+        for (size_t s = 0; l->K && s < LORAC_LABEL_SPLITS; s++) {
             if (l->split[s].rows) { out_count(j, l->split[s].name, l->split[s].count[k]); }
+        }
+        for (const struct lorac_plan_data *d = p->data; !l->K && d < p->data + 3; d++) {
+            if (d->set) { out_count(j, d->name, lorac_dataset_targets(d->set)[k]); }
         }
         out_end(j);
     }
