@@ -342,15 +342,24 @@ static enum lorac_status run_rounds(struct sweep_screen *x, struct lorac_err *er
 
 /* ---- --list ---- */
 
+/* Those of --shard; ranks show all. */
+static bool is_listed(const struct sweep_screen *x, size_t trial)
+{
+    return world() || lorac_sweep_shares(&x->share, trial);
+}
+
 static void print_list(const struct sweep_screen *x)
 {
     const struct lorac_sweep *s = x->s;
     double all = 0.0;
     char text[2][32];
     printf("%-14s %7s %10s %9s  %s\n", "trial", "steps", "memory", "time", "changes");
+    size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
         const struct lorac_trial_look *l = &x->look[i];
         struct lorac_buf b = {0};
+        if (!is_listed(x, i)) { continue; }
+        n++;
         add_settings(&b, s, i);
         printf("%-14s %7zu %10s %9s  %s%s\n", s->trial[i].name, l->steps,
                show_bytes(text[0], l->bytes), show_time(text[1], l->seconds), b.at ? b.at : "",
@@ -358,7 +367,7 @@ static void print_list(const struct sweep_screen *x)
         all += l->ended ? 0.0 : l->seconds;
         lorac_buf_free(&b);
     }
-    printf("%zu trials, about %s one after another\n", s->n, show_time(text[0], all));
+    printf("%zu trials, about %s one after another\n", n, show_time(text[0], all));
 }
 
 static void print_list_json(const struct sweep_screen *x)
@@ -367,6 +376,7 @@ static void print_list_json(const struct sweep_screen *x)
     struct out j = {0};
     out_begin(&j, "trials", "[]");
     for (size_t i = 0; i < s->n; i++) {
+        if (!is_listed(x, i)) { continue; }
         out_begin(&j, NULL, "{}");
         const struct lorac_recipe_map *m = &s->trial[i].settings;
         out_str(&j, "trial", s->trial[i].name);
@@ -502,7 +512,8 @@ static int run(const struct args *a)
 
 static const struct option options[] = {
     RECIPE_OPTIONS,
-    {"--list", NULL, "show trials, steps, memory and time, and run none", false, false},
+    {"--list", NULL, "show trials (of --shard), steps, memory and time, and run none", false,
+     false},
     {"--jobs", "N", "trials at a time, each with its part of the threads (default: 1)", false,
      false},
     {"--shard", "I/N", "run only the I-th of N parts of the trials", false, false},

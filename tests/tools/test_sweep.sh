@@ -73,6 +73,9 @@ expect 0 sweep one.yaml --list --json
 json trials trial changes steps bytes seconds ended
 has out '"changes": {"adapter.rank": "2", "optimizer.lr": "0.01"}'
 [ -e one ] && fail "--list --json leaves a folder"
+expect 0 sweep one.yaml --list --shard 2/2
+has out '2 trials'
+[ "$(grep -c '^00' out)" = 2 ] || fail "--list shows another shard's trials: $(cat out)"
 expect 0 sweep one.yaml
 has err '4 trials, 0 of them ended' '(4 of 4 ended)'
 [ "$(ls one | wc -l)" = 5 ] || fail "not four runs and sweep.json"
