@@ -227,7 +227,7 @@ enum lorac_status lorac_embedder_new(struct lorac_embedder **out, const struct l
     e->socket = socket;
     enum lorac_status st = find_frame(e, t, err);
     if (!st) { st = lorac_encoder_for(&e->encoder, t, err); }
-    if (!st) { st = lorac_batch_new(&e->batch, rows, rows, 1, err); }
+    if (!st) { st = lorac_batch_new(&e->batch, rows, ROWS, 1, err); }
     if (!st) { st = make_room(e, ROWS, err); }
     if (st) {
         lorac_embedder_free(e);
