@@ -6,6 +6,7 @@
  *     numbers; weights are those of the training rows;
  *   - numbers come back in their own unit; an adapter that is trained on keeps its own, and so does
  *     a checkpoint's head; an answer of numbers that ran over is an error;
+ *   - a run that was stopped ends with the bytes of one that was not;
  *   - what cannot be meant is refused with its place; each failure is reported.
  */
 #include "tests/recipes/run/heads.h"
@@ -18,6 +19,7 @@
 #include "recipes/run/shared.h"
 #include "recipes/run/trainer.h"
 #include "tests/support/faults.h"
+#include "tests/support/runs.h"
 
 #include <math.h>
 
@@ -332,6 +334,37 @@ static void what_is_trained_on_has_its_labels_in_their_order(void **state)
     lorac_recipe_free(r);
 }
 
+/* A run that is stopped after a few steps goes on to the bytes of one that was not: what labels
+ * weigh, the numbers' mean and deviation and the rows that are kept are found anew. */
+static void a_run_that_goes_on_ends_as_one_that_was_not_stopped(void **state)
+{
+    (void)state;
+    const struct lorac_run_watch whole = {0};
+    const struct lorac_run_watch cut = {.until = 7};
+    static const char *const dirs[] = {"output.dir=@whole", "output.dir=@cut"};
+    for (size_t k = 0; k < N_OBJECTIVES; k++) {
+        const bool weighs = strcmp(objectives[k], "regress") != 0;
+        for (size_t i = 0; i < 3; i++) {
+            const char *const sets[] = {dirs[i > 0],
+                                        "model.path=@encoder",
+                                        "adapter.method=none",
+                                        "train.epochs=4",
+                                        "train.cache_frozen_prefix=on",
+                                        "eval.every=3",
+                                        "eval.metrics=[loss]",
+                                        "objective.class_weights=balanced"};
+            struct lorac_recipe *r = recipe(objectives[k], sets, 7 + weighs);
+            struct lorac_run_result result;
+            struct lorac_err err = {0};
+            enum lorac_run_mode mode = i == 2 ? LORAC_RUN_RESUME : LORAC_RUN_OVERWRITE;
+            check(lorac_run(&result, r, mode, NULL, i == 1 ? &cut : &whole, &err), &err);
+            assert_true((result.end == LORAC_RUN_STOPPED) == (i == 1));
+            lorac_recipe_free(r);
+        }
+        runs_same("whole", "cut");
+    }
+}
+
 /* ---- refused ---- */
 
 static void what_cannot_be_meant_has_a_place(void **state)
@@ -466,6 +499,7 @@ int main(void)
         cmocka_unit_test(what_runs_share_is_not_an_adapters_unit),
         cmocka_unit_test(an_answer_of_what_ran_over_is_refused),
         cmocka_unit_test(what_is_trained_on_has_its_labels_in_their_order),
+        cmocka_unit_test(a_run_that_goes_on_ends_as_one_that_was_not_stopped),
         cmocka_unit_test(what_cannot_be_meant_has_a_place),
         cmocka_unit_test(the_text_is_the_column_beside_the_targets),
         cmocka_unit_test(an_encoder_shares_no_beginnings),
