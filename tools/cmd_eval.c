@@ -157,6 +157,24 @@ static void print_text(const struct subject *s, const struct lorac_scores *score
     if (scores->has_exact_match) { printf("exact match  %.4f\n", scores->exact_match); }
 }
 
+/* What was asked for, and these rows do not tell. */
+static void say_unmeasured(const struct subject *s, const struct lorac_scores *scores)
+{
+    static const struct {
+        enum lorac_metric metric;
+        const char *needs;
+    } all[] = {{LORAC_METRIC_AUC, "rows with a label and rows without it"},
+               {LORAC_METRIC_PEARSON, "numbers that differ, wanted and given"},
+               {LORAC_METRIC_SPEARMAN, "numbers that differ, wanted and given"},
+               {LORAC_METRIC_R2, "wanted numbers that differ"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        bool asked = s->r->eval.metrics >> all[i].metric & 1U;
+        if (!asked || !isnan(lorac_scores_get(scores, all[i].metric))) { continue; }
+        fprintf(stderr, "note: %s is not measured: it needs %s\n",
+                lorac_metric_words(all[i].metric), all[i].needs);
+    }
+}
+
 /* What the numbers do not say by themselves. */
 static void say_notes(const struct subject *s, const struct lorac_scores *scores,
                       const struct rows *rows)
@@ -167,6 +185,7 @@ static void say_notes(const struct subject *s, const struct lorac_scores *scores
     say_counts(stderr, &counts);
     const char *why = lorac_unmeasured(s->j, s->r->eval.metrics);
     if (why) { fprintf(stderr, "note: %s\n", why); }
+    say_unmeasured(s, scores);
     if (shots && lorac_shots_count(shots) < s->j->K) {
         fprintf(stderr, "note: %zu shots show %zu of the %zu labels; --shots %zu shows each once\n",
                 lorac_shots_count(shots), lorac_shots_count(shots), s->j->K, s->j->K);

@@ -3,6 +3,7 @@
 #   - eval and predict say the same of the same rows: labels, several labels, numbers, tags;
 #   - eval tells each label, or kind of entity, the commonest answer, and the rows that went wrong;
 #   - compare sets a head beside label texts, plan and runs know its metrics;
+#   - a metric that the rows do not tell is told to be missing;
 #   - what a head does not have is refused; what it cannot measure is refused where it would decide, else said.
 # usage: test_heads.sh LORAC MAKE_TINY
 . "$(dirname "$0")/support.sh"
@@ -94,6 +95,14 @@ for cuts in truncate_prompt truncate_end; do
 done
 expect 0 eval "$dir/runs/tags"
 has out "(of 36 words, " "entity F1" "N  " "A  "
+
+# ---- of rows that do not tell a metric ----
+printf 'text,y\nso 1 warm,good\n' >"$dir/row.csv"
+expect 0 eval "$dir/runs/one" --split test --set "data.test=$dir/row.csv"
+has err "note: AUC is not measured: it needs rows with a label and rows without it"
+printf 'text,y\nso 1 warm,2\nso 2 warm,2\n' >"$dir/row.csv"
+expect 0 eval "$dir/runs/number" --split test --set "data.test=$dir/row.csv"
+has err "note: R2 is not measured: it needs wanted numbers that differ" "note: Pearson is not measured"
 
 # ---- planned ----
 for name in several number tags; do
