@@ -1,5 +1,5 @@
 /* cmd_common.c - what the verbs share; see verbs.h. */
-#define _POSIX_C_SOURCE 200809L // strerror_r
+#define _POSIX_C_SOURCE 200809L // strerror_r, stat
 #include "tools/verbs.h"
 
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int complain(const struct lorac_err *err)
 {
@@ -229,6 +230,13 @@ const struct lorac_socket *bench_socket(struct bench *b)
     if (b->stack.n == 0) { return NULL; }
     b->socket = lorac_stack_socket(&b->stack);
     return &b->socket;
+}
+
+bool is_one_file(const char *a, const char *b)
+{
+    struct stat x;
+    struct stat y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lorac_err *err)

@@ -38,6 +38,10 @@ static enum lorac_status check_options(const struct args *a, struct lorac_err *e
         return lorac_fail(err, LORAC_EUSER, "--out %s: its name must end with .csv or .safetensors",
                           out);
     }
+    if (is_one_file(args_text(a, "--data", ""), out)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "%s: is the table to read (--data); write to another file", out);
+    }
     if (lorac_path_exists(out) && !args_has(a, "--overwrite")) {
         return lorac_fail(err, LORAC_EUSER,
                           "%s: is there already; choose another --out, or replace it with "

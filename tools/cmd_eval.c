@@ -258,6 +258,22 @@ static enum lorac_status open_evaluator(struct lorac_evaluator **out, struct row
     return st ? st : lorac_evaluator_new(out, &o, err);
 }
 
+/* --errors replaces what is there, but not what it is about. */
+static enum lorac_status check_errors(const char *path, const struct lorac_recipe *r,
+                                      struct lorac_err *err)
+{
+    const struct lorac_recipe_list *const lists[] = {&r->data.train, &r->data.valid.paths,
+                                                     &r->data.test};
+    for (size_t k = 0; path && k < 3; k++) {
+        for (size_t i = 0; i < lists[k]->n; i++) {
+            if (!is_one_file(path, lists[k]->at[i])) { continue; }
+            return lorac_fail(err, LORAC_EUSER,
+                              "--errors %s: is a table of the recipe; write to another file", path);
+        }
+    }
+    return LORAC_OK;
+}
+
 static int run_eval(const struct args *a)
 {
     struct lorac_err err = {0};
@@ -281,6 +297,7 @@ static int run_eval(const struct args *a)
     }
     if (shots.n) { parts |= LORAC_JOB_TRAIN; }
     st = subject_open(&s, a, parts, &err);
+    if (!st) { st = check_errors(rows.errors, s.r, &err); }
     if (!st) { st = open_rows(&rows, s.j, &shots, &err); }
     if (!st) { st = open_evaluator(&e, &rows, &s, &err); }
     if (!st) { st = lorac_evaluate(&scores, e, subject_progress, &s, &err); }

@@ -1,10 +1,8 @@
 /* cmd_predict.c - `lorac predict`: answers for the rows of a table, or for one text. */
-#define _POSIX_C_SOURCE 200809L // stat
 #include "tools/subject.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MAX_TOKENS = 128, USUAL_TOP = 5 };
 
@@ -17,13 +15,6 @@ struct asked {
     bool has_encoding;
     enum lorac_encoding encoding; // of the table
 };
-
-static bool is_one_file(const char *a, const char *b)
-{
-    struct stat x;
-    struct stat y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
 
 /* One of the option's words, or none. */
 static void read_encoding(struct asked *q, const struct args *a)

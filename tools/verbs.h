@@ -170,6 +170,8 @@ enum lorac_status labels_tree(struct lorac_tree *tree, const struct lorac_saved 
                               const struct lorac_chat *chat, const struct lorac_tokenizer *t,
                               struct lorac_err *err);
 
+/* Do both paths lead to the same file? */
+bool is_one_file(const char *a, const char *b);
 /* All of a file, or of standard input for "-". Owned by the caller (lorac_buf_free). */
 enum lorac_status read_text(struct lorac_buf *out, const char *path, struct lorac_err *err);
 

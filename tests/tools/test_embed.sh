@@ -43,6 +43,10 @@ has err "note: 2 rows longer than 4 tokens and lost"
 
 # ---- refused ----
 refused 2 "$dir/v.csv: is there already" embed --model "$model" --data "$dir/rows.csv" --column text --out "$dir/v.csv"
+cp "$dir/rows.csv" "$dir/kept.csv"
+refused 2 "$dir/rows.csv: is the table to read (--data)" embed --model "$model" --data "$dir/rows.csv" --column text \
+    --out "$dir/rows.csv" --overwrite
+cmp -s "$dir/rows.csv" "$dir/kept.csv" || fail "the table is replaced"
 refused 2 "its name must end with .csv or .safetensors" embed --model "$model" --data "$dir/rows.csv" --column text \
     --out "$dir/v.npy"
 refused 2 "--pooling must be mean, cls or last, found 'max'" embed --model "$model" --data "$dir/rows.csv" \

@@ -49,6 +49,9 @@ refused 2 "--errors $dir/none/wrong.csv: its folder does not exist" eval "$dir/r
 refused 1 "--errors: the answers are free text, no labels" eval "$dir/run.yaml" --unset data.labels.map \
     --set eval.metrics=[loss] --set 'template.completion=" {text}"' --errors "$dir/free.csv"
 [ -e "$dir/free.csv" ] && fail "a table of no errors"
+cp "$dir/table.csv" "$dir/kept.csv"
+refused 1 "--errors $dir/table.csv: is a table of the recipe" eval "$dir/run.yaml" --errors "$dir/table.csv"
+cmp -s "$dir/table.csv" "$dir/kept.csv" || fail "the table is replaced"
 refused 1 "--by-label: the answers are free text, no labels" eval "$dir/run.yaml" --unset data.labels.map \
     --set eval.metrics=[loss] --set 'template.completion=" {text}"' --by-label
 expect 0 eval "$dir/run.yaml" --set eval.metrics=[loss] --by-label
