@@ -159,7 +159,7 @@ static enum lorac_status accept(struct pass *p, size_t row, const struct lorac_m
 }
 
 /* What lets rows of this verdict pass. To skip all of them would be no way out. */
-static const char *way_out(enum lorac_verdict v, bool all)
+static const char *way_out(enum lorac_verdict v, bool all, bool mapped)
 {
     switch (v) {
     case LORAC_ROW_EMPTY:
@@ -169,9 +169,10 @@ static const char *way_out(enum lorac_verdict v, bool all)
                      "the "
                      "template in {?name}...{/name} goes where its cell is blank";
     case LORAC_ROW_UNKNOWN_LABEL:
-        return all ? "the map is of other words than the column: without labels.map its own are "
-                     "taken"
-                   : "labels.unknown: skip leaves them out";
+        if (!all) { return "labels.unknown: skip leaves them out"; }
+        return mapped ? "the map is of other words than the column: without labels.map its own are "
+                        "taken"
+                      : "the table has none of them";
     case LORAC_ROW_LONG:
         return all ? "a larger model.max_length lets them in" : "on_too_long: skip leaves them out";
     case LORAC_ROW_UNTRAINED:
@@ -206,7 +207,7 @@ static enum lorac_status fail_rows(const struct pass *p, struct lorac_err *err)
             lorac_buf_printf(&text, "%s%llu", i ? ", " : "", (unsigned long long)t->line[i]);
         }
         lorac_buf_printf(&text, "%s; %s)", !all && t->n > LORAC_TALLY_LINES ? ", ..." : "",
-                         way_out((enum lorac_verdict)v, all));
+                         way_out((enum lorac_verdict)v, all, p->d->o.n_labels > 0));
     }
     enum lorac_status st = LORAC_OK;
     if (text.no_memory) {

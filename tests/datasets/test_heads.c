@@ -197,6 +197,9 @@ static void labels_are_in_the_order_that_was_given(void **state)
     expect_failure("text,label\na,red\nb,Red\n", framed, &o,
                    "t.csv:3: column 'label' holds 'Red', expected a label of the training rows: "
                    "red, green, blue (1 such row; labels.unknown: skip leaves them out)");
+    expect_failure("text,label\na,Red\nb,Red\n", framed, &o,
+                   "t.csv:2: column 'label' holds 'Red', expected a label of the training rows: "
+                   "red, green, blue (all 2 rows; the table has none of them)");
     o.labels = map;
     o.n_labels = 3;
     struct lorac_example e = first_of("text,label\nx,1\ny,g\n", &o);
