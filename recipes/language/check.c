@@ -66,6 +66,8 @@ static enum lorac_status check_template(struct lorac_reading *rd)
     bool prompt = given(rd, "template.prompt");
     bool completion = given(rd, "template.completion");
     if (r->data.kind == LORAC_RECIPE_DATA_TEXT || r->data.train.n == 0) { return LORAC_OK; }
+    bool unknown = rd->errors->n && given(rd, "objective.kind"); // it may be a wrong word
+    if (unknown) { return LORAC_OK; }
     const struct lorac_objective *o = &lorac_objectives[r->objective.kind];
     if (o->target || o->masks) { return LORAC_OK; } // check_head(), check_masked()
     bool chat = r->templates.kind == LORAC_RECIPE_TEMPLATE_CHAT;

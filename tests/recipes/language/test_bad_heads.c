@@ -57,6 +57,9 @@ static const struct {
     {HEAD("{train: t.txt, kind: text}") "objective: classify\n",
      "r.yaml:4:12: objective.kind: 'classify' learns from a column, and with data.kind: text there "
      "are none"},
+    {HEAD("{train: t.csv, labels: y}") "objective: multilable\n",
+     "r.yaml:4:12: objective.kind: must be 'causal_lm' or 'masked_lm' or 'classify' or "
+     "'multilabel' or 'regress' or 'tag', found 'multilable' (did you mean 'multilabel'?)"},
     {HEAD("{train: t.csv}") "objective: masked_lm\n",
      "r.yaml:4:12: objective.kind: 'masked_lm' learns from plain text, and data.kind is table; "
      "write data.kind: text"},
