@@ -60,8 +60,11 @@ static void add_facts(struct lorac_buf *b, const struct lorac_record *r)
     const struct lorac_recipe *x = r->recipe;
     lorac_buf_str(b, "<ul class=\"facts\">\n");
     lorac_page_fact(b, "base", "%s", lorac_page_last(r->base));
-    lorac_page_fact(b, "adapter", "%s, rank %zu, %s numbers", x->adapter.method, x->adapter.rank,
-                    lorac_page_count(text[0], r->parameters));
+    const bool ranked = !x->adapter.from && lorac_method_reads(x->adapter.method, "rank");
+    if (ranked) { (void)lorac_snprintf(text[1], sizeof text[1], ", rank %zu", x->adapter.rank); }
+    lorac_page_fact(b, "adapter", "%s%s, %s numbers",
+                    x->adapter.from ? lorac_page_last(x->adapter.from) : x->adapter.method,
+                    ranked ? text[1] : "", lorac_page_count(text[0], r->parameters));
     if (r->adapter) {
         lorac_page_fact(b, "size of the adapter", "%s",
                         lorac_page_bytes(text[0], r->adapter_bytes));

@@ -5,7 +5,7 @@
  *   - two runs that are right in as many rows are told apart by a metric that is no mean over them;
  *   - a metric that the predictions do not come to has no interval, and is not compared;
  *   - a page tells the loss in its own unit, each label's scores of several labels and of tags as
- *     eval does, and of numbers what was wanted and given;
+ *     eval does, and of numbers what was wanted and given; a rank only where there is one;
  *   - each failure is reported.
  */
 #include "base/core/file.h"
@@ -34,8 +34,14 @@ static void go(const char *name, const char *objective, unsigned metrics, const 
     lorac_buf_str(&all, "]");
     (void)snprintf(best, sizeof best, "eval.best=%s", metric);
     (void)snprintf(dir, sizeof dir, "output.dir=@%s", name);
-    const char *const sets[] = {
-        all.at, best, dir, "train.epochs=2", "eval.every=end", "optimizer.lr=0.003"};
+    bool alone = strcmp(objective, "regress") == 0; // the head
+    const char *const sets[] = {all.at,
+                                best,
+                                dir,
+                                "train.epochs=2",
+                                "eval.every=end",
+                                "optimizer.lr=0.003",
+                                alone ? "adapter.method=none" : "adapter.rank=3"};
     struct lorac_recipe *r = recipe(objective, sets, sizeof sets / sizeof *sets);
     check(lorac_run(&result, r, LORAC_RUN_OVERWRITE, NULL, &nobody, &err), &err);
     lorac_recipe_free(r);
@@ -319,6 +325,8 @@ static void pages_speak_of_what_was_learnt(void **state)
             const char *has = pages[k].has[i];
             if (!strstr(page, has)) { fail_msg("%s: no %s", objectives[k], has); }
         }
+        bool ranked = strstr(page, ", rank ");
+        assert_int_equal(ranked, strcmp(objectives[k], "regress") != 0);
         if (strstr(page, pages[k].lacks)) { fail_msg("%s: %s", objectives[k], pages[k].lacks); }
         bool lists = strstr(page, "<th class=\"num\">line</th>");
         bool texts = strstr(page, "<td class=\"text clip\">") &&
