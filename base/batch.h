@@ -45,7 +45,8 @@ struct lorac_batch {
     size_t U, T;                       // rows that score, tokens scored
     int32_t *ids;                      // (N)
     uint32_t *position;                // (N)
-    int32_t *type;                     // (N) of tokens; 0 unless written after
+    int32_t *type;                     // (N) of tokens, which models with types look at; 0 unless
+                                       // written after
     struct lorac_segment *segments;    // (S)
     uint32_t *head_row;                // (U) ascending
     uint32_t *first;                   // (U+1)

@@ -14,10 +14,10 @@ enum lorac_status lorac_pass_check(const struct lorac_pass *p, const struct lora
                               "token id %d is outside the model's vocabulary of %zu", batch->ids[n],
                               p->m->config.V);
         }
-        if (batch->type[n] &&
-            (batch->type[n] < 0 || (size_t)batch->type[n] >= p->m->config.types)) {
+        size_t types = p->m->config.types; // a model without looks at none
+        if (types > 0 && (batch->type[n] < 0 || (size_t)batch->type[n] >= types)) {
             return lorac_fail(err, LORAC_EUSER, "token type %d is outside the model's %zu",
-                              batch->type[n], p->m->config.types);
+                              batch->type[n], types);
         }
         if (batch->position[n] >= p->o.max_positions) {
             return lorac_fail(err, LORAC_EUSER,

@@ -5,6 +5,7 @@
  *   - logits of the head in the files are within 1e-5, those of a text from the row that its
  *     architecture reads;
  *   - so are the hidden states, with head and prefix in the files and without;
+ *   - a model without token types reads a pair as one with them does, whatever types it is given;
  *   - an encoder does not go on from other rows, and gives no logits that it has no head for.
  */
 #include "base/core/mem.h"
@@ -83,6 +84,31 @@ static void a_text_is_seen_whole_or_not_at_all(void **state)
     lorac_device_close(&dev);
 }
 
+static void a_model_without_types_takes_those_of_a_pair(void **state)
+{
+    static const char *const names[] = {"distilbert-lm", "modernbert-lm"};
+    static const int32_t ids[] = {5, 6, 7};
+    struct lorac_device dev;
+    struct lorac_batch *b = NULL;
+    assert_int_equal(lorac_device_open(&dev, *state, 1, NULL), LORAC_OK);
+    assert_int_equal(lorac_batch_new(&b, 8, 2, 2, NULL), LORAC_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct lorac_model *m = golden_model(&dev, names[i]);
+        size_t n = 0;
+        lorac_batch_clear(b);
+        (void)lorac_batch_add(b, ids, 3, -1);
+        float *want = passes_all_logits(m, NULL, b, &n);
+        b->type[2] = 1;
+        float *got = passes_all_logits(m, NULL, b, &n);
+        near_all(names[i], got, want, n, 0.0F, 0.0F);
+        lorac_mem_free(want);
+        lorac_mem_free(got);
+        lorac_model_close(m);
+    }
+    lorac_batch_free(b);
+    lorac_device_close(&dev);
+}
+
 /* What is asked of a folder, and what it says. */
 static void refuse(struct lorac_device *dev, const char *name, enum lorac_task task, size_t labels,
                    const char *text)
@@ -138,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_EACH(heads_and_bodies_are_those_of_transformers),
         ON_EACH(a_text_is_seen_whole_or_not_at_all),
+        ON_EACH(a_model_without_types_takes_those_of_a_pair),
         ON_EACH(a_head_that_is_not_there_is_named),
         ON_EACH(a_new_head_takes_the_pooler_that_is_there),
     };
