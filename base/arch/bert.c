@@ -23,7 +23,8 @@ enum lorac_status lorac_config_encoder(struct lorac_config *c, const struct lora
             st = lorac_json_fail(&at, "false (an encoder sees its whole text, and no other)", err);
         }
     }
-    if (!st) { st = lorac_json_string(&positions, root, "position_embedding_type", false, err); }
+    if (st || c->rotary > 0) { return st; } // of rotary positions no class reads it: "sans_pos"
+    st = lorac_json_string(&positions, root, "position_embedding_type", false, err);
     if (!st && strcmp(positions, "absolute") != 0) {
         struct lorac_json at = lorac_json_get(root, "position_embedding_type");
         st = lorac_json_fail(&at, "\"absolute\" (others are not supported)", err);
@@ -50,8 +51,8 @@ void lorac_defaults_bert(struct lorac_config *c)
 static enum lorac_status read(struct lorac_config *c, const struct lorac_json *root,
                               struct lorac_err *err)
 {
-    enum lorac_status st = lorac_config_encoder(c, root, err);
     c->rotary = 0;
+    enum lorac_status st = lorac_config_encoder(c, root, err);
     return st ? st : lorac_json_size(&c->types, root, "type_vocab_size", false, 1, 1 << 20, err);
 }
 

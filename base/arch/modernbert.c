@@ -9,6 +9,9 @@
 #include <math.h>
 #include <string.h>
 
+static const double theta_global = 160000.0;
+static const double theta_local = 10000.0;
+
 static void defaults(struct lorac_config *c)
 {
     c->C = 768;
@@ -21,8 +24,8 @@ static void defaults(struct lorac_config *c)
     c->act = LORAC_GELU;
     c->tie = true;
     c->layernorm = true;
-    c->theta = 160000.0;
-    c->theta_sliding = 10000.0;
+    c->theta = theta_global;
+    c->theta_sliding = theta_local;
     c->init_cutoff = 2.0;
 }
 
@@ -47,19 +50,36 @@ static enum lorac_status read_layers(struct lorac_config *c, const struct lorac_
     return st;
 }
 
-/* The names of transformers 4; rope_parameters were read before. */
+/* A rotary base: that of rope_parameters, which was read before, or the one under its name of
+ * transformers 4: null there is `null`, and where there is none it is `base`. */
+static enum lorac_status read_base(double *theta, const struct lorac_json *root, const char *key,
+                                   const char *layers, double base, double null,
+                                   struct lorac_err *err)
+{
+    struct lorac_json rope = lorac_json_get(root, "rope_parameters");
+    struct lorac_json of = lorac_json_get(&rope, layers);
+    struct lorac_json at = lorac_json_get(&of, "rope_theta");
+    enum lorac_status st = LORAC_OK;
+    if (!at.value) {
+        at = lorac_json_get(root, key);
+        *theta = json_object_get(root->value, key) ? null : base;
+        st = lorac_json_number(theta, root, key, false, err);
+    }
+    return st || *theta > 1.0 ? st : lorac_json_fail(&at, "a rotary base above 1", err);
+}
+
 static enum lorac_status read_bases(struct lorac_config *c, const struct lorac_json *root,
                                     struct lorac_err *err)
 {
-    if (lorac_json_get(root, "rope_parameters").value) { return LORAC_OK; }
-    enum lorac_status st = lorac_json_number(&c->theta, root, "global_rope_theta", false, err);
-    if (!st) { st = lorac_json_number(&c->theta_sliding, root, "local_rope_theta", false, err); }
-    if (!st && !(c->theta > 1.0 && c->theta_sliding > 1.0)) {
-        st = lorac_fail(err, LORAC_EFORMAT,
-                        "%s: global_rope_theta is %g and local_rope_theta %g, expected above 1",
-                        root->file, c->theta, c->theta_sliding);
+    struct lorac_json rope = lorac_json_get(root, "rope_parameters");
+    if (lorac_json_get(&rope, "rope_theta").value) {
+        return lorac_json_fail(&rope, "settings of full_attention and of sliding_attention", err);
     }
-    return st;
+    enum lorac_status st = read_base(&c->theta, root, "global_rope_theta", "full_attention",
+                                     theta_global, theta_global, err);
+    return st ? st
+              : read_base(&c->theta_sliding, root, "local_rope_theta", "sliding_attention",
+                          theta_local, c->theta, err);
 }
 
 static enum lorac_status read_head(struct lorac_config *c, const struct lorac_json *root,

@@ -21,8 +21,8 @@ static enum lorac_status read(struct lorac_config *c, const struct lorac_json *r
                               struct lorac_err *err)
 {
     size_t pad = 1;
-    enum lorac_status st = lorac_config_encoder(c, root, err);
     c->rotary = 0;
+    enum lorac_status st = lorac_config_encoder(c, root, err);
     if (!st) { st = lorac_json_size(&c->types, root, "type_vocab_size", false, 1, 1 << 20, err); }
     if (!st) { st = lorac_json_size(&pad, root, "pad_token_id", false, 0, c->V - 1, err); }
     if (st) { return st; }
