@@ -167,18 +167,26 @@ static enum lorac_status read_sizes(struct lorac_config *c, const struct lorac_j
                                     struct lorac_err *err)
 {
     const struct lorac_config_keys *names = c->kind->keys;
+    const struct lorac_config_keys *common = &lorac_keys_llama;
     const struct {
         size_t *to;
-        const char *key;
+        const char *key, *also; // its name in all classes that have one of their own
         size_t max;
     } keys[] = {
-        {&c->C, names->C, MAX_WIDTH}, {&c->L, names->L, LORAC_MAX_LAYERS}, {&c->H, names->H, 4096},
-        {&c->F, names->F, MAX_WIDTH}, {&c->V, "vocab_size", MAX_VOCAB},
+        {&c->C, names->C, common->C, MAX_WIDTH},
+        {&c->L, names->L, common->L, LORAC_MAX_LAYERS},
+        {&c->H, names->H, common->H, 4096},
+        {&c->F, names->F, names->F, MAX_WIDTH},
+        {&c->V, "vocab_size", "vocab_size", MAX_VOCAB},
+        {&c->max_positions, names->positions, common->positions, 1 << 28},
     };
     enum lorac_status st = LORAC_OK;
     for (size_t i = 0; !st && i < sizeof keys / sizeof keys[0]; i++) {
         bool required = *keys[i].to == 0; // the class has no default
         st = lorac_json_size(keys[i].to, root, keys[i].key, required, 1, keys[i].max, err);
+        if (!st) { // attribute_map of transformers' classes: it counts where both are there
+            st = lorac_json_size(keys[i].to, root, keys[i].also, false, 1, keys[i].max, err);
+        }
     }
     if (st) { return st; }
     bool given = c->D > 0 || lorac_json_get(root, "head_dim").value; // by the class or the file
@@ -186,9 +194,6 @@ static enum lorac_status read_sizes(struct lorac_config *c, const struct lorac_j
     if (c->D == 0) { c->D = c->C / c->H; }
     if (names->G) { st = lorac_json_size(&c->G, root, names->G, false, 1, c->H, err); }
     if (!st && names->D) { st = lorac_json_size(&c->D, root, names->D, false, 2, 1024, err); }
-    if (!st) {
-        st = lorac_json_size(&c->max_positions, root, names->positions, false, 1, 1 << 28, err);
-    }
     if (st) { return st; }
     if (c->H % c->G != 0) {
         return lorac_fail(

@@ -157,6 +157,7 @@ static enum lorac_status put_setting(struct lorac_json *root, const struct lorac
                         "%s: has no effect: this architecture has nothing like it", s->key);
     }
     if (st) { return st; }
+    if (strcmp(key, s->key) != 0) { (void)json_object_del(root->value, s->key); } // another name
     if (!s->value) {
         (void)json_object_del(root->value, key);
         return LORAC_OK;

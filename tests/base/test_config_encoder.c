@@ -1,7 +1,8 @@
 /*
  * config.json of encoders. What is promised:
  *   - ModernBERT's rotary bases are those of rope_parameters, else those under their names of
- *     transformers 4, else its class's; a name that its class does not have says nothing.
+ *     transformers 4, else its class's; a name that its class does not have says nothing;
+ *   - sizes are read under the names that transformers' classes take beside their own.
  */
 #include "base/config_json.h"
 
@@ -89,11 +90,24 @@ static void what_positions_are_counts_where_they_are_learned(void **state)
                                   "(others are not supported), found \"relative_key\"");
 }
 
+static void sizes_have_the_names_that_all_classes_take(void **state)
+{
+    (void)state;
+    struct lorac_config c = well("{\"model_type\": \"distilbert\", \"n_heads\": 8, "
+                                 "\"num_attention_heads\": 4, \"hidden_size\": 32, "
+                                 "\"num_hidden_layers\": 3}");
+    assert_true(c.H == 4 && c.C == 32 && c.L == 3);
+    c = well("{\"model_type\": \"gpt2\", \"num_attention_heads\": 4, \"hidden_size\": 32, "
+             "\"num_hidden_layers\": 3, \"max_position_embeddings\": 77}");
+    assert_true(c.H == 4 && c.C == 32 && c.L == 3 && c.max_positions == 77);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(modernberts_bases_are_found_where_files_have_them),
         cmocka_unit_test(what_positions_are_counts_where_they_are_learned),
+        cmocka_unit_test(sizes_have_the_names_that_all_classes_take),
     };
     return cmocka_run_group_tests_name("config_encoder", tests, NULL, NULL);
 }
