@@ -72,31 +72,39 @@ static const struct lorac_class *class_of_type(const char *type)
 }
 
 /* As AutoTokenizer: the class of tokenizer_config.json, of config.json, or what its model_type
- * stands for, which counts first for qwen2, where files are known to name others. */
+ * stands for, which counts first for qwen2, where files are known to name others. names: the class
+ * and the type; NULL: not there. *out NULL: none of the table. */
+static enum lorac_status find_class(const struct lorac_class **out, const char *names[2],
+                                    const struct lorac_json *config, const struct lorac_json *model,
+                                    struct lorac_err *err)
+{
+    names[0] = names[1] = NULL;
+    enum lorac_status st = lorac_json_string(&names[0], model, "tokenizer_class", false, err);
+    if (!st) { st = lorac_json_string(&names[0], config, "tokenizer_class", false, err); }
+    if (!st) { st = lorac_json_string(&names[1], model, "model_type", false, err); }
+    if (st) { return st; }
+    bool first = !names[0] || (names[1] && strcmp(names[1], "qwen2") == 0);
+    *out = first ? class_of_type(names[1]) : class_named(names[0]);
+    return LORAC_OK;
+}
+
 static enum lorac_status pick_class(const struct lorac_class **out, const struct lorac_json *config,
                                     const struct lorac_json *model, const char *dir,
                                     struct lorac_err *err)
 {
-    const char *name = NULL;
-    const char *type = NULL;
+    const char *names[2];
     bool prefix = false;
-    enum lorac_status st = lorac_json_string(&name, model, "tokenizer_class", false, err);
-    if (!st) { st = lorac_json_string(&name, config, "tokenizer_class", false, err); }
-    if (!st) { st = lorac_json_string(&type, model, "model_type", false, err); }
+    enum lorac_status st = find_class(out, names, config, model, err);
     if (!st) { st = lorac_json_bool(&prefix, config, "add_prefix_space", false, err); }
-    if (st) { return st; }
-    bool first = !name || (type && strcmp(type, "qwen2") == 0);
-    *out = first ? class_of_type(type) : class_named(name);
-    if (*out && !prefix) { return LORAC_OK; }
+    if (st || (*out && !prefix)) { return st; }
+    const char *name = names[0] ? names[0] : names[1];
     return lorac_fail(
         err, LORAC_ENOTSUP,
         "%s: has no tokenizer.json; vocab.json and merges.txt are read for the classes "
         "GPT2Tokenizer, Qwen2Tokenizer, GPTNeoXTokenizer and RobertaTokenizer without "
         "add_prefix_space, vocab.txt for BertTokenizer and DistilBertTokenizer, %s %.60s",
-        dir, name ? "the folder names" : "config.json's model_type is",
-        name   ? name
-        : type ? type
-               : "not there");
+        dir, names[0] ? "the folder names" : "config.json's model_type is",
+        name ? name : "not there");
 }
 
 /* Called with each line, without its end. */
@@ -156,18 +164,52 @@ static enum lorac_status read_added_txt(json_t *frame, const struct lorac_json *
     return LORAC_OK;
 }
 
-/* What BertTokenizer takes of tokenizer_config.json. */
-static enum lorac_status set_bert(json_t *frame, const json_t *config, struct lorac_err *err)
+/* What BertTokenizer takes of tokenizer_config.json; *changed: the last key that says otherwise
+ * than the normaliser did. */
+static enum lorac_status set_bert(const char **changed, json_t *frame,
+                                  const struct lorac_json *config, struct lorac_err *err)
 {
     static const char *const keys[][2] = {{"do_lower_case", "lowercase"},
                                           {"tokenize_chinese_chars", "handle_chinese_chars"},
                                           {"strip_accents", "strip_accents"}};
     json_t *norm = json_object_get(frame, "normalizer");
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        json_t *value = json_object_get(config, keys[i][0]);
-        if (value && json_object_set(norm, keys[i][1], value)) { return lorac_no_memory(err); }
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !st; i++) {
+        json_t *value = json_object_get(config->value, keys[i][0]);
+        bool is = false;
+        st = lorac_json_bool(&is, config, keys[i][0], false, err);
+        if (st || !value) { continue; }
+        if (!json_equal(value, json_object_get(norm, keys[i][1]))) { *changed = keys[i][0]; }
+        if (json_object_set(norm, keys[i][1], value)) { st = lorac_no_memory(err); }
     }
-    return LORAC_OK;
+    return st;
+}
+
+enum lorac_status lorac_read_bert_keys(struct lorac_tokenizer *t, struct lorac_json *root,
+                                       const char *dir, struct lorac_err *err)
+{
+    struct lorac_json config = {0};
+    struct lorac_json top = {0}; // config.json
+    const struct lorac_class *class = NULL;
+    const char *changed = NULL;
+    const char *names[2];
+    char paths[2][LORAC_PATH];
+    const json_t *norm = json_object_get(root->value, "normalizer");
+    const char *type = json_string_value(json_object_get(norm, "type"));
+    if (!type || strcmp(type, "BertNormalizer") != 0) { return LORAC_OK; }
+    enum lorac_status st = lorac_read_file(&config, paths[0], dir, "tokenizer_config.json", err);
+    if (!st) { st = lorac_read_file(&top, paths[1], dir, "config.json", err); }
+    if (!st) { st = find_class(&class, names, &config, &top, err); }
+    if (!st && class && class->lines) { st = set_bert(&changed, root->value, &config, err); }
+    if (!st && changed) {
+        (void)snprintf(t->note, sizeof t->note,
+                       "tokenizer_config.json: %s says otherwise than the normalizer of "
+                       "tokenizer.json, and counts, as in transformers",
+                       changed);
+    }
+    lorac_json_free(&config);
+    lorac_json_free(&top);
+    return st;
 }
 
 /* The name of a special token: the folder's, or the class's. */
@@ -221,6 +263,7 @@ enum lorac_status lorac_read_vocab_files(struct lorac_tokenizer *t,
     struct lorac_json top = {0}; // config.json
     struct lorac_json added = {0};
     struct lorac_json root = {0};
+    const char *changed = NULL; // of the class's own, which nobody chose
     char paths[3][LORAC_PATH];
     enum lorac_status st = lorac_read_file(&config, paths[0], dir, "tokenizer_config.json", err);
     if (!st) { st = lorac_read_file(&top, paths[1], dir, "config.json", err); }
@@ -229,7 +272,7 @@ enum lorac_status lorac_read_vocab_files(struct lorac_tokenizer *t,
     if (!st) { st = lorac_json_parse(&root, (*class)->frame, strlen((*class)->frame), dir, err); }
     json_t *model = json_object_get(root.value, "model");
     if (!st) { st = read_model_files(model, *class, dir, err); }
-    if (!st && (*class)->lines) { st = set_bert(root.value, config.value, err); }
+    if (!st && (*class)->lines) { st = set_bert(&changed, root.value, &config, err); }
     if (!st && (*class)->post) {
         st = set_post(root.value, *class, config.value, json_object_get(model, "vocab"), err);
     }

@@ -9,8 +9,12 @@
  * its post-processor alone says what is put around a text (tokenization_utils_base.py,
  * _from_pretrained drops the two), and where they ask for something else that is told.
  *
+ * do_lower_case, tokenize_chinese_chars and strip_accents count for BERT's classes, beside a
+ * tokenizer.json, too (classes.c), and where they change it that is told.
+ *
  * One difference: some classes build normaliser and pre-tokenizer (LlamaTokenizer) or
- * post-processor (GPTNeoXTokenizer) anew, whatever the file has. tokenizer.json is the truth here.
+ * post-processor (GPTNeoXTokenizer) anew, whatever the file has. tokenizer.json is the truth here,
+ * as where such keys are absent.
  */
 #include "base/core/file.h"
 #include "base/core/mem.h"

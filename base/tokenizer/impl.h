@@ -318,6 +318,12 @@ struct lorac_class {
     bool lines;           // the vocabulary is vocab.txt, of WordPiece
     const char *named[TOK_NAMES]; // the special tokens where the folder names none, or NULL
 };
+/* What BertTokenizer's normaliser takes of tokenizer_config.json, into that of `root`, of
+ * tokenizer.json, where the folder's class is BERT's: it makes the normaliser anew (transformers
+ * models/bert/tokenization_bert.py). */
+LORAC_MUST_CHECK enum lorac_status lorac_read_bert_keys(struct lorac_tokenizer *t,
+                                                        struct lorac_json *root, const char *dir,
+                                                        struct lorac_err *err);
 /* A file of the folder; root->value NULL where it is not there. Borrows `path`. */
 LORAC_MUST_CHECK enum lorac_status lorac_read_file(struct lorac_json *root, char path[LORAC_PATH],
                                                    const char *dir, const char *name,

@@ -106,6 +106,7 @@ enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out, const char 
         st = lorac_stand_in_tokenizer(dir, path, err);
     } else {
         st = lorac_json_load(&root, path, TOK_MAX_JSON, err);
+        if (!st) { st = lorac_read_bert_keys(t, &root, dir, err); }
         if (!st) { st = lorac_read_tokenizer(t, &root, err); }
     }
     if (!st) { st = lorac_read_folder(t, dir, class, err); }

@@ -59,8 +59,9 @@ size_t lorac_ids_common(const int32_t *a, size_t n, const int32_t *b, size_t m);
  * RobertaTokenizer, vocab.txt for BertTokenizer and DistilBertTokenizer, which
  * tokenizer_config.json names, or config.json's model_type stands for. add_bos_token and
  * add_eos_token of tokenizer_config.json count there alone: what tokenizer.json puts around a text
- * its post-processor says, as in transformers 5. LORAC_ENOTSUP: a part that is not supported;
- * LORAC_EFORMAT: a damaged or contradictory file. */
+ * its post-processor says, as in transformers 5. What tokenizer_config.json says of BERT's
+ * normaliser (do_lower_case, ...) counts over tokenizer.json, as there. LORAC_ENOTSUP: a part that
+ * is not supported; LORAC_EFORMAT: a damaged or contradictory file. */
 LORAC_MUST_CHECK enum lorac_status lorac_tokenizer_open(struct lorac_tokenizer **out,
                                                         const char *dir, struct lorac_err *err);
 /* The same from one tokenizer.json in memory (`file` names it in messages). */

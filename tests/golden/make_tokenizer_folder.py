@@ -18,6 +18,7 @@ from transformers.utils import logging
 
 from make_tokenizer import train, wordpieces
 
+here = pathlib.Path(__file__).parent
 END, PAD = "<|endoftext|>", "<|padding|>"
 TEXTS = ["the mill", "Mill <mask>the[MASK] \u4e2d\u6587\u00e9", " It'S 1234 sacks,\n\n  and flour", "perche\u0301 gr\u00f6\u00dfer", "a" + END + " b" + PAD, ""]
 
@@ -88,6 +89,13 @@ def cases():
     out["bert, accents and ideographs"] = "lines", {"config.json": bert, "tokenizer_config.json": {
         "strip_accents": False, "tokenize_chinese_chars": False, "tokenizer_class": "BertTokenizer"}}
     out["bert, all null"] = "lines", {"config.json": bert, "tokenizer_config.json": {"strip_accents": None}}
+    whole = json.loads((here / "tokenizer" / "bert.json").read_text())["tokenizer"]
+    for kind, key in (("BertTokenizer", "do_lower_case"), ("BertTokenizer", "strip_accents"), (None, "do_lower_case"),
+                      ("DistilBertTokenizerFast", "tokenize_chinese_chars"),
+                      ("PreTrainedTokenizerFast", "do_lower_case")):
+        config = ({"tokenizer_class": kind} if kind else {}) | {key: False, "pad_token": "[PAD]"}
+        out[f"tokenizer.json of bert, {kind}, {key}"] = None, {
+            "config.json": bert, "tokenizer.json": whole, "tokenizer_config.json": config}
     for names in ((), ("<s>",), ("</s>",)):
         for bos in (None, False, True):
             for eos in (None, True):
@@ -123,11 +131,11 @@ def main():
             elif vocab:
                 (folder / "vocab.json").write_text(json.dumps(vocabs[vocab], ensure_ascii=False), encoding="utf-8")
                 (folder / "merges.txt").write_text(merges, encoding="utf-8")
-            answer = ask(folder, TEXTS if vocab else ["a", "aa"])
+            answer = ask(folder, TEXTS if vocab or name.startswith("tokenizer.json of bert") else ["a", "aa"])
         out.append({"name": name, "vocab": vocab, "files": files, **answer})
     parts = [f'"merges": {json.dumps(merges)}'] + [f'"{n}": {json.dumps(v)}' for n, v in vocabs.items()]
     rows = ",\n".join(f"  {json.dumps(case)}" for case in out)
-    path = pathlib.Path(__file__).parent / "tokenizer_folder.json"
+    path = here / "tokenizer_folder.json"
     path.write_text("{" + ",\n".join(parts) + ',\n"cases": [\n' + rows + "\n]}\n")
 
 

@@ -5,7 +5,8 @@
  *     config.json names, or that its model_type stands for, with the special tokens of that class;
  *     where transformers finds none, the folder is refused;
  *   - what is put around a text add_bos_token and add_eos_token say there, and beside a
- *     tokenizer.json its post-processor alone; where they ask for something else, that is told.
+ *     tokenizer.json its post-processor alone; where they ask for something else, that is told;
+ *   - how BERT's classes normalise tokenizer_config.json says, over tokenizer.json, and is told.
  */
 #include "base/core/file.h"
 #include "base/core/json.h"
@@ -136,7 +137,7 @@ static struct lorac_json case_named(const char *name)
     return (struct lorac_json){0};
 }
 
-static void what_tokenizer_json_overrules_is_told(void **state)
+static void which_file_counts_is_told(void **state)
 {
     (void)state;
     static const struct {
@@ -155,6 +156,11 @@ static void what_tokenizer_json_overrules_is_told(void **state)
         {"tokenizer.json puts nothing, bos False, eos None", NULL},
         {"tokenizer.json puts nothing, bos None, eos None", NULL},
         {"bos and eos", NULL},
+        {"tokenizer.json of bert, None, do_lower_case",
+         "tokenizer_config.json: do_lower_case says otherwise than the normalizer of "
+         "tokenizer.json, and counts, as in transformers"},
+        {"tokenizer.json of bert, PreTrainedTokenizerFast, do_lower_case", NULL},
+        {"a class of bert", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lorac_json at = case_named(cases[i].name);
@@ -175,7 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folders_are_taken_as_in_transformers),
-        cmocka_unit_test(what_tokenizer_json_overrules_is_told),
+        cmocka_unit_test(which_file_counts_is_told),
     };
     return cmocka_run_group_tests_name("classes", tests, open_golden, close_golden);
 }
