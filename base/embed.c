@@ -5,6 +5,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/core/number.h"
+#include "base/tokenizer/impl.h"
 
 #include <math.h>
 #include <string.h>
@@ -30,8 +31,9 @@ static enum lorac_status load(struct lorac_json *out, char path[LORAC_PATH], con
     return lorac_path_exists(path) ? lorac_json_load(out, path, JSON_LIMIT, err) : LORAC_OK;
 }
 
-/* "pooling_mode_mean_tokens": true of older versions, "pooling_mode": "mean" of newer ones. */
-static enum lorac_status read_pooling(struct lorac_embedding *out, const char *dir,
+/* "pooling_mode_mean_tokens": true of older versions, "pooling_mode": "mean" of newer ones.
+ * *prompts: the tokens of prompts count. */
+static enum lorac_status read_pooling(struct lorac_embedding *out, bool *prompts, const char *dir,
                                       const char *part, struct lorac_err *err)
 {
     static const char *const keys[] = {[LORAC_POOL_MEAN] = "pooling_mode_mean_tokens",
@@ -44,10 +46,9 @@ static enum lorac_status read_pooling(struct lorac_embedding *out, const char *d
     struct lorac_json root;
     char path[LORAC_PATH];
     const char *word = NULL;
-    bool include = true;
     size_t modes = 0;
     char file[LORAC_NAME_SIZE];
-    (void)lorac_snprintf(file, sizeof file, "%.200s/config.json", part);
+    (void)lorac_snprintf(file, sizeof file, "%.200s%sconfig.json", part, *part ? "/" : "");
     enum lorac_status st = load(&root, path, dir, file, err);
     if (!st && !root.value) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: is missing, but modules.json names its folder",
@@ -69,17 +70,14 @@ static enum lorac_status read_pooling(struct lorac_embedding *out, const char *d
         st = lorac_fail(err, LORAC_ENOTSUP,
                         "%s: pools in another way than by one of mean, cls and last token", path);
     }
-    if (!st) { st = lorac_json_bool(&include, &root, "include_prompt", false, err); }
-    if (!st && !include) {
-        st = lorac_fail(err, LORAC_ENOTSUP, "%s: include_prompt false is not supported", path);
-    }
+    if (!st) { st = lorac_json_bool(prompts, &root, "include_prompt", false, err); }
     out->stated = !st;
     lorac_json_free(&root);
     return st;
 }
 
 /* The parts of the model: transformer, pooling, normalisation. */
-static enum lorac_status read_modules(struct lorac_embedding *out, const char *dir,
+static enum lorac_status read_modules(struct lorac_embedding *out, bool *prompts, const char *dir,
                                       struct lorac_err *err)
 {
     struct lorac_json root;
@@ -98,7 +96,7 @@ static enum lorac_status read_modules(struct lorac_embedding *out, const char *d
         const char *name = dot ? dot + 1 : type;
         if (st || strcmp(name, "Transformer") == 0 || strcmp(name, "Normalize") == 0) { continue; }
         if (strcmp(name, "Pooling") == 0) {
-            st = read_pooling(out, dir, part, err);
+            st = read_pooling(out, prompts, dir, part, err);
         } else {
             st = lorac_fail(err, LORAC_ENOTSUP,
                             "%s: a module of type %.80s stands behind the model, which lorac does "
@@ -110,15 +108,21 @@ static enum lorac_status read_modules(struct lorac_embedding *out, const char *d
     return st;
 }
 
-static enum lorac_status read_length(struct lorac_embedding *out, const char *dir,
-                                     struct lorac_err *err)
+/* sentence_bert_config.json; of old folders, sentence_roberta_config.json and so on. */
+static enum lorac_status read_texts(struct lorac_embedding *out, const struct lorac_model *m,
+                                    struct lorac_err *err)
 {
     struct lorac_json root;
     char path[LORAC_PATH];
+    char file[LORAC_NAME_SIZE];
     size_t most = 0;
-    enum lorac_status st = load(&root, path, dir, "sentence_bert_config.json", err);
+    (void)lorac_snprintf(file, sizeof file, "sentence_%.40s_config.json",
+                         lorac_arch_type(m->config.arch));
+    enum lorac_status st = load(&root, path, m->dir, "sentence_bert_config.json", err);
+    if (!st && !root.value) { st = load(&root, path, m->dir, file, err); }
     if (!st && root.value) {
         st = lorac_json_size(&most, &root, "max_seq_length", false, 1, 1 << 24, err);
+        if (!st) { st = lorac_json_bool(&out->lower, &root, "do_lower_case", false, err); }
     }
     if (!st && most && most < out->max_tokens) { out->max_tokens = most; }
     lorac_json_free(&root);
@@ -126,7 +130,7 @@ static enum lorac_status read_length(struct lorac_embedding *out, const char *di
 }
 
 /* The prompt that every text gets. */
-static enum lorac_status read_prompt(struct lorac_embedding *out, const char *dir,
+static enum lorac_status read_prompt(struct lorac_embedding *out, bool counts, const char *dir,
                                      struct lorac_err *err)
 {
     struct lorac_json root;
@@ -141,6 +145,12 @@ static enum lorac_status read_prompt(struct lorac_embedding *out, const char *di
         struct lorac_json prompts = lorac_json_get(&root, "prompts");
         st = lorac_json_string(&prompt, &prompts, name, true, err);
     }
+    if (!st && prompt && prompt[0] && !counts) {
+        st = lorac_fail(err, LORAC_ENOTSUP,
+                        "%s: prompt '%.40s' stands in front of each text, but its tokens are not "
+                        "pooled: include_prompt false is not supported",
+                        path, name);
+    }
     if (!st && prompt && prompt[0]) {
         out->prompt = lorac_mem_string(prompt, strlen(prompt));
         if (!out->prompt) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", path); }
@@ -154,9 +164,10 @@ enum lorac_status lorac_embedding_read(struct lorac_embedding *out, const struct
 {
     *out = (struct lorac_embedding){
         .pooling = LORAC_POOL_MEAN, .normalize = true, .max_tokens = m->config.max_positions};
-    enum lorac_status st = read_modules(out, m->dir, err);
-    if (!st) { st = read_length(out, m->dir, err); }
-    if (!st) { st = read_prompt(out, m->dir, err); }
+    bool prompts = true;
+    enum lorac_status st = read_modules(out, &prompts, m->dir, err);
+    if (!st) { st = read_texts(out, m, err); }
+    if (!st) { st = read_prompt(out, prompts, m->dir, err); }
     if (st) { lorac_embedding_release(out); }
     return st;
 }
@@ -195,6 +206,25 @@ static enum lorac_status find_frame(struct lorac_embedder *e, const struct lorac
                       e->how.max_tokens, e->begins + e->ends);
 }
 
+/* Where texts are to be lower-cased the tokenizer does so itself, or it is another's vectors. */
+static enum lorac_status check_case(struct lorac_embedder *e, struct lorac_err *err)
+{
+    static const struct lorac_text cases[] = {{"Aa", 2, false}, {"aa", 2, false}};
+    enum lorac_status st = LORAC_OK;
+    e->ids.n = 0;
+    for (size_t i = 0; i < 2 && !st; i++) {
+        st = lorac_encoder_encode(&e->ids, e->encoder, &cases[i], 1, LORAC_ENCODE_ALONE, err);
+    }
+    size_t half = e->ids.n / 2;
+    bool same =
+        e->ids.n % 2 == 0 && lorac_ids_common(e->ids.at, half, e->ids.at + half, half) == half;
+    if (st || same) { return st; }
+    return lorac_fail(err, LORAC_ENOTSUP,
+                      "%s: sentence-transformers lower-cases texts (do_lower_case), which its "
+                      "tokenizer does not do: that is not supported",
+                      e->m->dir);
+}
+
 /* For batches of so many rows. */
 static enum lorac_status make_room(struct lorac_embedder *e, size_t rows, struct lorac_err *err)
 {
@@ -227,6 +257,7 @@ enum lorac_status lorac_embedder_new(struct lorac_embedder **out, const struct l
     e->socket = socket;
     enum lorac_status st = find_frame(e, t, err);
     if (!st) { st = lorac_encoder_for(&e->encoder, t, err); }
+    if (!st && how->lower) { st = check_case(e, err); }
     if (!st) { st = lorac_batch_new(&e->batch, rows, ROWS, 1, err); }
     if (!st) { st = make_room(e, ROWS, err); }
     if (st) {
@@ -249,14 +280,29 @@ void lorac_embedder_free(struct lorac_embedder *e)
     lorac_mem_free(e);
 }
 
+static void strip(struct lorac_text *text, bool left, bool right)
+{
+    size_t begin = 0;
+    size_t end = text->n;
+    if (lorac_utf8_check(text->at, text->n) < text->n) { return; } // encoding it says where
+    lorac_strip(&begin, &end, text->at, left, right);
+    text->at += begin;
+    text->n = end - begin;
+}
+
 /* e->ids: the text's, of which the end is lost where there are too many. */
 static enum lorac_status encode(size_t *cut, struct lorac_embedder *e, const char *text, size_t n,
                                 struct lorac_err *err)
 {
     const char *prompt = e->how.prompt ? e->how.prompt : "";
-    const struct lorac_text both[] = {{prompt, strlen(prompt), false}, {text, n, false}};
+    struct lorac_text both[] = {{prompt, strlen(prompt), false}, {text, n, false}};
     e->ids.n = 0;
     *cut = 0;
+    if (e->how.stated) { // the two as one text
+        strip(&both[0], true, false);
+        strip(&both[1], both[0].n == 0, true);
+        strip(&both[0], false, both[1].n == 0);
+    }
     enum lorac_status st = lorac_encoder_encode(&e->ids, e->encoder, both, 2,
                                                 LORAC_ENCODE_BEGINS | LORAC_ENCODE_ENDS, err);
     if (st) { return st; }

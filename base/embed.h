@@ -8,6 +8,7 @@
  * How a folder means its vectors is read as sentence-transformers writes it: modules.json,
  * 1_Pooling/config.json, sentence_bert_config.json, config_sentence_transformers.json. What would
  * make other vectors and isn't understood (a dense layer behind the pooling) is refused by name.
+ * Texts of such a folder are embedded without white space around them, as there.
  */
 #ifndef LORAC_BASE_EMBED_H
 #define LORAC_BASE_EMBED_H
@@ -27,6 +28,7 @@ struct lorac_embedding {
     size_t max_tokens; // of a text, with what stands around it; a longer one loses its end
     char *prompt;      // stands in front of each text, NULL: nothing does
     bool stated;       // the folder says how its vectors are pooled
+    bool lower;        // texts are lower-cased first: so must its tokenizer do
 };
 /* As the model's folder says; else the mean, as many tokens as the model reads. Normalised in any
  * case: that is the caller's to change. */
@@ -35,7 +37,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_embedding_read(struct lorac_embedding *
                                                         struct lorac_err *err);
 void lorac_embedding_release(struct lorac_embedding *how);
 
-/* A model, opened for LORAC_TASK_BODY, that is given texts, some at a time. Borrows all of them. */
+/* A model, opened for LORAC_TASK_BODY, that is given texts, some at a time. Borrows all of them.
+ * LORAC_ENOTSUP: texts are to be lower-cased for a tokenizer that tells cases apart. */
 struct lorac_embedder;
 LORAC_MUST_CHECK enum lorac_status lorac_embedder_new(struct lorac_embedder **out,
                                                       const struct lorac_model *m,

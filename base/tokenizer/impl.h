@@ -42,6 +42,8 @@ size_t lorac_utf8_check(const char *s, size_t n);
 /* Append `s`, each maximal ill-formed part as U+FFFD. Returns the bytes of output that stand for a
  * character which more bytes could still complete (0 or 3). */
 size_t lorac_utf8_lossy(struct lorac_buf *out, const char *s, size_t n);
+/* norm.c: s[*begin,*end), which is UTF-8, without the white space on its left, on its right. */
+void lorac_strip(size_t *begin, size_t *end, const char *s, bool left, bool right);
 bool lorac_char_is_space(uint32_t cp);      // White_Space
 bool lorac_char_is_word(uint32_t cp);       // \w
 bool lorac_char_is_number(uint32_t cp);     // general category N

@@ -157,26 +157,32 @@ static void map_chars(struct lorac_marked *out, const struct lorac_marked *in, e
     }
 }
 
+void lorac_strip(size_t *begin, size_t *end, const char *s, bool left, bool right)
+{
+    uint32_t cp = 0;
+    while (left && *begin < *end) {
+        size_t len = lorac_utf8_next(s + *begin, *end - *begin, &cp);
+        if (!lorac_char_is_space(cp)) { break; }
+        *begin += len;
+    }
+    while (right && *end > *begin) {
+        size_t at = *end - 1;
+        for (; at > *begin && ((unsigned char)s[at] & 0xC0) == 0x80; at--) {}
+        (void)lorac_utf8_next(s + at, *end - at, &cp);
+        if (!lorac_char_is_space(cp)) { break; }
+        *end = at;
+    }
+}
+
 static void strip(struct lorac_marked *out, const struct lorac_marked *in,
                   const struct lorac_norm *norm)
 {
-    const char *s = in->text.at;
     size_t begin = 0;
     size_t end = in->text.n;
-    uint32_t cp = 0;
-    while (norm->left && begin < end) {
-        size_t len = lorac_utf8_next(s + begin, end - begin, &cp);
-        if (!lorac_char_is_space(cp)) { break; }
-        begin += len;
+    lorac_strip(&begin, &end, in->text.at, norm->left, norm->right);
+    if (begin < end) {
+        lorac_marked_add(out, in->text.at + begin, end - begin, in->mark.at + begin);
     }
-    while (norm->right && end > begin) {
-        size_t at = end - 1;
-        for (; at > begin && ((unsigned char)s[at] & 0xC0) == 0x80; at--) {}
-        (void)lorac_utf8_next(s + at, end - at, &cp);
-        if (!lorac_char_is_space(cp)) { break; }
-        end = at;
-    }
-    if (begin < end) { lorac_marked_add(out, s + begin, end - begin, in->mark.at + begin); }
 }
 
 static enum lorac_status apply(struct lorac_marked *out, const struct lorac_marked *in,

@@ -2,7 +2,8 @@
  * Vectors of texts. What is promised:
  *   - they are the last hidden states of transformers, pooled (tests/golden/embed.json), however
  *     many texts run together;
- *   - a text is read as the tokenizer frames it, and one that is too long loses its end alone;
+ *   - a text is read as the tokenizer frames it, and one that is too long loses its end alone; of
+ *     a folder of sentence-transformers without the white space around it;
  *   - what the folder says of its vectors is followed, or refused by name;
  *   - want of memory is reported.
  */
@@ -198,8 +199,9 @@ static void texts_beyond_a_batch_wait_for_the_next(void **state)
     enum { ROOM = 1024, LONG = 400 };
     struct lorac_model *m = open_model(tiny_path("model"));
     struct lorac_tokenizer *t = tokenizer();
-    struct lorac_embedding how = {.normalize = true, .max_tokens = m->config.max_positions};
+    struct lorac_embedding how = {.normalize = true, .max_tokens = (size_t)4 * ROOM};
     struct lorac_embedder *e = embedder(m, t, &how);
+    assert_int_equal(lorac_embedder_most(e), ROOM); // however long one may be
     float *out = lorac_mem_new(lorac_embedder_most(e) * m->config.C, sizeof *out);
     int32_t ids[LONG] = {0};
     size_t length = LONG < m->config.max_positions ? LONG : m->config.max_positions;
@@ -212,6 +214,41 @@ static void texts_beyond_a_batch_wait_for_the_next(void **state)
     assert_true(lorac_embedder_add_ids(e, ids, length));
     lorac_mem_free(out);
     lorac_embedder_free(e);
+    lorac_tokenizer_free(t);
+    lorac_model_close(m);
+}
+
+/* As sentence-transformers has it; a prompt and its text are one. */
+static void white_space_around_a_text_is_none_of_it(void **state)
+{
+    (void)state;
+    struct lorac_model *m = open_model(tiny_path("model"));
+    struct lorac_tokenizer *t = tokenizer();
+    char prompt[] = " q: ";
+    const struct {
+        char *prompt;
+        const char *text[2];
+    } cases[] = {{NULL, {"soup", " \n soup\t "}},
+                 {NULL, {"", "  "}},
+                 {prompt, {"soup", "soup\t "}},
+                 {prompt, {"", "  "}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lorac_embedding how = {.max_tokens = 16, .stated = true, .prompt = cases[i].prompt};
+        struct lorac_embedder *e = embedder(m, t, &how);
+        float got[2 * MOST];
+        bool added = false;
+        size_t cut = 0;
+        for (size_t k = 0; k < 2; k++) {
+            const char *text = cases[i].text[k];
+            assert_int_equal(lorac_embedder_add(&added, &cut, e, text, strlen(text), NULL),
+                             LORAC_OK);
+        }
+        assert_int_equal(lorac_embedder_run(got, e, NULL), LORAC_OK);
+        for (size_t c = 0; c < m->config.C; c++) {
+            assert_float_equal(got[c], got[m->config.C + c], 1e-6);
+        }
+        lorac_embedder_free(e);
+    }
     lorac_tokenizer_free(t);
     lorac_model_close(m);
 }
@@ -268,16 +305,35 @@ static void the_folder_says_how(void **state)
     tiny_text("model/1_Pooling/config.json",
               "{\"pooling_mode_mean_tokens\": true, \"include_prompt\": false}");
     refused(m, LORAC_ENOTSUP, "include_prompt false is not supported");
+    tiny_text("model/config_sentence_transformers.json", "{\"prompts\": {\"a\": \"ask: \"}}");
+    assert_int_equal(lorac_embedding_read(&how, m, NULL),
+                     LORAC_OK); // no prompt, nothing to leave out
     tiny_text("model/1_Pooling/config.json", "{\"pooling_mode_mean_tokens\": true}");
     tiny_edit("model/modules.json", "a.Normalize", "a.Dense");
     refused(m, LORAC_ENOTSUP, "a module of type Dense stands behind the model");
     tiny_text("model/modules.json", modules);
+    tiny_text("model/sentence_bert_config.json", "{\"do_lower_case\": true}");
+    assert_int_equal(lorac_embedding_read(&how, m, NULL), LORAC_OK);
+    struct lorac_tokenizer *t = tokenizer();
+    struct lorac_embedder *e = NULL;
+    struct lorac_err err = {0};
+    assert_int_equal(lorac_embedder_new(&e, m, t, NULL, &how, &err), LORAC_ENOTSUP);
+    assert_non_null(strstr(err.text, "lower-cases texts (do_lower_case), which its tokenizer does "
+                                     "not do"));
+    lorac_tokenizer_free(t);
+    tiny_text("model/sentence_llama_config.json", "{\"max_seq_length\": 9}");
+    assert_int_equal(lorac_embedding_read(&how, m, NULL), LORAC_OK);
+    assert_int_equal(how.max_tokens, m->config.max_positions);
+    assert_int_equal(lorac_file_remove(tiny_path("model/sentence_bert_config.json"), NULL),
+                     LORAC_OK);
+    assert_int_equal(lorac_embedding_read(&how, m, NULL), LORAC_OK);
+    assert_true(how.max_tokens == 9 && !how.lower);
     tiny_text("model/config_sentence_transformers.json", "{\"default_prompt_name\": \"a\"}");
     refused(m, LORAC_EFORMAT, "a");
     assert_int_equal(lorac_file_remove(tiny_path("model/modules.json"), NULL), LORAC_OK);
     assert_int_equal(lorac_file_remove(tiny_path("model/config_sentence_transformers.json"), NULL),
                      LORAC_OK);
-    assert_int_equal(lorac_file_remove(tiny_path("model/sentence_bert_config.json"), NULL),
+    assert_int_equal(lorac_file_remove(tiny_path("model/sentence_llama_config.json"), NULL),
                      LORAC_OK);
     lorac_model_close(m);
 }
@@ -318,6 +374,7 @@ int main(void)
         cmocka_unit_test(vectors_are_those_of_transformers),
         cmocka_unit_test(a_long_text_loses_its_end),
         cmocka_unit_test(texts_beyond_a_batch_wait_for_the_next),
+        cmocka_unit_test(white_space_around_a_text_is_none_of_it),
         cmocka_unit_test(the_folder_says_how),
         cmocka_unit_test(want_of_memory_is_reported),
     };
