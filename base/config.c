@@ -385,6 +385,13 @@ static enum lorac_status read_class(struct lorac_config *c, const struct lorac_j
     return st;
 }
 
+/* What transformers takes for padding in a text's ids; -1 and null stand for none. */
+static void read_pad(struct lorac_config *c, const struct lorac_json *root)
+{
+    const json_t *pad = json_object_get(root->value, "pad_token_id");
+    c->pad = json_is_integer(pad) ? (size_t)json_integer_value(pad) + 1 : 0; // of -1: 0
+}
+
 /* How many labels the head in the files has: id2label, num_labels, or the two that transformers
  * takes where neither is there. */
 static enum lorac_status read_labels(struct lorac_config *c, const struct lorac_json *root,
@@ -424,6 +431,7 @@ enum lorac_status lorac_config_read(struct lorac_config *out, const struct lorac
         st = lorac_json_bool(&out->tie, root, "tie_word_embeddings", false, err);
     }
     if (!st) { st = read_labels(out, root, err); }
+    if (!st) { read_pad(out, &text); }
     out->head = &arch->heads[LORAC_TASK_LM];
     out->Z = out->V;
     return st;

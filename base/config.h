@@ -32,8 +32,19 @@ enum lorac_text_row {
     LORAC_ROW_NONE,  // there is no such head
     LORAC_ROW_EACH,  // each
     LORAC_ROW_FIRST, // the first: [CLS], <s>
-    LORAC_ROW_LAST,  // the last
+    LORAC_ROW_LAST,  // the last that is no padding
 };
+/* Which of a text's n ids that is. `pad`: as of a configuration, whose id transformers passes over
+ * where a text ends, though it be no padding; of a text of nothing else it reads the first. */
+static inline size_t lorac_text_row_of(enum lorac_text_row row, size_t pad, const int32_t *ids,
+                                       size_t n)
+{
+    size_t i = row == LORAC_ROW_FIRST ? 0 : n - 1;
+    while (pad && i > 0 && (size_t)ids[i] + 1 == pad) {
+        i--;
+    }
+    return i;
+}
 
 enum lorac_rope { LORAC_ROPE_DEFAULT, LORAC_ROPE_LINEAR, LORAC_ROPE_LLAMA3 };
 
@@ -59,6 +70,7 @@ struct lorac_config {
     size_t max_positions;
     size_t position_offset; // rows of the matrix of positions before that of position 0
     size_t types;           // token types; 0: there are none
+    size_t pad;             // pad_token_id, counted from 1; 0: there is none
     bool bidirectional;     // each row sees its whole segment: an encoder
     double init_range;      // deviation of what transformers draws
     double eps;             // of the norms

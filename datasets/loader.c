@@ -277,6 +277,15 @@ static enum lorac_status read_example(struct lorac_loader *l, size_t k, size_t i
     return st ? st : lorac_gaps_add(&l->gaps, e->gaps.at, e->gaps.n, err);
 }
 
+/* How many tokens an example may share: those before the one that scores. */
+static size_t shareable(const struct lorac_loader *l, const struct piece *x)
+{
+    const struct lorac_target_frame *f = l->d->frame;
+    bool tags = l->o.objective->target == LORAC_TARGET_TAGS;
+    return !f || tags ? x->trained_from - 1
+                      : lorac_text_row_of(f->row, f->pad, l->ids.at + x->begin, x->n);
+}
+
 /* How many tokens n examples share from their beginning on and run once; 0: none. The token behind
  * them is trained in none, so that their rows score nothing. */
 static size_t shared(const struct lorac_loader *l, const struct piece *example, size_t n)
@@ -285,7 +294,7 @@ static size_t shared(const struct lorac_loader *l, const struct piece *example, 
     size_t P = n ? example[0].n : 0;
     for (size_t k = 0; k < n; k++) {
         const struct piece *x = &example[k];
-        P = lorac_ids_common(ids, P, ids + x->begin, x->trained_from - 1);
+        P = lorac_ids_common(ids, P, ids + x->begin, shareable(l, x));
     }
     bool worth = l->o.share_prefix == LORAC_SHARE_ON || (n - 1) * P * SHARE_ONE_OF >= l->rows;
     return n > 1 && worth && l->o.share_prefix != LORAC_SHARE_OFF ? P : 0;

@@ -84,11 +84,13 @@ static void hidden_tokens(struct lorac_batch *b, const struct lorac_example *e,
     }
 }
 
-/* The row of a text that its head reads. */
-static size_t head_row(const struct lorac_batch *b, const struct lorac_placing *how, size_t row)
+/* The rows of a text; which of them its head reads. */
+static size_t add_text(struct lorac_batch *b, const struct lorac_example *e,
+                       const struct lorac_placing *how)
 {
-    bool first = how->set->frame->row == LORAC_ROW_FIRST;
-    return first ? row : b->N - 1;
+    const struct lorac_target_frame *f = how->set->frame;
+    size_t row = add_rows(b, e, e->ids.n, how);
+    return row + lorac_text_row_of(f->row, f->pad, e->ids.at, e->ids.n) - how->prefix.n;
 }
 
 /* Score label k at the row. With smoothing every label is a target; the row counts what label k
@@ -117,15 +119,14 @@ static void score_label(struct lorac_batch *b, size_t row, size_t k,
 static void one_label(struct lorac_batch *b, const struct lorac_example *e,
                       const struct lorac_placing *how)
 {
-    size_t row = add_rows(b, e, e->ids.n, how);
-    score_label(b, head_row(b, how, row), (size_t)e->labels.at[0], how);
+    score_label(b, add_text(b, e, how), (size_t)e->labels.at[0], how);
 }
 
 /* Each label is a question of its own: is it one of the row's? */
 static void any_labels(struct lorac_batch *b, const struct lorac_example *e,
                        const struct lorac_placing *how)
 {
-    size_t row = head_row(b, how, add_rows(b, e, e->ids.n, how));
+    size_t row = add_text(b, e, how);
     b->loss = LORAC_LOSS_BINARY;
     for (size_t k = 0, next = 0; k < how->set->K; k++) {
         bool has = next < e->labels.n && (size_t)e->labels.at[next] == k; // they ascend
@@ -144,7 +145,7 @@ static void number(struct lorac_batch *b, const struct lorac_example *e,
                    const struct lorac_placing *how)
 {
     const struct lorac_target_frame *f = how->set->frame;
-    size_t row = head_row(b, how, add_rows(b, e, e->ids.n, how));
+    size_t row = add_text(b, e, how);
     b->loss = LORAC_LOSS_SQUARED;
     lorac_batch_score(b, row, 0);
     b->value[b->T - 1] = (float)((e->number - f->mean) / f->deviation);

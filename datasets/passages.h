@@ -89,6 +89,7 @@ void lorac_passage_free(struct lorac_passage *x);
  * Whoever opens datasets owns it, fills it before the first loader, and keeps it for longer. */
 struct lorac_target_frame {
     enum lorac_text_row row; // of a text that the head reads
+    size_t pad;              // as of the configuration: what it passes over
     bool bidirectional;      // a row depends on its whole text: no beginnings are shared
     double mean, deviation;  // of numbers, over the training rows
 };

@@ -411,5 +411,6 @@ enum lorac_status lorac_head_take(struct lorac_job *j, const struct lorac_adapte
 void lorac_head_fit(struct lorac_job *j)
 {
     j->frame.row = lorac_model_text_row(j->model);
+    j->frame.pad = j->model->config.pad;
     j->frame.bidirectional = j->model->config.bidirectional;
 }

@@ -111,8 +111,10 @@ enum lorac_status lorac_logits_add(bool *added, struct lorac_logits *l, const in
     for (size_t t = 0; rows && t < n; t++) {
         if (rows[t] >= 0) { lorac_batch_want_logits(b, row + t); }
     }
-    bool first = lorac_model_text_row(l->model) == LORAC_ROW_FIRST;
-    if (!rows) { lorac_batch_want_logits(b, first ? row : row + n - 1); }
+    enum lorac_text_row of = lorac_model_text_row(l->model);
+    if (!rows) {
+        lorac_batch_want_logits(b, row + lorac_text_row_of(of, l->model->config.pad, ids, n));
+    }
     l->first[++l->n] = b->U;
     return LORAC_OK;
 }

@@ -144,6 +144,31 @@ static void weighted_and_smoothed_it_is_torchs_mean(void **state)
     lorac_batch_free(b);
 }
 
+/* As transformers, which takes for padding what a text may end with. */
+static void padding_at_a_texts_end_is_passed_over(void **state)
+{
+    (void)state;
+    static const char text[] = "text,label\nlong,green\nlong,red\nlo,red\n";
+    struct lorac_dataset_options o = usual("classify");
+    o.prompt = "{text}!!";
+    frame.row = LORAC_ROW_LAST;
+    frame.pad = '!' + 1;
+    struct lorac_batch *b = batch_of(text, plain, &o, (struct lorac_loader_options){0});
+    assert_true(b->N == 7 + 7 + 5 && b->U == 3);
+    assert_true(b->head_row[0] == 4 && b->head_row[1] == 11 && b->head_row[2] == 16);
+    lorac_batch_free(b);
+    const struct lorac_loader_options share = {.share_prefix = LORAC_SHARE_ON};
+    b = batch_of("text,label\nlong,green\nlong,red\n", plain, &o, share);
+    assert_true(b->S == 3 && b->N == 4 + 3 + 3); // "g" scores, so that it is each text's own
+    assert_true(b->head_row[0] == 4 && b->head_row[1] == 7);
+    assert_int_equal(b->ids[b->head_row[1]], 'g');
+    lorac_batch_free(b);
+    const int32_t pads[] = {7, 7, 7};
+    assert_int_equal(lorac_text_row_of(LORAC_ROW_LAST, 8, pads, 3), 0);
+    assert_int_equal(lorac_text_row_of(LORAC_ROW_LAST, 0, pads, 3), 2);
+    assert_int_equal(lorac_text_row_of(LORAC_ROW_FIRST, 8, pads, 3), 0);
+}
+
 static void labels_weigh_and_smoothing_divides_that(void **state)
 {
     (void)state;
@@ -229,6 +254,7 @@ int main(void)
         cmocka_unit_test_setup(classify_scores_a_row_a_text, begin),
         cmocka_unit_test_setup(a_pairs_types_are_in_the_batch, begin),
         cmocka_unit_test_setup(decoders_share_what_texts_begin_with, begin),
+        cmocka_unit_test_setup(padding_at_a_texts_end_is_passed_over, begin),
         cmocka_unit_test_setup(labels_weigh_and_smoothing_divides_that, begin),
         cmocka_unit_test_setup(weighted_and_smoothed_it_is_torchs_mean, begin),
         cmocka_unit_test_setup(multilabel_asks_for_each_label, begin),

@@ -3,7 +3,7 @@
  *   - the loss of each objective is the one that it says of the logits, and what the backward pass
  *     gives is that loss's derivative, weighted and smoothed, too; a step's is their mean;
  *   - logits are those that the loss is of, for texts as for words; a head that nobody has trained
- *     gives none.
+ *     gives none; what the configuration says is padding is passed over at a text's end.
  */
 #include "tests/recipes/run/heads.h"
 
@@ -246,6 +246,33 @@ static void logits_are_those_that_the_loss_is_of(void **state)
     }
 }
 
+/* The last test: it changes the model's configuration. */
+static void padding_behind_a_text_changes_nothing(void **state)
+{
+    (void)state;
+    static const int32_t text[] = {5, 6, 7, 7};
+    struct scene s;
+    struct lorac_err err = {0};
+    struct lorac_logits *l = NULL;
+    size_t rows = 0;
+    bool added = false;
+    tiny_edit("model/config.json", "\"pad_token_id\": null", "\"pad_token_id\": 7");
+    open_scene(&s, "regress", NULL, 0);
+    assert_int_equal(s.j->frame.pad, 7 + 1);
+    check(lorac_logits_new(&l, s.j->model, &s.socket, 32, &err), &err);
+    for (size_t n = 2; n <= 4; n++) {
+        check(lorac_logits_add(&added, l, text, NULL, n, NULL, &err), &err);
+        assert_true(added);
+    }
+    check(lorac_logits_run(l, &err), &err);
+    float alone = lorac_logits_of(&rows, l, 0)[0];
+    for (size_t i = 1; i < 3; i++) {
+        assert_true(fabsf(lorac_logits_of(&rows, l, i)[0] - alone) < 1e-6F);
+    }
+    lorac_logits_free(l);
+    close_scene(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +280,7 @@ int main(void)
         cmocka_unit_test(the_loss_is_what_it_says_of_the_logits),
         cmocka_unit_test(a_steps_loss_is_the_mean),
         cmocka_unit_test(logits_are_those_that_the_loss_is_of),
+        cmocka_unit_test(padding_behind_a_text_changes_nothing),
     };
     return cmocka_run_group_tests_name("losses of heads", tests, make_all, tiny_remove);
 }
