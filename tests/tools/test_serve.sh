@@ -358,21 +358,26 @@ for i in $(seq 100); do
 done
 post /v1/completions '{"model":"base","prompt":"hello","n":8}' 'Authorization: Bearer first-key\r\n' && status 429 queue_full 'Retry-After: 1'
 wait $client
-clients=
-for i in 1 2 3 4 5 6 7; do # a crowd, and somebody with another adapter
-    request /v1/completions '{"model":"base","prompt":"hello","max_tokens":400,"temperature":0,"logprobs":0}' 'Authorization: Bearer first-key\r\n' |
-        timeout 120 "$send" "$port" >"$dir/crowd.$i" &
-    clients="$clients $!"
-done
-for i in $(seq 100); do
+fair=
+for attempt in 1 2 3; do # a crowd, and somebody with another adapter; a busy machine may end the crowd before it is looked at
+    clients=
+    for i in 1 2 3 4 5 6 7; do
+        request /v1/completions '{"model":"base","prompt":"hello","max_tokens":400,"temperature":0,"logprobs":0}' 'Authorization: Bearer first-key\r\n' |
+            timeout 120 "$send" "$port" >"$dir/crowd.$i" &
+        clients="$clients $!"
+    done
+    for i in $(seq 100); do
+        get /metrics 'Authorization: Bearer first-key\r\n'
+        grep -q '^lorac_num_requests_waiting [3-9]' "$dir/answer" && break
+    done
+    grep -q '^lorac_num_requests_waiting [3-9]' "$dir/answer" || fair=unknown
+    post /v1/completions '{"model":"one","prompt":"hello","max_tokens":1}' 'Authorization: Bearer first-key\r\n' && status 200
     get /metrics 'Authorization: Bearer first-key\r\n'
-    grep -q '^lorac_num_requests_waiting [3-9]' "$dir/answer" && break
+    grep -q '^lorac_num_requests_waiting 0' "$dir/answer" || fair=yes
+    wait $clients
+    [ -z "$fair" ] || break
 done
-grep -q '^lorac_num_requests_waiting [3-9]' "$dir/answer" && crowded=yes || crowded=
-post /v1/completions '{"model":"one","prompt":"hello","max_tokens":1}' 'Authorization: Bearer first-key\r\n' && status 200
-get /metrics 'Authorization: Bearer first-key\r\n'
-[ -z "$crowded" ] || ! grep -q '^lorac_num_requests_waiting 0' "$dir/answer" || fail "who is alone waits for the crowd"
-wait $clients
+[ -n "$fair" ] || fail "who is alone waits for the crowd"
 post /v1/load_lora_adapter '{"lora_name":"x","lora_path":"one/last"}' 'Authorization: Bearer first-key\r\n' && status 403
 quit
 
