@@ -295,6 +295,8 @@ struct lorac_merge_options {
     /* What the finished folder has to pass before it gets its name; NULL: nothing more. `dir` is
      * where it is until then. A failure is lorac_merge()'s. */
     enum lorac_status (*check)(void *self, const char *dir, struct lorac_err *err);
+    /* Heard before each tensor, `done` of them all, 0 to 1; false ends it: LORAC_ESTOP. Or NULL. */
+    bool (*progress)(void *self, double done);
     void *self;
 };
 /* Write the checkpoint folder `out`: W + sum factor s B A in float32, W the base's or the full copy

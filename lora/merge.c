@@ -100,6 +100,15 @@ static enum lorac_status write_new_header(const struct lorac_merger *g, struct l
     return st;
 }
 
+/* Before a tensor is written, or read back. */
+static enum lorac_status go_on(struct lorac_merger *g, struct lorac_err *err)
+{
+    const struct lorac_merge_options *o = g->o;
+    double done = (double)g->done++ / (double)(2 * g->n);
+    if (!o || !o->progress || o->progress(o->self, done)) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_ESTOP, "stopped: nothing is left of the merged model");
+}
+
 static enum lorac_status write_shard(struct lorac_merger *g, const char *dir, size_t shard,
                                      struct lorac_err *err)
 {
@@ -116,7 +125,9 @@ static enum lorac_status write_shard(struct lorac_merger *g, const char *dir, si
     }
     for (size_t i = 0; i < g->n && !st; i++) {
         const struct lorac_merge_part *p = &g->parts[i];
-        if (p->t->shard == shard) { st = write_part(g, p, out, err); }
+        if (p->t->shard != shard) { continue; }
+        st = go_on(g, err);
+        if (!st) { st = write_part(g, p, out, err); }
     }
     if (!st) {
         st = lorac_out_commit(out, err);
@@ -263,10 +274,11 @@ static enum lorac_status compare(struct lorac_merger *g, const char *dir, struct
         st = lorac_fail(err, LORAC_EIO, "reads back with another number of tensors");
     }
     for (size_t i = 0; !st && i < g->n; i++) {
-        st = compare_part(g, &g->parts[i], got, err);
+        st = go_on(g, err);
+        if (!st) { st = compare_part(g, &g->parts[i], got, err); }
     }
     lorac_checkpoint_close(got);
-    if (st) { lorac_err_prefix(err, "%s: ", dir); }
+    if (st && st != LORAC_ESTOP) { lorac_err_prefix(err, "%s: ", dir); }
     return st;
 }
 
@@ -321,8 +333,11 @@ enum lorac_status lorac_merge(const char *out, const struct lorac_model *m,
                               const struct lorac_stack *adapters,
                               const struct lorac_merge_options *options, struct lorac_err *err)
 {
-    struct lorac_merger g = {
-        .m = m, .s = adapters, .dev = m->dev, .dtype = options ? options->dtype : NULL};
+    struct lorac_merger g = {.m = m,
+                             .s = adapters,
+                             .dev = m->dev,
+                             .o = options,
+                             .dtype = options ? options->dtype : NULL};
     char *to = NULL;
     char *temp = NULL;
     enum lorac_status st = lorac_sibling(&to, &temp, out, err);

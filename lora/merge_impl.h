@@ -27,8 +27,10 @@ struct lorac_merger {
     const struct lorac_model *m;
     const struct lorac_stack *s;
     struct lorac_device *dev;
-    const enum lorac_dtype *dtype; // of all tensors of the result; NULL: each keeps its own
-    bool untied;                   // the base's tied pair becomes two matrices
+    const struct lorac_merge_options *o; // or NULL
+    size_t done;                         // tensors that were written, or read back
+    const enum lorac_dtype *dtype;       // of all tensors of the result; NULL: each keeps its own
+    bool untied;                         // the base's tied pair becomes two matrices
     char embed_name[LORAC_MERGE_NAME], head_name[LORAC_MERGE_NAME]; // of the pair
     const struct lorac_tensor *twin; // of which only this one is stored; NULL: both are
     bool new_head;             // the files have none of this task: it is put beside their body

@@ -175,6 +175,7 @@ static enum lorac_status run_both(struct difference *d, struct bench *b,
         next_batch(batch, s, lorac_model_text_row(b->model), &at, &from);
         st = lorac_pass_forward(with, batch, NULL, err);
         if (!st) { st = lorac_pass_forward(without, batch, NULL, err); }
+        if (!st && stop_asked()) { st = lorac_fail(err, LORAC_ESTOP, "stopped"); }
         if (st) { break; }
         lorac_pass_logits(with, batch, want);
         lorac_pass_logits(without, batch, got);
@@ -209,6 +210,7 @@ struct verification {
     struct sample sample;
     struct difference d;
     bool texts, labels; // logits are those of whole texts, of labels
+    struct status_line line;
 };
 
 /* Both models on the sample, before the merged one in `dir` gets its name. */
@@ -234,6 +236,13 @@ static enum lorac_status verify(void *self, const char *dir, struct lorac_err *e
     }
     lorac_model_close(merged);
     return st;
+}
+
+static bool show_progress(void *self, double done)
+{
+    struct verification *v = self;
+    if (v->line.terminal) { status_share(&v->line, "merging", done); }
+    return !stop_asked();
 }
 
 static int tell(const struct args *a, const char *out, const struct verification *v)
@@ -281,13 +290,18 @@ static int run(const struct args *a)
     struct verification v = {.b = &b};
     enum lorac_dtype dtype;
     bool converts = lorac_dtype_find_torch(&dtype, args_text(a, "--dtype", ""));
-    const struct lorac_merge_options o = {
-        .dtype = converts ? &dtype : NULL, .check = check ? verify : NULL, .self = &v};
+    const struct lorac_merge_options o = {.dtype = converts ? &dtype : NULL,
+                                          .check = check ? verify : NULL,
+                                          .progress = show_progress,
+                                          .self = &v};
+    status_begin(&v.line);
+    stop_on_signals();
     enum lorac_status st = bench_open_for(&b, a, LORAC_TASKS, args_has(a, "--text"), &err);
     v.texts = !st && lorac_model_text_row(b.model) != LORAC_ROW_EACH;
     v.labels = !st && lorac_task_is_labelled(b.model->config.task);
     if (!st && check) { st = make_sample(&v.sample, &b, a, &err); }
     if (!st) { st = lorac_merge(out, b.model, &b.stack, &o, &err); }
+    status_clear(&v.line);
     int code = st ? complain(&err) : tell(a, out, &v);
     lorac_ids_free(&v.sample.ids);
     bench_close(&b);
@@ -325,8 +339,8 @@ const struct verb verb_merge = {
         "the test rows, else the validation or training rows, of --rows; of --text; else of a "
         "walk through the vocabulary), and fails where a logit differs by more than rounding to "
         "that type explains: 1e-4 of the largest logit for float32, 2e-2 for float16, 1e-1 for "
-        "bfloat16. The folder gets its name once it has passed; where it fails, nothing is left "
-        "of it.\n",
+        "bfloat16. The folder gets its name once it has passed; where it fails, or a signal asks "
+        "to stop, nothing is left of it.\n",
     .options = options,
     .run = run,
 };

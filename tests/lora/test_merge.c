@@ -445,6 +445,48 @@ static void a_folder_gets_its_name_once_it_passes_a_check(void **state)
     lorac_mem_free(out);
 }
 
+/* Ends at the call of this number. */
+struct watch {
+    int calls, last;
+    double done;
+};
+
+static bool watch(void *self, double done)
+{
+    struct watch *w = self;
+    assert_true(done >= w->done && done < 1.0);
+    w->done = done;
+    return ++w->calls < w->last;
+}
+
+static void whoever_watches_may_end_it_and_nothing_is_left(void **state)
+{
+    (void)state;
+    const char *home = tiny_path("watched");
+    char *out = lorac_path_join(home, "m");
+    struct lorac_model *m = golden_model(&dev, "llama-sharded");
+    struct lorac_adapter *a = load(m, "adapter");
+    struct lorac_stack s = {1, {a}, {1.0F}};
+    assert_int_equal(lorac_dir_make(home, NULL), LORAC_OK);
+    int tensors = (int)lorac_checkpoint_count(m->files);
+    for (int last = 1; last <= 2 * tensors; last += tensors / 2) {
+        struct watch w = {.last = last};
+        const struct lorac_merge_options o = {.progress = watch, .self = &w};
+        struct lorac_err err = {0};
+        assert_int_equal(lorac_merge(out, m, &s, &o, &err), LORAC_ESTOP);
+        assert_string_equal(err.text, "stopped: nothing is left of the merged model");
+        assert_int_equal(w.calls, last);
+        assert_true(lorac_dir_is_empty(home));
+    }
+    struct watch w = {.last = 2 * tensors + 1};
+    const struct lorac_merge_options o = {.progress = watch, .self = &w};
+    assert_int_equal(lorac_merge(out, m, &s, &o, NULL), LORAC_OK);
+    assert_int_equal(w.calls, 2 * tensors);
+    lorac_adapter_free(a);
+    lorac_model_close(m);
+    lorac_mem_free(out);
+}
+
 /* Of a tensor at a time: its values and what is added to them. */
 static void the_bytes_that_merging_takes_are_those_of_the_largest_tensor(void **state)
 {
@@ -527,6 +569,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_merged_is_refused),
         cmocka_unit_test(a_file_that_differs_from_the_sum_is_found),
         cmocka_unit_test(a_folder_gets_its_name_once_it_passes_a_check),
+        cmocka_unit_test(whoever_watches_may_end_it_and_nothing_is_left),
         cmocka_unit_test(the_bytes_that_merging_takes_are_those_of_the_largest_tensor),
         cmocka_unit_test(eight_adapters_are_merged),
         cmocka_unit_test(whatever_fails_or_is_wrong_nothing_is_left),
