@@ -183,8 +183,8 @@ static void macro_f1_is_drawn_again_and_again(void **state)
     double x[2][MOST];
     uint32_t truth[MOST];
     uint32_t answer[MOST];
-    struct lorac_interval got;
-    struct lorac_interval again;
+    struct lorac_interval got = {0.0, 0.0};
+    struct lorac_interval again = {0.0, 0.0};
     struct lorac_json at = lorac_json_get(&golden, "macro_f1");
     size_t n = numbers(x[0], &at, "truth");
     assert_int_equal(numbers(x[1], &at, "answer"), n);
