@@ -244,13 +244,13 @@ void show_wrapped(FILE *to, const char *front, const char *text);
 void show_parts(FILE *to, const char *front,
                 const char *text); // the same, at two blanks: "loss 1.2  F1 0.9"
 
-/* A line that is drawn over itself on a terminal, and printed now and then elsewhere. */
 /* Text on one line: what would end it, move the cursor or colour the terminal is written as \n,
  * \x1b. */
 void show_text(FILE *to, const char *text, size_t n);
 /* A word of a command to be copied, quoted where a shell needs it. */
 void show_word(FILE *to, const char *word);
 
+/* A line that is drawn over itself on a terminal, and printed now and then elsewhere. */
 struct status_line {
     bool terminal;
     double shown; // when
