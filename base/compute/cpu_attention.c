@@ -92,7 +92,7 @@ static void attend_by_row(struct scratch *w, const struct problem *p, const stru
 
 static void begin_block(struct scratch *w, const struct problem *p, const struct block *b)
 {
-    pack(w->q, p->q, p, b, p->a->scale);
+    pack_q(w->q, p, b);
     memset(w->o, 0, b->rows * p->a->D * sizeof *w->o);
     memset(w->sum, 0, sizeof w->sum);
     for (size_t r = 0; r < b->rows; r++) {
@@ -107,10 +107,8 @@ static void finish_block(struct scratch *w, float *out, float *lse, const struct
     for (size_t r = 0; r < b->rows; r++) {
         size_t row = p->segments[b->s].row + b->i0 + r / p->group;
         size_t at = row * p->a->H + b->g * p->group + r % p->group;
-        float factor = 1.0F / w->sum[r];
-        for (size_t d = 0; d < D; d++) {
-            out[at * D + d] = factor * w->o[r * D + d];
-        }
+        p->k->scale(w->o + r * D, D, 1.0F / w->sum[r]);
+        memcpy(out + at * D, w->o + r * D, D * sizeof *out);
         lse[at] = w->max[r] + logf(w->sum[r]);
     }
 }

@@ -146,18 +146,22 @@ static inline bool look(struct lorac_sight *sight, const struct problem *p, cons
     return any;
 }
 
-/* Rows of block b of x (N,H,D), times factor. */
+/* to (rows,D) = rows of block b of x (N,H,D) */
 static inline void pack(float *restrict to, const float *restrict x, const struct problem *p,
-                        const struct block *b, float factor)
+                        const struct block *b)
 {
     size_t width = p->group * p->a->D;
     for (size_t i = b->i0; i < b->i1; i++, to += width) {
         size_t n = p->segments[b->s].row + i;
-        const float *from = x + (n * p->a->H + b->g * p->group) * p->a->D;
-        for (size_t d = 0; d < width; d++) {
-            to[d] = factor * from[d];
-        }
+        memcpy(to, x + (n * p->a->H + b->g * p->group) * p->a->D, width * sizeof *to);
     }
+}
+
+/* The same of queries, times the scale of scores */
+static inline void pack_q(float *to, const struct problem *p, const struct block *b)
+{
+    pack(to, p->q, p, b);
+    p->k->scale(to, b->rows * p->a->D, p->a->scale);
 }
 
 /* s (rows,n) = q k^T of keys that lie at ld floats; whole vectors of them are written. */

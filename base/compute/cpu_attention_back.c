@@ -40,9 +40,9 @@ static void backward_block(struct scratch *w, const struct gradients *d, const s
                            struct block b)
 {
     size_t D = p->a->D;
-    pack(w->q, p->q, p, &b, p->a->scale);
-    pack(w->dout, d->dout, p, &b, 1.0F);
-    pack(w->o, d->out, p, &b, 1.0F);
+    pack_q(w->q, p, &b);
+    pack(w->dout, d->dout, p, &b);
+    pack(w->o, d->out, p, &b);
     for (size_t r = 0; r < b.rows; r++) {
         size_t row = p->segments[b.s].row + b.i0 + r / p->group;
         w->lse[r] = d->lse[row * p->a->H + b.g * p->group + r % p->group];
