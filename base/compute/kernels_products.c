@@ -78,25 +78,27 @@ LORAC_INLINE void tile_rows(struct operands t, size_t M, size_t n)
     if (j < n) { tile_block(&t, M, 1, false, n - j); }
 }
 
+/* Blocks of M rows, as many as there are in m; M is a constant. Returns the rows left. */
+LORAC_INLINE size_t tile_blocks(struct operands *t, size_t M, size_t m, size_t n)
+{
+    for (; m >= M; m -= M) {
+        tile_rows(*t, M, n);
+        t->a += M * t->a_row;
+        t->c += M * t->ldc;
+    }
+    return m;
+}
+
 /* NOLINTNEXTLINE(readability-non-const-parameter): c is written through `t` */
 void LORAC_KERNEL(tile)(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col,
                         const float *b, size_t ldb, size_t m, size_t n, size_t k, float alpha,
                         float beta)
 {
     struct operands t = {c, a, b, ldc, a_row, a_col, ldb, k, alpha, beta};
-    while (m > 0) {
-        size_t step = m >= TILE_M ? TILE_M : m >= TILE_M / 2 ? TILE_M / 2 : 1;
-        if (step == TILE_M) {
-            tile_rows(t, TILE_M, n);
-        } else if (step == TILE_M / 2) {
-            tile_rows(t, TILE_M / 2, n);
-        } else {
-            tile_rows(t, 1, n);
-        }
-        t.a += step * a_row;
-        t.c += step * ldc;
-        m -= step;
-    }
+    m = tile_blocks(&t, TILE_M, m, n);
+    m = tile_blocks(&t, TILE_M / 2, m, n);
+    m = tile_blocks(&t, 2, m, n);
+    tile_blocks(&t, 1, m, n);
 }
 
 LORAC_INLINE v16 load_as(const unsigned char *p, enum lorac_dtype type)
