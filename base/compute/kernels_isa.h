@@ -140,13 +140,12 @@ LORAC_INLINE float most16(v16 v)
 /* e^x within 2 ulp. -inf and all below the smallest subnormal give 0, all above FLT_MAX inf, NaN
  * NaN. x = n ln2 + r, |r| <= ln2 / 2; ln2 in two parts (the first with few bits, so n ln2 is
  * exact); e^r by its Taylor series to r^7 / 7! (remainder < 6e-9); 2^n in two steps, as n may leave
- * -126..127. */
+ * -126..127, or by the instruction that does the same. */
 LORAC_INLINE v16 exp16(v16 x)
 {
     x = max16(splat(-104.0F), x);
     x = min16(splat(89.0F), x);
     v16 shifted = x * splat(1.44269504F) + splat(0x1.8p23F); // the integer stands in the low bits
-    v16i n = (v16i)shifted - 0x4B400000;
     v16 whole = shifted - splat(0x1.8p23F);
     v16 r = x - whole * splat(0.693359375F);
     r = r - whole * splat(-2.12194440e-4F);
@@ -157,8 +156,13 @@ LORAC_INLINE v16 exp16(v16 x)
     p = p * r + splat(1.0F / 6.0F);
     p = p * r + splat(0.5F);
     p = p * (r * r) + r + splat(1.0F);
+#ifdef __AVX512F__
+    return (v16)_mm512_scalef_ps((__m512)p, (__m512)whole);
+#else
+    v16i n = (v16i)shifted - 0x4B400000;
     v16i half = n >> 1;
     return p * (v16)((v16u)(half + 127) << 23) * (v16)((v16u)(n - half + 127) << 23);
+#endif
 }
 
 /* 16 stored numbers to float32; for half precision see base/core/dtype.c. */
