@@ -177,22 +177,23 @@ LORAC_INLINE v16 sigmoid(v16 x)
 }
 
 /* The normal distribution function within 8 u relative to the smaller of it and its complement,
- * times x^2 in the tail. With z = |x| / sqrt(2) and t = 1 / (1 + z / 2):  erfc(z) = t exp(P(t) -
- * z^2), where P is the polynomial through log(erfc(z) / t) + z^2 at Chebyshev nodes of t in [1/6,
- * 1] (error 5e-8), written in t - 7/12. */
-LORAC_INLINE v16 normal(v16 x)
+ * times x^2 in the tail; *density its derivative. With z = |x| / sqrt(2) and t = 1 / (1 + z / 2) the
+ * tail is erfc(z) / 2 = t P(t) exp(-z^2), where P is the polynomial with the least largest relative
+ * error (4.4e-8) for z up to 10.3, where it ends in float32; written in t - 7/12. */
+LORAC_INLINE v16 normal(v16 x, v16 *density)
 {
-    static const float c[] = {0.14493021F, 0.080056444F,  -0.24506462F, -0.043182425F,
-                              0.29521242F, -0.035281323F, -0.40739793F, 0.090704486F,
-                              1.3687371F,  -0.55859542F};
-    v16 z = (v16)((v16u)x & 0x7FFFFFFFU) * splat(0.707106781F);
-    v16 t = splat(1.0F) / (splat(1.0F) + splat(0.5F) * z);
+    static const float c[] = {-0.02957455F, 0.004468832F, 0.05602092F, -0.025103431F, -0.10203845F,
+                              0.041235264F, 0.29384488F,  0.39146674F, 0.286006F};
+    v16 z_half = (v16)((v16u)x & 0x7FFFFFFFU) * splat(0.353553391F);
+    v16 t = splat(1.0F) / (splat(1.0F) + z_half);
     v16 s = t - splat(7.0F / 12.0F);
     v16 p = splat(c[0]);
-    for (int i = 1; i < 10; i++) {
+    for (int i = 1; i < 9; i++) {
         p = p * s + splat(c[i]);
     }
-    v16 tail = splat(0.5F) * t * exp16(p - splat(0.5F) * x * x);
+    v16 e = exp16(splat(-0.5F) * x * x);
+    v16 tail = t * p * e;
+    *density = splat(0.398942280F) * e;
     return pick(x < (v16){0}, tail, splat(1.0F) - tail);
 }
 
@@ -206,8 +207,9 @@ LORAC_INLINE v16 activate(v16 x, enum lorac_activation act, v16 *slope)
         s = sigmoid(x);
         *slope = s * (one + x * (one - s));
     } else if (act == LORAC_GELU) {
-        s = normal(x);
-        *slope = s + x * exp16(splat(-0.5F) * x * x) * splat(0.398942280F);
+        v16 density;
+        s = normal(x, &density);
+        *slope = s + x * density;
     } else if (act == LORAC_TANH) { // 2 sigmoid(2 x) - 1, which loses digits near 0
         v16 xx = x * x;
         v16 small =
