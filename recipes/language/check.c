@@ -60,14 +60,21 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+/* Is the objective's word none that there is, and has been told? */
+static bool is_misspelt(const struct lorac_reading *rd)
+{
+    const struct lorac_node *node = given(rd, "objective.kind");
+    const char *name = lorac_objectives[rd->recipe->objective.kind].name;
+    return rd->errors->n && node && !(node->text && strcmp(node->text, name) == 0);
+}
+
 static enum lorac_status check_template(struct lorac_reading *rd)
 {
     const struct lorac_recipe *r = rd->recipe;
     bool prompt = given(rd, "template.prompt");
     bool completion = given(rd, "template.completion");
     if (r->data.kind == LORAC_RECIPE_DATA_TEXT || r->data.train.n == 0) { return LORAC_OK; }
-    bool unknown = rd->errors->n && given(rd, "objective.kind"); // it may be a wrong word
-    if (unknown) { return LORAC_OK; }
+    if (is_misspelt(rd)) { return LORAC_OK; }
     const struct lorac_objective *o = &lorac_objectives[r->objective.kind];
     if (o->target || o->masks) { return LORAC_OK; } // check_head(), check_masked()
     bool chat = r->templates.kind == LORAC_RECIPE_TEMPLATE_CHAT;

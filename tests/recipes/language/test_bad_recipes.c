@@ -353,6 +353,9 @@ static const struct {
      "r.yaml:2:15: model.path: has no value"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv}\n",
      "r.yaml: template.prompt: missing; a table needs template.prompt or template.completion"},
+    {WHOLE, "recipe: 1\nmodel: {path: m, max_length: x}\ndata: {train: t.csv}\n",
+     "r.yaml:2:30: model.max_length: must be a whole number from 2 to 16777216, found 'x'\n"
+     "r.yaml: template.prompt: missing; a table needs template.prompt or template.completion"},
     {WHOLE, "recipe: 1\nmodel: {path: m}\ndata: {train: t.csv}\ntemplate: {prompt: '{x}'}\n",
      "r.yaml: template.train_on: 'completion' trains nothing without a template.completion; give "
      "one, or write train_on: all"},
