@@ -388,8 +388,8 @@ static enum lorac_status read_class(struct lorac_config *c, const struct lorac_j
 /* What transformers takes for padding in a text's ids; -1 and null stand for none. */
 static void read_pad(struct lorac_config *c, const struct lorac_json *root)
 {
-    const json_t *pad = json_object_get(root->value, "pad_token_id");
-    c->pad = json_is_integer(pad) ? (size_t)json_integer_value(pad) + 1 : 0; // of -1: 0
+    const json_t *pad = json_object_get(root->value, "pad_token_id"); // absent: the class's
+    if (pad) { c->pad = json_is_integer(pad) ? (size_t)json_integer_value(pad) + 1 : 0; }
 }
 
 /* How many labels the head in the files has: id2label, num_labels, or the two that transformers

@@ -28,6 +28,7 @@ static void defaults(struct lorac_config *c)
     c->theta = 1e6;
     c->theta_sliding = 1e4;
     c->norm_plus = 1.0;
+    c->pad = 0 + 1;
 }
 
 /* Without layer_types every sixth layer is full, or as sliding_window_pattern says. */

@@ -295,7 +295,7 @@ static void gemma3_has_the_defaults_of_its_class(void **state)
         assert_true(!c.qkv_bias && !c.o_bias && !c.mlp_bias);
         assert_true(c.act == LORAC_GELU_TANH && c.window == 4096 && c.norm_plus == 1.0);
         assert_true(c.theta == 1e6 && c.theta_sliding == 1e4 && c.scale == 1.0 / 16.0);
-        assert_true(c.embed_scale == sqrt(2304.0));
+        assert_true(c.embed_scale == sqrt(2304.0) && c.pad == 0 + 1);
         assert_true(c.sliding[0] && c.sliding[4] && !c.sliding[5] && c.sliding[6] &&
                     !c.sliding[11]);
     }
