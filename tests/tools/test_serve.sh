@@ -381,6 +381,16 @@ done
 post /v1/load_lora_adapter '{"lora_name":"x","lora_path":"one/last"}' 'Authorization: Bearer first-key\r\n' && status 403
 quit
 
+# ---- a tokenizer that puts nothing in front of a text ----
+sed 's/"post_processor": .*, "decoder"/"post_processor": null, "decoder"/' "$model/tokenizer.json" >"$dir/bare.json"
+mv "$dir/bare.json" "$model/tokenizer.json"
+sed "s/{text} is/{text}/" "$dir/run.yaml" >"$dir/bare.yaml"
+(cd "$dir" && "$lorac" train bare.yaml --set output.dir=runs/bare >/dev/null 2>"$dir/err") || fail "train: $(cat "$dir/err")"
+serve --adapter bare="$dir/runs/bare/last"
+post /classify '{"model":"bare","input":"warm"}' && status 200 '"prompt_tokens":4'
+post /classify '{"model":"bare","input":""}' && status 400 'a prompt has no token'
+quit
+
 refused 2 "need a key" serve --model "$model" --host 0.0.0.0
 refused 2 "must be NAME=DIR" serve --model "$model" --adapter "$one"
 refused 1 "--max-length 100000: the model reads at most" serve --model "$model" --max-length 100000

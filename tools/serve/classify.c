@@ -139,6 +139,7 @@ bool ask_labels(struct ask *a, struct fault *f)
     enum lorac_status st = encode(&ids, a, input, &err);
     if (!st) { st = labels_tree(&tree, a->saved, chat, a->s->tokenizer, &err); }
     bool ok = st ? fault_of(f, 400, NULL, "input", &err) : ask_choices(a, a->saved->K, &o, f);
+    if (ok && ids.n == 0) { ok = fault_set(f, 400, NULL, "input", "a prompt has no token"); }
     size_t most = engine_length(a->s->engine);
     if (ok && ids.n + tree.longest > most) {
         ok = fault_set(f, 400, "context_length_exceeded", "input",
