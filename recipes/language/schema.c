@@ -397,7 +397,13 @@ const struct lorac_key *lorac_key_find(const char *path)
 
 bool lorac_recipe_only_trains(const char *key)
 {
-    static const char *const sections[] = {"adapter.", "train.", "optimizer.", "eval.", "output."};
+    static const char *const sections[] = {"adapter.",
+                                           "train.",
+                                           "optimizer.",
+                                           "eval.",
+                                           "output.",
+                                           "objective.class_weights",
+                                           "objective.label_smoothing"};
     static const char *const others[] = {"train.threads", "eval.metrics", "eval.threshold"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         if (strcmp(key, others[i]) == 0) { return false; }

@@ -65,6 +65,8 @@ expect 0 predict "$dir/runs/several" --in "$dir/several.csv" --out "$dir/scores.
 expect 0 eval "$dir/runs/several" --set eval.threshold=0.0
 has out "recall       1.0000"
 grep -q '^note: ' "$dir/err" && fail "eval.threshold has an effect: $(cat "$dir/err")"
+expect 0 eval "$dir/runs/several" --set objective.class_weights=balanced
+has err "note: --set objective.class_weights has no effect on eval: only training reads it"
 expect 0 eval "$dir/runs/several" --errors "$dir/wrong.csv"
 has out "(rows with exactly their labels)" "label  "
 has wrong.csv "line,wanted,answer,prompt"
