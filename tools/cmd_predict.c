@@ -364,6 +364,7 @@ static int predict_text(const struct asked *q, struct subject *s, const struct a
     }
     status_clear(&s->line);
     int code = 0;
+    char many[48];
     top = top < K ? top : K;
     if (st) {
         code = complain(err);
@@ -372,7 +373,8 @@ static int predict_text(const struct asked *q, struct subject *s, const struct a
     } else {
         print_answer(&answer, s, top, q->scores);
         if (cut) {
-            fprintf(stderr, "note: model.max_length cut %zu tokens off the prompt's start\n", cut);
+            fprintf(stderr, "note: the prompt lost %s to model.max_length\n",
+                    show_many(many, cut, "token"));
         }
     }
     lorac_predictor_free(p);
