@@ -289,8 +289,7 @@ static enum lorac_status look_at_checkpoint(struct lorac_job *j, struct lorac_er
     return st;
 }
 
-/* Of more than two labels the likeliest is the answer. */
-static enum lorac_status check_threshold(const struct lorac_job *j, struct lorac_err *err)
+enum lorac_status lorac_head_check(const struct lorac_job *j, struct lorac_err *err)
 {
     const double usual = 0.5;
     double threshold = j->recipe->eval.threshold;
@@ -319,7 +318,7 @@ enum lorac_status lorac_head_find(struct lorac_job *j, struct lorac_err *err)
                         "%zu or more",
                         j->label_variable, j->K, j->K == 1 ? "" : "s", least);
     }
-    return st ? st : check_threshold(j, err);
+    return st ? st : lorac_head_check(j, err);
 }
 
 /* ---- when the rows are read ---- */

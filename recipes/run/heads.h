@@ -22,6 +22,10 @@ bool lorac_job_has_head(const struct lorac_job *j);
 /* Before rows are read: j->label_variable, j->labels, j->K (0 of numbers), j->texts. The training
  * table is open, and divided where data.valid is a split. */
 LORAC_MUST_CHECK enum lorac_status lorac_head_find(struct lorac_job *j, struct lorac_err *err);
+/* Of a job whose labels are another's, too: eval.threshold chooses nothing of more than two, where
+ * the likeliest is the answer. */
+LORAC_MUST_CHECK enum lorac_status lorac_head_check(const struct lorac_job *j,
+                                                    struct lorac_err *err);
 /* When the training rows are read: j->frame's mean and deviation, j->label_weight. */
 LORAC_MUST_CHECK enum lorac_status lorac_head_settle(struct lorac_job *j, struct lorac_err *err);
 /* When the model is open: what of j->frame follows from it. */

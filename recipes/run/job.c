@@ -435,7 +435,12 @@ enum lorac_status lorac_job_borrow(struct lorac_job **out, const struct lorac_jo
     **out = *lender;
     (*out)->recipe = r;
     (*out)->lender = lender;
-    return LORAC_OK;
+    enum lorac_status st = lorac_head_check(*out, err);
+    if (st) {
+        lorac_job_close(*out);
+        *out = NULL;
+    }
+    return st;
 }
 
 /* Close what is not the lender's. */

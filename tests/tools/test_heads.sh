@@ -144,6 +144,10 @@ refused 1 "eval.best is precision, but not all tags are of entities" train "$dir
 sed "s/tags.csv/speech.csv/g" "$dir/tags.yaml" >"$dir/speech.yaml"
 printf 'sweep: 1\nrecipe: speech.yaml\nobjective: {metric: entity_f1}\nvary: {seed: [1, 2]}\ndir: sweep\n' >"$dir/sweep.yaml"
 refused 1 "objective: entity_f1 is not measured: not all tags are of entities" sweep "$dir/sweep.yaml"
+printf 'text,y\nsee,a\nsea,b\nsay,c\nsaw,a\nsow,b\nsew,c\n' >"$dir/three.csv"
+sed 's/one.csv/three.csv/g' "$dir/one.yaml" >"$dir/three.yaml"
+printf 'sweep: 1\nrecipe: three.yaml\nvary: {eval.threshold: [0.5, 0.7]}\ndir: sweep\n' >"$dir/sweep.yaml"
+refused 1 "eval.threshold: 0.7 has no effect: it chooses between two labels" sweep "$dir/sweep.yaml"
 expect 0 train "$dir/speech.yaml" --set "output.dir=$dir/speech"
 has err "best by accuracy" "not all tags are of entities (B-NAME, I-NAME, O), so entity_f1, precision and recall are not"
 
