@@ -1,4 +1,5 @@
 /* mem.c - see mem.h. */
+#define _DEFAULT_SOURCE // madvise
 #include "base/core/mem.h"
 
 #include "base/core/fault.h"
@@ -6,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 // For the tests only; atomic because loader and server threads allocate too.
 static _Atomic long fail_after = -1;
@@ -25,17 +27,31 @@ static bool refused(_Atomic long *after)
     return *after >= 0 && (*after)-- == 0;
 }
 
+enum {
+    LINE = 64,
+    PAGE = 1 << 16,  // bytes: of the largest kind that systems have
+    LARGE = 1 << 19, // bytes from which a block's pages are the kernel's zeroes
+};
+
+/* Zeroes. A large block's are the kernel's own, made when a page is first touched: by the threads
+ * that work on it, and only where somebody does. */
+static void clear(void *p, size_t bytes)
+{
+    size_t whole = bytes < LARGE ? 0 : bytes / PAGE * PAGE;
+    size_t done = whole && madvise(p, whole, MADV_DONTNEED) == 0 ? whole : 0;
+    memset((char *)p + done, 0, bytes - done);
+}
+
 void *lorac_mem_new(size_t n, size_t size)
 {
     size_t bytes = 0;
-    if (!lorac_mul(n, size, &bytes) || bytes > SIZE_MAX - 63) { return NULL; }
+    if (!lorac_mul(n, size, &bytes) || bytes > SIZE_MAX - 2 * PAGE) { return NULL; }
     if (refused(&fail_after)) { return NULL; }
-    bytes = (bytes + 63) / 64 * 64;
-    void *p = aligned_alloc(64, bytes ? bytes : 64);
-    if (p) {
-        memset(p, 0, bytes);
-        n_allocs++;
-    }
+    bytes = (bytes + LINE - 1) / LINE * LINE;
+    void *p = NULL;
+    if (posix_memalign(&p, bytes < LARGE ? LINE : PAGE, bytes ? bytes : LINE)) { return NULL; }
+    clear(p, bytes);
+    n_allocs++;
     return p;
 }
 

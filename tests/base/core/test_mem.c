@@ -2,12 +2,15 @@
  * Memory and text that grows. What is promised:
  *   - a block is zeroed and 64-byte aligned, also of no bytes; a product that does not fit is no
  *     block;
+ *   - a large block is zeroed, too, whatever was there before, but takes no memory until it is
+ *     touched;
  *   - a block that grows keeps what it held and doubles; where there is no memory it stays as it
  *     was;
  *   - a buffer's text ends with a NUL, and a failed allocation stays known until it is cleared.
  */
 #include "base/core/buf.h"
 #include "base/core/fault.h"
+#include "base/core/machine.h"
 #include "base/core/mem.h"
 
 #include <setjmp.h>
@@ -65,6 +68,37 @@ static void blocks_are_zeroed_and_aligned(void **state)
     assert_non_null(raw);
     assert_int_equal(lorac_mem_count(), before + 1);
     lorac_mem_free(raw);
+}
+
+static void large_blocks_are_zeroed(void **state)
+{
+    (void)state;
+    for (size_t i = 100; i > 0; i--) { // shrinking, so that it is the memory of the one before
+        size_t bytes = ((size_t)1 << 18) + i * 40009;
+        unsigned char *p = lorac_mem_new(bytes, 1);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % 64, 0);
+        assert_int_equal(p[0], 0);
+        assert_int_equal(memcmp(p, p + 1, bytes - 1), 0);
+        memset(p, 0xFF, bytes);
+        lorac_mem_free(p);
+    }
+}
+
+static void large_blocks_take_memory_where_they_are_touched(void **state)
+{
+    (void)state;
+    enum { BLOCK = 256 << 20 };
+    size_t before = 0;
+    size_t after = 0;
+    size_t files = 0;
+    lorac_machine_resident(&before, &files);
+    unsigned char *p = lorac_mem_new(BLOCK, 1);
+    assert_non_null(p);
+    p[BLOCK / 2] = 1;
+    lorac_machine_resident(&after, &files);
+    assert_true(after < before + BLOCK / 8);
+    lorac_mem_free(p);
 }
 
 static void a_string_is_copied_with_its_end(void **state)
@@ -176,6 +210,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_that_do_not_fit_are_noticed),
         cmocka_unit_test(blocks_are_zeroed_and_aligned),
+        cmocka_unit_test(large_blocks_are_zeroed),
+        cmocka_unit_test(large_blocks_take_memory_where_they_are_touched),
         cmocka_unit_test(a_string_is_copied_with_its_end),
         cmocka_unit_test(a_block_that_grows_keeps_what_it_held),
         cmocka_unit_test(failures_happen_where_they_are_asked_for),
