@@ -251,7 +251,7 @@ static void print_legend(const struct lorac_board *b)
                tied + worse > 1 ? " for all together" : "");
     }
     if (count_place(b, LORAC_BOARD_OTHER)) {
-        printf("? not compared: other rows, or predictions that do not tell the metric\n");
+        printf("? not compared: other rows or loss, or predictions that do not tell the metric\n");
     }
 }
 

@@ -53,8 +53,9 @@ enum lorac_board_place {
     LORAC_BOARD_BEST,
     LORAC_BOARD_TIED,  // cannot be told from the best
     LORAC_BOARD_WORSE, // can
-    LORAC_BOARD_OTHER, // other rows of data than the best, no predictions, or a metric that does
-                       // not follow from them (AUC): nobody knows
+    LORAC_BOARD_OTHER, // other rows of data than the best, the loss of another objective, no
+                       // predictions, or a metric that does not follow from them (AUC): nobody
+                       // knows
 };
 struct lorac_board_row {
     const struct lorac_record **runs; // (n)

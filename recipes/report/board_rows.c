@@ -195,14 +195,18 @@ enum lorac_status lorac_board_read(struct lorac_board_answers *out, struct lorac
 
 /* ---- two rows of the board ---- */
 
-static bool same_data(const struct lorac_board_row *a, const struct lorac_board_row *b)
+/* Are they of the same rows of data, and losses in one unit? */
+static bool can_differ(const struct lorac_board_row *a, const struct lorac_board_row *b,
+                       enum lorac_metric metric)
 {
-    const char *rows = b->runs[0]->rows_of;
+    const struct lorac_record *x = b->runs[0];
     const struct lorac_board_row *both[] = {a, b};
     for (size_t k = 0; k < 2; k++) {
         for (size_t i = 0; i < both[k]->n; i++) {
-            const char *its = both[k]->runs[i]->rows_of;
-            if (!rows || !its || strcmp(rows, its) != 0) { return false; }
+            const struct lorac_record *y = both[k]->runs[i];
+            bool rows = x->rows_of && y->rows_of && strcmp(x->rows_of, y->rows_of) == 0;
+            bool unit = !is_loss(metric) || x->recipe->objective.kind == y->recipe->objective.kind;
+            if (!rows || !unit) { return false; }
         }
     }
     return true;
@@ -247,7 +251,7 @@ enum lorac_status lorac_board_compare(struct lorac_board_row *row,
     size_t most = own->n < its->n ? own->n : its->n;
     row->p = (double)NAN;
     row->shared = 0;
-    if (!same_data(row, best)) { return LORAC_OK; }
+    if (!can_differ(row, best, metric)) { return LORAC_OK; }
     if (own->n_samples && its->n_samples) { return compare_samples(row, own, best, its, err); }
     if (!most) { return LORAC_OK; }
     double *x = lorac_mem_new(4 * most, sizeof *x);

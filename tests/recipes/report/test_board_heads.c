@@ -4,6 +4,7 @@
  *     where it is one over rows or words, is that of statistics.h within what draws differ by;
  *   - two runs that are right in as many rows are told apart by a metric that is no mean over them;
  *   - a metric that the predictions do not come to has no interval, and is not compared;
+ *   - losses of two objectives, which have two units, are not compared;
  *   - a page tells the loss in its own unit, each label's scores of several labels and of tags as
  *     eval does, and of numbers what was wanted and given; a rank only where there is one;
  *   - each failure is reported.
@@ -191,6 +192,26 @@ static void what_does_not_come_to_the_metric_is_not_told(void **state)
     release(&s);
 }
 
+static void losses_of_two_objectives_are_not_compared(void **state)
+{
+    (void)state;
+    char rows[2048];
+    check(lorac_dir_remove(tiny_path("f"), NULL), NULL);
+    as_many_right(rows, sizeof rows, true);
+    write_run("f/x", "classify", "accuracy", 0.9, rows);
+    write_run("f/y", "multilabel", "accuracy", 0.9, rows);
+    struct opened s = board("f", "loss");
+    assert_true(s.b->rows[1].place == LORAC_BOARD_OTHER && isnan(s.b->rows[1].p));
+    release(&s);
+    s = board("f", "accuracy");
+    assert_int_equal(s.b->rows[1].place, LORAC_BOARD_TIED);
+    release(&s);
+    write_run("f/y", "classify", "accuracy", 0.9, rows);
+    s = board("f", "loss");
+    assert_int_equal(s.b->rows[1].place, LORAC_BOARD_TIED);
+    release(&s);
+}
+
 /* Rows of n words each, or of numbers, whose means statistics.h knows. */
 static void means_have_the_intervals_of_means(void **state)
 {
@@ -342,6 +363,7 @@ int main(void)
         cmocka_unit_test(each_metric_has_an_interval),
         cmocka_unit_test(rows_alone_do_not_tell_an_f1),
         cmocka_unit_test(what_does_not_come_to_the_metric_is_not_told),
+        cmocka_unit_test(losses_of_two_objectives_are_not_compared),
         cmocka_unit_test(means_have_the_intervals_of_means),
         cmocka_unit_test(each_failure_is_reported),
         cmocka_unit_test(pages_speak_of_what_was_learnt),
