@@ -37,8 +37,11 @@ enum {
  * that work on it, and only where somebody does. */
 static void clear(void *p, size_t bytes)
 {
+    size_t done = 0;
+#ifdef __linux__ // elsewhere such pages may keep what they held
     size_t whole = bytes < LARGE ? 0 : bytes / PAGE * PAGE;
-    size_t done = whole && madvise(p, whole, MADV_DONTNEED) == 0 ? whole : 0;
+    if (whole && madvise(p, whole, MADV_DONTNEED) == 0) { done = whole; }
+#endif
     memset((char *)p + done, 0, bytes - done);
 }
 
