@@ -448,26 +448,26 @@ const char *lorac_task_text(enum lorac_task task)
     return texts[task];
 }
 
-void lorac_config_class(char *name, size_t size, const struct lorac_config *c)
+const char *lorac_config_class(char name[LORAC_CLASS_NAME], const struct lorac_config *c)
 {
-    (void)snprintf(name, size, "%s", c->kind->name);
+    (void)snprintf(name, LORAC_CLASS_NAME, "%s", c->kind->name);
     for (size_t i = 0; i < sizeof endings / sizeof *endings && c->kind->family; i++) {
-        if (endings[i].task != c->task) { continue; }
-        (void)snprintf(name, size, "%s%s", c->kind->family, endings[i].name);
+        if (c->task == LORAC_TASK_LM || endings[i].task != c->task) { continue; }
+        (void)snprintf(name, LORAC_CLASS_NAME, "%s%s", c->kind->family, endings[i].name);
     }
+    return name;
 }
 
 enum lorac_status lorac_config_task(struct lorac_config *c, enum lorac_task task, size_t labels,
                                     const char *where, struct lorac_err *err)
 {
-    const struct lorac_head *head = &c->kind->heads[task];
+    if (task == LORAC_TASKS) { task = c->own; }
     bool takes = lorac_task_is_labelled(task);
-    bool has = lorac_task_is_labelled(c->own);
-    if (head->row == LORAC_ROW_NONE) {
+    if (c->kind->heads[task].row == LORAC_ROW_NONE) {
         return lorac_fail(err, LORAC_ENOTSUP, "%s: a %s has no head for %s", where, c->kind->type,
                           lorac_task_text(task));
     }
-    if (task == LORAC_TASK_LM && has) {
+    if (task == LORAC_TASK_LM && lorac_task_is_labelled(c->own)) {
         return lorac_fail(err, LORAC_EUSER,
                           "%s: its head is for %s ('architectures' in config.json), not for %s",
                           where, lorac_task_text(c->own), lorac_task_text(task));
@@ -490,7 +490,7 @@ enum lorac_status lorac_config_task(struct lorac_config *c, enum lorac_task task
                           lorac_task_text(task));
     }
     c->task = task;
-    c->head = head;
+    c->head = &c->kind->heads[task];
     c->Z = takes ? c->labels : task == LORAC_TASK_BODY ? c->C : c->V;
     return LORAC_OK;
 }

@@ -17,7 +17,7 @@
 
 LORAC_API_BEGIN
 
-enum { LORAC_MAX_LAYERS = 1024 };
+enum { LORAC_MAX_LAYERS = 1024, LORAC_CLASS_NAME = 96 };
 
 /* What stands behind the layers, and what it gives. */
 enum lorac_task {
@@ -103,8 +103,9 @@ static inline bool lorac_config_shifts(const struct lorac_config *c)
     return c->layernorm && !c->gain_only;
 }
 
-/* Give it the head of `task`; labels: K, or 0 for that of the files. LORAC_ENOTSUP where the
- * architecture has no such head, LORAC_EUSER where the files hold another one or K is another. */
+/* Give it the head of `task`, LORAC_TASKS: that of the files; labels: K, or 0 for theirs.
+ * LORAC_ENOTSUP where the architecture has no such head, LORAC_EUSER where the files hold another
+ * one or K is another. */
 LORAC_MUST_CHECK enum lorac_status lorac_config_task(struct lorac_config *c, enum lorac_task task,
                                                      size_t labels, const char *where,
                                                      struct lorac_err *err);
@@ -115,7 +116,7 @@ static inline bool lorac_task_is_labelled(enum lorac_task task)
     return task == LORAC_TASK_CLASSIFY || task == LORAC_TASK_TAG;
 }
 /* What transformers calls the class of a model with this head: "LlamaForSequenceClassification". */
-void lorac_config_class(char *name, size_t size, const struct lorac_config *c);
+const char *lorac_config_class(char name[LORAC_CLASS_NAME], const struct lorac_config *c);
 
 /* The architecture that transformers calls `model_type` ("llama"), and back; NULL: none in the
  * table. */

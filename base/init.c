@@ -200,7 +200,7 @@ static enum lorac_status complete(struct init *g, const char *config, struct lor
     }
     if (!st && o->tokenizer) { st = put_tokenizer(g->json, file, o->tokenizer, err); }
     if (!st) { st = lorac_config_read(&g->config, &root, err); }
-    if (!st) { st = lorac_config_task(&g->config, g->config.own, 0, file, err); }
+    if (!st) { st = lorac_config_task(&g->config, LORAC_TASKS, 0, file, err); }
     if (!st) { st = check_id(&id, g, &root, "bos_token_id", err); }
     if (!st) { st = check_id(&id, g, &root, "eos_token_id", err); }
     if (!st) { st = check_id(&g->pad, g, &root, "pad_token_id", err); }
@@ -474,7 +474,7 @@ static enum lorac_status read_back(const struct init *g, const char *dir, struct
     struct lorac_tokenizer *t = NULL;
     enum lorac_status st = lorac_device_open(&dev, "ref", 1, err);
     if (st) { return st; }
-    const struct lorac_model_options options = {.task = g->config.own};
+    const struct lorac_model_options options = {.task = LORAC_TASKS};
     st = lorac_model_open_for(&m, &dev, dir, &options, err);
     if (!st) { st = compare(g, m, err); }
     if (!st && g->options->tokenizer) { st = lorac_tokenizer_open(&t, dir, err); }

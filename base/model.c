@@ -337,9 +337,10 @@ static enum lorac_status refuse_leftovers(struct opening *o, struct lorac_err *e
     for (size_t i = 0; i < lorac_checkpoint_count(o->m->files); i++) {
         const char *name = lorac_checkpoint_at(o->m->files, i)->name;
         if (!o->used[i] && !is_ignored(o->m, name) && !is_other_head(o->m, name)) {
+            char class[LORAC_CLASS_NAME];
             return lorac_fail(err, LORAC_EFORMAT,
                               "%s: tensor '%s' has no place in a %s of this config.json", o->m->dir,
-                              name, o->m->config.arch);
+                              name, lorac_config_class(class, &o->m->config));
         }
     }
     return LORAC_OK;

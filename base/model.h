@@ -93,8 +93,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_model_open(struct lorac_model **out,
  * as transformers draws it: its modules are `fresh`. */
 struct lorac_model_options {
     enum lorac_compute compute;
-    enum lorac_task task;
-    size_t labels; // of the head; 0: as many as that of the files has
+    enum lorac_task task; // LORAC_TASKS: that of the files
+    size_t labels;        // of the head; 0: as many as that of the files has
     uint64_t seed;
 };
 LORAC_MUST_CHECK enum lorac_status lorac_model_open_for(struct lorac_model **out,

@@ -274,9 +274,8 @@ static void put_head(struct lorac_buf *text, const struct lorac_config *c, size_
                      const struct lorac_saved *saved)
 {
     char value[160];
-    char class[120];
-    lorac_config_class(class, sizeof class, c);
-    (void)snprintf(value, sizeof value, "[\n    \"%s\"\n  ]", class);
+    char class[LORAC_CLASS_NAME];
+    (void)snprintf(value, sizeof value, "[\n    \"%s\"\n  ]", lorac_config_class(class, c));
     put(text, "architectures", value);
     if ((saved && saved->K) || had != c->labels) {
         put_labels(text, "label2id", saved, c->labels, true);

@@ -140,14 +140,16 @@ static enum lorac_status show(const struct args *a, struct lorac_err *err)
     struct lorac_device dev;
     struct lorac_model *m = NULL;
     char count[32];
+    char class[LORAC_CLASS_NAME];
+    const struct lorac_model_options o = {.task = LORAC_TASKS};
     const char *out = args_text(a, "--out", "");
     enum lorac_status st = lorac_device_outline(&dev, NULL, 1, err);
     if (st) { return st; }
-    st = lorac_model_open(&m, &dev, out, LORAC_FLOAT32, err);
+    st = lorac_model_open_for(&m, &dev, out, &o, err);
     if (!st && args_has(a, "--json")) {
         struct out j = {0};
         out_str(&j, "out", out);
-        out_str(&j, "architecture", m->config.arch);
+        out_str(&j, "architecture", lorac_config_class(class, &m->config));
         out_count(&j, "parameters", lorac_model_parameters(m));
         out_count(&j, "vocab_size", m->config.V);
         out_str(&j, "fingerprint", m->fingerprint);
@@ -156,8 +158,8 @@ static enum lorac_status show(const struct args *a, struct lorac_err *err)
         printf(
             "%s: a random %s of %s parameters, %zu layers of width %zu, vocabulary %zu; read back "
             "and compared\n",
-            out, m->config.arch, show_count(count, lorac_model_parameters(m)), m->config.L,
-            m->config.C, m->config.V);
+            out, lorac_config_class(class, &m->config),
+            show_count(count, lorac_model_parameters(m)), m->config.L, m->config.C, m->config.V);
     }
     if (!st && args_has(a, "--tokenizer")) { st = note_tokenizer(m, err); }
     lorac_model_close(m);

@@ -21,11 +21,12 @@ static size_t count_linear(const struct lorac_model *m)
 static void say_modules(const struct lorac_plan *p)
 {
     char t[32];
+    char class[LORAC_CLASS_NAME];
     const struct lorac_model *m = p->job->model;
     struct lorac_buf b = {0};
     lorac_buf_printf(&b, "%s (%s parameters, %s; computed in %s)", m->dir,
-                     show_count(t, lorac_model_parameters(m)), m->config.arch,
-                     lorac_compute_name(m->compute));
+                     show_count(t, lorac_model_parameters(m)),
+                     lorac_config_class(class, &m->config), lorac_compute_name(m->compute));
     show_wrapped(stdout, "base      ", b.at ? b.at : "");
     lorac_buf_clear(&b);
     const char *choice = lorac_checkpoint_note(m->files);

@@ -58,11 +58,13 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
 {
     char t[4][32];
     char many[48];
+    char class[LORAC_CLASS_NAME];
     const struct lorac_job *j = b->job;
     struct screen *screen = self;
     screen->first_step = b->first_step;
     fprintf(stderr, "  base     %s (%s parameters, %s)\n", j->model->dir,
-            show_count(t[0], lorac_model_parameters(j->model)), j->model->config.arch);
+            show_count(t[0], lorac_model_parameters(j->model)),
+            lorac_config_class(class, &j->model->config));
     struct lorac_buf line = {0};
     lorac_buf_printf(&line, "%s parameters", show_count(t[0], b->adapter->n_params));
     if (b->adapter->n) {

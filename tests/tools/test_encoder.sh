@@ -1,6 +1,7 @@
 #!/bin/sh
 # Encoders at the verbs, from outside. What is promised:
-#   - init makes a fresh one that is read again, and inspect shows it;
+#   - init makes a fresh one that is read again, and inspect shows it; bodies alone and classes with a head of labels, too;
+#   - a model is called as the class that runs: that of its head, not that of the one for masked tokens;
 #   - whatever would have it continue a text is refused by name, with what it is for;
 #   - a tokenizer without a mask token is told where one is to be guessed (test_masked.sh: with one).
 # usage: test_encoder.sh LORAC MAKE_TINY
@@ -24,11 +25,34 @@ EOF
     done
 done
 
+for class in BertModel LlamaModel RobertaForTokenClassification LlamaForSequenceClassification BertForPreTraining; do
+    cat >"$dir/class.json" <<EOF
+{"architectures": ["$class"], "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+ "intermediate_size": 24, "max_position_embeddings": 40, "id2label": {"0": "a", "1": "b", "2": "c"}}
+EOF
+    expect 0 init --config "$dir/class.json" --tokenizer "$model" --out "$dir/$class" --json
+    case $class in BertForPreTraining) class=BertForMaskedLM ;; esac
+    has out "\"architecture\": \"$class\""
+done
+cat >"$dir/head.yaml" <<EOF
+recipe: 1
+model: {path: $dir/BertModel}
+data: {train: $dir/rows.csv, labels: label}
+template: {prompt: "{text}"}
+objective: classify
+train: {steps: 1}
+output: {dir: $dir/head}
+EOF
+printf 'text,label\na,b\nc,d\n' >"$dir/rows.csv"
+expect 0 plan "$dir/head.yaml"
+has out ", BertForSequenceClassification; computed in"
+expect 0 train "$dir/head.yaml"
+has err ", BertForSequenceClassification)"
+
 says="a bert is an encoder, whose tokens see their whole text: it continues none; it is for objectives with a head"
 refused 1 "$says" chat --model "$dir/bert" </dev/null
 refused 1 "$says" prompt --model "$dir/bert" </dev/null
 refused 1 "$says" serve --model "$dir/bert" --port 0
-printf 'text,label\na,b\nc,d\n' >"$dir/rows.csv"
 cat >"$dir/recipe.yaml" <<EOF
 recipe: 1
 model: {path: $dir/bert}
