@@ -342,7 +342,7 @@ enum lorac_status lorac_events_step(const struct lorac_events *e, const struct l
     if (!e->path) { return LORAC_OK; }
     add_scalar(&b, "train", "epoch", s->epoch);
     add_scalar(&b, "train", "loss", s->loss);
-    add_scalar(&b, "train", "perplexity", exp(s->loss));
+    add_scalar(&b, "train", "perplexity", s->perplexity);
     add_scalar(&b, "train", "lr", s->lr);
     add_scalar(&b, "train", "grad_norm", s->grad_norm);
     add_scalar(&b, "train", "tokens", (double)s->tokens);

@@ -284,13 +284,18 @@ static void field(struct lorac_buf *b, bool has, double value)
     }
 }
 
-/* Of a step there is no other metric than the loss. Nothing is allocated: there are many steps. */
+/* Of a step there is no other metric than the loss and what follows from it. Nothing is allocated:
+ * there are many steps. */
 enum lorac_status lorac_metrics_step(const struct lorac_run_paths *p, const struct lorac_step *s,
                                      unsigned metrics, struct lorac_err *err)
 {
     char line[256 + LORAC_METRICS];
-    int n = lorac_snprintf(line, 256, "%zu,%.4f,train,%.9g,%.9g,,,,,%.9g,%.9g,%zu,%zu,%.4f",
-                           s->step, s->epoch, s->loss, exp(s->loss), s->lr, s->grad_norm, s->tokens,
+    char perplexity[32] = "";
+    if (!isnan(s->perplexity)) {
+        (void)lorac_snprintf(perplexity, sizeof perplexity, "%.9g", s->perplexity);
+    }
+    int n = lorac_snprintf(line, 256, "%zu,%.4f,train,%.9g,%s,,,,,%.9g,%.9g,%zu,%zu,%.4f", s->step,
+                           s->epoch, s->loss, perplexity, s->lr, s->grad_norm, s->tokens,
                            s->trained, s->seconds);
     for (int m = 0; m < LORAC_METRICS; m++) {
         if (is_more(metrics, m)) { line[n++] = ','; }

@@ -450,6 +450,8 @@ static void count(struct lorac_step *s, struct lorac_trainer *t)
     t->state.step++;
     t->state.above = above ? t->state.above + 1 : 0;
     s->step = (size_t)t->state.step;
+    unsigned has = lorac_loader_objective(t->o.loader)->metrics;
+    s->perplexity = has >> LORAC_METRIC_PERPLEXITY & 1U ? exp(s->loss) : (double)NAN;
     s->epoch = (double)t->state.examples / (double)lorac_dataset_size(set);
     t->rate = t->rate > 0.0 ? 0.9 * t->rate + 0.1 * s->seconds : s->seconds;
     s->tokens_per_second = (double)s->tokens / t->rate;

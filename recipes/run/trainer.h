@@ -101,6 +101,7 @@ struct lorac_step {
     size_t step, steps;       // which, from 1, of how many
     double epoch;             // examples seen / examples
     double loss;              // weighted mean over this step's trained tokens
+    double perplexity;        // exp(loss); NaN of an objective that has none
     double lr, grad_norm;     // before clipping
     size_t tokens, trained;   // rows run, tokens trained
     double seconds;           // of this step

@@ -3,7 +3,7 @@
 #   - eval and predict say the same of the same rows: labels, several labels, numbers, tags;
 #   - eval tells each label, or kind of entity, the commonest answer, and the rows that went wrong;
 #   - compare sets a head beside label texts, plan and runs know its metrics;
-#   - a metric that the rows do not tell is told to be missing;
+#   - a metric that the rows do not tell is told to be missing; perplexity is none of a head's, of its steps neither;
 #   - what a head does not have is refused; what it cannot measure is refused where it would decide, else said.
 # usage: test_heads.sh LORAC MAKE_TINY
 . "$(dirname "$0")/support.sh"
@@ -30,8 +30,13 @@ objective: $2
 train: {epochs: 4, batch_size: 3, threads: 1}
 optimizer: {lr: 0.02}
 eval: {every: end, metrics: [$3]}
+output: {log: [terminal, csv, tensorboard]}
 END
     expect 0 train "$dir/$1.yaml"
+    awk -F, '$5 == "" { n++ } END { exit NR < 2 || n != NR - 1 }' "$dir/runs/$1/metrics.csv" ||
+        fail "perplexity: $(head -n 2 "$dir/runs/$1/metrics.csv")"
+    grep -qa "train/loss" "$dir/runs/$1/"events* || fail "no events of $1"
+    grep -qa "train/perplexity" "$dir/runs/$1/"events* && fail "$1 has a perplexity"
     expect 0 predict "$dir/runs/$1" --in "$dir/$1.csv" --out "$dir/$1.out" --overwrite
     expect 0 eval "$dir/runs/$1" --json
 }

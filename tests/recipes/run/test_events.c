@@ -211,6 +211,8 @@ static void same_as_metrics(const struct seen *s, const char *out)
     for (size_t i = 0; i < r->n_lines; i++) {
         const struct lorac_record_line *x = &r->lines[i];
         const char *split = x->is_valid ? "valid" : "train";
+        double perplexity = exp(x->metric[LORAC_METRIC_LOSS]);
+        assert_true(fabs(x->metric[LORAC_METRIC_PERPLEXITY] - perplexity) <= 1e-7 * perplexity);
         const struct {
             const char *name;
             double value, off;
