@@ -190,12 +190,19 @@ static enum lorac_status labels_of_map(struct lorac_job *j, struct lorac_err *er
 
 /* ---- the checkpoint's own head ---- */
 
+/* Which of K labels, of which some may be NULL, it is; K: none. */
+static size_t find_label(char *const *labels, size_t K, const char *label)
+{
+    size_t k = 0;
+    while (k < K && !(labels[k] && strcmp(labels[k], label) == 0)) {
+        k++;
+    }
+    return k;
+}
+
 static bool has_label(const struct lorac_job *j, const char *label)
 {
-    for (size_t k = 0; k < j->K; k++) {
-        if (strcmp(j->labels[k], label) == 0) { return true; }
-    }
-    return false;
+    return find_label(j->labels, j->K, label) < j->K;
 }
 
 /* The name of output k; NULL: config.json tells none, or one that nobody has given ("LABEL_0"). */
@@ -220,6 +227,14 @@ static enum lorac_status take_order(struct lorac_job *j, const struct lorac_json
     size_t named = 0;
     for (size_t k = 0; k < labels && !st; k++) {
         const char *name = name_of(names, k);
+        size_t same = name ? find_label(taken, k, name) : k;
+        if (same < k) {
+            st = lorac_fail(err, LORAC_EFORMAT,
+                            "%s: %s: outputs %zu and %zu are both '%.60s', expected a name for "
+                            "each",
+                            names->file, names->where, same, k, name);
+            break;
+        }
         named += name != NULL;
         known += name && has_label(j, name);
         taken[k] = name ? lorac_mem_string(name, strlen(name)) : NULL;

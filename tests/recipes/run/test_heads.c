@@ -158,6 +158,11 @@ static void labels_have_an_order(void **state)
                    "DIR/model: its head is for 2 labels, as 'no', and column 'label' has 2, as "
                    "'yes'; data.labels.map gives the cells those names (a base without a head gets "
                    "a new one)");
+    tiny_edit("model/config.json", "\"1\": \"no\"", "\"1\": \"yes\"");
+    expect_refused("classify", NULL, 0,
+                   "DIR/model/config.json: id2label: outputs 0 and 1 are both 'yes', expected a "
+                   "name for each");
+    tiny_edit("model/config.json", "\"1\": \"yes\"", "\"1\": \"no\"");
     tiny_edit("model/config.json", "\"0\": \"yes\", \"1\": \"no\"",
               "\"0\": \"LABEL_0\", \"1\": \"LABEL_1\", \"2\": \"LABEL_2\"");
     expect_refused("classify", NULL, 0, "DIR/model: its head has 3 labels, asked for are 2");
