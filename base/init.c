@@ -379,6 +379,7 @@ static enum lorac_status copy_tokenizer(const char *dir, const char *from, struc
                                         "special_tokens_map.json",
                                         "vocab.json",
                                         "merges.txt",
+                                        "vocab.txt",
                                         "added_tokens.json",
                                         "tokenizer.model",
                                         "chat_template.jinja"};
