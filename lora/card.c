@@ -102,6 +102,15 @@ static const char *inputs_of(const struct lorac_saved *q, const struct lorac_con
                             : "    inputs = tokenizer(text, return_tensors=\"pt\")\n";
 }
 
+/* Tokenizers of transformers 4 that read words only where they are told to put a space before each
+ * themselves. With one there already it changes nothing, but Qwen2's would put a second into the
+ * middle of "don't". */
+static bool asks_for_spaces(const struct lorac_config *c)
+{
+    const char *type = lorac_arch_type(c->arch);
+    return type && (strcmp(type, "gpt2") == 0 || strcmp(type, "roberta") == 0);
+}
+
 /* Of an adapter with a head in PEFT: the base has to be opened with one of its size, which
  * transformers draws and PEFT replaces. */
 static void add_head_python(struct lorac_buf *b, const struct lorac_saved *q, const char *base,
@@ -116,7 +125,7 @@ static void add_head_python(struct lorac_buf *b, const struct lorac_saved *q, co
     lorac_buf_json(b, from, strlen(from));
     bool words = c->task == LORAC_TASK_TAG;
     lorac_buf_printf(b, "\n    tokenizer = AutoTokenizer.from_pretrained(base%s)\n",
-                     words ? ", add_prefix_space=True" : "");
+                     words && asks_for_spaces(c) ? ", add_prefix_space=True" : "");
     lorac_buf_printf(b, "    model = %s.from_pretrained(base", class);
     if (!merged) {
         lorac_buf_printf(b, ", num_labels=%zu)\n", c->labels);

@@ -11,6 +11,17 @@ bool subject_excludes(const struct args *a)
     return both;
 }
 
+/* PEFT's files do not tell what its words' tokens were. */
+static void note_words(const struct subject *s)
+{
+    if (s->adapter->template_json || !lorac_job_spaces(s->j)) { return; }
+    fprintf(stderr,
+            "note: %s was not trained with lorac, which reads each word as behind a space: trained "
+            "on words without one (is_split_into_words, add_prefix_space false) it knows other "
+            "tokens\n",
+            s->adapter->name);
+}
+
 enum lorac_status subject_open(struct subject *s, const struct args *a, unsigned parts,
                                struct lorac_err *err)
 {
@@ -26,6 +37,7 @@ enum lorac_status subject_open(struct subject *s, const struct args *a, unsigned
         st = load_adapter(&s->adapter, s->j->model, s->adapter_dir, force, err);
         if (!st && !force) { st = lorac_template_check(s->adapter, s->j, err); }
         if (!st) { st = lorac_head_take(s->j, s->adapter, err); }
+        if (!st) { note_words(s); }
         s->stack = (struct lorac_stack){.n = 1, .adapter = {s->adapter}, .factor = {1.0F}};
         s->socket = lorac_stack_socket(&s->stack);
     }

@@ -29,6 +29,21 @@ bool lorac_job_has_head(const struct lorac_job *j)
     return lorac_job_objective(j)->target != LORAC_TARGET_NONE;
 }
 
+bool lorac_job_spaces(const struct lorac_job *j)
+{
+    static const struct lorac_text word = {.at = "a", .n = 1};
+    static const struct lorac_text behind = {.at = " a", .n = 2};
+    struct lorac_ids x = {0};
+    struct lorac_ids y = {0};
+    bool yes = lorac_job_objective(j)->target == LORAC_TARGET_TAGS &&
+               !lorac_encode(&x, j->tokenizer, &word, 1, LORAC_ENCODE_ALONE, NULL) &&
+               !lorac_encode(&y, j->tokenizer, &behind, 1, LORAC_ENCODE_CONTINUES, NULL) &&
+               (x.n != y.n || x.n == 0 || memcmp(x.at, y.at, x.n * sizeof *x.at) != 0);
+    lorac_ids_free(&x);
+    lorac_ids_free(&y);
+    return yes;
+}
+
 static enum lorac_status no_memory(struct lorac_err *err)
 {
     return lorac_fail(err, LORAC_ENOMEM, "no memory for labels");

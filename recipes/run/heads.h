@@ -19,6 +19,9 @@ const struct lorac_objective *lorac_job_objective(const struct lorac_job *j);
 /* Has its model a head of its own, in the place of the vocabulary's? */
 bool lorac_job_has_head(const struct lorac_job *j);
 
+/* Does it tag words that are other tokens behind a space, where they are read, than alone? */
+bool lorac_job_spaces(const struct lorac_job *j);
+
 /* Before rows are read: j->label_variable, j->labels, j->K (0 of numbers), j->texts. The training
  * table is open, and divided where data.valid is a split. */
 LORAC_MUST_CHECK enum lorac_status lorac_head_find(struct lorac_job *j, struct lorac_err *err);

@@ -328,6 +328,10 @@ void lorac_plan_notes(const struct lorac_plan *p, const struct lorac_run_watch *
 {
     struct lorac_length l = {p->steps, p->steps_per_epoch, p->eval_every, 0};
     lorac_recipe_notes(p->job, &l, watch);
+    if (!lorac_job_spaces(p->job)) { return; }
+    watch->note(watch->self,
+                "words are read as behind a space, as they stand in a text; transformers reads "
+                "them so with is_split_into_words where each has one in front");
 }
 
 /* Fewer steps teach a label's words, and little of what decides between them (first.h has the

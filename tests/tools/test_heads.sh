@@ -104,6 +104,19 @@ done
 expect 0 eval "$dir/runs/tags"
 has out "(of 36 words, " "entity F1" "N  " "A  "
 
+# ---- words of an adapter that PEFT trained, which tells no template ----
+cp -r "$dir/runs/tags/best" "$dir/foreign" # best: the only evaluation is at the end
+LC_ALL=C sed -i 's/lorac\.template/other.template/' "$dir/foreign/adapter_model.safetensors"
+expect 0 eval "$dir/tags.yaml" --adapter "$dir/runs/tags/best"
+grep -q "behind a space" "$dir/err" && fail "lorac trained it: $(cat "$dir/err")"
+expect 0 eval "$dir/tags.yaml" --adapter "$dir/foreign"
+has err "note: $dir/foreign was not trained with lorac, which reads each word as behind a space"
+words=$(cd "$(dirname "$0")/../golden/masked" && pwd) # WordPiece
+expect 0 init --out "$dir/pieces" --arch bert --tokenizer "$words" --hidden-size 16 --num-hidden-layers 1 \
+    --num-attention-heads 2 --intermediate-size 24
+expect 0 plan "$dir/tags.yaml" --set "model.path=$dir/pieces"
+grep -q "behind a space" "$dir/out" && fail "WordPiece reads it alike: $(cat "$dir/out")"
+
 # ---- of rows that do not tell a metric ----
 printf 'text,y\nso 1 warm,good\n' >"$dir/row.csv"
 expect 0 eval "$dir/runs/one" --split test --set "data.test=$dir/row.csv"
@@ -119,6 +132,7 @@ for name in several number tags; do
 done
 has out "labels    4, of {y}; words that have each" "train     12 rows, " ", 36 words with a tag" \
     "<s>|[ ]s|o|[ ]1|[ ]w|a|r|m|" "  -> 'O', 'B-N', 'I-N'"
+has out "note:     words are read as behind a space"
 expect 0 plan "$dir/several.yaml" --json
 json labels
 has out '{"label": "warm", "train": 6, "valid": 6}'
