@@ -3,7 +3,9 @@
 
 #include "base/core/file.h"
 #include "base/core/mem.h"
+#include "base/core/number.h"
 #include "base/core/sha256.h"
+#include "recipes/run/heads.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,8 +45,11 @@ enum lorac_status lorac_predict_identify(char id[65], const struct lorac_predict
                      o->bytes ? o->n_bytes : map.size);
     lorac_map_close(&map);
     add_text(&s, w->j->model->fingerprint);
+    add_text(&s, lorac_job_objective(w->j)->name);
     add_text(&s, r->templates.prompt);
     add_text(&s, r->templates.completion);
+    add_text(&s, r->templates.pair);
+    add_text(&s, r->data.labels.separator);
     if (w->j->chat) {
         add_text(&s, lorac_chat_text(w->j->chat));
         add_text(&s, r->templates.system);
@@ -56,10 +61,11 @@ enum lorac_status lorac_predict_identify(char id[65], const struct lorac_predict
     for (size_t v = 0; v < lorac_predictor_variables(w->predictor); v++) {
         lorac_sha256_add(&s, &w->column[v], sizeof w->column[v]);
     }
-    (void)snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %d %zu %zu %zu %d",
-                   r->templates.append_eos, w->format.delimiter, w->format.quote, w->format.header,
-                   (int)w->format.encoding, (int)r->data.on_empty, (int)r->data.on_too_long,
-                   r->model.max_length, w->top, w->j->K ? 0 : o->max_tokens, o->scores);
+    (void)lorac_snprintf(numbers, sizeof numbers, "%d %.17g %d %d %d %d %d %d %d %zu %zu %zu %d",
+                         (int)w->j->model->compute, r->eval.threshold, r->templates.append_eos,
+                         w->format.delimiter, w->format.quote, w->format.header,
+                         (int)w->format.encoding, (int)r->data.on_empty, (int)r->data.on_too_long,
+                         r->model.max_length, w->top, w->j->K ? 0 : o->max_tokens, o->scores);
     add_text(&s, numbers);
     if (o->adapter) {
         st = add_file(&s, o->adapter, "adapter_config.json", err);

@@ -6,6 +6,7 @@
  *     numbers; weights are those of the training rows;
  *   - numbers come back in their own unit; an adapter that is trained on keeps its own, and so does
  *     a checkpoint's head; an answer of numbers that ran over is an error;
+ *   - answers of another threshold or pair are not gone on with;
  *   - a run that was stopped ends with the bytes of one that was not;
  *   - what cannot be meant is refused with its place; each failure is reported.
  */
@@ -14,6 +15,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "recipes/run/logits.h"
+#include "recipes/run/predict.h"
 #include "recipes/run/predictor.h"
 #include "recipes/run/saved_template.h"
 #include "recipes/run/shared.h"
@@ -288,6 +290,48 @@ static void what_runs_share_is_not_an_adapters_unit(void **state)
     lorac_recipe_free(r[1]);
 }
 
+static bool one_row(void *self, double done)
+{
+    (void)self;
+    return !(done > 0.0);
+}
+
+static void other_answers_are_not_gone_on_with(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"template.prompt='{text}'", "eval.threshold=0.9",
+                                       "template.pair='{text}'"};
+    tiny_text("in.csv", "text\naz\naq\n");
+    for (size_t i = 0; i < 4; i++) { // the first is stopped, and gone on with in the end
+        const char *const both[] = {sets[0], i % 3 ? sets[i] : sets[0]};
+        struct lorac_recipe *r = recipe("multilabel", both, 2);
+        struct lorac_job *j = job(r, LORAC_JOB_TRAIN);
+        struct lorac_adapter *a = NULL;
+        struct lorac_err err = {0};
+        check(lorac_job_adapter(&a, j, &err), &err);
+        const struct lorac_socket socket = lorac_adapter_socket(a);
+        char *in = lorac_path_join(tiny_dir(), "in.csv");
+        const struct lorac_predict_options o = {.in = in,
+                                                .out = tiny_path("out.csv"),
+                                                .max_tokens = 1,
+                                                .progress = i ? NULL : one_row,
+                                                .resume = i > 0};
+        struct lorac_predicted counts;
+        enum lorac_status st = lorac_predict(&counts, j, &socket, &o, &err);
+        if (i % 3) {
+            assert_int_equal(st, LORAC_EUSER);
+            assert_non_null(strstr(err.text, "holds answers of another model"));
+        } else {
+            check(st, &err);
+            assert_true(i ? counts.resumed == 1 && counts.rows == 2 : counts.stopped);
+        }
+        lorac_mem_free(in);
+        lorac_adapter_free(a);
+        lorac_job_close(j);
+        lorac_recipe_free(r);
+    }
+}
+
 /* Whatever an objective's answer is: a label, several, a number, tags. */
 static void an_answer_of_what_ran_over_is_refused(void **state)
 {
@@ -502,6 +546,7 @@ int main(void)
         cmocka_unit_test(numbers_keep_their_unit),
         cmocka_unit_test(numbers_of_a_checkpoint_keep_their_unit),
         cmocka_unit_test(what_runs_share_is_not_an_adapters_unit),
+        cmocka_unit_test(other_answers_are_not_gone_on_with),
         cmocka_unit_test(an_answer_of_what_ran_over_is_refused),
         cmocka_unit_test(what_is_trained_on_has_its_labels_in_their_order),
         cmocka_unit_test(a_run_that_goes_on_ends_as_one_that_was_not_stopped),
