@@ -2,9 +2,9 @@
  * predict.h - answers for the rows of a table that has only what the prompt needs.
  *
  * The table that is written is the table that was read, byte for byte (quotes, line ends, byte
- * order mark), with more cells behind each row: "prediction" and, with labels, "probability", the
- * label's share of the likelihood of all labels, to four digits; with `top` K also "prediction_2",
- * "probability_2" and so on.
+ * order mark), with more cells behind each row: "prediction" and, where that is one label,
+ * "probability", the label's share of the likelihood of all labels, to four digits; with `top` K
+ * also "prediction_2", "probability_2" and so on.
  *
  *   OUT.part      rows that are answered, while it goes on; a table of its own
  *   OUT.part.id   what they are answers to: a hash of model, adapter, recipe and table
@@ -47,7 +47,7 @@ struct lorac_predicted {
     bool stopped;   // by the caller
     size_t empty;   // rows of the table with a blank cell in the prompt
     size_t unasked; // of these, left without an answer (data.on_empty: skip)
-    size_t cut;     // with a prompt that was too long, cut from its start as in training
+    size_t cut;     // with a prompt that was too long, cut as in training
     size_t silent;  // of this call's answers: the model ended at its first token
     size_t
         unwritten; // of this call's answers: with what the table cannot hold: a space stands for it

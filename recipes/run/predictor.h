@@ -3,8 +3,8 @@
  * the answer out. A job is opened from a recipe; or all of it from the folders of a model and an
  * adapter.
  *
- * With labels, all of them with their likelihoods; otherwise the greedy continuation of the prompt
- * up to the end of the text. Prompts are encoded and cut as in training.
+ * With labels, all of them with their likelihoods; of a head what it gives; otherwise the greedy
+ * continuation of the prompt up to the end of the text. Prompts are encoded and cut as in training.
  */
 #ifndef LORAC_RECIPES_PREDICTOR_H
 #define LORAC_RECIPES_PREDICTOR_H
@@ -34,7 +34,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_predictor_new(struct lorac_predictor **
                                                        size_t max_tokens, struct lorac_err *err);
 /* The same of two folders: a base model and an adapter that lorac trained, which carries the
  * template and the labels; whatever it opens it owns. A prompt has at most 2,048 tokens, or as many
- * as the model reads; one that is longer is LORAC_EUSER. */
+ * as the model reads; one that is longer is LORAC_EUSER. An adapter with a head is refused:
+ * what its outputs mean its recipe says alone. */
 LORAC_MUST_CHECK enum lorac_status lorac_predictor_open(struct lorac_predictor **out,
                                                         const char *model, const char *adapter,
                                                         struct lorac_err *err);
