@@ -296,70 +296,65 @@ static void write_damaged(const char *to, const struct damage *d)
 #define TYPE "\"task_type\": \"SEQ_CLS\""
 #define SAVED "\"modules_to_save\": [\n    \"classifier\",\n    \"score\"\n  ]"
 
+static const struct damage damages[] = {
+    {.task = LORAC_TASK_CLASSIFY, .labels = 3},
+    {.gone = P "score.weight",
+     .task = LORAC_TASK_CLASSIFY,
+     .labels = 3,
+     .message = TENSORS
+     "holds no head (score, classifier or classifier.out_proj), though task_type of "
+     "adapter_config.json asks for one: the adapter was saved without the one that it was "
+     "trained with, and another would give other labels"},
+    {.task = LORAC_TASK_CLASSIFY,
+     .labels = 4,
+     .message = TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
+                        "for classifying texts, with 4 labels; its labels are those that it was "
+                        "trained with"},
+    {.task = LORAC_TASK_TAG,
+     .labels = 3,
+     .message = TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
+                        "for tagging tokens, with 3 labels; its objective is classify, multilabel "
+                        "or regress"},
+    {.task = LORAC_TASK_LM,
+     .message = TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
+                        "for predicting tokens; give one that writes, or ask this one for labels "
+                        "(objective: classify, multilabel or regress)"},
+    {.task = LORAC_TASK_BODY,
+     .message = TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
+                        "for hidden states; give one without a head (task_type "
+                        "FEATURE_EXTRACTION)"},
+    {.cut = TYPE,
+     .put = "\"task_type\": null",
+     .task = LORAC_TASK_CLASSIFY,
+     .labels = 3,
+     .message = TENSORS
+     "holds a head ('base_model.model.score.weight'), but task_type of adapter_config.json is "
+     "null; expected SEQ_CLS, for labels of texts, or TOKEN_CLS, of tokens"},
+    {.cut = TYPE,
+     .put = "\"task_type\": \"CAUSAL_LM\"",
+     .task = LORAC_TASK_CLASSIFY,
+     .labels = 3,
+     .message = TENSORS
+     "holds a head ('base_model.model.score.weight'), but task_type of adapter_config.json is "
+     "CAUSAL_LM; expected SEQ_CLS, for labels of texts, or TOKEN_CLS, of tokens"},
+    {.meta = "{\"prompt\": \"\", \"completion\": \"\", \"append_eos\": false, \"labels\": "
+             "[\"a\", \"b\"]}",
+     .task = LORAC_TASK_CLASSIFY,
+     .labels = 3,
+     .message = TENSORS "names 2 labels, but its head has 3"},
+    // as adapters of the wild have it
+    {.cut = SAVED, .put = "\"modules_to_save\": null", .task = LORAC_TASK_CLASSIFY, .labels = 3},
+    {.cut = "\"auto_mapping\": null",
+     .put = "\"auto_mapping\": {\"base_model_class\": \"LlamaForSequenceClassification\"}",
+     .task = LORAC_TASK_CLASSIFY,
+     .labels = 3},
+};
+
 static void a_head_that_does_not_fit_is_an_error(void **state)
 {
     (void)state;
-    static const struct damage cases[] = {
-        {.task = LORAC_TASK_CLASSIFY, .labels = 3},
-        {.gone = P "score.weight",
-         .task = LORAC_TASK_CLASSIFY,
-         .labels = 3,
-         .message = TENSORS
-         "holds no head (score, classifier or classifier.out_proj), though task_type of "
-         "adapter_config.json asks for one: the adapter was saved without the one that it was "
-         "trained with, and another would give other labels"},
-        {.task = LORAC_TASK_CLASSIFY,
-         .labels = 4,
-         .message =
-             TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
-                     "for classifying texts, with 4 labels; its labels are those that it was "
-                     "trained with"},
-        {.task = LORAC_TASK_TAG,
-         .labels = 3,
-         .message =
-             TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
-                     "for tagging tokens, with 3 labels; its objective is classify, multilabel "
-                     "or regress"},
-        {.task = LORAC_TASK_LM,
-         .message =
-             TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
-                     "for predicting tokens; give one that writes, or ask this one for labels "
-                     "(objective: classify, multilabel or regress)"},
-        {.task = LORAC_TASK_BODY,
-         .message = TENSORS "has a head for classifying texts, with 3 labels; the model was opened "
-                            "for hidden states; give one without a head (task_type "
-                            "FEATURE_EXTRACTION)"},
-        {.cut = TYPE,
-         .put = "\"task_type\": null",
-         .task = LORAC_TASK_CLASSIFY,
-         .labels = 3,
-         .message = TENSORS
-         "holds a head ('base_model.model.score.weight'), but task_type of adapter_config.json is "
-         "null; expected SEQ_CLS, for labels of texts, or TOKEN_CLS, of tokens"},
-        {.cut = TYPE,
-         .put = "\"task_type\": \"CAUSAL_LM\"",
-         .task = LORAC_TASK_CLASSIFY,
-         .labels = 3,
-         .message = TENSORS
-         "holds a head ('base_model.model.score.weight'), but task_type of adapter_config.json is "
-         "CAUSAL_LM; expected SEQ_CLS, for labels of texts, or TOKEN_CLS, of tokens"},
-        {.meta = "{\"prompt\": \"\", \"completion\": \"\", \"append_eos\": false, \"labels\": "
-                 "[\"a\", \"b\"]}",
-         .task = LORAC_TASK_CLASSIFY,
-         .labels = 3,
-         .message = TENSORS "names 2 labels, but its head has 3"},
-        // as adapters of the wild have it
-        {.cut = SAVED,
-         .put = "\"modules_to_save\": null",
-         .task = LORAC_TASK_CLASSIFY,
-         .labels = 3},
-        {.cut = "\"auto_mapping\": null",
-         .put = "\"auto_mapping\": {\"base_model_class\": \"LlamaForSequenceClassification\"}",
-         .task = LORAC_TASK_CLASSIFY,
-         .labels = 3},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct damage *d = &cases[i];
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        const struct damage *d = &damages[i];
         struct lorac_err err = {0};
         struct lorac_adapter *a = NULL;
         const char *dir = tiny_path("damaged");
