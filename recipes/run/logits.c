@@ -17,16 +17,11 @@ struct lorac_logits {
     size_t n;      // texts
 };
 
-static size_t rows_for(size_t max_tokens)
-{
-    return max_tokens > ROWS ? max_tokens : ROWS;
-}
-
 enum lorac_status lorac_logits_new(struct lorac_logits **out, const struct lorac_model *m,
                                    const struct lorac_socket *socket, size_t max_tokens,
                                    struct lorac_err *err)
 {
-    size_t rows = rows_for(max_tokens);
+    size_t rows = max_tokens > ROWS ? max_tokens : ROWS;
     const struct lorac_pass_options pass = {.max_rows = rows, .max_positions = max_tokens};
     const char *fresh = lorac_model_untrained(m, socket);
     *out = NULL;
@@ -51,18 +46,6 @@ enum lorac_status lorac_logits_new(struct lorac_logits **out, const struct lorac
         l = NULL;
     }
     *out = l;
-    return st;
-}
-
-enum lorac_status lorac_logits_measure(size_t *bytes, const struct lorac_model *m,
-                                       const struct lorac_socket *socket, size_t max_tokens,
-                                       struct lorac_err *err)
-{
-    size_t rows = rows_for(max_tokens);
-    const struct lorac_pass_options pass = {.max_rows = rows, .max_positions = max_tokens};
-    enum lorac_status st = lorac_pass_measure(bytes, m, socket, &pass, err);
-    *bytes += lorac_batch_bytes(rows, TEXTS, 1) + rows * m->config.Z * sizeof(float) +
-              (TEXTS + 1) * sizeof(size_t);
     return st;
 }
 

@@ -20,10 +20,6 @@ LORAC_MUST_CHECK enum lorac_status lorac_logits_new(struct lorac_logits **out,
                                                     const struct lorac_model *m,
                                                     const struct lorac_socket *socket,
                                                     size_t max_tokens, struct lorac_err *err);
-/* Bytes that it takes. */
-LORAC_MUST_CHECK enum lorac_status lorac_logits_measure(size_t *bytes, const struct lorac_model *m,
-                                                        const struct lorac_socket *socket,
-                                                        size_t max_tokens, struct lorac_err *err);
 void lorac_logits_free(struct lorac_logits *l);
 size_t lorac_logits_width(const struct lorac_logits *l); // K
 
