@@ -2,6 +2,7 @@
 #include "recipes/run/logits.h"
 
 #include "base/core/mem.h"
+#include "recipes/run/outputs.h"
 
 #include <math.h>
 
@@ -23,22 +24,16 @@ enum lorac_status lorac_logits_new(struct lorac_logits **out, const struct lorac
 {
     size_t rows = max_tokens > ROWS ? max_tokens : ROWS;
     const struct lorac_pass_options pass = {.max_rows = rows, .max_positions = max_tokens};
-    const char *fresh = lorac_model_untrained(m, socket);
     *out = NULL;
-    if (fresh) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "%s: has no module '%s' of the head, and no adapter brings it: it would "
-                          "answer at random",
-                          m->dir, fresh);
-    }
+    enum lorac_status st = lorac_head_check_trained(m, socket, err);
+    if (st) { return st; }
     struct lorac_logits *l = lorac_mem_new(1, sizeof *l);
     if (!l) { return lorac_fail(err, LORAC_ENOMEM, "no memory for logits"); }
     l->model = m;
     l->K = m->config.Z;
     l->z = lorac_mem_new(rows, l->K * sizeof *l->z);
     l->first = lorac_mem_new(TEXTS + 1, sizeof *l->first);
-    enum lorac_status st =
-        l->z && l->first ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for logits");
+    if (!l->z || !l->first) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for logits"); }
     if (!st) { st = lorac_batch_new(&l->batch, rows, TEXTS, 1, err); }
     if (!st) { st = lorac_pass_new(&l->pass, m, socket, &pass, err); }
     if (st) {

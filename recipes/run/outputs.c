@@ -96,17 +96,23 @@ size_t lorac_outputs_bytes(const struct lorac_evaluator_options *o)
            2 * K * sizeof(struct lorac_label_score);
 }
 
+enum lorac_status lorac_head_check_trained(const struct lorac_model *m,
+                                           const struct lorac_socket *socket, struct lorac_err *err)
+{
+    const char *fresh = lorac_model_untrained(m, socket);
+    if (!fresh) { return LORAC_OK; }
+    return lorac_fail(err, LORAC_EUSER,
+                      "%s: has no module '%s' of the head, and no adapter brings it: it would "
+                      "answer at random",
+                      m->dir, fresh);
+}
+
 enum lorac_status lorac_outputs_new(struct lorac_outputs **out,
                                     const struct lorac_evaluator_options *o, struct lorac_err *err)
 {
-    const char *fresh = lorac_model_untrained(o->model, o->socket);
     *out = NULL;
-    if (fresh) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "%s: has no module '%s' of the head, and no adapter brings it: it would "
-                          "answer at random",
-                          o->model->dir, fresh);
-    }
+    enum lorac_status st = lorac_head_check_trained(o->model, o->socket, err);
+    if (st) { return st; }
     struct lorac_outputs *h = lorac_mem_new(1, sizeof *h);
     if (!h) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
     h->o = *o;

@@ -26,6 +26,11 @@ LORAC_MUST_CHECK enum lorac_status lorac_outputs_measure(struct lorac_scores *s,
                                                          enum lorac_status st,
                                                          struct lorac_err *err);
 
+/* Is the head the checkpoint's own, or an adapter's? LORAC_EUSER: it would answer at random. */
+LORAC_MUST_CHECK enum lorac_status lorac_head_check_trained(const struct lorac_model *m,
+                                                            const struct lorac_socket *socket,
+                                                            struct lorac_err *err);
+
 /* ---- one text's outputs, as they are told ---- */
 
 /* p (K) = softmax of z (K). */
