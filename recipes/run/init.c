@@ -7,6 +7,7 @@
 #include "recipes/language/reading.h"
 #include "recipes/run/job.h"
 #include "recipes/run/labels.h"
+#include "recipes/run/metrics.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -103,7 +104,7 @@ static void add_lead(struct lorac_buf *b, const struct lorac_guess *g, size_t i)
 /* Two texts that an encoder reads as a pair. */
 static bool is_pair(const struct lorac_guess *g)
 {
-    return g->head && g->encoder && g->n_texts == 2 && !g->optional[0] && !g->optional[1];
+    return g->target && g->encoder && g->n_texts == 2 && !g->optional[0] && !g->optional[1];
 }
 
 static void add_pair(struct lorac_buf *b, const struct lorac_guess *g)
@@ -132,7 +133,7 @@ static void add_prompt(struct lorac_buf *b, const struct lorac_guess *g)
         if (g->optional[i]) { lorac_buf_printf(b, "%s{/%s}", begun ? "" : "\\n", name); }
         begun = begun || !g->optional[i];
     }
-    if (!g->head) { lorac_buf_printf(b, "\\n%s:", g->classes.K ? "Label" : "Answer"); }
+    if (!g->target) { lorac_buf_printf(b, "\\n%s:", g->classes.K ? "Label" : "Answer"); }
     lorac_buf_str(b, "\"\n");
 }
 
@@ -202,7 +203,8 @@ static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
                       "  # valid: {split: 0.1}   # a tenth of the rows; here they are too few\n");
     } else {
         lorac_buf_printf(b, "  valid: {split: 0.1%s}   # a tenth of the rows, or a path\n",
-                         g->classes.K ? ", stratify: label" : "");
+                         g->classes.K && g->target <= LORAC_TARGET_LABEL ? ", stratify: label"
+                                                                         : "");
     }
     lorac_buf_str(b, "  # test: another.csv   # for lorac eval --split test\n");
     add_format(b, g);
@@ -220,13 +222,16 @@ static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
     }
     lorac_buf_str(b, "}   # variable of the template: column of the table\n");
     add_unused(b, g);
-    if (g->empty) {
+    if (lorac_guess_keeps_blank(g)) {
+        lorac_buf_printf(b, "  on_empty: keep   # %zu %s none of the labels\n", g->empty,
+                         g->empty == 1 ? "row has" : "rows have");
+    } else if (g->empty) {
         lorac_buf_printf(b, "  on_empty: skip   # %zu %s an empty cell\n", g->empty,
                          g->empty == 1 ? "row has" : "rows have");
     }
-    lorac_buf_str(b, g->free   ? "  on_too_long: skip\n"
-                     : g->head ? "  on_too_long: truncate_end\n"
-                               : "  on_too_long: truncate_prompt   # the answer is never cut\n");
+    lorac_buf_str(b, g->free     ? "  on_too_long: skip\n"
+                     : g->target ? "  on_too_long: truncate_end\n"
+                                 : "  on_too_long: truncate_prompt   # the answer is never cut\n");
 }
 
 /* The label that stands for label k: the commonest of those that differ in case and blanks alone.
@@ -254,11 +259,13 @@ static void add_map(struct lorac_buf *b, const struct lorac_guess *g, char *cons
     for (size_t k = 0; k < g->classes.K; k++) {
         needed = needed || alike(g, folded, k) != k;
     }
-    if (!needed && g->head) { lorac_buf_str(b, "  labels: label   # what the head should say\n"); }
+    if (!needed && g->target) {
+        lorac_buf_str(b, "  labels: label   # what the head should say\n");
+    }
     if (!needed) { return; }
     lorac_buf_str(b,
                   "  labels:   # some were the same but for case or blanks: one word for them\n");
-    lorac_buf_str(b, g->head ? "    column: label\n    map:\n" : "    map:\n");
+    lorac_buf_str(b, g->target ? "    column: label\n    map:\n" : "    map:\n");
     for (size_t k = 0; k < g->classes.K; k++) {
         if (is_blank(g->classes.value[k])) { continue; } // no row with it trains
         lorac_buf_str(b, "      ");
@@ -274,8 +281,17 @@ static void add_labels(struct lorac_buf *b, const struct lorac_guess *g)
 {
     size_t K = g->classes.K;
     if (g->free || g->messages != SIZE_MAX) { return; }
-    if (g->numbers) {
+    if (g->target == LORAC_TARGET_NUMBER) {
         lorac_buf_str(b, "  labels: answer   # what the head should say\n");
+        return;
+    }
+    if (g->target == LORAC_TARGET_TAGS) {
+        lorac_buf_printf(b, "  labels: label   # %zu tags, one for each word\n", K);
+        return;
+    }
+    if (g->target == LORAC_TARGET_LABELS) {
+        lorac_buf_printf(b, "  labels: {column: label, separator: '%s'}   # any of %zu labels\n",
+                         g->separator, K);
         return;
     }
     if (K == 0) {
@@ -300,7 +316,7 @@ static void add_labels(struct lorac_buf *b, const struct lorac_guess *g)
         folded[k] = all.at + at[k];
     }
     if (!lost) { add_map(b, g, folded); }
-    if (codes && !g->head) {
+    if (codes && !g->target) {
         lorac_buf_str(b, "  # words for these codes, where they have a meaning: labels: {map: {");
         lorac_yaml_quote(b, g->classes.value[0], false);
         lorac_buf_str(b, ": a word, ...}}\n");
@@ -332,6 +348,7 @@ static void add_training(struct lorac_buf *b, const struct lorac_guess *g)
     lorac_buf_printf(b, "   # smaller bases take more, larger ones less\n  warmup: %u%%\n\n",
                      f.warmup);
     if (!valid) { return; }
+    bool entities = lorac_tags_name((const char *const *)g->classes.value, g->classes.K);
     lorac_buf_str(b, "eval:\n  every: ");
     if (f.eval_epochs > 0.0) {
         lorac_number_print(b, f.eval_epochs);
@@ -340,16 +357,31 @@ static void add_training(struct lorac_buf *b, const struct lorac_guess *g)
         lorac_buf_str(b, "end\n");
     }
     lorac_buf_printf(b, "  metrics: [loss, %s]\n\n",
-                     g->numbers     ? "mse, pearson"
-                     : g->classes.K ? "accuracy, macro_f1"
-                                    : "perplexity");
+                     g->target == LORAC_TARGET_NUMBER             ? "mse, pearson"
+                     : g->target == LORAC_TARGET_LABELS           ? "micro_f1, macro_f1"
+                     : g->target == LORAC_TARGET_TAGS && entities ? "accuracy, entity_f1"
+                     : g->classes.K                               ? "accuracy, macro_f1"
+                                                                  : "perplexity");
+}
+
+const char *lorac_guess_objective(const struct lorac_guess *g)
+{
+    size_t i = 0;
+    while (lorac_objectives[i].target != g->target) {
+        i++;
+    }
+    return lorac_objectives[i].name;
 }
 
 void lorac_guess_why_head(struct lorac_buf *b, const struct lorac_guess *g)
 {
-    if (g->encoder) {
+    if (g->target == LORAC_TARGET_TAGS) {
+        lorac_buf_str(b, "each word has a tag");
+    } else if (g->target == LORAC_TARGET_LABELS) {
+        lorac_buf_printf(b, "a cell may hold several labels, between '%s'", g->separator);
+    } else if (g->encoder) {
         lorac_buf_str(b, "this model reads and does not write");
-    } else if (g->numbers) {
+    } else if (g->target == LORAC_TARGET_NUMBER) {
         lorac_buf_str(b, "so many different numbers are amounts");
     } else if (g->classes.K > MANY_LABELS) {
         lorac_buf_printf(b, "%zu labels cost as much as one", g->classes.K);
@@ -369,9 +401,9 @@ static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
     lorac_buf_printf(b, "\n  max_length: %zu   # tokens; ", g->max_length);
     lorac_buf_printf(b, "%zu of %zu %s longer\n\n", g->longer, g->rows,
                      g->rows == 1 ? "row is" : "rows are");
-    if (g->head) {
-        lorac_buf_printf(b, "objective: %s   # a head beside the adapter: ",
-                         g->numbers ? "regress" : "classify");
+    if (g->target) {
+        lorac_buf_printf(b,
+                         "objective: %s   # a head beside the adapter: ", lorac_guess_objective(g));
         lorac_guess_why_head(b, g);
         lorac_buf_str(b, "\n\n");
     }
@@ -384,7 +416,7 @@ static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
     } else if (g->free) {
         lorac_buf_str(b, "\ntemplate:   # every word of the text is learnt\n"
                          "  completion: \"{text}\"\n  train_on: all\n\n");
-    } else if (g->head) {
+    } else if (g->target) {
         lorac_buf_str(b, "\ntemplate:   # what the model reads\n");
         if (is_pair(g)) {
             add_pair(b, g);
@@ -493,10 +525,15 @@ static enum lorac_status look_at_model(struct lorac_guess *g, struct lorac_err *
 static enum lorac_status choose_head(struct lorac_guess *g, struct lorac_err *err)
 {
     size_t K = g->classes.K;
-    g->head = g->encoder || K > MANY_LABELS || (K > 0 && g->rows > MANY_ROWS);
-    g->numbers = g->head && lorac_guess_amounts(g);
-    if (g->numbers) { lorac_classes_free(&g->classes); }
-    if (!g->encoder || K > 0 || g->numbers) { return LORAC_OK; }
+    bool head = g->encoder || K > MANY_LABELS || (K > 0 && g->rows > MANY_ROWS);
+    if (g->target) { return LORAC_OK; } // by its cells
+    if (head && lorac_guess_amounts(g)) {
+        g->target = LORAC_TARGET_NUMBER;
+        lorac_classes_free(&g->classes);
+    } else if (head && K) {
+        g->target = LORAC_TARGET_LABEL;
+    }
+    if (!g->encoder || g->target) { return LORAC_OK; }
     return lorac_fail(err, LORAC_EUSER,
                       "%s: is an encoder, which reads a text and does not write one, and %s has no "
                       "column of labels; --label COLUMN says which one is, of labels or numbers "

@@ -20,11 +20,11 @@ enum {
 
 /* Names as they are compared: small letters and digits alone. Lists end with NULL. */
 static const char *const label_names[] = {
-    "label",   "labels",    "intent",    "intents", "category", "categories", "class",
-    "classes", "sentiment", "target",    "topic",   "topics",   "stars",      "rating",
-    "emotion", "tag",       "verdict",   "gold",    "polarity", "spam",       "acceptability",
-    "y",       "etichetta", "categoria", "classe",  "intento",  "argomento",  "kategorie",
-    "klasse",  "thema",     "categorie", NULL};
+    "label",         "labels",    "intent",    "intents",   "category", "categories", "class",
+    "classes",       "sentiment", "target",    "topic",     "topics",   "stars",      "rating",
+    "emotion",       "tag",       "tags",      "verdict",   "gold",     "polarity",   "spam",
+    "acceptability", "y",         "etichetta", "categoria", "classe",   "intento",    "argomento",
+    "kategorie",     "klasse",    "thema",     "categorie", NULL};
 static const char *const answer_names[] = {
     "answer",   "answers",    "output",    "outputs",  "completion", "response", "responses",
     "reply",    "reference",  "ref",       "target",   "summary",    "label",    "translation",
@@ -419,6 +419,32 @@ static void mark_optional(struct lorac_guess *g)
     }
 }
 
+/* ---- several labels ---- */
+
+bool lorac_guess_may_be_several(const struct lorac_guess *g, size_t c)
+{
+    bool named = is_called_label(g, c) || is_called(g, c, answer_names);
+    if (is_taken(g, c) || (!named && (is_called(g, c, text_names) || is_called_other(g, c)))) {
+        return false;
+    }
+    size_t texts = 0;
+    for (size_t i = 0; i < lorac_table_columns(g->table); i++) {
+        if (i == c) { continue; }
+        texts += is_text(g, i);
+        bool answers = is_called(g, i, answer_names) && is_text(g, i);
+        if (answers || (is_few(g, i) && is_called_label(g, i))) { return false; }
+    }
+    return texts > 0;
+}
+
+bool lorac_guess_is_called_tags(const struct lorac_guess *g, size_t c)
+{
+    char folded[NAME_BYTES];
+    const char *name = name_of(g, c);
+    fold_name(folded, name, strlen(name));
+    return strcmp(folded, "nertags") == 0 || is_called_label(g, c);
+}
+
 /* ---- all of it ---- */
 
 static enum lorac_status find_column(size_t *c, const struct lorac_guess *g, const char *option,
@@ -488,8 +514,11 @@ enum lorac_status lorac_guess_columns(struct lorac_guess *g, const struct lorac_
         (void)rank_of(g, c); // what speaks against it
     }
     if (!st) { st = take_texts(g, o, err); }
-    if (!st && o->label) { st = take_asked_label(g, o->label, err); }
-    if (!st && !o->label && !g->free) { st = guess_label(g, err); }
+    size_t asked = n;
+    if (!st && o->label) { st = find_column(&asked, g, "--label", o->label, err); }
+    if (!st && !g->free) { st = lorac_guess_several(g, asked, err); }
+    if (!st && !g->target && o->label) { st = take_asked_label(g, o->label, err); }
+    if (!st && !g->target && !o->label && !g->free) { st = guess_label(g, err); }
     if (st) { return st; }
     if (n == 1) {
         g->n_texts = 1;

@@ -1,6 +1,7 @@
-/* init_guess.h - inside recipes/: what `lorac recipe init` guesses about a table, in four files:
- * init_format.c how it is written, init_columns.c which columns are asked and answered, init.c the
- * recipe's text, init_told.c what is said of it. */
+/* init_guess.h - inside recipes/: what `lorac recipe init` guesses about a table, in five files:
+ * init_format.c how it is written, init_columns.c which columns are asked and answered,
+ * init_several.c whether cells hold several labels, init.c the recipe's text, init_told.c what is
+ * said of it. */
 #ifndef LORAC_RECIPES_INIT_GUESS_H
 #define LORAC_RECIPES_INIT_GUESS_H
 
@@ -40,8 +41,8 @@ struct lorac_guess {
     size_t answer;                       // column; the label where there are labels
     struct lorac_classes classes;        // of the label; K 0: free text
     bool encoder;                        // the model reads whole texts and does not write
-    bool head;                           // of labels, or numbers: objective classify, regress
-    bool numbers;                        // with a head: what it learns; K is 0
+    enum lorac_target target;            // of a head; none: the model writes the answer
+    const char *separator;               // of LORAC_TARGET_LABELS
     size_t max_length, limit;            // the model's own limit
     size_t longer, empty, rows;          // rows longer than max_length, with an empty cell, of all
     struct lorac_first_size size;        // tokens and parameters
@@ -53,6 +54,21 @@ LORAC_MUST_CHECK enum lorac_status lorac_guess_format(struct lorac_guess *g, str
 LORAC_MUST_CHECK enum lorac_status lorac_guess_columns(struct lorac_guess *g,
                                                        const struct lorac_first_columns *o,
                                                        struct lorac_err *err);
+
+/* g->target, answer, classes, and of tags the text, where the cells say plainly that they hold
+ * several labels, or a tag for each word of another column; `asked`: the column that answers, or
+ * the number of columns. */
+LORAC_MUST_CHECK enum lorac_status lorac_guess_several(struct lorac_guess *g, size_t asked,
+                                                       struct lorac_err *err);
+/* May column c hold several labels, and no other be the label rather? */
+bool lorac_guess_may_be_several(const struct lorac_guess *g, size_t c);
+/* Of several labels a blank cell is none of them: where no other cell is blank, no row is lost. */
+static inline bool lorac_guess_keeps_blank(const struct lorac_guess *g)
+{
+    return g->target == LORAC_TARGET_LABELS && g->empty && g->columns[g->answer].blank == g->empty;
+}
+bool lorac_guess_is_called_tags(const struct lorac_guess *g, size_t c);
+const char *lorac_guess_objective(const struct lorac_guess *g); // its name
 
 static inline const char *lorac_guess_rows(size_t n)
 {

@@ -66,10 +66,10 @@ static void tell_columns(struct lorac_buf *b, const struct lorac_guess *g)
         }
         lorac_buf_str(b, "\n");
     }
-    if (g->head) {
-        lorac_buf_printf(b, "objective %s: ", g->numbers ? "regress" : "classify");
+    if (g->target) {
+        lorac_buf_printf(b, "objective %s: ", lorac_guess_objective(g));
         lorac_guess_why_head(b, g);
-        lorac_buf_str(b, g->encoder || g->numbers
+        lorac_buf_str(b, g->encoder || g->target != LORAC_TARGET_LABEL
                              ? "\n"
                              : " (causal_lm learns to write the label's words)\n");
     }
@@ -81,7 +81,10 @@ static void tell_columns(struct lorac_buf *b, const struct lorac_guess *g)
         lorac_buf_printf(b, ": %s\n", g->columns[c].why);
     }
     if (unused > TOLD) { lorac_buf_printf(b, "not used  %zu more\n", unused - TOLD); }
-    if (g->empty) {
+    if (lorac_guess_keeps_blank(g)) {
+        lorac_buf_printf(b, "rows      %zu of %zu have none of the labels (on_empty: keep)\n",
+                         g->empty, g->rows);
+    } else if (g->empty) {
         lorac_buf_printf(b,
                          "rows      %zu of %zu with a blank cell are left out (on_empty: skip)\n",
                          g->empty, g->rows);

@@ -390,6 +390,111 @@ static void real_tables_are_recognised(void **state)
     }
 }
 
+/* 48 rows "text, cell" of labels that stand together now so, now otherwise; `some` 0: or not at all.
+ */
+static void write_several(const char *header, const char *between, int some)
+{
+    static const char *const label[] = {"warm", "dear", "late"};
+    struct lorac_buf b = {0};
+    lorac_buf_str(&b, header);
+    for (int i = 0; i < 48; i++) {
+        const char *put = "";
+        lorac_buf_printf(&b, "so it was %d of them\t", i);
+        for (int k = 0; k < 3; k++) {
+            if (!((i % 7 + some) >> k & 1)) { continue; }
+            lorac_buf_printf(&b, "%s%s", put, label[k]);
+            put = between;
+        }
+        lorac_buf_str(&b, "\n");
+    }
+    tiny_text("table", b.at);
+    lorac_buf_free(&b);
+}
+
+static enum lorac_target target_of(const struct first *f)
+{
+    return lorac_job_objective(f->j)->target;
+}
+
+static void cells_of_several_labels_are_seen(void **state)
+{
+    (void)state;
+    static const char *const between[] = {";", "|", ", "};
+    for (size_t i = 0; i < 6; i++) {
+        write_several(i % 2 ? "review\tmarks\n" : "review\ttags\n", between[i / 2], i < 4);
+        struct first f = open_on(i < 3 ? "model" : "encoder", tiny_path("table"), NULL);
+        assert_int_equal(target_of(&f), LORAC_TARGET_LABELS);
+        assert_int_equal(f.j->K, 3);
+        assert_int_equal(f.r->data.labels.separator[0], between[i / 2][0]);
+        expect_told(&f, "3 labels, several in a cell");
+        assert_int_equal(f.r->data.on_empty, i < 4 ? LORAC_BAD_ERROR : LORAC_BAD_KEEP);
+        assert_int_equal(lorac_dataset_counts(f.j->train.set)->skipped_empty.n, 0);
+        expect_told(&f, "objective multilabel: a cell may hold several labels, between '");
+        close_first(&f);
+    }
+    write_several("review\ttext\n", ";", 1); // called a text: an answer may be anything
+    struct first f = open_first(tiny_path("table"));
+    assert_int_equal(target_of(&f), LORAC_TARGET_NONE);
+    close_first(&f);
+    struct lorac_buf b = {0}; // the same words together each time are one label
+    lorac_buf_str(&b, "text\tkind\n");
+    for (int i = 0; i < 40; i++) {
+        lorac_buf_printf(&b, "so it was %d\t%s\n", i, i % 2 ? "food, drink" : "rent, work");
+    }
+    tiny_text("table", b.at);
+    f = open_on("encoder", tiny_path("table"), NULL);
+    assert_int_equal(target_of(&f), LORAC_TARGET_LABEL);
+    assert_int_equal(f.j->K, 2);
+    close_first(&f);
+    lorac_buf_free(&b);
+}
+
+static void tags_beside_their_words_are_seen(void **state)
+{
+    (void)state;
+    static const struct lorac_first_columns asked = {.label = "pos"};
+    struct lorac_buf b = {0};
+    struct lorac_buf json = {0};
+    lorac_buf_str(&b, "id,pos,tokens,ner_tags\n");
+    for (int i = 0; i < 40; i++) {
+        lorac_buf_printf(&b, "%d,N V%s,it%d was%s,B-X O%s\n", i, i % 3 ? " N" : "", i,
+                         i % 3 ? " me" : "", i % 3 ? " I-X" : "");
+        lorac_buf_printf(&json, "{\"words\": [\"it %d\", \"was\"%s], \"tags\": [\"A\", 0%s]}\n", i,
+                         i % 3 ? ", \"me\"" : "", i % 3 ? ", \"B\"" : "");
+    }
+    tiny_text("table", b.at);
+    tiny_text("table.jsonl", json.at);
+    for (int encoder = 0; encoder < 2; encoder++) {
+        const char *model = encoder ? "encoder" : "model";
+        struct first f = open_on(model, tiny_path("table"), NULL);
+        assert_int_equal(target_of(&f), LORAC_TARGET_TAGS);
+        assert_string_equal(f.r->data.columns.at[0].value, "tokens");
+        assert_string_equal(f.r->data.columns.at[1].value, "ner_tags");
+        assert_int_equal(f.j->K, 3);
+        assert_true(f.r->eval.metrics >> LORAC_METRIC_ENTITY_F1 & 1U);
+        expect_told(&f, "3 tags, as many in each row as it has words");
+        expect_told(&f, "objective tag: each word has a tag\n");
+        close_first(&f);
+        f = open_on(model, tiny_path("table"), &asked);
+        assert_string_equal(f.r->data.columns.at[1].value, "pos");
+        assert_false(f.r->eval.metrics >> LORAC_METRIC_ENTITY_F1 & 1U);
+        close_first(&f);
+        f = open_on(model, tiny_path("table.jsonl"), NULL);
+        assert_int_equal(target_of(&f), LORAC_TARGET_TAGS);
+        assert_string_equal(f.r->data.columns.at[0].value, "words");
+        assert_int_equal(f.j->K, 3);
+        close_first(&f);
+    }
+    *strstr(b.at, "39 was") = '_'; // a row with a word less
+    memcpy(strstr(b.at, "_9 was"), "39_was", strlen("39_was"));
+    tiny_text("table", b.at);
+    struct first f = open_first(tiny_path("table"));
+    assert_int_not_equal(target_of(&f), LORAC_TARGET_TAGS);
+    close_first(&f);
+    lorac_buf_free(&b);
+    lorac_buf_free(&json);
+}
+
 static int make_models(void **state)
 {
     int failed = tiny_model(state);
@@ -405,6 +510,8 @@ int main(void)
         cmocka_unit_test(many_labels_are_a_heads),
         cmocka_unit_test(an_encoder_gets_a_head_and_reads_pairs),
         cmocka_unit_test(numbers_may_be_labels_or_amounts),
+        cmocka_unit_test(cells_of_several_labels_are_seen),
+        cmocka_unit_test(tags_beside_their_words_are_seen),
         cmocka_unit_test(members_of_json_lines_have_names),
         cmocka_unit_test(quotes_that_are_text_are_left_alone),
         cmocka_unit_test(a_first_row_that_occurs_again_is_no_header),
