@@ -306,6 +306,13 @@ static enum lorac_status check_beside(const struct reader *r, const struct lorac
         lorac_mem_free(b);
     }
     if (zero) { return LORAC_OK; }
+    if (strstr(t->name, ".pooler.")) {
+        return lorac_fail(err, LORAC_ENOTSUP,
+                          "%s: tensor '%s' changes the pooler, whose output nothing here reads: "
+                          "vectors are made of what leaves the last layer (lorac embed), and this "
+                          "adapter was trained for others",
+                          r->tensor_path, t->name);
+    }
     return lorac_fail(
         err, LORAC_ENOTSUP,
         "%s: tensor '%s' changes a part of the model that is not run here, where texts "

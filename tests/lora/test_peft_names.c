@@ -215,6 +215,33 @@ static void and_refused_where_they_do(void **state)
     lorac_model_close(m);
 }
 
+#define POOLER(part) P "bert.pooler.dense." part
+
+/* An adapter that was trained for the pooler's output would give other vectors without it. */
+static void a_trained_pooler_is_refused_where_nothing_reads_it(void **state)
+{
+    (void)state;
+    static const struct lorac_tensor_spec a = {
+        POOLER("lora_A.weight"), LORAC_F32, 2, {4, 16}, ones};
+    static const struct lorac_tensor_spec b = {
+        POOLER("lora_B.weight"), LORAC_F32, 2, {16, 4}, ones};
+    static const struct lorac_tensor_spec zero = {
+        POOLER("lora_B.weight"), LORAC_F32, 2, {16, 4}, zeros};
+    const struct lorac_tensor_spec trained[] = {a, b};
+    const struct lorac_tensor_spec untouched[] = {a, zero};
+    static const char *const no_names[2] = {"", ""};
+    const char *from = LORAC_TESTS_DIR "/golden/models/bert-lm/adapter";
+    struct lorac_adapter *got = NULL;
+    struct lorac_err err = {0};
+    struct lorac_model *m = golden_model(&dev, "bert-lm");
+    lorac_adapter_free(load(m, write_old(from, no_names, no_names, untouched, 2)));
+    const char *dir = write_old(from, no_names, no_names, trained, 2);
+    assert_int_equal(lorac_peft_load(&got, m, dir, false, &err), LORAC_ENOTSUP);
+    assert_non_null(strstr(err.text, "'" POOLER("lora_A.weight") "' changes the pooler, whose "
+                                                                 "output nothing here reads"));
+    lorac_model_close(m);
+}
+
 static void a_model_run_in_part_has_its_modules_named_whole(void **state)
 {
     (void)state;
@@ -295,6 +322,7 @@ int main(void)
         cmocka_unit_test(an_adapter_with_old_names_is_the_same),
         cmocka_unit_test(pairs_on_what_is_not_run_are_left_out_where_they_say_nothing),
         cmocka_unit_test(and_refused_where_they_do),
+        cmocka_unit_test(a_trained_pooler_is_refused_where_nothing_reads_it),
         cmocka_unit_test(a_model_run_in_part_has_its_modules_named_whole),
         cmocka_unit_test(the_bias_of_the_base_is_found_under_its_own_name),
         cmocka_unit_test(whatever_fails_nothing_is_left),
