@@ -558,7 +558,7 @@ static int run(const struct args *a)
     bool as_json = args_has(a, "--json");
     bool probes = args_has(a, "--probe");
     int code = 0;
-    enum lorac_status st = recipe_open(&r, a->positional[0], a, &err);
+    enum lorac_status st = recipe_to_run(&r, a, &err);
     if (!st) { st = lorac_plan_make(&p, r, NULL, &err); }
     if (!st && !as_json) { st = say_plan(p, &err); }
     enum lorac_status fits =
@@ -585,14 +585,14 @@ static const struct option options[] = {
 
 const struct verb verb_plan = {
     .name = "plan",
-    .usage = "RECIPE [--set KEY=VALUE]... [--probe]",
+    .usage = "RECIPE|RUN [--set KEY=VALUE]... [--probe]",
     .summary = "what a run would do, before it: modules, rows, steps, memory",
     .about =
         "  lorac plan recipes/sst2.yaml --set model.path=DIR\n\n"
-        "Reads the recipe, the tables and the checkpoint's header, but no weights. In the "
-        "examples a token ends at a bar, and what is trained stands in brackets (in green on a "
-        "terminal); with a head what it should say stands behind ->. A run that does not fit this "
-        "machine's memory ends with exit code 1 and says what to try.\n",
+        "Reads the recipe (of RUN its own), the tables and the checkpoint's header, but no "
+        "weights. In the examples a token ends at a bar, and what is trained stands in brackets "
+        "(in green on a terminal); with a head what it should say stands behind ->. A run that "
+        "does not fit this machine's memory ends with exit code 1 and says what to try.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

@@ -105,6 +105,27 @@ enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const
     return st;
 }
 
+enum lorac_status recipe_to_run(struct lorac_recipe **out, const struct args *a,
+                                struct lorac_err *err)
+{
+    const char *path = a->positional[0];
+    if (!lorac_path_is_dir(path)) { return recipe_open(out, path, a, err); }
+    struct lorac_buf dir = {0};
+    bool elsewhere = false; // the folder that is asked for
+    for (size_t i = 0; args_each(a, "--set", i); i++) {
+        elsewhere = elsewhere || strncmp(args_each(a, "--set", i), "output.dir=", 11) == 0;
+    }
+    lorac_buf_str(&dir, "output.dir=");
+    lorac_buf_json(&dir, path, strlen(path));
+    char resolved[LORAC_PATH];
+    enum lorac_status st = recipe_of_run(resolved, path, err);
+    if (!st && dir.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
+    const char *const more[] = {dir.at};
+    if (!st) { st = recipe_open_with(out, resolved, a, more, elsewhere ? 0 : 1, err); }
+    lorac_buf_free(&dir);
+    return st;
+}
+
 void add_rows(struct lorac_buf *b, const struct lorac_dataset *set)
 {
     char text[48];

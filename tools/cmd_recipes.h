@@ -35,6 +35,11 @@ enum lorac_status recipe_of_run(char path[LORAC_PATH], const char *dir, struct l
 enum lorac_status recipe_or_run(struct lorac_recipe **out, char **adapter, const char *path,
                                 const struct args *a, struct lorac_err *err);
 
+/* Of the first word: a recipe, or the folder of a run: its own then, with that folder as
+ * output.dir, wherever it has moved. */
+enum lorac_status recipe_to_run(struct lorac_recipe **out, const struct args *a,
+                                struct lorac_err *err);
+
 /* Where the time of the steps went, as a table and as an array of JSON (profile.c). */
 typedef void profile_writer(struct lorac_buf *out, const struct lorac_profile *f);
 profile_writer profile_text, profile_json;

@@ -254,28 +254,6 @@ enum lorac_status train_seen(struct lorac_run_result *result, const struct lorac
     return st;
 }
 
-/* The recipe; of a run's folder its own, with that folder as output.dir, wherever it has moved. */
-static enum lorac_status open_recipe(struct lorac_recipe **out, const struct args *a,
-                                     struct lorac_err *err)
-{
-    const char *path = a->positional[0];
-    if (!lorac_path_is_dir(path)) { return recipe_open(out, path, a, err); }
-    struct lorac_buf dir = {0};
-    bool elsewhere = false; // the folder that is asked for
-    for (size_t i = 0; args_each(a, "--set", i); i++) {
-        elsewhere = elsewhere || strncmp(args_each(a, "--set", i), "output.dir=", 11) == 0;
-    }
-    lorac_buf_str(&dir, "output.dir=");
-    lorac_buf_json(&dir, path, strlen(path));
-    char resolved[LORAC_PATH];
-    enum lorac_status st = recipe_of_run(resolved, path, err);
-    if (!st && dir.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    const char *const more[] = {dir.at};
-    if (!st) { st = recipe_open_with(out, resolved, a, more, elsewhere ? 0 : 1, err); }
-    lorac_buf_free(&dir);
-    return st;
-}
-
 static int run(const struct args *a)
 {
     struct lorac_err err = {0};
@@ -288,7 +266,7 @@ static int run(const struct args *a)
     }
     if (args_has(a, "--resume")) { mode = LORAC_RUN_RESUME; }
     if (args_has(a, "--overwrite")) { mode = LORAC_RUN_OVERWRITE; }
-    if (open_recipe(&r, a, &err)) { return complain(&err); }
+    if (recipe_to_run(&r, a, &err)) { return complain(&err); }
     struct lorac_buf again = {0};
     struct profile_seen profile = {0};
     bool as_json = args_has(a, "--json");

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The verbs plan, recipe init and diff, from outside. What is promised:
-#   - plan tells modules, rows, steps and memory, marks what is trained, and opens no run;
+#   - plan tells modules, rows, steps and memory, marks what is trained, and opens no run; it takes a run's folder;
 #   - recipe init writes a recipe that recipe check and plan take, and never over a file;
 #   - diff ends with 0 for the same, 1 for different, 2 for what cannot be compared;
 #   - --json prints one object on one line.
@@ -81,6 +81,11 @@ expect 1 plan "$dir/missing.yaml"
     fail "training"
 expect 0 plan "$dir/mine.yaml" --set output.dir="$dir/a"
 has out "output    $dir/a: holds a run already: go on with --resume"
+cp -r "$dir/a" "$dir/moved" # of a run's folder: its own recipe, and where it is now
+expect 0 plan "$dir/moved"
+has out "output    $dir/moved: holds a run already: go on with --resume" "train     " "steps     "
+refused 1 "model: is no run (it holds no recipe.resolved.yaml)" plan "$dir/model"
+rm -r "$dir/moved"
 expect 0 diff "$dir/a/best" "$dir/a/best"
 has out "the same"
 expect 1 diff "$dir/a/last" "$dir/b/last"
