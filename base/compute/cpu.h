@@ -86,12 +86,6 @@ struct lorac_cpu_product {
     bool pair_first;               // its share is there when the product is added: backward passes
     float beta;
 };
-/* Whether such a product goes by blocks of LORAC_CPU_BLOCK rows, each of one thread from the first
- * step to the last: there are enough for all threads. */
-static inline bool lorac_cpu_in_blocks(const struct lorac_device *dev, size_t N)
-{
-    return N >= 2 * (size_t)LORAC_CPU_BLOCK * (size_t)dev->threads;
-}
 /* A pair's share of rows n .. n+rows-1: first u; then, of outputs o .. o+outputs-1,
  * y = beta y + up_scale u up. */
 void lorac_cpu_pair_down(const struct lorac_kernels *k, const struct lorac_cpu_product *p, size_t n,

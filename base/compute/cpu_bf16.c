@@ -239,7 +239,8 @@ static void multiply_block(struct lorac_device *dev, const struct blocks *b, flo
 bool lorac_cpu_bf16_blocks(struct lorac_device *dev, const struct lorac_cpu_product *p)
 {
     struct lorac_onednn *o = lorac_cpu(dev)->onednn;
-    if (!o || !lorac_cpu_in_blocks(dev, p->N)) { return false; }
+    bool many = p->N >= 2 * (size_t)BLOCK * (size_t)dev->threads; // blocks for all threads
+    if (!o || !many) { return false; }
     struct blocks b = {
         .p = p,
         .b = find(dev, p->w, p->back),

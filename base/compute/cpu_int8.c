@@ -338,13 +338,21 @@ static void multiply_blocks(struct lorac_device *dev, const struct lorac_cpu_pro
     lorac_cpu_give(dev, s);
 }
 
+/* Whether each thread reads all of W for rows of its own, from the first step to the last: with
+ * many rows, or fewer where W stays in the cache that threads share. */
+static bool in_blocks(const struct lorac_device *dev, const struct lorac_int8_panels *w, size_t N)
+{
+    enum { CACHED = 4 << 20, FEW = LORAC_CPU_BLOCK / 2, MANY = 2 * LORAC_CPU_BLOCK };
+    size_t rows = w->O * w->depth <= CACHED ? FEW : MANY;
+    return N >= rows * (size_t)dev->threads &&
+           (size_t)dev->threads * block_floats(w) <= LORAC_CPU_PANEL;
+}
+
 bool lorac_cpu_int8(struct lorac_device *dev, const struct lorac_cpu_product *p)
 {
     const struct lorac_int8_panels *w = panels_of(dev, p->w, p->back);
     const float *by = p->back ? p->w->int8->scale : NULL;
-    bool blocks = w && lorac_cpu_in_blocks(dev, p->N) &&
-                  (size_t)dev->threads * block_floats(w) <= LORAC_CPU_PANEL;
-    if (blocks) {
+    if (w && in_blocks(dev, w, p->N)) {
         multiply_blocks(dev, p, by, w);
     } else if (p->pair) {
         return false;
