@@ -548,6 +548,7 @@ static enum lorac_status guess(struct lorac_guess *g, const char *model, const c
     enum lorac_status st = lorac_path_absolute(&g->model, model, err);
     if (!st) { st = lorac_path_absolute(&g->table_path, table, err); }
     if (!st) { st = lorac_guess_format(g, err); }
+    if (!st) { st = look_at_model(g, err); }
     if (!st && g->messages != SIZE_MAX && !o->label && !o->n_texts) {
         st = take_conversations(g, err);
     } else if (!st) {
@@ -556,8 +557,7 @@ static enum lorac_status guess(struct lorac_guess *g, const char *model, const c
     }
     if (st) { return st; }
     g->rows = lorac_table_rows(g->table);
-    st = look_at_model(g, err);
-    if (!st) { st = choose_head(g, err); }
+    st = choose_head(g, err);
     return st ? st : measure(g, err);
 }
 

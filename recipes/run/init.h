@@ -17,7 +17,7 @@
  *              there are many of them or many rows: a row costs its text alone then. Cells of
  *              several labels, between ';', '|' or ',', that come in other company again and again
  *              are multilabel; a column with as many words in each row as another one has, fewer
- *              different ones, holds tags
+ *              different ones, holds tags. Numbers are an encoder's where there are no labels
  *   template   the texts one below the other; one that is blank in some rows is an optional part;
  *              two for an encoder are a pair
  *   length     the 99th percentile of the rows' tokens (of free text the longest row), rounded up

@@ -342,6 +342,24 @@ static void guess_no_label(struct lorac_guess *g, size_t texts)
     WHY(g, text, "the only text; every word of it is learnt");
 }
 
+/* What an encoder can learn where there are no labels: the numbers that are called an answer, else
+ * the only ones; the number of columns: none. */
+static size_t find_amounts(const struct lorac_guess *g)
+{
+    size_t n = lorac_table_columns(g->table);
+    size_t only = n;
+    size_t many = 0;
+    for (size_t c = 0; c < n && g->encoder; c++) {
+        bool fits = are_numbers(&g->columns[c]) && g->columns[c].values > 1 && *name_of(g, c) &&
+                    !is_called_other(g, c) && !is_taken(g, c) && blank_share(g, c) <= BLANK_LABELS;
+        if (!fits) { continue; }
+        if (is_called_label(g, c) || is_called(g, c, answer_names)) { return c; }
+        only = c;
+        many++;
+    }
+    return many == 1 ? only : n;
+}
+
 static enum lorac_status guess_label(struct lorac_guess *g, struct lorac_err *err)
 {
     size_t n = lorac_table_columns(g->table);
@@ -363,6 +381,11 @@ static enum lorac_status guess_label(struct lorac_guess *g, struct lorac_err *er
     if (best < n && rank == NAMED_OTHERWISE && n > 2) {
         best = n;
     } // told of the rows, hardly asked
+    size_t amounts = best == n ? find_amounts(g) : n;
+    if (amounts < n) {
+        WHY(g, amounts, "numbers, for a model that writes no text");
+        return take_label(g, amounts, err);
+    }
     if (best == n) {
         guess_no_label(g, texts);
         return LORAC_OK;

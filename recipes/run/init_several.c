@@ -9,7 +9,7 @@
 enum {
     MOST_COLUMNS = 64, // each is compared with each
     WORDS = 3,         // in some row, so that equal numbers are no chance
-    MORE = 4,          // times as many different words as tags
+    MORE = 2,          // times as many different words as tags
     ITEM_BYTES = 40,   // of one of several labels, on average; longer ones are parts of sentences
     ITEM_SPACES = 2,   // the same
     SEVERAL = 10,      // per cent of the cells, at least, that hold more than one

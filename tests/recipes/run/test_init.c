@@ -416,6 +416,43 @@ static enum lorac_target target_of(const struct first *f)
     return lorac_job_objective(f->j)->target;
 }
 
+/* Beside a text, with a number of the row: an encoder learns nothing else of such a table. */
+static void numbers_that_hardly_come_again_are_an_encoders(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {"id,review,stars,length\n", "id,review,weight,date\n",
+                                          "id,review,weight,length\n"};
+    for (size_t k = 0; k < 3; k++) {
+        struct lorac_buf b = {0};
+        lorac_buf_str(&b, headers[k]);
+        for (int i = 0; i < 40; i++) {
+            lorac_buf_printf(&b, "%d,a review of it %d,%d.25,%d\n", i, i, (i * 7) % 41, i * i);
+        }
+        tiny_text("table", b.at);
+        lorac_buf_free(&b);
+        if (k == 2) { // which of two is not known
+            struct lorac_buf text = {0};
+            struct lorac_buf told = {0};
+            struct lorac_err err = {0};
+            assert_int_equal(lorac_recipe_init(&text, &told, tiny_path("encoder"),
+                                               tiny_path("table"), NULL, &err),
+                             LORAC_EUSER);
+            assert_non_null(strstr(err.text, "has no column of labels; --label COLUMN says"));
+            lorac_buf_free(&text);
+            lorac_buf_free(&told);
+            continue;
+        }
+        struct first f = open_on("encoder", tiny_path("table"), NULL);
+        assert_int_equal(target_of(&f), LORAC_TARGET_NUMBER);
+        assert_string_equal(f.r->data.columns.at[1].value, k ? "weight" : "stars");
+        expect_told(&f, "numbers, for a model that writes no text");
+        close_first(&f);
+        f = open_first(tiny_path("table"));
+        assert_int_equal(target_of(&f), LORAC_TARGET_NONE);
+        close_first(&f);
+    }
+}
+
 static void cells_of_several_labels_are_seen(void **state)
 {
     (void)state;
@@ -510,6 +547,7 @@ int main(void)
         cmocka_unit_test(many_labels_are_a_heads),
         cmocka_unit_test(an_encoder_gets_a_head_and_reads_pairs),
         cmocka_unit_test(numbers_may_be_labels_or_amounts),
+        cmocka_unit_test(numbers_that_hardly_come_again_are_an_encoders),
         cmocka_unit_test(cells_of_several_labels_are_seen),
         cmocka_unit_test(tags_beside_their_words_are_seen),
         cmocka_unit_test(members_of_json_lines_have_names),
