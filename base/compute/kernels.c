@@ -177,9 +177,9 @@ LORAC_INLINE v16 sigmoid(v16 x)
 }
 
 /* The normal distribution function within 8 u relative to the smaller of it and its complement,
- * times x^2 in the tail; *density its derivative. With z = |x| / sqrt(2) and t = 1 / (1 + z / 2) the
- * tail is erfc(z) / 2 = t P(t) exp(-z^2), where P is the polynomial with the least largest relative
- * error (4.4e-8) for z up to 10.3, where it ends in float32; written in t - 7/12. */
+ * times x^2 in the tail; *density its derivative. With z = |x| / sqrt(2) and t = 1 / (1 + z / 2)
+ * the tail is erfc(z) / 2 = t P(t) exp(-z^2), where P is the polynomial with the least largest
+ * relative error (4.4e-8) for z up to 10.3, where it ends in float32; written in t - 7/12. */
 LORAC_INLINE v16 normal(v16 x, v16 *density)
 {
     static const float c[] = {-0.02957455F, 0.004468832F, 0.05602092F, -0.025103431F, -0.10203845F,
