@@ -554,6 +554,7 @@ static size_t copies_of(const struct lorac_model *m, bool own)
     return bytes;
 }
 
+/* Whether copies are made before they are needed. */
 static bool has_room(const struct lorac_model *m)
 {
     return copies_of(m, true) + copies_of(m, false) <= lorac_machine_memory() / 4;
@@ -566,7 +567,9 @@ size_t lorac_model_copies(const struct lorac_model *m)
 
 void lorac_model_prepare(const struct lorac_model *m)
 {
-    for (size_t i = 0; i < m->n_modules && has_room(m); i++) {
+    if (m->compute == LORAC_FLOAT32 || !has_room(m)) { return; }
+    for (size_t i = 0; i < m->n_modules; i++) {
         if (is_multiplied(m, i)) { m->dev->ops->weight_prepare(m->dev, m->module[i].w); }
     }
+    lorac_checkpoint_forget(m->files); // products read the copies from now on
 }

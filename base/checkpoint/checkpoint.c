@@ -382,6 +382,13 @@ enum lorac_status lorac_checkpoint_open(struct lorac_checkpoint **out, const cha
     return st;
 }
 
+void lorac_checkpoint_forget(const struct lorac_checkpoint *c)
+{
+    for (size_t i = 0; i < c->n_shards; i++) {
+        lorac_map_forget(&c->shards[i].map);
+    }
+}
+
 void lorac_checkpoint_close(struct lorac_checkpoint *c)
 {
     if (!c) { return; }

@@ -48,6 +48,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_checkpoint_parse(struct lorac_checkpoin
                                                           const unsigned char *bytes, size_t n,
                                                           const char *file, struct lorac_err *err);
 void lorac_checkpoint_close(struct lorac_checkpoint *c);
+/* Let go of the pages of mapped files; see lorac_map_forget(). */
+void lorac_checkpoint_forget(const struct lorac_checkpoint *c);
 
 size_t lorac_checkpoint_count(const struct lorac_checkpoint *c);
 /* Tensor i in the order of shards and, within one, of the data. Borrowed. */

@@ -290,6 +290,7 @@ void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w)
 {
     struct lorac_weight stored = w->transposed ? as_stored(w) : *w;
     if (w->bf16) { lorac_cpu_bf16_prepare(dev, &stored); }
+    if (w->int8) { lorac_cpu_int8_prepare(dev, w); }
 }
 
 /* Of what is stored. A pair: only where that is faster than its parts, else false. */

@@ -5,9 +5,11 @@
  *   - a tied matrix may be stored under either name or under both, but not with two contents;
  *   - old checkpoints' rotary tables are let pass;
  *   - parameters are counted, a tied matrix once;
+ *   - where copies for training's products were made, what they are of need not be in memory;
  *   - every failed allocation and system call is reported, and nothing leaks.
  */
 #include "base/core/file.h"
+#include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/model.h"
 #include "tests/support/data.h"
@@ -371,6 +373,46 @@ static void real_models_open(void **state)
     assert_string_not_equal(fingerprints[0], fingerprints[1]); // another storage type, another base
 }
 
+/* Every page of its files is read. */
+static void read_all(const struct lorac_model *m)
+{
+    enum { PAGE = 4096 };
+    unsigned sum = 0;
+    for (size_t i = 0; i < lorac_checkpoint_count(m->files); i++) {
+        const struct lorac_tensor *t = lorac_checkpoint_at(m->files, i);
+        const volatile unsigned char *at = t->data;
+        for (size_t k = 0; k < lorac_dtype_bytes(t->dtype, t->n); k += PAGE) {
+            sum += at[k];
+        }
+    }
+    assert_true(sum > 0);
+}
+
+static void copies_for_training_let_the_files_go(void **state)
+{
+    (void)state;
+    static const char small[] = LORAC_TESTS_DIR "/../base/models/small";
+    static const enum lorac_compute computes[] = {LORAC_FLOAT32, LORAC_INT8};
+    enum { MIB = 1 << 20 };
+    struct lorac_device dev;
+    assert_int_equal(lorac_device_open(&dev, "cpu", 1, NULL), LORAC_OK);
+    assert_int_equal(lorac_device_start(&dev, NULL), LORAC_OK);
+    for (size_t i = 0; i < 2; i++) {
+        struct lorac_model *m = NULL;
+        size_t own = 0;
+        size_t before = 0;
+        size_t after = 0;
+        assert_int_equal(lorac_model_open(&m, &dev, small, computes[i], NULL), LORAC_OK);
+        read_all(m);
+        lorac_machine_resident(&own, &before);
+        lorac_model_prepare(m);
+        lorac_machine_resident(&own, &after);
+        assert_int_equal(after + 2 * MIB < before, computes[i] == LORAC_INT8);
+        lorac_model_close(m);
+    }
+    lorac_device_close(&dev);
+}
+
 static void every_failure_is_reported_and_nothing_leaks(void **state)
 {
     (void)state;
@@ -407,6 +449,7 @@ int main(void)
         cmocka_unit_test(both_names_are_one_matrix),
         cmocka_unit_test(parameters_are_counted_a_tied_matrix_once),
         cmocka_unit_test(a_configuration_much_larger_than_the_files_is_refused),
+        cmocka_unit_test(copies_for_training_let_the_files_go),
         DATA_TEST(real_models_open),
         cmocka_unit_test(every_failure_is_reported_and_nothing_leaks),
     };
