@@ -3,6 +3,7 @@
 
 #include "base/core/mem.h"
 #include "recipes/run/search.h"
+#include "recipes/run/seats.h"
 
 #include <assert.h>
 #include <math.h>
@@ -16,10 +17,11 @@ enum {
     CHAIN_ROOM = 4,    // of a chain of segments: the prefix, a prompt, a node and one to spare
 };
 
-/* Rows that lie together in the cache: a prompt with the answer of its own, or nodes that go on
- * from `seen` rows of another piece. */
+/* Rows that lie together in the cache until their question is answered: a prompt with the answer of
+ * its own, or nodes that go on from `seen` rows of another piece. */
 struct piece {
-    uint32_t cached, n;
+    uint32_t asked;
+    uint32_t cached, n;         // cached: UINT32_MAX until it has a place there
     uint32_t parent, seen;      // UINT32_MAX: it goes on from a root
     uint32_t depth;             // pieces in front of it
     enum { BARE, SHARED } root; // does it go on from what prompts share?
@@ -50,7 +52,7 @@ struct lorac_chooser {
     struct lorac_batch *batch;
     struct lorac_pass *pass;
     struct lorac_cache *cache;
-    size_t cache_rows, used; // of it; the prefix comes first, what prompts share behind it
+    struct lorac_seats seats; // in it, behind the prefix and what prompts share
     struct lorac_ids shared;
     bool prefix_read;
     float *nll;           // (targets)
@@ -104,7 +106,7 @@ enum lorac_status lorac_chooser_measure(size_t *bytes, const struct lorac_model 
     enum lorac_status st = find_sizes(&s, m, o, err);
     if (!st) { st = lorac_pass_measure(bytes, m, socket, &s.pass, err); }
     if (!st) { st = lorac_cache_measure(&cache, m, s.cache, err); }
-    *bytes += cache + lorac_batch_bytes(s.pass.max_rows, s.segments, s.targets) +
+    *bytes += cache + s.cache + lorac_batch_bytes(s.pass.max_rows, s.segments, s.targets) +
               s.targets * sizeof *c->nll + QUESTIONS * sizeof *c->asked +
               s.pass.max_rows * (sizeof *c->run + sizeof *c->placed);
     return st;
@@ -120,13 +122,12 @@ enum lorac_status lorac_chooser_new(struct lorac_chooser **out, const struct lor
     if (!c) { return lorac_fail(err, LORAC_ENOMEM, "no memory for labels"); }
     enum lorac_status st = find_sizes(&s, m, o, err);
     c->o = *o;
-    c->cache_rows = s.cache;
-    c->used = s.prefix;
     c->nll = lorac_mem_new(s.targets, sizeof *c->nll);
     c->run = lorac_mem_new(s.pass.max_rows, sizeof *c->run);
     c->asked = lorac_mem_new(QUESTIONS, sizeof *c->asked);
     c->placed = lorac_mem_new(s.pass.max_rows + 1, sizeof *c->placed);
-    if (!st && (!c->nll || !c->run || !c->asked || !c->placed)) {
+    c->seats = (struct lorac_seats){lorac_mem_new(s.cache, 1), s.prefix, s.cache, 0};
+    if (!st && (!c->nll || !c->run || !c->asked || !c->placed || !c->seats.taken)) {
         st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels");
     }
     if (!st) { st = lorac_batch_new(&c->batch, s.pass.max_rows, s.segments, s.targets, err); }
@@ -149,6 +150,7 @@ void lorac_chooser_free(struct lorac_chooser *c)
     lorac_mem_free(c->asked);
     lorac_mem_free(c->pieces);
     lorac_mem_free(c->placed);
+    lorac_mem_free(c->seats.taken);
     lorac_mem_free(c->nll);
     lorac_mem_free(c->run);
     lorac_ids_free(&c->ids);
@@ -167,7 +169,7 @@ static size_t prefix_rows(const struct lorac_chooser *c)
 void lorac_chooser_clear(struct lorac_chooser *c)
 {
     c->n = c->n_pieces = c->ids.n = 0;
-    c->used = prefix_rows(c) + c->shared.n;
+    lorac_seats_clear(&c->seats, prefix_rows(c) + c->shared.n);
 }
 
 void lorac_chooser_renew(struct lorac_chooser *c)
@@ -182,7 +184,7 @@ enum lorac_status lorac_chooser_share(struct lorac_chooser *c, const int32_t *id
     enum lorac_status st = LORAC_OK;
     c->shared.n = 0;
     c->prefix_read = false;
-    bool fits = n <= c->cache_rows - prefix_rows(c) - c->o.max_tokens; // beside any question
+    bool fits = n <= c->seats.end - prefix_rows(c) - c->o.max_tokens; // beside any question
     for (size_t i = 0; i < n && fits && !st; i++) {
         st = lorac_ids_add(&c->shared, ids[i], err);
     }
@@ -190,17 +192,36 @@ enum lorac_status lorac_chooser_share(struct lorac_chooser *c, const int32_t *id
     return st;
 }
 
-/* The index of a new piece, or UINT32_MAX: no memory. */
-static uint32_t add_piece(struct lorac_chooser *c, uint32_t parent, uint32_t seen, size_t n)
+/* The index of a new piece without a place in the cache, or UINT32_MAX: no memory. */
+static uint32_t add_piece(struct lorac_chooser *c, size_t asked, uint32_t parent, uint32_t seen,
+                          size_t n)
 {
     struct piece *pieces =
         lorac_mem_grow(c->pieces, c->n_pieces, &c->cap_pieces, c->n_pieces + 1, sizeof *pieces);
     if (!pieces) { return UINT32_MAX; }
     c->pieces = pieces;
     uint32_t depth = parent == UINT32_MAX ? 0 : pieces[parent].depth + 1;
-    pieces[c->n_pieces] = (struct piece){(uint32_t)c->used, (uint32_t)n, parent, seen, depth, BARE};
-    c->used += n;
+    pieces[c->n_pieces] =
+        (struct piece){(uint32_t)asked, UINT32_MAX, (uint32_t)n, parent, seen, depth, BARE};
     return (uint32_t)c->n_pieces++;
+}
+
+static bool seat_piece(struct lorac_chooser *c, uint32_t piece)
+{
+    size_t at = 0;
+    bool there = lorac_seats_take(&at, &c->seats, c->pieces[piece].n);
+    if (there) { c->pieces[piece].cached = (uint32_t)at; }
+    return there;
+}
+
+/* Question i is answered: others have the rows of its pieces. */
+static void free_pieces(struct lorac_chooser *c, size_t i)
+{
+    for (struct piece *p = c->pieces; p < c->pieces + c->n_pieces; p++) {
+        if (p->asked != i || p->cached == UINT32_MAX) { continue; }
+        lorac_seats_give(&c->seats, p->cached, p->n);
+        p->cached = UINT32_MAX;
+    }
 }
 
 /* ---- questions ---- */
@@ -231,19 +252,17 @@ enum lorac_status lorac_chooser_add(bool *added, struct lorac_chooser *c,
 {
     size_t skip = shared_tokens(c, q);
     size_t rows = first_rows(q) - skip;
-    size_t prefix = prefix_rows(c) + c->shared.n;
+    size_t room = c->seats.end - c->seats.first;
     size_t answer = q->tree ? q->tree->longest : 0;
     *added = false;
     assert(q->n >= 1 && q->scored_from >= 1 && (q->tree ? q->top >= 1 : q->scored_from < q->n));
-    if (q->n - skip + answer > c->cache_rows - prefix || q->n + answer > c->batch->max_rows) {
+    if (q->n - skip + answer > room || q->n + answer > c->batch->max_rows) {
         return lorac_fail(err, LORAC_EUSER,
                           "a prompt of %zu tokens and an answer of %zu, expected at most %zu "
                           "together",
                           q->n, answer, c->o.max_tokens);
     }
-    if (c->n == QUESTIONS || (c->n && c->used + rows > prefix + (c->cache_rows - prefix) / 4 * 3)) {
-        return LORAC_OK;
-    }
+    if (c->n == QUESTIONS) { return LORAC_OK; }
     enum lorac_status st = LORAC_OK;
     struct asked *a = &c->asked[c->n];
     a->q = *q;
@@ -253,7 +272,7 @@ enum lorac_status lorac_chooser_add(bool *added, struct lorac_chooser *c,
     a->begun = a->answered = false;
     a->broken = LORAC_NO_ANSWER;
     lorac_search_begin(&a->search, q->tree, q->top, q->probability);
-    a->piece = add_piece(c, UINT32_MAX, 0, rows);
+    a->piece = add_piece(c, c->n, UINT32_MAX, 0, rows);
     if (a->piece == UINT32_MAX) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a question"); }
     if (!st) { c->pieces[a->piece].root = skip ? SHARED : BARE; }
     for (size_t i = 0; i < q->n && !st; i++) {
@@ -309,7 +328,10 @@ static bool place_prompt(struct lorac_chooser *c, size_t i)
     size_t n = q->n - a->skip;
     size_t rows = first_rows(q) - a->skip;
     size_t targets = q->n - q->scored_from + (t ? t->K : 0) + own_tokens(q);
+    size_t room = c->seats.end - c->seats.first;
+    bool crowded = c->seats.used && c->seats.used + rows > room / 4 * 3; // nodes need some, too
     if (!lorac_batch_fits(b, rows, targets)) { return false; }
+    if (t && (crowded || !seat_piece(c, a->piece))) { return false; }
     size_t row = b->N;
     size_t own = rows > n ? rows - n : 0; // rows of the answer
     uint32_t *path = (uint32_t *)(void *)c->run;
@@ -317,8 +339,9 @@ static bool place_prompt(struct lorac_chooser *c, size_t i)
     for (uint32_t k = own ? t->last[q->own] : 0; k != 0; k = t->at[k].parent) {
         if (t->at[k].depth <= own) { c->run[n + t->at[k].depth - 1] = t->at[k].id; }
     }
-    (void)lorac_batch_add_cached(b, c->run, rows, c->root[c->pieces[a->piece].root],
-                                 c->pieces[a->piece].cached, 0, t != NULL);
+    const struct piece *piece = &c->pieces[a->piece];
+    (void)lorac_batch_add_cached(b, c->run, rows, c->root[piece->root], t ? piece->cached : 0, 0,
+                                 t != NULL);
     for (size_t k = q->scored_from; k < q->n; k++) {
         lorac_batch_score(b, row + k - 1 - a->skip, c->ids.at[a->at + k]);
     }
@@ -382,11 +405,11 @@ static bool place_node(struct lorac_chooser *c, size_t i, const struct lorac_ope
         b->S + depth + CHAIN_ROOM > b->max_segments) {
         return false;
     }
-    bool keep = goes_deeper(t, p.last) && depth + CHAIN_ROOM < LORAC_MAX_CHAIN &&
-                c->used + n <= c->cache_rows;
+    bool keep = goes_deeper(t, p.last) && depth + CHAIN_ROOM < LORAC_MAX_CHAIN;
     int32_t parent = place_piece(c, o->piece, o->seen);
     size_t row = b->N;
-    if (keep) { p.piece = add_piece(c, o->piece, o->seen, n); }
+    if (keep) { p.piece = add_piece(c, i, o->piece, o->seen, n); }
+    if (p.piece != UINT32_MAX && !seat_piece(c, p.piece)) { p.piece = UINT32_MAX; }
     keep = p.piece != UINT32_MAX;
     (void)lorac_batch_add_cached(b, c->run, n, parent, keep ? c->pieces[p.piece].cached : 0, 0,
                                  keep);
@@ -404,6 +427,7 @@ static void place_next(struct lorac_chooser *c, size_t i)
     bool goes = a->q.tree && a->broken == LORAC_NO_ANSWER;
     size_t n = goes ? lorac_search_next(&a->search) : 0;
     a->answered = n == 0;
+    if (a->answered) { free_pieces(c, i); }
     size_t k = 0;
     while (k < n && place_node(c, i, &a->search.open[k])) {
         k++;
