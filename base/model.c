@@ -565,11 +565,13 @@ size_t lorac_model_copies(const struct lorac_model *m)
     return copies_of(m, false) + (has_room(m) ? copies_of(m, true) : 0);
 }
 
-void lorac_model_prepare(const struct lorac_model *m)
+void lorac_model_prepare(const struct lorac_model *m, bool back)
 {
     if (m->compute == LORAC_FLOAT32 || !has_room(m)) { return; }
     for (size_t i = 0; i < m->n_modules; i++) {
-        if (is_multiplied(m, i)) { m->dev->ops->weight_prepare(m->dev, m->module[i].w); }
+        if (!is_multiplied(m, i)) { continue; }
+        m->dev->ops->weight_prepare(m->dev, m->module[i].w, false);
+        if (back) { m->dev->ops->weight_prepare(m->dev, m->module[i].w, true); }
     }
     lorac_checkpoint_forget(m->files); // products read the copies from now on
 }

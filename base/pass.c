@@ -310,7 +310,7 @@ enum lorac_status lorac_pass_new(struct lorac_pass **out, const struct lorac_mod
         st = take_saved(p, err);
     }
     if (!st) { st = write_constants(p, err); }
-    if (!st && lorac_pass_trains(p)) { lorac_model_prepare(m); }
+    if (!st && lorac_pass_trains(p)) { lorac_model_prepare(m, true); }
     if (st) {
         lorac_pass_free(p);
         *out = NULL;

@@ -105,8 +105,9 @@ void lorac_cpu_product_back(struct lorac_device *dev, struct lorac_cpu_scratch *
 void lorac_cpu_bf16(struct lorac_device *dev, const struct lorac_cpu_product *p);
 bool lorac_cpu_bf16_blocks(struct lorac_device *dev, const struct lorac_cpu_product *p);
 const char *lorac_cpu_bf16_lacks(void);
-void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w);
-void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w); // as stored
+void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w, bool back);
+void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w,
+                            bool back);                                     // as stored
 bool lorac_cpu_bf16_open(struct lorac_device *dev, struct lorac_weight *w); // false: no memory
 void lorac_cpu_bf16_close(struct lorac_weight *w);
 size_t lorac_cpu_bf16_bytes(size_t OC, size_t C); // of its copies, at the most
@@ -119,7 +120,7 @@ void lorac_cpu_weight_close(struct lorac_device *dev, struct lorac_weight *w);
 /* In 8-bit integers. A pair's share is exact to the bit what its parts give: only by blocks, else
  * false, and nothing was computed. */
 bool lorac_cpu_int8(struct lorac_device *dev, const struct lorac_cpu_product *p);
-void lorac_cpu_int8_prepare(struct lorac_device *dev, const struct lorac_weight *w);
+void lorac_cpu_int8_prepare(struct lorac_device *dev, const struct lorac_weight *w, bool back);
 size_t lorac_cpu_attention_floats(void); // of scratch, a thread
 /* Scratch of this operation's own until it is given back: another's where there is no memory for
  * more, after waiting for it. */

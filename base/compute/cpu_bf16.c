@@ -120,10 +120,9 @@ static struct lorac_onednn_matrix find(struct lorac_device *dev, const struct lo
     return m;
 }
 
-void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w)
+void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w, bool back)
 {
-    (void)packed(dev, w, false);
-    (void)packed(dev, w, true);
+    (void)packed(dev, w, back);
 }
 
 /* ---- products ---- */
@@ -289,9 +288,9 @@ bool lorac_cpu_bf16_blocks(struct lorac_device *dev, const struct lorac_cpu_prod
     return false;
 }
 
-void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w)
+void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w, bool back)
 {
-    (void)dev, (void)w;
+    (void)dev, (void)w, (void)back;
 }
 
 static bool begin(struct lorac_device *dev)

@@ -242,10 +242,9 @@ static const struct lorac_int8_panels *panels_of(struct lorac_device *dev,
     return there ? p : NULL;
 }
 
-void lorac_cpu_int8_prepare(struct lorac_device *dev, const struct lorac_weight *w)
+void lorac_cpu_int8_prepare(struct lorac_device *dev, const struct lorac_weight *w, bool back)
 {
-    (void)panels_of(dev, w, false);
-    (void)panels_of(dev, w, true);
+    (void)panels_of(dev, w, back);
 }
 
 /* ---- products ---- */

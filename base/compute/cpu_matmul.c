@@ -286,11 +286,12 @@ static struct lorac_weight as_stored(const struct lorac_weight *w)
     return (struct lorac_weight){w->data, w->dtype, w->C, w->OC, false, w->compute, NULL, w->bf16};
 }
 
-void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w)
+void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w, bool back)
 {
-    struct lorac_weight stored = w->transposed ? as_stored(w) : *w;
-    if (w->bf16) { lorac_cpu_bf16_prepare(dev, &stored); }
-    if (w->int8) { lorac_cpu_int8_prepare(dev, w); }
+    struct lorac_weight stored = as_stored(w);
+    bool turned = w->transposed;
+    if (w->bf16) { lorac_cpu_bf16_prepare(dev, turned ? &stored : w, back != turned); }
+    if (w->int8) { lorac_cpu_int8_prepare(dev, w, back); }
 }
 
 /* Of what is stored. A pair: only where that is faster than its parts, else false. */

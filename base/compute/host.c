@@ -48,9 +48,10 @@ struct lorac_weight *lorac_host_weight_over(struct lorac_device *dev, const floa
     return lorac_host_weight_open(dev, data, LORAC_F32, OC, C, transposed, LORAC_FLOAT32);
 }
 
-void lorac_host_weight_prepare(DEV, struct lorac_weight *w)
+void lorac_host_weight_prepare(DEV, struct lorac_weight *w, bool back)
 {
     (void)w;
+    (void)back;
 }
 
 size_t lorac_host_weight_bytes(const DEV, enum lorac_dtype type, size_t OC, size_t C,

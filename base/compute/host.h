@@ -20,7 +20,7 @@ void lorac_host_weight_close(struct lorac_device *dev, struct lorac_weight *w);
 void lorac_host_weight_read(struct lorac_device *dev, float *host, const struct lorac_weight *w,
                             size_t first, size_t n);
 
-void lorac_host_weight_prepare(struct lorac_device *dev, struct lorac_weight *w);
+void lorac_host_weight_prepare(struct lorac_device *dev, struct lorac_weight *w, bool back);
 size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
                                size_t C, enum lorac_compute compute);
 

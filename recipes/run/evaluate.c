@@ -10,10 +10,8 @@
 #include <string.h>
 
 enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32, RIVALS = 4 };
-enum {
-    TOGETHER = 32, // answers at a time,
-    ASKED = 256,   // ... of so many: where one ends the next begins
-};
+enum { TOGETHER = 32, ASKED = 256 }; // answers at a time, of so many: as one ends the next begins
+enum { MANY = 4096 }; // tokens of a set whose products earn back that weights are packed for them
 
 struct lorac_evaluator {
     struct lorac_evaluator_options o;
@@ -162,6 +160,8 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
     e->shots = lorac_dataset_shots(e->o.set);
     enum lorac_status st =
         classifies(&e->o) ? lorac_classifier_new(&e->classifier, &e->o, err) : open_loss(e, err);
+    bool many = lorac_dataset_counts(e->o.set)->tokens > MANY;
+    if (!st && many) { lorac_model_prepare(e->o.model, false); }
     if (st) {
         lorac_evaluator_free(e);
         e = NULL;

@@ -405,7 +405,7 @@ static void copies_for_training_let_the_files_go(void **state)
         assert_int_equal(lorac_model_open(&m, &dev, small, computes[i], NULL), LORAC_OK);
         read_all(m);
         lorac_machine_resident(&own, &before);
-        lorac_model_prepare(m);
+        lorac_model_prepare(m, true);
         lorac_machine_resident(&own, &after);
         assert_int_equal(after + 2 * MIB < before, computes[i] == LORAC_INT8);
         lorac_model_close(m);

@@ -102,10 +102,11 @@ static size_t vault_weight_bytes(const struct lorac_device *dev, enum lorac_dtyp
     return lorac_backend_ref.weight_bytes(dev, type, OC, C, compute);
 }
 
-static void vault_weight_prepare(struct lorac_device *dev, struct lorac_weight *w)
+static void vault_weight_prepare(struct lorac_device *dev, struct lorac_weight *w, bool back)
 {
     (void)dev;
     (void)w;
+    (void)back;
 }
 
 static void vault_weight_close(struct lorac_device *dev, struct lorac_weight *w)

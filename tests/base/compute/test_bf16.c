@@ -117,7 +117,9 @@ static void check(struct shape shape)
         const struct lorac_weight *w = handle(&got, &d.at[i], LORAC_BFLOAT16);
         multiply(&got, &d.at[i], w);
         agree_both(i, &got, &want);
-        d.at[i].ops->weight_prepare(&d.at[i], (struct lorac_weight *)(uintptr_t)w);
+        for (int back = 0; back < 2; back++) {
+            d.at[i].ops->weight_prepare(&d.at[i], (struct lorac_weight *)(uintptr_t)w, back);
+        }
         multiply(&got, &d.at[i], w);
         agree_both(i, &got, &want);
 #ifdef LORAC_HAVE_OPENBLAS
