@@ -9,7 +9,7 @@ of them, fused AdamW, no cache; with weights in float32 or bfloat16, or float32 
 `--tokens` tokens into a step, in each `--compute`. All take turns, a process each, so that all see the same machine; a
 process's first two steps are left out. Speed is of real tokens: padding is not counted, and what lorac runs once for
 rows that begin alike counts for each of them. The table's value is the median over all steps of all rounds. `start` is
-from the start of the process to the end of its first step, less a step; lorac's includes saving at the end of the run.
+from the start of the process to the end of its first step (lorac's: when metrics.csv has it), less a step.
 
 --describe N puts a task description of N tokens in front of every row, on both sides. --labels N measures, instead of
 training, the choice among the labels of the recipe behind N prompts of its test rows (lorac: all of them), rows a
@@ -254,6 +254,23 @@ def run_peft(spec):
     return json.loads(output_of([sys.executable, __file__, "--child"], json.dumps(spec)).splitlines()[-1])
 
 
+def first_step(command, metrics):
+    """Runs lorac; seconds until its first step is in the run's metrics.csv, looked at each 5 ms."""
+    begin = time.time()
+    first = None
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        while process.poll() is None:
+            if first is None and os.path.exists(metrics):
+                with open(metrics, encoding="utf-8") as f:
+                    first = time.time() - begin if ",train," in f.read() else None
+            time.sleep(0.005)
+        if process.returncode:
+            said.seek(0)
+            sys.exit(said.read()[-2000:])
+    return first if first is not None else time.time() - begin
+
+
 def run_lorac(options, compute, number):
     with tempfile.TemporaryDirectory() as home:
         keys = [f"output.dir={home}/run", f"train.steps={WARMUP + options.steps}", f"train.threads={options.threads}",
@@ -263,17 +280,16 @@ def run_lorac(options, compute, number):
         unsets = [word for key in ("data.valid", "train.epochs", "train.batch_size", "eval.metrics", "eval.best",
                                    "eval.early_stop.metric", "eval.early_stop.patience",
                                    "eval.early_stop.min_delta") for word in ("--unset", key)]
-        begin = time.time()
-        output_of([options.lorac, "train", options.recipe, *options.sets, *sets, *unsets, "--json"])
-        whole = time.time() - begin
+        first = first_step([options.lorac, "train", options.recipe, *options.sets, *sets, *unsets, "--json"],
+                           f"{home}/run/metrics.csv")
         with open(f"{home}/run/metrics.csv", encoding="utf-8") as f:
             steps = [row for row in csv.DictReader(f) if row["split"] == "train"]
         with open(f"{home}/run/run.json", encoding="utf-8") as f:
             result = json.load(f)
-    took = [float(row["seconds"]) for row in steps]
     return {"speed": [int(row["tokens"]) * options.a_row_more / float(row["seconds"]) for row in steps[WARMUP:]],
-            "seconds": took[WARMUP:], "loss": [float(row["loss"]) for row in steps[WARMUP:]],
-            "first": whole - sum(took[1:]), "peak": result["peak_bytes"]}
+            "seconds": [float(row["seconds"]) for row in steps[WARMUP:]],
+            "loss": [float(row["loss"]) for row in steps[WARMUP:]],
+            "first": first, "peak": result["peak_bytes"]}
 
 
 def choose_lorac(options, compute):
