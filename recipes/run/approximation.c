@@ -8,9 +8,8 @@
 #include <math.h>
 
 enum {
-    TOGETHER = 8, // rows of one batch, whose difference is one draw
-    LEAST = 32,
-    MOST = 200
+    TOGETHER = 16, // rows of one batch: each row's difference is one draw
+    MOST = 208
 };
 
 static const double SURE = 0.01; // of the loss: so small is the standard error where that is enough
@@ -49,25 +48,38 @@ static void close_looking(struct looking *l)
     lorac_mem_free(l->nll);
 }
 
-/* Of the batch: losses of its tokens, summed. */
-static enum lorac_status run(double *sum, const struct looking *l, struct lorac_pass *pass,
-                             struct lorac_err *err)
+/* Of a row. */
+struct row {
+    double loss, tokens; // loss: its tokens', summed
+};
+
+/* Of the batch's n rows: each is a segment, the last ones. */
+static enum lorac_status run(struct row row[TOGETHER], const struct looking *l,
+                             struct lorac_pass *pass, size_t n, struct lorac_err *err)
 {
-    enum lorac_status st = lorac_pass_forward(pass, l->batch, NULL, err);
+    const struct lorac_batch *b = l->batch;
+    enum lorac_status st = lorac_pass_forward(pass, b, NULL, err);
     if (st) { return st; }
-    lorac_pass_loss(pass, l->batch, l->nll, false);
-    *sum = 0.0;
-    for (size_t t = 0; t < l->batch->T; t++) {
-        *sum += (double)l->nll[t];
+    lorac_pass_loss(pass, b, l->nll, false);
+    size_t u = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct lorac_segment *s = &b->segments[b->S - n + i];
+        row[i] = (struct row){0};
+        for (; u < b->U && b->head_row[u] < s->row + s->n; u++) {
+            for (size_t t = b->first[u]; t < b->first[u + 1]; t++) {
+                row[i].loss += (double)l->nll[t];
+                row[i].tokens++;
+            }
+        }
     }
     return LORAC_OK;
 }
 
-/* Sums over n batches. */
+/* Sums over n rows. */
 struct sums {
     size_t n;
     double tokens, float32, there;
-    double dd, dt, tt; // of d^2, d t, t^2 with a batch's difference d and tokens t
+    double dd, dt, tt; // of d^2, d t, t^2 with a row's difference d and tokens t
 };
 
 static void count(struct sums *s, double tokens, double float32, double there)
@@ -103,16 +115,18 @@ static enum lorac_status look(struct lorac_approximation *out, const struct look
     while (!st && !sure && out->rows < MOST && lorac_loader_state(l->loader).epoch == 0) {
         const uint32_t *examples = NULL;
         size_t n = 0;
-        double float32 = 0.0;
-        double there = 0.0;
+        struct row float32[TOGETHER];
+        struct row there[TOGETHER];
         st = lorac_loader_next(l->loader, l->batch, &examples, &n, err);
-        if (!st) { st = run(&float32, l, l->float32, err); }
-        if (!st) { st = run(&there, l, l->there, err); }
+        if (!st) { st = run(float32, l, l->float32, n, err); }
+        if (!st) { st = run(there, l, l->there, n, err); }
         if (st) { break; }
-        count(&s, (double)l->batch->T, float32, there);
+        for (size_t i = 0; i < n; i++) {
+            count(&s, there[i].tokens, float32[i].loss, there[i].loss);
+        }
         finish(out, &s);
         out->rows += n;
-        sure = out->rows >= LEAST && out->error <= SURE * out->float32;
+        sure = out->error <= SURE * out->float32;
     }
     return st;
 }
