@@ -390,8 +390,8 @@ static void real_tables_are_recognised(void **state)
     }
 }
 
-/* 48 rows "text, cell" of labels that stand together now so, now otherwise; `some` 0: or not at all.
- */
+/* 48 rows "text, cell" of labels that stand together now so, now otherwise; `some` 0: some have
+ * none. */
 static void write_several(const char *header, const char *between, int some)
 {
     static const char *const label[] = {"warm", "dear", "late"};
