@@ -252,8 +252,10 @@ static int print_answer_json(const struct lorac_answer *answer, const struct sub
     if (!answer->ranked) {
         const char *why = lorac_finish_name(answer->finish);
         out_text(&j, "prediction", answer->text.at, answer->text.n);
-        out_str(&j, "finish", why);
-        out_count(&j, "tokens", answer->tokens);
+        if (!lorac_job_has_head(s->j)) { // it wrote its answer, token by token
+            out_str(&j, "finish", why);
+            out_count(&j, "tokens", answer->tokens);
+        }
         out_count(&j, "cut", cut);
         return out_print(&j);
     }

@@ -150,6 +150,11 @@ refused 1 "has no module 'score' of the head" predict "$dir/one.yaml" --text a
 refused 1 "shots: a head reads one text, and no examples" eval "$dir/runs/one" --shots 2
 refused 1 "shots: a head reads one text, and no examples" compare "$dir/one.yaml" --shots 2
 refused 1 "--by-label: the answers are numbers" eval "$dir/runs/number" --by-label
+for run in number tags; do # a head writes nothing
+    expect 0 predict "$dir/runs/$run" --text "so 1 warm" --json
+    json prediction cut
+    grep -q '"finish"\|"tokens"' "$dir/out" && fail "a head that writes: $(cat "$dir/out")"
+done
 refused 1 "--scores: the answers are numbers" predict "$dir/runs/number" --text a --scores
 refused 1 "--max-tokens: the answers are a head's" predict "$dir/runs/number" --text a --max-tokens 3
 expect 0 predict "$dir/runs/one" --text "$(printf 'so%.0s ' $(seq 60))" --json
