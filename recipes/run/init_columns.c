@@ -350,8 +350,9 @@ static size_t find_amounts(const struct lorac_guess *g)
     size_t only = n;
     size_t many = 0;
     for (size_t c = 0; c < n && g->encoder; c++) {
-        bool fits = are_numbers(&g->columns[c]) && g->columns[c].values > 1 && *name_of(g, c) &&
-                    !is_called_other(g, c) && !is_taken(g, c) && blank_share(g, c) <= BLANK_LABELS;
+        bool fits = are_numbers(&g->columns[c]) && g->columns[c].values > MANY_NUMBERS &&
+                    *name_of(g, c) && !is_called_other(g, c) && !is_taken(g, c) &&
+                    blank_share(g, c) <= BLANK_LABELS;
         if (!fits) { continue; }
         if (is_called_label(g, c) || is_called(g, c, answer_names)) { return c; }
         only = c;
