@@ -17,7 +17,8 @@ struct lorac_approximation {
 };
 
 /* Run the bare base on the first rows, in float32 and as it is computed in: 16 at a time, and 208
- * at most, until the standard error of the difference is at most 1 % of the loss. Nothing is done unless that is int8. The device is started. */
+ * at most, until the standard error of the difference is at most 1 % of the loss. Nothing is done
+ * unless that is int8. The device is started. */
 LORAC_MUST_CHECK enum lorac_status lorac_approximation_measure(struct lorac_approximation *out,
                                                                struct lorac_job *j,
                                                                struct lorac_err *err);
