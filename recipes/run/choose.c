@@ -446,14 +446,12 @@ static void fill(struct lorac_chooser *c)
         c->root[SHARED] =
             lorac_batch_add_cached(c->batch, NULL, 0, -1, 0, prefix + c->shared.n, false);
     }
+    for (size_t i = 0; i < c->n; i++) { // first: those that are answered make room
+        const struct asked *a = &c->asked[i];
+        if (a->begun && !a->answered) { place_next(c, i); }
+    }
     for (size_t i = 0; i < c->n; i++) {
-        struct asked *a = &c->asked[i];
-        if (a->answered) { continue; }
-        if (a->begun) {
-            place_next(c, i);
-        } else {
-            (void)place_prompt(c, i);
-        }
+        if (!c->asked[i].begun) { (void)place_prompt(c, i); }
     }
 }
 
