@@ -373,6 +373,7 @@ static void real_models_open(void **state)
     assert_string_not_equal(fingerprints[0], fingerprints[1]); // another storage type, another base
 }
 
+#ifdef LORAC_HAVE_OPENBLAS // ref makes no copies
 /* Every page of its files is read. */
 static void read_all(const struct lorac_model *m)
 {
@@ -412,6 +413,7 @@ static void copies_for_training_let_the_files_go(void **state)
     }
     lorac_device_close(&dev);
 }
+#endif
 
 static void every_failure_is_reported_and_nothing_leaks(void **state)
 {
@@ -449,7 +451,9 @@ int main(void)
         cmocka_unit_test(both_names_are_one_matrix),
         cmocka_unit_test(parameters_are_counted_a_tied_matrix_once),
         cmocka_unit_test(a_configuration_much_larger_than_the_files_is_refused),
+#ifdef LORAC_HAVE_OPENBLAS
         cmocka_unit_test(copies_for_training_let_the_files_go),
+#endif
         DATA_TEST(real_models_open),
         cmocka_unit_test(every_failure_is_reported_and_nothing_leaks),
     };
