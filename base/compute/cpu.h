@@ -45,8 +45,8 @@ struct lorac_cpu { // lorac_device.state
     struct lorac_onednn *onednn; // NULL until a weight is opened that wants it, or lacking
     pthread_mutex_t lock;
     pthread_cond_t given;
-    struct lorac_cpu_scratch *free; // at least one, or in use, from `start` on
-    size_t n_scratch;
+    struct lorac_cpu_scratch *free; // at least one, or in use, once started
+    bool started;                   // under the lock of lorac_device_start()
 };
 
 static inline struct lorac_cpu *lorac_cpu(const struct lorac_device *dev)
