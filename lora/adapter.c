@@ -286,6 +286,7 @@ enum lorac_status lorac_adapter_reserve(struct lorac_adapter *a, struct lorac_er
                           a->n_params);
     }
     place(a);
+    lorac_adapter_zero_grads(a); // they are: but pages that are read first are made twice
     return LORAC_OK;
 }
 

@@ -145,12 +145,15 @@ enum lorac_status lorac_optim_new(struct lorac_optim **out, struct lorac_adapter
     o->o.name = kind->name; // the caller's may go
     o->o.schedule = lorac_schedule_find(options->schedule);
     o->a = a;
-    o->moments = dev->ops->alloc(dev, kind->n_blocks * a->n_params * sizeof *o->moments);
+    const size_t bytes = kind->n_blocks * a->n_params * sizeof *o->moments;
+    o->moments = dev->ops->alloc(dev, bytes);
     if (!o->moments) {
         lorac_optim_free(o);
         return lorac_fail(err, LORAC_ENOMEM, "no memory for the moments of %zu parameters",
                           a->n_params);
     }
+    dev->ops->zero(dev, o->moments,
+                   bytes); // they are: but pages that are read first are made twice
     *out = o;
     return LORAC_OK;
 }
