@@ -297,7 +297,7 @@ static enum lorac_status begin_folder(struct run *run, enum lorac_run_mode mode,
     }
     // there before the first step: where it is missing later, it was lost
     if (!st && !lorac_path_exists(p->state)) {
-        st = lorac_trainer_save_state(run->trainer, p->state, err);
+        st = lorac_state_write(p->state, run->state, NULL, NULL, err);
     }
     return st;
 }

@@ -117,7 +117,8 @@ static enum lorac_status compare(const char *path, char text[N_FIELDS][NUMBER],
                                  const struct fill *f, size_t n, struct lorac_err *err)
 {
     struct lorac_checkpoint *c = NULL;
-    float *host = lorac_mem_new(f->block[0].n, sizeof *host); // the parameters are the longest
+    size_t longest = n ? f->block[0].n : 0; // the parameters
+    float *host = lorac_mem_new(longest, sizeof *host);
     if (!host) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to compare it", path); }
     enum lorac_status st = lorac_checkpoint_open(&c, path, err);
     if (st) { lorac_err_prefix(err, "reading back what was saved: "); }
@@ -149,7 +150,7 @@ enum lorac_status lorac_state_write(const char *path, const struct lorac_state *
     struct lorac_state_block block[LORAC_STATE_BLOCKS];
     struct lorac_tensor_spec specs[LORAC_STATE_BLOCKS] = {0};
     struct lorac_buf temp = {0}; // lorac_run_sweep() removes what is called so
-    size_t n = lorac_state_blocks(block, a, o);
+    size_t n = a ? lorac_state_blocks(block, a, o) : 0;
     for (size_t i = 0; i < n; i++) {
         specs[i] = (struct lorac_tensor_spec){
             .name = block[i].name, .dtype = LORAC_F32, .n_dims = 1, .dims = {block[i].n}};
@@ -161,7 +162,7 @@ enum lorac_status lorac_state_write(const char *path, const struct lorac_state *
         meta[2 * i] = fields[i].name;
         meta[2 * i + 1] = text[i];
     }
-    struct fill f = {a->model->dev, block};
+    struct fill f = {a ? a->model->dev : NULL, block};
     lorac_buf_printf(&temp, "%s.tmp-new", path);
     if (temp.no_memory) { return lorac_fail(err, LORAC_ENOMEM, "%s: no memory to write it", path); }
     enum lorac_status st =
@@ -210,6 +211,15 @@ enum lorac_status lorac_state_read(struct lorac_state *s, struct lorac_adapter *
     enum lorac_status st = lorac_checkpoint_open(&c, path, err);
     for (size_t i = 0; i < N_FIELDS && !st; i++) {
         st = read_field(s, i, c, path, err);
+    }
+    if (!st && s->step == 0 && lorac_checkpoint_count(c) == 0) { // they are what they were then
+        n = 0;
+        if (lorac_optim_steps(o)) {
+            st = lorac_fail(err, LORAC_EUSER,
+                            "%s: is of no step yet and holds no parameters, but this adapter has "
+                            "done %zu steps; open it anew",
+                            path, lorac_optim_steps(o));
+        }
     }
     if (!st && lorac_checkpoint_count(c) != n) {
         st = lorac_fail(err, LORAC_EFORMAT, "%s: holds %zu tensors, %zu were expected", path,

@@ -34,7 +34,9 @@ struct lorac_state_block {
 size_t lorac_state_blocks(struct lorac_state_block out[LORAC_STATE_BLOCKS],
                           const struct lorac_adapter *a, struct lorac_optim *o);
 
-/* Written beside `path`, read back and compared with memory; only then does it take the name. */
+/* Written beside `path`, read back and compared with memory; only then does it take the name.
+ * `a` and `o` NULL: before the first step, when both are what the recipe makes of them; the file
+ * holds no blocks then, and is read only for a pair that has done no step either. */
 LORAC_MUST_CHECK enum lorac_status lorac_state_write(const char *path, const struct lorac_state *s,
                                                      const struct lorac_adapter *a,
                                                      struct lorac_optim *o, struct lorac_err *err);

@@ -1,6 +1,8 @@
 /*
  * State files. What is promised:
  *   - a state reads back as it was written;
+ *   - one of no step holds no parameters: those that the recipe makes stay as they are, and one that
+ *     has trained meanwhile is refused;
  *   - so do the values that pairs started from (PiSSA, OLoRA), whatever the weights would give now;
  *   - wherever the disk keeps another byte, the write is an error that names the place, the state
  *     before it stays as it was, and no other file is left;
@@ -97,6 +99,35 @@ static void a_state_reads_back(void **state)
     assert_int_equal(got.step, 3);
     assert_int_equal(got.examples, 18);
     assert_true(got.best_scores.loss == 0.1 && isnan(got.best_scores.exact_match));
+    close_subject(&s);
+}
+
+static void a_run_of_no_step_is_what_its_recipe_makes(void **state)
+{
+    (void)state;
+    struct subject s = open_subject();
+    const struct lorac_state none = {0};
+    struct lorac_state got = s.s;
+    struct lorac_err err = {0};
+    const char *path = tiny_path("s/state");
+    const size_t bytes = s.a->n_params * sizeof(float);
+    float *host = lorac_mem_new(2, bytes); // before, after
+    float *after = host + s.a->n_params;
+    size_t n = 0;
+    if (lorac_state_write(path, &none, NULL, NULL, &err)) { fail_msg("%s", err.text); }
+    char *text = tiny_read(path, &n);
+    assert_null(strstr(text + 8, "\"params\""));
+    s.a->model->dev->ops->read(s.a->model->dev, host, s.a->params, bytes);
+    if (lorac_state_read(&got, s.a, s.o, path, &err)) { fail_msg("%s", err.text); }
+    s.a->model->dev->ops->read(s.a->model->dev, after, s.a->params, bytes);
+    assert_memory_equal(host, after, bytes);
+    assert_true(got.step == 0 && got.examples == 0 && got.has_best == 0);
+    lorac_optim_set_steps(s.o, 2);
+    assert_int_equal(lorac_state_read(&got, s.a, s.o, path, &err), LORAC_EUSER);
+    assert_non_null(strstr(err.text, "is of no step yet and holds no parameters, but this adapter "
+                                     "has done 2 steps; open it anew"));
+    lorac_mem_free(text);
+    lorac_mem_free(host);
     close_subject(&s);
 }
 
@@ -226,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_reads_back),
+        cmocka_unit_test(a_run_of_no_step_is_what_its_recipe_makes),
         cmocka_unit_test(what_pairs_started_from_is_kept),
         cmocka_unit_test(another_byte_on_the_disk_is_found),
         cmocka_unit_test(a_full_or_read_only_disk_loses_nothing),
