@@ -23,8 +23,8 @@
 enum { LIBRARY_MIB = 40, BUFFER_MIB = 128, MAX_BUFFERS = 65 };
 
 static struct {
-    void *handle; // NULL: not loaded
-    bool openmp;  // its threads are OpenMP's
+    void *_Atomic handle; // NULL: not loaded
+    bool openmp;          // its threads are OpenMP's
     bool may_set_environment;
     void (*sgemm)(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n,
                   blasint k, float alpha, const float *a, blasint lda, const float *b, blasint ldb,

@@ -46,7 +46,7 @@ struct lorac_cpu { // lorac_device.state
     pthread_mutex_t lock;
     pthread_cond_t given;
     struct lorac_cpu_scratch *free; // at least one, or in use, once started
-    bool started;                   // under the lock of lorac_device_start()
+    _Atomic bool started;           // written under the lock of lorac_device_start()
 };
 
 static inline struct lorac_cpu *lorac_cpu(const struct lorac_device *dev)

@@ -4,7 +4,9 @@
  *     with weights of 16 bits, attention over a long past, their backwards, wide products;
  *   - so do passes of several threads through one adapter, and where there is no memory for more
  *     scratch;
- *   - several threads may start a device;
+ *   - the first products with a weight may be those of several threads, whatever they are computed
+ *     in: its copy is made once;
+ *   - several threads may start a device, and others ask what it will take meanwhile;
  *   - devices of different numbers of threads don't change each other's results, whichever was
  *     opened or closed last.
  */
@@ -185,6 +187,61 @@ static void without_memory_for_scratch_they_take_turns(void **state)
     }
 }
 
+/* ---- one weight ---- */
+
+struct sharing {
+    const struct work *w;
+    const struct lorac_weight *weight;
+    float *y; // (Y + DX)
+};
+
+static void *multiply(void *self)
+{
+    const struct sharing *s = self;
+    struct lorac_device *dev = s->w->dev;
+    dev->ops->linear(dev, s->y, s->w->x, s->weight, NULL, N);
+    dev->ops->linear_backward(dev, s->y + Y, s->w->x, s->weight, N, 0.0F);
+    return NULL;
+}
+
+static void share_weight(const struct work *w, enum lorac_compute compute)
+{
+    struct lorac_device *dev = w->dev;
+    pthread_t threads[WORKERS];
+    struct sharing at[WORKERS];
+    struct lorac_weight *weight =
+        dev->ops->weight_open(dev, w->x, LORAC_F32, OC, C / 4, false, compute);
+    assert_non_null(weight);
+    for (size_t i = 0; i < WORKERS; i++) {
+        at[i] = (struct sharing){w, weight, filled(Y + DX, 0)};
+    }
+    for (size_t i = 0; i < WORKERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, multiply, &at[i]), 0);
+    }
+    for (size_t i = 0; i < WORKERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_memory_equal(at[i].y, at[0].y, (Y + DX) * sizeof *at[i].y);
+    }
+    for (size_t i = 0; i < WORKERS; i++) {
+        lorac_mem_free(at[i].y);
+    }
+    dev->ops->weight_close(dev, weight);
+}
+
+static void threads_share_a_weight(void **state)
+{
+    struct lorac_device dev;
+    assert_int_equal(lorac_device_open(&dev, *state, 1, NULL), LORAC_OK);
+    struct work w = work_new(5, &dev);
+    for (int c = 0; c < LORAC_N_COMPUTES; c++) {
+        if (!dev.ops->lacks(&dev, (enum lorac_compute)c)) {
+            share_weight(&w, (enum lorac_compute)c);
+        }
+    }
+    work_free(&w);
+    lorac_device_close(&dev);
+}
+
 /* ---- devices beside each other ---- */
 
 static void devices_do_not_change_each_other(void **state)
@@ -217,6 +274,12 @@ static void *start(void *dev)
     return lorac_device_start(dev, NULL) ? dev : NULL;
 }
 
+static void *measure(void *self)
+{
+    const struct lorac_device *dev = self;
+    return dev->ops->library_bytes(dev) ? NULL : self;
+}
+
 static void several_threads_start_a_device(void **state)
 {
     struct lorac_device dev;
@@ -224,7 +287,7 @@ static void several_threads_start_a_device(void **state)
     assert_int_equal(lorac_device_outline(&dev, *state, 2, NULL), LORAC_OK);
     assert_true(dev.ops->library_bytes(&dev) > 0);
     for (size_t i = 0; i < WORKERS; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, start, &dev), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, i ? start : measure, &dev), 0);
     }
     for (size_t i = 0; i < WORKERS; i++) {
         void *result = NULL;
@@ -294,6 +357,7 @@ int main(void)
         ON_EACH(passes_of_several_threads_share_model_and_adapter),
 #ifdef LORAC_HAVE_OPENBLAS
         ON_CPU(without_memory_for_scratch_they_take_turns),
+        ON_CPU(threads_share_a_weight),
         ON_CPU(devices_do_not_change_each_other),
         ON_CPU(several_threads_start_a_device),
 #endif
