@@ -33,15 +33,25 @@ enum {
     LARGE = 1 << 19, // bytes from which a block's pages are the kernel's zeroes
 };
 
+/* Are so many bytes, whole pages, the kernel's zeroes from now on? It may say so and leave what
+ * they held: user-mode emulators do (QEMU before 7.1), and huge pages of which they are a part. */
+static bool give_back(unsigned char *p, size_t bytes)
+{
+#ifdef __linux__ // elsewhere such pages may keep what they held
+    p[bytes - 1] = 1;
+    return madvise(p, bytes, MADV_DONTNEED) == 0 && p[bytes - 1] == 0;
+#else
+    (void)p, (void)bytes;
+    return false;
+#endif
+}
+
 /* Zeroes. A large block's are the kernel's own, made when a page is first touched: by the threads
  * that work on it, and only where somebody does. */
 static void clear(void *p, size_t bytes)
 {
-    size_t done = 0;
-#ifdef __linux__ // elsewhere such pages may keep what they held
-    size_t whole = bytes < LARGE ? 0 : bytes / PAGE * PAGE;
-    if (whole && madvise(p, whole, MADV_DONTNEED) == 0) { done = whole; }
-#endif
+    size_t done = bytes < LARGE ? 0 : bytes / PAGE * PAGE;
+    if (done && !give_back(p, done)) { done = 0; }
     memset((char *)p + done, 0, bytes - done);
 }
 

@@ -3,11 +3,12 @@
  *   - a block is zeroed and 64-byte aligned, also of no bytes; a product that does not fit is no
  *     block;
  *   - a large block is zeroed, too, whatever was there before, but takes no memory until it is
- *     touched;
+ *     touched; also where the system says that it gives zeroes, and does not;
  *   - a block that grows keeps what it held and doubles; where there is no memory it stays as it
  *     was;
  *   - a buffer's text ends with a NUL, and a failed allocation stays known until it is cleared.
  */
+#define _DEFAULT_SOURCE // syscall
 #include "base/core/buf.h"
 #include "base/core/fault.h"
 #include "base/core/machine.h"
@@ -18,6 +19,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#ifdef __linux__
+#    include <sys/mman.h>
+#    include <sys/syscall.h>
+#    include <unistd.h>
+#endif
 
 #include <cmocka.h>
 
@@ -100,6 +106,23 @@ static void large_blocks_take_memory_where_they_are_touched(void **state)
     assert_true(after < before + BLOCK / 8);
     lorac_mem_free(p);
 }
+
+#ifdef __linux__
+static bool forgets; // does it do what it is told?
+
+/* In the place of the C library's. */
+int madvise(void *p, size_t n, int advice)
+{
+    return forgets ? 0 : (int)syscall(SYS_madvise, p, n, advice);
+}
+
+static void zeroes_that_do_not_come_are_written(void **state)
+{
+    forgets = true;
+    large_blocks_are_zeroed(state);
+    forgets = false;
+}
+#endif
 
 static void a_string_is_copied_with_its_end(void **state)
 {
@@ -212,6 +235,9 @@ int main(void)
         cmocka_unit_test(blocks_are_zeroed_and_aligned),
         cmocka_unit_test(large_blocks_are_zeroed),
         cmocka_unit_test(large_blocks_take_memory_where_they_are_touched),
+#ifdef __linux__
+        cmocka_unit_test(zeroes_that_do_not_come_are_written),
+#endif
         cmocka_unit_test(a_string_is_copied_with_its_end),
         cmocka_unit_test(a_block_that_grows_keeps_what_it_held),
         cmocka_unit_test(failures_happen_where_they_are_asked_for),
