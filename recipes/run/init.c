@@ -17,8 +17,7 @@ enum {
     SHORTEST_LENGTH = 32, // and not below this
     VALID_ROWS = 20,      // fewer rows are not split
     CODE_BYTES = 2,       // of labels that are codes rather than words
-    MANY_LABELS = 16,     // more, or as many rows, are a head's
-    MANY_ROWS = 20000,
+    MANY_ROWS = 20000,    // more are a head's
     CONFIG_BYTES = 1 << 24,
 };
 
@@ -364,32 +363,6 @@ static void add_training(struct lorac_buf *b, const struct lorac_guess *g)
                                                                   : "perplexity");
 }
 
-const char *lorac_guess_objective(const struct lorac_guess *g)
-{
-    size_t i = 0;
-    while (lorac_objectives[i].target != g->target) {
-        i++;
-    }
-    return lorac_objectives[i].name;
-}
-
-void lorac_guess_why_head(struct lorac_buf *b, const struct lorac_guess *g)
-{
-    if (g->target == LORAC_TARGET_TAGS) {
-        lorac_buf_str(b, "each word has a tag");
-    } else if (g->target == LORAC_TARGET_LABELS) {
-        lorac_buf_printf(b, "a cell may hold several labels, between '%s'", g->separator);
-    } else if (g->encoder) {
-        lorac_buf_str(b, "this model reads and does not write");
-    } else if (g->target == LORAC_TARGET_NUMBER) {
-        lorac_buf_str(b, "so many different numbers are amounts");
-    } else if (g->classes.K > MANY_LABELS) {
-        lorac_buf_printf(b, "%zu labels cost as much as one", g->classes.K);
-    } else {
-        lorac_buf_printf(b, "%zu rows cost their texts alone", g->rows);
-    }
-}
-
 static void add_recipe(struct lorac_buf *b, const struct lorac_guess *g)
 {
     bool labels = g->classes.K > 0;
@@ -525,7 +498,7 @@ static enum lorac_status look_at_model(struct lorac_guess *g, struct lorac_err *
 static enum lorac_status choose_head(struct lorac_guess *g, struct lorac_err *err)
 {
     size_t K = g->classes.K;
-    bool head = g->encoder || K > MANY_LABELS || (K > 0 && g->rows > MANY_ROWS);
+    bool head = g->encoder || K > LORAC_INIT_MANY_LABELS || (K > 0 && g->rows > MANY_ROWS);
     if (g->target) { return LORAC_OK; } // by its cells
     if (head && lorac_guess_amounts(g)) {
         g->target = LORAC_TARGET_NUMBER;

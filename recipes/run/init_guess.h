@@ -14,6 +14,7 @@ enum {
     LORAC_INIT_MAX_LABELS = 256, // as in labels.c: more are free text
     LORAC_INIT_ROWS_A_LABEL = 4, // the same
     LORAC_INIT_MAX_TEXTS = 16,   // columns in a prompt
+    LORAC_INIT_MANY_LABELS = 16, // more are a head's
 };
 
 /* What the cells of a column are like. */

@@ -48,6 +48,32 @@ static void tell_format(struct lorac_buf *b, const struct lorac_guess *g)
     }
 }
 
+const char *lorac_guess_objective(const struct lorac_guess *g)
+{
+    size_t i = 0;
+    while (lorac_objectives[i].target != g->target) {
+        i++;
+    }
+    return lorac_objectives[i].name;
+}
+
+void lorac_guess_why_head(struct lorac_buf *b, const struct lorac_guess *g)
+{
+    if (g->target == LORAC_TARGET_TAGS) {
+        lorac_buf_str(b, "each word has a tag");
+    } else if (g->target == LORAC_TARGET_LABELS) {
+        lorac_buf_printf(b, "a cell may hold several labels, between '%s'", g->separator);
+    } else if (g->encoder) {
+        lorac_buf_str(b, "this model reads and does not write");
+    } else if (g->target == LORAC_TARGET_NUMBER) {
+        lorac_buf_str(b, "so many different numbers are amounts");
+    } else if (g->classes.K > LORAC_INIT_MANY_LABELS) {
+        lorac_buf_printf(b, "%zu labels cost as much as one", g->classes.K);
+    } else {
+        lorac_buf_printf(b, "%zu rows cost their texts alone", g->rows);
+    }
+}
+
 static void tell_columns(struct lorac_buf *b, const struct lorac_guess *g)
 {
     enum { TOLD = 12 };
