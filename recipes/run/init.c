@@ -228,7 +228,9 @@ static void add_data(struct lorac_buf *b, const struct lorac_guess *g)
         lorac_buf_printf(b, "  on_empty: skip   # %zu %s an empty cell\n", g->empty,
                          g->empty == 1 ? "row has" : "rows have");
     }
-    lorac_buf_str(b, g->free     ? "  on_too_long: skip\n"
+    lorac_buf_str(b, g->long_answers
+                         ? "  on_too_long: skip   # an answer alone is longer than max_length\n"
+                     : g->free   ? "  on_too_long: skip\n"
                      : g->target ? "  on_too_long: truncate_end\n"
                                  : "  on_too_long: truncate_prompt   # the answer is never cut\n");
 }
@@ -430,26 +432,34 @@ static enum lorac_status take_lengths(struct lorac_guess *g, const struct lorac_
     return LORAC_OK;
 }
 
-/* Tokenise all rows with the recipe as it stands, without its limit. */
-static enum lorac_status measure(struct lorac_guess *g, struct lorac_err *err)
+/* Tokenise all rows with the recipe as it stands; `whole`: without its limit. */
+static enum lorac_status open_rows(struct lorac_job **j, struct lorac_recipe **r,
+                                   const struct lorac_guess *g, bool whole, struct lorac_err *err)
 {
-    static const struct lorac_recipe_set sets[] = {{"model.max_length=1048576", false},
-                                                   {"data.on_empty=skip", false},
-                                                   {"data.on_too_long=skip", false},
+    static const struct lorac_recipe_set sets[] = {{"data.on_empty=skip", false},
                                                    {"data.duplicates=keep", false},
                                                    {"data.valid", true},
-                                                   {"eval.metrics", true}};
-    struct lorac_recipe *r = NULL;
-    struct lorac_job *j = NULL;
+                                                   {"eval.metrics", true},
+                                                   {"model.max_length=1048576", false},
+                                                   {"data.on_too_long=skip", false}};
+    const size_t n = sizeof sets / sizeof *sets - (whole ? 0 : 2); // the last are the limit's
     struct lorac_buf b = {0};
-    g->max_length = SHORTEST_LENGTH;
     add_recipe(&b, g);
     enum lorac_status st = b.no_memory ? no_memory(err) : LORAC_OK;
+    if (!st) { st = lorac_recipe_parse(r, b.at, b.n, "recipe.yaml", NULL, sets, n, NULL, err); }
     if (!st) {
-        st = lorac_recipe_parse(&r, b.at, b.n, "recipe.yaml", NULL, sets,
-                                sizeof sets / sizeof *sets, NULL, err);
+        st = lorac_job_open(j, *r, LORAC_JOB_TRAIN | (whole ? 0 : LORAC_JOB_NO_MODEL), err);
     }
-    if (!st) { st = lorac_job_open(&j, r, LORAC_JOB_TRAIN, err); }
+    lorac_buf_free(&b);
+    return st;
+}
+
+static enum lorac_status measure(struct lorac_guess *g, struct lorac_err *err)
+{
+    struct lorac_recipe *r = NULL;
+    struct lorac_job *j = NULL;
+    g->max_length = SHORTEST_LENGTH;
+    enum lorac_status st = open_rows(&j, &r, g, true, err);
     if (!st) {
         g->limit = j->model->config.max_positions;
         st = take_lengths(g, j->train.set, err);
@@ -457,8 +467,20 @@ static enum lorac_status measure(struct lorac_guess *g, struct lorac_err *err)
     }
     lorac_job_close(j);
     lorac_recipe_free(r);
-    lorac_buf_free(&b);
     return st;
+}
+
+/* Is there an answer that does not fit, whatever the prompt loses? */
+static enum lorac_status try_lengths(struct lorac_guess *g, struct lorac_err *err)
+{
+    struct lorac_recipe *r = NULL;
+    struct lorac_job *j = NULL;
+    if (!g->longer || g->target || g->free) { return LORAC_OK; }
+    enum lorac_status st = open_rows(&j, &r, g, false, err);
+    g->long_answers = st == LORAC_EFORMAT;
+    lorac_job_close(j);
+    lorac_recipe_free(r);
+    return g->long_answers ? LORAC_OK : st;
 }
 
 /* ---- all of it ---- */
@@ -531,7 +553,8 @@ static enum lorac_status guess(struct lorac_guess *g, const char *model, const c
     if (st) { return st; }
     g->rows = lorac_table_rows(g->table);
     st = choose_head(g, err);
-    return st ? st : measure(g, err);
+    if (!st) { st = measure(g, err); }
+    return st ? st : try_lengths(g, err);
 }
 
 enum lorac_status lorac_recipe_init(struct lorac_buf *out, struct lorac_buf *told,

@@ -21,7 +21,8 @@
  *   template   the texts one below the other; one that is blank in some rows is an optional part;
  *              two for an encoder are a pair
  *   length     the 99th percentile of the rows' tokens (of free text the longest row), rounded up
- *              to 16
+ *              to 16; longer rows lose the beginning of the prompt, or where an answer alone is
+ *              longer are left out
  *   training   rate, batch, epochs, warm-up and evaluations by the rule of first.h
  */
 #ifndef LORAC_RECIPES_INIT_H

@@ -46,6 +46,7 @@ struct lorac_guess {
     const char *separator;               // of LORAC_TARGET_LABELS
     size_t max_length, limit;            // the model's own limit
     size_t longer, empty, rows;          // rows longer than max_length, with an empty cell, of all
+    bool long_answers;                   // some for their answers alone: none of them is used
     struct lorac_first_size size;        // tokens and parameters
 };
 

@@ -115,6 +115,12 @@ static void tell_columns(struct lorac_buf *b, const struct lorac_guess *g)
                          "rows      %zu of %zu with a blank cell are left out (on_empty: skip)\n",
                          g->empty, g->rows);
     }
+    if (g->long_answers) {
+        lorac_buf_printf(b,
+                         "rows      %zu of %zu with more than %zu tokens are left out, for an "
+                         "answer is longer than that (on_too_long: skip)\n",
+                         g->longer, g->rows, g->max_length);
+    }
     if (unused) { lorac_buf_str(b, "--label COLUMN and --text COLUMN choose others.\n"); }
 }
 

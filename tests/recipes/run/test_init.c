@@ -293,6 +293,31 @@ static void rows_with_empty_cells_and_long_rows_are_told(void **state)
     close_first(&f);
 }
 
+/* A prompt that is too long loses its beginning; an answer that is has none to lose. */
+static void rows_whose_answers_are_too_long_are_left_out(void **state)
+{
+    (void)state;
+    static const char many[] = " and so on and so on and so on and so on and so on and so on";
+    for (int answer = 0; answer < 2; answer++) {
+        struct lorac_buf b = {0};
+        lorac_buf_str(&b, "question,answer\n");
+        for (int i = 0; i < 150; i++) {
+            bool is_long = i == 7;
+            lorac_buf_printf(&b, "ask %d%s,tell %d%s\n", i, is_long && !answer ? many : "", i,
+                             is_long && answer ? many : "");
+        }
+        tiny_text("table", b.at);
+        lorac_buf_free(&b);
+        struct first f = open_first(tiny_path("table"));
+        assert_non_null(strstr(f.text.at, "1 of 150 rows are longer"));
+        assert_int_equal(f.r->data.on_too_long,
+                         answer ? LORAC_LONG_SKIP : LORAC_LONG_TRUNCATE_PROMPT);
+        assert_int_equal(strstr(f.told.at, "answer is longer") != NULL, answer);
+        assert_non_null(f.j); // it opens
+        close_first(&f);
+    }
+}
+
 static void one_column_is_free_text(void **state)
 {
     (void)state;
@@ -555,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_first_row_that_occurs_again_is_no_header),
         cmocka_unit_test(without_labels_the_answer_is_the_column_that_is_called_so),
         cmocka_unit_test(rows_with_empty_cells_and_long_rows_are_told),
+        cmocka_unit_test(rows_whose_answers_are_too_long_are_left_out),
         cmocka_unit_test(one_column_is_free_text),
         cmocka_unit_test(what_is_no_table_is_an_error),
         DATA_TEST(real_tables_are_recognised),
