@@ -6,6 +6,8 @@
  *
  * Up, slots that no backward reads share buffers: one is free again behind the last step that uses
  * it. So do the slots that are cheap to make again, which the way down makes where it needs them.
+ * A slot that is kept rounded is float32 in a buffer that all layers share, and bfloat16 in memory
+ * of its own from the last step that writes it on.
  * Down, gradients do: one is free behind the step that made its slot. An addition hands its
  * gradient on: where nothing is added to the one before the other has been read for the last time,
  * both are one buffer, as the residual stream's is from top to bottom.
@@ -25,10 +27,9 @@ static bool in_place(const struct lorac_step *s)
     return s->out[0] == s->in[0];
 }
 
-/* Slots that the backward of a step reads. */
-static uint32_t reads(const struct lorac_step *s)
+/* Slots of a step among its READS_*. */
+static uint32_t slots_of(const struct lorac_step *s, unsigned what)
 {
-    unsigned what = lorac_operations[s->op].reads;
     uint32_t slots = 0;
     for (size_t k = 0; k < LORAC_STEP_INS; k++) {
         if (what & (unsigned)(READS_IN0 << k)) { slots |= bit(s->in[k]); }
@@ -37,6 +38,12 @@ static uint32_t reads(const struct lorac_step *s)
         if (what & (unsigned)(READS_OUT0 << k)) { slots |= bit(s->out[k]); }
     }
     return slots & ~bit(SLOT_NONE);
+}
+
+/* Those that its backward reads. */
+static uint32_t reads(const struct lorac_step *s)
+{
+    return slots_of(s, lorac_operations[s->op].reads);
 }
 
 static uint32_t outs(const struct lorac_step *s)
@@ -86,14 +93,16 @@ static uint32_t not_used_behind(const struct lorac_steps *steps, size_t i)
     return ~used;
 }
 
-/* Which slots are kept and which are made again. */
-static void choose(struct lorac_layout *t, bool keep)
+/* Which slots are kept, and how, and which are made again. */
+static void choose(struct lorac_layout *t, enum lorac_layout_keep keep)
 {
     uint32_t read = 0;
+    uint32_t exact = 0;
     uint32_t cheap = 0;
     for (size_t i = 0; i < t->steps->n; i++) {
         const struct lorac_step *s = &t->steps->at[i];
         read |= reads(s);
+        exact |= slots_of(s, lorac_operations[s->op].reads & ~lorac_operations[s->op].rough);
         if (in_place(s)) {
             cheap &= ~bit(s->out[0]);
         } else if (lorac_operations[s->op].cheap && !(ins(s) & cheap)) {
@@ -102,6 +111,12 @@ static void choose(struct lorac_layout *t, bool keep)
     }
     t->kept = keep ? read & ~cheap & ~t->outer : 0;
     t->remade = keep ? read & cheap & ~t->outer : 0;
+    t->rounded = keep == KEEP_ROUNDED ? t->kept & ~exact : 0;
+    uint32_t done = 0;
+    for (size_t i = t->steps->n; i-- > 0;) {
+        t->rounds[i] = t->rounded & outs(&t->steps->at[i]) & ~done;
+        done |= t->rounds[i];
+    }
 }
 
 /* Where rows are on their own, and what they take there. */
@@ -134,10 +149,10 @@ static void place_slots(struct lorac_layout *t, const struct lorac_config *c, en
             if (o == SLOT_NONE || (seen & bit(o))) { continue; }
             seen |= bit(o);
             t->maker[o] = (uint8_t)i;
-            if (bit(o) & (t->outer | t->kept)) { continue; }
+            if (bit(o) & (t->outer | (t->kept & ~t->rounded))) { continue; }
             t->buffer[o] = take(&pool, o, lorac_slot_width(c, o));
         }
-        let_go(&pool, not_used_behind(t->steps, i) & ~bit(last));
+        let_go(&pool, not_used_behind(t->steps, i) & ~bit(last) & ~t->rounded);
     }
 }
 
@@ -244,7 +259,7 @@ static void place_gradients(struct lorac_layout *t, const struct lorac_config *c
 
 void lorac_layout_make(struct lorac_layout *t, const struct lorac_config *c,
                        const struct lorac_steps *steps, uint32_t outer, enum lorac_slot last,
-                       bool top, bool keep)
+                       bool top, enum lorac_layout_keep keep)
 {
     assert(steps->n <= LORAC_STEPS_MAX);
     *t = (struct lorac_layout){.steps = steps, .outer = outer};

@@ -238,7 +238,8 @@ void lorac_cache_free(struct lorac_cache *c);
 enum lorac_keep {
     LORAC_KEEP_NOTHING, // forward only: an evaluation, whatever the socket
     LORAC_KEEP_LAYERS,  // each layer's input; the backward recomputes the rest of the layer
-    LORAC_KEEP_ALL,     // everything but norms and gate products
+    LORAC_KEEP_ALL,     // everything but norms and gate products; inputs of products and gates as
+                        // bfloat16 where products round them: not what norms and attention read
 };
 
 struct lorac_pass_options {

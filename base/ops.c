@@ -35,6 +35,22 @@ static struct lorac_cost *enter_socket(const struct lorac_walk *w, bool backward
     return lorac_profile_switch(f, cost);
 }
 
+/* Of a slot, in all rows. */
+static size_t numbers(const struct lorac_walk *w, enum lorac_slot s)
+{
+    return w->N * lorac_slot_width(&w->p->m->config, s);
+}
+
+/* What is kept as bfloat16 of the slots that step i was the last to write; no way down comes to
+ * frozen layers. */
+static void keep_rounded(const struct lorac_walk *w, size_t i)
+{
+    for (enum lorac_slot s = SLOT_X; s < LORAC_SLOTS; s++) {
+        if (!has(w->t->rounds[i], s) || w->layer < w->p->frozen) { continue; }
+        w->p->dev->ops->to_bf16(w->p->dev, w->half[s], w->x[s], numbers(w, s));
+    }
+}
+
 static void run(struct lorac_walk *w, size_t i, bool backward)
 {
     const struct lorac_operation *op = &lorac_operations[lorac_step_of(w, i)->op];
@@ -46,21 +62,32 @@ static void run(struct lorac_walk *w, size_t i, bool backward)
         op->backward(w, i);
     } else {
         op->forward(w, i);
+        keep_rounded(w, i);
     }
     (void)lorac_profile_switch(w->p->profile, before);
 }
 
-/* An input of the way up, made again where it was not kept. */
-static float *input(struct lorac_walk *w, size_t i, size_t k)
+/* A slot's values on the way up: as they were kept, or made again. */
+static float *values(struct lorac_walk *w, enum lorac_slot s)
 {
-    enum lorac_slot s = lorac_step_of(w, i)->in[k];
-    bool here = has(w->made, s) || (w->narrow && has(w->t->across, s));
-    if (has(w->t->remade, s) && !here) {
-        size_t maker = w->t->maker[s];
-        run(w, maker, false);
+    if (has(w->made, s) || (w->narrow && has(w->t->across, s))) { return w->x[s]; }
+    if (w->half[s]) {
+        w->p->dev->ops->from_bf16(w->p->dev, w->x[s], w->half[s], numbers(w, s));
+        lorac_walk_made(w, s);
+    } else if (has(w->t->remade, s)) {
+        const struct lorac_step *maker = lorac_step_of(w, w->t->maker[s]);
+        for (size_t k = 0; k < LORAC_STEP_INS; k++) {
+            (void)values(w, maker->in[k]);
+        }
+        run(w, w->t->maker[s], false);
         lorac_walk_made(w, s);
     }
     return w->x[s];
+}
+
+static float *input(struct lorac_walk *w, size_t i, size_t k)
+{
+    return values(w, lorac_step_of(w, i)->in[k]);
 }
 
 /* The gradient of input k, or NULL. */
@@ -391,7 +418,7 @@ static void attend_backward(struct lorac_walk *w, size_t i)
     const struct lorac_step *s = lorac_step_of(w, i);
     struct lorac_attention a = attention_of(w);
     w->p->dev->ops->attention_backward(w->p->dev, w->dx[s->in[0]], w->dx[s->in[1]], w->dx[s->in[2]],
-                                       w->dx[s->out[0]], w->x[s->out[0]], w->x[s->out[1]],
+                                       w->dx[s->out[0]], values(w, s->out[0]), w->x[s->out[1]],
                                        w->x[s->in[0]], w->x[s->in[1]], w->x[s->in[2]],
                                        w->batch->segments, w->batch->S, &a);
 }
@@ -444,7 +471,7 @@ static void gate_backward(struct lorac_walk *w, size_t i)
     const struct lorac_step *s = lorac_step_of(w, i);
     const struct lorac_config *c = &w->p->m->config;
     w->p->dev->ops->gate_backward(w->p->dev, w->dx[s->in[0]], w->dx[s->in[1]], w->dx[s->out[0]],
-                                  w->x[s->in[0]], w->x[s->in[1]],
+                                  input(w, i, 0), input(w, i, 1),
                                   w->N * lorac_slot_width(c, s->out[0]), activation_of(w, i));
 }
 
@@ -452,13 +479,16 @@ const struct lorac_operation lorac_operations[LORAC_OPS] = {
     [OP_EMBED] = {"embed", .forward = embed, .backward = embed_backward, .looks = true},
     [OP_SCALE] = {"scale", .forward = scale, .backward = scale_backward},
     [OP_NORM] = {"norm", norm, norm_backward, .reads = READS_IN0, .cheap = true, .adds = true},
-    [OP_LINEAR] = {"linear", linear, linear_backward, .reads = READS_IN0, .adds = true},
+    [OP_LINEAR] = {"linear", linear, linear_backward, .reads = READS_IN0, .rough = READS_IN0,
+                   .adds = true},
     [OP_SPLIT] = {"split", .forward = lorac_split, .backward = lorac_split_backward},
     [OP_ROPE] = {"rope", .forward = rope, .backward = rope_backward, .looks = true},
     [OP_ATTEND] = {"attention", attend, attend_backward,
-                   .reads = READS_INS | READS_OUT0 | READS_OUT1, .looks = true},
+                   .reads = READS_INS | READS_OUT0 | READS_OUT1, .rough = READS_OUT0,
+                   .looks = true},
     [OP_ADD] = {"add", add, add_backward, .adds = true},
-    [OP_GATE] = {"gate", gate, gate_backward, .reads = READS_INS, .cheap = true, .over = true},
+    [OP_GATE] = {"gate", gate, gate_backward, .reads = READS_INS, .rough = READS_INS, .cheap = true,
+                 .over = true},
     [OP_POOL] = {"pool", .forward = lorac_pool, .backward = lorac_pool_backward},
 };
 
@@ -523,6 +553,7 @@ void lorac_walk_up(struct lorac_walk *w)
 void lorac_walk_down(struct lorac_walk *w)
 {
     if (w->scored) { narrow(w, false); }
+    if (w->t->rounded) { w->made = 0; } // of numbers that were not rounded yet
     for (size_t n = 0; n < w->t->steps->n; n++) {
         size_t i = w->t->down[n];
         const struct lorac_step *s = lorac_step_of(w, i);

@@ -35,22 +35,25 @@ static void make_layouts(struct lorac_pass *p)
     const struct lorac_steps *head = &c->head->steps;
     uint32_t x = 1U << SLOT_X;
     uint32_t y = 1U << SLOT_Y;
-    lorac_layout_make(&p->front.layout, c, &program->front, x, SLOT_X, false, front_adapts(p));
-    lorac_layout_make(&p->layer.layout, c, &program->layer, x | y, SLOT_Y, false,
-                      lorac_pass_trains(p));
+    enum lorac_layout_keep exact = lorac_pass_trains(p) ? KEEP_EXACT : KEEP_NONE;
+    enum lorac_layout_keep own = exact && p->m->compute != LORAC_FLOAT32 ? KEEP_ROUNDED : exact;
+    lorac_layout_make(&p->front.layout, c, &program->front, x, SLOT_X, false,
+                      front_adapts(p) ? exact : KEEP_NONE);
+    lorac_layout_make(&p->layer.layout, c, &program->layer, x | y, SLOT_Y, false, own);
     p->top = head->n ? head->at[head->n - 1].out[0] : SLOT_X;
-    lorac_layout_make(&p->head.layout, c, head, x, p->top, true, lorac_pass_trains(p));
+    lorac_layout_make(&p->head.layout, c, head, x, p->top, true, exact);
     assert(p->layer.layout.cut < program->layer.n); // where rows that don't score end
 }
 
 /* What a section keeps for its way down. */
-static void place_kept(struct lorac_place *place, float *at[LORAC_SLOTS],
+static void place_kept(struct lorac_place *place, void *at[LORAC_SLOTS],
                        const struct lorac_config *c, const struct lorac_section *section,
                        size_t rows)
 {
     for (enum lorac_slot s = SLOT_X; s < LORAC_SLOTS; s++) {
         if (!((section->layout.kept >> s) & 1U)) { continue; }
-        at[s] = LORAC_PLACE(place, rows, lorac_slot_width(c, s));
+        bool half = (section->layout.rounded >> s) & 1U;
+        at[s] = LORAC_PLACE(place, half ? (rows + 1) / 2 : rows, lorac_slot_width(c, s));
     }
 }
 
@@ -389,11 +392,14 @@ enum lorac_status lorac_pass_use(struct lorac_pass *p, const struct lorac_socket
 /* ---- up ---- */
 
 /* Slots and gradients of a section; `kept`: where those are that it keeps. */
-static void find_slots(struct lorac_walk *w, const struct lorac_section *s, float *const *kept)
+static void find_slots(struct lorac_walk *w, const struct lorac_section *s, void *const *kept)
 {
     w->t = &s->layout;
     for (enum lorac_slot i = SLOT_X; i < LORAC_SLOTS; i++) {
-        w->x[i] = (w->t->kept >> i) & 1U ? kept[i] : s->buffer[w->t->buffer[i]];
+        bool half = (w->t->rounded >> i) & 1U;
+        bool whole = (w->t->kept >> i) & 1U && !half;
+        w->half[i] = half ? kept[i] : NULL;
+        w->x[i] = whole ? kept[i] : s->buffer[w->t->buffer[i]];
         w->dx[i] = (w->t->over >> i) & 1U ? w->x[i] : s->grad[w->t->grad[i]];
     }
 }

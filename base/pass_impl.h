@@ -32,32 +32,40 @@ struct lorac_buffers {
     size_t n;
 };
 
+enum lorac_layout_keep {
+    KEEP_NONE,    // no way down follows
+    KEEP_EXACT,   // what it reads, as it is
+    KEEP_ROUNDED, // what of that products round anyway, as bfloat16
+};
+
 struct lorac_layout {
     const struct lorac_steps *steps;
-    uint32_t outer;  // bit s: slot s is placed by the caller (a layer's X and Y)
-    uint32_t kept;   // bit s: the backward pass reads slot s, which lies in memory of its own
-    uint32_t remade; // bit s: it reads slot s, which is made again when it gets there
-    uint32_t over;   // bit s: the gradient of slot s takes the slot's own place
-    size_t cut;      // from this step on no step looks at other rows than its own
-    uint32_t across; // bit s: slot s is made before it and read from it on
-    uint8_t down[LORAC_STEPS_MAX]; // the steps in the order of the way down
-    uint8_t maker[LORAC_SLOTS];    // the step that writes it first
-    uint8_t buffer[LORAC_SLOTS];   // where it lies, unless outer or kept
-    uint8_t grad[LORAC_SLOTS];     // where its gradient lies, unless over
+    uint32_t outer;   // bit s: slot s is placed by the caller (a layer's X and Y)
+    uint32_t kept;    // bit s: the backward pass reads slot s, which lies in memory of its own,
+    uint32_t rounded; // ... as bfloat16: as float32 it is in a buffer while it is in use
+    uint32_t remade;  // bit s: it reads slot s, which is made again when it gets there
+    uint32_t over;    // bit s: the gradient of slot s takes the slot's own place
+    size_t cut;       // from this step on no step looks at other rows than its own
+    uint32_t across;  // bit s: slot s is made before it and read from it on
+    uint8_t down[LORAC_STEPS_MAX];    // the steps in the order of the way down
+    uint8_t maker[LORAC_SLOTS];       // the step that writes it first
+    uint32_t rounds[LORAC_STEPS_MAX]; // the slots that are rounded behind a step, the last to write
+    uint8_t buffer[LORAC_SLOTS];      // where it lies as float32, unless outer or kept so
+    uint8_t grad[LORAC_SLOTS];        // where its gradient lies, unless over
     enum lorac_flow flow[LORAC_STEPS_MAX][LORAC_STEP_INS];
     struct lorac_buffers buffers, grads;
 };
 /* `last` is the slot whose gradient is there when the way down begins: in gradient buffer 0, or
- * (top) in its own place. `keep`: a way down follows. */
+ * (top) in its own place. */
 void lorac_layout_make(struct lorac_layout *t, const struct lorac_config *c,
                        const struct lorac_steps *steps, uint32_t outer, enum lorac_slot last,
-                       bool top, bool keep);
+                       bool top, enum lorac_layout_keep keep);
 
 /* Front, layer or head, with its memory. */
 struct lorac_section {
     struct lorac_layout layout;
     float *buffer[LORAC_SLOTS], *grad[LORAC_SLOTS];
-    float *kept[LORAC_SLOTS]; // of front and head; each layer has its own
+    void *kept[LORAC_SLOTS]; // of front and head; each layer has its own
 };
 
 struct lorac_pass {
@@ -69,13 +77,13 @@ struct lorac_pass {
     struct lorac_profile *profile; // or NULL
 
     struct lorac_section front, layer, head;
-    size_t frozen;               // layers below the lowest module that is adapted
-    size_t n_sets;               // of what a layer keeps: one for each of the others, or 1
-    float *(*kept)[LORAC_SLOTS]; // (n_sets)
-    float **x;               // (L+1) the residual stream at each layer's input; x[L] is the end.
-                             // Two buffers take turns where no backward comes
-    size_t head_rows;        // rows of logits at a time
-    float *head_x;           // (head_rows,C) those of x[L] that score, where it has others, too
+    size_t frozen;              // layers below the lowest module that is adapted
+    size_t n_sets;              // of what a layer keeps: one for each of the others, or 1
+    void *(*kept)[LORAC_SLOTS]; // (n_sets)
+    float **x;                  // (L+1) the residual stream at each layer's input; x[L] is the end.
+                                // Two buffers take turns where no backward comes
+    size_t head_rows;           // rows of logits at a time
+    float *head_x;              // (head_rows,C) those of x[L] that score, where it has others, too
     bool scored;             // x[L] has the rows that score alone: the last layer went on with them
     float *few[LORAC_SLOTS]; // (rows that score,width) of its slots `across`
     uint32_t *
@@ -121,14 +129,15 @@ struct lorac_cache {
 struct lorac_walk {
     struct lorac_pass *p;
     const struct lorac_layout *t;
-    const uint32_t *module;    // (steps)
-    float *x[LORAC_SLOTS];     // the slots, (N,width) each
-    float *dx[LORAC_SLOTS];    // their gradients
-    uint32_t needs;            // bit s: something at or below slot s trains
-    uint32_t made;             // bit s: slot s of those that share a buffer holds its values
-    bool scored;               // from step t->cut on with the rows that score alone, ...
-    bool narrow;               // ... which are the N rows now; and
-    float *whole[LORAC_SLOTS]; // where slots `across` have all
+    const uint32_t *module;      // (steps)
+    float *x[LORAC_SLOTS];       // the slots, (N,width) each
+    uint16_t *half[LORAC_SLOTS]; // those that are kept rounded, and where; else NULL
+    float *dx[LORAC_SLOTS];      // their gradients
+    uint32_t needs;              // bit s: something at or below slot s trains
+    uint32_t made;               // bit s: slot s of those that have a buffer holds its values
+    bool scored;                 // from step t->cut on with the rows that score alone, ...
+    bool narrow;                 // ... which are the N rows now; and
+    float *whole[LORAC_SLOTS];   // where slots `across` have all
     size_t N, layer;
     size_t first; // step of front, layer and head, counted as one list
     size_t row;   // of the first of the N rows among all that are seen; 0 but in the head
@@ -142,6 +151,7 @@ struct lorac_operation {
     void (*forward)(struct lorac_walk *w, size_t i);
     void (*backward)(struct lorac_walk *w, size_t i);
     unsigned reads; // what of its slots the backward reads: READS_*
+    unsigned rough; // which of those may have been rounded to bfloat16
     bool cheap;     // the output is made again from the inputs rather than kept
     bool adds;      // the backward can add to an input's gradient, not only write it
     bool over;      // the backward may put an input's gradient where the input is

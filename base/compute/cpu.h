@@ -72,6 +72,8 @@ void lorac_cpu_linear_backward(struct lorac_device *dev, float *dx, const float 
 bool lorac_cpu_linear_pair(struct lorac_device *dev, bool back, float *y, const float *x,
                            const struct lorac_weight *w, const float *bias,
                            const struct lorac_pair *pair, size_t N, float beta);
+void lorac_cpu_to_bf16(struct lorac_device *dev, uint16_t *y, const float *x, size_t n);
+void lorac_cpu_from_bf16(struct lorac_device *dev, float *x, const uint16_t *y, size_t n);
 /* Of 8-bit integers: the best that go with those. */
 const struct lorac_int8_kernels *lorac_cpu_int8_kernels(const struct lorac_kernels *k);
 /* y (N,OUT) = beta y + x B + bias, and what the pair adds; B (K,OUT) is W^T, or W where `back`. */

@@ -29,6 +29,24 @@ struct lorac_cpu_bf16 {
     bool failed[2];        // no memory, once and for all
 };
 
+void lorac_cpu_to_bf16(struct lorac_device *dev, uint16_t *y, const float *x, size_t n)
+{
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+#pragma omp parallel for num_threads(dev->threads) if (n > LORAC_CPU_PIECE)
+    for (size_t i = 0; i < n; i += LORAC_CPU_PIECE) {
+        k->to_bf16(y + i, x + i, lorac_min(LORAC_CPU_PIECE, n - i));
+    }
+}
+
+void lorac_cpu_from_bf16(struct lorac_device *dev, float *x, const uint16_t *y, size_t n)
+{
+    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
+#pragma omp parallel for num_threads(dev->threads) if (n > LORAC_CPU_PIECE)
+    for (size_t i = 0; i < n; i += LORAC_CPU_PIECE) {
+        k->decode(x + i, y + i, LORAC_BF16, lorac_min(LORAC_CPU_PIECE, n - i));
+    }
+}
+
 #ifdef LORAC_HAVE_ONEDNN
 
 const char *lorac_cpu_bf16_lacks(void)
@@ -127,16 +145,6 @@ void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight 
 
 /* ---- products ---- */
 
-/* a (n) = x, rounded */
-static void round_rows(struct lorac_device *dev, uint16_t *a, const float *x, size_t n)
-{
-    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
-#    pragma omp parallel for num_threads(dev->threads) if (n > LORAC_CPU_PIECE)
-    for (size_t i = 0; i < n; i += LORAC_CPU_PIECE) {
-        k->to_bf16(a + i, x + i, lorac_min(LORAC_CPU_PIECE, n - i));
-    }
-}
-
 /* By oneDNN, y = or += x B, as far as there is memory: how many rows. */
 static size_t multiply(struct lorac_device *dev, struct lorac_cpu_scratch *s, bool back, float *y,
                        const float *x, const struct lorac_weight *w, size_t N, bool adds)
@@ -153,7 +161,7 @@ static size_t multiply(struct lorac_device *dev, struct lorac_cpu_scratch *s, bo
         size_t floats = p ? lorac_onednn_scratch(p) / sizeof(float) + 1 : 0;
         float *scratch = p ? lorac_cpu_parts(s, floats) : NULL;
         if (!scratch) { break; }
-        round_rows(dev, a, x + n * b.K, rows * b.K);
+        lorac_cpu_to_bf16(dev, a, x + n * b.K, rows * b.K);
         if (!lorac_onednn_run(o, p, y + n * b.N, a, &b, scratch)) { break; }
         n += rows;
     }

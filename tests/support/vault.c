@@ -267,6 +267,20 @@ static void vault_scale(struct lorac_device *dev, float *x, size_t n, float fact
     lock(dev);
 }
 
+static void vault_to_bf16(struct lorac_device *dev, uint16_t *y, const float *x, size_t n)
+{
+    unlock(dev);
+    lorac_backend_ref.to_bf16(dev, y, x, n);
+    lock(dev);
+}
+
+static void vault_from_bf16(struct lorac_device *dev, float *x, const uint16_t *y, size_t n)
+{
+    unlock(dev);
+    lorac_backend_ref.from_bf16(dev, x, y, n);
+    lock(dev);
+}
+
 static void vault_layernorm_gain_backward(struct lorac_device *dev, float *dg, const float *dy,
                                           const float *x, size_t N, size_t C, float eps)
 {
@@ -471,6 +485,8 @@ const struct lorac_backend lorac_backend_vault = {
     .layernorm_gain_backward = vault_layernorm_gain_backward,
     .add = vault_add,
     .scale = vault_scale,
+    .to_bf16 = vault_to_bf16,
+    .from_bf16 = vault_from_bf16,
     .gather = vault_gather,
     .scatter_add = vault_scatter_add,
     .rope = vault_rope,

@@ -8,7 +8,9 @@
  *   - threads that share a device and a weight get bit for bit what each gets alone;
  *   - what rounds keeps ties, subnormal numbers, infinity and NaN as lorac_dtype_encode() does;
  *   - a weight's copies take no more than the plan counts, and not much less;
- *   - the gradients of a whole model are those of `ref` in bfloat16, and near float32's.
+ *   - the gradients of a whole model are those of `ref` in bfloat16, and near float32's; the same
+ *     where its layers are run again;
+ *   - of what the way down reads, all that products round is kept in half the memory.
  *
  * Tolerances: u = 2^-24. Sums of n rounded products are those of test_products.c. Rounding to
  * bfloat16 moves each factor by 2^-9 of it at most, so a product by 2^-8 and a little, and a sum by
@@ -293,29 +295,34 @@ static void threads_get_what_each_gets_alone(void **state)
 static void rounding_is_that_of_storage(void **state)
 {
     (void)state;
-#ifdef LORAC_HAVE_OPENBLAS
-    enum { N = 1000 + 7 };
+    enum { N = 40000 + 7 }; // of several pieces
     float *x = scratch(N, 1);
     static const uint32_t odd[] = {0x3F808000, 0x3F818000, 0x3F807FFF, 0x7F7FFFFF, 0x7F800000,
                                    0xFF800000, 0x7F800001, 0xFFFFFFFF, 0x00008000, 0x00018000,
                                    0x80000001, 0x00000000, 0x7FC00000, 0x3F808001};
     memcpy(x, odd, sizeof odd);
     memcpy(x + N - 7, odd + 3, 7 * sizeof *odd); // in the tail, too
-    uint16_t want[N];
-    float rounded[N];
+    uint16_t *want = fenced(N * sizeof *want);
+    float *rounded = scratch(N, 2);
     lorac_dtype_encode(want, x, LORAC_BF16, N);
     lorac_dtype_decode(rounded, want, LORAC_BF16, N);
-    for (size_t i = 1; i < d.n; i++) {
-        const struct lorac_kernels *k = lorac_cpu(&d.at[i])->kernels;
+    for (size_t i = 0; i < d.n; i++) {
+        struct lorac_device *dev = &d.at[i];
         uint16_t *half = fenced(N * sizeof *half);
-        float *single = scratch(N, 2);
-        k->to_bf16(half, x, N);
-        k->round_bf16(single, x, N);
-        assert_memory_equal(half, want, sizeof want);
-        assert_memory_equal(single, rounded, sizeof rounded);
+        float *single = scratch(N, 3);
+        dev->ops->to_bf16(dev, half, x, N);
+        dev->ops->from_bf16(dev, single, half, N);
+        assert_memory_equal(half, want, N * sizeof *half);
+        assert_memory_equal(single, rounded, N * sizeof *single);
+#ifdef LORAC_HAVE_OPENBLAS
+        float *same = scratch(N, 4);
+        if (i > 0) {
+            lorac_cpu(dev)->kernels->round_bf16(same, x, N);
+            assert_memory_equal(same, rounded, N * sizeof *same);
+        }
+#endif
     }
     scratch_free();
-#endif
 }
 
 /* ---- whole models ---- */
@@ -341,8 +348,8 @@ static float *gradients(float *loss, const char *name, const char *backend, enum
 static void gradients_of_models_agree(void **state)
 {
     (void)state;
-    static const char *const cases[] = {"llama", "gpt2", "gemma3", "qwen3-tied"};
-    for (size_t i = 0; i < 4 && d.n > 1; i++) {
+    static const char *const cases[] = {"llama", "gpt2", "gemma3", "qwen3-tied", "neox"};
+    for (size_t i = 0; i < 5 && d.n > 1; i++) {
         float loss[3];
         size_t n = 0;
         float *want = gradients(&loss[0], cases[i], "ref", LORAC_BFLOAT16, &n);
@@ -357,6 +364,58 @@ static void gradients_of_models_agree(void **state)
         lorac_mem_free(got);
         lorac_mem_free(single);
     }
+}
+
+/* What the way down reads rounded is what was kept, of each layer and of each layer run again. */
+static void recomputed_layers_give_the_same_bits(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"llama", "gpt2", "neox", "gemma3", "qwen3"};
+    for (size_t i = 0; i < 5; i++) {
+        struct passes p;
+        struct lorac_device dev;
+        float *got[2];
+        assert_int_equal(lorac_device_open(&dev, d.n > 1 ? "cpu" : "ref", 1, NULL), LORAC_OK);
+        passes_open_in(&p, cases[i], dev, LORAC_BFLOAT16);
+        for (int layers = 0; layers < 2; layers++) {
+            struct lorac_pass *pass = passes_new(&p, layers ? LORAC_KEEP_LAYERS : LORAC_KEEP_ALL);
+            (void)passes_run(pass, p.g.batch, NULL, true);
+            got[layers] = passes_take(&p);
+            lorac_pass_free(pass);
+        }
+        assert_true(golden_largest(got[0], p.a->n_params) > 0.0F);
+        assert_memory_equal(got[0], got[1], p.a->n_params * sizeof(float));
+        lorac_mem_free(got[0]);
+        lorac_mem_free(got[1]);
+        passes_close(&p);
+    }
+}
+
+/* Bytes that the layers keep beyond those of one. */
+static size_t kept_bytes(const char *name, enum lorac_compute c, struct lorac_config *config)
+{
+    struct passes p;
+    struct lorac_device dev;
+    size_t bytes[2];
+    assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
+    passes_open_in(&p, name, dev, c);
+    *config = p.m->config;
+    for (int layers = 0; layers < 2; layers++) {
+        struct lorac_pass_options o = {.max_rows = PASS_ROWS,
+                                       .keep = layers ? LORAC_KEEP_LAYERS : LORAC_KEEP_ALL};
+        assert_int_equal(lorac_pass_measure(&bytes[layers], p.m, &p.socket, &o, NULL), LORAC_OK);
+    }
+    passes_close(&p);
+    return bytes[0] - bytes[1];
+}
+
+static void what_products_round_is_kept_in_half(void **state)
+{
+    (void)state;
+    struct lorac_config c;
+    size_t half = kept_bytes("llama", LORAC_BFLOAT16, &c);
+    size_t whole = kept_bytes("llama", LORAC_FLOAT32, &c);
+    assert_int_equal(whole - half, (c.L - 1) * PASS_ROWS * (c.H * c.D + 2 * c.F) * 2);
 }
 
 static void copies_take_what_is_counted(void **state)
@@ -386,6 +445,8 @@ int main(void)
         cmocka_unit_test(rounding_is_that_of_storage),
         cmocka_unit_test(copies_take_what_is_counted),
         cmocka_unit_test(gradients_of_models_agree),
+        cmocka_unit_test(recomputed_layers_give_the_same_bits),
+        cmocka_unit_test(what_products_round_is_kept_in_half),
     };
     return cmocka_run_group_tests_name("bf16", tests, open_all, devices_free);
 }
