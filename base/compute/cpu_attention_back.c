@@ -63,21 +63,30 @@ static void backward_block(struct scratch *w, const struct gradients *d, const s
     }
 }
 
-static size_t root_of(const struct lorac_segment *segments, size_t s)
-{
-    while (segments[s].parent >= 0) {
-        s = (size_t)segments[s].parent;
-    }
-    return s;
-}
+/* Which segments continue each other, in lists over all of them. */
+struct trees {
+    uint32_t *root; // of the segment's tree
+    uint32_t *next; // segment of the same tree; 0: none
+    uint32_t *rows; // of the tree that a root has
+};
+enum { LISTS = 3 };
 
-static size_t rows_from(const struct problem *p, size_t root)
+/* Written, into room for so many numbers a segment. */
+static struct trees find_trees(uint32_t *room, const struct lorac_segment *segments, size_t S)
 {
-    size_t rows = 0;
-    for (size_t s = root; s < p->S; s++) {
-        rows += root_of(p->segments, s) == root ? p->segments[s].n : 0;
+    struct trees t = {room, room + S, room + 2 * S};
+    memset(room, 0, LISTS * S * sizeof *room);
+    for (size_t s = 0; s < S; s++) {
+        t.root[s] = segments[s].parent < 0 ? (uint32_t)s : t.root[segments[s].parent];
     }
-    return rows;
+    for (size_t s = S; s-- > 0;) {
+        size_t root = t.root[s];
+        t.rows[root] += segments[s].n;
+        if (s == root) { continue; }
+        t.next[s] = t.next[root];
+        t.next[root] = (uint32_t)s;
+    }
+    return t;
 }
 
 /* Rows of one piece of a tree of so many. */
@@ -90,17 +99,16 @@ static size_t piece_rows(const struct problem *p, size_t rows)
 /* The queries of one piece of the segments that grow from `root`, for one key/value head. They add
  * to each other's keys: dk and dv are the piece's own, all of the tree's written. */
 static void backward_piece(struct scratch *w, const struct gradients *d, const struct problem *p,
-                           size_t root, size_t g, size_t piece)
+                           const struct trees *t, size_t root, size_t g, size_t piece)
 {
     size_t D = p->a->D;
     size_t ld = p->a->G * D;
-    size_t rows = rows_from(p, root);
-    size_t step = piece_rows(p, rows);
-    if (piece > 0 && piece >= lorac_pieces(rows, step)) { return; }
+    size_t step = piece_rows(p, t->rows[root]);
+    if (piece > 0 && piece >= lorac_pieces(t->rows[root], step)) { return; }
     size_t at = 0; // rows of the tree before segment s
-    for (size_t s = root; s < p->S; s++) {
+    size_t s = root;
+    do {
         const struct lorac_segment *seg = &p->segments[s];
-        if (root_of(p->segments, s) != root) { continue; }
         for (size_t n = seg->row; n < seg->row + seg->n; n++) {
             memset(d->dk + n * ld + g * D, 0, D * sizeof(float));
             memset(d->dv + n * ld + g * D, 0, D * sizeof(float));
@@ -109,7 +117,8 @@ static void backward_piece(struct scratch *w, const struct gradients *d, const s
             if ((at + i) / step == piece) { backward_block(w, d, p, block_at(p, s, g, i)); }
         }
         at += seg->n;
-    }
+        s = t->next[s];
+    } while (s);
 }
 
 /* Where piece `i` puts its dk and dv: the first where they belong, others beside them. */
@@ -122,15 +131,15 @@ static struct gradients of_piece(const struct gradients *d, float *parts, size_t
 }
 
 /* Room for the parts of the largest tree's pieces; without, nothing is cut. Returns how many. */
-static size_t cut_trees(struct lorac_cpu_scratch *own, struct problem *p, size_t *floats)
+static size_t cut_trees(struct lorac_cpu_scratch *own, struct problem *p, const struct trees *t,
+                        size_t *floats)
 {
     size_t N = 0;
     size_t most = 1;
     p->split = true;
     for (size_t s = 0; s < p->S; s++) {
         size_t end = (size_t)p->segments[s].row + p->segments[s].n;
-        size_t rows = p->segments[s].parent < 0 ? rows_from(p, s) : 0;
-        size_t pieces = lorac_pieces(rows, piece_rows(p, rows));
+        size_t pieces = lorac_pieces(t->rows[s], piece_rows(p, t->rows[s]));
         N = end > N ? end : N;
         most = pieces > most ? pieces : most;
     }
@@ -141,11 +150,12 @@ static size_t cut_trees(struct lorac_cpu_scratch *own, struct problem *p, size_t
 }
 
 /* In order, so that the sum does not depend on who made them. */
-static void add_pieces(const struct gradients *d, const struct problem *p, size_t floats)
+static void add_pieces(const struct gradients *d, const struct problem *p, const struct trees *t,
+                       size_t floats)
 {
     size_t width = p->a->G * p->a->D;
     for (size_t s = 0; s < p->S && p->split; s++) {
-        size_t rows = rows_from(p, root_of(p->segments, s));
+        size_t rows = t->rows[t->root[s]];
         size_t at = p->segments[s].row * width;
         for (size_t i = 1; i < lorac_pieces(rows, piece_rows(p, rows)); i++) {
             struct gradients part = of_piece(d, p->parts, i, floats);
@@ -161,7 +171,7 @@ void lorac_cpu_attention_backward(struct lorac_device *dev, float *dq, float *dk
                                   const struct lorac_segment *segments, size_t S,
                                   const struct lorac_attention *a)
 {
-    if (!fits(a)) {
+    if (!fits(a) || LISTS * S > LORAC_CPU_PANEL) {
         lorac_ref_attention_backward(dev, dq, dk, dv, dout, out, lse, q, k, v, segments, S, a);
         return;
     }
@@ -172,15 +182,16 @@ void lorac_cpu_attention_backward(struct lorac_device *dev, float *dq, float *dk
     p.values = v;
     struct gradients d = {dq, dk, dv, dout, out, lse};
     size_t floats = 0;
-    size_t pieces = cut_trees(own, &p, &floats);
+    struct trees t = find_trees((uint32_t *)(void *)own->panel, segments, S);
+    size_t pieces = cut_trees(own, &p, &t, &floats);
 #pragma omp parallel for num_threads(dev->threads) schedule(dynamic)
     for (size_t item = 0; item < pieces * S * a->G; item++) {
         size_t i = pieces - 1 - item / (S * a->G); // the last sees the most keys: it begins
         size_t s = item / a->G % S;
         if (segments[s].parent >= 0) { continue; }
         struct gradients mine = of_piece(&d, p.parts, i, floats);
-        backward_piece(own_scratch(&p), &mine, &p, s, item % a->G, i);
+        backward_piece(own_scratch(&p), &mine, &p, &t, s, item % a->G, i);
     }
-    add_pieces(&d, &p, floats);
+    add_pieces(&d, &p, &t, floats);
     lorac_cpu_give(dev, own);
 }

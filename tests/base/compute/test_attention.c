@@ -29,7 +29,7 @@
 
 enum { CACHE_ROWS = 1100, SLOTS = 3 };
 
-/* A tree of depth three with a fork, and a sequence of one row. */
+/* A tree of depth three with forks, the last of them behind others: a sequence of one row. */
 static const struct lorac_segment tree[] = {
     {.row = 0, .n = 70, .parent = -1},
     {.row = 70, .n = 3, .parent = 0, .position = 70},
@@ -37,6 +37,7 @@ static const struct lorac_segment tree[] = {
     {.row = 139, .n = 1, .parent = 0, .position = 70},
     {.row = 140, .n = 1, .parent = -1},
     {.row = 141, .n = 66, .parent = -1},
+    {.row = 207, .n = 2, .parent = 3, .position = 71},
 };
 /* The same with cached rows before it: a decoding step, a prompt that goes on, a long past. */
 static const struct lorac_segment cached[] = {
