@@ -1,8 +1,8 @@
 /*
  * State files. What is promised:
  *   - a state reads back as it was written;
- *   - one of no step holds no parameters: those that the recipe makes stay as they are, and one that
- *     has trained meanwhile is refused;
+ *   - one of no step holds no parameters: those that the recipe makes stay as they are, and one
+ *     that has trained meanwhile is refused;
  *   - so do the values that pairs started from (PiSSA, OLoRA), whatever the weights would give now;
  *   - wherever the disk keeps another byte, the write is an error that names the place, the state
  *     before it stays as it was, and no other file is left;
