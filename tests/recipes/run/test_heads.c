@@ -423,6 +423,7 @@ static void what_cannot_be_meant_has_a_place(void **state)
     static const char *const same[] = {"data.train=@same.csv"};
     static const char *const columns[] = {"data.train=@three.csv"};
     static const char *const comma[] = {"data.train=@comma.csv"};
+    static const char *const both[] = {"data.train=@both.csv", "data.labels.separator='|'"};
     static const char *const one[] = {"data.train=@one.csv"};
     static const char *const column[] = {"data.labels=lable"};
     static const char *const far[] = {"data.train=@far.csv"};
@@ -434,6 +435,7 @@ static void what_cannot_be_meant_has_a_place(void **state)
     tiny_text("same.csv", "text,label\na,3\nb,3.0\n");
     tiny_text("three.csv", "text,more,label\na,b,yes\n");
     tiny_text("comma.csv", "text,label\na,\"x,y\"\nb,\"y,z\"\nc,\"x\"\n");
+    tiny_text("both.csv", "text,label\na,x|y; z\nb,x\n");
     tiny_text("one.csv", "text,label\na,yes\nb,yes\n");
     expect_refused("classify", split, 1,
                    "DIR/v.csv:3: column 'label' holds 'maybe', expected a label of the training "
@@ -453,6 +455,10 @@ static void what_cannot_be_meant_has_a_place(void **state)
     expect_refused("multilabel", comma, 1,
                    "data.labels: most of the 3 labels of column 'label' hold ',', as 'x,y'; are "
                    "these several labels (data.labels.separator: ',', it is ';')?");
+    expect_refused(
+        "multilabel", both, 2,
+        "data.labels: the label 'y; z' of column 'label' holds '; ', which stands between "
+        "the labels of a row in predictions; data.labels.map gives it another name");
     expect_refused("classify", one, 1,
                    "data.labels: column 'label' of the training rows holds 1 label, expected 2 or "
                    "more");
