@@ -54,8 +54,8 @@ const struct lorac_key lorac_keys[] = {
              "forward and backward, and leaves the head to bfloat16 or float32: four times "
              "float32's rate with AVX512_VNNI or AVX_VNNI, on an approximation of the base. Both "
              "keep the inputs of products and gates for the backward pass as bfloat16: a third "
-             "less memory of activations. The weights stay in the type of the file; adapters, norms, attention and the loss are "
-             "float32 in any case."},
+             "less memory of activations. The weights stay in the type of the file; adapters, "
+             "norms, attention and the loss are float32 in any case."},
     {KEY(model.max_length, count), COUNTS(2, 1 << 24), .otherwise = "256",
      .help = "tokens per example, prompt and completion together",
      .more = "data.on_too_long says what happens to longer examples."},
