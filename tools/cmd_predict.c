@@ -294,9 +294,9 @@ static void print_answer(const struct lorac_answer *answer, const struct subject
     }
 }
 
-/* The values of the prompt's variables: from the text and --field. */
+/* The values of the prompt's variables: from the text and --field; `keeps`: also blank ones. */
 static enum lorac_status read_values(struct lorac_cell *values, const struct lorac_predictor *p,
-                                     const struct args *a, const struct lorac_buf *text,
+                                     const struct args *a, const struct lorac_buf *text, bool keeps,
                                      struct lorac_err *err)
 {
     size_t n = lorac_predictor_variables(p);
@@ -318,9 +318,12 @@ static enum lorac_status read_values(struct lorac_cell *values, const struct lor
     for (size_t i = 0, k = 0; i < n && !st; i++) {
         if (lorac_predictor_asks(p, i)) { values[i] = given[k++]; }
     }
-    for (size_t k = 0; k < used && !st; k++) {
+    for (size_t k = 0; k < used && !st && !keeps; k++) {
         if (optional[k] || !lorac_cell_is_blank(&given[k])) { continue; }
-        st = lorac_fail(err, LORAC_EUSER, "--text: {%s} is blank, expected text", names[k]);
+        st = lorac_fail(err, LORAC_EUSER,
+                        "--text: {%s} is blank, expected text (data.on_empty: keep asks all the "
+                        "same)",
+                        names[k]);
     }
     lorac_mem_free(names);
     lorac_mem_free(given);
@@ -358,7 +361,8 @@ static int predict_text(const struct asked *q, struct subject *s, const struct a
     }
     if (!st) { values = lorac_mem_new(lorac_predictor_variables(p), sizeof *values); }
     if (!st && (!values || text.no_memory)) { st = lorac_fail(err, LORAC_ENOMEM, "no memory"); }
-    if (!st) { st = read_values(values, p, a, &text, err); }
+    bool keeps = s->r->data.on_empty == LORAC_BAD_KEEP;
+    if (!st) { st = read_values(values, p, a, &text, keeps, err); }
     if (!st) { st = lorac_predictor_prompt(&cut, p, values, err); }
     if (!st) { st = lorac_predictor_answer(&answer, p, goes_on, NULL, err); }
     if (!st && answer.finish == LORAC_FINISH_CALLER) {

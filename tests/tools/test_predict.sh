@@ -105,6 +105,10 @@ refused 1 "gap.csv:3: column 'text' is blank, expected text (data.on_empty: keep
 expect 0 predict "$run" --in "$dir/gap.csv" --out "$dir/gap.out" --set data.on_empty=skip
 has err "note: 1 row without an answer: a blank cell in the prompt (data.on_empty: skip)"
 [ "$(sed -n 3p "$dir/gap.out")" = '"",,' ] || fail "a row without an answer: $(cat "$dir/gap.out")"
+expect 0 predict "$run" --in "$dir/gap.csv" --out "$dir/gap.kept" --set data.on_empty=keep
+expect 0 predict "$run" --text '' --set data.on_empty=keep --top 1
+grep -q '^[01][.].*  '"$(sed -n '3s/^"",\(.*\),.*/\1/p' "$dir/gap.kept")"'$' "$dir/out" ||
+    fail "a blank text: $(cat "$dir/out" "$dir/gap.kept")"
 
 # ---- stopped, and gone on with ----
 { echo "text,n" && i=0 && while [ $i -lt 4000 ]; do echo "so $i it goes,$i" && i=$((i + 1)); done; } >"$dir/many.csv"
