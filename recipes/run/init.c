@@ -290,6 +290,10 @@ static void add_labels(struct lorac_buf *b, const struct lorac_guess *g)
         lorac_buf_printf(b, "  labels: label   # %zu tags, one for each word\n", K);
         return;
     }
+    if (g->target == LORAC_TARGET_LABELS && !g->separator) {
+        lorac_buf_printf(b, "  labels: label   # lists of any of %zu labels\n", K);
+        return;
+    }
     if (g->target == LORAC_TARGET_LABELS) {
         lorac_buf_printf(b, "  labels: {column: label, separator: '%s'}   # any of %zu labels\n",
                          g->separator, K);

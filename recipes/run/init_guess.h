@@ -43,7 +43,7 @@ struct lorac_guess {
     struct lorac_classes classes;        // of the label; K 0: free text
     bool encoder;                        // the model reads whole texts and does not write
     enum lorac_target target;            // of a head; none: the model writes the answer
-    const char *separator;               // of LORAC_TARGET_LABELS
+    const char *separator;               // of LORAC_TARGET_LABELS; NULL: cells are lists
     size_t max_length, limit;            // the model's own limit
     size_t longer, empty, rows;          // rows longer than max_length, with an empty cell, of all
     bool long_answers;                   // some for their answers alone: none of them is used

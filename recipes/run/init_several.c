@@ -18,12 +18,14 @@ enum {
 /* The parts of a column's cells. */
 struct parts {
     size_t cells, several; // that are not blank; with more than one part
+    size_t plain;          // cells that are no lists of JSON lines
     size_t n, bytes, spaces, numbers;
 };
 
-static void count_parts(struct parts *p, const struct lorac_items *items)
+static void count_parts(struct parts *p, const struct lorac_items *items, bool list)
 {
     p->cells += items->n > 0;
+    p->plain += items->n > 0 && !list;
     p->several += items->n > 1;
     p->n += items->n;
     for (size_t i = 0; i < items->n; i++) {
@@ -48,7 +50,7 @@ static enum lorac_status read_parts(struct parts *parts, const struct lorac_gues
         for (size_t c = 0; c < row.n && !st; c++) {
             bool list = row.nested && row.nested[c];
             st = lorac_items_read(&items, &row.cells[c], list, separator, err);
-            if (!st) { count_parts(&parts[c], &items); }
+            if (!st) { count_parts(&parts[c], &items, list); }
             if (st == LORAC_EFORMAT) { st = LORAC_OK; } // a list of something else has no parts
         }
     }
@@ -80,12 +82,13 @@ static enum lorac_status try_labels(bool *are, struct lorac_guess *g, size_t c,
                                     const struct parts *p, struct lorac_err *err)
 {
     bool amounts = p->numbers == p->n && g->separator[0] == ','; // 1,5
-    *are = p->several > 1 && 100 * p->several >= SEVERAL * p->cells && !amounts &&
-           p->bytes <= ITEM_BYTES * p->n && p->spaces <= ITEM_SPACES * p->n;
+    bool several = p->several > 1 && 100 * p->several >= SEVERAL * p->cells && !amounts;
+    bool lists = p->cells && !p->plain;
+    *are = (several || lists) && p->bytes <= ITEM_BYTES * p->n && p->spaces <= ITEM_SPACES * p->n;
     if (!*are) { return LORAC_OK; }
     enum lorac_status st = collect(g, c, LORAC_TARGET_LABELS, err);
     // fewer than there are cells: they stand together now so, now otherwise
-    *are = !st && come_again(g, p) && g->classes.K < g->columns[c].values;
+    *are = !st && come_again(g, p) && (lists || g->classes.K < g->columns[c].values);
     return st;
 }
 
@@ -105,6 +108,7 @@ static enum lorac_status find_labels(struct lorac_guess *g, size_t asked, struct
             if (!are) { continue; }
             g->target = LORAC_TARGET_LABELS;
             g->answer = c;
+            if (!parts[c].plain) { g->separator = NULL; }
             (void)snprintf(g->columns[c].why, sizeof g->columns[c].why,
                            "%zu labels, several in a cell", g->classes.K);
             return LORAC_OK;

@@ -61,6 +61,8 @@ void lorac_guess_why_head(struct lorac_buf *b, const struct lorac_guess *g)
 {
     if (g->target == LORAC_TARGET_TAGS) {
         lorac_buf_str(b, "each word has a tag");
+    } else if (g->target == LORAC_TARGET_LABELS && !g->separator) {
+        lorac_buf_str(b, "its cells are lists of labels");
     } else if (g->target == LORAC_TARGET_LABELS) {
         lorac_buf_printf(b, "a cell may hold several labels, between '%s'", g->separator);
     } else if (g->encoder) {

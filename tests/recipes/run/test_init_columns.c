@@ -4,7 +4,8 @@
  * would be lost, and that is told; encodings are recognised; the label is never an id, a sentence,
  * or what hardly anyone filled in; all texts of a known kind are asked, and one that may be blank
  * goes with its part of the prompt; the caller's choice counts; a map is written only where it does
- * something; and what was chosen and what was not is told, with the reason.
+ * something; lists are several labels; and what was chosen and what was not is told, with the
+ * reason.
  */
 #include "recipes/run/init.h"
 
@@ -315,6 +316,23 @@ static void a_map_is_written_where_it_does_something(void **state)
     close_first(&f);
 }
 
+/* With one label each or more. */
+static void lists_are_of_labels(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {"{\"text\": \"words of #\", \"kinds\": [\"@\"]}\n",
+                                       "{\"text\": \"words of #\", \"kinds\": [\"@\", \"a;b\"]}\n"};
+    for (size_t i = 0; i < 2; i++) {
+        struct first f = open_rows("{\"text\": \"none\", \"kinds\": []}\n", rows[i], NULL);
+        assert_int_equal(lorac_objectives[f.r->objective.kind].target, LORAC_TARGET_LABELS);
+        assert_int_equal(f.j->K, i ? 4 : 3);
+        assert_int_equal(lorac_dataset_size(f.j->train.set), 22); // of 25, a tenth is valid
+        expect_told(&f, "objective multilabel: its cells are lists of labels\n");
+        assert_null(strstr(f.text.at, "separator"));
+        close_first(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +344,7 @@ int main(void)
         cmocka_unit_test(a_text_alone_is_learnt_whole),
         cmocka_unit_test(the_callers_choice_counts),
         cmocka_unit_test(a_map_is_written_where_it_does_something),
+        cmocka_unit_test(lists_are_of_labels),
     };
     return cmocka_run_group_tests(tests, tiny_model, tiny_remove);
 }
