@@ -109,8 +109,8 @@ static enum lorac_status find_labels(struct lorac_guess *g, size_t asked, struct
             g->target = LORAC_TARGET_LABELS;
             g->answer = c;
             if (!parts[c].plain) { g->separator = NULL; }
-            (void)snprintf(g->columns[c].why, sizeof g->columns[c].why,
-                           "%zu labels, several in a cell", g->classes.K);
+            (void)snprintf(g->columns[c].why, sizeof g->columns[c].why, "%zu labels, %s",
+                           g->classes.K, g->separator ? "several in a cell" : "in lists");
             return LORAC_OK;
         }
     }
