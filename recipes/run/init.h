@@ -14,10 +14,11 @@
  *              a label the answer: a column called answer, output, ref, ... or else the last text;
  *              one column alone is free text, all of it trained
  *   objective  a head for labels where the model is an encoder, which can't write them, and where
- *              there are many of them or many rows: a row costs its text alone then. Lists
- *              of labels, and cells of several between ';', '|' or ',' that come in other company
- *              again and again, are multilabel; a column with as many words in each row as another one has, fewer
- *              different ones, holds tags. Numbers are an encoder's where there are no labels
+ *              there are many of them or many rows: a row costs its text alone then. Lists of
+ *              labels, and cells of several between ';', '|' or ',' that come in other company
+ *              again and again, are multilabel; a column with as many words in each row as another
+ *              one has, fewer different ones, holds tags. Numbers are an encoder's where there are
+ *              no labels
  *   template   the texts one below the other; one that is blank in some rows is an optional part;
  *              two for an encoder are a pair
  *   length     the 99th percentile of the rows' tokens (of free text the longest row), rounded up
