@@ -10,7 +10,6 @@
  */
 #include "base/core/mem.h"
 #include "recipes/run/choose.h"
-#include "recipes/run/search.h"
 #include "tests/support/faults.h"
 #include "tests/support/tiny.h"
 
@@ -362,66 +361,6 @@ static void more_answers_than_a_batch_holds(void **state)
     close_subject(&s);
 }
 
-/* ---- the search, with sums that are given ---- */
-
-static struct lorac_open at(uint32_t node, double sum)
-{
-    return (struct lorac_open){.node = node, .sum = sum};
-}
-
-/* ab, ac, d: the tree is 0 -+- 1 a -+- 2 b  and 4 d. */
-static void what_cannot_win_is_not_asked(void **state)
-{ //        +- 3 c
-    (void)state;
-    static const int32_t ids[] = {1, 2, 1, 3, 4, 5};
-    static const size_t end[] = {2, 4, 6}; // 1 2 | 1 3 | 4 5
-    struct lorac_tree t = {0};
-    struct lorac_search s = {0};
-    assert_int_equal(lorac_tree_make(&t, ids, end, 3, NULL), LORAC_OK);
-    static const struct {
-        double other; // of the branch 4; the likelier one's is 0.25
-        bool probability;
-        size_t first; // how many go on at first,
-        size_t then;  // ... and behind the best answer, whose sum is 0.5
-    } cases[] = {
-        {0.4, false, 1, 1}, // it may still be better
-        {0.5, false, 1, 0}, // as good, but the first counts
-        {0.6, false, 1, 0}, // worse
-        {0.6, true, 2, 0},  // worse, but it has a share of the probability: both are needed
-        {10.1, true, 2, 0}, // 5.3e-5 of it, more than half the last of four digits
-        {10.2, true, 1, 1}, // 4.8e-5, but 6.1e-5 of what is left then
-        {10.6, true, 1, 0}, // 3.2e-5 and 4.1e-5
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        lorac_search_begin(&s, &t, 1, cases[i].probability);
-        struct lorac_open first = at(1, 0.25);
-        struct lorac_open other = at(4, cases[i].other);
-        lorac_search_reach(&s, &first);
-        lorac_search_reach(&s, &other);
-        assert_int_equal(lorac_search_next(&s), cases[i].first);
-        assert_int_equal(s.open[0].node, 1);
-        lorac_search_take(&s, cases[i].first);
-        struct lorac_open b = at(2, 0.5);
-        struct lorac_open c = at(3, 30.0);
-        lorac_search_reach(&s, &b);
-        lorac_search_reach(&s, &c);
-        assert_int_equal(lorac_search_next(&s), cases[i].then);
-        assert_int_equal(s.done[0].k, 0);
-        if (cases[i].other > 10.0 && !cases[i].then) {
-            assert_true(s.done[0].probability > 1.0 - 1e-6);
-        }
-    }
-    lorac_search_begin(&s, &t, 1, false); // of equal branches the one with the first answer goes on
-    struct lorac_open d = at(5, 0.5);
-    struct lorac_open a = at(1, 0.5);
-    lorac_search_reach(&s, &d);
-    lorac_search_reach(&s, &a);
-    assert_int_equal(lorac_search_next(&s), 1);
-    assert_int_equal(s.open[0].node, 1);
-    lorac_search_free(&s);
-    lorac_tree_free(&t);
-}
-
 /* ---- faults ---- */
 
 static enum lorac_status choose_one(struct subject *s, const struct answers *a,
@@ -523,7 +462,6 @@ int main(void)
         {"deep/cpu", a_deep_tree, NULL, NULL, cpu},
         {"many/cpu", more_answers_than_a_batch_holds, NULL, NULL, cpu},
 #endif
-        cmocka_unit_test(what_cannot_win_is_not_asked),
         {"faults", every_failed_allocation_is_reported, NULL, NULL, ref},
         {"told", what_is_stopped_or_too_long_is_told, NULL, NULL, ref},
     };
