@@ -8,11 +8,11 @@
  *
  * A segment sees itself causally and all of the segments that it continues: 1 and 2 above both go
  * on from 0, as two labels do that answer one prompt, and don't see each other. Rows of a key/value
- * cache, which earlier batches left there, may stand in front of its own; with `keep` its own keys
- * and values are put behind them. A segment may be nothing but such rows, so that what is cached in
- * several places continues each other, too: examples, a prompt behind them, the beginning of an
- * answer. That covers training rows, prompts, decoding with a cache, label likelihoods and shared
- * prefixes.
+ * cache may stand in front of its own, which earlier batches left there or which this one does;
+ * with `keep` its own keys and values are put behind them. A segment may be nothing but such rows,
+ * so that what is cached in several places continues each other, too: examples, a prompt behind
+ * them, the beginning of an answer. That covers training rows, prompts, decoding with a cache,
+ * label likelihoods and shared prefixes.
  *
  * Rows whose next token is scored stand in compressed form: row head_row[u] predicts the tokens
  * target[first[u]] .. target[first[u+1]-1]: one in training, as many as there are labels where

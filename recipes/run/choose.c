@@ -5,9 +5,13 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { CHAIN_ROOM = 4 }; // of a chain of segments: the prefix, a prompt, a node and one to spare
+enum {
+    CHAIN_ROOM = 4,   // of a chain of segments: the prefix, a prompt, a node and one to spare
+    PROMPT_DEPTH = 3, // how deep prompts go on from each other
+};
 
 static size_t prefix_rows(const struct lorac_chooser *c)
 {
@@ -16,7 +20,7 @@ static size_t prefix_rows(const struct lorac_chooser *c)
 
 void lorac_chooser_clear(struct lorac_chooser *c)
 {
-    c->n = c->n_pieces = c->ids.n = 0;
+    c->n = c->n_order = c->n_pieces = c->ids.n = 0;
     lorac_seats_clear(&c->seats, prefix_rows(c) + c->shared.n);
 }
 
@@ -62,13 +66,30 @@ static bool seat_piece(struct lorac_chooser *c, uint32_t piece)
     return there;
 }
 
-/* Question i is answered: others have the rows of its pieces. */
-static void free_pieces(struct lorac_chooser *c, size_t i)
+/* Others have the rows of a piece, but the first `keep`. */
+static void free_piece(struct lorac_chooser *c, struct piece *p, uint32_t keep)
 {
-    for (struct piece *p = c->pieces; p < c->pieces + c->n_pieces; p++) {
-        if (p->asked != i || p->cached == UINT32_MAX) { continue; }
-        lorac_seats_give(&c->seats, p->cached, p->n);
-        p->cached = UINT32_MAX;
+    if (p->cached == UINT32_MAX || p->n <= keep) { return; }
+    lorac_seats_give(&c->seats, p->cached + keep, p->n - keep);
+    p->n = keep;
+    if (keep == 0) { p->cached = UINT32_MAX; }
+}
+
+/* Question i is answered: its rows are not needed but those that others go on from, nor are, if
+ * there are none, those that it went on from itself. */
+static void free_pieces(struct lorac_chooser *c, uint32_t i)
+{
+    struct asked *a = &c->asked[i];
+    for (size_t k = 0; k < c->n_pieces; k++) {
+        bool shown = k == a->piece && a->followers;
+        if (c->pieces[k].asked == i) { free_piece(c, &c->pieces[k], shown ? a->shown : 0); }
+    }
+    while (a->followers == 0 && a->from != UINT32_MAX) {
+        i = a->from;
+        a = &c->asked[i];
+        a->followers--;
+        if (!a->answered || a->followers) { break; }
+        free_piece(c, &c->pieces[a->piece], 0);
     }
 }
 
@@ -87,19 +108,23 @@ static size_t first_rows(const struct lorac_question *q)
     return q->n + own - (own || !q->tree);
 }
 
-/* Tokens that a prompt has in common with all: its last one, and what is scored, are its own. */
+/* Tokens of a prompt that may be read elsewhere: its last one, and what is scored, are its own. */
+static size_t common_tokens(const struct lorac_question *q)
+{
+    return (q->scored_from < q->n ? q->scored_from : q->n) - 1;
+}
+
+/* Those that it has in common with all. */
 static size_t shared_tokens(const struct lorac_chooser *c, const struct lorac_question *q)
 {
-    size_t own = (q->scored_from < q->n ? q->scored_from : q->n) - 1;
     size_t n = c->shared.n;
-    return lorac_ids_common(c->shared.at, n, q->prompt, own) == n ? n : 0;
+    return lorac_ids_common(c->shared.at, n, q->prompt, common_tokens(q)) == n ? n : 0;
 }
 
 enum lorac_status lorac_chooser_add(bool *added, struct lorac_chooser *c,
                                     const struct lorac_question *q, struct lorac_err *err)
 {
     size_t skip = shared_tokens(c, q);
-    size_t rows = first_rows(q) - skip;
     size_t room = c->seats.end - c->seats.first;
     size_t answer = q->tree ? q->tree->longest : 0;
     *added = false;
@@ -115,14 +140,11 @@ enum lorac_status lorac_chooser_add(bool *added, struct lorac_chooser *c,
     struct asked *a = &c->asked[c->n];
     a->q = *q;
     a->at = c->ids.n;
-    a->skip = skip;
     a->loss = 0.0;
+    a->piece = UINT32_MAX;
     a->begun = a->answered = false;
     a->broken = LORAC_NO_ANSWER;
     lorac_search_begin(&a->search, q->tree, q->top, q->probability);
-    a->piece = add_piece(c, c->n, UINT32_MAX, 0, rows);
-    if (a->piece == UINT32_MAX) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for a question"); }
-    if (!st) { c->pieces[a->piece].root = skip ? SHARED : BARE; }
     for (size_t i = 0; i < q->n && !st; i++) {
         st = lorac_ids_add(&c->ids, q->prompt[i], err);
     }
@@ -150,6 +172,94 @@ struct lorac_chooser_work lorac_chooser_work(const struct lorac_chooser *c)
     return c->work;
 }
 
+/* ---- prompts that begin alike ---- */
+
+struct prompt {
+    const int32_t *at; // (n)
+    size_t n;
+    uint32_t asked;
+};
+
+static struct prompt prompt_of(const struct lorac_chooser *c, uint32_t i)
+{
+    return (struct prompt){c->ids.at + c->asked[i].at, c->asked[i].q.n, i};
+}
+
+static int by_tokens(const void *x, const void *y)
+{
+    const struct prompt *a = x;
+    const struct prompt *b = y;
+    size_t k = lorac_ids_common(a->at, a->n, b->at, b->n);
+    if (k < a->n && k < b->n) { return a->at[k] < b->at[k] ? -1 : 1; }
+    if (a->n != b->n) { return a->n < b->n ? -1 : 1; }
+    return a->asked < b->asked ? -1 : 1;
+}
+
+/* Prompt i goes on from the one in front of it in the order, of which it has the longest beginning
+ * in common, or, where those tokens are read elsewhere themselves, from where they are. */
+static void follow(struct lorac_chooser *c, uint32_t i, uint32_t from)
+{
+    struct asked *a = &c->asked[i];
+    size_t common = 0;
+    a->from = UINT32_MAX;
+    a->skip = shared_tokens(c, &a->q);
+    if (from != UINT32_MAX) {
+        common = lorac_ids_common(c->ids.at + a->at, common_tokens(&a->q),
+                                  c->ids.at + c->asked[from].at, c->asked[from].q.n);
+    }
+    while (from != UINT32_MAX && common > a->skip) {
+        const struct asked *f = &c->asked[from];
+        bool deep = c->pieces[f->piece].depth == PROMPT_DEPTH;
+        if (f->q.tree && !deep && common > f->skip) { break; } // without a tree it isn't kept
+        common = common < f->skip ? common : f->skip;
+        from = f->from;
+    }
+    if (from == UINT32_MAX || common <= a->skip) { return; }
+    struct asked *f = &c->asked[from];
+    a->from = from;
+    a->skip = common;
+    f->followers++;
+    f->shown = (uint32_t)lorac_max(f->shown, common - f->skip);
+}
+
+static enum lorac_status link_question(struct lorac_chooser *c, uint32_t i, uint32_t before,
+                                       struct lorac_err *err)
+{
+    struct asked *a = &c->asked[i];
+    size_t shared = shared_tokens(c, &a->q);
+    follow(c, i, before);
+    const struct asked *f = a->from == UINT32_MAX ? NULL : &c->asked[a->from];
+    a->followers = a->shown = 0;
+    a->piece = add_piece(c, i, f ? f->piece : UINT32_MAX, f ? (uint32_t)(a->skip - f->skip) : 0,
+                         first_rows(&a->q) - a->skip);
+    if (a->piece == UINT32_MAX) {
+        return lorac_fail(err, LORAC_ENOMEM, "no memory for a question");
+    }
+    c->pieces[a->piece].root = shared ? SHARED : BARE;
+    return LORAC_OK;
+}
+
+/* While none is under way: those that are not begun, in the order of their tokens, so that each
+ * goes on from one that is read shortly before. */
+static enum lorac_status arrange(struct lorac_chooser *c, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    struct prompt *prompts = lorac_mem_new(c->n, sizeof *prompts);
+    if (!prompts) { return lorac_fail(err, LORAC_ENOMEM, "no memory for questions"); }
+    c->n_order = c->n_pieces = 0;
+    lorac_seats_clear(&c->seats, c->seats.first);
+    for (uint32_t i = 0; i < c->n; i++) {
+        if (!c->asked[i].begun) { prompts[c->n_order++] = prompt_of(c, i); }
+    }
+    qsort(prompts, c->n_order, sizeof *prompts, by_tokens);
+    for (size_t k = 0; k < c->n_order && !st; k++) {
+        c->order[k] = prompts[k].asked;
+        st = link_question(c, c->order[k], k ? c->order[k - 1] : UINT32_MAX, err);
+    }
+    lorac_mem_free(prompts);
+    return st;
+}
+
 /* ---- a batch: what goes into it ---- */
 
 /* Nodes of the answer that runs with the prompt: path (tokens) written, the first token first. */
@@ -167,6 +277,15 @@ static void score_children(struct lorac_batch *b, size_t row, const struct lorac
     }
 }
 
+/* The segment that holds the first `seen` rows of a piece and what these go on from. */
+static int32_t place_piece(struct lorac_chooser *c, uint32_t piece, size_t seen)
+{
+    const struct piece *p = &c->pieces[piece];
+    int32_t parent = c->root[p->root];
+    if (p->parent != UINT32_MAX) { parent = place_piece(c, p->parent, p->seen); }
+    return lorac_batch_add_cached(c->batch, NULL, 0, parent, p->cached, seen, false);
+}
+
 static bool place_prompt(struct lorac_chooser *c, size_t i)
 {
     struct asked *a = &c->asked[i];
@@ -178,8 +297,14 @@ static bool place_prompt(struct lorac_chooser *c, size_t i)
     size_t targets = q->n - q->scored_from + (t ? t->K : 0) + own_tokens(q);
     size_t room = c->seats.end - c->seats.first;
     bool crowded = c->seats.used && c->seats.used + rows > room / 4 * 3; // nodes need some, too
-    if (!lorac_batch_fits(b, rows, targets)) { return false; }
+    if (!lorac_batch_fits(b, rows, targets) || b->S + CHAIN_ROOM + PROMPT_DEPTH > b->max_segments) {
+        return false;
+    }
+    if (a->from != UINT32_MAX && !c->asked[a->from].begun) { return false; }
     if (t && (crowded || !seat_piece(c, a->piece))) { return false; }
+    const struct piece *piece = &c->pieces[a->piece];
+    int32_t parent = c->root[piece->root];
+    if (piece->parent != UINT32_MAX) { parent = place_piece(c, piece->parent, piece->seen); }
     size_t row = b->N;
     size_t own = rows > n ? rows - n : 0; // rows of the answer
     uint32_t *path = (uint32_t *)(void *)c->run;
@@ -187,9 +312,7 @@ static bool place_prompt(struct lorac_chooser *c, size_t i)
     for (uint32_t k = own ? t->last[q->own] : 0; k != 0; k = t->at[k].parent) {
         if (t->at[k].depth <= own) { c->run[n + t->at[k].depth - 1] = t->at[k].id; }
     }
-    const struct piece *piece = &c->pieces[a->piece];
-    (void)lorac_batch_add_cached(b, c->run, rows, c->root[piece->root], t ? piece->cached : 0, 0,
-                                 t != NULL);
+    (void)lorac_batch_add_cached(b, c->run, rows, parent, t ? piece->cached : 0, 0, t != NULL);
     for (size_t k = q->scored_from; k < q->n; k++) {
         lorac_batch_score(b, row + k - 1 - a->skip, c->ids.at[a->at + k]);
     }
@@ -203,15 +326,6 @@ static bool place_prompt(struct lorac_chooser *c, size_t i)
         score_children(b, row + n + k, t, path[k]);
     }
     return true;
-}
-
-/* The segment that holds the first `seen` rows of a piece and what these go on from. */
-static int32_t place_piece(struct lorac_chooser *c, uint32_t piece, size_t seen)
-{
-    const struct piece *p = &c->pieces[piece];
-    int32_t parent = c->root[p->root];
-    if (p->parent != UINT32_MAX) { parent = place_piece(c, p->parent, p->seen); }
-    return lorac_batch_add_cached(c->batch, NULL, 0, parent, p->cached, seen, false);
 }
 
 /* Tokens into c->run: from what is cached to the node, and on while there is no other way. Returns
@@ -275,7 +389,7 @@ static void place_next(struct lorac_chooser *c, size_t i)
     bool goes = a->q.tree && a->broken == LORAC_NO_ANSWER;
     size_t n = goes ? lorac_search_next(&a->search) : 0;
     a->answered = n == 0;
-    if (a->answered) { free_pieces(c, i); }
+    if (a->answered) { free_pieces(c, (uint32_t)i); }
     size_t k = 0;
     while (k < n && place_node(c, i, &a->search.open[k])) {
         k++;
@@ -298,8 +412,8 @@ static void fill(struct lorac_chooser *c)
         const struct asked *a = &c->asked[i];
         if (a->begun && !a->answered) { place_next(c, i); }
     }
-    for (size_t i = 0; i < c->n; i++) {
-        if (!c->asked[i].begun) { (void)place_prompt(c, i); }
+    for (size_t k = 0; k < c->n_order; k++) {
+        if (!c->asked[c->order[k]].begun) { (void)place_prompt(c, c->order[k]); }
     }
 }
 
@@ -430,12 +544,12 @@ enum lorac_status lorac_chooser_run(struct lorac_chooser *c, lorac_goes_on_fn *g
     c->prefix_read = !st;
     while (!st) {
         fill(c);
-        if (c->n_placed == 0) { break; }
-        st = run_batch(c, err);
         size_t done = 0;
         for (size_t i = 0; i < c->n; i++) {
             done += c->asked[i].answered;
         }
+        if (c->n_placed == 0 && done == c->n) { break; }
+        st = c->n_placed ? run_batch(c, err) : arrange(c, err);
         if (!st && goes_on && !goes_on(self, (double)done / (double)c->n)) {
             st = lorac_fail(err, LORAC_ESTOP, "stopped between two batches");
         }

@@ -12,7 +12,9 @@
  * a branch can still hold is at most its own likelihood: probabilities are known to four digits as
  * soon as the open branches hold less than half of the last. The search goes likeliest first. All
  * questions go on together, one level of each in a batch of packed rows, and keys and values of
- * what was read stay in a cache until all are answered: each row of a model is computed once.
+ * what was read stay in a cache until nobody needs them: each row of a model is computed once.
+ * Prompts that begin alike (How do I ..., Why was my ...) are put behind each other, and each goes
+ * on from where the one in front of it goes another way.
  */
 #ifndef LORAC_RECIPES_CHOOSE_H
 #define LORAC_RECIPES_CHOOSE_H

@@ -9,11 +9,11 @@
 enum { QUESTIONS = 512 }; // at a time
 
 /* Rows that lie together in the cache until their question is answered: a prompt with the answer of
- * its own, or nodes that go on from `seen` rows of another piece. */
+ * its own, or nodes; they go on from `seen` rows of another piece. */
 struct piece {
     uint32_t asked;
     uint32_t cached, n;         // cached: UINT32_MAX until it has a place there
-    uint32_t parent, seen;      // UINT32_MAX: it goes on from a root
+    uint32_t parent, seen;      // parent UINT32_MAX: it goes on from a root
     uint32_t depth;             // pieces in front of it
     enum { BARE, SHARED } root; // does it go on from what prompts share?
 };
@@ -21,8 +21,11 @@ struct piece {
 struct asked {
     struct lorac_question q; // but for the prompt:
     size_t at;               // of it in c->ids
-    size_t skip;             // tokens of it that are those that prompts share
-    uint32_t piece;          // that its prompt goes into
+    size_t skip;             // tokens of it that are read elsewhere: of another, or those of all
+    uint32_t piece;          // that its prompt goes into; UINT32_MAX: none yet
+    uint32_t from;           // the question that it goes on from, or UINT32_MAX
+    uint32_t followers;      // questions that go on from it and need its rows still
+    uint32_t shown;          // rows of its piece that they see
     struct lorac_search search;
     double loss;
     bool begun, answered;
@@ -51,6 +54,8 @@ struct lorac_chooser {
     struct lorac_ids ids; // all prompts
     struct asked *asked;  // (QUESTIONS)
     size_t n;
+    uint32_t *order; // (n_order) those that were not begun when it was made, alike ones together
+    size_t n_order;
     struct piece *pieces;
     size_t n_pieces, cap_pieces;
     struct placed *placed; // (max_rows + 1)

@@ -46,7 +46,7 @@ enum lorac_status lorac_chooser_measure(size_t *bytes, const struct lorac_model 
     if (!st) { st = lorac_pass_measure(bytes, m, socket, &s.pass, err); }
     if (!st) { st = lorac_cache_measure(&cache, m, s.cache, err); }
     *bytes += cache + s.cache + lorac_batch_bytes(s.pass.max_rows, s.segments, s.targets) +
-              s.targets * sizeof *c->nll + QUESTIONS * sizeof *c->asked +
+              s.targets * sizeof *c->nll + QUESTIONS * (sizeof *c->asked + sizeof *c->order) +
               s.pass.max_rows * (sizeof *c->run + sizeof *c->placed);
     return st;
 }
@@ -64,9 +64,10 @@ enum lorac_status lorac_chooser_new(struct lorac_chooser **out, const struct lor
     c->nll = lorac_mem_new(s.targets, sizeof *c->nll);
     c->run = lorac_mem_new(s.pass.max_rows, sizeof *c->run);
     c->asked = lorac_mem_new(QUESTIONS, sizeof *c->asked);
+    c->order = lorac_mem_new(QUESTIONS, sizeof *c->order);
     c->placed = lorac_mem_new(s.pass.max_rows + 1, sizeof *c->placed);
     c->seats = (struct lorac_seats){lorac_mem_new(s.cache, 1), s.prefix, s.cache, 0};
-    if (!st && (!c->nll || !c->run || !c->asked || !c->placed || !c->seats.taken)) {
+    if (!st && (!c->nll || !c->run || !c->asked || !c->order || !c->placed || !c->seats.taken)) {
         st = lorac_fail(err, LORAC_ENOMEM, "no memory for labels");
     }
     if (!st) { st = lorac_batch_new(&c->batch, s.pass.max_rows, s.segments, s.targets, err); }
@@ -87,6 +88,7 @@ void lorac_chooser_free(struct lorac_chooser *c)
         lorac_search_free(&c->asked[i].search);
     }
     lorac_mem_free(c->asked);
+    lorac_mem_free(c->order);
     lorac_mem_free(c->pieces);
     lorac_mem_free(c->placed);
     lorac_mem_free(c->seats.taken);

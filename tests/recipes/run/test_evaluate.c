@@ -200,7 +200,8 @@ static void what_is_trained_does_not_change_what_is_asked(void **state)
 }
 
 /* Whatever is trained, and where examples and prompts are cut in different places, too. Each row
- * runs once; a label that is likelier so far runs behind it, which here is one token. */
+ * runs once, but for what prompts begin with alike: "it s", "a " and, in five of six, the start of
+ * the text. A label that is likelier so far runs behind it, which here is one token. */
 static void accuracy_comes_with_the_loss(void **state)
 {
     (void)state;
@@ -225,7 +226,7 @@ static void accuracy_comes_with_the_loss(void **state)
         if (!(fabs(loss.loss - both.loss) < 2e-6 * loss.loss)) {
             fail_msg("case %zu: %.9g, not %.9g", i, both.loss, loss.loss);
         }
-        assert_true(both.computed >= loss.computed);
+        assert_true(both.computed + 4 + 2 + (ROWS - 1) >= loss.computed);
         if (cases[i].whole) { assert_true(both.computed <= loss.computed + ROWS); }
         runs_close_job(&s);
     }
