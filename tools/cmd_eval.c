@@ -139,8 +139,9 @@ static void print_text(const struct subject *s, const struct lorac_scores *score
     printf("split        %s\n", rows->split);
     if (shots) {
         lorac_buf_clear(&b);
-        lorac_buf_printf(&b, "%zu, %zu tokens (lines %s of data.train)", lorac_shots_count(shots),
-                         lorac_shots_prefix(shots)->n, lines);
+        size_t n = lorac_shots_count(shots);
+        lorac_buf_printf(&b, "%zu, %zu tokens (line%s %s of data.train)", n,
+                         lorac_shots_prefix(shots)->n, n == 1 ? "" : "s", lines);
         show_wrapped(stdout, "shots        ", b.at ? b.at : "");
     }
     lorac_buf_free(&b);
@@ -187,8 +188,10 @@ static void say_notes(const struct subject *s, const struct lorac_scores *scores
     if (why) { fprintf(stderr, "note: %s\n", why); }
     say_unmeasured(s, scores);
     if (shots && lorac_shots_count(shots) < s->j->K) {
-        fprintf(stderr, "note: %zu shots show %zu of the %zu labels; --shots %zu shows each once\n",
-                lorac_shots_count(shots), lorac_shots_count(shots), s->j->K, s->j->K);
+        char many[48];
+        size_t n = lorac_shots_count(shots);
+        fprintf(stderr, "note: %s show%s %zu of the %zu labels; --shots %zu shows each once\n",
+                show_many(many, n, "shot"), n == 1 ? "s" : "", n, s->j->K, s->j->K);
     }
     if (scores->silent) {
         fprintf(stderr,

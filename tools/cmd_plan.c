@@ -20,9 +20,10 @@ static size_t count_linear(const struct lorac_model *m)
 
 static void say_modules(const struct lorac_plan *p)
 {
-    char t[32];
+    char t[48];
     char class[LORAC_CLASS_NAME];
     const struct lorac_model *m = p->job->model;
+    size_t full = p->adapter->n_full;
     struct lorac_buf b = {0};
     lorac_buf_printf(&b, "%s (%s parameters, %s; computed in %s)", m->dir,
                      show_count(t, lorac_model_parameters(m)),
@@ -33,7 +34,7 @@ static void say_modules(const struct lorac_plan *p)
     if (choice) { printf("          note: %s\n", choice); }
     lorac_buf_printf(&b, "%s parameters on %zu of %zu modules, ",
                      show_count(t, p->adapter->n_params), p->adapter->n, count_linear(m));
-    if (p->adapter->n_full) { lorac_buf_printf(&b, "%zu tensors in full, ", p->adapter->n_full); }
+    if (full) { lorac_buf_printf(&b, "%s in full, ", show_many(t, full, "tensor")); }
     bool starts = p->adapter->n && p->adapter->site[0].starts; // adapter.init: pissa, olora
     lorac_buf_printf(&b, "%s on disk%s", show_bytes(t, p->adapter_file_bytes),
                      starts ? " as plain LoRA of twice the rank" : "");
@@ -41,8 +42,7 @@ static void say_modules(const struct lorac_plan *p)
     lorac_buf_free(&b);
     int width = 20; // of the longest kind
     for (size_t i = 0; i < p->n_groups; i++) {
-        int n = (int)strlen(p->group[i].kind);
-        width = n > width ? n : width;
+        width = (int)lorac_max((size_t)width, strlen(p->group[i].kind));
     }
     printf("  %-*s %5s  %-7s %-13s %4s %6s %11s\n", width, "module", "count", "layers", "shape",
            "rank", "alpha", "parameters");

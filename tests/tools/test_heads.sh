@@ -141,7 +141,7 @@ json numbers mean deviation
 expect 0 plan "$dir/number.yaml"
 has out "numbers   {y}: mean 0.25, deviation 4.12" "  -> 1.5"
 expect 0 plan "$dir/several.yaml"
-has out "<s>|s|o| |1| |w|a|r|m|" "  -> 'good', 'warm'"
+has out "modules, 1 tensor in full, " "<s>|s|o| |1| |w|a|r|m|" "  -> 'good', 'warm'"
 grep -q "trained$" "$dir/out" && fail "no token of a head's text is trained: $(grep "trained$" "$dir/out")"
 
 # ---- refused ----

@@ -89,6 +89,9 @@ expect 0 eval "$dir/run.yaml" --split test --shots 4 --set seed=2 --json
 echo "$(value loss)" | grep -qxF "$four" && fail "the seed does not choose the shots"
 expect 0 eval "$dir/run.yaml" --split train --shots 4
 has out "rows         5   (without the shots)"
+expect 0 eval "$dir/run.yaml" --split test --shots 1
+has out " tokens (line "
+has err "note: 1 shot shows 1 of the 2 labels; --shots 2 shows each once"
 expect 0 eval "$dir/runs/one" --split test --shots 2 --json
 json adapter shots
 refused 1 "10 shots are asked for, but only 9 rows can be one" eval "$dir/run.yaml" --shots 10
