@@ -237,6 +237,8 @@ enum lorac_status lorac_adapter_alloc(struct lorac_adapter **out, const struct l
         *out = NULL;
         return st;
     }
+    // zeroes they are: but pages that are read first are made twice, and a B may stay one till then
+    m->dev->ops->zero(m->dev, a->params, a->n_params * sizeof *a->params);
     if (a->n_derived) {
         a->derived = m->dev->ops->alloc(m->dev, a->n_derived * sizeof *a->derived);
         if (!a->derived) { st = lorac_fail(err, LORAC_ENOMEM, "no memory for an adapter's norms"); }
