@@ -8,7 +8,7 @@
 #include <math.h>
 
 enum {
-    TOGETHER = 16, // rows of one batch: each row's difference is one draw
+    TOGETHER = 8, // rows of one batch: each row's difference is one draw
     MOST = 208
 };
 

@@ -16,7 +16,7 @@ struct lorac_approximation {
     double error;          // standard error of their difference
 };
 
-/* Run the bare base on the first rows, in float32 and as it is computed in: 16 at a time, and 208
+/* Run the bare base on the first rows, in float32 and as it is computed in: 8 at a time, and 208
  * at most, until the standard error of the difference is at most 1 % of the loss. Nothing is done
  * unless that is int8. The device is started. */
 LORAC_MUST_CHECK enum lorac_status lorac_approximation_measure(struct lorac_approximation *out,
