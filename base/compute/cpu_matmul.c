@@ -221,6 +221,18 @@ static size_t panel_rows(const struct lorac_weight *w, size_t used)
     return is_plain(w) ? w->OC : lorac_min(w->OC, (LORAC_CPU_PANEL - used) / w->C);
 }
 
+/* y (n) is about to be written. sgemm's threads share out its columns: of memory that is new, each
+ * would meet every page, and both wait for the kernel to make it. A number a page costs nothing. */
+static void divide_pages(struct lorac_device *dev, float *y, size_t n)
+{
+    enum { PAGE = 1024, MANY = 16 };
+    size_t pages = lorac_pieces(n, PAGE);
+#pragma omp parallel for num_threads(dev->threads) if (pages > MANY)
+    for (size_t i = 0; i < pages; i++) {
+        y[i * PAGE] = 0.0F;
+    }
+}
+
 void lorac_cpu_product(struct lorac_device *dev, struct lorac_cpu_scratch *s, size_t used, float *y,
                        const float *x, const struct lorac_weight *w, size_t N, float beta)
 {
@@ -241,6 +253,7 @@ void lorac_cpu_product(struct lorac_device *dev, struct lorac_cpu_scratch *s, si
     }
     struct lorac_cpu_scratch *own = s || is_plain(w) ? NULL : lorac_cpu_take(dev);
     float *panel = own ? own->panel : s ? s->panel + used : NULL;
+    if (!few && beta == 0.0F) { divide_pages(dev, y, N * OC); }
     for (size_t o = 0; o < OC; o += step) {
         size_t rows = lorac_min(step, OC - o);
         const float *part = decoded(dev, panel, w, o, rows);
