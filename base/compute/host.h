@@ -24,10 +24,10 @@ void lorac_host_weight_prepare(struct lorac_device *dev, struct lorac_weight *w,
 size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
                                size_t C, enum lorac_compute compute);
 
-#define LORAC_HOST_MEMORY                                                               \
-    .alloc = lorac_host_alloc, .release = lorac_host_release, .write = lorac_host_copy, \
-    .read = lorac_host_copy, .copy = lorac_host_copy, .zero = lorac_host_zero,          \
-    .weight_over = lorac_host_weight_over, .weight_read = lorac_host_weight_read
+#define LORAC_HOST_MEMORY                                                                    \
+    .alloc = lorac_host_alloc, .release = lorac_host_release, .write = lorac_host_copy,      \
+    .read = lorac_host_copy, .copy = lorac_host_copy, .weight_over = lorac_host_weight_over, \
+    .weight_read = lorac_host_weight_read
 #define LORAC_HOST_WEIGHTS                                                          \
     .weight_open = lorac_host_weight_open, .weight_bytes = lorac_host_weight_bytes, \
     .weight_prepare = lorac_host_weight_prepare, .weight_close = lorac_host_weight_close
