@@ -250,23 +250,6 @@ static void labels_of_any_length_fit(void **state)
     runs_close_job(&s);
 }
 
-static void metrics_compare_in_their_direction(void **state)
-{
-    (void)state;
-    assert_true(lorac_metric_better(LORAC_METRIC_LOSS, 1.0, 2.0, 0.0));
-    assert_false(lorac_metric_better(LORAC_METRIC_LOSS, 2.0, 2.0, 0.0));
-    assert_false(lorac_metric_better(LORAC_METRIC_LOSS, 1.95, 2.0, 0.1));
-    assert_true(lorac_metric_better(LORAC_METRIC_PERPLEXITY, 1.8, 2.0, 0.1));
-    assert_true(lorac_metric_better(LORAC_METRIC_ACCURACY, 0.9, 0.8, 0.0));
-    assert_false(lorac_metric_better(LORAC_METRIC_ACCURACY, 0.8, 0.9, 0.0));
-    assert_false(lorac_metric_better(LORAC_METRIC_MACRO_F1, 0.85, 0.8, 0.1));
-    assert_false(lorac_metric_better(LORAC_METRIC_ACCURACY, (double)NAN, 0.5, 0.0));
-    assert_true(lorac_metric_better(LORAC_METRIC_AUC, 0.5, (double)NAN, 0.1));
-    assert_false(lorac_metric_better(LORAC_METRIC_MSE, (double)NAN, (double)NAN, 0.0));
-    assert_true(lorac_metric_better(LORAC_METRIC_MSE, 0.5, 0.6, 0.0));
-    assert_string_equal(lorac_metric_name(LORAC_METRIC_EXACT_MATCH), "exact_match");
-}
-
 static bool stop_at_half(void *self, double done)
 {
     *(double *)self = done;
@@ -559,7 +542,6 @@ int main(void)
         cmocka_unit_test(what_is_trained_does_not_change_what_is_asked),
         cmocka_unit_test(accuracy_comes_with_the_loss),
         cmocka_unit_test(labels_of_any_length_fit),
-        cmocka_unit_test(metrics_compare_in_their_direction),
         cmocka_unit_test(an_evaluation_can_be_interrupted),
         cmocka_unit_test(predict_adds_the_label_and_its_probability),
         cmocka_unit_test(evaluation_runs_a_shared_beginning_once),

@@ -2,10 +2,11 @@
  * Metrics. What is promised:
  *   - they are what scikit-learn, scipy and seqeval compute (tests/golden/metrics.json), with ties,
  *     labels that no row has, one label alone, rows with none of the labels;
- *   - what is not defined is NaN;
+ *   - what is not defined is NaN, and never better than what is;
  *   - want of memory is reported.
  */
 #include "base/core/json.h"
+#include "recipes/run/evaluate.h"
 #include "recipes/run/metrics.h"
 #include "tests/support/faults.h"
 
@@ -298,6 +299,23 @@ static void want_of_memory_is_reported(void **state)
     }
 }
 
+static void metrics_compare_in_their_direction(void **state)
+{
+    (void)state;
+    assert_true(lorac_metric_better(LORAC_METRIC_LOSS, 1.0, 2.0, 0.0));
+    assert_false(lorac_metric_better(LORAC_METRIC_LOSS, 2.0, 2.0, 0.0));
+    assert_false(lorac_metric_better(LORAC_METRIC_LOSS, 1.95, 2.0, 0.1));
+    assert_true(lorac_metric_better(LORAC_METRIC_PERPLEXITY, 1.8, 2.0, 0.1));
+    assert_true(lorac_metric_better(LORAC_METRIC_ACCURACY, 0.9, 0.8, 0.0));
+    assert_false(lorac_metric_better(LORAC_METRIC_ACCURACY, 0.8, 0.9, 0.0));
+    assert_false(lorac_metric_better(LORAC_METRIC_MACRO_F1, 0.85, 0.8, 0.1));
+    assert_false(lorac_metric_better(LORAC_METRIC_ACCURACY, (double)NAN, 0.5, 0.0));
+    assert_true(lorac_metric_better(LORAC_METRIC_AUC, 0.5, (double)NAN, 0.1));
+    assert_false(lorac_metric_better(LORAC_METRIC_MSE, (double)NAN, (double)NAN, 0.0));
+    assert_true(lorac_metric_better(LORAC_METRIC_MSE, 0.5, 0.6, 0.0));
+    assert_string_equal(lorac_metric_name(LORAC_METRIC_EXACT_MATCH), "exact_match");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +325,7 @@ int main(void)
         cmocka_unit_test(numbers_have_their_fit),
         cmocka_unit_test(tags_have_seqevals_entities),
         cmocka_unit_test(other_tags_have_no_entities),
+        cmocka_unit_test(metrics_compare_in_their_direction),
         cmocka_unit_test(want_of_memory_is_reported),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
