@@ -127,7 +127,9 @@ size_t lorac_model_parameters(const struct lorac_model *m);
  * them take at most a quarter of the machine's memory; others where a product needs them, too. */
 size_t lorac_model_copies(const struct lorac_model *m);
 /* Make them now, those of backward products where `back`; lorac_pass_new() does for one that
- * trains. Before many products: they are a tenth faster then. The device has been started. */
+ * trains. Before many products: they are a tenth faster then, with the same results. The device has
+ * been started. */
+enum { LORAC_PREPARE_TOKENS = 4096 }; // whose products earn that back
 void lorac_model_prepare(const struct lorac_model *m, bool back);
 
 /* The modules that a configuration asks for: names, roles and shapes, without tensors. *step as in

@@ -11,7 +11,6 @@
 
 enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32, RIVALS = 4 };
 enum { TOGETHER = 32, ASKED = 256 }; // answers at a time, of so many: as one ends the next begins
-enum { MANY = 4096 }; // tokens of a set whose products earn back that weights are packed for them
 
 struct lorac_evaluator {
     struct lorac_evaluator_options o;
@@ -160,7 +159,7 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
     e->shots = lorac_dataset_shots(e->o.set);
     enum lorac_status st =
         classifies(&e->o) ? lorac_classifier_new(&e->classifier, &e->o, err) : open_loss(e, err);
-    bool many = lorac_dataset_counts(e->o.set)->tokens > MANY;
+    bool many = lorac_dataset_counts(e->o.set)->tokens > LORAC_PREPARE_TOKENS;
     if (!st && many) { lorac_model_prepare(e->o.model, false); }
     if (st) {
         lorac_evaluator_free(e);

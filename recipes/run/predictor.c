@@ -38,6 +38,8 @@ struct lorac_predictor {
     struct asked *asked;               // (ASKED)
     struct lorac_generation *together; // (ASKED)
     size_t n_asked;
+    size_t tokens;               // of all prompts that were asked together, so far
+    bool prepared;               // the model, for many more
     struct lorac_whole *whole;   // what it opened itself, or NULL
     struct lorac_reader *reader; // of a head, in the place of chooser and generator; NULL: none
     bool list;                   // its words are a list
@@ -374,6 +376,7 @@ enum lorac_status lorac_predictor_add(bool *added, struct lorac_predictor *p, si
                                       struct lorac_err *err)
 {
     if (p->reader) { return lorac_reader_add(added, p->reader, err); }
+    p->tokens += p->ids.n;
     if (!p->chooser) { return add_text(added, p, err); }
     struct lorac_question q = {.prompt = p->ids.at,
                                .n = p->ids.n,
@@ -389,6 +392,10 @@ enum lorac_status lorac_predictor_run(struct lorac_predictor *p, lorac_goes_on_f
                                       void *self, struct lorac_err *err)
 {
     if (p->reader) { return lorac_reader_run(p->reader, err); }
+    if (p->tokens > LORAC_PREPARE_TOKENS && !p->prepared) {
+        lorac_model_prepare(p->j->model, false);
+        p->prepared = true;
+    }
     return p->chooser ? lorac_chooser_run(p->chooser, goes_on, self, err)
                       : run_texts(p, goes_on, self, err);
 }

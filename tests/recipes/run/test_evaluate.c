@@ -421,6 +421,43 @@ static void prediction_runs_a_shared_beginning_once(void **state)
     runs_close_job(&s);
 }
 
+static size_t n_prepared;
+
+static void count_prepared(struct lorac_device *dev, struct lorac_weight *w, bool back)
+{
+    n_prepared += !back;
+    lorac_backend_ref.weight_prepare(dev, w, back);
+}
+
+/* Rows of 30 tokens: 4,096 of them are behind row 136. */
+static void predicting_many_tokens_prepares_the_weights(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {labels, NULL};
+    struct lorac_backend counting = lorac_backend_ref;
+    struct runs_job s;
+    runs_open_job(&s, 0, sets);
+    const struct lorac_backend *own = s.j->dev.ops;
+    const enum lorac_compute compute = s.j->model->compute;
+    counting.weight_prepare = count_prepared;
+    s.j->dev.ops = &counting;
+    s.j->model->compute = LORAC_BFLOAT16; // of another backend; this one makes no copies
+    for (size_t rows = 100; rows <= 200; rows += 100) {
+        char text[8192];
+        int n = snprintf(text, sizeof text, "text,label\n");
+        for (size_t i = 0; i < rows; i++) {
+            n += snprintf(text + n, sizeof text - (size_t)n, "%026zu,good\n", i);
+        }
+        tiny_text("in.csv", text);
+        n_prepared = 0;
+        lorac_mem_free(predicted(&s, "in.csv"));
+        assert_true(rows > 100 ? n_prepared >= s.j->model->config.L * 7 : n_prepared == 0);
+    }
+    s.j->model->compute = compute;
+    s.j->dev.ops = own;
+    runs_close_job(&s);
+}
+
 static void what_cannot_be_answered_or_measured_is_an_error(void **state)
 {
     (void)state;
@@ -546,6 +583,7 @@ int main(void)
         cmocka_unit_test(predict_adds_the_label_and_its_probability),
         cmocka_unit_test(evaluation_runs_a_shared_beginning_once),
         cmocka_unit_test(prediction_runs_a_shared_beginning_once),
+        cmocka_unit_test(predicting_many_tokens_prepares_the_weights),
         cmocka_unit_test(what_cannot_be_answered_or_measured_is_an_error),
         cmocka_unit_test(the_recipes_layers_and_targets_reach_the_adapter),
         cmocka_unit_test(jobs_that_cannot_be_are_errors),
