@@ -6,7 +6,7 @@
 #include "recipes/run/search.h"
 #include "recipes/run/seats.h"
 
-enum { QUESTIONS = 512 }; // at a time
+enum { QUESTIONS = 1024 }; // at a time: the more, the more of them begin alike
 
 /* Rows that lie together in the cache until their question is answered: a prompt with the answer of
  * its own, or nodes; they go on from `seen` rows of another piece. */
