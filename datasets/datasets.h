@@ -67,6 +67,7 @@ struct lorac_classes {
     char **value;     // (K) NUL-terminated
     size_t *count;    // (K) rows of each
     uint32_t *of_row; // (rows of the table)
+    bool lists;       // some of several labels stood in a list of JSON lines
 };
 /* More than `max` distinct values are LORAC_EUSER: the column holds free text. */
 LORAC_MUST_CHECK enum lorac_status lorac_classes_find(struct lorac_classes *out,

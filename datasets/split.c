@@ -111,6 +111,7 @@ static enum lorac_status collect_row(struct finder *f, struct lorac_items *items
     }
     bool list = row->nested && row->nested[column];
     enum lorac_status st = lorac_items_read(items, cell, list, o->separator, err);
+    f->c->lists = f->c->lists || list;
     for (size_t i = 0; i < items->n && !st; i++) {
         st = count_value(&k, f, t, column, o->max, &items->at[i], row->line, err);
     }

@@ -188,7 +188,7 @@ static enum lorac_status labels_of_rows(struct lorac_job *j, size_t column, stru
                         "causal_lm, of numbers with regress)",
                         j->label_variable, c.K, rows);
     }
-    if (!st && target == LORAC_TARGET_LABELS) { st = check_separator(j, &c, err); }
+    if (!st && target == LORAC_TARGET_LABELS && !c.lists) { st = check_separator(j, &c, err); }
     if (!st) { qsort(c.value, c.K, sizeof *c.value, are_numbers(&c) ? by_number : by_text); }
     j->labels = st ? NULL : lorac_mem_new(c.K + 1, sizeof *j->labels);
     if (!st && !j->labels) { st = no_memory(err); }

@@ -316,12 +316,13 @@ static void a_map_is_written_where_it_does_something(void **state)
     close_first(&f);
 }
 
-/* With one label each or more. */
+/* With one label each, or more, whatever signs they hold. */
 static void lists_are_of_labels(void **state)
 {
     (void)state;
-    static const char *const rows[] = {"{\"text\": \"words of #\", \"kinds\": [\"@\"]}\n",
-                                       "{\"text\": \"words of #\", \"kinds\": [\"@\", \"a;b\"]}\n"};
+    static const char *const rows[] = {
+        "{\"text\": \"words of #\", \"kinds\": [\"@\"]}\n",
+        "{\"text\": \"words of #\", \"kinds\": [\"@, so\", \"a, b\"]}\n"};
     for (size_t i = 0; i < 2; i++) {
         struct first f = open_rows("{\"text\": \"none\", \"kinds\": []}\n", rows[i], NULL);
         assert_int_equal(lorac_objectives[f.r->objective.kind].target, LORAC_TARGET_LABELS);
