@@ -109,13 +109,18 @@ static enum lorac_status add_label(struct lorac_job *j, const char *label, struc
     for (size_t k = 0; k < j->K && j->recipe->data.labels.map.n; k++) { // of a map several may be
         if (strcmp(j->labels[k], label) == 0) { return LORAC_OK; }
     }
-    const char *between = lorac_predictions_between(lorac_job_objective(j)->target);
-    if (between && strstr(label, between)) {
+    enum lorac_target target = lorac_job_objective(j)->target;
+    const char *separator = // of `lorac predict`; lists and maps may bring a label that holds it
+        target == LORAC_TARGET_LABELS ? j->recipe->data.labels.separator : NULL;
+    const char *const between[] = {lorac_predictions_between(target), separator};
+    for (size_t i = 0; i < 2; i++) {
+        if (!between[i] || !strstr(label, between[i])) { continue; }
         return lorac_fail(err, LORAC_EUSER,
                           "data.labels: the label '%.60s' of column '%s' holds '%s', which stands "
-                          "between the labels of a row in predictions; data.labels.map gives it "
+                          "between the labels of a row in predictions; %sdata.labels.map gives it "
                           "another name",
-                          label, j->label_variable, between);
+                          label, j->label_variable, between[i],
+                          i ? "data.labels.separator may be another, or " : "");
     }
     j->labels[j->K] = lorac_mem_string(label, strlen(label));
     if (!j->labels[j->K]) { return no_memory(err); }

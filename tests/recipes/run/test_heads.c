@@ -424,6 +424,7 @@ static void what_cannot_be_meant_has_a_place(void **state)
     static const char *const columns[] = {"data.train=@three.csv"};
     static const char *const comma[] = {"data.train=@comma.csv"};
     static const char *const both[] = {"data.train=@both.csv", "data.labels.separator='|'"};
+    static const char *const list[] = {"data.train=@list.jsonl", "data.format=jsonl"};
     static const char *const one[] = {"data.train=@one.csv"};
     static const char *const column[] = {"data.labels=lable"};
     static const char *const far[] = {"data.train=@far.csv"};
@@ -436,6 +437,7 @@ static void what_cannot_be_meant_has_a_place(void **state)
     tiny_text("three.csv", "text,more,label\na,b,yes\n");
     tiny_text("comma.csv", "text,label\na,\"x,y\"\nb,\"y,z\"\nc,\"x\"\n");
     tiny_text("both.csv", "text,label\na,x|y; z\nb,x\n");
+    tiny_text("list.jsonl", "{\"text\": \"a\", \"label\": [\"x;y\", \"z\"]}\n");
     tiny_text("one.csv", "text,label\na,yes\nb,yes\n");
     expect_refused("classify", split, 1,
                    "DIR/v.csv:3: column 'label' holds 'maybe', expected a label of the training "
@@ -459,6 +461,10 @@ static void what_cannot_be_meant_has_a_place(void **state)
         "multilabel", both, 2,
         "data.labels: the label 'y; z' of column 'label' holds '; ', which stands between "
         "the labels of a row in predictions; data.labels.map gives it another name");
+    expect_refused("multilabel", list, 2,
+                   "data.labels: the label 'x;y' of column 'label' holds ';', which stands between "
+                   "the labels of a row in predictions; data.labels.separator may be another, or "
+                   "data.labels.map gives it another name");
     expect_refused("classify", one, 1,
                    "data.labels: column 'label' of the training rows holds 1 label, expected 2 or "
                    "more");
