@@ -55,6 +55,8 @@ struct lorac_manifest {
     size_t frozen;                 // layers that run once a row
     size_t ranks;                  // of this session
     const struct lorac_approximation *approximation;
+    struct lorac_buf *inputs; // what the run reads, by its content: written where it is empty, and
+                              // told each time, whatever the files hold by then
     const enum lorac_metric *best;         // that chooses best/; NULL: nothing is evaluated
     const struct lorac_run_result *result; // NULL: the run goes on, or
     const struct lorac_err *failure;       // ended with this failure

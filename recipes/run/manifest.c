@@ -183,7 +183,8 @@ enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p,
     quoted(&b, "status", m->result ? ends[m->result->end] : m->failure ? "failed" : "running");
     if (m->failure) { quoted(&b, "error", m->failure->text); }
     add_session(&b, m);
-    enum lorac_status st = add_inputs(&b, m->job, err);
+    enum lorac_status st = m->inputs->n ? LORAC_OK : add_inputs(m->inputs, m->job, err);
+    lorac_buf_add(&b, m->inputs->at, m->inputs->n);
     if (m->best) { quoted(&b, "best_by", lorac_metric_name(*m->best)); }
     lorac_buf_printf(&b, "  \"parameters\": %zu,\n  \"modules\": %zu,\n  \"steps\": %zu",
                      m->adapter->n_params, m->adapter->n, m->steps);
@@ -191,7 +192,10 @@ enum lorac_status lorac_manifest_write(const struct lorac_run_paths *p,
     if (m->seconds > 0.0) { lorac_buf_printf(&b, ",\n  \"seconds\": %.3f", m->seconds); }
     if (m->result) { add_result(&b, m->result); }
     lorac_buf_str(&b, "\n}\n");
-    if (!st && b.no_memory) { st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->manifest); }
+    if (!st && (b.no_memory || m->inputs->no_memory)) {
+        st = lorac_fail(err, LORAC_ENOMEM, "%s: no memory", p->manifest);
+    }
+    if (st) { lorac_buf_free(m->inputs); }
     if (!st) { st = lorac_file_write(p->manifest, b.at, b.n, err); }
     lorac_buf_free(&b);
     return st;

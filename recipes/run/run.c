@@ -46,7 +46,8 @@ struct run {
     double loss;     // of the last step
     double began;    // this session, by the clock
     struct lorac_earlier earlier;
-    char resumed[32]; // this session, where it is not the first; "" otherwise
+    char resumed[32];        // this session, where it is not the first; "" otherwise
+    struct lorac_buf inputs; // lorac_manifest.inputs
 };
 
 /* ---- setting up ---- */
@@ -154,6 +155,7 @@ static enum lorac_status tell(struct run *run, const struct lorac_run_result *re
         .resumed = run->resumed[0] ? run->resumed : NULL,
         .seconds = run->earlier.seconds + (ended ? lorac_clock() - run->began : 0.0),
         .approximation = &run->approximation,
+        .inputs = &run->inputs,
         .best = run->o.valid.set ? &run->o.best : NULL,
         .frozen = lorac_trainer_frozen(run->trainer)->layers,
         .ranks = lorac_ranks_count(run->ranks),
@@ -544,6 +546,7 @@ static void close_run(struct run *run)
     lorac_job_close(run->job);
     lorac_lock_close(run->lock);
     lorac_run_paths_free(&run->paths);
+    lorac_buf_free(&run->inputs);
 }
 
 enum lorac_status lorac_run(struct lorac_run_result *out, const struct lorac_recipe *r,

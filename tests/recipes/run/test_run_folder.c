@@ -135,6 +135,27 @@ static void touch(const char *name, long back)
     lorac_mem_free(text);
 }
 
+static bool change_and_stop(void *self)
+{
+    bool stops = ((const struct runs_stop *)self)->step == 2;
+    if (stops) { touch("train.csv", 2); }
+    return stops;
+}
+
+/* run.json names the rows that were trained on, though another file lies there when it ends. */
+static void a_table_that_changes_meanwhile_is_refused(void **state)
+{
+    (void)state;
+    struct runs_stop s = {.at = 2};
+    struct lorac_run_watch watch = runs_stop_watch(&s);
+    watch.stop = change_and_stop;
+    runs_well("changed", LORAC_RUN_NEW, &watch, NULL);
+    refused("changed", LORAC_RUN_RESUME, NULL,
+            "DIR/train.csv: has changed since the run began; a resumed run needs the same data");
+    touch("train.csv", 2);
+    runs_well("changed", LORAC_RUN_RESUME, NULL, NULL);
+}
+
 static void resuming_with_another_table_or_base_is_refused(void **state)
 {
     (void)state;
@@ -490,6 +511,7 @@ int main(void)
         cmocka_unit_test(overwriting_leaves_nothing_of_the_old_run),
         cmocka_unit_test(keep_says_which_adapters_are_kept),
         cmocka_unit_test(resuming_with_another_recipe_is_refused),
+        cmocka_unit_test(a_table_that_changes_meanwhile_is_refused),
         cmocka_unit_test(resuming_with_another_table_or_base_is_refused),
         cmocka_unit_test(resuming_notes_another_program),
         cmocka_unit_test(resuming_from_another_adapter_is_refused),
