@@ -16,14 +16,15 @@
 #include <pthread.h>
 
 enum {
-    LORAC_CPU_PIECE = 16384,   // elements of one piece of work on rows or elements
-    LORAC_CPU_COLUMNS = 64,    // columns of one piece of sums over rows
-    LORAC_CPU_PANEL = 1 << 20, // floats of decoded weights at a time (4 MiB)
-    LORAC_CPU_MAX_HEAD = 256,  // head sizes above, and ...
-    LORAC_CPU_MAX_GROUP = 64,  // ... more query heads per key head, are left to `ref`
-    LORAC_CPU_SPLIT = 512,     // cached keys of one piece of a decoding step
-    LORAC_CPU_BLOCK = 64,      // rows that one thread multiplies while they are in its cache
-    LORAC_CPU_RANK = 64,       // at most: our own kernels multiply
+    LORAC_CPU_PIECE = 16384,    // elements of one piece of work on rows or elements
+    LORAC_CPU_COLUMNS = 64,     // columns of one piece of sums over rows
+    LORAC_CPU_PANEL = 1 << 20,  // floats of decoded weights at a time (4 MiB)
+    LORAC_CPU_MAX_HEAD = 256,   // head sizes above, and ...
+    LORAC_CPU_MAX_GROUP = 64,   // ... more query heads per key head, are left to `ref`
+    LORAC_CPU_SPLIT = 512,      // cached keys of one piece of a decoding step
+    LORAC_CPU_BLOCK = 64,       // rows that one thread multiplies while they are in its cache
+    LORAC_CPU_RANK = 64,        // at most: our own kernels multiply
+    LORAC_CPU_NARROW = 1 << 14, // elements of a weight at most: our own kernels, as fast there
 };
 
 /* What one operation needs beside its operands. There are as many as operations ever ran at once.
@@ -41,8 +42,8 @@ struct lorac_onednn;
 struct lorac_cpu { // lorac_device.state
     const struct lorac_kernels *kernels;
     const struct lorac_int8_kernels *int8;
-    pthread_mutex_t packing;     // of weights: one at a time
-    struct lorac_onednn *onednn; // NULL until a weight is opened that wants it, or lacking
+    pthread_mutex_t packing;             // of weights: one at a time
+    struct lorac_onednn *_Atomic onednn; // NULL until something wants it, or lacking
     pthread_mutex_t lock;
     pthread_cond_t given;
     struct lorac_cpu_scratch *free; // at least one, or in use, once started
@@ -88,6 +89,10 @@ struct lorac_cpu_product {
     bool pair_first;               // its share is there when the product is added: backward passes
     float beta;
 };
+/* to (n) = elements first .. first+n-1 of what is stored, as they are multiplied: of a bfloat16
+ * product, rounded. */
+void lorac_cpu_decode(struct lorac_device *dev, float *to, const struct lorac_weight *w,
+                      size_t first, size_t n);
 /* A pair's share of rows n .. n+rows-1: first u; then, of outputs o .. o+outputs-1,
  * y = beta y + up_scale u up. */
 void lorac_cpu_pair_down(const struct lorac_kernels *k, const struct lorac_cpu_product *p, size_t n,

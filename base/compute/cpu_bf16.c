@@ -11,11 +11,9 @@
  * weights stored as bfloat16, and all rows where there is no memory for a copy, are multiplied by
  * our own kernels and sgemm: the same factors, their sums grouped otherwise.
  */
-#include "base/compute/cpu.h"
-#include "base/compute/onednn.h"
+#include "base/compute/cpu_blocks.h"
 #include "base/core/mem.h"
 
-#include <omp.h>
 #include <stdatomic.h>
 
 enum {
@@ -51,22 +49,15 @@ void lorac_cpu_from_bf16(struct lorac_device *dev, float *x, const uint16_t *y, 
 
 const char *lorac_cpu_bf16_lacks(void)
 {
-    return lorac_onednn_lacks();
+    return lorac_onednn_lacks(LORAC_BF16);
 }
 
 /* ---- copies ---- */
 
-/* Whether oneDNN can read it where it is. */
+/* Whether oneDNN can read it where it is, as what is multiplied. */
 static bool is_stored_so(const struct lorac_weight *w)
 {
-    return w->dtype == LORAC_BF16 && (uintptr_t)w->data % sizeof(uint16_t) == 0;
-}
-
-/* The matrix that x is multiplied by, as it is stored: W^T (C,OC), or W (OC,C). */
-static struct lorac_onednn_matrix stored(const struct lorac_weight *w, bool back)
-{
-    return (struct lorac_onednn_matrix){w->data, back ? w->OC : w->C, back ? w->C : w->OC,
-                                        back ? LORAC_ONEDNN_ROWS : LORAC_ONEDNN_COLUMNS};
+    return w->dtype == LORAC_BF16 && lorac_cpu_is_readable(w);
 }
 
 /* out (OC C) = its numbers, rounded. */
@@ -89,16 +80,17 @@ static void round_all(struct lorac_device *dev, uint16_t *out, const struct lora
 static void *pack(struct lorac_device *dev, const struct lorac_weight *w, bool back)
 {
     struct lorac_onednn *o = lorac_cpu(dev)->onednn;
-    struct lorac_onednn_matrix from = stored(w, back);
-    size_t bytes = lorac_onednn_packed_bytes(o, from.K, from.N);
+    struct lorac_onednn_matrix from = lorac_cpu_stored(w, back);
+    size_t bytes = lorac_onednn_packed_bytes(o, LORAC_BF16, from.K, from.N);
     void *copy = bytes ? lorac_mem_new(bytes, 1) : NULL;
     uint16_t *rounded = NULL;
     if (copy && !is_stored_so(w)) {
         rounded = lorac_mem_new(w->OC * w->C, sizeof *rounded);
         if (rounded) { round_all(dev, rounded, w); }
         from.data = rounded;
+        from.type = LORAC_BF16;
     }
-    if (copy && (!from.data || !lorac_onednn_pack(o, copy, &from))) {
+    if (copy && (!from.data || !lorac_onednn_pack(o, copy, LORAC_BF16, &from))) {
         lorac_mem_free(copy);
         copy = NULL;
     }
@@ -127,13 +119,14 @@ static const void *packed(struct lorac_device *dev, const struct lorac_weight *w
 static struct lorac_onednn_matrix find(struct lorac_device *dev, const struct lorac_weight *w,
                                        bool back)
 {
-    struct lorac_onednn_matrix m = stored(w, back);
+    struct lorac_onednn_matrix m = lorac_cpu_stored(w, back);
     const void *copy = is_stored_so(w)
                            ? atomic_load_explicit(&w->bf16->copy[back], memory_order_acquire)
                            : packed(dev, w, back);
     if (copy || !is_stored_so(w)) {
         m.data = copy;
         m.order = LORAC_ONEDNN_PACKED;
+        m.type = LORAC_BF16;
     }
     return m;
 }
@@ -168,112 +161,11 @@ static size_t multiply(struct lorac_device *dev, struct lorac_cpu_scratch *s, bo
     return n;
 }
 
-/* ---- by blocks of rows ---- */
-
-enum { BLOCK = LORAC_CPU_BLOCK, PARTS = 3 }; // rows that are left: 32, 16, fewer than 16
-
-struct blocks {
-    const struct lorac_cpu_product *p;
-    struct lorac_onednn_matrix b;
-    const struct lorac_onednn_product *whole, *rest[PARTS];
-    bool adds;
-    size_t rounded; // floats of a block of x in bfloat16, ...
-    size_t floats;  // ... and the library's scratch behind it: of one thread
-};
-
-static bool find_products(struct lorac_onednn *o, struct blocks *b)
-{
-    enum { LINE = 16 }; // floats
-    b->whole = lorac_onednn_find(o, &b->b, BLOCK, b->adds, true);
-    size_t bytes = b->whole ? lorac_onednn_scratch(b->whole) : 0;
-    size_t left = b->p->N % BLOCK;
-    bool there = b->whole;
-    for (size_t i = 0; i < PARTS && left > 0 && there; i++) {
-        size_t rows = lorac_onednn_rows(left);
-        b->rest[i] = lorac_onednn_find(o, &b->b, rows, b->adds, true);
-        there = b->rest[i];
-        bytes = lorac_max(bytes, there ? lorac_onednn_scratch(b->rest[i]) : 0);
-        left -= rows;
-    }
-    b->rounded = lorac_pieces(BLOCK * b->b.K, 2 * LINE) * LINE;
-    b->floats = b->rounded + lorac_pieces(bytes, LINE * sizeof(float)) * LINE;
-    return there;
-}
-
-/* Rows n .. n+rows-1 = or += x B, with x rounded in the scratch. */
-static void multiply_rows(struct lorac_device *dev, const struct blocks *b, float *scratch,
-                          size_t n, size_t rows)
-{
-    const struct lorac_cpu_product *p = b->p;
-    const struct lorac_weight *w = p->w;
-    const uint16_t *a = (const uint16_t *)(const void *)scratch;
-    size_t done = 0;
-    for (size_t i = 0; done < rows; i++) {
-        float *y = p->y + (n + done) * p->OUT;
-        size_t some = lorac_onednn_rows(rows - done);
-        if (!lorac_onednn_run(lorac_cpu(dev)->onednn, rows == BLOCK ? b->whole : b->rest[i], y,
-                              a + done * p->K, &b->b, scratch + b->rounded)) { // no memory
-            struct lorac_weight turned = {w->data, w->dtype,   w->C, w->OC,
-                                          true,    w->compute, NULL, NULL};
-            lorac_backend_ref.linear_backward(dev, y, p->x + (n + done) * p->K,
-                                              p->back ? w : &turned, some, b->adds ? 1.0F : 0.0F);
-        }
-        done += some;
-    }
-}
-
-static void multiply_block(struct lorac_device *dev, const struct blocks *b, float *scratch,
-                           size_t n)
-{
-    const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
-    const struct lorac_cpu_product *p = b->p;
-    size_t rows = lorac_min(BLOCK, p->N - n);
-    float *y = p->y + n * p->OUT;
-    k->to_bf16((uint16_t *)(void *)scratch, p->x + n * p->K, rows * p->K); // in order: x is there
-    if (p->pair && p->pair->down) { lorac_cpu_pair_down(k, p, n, rows); }
-    if (p->pair && p->pair_first) {
-        lorac_cpu_pair_up(k, p, n, rows, 0, p->OUT, p->beta);
-    } else if (p->beta != 0.0F && p->beta != 1.0F) {
-        k->scale(y, rows * p->OUT, p->beta);
-    }
-    multiply_rows(dev, b, scratch, n, rows);
-    for (size_t r = 0; r < rows && p->bias; r++) {
-        k->add(y + r * p->OUT, p->bias, p->OUT);
-    }
-    if (p->pair && !p->pair_first) { lorac_cpu_pair_up(k, p, n, rows, 0, p->OUT, 1.0F); }
-}
-
 bool lorac_cpu_bf16_blocks(struct lorac_device *dev, const struct lorac_cpu_product *p)
 {
-    struct lorac_onednn *o = lorac_cpu(dev)->onednn;
-    bool many = p->N >= 2 * (size_t)BLOCK * (size_t)dev->threads; // blocks for all threads
-    if (!o || !many) { return false; }
-    struct blocks b = {
-        .p = p,
-        .b = find(dev, p->w, p->back),
-        .adds = p->beta != 0.0F || (p->pair && p->pair_first),
-    };
-    if (!b.b.data || !find_products(o, &b)) { return false; }
-    struct lorac_cpu_scratch *s = lorac_cpu_take(dev);
-    float *scratch = lorac_cpu_parts(s, (size_t)dev->threads * b.floats);
-    size_t pieces = scratch ? lorac_pieces(p->N, BLOCK) : 0;
-#    pragma omp parallel for num_threads(dev->threads) schedule(dynamic)
-    for (size_t i = 0; i < pieces; i++) {
-        multiply_block(dev, &b, scratch + (size_t)omp_get_thread_num() * b.floats, i * BLOCK);
-    }
-    lorac_cpu_give(dev, s);
-    return pieces > 0;
-}
-
-/* The library's products are made with the first weight that wants them. */
-static bool begin(struct lorac_device *dev)
-{
-    struct lorac_cpu *cpu = lorac_cpu(dev);
-    (void)pthread_mutex_lock(&cpu->lock);
-    if (!cpu->onednn) { cpu->onednn = lorac_onednn_new(dev->threads); }
-    bool there = cpu->onednn;
-    (void)pthread_mutex_unlock(&cpu->lock);
-    return there;
+    if (!lorac_cpu_are_blocks(dev, p->N)) { return false; }
+    struct lorac_onednn_matrix b = find(dev, p->w, p->back);
+    return b.data && lorac_cpu_blocks(dev, p, &b);
 }
 
 #else
@@ -299,12 +191,6 @@ bool lorac_cpu_bf16_blocks(struct lorac_device *dev, const struct lorac_cpu_prod
 void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w, bool back)
 {
     (void)dev, (void)w, (void)back;
-}
-
-static bool begin(struct lorac_device *dev)
-{
-    (void)dev;
-    return false;
 }
 
 #endif
@@ -354,7 +240,7 @@ void lorac_cpu_bf16(struct lorac_device *dev, const struct lorac_cpu_product *p)
 
 bool lorac_cpu_bf16_open(struct lorac_device *dev, struct lorac_weight *w)
 {
-    w->bf16 = begin(dev) ? lorac_mem_new(1, sizeof *w->bf16) : NULL;
+    w->bf16 = lorac_cpu_onednn(dev) ? lorac_mem_new(1, sizeof *w->bf16) : NULL;
     return w->bf16;
 }
 

@@ -1,19 +1,18 @@
 /*
  * cpu_matmul.c - products of the cpu backend; row-major throughout.
  *
- * OpenBLAS where all sides are wide. Not where one is as small as an adapter's rank, where it
- * reaches a tenth of its speed: these products read and write their wide matrices once and do
- * little with them. Nor for few rows (decoding, short prompts), which read each weight once as it
- * is stored, nor for small weights: measured against sgemm with `lorac_bench ops`.
+ * OpenBLAS where all sides are wide, and for many rows oneDNN where that is faster (cpu_blocks.h).
+ * Not where one is as small as an adapter's rank, where sgemm reaches a tenth of its speed: these
+ * products read and write their wide matrices once and do little with them. Nor for few rows
+ * (decoding, short prompts), which read each weight once as it is stored, nor for small weights:
+ * measured against sgemm with `lorac_bench ops`.
  *
  * Long sums are made in blocks on both ways, so that a row's result depends on its neighbours in
  * the batch by roundings of a short sum only (accumulation: base.test_pass); and not at all where
  * the device computes each row by itself (by_row): by our own kernels alone (lora.test_by_row).
  */
-#include "base/compute/cpu.h"
-
 #include "base/compute/blas.h"
-
+#include "base/compute/cpu_blocks.h"
 #include "base/core/mem.h"
 
 #include <assert.h>
@@ -23,8 +22,7 @@ enum {
     RANK = LORAC_CPU_RANK,
     FEW = 16,        // rows at most: our own kernels,
     FEW_STORED = 64, // ... of 16-bit weights, which sgemm would need decoded first
-    NARROW =
-        1 << 14, // elements of a weight at most: our own kernels, as fast there, whatever the rows
+    NARROW = LORAC_CPU_NARROW,
     SMALL = 1 << 16,  // multiplications that aren't worth waking the threads
     ROWS = 16,        // rows of one piece
     OUTPUTS = 64,     // outputs of one piece of dot products,
@@ -193,25 +191,30 @@ static bool is_direct(const struct lorac_weight *w)
     return lorac_kernels_take(w->dtype) && (w->compute != LORAC_BFLOAT16 || w->dtype == LORAC_BF16);
 }
 
-/* Rows o .. o+rows-1 of w as float32: in the file where they are plain, else decoded into `panel`.
- */
-static const float *decoded(struct lorac_device *dev, float *panel, const struct lorac_weight *w,
-                            size_t o, size_t rows)
+void lorac_cpu_decode(struct lorac_device *dev, float *to, const struct lorac_weight *w,
+                      size_t first, size_t n)
 {
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
-    const char *from = (const char *)w->data + lorac_dtype_bytes(w->dtype, o * w->C);
-    if (is_plain(w)) { return (const float *)(const void *)from; }
-    size_t n = rows * w->C;
-    assert(n <= LORAC_CPU_PANEL);
+    const char *from = (const char *)w->data + lorac_dtype_bytes(w->dtype, first);
     size_t pieces = lorac_pieces(n, LORAC_CPU_PIECE);
     bool rounds = w->compute == LORAC_BFLOAT16 && w->dtype != LORAC_BF16;
 #pragma omp parallel for num_threads(dev->threads) if (pieces > 1)
     for (size_t i = 0; i < pieces; i++) {
         size_t at = i * LORAC_CPU_PIECE;
         size_t some = lorac_min(LORAC_CPU_PIECE, n - at);
-        k->decode(panel + at, from + lorac_dtype_bytes(w->dtype, at), w->dtype, some);
-        if (rounds) { k->round_bf16(panel + at, panel + at, some); }
+        k->decode(to + at, from + lorac_dtype_bytes(w->dtype, at), w->dtype, some);
+        if (rounds) { k->round_bf16(to + at, to + at, some); }
     }
+}
+
+/* Rows o .. o+rows-1 of w as float32: in the file where they are plain, else decoded into `panel`.
+ */
+static const float *decoded(struct lorac_device *dev, float *panel, const struct lorac_weight *w,
+                            size_t o, size_t rows)
+{
+    if (is_plain(w)) { return (const float *)w->data + o * w->C; }
+    assert(rows * w->C <= LORAC_CPU_PANEL);
+    lorac_cpu_decode(dev, panel, w, o * w->C, rows * w->C);
     return panel;
 }
 
@@ -314,6 +317,7 @@ static bool multiply(struct lorac_device *dev, const struct lorac_cpu_product *p
     if (p->pair && (p->pair->R > RANK || dev->by_row)) { return false; }
     if (w->int8) { return lorac_cpu_int8(dev, p); }
     if (w->bf16 && lorac_cpu_bf16_blocks(dev, p)) { return true; }
+    if (w->compute == LORAC_FLOAT32 && lorac_cpu_blocks_float32(dev, p)) { return true; }
     if (p->pair) { return false; }
     if (w->compute == LORAC_BFLOAT16) {
         lorac_cpu_bf16(dev, p);

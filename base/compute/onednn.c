@@ -50,7 +50,8 @@ static struct {
     CALLS(MEMBER)
 #undef MEMBER
     dnnl_engine_t engine;
-    char lacks[400]; // "": it is there and fast
+    const char *lacks[2]; // in float32, in bfloat16; NULL: it is there and fast
+    char missing[400];
 } lib;
 
 /* Of a matrix. */
@@ -121,24 +122,42 @@ static bool matmul_desc_new(dnnl_primitive_desc_t *out, const dnnl_memory_desc_t
 
 /* ---- loading ---- */
 
-LORAC_LOADS("onednn", "Products in bfloat16", "recommended", LORAC_ONEDNN_SONAME);
+LORAC_LOADS("onednn", "Products in bfloat16, and faster ones in float32", "recommended",
+            LORAC_ONEDNN_SONAME);
 
-/* Without them oneDNN computes bfloat16, too, but slower than float32. */
-static bool has_instructions(void)
+static dnnl_data_type_t its_type(enum lorac_dtype type)
+{
+    return type == LORAC_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+/* Instructions, each or NULL. */
+static const char *lacks_float32(void)
 {
 #if defined(__x86_64__)
-    return __builtin_cpu_supports("avx512bf16");
+    bool there = __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#else
+    bool there = false;
+#endif
+    return there ? NULL : "this processor has no AVX-512 instructions";
+}
+
+/* Without them oneDNN computes bfloat16, too, but slower than float32. */
+static const char *lacks_bf16(void)
+{
+#if defined(__x86_64__)
+    bool there = __builtin_cpu_supports("avx512bf16");
 #elif defined(__aarch64__)
     enum { BF16 = 1 << 14 }; // HWCAP2_BF16 of Linux's asm/hwcap.h
-    return getauxval(AT_HWCAP2) & BF16;
+    bool there = getauxval(AT_HWCAP2) & BF16;
 #else
-    return false;
+    bool there = false;
 #endif
+    return there ? NULL : "this processor has no AVX512_BF16, AMX or Arm BF16 instructions";
 }
 
 /* Whether the library's own choice for a product is more than its plain loops: it was told to do
  * without the instructions (DNNL_MAX_CPU_ISA), or built so. */
-static bool is_fast(void)
+static bool is_fast(dnnl_data_type_t type)
 {
     enum { SIDE = 64 };
     dnnl_memory_desc_t a;
@@ -146,8 +165,8 @@ static bool is_fast(void)
     dnnl_memory_desc_t c;
     dnnl_primitive_desc_t desc = NULL;
     const char *name = "";
-    bool ok = layout_new(&a, SIDE, SIDE, dnnl_bf16, dnnl_ab);
-    bool ok_b = layout_new(&b, SIDE, SIDE, dnnl_bf16, dnnl_format_tag_any);
+    bool ok = layout_new(&a, SIDE, SIDE, type, dnnl_ab);
+    bool ok_b = layout_new(&b, SIDE, SIDE, type, dnnl_format_tag_any);
     bool ok_c = layout_new(&c, SIDE, SIDE, dnnl_f32, dnnl_ab);
     ok = ok && ok_b && ok_c && matmul_desc_new(&desc, &a, &b, &c, false);
     ok = ok && lib.dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name) ==
@@ -167,48 +186,57 @@ static void *open_library(void)
     for (size_t i = 0; i < 2 && !handle; i++) {
         handle = dlopen(files[i], RTLD_NOW | RTLD_LOCAL);
         const char *said = handle ? NULL : dlerror(); // NOLINT(concurrency-mt-unsafe)
-        if (said && !lib.lacks[0]) {
-            (void)snprintf(lib.lacks, sizeof lib.lacks,
+        if (said && !lib.missing[0]) {
+            (void)snprintf(lib.missing, sizeof lib.missing,
                            "oneDNN cannot be loaded: %.250s (Debian has it as libdnnl%d)", said,
                            DNNL_VERSION_MAJOR);
         }
     }
-    if (handle) { lib.lacks[0] = '\0'; }
+    if (handle) { lib.missing[0] = '\0'; }
     return handle;
 }
 
-static void load(void)
+/* Why it cannot begin, or NULL. */
+static const char *begin(void)
 {
-    static const char missing[] = LORAC_ONEDNN_SONAME " is another library than oneDNN's: ";
-    if (!has_instructions()) {
-        (void)snprintf(lib.lacks, sizeof lib.lacks,
-                       "this processor has no AVX512_BF16, AMX or Arm BF16 instructions");
-        return;
-    }
+    static const char other[] = LORAC_ONEDNN_SONAME " is another library than oneDNN's: ";
     void *handle = open_library();
-    if (!handle) { return; }
+    if (!handle) { return lib.missing; }
     void *at = NULL; // a function from an object's pointer, which POSIX allows and ISO C does not
 #define FIND(call)                     \
     at = dlsym(handle, #call);         \
     memcpy(&lib.call, &at, sizeof at); \
-    if (!at) { (void)snprintf(lib.lacks, sizeof lib.lacks, "%s%s", missing, #call); }
+    if (!at) { (void)snprintf(lib.missing, sizeof lib.missing, "%s%s", other, #call); }
     CALLS(FIND)
 #undef FIND
-    if (lib.lacks[0]) { return; } // it stays loaded: some have threads of their own by now
-    if (lib.dnnl_engine_create(&lib.engine, dnnl_cpu, 0) != dnnl_success) {
-        (void)snprintf(lib.lacks, sizeof lib.lacks, "oneDNN has no memory to begin");
-    } else if (!is_fast()) {
-        (void)snprintf(lib.lacks, sizeof lib.lacks,
-                       "oneDNN has no fast product in bfloat16 for this processor "
-                       "(DNNL_MAX_CPU_ISA?)");
-    }
+    if (lib.missing[0]) { return lib.missing; } // it stays loaded: some have threads of their own
+    return lib.dnnl_engine_create(&lib.engine, dnnl_cpu, 0) == dnnl_success
+               ? NULL
+               : "oneDNN has no memory to begin";
 }
 
-const char *lorac_onednn_lacks(void)
+static const char *lack(const char *instructions, const char *begins, dnnl_data_type_t type)
+{
+    return instructions    ? instructions
+           : begins        ? begins
+           : is_fast(type) ? NULL
+                           : "oneDNN has no fast product for this processor (DNNL_MAX_CPU_ISA?)";
+}
+
+static void load(void)
+{
+    const char *float32 = lacks_float32();
+    const char *bf16 = lacks_bf16();
+    const char *begins = float32 && bf16 ? NULL : begin();
+    lib.lacks[0] = lack(float32, begins, dnnl_f32);
+    lib.lacks[1] = lack(bf16, begins, dnnl_bf16);
+}
+
+const char *lorac_onednn_lacks(enum lorac_dtype type)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, load);
-    return lib.lacks[0] ? lib.lacks : NULL;
+    return lib.lacks[type == LORAC_BF16];
 }
 
 /* ---- products of one device ---- */
@@ -225,6 +253,7 @@ struct lorac_onednn_product {
 struct kind {
     size_t K, N;
     enum lorac_onednn_order order;
+    enum lorac_dtype type;
     dnnl_memory_desc_t b;
     struct lorac_onednn_product product[4][SIZES]; // which write or add (1), alone (2)
     struct kind *next;
@@ -253,7 +282,7 @@ static void threads_reset(int threads, int own)
 
 struct lorac_onednn *lorac_onednn_new(int threads)
 {
-    if (lorac_onednn_lacks()) { return NULL; }
+    if (lorac_onednn_lacks(LORAC_F32) && lorac_onednn_lacks(LORAC_BF16)) { return NULL; }
     struct lorac_onednn *o = lorac_mem_new(1, sizeof *o);
     if (!o) { return NULL; }
     o->threads = threads;
@@ -308,7 +337,7 @@ static bool describe(dnnl_primitive_desc_t *out, const struct kind *k, const dnn
 {
     dnnl_memory_desc_t a;
     dnnl_memory_desc_t c;
-    bool ok = layout_new(&a, M, k->K, dnnl_bf16, dnnl_ab);
+    bool ok = layout_new(&a, M, k->K, its_type(k->type), dnnl_ab);
     bool ok_c = layout_new(&c, M, k->N, dnnl_f32, dnnl_ab);
     *out = NULL;
     ok = ok && ok_c && matmul_desc_new(out, &a, b, &c, adds);
@@ -322,7 +351,7 @@ static bool choose_layout(struct kind *k)
 {
     dnnl_memory_desc_t any;
     dnnl_primitive_desc_t desc = NULL;
-    bool ok = layout_new(&any, k->K, k->N, dnnl_bf16, dnnl_format_tag_any) &&
+    bool ok = layout_new(&any, k->K, k->N, its_type(k->type), dnnl_format_tag_any) &&
               describe(&desc, k, &any, MOST, false);
     if (ok) {
 #if DNNL_VERSION_MAJOR >= 3
@@ -338,22 +367,21 @@ static bool choose_layout(struct kind *k)
 }
 
 /* With the lock held. NULL: no memory. */
-static struct kind *find_kind(struct lorac_onednn *o, size_t K, size_t N,
-                              enum lorac_onednn_order order)
+static struct kind *find_kind(struct lorac_onednn *o, const struct lorac_onednn_matrix *b)
 {
     struct kind *k = o->kinds;
-    while (k && (k->K != K || k->N != N || k->order != order)) {
+    while (k && (k->K != b->K || k->N != b->N || k->order != b->order || k->type != b->type)) {
         k = k->next;
     }
     if (k) { return k; }
     k = lorac_mem_new(1, sizeof *k);
     if (!k) { return NULL; }
-    *k = (struct kind){.K = K, .N = N, .order = order, .next = o->kinds};
+    *k = (struct kind){.K = b->K, .N = b->N, .order = b->order, .type = b->type, .next = o->kinds};
+    dnnl_format_tag_t tag = b->order == LORAC_ONEDNN_ROWS ? dnnl_ab : dnnl_ba;
     int own = threads_set(o->threads);
-    bool ok =
-        order == LORAC_ONEDNN_PACKED
-            ? choose_layout(k)
-            : layout_new(&k->b, K, N, dnnl_bf16, order == LORAC_ONEDNN_ROWS ? dnnl_ab : dnnl_ba);
+    bool ok = b->order == LORAC_ONEDNN_PACKED
+                  ? choose_layout(k)
+                  : layout_new(&k->b, k->K, k->N, its_type(k->type), tag);
     threads_reset(o->threads, own);
     if (!ok) {
         lorac_mem_free(k);
@@ -363,10 +391,11 @@ static struct kind *find_kind(struct lorac_onednn *o, size_t K, size_t N,
     return k;
 }
 
-size_t lorac_onednn_packed_bytes(struct lorac_onednn *o, size_t K, size_t N)
+size_t lorac_onednn_packed_bytes(struct lorac_onednn *o, enum lorac_dtype type, size_t K, size_t N)
 {
+    const struct lorac_onednn_matrix packed = {NULL, K, N, LORAC_ONEDNN_PACKED, type};
     (void)pthread_mutex_lock(&o->lock);
-    const struct kind *k = find_kind(o, K, N, LORAC_ONEDNN_PACKED);
+    const struct kind *k = find_kind(o, &packed);
     size_t bytes = k ? lib.dnnl_memory_desc_get_size(REF(k->b)) : 0;
     (void)pthread_mutex_unlock(&o->lock);
     return bytes;
@@ -393,7 +422,7 @@ const struct lorac_onednn_product *lorac_onednn_find(struct lorac_onednn *o,
                                                      bool adds, bool alone)
 {
     (void)pthread_mutex_lock(&o->lock);
-    struct kind *k = find_kind(o, b->K, b->N, b->order);
+    struct kind *k = find_kind(o, b);
     struct lorac_onednn_product *p = k ? &k->product[adds + 2 * alone][size_of(M)] : NULL;
     if (p && !p->run) { translate(p, k, M, adds, alone ? 1 : o->threads); }
     (void)pthread_mutex_unlock(&o->lock);
@@ -446,7 +475,7 @@ static void *readable(const void *p)
 }
 
 bool lorac_onednn_run(struct lorac_onednn *o, const struct lorac_onednn_product *p, float *c,
-                      const uint16_t *a, const struct lorac_onednn_matrix *b, void *scratch)
+                      const void *a, const struct lorac_onednn_matrix *b, void *scratch)
 {
     const_dnnl_primitive_desc_t desc = NULL;
     if (lib.dnnl_primitive_get_primitive_desc(p->run, &desc) != dnnl_success) { return false; }
@@ -461,13 +490,15 @@ bool lorac_onednn_run(struct lorac_onednn *o, const struct lorac_onednn_product 
     return execute(o, p->run, p->threads, operands, 4);
 }
 
-bool lorac_onednn_pack(struct lorac_onednn *o, void *to, const struct lorac_onednn_matrix *from)
+bool lorac_onednn_pack(struct lorac_onednn *o, void *to, enum lorac_dtype type,
+                       const struct lorac_onednn_matrix *from)
 {
+    const struct lorac_onednn_matrix wanted = {NULL, from->K, from->N, LORAC_ONEDNN_PACKED, type};
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t run = NULL;
     (void)pthread_mutex_lock(&o->lock);
-    struct kind *packed = find_kind(o, from->K, from->N, LORAC_ONEDNN_PACKED);
-    struct kind *plain = find_kind(o, from->K, from->N, from->order);
+    struct kind *packed = find_kind(o, &wanted);
+    struct kind *plain = find_kind(o, from);
     (void)pthread_mutex_unlock(&o->lock);
     if (!packed || !plain) { return false; }
     int own = threads_set(o->threads);

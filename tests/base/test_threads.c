@@ -189,57 +189,61 @@ static void without_memory_for_scratch_they_take_turns(void **state)
 
 /* ---- one weight ---- */
 
+enum { MANY = 512 }; // rows: by blocks, where there are such products
+
 struct sharing {
-    const struct work *w;
+    struct lorac_device *dev;
+    const float *x; // (MANY,OC)
     const struct lorac_weight *weight;
-    float *y; // (Y + DX)
+    size_t rows;
+    float *y; // (MANY,OC+C)
 };
 
 static void *multiply(void *self)
 {
     const struct sharing *s = self;
-    struct lorac_device *dev = s->w->dev;
-    dev->ops->linear(dev, s->y, s->w->x, s->weight, NULL, N);
-    dev->ops->linear_backward(dev, s->y + Y, s->w->x, s->weight, N, 0.0F);
+    s->dev->ops->linear(s->dev, s->y, s->x, s->weight, NULL, s->rows);
+    s->dev->ops->linear_backward(s->dev, s->y + s->rows * OC, s->x, s->weight, s->rows, 0.0F);
     return NULL;
 }
 
-static void share_weight(const struct work *w, enum lorac_compute compute)
+/* With a new device, whose libraries' products the first of them makes. */
+static void share_weight(const char *backend, enum lorac_compute compute, size_t rows)
 {
-    struct lorac_device *dev = w->dev;
+    struct lorac_device dev;
     pthread_t threads[WORKERS];
     struct sharing at[WORKERS];
-    struct lorac_weight *weight =
-        dev->ops->weight_open(dev, w->x, LORAC_F32, OC, C / 4, false, compute);
-    assert_non_null(weight);
-    for (size_t i = 0; i < WORKERS; i++) {
-        at[i] = (struct sharing){w, weight, filled(Y + DX, 0)};
+    float *x = filled(MANY * OC, 5);
+    assert_int_equal(lorac_device_open(&dev, backend, 1, NULL), LORAC_OK);
+    if (!dev.ops->lacks(&dev, compute)) {
+        struct lorac_weight *weight =
+            dev.ops->weight_open(&dev, x, LORAC_F32, OC, C, false, compute);
+        assert_non_null(weight);
+        for (size_t i = 0; i < WORKERS; i++) {
+            at[i] = (struct sharing){&dev, x, weight, rows, filled(MANY * (OC + C), 0)};
+        }
+        for (size_t i = 0; i < WORKERS; i++) {
+            assert_int_equal(pthread_create(&threads[i], NULL, multiply, &at[i]), 0);
+        }
+        for (size_t i = 0; i < WORKERS; i++) {
+            assert_int_equal(pthread_join(threads[i], NULL), 0);
+            assert_memory_equal(at[i].y, at[0].y, rows * (OC + C) * sizeof *at[i].y);
+        }
+        for (size_t i = 0; i < WORKERS; i++) {
+            lorac_mem_free(at[i].y);
+        }
+        dev.ops->weight_close(&dev, weight);
     }
-    for (size_t i = 0; i < WORKERS; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, multiply, &at[i]), 0);
-    }
-    for (size_t i = 0; i < WORKERS; i++) {
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-        assert_memory_equal(at[i].y, at[0].y, (Y + DX) * sizeof *at[i].y);
-    }
-    for (size_t i = 0; i < WORKERS; i++) {
-        lorac_mem_free(at[i].y);
-    }
-    dev->ops->weight_close(dev, weight);
+    lorac_device_close(&dev);
+    lorac_mem_free(x);
 }
 
 static void threads_share_a_weight(void **state)
 {
-    struct lorac_device dev;
-    assert_int_equal(lorac_device_open(&dev, *state, 1, NULL), LORAC_OK);
-    struct work w = work_new(5, &dev);
     for (int c = 0; c < LORAC_N_COMPUTES; c++) {
-        if (!dev.ops->lacks(&dev, (enum lorac_compute)c)) {
-            share_weight(&w, (enum lorac_compute)c);
-        }
+        share_weight(*state, (enum lorac_compute)c, N);
+        share_weight(*state, (enum lorac_compute)c, MANY);
     }
-    work_free(&w);
-    lorac_device_close(&dev);
 }
 
 /* ---- devices beside each other ---- */

@@ -1,6 +1,6 @@
 # The cpu backend. kernels*.c are compiled once per instruction set; cpu.c picks one at run time.
 target_sources(lorac_objects PRIVATE base/compute/blas.c base/compute/cpu.c base/compute/cpu_matmul.c
-    base/compute/cpu_int8.c base/compute/cpu_bf16.c base/compute/cpu_attention.c
+    base/compute/cpu_blocks.c base/compute/cpu_int8.c base/compute/cpu_bf16.c base/compute/cpu_attention.c
     base/compute/cpu_attention_back.c)
 target_compile_definitions(lorac_objects PRIVATE LORAC_HAVE_OPENBLAS)
 if(LORAC_OPENBLAS_LINK)

@@ -4,7 +4,8 @@
  *     double: forward and backward, written and added, for every storage type, aligned or not,
  *     transposed or not, for few rows and for ragged ones, prepared or not;
  *   - they are float32's but for that rounding;
- *   - so are they where there is no memory for a copy of the weight, or for anything else;
+ *   - so are they where there is no memory for a copy of the weight, or for anything else, and
+ *     those in float32 that go the same way;
  *   - threads that share a device and a weight get bit for bit what each gets alone;
  *   - what rounds keeps ties, subnormal numbers, infinity and NaN as lorac_dtype_encode() does;
  *   - a weight's copies take no more than the plan counts, and not much less;
@@ -156,6 +157,7 @@ static void products_are_those_of_ref(void **state)
     }
     check((struct shape){LORAC_BF16, false, 0, 2000, 48, 40, 1.0F});
     check((struct shape){LORAC_F32, true, 0, 1999, 40, 48, 0.0F});
+    check((struct shape){LORAC_BF16, false, 0, 300, 40, 48, 0.5F});
     check((struct shape){LORAC_BF16, false, 0, 20, 70000, 15, 1.0F}); // rows longer than 512 fit
     check((struct shape){LORAC_BF16, true, 1, 20, 15, 70000, 0.0F});
 }
@@ -201,22 +203,32 @@ static void they_are_float32s_but_for_rounding(void **state)
 static void want_of_memory_changes_nothing(void **state)
 {
     (void)state;
-    static const enum lorac_dtype types[] = {LORAC_F32, LORAC_BF16, LORAC_F32};
-    static const size_t rows[] = {40, 40, 300}; // the last by blocks
-    for (size_t t = 0; t < 3 && d.n > 1; t++) {
-        struct shape s = {types[t], false, 0, rows[t], 64, 64, 1.0F};
-        struct product want = product_new(s);
-        multiply(&want, &d.at[0], handle(&want, &d.at[0], LORAC_BFLOAT16));
+    static const struct {
+        enum lorac_dtype type;
+        enum lorac_compute compute;
+        size_t rows, side;
+        long least; // allocations: handle, products, copies, scratch
+    } cases[] = {
+        {LORAC_F32, LORAC_BFLOAT16, 40, 64, 8},   {LORAC_BF16, LORAC_BFLOAT16, 40, 64, 4},
+        {LORAC_F32, LORAC_BFLOAT16, 300, 64, 8}, // by blocks
+        {LORAC_BF16, LORAC_FLOAT32, 530, 136, 4}, {LORAC_F16, LORAC_FLOAT32, 530, 136, 4},
+    };
+    for (size_t t = 0; t < sizeof cases / sizeof *cases && d.n > 1; t++) {
+        enum lorac_compute compute = cases[t].compute;
+        size_t side = cases[t].side;
+        struct product want =
+            product_new((struct shape){cases[t].type, false, 0, cases[t].rows, side, side, 1.0F});
+        multiply(&want, &d.at[0], handle(&want, &d.at[0], compute));
         long n = 0;
         for (bool met = true; met; n++) {
             struct lorac_device dev;
             struct product got = want;
             assert_int_equal(lorac_device_open(&dev, NULL, 2, NULL), LORAC_OK);
-            got.y = scratch(want.s.N * want.s.OC, 6);
-            got.dx = scratch(want.s.N * want.s.C, 7);
+            got.y = scratch(want.s.N * side, 6);
+            got.dx = scratch(want.s.N * side, 7);
             faults_start(FAULTS_MEMORY, n);
-            struct lorac_weight *w = dev.ops->weight_open(&dev, want.data, types[t], want.s.OC,
-                                                          want.s.C, false, LORAC_BFLOAT16);
+            struct lorac_weight *w =
+                dev.ops->weight_open(&dev, want.data, want.s.type, side, side, false, compute);
             if (w) {
                 dev.ops->linear(&dev, got.y, got.x, w, got.bias, got.s.N);
                 dev.ops->linear_backward(&dev, got.dx, got.dy, w, got.s.N, 1.0F);
@@ -227,7 +239,7 @@ static void want_of_memory_changes_nothing(void **state)
             dev.ops->weight_close(&dev, w);
             lorac_device_close(&dev);
         }
-        assert_true(n > (types[t] == LORAC_F32 ? 8 : 4)); // handle, products, copies, scratch
+        assert_true(n > cases[t].least);
         scratch_free();
     }
 }
@@ -427,7 +439,8 @@ static void copies_take_what_is_counted(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && o; i++) {
         size_t OC = sizes[i][0];
         size_t C = sizes[i][1];
-        size_t takes = lorac_onednn_packed_bytes(o, C, OC) + lorac_onednn_packed_bytes(o, OC, C);
+        size_t takes = lorac_onednn_packed_bytes(o, LORAC_BF16, C, OC) +
+                       lorac_onednn_packed_bytes(o, LORAC_BF16, OC, C);
         size_t counted = lorac_backend_cpu.weight_bytes(NULL, LORAC_F32, OC, C, LORAC_BFLOAT16);
         assert_in_range(takes, counted / 4, counted);
     }

@@ -1,14 +1,18 @@
 /*
  * A product with a weight and a pair of low rank at once. What is promised:
  *   - it is what its parts give one after the other: to the bit in int8, and within roundings of
- *     `ref` in bfloat16; either direction, with bias and beta, for whole blocks of rows and ragged
- *     ones, on each instruction set;
+ *     `ref` in bfloat16 and float32; either direction, with bias and beta, for whole blocks of rows
+ *     and ragged ones, on each instruction set;
  *   - where the backend says that it would gain nothing, nothing was written;
- *   - it says so of float32, of few rows and of ranks that are not low.
+ *   - it says so of few rows, of ranks that are not low, and in float32 of narrow weights, of rows
+ *     that must not depend on one another and where OpenBLAS is as fast.
  */
 #include "base/compute/device.h"
 #include "tests/support/devices.h"
 #include "tests/support/near.h"
+#ifdef LORAC_HAVE_ONEDNN
+#    include "base/compute/onednn.h"
+#endif
 
 #include <math.h>
 #include <setjmp.h>
@@ -98,6 +102,17 @@ static bool computes(struct lorac_device *dev, enum lorac_compute c)
     return !dev->ops->lacks(dev, c);
 }
 
+/* Whether products of many rows go by blocks. */
+static bool has_blocks(struct lorac_device *dev, enum lorac_compute c)
+{
+    if (c != LORAC_FLOAT32) { return computes(dev, c); }
+#ifdef LORAC_HAVE_ONEDNN
+    return !dev->by_row && !lorac_onednn_lacks(LORAC_F32);
+#else
+    return false;
+#endif
+}
+
 static void check(const struct shape *s)
 {
     char what[120];
@@ -105,7 +120,7 @@ static void check(const struct shape *s)
              s->turned ? " turned" : "", s->back ? " back" : "", s->N, s->C, s->OC, s->R);
     for (size_t i = 1; i < d.n; i++) {
         struct lorac_device *dev = &d.at[i];
-        if (!computes(dev, s->compute)) { continue; }
+        if (!has_blocks(dev, s->compute)) { continue; }
         struct operands got = operands_new(s);
         struct operands want = got;
         struct lorac_device *judge = s->compute == LORAC_INT8 ? dev : &d.at[0];
@@ -133,7 +148,7 @@ static size_t rows_enough(enum lorac_compute compute)
     for (size_t i = 0; i < d.n; i++) {
         most = (size_t)d.at[i].threads > most ? (size_t)d.at[i].threads : most;
     }
-    return (compute == LORAC_INT8 ? 32 : 128) * most;
+    return (compute == LORAC_INT8 ? 32 : compute == LORAC_BFLOAT16 ? 128 : 256) * most;
 }
 
 static void it_is_what_its_parts_are(void **state)
@@ -141,19 +156,21 @@ static void it_is_what_its_parts_are(void **state)
     (void)state;
     static const size_t more[] = {0, 1, 45, 63};
     static const size_t ranks[] = {1, 8, 17, 64};
-    static const enum lorac_compute computes_in[] = {LORAC_BFLOAT16, LORAC_INT8};
+    static const enum lorac_compute computes_in[] = {LORAC_BFLOAT16, LORAC_INT8, LORAC_FLOAT32};
     for (size_t i = 0; i < 48; i++) {
+        enum lorac_compute compute = computes_in[i % 3];
+        size_t side = compute == LORAC_FLOAT32 ? 90 : 0; // they are narrow below
         struct shape s = {
-            .type = i % 3 ? LORAC_BF16 : LORAC_F32,
-            .compute = computes_in[i % 2],
-            .turned = i / 2 % 2,
-            .back = i / 4 % 2,
+            .type = i / 3 % 3 ? LORAC_BF16 : LORAC_F32,
+            .compute = compute,
+            .turned = i / 3 % 2,
+            .back = i / 6 % 2,
             .down = i % 5 > 0,
-            .N = rows_enough(computes_in[i % 2]) + more[i / 8 % 4],
-            .C = i % 7 ? 64 : 35,
-            .OC = i % 11 ? 48 : 77,
-            .R = ranks[(i + i / 16) % 4],
-            .beta = i / 4 % 2 && i % 3 ? 1.0F : 0.0F,
+            .N = rows_enough(compute) + more[i / 12 % 4],
+            .C = side + (i % 7 ? 64 : 35),
+            .OC = side + (i % 11 ? 48 : 77),
+            .R = ranks[(i / 3 + i / 24) % 4],
+            .beta = i / 6 % 2 && i % 4 ? 1.0F : 0.0F,
         };
         check(&s);
     }
@@ -164,7 +181,9 @@ static void what_gains_nothing_is_not_computed(void **state)
     (void)state;
     size_t enough = rows_enough(LORAC_BFLOAT16);
     const struct shape shapes[] = {
-        {LORAC_F32, LORAC_FLOAT32, false, false, true, enough, 96, 96, 8, 0.0F},
+        {LORAC_F32, LORAC_FLOAT32, false, false, true, 2 * enough, 96, 96, 8, 0.0F},
+        {LORAC_F32, LORAC_FLOAT32, false, false, true, 120, 196, 196, 8, 0.0F},
+        {LORAC_F32, LORAC_FLOAT32, false, false, true, 2 * enough, 196, 196, 65, 0.0F},
         {LORAC_BF16, LORAC_BFLOAT16, false, true, true, 60, 96, 96, 8, 1.0F},
         {LORAC_BF16, LORAC_INT8, false, false, true, 31, 96, 96, 8, 0.0F},
         {LORAC_BF16, LORAC_BFLOAT16, false, true, true, enough, 96, 96, 65, 1.0F},
@@ -187,10 +206,33 @@ static void what_gains_nothing_is_not_computed(void **state)
     }
 }
 
+static void rows_by_themselves_do_without(void **state)
+{
+    (void)state;
+    enum { FIRST = 3 };
+    struct shape s = {LORAC_BF16, LORAC_FLOAT32, false, false, true, 512, 196, 196, 8, 0.0F};
+    float first[FIRST * 196];
+    for (size_t i = 1; i < d.n; i++) {
+        struct lorac_device *dev = &d.at[i];
+        struct operands o = operands_new(&s);
+        const struct lorac_weight *w =
+            weight_in(dev, o.data, s.type, s.OC, s.C, s.turned, s.compute);
+        assert_int_equal(run_at_once(&o, dev, w), has_blocks(dev, LORAC_FLOAT32));
+        dev->by_row = true;
+        assert_false(run_at_once(&o, dev, w));
+        dev->ops->linear(dev, first, o.x, w, NULL, FIRST);
+        dev->ops->linear(dev, o.y, o.x, w, NULL, s.N);
+        same("y of all rows", o.y, first, FIRST * s.OC);
+        dev->by_row = false;
+        scratch_free();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_what_its_parts_are),
+        cmocka_unit_test(rows_by_themselves_do_without),
         cmocka_unit_test(what_gains_nothing_is_not_computed),
     };
     return cmocka_run_group_tests(tests, devices_make, devices_free);

@@ -2,7 +2,7 @@
  * Products of matrices and of stored weights. What is promised:
  *   - the cpu backend agrees with `ref` on each instruction set that this processor has, at sizes
  *     around the blocks of its kernels, for every storage type, aligned or not, of one panel or
- *     several;
+ *     several, for few rows and for many;
  *   - decoding is exact;
  *   - beta 0 does not read what was there.
  * That threads change nothing is in test_ops.c.
@@ -203,6 +203,16 @@ static void blocks_of_several_panels_agree(void **state)
     check_stored(LORAC_Q8_0, 0, 2, 1, (1 << 20) + 32, true);
 }
 
+static void products_of_many_rows_agree(void **state) // by blocks of rows, where they are faster
+{
+    (void)state;
+    for (int type = 0; type < LORAC_N_DTYPES; type++) {
+        if (!lorac_dtype_is_float((enum lorac_dtype)type)) { continue; }
+        check_linear((enum lorac_dtype)type, 0, 512, 160, 130);
+        check_linear((enum lorac_dtype)type, 1, 561, 115, 161);
+    }
+}
+
 static void embeddings_are_exact(void **state)
 {
     (void)state;
@@ -288,6 +298,7 @@ int main(void)
         cmocka_unit_test(linear_layers_agree),
         cmocka_unit_test(weights_of_several_panels_agree),
         cmocka_unit_test(blocks_of_several_panels_agree),
+        cmocka_unit_test(products_of_many_rows_agree),
         cmocka_unit_test(embeddings_are_exact),
         cmocka_unit_test(handles_read_any_part),
         cmocka_unit_test(every_half_decodes_exactly),
