@@ -121,6 +121,7 @@ enum lorac_verdict {
     LORAC_ROW_WRONG, // `why` says it
     LORAC_ROW_UNKNOWN_LABEL,
     LORAC_ROW_UNTRAINED,
+    LORAC_ROW_PROMPTLESS, // its prompt has no token: no answer could follow it
     LORAC_ROW_LONG,
     LORAC_N_VERDICTS
 };

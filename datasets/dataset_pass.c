@@ -23,6 +23,7 @@ static struct lorac_tally *skipped(struct lorac_dataset *d, enum lorac_verdict v
     switch (v) {
     case LORAC_ROW_EMPTY:
     case LORAC_ROW_UNTRAINED:
+    case LORAC_ROW_PROMPTLESS:
         return d->o.on_empty == LORAC_BAD_SKIP ? &d->counts.skipped_empty : NULL;
     case LORAC_ROW_UNKNOWN_LABEL:
         return d->o.on_unknown_label == LORAC_BAD_SKIP ? &d->counts.skipped_label : NULL;
@@ -68,6 +69,9 @@ static void describe(char out[DESCRIPTION], const struct lorac_dataset *d,
     case LORAC_ROW_UNTRAINED:
         snprintf(out, DESCRIPTION, "nothing to train, expected %s",
                  d->passages ? "a word that has a tag" : "a completion of at least one token");
+        break;
+    case LORAC_ROW_PROMPTLESS:
+        snprintf(out, DESCRIPTION, "the prompt has no token, expected one or more");
         break;
     case LORAC_ROW_LONG:
         if (d->passages) {
@@ -177,6 +181,10 @@ static const char *way_out(enum lorac_verdict v, bool all, bool mapped)
         return all ? "a larger model.max_length lets them in" : "on_too_long: skip leaves them out";
     case LORAC_ROW_UNTRAINED:
         return all ? "append_eos: true would train an end" : "on_empty: skip leaves them out";
+    case LORAC_ROW_PROMPTLESS:
+        return all ? "a word in the template's prompt is asked of every row"
+                   : "on_empty: skip leaves them out, and a word in the template's prompt is asked "
+                     "of every row";
     case LORAC_ROW_WRONG:
         return "they are to be mended, or left out of the file";
     case LORAC_ROW_GOOD:

@@ -280,6 +280,10 @@ enum lorac_status lorac_example_make(struct lorac_made *made, struct lorac_examp
         st = lorac_prompt_encode_at(&e->ids, &e->encoder, d, e->values, !d->shots, err);
         if (st) { goto done; }
         prompt = e->ids.n;
+        if (prompt == 0 && !d->shots) {
+            made->verdict = LORAC_ROW_PROMPTLESS;
+            return LORAC_OK;
+        }
     }
     st = lorac_answer_encode(&e->ids, &e->encoder, d, e->values, err);
     if (st) { goto done; }

@@ -3,6 +3,8 @@
  *   - variables in braces, doubled braces are braces; literal parts may be special, cells may not;
  *   - an optional part is there where its cell is not blank;
  *   - what is wrong is named with its character and, for a variable, with those that there are;
+ *   - a row of which a prompt would have no token is an error: nothing could be asked with it, and
+ *     of its completion the first token would not be trained;
  *   - whichever allocation fails is reported.
  */
 #include "tests/datasets/bytes.h"
@@ -208,11 +210,45 @@ static void every_failed_allocation_is_reported(void **state)
     }
 }
 
+static void a_prompt_without_a_token_is_an_error(void **state)
+{
+    (void)state;
+    static const char json[] = "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"1\": 1}, "
+                               "\"merges\": []}}"; // and no BOS
+    struct lorac_dataset_options o = {
+        .prompt = "{text}", .completion = "{label}{label}", .max_length = 8};
+    struct lorac_tokenizer *plain = NULL;
+    struct lorac_tokenizer *bytes = open_bytes();
+    struct lorac_table *t = open_text("text,label\na,1\n,1\n");
+    struct lorac_dataset *d = NULL;
+    struct lorac_err err = {0};
+    assert_int_equal(lorac_tokenizer_parse(&plain, json, sizeof json - 1, "t.json", &err),
+                     LORAC_OK);
+    o.on_empty = LORAC_BAD_KEEP;
+    assert_int_equal(lorac_dataset_open(&d, t, plain, &o, &err), LORAC_EFORMAT);
+    assert_string_equal(err.text,
+                        "t.csv:3: the prompt has no token, expected one or more (1 such row; "
+                        "on_empty: skip leaves them out, and a word in the template's prompt is "
+                        "asked of every row)");
+    o.on_empty = LORAC_BAD_SKIP;
+    d = open_dataset(t, plain, &o);
+    assert_int_equal(lorac_dataset_counts(d)->skipped_empty.n, 1);
+    lorac_dataset_close(d);
+    o.on_empty = LORAC_BAD_KEEP;
+    d = open_dataset(t, bytes, &o); // BOS is one
+    assert_int_equal(lorac_dataset_counts(d)->kept_empty.n, 1);
+    lorac_dataset_close(d);
+    lorac_table_close(t);
+    lorac_tokenizer_free(bytes);
+    lorac_tokenizer_free(plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(literals_may_be_special_and_cells_may_not),
         cmocka_unit_test(what_is_wrong_is_named_with_its_character),
+        cmocka_unit_test(a_prompt_without_a_token_is_an_error),
         cmocka_unit_test(an_optional_part_goes_with_its_cell),
         cmocka_unit_test(names_are_found_without_knowing_them),
         cmocka_unit_test(the_number_of_parts_is_limited),
