@@ -30,20 +30,27 @@ typedef const dnnl_memory_desc_t *layout_ref;
 #    define REF(layout) (&(layout))
 #endif
 
-#define CALLS(call)                                                                                \
-    OF_MAJOR(call)                                                                                 \
-    call(dnnl_engine_create) call(dnnl_engine_destroy) call(dnnl_stream_create)                    \
-        call(dnnl_stream_destroy) call(dnnl_memory_create) call(dnnl_memory_destroy)               \
-            call(dnnl_memory_desc_get_size) call(dnnl_post_ops_create)                             \
-                call(dnnl_post_ops_append_sum) call(dnnl_post_ops_destroy)                         \
-                    call(dnnl_primitive_attr_create) call(dnnl_primitive_attr_set_scratchpad_mode) \
-                        call(dnnl_primitive_attr_set_post_ops) call(dnnl_primitive_attr_destroy)   \
-                            call(dnnl_reorder_primitive_desc_create)                               \
-                                call(dnnl_primitive_desc_query) call(dnnl_primitive_desc_query_md) \
-                                    call(dnnl_primitive_desc_destroy) call(dnnl_primitive_create)  \
-                                        call(dnnl_primitive_get_primitive_desc)                    \
-                                            call(dnnl_primitive_execute)                           \
-                                                call(dnnl_primitive_destroy)
+#define OF_DEVICES(call)                                                        \
+    call(dnnl_engine_create) call(dnnl_engine_destroy) call(dnnl_stream_create) \
+        call(dnnl_stream_destroy)
+#define OF_MEMORY(call) \
+    call(dnnl_memory_create) call(dnnl_memory_destroy) call(dnnl_memory_desc_get_size)
+#define OF_POST_OPS(call) \
+    call(dnnl_post_ops_create) call(dnnl_post_ops_append_sum) call(dnnl_post_ops_destroy)
+#define OF_ATTRIBUTES(call)                                                              \
+    call(dnnl_primitive_attr_create) call(dnnl_primitive_attr_set_scratchpad_mode)       \
+        call(dnnl_primitive_attr_set_fpmath_mode) call(dnnl_primitive_attr_set_post_ops) \
+            call(dnnl_primitive_attr_destroy)
+#define OF_DESCRIPTIONS(call)                                                        \
+    call(dnnl_reorder_primitive_desc_create) call(dnnl_primitive_get_primitive_desc) \
+        call(dnnl_primitive_desc_query) call(dnnl_primitive_desc_query_md)           \
+            call(dnnl_primitive_desc_destroy)
+#define OF_PRIMITIVES(call) \
+    call(dnnl_primitive_create) call(dnnl_primitive_execute) call(dnnl_primitive_destroy)
+#define CALLS(call)                                                                              \
+    OF_MAJOR(call)                                                                               \
+    OF_DEVICES(call) OF_MEMORY(call) OF_POST_OPS(call) OF_ATTRIBUTES(call) OF_DESCRIPTIONS(call) \
+        OF_PRIMITIVES(call)
 
 static struct {
 #define MEMBER(name) __typeof__(name) *name;
@@ -76,7 +83,8 @@ static void layout_free(dnnl_memory_desc_t *layout)
 #endif
 }
 
-/* What adds to c, and lets the caller bring the scratch. */
+/* What adds to c, and lets the caller bring the scratch. Strictly: an ONEDNN_DEFAULT_FPMATH_MODE in
+ * the environment may let float32 be computed in bfloat16, where the processor has AMX. */
 static bool attributes_new(dnnl_primitive_attr_t *out, bool adds)
 {
     dnnl_post_ops_t ops = NULL;
@@ -84,6 +92,8 @@ static bool attributes_new(dnnl_primitive_attr_t *out, bool adds)
     bool ok = lib.dnnl_primitive_attr_create(out) == dnnl_success;
     ok = ok && lib.dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user) ==
                    dnnl_success;
+    ok = ok &&
+         lib.dnnl_primitive_attr_set_fpmath_mode(*out, dnnl_fpmath_mode_strict) == dnnl_success;
     if (ok && adds) {
         ok = lib.dnnl_post_ops_create(&ops) == dnnl_success;
 #if DNNL_VERSION_MAJOR >= 3
