@@ -152,7 +152,7 @@ bool lorac_cpu_blocks(struct lorac_device *dev, const struct lorac_cpu_product *
 /* ---- float32 ---- */
 
 enum {
-    MANY = 512,     // rows at least: fewer don't gain what packing costs
+    MANY = 384,     // rows at least: fewer don't gain what packing costs
     MOST = 1 << 26, // numbers of a weight: more would take more than 256 MiB
 };
 
