@@ -182,9 +182,9 @@ static const char *way_out(enum lorac_verdict v, bool all, bool mapped)
     case LORAC_ROW_UNTRAINED:
         return all ? "append_eos: true would train an end" : "on_empty: skip leaves them out";
     case LORAC_ROW_PROMPTLESS:
-        return all ? "a word in the template's prompt is asked of every row"
-                   : "on_empty: skip leaves them out, and a word in the template's prompt is asked "
-                     "of every row";
+        return all ? "put a word into template.prompt: all rows have it"
+                   : "on_empty: skip leaves them out, or put a word into template.prompt: all rows "
+                     "have it";
     case LORAC_ROW_WRONG:
         return "they are to be mended, or left out of the file";
     case LORAC_ROW_GOOD:

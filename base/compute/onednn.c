@@ -47,10 +47,10 @@ typedef const dnnl_memory_desc_t *layout_ref;
             call(dnnl_primitive_desc_destroy)
 #define OF_PRIMITIVES(call) \
     call(dnnl_primitive_create) call(dnnl_primitive_execute) call(dnnl_primitive_destroy)
-#define CALLS(call)                                                                              \
-    OF_MAJOR(call)                                                                               \
-    OF_DEVICES(call) OF_MEMORY(call) OF_POST_OPS(call) OF_ATTRIBUTES(call) OF_DESCRIPTIONS(call) \
-        OF_PRIMITIVES(call)
+#define OF_ALL_MAJORS(call) \
+    OF_DEVICES(call)        \
+    OF_MEMORY(call) OF_POST_OPS(call) OF_ATTRIBUTES(call) OF_DESCRIPTIONS(call) OF_PRIMITIVES(call)
+#define CALLS(call) OF_MAJOR(call) OF_ALL_MAJORS(call)
 
 static struct {
 #define MEMBER(name) __typeof__(name) *name;

@@ -228,8 +228,8 @@ static void a_prompt_without_a_token_is_an_error(void **state)
     assert_int_equal(lorac_dataset_open(&d, t, plain, &o, &err), LORAC_EFORMAT);
     assert_string_equal(err.text,
                         "t.csv:3: the prompt has no token, expected one or more (1 such row; "
-                        "on_empty: skip leaves them out, and a word in the template's prompt is "
-                        "asked of every row)");
+                        "on_empty: skip leaves them out, or put a word into template.prompt: all "
+                        "rows have it)");
     o.on_empty = LORAC_BAD_SKIP;
     d = open_dataset(t, plain, &o);
     assert_int_equal(lorac_dataset_counts(d)->skipped_empty.n, 1);
