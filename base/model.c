@@ -568,10 +568,12 @@ size_t lorac_model_copies(const struct lorac_model *m)
 void lorac_model_prepare(const struct lorac_model *m, bool back)
 {
     if (m->compute == LORAC_FLOAT32 || !has_room(m)) { return; }
-    for (size_t i = 0; i < m->n_modules; i++) {
-        if (!is_multiplied(m, i)) { continue; }
-        m->dev->ops->weight_prepare(m->dev, m->module[i].w, false);
-        if (back) { m->dev->ops->weight_prepare(m->dev, m->module[i].w, true); }
+    const struct lorac_weight **w = lorac_mem_new(m->n_modules, sizeof *w);
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_modules && w; i++) {
+        if (is_multiplied(m, i)) { w[n++] = m->module[i].w; }
     }
+    m->dev->ops->weights_prepare(m->dev, w, n, back);
+    lorac_mem_free(w);
     lorac_checkpoint_forget(m->files); // products read the copies from now on
 }

@@ -42,7 +42,6 @@ struct lorac_onednn;
 struct lorac_cpu { // lorac_device.state
     const struct lorac_kernels *kernels;
     const struct lorac_int8_kernels *int8;
-    pthread_mutex_t packing;             // of weights: one at a time
     struct lorac_onednn *_Atomic onednn; // NULL until something wants it, or lacking
     pthread_mutex_t lock;
     pthread_cond_t given;
@@ -112,9 +111,12 @@ void lorac_cpu_product_back(struct lorac_device *dev, struct lorac_cpu_scratch *
 void lorac_cpu_bf16(struct lorac_device *dev, const struct lorac_cpu_product *p);
 bool lorac_cpu_bf16_blocks(struct lorac_device *dev, const struct lorac_cpu_product *p);
 const char *lorac_cpu_bf16_lacks(void);
-void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w, bool back);
-void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w,
-                            bool back);                                     // as stored
+void lorac_cpu_weights_prepare(struct lorac_device *dev, const struct lorac_weight *const *w,
+                               size_t n, bool back);
+/* How copies of such weights lie is chosen: outside of what threads share, as for products. */
+void lorac_cpu_bf16_layout(struct lorac_device *dev, const struct lorac_weight *w);
+/* The copy for one direction, of a weight as it is stored. Several threads may ask at once. */
+void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w, bool back);
 bool lorac_cpu_bf16_open(struct lorac_device *dev, struct lorac_weight *w); // false: no memory
 void lorac_cpu_bf16_close(struct lorac_weight *w);
 size_t lorac_cpu_bf16_bytes(size_t OC, size_t C); // of its copies, at the most

@@ -23,6 +23,7 @@ enum {
 
 /* Copies of one weight in oneDNN's layout, for the product and for the backward one. */
 struct lorac_cpu_bf16 {
+    pthread_mutex_t lock;  // of making one
     void *_Atomic copy[2]; // NULL: not there
     bool failed[2];        // no memory, once and for all
 };
@@ -76,6 +77,13 @@ static void round_all(struct lorac_device *dev, uint16_t *out, const struct lora
     }
 }
 
+void lorac_cpu_bf16_layout(struct lorac_device *dev, const struct lorac_weight *w)
+{
+    struct lorac_onednn *o = lorac_cpu(dev)->onednn;
+    (void)lorac_onednn_packed_bytes(o, LORAC_BF16, w->C, w->OC);
+    (void)lorac_onednn_packed_bytes(o, LORAC_BF16, w->OC, w->C);
+}
+
 /* A packed copy, or NULL. */
 static void *pack(struct lorac_device *dev, const struct lorac_weight *w, bool back)
 {
@@ -104,14 +112,14 @@ static const void *packed(struct lorac_device *dev, const struct lorac_weight *w
     struct lorac_cpu_bf16 *p = w->bf16;
     void *copy = atomic_load_explicit(&p->copy[back], memory_order_acquire);
     if (copy) { return copy; }
-    (void)pthread_mutex_lock(&lorac_cpu(dev)->packing);
+    (void)pthread_mutex_lock(&p->lock);
     copy = atomic_load_explicit(&p->copy[back], memory_order_relaxed);
     if (!copy && !p->failed[back]) {
         copy = pack(dev, w, back);
         p->failed[back] = !copy;
         atomic_store_explicit(&p->copy[back], copy, memory_order_release);
     }
-    (void)pthread_mutex_unlock(&lorac_cpu(dev)->packing);
+    (void)pthread_mutex_unlock(&p->lock);
     return copy;
 }
 
@@ -193,6 +201,11 @@ void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight 
     (void)dev, (void)w, (void)back;
 }
 
+void lorac_cpu_bf16_layout(struct lorac_device *dev, const struct lorac_weight *w)
+{
+    (void)dev, (void)w;
+}
+
 #endif
 
 /* By our own kernels and sgemm, y = beta y + x B. */
@@ -241,6 +254,7 @@ void lorac_cpu_bf16(struct lorac_device *dev, const struct lorac_cpu_product *p)
 bool lorac_cpu_bf16_open(struct lorac_device *dev, struct lorac_weight *w)
 {
     w->bf16 = lorac_cpu_onednn(dev) ? lorac_mem_new(1, sizeof *w->bf16) : NULL;
+    if (w->bf16) { (void)pthread_mutex_init(&w->bf16->lock, NULL); }
     return w->bf16;
 }
 
@@ -249,6 +263,7 @@ void lorac_cpu_bf16_close(struct lorac_weight *w)
     if (!w->bf16) { return; }
     lorac_mem_free(w->bf16->copy[0]);
     lorac_mem_free(w->bf16->copy[1]);
+    (void)pthread_mutex_destroy(&w->bf16->lock);
     lorac_mem_free(w->bf16);
 }
 

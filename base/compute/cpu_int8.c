@@ -33,6 +33,7 @@ static size_t up_to_4(size_t n)
 
 /* A handle's integers; NULL until they are needed. */
 struct lorac_cpu_int8 {
+    pthread_mutex_t lock;   // of making them
     float *scale, *inverse; // (OC up to whole panels) of the output channels
     struct lorac_int8_panels forward, backward;
 };
@@ -227,9 +228,8 @@ static bool pack(struct lorac_device *dev, struct lorac_int8_panels *to,
 static const struct lorac_int8_panels *panels_of(struct lorac_device *dev,
                                                  const struct lorac_weight *w, bool backward)
 {
-    struct lorac_cpu *cpu = lorac_cpu(dev);
     struct lorac_int8_panels *p = backward ? &w->int8->backward : &w->int8->forward;
-    (void)pthread_mutex_lock(&cpu->packing);
+    (void)pthread_mutex_lock(&w->int8->lock);
     if (!p->q && find_scales(dev, w)) {
         size_t K = backward ? w->OC : w->C;
         *p = (struct lorac_int8_panels){.O = backward ? w->C : w->OC, .K = K};
@@ -238,7 +238,7 @@ static const struct lorac_int8_panels *panels_of(struct lorac_device *dev,
         if (!pack(dev, p, w, backward == w->transposed)) { p->q = NULL; }
     }
     bool there = p->q != NULL;
-    (void)pthread_mutex_unlock(&cpu->packing);
+    (void)pthread_mutex_unlock(&w->int8->lock);
     return there ? p : NULL;
 }
 
@@ -356,7 +356,7 @@ static bool in_blocks(const struct lorac_device *dev, const struct lorac_int8_pa
 bool lorac_cpu_int8(struct lorac_device *dev, const struct lorac_cpu_product *p)
 {
     const struct lorac_int8_panels *w = panels_of(dev, p->w, p->back);
-    const float *by = p->back ? p->w->int8->scale : NULL;
+    const float *by = w && p->back ? p->w->int8->scale : NULL;
     if (w && in_blocks(dev, w, p->N)) {
         multiply_blocks(dev, p, by, w);
     } else if (p->pair) {
@@ -382,6 +382,7 @@ struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void 
     if (w && w->compute == LORAC_INT8) {
         w->int8 = lorac_mem_new(1, sizeof *w->int8);
         made = w->int8;
+        if (made) { (void)pthread_mutex_init(&w->int8->lock, NULL); }
     } else if (w && w->compute == LORAC_BFLOAT16) {
         made = lorac_cpu_bf16_open(dev, w);
     }
@@ -414,6 +415,7 @@ void lorac_cpu_weight_close(struct lorac_device *dev, struct lorac_weight *w)
         lorac_mem_free(w->int8->scale);
         lorac_mem_free(w->int8->forward.offset);
         lorac_mem_free(w->int8->backward.offset);
+        (void)pthread_mutex_destroy(&w->int8->lock);
         lorac_mem_free(w->int8);
     }
     lorac_host_weight_close(dev, w);

@@ -302,12 +302,34 @@ static struct lorac_weight as_stored(const struct lorac_weight *w)
     return (struct lorac_weight){w->data, w->dtype, w->C, w->OC, false, w->compute, NULL, w->bf16};
 }
 
-void lorac_cpu_weight_prepare(struct lorac_device *dev, struct lorac_weight *w, bool back)
+static void prepare(struct lorac_device *dev, const struct lorac_weight *w, bool back)
 {
     struct lorac_weight stored = as_stored(w);
-    bool turned = w->transposed;
-    if (w->bf16) { lorac_cpu_bf16_prepare(dev, turned ? &stored : w, back != turned); }
-    if (w->int8) { lorac_cpu_int8_prepare(dev, w, back); }
+    for (int b = 0; b <= back; b++) {
+        if (w->bf16) {
+            lorac_cpu_bf16_prepare(dev, w->transposed ? &stored : w, b != w->transposed);
+        }
+        if (w->int8) { lorac_cpu_int8_prepare(dev, w, b); }
+    }
+}
+
+void lorac_cpu_weights_prepare(struct lorac_device *dev, const struct lorac_weight *const *w,
+                               size_t n, bool back)
+{
+    size_t all = 0;
+    for (size_t i = 0; i < n; i++) {
+        all += w[i]->OC * w[i]->C;
+        if (w[i]->bf16) { lorac_cpu_bf16_layout(dev, w[i]); }
+    }
+    size_t share = all / (size_t)dev->threads;
+    for (size_t i = 0; i < n; i++) { // large ones, and those that must be rounded, by all threads
+        bool rounds = w[i]->bf16 && w[i]->dtype != LORAC_BF16;
+        if (rounds || w[i]->OC * w[i]->C > share) { prepare(dev, w[i], back); }
+    }
+#pragma omp parallel for num_threads(dev->threads) schedule(dynamic)
+    for (size_t i = n; i > 0; i--) { // the head is the largest, as a rule, and begins
+        prepare(dev, w[i - 1], back);
+    }
 }
 
 /* Of what is stored. A pair: only where that is faster than its parts, else false. */

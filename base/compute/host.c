@@ -48,10 +48,9 @@ struct lorac_weight *lorac_host_weight_over(struct lorac_device *dev, const floa
     return lorac_host_weight_open(dev, data, LORAC_F32, OC, C, transposed, LORAC_FLOAT32);
 }
 
-void lorac_host_weight_prepare(DEV, struct lorac_weight *w, bool back)
+void lorac_host_weights_prepare(DEV, const struct lorac_weight *const *w, size_t n, bool back)
 {
-    (void)w;
-    (void)back;
+    (void)w, (void)n, (void)back;
 }
 
 size_t lorac_host_weight_bytes(const DEV, enum lorac_dtype type, size_t OC, size_t C,

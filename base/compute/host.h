@@ -20,7 +20,8 @@ void lorac_host_weight_close(struct lorac_device *dev, struct lorac_weight *w);
 void lorac_host_weight_read(struct lorac_device *dev, float *host, const struct lorac_weight *w,
                             size_t first, size_t n);
 
-void lorac_host_weight_prepare(struct lorac_device *dev, struct lorac_weight *w, bool back);
+void lorac_host_weights_prepare(struct lorac_device *dev, const struct lorac_weight *const *w,
+                                size_t n, bool back);
 size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
                                size_t C, enum lorac_compute compute);
 
@@ -30,6 +31,6 @@ size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype 
     .weight_read = lorac_host_weight_read
 #define LORAC_HOST_WEIGHTS                                                          \
     .weight_open = lorac_host_weight_open, .weight_bytes = lorac_host_weight_bytes, \
-    .weight_prepare = lorac_host_weight_prepare, .weight_close = lorac_host_weight_close
+    .weights_prepare = lorac_host_weights_prepare, .weight_close = lorac_host_weight_close
 
 #endif

@@ -511,17 +511,18 @@ bool lorac_onednn_pack(struct lorac_onednn *o, void *to, enum lorac_dtype type,
     struct kind *plain = find_kind(o, from);
     (void)pthread_mutex_unlock(&o->lock);
     if (!packed || !plain) { return false; }
-    int own = threads_set(o->threads);
+    int threads = omp_in_parallel() ? 1 : o->threads;
+    int own = threads_set(threads);
     bool ok =
         lib.dnnl_reorder_primitive_desc_create(&desc, REF(plain->b), lib.engine, REF(packed->b),
                                                lib.engine, NULL) == dnnl_success;
     ok = ok && lib.dnnl_primitive_create(&run, desc) == dnnl_success;
-    threads_reset(o->threads, own);
+    threads_reset(threads, own);
     const struct operand operands[] = {
         {DNNL_ARG_FROM, REF(plain->b), readable(from->data)},
         {DNNL_ARG_TO, REF(packed->b), to},
     };
-    ok = ok && execute(o, run, o->threads, operands, 2);
+    ok = ok && execute(o, run, threads, operands, 2);
     if (run) { (void)lib.dnnl_primitive_destroy(run); }
     if (desc) { (void)lib.dnnl_primitive_desc_destroy(desc); }
     return ok;

@@ -102,11 +102,10 @@ static size_t vault_weight_bytes(const struct lorac_device *dev, enum lorac_dtyp
     return lorac_backend_ref.weight_bytes(dev, type, OC, C, compute);
 }
 
-static void vault_weight_prepare(struct lorac_device *dev, struct lorac_weight *w, bool back)
+static void vault_weights_prepare(struct lorac_device *dev, const struct lorac_weight *const *w,
+                                  size_t n, bool back)
 {
-    (void)dev;
-    (void)w;
-    (void)back;
+    (void)dev, (void)w, (void)n, (void)back;
 }
 
 static void vault_weight_close(struct lorac_device *dev, struct lorac_weight *w)
@@ -462,7 +461,7 @@ const struct lorac_backend lorac_backend_vault = {
     .zero = vault_zero,
     .weight_open = vault_weight_open,
     .weight_bytes = vault_weight_bytes,
-    .weight_prepare = vault_weight_prepare,
+    .weights_prepare = vault_weights_prepare,
     .weight_over = vault_weight_over,
     .weight_close = vault_weight_close,
     .weight_read = vault_weight_read,

@@ -8,6 +8,7 @@
  *     those in float32 that go the same way;
  *   - threads that share a device and a weight get bit for bit what each gets alone;
  *   - what rounds keeps ties, subnormal numbers, infinity and NaN as lorac_dtype_encode() does;
+ *   - copies of many weights that are made at once are those of each, for either direction;
  *   - a weight's copies take no more than the plan counts, and not much less;
  *   - the gradients of a whole model are those of `ref` in bfloat16, and near float32's; the same
  *     where its layers are run again;
@@ -120,9 +121,7 @@ static void check(struct shape shape)
         const struct lorac_weight *w = handle(&got, &d.at[i], LORAC_BFLOAT16);
         multiply(&got, &d.at[i], w);
         agree_both(i, &got, &want);
-        for (int back = 0; back < 2; back++) {
-            d.at[i].ops->weight_prepare(&d.at[i], (struct lorac_weight *)(uintptr_t)w, back);
-        }
+        d.at[i].ops->weights_prepare(&d.at[i], &w, 1, true);
         multiply(&got, &d.at[i], w);
         agree_both(i, &got, &want);
 #ifdef LORAC_HAVE_OPENBLAS
@@ -430,6 +429,41 @@ static void what_products_round_is_kept_in_half(void **state)
     assert_int_equal(whole - half, (c.L - 1) * PASS_ROWS * (c.H * c.D + 2 * c.F) * 2);
 }
 
+/* Copies are there once they were prepared: what is stored may change then, and nobody sees it. */
+static void many_are_prepared_at_once(void **state)
+{
+    (void)state;
+    enum { MANY = 7, ROWS = 2 * 64 * 2 }; // rows enough for blocks of all threads
+    static const size_t sizes[][2] = {{64, 96}, {96, 64}, {400, 300}, {70, 100}}; // one large
+    for (size_t i = 1; i < d.n; i++) {
+        for (int c = LORAC_BFLOAT16; c <= LORAC_INT8; c++) {
+            struct product p[MANY];
+            float *want[MANY];
+            const struct lorac_weight *w[MANY];
+            for (size_t k = 0; k < MANY; k++) {
+                const size_t *size = sizes[k % 4];
+                p[k] =
+                    product_new((struct shape){LORAC_BF16, k % 2, 0, ROWS, size[0], size[1], 0.0F});
+                w[k] = handle(&p[k], &d.at[i], (enum lorac_compute)c);
+                d.at[i].ops->weights_prepare(&d.at[i], &w[k], 1, true);
+                multiply(&p[k], &d.at[i], w[k]);
+                want[k] = p[k].dx;
+                w[k] = handle(&p[k], &d.at[i], (enum lorac_compute)c);
+            }
+            d.at[i].ops->weights_prepare(&d.at[i], w, MANY, true);
+            for (size_t k = 0; k < MANY; k++) {
+                const struct shape *s = &p[k].s;
+                const float *y = p[k].y;
+                memset((void *)(uintptr_t)p[k].data, 0, lorac_dtype_bytes(s->type, s->OC * s->C));
+                multiply(&p[k], &d.at[i], w[k]);
+                assert_memory_equal(p[k].y, y, s->N * s->OC * sizeof *y);
+                assert_memory_equal(p[k].dx, want[k], s->N * s->C * sizeof *y);
+            }
+            scratch_free();
+        }
+    }
+}
+
 static void copies_take_what_is_counted(void **state)
 {
     (void)state;
@@ -456,6 +490,7 @@ int main(void)
         cmocka_unit_test(want_of_memory_changes_nothing),
         cmocka_unit_test(threads_get_what_each_gets_alone),
         cmocka_unit_test(rounding_is_that_of_storage),
+        cmocka_unit_test(many_are_prepared_at_once),
         cmocka_unit_test(copies_take_what_is_counted),
         cmocka_unit_test(gradients_of_models_agree),
         cmocka_unit_test(recomputed_layers_give_the_same_bits),

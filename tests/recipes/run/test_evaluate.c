@@ -423,10 +423,11 @@ static void prediction_runs_a_shared_beginning_once(void **state)
 
 static size_t n_prepared;
 
-static void count_prepared(struct lorac_device *dev, struct lorac_weight *w, bool back)
+static void count_prepared(struct lorac_device *dev, const struct lorac_weight *const *w, size_t n,
+                           bool back)
 {
-    n_prepared += !back;
-    lorac_backend_ref.weight_prepare(dev, w, back);
+    n_prepared += n;
+    lorac_backend_ref.weights_prepare(dev, w, n, back);
 }
 
 /* Rows of 30 tokens: 4,096 of them are behind row 136. */
@@ -439,7 +440,7 @@ static void predicting_many_tokens_prepares_the_weights(void **state)
     runs_open_job(&s, 0, sets);
     const struct lorac_backend *own = s.j->dev.ops;
     const enum lorac_compute compute = s.j->model->compute;
-    counting.weight_prepare = count_prepared;
+    counting.weights_prepare = count_prepared;
     s.j->dev.ops = &counting;
     s.j->model->compute = LORAC_BFLOAT16; // of another backend; this one makes no copies
     for (size_t rows = 100; rows <= 200; rows += 100) {
