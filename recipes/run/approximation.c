@@ -137,8 +137,9 @@ enum lorac_status lorac_approximation_measure(struct lorac_approximation *out, s
     struct lorac_model *exact = NULL;
     struct looking l = {0};
     *out = (struct lorac_approximation){0};
-    bool fresh = lorac_job_has_head(j); // there is no loss yet
-    if (j->model->compute != LORAC_INT8 || fresh) { return LORAC_OK; }
+    if (j->model->compute != LORAC_INT8) { return LORAC_OK; }
+    out->headed = lorac_job_has_head(j);
+    if (out->headed) { return LORAC_OK; }
     enum lorac_status st = lorac_model_open(&exact, &j->dev, j->model->dir, LORAC_FLOAT32, err);
     if (!st) { st = open_looking(&l, exact, j, err); }
     if (!st) { st = look(out, &l, err); }
@@ -149,6 +150,10 @@ enum lorac_status lorac_approximation_measure(struct lorac_approximation *out, s
 
 void lorac_approximation_say(struct lorac_buf *b, const struct lorac_approximation *a)
 {
+    if (a->headed) {
+        lorac_buf_str(b, "model.compute: int8 approximates the base; by how much, eval tells with "
+                         "and without --set model.compute=float32, once the head is trained");
+    }
     if (!a->rows) { return; }
     double percent = a->float32 > 0.0 ? 100.0 / a->float32 : 0.0;
     lorac_buf_printf(b,

@@ -11,7 +11,8 @@
 LORAC_API_BEGIN
 
 struct lorac_approximation {
-    size_t rows;           // examples of the training data; 0: the base is not approximated
+    bool headed;           // it is approximated, and its head may have no loss before it is trained
+    size_t rows;           // examples of the training data; 0: nothing was measured
     double float32, there; // mean loss of their trained tokens, in nats
     double error;          // standard error of their difference
 };

@@ -184,4 +184,8 @@ expect 0 train "$dir/texts.yaml"
 expect 0 runs "$dir/runs/one" "$dir/runs/texts" --metric accuracy
 has out one texts
 grep -q '^? not compared' "$dir/out" && fail "a head and label texts are not compared: $(cat "$dir/out")"
+expect 0 plan "$dir/one.yaml" --set model.compute=int8
+has out "int8 approximates the base; by how much, eval tells"
+expect 0 plan "$dir/one.yaml"
+grep -q approximates "$dir/out" && fail "float32 approximates nothing"
 finish
