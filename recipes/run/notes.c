@@ -114,6 +114,27 @@ static enum lorac_status note_labels(const struct lorac_job *j, const struct lor
     return st;
 }
 
+/* Layers that train in full are computed in float32, whatever the base is. */
+static void note_full(const struct lorac_job *j, const struct lorac_adapter *a,
+                      const struct lorac_run_watch *watch, struct lorac_buf *b)
+{
+    const struct lorac_model *m = j->model;
+    size_t linear = 0;
+    size_t full = 0;
+    for (size_t i = 0; i < m->n_modules; i++) {
+        if (!lorac_module_is_linear(&m->module[i])) { continue; }
+        linear++;
+        full += a->weight_at[i] >= 0;
+    }
+    if (!full || m->compute == LORAC_FLOAT32) { return; }
+    lorac_buf_clear(b);
+    lorac_buf_printf(b,
+                     "model.compute: %s is for what stays as it is; %zu of %zu linear layers train "
+                     "in full, in float32",
+                     lorac_compute_name(m->compute), full, linear);
+    watch->note(watch->self, b->at ? b->at : "");
+}
+
 static void note_compute(const struct lorac_job *j, const struct lorac_run_watch *watch,
                          struct lorac_buf *b)
 {
@@ -125,20 +146,21 @@ static void note_compute(const struct lorac_job *j, const struct lorac_run_watch
     watch->note(watch->self, b->at ? b->at : "");
 }
 
-void lorac_recipe_notes(const struct lorac_job *j, const struct lorac_length *length,
-                        const struct lorac_run_watch *watch)
+void lorac_recipe_notes(const struct lorac_job *j, const struct lorac_adapter *a,
+                        const struct lorac_length *length, const struct lorac_run_watch *watch)
 {
     struct lorac_buf b = {0};
     note_compute(j, watch, &b);
+    note_full(j, a, watch, &b);
     note_lengths(j, length, watch, &b);
     note_unused(j, watch, &b);
     note_unevaluated(j, watch, &b);
     lorac_buf_free(&b);
 }
 
-enum lorac_status lorac_run_notes(const struct lorac_job *j, const struct lorac_length *length,
-                                  size_t shared, const struct lorac_run_watch *watch,
-                                  struct lorac_err *err)
+enum lorac_status lorac_run_notes(const struct lorac_job *j, const struct lorac_adapter *a,
+                                  const struct lorac_length *length, size_t shared,
+                                  const struct lorac_run_watch *watch, struct lorac_err *err)
 {
     const struct lorac_recipe *r = j->recipe;
     struct lorac_buf b = {0};
@@ -165,6 +187,6 @@ enum lorac_status lorac_run_notes(const struct lorac_job *j, const struct lorac_
         watch->note(watch->self, b.at ? b.at : "");
     }
     lorac_buf_free(&b);
-    lorac_recipe_notes(j, length, watch);
+    lorac_recipe_notes(j, a, length, watch);
     return note_labels(j, watch, err);
 }

@@ -327,7 +327,7 @@ static enum lorac_status measure_training(struct lorac_plan *p, struct lorac_err
 void lorac_plan_notes(const struct lorac_plan *p, const struct lorac_run_watch *watch)
 {
     struct lorac_length l = {p->steps, p->steps_per_epoch, p->eval_every, 0};
-    lorac_recipe_notes(p->job, &l, watch);
+    lorac_recipe_notes(p->job, p->adapter, &l, watch);
     if (!lorac_job_spaces(p->job)) { return; }
     watch->note(watch->self,
                 "words are read as behind a space, as they stand in a text; transformers reads "

@@ -293,7 +293,7 @@ static enum lorac_status begin_folder(struct run *run, enum lorac_run_mode mode,
     const char *why = lorac_trainer_frozen(run->trainer)->why;
     if (!st && run->watch->note && why[0]) { run->watch->note(run->watch->self, why); }
     if (!st && run->watch->note) {
-        st = lorac_run_notes(run->job, &run->length, shared, run->watch, err);
+        st = lorac_run_notes(run->job, run->adapter, &run->length, shared, run->watch, err);
         if (!st) { st = tell_approximation(run, err); }
         note_ranks(run);
     }

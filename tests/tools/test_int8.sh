@@ -2,6 +2,7 @@
 # model.compute: int8, from outside. What is promised:
 #   - plan and train say that the base is approximated, and by how much; run.json keeps it; with
 #     float32 nobody speaks of it;
+#   - what trains in full is not: that is said;
 #   - a run in int8 ends within 2 % of float32's validation loss;
 #   - its adapter is an ordinary one: evaluated in what is asked for, float32 where nothing is.
 # usage: test_int8.sh LORAC MAKE_TINY
@@ -18,6 +19,11 @@ packed=$(value "$part")
 expect 0 plan "$dir/run.yaml" --json
 grep -q approximat "$dir/out" && fail "float32 approximates nothing"
 [ "$(value "$part")" = 0 ] || fail "float32 packs no weights"
+whole="--set adapter.train_also=[lm_head]"
+expect 0 plan "$dir/run.yaml" --set model.compute=int8 $whole
+has out "int8 is for what stays as it is; 1 of " " linear layers train in full, in float32"
+expect 0 plan "$dir/run.yaml" $whole
+grep -q "train in full, in" "$dir/out" && fail "all is float32"
 
 expect 0 train "$dir/run.yaml" --set model.compute=int8
 has err "$said" "in float32 ("
