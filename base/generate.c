@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    PREFILL_ROWS = 256,
+    PREFILL_ROWS = 512,
     CACHE_MIB = 128,   // unless one sequence takes more
     SHARE_TOKENS = 64, // saved, or what prompts share is not read apart
 };

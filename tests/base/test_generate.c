@@ -48,6 +48,14 @@ static void check(enum lorac_status st, const struct lorac_err *err)
     if (st) { fail_msg("%s", err->text); }
 }
 
+/* With a context longer than a chunk of a prompt. */
+static int open_model(void **state)
+{
+    (void)tiny_model(state);
+    tiny_edit("model/config.json", "512", "1024");
+    return 0;
+}
+
 static void open_at(struct fixture *f, const char *dir, size_t max_positions, const char *prompt)
 {
     struct lorac_err err = {0};
@@ -141,7 +149,7 @@ static void continue_several(size_t front)
 {
     enum { N = 8 };
     static const char *const stop[] = {"e"};
-    char one[400];
+    char one[620];
     struct fixture f;
     struct lorac_generation x[N] = {0};
     struct lorac_ids prompt[N] = {0};
@@ -149,9 +157,9 @@ static void continue_several(size_t front)
     struct lorac_buf text[N] = {0};
     struct lorac_sampling o[N];
     struct lorac_err err = {0};
-    open_at(&f, tiny_path("model"), 320, "x");
+    open_at(&f, tiny_path("model"), 620, "x");
     for (size_t i = 0; i < N; i++) {
-        size_t n = i == 3 ? 300 : i == 6 ? 316 : front + 1 + 5 * i;
+        size_t n = i == 3 ? 600 : i == 6 ? 616 : front + 1 + 5 * i;
         memset(one, 'z', front);
         memset(one + front, (int)('a' + i), n - front);
         struct lorac_text text_of = {one, n, false};
@@ -191,7 +199,7 @@ static void what_prompts_share_changes_nothing(void **state)
 {
     (void)state;
     continue_several(50);
-    continue_several(270); // more than a batch
+    continue_several(530); // more than a batch
 }
 
 /* All stop, and those that would have begun don't. */
@@ -228,7 +236,7 @@ static void who_stops_one_stops_all(void **state)
 static void a_prompt_longer_than_a_chunk_goes_in_pieces(void **state)
 {
     (void)state;
-    static char prompt[301]; // more than 256 rows
+    static char prompt[601]; // more than 512 rows
     struct fixture f;
     struct lorac_sampling o = lorac_sampling_defaults;
     o.max_tokens = 4;
@@ -236,7 +244,7 @@ static void a_prompt_longer_than_a_chunk_goes_in_pieces(void **state)
         prompt[i] = (char)('a' + i * i % 23);
     }
     open_at(&f, tiny_path("model"), 0, prompt);
-    assert_true(f.prompt.n > 256);
+    assert_true(f.prompt.n > 512);
     (void)generate(&f, &o);
     assert_true(f.ids.n > 0);
     for (size_t i = 0; i < f.ids.n; i++) {
@@ -575,5 +583,5 @@ int main(void)
         cmocka_unit_test(settings_that_do_harm_are_refused),
         DATA_TEST(real_models_say_what_transformers_says),
     };
-    return data_result(cmocka_run_group_tests_name("generate", tests, tiny_model, tiny_remove));
+    return data_result(cmocka_run_group_tests_name("generate", tests, open_model, tiny_remove));
 }
