@@ -151,6 +151,16 @@ static void accuracy_and_f1_are_those_of_the_answers(void **state)
     }
 }
 
+static size_t n_products, n_rows; // of them
+
+static void count_rows(struct lorac_device *dev, float *y, const float *x,
+                       const struct lorac_weight *w, const float *bias, size_t N)
+{
+    n_products++;
+    n_rows += N;
+    lorac_backend_ref.linear(dev, y, x, w, bias, N);
+}
+
 static void exact_match_compares_greedy_continuations(void **state)
 {
     (void)state;
@@ -167,8 +177,15 @@ static void exact_match_compares_greedy_continuations(void **state)
     assert_string_equal(text[1].at, "good");
     assert_true(text[2].n > 0);
     lorac_evaluator_free(e);
+    struct lorac_backend counting = lorac_backend_ref;
+    const struct lorac_backend *own = s.j->dev.ops;
+    counting.linear = count_rows;
+    s.j->dev.ops = &counting;
+    n_products = n_rows = 0;
     struct lorac_scores got = evaluate(&s, 1U << LORAC_METRIC_EXACT_MATCH);
+    s.j->dev.ops = own;
     assert_true(got.has_exact_match && got.exact_match == 0.0); // a random model
+    assert_true(n_rows >= (ROWS - 1) * n_products);             // all rows are continued at once
     runs_close_job(&s);
     for (size_t i = 0; i < 3; i++) {
         lorac_buf_free(&text[i]);
@@ -371,15 +388,6 @@ static void evaluation_runs_a_shared_beginning_once(void **state)
     // both labels, and both ends, of each row
     assert_true(got.computed <= alone + 4 * ROWS - (ROWS - 1) * shared);
     runs_close_job(&s);
-}
-
-static size_t n_rows; // of products
-
-static void count_rows(struct lorac_device *dev, float *y, const float *x,
-                       const struct lorac_weight *w, const float *bias, size_t N)
-{
-    n_rows += N;
-    lorac_backend_ref.linear(dev, y, x, w, bias, N);
 }
 
 static void prediction_runs_a_shared_beginning_once(void **state)
