@@ -107,8 +107,11 @@ static void say_memory(const struct lorac_plan *p)
 static void say_shared(const struct lorac_plan *p, const struct lorac_data_counts *c)
 {
     const struct lorac_recipe *r = p->job->recipe;
-    bool off = r->train.share_prefix == LORAC_SHARE_OFF;
-    if (off || 8 * c->common < c->tokens / (c->used ? c->used : 1)) { return; }
+    size_t rows = r->train.batch_size; // of a batch; when it is worth a segment: loader.c
+    if (!rows) { rows = r->train.batch_tokens * c->used / (c->tokens ? c->tokens : 1); }
+    rows = rows < c->used ? rows : c->used;
+    bool off = r->train.share_prefix == LORAC_SHARE_OFF || rows < 2;
+    if (off || 8 * (rows - 1) * c->common * c->used < rows * c->tokens) { return; }
     printf("  the first %zu tokens of all rows are the same%s\n", c->common,
            r->adapter.dropout > 0.0 ? "; they would run once a batch without adapter.dropout"
                                     : " and run once a batch (train.share_prefix)");
@@ -126,16 +129,12 @@ static void say_bars(const struct lorac_plan_data *d)
     }
     for (size_t i = first; i < d->n_bars; i++) {
         size_t n = (d->bar[i] * BAR_WIDTH + most - 1) / most;
-        printf("  %5zu-%-5zu ", i * d->bar_width + 1, (i + 1) * d->bar_width);
-        for (size_t k = 0; k < n; k++) {
-            putchar('#');
-        }
-        printf("%s%zu\n", n ? " " : "", d->bar[i]);
+        printf("  %5zu-%-5zu %.*s%s%zu\n", i * d->bar_width + 1, (i + 1) * d->bar_width, (int)n,
+               "########################################", n ? " " : "", d->bar[i]);
     }
 }
 
-/* The table that the rows are of, where it is their own: a split shares that of the training rows.
- */
+/* The table of the rows, where it is their own: a split shares that of the training rows. */
 static const struct lorac_table *table_of(const struct lorac_plan *p,
                                           const struct lorac_plan_data *d)
 {
@@ -176,7 +175,7 @@ static void say_data(const struct lorac_plan *p, const struct lorac_plan_data *d
     if (!text && !lorac_job_has_head(p->job)) {
         printf("  the last trained token is end-of-sequence in %.4g %% of the rows\n",
                100.0 * (double)c->last_trained_is_eos / (double)(c->used ? c->used : 1));
-        say_shared(p, c);
+        if (d == p->data) { say_shared(p, c); }
     }
     if (d == &p->data[0]) { say_bars(d); }
 }
@@ -589,10 +588,11 @@ const struct verb verb_plan = {
     .summary = "what a run would do, before it: modules, rows, steps, memory",
     .about =
         "  lorac plan recipes/sst2.yaml --set model.path=DIR\n\n"
-        "Reads the recipe (of RUN its own), the tables and the checkpoint's header, but no "
-        "weights. In the examples a token ends at a bar, and what is trained stands in brackets "
-        "(in green on a terminal); with a head what it should say stands behind ->. A run that "
-        "does not fit this machine's memory ends with exit code 1 and says what to try.\n",
+        "Reads the recipe (of RUN its own), the tables and the checkpoint's header, and runs rows "
+        "for --probe and int8 alone. In the examples a token ends at a bar, and what is trained "
+        "stands in brackets (in green on a terminal); with a head what it should say stands behind "
+        "->. A run that does not fit this machine's memory ends with exit code 1 and says what to "
+        "try.\n",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

@@ -60,6 +60,11 @@ expect 0 plan "$dir/mine.yaml" --set adapter.layers=last:1 --set train.cache_fro
 grep -q "once a row" "$dir/out" && fail "frozen layers that run in every epoch"
 refused 1 "train.cache_frozen_prefix: on has no effect: the embedding or a module of layer 0 is" \
     plan "$dir/mine.yaml" --set train.cache_frozen_prefix=on
+told='--set template.prompt="a_or_b?_{text}:"'
+expect 0 plan "$dir/mine.yaml" $told
+has out "tokens of all rows are the same and run once a batch (train.share_prefix)"
+expect 0 plan "$dir/mine.yaml" $told --unset train.batch_tokens --set train.batch_size=1
+grep -q "once a batch" "$dir/out" && fail "a row alone shares what it begins with"
 [ -e "$dir/runs" ] && fail "plan makes the folder of a run"
 expect 0 plan "$dir/mine.yaml" --probe
 has out "a step takes" "for the whole run"

@@ -181,7 +181,6 @@ static void exact_match_compares_greedy_continuations(void **state)
     const struct lorac_backend *own = s.j->dev.ops;
     counting.linear = count_rows;
     s.j->dev.ops = &counting;
-    n_products = n_rows = 0;
     struct lorac_scores got = evaluate(&s, 1U << LORAC_METRIC_EXACT_MATCH);
     s.j->dev.ops = own;
     assert_true(got.has_exact_match && got.exact_match == 0.0); // a random model
