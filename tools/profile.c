@@ -58,7 +58,9 @@ void profile_text(struct lorac_buf *out, const struct lorac_profile *f)
                      all.backward.seconds);
     lorac_buf_printf(out,
                      "A step took %.3f s. Its products with weights take %.3f s where each is "
-                     "run\nalone (ceiling 1), which is %.2f of that.\n",
+                     "run\nalone (ceiling 1), which is %.2f of that. Where LoRA runs within its "
+                     "layer's\nproduct, its time is counted there; GFLOP/s are the product's "
+                     "alone.\n",
                      total / (double)steps, alone / (double)steps, alone / total);
 }
 
