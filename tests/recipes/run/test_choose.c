@@ -4,7 +4,7 @@
  *     alone behind its prompt, on random trees: answers that share beginnings, are beginnings of
  *     others or equal to them, one token or many, more of them than a batch or the cache holds, and
  *     of more questions than the cache holds: rows of those that are answered are the next ones';
- *   - where all are wanted, each row of the tree runs once; where the best is wanted, nothing runs
+ *   - where all are wanted, each row of the tree runs once; where the best are wanted, nothing runs
  *     that could not win any more; what prompts begin with alike runs once, also where the cache is
  *     too small to keep it;
  *   - a likelihood that is not finite is told; what memory lacks is reported.
@@ -348,13 +348,76 @@ static void prompts_that_begin_alike_read_it_once(void **state)
     close_subject(&s);
 }
 
+static const int32_t short_prompt[] = {1, 2, 3};
+enum { SHORT = sizeof short_prompt / sizeof *short_prompt };
+
+/* Rows of one question behind it. `want` is written. */
+static size_t rows_of_one(struct subject *s, const struct answers *a, size_t top, bool probability)
+{
+    struct lorac_question q = {.prompt = short_prompt,
+                               .n = SHORT,
+                               .scored_from = SHORT,
+                               .tree = &a->tree,
+                               .own = LORAC_NO_ANSWER,
+                               .top = top,
+                               .probability = probability};
+    struct lorac_chooser *c = NULL;
+    struct lorac_chooser_options o = {.max_tokens = 40, .max_answers = a->K};
+    bool added = false;
+    size_t broken = 0;
+    assert_int_equal(lorac_chooser_new(&c, s->m, NULL, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_chooser_add(&added, c, &q, NULL), LORAC_OK);
+    assert_int_equal(lorac_chooser_run(c, NULL, NULL, NULL), LORAC_OK);
+    (void)rank_alone(s, a, NULL, &q);
+    expect_ranked(a, lorac_chooser_answers(&broken, c, 0), &q);
+    size_t rows = lorac_chooser_work(c).rows;
+    lorac_chooser_free(c);
+    return rows;
+}
+
+/* Letters, of which 0 .. top - 1 behind `first` are whole answers, and each other begins two. The
+ * whole ones win, and the prompt alone says so: of the others those run, none to all, that are
+ * likelier than the last of them. */
+static void what_cannot_win_does_not_run(void **state)
+{
+    enum { LETTERS = 8 };
+    struct subject s;
+    struct answers a;
+    open_subject(&s, *state);
+    for (size_t i = 0; i < 2 * LETTERS; i++) {
+        size_t top = 1 + i % 2;
+        size_t n = 0;
+        size_t rivals = 0;
+        a = (struct answers){0};
+        for (size_t k = 0; k < LETTERS; k++) {
+            size_t ends = k < top ? 1 : 2;
+            for (size_t end = 0; end < ends; end++) {
+                a.ids[n++] = 'a' + (int32_t)((i / 2 + k) % LETTERS);
+                if (ends == 2) { a.ids[n++] = 'y' + (int32_t)end; }
+                a.end[a.K++] = n;
+            }
+        }
+        assert_int_equal(lorac_tree_make(&a.tree, a.ids, a.end, a.K, NULL), LORAC_OK);
+        size_t rows = rows_of_one(&s, &a, top, false);
+        assert_true(want[0].k < top && want[top - 1].k < top);
+        for (size_t k = top; k < a.K; k += 2) {
+            int32_t ids[SHORT + 1] = {0};
+            memcpy(ids, short_prompt, sizeof short_prompt);
+            ids[SHORT] = *answer(&a, k, &n);
+            rivals += score(&s, ids, SHORT, SHORT + 1) < want[top - 1].nll;
+        }
+        assert_int_equal(rows, SHORT + rivals);
+        lorac_tree_free(&a.tree);
+    }
+    close_subject(&s);
+}
+
 /* Each answer goes on from the one before: more forks on one way than a chain of segments holds. */
 static void a_deep_tree(void **state)
 {
     struct subject s;
     struct answers a = {0};
     open_subject(&s, *state);
-    srand(3);
     size_t n = 0;
     for (size_t k = 0; k < MOST_TOKENS; k++) { // a, ab, aba, ... and a z at each end
         for (size_t i = 0; i + 1 < k; i++) {
@@ -364,25 +427,8 @@ static void a_deep_tree(void **state)
         a.end[a.K++] = n;
     }
     assert_int_equal(lorac_tree_make(&a.tree, a.ids, a.end, a.K, NULL), LORAC_OK);
-    struct lorac_chooser *c = NULL;
-    struct lorac_chooser_options o = {.max_tokens = 40, .max_answers = a.K};
-    assert_int_equal(lorac_chooser_new(&c, s.m, NULL, &o, NULL), LORAC_OK);
-    const int32_t prompt[] = {1, 2, 3};
-    struct lorac_question q = {.prompt = prompt,
-                               .n = 3,
-                               .scored_from = 3,
-                               .tree = &a.tree,
-                               .own = LORAC_NO_ANSWER,
-                               .top = a.K,
-                               .probability = true};
-    bool added = false;
-    size_t broken = 0;
-    assert_int_equal(lorac_chooser_add(&added, c, &q, NULL), LORAC_OK);
-    assert_int_equal(lorac_chooser_run(c, NULL, NULL, NULL), LORAC_OK);
-    (void)rank_alone(&s, &a, NULL, &q);
-    expect_ranked(&a, lorac_chooser_answers(&broken, c, 0), &q);
-    assert_true(lorac_chooser_work(c).rows < 3 * (3 + a.tree.rows)); // some beginnings ran again
-    lorac_chooser_free(c);
+    size_t rows = rows_of_one(&s, &a, a.K, true);
+    assert_true(rows < 3 * (SHORT + a.tree.rows)); // some beginnings ran again
     lorac_tree_free(&a.tree);
     close_subject(&s);
 }
@@ -535,11 +581,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         {"alone/ref", answers_are_those_of_each_alone, NULL, NULL, ref},
         {"alike/ref", prompts_that_begin_alike_read_it_once, NULL, NULL, ref},
+        {"cut/ref", what_cannot_win_does_not_run, NULL, NULL, ref},
         {"deep/ref", a_deep_tree, NULL, NULL, ref},
         {"many/ref", more_answers_than_a_batch_holds, NULL, NULL, ref},
 #ifdef LORAC_HAVE_OPENBLAS
         {"alone/cpu", answers_are_those_of_each_alone, NULL, NULL, cpu},
         {"alike/cpu", prompts_that_begin_alike_read_it_once, NULL, NULL, cpu},
+        {"cut/cpu", what_cannot_win_does_not_run, NULL, NULL, cpu},
         {"deep/cpu", a_deep_tree, NULL, NULL, cpu},
         {"many/cpu", more_answers_than_a_batch_holds, NULL, NULL, cpu},
 #endif
