@@ -23,7 +23,7 @@ static enum lorac_status answer_label(struct bench *b, const struct lorac_ids *p
 {
     struct label_answer answer;
     double begin = lorac_clock();
-    enum lorac_status st = bench_labels(&answer, b, prompt, err);
+    enum lorac_status st = bench_labels(&answer, b, prompt, as_json, err);
     if (!st && as_json) {
         struct out j = {0};
         const char *best = answer.labels[answer.ranked[0].k];

@@ -25,10 +25,9 @@ static enum lorac_status read_labels(struct label_answer *a, const struct bench 
     return a->ranked ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for labels");
 }
 
-/* All of the tree's labels behind one prompt. */
 static enum lorac_status choose(struct label_answer *a, struct bench *b,
                                 const struct lorac_tree *tree, const struct lorac_ids *prompt,
-                                struct lorac_err *err)
+                                bool all, struct lorac_err *err)
 {
     struct lorac_chooser *chooser = NULL;
     struct lorac_chooser_options o = {.max_tokens = prompt->n + tree->longest,
@@ -39,15 +38,15 @@ static enum lorac_status choose(struct label_answer *a, struct bench *b,
                                .scored_from = prompt->n,
                                .tree = tree,
                                .own = LORAC_NO_ANSWER,
-                               .top = tree->K,
-                               .probability = true};
+                               .top = all ? tree->K : 1,
+                               .probability = all};
     bool added = false;
     size_t k = 0;
     enum lorac_status st = lorac_chooser_new(&chooser, b->model, bench_socket(b), &o, err);
     if (!st) { st = lorac_chooser_add(&added, chooser, &q, err); }
     if (!st) { st = lorac_chooser_run(chooser, NULL, NULL, err); }
     const struct lorac_ranked *ranked = st ? NULL : lorac_chooser_answers(&k, chooser, 0);
-    if (ranked) { memcpy(a->ranked, ranked, tree->K * sizeof *ranked); }
+    if (ranked) { memcpy(a->ranked, ranked, q.top * sizeof *ranked); }
     lorac_chooser_free(chooser);
     if (st || ranked) { return st; }
     return lorac_fail(err, LORAC_EFORMAT,
@@ -108,7 +107,7 @@ enum lorac_status labels_tree(struct lorac_tree *tree, const struct lorac_saved 
 }
 
 static enum lorac_status rank(struct label_answer *a, struct bench *b,
-                              const struct lorac_ids *prompt, struct lorac_err *err)
+                              const struct lorac_ids *prompt, bool all, struct lorac_err *err)
 {
     struct lorac_tree tree = {0};
     struct form form = {0};
@@ -121,18 +120,18 @@ static enum lorac_status rank(struct label_answer *a, struct bench *b,
                        "the prompt has %zu tokens and the longest label %zu, the context holds %zu",
                        prompt->n, tree.longest, most);
     }
-    if (!st) { st = choose(a, b, &tree, prompt, err); }
+    if (!st) { st = choose(a, b, &tree, prompt, all, err); }
     lorac_tree_free(&tree);
     form_close(&form);
     return st;
 }
 
 enum lorac_status bench_labels(struct label_answer *a, struct bench *b,
-                               const struct lorac_ids *prompt, struct lorac_err *err)
+                               const struct lorac_ids *prompt, bool all, struct lorac_err *err)
 {
     *a = (struct label_answer){0};
     enum lorac_status st = read_labels(a, b, err);
-    return st ? st : rank(a, b, prompt, err);
+    return st ? st : rank(a, b, prompt, all, err);
 }
 
 void label_answer_free(struct label_answer *a)

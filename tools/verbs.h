@@ -157,12 +157,14 @@ LORAC_MUST_CHECK enum lorac_status form_answers(struct lorac_ids *ids, struct lo
 /* The adapters' labels behind a prompt, the likeliest first (labels.c). Zeroed = empty. */
 struct label_answer {
     struct lorac_saved *saved;
-    const char *const *labels; // (K) its own
-    struct lorac_ranked *ranked;
+    const char *const *labels;   // (K) its own
+    struct lorac_ranked *ranked; // (K), or the likeliest alone
     size_t K;
 };
+/* `all`: with the probabilities of all. Otherwise the likeliest alone, without its probability:
+ * labels that cannot win do not run (choose.h). */
 enum lorac_status bench_labels(struct label_answer *a, struct bench *b,
-                               const struct lorac_ids *prompt, struct lorac_err *err);
+                               const struct lorac_ids *prompt, bool all, struct lorac_err *err);
 void label_answer_free(struct label_answer *a);
 /* The labels that an adapter was trained to choose from, as tokens behind its prompt; `chat`: where
  * it was trained on chats. */
