@@ -9,10 +9,12 @@
  *
  * A likelihood only falls on the way down. So a branch whose sum is worse than that of the best
  * whole answer is cut, exactly; of equal answers the first counts, as if all had been scored. What
- * a branch can still hold is at most its own likelihood: probabilities are known to four digits as
- * soon as the open branches hold less than half of the last. The search goes likeliest first. All
- * questions go on together, one level of each in a batch of packed rows, and keys and values of
- * what was read stay in a cache until nobody needs them: each row of a model is computed once.
+ * a branch can still hold is at most its own likelihood: the search ends where the open branches
+ * hold less than 5e-5 of all. A probability may be too high by that share of itself, so that the
+ * last of four printed digits may be one too high. Where it must not be, all answers are wanted.
+ * The search goes likeliest first. All questions go on together, one level of each in a batch of
+ * packed rows, and keys and values of what was read stay in a cache until nobody needs them: each
+ * row of a model is computed once.
  * Prompts that begin alike (How do I ..., Why was my ...) are put behind each other, and each goes
  * on from where the one in front of it goes another way.
  */
@@ -40,7 +42,7 @@ struct lorac_question {
     const struct lorac_tree *tree; // borrowed until the answer; NULL: there is only a loss
     size_t own; // the answer whose likelihood counts in the loss, whatever wins; or LORAC_NO_ANSWER
     size_t top; // how many of the likeliest are wanted, >= 1
-    bool probability; // theirs, too: to four digits, or with `top` K to all
+    bool probability; // theirs, too: at most 5e-5 of itself too high, with `top` K exact
 };
 
 struct lorac_chooser;

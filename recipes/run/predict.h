@@ -3,7 +3,7 @@
  *
  * The table that is written is the table that was read, byte for byte (quotes, line ends, byte
  * order mark), with more cells behind each row: "prediction" and, where that is one label,
- * "probability", the label's share of the likelihood of all labels, to four digits; with `top` K
+ * "probability", the label's share of the likelihood of all labels (choose.h); with `top` K
  * also "prediction_2", "probability_2" and so on.
  *
  *   OUT.part      rows that are answered, while it goes on; a table of its own

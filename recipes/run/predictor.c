@@ -421,7 +421,8 @@ void lorac_predictor_clear(struct lorac_predictor *p)
     p->n_asked = p->prompts.n = 0;
 }
 
-/* All labels with their likelihoods. */
+/* All labels with their likelihoods, also where few are shown: without the others the last of four
+ * digits may be another (choose.h). */
 static enum lorac_status choose(struct lorac_answer *a, struct lorac_predictor *p,
                                 struct lorac_err *err)
 {

@@ -90,8 +90,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_predictor_add(bool *added, struct lorac
 LORAC_MUST_CHECK enum lorac_status lorac_predictor_run(struct lorac_predictor *p,
                                                        lorac_goes_on_fn *goes_on, void *self,
                                                        struct lorac_err *err);
-/* With labels: `top` of the likeliest, with probabilities to four digits, or with all of them to
- * all. */
+/* With labels: `top` of the likeliest, with probabilities that are at most 5e-5 of themselves too
+ * high (choose.h), or with all of them exact. */
 LORAC_MUST_CHECK enum lorac_status lorac_predictor_ranked(const struct lorac_ranked **ranked,
                                                           const struct lorac_predictor *p, size_t i,
                                                           struct lorac_err *err);
