@@ -66,6 +66,10 @@ for what in prompt decode; do
     expect 0 $what --model "$model" --tokens 4 --rounds 1
     narrow
 done
+expect 2 prompt --model "$model" --compute float32 --compute int8 # one is measured
+has err "--compute is given twice"
+expect 2 decode --model "$model" --compute float32 --compute int8
+has err "--compute is given twice"
 expect 0 prompt --model "$model" --tokens 4 --rounds 1 --json
 json ideal_over_measured
 expect 0 decode --model "$model" --tokens 4 --rounds 1 --json

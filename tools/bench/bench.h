@@ -141,10 +141,9 @@ enum lorac_status rounds_of(size_t *rounds, int *threads, const struct args *a,
     }
 #define FOLDER_OPTIONS                                                                           \
     {"--model", "DIR", "a model's folder; with --shape, where it is made or was", false, false}, \
-        {"--shape", "NAME", "random weights: 196m, smollm2-135m, tiny (default: 196m)", false,   \
-         false},                                                                                 \
     {                                                                                            \
-        "--compute", "NAME", "float32 (default), bfloat16, int8", false, true                    \
+        "--shape", "NAME", "random weights: 196m, smollm2-135m, tiny (default: 196m)", false,    \
+            false                                                                                \
     }
 
 #endif

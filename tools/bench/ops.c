@@ -453,8 +453,7 @@ static int run(const struct args *a)
 }
 
 static const struct option options[] = {
-    {"--model", "DIR", "a model's folder; with --shape, where it is made or was", false, false},
-    {"--shape", "NAME", "random weights: 196m, smollm2-135m, tiny (default: 196m)", false, false},
+    FOLDER_OPTIONS,
     {"--tokens", "1..2048", "rows of the operations (default: 512)", false, false},
     {"--rank", "N", "of the adapters' products (default: 8)", false, false},
     BENCH_OPTIONS,

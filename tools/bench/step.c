@@ -392,6 +392,7 @@ static int run(const struct args *a)
 
 static const struct option options[] = {
     FOLDER_OPTIONS,
+    {"--compute", "NAME", "float32 (default), bfloat16, int8", false, true},
     {"--recipe", "FILE", "rows of its training table, its adapter and its model", false, false},
     RECIPE_OPTIONS,
     {"--tokens", "N", "tokens of a step (default: the recipe's batch_tokens, or 256)", false,

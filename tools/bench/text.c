@@ -242,6 +242,7 @@ static int run_decode_verb(const struct args *a)
 
 static const struct option prompt_options[] = {
     FOLDER_OPTIONS,
+    {"--compute", "NAME", "float32 (default), bfloat16, int8", false, false},
     {"--tokens", "N", "of the prompt (default: 512)", false, false},
     BENCH_OPTIONS,
     {0},
@@ -259,6 +260,7 @@ const struct verb verb_bench_prompt = {
 };
 static const struct option decode_options[] = {
     FOLDER_OPTIONS,
+    {"--compute", "NAME", "float32 (default), bfloat16, int8", false, false},
     {"--tokens", "N", "that are decoded in a round (default: 64)", false, false},
     {"--after", "N", "tokens of the prompt before them (default: 64)", false, false},
     BENCH_OPTIONS,
