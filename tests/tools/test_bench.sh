@@ -35,7 +35,7 @@ has err "did you mean '--tokens'?" "lorac_bench step --help"
 expect 1 step --shape tinny
 has err "did you mean 'tiny'?"
 expect 1 step --shape tiny --compute float3
-has err "--compute float3" "float32"
+has err "compute float3" "float32"
 
 # ---- steps ----
 expect 0 step --shape tiny --tokens 32 --length 8 --scored 2 --rounds 1 --threads 1 --json
@@ -54,6 +54,25 @@ narrow
 expect 0 step --recipe "$dir/run.yaml" --set adapter.targets='[q_proj]' --tokens 16 --rounds 1 --json
 json steps ideal_over_measured
 has out "\"model\": \"$model\"" '"adapter_parameters": '
+
+computes() { # these, or those, were measured, and no others
+    found=$(grep -o '"compute": "[^"]*"' "$dir/out" | sort -u | sed 's/.*: //' | tr -d '"\n')
+    case $found in "$1" | "$2") ;; *) fail "computes in $found, expected $1" ;; esac
+}
+small="--tokens 16 --rounds 1 --json"
+# shellcheck disable=SC2086
+{
+    # with int8 the head's products are bfloat16's, or float32's where there is none
+    expect 0 step --recipe "$dir/run.yaml" --set model.compute=int8 $small
+    computes bfloat16int8 float32int8
+    expect 0 step --recipe "$dir/run.yaml" --set model.compute=int8 --compute float32 $small
+    computes float32 float32
+    expect 0 prompt --model "$model" --compute auto $small
+    computes bfloat16 float32
+    auto=$found
+    expect 0 step --recipe "$dir/run.yaml" --set model.compute=auto $small
+    computes "$auto" "$auto"
+}
 
 # ---- the others ----
 expect 0 ops --model "$model" --tokens 8 --rounds 1 --json

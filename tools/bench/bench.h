@@ -112,8 +112,10 @@ void folder_close(struct folder *s);
 enum lorac_status temporary_dir(char **out, struct lorac_err *err); // a new one, the caller's
 const char *subject_shape(size_t i); // names of the table; NULL behind the last
 
-/* The i-th of --compute, as often as it is given and at least once; NULL behind the last. */
-const char *compute_each(const struct args *a, size_t i);
+/* The i-th of --compute, as often as it is given; where it isn't the one of the recipe (or NULL:
+ * float32). NULL behind the last. It may be auto: what a model_open() of it computes in, the model
+ * knows. */
+const char *compute_each(const struct args *a, const struct lorac_recipe *r, size_t i);
 enum lorac_status model_open(struct lorac_model **out, struct lorac_device *dev, const char *dir,
                              const char *compute, struct lorac_err *err);
 

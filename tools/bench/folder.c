@@ -89,10 +89,11 @@ void folder_close(struct folder *s)
 
 /* ---- compute ---- */
 
-const char *compute_each(const struct args *a, size_t i)
+const char *compute_each(const struct args *a, const struct lorac_recipe *r, size_t i)
 {
     const char *given = args_each(a, "--compute", i);
-    return given || i ? given : "float32";
+    if (given || i) { return given; }
+    return r && r->model.compute ? r->model.compute : "float32";
 }
 
 enum lorac_status model_open(struct lorac_model **out, struct lorac_device *dev, const char *dir,
@@ -101,7 +102,7 @@ enum lorac_status model_open(struct lorac_model **out, struct lorac_device *dev,
     enum lorac_compute c = LORAC_FLOAT32;
     *out = NULL;
     enum lorac_status st = lorac_compute_find(&c, dev, compute, err);
-    if (st) { lorac_err_prefix(err, "--compute %s: ", compute); }
+    if (st) { lorac_err_prefix(err, "compute %s: ", compute); }
     return st ? st : lorac_model_open(out, dev, dir, c, err);
 }
 

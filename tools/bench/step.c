@@ -41,7 +41,6 @@ struct side {
 
 enum { MOST_SIDES = 3 };
 struct step {
-    const struct args *args;
     struct folder folder;
     struct source source;
     struct side side[MOST_SIDES];
@@ -127,6 +126,7 @@ static enum lorac_status open_side(struct side *x, const struct step *s, struct 
     struct lorac_pass_options o = {
         .max_rows = s->source.tokens, .max_positions = s->source.positions, .keep = LORAC_KEEP_ALL};
     enum lorac_status st = model_open(&x->m, dev, s->folder.dir, x->compute, err);
+    if (!st) { x->compute = lorac_compute_name(x->m->compute); } // of auto
     if (!st) { st = open_adapter(x, s, err); }
     if (!st) { st = lorac_pass_new(&x->pass, x->m, &x->socket, &o, err); }
     if (!st) { st = lorac_optim_new(&x->optim, x->a, &optim, err); }
@@ -347,17 +347,9 @@ static void tell(const struct step *s)
 
 static enum lorac_status read_options(struct step *s, const struct args *a, struct lorac_err *err)
 {
-    s->args = a;
     s->tokens = 256;
     s->rank = 8;
     s->scored = SIZE_MAX / 2;
-    for (const char *c = NULL; (c = compute_each(a, s->n_sides)) != NULL;) {
-        if (s->n_sides == MOST_SIDES) {
-            return lorac_fail(err, LORAC_EUSER, "--compute is given more than %d times",
-                              MOST_SIDES);
-        }
-        s->side[s->n_sides++].compute = c;
-    }
     enum lorac_status st = rounds_of(&s->rounds, &s->threads, a, err);
     if (!st) { st = args_count(&s->tokens, a, "--tokens", err); }
     s->length = s->tokens;
@@ -367,6 +359,13 @@ static enum lorac_status read_options(struct step *s, const struct args *a, stru
     if (!st) { st = folder_open(&s->folder, a, err); }
     if (st) { return st; }
     const struct lorac_recipe *r = s->folder.recipe;
+    for (const char *c = NULL; (c = compute_each(a, r, s->n_sides)) != NULL;) {
+        if (s->n_sides == MOST_SIDES) {
+            return lorac_fail(err, LORAC_EUSER, "--compute is given more than %d times",
+                              MOST_SIDES);
+        }
+        s->side[s->n_sides++].compute = c;
+    }
     if (r && !args_has(a, "--tokens") && r->train.batch_tokens) {
         s->tokens = r->train.batch_tokens;
     }
@@ -392,7 +391,8 @@ static int run(const struct args *a)
 
 static const struct option options[] = {
     FOLDER_OPTIONS,
-    {"--compute", "NAME", "float32 (default), bfloat16, int8", false, true},
+    {"--compute", "NAME", "float32, bfloat16, int8, auto (default: the recipe's, or float32)",
+     false, true},
     {"--recipe", "FILE", "rows of its training table, its adapter and its model", false, false},
     RECIPE_OPTIONS,
     {"--tokens", "N", "tokens of a step (default: the recipe's batch_tokens, or 256)", false,

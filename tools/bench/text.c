@@ -106,6 +106,7 @@ static enum lorac_status once(void *self, struct lorac_err *err)
 static enum lorac_status count_products(struct text *x, struct lorac_err *err)
 {
     enum lorac_status st = model_open(&x->model, &x->machine.dev, x->folder.dir, x->compute, err);
+    if (!st) { x->compute = lorac_compute_name(x->model->compute); } // of auto
     if (!st) { st = counter_open(&x->counter, x->model, NULL, err); }
     if (st || x->decode) { return st; }
     struct lorac_socket socket = counter_socket(&x->counter);
@@ -206,8 +207,10 @@ static int run_text(const struct args *a, bool decode)
 {
     static struct text x;
     struct lorac_err err = {0};
-    x = (struct text){
-        .tokens = decode ? 64 : 512, .after = 64, .decode = decode, .compute = compute_each(a, 0)};
+    x = (struct text){.tokens = decode ? 64 : 512,
+                      .after = 64,
+                      .decode = decode,
+                      .compute = compute_each(a, NULL, 0)};
     enum lorac_status st = rounds_of(&x.rounds, &x.threads, a, &err);
     if (!st) { st = args_count(&x.tokens, a, "--tokens", &err); }
     if (!st && decode) { st = args_count(&x.after, a, "--after", &err); }
@@ -242,7 +245,7 @@ static int run_decode_verb(const struct args *a)
 
 static const struct option prompt_options[] = {
     FOLDER_OPTIONS,
-    {"--compute", "NAME", "float32 (default), bfloat16, int8", false, false},
+    {"--compute", "NAME", "float32 (default), bfloat16, int8, auto", false, false},
     {"--tokens", "N", "of the prompt (default: 512)", false, false},
     BENCH_OPTIONS,
     {0},
@@ -260,7 +263,7 @@ const struct verb verb_bench_prompt = {
 };
 static const struct option decode_options[] = {
     FOLDER_OPTIONS,
-    {"--compute", "NAME", "float32 (default), bfloat16, int8", false, false},
+    {"--compute", "NAME", "float32 (default), bfloat16, int8, auto", false, false},
     {"--tokens", "N", "that are decoded in a round (default: 64)", false, false},
     {"--after", "N", "tokens of the prompt before them (default: 64)", false, false},
     BENCH_OPTIONS,
