@@ -74,6 +74,22 @@ small="--tokens 16 --rounds 1 --json"
     computes "$auto" "$auto"
 }
 
+# ---- what a recipe says of its steps: done, refused or told ----
+set -- step --recipe "$dir/run.yaml" --tokens 16 --rounds 1
+expect 0 "$@" --json
+has out '"keep_activations": "all"' '"frozen_layers": 0'
+all=$(value activation_bytes)
+expect 0 "$@" --set train.keep_activations=layers --json
+has out '"keep_activations": "layers"'
+[ "$(value activation_bytes)" -lt "$all" ] || fail "keeps as much: $(value activation_bytes), $all"
+expect 0 "$@" --set train.keep_activations=layers --set adapter.layers=last:1
+has out "activations (layers)" "1 frozen layers run in every step here"
+narrow
+expect 1 "$@" --set train.accumulate=4
+has err "train.accumulate: found 4" "expected 1"
+expect 1 "$@" --set train.cache_frozen_prefix=on --set adapter.layers=last:1
+has err "train.cache_frozen_prefix: found on" "expected off or auto"
+
 # ---- the others ----
 expect 0 ops --model "$model" --tokens 8 --rounds 1 --json
 json machine memory_read memory_copy operations name bound share products

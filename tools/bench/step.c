@@ -48,7 +48,8 @@ struct step {
     int threads;
     struct machine machine;
     struct ceilings ceilings;
-    const char *only; // the compute of a process that measures memory
+    enum lorac_keep keep; // train.keep_activations; auto: all
+    const char *only;     // the compute of a process that measures memory
 };
 
 /* ---- batches ---- */
@@ -116,6 +117,12 @@ static enum lorac_status open_adapter(struct side *x, const struct step *s, stru
     return st;
 }
 
+static struct lorac_pass_options pass_options(const struct step *s)
+{
+    return (struct lorac_pass_options){
+        .max_rows = s->source.tokens, .max_positions = s->source.positions, .keep = s->keep};
+}
+
 static enum lorac_status open_side(struct side *x, const struct step *s, struct lorac_device *dev,
                                    struct lorac_err *err)
 {
@@ -123,8 +130,7 @@ static enum lorac_status open_side(struct side *x, const struct step *s, struct 
     optim.schedule = "constant";
     optim.lr = 1e-5;
     optim.steps = 1000;
-    struct lorac_pass_options o = {
-        .max_rows = s->source.tokens, .max_positions = s->source.positions, .keep = LORAC_KEEP_ALL};
+    struct lorac_pass_options o = pass_options(s);
     enum lorac_status st = model_open(&x->m, dev, s->folder.dir, x->compute, err);
     if (!st) { x->compute = lorac_compute_name(x->m->compute); } // of auto
     if (!st) { st = open_adapter(x, s, err); }
@@ -138,8 +144,7 @@ static enum lorac_status open_side(struct side *x, const struct step *s, struct 
 
 static enum lorac_status open_bare(struct side *x, const struct step *s, struct lorac_err *err)
 {
-    struct lorac_pass_options o = {
-        .max_rows = s->source.tokens, .max_positions = s->source.positions, .keep = LORAC_KEEP_ALL};
+    struct lorac_pass_options o = pass_options(s);
     enum lorac_status st = counter_open(&x->counter, x->m, &x->socket, err);
     if (st) { return st; }
     x->bare_socket = counter_socket(&x->counter);
@@ -283,6 +288,12 @@ static enum lorac_status measure(struct step *s, struct lorac_err *err)
 
 /* ---- how it is told ---- */
 
+/* They run in every step here, and in training once a row where it keeps what leaves them. */
+static size_t frozen_layers(const struct step *s)
+{
+    return lorac_frozen_layers(s->side[0].m, &s->side[0].socket);
+}
+
 static void tell_json(const struct step *s)
 {
     struct out j = {0};
@@ -291,6 +302,8 @@ static void tell_json(const struct step *s)
     out_count(&j, "parameters", lorac_model_parameters(s->side[0].m));
     out_count(&j, "batch_tokens", s->tokens);
     out_count(&j, "rounds", s->rounds);
+    out_str(&j, "keep_activations", s->keep == LORAC_KEEP_LAYERS ? "layers" : "all");
+    out_count(&j, "frozen_layers", frozen_layers(s));
     out_begin(&j, "steps", "[]");
     for (size_t i = 0; i < s->n_sides; i++) {
         const struct side *x = &s->side[i];
@@ -339,10 +352,32 @@ static void tell(const struct step *s)
     for (size_t i = 0; i < s->n_sides; i++) {
         const struct side *x = &s->side[i];
         printf("%s: peak memory %s", x->compute, show_bytes(bytes, x->peak));
-        printf(", %s of it activations\n", show_bytes(bytes, x->activations));
+        printf(", %s of it activations%s\n", show_bytes(bytes, x->activations),
+               s->keep == LORAC_KEEP_LAYERS ? " (layers)" : "");
+    }
+    if (frozen_layers(s)) {
+        printf("%zu frozen layers run in every step here, as with cache_frozen_prefix: off\n",
+               frozen_layers(s));
     }
     printf("\n");
     ceilings_show(&s->ceilings);
+}
+
+/* What of a recipe's training no step here does. */
+static enum lorac_status check_recipe(const struct lorac_recipe *r, struct lorac_err *err)
+{
+    if (r->train.accumulate > 1) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "train.accumulate: found %zu, but a step here is one micro-batch; "
+                          "expected 1 (--set train.accumulate=1)",
+                          r->train.accumulate);
+    }
+    if (r->train.cache_frozen_prefix == LORAC_RECIPE_CACHE_ON) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "train.cache_frozen_prefix: found on, but a step here runs all layers; "
+                          "expected off or auto (--set train.cache_frozen_prefix=off)");
+    }
+    return LORAC_OK;
 }
 
 static enum lorac_status read_options(struct step *s, const struct args *a, struct lorac_err *err)
@@ -357,8 +392,11 @@ static enum lorac_status read_options(struct step *s, const struct args *a, stru
     if (!st) { st = args_count(&s->scored, a, "--scored", err); }
     if (!st) { st = args_count(&s->rank, a, "--rank", err); }
     if (!st) { st = folder_open(&s->folder, a, err); }
-    if (st) { return st; }
     const struct lorac_recipe *r = s->folder.recipe;
+    if (!st && r) { st = check_recipe(r, err); }
+    if (st) { return st; }
+    bool layers = r && r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_LAYERS;
+    s->keep = layers ? LORAC_KEEP_LAYERS : LORAC_KEEP_ALL;
     for (const char *c = NULL; (c = compute_each(a, r, s->n_sides)) != NULL;) {
         if (s->n_sides == MOST_SIDES) {
             return lorac_fail(err, LORAC_EUSER, "--compute is given more than %d times",
@@ -421,7 +459,8 @@ const struct verb verb_bench_step = {
         "  adapters        what the step takes more than forward and backward of the\n"
         "                  bare base, which goes as far back as with them: their\n"
         "                  products and AdamW\n\n"
-        "Peak memory is that of a process of its own that runs two steps.\n\n"
+        "Peak memory is that of a process of its own that runs two steps. A step is one "
+        "micro-batch of AdamW through all layers, whatever recipe it is of.\n\n"
         "  lorac_bench step --tokens 2048 --length 256\n"
         "  lorac_bench step --recipe recipes/smollm2_sst2.yaml --tokens 2048",
     .options = options,
