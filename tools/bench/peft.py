@@ -18,8 +18,10 @@ second: PEFT scores all labels of a row in one padded batch.
 A recipe whose objective is classify compares training a head and adapters on one text (template.prompt) a row.
 
 Keys of the recipe that are read: model.path and max_length, data.train and test with their format, columns and
-labels.map or column, template, adapter.rank, alpha, dropout and targets: all-linear, optimizer.lr, weight_decay and
-clip_norm, seed. Needs torch, transformers, peft; see tests/golden/README.md. Unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE.
+labels.map or column, template, adapter, optimizer.lr, weight_decay and clip_norm, seed. What PEFT
+has no word for is refused (PEFT_HAS), and so is a comparison where it trains another number of
+parameters than lorac. Needs torch, transformers, peft; see tests/golden/README.md. Unset
+OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE.
 """
 
 import argparse
@@ -27,6 +29,7 @@ import csv
 import json
 import os
 import random
+import re
 import resource
 import statistics
 import string
@@ -36,6 +39,13 @@ import tempfile
 import time
 
 WARMUP = 2
+PEFT_HAS = {  # what PEFT's side is run with; all else of these keys is refused
+    "adapter.method": ["lora", "dora"], "adapter.scaling": ["standard", "rslora"],
+    "adapter.init": ["default", "gaussian", "pissa", "olora"], "adapter.from": [None],
+    "adapter.feedforward": [[]], "adapter.bias": ["none", "lora_only", "all"],
+    "adapter.overrides": [[]], "adapter.train_also": [[]], "adapter.tie": [None],
+    "data.kind": ["table"], "template.kind": ["text"], "objective.kind": ["causal_lm", "classify"],
+    "train.accumulate": [1], "optimizer.name": ["adamw"]}
 sys.path.remove(os.path.dirname(os.path.abspath(__file__)))  # this file is no package of that name
 
 
@@ -63,6 +73,25 @@ def resolved(options):
                 f"model.max_length={plain['model']['max_length'] + options.describe + 8}"]
     options.sets = [word for key in sets for word in ("--set", key)]
     return yaml.safe_load(output_of([options.lorac, "recipe", "check", options.recipe, *options.sets]))
+
+
+def check(r, name):
+    """Nothing is measured where PEFT would do other work than lorac."""
+    for key, words in PEFT_HAS.items():
+        section, word = key.split(".")
+        found = r[section][word]
+        if found not in words:
+            sys.exit(f"{name}: {key}: found {shown(found)}, which PEFT's side does not do; "
+                     f"expected {' or '.join(shown(x) for x in words)}")
+    a = r["adapter"]
+    regex = isinstance(a["targets"], str) and a["targets"] != "all-linear"
+    if regex and a["layers"] != "all":
+        sys.exit(f"{name}: adapter.layers: found {shown(a['layers'])}, which PEFT refuses beside "
+                 "adapter.targets that are a regex; expected all")
+
+
+def shown(value):
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def output_of(command, text=None):
@@ -125,8 +154,39 @@ def targets(r, most, table):
         yield values
 
 
-def classifier(r, kind):
+def layers_of(word, L):
+    """adapter.layers as indices."""
+    if isinstance(word, list):
+        return word
+    if word.startswith("last:"):
+        return list(range(L - int(word[5:]), L))
+    first, last = word.split("-")
+    return list(range(int(first), int(last) + 1))
+
+
+def adapted(model, r, task):
+    """The model with the recipe's adapter, in PEFT's words."""
     from peft import LoraConfig, get_peft_model
+    from torch.nn import Linear
+    from transformers.pytorch_utils import Conv1D
+
+    a = r["adapter"]
+    names, layers = a["targets"], None
+    if a["layers"] != "all":
+        L = model.config.get_text_config().num_hidden_layers
+        layers = layers_of(a["layers"], L)
+        if names == "all-linear":  # PEFT has layers of a list alone
+            linear = [name for name, module in model.named_modules()
+                      if isinstance(module, (Linear, Conv1D)) and re.search(r"\.\d+\.", name)]
+            names = sorted({name.split(".")[-1] for name in linear})
+    return get_peft_model(model, LoraConfig(
+        r=a["rank"], lora_alpha=a["alpha"], lora_dropout=a["dropout"], target_modules=names,
+        layers_to_transform=layers, exclude_modules=a["exclude"] or None, bias=a["bias"],
+        use_dora=a["method"] == "dora", use_rslora=a["scaling"] == "rslora",
+        init_lora_weights=True if a["init"] == "default" else a["init"], task_type=task))
+
+
+def classifier(r, kind):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(r["model"]["path"])
@@ -135,9 +195,7 @@ def classifier(r, kind):
                                                                attn_implementation="sdpa")
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id or tokenizer.eos_token_id
-    config = LoraConfig(r=r["adapter"]["rank"], lora_alpha=r["adapter"]["alpha"], target_modules="all-linear",
-                        lora_dropout=r["adapter"]["dropout"], task_type="SEQ_CLS")
-    return get_peft_model(model, config), tokenizer
+    return adapted(model, r, "SEQ_CLS"), tokenizer
 
 
 def padded(rows, pad):
@@ -166,7 +224,6 @@ def child(spec):
     """One process of PEFT: prints its speeds, start and memory as JSON."""
     begin = time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - started_at_boot())
     import torch
-    from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     r = spec["recipe"]
@@ -179,14 +236,16 @@ def child(spec):
     else:
         tokenizer = AutoTokenizer.from_pretrained(r["model"]["path"])
         model = AutoModelForCausalLM.from_pretrained(r["model"]["path"], dtype=kind, attn_implementation="sdpa")
-        config = LoraConfig(r=r["adapter"]["rank"], lora_alpha=r["adapter"]["alpha"], target_modules="all-linear",
-                            lora_dropout=r["adapter"]["dropout"], task_type="CAUSAL_LM")
-        model = get_peft_model(model, config)
+        model = adapted(model, r, "CAUSAL_LM")
+    trained = [p for p in model.parameters() if p.requires_grad]
+    parameters = sum(p.numel() for p in trained)
+    if parameters != spec["parameters"]:
+        sys.exit(f"adapter: found {parameters} parameters that PEFT trains, expected lorac's "
+                 f"{spec['parameters']} (adapter.targets, exclude, layers)")
     if spec["labels"]:
         print(json.dumps(choose(spec, model, tokenizer)))
         return
     model.train()
-    trained = [p for p in model.parameters() if p.requires_grad]
     o = r["optimizer"]
     optimizer = torch.optim.AdamW(trained, lr=o["lr"], weight_decay=o["weight_decay"], fused=True)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -350,7 +409,9 @@ def main():
         if name in os.environ:
             print(f"warning: {name} is set and holds OpenBLAS to other kernels than it would choose", file=sys.stderr)
     recipe = resolved(options)
-    plan = json.loads(output_of([options.lorac, "plan", options.recipe, *options.sets, "--json"]))["train"]
+    check(recipe, options.recipe)
+    whole = json.loads(output_of([options.lorac, "plan", options.recipe, *options.sets, "--json"]))
+    plan = whole["train"]
     ahead = 0 if is_head(recipe) else plan["rows"]  # the last token of each is only a target
     options.a_row_more = plan["tokens"] / (plan["tokens"] - ahead)
     sides = [("lorac " + c, 0 if options.labels else options.tokens) for c in options.compute]
@@ -363,7 +424,8 @@ def main():
             if program == "PEFT":
                 run = run_peft({"recipe": recipe, "type": kind, "batch": side[1], "round": number,
                                 "rows": options.rows, "steps": options.steps, "labels": options.labels,
-                                "threads": options.threads})
+                                "threads": options.threads,
+                                "parameters": whole["parameters"]})
             else:
                 run = choose_lorac(options, kind) if options.labels else run_lorac(options, kind, number)
             found[side].append(run)
