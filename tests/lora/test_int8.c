@@ -6,7 +6,8 @@
  * Tolerances, of the largest gradient: a number that lies within the float32 rounding of the two
  * backends (1e-6 of it) of a half becomes the next integer on one of them: 1/127 of its row's
  * largest, seen in a sum of tens of terms. The cases differ by 2e-3 at the most where that happens;
- * against float32 all numbers are rounded so, forward and backward, through all layers.
+ * against float32 all numbers are rounded so, forward and backward, through all layers. Where the
+ * cpu backend lacks bfloat16 its head is float32, ref's is not: 2^-8 more, through the same layers.
  */
 #include "base/core/mem.h"
 #include "tests/support/near.h"
@@ -25,6 +26,7 @@ struct result {
     double loss;
     float *gradient; // (n)
     size_t n;
+    bool rounds; // the head's factors, to bfloat16
 };
 
 static void run(struct result *out, const char *name, const char *backend,
@@ -38,6 +40,7 @@ static void run(struct result *out, const char *name, const char *backend,
     if (!st) { st = lorac_peft_load(&p.a, p.m, golden_path(&p.g, "adapter"), false, &err); }
     if (!st) { st = lorac_adapter_reserve(p.a, &err); }
     if (st) { fail_msg("%s", err.text); }
+    out->rounds = !p.dev.ops->lacks(&p.dev, LORAC_BFLOAT16);
     p.socket = lorac_adapter_socket(p.a);
     struct lorac_pass *pass = passes_new(&p, LORAC_KEEP_ALL);
     out->loss = passes_run(pass, p.g.batch, NULL, true);
@@ -74,7 +77,7 @@ static void models_are_those_of_ref_and_near_float32(void **state)
                       name, got.loss, ref.loss, exact.loss, distance(&got, &ref),
                       distance(&ref, &exact));
         assert_true(fabs(got.loss - ref.loss) <= 2e-3 * ref.loss);
-        assert_true(distance(&got, &ref) <= 1e-2);
+        assert_true(distance(&got, &ref) <= (got.rounds ? 1e-2 : 5e-2));
         // of weights that all stand in for (full copies) nothing is approximated
         assert_true((ref.loss == exact.loss) == (strcmp(name, "full-all") == 0));
         assert_true(fabs(ref.loss - exact.loss) <= 2e-2 * exact.loss);
