@@ -95,6 +95,11 @@ expect 0 ops --model "$model" --tokens 8 --rounds 1 --json
 json machine memory_read memory_copy operations name bound share products
 expect 0 ops --model "$model" --tokens 8 --rounds 1
 narrow
+has out "products with weights in float32"
+expect 0 ops --model "$model" --tokens 8 --rounds 1 --compute int8 --json
+has out '"model": "'"$model"'", "compute": "int8"' '"linear 1 x' '(int8)"'
+expect 1 ops --model "$model" --tokens 8 --rounds 1 --compute int4
+has err "compute int4: 'int4' is not one of float32, bfloat16, int8 and auto"
 for what in prompt decode; do
     expect 0 $what --model "$model" --tokens 4 --rounds 1 --json
     json machine memory_read tokens_per_second weight_bytes peak_bytes

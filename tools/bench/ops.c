@@ -3,7 +3,7 @@
  * bounds it: the same product at the better of OpenBLAS and oneDNN, or the memory that it must read
  * and write once.
  */
-#include "tools/bench/bench.h"
+#include "tools/bench/products.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@ struct ops {
     struct machine machine;
     struct ceilings ceilings;
     struct lorac_model *model;
+    const char *compute;
     size_t N, R, rounds;
     int threads;
     struct row *rows;
@@ -27,12 +28,11 @@ struct row {
     size_t N, C, OC;
     enum lorac_activation act;
     size_t first, modules; // of the products: the model's modules with this shape, from this one
+    const char *compute;   // of the products
     bool backward, product;
     double flops, bytes; // that it must do, read and write
     struct series seconds, share;
 };
-
-static const char compute[] = "float32";
 
 /* ---- the operations ---- */
 
@@ -237,6 +237,7 @@ static bool list_products(struct ops *x)
                         .C = w->C,
                         .first = i,
                         .modules = modules,
+                        .compute = compute_of_module(x->model, i),
                         .product = true};
         size_t fit = POOL / 2 / (w->OC > w->C ? w->OC : w->C);
         if (r.N > fit) { r.N = fit; }
@@ -246,15 +247,16 @@ static bool list_products(struct ops *x)
             (void)snprintf(r.name, sizeof r.name, "linear%s %zu x %zu x %zu", back ? " back" : "",
                            r.N, back ? r.C : r.OC, back ? r.OC : r.C);
             struct product p = {r.N, r.OC, r.C, back};
-            ok = add_row(x, &r) && ceiling_of(&x->ceilings, &p, compute);
+            ok = add_row(x, &r) && ceiling_of(&x->ceilings, &p, r.compute);
         }
         struct row one = r; // of one row, as in decoding: its weight is read
         one.N = 1;
         one.backward = one.product = false;
         one.flops = 2.0 * (double)(w->OC * w->C);
-        one.bytes = (double)lorac_dtype_bytes(w->dtype, w->OC * w->C);
+        bool integers = strcmp(r.compute, "int8") == 0; // it reads its copy
+        one.bytes = (double)(integers ? w->OC * w->C : lorac_dtype_bytes(w->dtype, w->OC * w->C));
         (void)snprintf(one.name, sizeof one.name, "linear 1 x %zu x %zu (%s)", w->OC, w->C,
-                       lorac_dtype_name(w->dtype));
+                       integers ? r.compute : lorac_dtype_name(w->dtype));
         ok = ok && add_row(x, &one);
     }
     return ok;
@@ -349,7 +351,7 @@ static double bound_of(struct ops *x, const struct row *r, double peak)
 {
     if (r->product) {
         struct product p = {r->N, r->OC, r->C, r->backward};
-        return r->flops / series_last(&ceiling_of(&x->ceilings, &p, compute)->best);
+        return r->flops / series_last(&ceiling_of(&x->ceilings, &p, r->compute)->best);
     }
     bool reads = r->run == run_linear; // a weight, and nothing else of any size
     double memory = series_last(reads ? &x->machine.read : &x->machine.copy);
@@ -376,8 +378,9 @@ static enum lorac_status measure(struct ops *x, struct lorac_err *err)
 {
     enum lorac_status st = machine_open(&x->machine, x->threads, err);
     x->ceilings.m = &x->machine;
-    if (!st) { st = model_open(&x->model, &x->machine.dev, x->folder.dir, compute, err); }
+    if (!st) { st = model_open(&x->model, &x->machine.dev, x->folder.dir, x->compute, err); }
     if (st) { return st; }
+    lorac_model_prepare(x->model, true); // as for training
     const struct lorac_config *c = &x->model->config;
     if (!list_products(x) || !list_adapters(x, c->C) || !list_adapters(x, c->F) ||
         !list_attention(x, 30) || !list_attention(x, 256) || !list_attention(x, 2048) ||
@@ -402,6 +405,7 @@ static void tell_json(const struct ops *x)
     struct out j = {0};
     machine_json(&j, &x->machine);
     out_str(&j, "model", x->folder.dir);
+    out_str(&j, "compute", lorac_compute_name(x->model->compute));
     out_count(&j, "rounds", x->rounds);
     out_begin(&j, "operations", "[]");
     for (size_t i = 0; i < x->n; i++) {
@@ -423,6 +427,8 @@ static void tell_json(const struct ops *x)
 static void tell(const struct ops *x)
 {
     machine_show(&x->machine);
+    printf("products with weights in %s, all else in float32\n\n",
+           lorac_compute_name(x->model->compute));
     printf("%-37s %9s %7s %6s %17s\n", "operation", "us", "GFLOP/s", "GB/s", "of its bound");
     for (size_t i = 0; i < x->n; i++) {
         const struct row *r = &x->rows[i];
@@ -439,6 +445,7 @@ static int run(const struct args *a)
     static struct ops x = {.N = 512, .R = 8};
     struct lorac_err err = {0};
     enum lorac_status st = rounds_of(&x.rounds, &x.threads, a, &err);
+    x.compute = compute_each(a, NULL, 0);
     if (!st) { st = args_count(&x.N, a, "--tokens", &err); }
     if (!st) { st = args_count(&x.R, a, "--rank", &err); }
     if (!st) { st = folder_open(&x.folder, a, &err); }
@@ -454,6 +461,7 @@ static int run(const struct args *a)
 
 static const struct option options[] = {
     FOLDER_OPTIONS,
+    {"--compute", "NAME", "float32 (default), bfloat16, int8, auto", false, false},
     {"--tokens", "1..2048", "rows of the operations (default: 512)", false, false},
     {"--rank", "N", "of the adapters' products (default: 8)", false, false},
     BENCH_OPTIONS,

@@ -68,9 +68,14 @@ struct lorac_socket counter_socket(struct counter *c)
                                  .backward = backward};
 }
 
+const char *compute_of_module(const struct lorac_model *m, size_t i)
+{
+    if (i != m->head || m->compute != LORAC_INT8) { return lorac_compute_name(m->compute); }
+    return m->dev->ops->lacks(m->dev, LORAC_BFLOAT16) ? "float32" : "bfloat16";
+}
+
 static enum lorac_status add(struct ideal *to, const struct counter *c, size_t i, bool back,
-                             size_t N, struct ceilings *ceilings, const char *compute,
-                             struct lorac_err *err)
+                             size_t N, struct ceilings *ceilings, struct lorac_err *err)
 {
     const struct lorac_module *m = &c->m->module[i];
     size_t counted = back ? c->rows[i].backward : c->rows[i].forward;
@@ -78,10 +83,7 @@ static enum lorac_status add(struct ideal *to, const struct counter *c, size_t i
     if (!counted) { return LORAC_OK; }
     size_t least = lorac_min(counted, N); // a layer that is computed again counts once
     p.N = i == c->m->head ? least : N;
-    if (i == c->m->head && c->m->compute == LORAC_INT8) { // the head never is
-        compute = c->m->dev->ops->lacks(c->m->dev, LORAC_BFLOAT16) ? "float32" : "bfloat16";
-    }
-    const struct ceiling *at = ceiling_of(ceilings, &p, compute);
+    const struct ceiling *at = ceiling_of(ceilings, &p, compute_of_module(c->m, i));
     if (!at) { return lorac_fail(err, LORAC_ENOMEM, "no memory"); }
     double rate = series_last(&at->best);
     double flops = product_flops(&p);
@@ -94,20 +96,20 @@ static enum lorac_status add(struct ideal *to, const struct counter *c, size_t i
 }
 
 enum lorac_status ideal_of(struct ideal *out, const struct counter *c, size_t N,
-                           struct ceilings *ceilings, const char *compute, struct lorac_err *err)
+                           struct ceilings *ceilings, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
     *out = (struct ideal){0};
     for (size_t i = 0; i < c->m->n_modules && !st; i++) {
-        st = add(out, c, i, false, N, ceilings, compute, err);
-        if (!st) { st = add(out, c, i, true, N, ceilings, compute, err); }
+        st = add(out, c, i, false, N, ceilings, err);
+        if (!st) { st = add(out, c, i, true, N, ceilings, err); }
     }
     return st;
 }
 
 enum lorac_status ideal_prepare(const struct counter *c, size_t N, struct ceilings *ceilings,
-                                const char *compute, struct lorac_err *err)
+                                struct lorac_err *err)
 {
     struct ideal ignored;
-    return ideal_of(&ignored, c, N, ceilings, compute, err);
+    return ideal_of(&ignored, c, N, ceilings, err);
 }

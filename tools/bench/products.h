@@ -19,6 +19,8 @@ enum lorac_status counter_open(struct counter *c, const struct lorac_model *m,
                                const struct lorac_socket *stands_for, struct lorac_err *err);
 void counter_close(struct counter *c);
 void counter_clear(struct counter *c);
+/* What the products of module i are computed in: the head never is int8. */
+const char *compute_of_module(const struct lorac_model *m, size_t i);
 /* Borrows the counter. */
 struct lorac_socket counter_socket(struct counter *c);
 
@@ -28,9 +30,9 @@ struct ideal {
     double least_flops, least_seconds; // only the rows that the products had
 };
 enum lorac_status ideal_of(struct ideal *out, const struct counter *c, size_t N,
-                           struct ceilings *ceilings, const char *compute, struct lorac_err *err);
+                           struct ceilings *ceilings, struct lorac_err *err);
 /* Ask for their ceilings, before the first round. */
 enum lorac_status ideal_prepare(const struct counter *c, size_t N, struct ceilings *ceilings,
-                                const char *compute, struct lorac_err *err);
+                                struct lorac_err *err);
 
 #endif

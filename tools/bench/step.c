@@ -241,7 +241,7 @@ static enum lorac_status round_of(struct step *s, struct lorac_err *err)
     for (size_t i = 0; i < s->n_sides && !st; i++) {
         struct side *x = &s->side[i];
         struct ideal ideal;
-        st = ideal_of(&ideal, &x->counter, b->N, &s->ceilings, x->compute, err);
+        st = ideal_of(&ideal, &x->counter, b->N, &s->ceilings, err);
         series_add(&x->seconds, with[i]);
         series_add(&x->bare_seconds, without[i]);
         series_add(&x->speed, (double)s->source.real / with[i]);
@@ -262,9 +262,7 @@ static enum lorac_status warm_up(struct step *s, struct lorac_err *err)
         struct side *x = &s->side[i];
         st = run_step(x, s->source.batch, err);
         if (!st) { st = run_bare(x, s->source.batch, err); }
-        if (!st) {
-            st = ideal_prepare(&x->counter, s->source.tokens, &s->ceilings, x->compute, err);
-        }
+        if (!st) { st = ideal_prepare(&x->counter, s->source.tokens, &s->ceilings, err); }
     }
     return st;
 }

@@ -113,7 +113,7 @@ static enum lorac_status count_products(struct text *x, struct lorac_err *err)
     struct text counted = {.model = x->model, .tokens = x->tokens};
     st = open_text(&counted, &x->machine.dev, &socket, err);
     if (!st) { st = run_prompt(&counted, err); }
-    if (!st) { st = ideal_prepare(&x->counter, x->tokens, &x->ceilings, x->compute, err); }
+    if (!st) { st = ideal_prepare(&x->counter, x->tokens, &x->ceilings, err); }
     lorac_pass_free(counted.pass);
     lorac_cache_free(counted.cache);
     lorac_batch_free(counted.prompt);
@@ -137,9 +137,7 @@ static enum lorac_status round_of(struct text *x, struct lorac_err *err)
     struct ideal ideal = {0};
     machine_round(&x->machine);
     enum lorac_status st = x->decode ? run_prompt(x, err) : ceilings_round(&x->ceilings, err);
-    if (!st && !x->decode) {
-        st = ideal_of(&ideal, &x->counter, x->tokens, &x->ceilings, x->compute, err);
-    }
+    if (!st && !x->decode) { st = ideal_of(&ideal, &x->counter, x->tokens, &x->ceilings, err); }
     if (st) { return st; }
     double begin = lorac_clock();
     st = x->decode ? run_decode(x, err) : run_prompt(x, err);
