@@ -473,6 +473,8 @@ enum lorac_share {
     LORAC_SHARE_AUTO, // where that saves an eighth of the rows or more
     LORAC_SHARE_ON,   // however little
 };
+/* Do n examples run the P tokens that all begin with once? `rows`: theirs, each on its own. */
+bool lorac_share_is_worth(enum lorac_share how, size_t n, size_t P, size_t rows);
 struct lorac_loader_options {
     size_t batch_tokens; // rows of a micro-batch; 0: no limit
     size_t batch_size;   // examples of a micro-batch; 0: no limit. One of the two is needed.

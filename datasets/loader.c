@@ -286,6 +286,12 @@ static size_t shareable(const struct lorac_loader *l, const struct piece *x)
                       : lorac_text_row_of(f->row, f->pad, l->ids.at + x->begin, x->n);
 }
 
+bool lorac_share_is_worth(enum lorac_share how, size_t n, size_t P, size_t rows)
+{
+    if (how == LORAC_SHARE_OFF || n < 2 || P == 0) { return false; }
+    return how == LORAC_SHARE_ON || (n - 1) * P * SHARE_ONE_OF >= rows;
+}
+
 /* How many tokens n examples share from their beginning on and run once; 0: none. The token behind
  * them is trained in none, so that their rows score nothing. */
 static size_t shared(const struct lorac_loader *l, const struct piece *example, size_t n)
@@ -296,8 +302,7 @@ static size_t shared(const struct lorac_loader *l, const struct piece *example, 
         const struct piece *x = &example[k];
         P = lorac_ids_common(ids, P, ids + x->begin, shareable(l, x));
     }
-    bool worth = l->o.share_prefix == LORAC_SHARE_ON || (n - 1) * P * SHARE_ONE_OF >= l->rows;
-    return n > 1 && worth && l->o.share_prefix != LORAC_SHARE_OFF ? P : 0;
+    return lorac_share_is_worth(l->o.share_prefix, n, P, l->rows) ? P : 0;
 }
 
 static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_loader *l,

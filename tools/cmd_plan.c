@@ -5,7 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BAR_WIDTH = 40, EXAMPLES = 2, LABELS = 12, A_SPLIT = 15 };
+static const char bar[] = "########################################"; // the longest
+enum { BAR_WIDTH = sizeof bar - 1, EXAMPLES = 2, LABELS = 12, A_SPLIT = 15 };
 
 /* ---- modules, steps, memory ---- */
 
@@ -107,11 +108,10 @@ static void say_memory(const struct lorac_plan *p)
 static void say_shared(const struct lorac_plan *p, const struct lorac_data_counts *c)
 {
     const struct lorac_recipe *r = p->job->recipe;
-    size_t rows = r->train.batch_size; // of a batch; when it is worth a segment: loader.c
-    if (!rows) { rows = r->train.batch_tokens * c->used / (c->tokens ? c->tokens : 1); }
-    rows = rows < c->used ? rows : c->used;
-    bool off = r->train.share_prefix == LORAC_SHARE_OFF || rows < 2;
-    if (off || 8 * (rows - 1) * c->common * c->used < rows * c->tokens) { return; }
+    size_t mean = c->used ? c->tokens / c->used : 1; // tokens of a row, which has one or more
+    size_t n = r->train.batch_size ? r->train.batch_size : r->train.batch_tokens / mean;
+    n = n < c->used ? n : c->used;
+    if (!lorac_share_is_worth(r->train.share_prefix, n, c->common, n * mean)) { return; }
     printf("  the first %zu tokens of all rows are the same%s\n", c->common,
            r->adapter.dropout > 0.0 ? "; they would run once a batch without adapter.dropout"
                                     : " and run once a batch (train.share_prefix)");
@@ -130,7 +130,7 @@ static void say_bars(const struct lorac_plan_data *d)
     for (size_t i = first; i < d->n_bars; i++) {
         size_t n = (d->bar[i] * BAR_WIDTH + most - 1) / most;
         printf("  %5zu-%-5zu %.*s%s%zu\n", i * d->bar_width + 1, (i + 1) * d->bar_width, (int)n,
-               "########################################", n ? " " : "", d->bar[i]);
+               bar, n ? " " : "", d->bar[i]);
     }
 }
 

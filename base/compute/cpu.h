@@ -113,7 +113,8 @@ bool lorac_cpu_bf16_blocks(struct lorac_device *dev, const struct lorac_cpu_prod
 const char *lorac_cpu_bf16_lacks(void);
 void lorac_cpu_weights_prepare(struct lorac_device *dev, const struct lorac_weight *const *w,
                                size_t n, bool back);
-/* How copies of such weights lie is chosen: outside of what threads share, as for products. */
+/* Choose how copies of such a weight lie, before several threads make them: as oneDNN would for
+ * products, whose bits must not depend on who asks first. */
 void lorac_cpu_bf16_layout(struct lorac_device *dev, const struct lorac_weight *w);
 /* The copy for one direction, of a weight as it is stored. Several threads may ask at once. */
 void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w, bool back);

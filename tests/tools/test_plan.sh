@@ -63,8 +63,14 @@ refused 1 "train.cache_frozen_prefix: on has no effect: the embedding or a modul
 told='--set template.prompt="a_or_b?_{text}:"'
 expect 0 plan "$dir/mine.yaml" $told
 has out "tokens of all rows are the same and run once a batch (train.share_prefix)"
-expect 0 plan "$dir/mine.yaml" $told --unset train.batch_tokens --set train.batch_size=1
+expect 0 plan "$dir/mine.yaml" $told --unset train.batch_tokens --set train.batch_size=1 \
+    --set train.share_prefix=on
 grep -q "once a batch" "$dir/out" && fail "a row alone shares what it begins with"
+little='--set template.prompt="a{text}{text}{text}{text}{text}{text}{text}{text}"'
+expect 0 plan "$dir/mine.yaml" $little
+grep -q "once a batch" "$dir/out" && fail "too little is shared to be worth a segment"
+expect 0 plan "$dir/mine.yaml" $little --set train.share_prefix=on
+has out "once a batch"
 [ -e "$dir/runs" ] && fail "plan makes the folder of a run"
 expect 0 plan "$dir/mine.yaml" --probe
 has out "a step takes" "for the whole run"
