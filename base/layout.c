@@ -1,8 +1,8 @@
 /*
  * layout.c - where slots and their gradients lie; see pass_impl.h.
  *
- * Behind the last step that looks at other rows each is on its own: where only some are wanted, as
- * of the last layer, the others end there.
+ * The steps that make what a row reads of others, as its keys and values, run first. Behind them
+ * each row is on its own: where only some are wanted, as of the last layer, the others end there.
  *
  * Up, slots that no backward reads share buffers: one is free again behind the last step that uses
  * it. So do the slots that are cheap to make again, which the way down makes where it needs them.
@@ -46,6 +46,12 @@ static uint32_t reads(const struct lorac_step *s)
     return slots_of(s, lorac_operations[s->op].reads);
 }
 
+/* Those that it takes of other rows, too. */
+static uint32_t others(const struct lorac_step *s)
+{
+    return slots_of(s, lorac_operations[s->op].others);
+}
+
 static uint32_t outs(const struct lorac_step *s)
 {
     return (bit(s->out[0]) | bit(s->out[1]) | bit(s->out[2])) & ~bit(SLOT_NONE);
@@ -84,11 +90,11 @@ static void let_go(struct pool *p, uint32_t slots)
 
 /* ---- up ---- */
 
-static uint32_t not_used_behind(const struct lorac_steps *steps, size_t i)
+static uint32_t not_used_behind(const struct lorac_layout *t, size_t i)
 {
     uint32_t used = 0;
-    for (size_t k = i + 1; k < steps->n; k++) {
-        used |= ins(&steps->at[k]);
+    for (size_t k = i + 1; k < t->steps->n; k++) {
+        used |= ins(lorac_layout_step(t, k));
     }
     return ~used;
 }
@@ -100,7 +106,7 @@ static void choose(struct lorac_layout *t, enum lorac_layout_keep keep)
     uint32_t exact = 0;
     uint32_t cheap = 0;
     for (size_t i = 0; i < t->steps->n; i++) {
-        const struct lorac_step *s = &t->steps->at[i];
+        const struct lorac_step *s = lorac_layout_step(t, i);
         read |= reads(s);
         exact |= slots_of(s, lorac_operations[s->op].reads & ~lorac_operations[s->op].rough);
         if (in_place(s)) {
@@ -114,25 +120,45 @@ static void choose(struct lorac_layout *t, enum lorac_layout_keep keep)
     t->rounded = keep == KEEP_ROUNDED ? t->kept & ~exact : 0;
     uint32_t done = 0;
     for (size_t i = t->steps->n; i-- > 0;) {
-        t->rounds[i] = t->rounded & outs(&t->steps->at[i]) & ~done;
+        t->rounds[i] = t->rounded & outs(lorac_layout_step(t, i)) & ~done;
         done |= t->rounds[i];
     }
 }
 
-/* Where rows are on their own, and what they take there. */
-static void find_cut(struct lorac_layout *t)
+/* The order of the steps: first those of which all rows are read. */
+static void find_order(struct lorac_layout *t)
+{
+    bool all[LORAC_STEPS_MAX] = {false}; // do all rows take step i of the program?
+    uint32_t read = 0;                   // slots that are read of all rows by steps behind
+    uint32_t written = 0;                // slots that such steps write
+    size_t n = 0;
+    for (size_t i = t->steps->n; i-- > 0;) {
+        const struct lorac_step *s = &t->steps->at[i];
+        all[i] = (outs(s) & read) || ((ins(s) | outs(s)) & written);
+        if (!in_place(s)) { read &= ~outs(s); }
+        read |= all[i] ? ins(s) : others(s);
+        written |= all[i] ? outs(s) : 0;
+    }
+    for (size_t i = 0; i < t->steps->n; i++) {
+        if (all[i]) { t->up[n++] = (uint8_t)i; }
+    }
+    t->cut = n;
+    for (size_t i = 0; i < t->steps->n; i++) {
+        if (!all[i]) { t->up[n++] = (uint8_t)i; }
+    }
+}
+
+/* What rows that are on their own take from where all were there. */
+static void find_across(struct lorac_layout *t)
 {
     uint32_t before = t->outer;
     uint32_t after = 0;
     for (size_t i = 0; i < t->steps->n; i++) {
-        if (lorac_operations[t->steps->at[i].op].looks) { t->cut = i + 1; }
-    }
-    for (size_t i = 0; i < t->steps->n; i++) {
-        const struct lorac_step *s = &t->steps->at[i];
+        const struct lorac_step *s = lorac_layout_step(t, i);
         if (i < t->cut) {
             before |= outs(s);
         } else {
-            t->across |= ins(s) & before & ~after;
+            t->across |= ins(s) & ~others(s) & before & ~after;
             after |= outs(s);
         }
     }
@@ -143,7 +169,7 @@ static void place_slots(struct lorac_layout *t, const struct lorac_config *c, en
     struct pool pool = {.b = &t->buffers};
     uint32_t seen = 0;
     for (size_t i = 0; i < t->steps->n; i++) {
-        const struct lorac_step *s = &t->steps->at[i];
+        const struct lorac_step *s = lorac_layout_step(t, i);
         for (size_t k = 0; k < LORAC_STEP_OUTS; k++) {
             enum lorac_slot o = s->out[k];
             if (o == SLOT_NONE || (seen & bit(o))) { continue; }
@@ -152,7 +178,7 @@ static void place_slots(struct lorac_layout *t, const struct lorac_config *c, en
             if (bit(o) & (t->outer | (t->kept & ~t->rounded))) { continue; }
             t->buffer[o] = take(&pool, o, lorac_slot_width(c, o));
         }
-        let_go(&pool, not_used_behind(t->steps, i) & ~bit(last) & ~t->rounded);
+        let_go(&pool, not_used_behind(t, i) & ~bit(last) & ~t->rounded);
     }
 }
 
@@ -162,7 +188,7 @@ static void place_slots(struct lorac_layout *t, const struct lorac_config *c, en
 static size_t next_share(const struct lorac_layout *t, size_t i, enum lorac_slot slot)
 {
     for (size_t k = i; k > 0; k--) {
-        const struct lorac_step *s = &t->steps->at[k - 1];
+        const struct lorac_step *s = lorac_layout_step(t, k - 1);
         uint32_t shares = ins(s) & ~(s->op == OP_ADD ? bit(s->in[0]) : 0);
         if (shares & bit(slot)) { return k; }
     }
@@ -174,7 +200,7 @@ static size_t last_read(const struct lorac_layout *t, size_t i, enum lorac_slot 
 {
     size_t at = i + 1;
     for (size_t k = i; k > 0; k--) {
-        if (outs(&t->steps->at[k - 1]) & bit(slot)) { at = k; }
+        if (outs(lorac_layout_step(t, k - 1)) & bit(slot)) { at = k; }
     }
     return at;
 }
@@ -195,23 +221,24 @@ static bool may_share(const struct lorac_layout *t, size_t i, uint32_t held, enu
 /* Nothing below step i reads what slot `s` held on the way up. */
 static bool may_go_over(const struct lorac_layout *t, size_t i, enum lorac_slot s)
 {
-    bool free = (t->kept & bit(s)) && lorac_operations[t->steps->at[i].op].over;
+    bool free = (t->kept & bit(s)) && lorac_operations[lorac_layout_step(t, i)->op].over;
     for (size_t k = 0; k < i && free; k++) {
-        free = !(reads(&t->steps->at[k]) & bit(s));
+        free = !(reads(lorac_layout_step(t, k)) & bit(s));
     }
     return free;
 }
 
-/* From the last step to the first; linear layers that read one slot, one behind the other, in their
- * own order. */
+/* From the last step to the first; linear layers that read one slot, one behind the other and on
+ * one side of the cut, in their own order. */
 static void order_down(struct lorac_layout *t)
 {
     size_t n = 0;
     for (size_t end = t->steps->n; end > 0;) {
-        const struct lorac_step *at = t->steps->at;
+        const struct lorac_step *last = lorac_layout_step(t, end - 1);
         size_t first = end - 1;
-        while (first > 0 && at[end - 1].op == OP_LINEAR && at[first - 1].op == OP_LINEAR &&
-               at[first - 1].in[0] == at[end - 1].in[0]) {
+        while (first > 0 && first != t->cut && last->op == OP_LINEAR &&
+               lorac_layout_step(t, first - 1)->op == OP_LINEAR &&
+               lorac_layout_step(t, first - 1)->in[0] == last->in[0]) {
             first--;
         }
         for (size_t i = first; i < end; i++) {
@@ -233,7 +260,7 @@ static void place_gradients(struct lorac_layout *t, const struct lorac_config *c
     }
     for (size_t n = 0; n < t->steps->n; n++) {
         size_t i = t->down[n];
-        const struct lorac_step *s = &t->steps->at[i];
+        const struct lorac_step *s = lorac_layout_step(t, i);
         for (size_t k = in_place(s) ? 1 : 0; k < LORAC_STEP_INS; k++) {
             enum lorac_slot a = s->in[k];
             if (a == SLOT_NONE) { continue; }
@@ -263,8 +290,9 @@ void lorac_layout_make(struct lorac_layout *t, const struct lorac_config *c,
 {
     assert(steps->n <= LORAC_STEPS_MAX);
     *t = (struct lorac_layout){.steps = steps, .outer = outer};
+    find_order(t);
+    find_across(t);
     choose(t, keep);
-    find_cut(t);
     place_slots(t, c, last);
     order_down(t);
     if (keep) { place_gradients(t, c, last, top); }

@@ -20,7 +20,7 @@ static struct lorac_cost *cost_of(const struct lorac_walk *w, size_t i, bool bac
 {
     struct lorac_profile *f = w->p->profile;
     if (!f) { return NULL; }
-    struct lorac_profile_row *row = &f->row[f->of[w->first + i]];
+    struct lorac_profile_row *row = &f->row[f->of[w->first + w->t->up[i]]];
     return backward ? &row->backward : &row->forward;
 }
 
@@ -55,7 +55,7 @@ static void run(struct lorac_walk *w, size_t i, bool backward)
 {
     const struct lorac_operation *op = &lorac_operations[lorac_step_of(w, i)->op];
     struct lorac_cost *cost = cost_of(w, i, backward);
-    if (w->N == 0) { return; } // no row scores
+    if (w->N == 0 && !op->others) { return; } // no row scores, but the keys of all are there
     struct lorac_cost *before = lorac_profile_switch(w->p->profile, cost);
     if (cost) { cost->calls++; }
     if (backward) {
@@ -148,14 +148,14 @@ static const int32_t *rows_looked_up(const struct lorac_walk *w, size_t i)
 static void embed(struct lorac_walk *w, size_t i)
 {
     w->p->dev->ops->embed(w->p->dev, w->x[lorac_step_of(w, i)->out[0]], rows_looked_up(w, i),
-                          weight(w, w->module[i]), w->N);
+                          weight(w, lorac_module_of(w, i)), w->N);
 }
 
 static void embed_backward(struct lorac_walk *w, size_t i)
 {
     const struct lorac_socket *s = &w->p->socket;
-    if (!s->trains(s->self, w->module[i])) { return; }
-    s->embed_backward(s->self, w->module[i], w->dx[lorac_step_of(w, i)->out[0]],
+    if (!s->trains(s->self, lorac_module_of(w, i))) { return; }
+    s->embed_backward(s->self, lorac_module_of(w, i), w->dx[lorac_step_of(w, i)->out[0]],
                       rows_looked_up(w, i), w->N);
 }
 
@@ -182,7 +182,7 @@ static void scale_backward(struct lorac_walk *w, size_t i)
 
 static size_t norm_width(const struct lorac_walk *w, size_t i)
 {
-    size_t n = w->p->m->module[w->module[i]].n;
+    size_t n = w->p->m->module[lorac_module_of(w, i)].n;
     return lorac_config_shifts(&w->p->m->config) ? n / 2 : n;
 }
 
@@ -190,7 +190,7 @@ static size_t norm_width(const struct lorac_walk *w, size_t i)
 static const float *gain(const struct lorac_walk *w, size_t i)
 {
     const struct lorac_backend *op = w->p->dev->ops;
-    const float *g = vector(w, w->module[i], 0);
+    const float *g = vector(w, lorac_module_of(w, i), 0);
     size_t C = norm_width(w, i);
     if (!w->p->gain) { return g; }
     op->copy(w->p->dev, w->p->gain, g, C * sizeof *g);
@@ -203,7 +203,7 @@ static void norm(struct lorac_walk *w, size_t i)
     const struct lorac_step *s = lorac_step_of(w, i);
     const struct lorac_config *c = &w->p->m->config;
     struct lorac_device *dev = w->p->dev;
-    if (w->module[i] == LORAC_NO_MODULE) { // NOT_FIRST
+    if (lorac_module_of(w, i) == LORAC_NO_MODULE) { // NOT_FIRST
         dev->ops->copy(dev, w->x[s->out[0]], w->x[s->in[0]], w->N * c->C * sizeof(float));
         return;
     }
@@ -211,7 +211,7 @@ static void norm(struct lorac_walk *w, size_t i)
     size_t N = w->N * lorac_slot_width(c, s->in[0]) / C;
     const float *g = gain(w, i); // (C)
     if (c->layernorm) {
-        const float *b = c->gain_only ? NULL : vector(w, w->module[i], C); // (C)
+        const float *b = c->gain_only ? NULL : vector(w, lorac_module_of(w, i), C); // (C)
         dev->ops->layernorm(dev, w->x[s->out[0]], w->x[s->in[0]], g, b, N, C, (float)c->eps);
     } else {
         dev->ops->rmsnorm(dev, w->x[s->out[0]], w->x[s->in[0]], g, N, C, (float)c->eps);
@@ -224,7 +224,7 @@ static void norm_backward(struct lorac_walk *w, size_t i)
     const struct lorac_config *c = &w->p->m->config;
     const struct lorac_socket *socket = &w->p->socket;
     struct lorac_device *dev = w->p->dev;
-    if (w->module[i] == LORAC_NO_MODULE) {
+    if (lorac_module_of(w, i) == LORAC_NO_MODULE) {
         lorac_walk_hand_down(w, i, lorac_walk_gradient(w, i, 0), w->dx[s->out[0]], w->N * c->C);
         return;
     }
@@ -233,8 +233,8 @@ static void norm_backward(struct lorac_walk *w, size_t i)
     const float *x = input(w, i, 0);          // (N,C)
     const float *dy = w->dx[s->out[0]];       // (N,C)
     float *dx = lorac_walk_gradient(w, i, 0); // (N,C)
-    if (socket->weight && socket->trains(socket->self, w->module[i])) {
-        socket->norm_backward(socket->self, w->module[i], dy, x, N, (float)c->eps);
+    if (socket->weight && socket->trains(socket->self, lorac_module_of(w, i))) {
+        socket->norm_backward(socket->self, lorac_module_of(w, i), dy, x, N, (float)c->eps);
     }
     if (!dx) { return; }
     if (w->t->flow[i][0] == FLOW_WRITE) { dev->ops->zero(dev, dx, N * C * sizeof *dx); }
@@ -284,7 +284,7 @@ bool lorac_linear_pair(const struct lorac_linear *l, bool back, float *y, const 
 static struct lorac_linear linear_of(const struct lorac_walk *w, size_t i, bool backward)
 {
     const struct lorac_pass *p = w->p;
-    size_t m = w->module[i];
+    size_t m = lorac_module_of(w, i);
     return (struct lorac_linear){
         .profile = p->profile,
         .flops = 2.0 * (double)w->N * (double)p->m->module[m].OC * (double)p->m->module[m].C,
@@ -309,7 +309,7 @@ static void linear(struct lorac_walk *w, size_t i)
     const struct lorac_step *s = lorac_step_of(w, i);
     const struct lorac_socket *socket = &w->p->socket;
     struct lorac_linear l = linear_of(w, i, false);
-    size_t m = w->module[i];
+    size_t m = lorac_module_of(w, i);
     const float *x = w->x[s->in[0]]; // (N,C)
     float *y = w->x[s->out[0]];      // (N,OC)
     if (adapts(w, m)) {
@@ -325,7 +325,7 @@ static void linear_backward(struct lorac_walk *w, size_t i)
 {
     const struct lorac_socket *socket = &w->p->socket;
     struct lorac_linear l = linear_of(w, i, true);
-    size_t m = w->module[i];
+    size_t m = lorac_module_of(w, i);
     const float *dy = w->dx[lorac_step_of(w, i)->out[0]]; // (N,OC)
     float *dx = lorac_walk_gradient(w, i, 0);             // (N,C)
     if (adapts(w, m)) {
@@ -345,8 +345,9 @@ static void rotate(struct lorac_walk *w, float *x, enum lorac_slot slot, float s
     const struct lorac_config *c = &w->p->m->config;
     struct lorac_device *dev = w->p->dev;
     bool sliding = c->theta_sliding > 0.0 && c->sliding[w->layer];
-    dev->ops->rope(dev, x, w->p->rope[sliding], w->batch->position, w->N,
-                   lorac_slot_width(c, slot) / c->D, c->D, c->rotary, sign);
+    const uint32_t *position = w->narrow ? w->p->position : w->batch->position;
+    dev->ops->rope(dev, x, w->p->rope[sliding], position, w->N, lorac_slot_width(c, slot) / c->D,
+                   c->D, c->rotary, sign);
 }
 
 static void rope(struct lorac_walk *w, size_t i)
@@ -361,7 +362,7 @@ static void rope_backward(struct lorac_walk *w, size_t i)
     rotate(w, w->dx[s], s, -1.0F);
 }
 
-/* ---- a (N,H,D), lse (N,H) <- q (N,H,D), k, v (N,G,D) ---- */
+/* ---- a (N,H,D), lse (N,H) <- q (N,H,D), k, v (N,G,D); of rows that score alone (U,H,D) ---- */
 
 static double scale_of(const struct lorac_config *c, size_t layer)
 {
@@ -379,6 +380,8 @@ static struct lorac_attention attention_of(const struct lorac_walk *w)
         .scale = (float)scale_of(c, w->layer),
         .window = c->sliding[w->layer] ? c->window : 0,
         .causal = !c->bidirectional,
+        .queries = w->narrow ? w->batch->head_row : NULL,
+        .Q = w->narrow ? w->batch->U : 0,
     };
 }
 
@@ -476,20 +479,21 @@ static void gate_backward(struct lorac_walk *w, size_t i)
 }
 
 const struct lorac_operation lorac_operations[LORAC_OPS] = {
-    [OP_EMBED] = {"embed", .forward = embed, .backward = embed_backward, .looks = true},
+    [OP_EMBED] = {"embed", .forward = embed, .backward = embed_backward},
     [OP_SCALE] = {"scale", .forward = scale, .backward = scale_backward},
     [OP_NORM] = {"norm", norm, norm_backward, .reads = READS_IN0, .cheap = true, .adds = true},
     [OP_LINEAR] = {"linear", linear, linear_backward, .reads = READS_IN0, .rough = READS_IN0,
                    .adds = true},
     [OP_SPLIT] = {"split", .forward = lorac_split, .backward = lorac_split_backward},
-    [OP_ROPE] = {"rope", .forward = rope, .backward = rope_backward, .looks = true},
+    [OP_ROPE] = {"rope", .forward = rope, .backward = rope_backward},
     [OP_ATTEND] = {"attention", attend, attend_backward,
                    .reads = READS_INS | READS_OUT0 | READS_OUT1, .rough = READS_OUT0,
-                   .looks = true},
+                   .others = READS_INS & ~READS_IN0},
     [OP_ADD] = {"add", add, add_backward, .adds = true},
     [OP_GATE] = {"gate", gate, gate_backward, .reads = READS_INS, .rough = READS_INS, .cheap = true,
                  .over = true},
-    [OP_POOL] = {"pool", .forward = lorac_pool, .backward = lorac_pool_backward},
+    [OP_POOL] = {"pool", .forward = lorac_pool, .backward = lorac_pool_backward,
+                 .others = READS_IN0},
 };
 
 /* ---- the walk ---- */
@@ -514,6 +518,9 @@ static void narrow(struct lorac_walk *w, bool gathers)
         }
         w->whole[s] = w->x[s];
         w->x[s] = p->few[s];
+    }
+    for (size_t u = 0; u < w->batch->U; u++) {
+        p->position[u] = w->batch->position[w->batch->head_row[u]];
     }
     w->N = w->batch->U;
     w->narrow = true;

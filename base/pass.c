@@ -353,6 +353,7 @@ void lorac_pass_free(struct lorac_pass *p)
     lorac_mem_free(p->half);
     lorac_mem_free(p->text_of);
     lorac_mem_free(p->shifted);
+    lorac_mem_free(p->position);
     lorac_mem_free(p->saved);
     lorac_mem_free(p);
 }

@@ -45,8 +45,10 @@ struct lorac_layout {
     uint32_t rounded; // ... as bfloat16: as float32 it is in a buffer while it is in use
     uint32_t remade;  // bit s: it reads slot s, which is made again when it gets there
     uint32_t over;    // bit s: the gradient of slot s takes the slot's own place
-    size_t cut;       // from this step on no step looks at other rows than its own
+    size_t cut;       // from this step on rows do without those of others that nobody asks for
     uint32_t across;  // bit s: slot s is made before it and read from it on
+    uint8_t up[LORAC_STEPS_MAX];      // where in the program the steps stand, in the order of the
+                                      // way up: a step is named by its place in that
     uint8_t down[LORAC_STEPS_MAX];    // the steps in the order of the way down
     uint8_t maker[LORAC_SLOTS];       // the step that writes it first
     uint32_t rounds[LORAC_STEPS_MAX]; // the slots that are rounded behind a step, the last to write
@@ -57,6 +59,10 @@ struct lorac_layout {
 };
 /* `last` is the slot whose gradient is there when the way down begins: in gradient buffer 0, or
  * (top) in its own place. */
+static inline const struct lorac_step *lorac_layout_step(const struct lorac_layout *t, size_t i)
+{
+    return &t->steps->at[t->up[i]];
+}
 void lorac_layout_make(struct lorac_layout *t, const struct lorac_config *c,
                        const struct lorac_steps *steps, uint32_t outer, enum lorac_slot last,
                        bool top, enum lorac_layout_keep keep);
@@ -91,6 +97,7 @@ struct lorac_pass {
     uint32_t *half;      // (2, max_rows) the same of gate and up
     uint32_t *text_of;   // (max_rows) host: scratch of pooling; NULL: none
     int32_t *shifted;    // (rows) host: positions as rows of their matrix; NULL: as they are
+    uint32_t *position;  // (max_rows) host: of the rows that score
     enum lorac_slot top; // the head's output
     float *rope[2];      // (positions,D) of layers that are full, of those that slide
     float *gain, *plus;  // (widest norm) 1 + a norm's gain, and ones; NULL where norms have no 1
@@ -129,7 +136,7 @@ struct lorac_cache {
 struct lorac_walk {
     struct lorac_pass *p;
     const struct lorac_layout *t;
-    const uint32_t *module;      // (steps)
+    const uint32_t *module;      // (steps) in the order of the program
     float *x[LORAC_SLOTS];       // the slots, (N,width) each
     uint16_t *half[LORAC_SLOTS]; // those that are kept rounded, and where; else NULL
     float *dx[LORAC_SLOTS];      // their gradients
@@ -150,19 +157,23 @@ struct lorac_operation {
     const char *name;
     void (*forward)(struct lorac_walk *w, size_t i);
     void (*backward)(struct lorac_walk *w, size_t i);
-    unsigned reads; // what of its slots the backward reads: READS_*
-    unsigned rough; // which of those may have been rounded to bfloat16
-    bool cheap;     // the output is made again from the inputs rather than kept
-    bool adds;      // the backward can add to an input's gradient, not only write it
-    bool over;      // the backward may put an input's gradient where the input is
-    bool looks;     // at other rows than its own, or at where in the batch they are
+    unsigned reads;  // what of its slots the backward reads: READS_*
+    unsigned rough;  // which of those may have been rounded to bfloat16
+    bool cheap;      // the output is made again from the inputs rather than kept
+    bool adds;       // the backward can add to an input's gradient, not only write it
+    bool over;       // the backward may put an input's gradient where the input is
+    unsigned others; // READS_*: inputs of which it reads other rows than its own
 };
 enum { READS_IN0 = 1, READS_INS = 7, READS_OUT0 = 8, READS_OUT1 = 16 };
 extern const struct lorac_operation lorac_operations[LORAC_OPS];
 
 static inline const struct lorac_step *lorac_step_of(const struct lorac_walk *w, size_t i)
 {
-    return &w->t->steps->at[i];
+    return lorac_layout_step(w->t, i);
+}
+static inline uint32_t lorac_module_of(const struct lorac_walk *w, size_t i)
+{
+    return w->module[w->t->up[i]];
 }
 /* The gradient of input k of step i, or NULL where nobody needs it. */
 float *lorac_walk_gradient(const struct lorac_walk *w, size_t i, size_t k);

@@ -38,6 +38,8 @@ bool lorac_pass_list_rows(struct lorac_pass *p)
         *part = two ? list_parts(2, N) : list_parts(3, N * p->m->config.H);
         done = *part != NULL;
     }
+    if (done) { p->position = lorac_mem_new(N, sizeof *p->position); }
+    done = p->position != NULL;
     if (done && p->m->config.position_offset) {
         p->shifted = lorac_mem_new(N, sizeof *p->shifted);
         done = p->shifted != NULL;

@@ -42,7 +42,7 @@ static void attend(struct scratch *w, const struct problem *p, const struct bloc
                    const struct stretch *t, size_t begin, size_t end)
 {
     size_t ld = p->a->G * p->a->D;
-    if (t->own && p->a->causal && end > b->i1) { end = b->i1; }
+    if (t->own && p->a->causal && end > b->end) { end = b->end; }
     for (size_t j = begin; j < end; j += LORAC_KEYS) {
         size_t n = end - j < LORAC_KEYS ? end - j : LORAC_KEYS;
         if (!look(&w->sight, p, b, t->position + j, n)) { continue; }
@@ -73,7 +73,7 @@ static void attend_by_row(struct scratch *w, const struct problem *p, const stru
     size_t D = p->a->D;
     size_t ld = p->a->G * D;
     const struct stretch *own = &t[stretches - 1];
-    size_t end = own->position + (p->a->causal ? b->i1 : own->n);
+    size_t end = own->position + (p->a->causal ? b->end : own->n);
     for (size_t at = 0; at < end; at += LORAC_KEYS) {
         size_t n = end - at < LORAC_KEYS ? end - at : LORAC_KEYS;
         while (at >= t->position + t->n) {
@@ -105,7 +105,7 @@ static void finish_block(struct scratch *w, float *out, float *lse, const struct
 {
     size_t D = p->a->D;
     for (size_t r = 0; r < b->rows; r++) {
-        size_t row = p->segments[b->s].row + b->i0 + r / p->group;
+        size_t row = query_row(p, b->s, b->i0 + r / p->group);
         size_t at = row * p->a->H + b->g * p->group + r % p->group;
         p->k->scale(w->o + r * D, D, 1.0F / w->sum[r]);
         memcpy(out + at * D, w->o + r * D, D * sizeof *out);
@@ -256,7 +256,7 @@ void lorac_cpu_attention(struct lorac_device *dev, float *out, float *lse, const
                          const struct lorac_segment *segments, size_t S,
                          const struct lorac_attention *a)
 {
-    if (!fits(a)) {
+    if (!fits(a, S, 1)) {
         lorac_ref_attention(dev, out, lse, q, k, v, cache_k, cache_v, segments, S, a);
         return;
     }

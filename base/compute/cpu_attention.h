@@ -34,7 +34,8 @@ struct problem {
     const struct lorac_kernels *k;
     const struct lorac_segment *segments;
     const struct lorac_attention *a;
-    size_t S, group, positions; // group = H / G; positions of one block
+    const uint32_t *first;      // (S+1) where the queries of each segment begin; NULL: all rows are
+    size_t S, group, positions; // group = H / G; queries of one block
     const float *q, *keys, *values, *cache_k, *cache_v;
     char *scratch;
     bool by_row;        // of the device
@@ -52,7 +53,8 @@ struct stretch {
 
 /* One block of query rows. */
 struct block {
-    size_t s, g, i0, i1; // segment, key/value head, positions i0 .. i1-1 within the segment
+    size_t s, g, i0, i1; // segment, key/value head, queries i0 .. i1-1 of the segment
+    size_t end;          // rows of the segment up to the last of them
     size_t rows;
 };
 
@@ -66,6 +68,15 @@ static inline struct problem problem(const struct lorac_device *dev,
     p.positions = LORAC_ROWS / p.group;
     p.by_row = dev->by_row;
     p.scratch = (char *)own->attention;
+    if (!a->queries) { return p; }
+    uint32_t *first = (uint32_t *)(void *)own->panel;
+    for (size_t s = 0, q = 0; s <= S; s++) {
+        while (q < a->Q && (s == S || a->queries[q] < segments[s].row)) {
+            q++;
+        }
+        first[s] = (uint32_t)q;
+    }
+    p.first = first;
     return p;
 }
 
@@ -75,21 +86,37 @@ static inline struct scratch *own_scratch(const struct problem *p)
     return (struct scratch *)(void *)(p->scratch + (size_t)omp_get_thread_num() * bytes);
 }
 
-static inline bool fits(const struct lorac_attention *a)
+/* Heads into blocks, and `lists` of numbers of segments into the panel, that of queries first? */
+static inline bool fits(const struct lorac_attention *a, size_t S, size_t lists)
 {
-    return a->D <= MAX_WIDTH && a->H / a->G <= LORAC_CPU_MAX_GROUP;
+    return a->D <= MAX_WIDTH && a->H / a->G <= LORAC_CPU_MAX_GROUP &&
+           lists * (S + 1) <= LORAC_CPU_PANEL;
+}
+
+static inline size_t queries_of(const struct problem *p, size_t s)
+{
+    return p->first ? p->first[s + 1] - p->first[s] : p->segments[s].n;
+}
+
+/* The row of q that is query i of segment s, and the row of the segment that it is. */
+static inline size_t query_row(const struct problem *p, size_t s, size_t i)
+{
+    return (p->first ? p->first[s] : p->segments[s].row) + i;
+}
+static inline size_t query_place(const struct problem *p, size_t s, size_t i)
+{
+    return p->first ? p->a->queries[p->first[s] + i] - p->segments[s].row : i;
 }
 
 static inline size_t blocks_of(const struct problem *p, size_t s)
 {
-    return lorac_pieces(p->segments[s].n, p->positions);
+    return lorac_pieces(queries_of(p, s), p->positions);
 }
 
 static inline struct block block_at(const struct problem *p, size_t s, size_t g, size_t i0)
 {
-    size_t n = p->segments[s].n;
-    size_t i1 = n - i0 < p->positions ? n : i0 + p->positions;
-    return (struct block){s, g, i0, i1, (i1 - i0) * p->group};
+    size_t i1 = lorac_min(queries_of(p, s), i0 + p->positions);
+    return (struct block){s, g, i0, i1, query_place(p, s, i1 - 1) + 1, (i1 - i0) * p->group};
 }
 
 /* The stretches of keys that segment s sees: of each ancestor and itself the cached rows, then
@@ -126,8 +153,8 @@ static inline bool look(struct lorac_sight *sight, const struct problem *p, cons
                         size_t at, size_t n)
 {
     bool any = false;
-    size_t position = p->segments[b->s].position + b->i0; // of the row
-    for (size_t row = 0; row < b->rows; row += p->group, position++) {
+    for (size_t row = 0, i0 = b->i0; row < b->rows; row += p->group, i0++) {
+        size_t position = p->segments[b->s].position + query_place(p, b->s, i0);
         size_t from = 0;
         size_t to = n;
         if (p->a->causal) { to = position < at ? 0 : lorac_min(position + 1 - at, n); }
@@ -146,13 +173,13 @@ static inline bool look(struct lorac_sight *sight, const struct problem *p, cons
     return any;
 }
 
-/* to (rows,D) = rows of block b of x (N,H,D) */
+/* to (rows,D) = rows of block b of x (queries,H,D) */
 static inline void pack(float *restrict to, const float *restrict x, const struct problem *p,
                         const struct block *b)
 {
     size_t width = p->group * p->a->D;
     for (size_t i = b->i0; i < b->i1; i++, to += width) {
-        size_t n = p->segments[b->s].row + i;
+        size_t n = query_row(p, b->s, i);
         memcpy(to, x + (n * p->a->H + b->g * p->group) * p->a->D, width * sizeof *to);
     }
 }

@@ -20,7 +20,7 @@ static void backward_keys(struct scratch *w, const struct gradients *d, const st
 {
     size_t D = p->a->D;
     size_t ld = p->a->G * D;
-    size_t end = t->own && p->a->causal && t->n > b->i1 ? b->i1 : t->n;
+    size_t end = t->own && p->a->causal && t->n > b->end ? b->end : t->n;
     for (size_t j = 0; j < end; j += LORAC_KEYS) {
         size_t n = end - j < LORAC_KEYS ? end - j : LORAC_KEYS;
         if (!look(&w->sight, p, b, t->position + j, n)) { continue; }
@@ -44,7 +44,7 @@ static void backward_block(struct scratch *w, const struct gradients *d, const s
     pack(w->dout, d->dout, p, &b);
     pack(w->o, d->out, p, &b);
     for (size_t r = 0; r < b.rows; r++) {
-        size_t row = p->segments[b.s].row + b.i0 + r / p->group;
+        size_t row = query_row(p, b.s, b.i0 + r / p->group);
         w->lse[r] = d->lse[row * p->a->H + b.g * p->group + r % p->group];
         p->k->dots(&w->delta[r], 1, w->dout + r * D, D, w->o + r * D, D, LORAC_F32, 1, 1, D, 1.0F,
                    0.0F);
@@ -57,7 +57,7 @@ static void backward_block(struct scratch *w, const struct gradients *d, const s
     }
     size_t width = p->group * D;
     for (size_t i = b.i0; i < b.i1; i++) {
-        size_t row = p->segments[b.s].row + i;
+        size_t row = query_row(p, b.s, i);
         memcpy(d->dq + (row * p->a->H + b.g * p->group) * D, w->o + (i - b.i0) * width,
                width * sizeof(float));
     }
@@ -65,23 +65,25 @@ static void backward_block(struct scratch *w, const struct gradients *d, const s
 
 /* Which segments continue each other, in lists over all of them. */
 struct trees {
-    uint32_t *root; // of the segment's tree
-    uint32_t *next; // segment of the same tree; 0: none
-    uint32_t *rows; // of the tree that a root has
+    uint32_t *root;    // of the segment's tree
+    uint32_t *next;    // segment of the same tree; 0: none
+    uint32_t *queries; // of the tree that a root has
 };
 enum { LISTS = 3 };
 
 /* Written, into room for so many numbers a segment. */
-static struct trees find_trees(uint32_t *room, const struct lorac_segment *segments, size_t S)
+static struct trees find_trees(uint32_t *room, const struct problem *p)
 {
+    size_t S = p->S;
     struct trees t = {room, room + S, room + 2 * S};
     memset(room, 0, LISTS * S * sizeof *room);
     for (size_t s = 0; s < S; s++) {
-        t.root[s] = segments[s].parent < 0 ? (uint32_t)s : t.root[segments[s].parent];
+        int32_t parent = p->segments[s].parent;
+        t.root[s] = parent < 0 ? (uint32_t)s : t.root[parent];
     }
     for (size_t s = S; s-- > 0;) {
         size_t root = t.root[s];
-        t.rows[root] += segments[s].n;
+        t.queries[root] += (uint32_t)queries_of(p, s);
         if (s == root) { continue; }
         t.next[s] = t.next[root];
         t.next[root] = (uint32_t)s;
@@ -89,10 +91,10 @@ static struct trees find_trees(uint32_t *room, const struct lorac_segment *segme
     return t;
 }
 
-/* Rows of one piece of a tree of so many. */
-static size_t piece_rows(const struct problem *p, size_t rows)
+/* Queries of one piece of a tree of so many. */
+static size_t piece_rows(const struct problem *p, size_t queries)
 {
-    size_t least = lorac_pieces(rows, BACK_PIECES);
+    size_t least = lorac_pieces(queries, BACK_PIECES);
     return !p->split ? SIZE_MAX : least < BACK_ROWS ? BACK_ROWS : least;
 }
 
@@ -103,9 +105,9 @@ static void backward_piece(struct scratch *w, const struct gradients *d, const s
 {
     size_t D = p->a->D;
     size_t ld = p->a->G * D;
-    size_t step = piece_rows(p, t->rows[root]);
-    if (piece > 0 && piece >= lorac_pieces(t->rows[root], step)) { return; }
-    size_t at = 0; // rows of the tree before segment s
+    size_t step = piece_rows(p, t->queries[root]);
+    if (piece > 0 && piece >= lorac_pieces(t->queries[root], step)) { return; }
+    size_t at = 0; // queries of the tree before segment s
     size_t s = root;
     do {
         const struct lorac_segment *seg = &p->segments[s];
@@ -113,10 +115,11 @@ static void backward_piece(struct scratch *w, const struct gradients *d, const s
             memset(d->dk + n * ld + g * D, 0, D * sizeof(float));
             memset(d->dv + n * ld + g * D, 0, D * sizeof(float));
         }
-        for (size_t i = 0; i < seg->n; i += p->positions) { // its parents are complete, as zeroed
+        size_t queries = queries_of(p, s);
+        for (size_t i = 0; i < queries; i += p->positions) { // its parents are complete, as zeroed
             if ((at + i) / step == piece) { backward_block(w, d, p, block_at(p, s, g, i)); }
         }
-        at += seg->n;
+        at += queries;
         s = t->next[s];
     } while (s);
 }
@@ -139,7 +142,7 @@ static size_t cut_trees(struct lorac_cpu_scratch *own, struct problem *p, const 
     p->split = true;
     for (size_t s = 0; s < p->S; s++) {
         size_t end = (size_t)p->segments[s].row + p->segments[s].n;
-        size_t pieces = lorac_pieces(t->rows[s], piece_rows(p, t->rows[s]));
+        size_t pieces = lorac_pieces(t->queries[s], piece_rows(p, t->queries[s]));
         N = end > N ? end : N;
         most = pieces > most ? pieces : most;
     }
@@ -155,9 +158,9 @@ static void add_pieces(const struct gradients *d, const struct problem *p, const
 {
     size_t width = p->a->G * p->a->D;
     for (size_t s = 0; s < p->S && p->split; s++) {
-        size_t rows = t->rows[t->root[s]];
+        size_t queries = t->queries[t->root[s]];
         size_t at = p->segments[s].row * width;
-        for (size_t i = 1; i < lorac_pieces(rows, piece_rows(p, rows)); i++) {
+        for (size_t i = 1; i < lorac_pieces(queries, piece_rows(p, queries)); i++) {
             struct gradients part = of_piece(d, p->parts, i, floats);
             p->k->add(d->dk + at, part.dk + at, p->segments[s].n * width);
             p->k->add(d->dv + at, part.dv + at, p->segments[s].n * width);
@@ -171,7 +174,7 @@ void lorac_cpu_attention_backward(struct lorac_device *dev, float *dq, float *dk
                                   const struct lorac_segment *segments, size_t S,
                                   const struct lorac_attention *a)
 {
-    if (!fits(a) || LISTS * S > LORAC_CPU_PANEL) {
+    if (!fits(a, S, 1 + LISTS)) {
         lorac_ref_attention_backward(dev, dq, dk, dv, dout, out, lse, q, k, v, segments, S, a);
         return;
     }
@@ -182,7 +185,7 @@ void lorac_cpu_attention_backward(struct lorac_device *dev, float *dq, float *dk
     p.values = v;
     struct gradients d = {dq, dk, dv, dout, out, lse};
     size_t floats = 0;
-    struct trees t = find_trees((uint32_t *)(void *)own->panel, segments, S);
+    struct trees t = find_trees((uint32_t *)(void *)own->panel + S + 1, &p);
     size_t pieces = cut_trees(own, &p, &t, &floats);
 #pragma omp parallel for num_threads(dev->threads) schedule(dynamic)
     for (size_t item = 0; item < pieces * S * a->G; item++) {

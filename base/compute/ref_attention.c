@@ -53,6 +53,17 @@ static bool walk_next(struct walk *w, struct key *out)
     return false;
 }
 
+/* Row n of the batch as a row of q; SIZE_MAX: it looks at nothing. */
+static size_t query_of(const struct lorac_attention *a, size_t n)
+{
+    size_t u = 0;
+    if (!a->queries) { return n; }
+    while (u < a->Q && a->queries[u] != n) {
+        u++;
+    }
+    return u < a->Q ? u : SIZE_MAX;
+}
+
 static double dot(const float *a, const float *b, size_t n)
 {
     double sum = 0.0;
@@ -78,7 +89,8 @@ void lorac_ref_attention(struct lorac_device *dev, float *out, float *lse, const
             size_t i = ih / H;
             size_t h = ih % H;
             size_t g = h / (H / G);
-            size_t n = segments[s].row + i;
+            size_t n = query_of(a, segments[s].row + i);
+            if (n == SIZE_MAX) { continue; }
             const float *query = q + (n * H + h) * D; // (D)
             float *y = out + (n * H + h) * D;         // (D)
             struct key key;
@@ -125,7 +137,6 @@ void lorac_ref_attention_backward(struct lorac_device *dev, float *dq, float *dk
     for (size_t s = 0; s < S;
          s++) { // parents come first, so a child adds to what is already zeroed
         const struct lorac_segment *seg = &segments[s];
-        memset(dq + seg->row * H * D, 0, seg->n * H * D * sizeof *dq);
         memset(dk + seg->row * G * D, 0, seg->n * G * D * sizeof *dk);
         memset(dv + seg->row * G * D, 0, seg->n * G * D * sizeof *dv);
     }
@@ -134,8 +145,11 @@ void lorac_ref_attention_backward(struct lorac_device *dev, float *dq, float *dk
             size_t i = ih / H;
             size_t h = ih % H;
             size_t g = h / (H / G);
-            size_t at = ((segments[s].row + i) * H + h) * D;
-            double l = (double)lse[(segments[s].row + i) * H + h];
+            size_t n = query_of(a, segments[s].row + i);
+            if (n == SIZE_MAX) { continue; }
+            size_t at = (n * H + h) * D;
+            double l = (double)lse[n * H + h];
+            memset(dq + at, 0, D * sizeof *dq);
             double delta = dot(dout + at, out + at, D); // do o
             struct key key;
             for (struct walk w = walk_from(segments, s, i, a); walk_next(&w, &key);) {

@@ -6,6 +6,7 @@
  *     once in any order, continuing each other, one prompt with many answers, or through a cache in
  *     pieces;
  *   - gradients of 8 batches of one segment add up to those of one batch of 8;
+ *   - where no row scores all gradients are zero;
  *   - recomputing layers gives the same bits as keeping all;
  *   - nothing below the lowest adapter is computed backward;
  *   - ids, targets, positions, rows and cache rows that the model does not have are errors;
@@ -231,6 +232,28 @@ static void a_cache_filled_in_pieces_equals_one_pass(void **state)
         }
         near_loss(cases[i], tail, passes_run(pass, p.b, NULL, false));
         lorac_cache_free(cache);
+        lorac_pass_free(pass);
+        passes_close(&p);
+    }
+}
+
+static void where_no_row_scores_gradients_are_zero(void **state)
+{
+    for (size_t i = 0; i < CASES; i++) {
+        struct passes p;
+        passes_open_on(&p, cases[i], *state);
+        struct lorac_pass *pass = passes_new(&p, LORAC_KEEP_ALL);
+        (void)passes_add(&p, prompt, PROMPT);
+        (void)passes_run(pass, p.b, NULL, true); // leaves its own behind
+        lorac_mem_free(passes_take(&p));
+        lorac_batch_clear(p.b);
+        (void)lorac_batch_add(p.b, prompt, PROMPT, -1);
+        assert_true(passes_run(pass, p.b, NULL, true) == 0.0);
+        float *d = passes_take(&p);
+        for (size_t k = 0; k < p.a->n_params; k++) {
+            assert_true(d[k] == 0.0F);
+        }
+        lorac_mem_free(d);
         lorac_pass_free(pass);
         passes_close(&p);
     }
@@ -543,6 +566,7 @@ static void the_cpu_backend_agrees_with_ref(void **state)
         ON(backend, a_chain_of_segments_equals_one),                      \
         ON(backend, a_cache_filled_in_pieces_equals_one_pass),            \
         ON(backend, eight_batches_of_one_add_up_to_one_of_eight),         \
+        ON(backend, where_no_row_scores_gradients_are_zero),              \
         ON(backend, recomputed_layers_give_the_same_bits),                \
         ON(backend, dropout_thins_the_adapters_input_and_keeps_its_mean), \
         ON(backend, what_the_model_does_not_have_is_an_error)

@@ -79,8 +79,8 @@ static void every_operation_is_counted_once(void **state)
     assert_int_equal(adapters->backward.calls, 2 * 7);
     assert_int_equal(f->row[LORAC_PROFILE_LOSS].forward.calls, 1);
     assert_true(up->backward.flops == 2.0 * (N + N - 1) * (double)(c->F * c->C));
-    assert_true(q->forward.flops == 2.0 * 2 * N * (double)(c->H * c->D * c->C));
-    assert_true(q->backward.flops == q->forward.flops / 2); // not below the lowest adapter
+    assert_true(q->forward.flops == 2.0 * (N + N - 1) * (double)(c->H * c->D * c->C));
+    assert_true(q->backward.flops == 2.0 * (N - 1) * (double)(c->H * c->D * c->C)); // of two layers
     assert_true(head->forward.flops == 2.0 * (N - 1) * (double)(c->V * c->C));
     double sum = 0.0;
     for (size_t i = 0; i < f->n; i++) {

@@ -95,7 +95,8 @@ static void work_free(struct work *w)
 static void operate(float *to, struct work *w)
 {
     const struct lorac_backend *op = w->dev->ops;
-    const struct lorac_attention attention = {H, G, D, 0.25F, 0, true};
+    const struct lorac_attention attention = {
+        .H = H, .G = G, .D = D, .scale = 0.25F, .causal = true};
     const struct lorac_segment decode = {.n = 3, .parent = -1, .past = PAST, .position = PAST};
     const struct lorac_segment whole = {.n = LONG, .parent = -1};
     op->linear(w->dev, to, w->x, w->weight, NULL, N);

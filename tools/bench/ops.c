@@ -168,7 +168,8 @@ static size_t segments_of(struct lorac_segment *segments, const struct row *r)
 static struct lorac_attention heads(const struct ops *x)
 {
     const struct lorac_config *c = &x->model->config;
-    return (struct lorac_attention){c->H, c->G, c->D, 1.0F / sqrtf((float)c->D), 0, true};
+    return (struct lorac_attention){
+        .H = c->H, .G = c->G, .D = c->D, .scale = 1.0F / sqrtf((float)c->D), .causal = true};
 }
 
 static void run_attention(struct ops *x, const struct row *r)

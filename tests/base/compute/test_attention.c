@@ -5,6 +5,8 @@
  *     one parent, single rows), cached rows, windows, without causality, head sizes around whole
  *     vectors, heads too large for its blocks;
  *   - its result does not depend on the number of threads;
+ *   - where some rows alone are queries, both give what they give those rows of all, and keys and
+ *     values get their share of these alone;
  *   - ref's backward is the derivative of its forward (central differences).
  *
  * Tolerances, u = 2^-24: out is a mean of values in [-1,1) with weights that sum to 1. A score (at
@@ -162,7 +164,12 @@ static void check_backward(const struct lorac_segment *segments, size_t S,
 
 static struct lorac_attention attention(size_t H, size_t G, size_t D, size_t window, bool causal)
 {
-    return (struct lorac_attention){H, G, D, 4.0F / sqrtf((float)D), window, causal};
+    return (struct lorac_attention){.H = H,
+                                    .G = G,
+                                    .D = D,
+                                    .scale = 4.0F / sqrtf((float)D),
+                                    .window = window,
+                                    .causal = causal};
 }
 
 static const size_t head_sizes[] = {8, 12, 64, 80, 128};
@@ -224,7 +231,7 @@ static void a_window_without_causality_reaches_to_both_sides(void **state)
     (void)state;
     enum { N = 9, WIDTH = 16, WINDOW = 3 };
     static const struct lorac_segment one[] = {{.row = 0, .n = N, .parent = -1}};
-    const struct lorac_attention a = {1, 1, WIDTH, 1.0F, WINDOW, false};
+    const struct lorac_attention a = {.H = 1, .G = 1, .D = WIDTH, .scale = 1.0F, .window = WINDOW};
     float q[N * WIDTH] = {0};
     float v[N * WIDTH] = {0};
     for (size_t n = 0; n < N; n++) {
@@ -312,6 +319,102 @@ static void heads_larger_than_a_block_agree(void **state)
     check_backward(small, 4, &many);
 }
 
+/* ---- some rows alone ---- */
+
+/* to (Q,width) = those rows of x; with `back` x's other rows become zero. */
+static float *rows_picked(float *x, size_t N, const uint32_t *rows, size_t Q, size_t width,
+                          bool back)
+{
+    float *to = scratch(Q * width + 1, 9); // room for none
+    size_t u = 0;
+    for (size_t n = 0; n < N; n++) {
+        bool picked = u < Q && rows[u] == n;
+        if (picked) { memcpy(to + u++ * width, x + n * width, width * sizeof *x); }
+        if (!picked && back) { memset(x + n * width, 0, width * sizeof *x); }
+    }
+    assert_int_equal(u, Q);
+    return to;
+}
+
+static void check_picked(const struct lorac_segment *segments, size_t S,
+                         const struct lorac_attention *all, const uint32_t *rows, size_t Q)
+{
+    size_t N = rows_of(segments, S);
+    size_t width = all->H * all->D;
+    size_t nk = N * all->G * all->D;
+    size_t cache = (size_t)SLOTS * CACHE_ROWS * all->G * all->D;
+    bool past = segments[0].past > 0;
+    struct lorac_attention a = *all;
+    a.queries = rows;
+    a.Q = Q;
+    float *q = scratch(N * width, 1);
+    const float *k = scratch(nk, 2);
+    const float *v = scratch(nk, 3);
+    const float *ck = past ? scratch(cache, 4) : NULL;
+    const float *cv = past ? scratch(cache, 5) : NULL;
+    float *dout = scratch(N * width, 6);
+    float *of_all[] = {scratch(N * width, 7), scratch(N * a.H, 7)}; // out, lse
+    float *d_all[] = {scratch(N * width, 8), scratch(nk, 8), scratch(nk, 8)};
+    char what[100];
+    snprintf(what, sizeof what, "S %zu, %zu of %zu rows, window %zu", S, Q, N, a.window);
+    d.at[0].ops->attention(&d.at[0], of_all[0], of_all[1], q, k, v, ck, cv, segments, S, all);
+    const float *some_q = rows_picked(q, N, rows, Q, width, false);
+    const float *some_dout = rows_picked(dout, N, rows, Q, width, true);
+    const float *want[] = {rows_picked(of_all[0], N, rows, Q, width, false),
+                           rows_picked(of_all[1], N, rows, Q, a.H, false)};
+    for (size_t i = 0; i < d.n; i++) {
+        float *out = scratch(Q * width + 1, 10);
+        float *lse = scratch(Q * a.H + 1, 11);
+        d.at[i].ops->attention(&d.at[i], out, lse, some_q, k, v, ck, cv, segments, S, &a);
+        agree(&d, i, what, out, want[0], Q * width, 32.0F * U, 0.0F);
+        agree(&d, i, what, lse, want[1], Q * a.H, 32.0F * U, 4.0F * U);
+    }
+    if (!past) {
+        d.at[0].ops->attention_backward(&d.at[0], d_all[0], d_all[1], d_all[2], dout, of_all[0],
+                                        of_all[1], q, k, v, segments, S, all);
+    }
+    const float *want_dq = rows_picked(d_all[0], N, rows, Q, width, false);
+    for (size_t i = 0; i < d.n && !past; i++) {
+        float *dq = scratch(Q * width + 1, 12);
+        float *dk = scratch(nk, 13);
+        float *dv = scratch(nk, 14);
+        float sum = (float)a.H / (float)a.G * 32.0F * U;
+        d.at[i].ops->attention_backward(&d.at[i], dq, dk, dv, some_dout, want[0], want[1], some_q,
+                                        k, v, segments, S, &a);
+        agree(&d, i, what, dq, want_dq, Q * width, 64.0F * U, 8.0F * U);
+        agree(&d, i, what, dk, d_all[1], nk, 4.0F * sum, 8.0F * U);
+        agree(&d, i, what, dv, d_all[2], nk, 4.0F * sum, 8.0F * U);
+    }
+    scratch_free();
+}
+
+/* Each step-th row from `from` on: scattered ones, the last alone, those of the last segments, none
+ * at all. */
+static void some_rows_are_as_they_are_among_all(void **state)
+{
+    (void)state;
+    static const struct lorac_segment long_ones[] = {{.row = 0, .n = 1100, .parent = -1},
+                                                     {.row = 1100, .n = 9, .parent = -1}};
+    static const struct {
+        const struct lorac_segment *segments;
+        size_t S;
+    } batches[] = {{tree, 7}, {cached, 6}, {scattered, 6}, {long_ones, 2}};
+    for (size_t i = 0; i < 4 * 4 * 3; i++) {
+        const struct lorac_segment *segments = batches[i % 4].segments;
+        size_t S = batches[i % 4].S;
+        size_t N = rows_of(segments, S);
+        const size_t picks[][2] = {{0, 3}, {N - 1, 1}, {N / 2, 1}, {N, 1}}; // from, step
+        uint32_t rows[1200];
+        size_t Q = 0;
+        for (size_t n = picks[i / 4 % 4][0]; n < N; n += picks[i / 4 % 4][1]) {
+            rows[Q++] = (uint32_t)n;
+        }
+        if (N > 1000 && Q > 1) { continue; } // long enough for ref
+        struct lorac_attention a = attention(2, 1, 8, i / 16 == 1 ? 65 : 0, i / 16 < 2);
+        check_picked(segments, S, &a, rows, Q);
+    }
+}
+
 /* ---- finite differences of ref ---- */
 
 enum { SMALL_S = 4, SMALL_N = 8, H = 4, G = 2, D = 3, NQ = SMALL_N * H * D, NK = SMALL_N * G * D };
@@ -338,7 +441,8 @@ static void backward_is_the_derivative(void **state)
     (void)state;
     static const size_t windows[] = {0, 3, 0, 2};
     for (size_t w = 0; w < 4; w++) {
-        struct scene s = {.a = {H, G, D, 0.7F, windows[w], w < 2}};
+        struct scene s = {.a = attention(H, G, D, windows[w], w < 2)};
+        s.a.scale = 0.7F;
         fill(s.q, NQ, 1);
         fill(s.k, NK, 2);
         fill(s.v, NK, 3);
@@ -368,6 +472,7 @@ int main(void)
         cmocka_unit_test(the_longest_chain_agrees),
         cmocka_unit_test(long_segments_agree),
         cmocka_unit_test(heads_larger_than_a_block_agree),
+        cmocka_unit_test(some_rows_are_as_they_are_among_all),
         cmocka_unit_test(backward_is_the_derivative),
     };
     return cmocka_run_group_tests_name("attention", tests, devices_make, devices_free);
