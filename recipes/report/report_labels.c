@@ -194,7 +194,7 @@ static void draw_cell(const struct lorac_plot *p, const struct labels *l, const 
 
 static void draw_matrix(struct lorac_buf *b, const struct labels *l)
 {
-    size_t chosen[MATRIX];
+    size_t chosen[MATRIX] = {0};
     char text[LORAC_PAGE_BRIEF];
     size_t n = choose(chosen, l);
     struct lorac_plot p = {.to = b,
