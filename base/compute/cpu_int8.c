@@ -13,6 +13,8 @@
 
 #if defined(__x86_64__)
 #    include <cpuid.h>
+#elif defined(__aarch64__)
+#    include <sys/auxv.h>
 #endif
 #include <omp.h>
 #include <string.h>
@@ -51,6 +53,10 @@ const struct lorac_int8_kernels *lorac_cpu_int8_kernels(const struct lorac_kerne
         return &lorac_int8_avx512vnni;
     }
     return avxvnni ? &lorac_int8_avxvnni : &lorac_int8_avx2;
+#elif defined(__aarch64__)
+    enum { DOTPROD = 1 << 20 }; // HWCAP_ASIMDDP of Linux's asm/hwcap.h
+    (void)k;
+    return getauxval(AT_HWCAP) & DOTPROD ? &lorac_int8_dotprod : &lorac_int8_generic;
 #else
     (void)k;
     return &lorac_int8_generic;

@@ -77,6 +77,8 @@ extern const struct lorac_int8_kernels lorac_int8_generic;
 extern const struct lorac_int8_kernels lorac_int8_avx2;
 extern const struct lorac_int8_kernels lorac_int8_avxvnni;
 extern const struct lorac_int8_kernels lorac_int8_avx512vnni;
+#elif defined(__aarch64__)
+extern const struct lorac_int8_kernels lorac_int8_dotprod;
 #endif
 
 #endif

@@ -7,6 +7,8 @@
 
 #if defined(__AVX2__)
 #    include <immintrin.h>
+#elif defined(__ARM_FEATURE_DOTPROD)
+#    include <arm_neon.h>
 #endif
 
 /* The block of sums held in registers: rows of x and panels of W. A panel's 16 sums take PARTS of
@@ -20,6 +22,9 @@ enum { ROWS = 6, PANELS = 1, OFFSET = 128 };
 #elif defined(__AVX2__)
 typedef int32_t sums __attribute__((vector_size(32)));
 enum { ROWS = 4, PANELS = 1, OFFSET = 0 };
+#elif defined(__ARM_FEATURE_DOTPROD)
+typedef int32_t sums __attribute__((vector_size(16)));
+enum { ROWS = 6, PANELS = 1, OFFSET = 0 };
 #else
 typedef int32_t sums __attribute__((vector_size(16)));
 enum { ROWS = 4, PANELS = 1, OFFSET = 0 };
@@ -60,6 +65,9 @@ LORAC_INLINE sums add_dots(sums sum, const uint8_t *x, sums w)
     __m256i q = _mm256_set1_epi32(four);
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8((__m256i)w, q));
     return sum + (sums)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#elif defined(__ARM_FEATURE_DOTPROD)
+    int8x16_t q = vreinterpretq_s8_s32(vdupq_n_s32(four));
+    return (sums)vdotq_s32((int32x4_t)sum, q, (int8x16_t)w);
 #else
     for (int shift = 24; shift >= 0; shift -= 8) {
         sum += ((int32_t)((uint32_t)four << shift) >> 24) * ((w << shift) >> 24);
