@@ -71,13 +71,12 @@ struct source {
     const struct lorac_weight *w;
     size_t rows, columns;
     bool by_row;
-    const float *inverse; // (channels)
 };
 
 static struct source source_of(const struct lorac_cpu *cpu, const struct lorac_weight *w)
 {
     bool t = w->transposed;
-    return (struct source){cpu, w, t ? w->C : w->OC, t ? w->OC : w->C, !t, w->int8->inverse};
+    return (struct source){cpu, w, t ? w->C : w->OC, t ? w->OC : w->C, !t};
 }
 
 /* out (n) = stored numbers first .. first+n-1 */
@@ -117,80 +116,40 @@ static void channels_largest(float *most, const struct source *s, size_t first, 
     }
 }
 
-static bool find_scales(struct lorac_device *dev, const struct lorac_weight *w)
+/* Of the channels of one panel. */
+static void find_scales(const struct source *s, size_t panel)
 {
-    struct lorac_cpu_int8 *to = w->int8;
-    if (to->scale) { return true; }
-    size_t panels = lorac_pieces(w->OC, PANEL);
-    float *scale = lorac_mem_new(2 * panels * PANEL, sizeof *scale);
-    if (!scale) { return false; }
-    to->scale = scale;
-    to->inverse = scale + panels * PANEL;
-    const struct source s = source_of(lorac_cpu(dev), w);
-#pragma omp parallel for num_threads(dev->threads) if (w->OC * w->C > LORAC_CPU_PIECE)
-    for (size_t p = 0; p < panels; p++) {
-        size_t first = p * PANEL;
-        size_t n = lorac_min(PANEL, w->OC - first);
-        float most[PANEL] = {0};
-        channels_largest(most, &s, first, n);
-        for (size_t i = 0; i < n; i++) {
-            const struct lorac_int8_scale of = lorac_int8_scale(most[i]);
-            to->scale[first + i] = of.scale;
-            to->inverse[first + i] = of.inverse;
-        }
-    }
-    return true;
-}
-
-/* q (n) = the integers of stored row r, columns c .. c + n - 1 */
-static void quantise_stored(int8_t *q, const struct source *s, size_t r, size_t c, size_t n)
-{
-    const struct lorac_int8_kernels *k = s->cpu->int8;
-    float values[TILE];
-    uint8_t raised[TILE];
-    decode(values, s, r * s->columns + c, n);
-    if (s->by_row) {
-        k->quantise(raised, values, NULL, n, s->inverse[r]);
-    } else {
-        k->quantise(raised, values, s->inverse + c, n, 1.0F);
-    }
+    struct lorac_cpu_int8 *to = s->w->int8;
+    size_t first = panel * PANEL;
+    size_t n = lorac_min(PANEL, s->w->OC - first);
+    float most[PANEL] = {0};
+    channels_largest(most, s, first, n);
     for (size_t i = 0; i < n; i++) {
-        q[i] = (int8_t)(uint8_t)(raised[i] - k->offset);
+        const struct lorac_int8_scale of = lorac_int8_scale(most[i]);
+        to->scale[first + i] = of.scale;
+        to->inverse[first + i] = of.inverse;
     }
 }
 
 /* One panel, whose outputs are stored rows. */
-static void pack_rows(const struct lorac_int8_panels *to, const struct source *s, size_t panel)
+static void pack_panel(const struct lorac_int8_panels *to, const struct source *s, size_t panel)
 {
-    int8_t q[TILE];
-    int8_t *at = to->q + panel * PANEL * to->depth;
+    uint8_t q[PANEL][TILE] = {{0}};
+    float values[TILE];
     size_t first = panel * PANEL;
-    for (size_t o = 0; o < lorac_min(PANEL, to->O - first); o++) {
-        for (size_t k = 0; k < to->K; k += TILE) {
-            size_t n = lorac_min(TILE, to->K - k);
-            memset(q, 0, sizeof q);
-            quantise_stored(q, s, first + o, k, n);
-            for (size_t i = 0; i < n; i += 4) {
-                memcpy(at + (k + i) * PANEL + o * 4, q + i, 4);
-            }
+    int8_t *at = to->q + first * to->depth;
+    const float *inverse = s->w->int8->inverse;
+    for (size_t k = 0; k < to->K; k += TILE) {
+        size_t n = lorac_min(TILE, to->K - k);
+        for (size_t o = 0; o < lorac_min(PANEL, to->O - first); o++) {
+            decode(values, s, (first + o) * s->columns + k, n);
+            s->cpu->int8->quantise(q[o], values, s->by_row ? NULL : inverse + k, n,
+                                   s->by_row ? inverse[first + o] : 1.0F, 0);
+            memset(q[o] + n, 0, up_to_4(n) - n);
         }
-    }
-}
-
-/* Terms k .. k+3 of all panels, whose outputs are stored columns. */
-static void pack_columns(const struct lorac_int8_panels *to, const struct source *s, size_t k)
-{
-    int8_t q[4][TILE];
-    for (size_t o = 0; o < to->O; o += TILE) {
-        size_t n = lorac_min(TILE, to->O - o);
-        memset(q, 0, sizeof q);
-        for (size_t j = 0; j < lorac_min(4, to->K - k); j++) {
-            quantise_stored(q[j], s, k + j, o, n);
-        }
-        for (size_t i = 0; i < n; i++) {
-            int8_t *at = to->q + (o + i) / PANEL * PANEL * to->depth + k * PANEL + i % PANEL * 4;
-            for (size_t j = 0; j < 4; j++) {
-                at[j] = q[j][i];
+        for (size_t i = 0; i < n; i += 4) {
+            for (size_t o = 0; o < PANEL; o++, at += 4) {
+                memcpy(at, q[o] + i, 4);
             }
         }
     }
@@ -201,32 +160,81 @@ static size_t panels_bytes(size_t O, size_t depth)
     return lorac_pieces(O, PANEL) * PANEL * (sizeof(int32_t) + depth);
 }
 
+/* Empty ones of one direction. */
+static bool panels_new(struct lorac_int8_panels *to, const struct lorac_weight *w, bool backward)
+{
+    size_t O = backward ? w->C : w->OC;
+    size_t K = backward ? w->OC : w->C;
+    *to = (struct lorac_int8_panels){.O = O, .K = K, .depth = up_to_4(K)};
+    to->offset = lorac_mem_new(panels_bytes(O, to->depth), 1);
+    if (!to->offset) { return false; }
+    to->q = (int8_t *)(to->offset + lorac_pieces(O, PANEL) * PANEL);
+    return true;
+}
+
+/* Those of the direction whose outputs are stored rows, and the scales where they are not there. */
 static bool pack(struct lorac_device *dev, struct lorac_int8_panels *to,
-                 const struct lorac_weight *w, bool outputs_are_rows)
+                 const struct lorac_weight *w)
 {
     const struct source s = source_of(lorac_cpu(dev), w);
-    size_t panels = lorac_pieces(to->O, PANEL);
-    to->offset = lorac_mem_new(panels_bytes(to->O, to->depth), 1);
-    if (!to->offset) { return false; }
-    to->q = (int8_t *)(to->offset + panels * PANEL);
-#pragma omp parallel num_threads(dev->threads) if (to->O * to->K > LORAC_CPU_PIECE)
+    size_t panels = lorac_pieces(s.rows, PANEL);
+    size_t channels = lorac_pieces(w->OC, PANEL);
+    bool scaled = w->int8->scale;
+    float *scale = scaled ? w->int8->scale : lorac_mem_new(2 * channels * PANEL, sizeof *scale);
+    if (!scale || !panels_new(to, w, w->transposed)) {
+        if (!scaled) { lorac_mem_free(scale); }
+        return false;
+    }
+    w->int8->scale = scale;
+    w->int8->inverse = scale + channels * PANEL;
+#pragma omp parallel num_threads(dev->threads) if (s.rows * s.columns > LORAC_CPU_PIECE)
     {
-        if (outputs_are_rows) {
+        if (!scaled && !s.by_row) {
 #pragma omp for
-            for (size_t p = 0; p < panels; p++) {
-                pack_rows(to, &s, p);
-            }
-        } else {
-#pragma omp for
-            for (size_t k = 0; k < to->K; k += 4) {
-                pack_columns(to, &s, k);
+            for (size_t p = 0; p < channels; p++) {
+                find_scales(&s, p);
             }
         }
 #pragma omp for
         for (size_t p = 0; p < panels; p++) {
+            if (!scaled && s.by_row) { find_scales(&s, p); } // of rows that stay in the cache
+            pack_panel(to, &s, p);
             s.cpu->int8->weigh(to, p);
         }
     }
+    return true;
+}
+
+/* Those of the other direction, from these. */
+static bool turn(struct lorac_device *dev, struct lorac_int8_panels *to,
+                 const struct lorac_int8_panels *from, const struct lorac_weight *w)
+{
+    const struct lorac_int8_kernels *k = lorac_cpu(dev)->int8;
+    if (!panels_new(to, w, !w->transposed)) { return false; }
+    size_t panels = lorac_pieces(to->O, PANEL);
+#pragma omp parallel for num_threads(dev->threads) if (to->O * to->K > LORAC_CPU_PIECE)
+    for (size_t p = 0; p < panels; p++) {
+        k->turn(to, from, p);
+        k->weigh(to, p);
+    }
+    return true;
+}
+
+static bool make_panels(struct lorac_device *dev, const struct lorac_weight *w, bool backward)
+{
+    struct lorac_int8_panels *to = backward ? &w->int8->backward : &w->int8->forward;
+    struct lorac_int8_panels made = {0};
+    if (backward == w->transposed) {
+        if (!pack(dev, &made, w)) { return false; }
+    } else {
+        const struct lorac_int8_panels *from = backward ? &w->int8->forward : &w->int8->backward;
+        struct lorac_int8_panels own = {0};
+        bool there = (from->q || pack(dev, &own, w)) && turn(dev, &made, from->q ? from : &own, w);
+        lorac_mem_free(own.offset);
+        if (!there) { return false; }
+    }
+    made.scale = backward ? NULL : w->int8->scale;
+    *to = made;
     return true;
 }
 
@@ -234,16 +242,9 @@ static bool pack(struct lorac_device *dev, struct lorac_int8_panels *to,
 static const struct lorac_int8_panels *panels_of(struct lorac_device *dev,
                                                  const struct lorac_weight *w, bool backward)
 {
-    struct lorac_int8_panels *p = backward ? &w->int8->backward : &w->int8->forward;
+    const struct lorac_int8_panels *p = backward ? &w->int8->backward : &w->int8->forward;
     (void)pthread_mutex_lock(&w->int8->lock);
-    if (!p->q && find_scales(dev, w)) {
-        size_t K = backward ? w->OC : w->C;
-        *p = (struct lorac_int8_panels){.O = backward ? w->C : w->OC, .K = K};
-        p->depth = up_to_4(K);
-        p->scale = backward ? NULL : w->int8->scale;
-        if (!pack(dev, p, w, backward == w->transposed)) { p->q = NULL; }
-    }
-    bool there = p->q != NULL;
+    bool there = p->q || make_panels(dev, w, backward);
     (void)pthread_mutex_unlock(&w->int8->lock);
     return there ? p : NULL;
 }
@@ -272,7 +273,7 @@ static void quantise(const struct lorac_int8_kernels *k, const struct rows *to, 
     uint8_t *q = to->q + n * w->depth;
     const struct lorac_int8_scale s = lorac_int8_scale(k->largest(x, by, w->K));
     to->scale[n] = s.scale;
-    k->quantise(q, x, by, w->K, s.inverse);
+    k->quantise(q, x, by, w->K, s.inverse, k->offset);
     memset(q + w->K, k->offset, w->depth - w->K);
 }
 

@@ -62,7 +62,10 @@ struct lorac_int8_kernels {
     /* max |x_i by_i|; by NULL: 1. NaN or infinity where one is not finite. */
     float (*largest)(const float *x, const float *by, size_t n);
     /* q_i = round(x_i by_i inverse) + offset */
-    void (*quantise)(uint8_t *q, const float *x, const float *by, size_t n, float inverse);
+    void (*quantise)(uint8_t *q, const float *x, const float *by, size_t n, float inverse,
+                     uint8_t offset);
+    /* One panel of w->q from those of W^T. */
+    void (*turn)(struct lorac_int8_panels *w, const struct lorac_int8_panels *from, size_t panel);
     /* w->offset from w->q, of one panel */
     void (*weigh)(struct lorac_int8_panels *w, size_t panel);
     /* y (N,n) = beta y + scale sum + bias of outputs first .. first + n - 1; `first` begins a

@@ -90,16 +90,15 @@ LORAC_INLINE v16i larger_bits(v16i a, v16i b)
 /* NOLINTNEXTLINE(readability-non-const-parameter): kernels of all instruction sets are alike */
 static float largest(const float *x, const float *by, size_t n)
 {
-    v16i most[2] = {{0}, {0}};
+    v16i most = {0};
     for (size_t i = 0; i < n; i += LANES) {
         size_t left = n - i < LANES ? n - i : LANES;
         v16 v = left == LANES ? load(x + i) : load_some(x + i, left);
         if (by) { v *= left == LANES ? load(by + i) : load_some(by + i, left); }
-        most[i / LANES % 2] = larger_bits(most[i / LANES % 2], (v16i)v & 0x7FFFFFFF);
+        most = larger_bits(most, (v16i)v & 0x7FFFFFFF);
     }
-    most[0] = larger_bits(most[0], most[1]);
     int32_t lane[LANES];
-    memcpy(lane, most, sizeof lane);
+    memcpy(lane, &most, sizeof lane);
     for (size_t half = LANES / 2; half > 0; half /= 2) {
         for (size_t l = 0; l < half; l++) {
             lane[l] = lane[l] > lane[l + half] ? lane[l] : lane[l + half];
@@ -110,34 +109,55 @@ static float largest(const float *x, const float *by, size_t n)
     return m;
 }
 
+typedef uint8_t v16b __attribute__((vector_size(16)));
+
 /* 16 numbers in -127 .. 127 to the nearest integers, ties to even */
-LORAC_INLINE void put_integers(uint8_t *q, v16 v)
+LORAC_INLINE void put_integers(uint8_t *q, v16 v, uint8_t offset)
 {
 #ifdef __AVX512F__
-    __m512i i = _mm512_add_epi32(_mm512_cvtps_epi32((__m512)v), _mm512_set1_epi32(OFFSET));
+    __m512i i = _mm512_add_epi32(_mm512_cvtps_epi32((__m512)v), _mm512_set1_epi32(offset));
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(i));
 #else
-    typedef uint8_t v16b __attribute__((vector_size(16)));
-    v16i i = (v16i)(v + splat(0x1.8p23F)) - (0x4B400000 - OFFSET); // the integer in the low bits
+    v16i i = (v16i)(v + splat(0x1.8p23F)) - (0x4B400000 - offset); // the integer in the low bits
     v16b bytes = __builtin_convertvector(i, v16b);
     memcpy(q, &bytes, sizeof bytes);
 #endif
 }
 
-static void quantise(uint8_t *q, const float *x, const float *by, size_t n, float inverse)
+static void quantise(uint8_t *q, const float *x, const float *by, size_t n, float inverse,
+                     uint8_t offset)
 {
     for (size_t i = 0; i + LANES <= n; i += LANES) {
         v16 v = load(x + i);
         if (by) { v *= load(by + i); }
-        put_integers(q + i, v * splat(inverse));
+        put_integers(q + i, v * splat(inverse), offset);
     }
     size_t left = n % LANES;
     if (left) {
         uint8_t last[LANES];
         v16 v = load_some(x + n - left, left);
         if (by) { v *= load_some(by + n - left, left); }
-        put_integers(last, v * splat(inverse));
+        put_integers(last, v * splat(inverse), offset);
         memcpy(q + n - left, last, left);
+    }
+}
+
+/* 4 outputs of 4 terms each lie side by side, in W's panels as in those of W^T: blocks that are
+ * transposed one by one. */
+static void turn(struct lorac_int8_panels *w, const struct lorac_int8_panels *from, size_t panel)
+{
+    enum { BLOCK = 16 };
+    int8_t *to = w->q + panel * LANES * w->depth;
+    size_t first = panel * LANES;
+    for (size_t k = 0; k < w->depth; k += 4) {
+        const int8_t *at = from->q + k / LANES * LANES * from->depth + k % LANES * 4;
+        for (size_t o = 0; o < LANES; o += 4, to += BLOCK) {
+            if (first + o >= from->depth) { continue; }
+            v16b b;
+            memcpy(&b, at + (first + o) * LANES, sizeof b);
+            b = __builtin_shufflevector(b, b, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            memcpy(to, &b, sizeof b);
+        }
     }
 }
 
@@ -278,6 +298,7 @@ const struct lorac_int8_kernels LORAC_PASTE(lorac_, int8, LORAC_ISA) = {
     .offset = OFFSET,
     .largest = largest,
     .quantise = quantise,
+    .turn = turn,
     .weigh = weigh,
     .product = product,
 };
