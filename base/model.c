@@ -540,8 +540,9 @@ static bool is_multiplied(const struct lorac_model *m, size_t i)
     return m->module[i].role == LORAC_ROLE_LINEAR || i == m->head;
 }
 
-/* Bytes of copies, of weights stored in the type of their products (`own`) or in others. */
-static size_t copies_of(const struct lorac_model *m, bool own)
+/* Bytes of copies, of weights stored in the type of their products (`own`) or in others: those of
+ * backward products as well where `back`. */
+static size_t copies_of(const struct lorac_model *m, bool own, bool back)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < m->n_modules; i++) {
@@ -549,31 +550,39 @@ static size_t copies_of(const struct lorac_model *m, bool own)
         enum lorac_compute compute = compute_of(m, l);
         bool is_own = compute == LORAC_BFLOAT16 && l->dtype == LORAC_BF16;
         if (!is_multiplied(m, i) || is_own != own) { continue; }
-        bytes += m->dev->ops->weight_bytes(m->dev, l->dtype, l->OC, l->C, compute);
+        bytes += m->dev->ops->weight_bytes(m->dev, l->dtype, l->OC, l->C, compute, back);
     }
     return bytes;
 }
 
-/* Whether copies are made before they are needed. */
-static bool has_room(const struct lorac_model *m)
+/* For how many directions copies are made before they are needed: forward first, whose copies
+ * evaluations and recomputed layers read, too. */
+static int directions(const struct lorac_model *m, bool back)
 {
-    return copies_of(m, true) + copies_of(m, false) <= lorac_machine_memory() / 4;
+    size_t most = lorac_machine_memory() / 4;
+    size_t needed = copies_of(m, false, back);
+    if (needed + copies_of(m, true, back) <= most) { return 1 + back; }
+    return needed + copies_of(m, true, false) <= most;
 }
 
-size_t lorac_model_copies(const struct lorac_model *m)
+size_t lorac_model_copies(const struct lorac_model *m, size_t *left_out)
 {
-    return copies_of(m, false) + (has_room(m) ? copies_of(m, true) : 0);
+    int made = directions(m, true);
+    size_t own = made ? copies_of(m, true, made > 1) : 0;
+    if (left_out) { *left_out = copies_of(m, true, true) - own; }
+    return copies_of(m, false, true) + own;
 }
 
 void lorac_model_prepare(const struct lorac_model *m, bool back)
 {
-    if (m->compute == LORAC_FLOAT32 || !has_room(m)) { return; }
+    int made = m->compute == LORAC_FLOAT32 ? 0 : directions(m, back);
+    if (!made) { return; }
     const struct lorac_weight **w = lorac_mem_new(m->n_modules, sizeof *w);
     size_t n = 0;
     for (size_t i = 0; i < m->n_modules && w; i++) {
         if (is_multiplied(m, i)) { w[n++] = m->module[i].w; }
     }
-    m->dev->ops->weights_prepare(m->dev, w, n, back);
+    m->dev->ops->weights_prepare(m->dev, w, n, made > 1);
     lorac_mem_free(w);
     lorac_checkpoint_forget(m->files); // products read the copies from now on
 }

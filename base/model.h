@@ -123,9 +123,11 @@ const char *lorac_model_untrained(const struct lorac_model *m, const struct lora
 /* Parameters of the base (a tied matrix counts once). */
 size_t lorac_model_parameters(const struct lorac_model *m);
 /* Bytes of the copies of weights that training makes for its products. Those of weights that can
- * be multiplied as they are stored are made by lorac_model_prepare() alone, and only where all of
- * them take at most a quarter of the machine's memory; others where a product needs them, too. */
-size_t lorac_model_copies(const struct lorac_model *m);
+ * be multiplied as they are stored are made by lorac_model_prepare() alone, and only where all
+ * copies take at most a quarter of the machine's memory: for both directions, or for forward
+ * products alone; `left_out` (or NULL) are the bytes of those that are not made. Others are made
+ * where a product needs them, too. */
+size_t lorac_model_copies(const struct lorac_model *m, size_t *left_out);
 /* Make them now, those of backward products where `back`; lorac_pass_new() does for one that
  * trains. Before many products: they are a tenth faster then, with the same results. The device has
  * been started. */

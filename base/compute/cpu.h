@@ -120,12 +120,12 @@ void lorac_cpu_bf16_layout(struct lorac_device *dev, const struct lorac_weight *
 void lorac_cpu_bf16_prepare(struct lorac_device *dev, const struct lorac_weight *w, bool back);
 bool lorac_cpu_bf16_open(struct lorac_device *dev, struct lorac_weight *w); // false: no memory
 void lorac_cpu_bf16_close(struct lorac_weight *w);
-size_t lorac_cpu_bf16_bytes(size_t OC, size_t C); // of its copies, at the most
+size_t lorac_cpu_bf16_bytes(size_t OC, size_t C); // of a copy, at the most
 struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void *host,
                                            enum lorac_dtype type, size_t OC, size_t C,
                                            bool transposed, enum lorac_compute compute);
 size_t lorac_cpu_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
-                              size_t C, enum lorac_compute compute);
+                              size_t C, enum lorac_compute compute, bool back);
 void lorac_cpu_weight_close(struct lorac_device *dev, struct lorac_weight *w);
 /* In 8-bit integers. A pair's share is exact to the bit what its parts give: only by blocks, else
  * false, and nothing was computed. */

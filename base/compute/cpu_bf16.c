@@ -272,5 +272,5 @@ size_t lorac_cpu_bf16_bytes(size_t OC, size_t C)
 {
     enum { SIDE = 64 };
     size_t n = lorac_pieces(OC, SIDE) * SIDE * lorac_pieces(C, SIDE) * SIDE;
-    return 2 * n * sizeof(uint16_t);
+    return n * sizeof(uint16_t);
 }

@@ -398,20 +398,20 @@ struct lorac_weight *lorac_cpu_weight_open(struct lorac_device *dev, const void 
     return NULL;
 }
 
-static size_t int8_bytes(size_t OC, size_t C)
+static size_t int8_bytes(size_t OC, size_t C, bool back)
 {
     if (OC > LORAC_INT8_DEPTH || C > LORAC_INT8_DEPTH) { return 0; }
     size_t scales = 2 * lorac_pieces(OC, PANEL) * PANEL * sizeof(float);
-    return scales + panels_bytes(OC, up_to_4(C)) + panels_bytes(C, up_to_4(OC));
+    return scales + panels_bytes(OC, up_to_4(C)) + (back ? panels_bytes(C, up_to_4(OC)) : 0);
 }
 
 size_t lorac_cpu_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
-                              size_t C, enum lorac_compute compute)
+                              size_t C, enum lorac_compute compute, bool back)
 {
     (void)dev;
     (void)type;
-    return compute == LORAC_INT8       ? int8_bytes(OC, C)
-           : compute == LORAC_BFLOAT16 ? lorac_cpu_bf16_bytes(OC, C)
+    return compute == LORAC_INT8       ? int8_bytes(OC, C, back)
+           : compute == LORAC_BFLOAT16 ? (back ? 2 : 1) * lorac_cpu_bf16_bytes(OC, C)
                                        : 0;
 }
 

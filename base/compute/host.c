@@ -54,12 +54,9 @@ void lorac_host_weights_prepare(DEV, const struct lorac_weight *const *w, size_t
 }
 
 size_t lorac_host_weight_bytes(const DEV, enum lorac_dtype type, size_t OC, size_t C,
-                               enum lorac_compute compute)
+                               enum lorac_compute compute, bool back)
 {
-    (void)type;
-    (void)OC;
-    (void)C;
-    (void)compute;
+    (void)type, (void)OC, (void)C, (void)compute, (void)back;
     return 0;
 }
 

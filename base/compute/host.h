@@ -23,7 +23,7 @@ void lorac_host_weight_read(struct lorac_device *dev, float *host, const struct 
 void lorac_host_weights_prepare(struct lorac_device *dev, const struct lorac_weight *const *w,
                                 size_t n, bool back);
 size_t lorac_host_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
-                               size_t C, enum lorac_compute compute);
+                               size_t C, enum lorac_compute compute, bool back);
 
 #define LORAC_HOST_MEMORY                                                                    \
     .alloc = lorac_host_alloc, .release = lorac_host_release, .write = lorac_host_copy,      \

@@ -146,11 +146,28 @@ static void note_compute(const struct lorac_job *j, const struct lorac_run_watch
     watch->note(watch->self, b->at ? b->at : "");
 }
 
+/* What is slower than it would be with more memory. */
+static void note_copies(const struct lorac_job *j, const struct lorac_run_watch *watch,
+                        struct lorac_buf *b)
+{
+    enum { MIB = 20 };
+    size_t left_out = 0;
+    size_t made = lorac_model_copies(j->model, &left_out);
+    if (!left_out) { return; }
+    lorac_buf_clear(b);
+    lorac_buf_printf(b,
+                     "model.compute: %s: weights that are packed may take a quarter of the memory: "
+                     "%zu MiB are, %zu MiB more are not, and their products are slower",
+                     lorac_compute_name(j->model->compute), made >> MIB, left_out >> MIB);
+    watch->note(watch->self, b->at ? b->at : "");
+}
+
 void lorac_recipe_notes(const struct lorac_job *j, const struct lorac_adapter *a,
                         const struct lorac_length *length, const struct lorac_run_watch *watch)
 {
     struct lorac_buf b = {0};
     note_compute(j, watch, &b);
+    note_copies(j, watch, &b);
     note_full(j, a, watch, &b);
     note_lengths(j, length, watch, &b);
     note_unused(j, watch, &b);

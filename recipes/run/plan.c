@@ -211,7 +211,7 @@ static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, str
     double share = bytes ? (double)sampled / (double)bytes : 0.0; // mapped by the fingerprint
     share = share < 1.0 ? share : 1.0;
     p->bytes[LORAC_PLAN_WEIGHTS] = bytes - (size_t)((1.0 - share) * (double)unread);
-    p->bytes[LORAC_PLAN_PACKED] = lorac_model_copies(p->job->model);
+    p->bytes[LORAC_PLAN_PACKED] = lorac_model_copies(p->job->model, NULL);
     return st;
 }
 

@@ -6,6 +6,8 @@
  *   - old checkpoints' rotary tables are let pass;
  *   - parameters are counted, a tied matrix once;
  *   - where copies for training's products were made, what they are of need not be in memory;
+ *   - copies that only make products faster stay within a quarter of the memory: for both
+ *     directions, or forward alone, or none, and what is left out is counted;
  *   - every failed allocation and system call is reported, and nothing leaks.
  */
 #include "base/core/file.h"
@@ -415,6 +417,73 @@ static void copies_for_training_let_the_files_go(void **state)
 }
 #endif
 
+static size_t copy_bytes; // of a weight, for one direction
+static const char *prepared;
+
+static size_t count_copies(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
+                           size_t C, enum lorac_compute compute, bool back)
+{
+    (void)dev, (void)type, (void)OC, (void)C, (void)compute;
+    return copy_bytes * (back ? 2 : 1);
+}
+
+static void see_prepared(struct lorac_device *dev, const struct lorac_weight *const *w, size_t n,
+                         bool back)
+{
+    (void)dev, (void)w, (void)n;
+    prepared = back ? "both" : "forward";
+}
+
+static void copies_stay_within_a_quarter_of_the_memory(void **state)
+{
+    (void)state;
+    enum { WEIGHTS = 6 * 7 + 1 };
+    const size_t most = lorac_machine_memory() / 4 / WEIGHTS; // for each
+    const struct {
+        size_t bytes;
+        bool needed; // by products, as weights stored in another type
+        const char *training, *evaluation;
+        size_t made, left_out; // while training, of one direction's
+    } cases[] = {
+        {most / 2, false, "both", "forward", 2, 0},
+        {most / 2 + 1, false, "forward", "forward", 1, 1},
+        {most, false, "forward", "forward", 1, 1},
+        {most + 1, false, "none", "none", 0, 2},
+        {most / 2, true, "both", "forward", 2, 0},
+        {most, true, "none", "forward", 2, 0}, // when a product asks
+        {most + 1, true, "none", "none", 2, 0},
+    };
+    struct lorac_backend counting = lorac_backend_ref;
+    counting.weight_bytes = count_copies;
+    counting.weights_prepare = see_prepared;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lorac_device dev;
+        struct lorac_model *m = NULL;
+        size_t left_out = 0;
+        assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
+        assert_int_equal(lorac_model_open(&m, &dev, LORAC_TESTS_DIR "/../base/models/small",
+                                          LORAC_FLOAT32, NULL),
+                         LORAC_OK);
+        dev.ops = &counting;
+        m->compute = LORAC_BFLOAT16; // of another backend
+        for (size_t k = 0; k < m->n_modules; k++) {
+            m->module[k].dtype = cases[i].needed ? LORAC_F32 : LORAC_BF16;
+        }
+        copy_bytes = cases[i].bytes;
+        assert_int_equal(lorac_model_copies(m, &left_out), cases[i].made * WEIGHTS * copy_bytes);
+        assert_int_equal(left_out, cases[i].left_out * WEIGHTS * copy_bytes);
+        prepared = "none";
+        lorac_model_prepare(m, true);
+        assert_string_equal(prepared, cases[i].training);
+        prepared = "none";
+        lorac_model_prepare(m, false);
+        assert_string_equal(prepared, cases[i].evaluation);
+        dev.ops = &lorac_backend_ref;
+        lorac_model_close(m);
+        lorac_device_close(&dev);
+    }
+}
+
 static void every_failure_is_reported_and_nothing_leaks(void **state)
 {
     (void)state;
@@ -454,6 +523,7 @@ int main(void)
 #ifdef LORAC_HAVE_OPENBLAS
         cmocka_unit_test(copies_for_training_let_the_files_go),
 #endif
+        cmocka_unit_test(copies_stay_within_a_quarter_of_the_memory),
         DATA_TEST(real_models_open),
         cmocka_unit_test(every_failure_is_reported_and_nothing_leaks),
     };

@@ -97,9 +97,9 @@ static struct lorac_weight *vault_weight_over(struct lorac_device *dev, const fl
 }
 
 static size_t vault_weight_bytes(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
-                                 size_t C, enum lorac_compute compute)
+                                 size_t C, enum lorac_compute compute, bool back)
 {
-    return lorac_backend_ref.weight_bytes(dev, type, OC, C, compute);
+    return lorac_backend_ref.weight_bytes(dev, type, OC, C, compute, back);
 }
 
 static void vault_weights_prepare(struct lorac_device *dev, const struct lorac_weight *const *w,

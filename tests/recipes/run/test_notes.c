@@ -2,9 +2,12 @@
  * What a run says, and when. What is promised:
  *   - a key whose number the run is too short for is told, with that number;
  *   - keys of evaluations are told where nothing is evaluated, unless they have their default;
+ *   - weights that are not packed for want of memory are told;
  *   - samples are shown at each best evaluation and at the last, and only there.
  */
 #include "base/core/buf.h"
+#include "base/core/machine.h"
+#include "recipes/run/notes.h"
 #include "tests/support/runs.h"
 #include "tests/support/tiny.h"
 
@@ -74,6 +77,59 @@ static void numbers_that_the_run_is_too_short_for_are_told(void **state)
     }
 }
 
+static size_t half_a_quarter(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
+                             size_t C, enum lorac_compute compute, bool back)
+{
+    (void)dev, (void)OC, (void)C, (void)compute;
+    return type == LORAC_BF16 ? lorac_machine_memory() / 8 * (back ? 2 : 1) : 0;
+}
+
+static void weights_that_are_not_packed_are_told(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {NULL};
+    const struct lorac_length length = {.steps = 11, .steps_per_epoch = 11.0};
+    struct lorac_backend counting = lorac_backend_ref;
+    struct lorac_adapter *a = NULL;
+    struct runs_job s;
+    runs_open_job(&s, LORAC_JOB_TRAIN, sets);
+    assert_int_equal(lorac_job_adapter(&a, s.j, NULL), LORAC_OK);
+    const struct lorac_backend *own = s.j->dev.ops;
+    const enum lorac_compute compute = s.j->model->compute;
+    counting.weight_bytes = half_a_quarter;
+    for (size_t n = 0; n < 4; n++) { // weights that products read as they are stored
+        struct lorac_buf notes = {0};
+        struct lorac_run_watch watch = {.self = &notes, .note = add_note};
+        char want[100];
+        size_t eighth = lorac_machine_memory() / 8;
+        size_t made = n < 3 ? 2 : 0;
+        for (size_t i = 0; i < s.j->model->n_modules; i++) {
+            s.j->model->module[i].dtype = LORAC_F32;
+        }
+        for (size_t i = 0, k = 0; k < n; i++) {
+            struct lorac_module *l = &s.j->model->module[i];
+            if (l->role != LORAC_ROLE_LINEAR) { continue; }
+            l->dtype = LORAC_BF16;
+            k++;
+        }
+        s.j->dev.ops = &counting;
+        s.j->model->compute = LORAC_BFLOAT16;
+        lorac_buf_str(&notes, "");
+        lorac_recipe_notes(s.j, a, &length, &watch);
+        s.j->dev.ops = own;
+        s.j->model->compute = compute;
+        (void)snprintf(want, sizeof want, "a quarter of the memory: %zu MiB are, %zu MiB more",
+                       made * eighth >> 20, (2 * n - made) * eighth >> 20);
+        if ((strstr(notes.at, want) != NULL) != (n > 1)) {
+            fail_msg("%zu: '%s' in '%s'", n, want, notes.at);
+        }
+        if (n < 2) { assert_null(strstr(notes.at, "packed")); }
+        lorac_buf_free(&notes);
+    }
+    lorac_adapter_free(a);
+    runs_close_job(&s);
+}
+
 struct samples {
     size_t step, steps, n; // of the last evaluation; shown since
     bool is_best;
@@ -124,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_that_the_run_is_too_short_for_are_told),
+        cmocka_unit_test(weights_that_are_not_packed_are_told),
         cmocka_unit_test(samples_are_shown_at_the_best_evaluations_and_the_last),
     };
     return cmocka_run_group_tests(tests, runs_make, runs_remove);
