@@ -4,27 +4,21 @@
 #include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "recipes/run/classify.h"
-#include "recipes/run/outputs.h"
+#include "recipes/run/losses.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { EVAL_ROWS = 1024, ANSWER_ROOM = 32, TEXT_PROMPT = 32, RIVALS = 4 };
+enum { ANSWER_ROOM = 32, TEXT_PROMPT = 32, RIVALS = 4 };
 enum { TOGETHER = 32, ASKED = 256 }; // answers at a time, of so many: as one ends the next begins
 
 struct lorac_evaluator {
     struct lorac_evaluator_options o;
     struct lorac_classifier *classifier; // measures the loss, too; NULL: there is only the loss
-    struct lorac_loader *loader;
-    struct lorac_batch *batch;
-    struct lorac_pass *pass;
-    const struct lorac_shots *shots;   // borrowed: what the rows go on from, or NULL
-    struct lorac_cache *cache;         // holds the shots; NULL: none
-    struct lorac_generator *generator; // made when first needed
+    struct lorac_losses *losses;         // NULL: there is a classifier
+    const struct lorac_shots *shots;     // borrowed: what the rows go on from, or NULL
+    struct lorac_generator *generator;   // made when first needed
     struct lorac_socket socket;
-    float *nll;                    // (max targets)
-    struct lorac_outputs *outputs; // of a head; NULL: there is none
-    float *logits;                 // (rows of a batch,K) of it
     struct lorac_example example;
     struct lorac_ids want; // the completion of `example`
     const char *separator; // what ends an answer behind shots; NULL: none
@@ -42,18 +36,6 @@ static bool asked(const struct lorac_evaluator *e, enum lorac_metric metric)
     return (e->o.metrics >> metric & 1U) != 0;
 }
 
-static size_t most(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-/* Tokens that stand in front of every row. */
-static size_t shot_tokens(const struct lorac_dataset *set)
-{
-    const struct lorac_shots *shots = lorac_dataset_shots(set);
-    return shots ? lorac_shots_prefix(shots)->n : 0;
-}
-
 /* Answers at a time: those of exact_match run together, a sample runs alone. */
 static size_t generator_sequences(const struct lorac_evaluator_options *o)
 {
@@ -62,7 +44,7 @@ static size_t generator_sequences(const struct lorac_evaluator_options *o)
 
 static size_t generator_positions(const struct lorac_dataset *set)
 {
-    return shot_tokens(set) + lorac_dataset_max_length(set) + ANSWER_ROOM;
+    return lorac_shot_tokens(set) + lorac_dataset_max_length(set) + ANSWER_ROOM;
 }
 
 static bool has_head(const struct lorac_evaluator_options *o)
@@ -82,68 +64,6 @@ static bool classifies(const struct lorac_evaluator_options *o)
     return o->K && !has_head(o) && lorac_metrics_compare(o->metrics);
 }
 
-static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_ROWS,
-                                                           .share_prefix = LORAC_SHARE_AUTO};
-
-/* What the buffers of a loss must hold. */
-struct capacity {
-    size_t rows, segments, targets;
-    struct lorac_pass_options pass;
-};
-
-static struct capacity find_capacity(const struct lorac_loader *loader)
-{
-    struct capacity c = {.rows = most(EVAL_ROWS, lorac_loader_max_rows(loader))};
-    c.segments = most(lorac_loader_max_segments(loader), c.rows);
-    c.targets = most(lorac_loader_max_targets(loader), c.rows);
-    c.pass.max_rows = c.rows;
-    c.pass.max_positions = shot_tokens(lorac_loader_dataset(loader)) + c.rows;
-    return c;
-}
-
-static enum lorac_status open_outputs(struct lorac_evaluator *e, size_t rows, struct lorac_err *err)
-{
-    size_t Z = e->o.model->config.Z;
-    size_t floats = 0;
-    enum lorac_status st = lorac_outputs_new(&e->outputs, &e->o, err);
-    if (st) { return st; }
-    e->logits = lorac_mul(rows, Z, &floats) ? lorac_mem_new(floats, sizeof *e->logits) : NULL;
-    return e->logits ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate");
-}
-
-static enum lorac_status open_loss(struct lorac_evaluator *e, struct lorac_err *err)
-{
-    size_t past = shot_tokens(e->o.set);
-    enum lorac_status st = lorac_loader_open(&e->loader, e->o.set, &loader_options, err);
-    if (st) { return st; }
-    struct capacity c = find_capacity(e->loader);
-    e->nll = lorac_mem_new(c.targets, sizeof *e->nll);
-    if (!e->nll) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
-    st = lorac_batch_new(&e->batch, c.rows, c.segments, c.targets, err);
-    if (!st && past) { st = lorac_cache_new(&e->cache, e->o.model, past, err); }
-    if (!st) { st = lorac_pass_new(&e->pass, e->o.model, e->o.socket, &c.pass, err); }
-    return st || !has_head(&e->o) ? st : open_outputs(e, c.rows, err);
-}
-
-static enum lorac_status measure_loss_bytes(size_t *bytes, const struct lorac_evaluator_options *o,
-                                            struct lorac_err *err)
-{
-    struct lorac_loader *loader = NULL;
-    size_t past = shot_tokens(o->set);
-    size_t cache = 0;
-    enum lorac_status st = lorac_loader_open(&loader, o->set, &loader_options, err);
-    if (st) { return st; }
-    struct capacity c = find_capacity(loader);
-    lorac_loader_close(loader);
-    st = lorac_pass_measure(bytes, o->model, o->socket, &c.pass, err);
-    if (!st && past) { st = lorac_cache_measure(&cache, o->model, past, err); }
-    *bytes += cache + c.targets * sizeof(float) + lorac_batch_bytes(c.rows, c.segments, c.targets);
-    if (has_head(o)) {
-        *bytes += lorac_outputs_bytes(o) + c.rows * o->model->config.Z * sizeof(float);
-    }
-    return st;
-}
-
 enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
                                       const struct lorac_evaluator_options *options,
                                       struct lorac_err *err)
@@ -157,8 +77,8 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
         e->o.socket = &e->socket;
     }
     e->shots = lorac_dataset_shots(e->o.set);
-    enum lorac_status st =
-        classifies(&e->o) ? lorac_classifier_new(&e->classifier, &e->o, err) : open_loss(e, err);
+    enum lorac_status st = classifies(&e->o) ? lorac_classifier_new(&e->classifier, &e->o, err)
+                                             : lorac_losses_new(&e->losses, &e->o, err);
     bool many = lorac_dataset_counts(e->o.set)->tokens > LORAC_PREPARE_TOKENS;
     if (!st && many) { lorac_model_prepare(e->o.model, false); }
     if (st) {
@@ -185,7 +105,7 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
 {
     *out = (struct lorac_evaluation_size){0};
     enum lorac_status st = classifies(o) ? lorac_classifier_measure(&out->bytes, o, err)
-                                         : measure_loss_bytes(&out->bytes, o, err);
+                                         : lorac_losses_measure(&out->bytes, o, err);
     if (!st && writes(o)) {
         st = lorac_generator_measure(&out->generator_bytes, o->model, o->socket,
                                      generator_positions(o->set), generator_sequences(o), err);
@@ -197,15 +117,9 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
 void lorac_evaluator_free(struct lorac_evaluator *e)
 {
     if (!e) { return; }
-    lorac_loader_close(e->loader);
     lorac_classifier_free(e->classifier);
-    lorac_batch_free(e->batch);
-    lorac_cache_free(e->cache);
-    lorac_pass_free(e->pass);
+    lorac_losses_free(e->losses);
     lorac_generator_free(e->generator);
-    lorac_mem_free(e->nll);
-    lorac_outputs_free(e->outputs);
-    lorac_mem_free(e->logits);
     lorac_example_free(&e->example);
     lorac_ids_free(&e->want);
     lorac_mem_free(e);
@@ -227,89 +141,18 @@ static enum lorac_status report(const struct progress *p, size_t i, size_t n, st
     return LORAC_OK;
 }
 
-/* The shots into the cache: rows of every batch go on from there. */
-static enum lorac_status read_shots(struct lorac_evaluator *e, struct lorac_err *err)
-{
-    if (!e->shots) { return LORAC_OK; }
-    const struct lorac_ids *prefix = lorac_shots_prefix(e->shots);
-    enum lorac_status st = LORAC_OK;
-    for (size_t at = 0; at < prefix->n && !st;) {
-        size_t n = prefix->n - at < e->batch->max_rows ? prefix->n - at : e->batch->max_rows;
-        lorac_batch_clear(e->batch);
-        (void)lorac_batch_add_cached(e->batch, prefix->at + at, n, -1, 0, at, true);
-        st = lorac_pass_forward(e->pass, e->batch, e->cache, err);
-        at += n;
-    }
-    return st;
-}
-
-/* The losses of the batch's examples, n of them: each is a segment, the last ones. */
-static void keep_losses(struct lorac_predictions *p, const struct lorac_batch *b, const float *nll,
-                        const uint32_t *examples, size_t n)
-{
-    size_t u = 0;
-    for (size_t i = 0; i < n; i++) {
-        const struct lorac_segment *s = &b->segments[b->S - n + i];
-        struct lorac_prediction *to = &p->at[examples[i]];
-        for (; u < b->U && b->head_row[u] < s->row + s->n; u++) {
-            for (size_t t = b->first[u]; t < b->first[u + 1]; t++) {
-                to->loss += (double)nll[t];
-                to->tokens++;
-            }
-        }
-    }
-}
-
-static enum lorac_status measure_loss(struct lorac_scores *s, struct lorac_evaluator *e,
-                                      const struct progress *p, struct lorac_err *err)
-{
-    double sum[3] = {0.0}; // of the nll, of the tokens, of the rows that ran
-    const struct lorac_ranks *ranks = e->o.ranks;
-    enum lorac_status st = lorac_loader_seek(e->loader, (struct lorac_loader_state){0}, err);
-    if (e->outputs) { lorac_outputs_begin(e->outputs); }
-    for (size_t i = 0; !st && lorac_loader_state(e->loader).epoch == 0; i++) {
-        const uint32_t *examples = NULL;
-        size_t n = 0;
-        if (i % lorac_ranks_count(ranks) != lorac_ranks_rank(ranks)) {
-            lorac_loader_skip(e->loader); // another's
-            continue;
-        }
-        size_t rows = (size_t)lorac_loader_state(e->loader).position;
-        st = lorac_loader_next(e->loader, e->batch, &examples, &n, err);
-        if (!st) { st = lorac_pass_forward(e->pass, e->batch, e->cache, err); }
-        if (st) { break; }
-        lorac_pass_loss(e->pass, e->batch, e->nll, false);
-        for (size_t t = 0; t < e->batch->T; t++) {
-            sum[0] += (double)e->nll[t];
-        }
-        if (e->o.predictions) { keep_losses(e->o.predictions, e->batch, e->nll, examples, n); }
-        if (e->outputs) {
-            lorac_pass_logits(e->pass, e->batch, e->logits);
-            st = lorac_outputs_add(e->outputs, e->batch, e->logits, examples, n, err);
-        }
-        sum[1] += (double)e->batch->T;
-        sum[2] += (double)e->batch->N;
-        if (!st) { st = report(p, rows + n, lorac_dataset_size(e->o.set), err); }
-    }
-    st = lorac_ranks_add(sum, 3, e->o.ranks, st, err);
-    s->tokens = (size_t)sum[1];
-    s->computed = (size_t)sum[2];
-    s->loss = sum[0] / sum[1];
-    if (e->outputs) { return lorac_outputs_measure(s, e->outputs, st, err); }
-    s->perplexity = exp(s->loss);
-    return st;
-}
-
 static bool goes_on(void *self, double done)
 {
     const struct progress *p = self;
     return !p->fn || p->fn(p->self, (p->done + done) / p->parts);
 }
 
-static enum lorac_status measure_labels(struct lorac_scores *s, struct lorac_evaluator *e,
-                                        struct progress *p, struct lorac_err *err)
+/* The loss, and what comes with it in one way through the model. */
+static enum lorac_status measure(struct lorac_scores *s, struct lorac_evaluator *e,
+                                 struct progress *p, struct lorac_err *err)
 {
-    enum lorac_status st = lorac_classify(s, e->classifier, goes_on, p, err);
+    enum lorac_status st = e->classifier ? lorac_classify(s, e->classifier, goes_on, p, err)
+                                         : lorac_losses_run(s, e->losses, goes_on, p, err);
     return st == LORAC_ESTOP ? lorac_fail(err, st, "interrupted while evaluating") : st;
 }
 
@@ -576,12 +419,7 @@ enum lorac_status lorac_evaluate(struct lorac_scores *out, struct lorac_evaluato
     out->bytes = (size_t)lorac_dataset_counts(e->o.set)->bytes;
     struct lorac_predictions *rows = e->o.predictions;
     enum lorac_status st = rows ? lorac_predictions_begin(rows, e->o.set, err) : LORAC_OK;
-    if (!st && e->classifier) {
-        st = measure_labels(out, e, &p, err);
-    } else if (!st) {
-        st = read_shots(e, err);
-        if (!st) { st = measure_loss(out, e, &p, err); }
-    }
+    if (!st) { st = measure(out, e, &p, err); }
     for (size_t i = 0; rows && !st && i < rows->n; i++) { // until now they were sums
         rows->at[i].loss /= (double)rows->at[i].tokens;
     }
