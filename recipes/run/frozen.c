@@ -32,50 +32,72 @@ static size_t common_of(const struct lorac_dataset *set)
     return f && f->bidirectional ? 0 : lorac_dataset_counts(set)->common;
 }
 
-static void count_rows(struct lorac_trainer_frozen *c, const struct lorac_frozen_options *o)
+/* How often a row of the loader is to be read. */
+static enum lorac_status count_passes(double *out, const struct lorac_trainer_options *o,
+                                      struct lorac_err *err)
 {
-    c->rows = lorac_dataset_all_rows(o->set) - common_of(o->set) * (lorac_dataset_size(o->set) - 1);
-    c->bytes = c->rows * o->model->config.C * sizeof(float);
+    size_t steps = o->epochs;
+    double steps_per_epoch = 1.0;
+    enum lorac_status st =
+        o->steps ? lorac_trainer_length(&steps, &steps_per_epoch, o, err) : LORAC_OK;
+    *out = (double)steps / steps_per_epoch;
+    return st;
 }
 
 /* Where nothing is gained, whatever the room: why. */
-static const char *idle(const struct lorac_frozen_options *o, size_t layers)
+static const char *idle(const struct lorac_trainer_options *o, size_t layers, double passes)
 {
-    if (lorac_dataset_objective(o->set)->masks) {
+    if (lorac_loader_objective(o->loader)->masks) {
         return "objective: masked_lm hides other tokens of a row each time that it is read";
     }
     if (layers == 0) {
         return "the embedding or a module of layer 0 is adapted, so no layer is frozen; with "
                "adapter.layers: last:N all but the last N are";
     }
-    if (!(o->passes > 1.0)) { return "no row is read a second time (train.epochs, train.steps)"; }
+    if (!(passes > 1.0)) { return "no row is read a second time (train.epochs, train.steps)"; }
     return NULL;
 }
 
-enum lorac_status lorac_frozen_choose(struct lorac_trainer_frozen *out,
-                                      const struct lorac_frozen_options *o, struct lorac_err *err)
+static enum lorac_status choose_place(struct lorac_trainer_frozen *c,
+                                      const struct lorac_trainer_options *o, size_t layers,
+                                      struct lorac_err *err)
 {
-    size_t layers = lorac_frozen_layers(o->model, o->socket);
-    const char *why = idle(o, layers);
-    bool on = o->when == LORAC_RECIPE_CACHE_ON;
-    *out = (struct lorac_trainer_frozen){0};
-    if (o->when == LORAC_RECIPE_CACHE_OFF) { return LORAC_OK; }
-    if (why && on) { return lorac_fail(err, LORAC_EUSER, "%s: on has no effect: %s", key, why); }
-    if (why || (!on && layers * LAYERS_ONE_OF < o->model->config.L)) { return LORAC_OK; }
-    count_rows(out, o);
-    out->on_disk = out->bytes > o->memory;
-    size_t room = out->on_disk && o->dir ? lorac_scratch_room(o->dir) : 0;
-    bool fits = !out->on_disk || out->bytes <= (on ? room : room / 2);
+    const struct lorac_dataset *set = lorac_loader_dataset(o->loader);
+    bool on = o->cache_frozen_prefix == LORAC_RECIPE_CACHE_ON;
+    const char *dir = lorac_ranks_count(o->ranks) > 1 ? NULL : o->dir;
+    c->rows = lorac_dataset_all_rows(set) - common_of(set) * (lorac_dataset_size(set) - 1);
+    c->bytes = c->rows * o->adapter->model->config.C * sizeof(float);
+    c->on_disk = c->bytes > o->frozen_bytes;
+    size_t room = c->on_disk && dir ? lorac_scratch_room(dir) : 0;
+    bool fits = !c->on_disk || c->bytes <= (on ? room : room / 2);
     if (fits) {
-        out->layers = layers;
+        c->layers = layers;
         return LORAC_OK;
     }
-    (void)snprintf(out->why, sizeof out->why,
+    (void)snprintf(c->why, sizeof c->why,
                    "%s: %s: the rows that leave the frozen layers take %zu MiB, and there are %zu "
                    "of memory for them, or %zu on the disk of output.dir",
-                   key, on ? "on" : "not done", out->bytes >> MIB, o->memory >> MIB,
+                   key, on ? "on" : "not done", c->bytes >> MIB, o->frozen_bytes >> MIB,
                    (on ? room : room / 2) >> MIB);
-    return on ? lorac_fail(err, LORAC_EUSER, "%s", out->why) : LORAC_OK;
+    return on ? lorac_fail(err, LORAC_EUSER, "%s", c->why) : LORAC_OK;
+}
+
+enum lorac_status lorac_frozen_choose(struct lorac_trainer_frozen *out,
+                                      const struct lorac_trainer_options *o,
+                                      const struct lorac_socket *socket, struct lorac_err *err)
+{
+    const struct lorac_model *m = o->adapter->model;
+    size_t layers = lorac_frozen_layers(m, socket);
+    bool on = o->cache_frozen_prefix == LORAC_RECIPE_CACHE_ON;
+    double passes = 0.0;
+    *out = (struct lorac_trainer_frozen){0};
+    if (o->cache_frozen_prefix == LORAC_RECIPE_CACHE_OFF) { return LORAC_OK; }
+    if (!on && layers * LAYERS_ONE_OF < m->config.L) { return LORAC_OK; }
+    enum lorac_status st = count_passes(&passes, o, err);
+    if (st) { return st; }
+    const char *why = idle(o, layers, passes);
+    if (why && on) { return lorac_fail(err, LORAC_EUSER, "%s: on has no effect: %s", key, why); }
+    return why ? LORAC_OK : choose_place(out, o, layers, err);
 }
 
 enum lorac_status lorac_frozen_agree(struct lorac_trainer_frozen *c, struct lorac_ranks *ranks,

@@ -15,20 +15,12 @@
 
 #include "recipes/run/trainer.h"
 
-struct lorac_frozen_options {
-    enum lorac_recipe_cache when;
-    const struct lorac_model *model;
-    const struct lorac_socket *socket; // what adapts it
-    const struct lorac_dataset *set;
-    double passes;   // how often each of its rows is to be read
-    size_t memory;   // bytes: what takes more lies in a file
-    const char *dir; // where that may be made; NULL: nowhere, as where ranks share the rows
-};
-
-/* What is to be kept. With `auto` an eighth of the layers or more must be frozen, and a file leaves
- * half of the disk's room. With `on`, nothing to keep or no room for it is LORAC_EUSER. */
+/* What is to be kept where `socket` adapts the model. With `auto` an eighth of the layers or more
+ * must be frozen, and a file, which ranks don't share, leaves half of the disk's room. With `on`,
+ * no training row to keep or no room for them is LORAC_EUSER. */
 LORAC_MUST_CHECK enum lorac_status lorac_frozen_choose(struct lorac_trainer_frozen *out,
-                                                       const struct lorac_frozen_options *o,
+                                                       const struct lorac_trainer_options *o,
+                                                       const struct lorac_socket *socket,
                                                        struct lorac_err *err);
 /* Ranks (or NULL) keep rows together, or none does. `st`, `err`: as in ranks.h. */
 LORAC_MUST_CHECK enum lorac_status lorac_frozen_agree(struct lorac_trainer_frozen *c,

@@ -77,26 +77,6 @@ static enum lorac_status measure_pass(struct lorac_pass_options *out, size_t *by
     return st;
 }
 
-static enum lorac_status choose_frozen(struct lorac_trainer_frozen *out,
-                                       const struct lorac_trainer_options *o,
-                                       const struct lorac_socket *socket, struct lorac_err *err)
-{
-    size_t steps = o->epochs;
-    double steps_per_epoch = 1.0;
-    enum lorac_status st =
-        o->steps ? lorac_trainer_length(&steps, &steps_per_epoch, o, err) : LORAC_OK;
-    const struct lorac_frozen_options f = {
-        .when = o->cache_frozen_prefix,
-        .model = o->adapter->model,
-        .socket = socket,
-        .set = lorac_loader_dataset(o->loader),
-        .passes = (double)steps / steps_per_epoch,
-        .memory = o->frozen_bytes,
-        .dir = lorac_ranks_count(o->ranks) > 1 ? NULL : o->dir,
-    };
-    return st ? st : lorac_frozen_choose(out, &f, err);
-}
-
 enum lorac_status lorac_trainer_measure(struct lorac_trainer_size *out,
                                         const struct lorac_trainer_options *o,
                                         struct lorac_err *err)
@@ -113,7 +93,7 @@ enum lorac_status lorac_trainer_measure(struct lorac_trainer_size *out,
     };
     enum lorac_status st = measure_pass(&pass, &out->pass, o, &socket, err);
     out->recomputes = !st && pass.keep == LORAC_KEEP_LAYERS;
-    if (!st) { st = choose_frozen(&out->kept, o, &socket, err); }
+    if (!st) { st = lorac_frozen_choose(&out->kept, o, &socket, err); }
     if (!st) {
         out->frozen = lorac_frozen_bytes(&out->kept, lorac_loader_dataset(o->loader), rows);
     }
@@ -193,7 +173,7 @@ enum lorac_status lorac_trainer_open(struct lorac_trainer **out,
     if (!st) { st = lorac_adapter_reserve(o->adapter, err); }
     t->socket = lorac_adapter_socket(o->adapter);
     if (!st) { st = open_optim(t, err); }
-    if (!st) { st = choose_frozen(&t->kept, &t->o, &t->socket, err); }
+    if (!st) { st = lorac_frozen_choose(&t->kept, &t->o, &t->socket, err); }
     st = lorac_frozen_agree(&t->kept, o->ranks, st, err);
     if (!st) { st = open_evaluator(t, err); }
     if (!st) { st = open_pass(t, err); }
