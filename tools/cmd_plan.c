@@ -73,8 +73,7 @@ static void say_steps(const struct lorac_plan *p)
     } else {
         lorac_buf_printf(&b, "%s of %s", show_many(every, p->evaluations, "evaluation"),
                          show_many(t, p->eval_rows, "token"));
-        bool once = p->evaluations == 1;
-        lorac_buf_printf(&b, once ? " (at the end)" : " (every %s and at the end)",
+        lorac_buf_printf(&b, p->evaluations == 1 ? " (at the end)" : " (every %s and at the end)",
                          show_many(every, p->eval_every, "step"));
     }
     show_wrapped(stdout, "steps     ", b.at ? b.at : "");
@@ -498,6 +497,7 @@ static int print_json(const struct lorac_plan *p, const struct lorac_approximati
     out_count(&j, "frozen_layers", p->frozen.layers);
     out_count(&j, "frozen_bytes", p->frozen.bytes);
     out_bool(&j, "frozen_on_disk", p->frozen.on_disk);
+    out_count(&j, "frozen_valid_bytes", p->frozen.valid_bytes);
     for (size_t i = 0; i < 3; i++) {
         json_data(&j, p, &p->data[i]);
     }

@@ -243,12 +243,18 @@ void say_frozen(FILE *to, const char *front, const struct lorac_trainer_frozen *
 {
     char bytes[32];
     struct lorac_buf b = {0};
-    if (!f->layers) { return; }
-    bool one = f->layers == 1;
-    lorac_buf_printf(&b, one ? "layer %zu runs" : "layers 0-%zu run", f->layers - 1);
-    lorac_buf_printf(&b, " once a row; what leaves %s takes %s %s (train.cache_frozen_prefix)",
-                     one ? "it" : "them", show_bytes(bytes, f->bytes),
-                     f->on_disk ? "on the disk" : "of memory");
+    if (!f->layers && !f->valid_bytes) { return; }
+    size_t layers = f->layers ? f->layers : f->valid_layers;
+    lorac_buf_printf(&b, layers == 1 ? "layer %zu runs" : "layers 0-%zu run", layers - 1);
+    lorac_buf_printf(&b, " once a %srow; what leaves %s takes ", f->layers ? "" : "validation ",
+                     layers == 1 ? "it" : "them");
+    if (f->layers) {
+        lorac_buf_printf(&b, "%s %s%s", show_bytes(bytes, f->bytes),
+                         f->on_disk ? "on the disk" : "of memory",
+                         f->valid_bytes ? ", of validation rows " : "");
+    }
+    if (f->valid_bytes) { lorac_buf_printf(&b, "%s of memory", show_bytes(bytes, f->valid_bytes)); }
+    lorac_buf_str(&b, " (train.cache_frozen_prefix)");
     show_wrapped(to, front, b.at ? b.at : "");
     lorac_buf_free(&b);
 }

@@ -297,7 +297,8 @@ const struct lorac_key lorac_keys[] = {
      .more = "Later epochs run the other layers alone: exactly, but for rounding. Kept in memory, "
              "or in a file without a name in output.dir (rows x hidden size x 4 bytes; lorac plan "
              "shows it). auto: where an eighth of the layers or more is frozen (adapter.layers: "
-             "last:N), rows are read more than once, and there is room."},
+             "last:N), rows are read more than once, and there is room. So are validation rows "
+             "whose loss, or head, is measured more than once: in what is left of the memory."},
     {KEY(train.watchdog.loss_above, number), .flags = LORAC_KEY_ABOVE_MIN | LORAC_KEY_FREE,
      COUNTS(0, 1e9),
      .help = "stop with an error when the training loss stays above this; omit to train on",

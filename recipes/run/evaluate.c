@@ -104,8 +104,9 @@ enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
                                           struct lorac_err *err)
 {
     *out = (struct lorac_evaluation_size){0};
-    enum lorac_status st = classifies(o) ? lorac_classifier_measure(&out->bytes, o, err)
-                                         : lorac_losses_measure(&out->bytes, o, err);
+    enum lorac_status st = classifies(o)
+                               ? lorac_classifier_measure(&out->bytes, o, err)
+                               : lorac_losses_measure(&out->bytes, &out->kept_bytes, o, err);
     if (!st && writes(o)) {
         st = lorac_generator_measure(&out->generator_bytes, o->model, o->socket,
                                      generator_positions(o->set), generator_sequences(o), err);
@@ -123,6 +124,11 @@ void lorac_evaluator_free(struct lorac_evaluator *e)
     lorac_example_free(&e->example);
     lorac_ids_free(&e->want);
     lorac_mem_free(e);
+}
+
+size_t lorac_evaluator_kept(const struct lorac_evaluator *e)
+{
+    return e->losses ? lorac_losses_kept(e->losses) : 0;
 }
 
 /* What a metric does while the rows go by: one share of the whole for each metric that runs. */

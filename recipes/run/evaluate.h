@@ -104,6 +104,9 @@ struct lorac_evaluator_options {
     struct lorac_predictions *predictions; // gets what each row came to; NULL: nobody asks
     struct lorac_ranks *ranks; // each runs a part of the rows; all get the scores, and what all
                                // rows were answered. NULL: nobody shares
+    size_t kept_bytes; // what leaves the layers below the lowest adapter is kept from the first
+                       // evaluation to the next ones where it takes at most this; 0: it isn't, nor
+                       // where labels are compared one behind the other
 };
 /* Passes and buffers for evaluating one dataset again and again. Where the dataset's rows go on
  * from shots, these run once an evaluation, and answers end with their separator. */
@@ -111,17 +114,18 @@ struct lorac_evaluator;
 LORAC_MUST_CHECK enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
                                                        const struct lorac_evaluator_options *o,
                                                        struct lorac_err *err);
-/* Bytes that such an evaluator takes, and that its generator takes from the first answer on
- * (samples, exact_match); the rows that one evaluation runs, and of these the ones that score,
- * answers left out. */
+/* Bytes that such an evaluator takes, what it keeps left out; that this takes (0: nothing is), and
+ * its generator from the first answer on (samples, exact_match); the rows that one evaluation runs,
+ * and of these the ones that score, answers left out. */
 struct lorac_evaluation_size {
-    size_t bytes, generator_bytes;
+    size_t bytes, kept_bytes, generator_bytes;
     size_t rows, scored;
 };
 LORAC_MUST_CHECK enum lorac_status lorac_evaluator_measure(struct lorac_evaluation_size *out,
                                                            const struct lorac_evaluator_options *o,
                                                            struct lorac_err *err);
 void lorac_evaluator_free(struct lorac_evaluator *e);
+size_t lorac_evaluator_kept(const struct lorac_evaluator *e); // kept_bytes, of what it keeps
 
 /* Called now and then with the share done (0..1); return false to stop (LORAC_ESTOP). */
 typedef bool lorac_progress_fn(void *self, double done);

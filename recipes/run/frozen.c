@@ -54,8 +54,13 @@ static const char *idle(const struct lorac_trainer_options *o, size_t layers, do
         return "the embedding or a module of layer 0 is adapted, so no layer is frozen; with "
                "adapter.layers: last:N all but the last N are";
     }
-    if (!(passes > 1.0)) { return "no row is read a second time (train.epochs, train.steps)"; }
+    if (!(passes > 1.0)) { return "no training row is read twice (train.epochs, train.steps)"; }
     return NULL;
+}
+
+static size_t in_memory(const struct lorac_trainer_frozen *c)
+{
+    return c->layers && !c->on_disk ? c->bytes : 0;
 }
 
 static enum lorac_status choose_place(struct lorac_trainer_frozen *c,
@@ -97,7 +102,10 @@ enum lorac_status lorac_frozen_choose(struct lorac_trainer_frozen *out,
     if (st) { return st; }
     const char *why = idle(o, layers, passes);
     if (why && on) { return lorac_fail(err, LORAC_EUSER, "%s: on has no effect: %s", key, why); }
-    return why ? LORAC_OK : choose_place(out, o, layers, err);
+    if (!why) { st = choose_place(out, o, layers, err); }
+    if (o->evaluations > 1) { out->valid_room = o->frozen_bytes - in_memory(out); }
+    out->valid_layers = layers;
+    return st;
 }
 
 enum lorac_status lorac_frozen_agree(struct lorac_trainer_frozen *c, struct lorac_ranks *ranks,
@@ -113,8 +121,7 @@ size_t lorac_frozen_bytes(const struct lorac_trainer_frozen *c, const struct lor
                           size_t max_rows)
 {
     if (c->layers == 0) { return 0; }
-    return (c->on_disk ? 0 : c->bytes) + c->bytes / c->rows * max_rows +
-           lorac_dataset_size(set) * sizeof(size_t);
+    return in_memory(c) + c->bytes / c->rows * max_rows + lorac_dataset_size(set) * sizeof(size_t);
 }
 
 size_t lorac_frozen_memory(void)

@@ -17,7 +17,8 @@
 
 /* What is to be kept where `socket` adapts the model. With `auto` an eighth of the layers or more
  * must be frozen, and a file, which ranks don't share, leaves half of the disk's room. With `on`,
- * no training row to keep or no room for them is LORAC_EUSER. */
+ * no training row to keep or no room for them is LORAC_EUSER. Validation rows get what memory these
+ * leave. */
 LORAC_MUST_CHECK enum lorac_status lorac_frozen_choose(struct lorac_trainer_frozen *out,
                                                        const struct lorac_trainer_options *o,
                                                        const struct lorac_socket *socket,

@@ -17,6 +17,8 @@ struct lorac_losses {
     float *nll;                    // (max targets)
     struct lorac_outputs *outputs; // of a head; NULL: there is none
     float *logits;                 // (rows of a batch,K) of it
+    size_t n_kept, filled;
+    float *kept; // (n_kept) what leaves the frozen layers, so far `filled`; NULL: all run each time
 };
 
 size_t lorac_shot_tokens(const struct lorac_dataset *set)
@@ -30,11 +32,6 @@ static bool has_head(const struct lorac_evaluator_options *o)
     return lorac_dataset_objective(o->set)->target != LORAC_TARGET_NONE;
 }
 
-static size_t most(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_ROWS,
                                                            .share_prefix = LORAC_SHARE_AUTO};
 
@@ -46,9 +43,9 @@ struct capacity {
 
 static struct capacity find_capacity(const struct lorac_loader *loader)
 {
-    struct capacity c = {.rows = most(EVAL_ROWS, lorac_loader_max_rows(loader))};
-    c.segments = most(lorac_loader_max_segments(loader), c.rows);
-    c.targets = most(lorac_loader_max_targets(loader), c.rows);
+    struct capacity c = {.rows = lorac_max(EVAL_ROWS, lorac_loader_max_rows(loader))};
+    c.segments = lorac_max(lorac_loader_max_segments(loader), c.rows);
+    c.targets = lorac_max(lorac_loader_max_targets(loader), c.rows);
     c.pass.max_rows = c.rows;
     c.pass.max_positions = lorac_shot_tokens(lorac_loader_dataset(loader)) + c.rows;
     return c;
@@ -64,6 +61,45 @@ static enum lorac_status open_outputs(struct lorac_losses *l, size_t rows, struc
     return l->logits ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate");
 }
 
+/* The next batch of this rank, n examples; n 0: there is none. */
+static enum lorac_status next_batch(struct lorac_loader *loader, struct lorac_batch *b,
+                                    const struct lorac_ranks *ranks, size_t *i,
+                                    const uint32_t **examples, size_t *n, struct lorac_err *err)
+{
+    *n = 0;
+    while (lorac_loader_state(loader).epoch == 0) {
+        if ((*i)++ % lorac_ranks_count(ranks) == lorac_ranks_rank(ranks)) {
+            return lorac_loader_next(loader, b, examples, n, err);
+        }
+        lorac_loader_skip(loader);
+    }
+    return LORAC_OK;
+}
+
+/* Floats that leave the frozen layers with this rank's batches, where they are to be kept; 0: they
+ * aren't. The loader is at its end then. */
+static enum lorac_status count_kept(size_t *floats, const struct lorac_evaluator_options *o,
+                                    struct lorac_loader *loader, const struct capacity *c,
+                                    struct lorac_err *err)
+{
+    struct lorac_batch *b = NULL;
+    const uint32_t *examples = NULL;
+    size_t i = 0;
+    size_t n = 0;
+    *floats = 0;
+    bool may = o->kept_bytes && !lorac_dataset_shots(o->set);
+    if (!may || lorac_frozen_layers(o->model, o->socket) == 0) { return LORAC_OK; }
+    enum lorac_status st = lorac_batch_new(&b, c->rows, c->segments, c->targets, err);
+    if (!st) { st = next_batch(loader, b, o->ranks, &i, &examples, &n, err); }
+    while (n && !st) {
+        *floats += b->N * o->model->config.C;
+        st = next_batch(loader, b, o->ranks, &i, &examples, &n, err);
+    }
+    lorac_batch_free(b);
+    if (*floats * sizeof(float) > o->kept_bytes) { *floats = 0; }
+    return st;
+}
+
 static enum lorac_status open_parts(struct lorac_losses *l, struct lorac_err *err)
 {
     size_t past = lorac_shot_tokens(l->o.set);
@@ -75,6 +111,11 @@ static enum lorac_status open_parts(struct lorac_losses *l, struct lorac_err *er
     st = lorac_batch_new(&l->batch, c.rows, c.segments, c.targets, err);
     if (!st && past) { st = lorac_cache_new(&l->cache, l->o.model, past, err); }
     if (!st) { st = lorac_pass_new(&l->pass, l->o.model, l->o.socket, &c.pass, err); }
+    if (!st) { st = count_kept(&l->n_kept, &l->o, l->loader, &c, err); }
+    if (!st && l->n_kept) {
+        l->kept = lorac_mem_new(l->n_kept, sizeof *l->kept);
+        if (!l->kept) { return lorac_fail(err, LORAC_ENOMEM, "no memory to evaluate"); }
+    }
     return st || !has_head(&l->o) ? st : open_outputs(l, c.rows, err);
 }
 
@@ -94,7 +135,8 @@ enum lorac_status lorac_losses_new(struct lorac_losses **out,
     return st;
 }
 
-enum lorac_status lorac_losses_measure(size_t *bytes, const struct lorac_evaluator_options *o,
+enum lorac_status lorac_losses_measure(size_t *bytes, size_t *kept_bytes,
+                                       const struct lorac_evaluator_options *o,
                                        struct lorac_err *err)
 {
     struct lorac_loader *loader = NULL;
@@ -103,7 +145,10 @@ enum lorac_status lorac_losses_measure(size_t *bytes, const struct lorac_evaluat
     enum lorac_status st = lorac_loader_open(&loader, o->set, &loader_options, err);
     if (st) { return st; }
     struct capacity c = find_capacity(loader);
+    st = count_kept(kept_bytes, o, loader, &c, err);
+    *kept_bytes *= sizeof(float);
     lorac_loader_close(loader);
+    if (st) { return st; }
     st = lorac_pass_measure(bytes, o->model, o->socket, &c.pass, err);
     if (!st && past) { st = lorac_cache_measure(&cache, o->model, past, err); }
     *bytes += cache + c.targets * sizeof(float) + lorac_batch_bytes(c.rows, c.segments, c.targets);
@@ -123,7 +168,13 @@ void lorac_losses_free(struct lorac_losses *l)
     lorac_mem_free(l->nll);
     lorac_outputs_free(l->outputs);
     lorac_mem_free(l->logits);
+    lorac_mem_free(l->kept);
     lorac_mem_free(l);
+}
+
+size_t lorac_losses_kept(const struct lorac_losses *l)
+{
+    return l->n_kept * sizeof *l->kept;
 }
 
 /* The shots into the cache: rows of every batch go on from there. */
@@ -159,26 +210,36 @@ static void keep_losses(struct lorac_predictions *p, const struct lorac_batch *b
     }
 }
 
+/* The batch in hand through the layers, of the frozen ones where it does so for the first time;
+ * `at`: rows of those in front of it. */
+static enum lorac_status forward(struct lorac_losses *l, size_t at, struct lorac_err *err)
+{
+    size_t C = l->o.model->config.C;
+    enum lorac_status st = LORAC_OK;
+    if (!l->kept) { return lorac_pass_forward(l->pass, l->batch, l->cache, err); }
+    float *x = l->kept + at * C; // (N,C)
+    if (at * C == l->filled) {
+        st = lorac_pass_forward_frozen(x, l->pass, l->batch, err);
+        l->filled += st ? 0 : l->batch->N * C;
+    }
+    return st ? st : lorac_pass_forward_rest(l->pass, l->batch, x, err);
+}
+
 enum lorac_status lorac_losses_run(struct lorac_scores *s, struct lorac_losses *l,
                                    lorac_goes_on_fn *goes_on, void *self, struct lorac_err *err)
 {
     double sum[3] = {0.0}; // of the nll, of the tokens, of the rows that ran
-    const struct lorac_ranks *ranks = l->o.ranks;
     struct lorac_batch *b = l->batch;
+    const uint32_t *examples = NULL;
+    size_t i = 0;
+    size_t n = 0;
     enum lorac_status st = read_shots(l, err);
     if (!st) { st = lorac_loader_seek(l->loader, (struct lorac_loader_state){0}, err); }
     if (l->outputs) { lorac_outputs_begin(l->outputs); }
-    for (size_t i = 0; !st && lorac_loader_state(l->loader).epoch == 0; i++) {
-        const uint32_t *examples = NULL;
-        size_t n = 0;
-        if (i % lorac_ranks_count(ranks) != lorac_ranks_rank(ranks)) {
-            lorac_loader_skip(l->loader); // another's
-            continue;
-        }
-        size_t rows = (size_t)lorac_loader_state(l->loader).position;
-        st = lorac_loader_next(l->loader, b, &examples, &n, err);
-        if (!st) { st = lorac_pass_forward(l->pass, b, l->cache, err); }
-        if (st) { break; }
+    while (!st) {
+        st = next_batch(l->loader, b, l->o.ranks, &i, &examples, &n, err);
+        if (!st && n) { st = forward(l, (size_t)sum[2], err); }
+        if (st || !n) { break; }
         lorac_pass_loss(l->pass, b, l->nll, false);
         for (size_t t = 0; t < b->T; t++) {
             sum[0] += (double)l->nll[t];
@@ -190,8 +251,9 @@ enum lorac_status lorac_losses_run(struct lorac_scores *s, struct lorac_losses *
         }
         sum[1] += (double)b->T;
         sum[2] += (double)b->N;
-        double done = (double)(rows + n) / (double)lorac_dataset_size(l->o.set);
-        if (!st && goes_on && !goes_on(self, done)) {
+        struct lorac_loader_state at = lorac_loader_state(l->loader);
+        double done = (double)at.position / (double)lorac_dataset_size(l->o.set);
+        if (!st && goes_on && !goes_on(self, at.epoch ? 1.0 : done)) {
             st = lorac_fail(err, LORAC_ESTOP, "interrupted");
         }
     }

@@ -278,6 +278,7 @@ static enum lorac_status weigh_passes(struct lorac_plan *p, const struct lorac_t
         lorac_pass_head_rows(j->model, p->max_rows) * j->model->config.Z * sizeof(float);
     enum lorac_status st = lorac_trainer_measure(&size, o, err);
     valid.socket = &socket;
+    valid.kept_bytes = st ? 0 : size.kept.valid_room;
     if (!st && valid.set) { st = lorac_evaluator_measure(&eval, &valid, err); }
     if (st) { return st; }
     bool answers = j->recipe->eval.samples || (valid.metrics >> LORAC_METRIC_EXACT_MATCH & 1U);
@@ -285,7 +286,8 @@ static enum lorac_status weigh_passes(struct lorac_plan *p, const struct lorac_t
     p->best_why = lorac_setup_best_why(j->recipe);
     p->recomputes = size.recomputes;
     p->frozen = size.kept;
-    p->bytes[LORAC_PLAN_FROZEN] = size.frozen;
+    p->frozen.valid_bytes = eval.kept_bytes;
+    p->bytes[LORAC_PLAN_FROZEN] = size.frozen + eval.kept_bytes;
     p->bytes[LORAC_PLAN_LOGITS] = logits;
     p->bytes[LORAC_PLAN_ACTIVATIONS] = size.batch + size.pass - logits;
     p->bytes[LORAC_PLAN_EVALUATION] = eval.bytes;

@@ -109,7 +109,8 @@ bool lorac_plan_few(struct lorac_buf *advice, const struct lorac_job *j, size_t 
 /* A step, measured: a micro-batch to warm up, then the median of up to five steps of two seconds in
  * all. */
 struct lorac_plan_probe {
-    double step_seconds, eval_seconds; // of a step, of an evaluation (from the forward pass's rows)
+    double step_seconds, eval_seconds; // of a step, of an evaluation but the first (from the
+                                       // forward pass's rows)
     double seconds;                    // of the whole run, saving and samples left out
     double tokens_per_second;
     double loss; // mean over the trained tokens of the first micro-batch: the base's

@@ -72,12 +72,15 @@ enum lorac_status lorac_plan_probe(struct lorac_plan_probe *out, const struct lo
         // the share of the frozen layers: once for each row, and in no step
         double frozen = (double)p->frozen.layers / (double)p->job->model->config.L;
         double once = frozen * peek.row_seconds * (double)p->frozen.rows;
+        double whole = peek.row_seconds * (double)p->eval_rows;
+        double kept = !p->frozen.valid_bytes ? 0.0
+                                             : whole * (double)p->frozen.valid_layers /
+                                                   (double)p->job->model->config.L;
         double way_up = peek.forward_seconds * (double)p->job->recipe->train.accumulate;
         qsort(seconds, n, sizeof *seconds, ascending);
         out->step_seconds = seconds[n / 2] - frozen * fmin(way_up, MOST_OF_A_STEP * seconds[n / 2]);
-        out->eval_seconds =
-            peek.row_seconds * (double)p->eval_rows + peek.scored_seconds * (double)p->eval_scored;
-        out->seconds = once + (double)p->steps * out->step_seconds +
+        out->eval_seconds = whole - kept + peek.scored_seconds * (double)p->eval_scored;
+        out->seconds = once + kept + (double)p->steps * out->step_seconds +
                        (double)p->evaluations * out->eval_seconds;
         out->tokens_per_second = (double)step.tokens / out->step_seconds;
     }

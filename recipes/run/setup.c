@@ -185,6 +185,7 @@ enum lorac_status lorac_setup_trainer(struct lorac_trainer_options *out,
     l.eval_every = lorac_setup_interval(&r->eval.every, l.steps_per_epoch);
     l.save_every = lorac_setup_interval(&r->output.save_every, l.steps_per_epoch);
     *length = l;
+    out->evaluations = lorac_setup_evaluations(&l);
     out->optim = lorac_setup_optim(r, l.steps);
     return choose_metrics(out, j, err);
 }

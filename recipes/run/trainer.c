@@ -157,7 +157,10 @@ static enum lorac_status open_evaluator(struct lorac_trainer *t, struct lorac_er
     o->model = t->o.adapter->model;
     o->socket = &t->inference;
     o->metrics |= 1U << t->o.best | 1U << t->o.stop;
-    return lorac_evaluator_new(&t->evaluator, o, err);
+    o->kept_bytes = t->kept.valid_room;
+    enum lorac_status st = lorac_evaluator_new(&t->evaluator, o, err);
+    t->kept.valid_bytes = st ? 0 : lorac_evaluator_kept(t->evaluator);
+    return st;
 }
 
 enum lorac_status lorac_trainer_open(struct lorac_trainer **out,

@@ -41,6 +41,8 @@ struct lorac_trainer_options {
     size_t frozen_bytes; // what the frozen layers give lies in memory where it takes
                          // at most this; else
     const char *dir;     // in a file in this folder; NULL: not at all
+    size_t evaluations;  // how often the caller is to evaluate: from 2 on validation rows take
+                         // what training rows leave of that memory
     double loss_above;   // the state counts steps in a row above it; 0: none
     struct lorac_evaluator_options valid; // what is evaluated; model and socket are the trainer's.
                                           // set NULL: nothing
@@ -64,7 +66,9 @@ struct lorac_trainer_frozen {
     size_t layers;      // 0: none do
     size_t rows, bytes; // kept: bytes of the rows, in memory or
     bool on_disk;
-    char why[256]; // why none do, where there would be something to gain; else ""
+    char why[256];     // why none do, where there would be something to gain; else ""
+    size_t valid_room; // memory for what is kept of validation rows, 0: none
+    size_t valid_layers, valid_bytes; // which it takes; 0: they run through all layers each time
 };
 /* What it takes of memory, beside the model. The adapter may be an outline, without values. */
 struct lorac_trainer_size {

@@ -54,8 +54,15 @@ has out "note:     optimizer.warmup: 10 steps, and the run has only 10: it never
 expect 0 plan "$dir/mine.yaml" --set adapter.layers=last:1 --probe
 has out "frozen    layer 0 runs once a row; what leaves it takes " "of memory (train.cache_frozen_prefix)" \
     "rows of frozen layers" "a step takes"
+grep -q "validation rows" "$dir/out" && fail "rows are kept that labels are chosen for"
 expect 0 plan "$dir/mine.yaml" --set adapter.layers=last:1 --json
-json frozen_layers frozen_bytes frozen_on_disk "rows of frozen layers"
+json frozen_layers frozen_bytes frozen_on_disk frozen_valid_bytes "rows of frozen layers"
+expect 0 plan "$dir/mine.yaml" --set adapter.layers=last:1 --set eval.metrics=[loss] --probe
+has out " of memory, of validation rows " "a step takes"
+expect 0 plan "$dir/mine.yaml" --set adapter.layers=last:1 --set eval.metrics=[loss] --set train.epochs=1 --set eval.every=2
+has out "frozen    layer 0 runs once a validation row; what leaves it takes "
+expect 0 plan "$dir/mine.yaml" --set adapter.layers=last:1 --set eval.metrics=[loss] --set eval.every=end
+grep -q "validation rows" "$dir/out" && fail "rows are kept that are read once"
 expect 0 plan "$dir/mine.yaml" --set adapter.layers=last:1 --set train.cache_frozen_prefix=off
 grep -q "once a row" "$dir/out" && fail "frozen layers that run in every epoch"
 refused 1 "train.cache_frozen_prefix: on has no effect: the embedding or a module of layer 0 is" \

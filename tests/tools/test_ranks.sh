@@ -1,6 +1,7 @@
 #!/bin/sh
 # Several processes, which mpirun starts. What is promised:
 #   - they train as one does: losses within 1e-6, and as many again the same bytes; a run goes on with another number;
+#   - so they do where what leaves frozen layers is kept, each of its own validation rows;
 #   - they evaluate and predict as one does, standard input included;
 #   - they share the trials of a sweep, and come to what one does; of a trial that fails all hear;
 #   - rank 0 alone is heard; an error of another is told once, with its rank and host, and ends all;
@@ -33,6 +34,18 @@ ranks 2
 expect 0 train run.yaml $more --set output.dir=runs/again
 cmp runs/of2/last/adapter_model.safetensors runs/again/last/adapter_model.safetensors || fail "other bytes"
 cmp runs/of2/state/state.safetensors runs/again/state/state.safetensors || fail "another state"
+
+# what leaves frozen layers is kept, of validation rows each rank's own
+awk 'BEGIN { print "text,label"; for (i = 0; i < 250; i++) printf "so %d warm and so %d flat,good\n", i, i }' >many.csv
+lorac=$alone
+more="--set adapter.layers=last:1 --set data.valid=many.csv --set eval.metrics=[loss]"
+expect 0 train run.yaml $more --set output.dir=runs/whole --set train.cache_frozen_prefix=off
+for n in 1 3; do
+    [ $n = 1 ] || ranks $n
+    expect 0 train run.yaml $more --set output.dir=runs/kept$n
+    has err "layer 0 runs once a row" "of validation rows"
+    near whole kept$n
+done
 
 # evaluations, predictions
 for words in "eval runs/one --split test --errors wrong.csv" "eval runs/one --split train --set eval.metrics=[loss,exact_match]" \

@@ -60,8 +60,9 @@ static struct lorac_scores evaluate(struct subject *s, unsigned metrics)
     struct lorac_evaluator *e = NULL;
     struct lorac_scores scores = {0};
     struct lorac_err err = {0};
-    if (lorac_job_evaluator(&e, s->j, s->f.set, metrics, NULL, &err) ||
-        lorac_evaluate(&scores, e, NULL, NULL, &err)) {
+    struct lorac_evaluator_options o = lorac_job_evaluation(s->j, s->f.set, metrics, NULL);
+    o.kept_bytes = SIZE_MAX; // nothing is kept: rows that go on from shots run whole
+    if (lorac_evaluator_new(&e, &o, &err) || lorac_evaluate(&scores, e, NULL, NULL, &err)) {
         fail_msg("%s", err.text);
     }
     struct lorac_scores again = {0};
@@ -127,6 +128,8 @@ static bool expect_row(const char *text, size_t label, struct lorac_fewshot_opti
     assert_int_equal(got.tokens, tokens);
     // float32 sums in another order: 1e-5 of the likelihood
     assert_true(fabs(got.loss * (double)tokens - nll[label]) < 1e-5 * nll[label]);
+    struct lorac_scores alone = evaluate(&s, 1U << LORAC_METRIC_LOSS);
+    assert_true(fabs(alone.loss - got.loss) < 1e-5 * got.loss);
     bool right = nll[label] < nll[1 - label];
     assert_true(got.accuracy == (right ? 1.0 : 0.0));
     close_job(&s);

@@ -326,8 +326,8 @@ static void where_nothing_is_gained_nothing_is_kept(void **state)
             "adapted, so no layer is frozen; with adapter.layers: last:N all but the last N are");
     how.layer = 1;
     lorac_mem_free(train(&how, true).end);
-    static const char once[] = "train.cache_frozen_prefix: on has no effect: no row is read a "
-                               "second time (train.epochs, train.steps)";
+    static const char once[] = "train.cache_frozen_prefix: on has no effect: no training row is "
+                               "read twice (train.epochs, train.steps)";
     how.epochs = 1;
     refused(&how, LORAC_EUSER, once);
     how.epochs = 0;
