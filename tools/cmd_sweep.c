@@ -336,6 +336,7 @@ static enum lorac_status run_rounds(struct sweep_screen *x, struct lorac_err *er
         st = lorac_ranks_agree(world(), st, err);
         status_clear(&x->line);
         if (!st) { st = lorac_sweep_next_round(&more, x->queue, err); }
+        st = lorac_ranks_agree(world(), st, err); // none begins while another reads how all ended
     }
     return st;
 }
