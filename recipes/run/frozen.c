@@ -15,6 +15,7 @@ static const char key[] = "train.cache_frozen_prefix";
 
 struct lorac_frozen {
     const struct lorac_dataset *set; // borrowed
+    size_t layers, max_rows;         // that it is of; of a batch
     size_t rows, C;
     size_t common; // rows that all examples begin with: 0 .. common - 1 of what is kept
     size_t *start; // (examples) where the others of each begin
@@ -276,6 +277,8 @@ enum lorac_status lorac_frozen_new(struct lorac_frozen **out, const struct lorac
     struct lorac_frozen *f = lorac_mem_new(1, sizeof *f);
     if (!f) { return lorac_fail(err, LORAC_ENOMEM, "no memory for rows of frozen layers"); }
     f->set = set;
+    f->layers = c->layers;
+    f->max_rows = max_rows;
     f->file = -1;
     enum lorac_status st = take_room(f, c, dir, max_rows, err);
     if (!st) { st = fill(f, ranks, pass, max_rows, progress, self, err); }
@@ -296,4 +299,33 @@ void lorac_frozen_free(struct lorac_frozen *f)
     lorac_mem_free(f->start);
     lorac_mem_free(f->x);
     lorac_mem_free(f);
+}
+
+/* ---- from one trainer to the next ---- */
+
+struct lorac_frozen *lorac_frozen_take(struct lorac_frozen **rows,
+                                       const struct lorac_trainer_frozen *c,
+                                       const struct lorac_dataset *set, size_t max_rows)
+{
+    struct lorac_frozen *f = *rows;
+    *rows = NULL;
+    if (f && f->set == set && f->layers == c->layers && f->max_rows == max_rows && !c->on_disk) {
+        return f;
+    }
+    lorac_frozen_free(f);
+    return NULL;
+}
+
+void lorac_frozen_leave(struct lorac_frozen **rows, struct lorac_frozen *f)
+{
+    if (f && f->memory) {
+        *rows = f;
+    } else {
+        lorac_frozen_free(f);
+    }
+}
+
+size_t lorac_frozen_held(const struct lorac_frozen *f)
+{
+    return f ? f->rows * f->C * sizeof *f->memory : 0;
 }

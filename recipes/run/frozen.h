@@ -46,6 +46,16 @@ LORAC_MUST_CHECK enum lorac_status lorac_frozen_new(struct lorac_frozen **out,
                                                     lorac_progress_fn *progress, void *self,
                                                     struct lorac_err *err);
 void lorac_frozen_free(struct lorac_frozen *f);
+
+/* What an earlier trainer of the same model left in *rows, where lorac_frozen_new() would give the
+ * same; NULL, and freed, where it wouldn't. *rows is NULL then. */
+struct lorac_frozen *lorac_frozen_take(struct lorac_frozen **rows,
+                                       const struct lorac_trainer_frozen *c,
+                                       const struct lorac_dataset *set, size_t max_rows);
+/* f (or NULL) for the next trainer; of a file, which is a folder's that others need not have,
+ * nothing is left. */
+void lorac_frozen_leave(struct lorac_frozen **rows, struct lorac_frozen *f);
+size_t lorac_frozen_held(const struct lorac_frozen *f); // bytes; NULL: 0
 /* Those of a micro-batch of the dataset's loader: *x (N,C), valid until the next call. */
 LORAC_MUST_CHECK enum lorac_status lorac_frozen_read(const float **x, struct lorac_frozen *f,
                                                      const struct lorac_batch *b,

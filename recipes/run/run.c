@@ -9,6 +9,7 @@
 #include "recipes/run/approximation.h"
 #include "recipes/run/events.h"
 #include "recipes/run/files.h"
+#include "recipes/run/frozen.h"
 #include "recipes/run/heads.h"
 #include "recipes/run/notes.h"
 #include "recipes/run/resume.h"
@@ -64,6 +65,11 @@ static enum lorac_status open_trainer(struct run *run, struct lorac_err *err)
     run->o.valid.predictions = &run->predictions;
     run->o.ranks = run->o.valid.ranks = run->ranks;
     run->o.frozen_bytes /= lorac_ranks_here(run->ranks); // machines are shared, too
+    if (!st && run->shared && !run->ranks) {
+        run->o.rows = lorac_shared_rows(run->shared, run->job);
+        size_t held = run->o.rows ? lorac_frozen_held(*run->o.rows) : 0; // of what was there
+        if (held > run->o.frozen_bytes) { run->o.frozen_bytes = held; }
+    }
     if (run->r->train.keep_activations == LORAC_RECIPE_ACTIVATIONS_AUTO) {
         run->o.activation_bytes /= lorac_ranks_here(run->ranks);
     }

@@ -3,12 +3,14 @@
 
 #include "base/core/mem.h"
 #include "recipes/language/reading.h"
+#include "recipes/run/frozen.h"
 
 #include <string.h>
 
 struct lorac_shared {
     struct lorac_job **job; // (n) whose parts the others borrow, the first opened first
     size_t n, cap, threads;
+    struct lorac_frozen *rows; // that the last run left, or NULL
 };
 
 enum lorac_status lorac_shared_new(struct lorac_shared **out, size_t threads, struct lorac_err *err)
@@ -22,6 +24,7 @@ enum lorac_status lorac_shared_new(struct lorac_shared **out, size_t threads, st
 void lorac_shared_free(struct lorac_shared *s)
 {
     if (!s) { return; }
+    lorac_frozen_free(s->rows);
     while (s->n) { // later ones borrow from earlier ones
         lorac_job_close(s->job[--s->n]);
     }
@@ -127,4 +130,12 @@ enum lorac_status lorac_shared_job(struct lorac_job **out, struct lorac_shared *
     enum lorac_status st = find(&lender, &how, s, r, err);
     if (!st && how != ALL) { st = keep(&lender, s, r, lender, err); }
     return st ? st : lorac_job_borrow(out, lender, r, err);
+}
+
+struct lorac_frozen **lorac_shared_rows(struct lorac_shared *s, const struct lorac_job *j)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->job[i]->train.set == j->train.set) { return &s->rows; }
+    }
+    return NULL;
 }

@@ -10,7 +10,8 @@
  * head from its labels and the seed as well; data from that, model.max_length, the sections data
  * and template, objective.class_weights, and from the seed where data.valid is a split. What is
  * shared is read-only: runs may go on one after another, and beside each other where each thread
- * has a job of its own.
+ * has a job of its own. Runs of the same data that follow each other run its frozen layers once
+ * (frozen.h).
  */
 #ifndef LORAC_RECIPES_SHARED_H
 #define LORAC_RECIPES_SHARED_H
@@ -30,6 +31,8 @@ void lorac_shared_free(struct lorac_shared *s); // NULL is accepted; its jobs ar
 LORAC_MUST_CHECK enum lorac_status lorac_shared_job(struct lorac_job **out, struct lorac_shared *s,
                                                     const struct lorac_recipe *r,
                                                     struct lorac_err *err);
+/* For lorac_trainer_options.rows: one trainer at a time. NULL where the job's data is its own. */
+struct lorac_frozen **lorac_shared_rows(struct lorac_shared *s, const struct lorac_job *j);
 
 LORAC_API_END
 

@@ -102,6 +102,11 @@ enum lorac_status lorac_trainer_measure(struct lorac_trainer_size *out,
 
 /* ---- open and close ---- */
 
+static const struct lorac_dataset *dataset_of(const struct lorac_trainer *t)
+{
+    return lorac_loader_dataset(t->o.loader);
+}
+
 static enum lorac_status check_options(const struct lorac_trainer_options *o, struct lorac_err *err)
 {
     const struct lorac_objective *objective = lorac_loader_objective(o->loader);
@@ -178,6 +183,10 @@ enum lorac_status lorac_trainer_open(struct lorac_trainer **out,
     if (!st) { st = open_optim(t, err); }
     if (!st) { st = lorac_frozen_choose(&t->kept, &t->o, &t->socket, err); }
     st = lorac_frozen_agree(&t->kept, o->ranks, st, err);
+    if (!st && o->rows) {
+        t->frozen =
+            lorac_frozen_take(o->rows, &t->kept, dataset_of(t), lorac_loader_max_rows(o->loader));
+    }
     if (!st) { st = open_evaluator(t, err); }
     if (!st) { st = open_pass(t, err); }
     if (!st) { st = lorac_together_new(&t->together, o->adapter, o->ranks, err); }
@@ -192,7 +201,11 @@ enum lorac_status lorac_trainer_open(struct lorac_trainer **out,
 void lorac_trainer_close(struct lorac_trainer *t)
 {
     if (!t) { return; }
-    lorac_frozen_free(t->frozen);
+    if (t->o.rows) {
+        lorac_frozen_leave(t->o.rows, t->frozen);
+    } else {
+        lorac_frozen_free(t->frozen);
+    }
     lorac_evaluator_free(t->evaluator);
     lorac_pass_free(t->pass);
     lorac_batch_free(t->batch);
@@ -265,11 +278,6 @@ bool lorac_trainer_done(const struct lorac_trainer *t)
 }
 
 /* ---- one step ---- */
-
-static const struct lorac_dataset *dataset_of(const struct lorac_trainer *t)
-{
-    return lorac_loader_dataset(t->o.loader);
-}
 
 enum lorac_status lorac_trainer_prepare(struct lorac_trainer *t, lorac_progress_fn *progress,
                                         void *self, struct lorac_err *err)

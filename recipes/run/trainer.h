@@ -28,6 +28,7 @@
 
 LORAC_API_BEGIN
 
+struct lorac_frozen;
 /* All pointers are borrowed and must outlive the trainer. */
 struct lorac_trainer_options {
     struct lorac_adapter *adapter;    // what trains, on its model; gets gradients where it has none
@@ -38,12 +39,14 @@ struct lorac_trainer_options {
     size_t activation_bytes;          // keep all activations where they take at most this; else
                                       // each layer's input, and compute the rest again
     enum lorac_recipe_cache cache_frozen_prefix; // frozen.h
-    size_t frozen_bytes; // what the frozen layers give lies in memory where it takes
-                         // at most this; else
-    const char *dir;     // in a file in this folder; NULL: not at all
-    size_t evaluations;  // how often the caller is to evaluate: from 2 on validation rows take
-                         // what training rows leave of that memory
-    double loss_above;   // the state counts steps in a row above it; 0: none
+    struct lorac_frozen **rows; // what they give, where an earlier trainer of this model left
+                                // it, and this one is to leave it; NULL: nobody else wants it
+    size_t frozen_bytes;        // what the frozen layers give lies in memory where it takes
+                                // at most this; else
+    const char *dir;            // in a file in this folder; NULL: not at all
+    size_t evaluations; // how often the caller is to evaluate: from 2 on validation rows take
+                        // what training rows leave of that memory
+    double loss_above;  // the state counts steps in a row above it; 0: none
     struct lorac_evaluator_options valid; // what is evaluated; model and socket are the trainer's.
                                           // set NULL: nothing
     enum lorac_metric best; // says which evaluation is the best; of two equal ones the lower loss

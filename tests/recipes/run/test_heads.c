@@ -281,6 +281,8 @@ static void what_runs_share_is_not_an_adapters_unit(void **state)
     check(lorac_template_from(j[1], a, &err), &err);
     assert_true(fabs(lorac_dataset_frame(j[1]->train.set)->mean - 110.0) < 1e-9);
     assert_true(fabs(lorac_dataset_frame(j[0]->train.set)->mean - 3.0) < 1e-9);
+    assert_non_null(lorac_shared_rows(shared, j[0]));
+    assert_null(lorac_shared_rows(shared, j[1])); // which go with it
     lorac_adapter_free(a);
     for (size_t i = 0; i < 2; i++) {
         lorac_job_close(j[i]);

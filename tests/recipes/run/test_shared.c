@@ -4,6 +4,8 @@
  *     follows from have one dataset; a seed matters to data only where it draws validation rows;
  *   - what is shared outlives the jobs that borrow it, and each job knows its own recipe;
  *   - runs that share leave the same files as runs that open all by themselves, a resumed one, too;
+ *     frozen layers run for the first of those that follow each other with the same rows, in the
+ *     same batches, and for no other;
  *   - a plan of what is shared says of rows, steps and adapter what another says;
  *   - whichever allocation or system call fails is reported.
  */
@@ -190,6 +192,59 @@ static void runs_that_share_leave_the_same_files(void **state)
     }
 }
 
+static void count_preparing(void *self, const char *what, double done)
+{
+    (void)what;
+    (void)done;
+    ++*(size_t *)self;
+}
+
+static void frozen_layers_run_once_for_several_runs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set[8];
+        bool runs; // the frozen layers
+    } cases[] = {
+        {{"adapter.layers=[1]"}, true},
+        {{"adapter.layers=[1]", "adapter.rank=2"}, false},
+        {{"adapter.layers=[1]", "optimizer.lr=0.001", "eval.metrics=[loss]"}, false},
+        {{"adapter.layers=[1]", "train.batch_size=4"}, true}, // other last bits
+        {{"adapter.layers=[1]", "train.batch_size=4", "seed=9"}, false},
+        {{"adapter.layers=[1]"}, true},
+        {{"adapter.layers=[1]", "template.prompt='{text} as'"}, true}, // as long as with "is"
+        {{"adapter.layers=[1]"}, true},
+        {{"adapter.rank=2"}, false}, // none is frozen, and nothing is held
+        {{"adapter.layers=[1]"}, true},
+        {{"adapter.method=none", "adapter.train_also=[lm_head]", "-adapter.rank", "-adapter.alpha",
+          "-adapter.dropout"},
+         true}, // all of them are
+        {{"adapter.layers=[1]"}, true},
+        {{"adapter.layers=[1]", "train.cache_frozen_prefix=off"}, false},
+    };
+    enum { N = sizeof cases / sizeof *cases };
+    struct lorac_recipe *kept[N];
+    struct lorac_shared *shared = NULL;
+    assert_int_equal(lorac_shared_new(&shared, 0, NULL), LORAC_OK);
+    for (size_t i = 0; i < N; i++) {
+        struct lorac_run_result result;
+        struct lorac_err err = {0};
+        size_t prepared = 0;
+        struct lorac_run_watch watch = {.self = &prepared, .preparing = count_preparing};
+        (void)runs_well("alone", LORAC_RUN_OVERWRITE, NULL, cases[i].set);
+        kept[i] = runs_recipe(tiny_path("shares"), cases[i].set);
+        if (lorac_run(&result, kept[i], LORAC_RUN_OVERWRITE, shared, &watch, &err)) {
+            fail_msg("%s", err.text);
+        }
+        assert_int_equal(prepared > 0, cases[i].runs);
+        runs_same("alone", "shares");
+    }
+    lorac_shared_free(shared);
+    for (size_t i = 0; i < N; i++) {
+        lorac_recipe_free(kept[i]);
+    }
+}
+
 static void a_plan_says_the_same(void **state)
 {
     (void)state;
@@ -253,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_job_that_lends_may_be_closed_first),
         cmocka_unit_test(threads_are_as_many_as_the_caller_says),
         cmocka_unit_test(runs_that_share_leave_the_same_files),
+        cmocka_unit_test(frozen_layers_run_once_for_several_runs),
         cmocka_unit_test(a_plan_says_the_same),
         cmocka_unit_test(every_failure_is_met),
     };
