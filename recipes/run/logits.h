@@ -5,6 +5,10 @@
  *
  * Of a text one row is read, which one is the model's to say; of words the first token of each. A
  * number is mean + deviation z of its one logit z (lorac_target_frame).
+ *
+ * What texts of a batch begin with, up to the first row that is read, runs once where that is worth
+ * it (LORAC_SHARE_AUTO), and so there is room for more of them; not of an encoder. One that begins
+ * otherwise stands beside them.
  */
 #ifndef LORAC_RECIPES_LOGITS_H
 #define LORAC_RECIPES_LOGITS_H

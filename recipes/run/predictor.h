@@ -76,8 +76,8 @@ LORAC_MUST_CHECK enum lorac_status lorac_predictor_answer(struct lorac_answer *a
                                                           lorac_show_fn *show, void *self,
                                                           struct lorac_err *err);
 
-/* What prompts begin with, as a rule: with labels it is read once for all of them. (Without, each
- * run finds what its prompts share.) */
+/* What prompts begin with, as a rule: with labels it is read once for all of them. (Without, and
+ * with a head, each run finds what its prompts share.) */
 LORAC_MUST_CHECK enum lorac_status lorac_predictor_share(struct lorac_predictor *p,
                                                          const struct lorac_ids *ids,
                                                          struct lorac_err *err);
