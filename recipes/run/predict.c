@@ -449,14 +449,14 @@ static enum lorac_status answer_together(struct lorac_predict_work *w, enum lora
     return st;
 }
 
-/* Groups of labels begin where they begin without a stop, so that a prediction that goes on is the
- * same to the last digit. */
+/* Groups of labels, and of what a head says, begin where they begin without a stop, so that a
+ * prediction that goes on is the same to the last digit. */
 static enum lorac_status answer_rows(struct lorac_predict_work *w, struct lorac_err *err)
 {
     size_t n = w->counts->all;
     enum lorac_status st = w->part.resumed ? LORAC_OK : write_header(w, err);
     w->next = w->counts->resumed = w->part.rows < n ? w->part.rows : n;
-    w->from = w->ranks ? w->next / GROUP * GROUP : w->next;
+    w->from = w->ranks || lorac_job_has_head(w->j) ? w->next / GROUP * GROUP : w->next;
     if (!st) { st = answer_until(w, n, err); }
     w->counts->rows = w->next;
     return st;

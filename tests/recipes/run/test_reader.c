@@ -5,12 +5,14 @@
  *   - what they begin with runs once, up to the first row that is read, where that is worth it, and
  *     leaves room for more; one that was cut stands beside the others; the answers are those that
  *     each gets alone;
- *   - of an encoder nothing runs once.
+ *   - of an encoder nothing runs once;
+ *   - a prediction that was stopped goes on in the batches that it would have had.
  */
 #include "tests/recipes/run/heads.h"
 
 #include "base/core/number.h"
 #include "recipes/run/logits.h"
+#include "recipes/run/predict.h"
 #include "recipes/run/predictor.h"
 
 #include <math.h>
@@ -253,6 +255,36 @@ static void what_runs_once_leaves_room_for_more(void **state)
     close_scene(&s);
 }
 
+static bool all_but_one(void *self, double done)
+{
+    (void)self;
+    return done < 0.75;
+}
+
+static void what_was_stopped_goes_on_in_the_same_batches(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"template.prompt='" TASK "{text}'"};
+    struct scene s;
+    struct lorac_err err = {0};
+    struct lorac_predicted counts;
+    struct lorac_predict_options o = {.progress = all_but_one};
+    open_scene(&s, "regress", sets, 1);
+    tiny_text("five.csv", "text\nso\nit is\nno\nas it was\nyes\n");
+    o.in = tiny_path("five.csv");
+    o.out = tiny_path("out.csv");
+    n_rows = 0;
+    check(lorac_predict(&counts, s.j, &s.socket, &o, &err), &err);
+    assert_true(counts.stopped && counts.rows == N_TEXTS - 1);
+    size_t whole = n_rows;
+    n_rows = 0;
+    o.resume = true;
+    check(lorac_predict(&counts, s.j, &s.socket, &o, &err), &err);
+    assert_true(counts.resumed == N_TEXTS - 1 && counts.rows == N_TEXTS);
+    assert_int_equal(n_rows, whole);
+    close_scene(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +293,7 @@ int main(void)
         cmocka_unit_test(texts_share_up_to_the_first_row_that_is_read),
         cmocka_unit_test(texts_of_an_encoder_share_nothing),
         cmocka_unit_test(what_runs_once_leaves_room_for_more),
+        cmocka_unit_test(what_was_stopped_goes_on_in_the_same_batches),
     };
     return cmocka_run_group_tests_name("texts for a head", tests, make_all, tiny_remove);
 }
