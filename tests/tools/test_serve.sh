@@ -34,6 +34,16 @@ done
 a_run 2
 (cd "$dir" && "$lorac" train run.yaml >/dev/null 2>"$dir/err") || { fail "train: $(cat "$dir/err")"; finish; }
 cp -r "$dir/runs/one/last" "$dir/adapters/sorts"
+printf 'text,label\na,p\nb,q\nc,r\nd,s\ne,t\nf,u\ng,v\nh,w\n' >"$dir/eight.csv"
+cat >"$dir/eight.yaml" <<END
+recipe: 1
+model: {path: model, max_length: 40}
+data: {train: eight.csv, labels: {map: {p: p, q: q, r: r, s: s, t: t, u: u, v: v, w: w}}}
+template: {prompt: '{text}:', completion: '{label}'}
+train: {steps: 1, batch_size: 2, threads: 1}
+output: {dir: adapters/eight}
+END
+(cd "$dir" && "$lorac" train eight.yaml >/dev/null 2>"$dir/err") || { fail "train eight: $(cat "$dir/err")"; finish; }
 one=$dir/adapters/one/last
 two=$dir/adapters/two/last
 full=$dir/adapters/full/last
@@ -163,6 +173,10 @@ rows() { # rows computed until now
 before=$(rows)
 post /classify "{\"model\":\"sorts\",\"input\":\"$(printf '%0100d' 0)\"}" && status 200 '"num_classes":2'
 [ $(($(rows) - before)) -lt 150 ] || fail "a prompt of 100 tokens and two labels: $(($(rows) - before)) rows"
+post /v1/load_lora_adapter '{"lora_name":"eight","lora_path":"eight/last"}' && status 200
+before=$(rows)
+post /classify '{"model":"eight","input":"not as long"}' && status 200 '"num_classes":8' '"usage":{"prompt_tokens":13,'
+[ $(($(rows) - before)) = $((12 + 8 * 3)) ] || fail "a short prompt and eight labels: $(($(rows) - before)) rows"
 post /classify '{"model":"sorts","input":{"txt":"warm"}}' && status 400 'input.text is missing'
 post /classify '{"model":"sorts","input":{"text":"warm","more":"x"}}' && status 400 'has 2 texts'
 post /classify '{"model":"sorts","input":["warm"]}' && status 400 '"param":"input"'

@@ -105,6 +105,13 @@ static size_t running_with(const struct engine *e, const struct resident *adapte
     return n;
 }
 
+/* Tokens that this one waits for another to read. Labels of one prompt would all read them. */
+static size_t worth_waiting(const struct choice *c, const struct choice *other)
+{
+    size_t others = c->call == other->call && c->call->from ? c->call->n - 1 : 1;
+    return (SHARE_TOKENS + others - 1) / others;
+}
+
 /* Somebody who runs is reading what this one begins with, too. */
 static bool should_wait(struct engine *e, const struct choice *c)
 {
@@ -113,10 +120,11 @@ static bool should_wait(struct engine *e, const struct choice *c)
     for (const struct choice *r = e->running; r; r = r->next) {
         if (r->fed + 1 >= r->seen.n || strcmp(key_of(r), key_of(c)) != 0) { continue; }
         size_t same = lorac_ids_common(r->seen.at, r->seen.n, c->seen.at, shareable(c));
-        if (same < SHARE_TOKENS || r->fed >= same) { continue; }
+        size_t least = worth_waiting(c, r);
+        if (same < least || r->fed >= same) { continue; }
         if (!looked) { (void)rows_find(&known, &e->rows, key_of(c), c->seen.at, shareable(c)); }
         looked = true;
-        if (same >= known + SHARE_TOKENS) { return true; }
+        if (same >= known + least) { return true; }
     }
     return false;
 }
