@@ -176,7 +176,7 @@ post /classify "{\"model\":\"sorts\",\"input\":\"$(printf '%0100d' 0)\"}" && sta
 post /v1/load_lora_adapter '{"lora_name":"eight","lora_path":"eight/last"}' && status 200
 before=$(rows)
 post /classify '{"model":"eight","input":"not as long"}' && status 200 '"num_classes":8' '"usage":{"prompt_tokens":13,'
-[ $(($(rows) - before)) = $((12 + 8 * 3)) ] || fail "a short prompt and eight labels: $(($(rows) - before)) rows"
+[ $(($(rows) - before)) = $((12 + 8 * 2)) ] || fail "a short prompt and eight labels: $(($(rows) - before)) rows"
 post /classify '{"model":"sorts","input":{"txt":"warm"}}' && status 400 'input.text is missing'
 post /classify '{"model":"sorts","input":{"text":"warm","more":"x"}}' && status 400 'has 2 texts'
 post /classify '{"model":"sorts","input":["warm"]}' && status 400 '"param":"input"'
@@ -193,6 +193,12 @@ nll=$(sed 's/.*"nll": \([0-9.]*\).*/\1/' "$dir/out")
 head -n 3 "$dir/rated" | awk "{s += \$1} END {d = s + $nll; exit !(d < 1e-4 && d > -1e-4)}" ||
     fail "a prompt is rated $(cat "$dir/rated"), score says $nll"
 grep -qF ":$(tail -n 1 "$dir/rated")}]" "$dir/answer" || fail "the greedy token is not the likeliest: $(cat "$dir/answer")"
+before=$(rows) # of the prompt alone, behind whose last token nothing is read
+post /v1/completions '{"model":"base","prompt":[[256,104,101,108]],"max_tokens":0,"logprobs":1,"echo":true}'
+status 200 "\"token_logprobs\":[null,$(head -n 3 "$dir/rated" | paste -sd,)],"
+[ $(($(rows) - before)) = 3 ] || fail "a prompt of 4 is rated in $(($(rows) - before)) rows"
+post /v1/completions '{"model":"base","prompt":[[256]],"max_tokens":0,"logprobs":1,"echo":true}'
+status 200 '"token_logprobs":[null],'
 
 # ---- adapters come and go ----
 load() { post /v1/load_lora_adapter "{\"lora_name\":\"$1\",\"lora_path\":\"$2\"${3-}}"; }

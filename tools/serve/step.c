@@ -89,6 +89,12 @@ static bool is_rating(const struct choice *c)
     return c->call->scores && !c->drawn;
 }
 
+/* Tokens that run: behind the last of a prompt that is rated alone nothing is read. */
+static size_t to_run(const struct choice *c)
+{
+    return c->seen.n - (c->o.max_tokens == 0 && c->seen.n > 1);
+}
+
 /* Tokens from the first on that need not be read where another one has read them. */
 static size_t shareable(const struct choice *c)
 {
@@ -175,13 +181,13 @@ static bool give_rows(struct engine *e, struct choice *c, struct lorac_err *err)
     size_t known = 0;
     bool no_memory = false;
     struct piece *at = rows_find(&known, &e->rows, key_of(c), c->seen.at, shareable(c));
-    size_t left = c->seen.n - known;
+    size_t left = to_run(c) - known;
     size_t more = c->o.max_tokens - smaller(c->o.max_tokens, c->drawn);
     more = smaller(smaller(more, GROW_ROWS), e->o.max_length - c->seen.n);
     c->piece = rows_take(&no_memory, &e->rows, at, known, key_of(c), left + more, left);
     if (!c->piece && !no_memory && at && !e->running) { // alone, and in its own way
         known = 0;
-        left = c->seen.n;
+        left = to_run(c);
         c->piece = rows_take(&no_memory, &e->rows, NULL, 0, key_of(c), left + more, left);
     }
     if (no_memory) { (void)lorac_fail(err, LORAC_ENOMEM, "no memory to run a request"); }
@@ -297,7 +303,7 @@ static void by_adapter(struct choice **at, size_t n)
 /* How many of its tokens go into this step, where there is room for so many rows and logits. */
 static size_t rows_for(const struct choice *c, size_t rows, size_t logits)
 {
-    size_t left = c->seen.n - c->fed;
+    size_t left = to_run(c) - c->fed;
     size_t n = smaller(smaller(left, rows), c->piece->cap - c->piece->n);
     size_t without = c->call->from > c->fed + 1 ? c->call->from - 1 - c->fed : 0;
     if (is_rating(c)) { return smaller(n, without + logits); }
@@ -388,7 +394,7 @@ static enum lorac_status take(bool *ended, struct engine *e, struct choice *c,
         st = draw_rate(c, c->seen.at[k + 1], logits, V, err);
         logits += V;
     }
-    if (st || c->fed < c->seen.n) { return st; }
+    if (st || c->fed < to_run(c)) { return st; }
     if (c->o.max_tokens == 0) {
         *ended = true;
         c->finish = LORAC_FINISH_LENGTH;
