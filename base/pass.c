@@ -455,11 +455,20 @@ void lorac_pass_up(struct lorac_pass *p, const struct lorac_batch *batch, struct
     }
 }
 
+/* More rows of as many as are faster with copies of the weights. */
+static void count_many(struct lorac_pass *p, size_t N)
+{
+    bool before = p->many > LORAC_PREPARE_TOKENS;
+    p->many += N < LORAC_PREPARE_ROWS || lorac_pass_trains(p) ? 0 : N;
+    if (!before && p->many > LORAC_PREPARE_TOKENS) { lorac_model_prepare(p->m, false); }
+}
+
 enum lorac_status lorac_pass_forward(struct lorac_pass *p, const struct lorac_batch *batch,
                                      struct lorac_cache *cache, struct lorac_err *err)
 {
     enum lorac_status st = lorac_pass_check(p, batch, cache, err);
     if (st) { return st; }
+    count_many(p, batch->N);
     p->scored = !lorac_model_pools(p->m);
     lorac_pass_up(p, batch, cache, 0, p->m->config.L);
     return LORAC_OK;

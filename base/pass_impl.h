@@ -83,6 +83,7 @@ struct lorac_pass {
     struct lorac_profile *profile; // or NULL
 
     struct lorac_section front, layer, head;
+    size_t many;                // rows of large batches so far: until the weights are prepared
     size_t frozen;              // layers below the lowest module that is adapted
     size_t n_sets;              // of what a layer keeps: one for each of the others, or 1
     void *(*kept)[LORAC_SLOTS]; // (n_sets)

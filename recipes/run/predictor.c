@@ -38,8 +38,6 @@ struct lorac_predictor {
     struct asked *asked;               // (ASKED)
     struct lorac_generation *together; // (ASKED)
     size_t n_asked;
-    size_t tokens;               // of all prompts that were asked together, so far
-    bool prepared;               // the model, for many more
     struct lorac_whole *whole;   // what it opened itself, or NULL
     struct lorac_reader *reader; // of a head, in the place of chooser and generator; NULL: none
     bool list;                   // its words are a list
@@ -375,7 +373,6 @@ enum lorac_status lorac_predictor_share(struct lorac_predictor *p, const struct 
 enum lorac_status lorac_predictor_add(bool *added, struct lorac_predictor *p, size_t top,
                                       struct lorac_err *err)
 {
-    p->tokens += p->reader ? lorac_reader_tokens(p->reader) : p->ids.n;
     if (p->reader) { return lorac_reader_add(added, p->reader, err); }
     if (!p->chooser) { return add_text(added, p, err); }
     struct lorac_question q = {.prompt = p->ids.at,
@@ -391,10 +388,6 @@ enum lorac_status lorac_predictor_add(bool *added, struct lorac_predictor *p, si
 enum lorac_status lorac_predictor_run(struct lorac_predictor *p, lorac_goes_on_fn *goes_on,
                                       void *self, struct lorac_err *err)
 {
-    if (p->tokens > LORAC_PREPARE_TOKENS && !p->prepared) {
-        lorac_model_prepare(p->j->model, false);
-        p->prepared = true;
-    }
     if (p->reader) { return lorac_reader_run(p->reader, err); }
     return p->chooser ? lorac_chooser_run(p->chooser, goes_on, self, err)
                       : run_texts(p, goes_on, self, err);

@@ -81,11 +81,6 @@ const struct lorac_template *lorac_reader_template(const struct lorac_reader *r)
     return lorac_passages_template(r->passages);
 }
 
-size_t lorac_reader_tokens(const struct lorac_reader *r)
-{
-    return r->passage.ids.n;
-}
-
 size_t lorac_reader_words(const struct lorac_reader *r)
 {
     return lorac_passages_words(r->passages);

@@ -14,8 +14,7 @@ LORAC_MUST_CHECK enum lorac_status lorac_reader_new(struct lorac_reader **out,
                                                     struct lorac_err *err);
 void lorac_reader_free(struct lorac_reader *r);
 const struct lorac_template *lorac_reader_template(const struct lorac_reader *r);
-size_t lorac_reader_words(const struct lorac_reader *r);  // the variable of words; SIZE_MAX: none
-size_t lorac_reader_tokens(const struct lorac_reader *r); // of the text that was made last
+size_t lorac_reader_words(const struct lorac_reader *r); // the variable of words; SIZE_MAX: none
 /* The text for these values; `list`: that of words is a list of JSON. *cut: tokens that it lost. */
 LORAC_MUST_CHECK enum lorac_status lorac_reader_text(size_t *cut, struct lorac_reader *r,
                                                      const struct lorac_cell *values, bool list,

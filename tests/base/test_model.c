@@ -8,6 +8,8 @@
  *   - where copies for training's products were made, what they are of need not be in memory;
  *   - copies that only make products faster stay within a quarter of the memory: for both
  *     directions, or forward alone, or none, and what is left out is counted;
+ *   - a pass has them made once it ran so many rows in batches that they make faster, not before,
+ *     and never for smaller batches;
  *   - every failed allocation and system call is reported, and nothing leaks.
  */
 #include "base/core/file.h"
@@ -484,6 +486,41 @@ static void copies_stay_within_a_quarter_of_the_memory(void **state)
     }
 }
 
+static void a_pass_of_many_rows_has_copies_made(void **state)
+{
+    (void)state;
+    enum { MANY = 16, FEW = LORAC_PREPARE_ROWS - 1 };
+    static const int32_t ids[MANY] = {1, 2, 3};
+    static const struct lorac_pass_options o = {.max_rows = MANY, .max_positions = MANY};
+    struct lorac_backend counting = lorac_backend_ref;
+    struct lorac_device dev;
+    struct lorac_model *m = NULL;
+    struct lorac_pass *p = NULL;
+    struct lorac_batch *b = NULL;
+    counting.weights_prepare = see_prepared;
+    assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
+    assert_int_equal(lorac_model_open(&m, &dev, from, LORAC_FLOAT32, NULL), LORAC_OK);
+    dev.ops = &counting;
+    m->compute = LORAC_BFLOAT16; // of another backend
+    prepared = "none";
+    assert_int_equal(lorac_pass_new(&p, m, NULL, &o, NULL), LORAC_OK);
+    assert_int_equal(lorac_batch_new(&b, MANY, 1, 0, NULL), LORAC_OK);
+    for (size_t few = 1; few < 2; few--) {
+        for (size_t rows = 0; rows <= LORAC_PREPARE_TOKENS; rows += b->N) {
+            assert_string_equal(prepared, "none");
+            lorac_batch_clear(b);
+            (void)lorac_batch_add(b, ids, few ? FEW : MANY, -1);
+            assert_int_equal(lorac_pass_forward(p, b, NULL, NULL), LORAC_OK);
+        }
+    }
+    assert_string_equal(prepared, "forward");
+    lorac_batch_free(b);
+    lorac_pass_free(p);
+    dev.ops = &lorac_backend_ref;
+    lorac_model_close(m);
+    lorac_device_close(&dev);
+}
+
 static void every_failure_is_reported_and_nothing_leaks(void **state)
 {
     (void)state;
@@ -523,6 +560,7 @@ int main(void)
 #ifdef LORAC_HAVE_OPENBLAS
         cmocka_unit_test(copies_for_training_let_the_files_go),
 #endif
+        cmocka_unit_test(a_pass_of_many_rows_has_copies_made),
         cmocka_unit_test(copies_stay_within_a_quarter_of_the_memory),
         DATA_TEST(real_models_open),
         cmocka_unit_test(every_failure_is_reported_and_nothing_leaks),

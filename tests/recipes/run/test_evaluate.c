@@ -437,7 +437,7 @@ static void count_prepared(struct lorac_device *dev, const struct lorac_weight *
     lorac_backend_ref.weights_prepare(dev, w, n, back);
 }
 
-/* Rows of 30 tokens: 4,096 of them are behind row 136. */
+/* Rows of 30 tokens, which differ from the first on: 4,096 of them are behind row 136. */
 static void predicting_many_tokens_prepares_the_weights(void **state)
 {
     (void)state;
@@ -454,7 +454,7 @@ static void predicting_many_tokens_prepares_the_weights(void **state)
         char text[8192];
         int n = snprintf(text, sizeof text, "text,label\n");
         for (size_t i = 0; i < rows; i++) {
-            n += snprintf(text + n, sizeof text - (size_t)n, "%026zu,good\n", i);
+            n += snprintf(text + n, sizeof text - (size_t)n, "%03zu%023d,good\n", i, 0);
         }
         tiny_text("in.csv", text);
         n_prepared = 0;
