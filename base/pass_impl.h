@@ -45,7 +45,7 @@ struct lorac_layout {
     uint32_t rounded; // ... as bfloat16: as float32 it is in a buffer while it is in use
     uint32_t remade;  // bit s: it reads slot s, which is made again when it gets there
     uint32_t over;    // bit s: the gradient of slot s takes the slot's own place
-    size_t cut;       // from this step on rows do without those of others that nobody asks for
+    size_t cut;       // behind the steps before it, rows that nobody asks for may be left out
     uint32_t across;  // bit s: slot s is made before it and read from it on
     uint8_t up[LORAC_STEPS_MAX];      // where in the program the steps stand, in the order of the
                                       // way up: a step is named by its place in that

@@ -6,7 +6,7 @@
 #include "base/compute/ref.h"
 
 enum {
-    BACK_ROWS = 512, // at least, of one piece of the backward of a tree of segments, ...
+    BACK_ROWS = 512, // queries at least, of one piece of the backward of a tree of segments, ...
     BACK_PIECES = 4, // ... which has at most so many: each has a dk and dv of its own
 };
 
@@ -92,7 +92,7 @@ static struct trees find_trees(uint32_t *room, const struct problem *p)
 }
 
 /* Queries of one piece of a tree of so many. */
-static size_t piece_rows(const struct problem *p, size_t queries)
+static size_t piece_queries(const struct problem *p, size_t queries)
 {
     size_t least = lorac_pieces(queries, BACK_PIECES);
     return !p->split ? SIZE_MAX : least < BACK_ROWS ? BACK_ROWS : least;
@@ -105,7 +105,7 @@ static void backward_piece(struct scratch *w, const struct gradients *d, const s
 {
     size_t D = p->a->D;
     size_t ld = p->a->G * D;
-    size_t step = piece_rows(p, t->queries[root]);
+    size_t step = piece_queries(p, t->queries[root]);
     if (piece > 0 && piece >= lorac_pieces(t->queries[root], step)) { return; }
     size_t at = 0; // queries of the tree before segment s
     size_t s = root;
@@ -142,7 +142,7 @@ static size_t cut_trees(struct lorac_cpu_scratch *own, struct problem *p, const 
     p->split = true;
     for (size_t s = 0; s < p->S; s++) {
         size_t end = (size_t)p->segments[s].row + p->segments[s].n;
-        size_t pieces = lorac_pieces(t->queries[s], piece_rows(p, t->queries[s]));
+        size_t pieces = lorac_pieces(t->queries[s], piece_queries(p, t->queries[s]));
         N = end > N ? end : N;
         most = pieces > most ? pieces : most;
     }
@@ -160,7 +160,7 @@ static void add_pieces(const struct gradients *d, const struct problem *p, const
     for (size_t s = 0; s < p->S && p->split; s++) {
         size_t queries = t->queries[t->root[s]];
         size_t at = p->segments[s].row * width;
-        for (size_t i = 1; i < lorac_pieces(queries, piece_rows(p, queries)); i++) {
+        for (size_t i = 1; i < lorac_pieces(queries, piece_queries(p, queries)); i++) {
             struct gradients part = of_piece(d, p->parts, i, floats);
             p->k->add(d->dk + at, part.dk + at, p->segments[s].n * width);
             p->k->add(d->dv + at, part.dv + at, p->segments[s].n * width);
