@@ -29,8 +29,7 @@ enum {
     OUTPUTS_FEW = 16, // ... where its rows are few: threads get equal shares of narrow weights
     COLUMNS = 512,    // columns of one piece of sums over rows of b
     DEPTH = 32,       // rows summed at once in matmul_tn: they stay in the cache for all ranks
-    SHARES = 8,       // pieces of its columns at least, ...
-    SHARE = 32,       // ... of so many at least: threads get equal shares of narrow matrices
+    STRIP = 32,       // columns of them at a time: as many lines as a core waits for at once
     CHAIN =
         128, // terms of a long sum added up in one go: blocks keep its error small, as sgemm's do
 };
@@ -140,19 +139,16 @@ void lorac_cpu_matmul_tn(struct lorac_device *dev, float *out, const float *a, c
         return;
     }
     const struct lorac_kernels *k = lorac_cpu(dev)->kernels;
-    size_t columns = lorac_min(COLUMNS, lorac_pieces(C, SHARES * SHARE) * SHARE);
-    size_t pieces = lorac_pieces(C, columns);
-#pragma omp parallel num_threads(dev->threads) if (pieces > 1 && N * C * OC > SMALL)
+#pragma omp parallel num_threads(dev->threads) if (C > STRIP && N * C * OC > SMALL)
     {
         size_t n = 0;
         do { // the same threads get the same columns each time: nobody waits
             size_t rows = lorac_min(DEPTH, N - n);
             size_t next = lorac_min(DEPTH, N - n - rows);
 #pragma omp for schedule(static) nowait
-            for (size_t i = 0; i < pieces; i++) {
-                size_t c = i * columns;
+            for (size_t c = 0; c < C; c += STRIP) {
                 const float *from = b + n * C + c;
-                size_t some = lorac_min(columns, C - c);
+                size_t some = lorac_min(STRIP, C - c);
                 ask_for(from + rows * C, C, next, some);
                 k->tile(out + c, C, a + n * OC, 1, OC, from, C, OC, some, rows, alpha,
                         n ? 1.0F : beta);
