@@ -122,6 +122,8 @@ const char *lorac_model_untrained(const struct lorac_model *m, const struct lora
 
 /* Parameters of the base (a tied matrix counts once). */
 size_t lorac_model_parameters(const struct lorac_model *m);
+/* What a module's products are computed in: lorac_model_open() says when it is not the model's. */
+enum lorac_compute lorac_module_compute(const struct lorac_model *m, const struct lorac_module *l);
 /* Bytes of the copies of weights that training makes for its products. Those of weights that can
  * be multiplied as they are stored are made by lorac_model_prepare() alone, and only where all
  * copies take at most a quarter of the machine's memory: for both directions, or for forward

@@ -70,8 +70,7 @@ struct lorac_socket counter_socket(struct counter *c)
 
 const char *compute_of_module(const struct lorac_model *m, size_t i)
 {
-    if (i != m->head || m->compute != LORAC_INT8) { return lorac_compute_name(m->compute); }
-    return m->dev->ops->lacks(m->dev, LORAC_BFLOAT16) ? "float32" : "bfloat16";
+    return lorac_compute_name(lorac_module_compute(m, &m->module[i]));
 }
 
 static enum lorac_status add(struct ideal *to, const struct counter *c, size_t i, bool back,
