@@ -95,7 +95,7 @@ static size_t rows_a_call(const struct lorac_cost *c, const struct lorac_module 
     return (size_t)(c->flops / (2.0 * (double)m->OC * (double)m->C * (double)c->calls) + 0.5);
 }
 
-/* `module` (tries): that of one step in several layers. */
+/* `module` (layers): that of one step in each. The last are tried: backward products come there. */
 static void time_alone(struct lorac_cost *c, const struct operands *o, const struct lorac_model *m,
                        const uint32_t *module, size_t stride, size_t layers, bool backward)
 {
@@ -103,7 +103,7 @@ static void time_alone(struct lorac_cost *c, const struct operands *o, const str
     size_t N = rows_a_call(c, &m->module[*module]);
     double least = 0.0;
     for (size_t i = 0; i < TRIES && N > 0; i++) {
-        const struct lorac_module *w = &m->module[module[i % layers * stride]];
+        const struct lorac_module *w = &m->module[module[(layers - 1 - i % layers) * stride]];
         double begin = lorac_clock();
         if (backward) {
             op->linear_backward(o->dev, o->x, o->y, w->w, N, 0.0F);

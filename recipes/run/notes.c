@@ -147,12 +147,13 @@ static void note_compute(const struct lorac_job *j, const struct lorac_run_watch
 }
 
 /* What is slower than it would be with more memory. */
-static void note_copies(const struct lorac_job *j, const struct lorac_run_watch *watch,
-                        struct lorac_buf *b)
+static void note_copies(const struct lorac_job *j, struct lorac_adapter *a,
+                        const struct lorac_run_watch *watch, struct lorac_buf *b)
 {
     enum { MIB = 20 };
+    struct lorac_socket socket = lorac_adapter_socket(a);
     size_t left_out = 0;
-    size_t made = lorac_model_copies(j->model, &left_out);
+    size_t made = lorac_model_copies(j->model, lorac_frozen_layers(j->model, &socket), &left_out);
     if (!left_out) { return; }
     lorac_buf_clear(b);
     lorac_buf_printf(b,
@@ -162,12 +163,12 @@ static void note_copies(const struct lorac_job *j, const struct lorac_run_watch 
     watch->note(watch->self, b->at ? b->at : "");
 }
 
-void lorac_recipe_notes(const struct lorac_job *j, const struct lorac_adapter *a,
+void lorac_recipe_notes(const struct lorac_job *j, struct lorac_adapter *a,
                         const struct lorac_length *length, const struct lorac_run_watch *watch)
 {
     struct lorac_buf b = {0};
     note_compute(j, watch, &b);
-    note_copies(j, watch, &b);
+    note_copies(j, a, watch, &b);
     note_full(j, a, watch, &b);
     note_lengths(j, length, watch, &b);
     note_unused(j, watch, &b);
@@ -175,7 +176,7 @@ void lorac_recipe_notes(const struct lorac_job *j, const struct lorac_adapter *a
     lorac_buf_free(&b);
 }
 
-enum lorac_status lorac_run_notes(const struct lorac_job *j, const struct lorac_adapter *a,
+enum lorac_status lorac_run_notes(const struct lorac_job *j, struct lorac_adapter *a,
                                   const struct lorac_length *length, size_t shared,
                                   const struct lorac_run_watch *watch, struct lorac_err *err)
 {

@@ -200,6 +200,8 @@ static enum lorac_status untouched(size_t *out, const struct lorac_plan *p, stru
 /* `sampled`: bytes that came into memory when the model was opened, from all over the file. */
 static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, struct lorac_err *err)
 {
+    struct lorac_socket socket = lorac_adapter_socket(p->adapter);
+    size_t frozen = lorac_frozen_layers(p->job->model, &socket);
     const struct lorac_checkpoint *c = p->job->model->files;
     size_t bytes = 0;
     size_t unread = 0;
@@ -211,7 +213,7 @@ static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, str
     double share = bytes ? (double)sampled / (double)bytes : 0.0; // mapped by the fingerprint
     share = share < 1.0 ? share : 1.0;
     p->bytes[LORAC_PLAN_WEIGHTS] = bytes - (size_t)((1.0 - share) * (double)unread);
-    p->bytes[LORAC_PLAN_PACKED] = lorac_model_copies(p->job->model, NULL);
+    p->bytes[LORAC_PLAN_PACKED] = lorac_model_copies(p->job->model, frozen, NULL);
     return st;
 }
 

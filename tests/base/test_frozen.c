@@ -5,6 +5,7 @@
  *   - what leaves the frozen layers depends on a row's own tokens alone: rows that ran alone, or in
  *     another batch, stand for it; with ref bit by bit, else but for rounding;
  *   - nothing is kept of frozen layers: one adapted layer takes the memory of one;
+ *   - weights have copies for backward products where one comes, and none in frozen layers;
  *   - how many there are; with none, or where a segment needs a cache, it is an error;
  *   - all of it on memory that only operations can touch (the vault).
  */
@@ -232,6 +233,100 @@ static void nothing_is_kept_of_frozen_layers(void **state)
     passes_close(&p);
 }
 
+/* ---- copies of weights ---- */
+
+enum { MODULES = 128, FORWARD = 1, BACK = 2, READ = 4 };
+static const struct lorac_model *watched;
+static unsigned
+    seen[MODULES]; // of each module: which copies were made, and was it multiplied back?
+
+static void see(const struct lorac_weight *w, unsigned what)
+{
+    for (size_t i = 0; i < watched->n_modules; i++) {
+        if (watched->module[i].w == w) { seen[i] |= what; }
+    }
+}
+
+static void see_prepared(struct lorac_device *dev, const struct lorac_weight *const *w, size_t n,
+                         bool back)
+{
+    (void)dev;
+    for (size_t i = 0; i < n; i++) {
+        see(w[i], back ? FORWARD | BACK : FORWARD);
+    }
+}
+
+static void see_backward(struct lorac_device *dev, float *dx, const float *dy,
+                         const struct lorac_weight *w, size_t rows, float beta)
+{
+    see(w, READ);
+    lorac_backend_ref.linear_backward(dev, dx, dy, w, rows, beta);
+}
+
+/* Of a pass that keeps so, down too where it trains. */
+static void watch(struct passes *p, enum lorac_keep keep)
+{
+    memset(seen, 0, sizeof seen);
+    watched = p->m;
+    assert_true(p->m->n_modules <= MODULES);
+    struct lorac_pass *pass = passes_new(p, keep);
+    if (keep != LORAC_KEEP_NOTHING) { lorac_mem_free(from(NULL, p, pass).grads); }
+    lorac_pass_free(pass);
+}
+
+/* With a method on layer l alone; l = L: on the head. */
+static void copies_are_made_above(struct passes *p, const char *method, size_t l)
+{
+    static const char *const inputs[] = {"down_proj"};
+    static const char *const head[] = {"lm_head"};
+    struct lorac_adapter_options o = lorac_adapter_options_default();
+    bool lora = strcmp(method, "lora") == 0;
+    size_t n_read = 0;
+    o.method = method;
+    o.layers = l < p->m->config.L ? &l : NULL;
+    o.n_layers = o.layers != NULL;
+    o.targets = o.layers ? inputs : head; // of a layer the last linear one
+    o.n_targets = 1;
+    o.feedforward = inputs;
+    o.n_feedforward = lora || !o.layers ? 0 : 1;
+    adapt_as(p, &o);
+    watch(p, LORAC_KEEP_ALL);
+    for (size_t i = 0; i < p->m->n_modules; i++) {
+        const struct lorac_module *m = &p->m->module[i];
+        size_t layer = p->m->config.L; // the head's
+        if (!lorac_module_is_linear(m)) { continue; }
+        (void)sscanf(m->name, "model.layers.%zu.", &layer);
+        unsigned made = layer < l ? FORWARD : FORWARD | BACK;
+        if ((seen[i] & ~(unsigned)READ) != made || ((seen[i] & READ) && layer < l)) {
+            fail_msg("%s on layer %zu: %u of %s", method, l, seen[i], m->name);
+        }
+        n_read += (seen[i] & READ) != 0;
+    }
+    assert_true(n_read > 0 || o.targets == head);
+    watch(p, LORAC_KEEP_NOTHING);
+    assert_int_equal(seen[p->m->head], 0);
+}
+
+static void copies_for_backward_products_are_of_the_layers_above(void **state)
+{
+    (void)state;
+    struct lorac_backend watching = lorac_backend_ref;
+    struct passes p;
+    watching.weights_prepare = see_prepared;
+    watching.linear_backward = see_backward;
+    passes_open_on(&p, "llama-head", "ref");
+    p.dev.ops = &watching;
+    p.m->compute = LORAC_BFLOAT16; // of another backend
+    for (size_t l = 0; l <= p.m->config.L; l++) {
+        copies_are_made_above(&p, "lora", l);
+        copies_are_made_above(&p, "ia3", l); // its backward product is there for its own gradient
+    }
+    p.dev.ops = &lorac_backend_ref;
+    passes_close(&p);
+}
+
+/* ---- what is frozen ---- */
+
 static struct lorac_socket head_alone;
 
 static bool adapts_head(const void *self, size_t m)
@@ -308,6 +403,7 @@ int main(void)
 #endif
         cmocka_unit_test(so_they_are_in_the_vault),
         cmocka_unit_test(nothing_is_kept_of_frozen_layers),
+        cmocka_unit_test(copies_for_backward_products_are_of_the_layers_above),
         cmocka_unit_test(layers_below_the_lowest_adapter_are_frozen),
         cmocka_unit_test(without_frozen_layers_it_is_an_error),
     };

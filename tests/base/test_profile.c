@@ -6,7 +6,8 @@
  *   - a pass computes the same with and without;
  *   - so it shows that of the last layer only rows that score run behind attention, up and down, in
  *     every architecture; and none where none does;
- *   - products are measured by themselves, where they were seen;
+ *   - products are measured by themselves, where they were seen, with weights of the last layers:
+ *     frozen ones are not packed for backward products;
  *   - an allocation that fails is LORAC_ENOMEM.
  */
 #include "base/core/clock.h"
@@ -168,6 +169,48 @@ static void products_are_measured_where_they_were_seen(void **state)
     passes_close(&p);
 }
 
+static const struct lorac_weight *first, *lowest; // of the backward products; of layer 0
+static bool below;                                // was it one of them?
+
+static void see_backward(struct lorac_device *dev, float *dx, const float *dy,
+                         const struct lorac_weight *w, size_t rows, float beta)
+{
+    if (!first) { first = w; }
+    below = below || w == lowest;
+    lorac_backend_ref.linear_backward(dev, dx, dy, w, rows, beta);
+}
+
+static void products_are_measured_in_the_last_layers(void **state)
+{
+    (void)state;
+    struct lorac_backend watching = lorac_backend_ref;
+    struct lorac_device dev;
+    struct lorac_model *m = NULL;
+    struct lorac_profile *f = NULL;
+    watching.linear_backward = see_backward;
+    assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
+    assert_int_equal(
+        lorac_model_open(&m, &dev, LORAC_TESTS_DIR "/../base/models/small", LORAC_FLOAT32, NULL),
+        LORAC_OK);
+    assert_int_equal(lorac_profile_new(&f, m, NULL), LORAC_OK);
+    for (size_t i = 0; i < f->n; i++) {
+        if (strcmp(f->row[i].name, "self_attn.q_proj") != 0) { continue; }
+        f->row[i].backward.calls = 1;
+        f->row[i].backward.flops = 2.0 * (double)(m->config.C * m->config.C); // one row
+    }
+    lowest = m->module[lorac_module_find(m, "model.layers.0.self_attn.q_proj")].w;
+    first = NULL;
+    below = false;
+    dev.ops = &watching;
+    assert_int_equal(lorac_profile_measure(f, NULL), LORAC_OK);
+    dev.ops = &lorac_backend_ref;
+    assert_ptr_equal(first, m->module[lorac_module_find(m, "model.layers.5.self_attn.q_proj")].w);
+    assert_false(below);
+    lorac_profile_free(f);
+    lorac_model_close(m);
+    lorac_device_close(&dev);
+}
+
 static void an_allocation_that_fails_is_no_memory(void **state)
 {
     (void)state;
@@ -199,6 +242,7 @@ int main(void)
         cmocka_unit_test(every_operation_is_counted_once),
         cmocka_unit_test(rows_that_do_not_score_end_behind_the_last_attention),
         cmocka_unit_test(products_are_measured_where_they_were_seen),
+        cmocka_unit_test(products_are_measured_in_the_last_layers),
         cmocka_unit_test(an_allocation_that_fails_is_no_memory),
     };
     return cmocka_run_group_tests_name("profile", tests, NULL, NULL);

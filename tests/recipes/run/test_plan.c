@@ -1,7 +1,8 @@
 /*
  * Plans. What is promised: a plan tells what the run then does (steps, evaluations, activations,
  * parameters), without values of the adapter; it counts lengths, copies and leaks; a run that does
- * not fit is refused with the part and the way out; a probe measures a step.
+ * not fit is refused with the part and the way out; a probe measures a step. Copies of weights for
+ * backward products are counted from the lowest adapted layer on.
  */
 #include "recipes/run/plan.h"
 
@@ -47,16 +48,21 @@ static int make(void **state)
     return 0;
 }
 
-static struct lorac_recipe *recipe(const char *set)
+static struct lorac_recipe *recipe_of(const struct lorac_recipe_set *sets, size_t n)
 {
     struct lorac_recipe *r = NULL;
     struct lorac_err err = {0};
-    const struct lorac_recipe_set sets[] = {{set, false}};
-    if (lorac_recipe_parse(&r, text, sizeof text - 1, "plan.yaml", tiny_dir(), sets, set ? 1 : 0,
-                           NULL, &err)) {
+    if (lorac_recipe_parse(&r, text, sizeof text - 1, "plan.yaml", tiny_dir(), sets, n, NULL,
+                           &err)) {
         fail_msg("%s", err.text);
     }
     return r;
+}
+
+static struct lorac_recipe *recipe(const char *set)
+{
+    const struct lorac_recipe_set sets[] = {{set, false}};
+    return recipe_of(sets, set ? 1 : 0);
 }
 
 static struct lorac_plan *plan(const struct lorac_recipe *r)
@@ -267,6 +273,32 @@ static void a_run_that_does_not_fit_is_refused_with_the_way_out(void **state)
     lorac_recipe_free(r);
 }
 
+static void frozen_layers_are_packed_for_one_direction(void **state)
+{
+    (void)state;
+    const struct lorac_recipe_set sets[] = {{"model.compute=int8", false},
+                                            {"adapter.layers=last:1", false}};
+    struct lorac_recipe *r[2] = {recipe_of(sets, 1), recipe_of(sets, 2)};
+    struct lorac_plan *p[2] = {plan(r[0]), plan(r[1])};
+    const struct lorac_model *m = p[1]->job->model;
+    const struct lorac_backend *op = m->dev->ops;
+    size_t less = 0; // of two layers one
+    for (size_t i = 0; i < m->n_modules; i++) {
+        const struct lorac_module *l = &m->module[i];
+        if (strncmp(l->name, "model.layers.0.", 15) != 0 || !lorac_module_is_linear(l)) {
+            continue;
+        }
+        less += op->weight_bytes(m->dev, l->dtype, l->OC, l->C, LORAC_INT8, true) -
+                op->weight_bytes(m->dev, l->dtype, l->OC, l->C, LORAC_INT8, false);
+    }
+    assert_true(less > 0 || strcmp(op->name, "ref") == 0); // which packs nothing
+    assert_int_equal(p[0]->bytes[LORAC_PLAN_PACKED] - p[1]->bytes[LORAC_PLAN_PACKED], less);
+    for (size_t i = 0; i < 2; i++) {
+        lorac_plan_free(p[i]);
+        lorac_recipe_free(r[i]);
+    }
+}
+
 static void a_merge_at_the_end_takes_memory_too(void **state)
 {
     (void)state;
@@ -367,6 +399,7 @@ int main(void)
         cmocka_unit_test(lengths_copies_and_leaks_are_counted),
         cmocka_unit_test(what_is_saved_under_two_names_counts_twice_on_disk),
         cmocka_unit_test(a_run_that_does_not_fit_is_refused_with_the_way_out),
+        cmocka_unit_test(frozen_layers_are_packed_for_one_direction),
         cmocka_unit_test(a_merge_at_the_end_takes_memory_too),
         cmocka_unit_test(few_steps_are_told_with_what_gives_more),
         cmocka_unit_test(a_probe_measures_a_step),
