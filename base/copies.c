@@ -50,10 +50,9 @@ static size_t copies_of(const struct lorac_model *m, bool own, size_t lowest)
 static bool are_made(const struct lorac_model *m, size_t *lowest)
 {
     size_t most = lorac_machine_memory() / 4;
-    size_t needed = copies_of(m, false, *lowest);
-    if (needed + copies_of(m, true, *lowest) <= most) { return true; }
+    if (copies_of(m, false, *lowest) + copies_of(m, true, *lowest) <= most) { return true; }
     *lowest = m->n_modules;
-    return needed + copies_of(m, true, *lowest) <= most;
+    return copies_of(m, false, *lowest) + copies_of(m, true, *lowest) <= most;
 }
 
 size_t lorac_model_copies(const struct lorac_model *m, size_t frozen, size_t *left_out)

@@ -127,7 +127,7 @@ enum lorac_compute lorac_module_compute(const struct lorac_model *m, const struc
 /* Bytes of the copies of weights that training makes for its products, of backward ones only above
  * `frozen` layers (lorac_frozen_layers). Those of weights that can be multiplied as they are stored
  * are made by lorac_model_prepare() alone, and only where all copies take at most a quarter of the
- * machine's memory: for both directions, or for forward products alone; `left_out` (or NULL) are
+ * machine's memory, or those for forward products do: these alone then. `left_out` (or NULL) are
  * the bytes of those that are not made. Others are made where a product needs them, too. */
 size_t lorac_model_copies(const struct lorac_model *m, size_t frozen, size_t *left_out);
 /* Make them now; lorac_pass_new() does for one that trains, and any other those of forward products

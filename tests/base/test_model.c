@@ -7,7 +7,8 @@
  *   - parameters are counted, a tied matrix once;
  *   - where copies for training's products were made, what they are of need not be in memory;
  *   - copies that only make products faster stay within a quarter of the memory: for both
- *     directions, or forward alone, or none, and what is left out is counted;
+ *     directions, or forward alone, or none, and what is left out is counted; an evaluation makes
+ *     none that training leaves out;
  *   - a pass has them made once it ran so many rows in batches that they make faster, not before,
  *     and never for smaller batches;
  *   - every failed allocation and system call is reported, and nothing leaks.
@@ -442,18 +443,19 @@ static void copies_stay_within_a_quarter_of_the_memory(void **state)
     enum { WEIGHTS = 6 * 7 + 1 };
     const size_t most = lorac_machine_memory() / 4 / WEIGHTS; // for each
     const struct {
-        size_t bytes;
-        bool needed; // by products, as weights stored in another type
+        size_t bytes, needed; // modules whose copies products need: stored in another type
         const char *training, *evaluation;
-        size_t made, left_out; // while training, of one direction's
+        size_t made; // of the others, while training: for how many directions
     } cases[] = {
-        {most / 2, false, "both", "forward", 2, 0},
-        {most / 2 + 1, false, "forward", "forward", 1, 1},
-        {most, false, "forward", "forward", 1, 1},
-        {most + 1, false, "none", "none", 0, 2},
-        {most / 2, true, "both", "forward", 2, 0},
-        {most, true, "none", "forward", 2, 0}, // when a product asks
-        {most + 1, true, "none", "none", 2, 0},
+        {most / 2, 0, "both", "forward", 2},
+        {most / 2 + 1, 0, "forward", "forward", 1}, // not all fit
+        {most, 0, "forward", "forward", 1},         // forward ones do
+        {most + 1, 0, "none", "none", 0},
+        {most, 10, "forward", "forward", 1}, // the backward ones of 10 come when products ask
+        {most + 1, 10, "none", "none", 0},   // as do all of 10
+        {most / 2, WEIGHTS, "both", "forward", 0},
+        {most, WEIGHTS, "forward", "forward", 0}, // as above
+        {most + 1, WEIGHTS, "none", "none", 0},
     };
     struct lorac_backend counting = lorac_backend_ref;
     counting.weight_bytes = count_copies;
@@ -468,12 +470,16 @@ static void copies_stay_within_a_quarter_of_the_memory(void **state)
                          LORAC_OK);
         dev.ops = &counting;
         m->compute = LORAC_BFLOAT16; // of another backend
-        for (size_t k = 0; k < m->n_modules; k++) {
-            m->module[k].dtype = cases[i].needed ? LORAC_F32 : LORAC_BF16;
+        size_t needed = cases[i].needed;
+        size_t others = WEIGHTS - needed;
+        for (size_t k = 0, n = 0; k < m->n_modules; k++) {
+            m->module[k].dtype = n < needed ? LORAC_F32 : LORAC_BF16;
+            n += lorac_module_is_linear(&m->module[k]);
         }
         copy_bytes = cases[i].bytes;
-        assert_int_equal(lorac_model_copies(m, 0, &left_out), cases[i].made * WEIGHTS * copy_bytes);
-        assert_int_equal(left_out, cases[i].left_out * WEIGHTS * copy_bytes);
+        assert_int_equal(lorac_model_copies(m, 0, &left_out),
+                         (2 * needed + cases[i].made * others) * copy_bytes);
+        assert_int_equal(left_out, (2 - cases[i].made) * others * copy_bytes);
         prepared = "none";
         lorac_model_prepare(m, 0);
         assert_string_equal(prepared, cases[i].training);
