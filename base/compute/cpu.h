@@ -130,6 +130,7 @@ void lorac_cpu_weight_close(struct lorac_device *dev, struct lorac_weight *w);
 /* In 8-bit integers. A pair's share is exact to the bit what its parts give: only by blocks, else
  * false, and nothing was computed. */
 bool lorac_cpu_int8(struct lorac_device *dev, const struct lorac_cpu_product *p);
+const char *lorac_cpu_slow(const struct lorac_device *dev, enum lorac_compute c);
 void lorac_cpu_int8_prepare(struct lorac_device *dev, const struct lorac_weight *w, bool back);
 size_t lorac_cpu_attention_floats(void); // of scratch, a thread
 /* Scratch of this operation's own until it is given back: another's where there is no memory for

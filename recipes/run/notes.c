@@ -139,11 +139,18 @@ static void note_compute(const struct lorac_job *j, const struct lorac_run_watch
                          struct lorac_buf *b)
 {
     const char *word = j->recipe->model.compute;
-    if (!word || strcmp(word, "auto") != 0 || j->model->compute != LORAC_FLOAT32) { return; }
+    const char *slow = j->dev.ops->slow(&j->dev, j->model->compute);
     lorac_buf_clear(b);
+    if (slow) {
+        lorac_buf_printf(b,
+                         "model.compute: %s is slower than float32 here: %s; try float32 or auto",
+                         lorac_compute_name(j->model->compute), slow);
+        note(watch, b);
+    }
+    if (!word || strcmp(word, "auto") != 0 || j->model->compute != LORAC_FLOAT32) { return; }
     lorac_buf_printf(b, "model.compute: auto is float32 here: %s",
                      j->dev.ops->lacks(&j->dev, LORAC_BFLOAT16));
-    watch->note(watch->self, b->at ? b->at : "");
+    note(watch, b);
 }
 
 /* What is slower than it would be with more memory. */

@@ -443,6 +443,11 @@ static const char *vault_lacks(const struct lorac_device *dev, enum lorac_comput
     return lorac_backend_ref.lacks(dev, c);
 }
 
+static const char *vault_slow(const struct lorac_device *dev, enum lorac_compute c)
+{
+    return lorac_backend_ref.slow(dev, c);
+}
+
 static size_t library_bytes(const struct lorac_device *dev)
 {
     (void)dev;
@@ -453,6 +458,7 @@ const struct lorac_backend lorac_backend_vault = {
     .name = "vault",
     .library_bytes = library_bytes,
     .lacks = vault_lacks,
+    .slow = vault_slow,
     .alloc = vault_alloc,
     .release = vault_release,
     .write = vault_copy,

@@ -7,6 +7,7 @@
  *   - it is as near to float32's as the rounding of its factors allows;
  *   - what is not finite comes out as NaN where it went in, and nowhere else; zeroes stay zeroes;
  *   - what a handle reads is what is stored;
+ *   - where the kernels are plain C, and only there, it is told to be slower than float32;
  *   - without memory to pack a weight the result is the same.
  */
 #include "base/compute/device.h"
@@ -506,6 +507,19 @@ static void without_memory_to_pack_it_is_the_same(void **state)
     scratch_free();
 }
 
+static void plain_kernels_are_told_to_be_slow(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < d.n; i++) {
+        const struct lorac_int8_kernels *k = kernels_of(i);
+        const struct lorac_backend *op = d.at[i].ops;
+        bool plain = k && strcmp(k->name, "generic") == 0;
+        assert_int_equal(op->slow(&d.at[i], LORAC_INT8) != NULL, plain);
+        assert_null(op->slow(&d.at[i], LORAC_BFLOAT16));
+        assert_null(op->slow(&d.at[i], LORAC_FLOAT32));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,6 +533,7 @@ int main(void)
         cmocka_unit_test(zeroes_and_the_smallest_numbers),
         cmocka_unit_test(a_sum_that_is_too_long_is_computed_in_float32),
         cmocka_unit_test(a_handle_reads_what_is_stored),
+        cmocka_unit_test(plain_kernels_are_told_to_be_slow),
         cmocka_unit_test(without_memory_to_pack_it_is_the_same),
     };
     return cmocka_run_group_tests_name("int8", tests, devices_make, devices_free);

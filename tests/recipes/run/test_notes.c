@@ -2,6 +2,7 @@
  * What a run says, and when. What is promised:
  *   - a key whose number the run is too short for is told, with that number;
  *   - keys of evaluations are told where nothing is evaluated, unless they have their default;
+ *   - a compute that is slower than float32 on this device is told, with the reason;
  *   - weights that are not packed for want of memory are told: of frozen layers those for forward
  *     products, others have none;
  *   - samples are shown at each best evaluation and at the last, and only there.
@@ -140,6 +141,46 @@ static void weights_that_are_not_packed_are_told(void **state)
     expect_packed(last, 1);
 }
 
+static const char *is_slow(const struct lorac_device *dev, enum lorac_compute c)
+{
+    (void)dev;
+    return c == LORAC_INT8 ? "it counts on its fingers" : NULL;
+}
+
+static void what_is_slower_than_float32_is_told(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {NULL};
+    static const char want[] = "model.compute: int8 is slower than float32 here: it counts on its "
+                               "fingers; try float32 or auto\n";
+    const struct lorac_length length = {.steps = 11, .steps_per_epoch = 11.0};
+    struct lorac_backend slow = lorac_backend_ref;
+    struct lorac_adapter *a = NULL;
+    struct runs_job s;
+    runs_open_job(&s, LORAC_JOB_TRAIN, sets);
+    assert_int_equal(lorac_job_adapter(&a, s.j, NULL), LORAC_OK);
+    const struct lorac_backend *own = s.j->dev.ops;
+    const enum lorac_compute compute = s.j->model->compute;
+    slow.slow = is_slow;
+    for (enum lorac_compute c = LORAC_FLOAT32; c < LORAC_N_COMPUTES; c++) {
+        struct lorac_buf notes = {0};
+        struct lorac_run_watch watch = {.self = &notes, .note = add_note};
+        s.j->dev.ops = &slow;
+        s.j->model->compute = c;
+        lorac_buf_str(&notes, "");
+        lorac_recipe_notes(s.j, a, &length, &watch);
+        s.j->dev.ops = own;
+        s.j->model->compute = compute;
+        bool told = c == LORAC_INT8;
+        if ((strstr(notes.at, told ? want : "slower") != NULL) != told) {
+            fail_msg("%s", notes.at);
+        }
+        lorac_buf_free(&notes);
+    }
+    lorac_adapter_free(a);
+    runs_close_job(&s);
+}
+
 struct samples {
     size_t step, steps, n; // of the last evaluation; shown since
     bool is_best;
@@ -190,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_that_the_run_is_too_short_for_are_told),
+        cmocka_unit_test(what_is_slower_than_float32_is_told),
         cmocka_unit_test(weights_that_are_not_packed_are_told),
         cmocka_unit_test(samples_are_shown_at_the_best_evaluations_and_the_last),
     };
