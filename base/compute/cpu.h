@@ -93,7 +93,7 @@ struct lorac_cpu_product {
 void lorac_cpu_decode(struct lorac_device *dev, float *to, const struct lorac_weight *w,
                       size_t first, size_t n);
 /* A pair's share of rows n .. n+rows-1: first u; then, of outputs o .. o+outputs-1,
- * y = beta y + up_scale u up. */
+ * y = beta y + u up. */
 void lorac_cpu_pair_down(const struct lorac_kernels *k, const struct lorac_cpu_product *p, size_t n,
                          size_t rows);
 void lorac_cpu_pair_up(const struct lorac_kernels *k, const struct lorac_cpu_product *p, size_t n,

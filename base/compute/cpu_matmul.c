@@ -89,29 +89,9 @@ void lorac_cpu_matmul_nt(struct lorac_device *dev, float *out, const float *a, c
     }
 }
 
-/* The same where a row's bits count: alpha first, for `tile` may or may not round its product with
- * a sum before it adds that to y. */
-static void sums_by_row(struct lorac_device *dev, float *y, const float *u, const float *b,
-                        size_t N, size_t C, size_t R, float alpha, float beta)
-{
-    struct lorac_cpu_scratch *s = lorac_cpu_take(dev);
-    size_t rows = LORAC_CPU_PANEL / R;
-    for (size_t n = 0; n < N; n += rows) {
-        size_t some = lorac_min(rows, N - n);
-        memcpy(s->panel, u + n * R, some * R * sizeof *u);
-        lorac_cpu(dev)->kernels->scale(s->panel, some * R, alpha);
-        sums(dev, y + n * C, s->panel, R, b, some, C, R, 1.0F, beta);
-    }
-    lorac_cpu_give(dev, s);
-}
-
 void lorac_cpu_matmul_nn(struct lorac_device *dev, float *out, const float *a, const float *b,
                          size_t N, size_t C, size_t OC, float alpha, float beta)
 {
-    if (dev->by_row && alpha != 1.0F && OC <= LORAC_CPU_PANEL) {
-        sums_by_row(dev, out, a, b, N, C, OC, alpha, beta);
-        return;
-    }
     if (OC <= RANK || are_few(dev, N, FEW)) {
         sums(dev, out, a, OC, b, N, C, OC, alpha, beta);
     } else {
@@ -163,7 +143,7 @@ void lorac_cpu_pair_down(const struct lorac_kernels *k, const struct lorac_cpu_p
 {
     size_t R = p->pair->R;
     k->dots(p->pair->u + n * R, R, p->x + n * p->K, p->K, p->pair->down, p->K, LORAC_F32, rows, R,
-            p->K, p->pair->down_scale, 0.0F);
+            p->K, p->pair->scale, 0.0F);
 }
 
 void lorac_cpu_pair_up(const struct lorac_kernels *k, const struct lorac_cpu_product *p, size_t n,
@@ -171,7 +151,7 @@ void lorac_cpu_pair_up(const struct lorac_kernels *k, const struct lorac_cpu_pro
 {
     size_t R = p->pair->R;
     k->tile(p->y + n * p->OUT + o, p->OUT, p->pair->u + n * R, R, 1, p->pair->up + o, p->OUT, rows,
-            outputs, R, p->pair->up_scale, beta);
+            outputs, R, 1.0F, beta);
 }
 
 /* Whether sgemm can read the stored weights where they are. */

@@ -8,22 +8,22 @@
 
 enum { A, BT };
 
-/* u = drop(x) A^T;  y += s u Bt */
+/* u = s drop(x) A^T;  y += u Bt */
 static void forward(const struct lorac_adapter *a, const struct lorac_site *s, float *y,
                     const float *x, const struct lorac_linear *l)
 {
     const struct lorac_backend *op = l->dev->ops;
     float *u = l->saved; // (N,R)
-    struct lorac_pair pair = {s->R, s->p[A], s->p[BT], u, 1.0F, s->scale};
+    struct lorac_pair pair = {s->R, s->p[A], s->p[BT], u, s->scale};
     if (!lorac_site_drops(a, s, l) && lorac_linear_pair(l, false, y, x, &pair)) { return; }
     lorac_linear_forward(l, y, x);
     x = lorac_site_dropped(l->scratch, a, s, x, l);
-    op->matmul_nt(l->dev, u, x, s->p[A], l->N, s->C, s->R, 1.0F, 0.0F);
-    op->matmul_nn(l->dev, y, u, s->p[BT], l->N, s->OC, s->R, s->scale, 1.0F);
+    op->matmul_nt(l->dev, u, x, s->p[A], l->N, s->C, s->R, s->scale, 0.0F);
+    op->matmul_nn(l->dev, y, u, s->p[BT], l->N, s->OC, s->R, 1.0F, 1.0F);
 }
 
 /* With u kept and dy given:
- *   dBt += s u^T dy      du = s dy Bt^T      dA += du^T drop(x)      dx += mask du A
+ *   dBt += u^T dy        du = s dy Bt^T      dA += du^T drop(x)      dx += mask du A
  *                                             pinned by base.test_pass, lora.test_golden */
 static void backward(const struct lorac_adapter *a, const struct lorac_site *s, float *dx,
                      const float *dy, const float *x, const struct lorac_linear *l)
@@ -33,12 +33,12 @@ static void backward(const struct lorac_adapter *a, const struct lorac_site *s, 
     float *du = l->scratch + l->N * s->C; // (N,R)
     struct lorac_linear onto = *l; // the pair's share comes first: OpenBLAS adds to what is there
     onto.beta = 1.0F;              // at less than it takes to write
-    struct lorac_pair pair = {s->R, s->p[BT], s->p[A], du, s->scale, 1.0F};
+    struct lorac_pair pair = {s->R, s->p[BT], s->p[A], du, s->scale};
     bool done = !lorac_site_drops(a, s, l) && lorac_linear_pair(l, true, dx, dy, &pair);
     if (!done) { op->matmul_nt(l->dev, du, dy, s->p[BT], l->N, s->OC, s->R, s->scale, 0.0F); }
     if (s->dp[A]) {
         x = lorac_site_dropped(wide, a, s, x, l);
-        op->matmul_tn(l->dev, s->dp[BT], l->saved, dy, l->N, s->OC, s->R, s->scale, 1.0F);
+        op->matmul_tn(l->dev, s->dp[BT], l->saved, dy, l->N, s->OC, s->R, 1.0F, 1.0F);
         op->matmul_tn(l->dev, s->dp[A], du, x, l->N, s->C, s->R, 1.0F, 1.0F);
     }
     if (!dx || done) { return; }

@@ -63,7 +63,7 @@ static struct lorac_pair pair_of(struct operands *o)
 {
     o->u = scratch(o->s.N * o->s.R, 6);
     o->y = scratch(o->s.N * o->OUT, 7);
-    return (struct lorac_pair){o->s.R, o->s.down ? o->down : NULL, o->up, o->u, 0.5F, 2.0F};
+    return (struct lorac_pair){o->s.R, o->s.down ? o->down : NULL, o->up, o->u, 0.5F};
 }
 
 static void run_parts(struct operands *o, struct lorac_device *dev, const struct lorac_weight *w)
@@ -78,7 +78,7 @@ static void run_parts(struct operands *o, struct lorac_device *dev, const struct
         op->linear(dev, o->y, o->x, w, o->bias, s->N);
         beta = 1.0F;
     }
-    op->matmul_nn(dev, o->y, o->u, p.up, s->N, o->OUT, s->R, 2.0F, beta);
+    op->matmul_nn(dev, o->y, o->u, p.up, s->N, o->OUT, s->R, 1.0F, beta);
     if (s->back) { op->linear_backward(dev, o->y, o->x, w, s->N, 1.0F); }
 }
 
@@ -134,7 +134,7 @@ static void check(const struct shape *s)
         } else {
             float of_sum = ((float)got.K + 8.0F) * U;
             agree(&d, i, what, got.u, want.u, s->N * s->R, of_sum, 4.0F * U);
-            // and sums of R terms of 2 u up, where u is up to K / 6 in size
+            // and sums of R terms of u up, where u is up to K / 6 in size
             agree(&d, i, what, got.y, want.y, s->N * got.OUT, (float)(2 * s->R) * of_sum, 8.0F * U);
         }
         scratch_free();
