@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -29,6 +30,12 @@ static size_t size_limit(void)
     struct rlimit limit;
     bool limited = getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
     return limited && limit.rlim_cur < SIZE_MAX ? (size_t)limit.rlim_cur : SIZE_MAX;
+}
+
+const char *lorac_scratch_dir(void)
+{
+    const char *dir = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): nothing here writes it
+    return dir && *dir ? dir : "/var/tmp";
 }
 
 size_t lorac_scratch_room(const char *dir)
@@ -101,6 +108,11 @@ enum lorac_status lorac_scratch_write(int fd, const void *bytes, size_t n, size_
                                       struct lorac_err *err)
 {
     const unsigned char *from = bytes;
+    size_t limit = size_limit();
+    if (at > limit || n > limit - at) {
+        return lorac_fail(err, LORAC_EIO, "a scratch file: may have %zu MiB (ulimit -f), not more",
+                          limit >> 20);
+    }
     while (n > 0) {
         ssize_t done = lorac_sys_refused() ? -1 : pwrite(fd, from, n, (off_t)at);
         if (done < 0 && errno == EINTR) { continue; }
@@ -126,6 +138,13 @@ enum lorac_status lorac_scratch_read(void *bytes, size_t n, int fd, size_t at,
         n -= (size_t)done;
     }
     return LORAC_OK;
+}
+
+enum lorac_status lorac_scratch_map(struct lorac_map *out, int fd, size_t n, struct lorac_err *err)
+{
+    void *p = lorac_sys_refused() ? MAP_FAILED : mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+    *out = p == MAP_FAILED ? (struct lorac_map){0} : (struct lorac_map){p, n};
+    return out->data ? LORAC_OK : io_fail(err, "a scratch file", "map");
 }
 
 void lorac_scratch_close(int fd)
