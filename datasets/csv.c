@@ -139,17 +139,13 @@ static enum lorac_status check_format(const struct lorac_table_format *f, struct
 static enum lorac_status open_bytes(struct lorac_table *t, const char *bytes, size_t n,
                                     struct lorac_err *err)
 {
-    size_t n_decoded = 0;
     enum lorac_status st = check_format(&t->format, err);
     if (!st) { st = lorac_foreign_table(bytes, n, t->file, err); }
-    if (!st) {
-        st =
-            lorac_text_to_utf8(&t->decoded, &n_decoded, bytes, n, t->format.encoding, t->file, err);
-    }
     if (st) { return st; }
-    t->data = t->decoded ? t->decoded : bytes;
-    t->size = t->decoded ? n_decoded : n;
-    if (t->decoded) { st = lorac_foreign_table(t->data, t->size, t->file, err); }
+    t->data = bytes;
+    t->size = n;
+    st = lorac_table_decode(t, err);
+    if (!st && t->data != bytes) { st = lorac_foreign_table(t->data, t->size, t->file, err); }
     return st ? st : lorac_table_index(t, err);
 }
 

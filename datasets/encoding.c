@@ -3,7 +3,8 @@
  * encoding.h and datasets.h. */
 #include "datasets/encoding.h"
 
-#include "base/core/mem.h"
+#include "base/core/scratch.h"
+#include "datasets/table.h"
 
 #include <errno.h>
 #include <iconv.h>
@@ -59,26 +60,37 @@ struct look {
     size_t zeros;
 };
 
-static struct look look_at(const char *bytes, size_t n)
+static bool is_control(char c)
+{
+    return (unsigned char)c >= 0x80 && (unsigned char)c <= 0x9F;
+}
+
+/* `map`: that which they are of, or NULL. */
+static struct look look_at(const char *bytes, size_t n, const struct lorac_map *map)
 {
     struct look l = {0};
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)bytes[i];
-        l.zeros += c == 0;
-        l.letters += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        l.high += c >= 0x80;
-        l.controls += c >= 0x80 && c <= 0x9F;
-    }
+    size_t at = 0; // the next character
     for (size_t i = 0; i < n;) {
-        utf8proc_int32_t u = 0;
-        utf8proc_ssize_t k = 1;
-        if ((unsigned char)bytes[i] >= 0x80) {
-            size_t left = n - i < 4 ? n - i : 4;
-            k = utf8proc_iterate((const utf8proc_uint8_t *)bytes + i, (utf8proc_ssize_t)left, &u);
-            l.good += k > 0;
-            l.bad += k <= 0;
+        size_t end = n - i < LORAC_MAP_READ ? n : i + LORAC_MAP_READ;
+        for (; i < end; i++) {
+            unsigned char c = (unsigned char)bytes[i];
+            l.zeros += c == 0;
+            l.letters += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+            l.high += c >= 0x80;
+            l.controls += is_control(bytes[i]);
         }
-        i += k > 0 ? (size_t)k : 1;
+        while (at < end) {
+            utf8proc_int32_t u = 0;
+            utf8proc_ssize_t k = 1;
+            if ((unsigned char)bytes[at] >= 0x80) {
+                k = utf8proc_iterate((const utf8proc_uint8_t *)bytes + at,
+                                     (utf8proc_ssize_t)(n - at < 4 ? n - at : 4), &u);
+                l.good += k > 0;
+                l.bad += k <= 0;
+            }
+            at += k > 0 ? (size_t)k : 1;
+        }
+        if (map) { lorac_map_forget(map); }
     }
     return l;
 }
@@ -101,7 +113,7 @@ static bool is_western(const struct look *l)
 enum lorac_encoding lorac_encoding_guess(const char *bytes, size_t n)
 {
     if (is_marked_utf16(bytes, n)) { return LORAC_ENCODING_UTF16; }
-    struct look l = look_at(bytes, n);
+    struct look l = look_at(bytes, n, NULL);
     bool zeros = l.zeros >= n / 4 || l.bad;
     if (n > 1 && l.zeros && zeros && order_of(bytes, n)) { return LORAC_ENCODING_UTF16; }
     if (is_utf8(&l) || !is_western(&l)) { return LORAC_ENCODING_UTF8; } // its reader says why not
@@ -117,7 +129,7 @@ const char *lorac_encoding_hint(const char *bytes, size_t n)
             "; the file looks like Windows-1252: write data.format.encoding: windows-1252",
         [LORAC_ENCODING_UTF16] = "; the file looks like UTF-16: write data.format.encoding: utf-16",
     };
-    struct look l = look_at(bytes, n);
+    struct look l = look_at(bytes, n, NULL);
     enum lorac_encoding seen = lorac_encoding_guess(bytes, n);
     if (seen) { return hints[seen]; }
     return is_utf8(&l)
@@ -129,38 +141,49 @@ const char *lorac_encoding_hint(const char *bytes, size_t n)
 /* ---- refusals ---- */
 
 struct decoder {
-    const char *file, *bytes;
-    size_t n, at; // of the bytes
-    char *out;    // (n_out) UTF-8, owned
-    size_t n_out, cap;
-    enum lorac_encoding encoding;
+    const struct lorac_table *t;
+    enum order order; // of UTF-16
+    size_t at;        // of the table's bytes
     iconv_t iconv;
+    int fd;   // of the file that they go to
+    size_t n; // bytes there
 };
+
+/* The byte at i, or the two of UTF-16 as a number. */
+static unsigned unit_at(const struct decoder *d, size_t i)
+{
+    const unsigned char *b = (const unsigned char *)d->t->data + i;
+    if (!d->order) { return b[0]; }
+    return d->order == LITTLE ? b[0] | (unsigned)b[1] << 8 : (unsigned)b[0] << 8 | b[1];
+}
 
 /* "FILE:LINE:COLUMN: " of what is decoded so far, in front of the message. */
 static void add_place(struct lorac_err *err, const struct decoder *d)
 {
     unsigned long long line = 1;
     unsigned long long column = 1;
-    size_t begin = starts_with(d->out, d->n_out, "\xEF\xBB\xBF", 3) ? 3 : 0;
-    for (size_t i = begin; i < d->n_out; i++) {
-        bool pair = d->out[i] == '\r' && i + 1 < d->n_out && d->out[i + 1] == '\n';
-        if ((d->out[i] == '\n' || d->out[i] == '\r') && !pair) {
+    size_t step = d->order ? 2 : 1;
+    for (size_t i = 0; i < d->at; i += step) {
+        unsigned c = unit_at(d, i);
+        bool pair = c == '\r' && i + step < d->at && unit_at(d, i + step) == '\n';
+        bool mark = i == 0 && c == 0xFEFF;
+        bool low = c >= 0xDC00 && c <= 0xDFFF; // the second half of a character
+        if ((c == '\n' || c == '\r') && !pair) {
             line++;
             column = 1;
-        } else if (((unsigned char)d->out[i] & 0xC0) != 0x80) {
+        } else if (!mark && !low) {
             column++;
         }
     }
-    lorac_err_prefix(err, "%s:%llu:%llu: ", d->file, line, column);
+    lorac_err_prefix(err, "%s:%llu:%llu: ", d->t->file, line, column);
 }
 
 static enum lorac_status refuse(const struct decoder *d, struct lorac_err *err)
 {
-    unsigned char c = d->at < d->n ? (unsigned char)d->bytes[d->at] : 0;
-    if (d->encoding == LORAC_ENCODING_UTF16) {
+    unsigned char c = (unsigned char)d->t->data[d->at];
+    if (d->order) {
         (void)lorac_fail(err, LORAC_EFORMAT, "half a character of UTF-16, expected a whole one");
-    } else if (d->encoding == LORAC_ENCODING_LATIN1) {
+    } else if (d->t->format.encoding == LORAC_ENCODING_LATIN1) {
         (void)lorac_fail(err, LORAC_EFORMAT,
                          "byte 0x%02X is no character of Latin-1, but one of Windows-1252; write "
                          "data.format.encoding: windows-1252",
@@ -173,103 +196,105 @@ static enum lorac_status refuse(const struct decoder *d, struct lorac_err *err)
 }
 
 /* Bytes that speak for another encoding than the one that is asked for. */
-static enum lorac_status check_look(const struct decoder *d, enum order order,
-                                    struct lorac_err *err)
+static enum lorac_status check_look(struct decoder *d, struct lorac_err *err)
 {
-    const char *asked = names[d->encoding];
-    if (starts_with(d->bytes, d->n, "\xFF\xFE\0\0", 4) ||
-        starts_with(d->bytes, d->n, "\0\0\xFE\xFF", 4)) {
+    const char *bytes = d->t->data;
+    size_t n = d->t->size;
+    enum lorac_encoding encoding = d->t->format.encoding;
+    const char *asked = names[encoding];
+    if (starts_with(bytes, n, "\xFF\xFE\0\0", 4) || starts_with(bytes, n, "\0\0\xFE\xFF", 4)) {
         return lorac_fail(err, LORAC_EFORMAT,
                           "%s:1:1: the byte order mark of UTF-32, expected UTF-8; convert the file "
                           "with iconv -f UTF-32 -t UTF-8",
-                          d->file);
+                          d->t->file);
     }
-    if (d->encoding != LORAC_ENCODING_UTF16 && is_marked_utf16(d->bytes, d->n)) {
+    if (encoding != LORAC_ENCODING_UTF16 && is_marked_utf16(bytes, n)) {
         return lorac_fail(err, LORAC_EFORMAT,
                           "%s:1:1: the byte order mark of UTF-16, expected %s; write "
                           "data.format.encoding: utf-16",
-                          d->file, d->encoding == LORAC_ENCODING_UTF8 ? "UTF-8" : asked);
+                          d->t->file, encoding == LORAC_ENCODING_UTF8 ? "UTF-8" : asked);
     }
-    if (d->encoding == LORAC_ENCODING_UTF8) { return LORAC_OK; }
-    struct look l = look_at(d->bytes, d->n);
-    bool utf16 = d->encoding == LORAC_ENCODING_UTF16;
-    if (utf16 ? !order : is_utf8(&l) && l.good) {
+    if (encoding == LORAC_ENCODING_UTF8 || d->order) { return LORAC_OK; }
+    struct look l = look_at(bytes, n, &d->t->map);
+    bool utf16 = encoding == LORAC_ENCODING_UTF16;
+    if (utf16 || (is_utf8(&l) && l.good)) {
         return lorac_fail(
-            err, LORAC_EFORMAT, "%s: is %s, but data.format.encoding says %s; write %s", d->file,
-            utf16 ? "not UTF-16" : "UTF-8", asked, names[lorac_encoding_guess(d->bytes, d->n)]);
+            err, LORAC_EFORMAT, "%s: is %s, but data.format.encoding says %s; write %s", d->t->file,
+            utf16 ? "not UTF-16" : "UTF-8", asked, names[lorac_encoding_guess(bytes, n)]);
     }
-    return LORAC_OK;
+    if (encoding != LORAC_ENCODING_LATIN1 || !l.controls) { return LORAC_OK; }
+    while (!is_control(bytes[d->at])) { // iconv takes them for control characters
+        d->at++;
+    }
+    return refuse(d, err);
 }
 
 /* ---- decoding ---- */
 
-static enum lorac_status no_memory(const struct decoder *d, struct lorac_err *err)
+/* A block at a time: it ends with a whole character. */
+static enum lorac_status convert(struct decoder *d, struct lorac_err *err)
 {
-    return lorac_fail(err, LORAC_ENOMEM, "%s: no memory for its text as UTF-8", d->file);
-}
-
-static enum lorac_status convert(struct decoder *d, size_t end, struct lorac_err *err)
-{
-    while (d->at < end) {
-        char *grown = lorac_mem_grow(d->out, d->n_out, &d->cap, d->n_out + (end - d->at) + 8, 1);
-        if (!grown) { return no_memory(d, err); }
-        d->out = grown;
-        char *from = (char *)(uintptr_t)(d->bytes + d->at); // iconv does not write there
-        char *to = d->out + d->n_out;
-        size_t left = end - d->at;
-        size_t room = d->cap - d->n_out;
-        errno = 0;
-        size_t k = iconv(d->iconv, &from, &left, &to, &room);
-        int why = errno;
-        d->at = end - left;
-        d->n_out = d->cap - room;
-        if (k == (size_t)-1 && why != E2BIG) { return refuse(d, err); }
+    char block[LORAC_DECODE_BLOCK];
+    enum lorac_status st = LORAC_OK;
+    size_t kept = 0; // pages from here on are in memory
+    while (d->at < d->t->size && !st) {
+        char *from = (char *)(uintptr_t)(d->t->data + d->at); // iconv does not write there
+        char *to = block;
+        size_t left = d->t->size - d->at;
+        size_t room = sizeof block;
+        bool fits = iconv(d->iconv, &from, &left, &to, &room) != (size_t)-1 || errno == E2BIG;
+        d->at = d->t->size - left;
+        if (!fits) { return refuse(d, err); }
+        st = lorac_scratch_write(d->fd, block, sizeof block - room, d->n, err);
+        d->n += sizeof block - room;
+        if (d->at - kept < LORAC_MAP_READ) { continue; }
+        lorac_map_forget(&d->t->map);
+        kept = d->at;
     }
-    return LORAC_OK;
+    return st;
 }
 
-/* All of it, up to the first byte that Latin-1 would take for a control character. */
-static enum lorac_status convert_all(struct decoder *d, struct lorac_err *err)
-{
-    size_t end = d->n;
-    for (size_t i = d->at; d->encoding == LORAC_ENCODING_LATIN1 && i < d->n; i++) {
-        unsigned char c = (unsigned char)d->bytes[i];
-        if (c < 0x80 || c > 0x9F) { continue; }
-        end = i;
-        break;
-    }
-    enum lorac_status st = convert(d, end, err);
-    return st || end == d->n ? st : refuse(d, err);
-}
-
-enum lorac_status lorac_text_to_utf8(char **out, size_t *n_out, const char *bytes, size_t n,
-                                     enum lorac_encoding encoding, const char *file,
+/* All of it as the map of a file in the folder `dir`. */
+static enum lorac_status convert_all(struct lorac_map *out, struct decoder *d, const char *dir,
                                      struct lorac_err *err)
 {
-    struct decoder d = {.file = file, .bytes = bytes, .n = n, .encoding = encoding};
-    enum order order = encoding == LORAC_ENCODING_UTF16 ? order_of(bytes, n) : NO_ORDER;
+    enum lorac_status st = lorac_scratch_open(&d->fd, dir, 0, err);
+    if (!st) { st = convert(d, err); }
+    if (!st) { st = lorac_scratch_map(out, d->fd, d->n, err); }
+    if (st == LORAC_EIO) {
+        lorac_err_prefix(err,
+                         "%s: its text as UTF-8 goes to a file in %s (TMPDIR sets another "
+                         "folder): ",
+                         d->t->file, dir);
+    }
+    lorac_scratch_close(d->fd);
+    return st;
+}
+
+enum lorac_status lorac_table_decode(struct lorac_table *t, struct lorac_err *err)
+{
     static const char *const utf16[] = {[LITTLE] = "UTF-16LE", [BIG] = "UTF-16BE"};
     static const char *const codes[LORAC_N_ENCODINGS] = {
         [LORAC_ENCODING_LATIN1] = "ISO-8859-1", [LORAC_ENCODING_WINDOWS1252] = "WINDOWS-1252"};
-    *out = NULL;
-    *n_out = 0;
-    if (n == 0) { return LORAC_OK; }
-    enum lorac_status st = check_look(&d, order, err);
-    if (st || encoding == LORAC_ENCODING_UTF8) { return st; }
-    const char *code = order ? utf16[order] : codes[encoding];
+    struct decoder d = {.t = t, .fd = -1};
+    struct lorac_map map = {0};
+    if (t->size == 0) { return LORAC_OK; }
+    if (t->format.encoding == LORAC_ENCODING_UTF16) { d.order = order_of(t->data, t->size); }
+    enum lorac_status st = check_look(&d, err);
+    if (st || t->format.encoding == LORAC_ENCODING_UTF8) { return st; }
+    const char *code = d.order ? utf16[d.order] : codes[t->format.encoding];
     d.iconv = iconv_open("UTF-8", code);
     if (d.iconv == (iconv_t)-1) {
         return lorac_fail(err, LORAC_ENOTSUP,
                           "%s: the system's iconv does not know %s; convert the file to UTF-8",
-                          file, code);
+                          t->file, code);
     }
-    st = convert_all(&d, err);
+    st = convert_all(&map, &d, lorac_scratch_dir(), err);
     (void)iconv_close(d.iconv);
-    if (st) {
-        lorac_mem_free(d.out);
-        return st;
-    }
-    *out = d.out;
-    *n_out = d.n_out;
+    if (st) { return st; }
+    lorac_map_close(&t->map);
+    t->map = map;
+    t->data = (const char *)map.data;
+    t->size = map.size;
     return LORAC_OK;
 }

@@ -112,7 +112,7 @@ const struct lorac_tally *lorac_table_long_cells(const struct lorac_table *t)
 size_t lorac_table_memory(const struct lorac_table *t)
 {
     return t->cap_rows * sizeof *t->row_at + t->cap_jumps * sizeof *t->jumps +
-           t->cap_carry * sizeof *t->carry + (t->decoded ? t->size : 0);
+           t->cap_carry * sizeof *t->carry;
 }
 
 void lorac_tally_add(struct lorac_tally *t, uint64_t line)
@@ -290,7 +290,6 @@ void lorac_table_close(struct lorac_table *t)
     lorac_mem_free(t->carry);
     lorac_mem_free(t->jumps);
     lorac_mem_free(t->file);
-    lorac_mem_free(t->decoded);
     lorac_map_close(&t->map);
     lorac_mem_free(t);
 }

@@ -49,8 +49,7 @@ extern const struct lorac_table_kind lorac_table_csv, lorac_table_jsonl;
 struct lorac_table {
     const struct lorac_table_kind *kind;
     char *file;
-    struct lorac_map map; // zeroed where the bytes are the caller's
-    char *decoded;        // the file as UTF-8 where it is of another encoding; owned
+    struct lorac_map map; // of the file, or of its text as UTF-8; zeroed where it is the caller's
     const char *data;     // (size) the text, byte order mark included
     size_t size;
     struct lorac_table_format format;

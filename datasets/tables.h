@@ -21,9 +21,9 @@ LORAC_API_BEGIN
  * A header may leave columns nameless, or give several the same name: they are chosen by number.
  * Limits: 4096 columns, 16 MiB a field, 2^32 - 2 rows. Errors read "FILE:LINE:COLUMN: ...", lines
  * and characters counted from 1. Opening reads the mapped file once and keeps 4 bytes a row (16
- * more where a row spans lines); cells are parsed on demand, so a table may be larger than memory,
- * if it is UTF-8: a file of another encoding is kept as UTF-8. Files that are no tables (JSON,
- * spreadsheets, archives) are refused by name.
+ * more where a row spans lines); cells are parsed on demand, so a table may be larger than memory.
+ * One of another encoding is read from a file without a name in TMPDIR, else /var/tmp, that holds
+ * it as UTF-8. Files that are no tables (JSON, spreadsheets, archives) are refused by name.
  *
  * JSON lines: an object on each line (RFC 8259, UTF-8; duplicate keys, NUL characters in a text,
  * more than 16 MiB are errors), whose members are the cells: columns are the keys of all lines, in
@@ -101,7 +101,7 @@ const struct lorac_tally *lorac_table_blank_lines(const struct lorac_table *t); 
 /* Cells with both line ends and delimiters in them: a text of several lines, or rows that a lone
  * quote swallowed up to the next one. */
 const struct lorac_tally *lorac_table_long_cells(const struct lorac_table *t);
-size_t lorac_table_memory(const struct lorac_table *t); // bytes of the index, and of a decoded file
+size_t lorac_table_memory(const struct lorac_table *t); // bytes of the index
 const char *lorac_table_column_name(const struct lorac_table *t, size_t c);
 /* "; is data.format.delimiter ';'?" where the first row has more of another delimiter than of the
  * one that it is read with, else "": what a message about a missing column or an odd row goes on

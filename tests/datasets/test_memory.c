@@ -1,7 +1,8 @@
 /*
  * Memory and the number of rows. What is promised: a table is read and cut into batches with at
- * most 40 bytes more for each row more, whatever the row holds, and with at most 16 MiB more for
- * ids that are kept. Measured is the peak of a process of its own, mapped pages included.
+ * most 40 bytes more for each row more, whatever the row holds and in whatever encoding, and with
+ * at most 16 MiB more for ids that are kept. Measured is the peak of a process of its own, mapped
+ * pages included.
  */
 #define _DEFAULT_SOURCE // wait4
 #include "tests/datasets/bytes.h"
@@ -17,14 +18,17 @@ enum { NOISE = 2 << 20, CACHE = 64 << 10 }; // what allocators round up; ids tha
 static struct lorac_tokenizer *bytes;
 static char path[256];
 
+static struct lorac_table_format format = {.delimiter = ',', .quote = '"', .header = true};
+
 static void write_table(size_t rows)
 {
+    const char *here = format.encoding == LORAC_ENCODING_LATIN1 ? "\xED\xE7\xED" : "here";
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     fprintf(f, "text,label\n");
     for (size_t i = 0; i < rows; i++) {
-        fprintf(f, "\"row %zu, of %zu rows that are all as short as this one is\",%zu\n", i, rows,
-                i % 7);
+        fprintf(f, "\"row %zu, of %zu rows that are all as short as this one %s is\",%zu\n", i,
+                rows, here, i % 7);
     }
     assert_int_equal(fclose(f), 0);
 }
@@ -40,7 +44,7 @@ static int use_table(size_t cache)
     o.prompt = "{text}: ";
     o.completion = "{label}";
     if (cache) { o.cache = cache; }
-    enum lorac_status st = lorac_table_open(&t, path, NULL, NULL);
+    enum lorac_status st = lorac_table_open(&t, path, &format, NULL);
     if (!st) { st = lorac_dataset_open(&d, t, bytes, &o, NULL); }
     if (!st) { st = lorac_loader_open(&l, d, &rows, NULL); }
     return st || !lorac_loader_count(l, 1);
@@ -77,6 +81,14 @@ static void a_row_takes_a_few_bytes(void **state)
     expect_flat(CACHE, 0);
 }
 
+static void a_row_of_another_encoding_takes_no_more(void **state)
+{
+    (void)state;
+    format.encoding = LORAC_ENCODING_LATIN1;
+    expect_flat(CACHE, 0);
+    format.encoding = LORAC_ENCODING_UTF8;
+}
+
 static void ids_are_kept_up_to_a_limit(void **state)
 {
     (void)state;
@@ -87,6 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_takes_a_few_bytes),
+        cmocka_unit_test(a_row_of_another_encoding_takes_no_more),
         cmocka_unit_test(ids_are_kept_up_to_a_limit),
     };
     const char *dir = getenv("TMPDIR");

@@ -311,6 +311,9 @@ static void an_encoding_that_does_not_fit_is_refused(void **state)
                    "a\0\n\0\0\xDC"
                    "b\0",
                    10, &as[3], "t.csv:2:1: half a character of UTF-16, expected a whole one");
+    expect_refused("\xFF\xFE"
+                   "a\0\0\xDC",
+                   6, &as[3], "t.csv:1:2: half a character of UTF-16, expected a whole one");
     expect_refused(
         "\xFF\xFE\0\0a\0\0\0", 8, &as[3],
         "t.csv:1:1: the byte order mark of UTF-32, expected UTF-8; convert the file with "
