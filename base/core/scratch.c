@@ -35,7 +35,8 @@ static size_t size_limit(void)
 const char *lorac_scratch_dir(void)
 {
     const char *dir = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): nothing here writes it
-    return dir && *dir ? dir : "/var/tmp";
+    if (dir && *dir) { return dir; }
+    return access("/var/tmp", W_OK | X_OK) == 0 ? "/var/tmp" : "/tmp"; // not in every container
 }
 
 size_t lorac_scratch_room(const char *dir)

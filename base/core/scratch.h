@@ -7,7 +7,8 @@
 #include "base/core/file.h"
 #include <stddef.h>
 
-/* The folder for what belongs to no run: TMPDIR, else /var/tmp, for /tmp may itself be memory. */
+/* The folder for what belongs to no run: TMPDIR, else /var/tmp where it can be written: /tmp may
+ * itself be memory. */
 const char *lorac_scratch_dir(void);
 /* Bytes that such a file could have in the folder `dir`, which may still have to be made: what the
  * file system has left, as far as that is known, and the process may write. */
