@@ -18,7 +18,7 @@ second: PEFT scores all labels of a row in one padded batch.
 A recipe whose objective is classify compares training a head and adapters on one text (template.prompt) a row.
 
 Keys of the recipe that are read: model.path and max_length, data.train and test with their format, columns and
-labels.map or column, template, adapter, optimizer.lr, weight_decay and clip_norm, seed. What PEFT
+labels.map or column, template, adapter, optimizer.lr, betas, eps, weight_decay and clip_norm, seed. What PEFT
 has no word for is refused (PEFT_HAS), and so is a comparison where it trains another number of
 parameters than lorac. Needs torch, transformers, peft; see tests/golden/README.md. Unset
 OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE.
@@ -45,7 +45,8 @@ PEFT_HAS = {  # what PEFT's side is run with; all else of these keys is refused
     "adapter.feedforward": [[]], "adapter.bias": ["none", "lora_only", "all"],
     "adapter.overrides": [[]], "adapter.train_also": [[]], "adapter.tie": [None],
     "data.kind": ["table"], "template.kind": ["text"], "objective.kind": ["causal_lm", "classify"],
-    "train.accumulate": [1], "optimizer.name": ["adamw"]}
+    "train.accumulate": [1], "optimizer.name": ["adamw"],
+    "optimizer.lr_ratio_b": [1.0]}
 sys.path.remove(os.path.dirname(os.path.abspath(__file__)))  # this file is no package of that name
 
 
@@ -247,7 +248,8 @@ def child(spec):
         return
     model.train()
     o = r["optimizer"]
-    optimizer = torch.optim.AdamW(trained, lr=o["lr"], weight_decay=o["weight_decay"], fused=True)
+    optimizer = torch.optim.AdamW(trained, lr=o["lr"], betas=o["betas"], eps=float(o["eps"]),
+                                  weight_decay=o["weight_decay"], fused=True)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     made = labelled if head else examples
     todo = batches(made(r, tokenizer, spec["rows"]), spec["batch"], spec["round"])
