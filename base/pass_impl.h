@@ -46,7 +46,7 @@ struct lorac_layout {
     uint32_t remade;  // bit s: it reads slot s, which is made again when it gets there
     uint32_t over;    // bit s: the gradient of slot s takes the slot's own place
     size_t cut;       // behind the steps before it, rows that nobody asks for may be left out
-    uint32_t across;  // bit s: slot s is made before it and read from it on
+    uint32_t across;  // bit s: slot s is made before it, and a row reads its own of it behind it
     uint8_t up[LORAC_STEPS_MAX];      // where in the program the steps stand, in the order of the
                                       // way up: a step is named by its place in that
     uint8_t down[LORAC_STEPS_MAX];    // the steps in the order of the way down

@@ -1,15 +1,17 @@
 /*
  * cpu_attention.c - attention of the cpu backend in blocks, without a matrix of all scores.
  *
- * A block of query rows takes some positions of one segment together with all query heads of one
- * key/value head, so that a key block is laid out once for all of them:
+ * A block of query rows takes some queries of one segment, of which not every row need be one,
+ * together with all query heads of one key/value head, so that a key block is laid out once for all
+ * of them:
  *
  *   row   0 1 2 3   4 5 6 7   8 ..        4 query heads a key head
- *   position  i0      i0+1    i0+2 ..     up to LORAC_ROWS rows
+ *   query    i0       i0+1    i0+2 ..     up to LORAC_ROWS rows
  *
  * Forward: the online softmax (Milakov, Gimelshein 2018; Dao et al. 2022, "FlashAttention"). A
- * segment of one block with a long past, as in decoding, is also cut along its keys: each piece has
- * its own maximum, sum and output, which are put together in order.
+ * segment of one block that sees many keys, as in decoding, or where a prompt's last row alone is
+ * asked for, is also cut along its keys: each piece has its own maximum, sum and output, which are
+ * put together in order.
  * Backward: cpu_attention_back.c.
  *
  * Of a device that computes each row by itself (by_row) blocks of keys begin at multiples of
@@ -126,7 +128,7 @@ static void forward_block(struct scratch *w, float *out, float *lse, const struc
     finish_block(w, out, lse, p, b);
 }
 
-/* ---- long pasts in pieces ---- */
+/* ---- many keys in pieces ---- */
 
 static bool is_split(const struct problem *p, size_t s)
 {

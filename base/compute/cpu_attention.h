@@ -39,7 +39,7 @@ struct problem {
     const float *q, *keys, *values, *cache_k, *cache_v;
     char *scratch;
     bool by_row;        // of the device
-    bool split;         // whether long pasts are cut along their keys
+    bool split;         // forward: along many keys; backward: along queries
     float *parts;       // (pieces, part_floats)
     size_t part_floats; // LORAC_ROWS (D + 2): maxima, sums, outputs
 };
