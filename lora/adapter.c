@@ -455,9 +455,14 @@ static struct lorac_full *full_vector(const struct lorac_adapter *a, size_t m)
     return a->vector_at[m] >= 0 ? &a->full[a->vector_at[m]] : NULL;
 }
 
+bool lorac_adapter_holds(const struct lorac_adapter *a, size_t m)
+{
+    return find(a, m) || full_weight(a, m) || full_vector(a, m);
+}
+
 static bool adapts(const void *self, size_t m)
 {
-    return find(self, m) || full_weight(self, m) || full_vector(self, m);
+    return lorac_adapter_holds(self, m);
 }
 
 static bool trains(const void *self, size_t m)

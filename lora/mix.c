@@ -21,7 +21,7 @@ static bool adapts(const void *self, size_t m)
     for (size_t i = 0; i < x->n && !any; i++) {
         any = site_of(x->adapter[i], m) != NULL;
     }
-    return any;
+    return any || (x->whole && lorac_adapter_holds(x->whole, m));
 }
 
 static bool trains(const void *self, size_t m)

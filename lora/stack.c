@@ -68,7 +68,7 @@ static bool adapts(const void *self, size_t m)
     const struct lorac_stack *s = self;
     bool any = false;
     for (size_t i = 0; i < s->n; i++) {
-        any = any || s->adapter[i]->at[m] >= 0;
+        any = any || lorac_adapter_holds(s->adapter[i], m);
     }
     return any;
 }
@@ -121,7 +121,7 @@ static size_t saved_floats(const void *self, size_t m, size_t N)
     return most;
 }
 
-/* The first runs the layer, the others add to its output. */
+/* The first runs the layer, the others add to its output; where none has a pair, nobody does. */
 static void forward(void *self, float *y, const float *x, const struct lorac_linear *l)
 {
     const struct lorac_stack *s = self;
@@ -135,6 +135,7 @@ static void forward(void *self, float *y, const float *x, const struct lorac_lin
         s->adapter[i]->method->forward(s->adapter[i], &scaled, y, x, &at);
         at.w = NULL;
     }
+    if (at.w) { lorac_linear_forward(&at, y, x); } // what stands in for the base's tensors
 }
 
 struct lorac_socket lorac_stack_socket(struct lorac_stack *s)

@@ -85,6 +85,8 @@ void lorac_full_norm_backward(const struct lorac_adapter *a, size_t m, const flo
                               const float *x, size_t N, float eps);
 void lorac_full_embed_backward(const struct lorac_adapter *a, size_t m, const float *dy,
                                const int32_t *ids, size_t N);
+/* Does module m carry a pair, or tensors that stand in for the base's? */
+bool lorac_adapter_holds(const struct lorac_adapter *a, size_t m);
 /* Is it still what the base has? */
 bool lorac_full_is_idle(const struct lorac_adapter *a, const struct lorac_full *f);
 

@@ -2,7 +2,9 @@
  * Several adapters beside one base. What is promised, on every case of tests/golden/models and on
  * every backend:
  *   - a pass goes from one adapter to the bare base and back without being made anew, bit for bit;
- *   - a factor of 0 changes nothing, and two halves of one adapter are the whole of it.
+ *   - a factor of 0 changes nothing, and two halves of one adapter are the whole of it;
+ *   - what stands in for a module's tensors adapts it, as it does where the adapter trains, alone
+ *     or in a batch with others: rows below it that are kept stay true.
  */
 #include "base/core/mem.h"
 #include "lora/lora.h"
@@ -119,11 +121,31 @@ static void factors_weigh_what_each_adapter_adds(void **state)
     }
 }
 
+static void what_stands_in_adapts(void **state)
+{
+    for (size_t i = 0; golden_every(i); i++) {
+        struct fixture f = {0};
+        open_case(&f, golden_every(i), *state);
+        struct lorac_stack stack = {.n = 1, .adapter = {f.a}, .factor = {1.0F}};
+        const struct lorac_adapter *one = f.a;
+        struct lorac_mix mix = {.n = 1, .adapter = &one, .whole = f.a};
+        struct lorac_socket own = lorac_adapter_socket(f.a);
+        struct lorac_socket alone = lorac_stack_socket(&stack);
+        struct lorac_socket mixed = lorac_mix_socket(&mix);
+        for (size_t m = 0; m < f.m->n_modules; m++) {
+            assert_int_equal(alone.adapts(alone.self, m), own.adapts(own.self, m));
+            assert_int_equal(mixed.adapts(mixed.self, m), own.adapts(own.self, m));
+        }
+        close_case(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_EACH(adapters_come_and_go_beside_one_base),
         ON_EACH(factors_weigh_what_each_adapter_adds),
+        ON_EACH(what_stands_in_adapts),
     };
     return cmocka_run_group_tests_name("stack", tests, NULL, NULL);
 }

@@ -123,6 +123,10 @@ static const char *const tag[] = {LAST, "objective=tag", HEAD "=tags", NULL};
 static const char *const head_alone[] = {
     "objective=classify", HEAD "=label", "adapter.method=none", "-adapter.rank", "-adapter.alpha",
     "-adapter.dropout",   NULL};
+#define FULL "adapter.method=none", "-adapter.rank", "-adapter.alpha", "-adapter.dropout"
+static const char *const in_full[] = {FULL, LAST, NULL};
+static const char *const classify_in_full[] = {FULL, LAST, "objective=classify", HEAD "=label",
+                                               NULL};
 
 enum { LOSS = 1U << LORAC_METRIC_LOSS | 1U << LORAC_METRIC_PERPLEXITY };
 
@@ -179,6 +183,8 @@ static void kept_rows_have_the_scores_of_those_that_run(void **state)
     keeping_changes_no_score(classify, CLASSIFY, true);
     keeping_changes_no_score(tag, CLASSIFY & ~(1U << LORAC_METRIC_AUC), true);
     keeping_changes_no_score(head_alone, CLASSIFY, false);
+    keeping_changes_no_score(in_full, LOSS, true);
+    keeping_changes_no_score(classify_in_full, CLASSIFY, true);
 }
 
 /* ---- how often they run ---- */
@@ -258,10 +264,14 @@ static void what_takes_too_much_is_not_kept(void **state)
     x.o.metrics |= 1U << LORAC_METRIC_ACCURACY; // labels, one behind the other
     assert_int_equal(kept(&x, SIZE_MAX), 0);
     close_subject(&x);
-    static const char *const lowest[] = {NULL};
-    open_subject(&x, LOSS, lowest);
-    assert_int_equal(kept(&x, SIZE_MAX), 0);
-    close_subject(&x);
+    static const char *const lowest[][3] = {{NULL},
+                                            {LAST, "adapter.train_also=[layers.0.mlp.up_proj]"},
+                                            {LAST, "adapter.train_also=[input_layernorm]"}};
+    for (size_t i = 0; i < sizeof lowest / sizeof *lowest; i++) {
+        open_subject(&x, LOSS, lowest[i]);
+        assert_int_equal(kept(&x, SIZE_MAX), 0);
+        close_subject(&x);
+    }
 }
 
 static struct lorac_trainer_frozen chosen(size_t evaluations, enum lorac_recipe_cache when,
