@@ -124,12 +124,12 @@ static size_t shared_tokens(const struct lorac_chooser *c, const struct lorac_qu
 enum lorac_status lorac_chooser_add(bool *added, struct lorac_chooser *c,
                                     const struct lorac_question *q, struct lorac_err *err)
 {
-    size_t skip = shared_tokens(c, q);
+    size_t shared = shared_tokens(c, q);
     size_t room = c->seats.end - c->seats.first;
     size_t answer = q->tree ? q->tree->longest : 0;
     *added = false;
     assert(q->n >= 1 && q->scored_from >= 1 && (q->tree ? q->top >= 1 : q->scored_from < q->n));
-    if (q->n - skip + answer > room || q->n + answer > c->batch->max_rows) {
+    if (q->n - shared + answer > room || q->n + answer > c->batch->max_rows) {
         return lorac_fail(err, LORAC_EUSER,
                           "a prompt of %zu tokens and an answer of %zu, expected at most %zu "
                           "together",
@@ -139,7 +139,9 @@ enum lorac_status lorac_chooser_add(bool *added, struct lorac_chooser *c,
     enum lorac_status st = LORAC_OK;
     struct asked *a = &c->asked[c->n];
     a->q = *q;
+    a->q.prompt = NULL; // the caller's may change now
     a->at = c->ids.n;
+    a->shared = shared;
     a->loss = 0.0;
     a->piece = UINT32_MAX;
     a->begun = a->answered = false;
@@ -202,7 +204,7 @@ static void follow(struct lorac_chooser *c, uint32_t i, uint32_t from)
     struct asked *a = &c->asked[i];
     size_t common = 0;
     a->from = UINT32_MAX;
-    a->skip = shared_tokens(c, &a->q);
+    a->skip = a->shared;
     if (from != UINT32_MAX) {
         common = lorac_ids_common(c->ids.at + a->at, common_tokens(&a->q),
                                   c->ids.at + c->asked[from].at, c->asked[from].q.n);
@@ -226,7 +228,6 @@ static enum lorac_status link_question(struct lorac_chooser *c, uint32_t i, uint
                                        struct lorac_err *err)
 {
     struct asked *a = &c->asked[i];
-    size_t shared = shared_tokens(c, &a->q);
     follow(c, i, before);
     const struct asked *f = a->from == UINT32_MAX ? NULL : &c->asked[a->from];
     a->followers = a->shown = 0;
@@ -235,7 +236,7 @@ static enum lorac_status link_question(struct lorac_chooser *c, uint32_t i, uint
     if (a->piece == UINT32_MAX) {
         return lorac_fail(err, LORAC_ENOMEM, "no memory for a question");
     }
-    c->pieces[a->piece].root = shared ? SHARED : BARE;
+    c->pieces[a->piece].root = a->shared ? SHARED : BARE;
     return LORAC_OK;
 }
 

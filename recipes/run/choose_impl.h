@@ -19,8 +19,9 @@ struct piece {
 };
 
 struct asked {
-    struct lorac_question q; // but for the prompt:
+    struct lorac_question q; // but for the prompt, NULL:
     size_t at;               // of it in c->ids
+    size_t shared;           // tokens of it that it has in common with all
     size_t skip;             // tokens of it that are read elsewhere: of another, or those of all
     uint32_t piece;          // that its prompt goes into; UINT32_MAX: none yet
     uint32_t from;           // the question that it goes on from, or UINT32_MAX

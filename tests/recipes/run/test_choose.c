@@ -221,9 +221,8 @@ static struct expected expected_rows(const struct lorac_question *all, size_t i,
 static void ask_some(struct subject *s, const struct answers *a, const struct lorac_ids *prefix,
                      size_t max_prompt, bool all, bool tight)
 {
-    static int32_t prompt[ASKED][ROOM];
+    static int32_t prompt[ASKED][ROOM], asked[ROOM];
     struct lorac_question q[ASKED];
-    double loss[ASKED];
     struct lorac_chooser *c = NULL;
     struct lorac_chooser_options o = {
         .prefix = prefix, .max_tokens = max_prompt + a->tree.longest, .max_answers = a->K};
@@ -255,7 +254,9 @@ static void ask_some(struct subject *s, const struct answers *a, const struct lo
             struct expected e = expected_rows(q, i, shared, n_shared);
             rows.rows += e.rows;
             rows.least += e.least;
+            q[i].prompt = memcpy(asked, prompt[i], sizeof asked); // the next goes there, too
             assert_int_equal(lorac_chooser_add(&added, c, &q[i], NULL), LORAC_OK);
+            q[i].prompt = prompt[i];
             assert_true(added);
         }
         assert_int_equal(lorac_chooser_run(c, NULL, NULL, NULL), LORAC_OK);
@@ -263,9 +264,9 @@ static void ask_some(struct subject *s, const struct answers *a, const struct lo
         assert_true(ran >= rows.least && (tight || ran <= rows.rows)); // some ran again
         for (size_t i = 0; i < n; i++) {
             size_t broken = 0;
-            loss[i] = rank_alone(s, a, prefix, &q[i]);
+            double loss = rank_alone(s, a, prefix, &q[i]);
             double got = lorac_chooser_loss(c, i);
-            if (!(fabs(got - loss[i]) < 1e-4)) { fail_msg("loss %.9g, not %.9g", got, loss[i]); }
+            if (!(fabs(got - loss) < 1e-4)) { fail_msg("loss %.9g, not %.9g", got, loss); }
             if (q[i].tree) { expect_ranked(a, lorac_chooser_answers(&broken, c, i), &q[i]); }
         }
     }
