@@ -41,6 +41,8 @@ enum lorac_status lorac_reader_new(struct lorac_reader **out, const struct lorac
     r->j = j;
     r->target = lorac_job_objective(j)->target;
     r->K = j->K ? j->K : 1;
+    enum lorac_on_long long_ones = recipe->data.on_too_long; // what training skips is asked for
+    if (long_ones == LORAC_LONG_SKIP) { long_ones = LORAC_LONG_TRUNCATE_PROMPT; }
     r->chance = lorac_mem_new(r->K, sizeof *r->chance);
     r->ranked = lorac_mem_new(r->K, sizeof *r->ranked);
     const struct lorac_passages_options o = {.tokenizer = j->tokenizer,
@@ -50,7 +52,7 @@ enum lorac_status lorac_reader_new(struct lorac_reader **out, const struct lorac
                                              .n_variables = n,
                                              .words = r->target == LORAC_TARGET_TAGS,
                                              .max_length = recipe->model.max_length,
-                                             .on_too_long = recipe->data.on_too_long};
+                                             .on_too_long = long_ones};
     enum lorac_status st =
         r->chance && r->ranked ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory to predict");
     if (!st) { st = lorac_passages_open(&r->passages, &o, err); }

@@ -6,6 +6,7 @@
  *     leaves room for more; one that was cut stands beside the others; the answers are those that
  *     each gets alone;
  *   - of an encoder nothing runs once;
+ *   - a text that training would skip, as it is too long, is cut and answered;
  *   - a prediction that was stopped goes on in the batches that it would have had.
  */
 #include "tests/recipes/run/heads.h"
@@ -255,6 +256,31 @@ static void what_runs_once_leaves_room_for_more(void **state)
     close_scene(&s);
 }
 
+static void what_training_skips_is_cut(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"model.max_length=16", "data.on_too_long=skip"};
+    for (size_t k = 0; k < sizeof objectives / sizeof *objectives; k++) {
+        struct scene s;
+        struct lorac_predictor *p = NULL;
+        struct lorac_answer answer = {0};
+        struct lorac_err err = {0};
+        bool tags = strcmp(objectives[k], "tag") == 0;
+        const char *text = tags ? "[\"its words\", \"go on\", \"and on\"]" : "its beginning goes";
+        const struct lorac_cell values[] = {{text, strlen(text)}, {"", 0}};
+        size_t cut = 0;
+        open_scene(&s, objectives[k], sets, 2);
+        check(lorac_predictor_new(&p, s.j, &s.socket, 1, &err), &err);
+        check(lorac_predictor_prompt(&cut, p, values, &err), &err);
+        assert_true(cut > 0);
+        check(lorac_predictor_ask(&answer, p, &text, 1, &err), &err);
+        assert_true(answer.text.n > 0 || answer.ranked);
+        lorac_answer_free(&answer);
+        lorac_predictor_free(p);
+        close_scene(&s);
+    }
+}
+
 static bool all_but_one(void *self, double done)
 {
     (void)self;
@@ -293,6 +319,7 @@ int main(void)
         cmocka_unit_test(texts_share_up_to_the_first_row_that_is_read),
         cmocka_unit_test(texts_of_an_encoder_share_nothing),
         cmocka_unit_test(what_runs_once_leaves_room_for_more),
+        cmocka_unit_test(what_training_skips_is_cut),
         cmocka_unit_test(what_was_stopped_goes_on_in_the_same_batches),
     };
     return cmocka_run_group_tests_name("texts for a head", tests, make_all, tiny_remove);
