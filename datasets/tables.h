@@ -22,8 +22,8 @@ LORAC_API_BEGIN
  * Limits: 4096 columns, 16 MiB a field, 2^32 - 2 rows. Errors read "FILE:LINE:COLUMN: ...", lines
  * and characters counted from 1. Opening reads the mapped file once and keeps 4 bytes a row (16
  * more where a row spans lines); cells are parsed on demand, so a table may be larger than memory.
- * One of another encoding is read from a file without a name in TMPDIR, else /var/tmp, that holds
- * it as UTF-8. Files that are no tables (JSON, spreadsheets, archives) are refused by name.
+ * One of another encoding is read from a file without a name in TMPDIR, else /var/tmp or /tmp, that
+ * holds it as UTF-8. Files that are no tables (JSON, spreadsheets, archives) are refused by name.
  *
  * JSON lines: an object on each line (RFC 8259, UTF-8; duplicate keys, NUL characters in a text,
  * more than 16 MiB are errors), whose members are the cells: columns are the keys of all lines, in

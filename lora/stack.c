@@ -121,7 +121,8 @@ static size_t saved_floats(const void *self, size_t m, size_t N)
     return most;
 }
 
-/* The first runs the layer, the others add to its output; where none has a pair, nobody does. */
+/* The first runs the layer, the others add to its output; where none has a pair, it runs alone,
+ * with what stands in for the base's tensors. */
 static void forward(void *self, float *y, const float *x, const struct lorac_linear *l)
 {
     const struct lorac_stack *s = self;
@@ -135,7 +136,7 @@ static void forward(void *self, float *y, const float *x, const struct lorac_lin
         s->adapter[i]->method->forward(s->adapter[i], &scaled, y, x, &at);
         at.w = NULL;
     }
-    if (at.w) { lorac_linear_forward(&at, y, x); } // what stands in for the base's tensors
+    lorac_linear_forward(&at, y, x); // nothing where one ran it
 }
 
 struct lorac_socket lorac_stack_socket(struct lorac_stack *s)

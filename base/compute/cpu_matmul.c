@@ -16,7 +16,6 @@
 #include "base/core/mem.h"
 
 #include <assert.h>
-#include <string.h>
 
 enum {
     RANK = LORAC_CPU_RANK,

@@ -237,8 +237,7 @@ static void nothing_is_kept_of_frozen_layers(void **state)
 
 enum { MODULES = 128, FORWARD = 1, BACK = 2, READ = 4 };
 static const struct lorac_model *watched;
-static unsigned
-    seen[MODULES]; // of each module: which copies were made, and was it multiplied back?
+static unsigned seen[MODULES]; // which copies of each were made, and was it multiplied back?
 
 static void see(const struct lorac_weight *w, unsigned what)
 {

@@ -86,21 +86,34 @@ static size_t half_a_quarter(const struct lorac_device *dev, enum lorac_dtype ty
     return type == LORAC_BF16 ? lorac_machine_memory() / 8 * (back ? 2 : 1) : 0;
 }
 
+/* What is told where the model computes in `c` on another backend. */
+static struct lorac_buf notes_on(struct runs_job *s, struct lorac_adapter *a,
+                                 const struct lorac_backend *ops, enum lorac_compute c)
+{
+    const struct lorac_length length = {.steps = 11, .steps_per_epoch = 11.0};
+    const struct lorac_backend *own = s->j->dev.ops;
+    const enum lorac_compute compute = s->j->model->compute;
+    struct lorac_buf notes = {0};
+    struct lorac_run_watch watch = {.self = &notes, .note = add_note};
+    lorac_buf_str(&notes, "");
+    s->j->dev.ops = ops;
+    s->j->model->compute = c;
+    lorac_recipe_notes(s->j, a, &length, &watch);
+    s->j->dev.ops = own;
+    s->j->model->compute = compute;
+    return notes;
+}
+
 /* Of weights in layer 0, with copies for so many directions. */
 static void expect_packed(const char *const *sets, size_t directions)
 {
-    const struct lorac_length length = {.steps = 11, .steps_per_epoch = 11.0};
     struct lorac_backend counting = lorac_backend_ref;
     struct lorac_adapter *a = NULL;
     struct runs_job s;
     runs_open_job(&s, LORAC_JOB_TRAIN, sets);
     assert_int_equal(lorac_job_adapter(&a, s.j, NULL), LORAC_OK);
-    const struct lorac_backend *own = s.j->dev.ops;
-    const enum lorac_compute compute = s.j->model->compute;
     counting.weight_bytes = half_a_quarter;
     for (size_t n = 0; n < 4; n++) { // weights that products read as they are stored
-        struct lorac_buf notes = {0};
-        struct lorac_run_watch watch = {.self = &notes, .note = add_note};
         char want[100];
         size_t eighth = lorac_machine_memory() / 8;
         size_t all = directions * n;
@@ -114,12 +127,7 @@ static void expect_packed(const char *const *sets, size_t directions)
             l->dtype = LORAC_BF16;
             k++;
         }
-        s.j->dev.ops = &counting;
-        s.j->model->compute = LORAC_BFLOAT16;
-        lorac_buf_str(&notes, "");
-        lorac_recipe_notes(s.j, a, &length, &watch);
-        s.j->dev.ops = own;
-        s.j->model->compute = compute;
+        struct lorac_buf notes = notes_on(&s, a, &counting, LORAC_BFLOAT16);
         (void)snprintf(want, sizeof want, "a quarter of the memory: %zu MiB are, %zu MiB more",
                        made * eighth >> 20, (all - made) * eighth >> 20);
         bool told = all > 2;
@@ -153,24 +161,14 @@ static void what_is_slower_than_float32_is_told(void **state)
     static const char *const sets[] = {NULL};
     static const char want[] = "model.compute: int8 is slower than float32 here: it counts on its "
                                "fingers; try float32 or auto\n";
-    const struct lorac_length length = {.steps = 11, .steps_per_epoch = 11.0};
     struct lorac_backend slow = lorac_backend_ref;
     struct lorac_adapter *a = NULL;
     struct runs_job s;
     runs_open_job(&s, LORAC_JOB_TRAIN, sets);
     assert_int_equal(lorac_job_adapter(&a, s.j, NULL), LORAC_OK);
-    const struct lorac_backend *own = s.j->dev.ops;
-    const enum lorac_compute compute = s.j->model->compute;
     slow.slow = is_slow;
     for (enum lorac_compute c = LORAC_FLOAT32; c < LORAC_N_COMPUTES; c++) {
-        struct lorac_buf notes = {0};
-        struct lorac_run_watch watch = {.self = &notes, .note = add_note};
-        s.j->dev.ops = &slow;
-        s.j->model->compute = c;
-        lorac_buf_str(&notes, "");
-        lorac_recipe_notes(s.j, a, &length, &watch);
-        s.j->dev.ops = own;
-        s.j->model->compute = compute;
+        struct lorac_buf notes = notes_on(&s, a, &slow, c);
         bool told = c == LORAC_INT8;
         if ((strstr(notes.at, told ? want : "slower") != NULL) != told) {
             fail_msg("%s", notes.at);
