@@ -421,12 +421,12 @@ static enum lorac_status read_share(struct lorac_sweep_share *out, const struct 
     return LORAC_OK;
 }
 
-/* What each device may compute with: this process's processors, or those of the recipe, divided. */
+/* What each device may compute with: this process's threads, or those of the recipe, divided. */
 static size_t threads_of(const struct lorac_sweep *s, size_t jobs)
 {
     size_t all = s->trial[0].recipe->train.threads;
     if (jobs == 1) { return 0; }
-    if (!all) { all = lorac_machine_processors() / lorac_ranks_here(world()); }
+    if (!all) { all = (size_t)lorac_start_default(); }
     return all / jobs ? all / jobs : 1;
 }
 

@@ -88,7 +88,8 @@ static void on_begin(void *self, const struct lorac_run_begin *b)
     lorac_buf_printf(&line, "%zu (%.1f an epoch), in %s, ", b->steps, b->steps_per_epoch,
                      lorac_compute_name(j->model->compute));
     if (world()) { lorac_buf_printf(&line, "%zu ranks of ", lorac_ranks_count(world())); }
-    lorac_buf_printf(&line, "%d threads, into %s", j->dev.threads, b->dir);
+    lorac_buf_printf(&line, "%d thread%s, into %s", j->dev.threads, j->dev.threads == 1 ? "" : "s",
+                     b->dir);
     show_wrapped(stderr, "  steps    ", line.at ? line.at : "");
     lorac_buf_free(&line);
     if (b->best_by) { fprintf(stderr, "  best     by %s (%s)\n", b->best_by, b->best_why); }

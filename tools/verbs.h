@@ -64,12 +64,12 @@ const struct lorac_socket *bench_socket(struct bench *b); // NULL without adapte
         {"--force", NULL, "take an adapter of another base, or one that changes nothing", false,   \
          false},                                                                                   \
         COMPUTE_OPTIONS
-#define COMPUTE_OPTIONS                                                          \
-    {"--threads", "0..4096", "threads to compute with (default: 0, all)", false, \
-     false}, /* the range of train.threads */                                    \
-    {                                                                            \
-        "--compute", "float32|bfloat16|int8|auto",                               \
-            "what products are computed in (default: float32)", false, false     \
+#define COMPUTE_OPTIONS                                                                   \
+    {"--threads", "0..4096", "threads to compute with (default: 0, one per core)", false, \
+     false}, /* the range of train.threads */                                             \
+    {                                                                                     \
+        "--compute", "float32|bfloat16|int8|auto",                                        \
+            "what products are computed in (default: float32)", false, false              \
     }
 
 /* The options of SAMPLING_OPTIONS; `stops` is what o->stop points to. */

@@ -1,10 +1,12 @@
 /* start.c - the environment of a fast program. See start.h. */
-#define _DEFAULT_SOURCE // setenv, getauxval
+#define _GNU_SOURCE // setenv, getauxval, cpu_set_t
 #include "base/compute/start.h"
 
 #ifdef LORAC_HAVE_OPENBLAS
 #    include "base/compute/blas.h"
 #endif
+#include "base/core/cores.h"
+#include "base/core/machine.h"
 
 #ifdef _OPENMP
 #    include <omp.h>
@@ -89,6 +91,20 @@ void lorac_start(char **argv)
     bool waits = wait_briefly();
     bool core = name_the_core();
     if (waits || core) { once_more(argv); }
+}
+
+int lorac_start_default(void)
+{
+#ifdef _OPENMP
+    size_t own = (size_t)omp_get_max_threads();
+    bool given = getenv("OMP_NUM_THREADS"); // NOLINT(concurrency-mt-unsafe)
+    size_t cores = lorac_cores();
+    size_t allowed = lorac_machine_processors();
+    size_t most = cores < allowed ? cores : allowed;
+    return (int)(given || own < most ? own : most);
+#else
+    return 1;
+#endif
 }
 
 void lorac_start_threads(size_t n)

@@ -23,6 +23,10 @@ LORAC_API_BEGIN
  */
 void lorac_start(char **argv);
 
+/* Threads where nobody gives a number: one for each core, as far as this process may have its time
+ * (cores.h, machine.h); or what OMP_NUM_THREADS or the call below says. */
+int lorac_start_default(void);
+
 /* From now on `n` threads, at least 1, where nobody gives a number: OMP_NUM_THREADS doesn't say
  * one, nor the device's options. For a process that shares its processors with others. */
 void lorac_start_threads(size_t n);

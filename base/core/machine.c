@@ -4,6 +4,7 @@
 
 #include "base/core/cgroup.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,8 +78,8 @@ void lorac_machine_peak_begin(void)
 
 size_t lorac_machine_processors(void)
 {
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 1 ? (size_t)n : 1;
+    double n = fmin(ceil(group().processors), (double)sysconf(_SC_NPROCESSORS_ONLN));
+    return n > 1.0 ? (size_t)n : 1;
 }
 
 void lorac_machine_cpu(char text[64])

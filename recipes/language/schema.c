@@ -282,7 +282,7 @@ const struct lorac_key lorac_keys[] = {
      .help = "a new order of the rows in each epoch"},
     {KEY(train.threads, count_or_auto), .flags = LORAC_KEY_FREE, COUNTS(1, 4096),
      .otherwise = "auto",
-     .help = "threads, or auto: one per physical core"},
+     .help = "threads, or auto: one per physical core, as far as a container may use them"},
     {KEY(train.keep_activations, choice), .flags = LORAC_KEY_FREE,
      .words = WORDS("auto", "all", "layers"), .otherwise = "auto",
      .help = "what the forward pass keeps for the backward pass",

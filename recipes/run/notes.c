@@ -207,8 +207,8 @@ enum lorac_status lorac_run_notes(const struct lorac_job *j, struct lorac_adapte
     if ((size_t)j->dev.threads > processors) {
         lorac_buf_clear(&b);
         lorac_buf_printf(
-            &b, "train.threads: %d threads on %zu processors wait for each other most of the time",
-            j->dev.threads, processors);
+            &b, "train.threads: %d threads on %zu processor%s wait for each other most of the time",
+            j->dev.threads, processors, processors == 1 ? "" : "s");
         watch->note(watch->self, b.at ? b.at : "");
     }
     lorac_buf_free(&b);

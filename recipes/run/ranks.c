@@ -3,6 +3,7 @@
 #include "recipes/run/ranks_wire.h"
 
 #include "base/compute/start.h"
+#include "base/core/cores.h"
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/core/sha256.h"
@@ -26,8 +27,9 @@ struct header {
 /* Told once. */
 struct peer {
     char host[64], cpu[64];
-    cpu_set_t may; // run on these processors
+    cpu_set_t may; // run on these cores
 };
+static const char cores_root[] = "/sys/devices/system/cpu";
 
 struct lorac_ranks {
     struct lorac_wire wire;
@@ -61,7 +63,7 @@ static bool is_here(const struct lorac_ranks *r, size_t i)
     return strcmp(r->peer[i].host, r->peer[r->wire.rank].host) == 0;
 }
 
-/* Processors that ranks of this machine may use: all together, each counted once, and *each added
+/* Cores that ranks of this machine may use: all together, each counted once, and *each added
  * up. */
 static size_t processors(size_t *each, const struct lorac_ranks *r)
 {
@@ -76,11 +78,13 @@ static size_t processors(size_t *each, const struct lorac_ranks *r)
     return (size_t)CPU_COUNT(&any);
 }
 
-/* Where several may use the same ones, each takes its part. */
+/* Where several may use the same ones, each takes its part; and of what a container may use. */
 static void divide_processors(const struct lorac_ranks *r)
 {
     size_t each = 0;
     size_t any = processors(&each, r);
+    size_t allowed = lorac_machine_processors();
+    if (any > allowed) { any = allowed; }
     size_t own = (size_t)CPU_COUNT(&r->peer[r->wire.rank].may);
     if (each) { lorac_start_threads(own * any / each); }
 }
@@ -109,6 +113,7 @@ enum lorac_status lorac_ranks_over(struct lorac_ranks **out, const struct lorac_
     lorac_machine_host(own.host);
     lorac_machine_cpu(own.cpu);
     if (sched_getaffinity(0, sizeof own.may, &own.may) != 0) { CPU_ZERO(&own.may); }
+    (void)lorac_cores_keep(&own.may, cores_root);
     struct lorac_ranks *r = lorac_mem_new(1, sizeof *r);
     if (!r) {
         wire->close(wire->self);
@@ -187,6 +192,12 @@ size_t lorac_ranks_unused(const struct lorac_ranks *r)
     bool bound = getenv("OMPI_MCA_orte_bound_at_launch"); // NOLINT(concurrency-mt-unsafe)
     size_t used = r && bound ? processors(&each, r) : 0;
     size_t all = lorac_machine_processors();
+    cpu_set_t any;
+    CPU_ZERO(&any);
+    for (size_t i = 0; i < all && i < CPU_SETSIZE; i++) {
+        CPU_SET(i, &any);
+    }
+    all = lorac_cores_keep(&any, cores_root);
     return used && all > used ? all - used : 0;
 }
 

@@ -25,7 +25,7 @@ LORAC_API_BEGIN
 
 struct lorac_ranks;
 /* NULL where this process is alone. LORAC_ENOTSUP where mpirun started several, and this build has
- * no MPI or cannot load it. The ranks of a machine divide the processors that they may use
+ * no MPI or cannot load it. The ranks of a machine divide the cores that they may use
  * (lorac_start_threads()). */
 LORAC_MUST_CHECK enum lorac_status lorac_ranks_begin(struct lorac_ranks **out,
                                                      struct lorac_err *err);

@@ -254,7 +254,7 @@ static void note_ranks(const struct run *run)
     if (!watch->note) { return; }
     if (unused && run->r->train.threads == 0) {
         (void)snprintf(text, sizeof text,
-                       "mpirun binds these ranks to some of the processors, and %zu are left over: "
+                       "mpirun binds these ranks to some of the cores, and %zu are left over: "
                        "mpirun --bind-to none has the ranks divide them all",
                        unused);
         watch->note(watch->self, text);

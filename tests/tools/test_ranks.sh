@@ -27,7 +27,7 @@ for n in 2 3; do
     ranks $n
     expect 0 train run.yaml $more --set output.dir=runs/of$n
     near one of$n
-    has err "$n ranks of 1 threads"
+    has err "$n ranks of 1 thread,"
     [ "$(grep -c '^step 1/' err)" = 1 ] || fail "not rank 0 alone is heard"
 done
 ranks 2

@@ -137,7 +137,8 @@ enum lorac_status rounds_of(size_t *rounds, int *threads, const struct args *a,
 
 #define BENCH_OPTIONS                                                                         \
     {"--rounds", "1..99", "how often each is measured, by turns (default: 5)", false, false}, \
-        {"--threads", "0..4096", "threads to compute with (default: 0, all)", false, false},  \
+        {"--threads", "0..4096", "threads to compute with (default: 0, one per core)", false, \
+         false},                                                                              \
     {                                                                                         \
         "--json", NULL, "print JSON", false, false                                            \
     }

@@ -1,7 +1,7 @@
 /*
- * Memory limits of control groups. What is promised: of both versions the limit and what is left of
- * it, file cache given back, are those of the tightest group from the process's own to the root;
- * what is not there, or says "max", does not bind.
+ * Limits of control groups. What is promised: of both versions the limit of memory, what is left of
+ * it, file cache given back, and the processors' time are those of the tightest group from the
+ * process's own to the root; what is not there, or says "max", does not bind.
  */
 #include "base/core/cgroup.h"
 
@@ -10,6 +10,7 @@
 #include "base/core/mem.h"
 #include "tests/support/tiny.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -70,11 +71,42 @@ static void version_1_is_read(void **state)
     expect("11:memory_recursive:/c\n", SIZE_MAX, SIZE_MAX);
 }
 
+static void expect_processors(const char *self, double processors)
+{
+    put("self", self);
+    const char *file = tiny_path("self");
+    const char *mount = tiny_path("mount");
+    assert_true(lorac_cgroup_read(file, mount).processors == processors);
+}
+
+static void time_is_limited_as_well(void **state)
+{
+    (void)state;
+    put("mount/cpu.max", "400000 100000\n");
+    put("mount/t/cpu.max", "max 100000\n");
+    put("mount/t/u/cpu.max", "150000 100000\n");
+    expect_processors("0::/\n", 4.0);
+    expect_processors("0::/t\n", 4.0);
+    expect_processors("0::/t/u\n", 1.5);
+    put("mount/t/u/cpu.max", "600000 100000\n"); // the root is tighter
+    expect_processors("0::/t/u\n", 4.0);
+    put("mount/cpu.max", "rubbish\n");
+    expect_processors("0::/\n", (double)INFINITY);
+    put("mount/cpu/cpu.cfs_quota_us", "-1\n");
+    put("mount/cpu/cpu.cfs_period_us", "100000\n");
+    put("mount/cpu/v/cpu.cfs_quota_us", "50000\n");
+    put("mount/cpu/v/cpu.cfs_period_us", "20000\n");
+    expect_processors("3:cpu,cpuacct:/\n", (double)INFINITY);
+    expect_processors("3:cpuacct,cpu:/v\n", 2.5);
+    expect_processors("3:cpuset:/v\n2:cpuacct:/v\n", (double)INFINITY);
+    assert_true(lorac_machine_processors() >= 1);
+}
+
 static void what_is_not_there_does_not_bind(void **state)
 {
     (void)state;
     struct lorac_cgroup g = lorac_cgroup_read("no/such/file", "no/such/mount");
-    assert_true(g.limit == SIZE_MAX && g.free == SIZE_MAX);
+    assert_true(g.limit == SIZE_MAX && g.free == SIZE_MAX && isinf(g.processors));
     expect("", SIZE_MAX, SIZE_MAX);
     expect("rubbish\n\n4\n:::\n", SIZE_MAX, SIZE_MAX);
     assert_true(lorac_machine_available() <= lorac_machine_memory()); // of this machine
@@ -86,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_tightest_group_binds),
         cmocka_unit_test(version_1_is_read),
+        cmocka_unit_test(time_is_limited_as_well),
         cmocka_unit_test(what_is_not_there_does_not_bind),
     };
     return cmocka_run_group_tests_name("cgroup", tests, NULL, tiny_remove);
