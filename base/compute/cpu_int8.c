@@ -5,6 +5,7 @@
  * All sums are exact and a row's scale is its own: a result depends neither on the other rows nor
  * on the number of threads.
  */
+#define _DEFAULT_SOURCE // syscall
 #include "base/compute/cpu.h"
 
 #include "base/compute/host.h"
@@ -13,6 +14,8 @@
 
 #if defined(__x86_64__)
 #    include <cpuid.h>
+#    include <sys/syscall.h>
+#    include <unistd.h>
 #elif defined(__aarch64__)
 #    include <sys/auxv.h>
 #endif
@@ -42,17 +45,35 @@ struct lorac_cpu_int8 {
 
 /* ---- kernels ---- */
 
+#if defined(__x86_64__)
+
+enum { AVX_VNNI = 1 << 4, AMX_TILE_INT8 = 3 << 24 }; // of EAX, of EDX
+
+/* Whether the processor has all of them: bits of a register of CPUID's leaf 7, which has names for
+ * them that every compiler knows for none of these. */
+static bool has(unsigned sub, unsigned reg, unsigned bits)
+{
+    unsigned r[4] = {0};
+    return __get_cpuid_count(7, sub, &r[0], &r[1], &r[2], &r[3]) && (r[reg] & bits) == bits;
+}
+
+/* Whether it has AMX, and Linux lets this process have the room of its registers. */
+static bool tiles(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 }; // of Linux's asm/prctl.h, fpu/types.h
+    return has(0, 3, AMX_TILE_INT8) && !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA);
+}
+
+#endif
+
 const struct lorac_int8_kernels *lorac_cpu_int8_kernels(const struct lorac_kernels *k)
 {
 #if defined(__x86_64__)
-    unsigned leaf[4] = {0}; // 7, 1; a name for it that every compiler knows there is not
-    bool avxvnni = __get_cpuid_count(7, 1, &leaf[0], &leaf[1], &leaf[2], &leaf[3]) != 0 &&
-                   (leaf[0] & 1U << 4U) != 0;
     if (k == &lorac_kernels_generic) { return &lorac_int8_generic; }
     if (k == &lorac_kernels_avx512 && __builtin_cpu_supports("avx512vnni")) {
-        return &lorac_int8_avx512vnni;
+        return tiles() ? &lorac_int8_amx : &lorac_int8_avx512vnni;
     }
-    return avxvnni ? &lorac_int8_avxvnni : &lorac_int8_avx2;
+    return has(1, 0, AVX_VNNI) ? &lorac_int8_avxvnni : &lorac_int8_avx2;
 #elif defined(__aarch64__)
     enum { DOTPROD = 1 << 20 }; // HWCAP_ASIMDDP of Linux's asm/hwcap.h
     (void)k;

@@ -80,6 +80,7 @@ extern const struct lorac_int8_kernels lorac_int8_generic;
 extern const struct lorac_int8_kernels lorac_int8_avx2;
 extern const struct lorac_int8_kernels lorac_int8_avxvnni;
 extern const struct lorac_int8_kernels lorac_int8_avx512vnni;
+extern const struct lorac_int8_kernels lorac_int8_amx;
 #elif defined(__aarch64__)
 extern const struct lorac_int8_kernels lorac_int8_dotprod;
 #endif

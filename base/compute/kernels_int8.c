@@ -13,7 +13,10 @@
 
 /* The block of sums held in registers: rows of x and panels of W. A panel's 16 sums take PARTS of
  * them. OFFSET makes x unsigned where the instruction wants that. */
-#if defined(__AVX512VNNI__)
+#if defined(__AMX_INT8__) // in tiles, where there are rows enough
+typedef int32_t sums __attribute__((vector_size(64)));
+enum { ROWS = 6, PANELS = 2, OFFSET = 128 };
+#elif defined(__AVX512VNNI__)
 typedef int32_t sums __attribute__((vector_size(64)));
 enum { ROWS = 6, PANELS = 4, OFFSET = 128 };
 #elif defined(__AVXVNNI__)
@@ -252,9 +255,80 @@ LORAC_INLINE void block(const struct operands *t, size_t M, size_t V, size_t las
     put(t, sum, M, V, last);
 }
 
+#ifdef __AMX_INT8__
+/* Registers of 16 rows of 64 bytes: 0 .. 3 sums, 4 and 5 rows of x, 6 and 7 pieces of panels, which
+ * lie as the instruction reads them. */
+enum { TILE = 16, TERMS = 64 };
+
+static void shape_tiles(void)
+{
+    static const struct {
+        uint8_t palette, start, zero[14];
+        uint16_t bytes[16]; // of a row
+        uint8_t rows[16];
+    } shape = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+    _tile_loadconfig(&shape);
+}
+
+/* sum (M tiles of rows, V panels) of the terms that fill tiles. M, V are constants, 1 or 2. */
+LORAC_INLINE void sum_tiles(sums sum[][PANELS][PARTS], const struct operands *t, size_t M, size_t V)
+{
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (size_t k = 0; k + TERMS <= t->depth; k += TERMS) {
+        _tile_loadd(4, t->q + k, t->depth);
+        _tile_loadd(6, t->w + k * LANES, TERMS);
+        _tile_dpbusd(0, 4, 6);
+        if (V == 2) {
+            _tile_loadd(7, t->w + t->panel + k * LANES, TERMS);
+            _tile_dpbusd(1, 4, 7);
+        }
+        if (M == 2) {
+            _tile_loadd(5, t->q + TILE * t->depth + k, t->depth);
+            _tile_dpbusd(2, 5, 6);
+        }
+        if (M == 2 && V == 2) { _tile_dpbusd(3, 5, 7); }
+    }
+    _tile_stored(0, sum[0][0], sizeof sum[0]);
+    if (V == 2) { _tile_stored(1, sum[0][1], sizeof sum[0]); }
+    if (M == 2) { _tile_stored(2, sum[TILE][0], sizeof sum[0]); }
+    if (M == 2 && V == 2) { _tile_stored(3, sum[TILE][1], sizeof sum[0]); }
+}
+
+/* y (M tiles of rows, V panels); t: beyond them */
+LORAC_INLINE void tiles(struct operands *t, size_t M, size_t V, size_t last)
+{
+    sums sum[2 * TILE][PANELS][PARTS];
+    sum_tiles(sum, t, M, V);
+    for (size_t i = 0; i < M * TILE; i++) {
+        for (size_t k = t->depth / TERMS * TERMS; k < t->depth; k += 4) {
+            for (size_t v = 0; v < V; v++) {
+                sums w = load_sums(t->w + v * t->panel + k * LANES);
+                sum[i][v][0] = add_dots(sum[i][v][0], t->q + k, w);
+            }
+        }
+        put(t, sum + i, 1, V, last);
+        t->q += t->depth;
+        t->scale++;
+        t->y += t->ldy;
+    }
+}
+#endif
+
 /* N rows of y, V panels wide */
 LORAC_INLINE void column(struct operands t, size_t N, size_t V, size_t last)
 {
+#ifdef __AMX_INT8__
+    for (; N >= 2 * TILE; N -= 2 * TILE) {
+        tiles(&t, 2, V, last);
+    }
+    if (N >= TILE) {
+        tiles(&t, 1, V, last);
+        N -= TILE;
+    }
+#endif
     while (N > 0) {
         size_t step = N >= ROWS ? ROWS : N >= ROWS / 2 ? ROWS / 2 : 1;
         if (step == ROWS) {
@@ -277,6 +351,9 @@ static void product(float *y, size_t ldy, const uint8_t *q, const float *scale, 
 {
     struct operands t = {.q = q, .scale = scale, .ldy = ldy, .depth = w->depth, .beta = beta};
     t.panel = LANES * w->depth;
+#ifdef __AMX_INT8__
+    if (N >= TILE) { shape_tiles(); }
+#endif
     for (size_t o = 0; o < n;) { // outputs of one column of blocks; W's panels stay in the cache
         t.y = y + o;
         t.w = w->q + (first + o) * w->depth;
@@ -291,6 +368,9 @@ static void product(float *y, size_t ldy, const uint8_t *q, const float *scale, 
             o += LANES;
         }
     }
+#ifdef __AMX_INT8__
+    if (N >= TILE) { _tile_release(); } // else a switch of threads would save them
+#endif
 }
 
 const struct lorac_int8_kernels LORAC_PASTE(lorac_, int8, LORAC_ISA) = {
