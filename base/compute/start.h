@@ -24,7 +24,7 @@ LORAC_API_BEGIN
 void lorac_start(char **argv);
 
 /* Threads where nobody gives a number: one for each core, as far as this process may have its time
- * (cores.h, machine.h); or what OMP_NUM_THREADS or the call below says. */
+ * (cores.h, machine.h), fewer where the call below says so; or what OMP_NUM_THREADS says. */
 int lorac_start_default(void);
 
 /* From now on `n` threads, at least 1, where nobody gives a number: OMP_NUM_THREADS doesn't say
