@@ -125,18 +125,25 @@ size_t lorac_model_parameters(const struct lorac_model *m);
 /* What a module's products are computed in: lorac_model_open() says when it is not the model's. */
 enum lorac_compute lorac_module_compute(const struct lorac_model *m, const struct lorac_module *l);
 /* Bytes of the copies of weights that training makes for its products, of backward ones only above
- * `frozen` layers (lorac_frozen_layers). Those of weights that can be multiplied as they are stored
- * are made by lorac_model_prepare() alone, and only where all copies take at most a quarter of the
- * machine's memory, or those for forward products do: these alone then. `left_out` (or NULL) are
- * the bytes of those that are not made. Others are made where a product needs them, too. */
-size_t lorac_model_copies(const struct lorac_model *m, size_t frozen, size_t *left_out);
+ * `frozen` layers (lorac_frozen_layers); none of weights that the socket's (or NULL) stand in for.
+ * Those of weights that can be multiplied as they are stored are made by lorac_model_prepare()
+ * alone, and only where all copies take at most a quarter of the machine's memory, or those for
+ * forward products do: these alone then. `left_out` (or NULL) are the bytes of those that are not
+ * made. Others are made where a product needs them, too. */
+size_t lorac_model_copies(const struct lorac_model *m, const struct lorac_socket *socket,
+                          size_t frozen, size_t *left_out);
 /* Make them now; lorac_pass_new() does for one that trains, and any other those of forward products
  * when its own have earned it. Before many products: they are a tenth faster then, and those of 9
- * to 64 rows a half, with the same results; those of fewer read the stored weights in any case. The
- * device has been started. */
+ * to 64 rows a half, with the same results; those of fewer read weights where they are stored in
+ * the type of the products in any case. The device has been started. Stored weights are read
+ * LORAC_PREPARE_BYTES at a time, whose pages are let go of (lorac_checkpoint_forget). */
 enum { LORAC_PREPARE_ROWS = 9, LORAC_PREPARE_TOKENS = 4096 }; // of such batches, that earn it
-#define LORAC_ALL_FROZEN SIZE_MAX                             // the head, too: no backward products
-void lorac_model_prepare(const struct lorac_model *m, size_t frozen);
+enum { LORAC_PREPARE_BYTES = 64 << 20 };
+#define LORAC_ALL_FROZEN SIZE_MAX // the head, too: no backward products
+void lorac_model_prepare(const struct lorac_model *m, const struct lorac_socket *socket,
+                         size_t frozen);
+/* Bytes of the stored weights that nothing but their copies read: no step comes to them again. */
+size_t lorac_model_let_go(const struct lorac_model *m, const struct lorac_socket *socket);
 
 /* The modules that a configuration asks for: names, roles and shapes, without tensors. *step as in
  * the model, LORAC_NO_MODULE for steps that have none. Both are the caller's (lorac_mem_free). */

@@ -313,7 +313,7 @@ enum lorac_status lorac_pass_new(struct lorac_pass **out, const struct lorac_mod
         st = take_saved(p, err);
     }
     if (!st) { st = write_constants(p, err); }
-    if (!st && lorac_pass_trains(p)) { lorac_model_prepare(m, p->frozen); }
+    if (!st && lorac_pass_trains(p)) { lorac_model_prepare(m, socket, p->frozen); }
     if (st) {
         lorac_pass_free(p);
         *out = NULL;
@@ -460,7 +460,8 @@ static void count_many(struct lorac_pass *p, size_t N)
 {
     bool before = p->many > LORAC_PREPARE_TOKENS;
     p->many += N < LORAC_PREPARE_ROWS || lorac_pass_trains(p) ? 0 : N;
-    if (!before && p->many > LORAC_PREPARE_TOKENS) { lorac_model_prepare(p->m, LORAC_ALL_FROZEN); }
+    if (before || p->many <= LORAC_PREPARE_TOKENS) { return; }
+    lorac_model_prepare(p->m, p->has_socket ? &p->socket : NULL, LORAC_ALL_FROZEN);
 }
 
 enum lorac_status lorac_pass_forward(struct lorac_pass *p, const struct lorac_batch *batch,

@@ -476,8 +476,10 @@ static bool trains(const void *self, size_t m)
 
 static const struct lorac_weight *stand_in_weight(const void *self, size_t m)
 {
-    const struct lorac_full *f = full_weight(self, m);
-    return f ? f->w : NULL;
+    const struct lorac_adapter *a = self;
+    const struct lorac_full *f = full_weight(a, m);
+    if (!f) { return NULL; }
+    return f->w ? f->w : a->model->module[m].w; // an outline has no values: the base's
 }
 
 static const float *stand_in_vector(const void *self, size_t m, size_t first)

@@ -80,7 +80,7 @@ enum lorac_status lorac_evaluator_new(struct lorac_evaluator **out,
     enum lorac_status st = classifies(&e->o) ? lorac_classifier_new(&e->classifier, &e->o, err)
                                              : lorac_losses_new(&e->losses, &e->o, err);
     bool many = lorac_dataset_counts(e->o.set)->tokens > LORAC_PREPARE_TOKENS;
-    if (!st && many) { lorac_model_prepare(e->o.model, LORAC_ALL_FROZEN); }
+    if (!st && many) { lorac_model_prepare(e->o.model, e->o.socket, LORAC_ALL_FROZEN); }
     if (st) {
         lorac_evaluator_free(e);
         e = NULL;

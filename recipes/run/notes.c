@@ -160,7 +160,8 @@ static void note_copies(const struct lorac_job *j, struct lorac_adapter *a,
     enum { MIB = 20 };
     struct lorac_socket socket = lorac_adapter_socket(a);
     size_t left_out = 0;
-    size_t made = lorac_model_copies(j->model, lorac_frozen_layers(j->model, &socket), &left_out);
+    size_t made =
+        lorac_model_copies(j->model, &socket, lorac_frozen_layers(j->model, &socket), &left_out);
     if (!left_out) { return; }
     lorac_buf_clear(b);
     lorac_buf_printf(b,

@@ -212,8 +212,9 @@ static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, str
     enum lorac_status st = untouched(&unread, p, err);
     double share = bytes ? (double)sampled / (double)bytes : 0.0; // mapped by the fingerprint
     share = share < 1.0 ? share : 1.0;
+    bytes -= lorac_model_let_go(p->job->model, &socket);
     p->bytes[LORAC_PLAN_WEIGHTS] = bytes - (size_t)((1.0 - share) * (double)unread);
-    p->bytes[LORAC_PLAN_PACKED] = lorac_model_copies(p->job->model, frozen, NULL);
+    p->bytes[LORAC_PLAN_PACKED] = lorac_model_copies(p->job->model, &socket, frozen, NULL);
     return st;
 }
 

@@ -5,16 +5,9 @@
  *   - a tied matrix may be stored under either name or under both, but not with two contents;
  *   - old checkpoints' rotary tables are let pass;
  *   - parameters are counted, a tied matrix once;
- *   - where copies for training's products were made, what they are of need not be in memory;
- *   - copies that only make products faster stay within a quarter of the memory: for both
- *     directions, or forward alone, or none, and what is left out is counted; an evaluation makes
- *     none that training leaves out;
- *   - a pass has them made once it ran so many rows in batches that they make faster, not before,
- *     and never for smaller batches;
  *   - every failed allocation and system call is reported, and nothing leaks.
  */
 #include "base/core/file.h"
-#include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "base/model.h"
 #include "tests/support/data.h"
@@ -378,155 +371,6 @@ static void real_models_open(void **state)
     assert_string_not_equal(fingerprints[0], fingerprints[1]); // another storage type, another base
 }
 
-#ifdef LORAC_HAVE_OPENBLAS // ref makes no copies
-/* Every page of its files is read. */
-static void read_all(const struct lorac_model *m)
-{
-    enum { PAGE = 4096 };
-    unsigned sum = 0;
-    for (size_t i = 0; i < lorac_checkpoint_count(m->files); i++) {
-        const struct lorac_tensor *t = lorac_checkpoint_at(m->files, i);
-        const volatile unsigned char *at = t->data;
-        for (size_t k = 0; k < lorac_dtype_bytes(t->dtype, t->n); k += PAGE) {
-            sum += at[k];
-        }
-    }
-    assert_true(sum > 0);
-}
-
-static void copies_for_training_let_the_files_go(void **state)
-{
-    (void)state;
-    static const char small[] = LORAC_TESTS_DIR "/../base/models/small";
-    static const enum lorac_compute computes[] = {LORAC_FLOAT32, LORAC_INT8};
-    enum { MIB = 1 << 20 };
-    struct lorac_device dev;
-    assert_int_equal(lorac_device_open(&dev, "cpu", 1, NULL), LORAC_OK);
-    assert_int_equal(lorac_device_start(&dev, NULL), LORAC_OK);
-    for (size_t i = 0; i < 2; i++) {
-        struct lorac_model *m = NULL;
-        size_t own = 0;
-        size_t before = 0;
-        size_t after = 0;
-        assert_int_equal(lorac_model_open(&m, &dev, small, computes[i], NULL), LORAC_OK);
-        read_all(m);
-        lorac_machine_resident(&own, &before);
-        lorac_model_prepare(m, 0);
-        lorac_machine_resident(&own, &after);
-        assert_int_equal(after + 2 * MIB < before, computes[i] == LORAC_INT8);
-        lorac_model_close(m);
-    }
-    lorac_device_close(&dev);
-}
-#endif
-
-static size_t copy_bytes; // of a weight, for one direction
-static const char *prepared;
-
-static size_t count_copies(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
-                           size_t C, enum lorac_compute compute, bool back)
-{
-    (void)dev, (void)type, (void)OC, (void)C, (void)compute;
-    return copy_bytes * (back ? 2 : 1);
-}
-
-static void see_prepared(struct lorac_device *dev, const struct lorac_weight *const *w, size_t n,
-                         bool back)
-{
-    (void)dev, (void)w;
-    if (n) { prepared = back ? "both" : "forward"; }
-}
-
-static void copies_stay_within_a_quarter_of_the_memory(void **state)
-{
-    (void)state;
-    enum { WEIGHTS = 6 * 7 + 1 };
-    const size_t most = lorac_machine_memory() / 4 / WEIGHTS; // for each
-    const struct {
-        size_t bytes, needed; // modules whose copies products need: stored in another type
-        const char *training, *evaluation;
-        size_t made; // of the others, while training: for how many directions
-    } cases[] = {
-        {most / 2, 0, "both", "forward", 2},
-        {most / 2 + 1, 0, "forward", "forward", 1}, // not all fit
-        {most, 0, "forward", "forward", 1},         // forward ones do
-        {most + 1, 0, "none", "none", 0},
-        {most, 10, "forward", "forward", 1}, // the backward ones of 10 come when products ask
-        {most + 1, 10, "none", "none", 0},   // as do all of 10
-        {most / 2, WEIGHTS, "both", "forward", 0},
-        {most, WEIGHTS, "forward", "forward", 0}, // as above
-        {most + 1, WEIGHTS, "none", "none", 0},
-    };
-    struct lorac_backend counting = lorac_backend_ref;
-    counting.weight_bytes = count_copies;
-    counting.weights_prepare = see_prepared;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct lorac_device dev;
-        struct lorac_model *m = NULL;
-        size_t left_out = 0;
-        assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
-        assert_int_equal(lorac_model_open(&m, &dev, LORAC_TESTS_DIR "/../base/models/small",
-                                          LORAC_FLOAT32, NULL),
-                         LORAC_OK);
-        dev.ops = &counting;
-        m->compute = LORAC_BFLOAT16; // of another backend
-        size_t needed = cases[i].needed;
-        size_t others = WEIGHTS - needed;
-        for (size_t k = 0, n = 0; k < m->n_modules; k++) {
-            m->module[k].dtype = n < needed ? LORAC_F32 : LORAC_BF16;
-            n += lorac_module_is_linear(&m->module[k]);
-        }
-        copy_bytes = cases[i].bytes;
-        assert_int_equal(lorac_model_copies(m, 0, &left_out),
-                         (2 * needed + cases[i].made * others) * copy_bytes);
-        assert_int_equal(left_out, (2 - cases[i].made) * others * copy_bytes);
-        prepared = "none";
-        lorac_model_prepare(m, 0);
-        assert_string_equal(prepared, cases[i].training);
-        prepared = "none";
-        lorac_model_prepare(m, LORAC_ALL_FROZEN);
-        assert_string_equal(prepared, cases[i].evaluation);
-        dev.ops = &lorac_backend_ref;
-        lorac_model_close(m);
-        lorac_device_close(&dev);
-    }
-}
-
-static void a_pass_of_many_rows_has_copies_made(void **state)
-{
-    (void)state;
-    enum { MANY = 16, FEW = LORAC_PREPARE_ROWS - 1 };
-    static const int32_t ids[MANY] = {1, 2, 3};
-    static const struct lorac_pass_options o = {.max_rows = MANY, .max_positions = MANY};
-    struct lorac_backend counting = lorac_backend_ref;
-    struct lorac_device dev;
-    struct lorac_model *m = NULL;
-    struct lorac_pass *p = NULL;
-    struct lorac_batch *b = NULL;
-    counting.weights_prepare = see_prepared;
-    assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
-    assert_int_equal(lorac_model_open(&m, &dev, from, LORAC_FLOAT32, NULL), LORAC_OK);
-    dev.ops = &counting;
-    m->compute = LORAC_BFLOAT16; // of another backend
-    prepared = "none";
-    assert_int_equal(lorac_pass_new(&p, m, NULL, &o, NULL), LORAC_OK);
-    assert_int_equal(lorac_batch_new(&b, MANY, 1, 0, NULL), LORAC_OK);
-    for (size_t few = 1; few < 2; few--) {
-        for (size_t rows = 0; rows <= LORAC_PREPARE_TOKENS; rows += b->N) {
-            assert_string_equal(prepared, "none");
-            lorac_batch_clear(b);
-            (void)lorac_batch_add(b, ids, few ? FEW : MANY, -1);
-            assert_int_equal(lorac_pass_forward(p, b, NULL, NULL), LORAC_OK);
-        }
-    }
-    assert_string_equal(prepared, "forward");
-    lorac_batch_free(b);
-    lorac_pass_free(p);
-    dev.ops = &lorac_backend_ref;
-    lorac_model_close(m);
-    lorac_device_close(&dev);
-}
-
 static void every_failure_is_reported_and_nothing_leaks(void **state)
 {
     (void)state;
@@ -563,11 +407,6 @@ int main(void)
         cmocka_unit_test(both_names_are_one_matrix),
         cmocka_unit_test(parameters_are_counted_a_tied_matrix_once),
         cmocka_unit_test(a_configuration_much_larger_than_the_files_is_refused),
-#ifdef LORAC_HAVE_OPENBLAS
-        cmocka_unit_test(copies_for_training_let_the_files_go),
-#endif
-        cmocka_unit_test(a_pass_of_many_rows_has_copies_made),
-        cmocka_unit_test(copies_stay_within_a_quarter_of_the_memory),
         DATA_TEST(real_models_open),
         cmocka_unit_test(every_failure_is_reported_and_nothing_leaks),
     };

@@ -2,7 +2,8 @@
  * Plans. What is promised: a plan tells what the run then does (steps, evaluations, activations,
  * parameters), without values of the adapter; it counts lengths, copies and leaks; a run that does
  * not fit is refused with the part and the way out; a probe measures a step. Copies of weights for
- * backward products are counted from the lowest adapted layer on.
+ * backward products are counted from the lowest adapted layer on, and stored weights that nothing
+ * reads behind their copies not at all.
  */
 #include "recipes/run/plan.h"
 
@@ -273,6 +274,21 @@ static void a_run_that_does_not_fit_is_refused_with_the_way_out(void **state)
     lorac_recipe_free(r);
 }
 
+static void weights_that_only_copies_read_are_not_counted(void **state)
+{
+    (void)state;
+    struct lorac_recipe *r[2] = {recipe(NULL), recipe("model.compute=int8")};
+    struct lorac_plan *p[2] = {plan(r[0]), plan(r[1])};
+    struct lorac_socket socket = lorac_adapter_socket(p[1]->adapter);
+    size_t let_go = lorac_model_let_go(p[1]->job->model, &socket);
+    assert_true(let_go > 0 || strcmp(p[1]->job->dev.ops->name, "ref") == 0); // which packs nothing
+    assert_int_equal(p[0]->bytes[LORAC_PLAN_WEIGHTS] - p[1]->bytes[LORAC_PLAN_WEIGHTS], let_go);
+    for (size_t i = 0; i < 2; i++) {
+        lorac_plan_free(p[i]);
+        lorac_recipe_free(r[i]);
+    }
+}
+
 static void frozen_layers_are_packed_for_one_direction(void **state)
 {
     (void)state;
@@ -399,6 +415,7 @@ int main(void)
         cmocka_unit_test(lengths_copies_and_leaks_are_counted),
         cmocka_unit_test(what_is_saved_under_two_names_counts_twice_on_disk),
         cmocka_unit_test(a_run_that_does_not_fit_is_refused_with_the_way_out),
+        cmocka_unit_test(weights_that_only_copies_read_are_not_counted),
         cmocka_unit_test(frozen_layers_are_packed_for_one_direction),
         cmocka_unit_test(a_merge_at_the_end_takes_memory_too),
         cmocka_unit_test(few_steps_are_told_with_what_gives_more),
