@@ -410,6 +410,16 @@ size_t lorac_checkpoint_count(const struct lorac_checkpoint *c)
     return c->n;
 }
 
+size_t lorac_checkpoint_bytes(const struct lorac_checkpoint *c)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
+        bytes += lorac_dtype_bytes(t->dtype, t->n); // of what is mapped: no overflow
+    }
+    return bytes;
+}
+
 const struct lorac_tensor *lorac_checkpoint_at(const struct lorac_checkpoint *c, size_t i)
 {
     return i < c->n ? &c->tensors[i] : NULL;

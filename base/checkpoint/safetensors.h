@@ -52,6 +52,7 @@ void lorac_checkpoint_close(struct lorac_checkpoint *c);
 void lorac_checkpoint_forget(const struct lorac_checkpoint *c);
 
 size_t lorac_checkpoint_count(const struct lorac_checkpoint *c);
+size_t lorac_checkpoint_bytes(const struct lorac_checkpoint *c); // of all tensors
 /* Tensor i in the order of shards and, within one, of the data. Borrowed. */
 const struct lorac_tensor *lorac_checkpoint_at(const struct lorac_checkpoint *c, size_t i);
 const struct lorac_tensor *lorac_checkpoint_find(const struct lorac_checkpoint *c,

@@ -22,13 +22,19 @@ struct looking {
     float *nll; // (rows of a micro-batch)
 };
 
-static enum lorac_status open_looking(struct looking *l, const struct lorac_model *exact,
-                                      const struct lorac_job *j, struct lorac_err *err)
+static enum lorac_status open_rows(struct lorac_loader **out, const struct lorac_job *j,
+                                   struct lorac_err *err)
 {
     struct lorac_loader_options o = lorac_setup_loader(j);
     o.batch_tokens = 0;
     o.batch_size = TOGETHER;
-    enum lorac_status st = lorac_loader_open(&l->loader, j->train.set, &o, err);
+    return lorac_loader_open(out, j->train.set, &o, err);
+}
+
+static enum lorac_status open_looking(struct looking *l, const struct lorac_model *exact,
+                                      const struct lorac_job *j, struct lorac_err *err)
+{
+    enum lorac_status st = open_rows(&l->loader, j, err);
     if (st) { return st; }
     size_t N = lorac_loader_max_rows(l->loader);
     const struct lorac_pass_options pass = {.max_rows = N};
@@ -131,15 +137,36 @@ static enum lorac_status look(struct lorac_approximation *out, const struct look
     return st;
 }
 
+static bool is_compared(const struct lorac_job *j)
+{
+    return j->model->compute == LORAC_INT8 && !lorac_job_has_head(j);
+}
+
+enum lorac_status lorac_approximation_weigh(size_t *bytes, const struct lorac_job *j,
+                                            struct lorac_err *err)
+{
+    struct lorac_loader *loader = NULL;
+    size_t pass = 0;
+    *bytes = 0;
+    if (!is_compared(j)) { return LORAC_OK; }
+    enum lorac_status st = open_rows(&loader, j, err);
+    const struct lorac_pass_options o = {.max_rows = st ? 1 : lorac_loader_max_rows(loader)};
+    if (!st) { st = lorac_pass_measure(&pass, j->model, NULL, &o, err); }
+    *bytes = 2 * pass + lorac_checkpoint_bytes(j->model->files) +
+             lorac_model_copies(j->model, NULL, LORAC_ALL_FROZEN, NULL);
+    lorac_loader_close(loader);
+    return st;
+}
+
 enum lorac_status lorac_approximation_measure(struct lorac_approximation *out, struct lorac_job *j,
                                               struct lorac_err *err)
 {
     struct lorac_model *exact = NULL;
     struct looking l = {0};
-    *out = (struct lorac_approximation){0};
-    if (j->model->compute != LORAC_INT8) { return LORAC_OK; }
-    out->headed = lorac_job_has_head(j);
-    if (out->headed) { return LORAC_OK; }
+    *out =
+        (struct lorac_approximation){.headed = j->model->compute == LORAC_INT8 && !is_compared(j)};
+    if (!is_compared(j)) { return LORAC_OK; }
+    lorac_model_prepare(j->model, NULL, LORAC_ALL_FROZEN); // which lets its own map of the files go
     enum lorac_status st = lorac_model_open(&exact, &j->dev, j->model->dir, LORAC_FLOAT32, err);
     if (!st) { st = open_looking(&l, exact, j, err); }
     if (!st) { st = look(out, &l, err); }

@@ -23,6 +23,10 @@ struct lorac_approximation {
 LORAC_MUST_CHECK enum lorac_status lorac_approximation_measure(struct lorac_approximation *out,
                                                                struct lorac_job *j,
                                                                struct lorac_err *err);
+/* Bytes that this takes beside what is open, those of all stored weights among them; 0: nothing. */
+LORAC_MUST_CHECK enum lorac_status lorac_approximation_weigh(size_t *bytes,
+                                                             const struct lorac_job *j,
+                                                             struct lorac_err *err);
 /* In words, appended; nothing where nothing was measured. */
 void lorac_approximation_say(struct lorac_buf *b, const struct lorac_approximation *a);
 

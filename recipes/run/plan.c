@@ -4,6 +4,7 @@
 #include "base/core/machine.h"
 #include "base/core/mem.h"
 #include "recipes/language/reading.h"
+#include "recipes/run/approximation.h"
 #include "recipes/run/evaluate.h"
 #include "recipes/run/files.h"
 #include "recipes/run/first.h"
@@ -202,13 +203,8 @@ static enum lorac_status weigh_weights(struct lorac_plan *p, size_t sampled, str
 {
     struct lorac_socket socket = lorac_adapter_socket(p->adapter);
     size_t frozen = lorac_frozen_layers(p->job->model, &socket);
-    const struct lorac_checkpoint *c = p->job->model->files;
-    size_t bytes = 0;
+    size_t bytes = lorac_checkpoint_bytes(p->job->model->files);
     size_t unread = 0;
-    for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
-        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
-        bytes += lorac_dtype_bytes(t->dtype, t->n); // of what is mapped: no overflow
-    }
     enum lorac_status st = untouched(&unread, p, err);
     double share = bytes ? (double)sampled / (double)bytes : 0.0; // mapped by the fingerprint
     share = share < 1.0 ? share : 1.0;
@@ -258,14 +254,10 @@ static void weigh_adapter(struct lorac_plan *p)
 static void weigh_merging(struct lorac_plan *p)
 {
     const struct lorac_model *m = p->job->model;
-    const struct lorac_checkpoint *c = m->files;
     const struct lorac_stack stack = {.n = 1, .adapter = {p->adapter}, .factor = {1.0F}};
     if (!p->job->recipe->output.merge) { return; }
-    p->bytes[LORAC_PLAN_MERGING] = loaded_bytes(p->adapter) + lorac_merge_bytes(m, &stack);
-    for (size_t i = 0; i < lorac_checkpoint_count(c); i++) {
-        const struct lorac_tensor *t = lorac_checkpoint_at(c, i);
-        p->bytes[LORAC_PLAN_MERGING] += lorac_dtype_bytes(t->dtype, t->n);
-    }
+    p->bytes[LORAC_PLAN_MERGING] =
+        loaded_bytes(p->adapter) + lorac_merge_bytes(m, &stack) + lorac_checkpoint_bytes(m->files);
 }
 
 /* The training pass with its batch, and what evaluates beside it. */
@@ -305,6 +297,24 @@ static size_t data_bytes(const struct lorac_data *d)
 {
     return (d->table ? lorac_table_memory(d->table) : 0) +
            (d->set ? lorac_dataset_memory(d->set) : 0);
+}
+
+/* Before training, int8 is compared with float32, which reads all stored weights: they are what is
+ * more then, where that takes more than the training. */
+static enum lorac_status add_up(struct lorac_plan *p, struct lorac_err *err)
+{
+    size_t compared = 0;
+    enum lorac_status st = lorac_approximation_weigh(&compared, p->job, err);
+    if (compared) {
+        compared += p->bytes[LORAC_PLAN_PROGRAM] + p->bytes[LORAC_PLAN_TABLES] +
+                    p->bytes[LORAC_PLAN_ADAPTER];
+    }
+    for (size_t i = 0; i < LORAC_PLAN_N_PARTS; i++) {
+        p->total += p->bytes[i];
+    }
+    p->bytes[LORAC_PLAN_WEIGHTS] += lorac_max(compared, p->total) - p->total;
+    p->total = lorac_max(compared, p->total);
+    return st;
 }
 
 /* ---- the length of the run ---- */
@@ -443,9 +453,7 @@ enum lorac_status lorac_plan_make(struct lorac_plan **out, const struct lorac_re
         weigh_merging(p);
         st = weigh_weights(p, sampled, err);
     }
-    for (size_t i = 0; i < LORAC_PLAN_N_PARTS; i++) {
-        p->total += p->bytes[i];
-    }
+    if (!st) { st = add_up(p, err); }
     if (st) {
         lorac_plan_free(p);
         p = NULL;

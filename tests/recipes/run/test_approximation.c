@@ -3,6 +3,7 @@
  *   - both losses are the means over the tokens of the first rows, worked out row by row, and the
  *     standard error is that of the ratio of sums over rows;
  *   - no more rows are run than make that error small, 8 at a time;
+ *   - the integers are made first, so that nothing reads the stored weights but float32;
  *   - float32 is not measured; want of memory is said.
  */
 #include "recipes/run/approximation.h"
@@ -58,12 +59,26 @@ static void by_hand(double sum[ROWS], size_t tokens[ROWS], const char *const *se
     runs_close_job(&s);
 }
 
+static size_t prepared; // weights that copies were asked for of
+
+static void see_prepared(struct lorac_device *dev, const struct lorac_weight *const *w, size_t n,
+                         bool back)
+{
+    (void)dev, (void)w;
+    assert_false(back);
+    prepared += n;
+}
+
 static struct lorac_approximation measure(const char *const *sets)
 {
     struct runs_job s;
     struct lorac_approximation a;
     struct lorac_err err = {0};
     runs_open_job(&s, LORAC_JOB_TRAIN, sets);
+    struct lorac_backend counting = *s.j->dev.ops;
+    counting.weights_prepare = see_prepared;
+    s.j->dev.ops = &counting;
+    prepared = 0;
     if (lorac_approximation_measure(&a, s.j, &err)) { fail_msg("%s", err.text); }
     runs_close_job(&s);
     return a;
@@ -99,6 +114,7 @@ static void losses_and_their_error_are_those_by_hand(void **state)
     const struct lorac_approximation a = measure(rough);
     double u = 2e-6 * sum[0] / tokens; // of float32 likelihoods
     assert_int_equal(a.rows, ROWS);
+    assert_true(prepared > 0);
     close_to(a.float32, sum[0] / tokens, u);
     close_to(a.there, sum[1] / tokens, u);
     assert_true(a.there != a.float32);
@@ -122,6 +138,7 @@ static void float32_is_not_measured(void **state)
     struct lorac_buf b = {0};
     const struct lorac_approximation a = measure(exact);
     assert_int_equal(a.rows, 0);
+    assert_int_equal(prepared, 0);
     lorac_approximation_say(&b, &a);
     assert_int_equal(b.n, 0);
     lorac_buf_free(&b);

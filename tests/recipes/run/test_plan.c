@@ -3,7 +3,8 @@
  * parameters), without values of the adapter; it counts lengths, copies and leaks; a run that does
  * not fit is refused with the part and the way out; a probe measures a step. Copies of weights for
  * backward products are counted from the lowest adapted layer on, and stored weights that nothing
- * reads behind their copies not at all.
+ * reads behind their copies not at all, unless the comparison of int8 with float32, which comes
+ * before, takes more than that.
  */
 #include "recipes/run/plan.h"
 
@@ -11,6 +12,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/init.h"
+#include "recipes/run/approximation.h"
 #include "recipes/run/run.h"
 #include "tests/support/tiny.h"
 
@@ -289,6 +291,31 @@ static void weights_that_only_copies_read_are_not_counted(void **state)
     }
 }
 
+/* Steps of one row, so that comparing eight with float32 takes more. */
+static void int8_is_compared_with_float32_before(void **state)
+{
+    (void)state;
+    const struct lorac_recipe_set sets[] = {{"model.compute=int8", false},
+                                            {"train.batch_size=1", false},
+                                            {"train.batch_tokens", true},
+                                            {"data.valid", true},
+                                            {"eval", true}};
+    struct lorac_recipe *r = recipe_of(sets, sizeof sets / sizeof *sets);
+    struct lorac_plan *p = plan(r);
+    size_t compared = 0;
+    size_t sum = 0;
+    assert_int_equal(lorac_approximation_weigh(&compared, p->job, NULL), LORAC_OK);
+    assert_true(compared > lorac_checkpoint_bytes(p->job->model->files));
+    for (size_t i = 0; i < LORAC_PLAN_N_PARTS; i++) {
+        sum += p->bytes[i];
+    }
+    assert_int_equal(p->total, sum);
+    assert_int_equal(p->total, compared + p->bytes[LORAC_PLAN_PROGRAM] +
+                                   p->bytes[LORAC_PLAN_TABLES] + p->bytes[LORAC_PLAN_ADAPTER]);
+    lorac_plan_free(p);
+    lorac_recipe_free(r);
+}
+
 static void frozen_layers_are_packed_for_one_direction(void **state)
 {
     (void)state;
@@ -416,6 +443,7 @@ int main(void)
         cmocka_unit_test(what_is_saved_under_two_names_counts_twice_on_disk),
         cmocka_unit_test(a_run_that_does_not_fit_is_refused_with_the_way_out),
         cmocka_unit_test(weights_that_only_copies_read_are_not_counted),
+        cmocka_unit_test(int8_is_compared_with_float32_before),
         cmocka_unit_test(frozen_layers_are_packed_for_one_direction),
         cmocka_unit_test(a_merge_at_the_end_takes_memory_too),
         cmocka_unit_test(few_steps_are_told_with_what_gives_more),
