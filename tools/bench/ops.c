@@ -381,7 +381,7 @@ static enum lorac_status measure(struct ops *x, struct lorac_err *err)
     x->ceilings.m = &x->machine;
     if (!st) { st = model_open(&x->model, &x->machine.dev, x->folder.dir, x->compute, err); }
     if (st) { return st; }
-    lorac_model_prepare(x->model, 0); // as for training
+    lorac_model_prepare(x->model, NULL, 0); // as for training
     const struct lorac_config *c = &x->model->config;
     if (!list_products(x) || !list_adapters(x, c->C) || !list_adapters(x, c->F) ||
         !list_attention(x, 30) || !list_attention(x, 256) || !list_attention(x, 2048) ||

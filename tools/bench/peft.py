@@ -1,7 +1,7 @@
 """Training speed of lorac and of transformers + PEFT on one recipe: the same model, table, template and adapter.
 
-    python tools/bench/peft.py RECIPE [--lorac build/release/lorac] [--rows 1024] [--steps 6] [--rounds 3]
-           [--compute float32 bfloat16 int8] [--tokens 2048] [--types float32 bfloat16 autocast] [--batch 8 16 32]
+    python tools/bench/peft.py RECIPE [--lorac build/release/lorac] [--rows N] [--steps 6] [--rounds 3]
+           [--compute float32 bfloat16 int8] [--tokens 512 2048] [--types float32 bfloat16 autocast] [--batch 8 16 32]
            [--describe 200] [--labels 4] [--threads 2] [--json]
 
 PEFT is run as someone would who knows it: sdpa attention, rows of one batch alike in length and padded to the longest
@@ -9,7 +9,8 @@ of them, fused AdamW, no cache; with weights in float32 or bfloat16, or float32 
 `--tokens` tokens into a step, in each `--compute`. All take turns, a process each, so that all see the same machine; a
 process's first two steps are left out. Speed is of real tokens: padding is not counted, and what lorac runs once for
 rows that begin alike counts for each of them. The table's value is the median over all steps of all rounds. `start` is
-from the start of the process to the end of its first step (lorac's: when metrics.csv has it), less a step.
+from the start of the process to the end of its first step (lorac's: when metrics.csv has it), less a step; both read
+and tokenise the whole table first, PEFT in one call of its tokenizer (or N rows of it: --rows).
 
 --describe N puts a task description of N tokens in front of every row, on both sides. --labels N measures, instead of
 training, the choice among the labels of the recipe behind N prompts of its test rows (lorac: all of them), rows a
@@ -123,12 +124,16 @@ def cells(r, most, table="train"):
         yield values
 
 
+def filled(template, rows):
+    return [string.Formatter().vformat(template, (), values) for values in rows]
+
+
 def examples(r, tokenizer, most):
     """(ids, tokens of the prompt) of each row, as lorac makes them."""
-    fill = string.Formatter()
-    for values in cells(r, most):
-        prompt = tokenizer(fill.vformat(r["template"]["prompt"], (), values))["input_ids"]
-        answer = tokenizer(fill.vformat(r["template"]["completion"], (), values), add_special_tokens=False)["input_ids"]
+    rows = list(cells(r, most))
+    prompts = tokenizer(filled(r["template"]["prompt"], rows))["input_ids"]
+    answers = tokenizer(filled(r["template"]["completion"], rows), add_special_tokens=False)["input_ids"]
+    for prompt, answer in zip(prompts, answers):
         ids = prompt + answer + [tokenizer.eos_token_id]
         if len(ids) <= r["model"]["max_length"]:
             yield ids, len(prompt)
@@ -141,9 +146,8 @@ def is_head(r):
 def labelled(r, tokenizer, most, table="train"):
     """(ids, index of the label) of each row."""
     labels = sorted({v["label"] for v in targets(r, None, "train")})
-    fill = string.Formatter()
-    for values in targets(r, most, table):
-        ids = tokenizer(fill.vformat(r["template"]["prompt"], (), values))["input_ids"]
+    rows = list(targets(r, most, table))
+    for ids, values in zip(tokenizer(filled(r["template"]["prompt"], rows))["input_ids"], rows):
         if len(ids) <= r["model"]["max_length"]:
             yield ids, labels.index(values["label"])
 
@@ -287,14 +291,13 @@ def choose(spec, model, tokenizer):
 
     r = spec["recipe"]
     model.eval()
-    fill = string.Formatter()
-    labels = list(dict.fromkeys(fill.vformat(r["template"]["completion"], (), v) for v in cells(r, None)))
+    labels = list(dict.fromkeys(filled(r["template"]["completion"], cells(r, None))))
     answers = [tokenizer(x, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for x in labels]
     longest = max(len(a) for a in answers)
     speed = []
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=spec["type"] == "autocast"):
-        for values in cells(r, spec["labels"] + 1, "test"):
-            prompt = tokenizer(fill.vformat(r["template"]["prompt"], (), values))["input_ids"]
+        for text in filled(r["template"]["prompt"], cells(r, spec["labels"] + 1, "test")):
+            prompt = tokenizer(text)["input_ids"]
             t = time.perf_counter()
             ids = torch.tensor([prompt + a + [0] * (longest - len(a)) for a in answers])
             mask = torch.tensor([[1] * (len(prompt) + len(a)) + [0] * (longest - len(a)) for a in answers])
@@ -332,10 +335,10 @@ def first_step(command, metrics):
     return first if first is not None else time.time() - begin
 
 
-def run_lorac(options, compute, number):
+def run_lorac(options, compute, tokens, number):
     with tempfile.TemporaryDirectory() as home:
         keys = [f"output.dir={home}/run", f"train.steps={WARMUP + options.steps}", f"train.threads={options.threads}",
-                f"train.batch_tokens={options.tokens}", f"seed={number + 1}", "output.save_every=end", "eval.every=end",
+                f"train.batch_tokens={tokens}", f"seed={number + 1}", "output.save_every=end", "eval.every=end",
                 "output.log=[csv]", f"model.compute={compute}"]
         sets = [word for key in keys for word in ("--set", key)]
         unsets = [word for key in ("data.valid", "train.epochs", "train.batch_size", "eval.metrics", "eval.best",
@@ -377,18 +380,25 @@ def ratios(x, best):
     return out
 
 
+def step_of(x):
+    return f"{x['batch']} {'tokens' if x['what'].startswith('lorac') else 'rows'}" if x["batch"] else ""
+
+
+def title(x):
+    return f"{x['what']}, {step_of(x)}" if x["batch"] else x["what"]
+
+
 def show(table, best, unit):
     print(f"{'':18}{'a step':>12}{unit:>10}{'least':>8}{'most':>8}{'start':>9}{'peak':>11}")
     for x in table:
-        step = f"{x['batch']} {'tokens' if x['what'].startswith('lorac') else 'rows'}" if x["batch"] else ""
         start = f"{x['start']:.1f} s" if "start" in x else ""
         digits = 0 if x["speed"] >= 100 else 2
-        print(f"{x['what']:18}{step:>12}{x['speed']:>10.{digits}f}{x['least']:>8.{digits}f}{x['most']:>8.{digits}f}"
+        print(f"{x['what']:18}{step_of(x):>12}{x['speed']:>10.{digits}f}{x['least']:>8.{digits}f}{x['most']:>8.{digits}f}"
               f"{start:>9}{x['peak_bytes'] / 2**20:>7.0f} MiB")
     for x in table:
         if x["what"].startswith("lorac") and best:
-            print(f"{x['what']} over {best['what']}, {best['batch']} rows: "
-                  + ", ".join(f"{name} {value:.3f}" for name, value in ratios(x, best).items()))
+            print(f"{title(x)} over {title(best)}: "
+                  + ", ".join(f"{what} {value:.3f}" for what, value in ratios(x, best).items()))
 
 
 def main():
@@ -396,12 +406,12 @@ def main():
     p.add_argument("recipe")
     p.add_argument("--lorac", default="build/release/lorac")
     p.add_argument("--compute", nargs="*", default=["float32"])
-    p.add_argument("--rows", type=int, default=1024)
+    p.add_argument("--rows", type=int)
     p.add_argument("--steps", type=int, default=6)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--types", nargs="*", default=["float32", "bfloat16", "autocast"])
     p.add_argument("--batch", nargs="*", type=int, default=[8, 16, 32])
-    p.add_argument("--tokens", type=int, default=2048)
+    p.add_argument("--tokens", nargs="*", type=int, default=[2048])
     p.add_argument("--describe", type=int, default=0)
     p.add_argument("--labels", type=int, default=0)
     p.add_argument("--threads", type=int, default=2)
@@ -416,9 +426,9 @@ def main():
     plan = whole["train"]
     ahead = 0 if is_head(recipe) else plan["rows"]  # the last token of each is only a target
     options.a_row_more = plan["tokens"] / (plan["tokens"] - ahead)
-    sides = [("lorac " + c, 0 if options.labels else options.tokens) for c in options.compute]
-    sides += [(f"PEFT {t}", 0 if options.labels else b) for t in options.types
-              for b in (options.batch[:1] if options.labels else options.batch)]
+    sizes = [("lorac", options.compute, options.tokens), ("PEFT", options.types, options.batch)]
+    sides = [(f"{program} {kind}", size) for program, kinds, steps in sizes for kind in kinds
+             for size in ([0] if options.labels else steps)]
     found = {side: [] for side in sides}
     for number in range(options.rounds):
         for side in sides:
@@ -429,13 +439,13 @@ def main():
                                 "threads": options.threads,
                                 "parameters": whole["parameters"]})
             else:
-                run = choose_lorac(options, kind) if options.labels else run_lorac(options, kind, number)
+                run = choose_lorac(options, kind) if options.labels else run_lorac(options, kind, side[1], number)
             found[side].append(run)
     table = [summary(*side, runs) for side, runs in found.items()]
     best = max((x for x in table if x["what"].startswith("PEFT")), key=lambda x: x["speed"], default=None)
     unit = "rows/s" if options.labels else "tokens/s"
     if options.json:
-        over = {x["what"]: ratios(x, best) for x in table if x["what"].startswith("lorac")} if best else {}
+        over = {title(x): ratios(x, best) for x in table if x["what"].startswith("lorac")} if best else {}
         print(json.dumps({"recipe": options.recipe, "threads": options.threads, "describe": options.describe,
                           "unit": unit, "table": table, "best": best, "lorac_over_best": over}))
         return
