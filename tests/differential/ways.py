@@ -154,6 +154,8 @@ def sweep(run):
     keys = {**VARIED, **(VARIED_ADAPTER if "rank" in run.case.recipe["adapter"] else {})}
     if "epochs" in run.case.recipe["train"]:
         del keys["train.steps"]
+    if "overrides" in run.case.recipe["adapter"]:
+        keys.pop("adapter.layers", None)  # each must match a module still
     vary = {key: keys[key] for key in run.draw.sample(sorted(keys), 2)}
     with open(run.path("sweep.yaml"), "w", encoding="utf-8") as f:
         f.write(f"sweep: 1\nrecipe: recipe.yaml\nvary: {json.dumps(vary)}\ndir: sweep\n")
