@@ -80,6 +80,8 @@ size_t lorac_model_copies(const struct lorac_model *m, const struct lorac_socket
 
 /* ---- making them ---- */
 
+enum { AT_ONCE = 64 << 20 }; // bytes of stored weights that are in memory for it
+
 /* Those of n weights, whose pages are not read again. */
 static void make(const struct lorac_model *m, const struct lorac_weight *const *w, size_t n,
                  bool back)
@@ -105,7 +107,7 @@ void lorac_model_prepare(const struct lorac_model *m, const struct lorac_socket 
         bool skip = lorac_module_compute(m, l) == LORAC_FLOAT32 || (is_own(m, i) && !own);
         if (!is_multiplied(m, socket, i) || skip) { continue; }
         bool both = i >= (is_own(m, i) ? own_lowest : lowest);
-        if (both != back || bytes >= LORAC_PREPARE_BYTES) {
+        if (both != back || bytes >= AT_ONCE) {
             make(m, w, n, back);
             n = bytes = 0;
         }

@@ -135,11 +135,10 @@ size_t lorac_model_copies(const struct lorac_model *m, const struct lorac_socket
 /* Make them now; lorac_pass_new() does for one that trains, and any other those of forward products
  * when its own have earned it. Before many products: they are a tenth faster then, and those of 9
  * to 64 rows a half, with the same results; those of fewer read weights where they are stored in
- * the type of the products in any case. The device has been started. Stored weights are read
- * LORAC_PREPARE_BYTES at a time, whose pages are let go of (lorac_checkpoint_forget). */
+ * the type of the products in any case. The device has been started. Stored weights are read some
+ * 64 MiB at a time, whose pages are let go of then (lorac_checkpoint_forget). */
 enum { LORAC_PREPARE_ROWS = 9, LORAC_PREPARE_TOKENS = 4096 }; // of such batches, that earn it
-enum { LORAC_PREPARE_BYTES = 64 << 20 };
-#define LORAC_ALL_FROZEN SIZE_MAX // the head, too: no backward products
+#define LORAC_ALL_FROZEN SIZE_MAX                             // the head, too: no backward products
 void lorac_model_prepare(const struct lorac_model *m, const struct lorac_socket *socket,
                          size_t frozen);
 /* Bytes of the stored weights that nothing but their copies read: no step comes to them again. */

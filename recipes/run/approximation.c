@@ -163,8 +163,8 @@ enum lorac_status lorac_approximation_measure(struct lorac_approximation *out, s
 {
     struct lorac_model *exact = NULL;
     struct looking l = {0};
-    *out =
-        (struct lorac_approximation){.headed = j->model->compute == LORAC_INT8 && !is_compared(j)};
+    *out = (struct lorac_approximation){0};
+    out->headed = j->model->compute == LORAC_INT8 && lorac_job_has_head(j);
     if (!is_compared(j)) { return LORAC_OK; }
     lorac_model_prepare(j->model, NULL, LORAC_ALL_FROZEN); // which lets its own map of the files go
     enum lorac_status st = lorac_model_open(&exact, &j->dev, j->model->dir, LORAC_FLOAT32, err);

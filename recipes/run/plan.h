@@ -35,7 +35,7 @@ struct lorac_plan_group {
 enum lorac_plan_part {
     LORAC_PLAN_PROGRAM,     // program, libraries and their buffers, tokenizer, pages of the tables
     LORAC_PLAN_TABLES,      // index of the tables, lengths and ids of the examples
-    LORAC_PLAN_WEIGHTS,     // stored weights that a step reads
+    LORAC_PLAN_WEIGHTS,     // stored weights that a step reads, or int8 was compared with before
     LORAC_PLAN_PACKED,      // what products make of them in another type of compute
     LORAC_PLAN_ACTIVATIONS, // of the training pass, and its batch
     LORAC_PLAN_LOGITS,      // its chunk of logits

@@ -4,8 +4,8 @@
  *   - copies that only make products faster stay within a quarter of the memory: for both
  *     directions, or forward alone, or none, and what is left out is counted; those that products
  *     need are made whatever they take;
- *   - what others stand in for has no copy, and stored weights that nothing reads behind their
- *     copies are counted;
+ *   - what others stand in for has no copy; stored weights are read a part at a time, and those
+ *     that nothing reads behind their copies are counted;
  *   - a pass has them made once it ran so many rows in batches that they make faster, not before,
  *     and never for smaller batches.
  */
@@ -65,6 +65,7 @@ static void copies_for_training_let_the_files_go(void **state)
 
 static size_t copy_bytes;  // of a weight, for one direction
 static size_t prepared[2]; // how many for forward products alone, for both
+static size_t together;    // the most of one call
 
 static size_t count_copies(const struct lorac_device *dev, enum lorac_dtype type, size_t OC,
                            size_t C, enum lorac_compute compute, bool back)
@@ -78,12 +79,13 @@ static void see_prepared(struct lorac_device *dev, const struct lorac_weight *co
 {
     (void)dev, (void)w;
     prepared[back] += n;
+    together = n > together ? n : together;
 }
 
 static void count_prepared(const struct lorac_model *m, const struct lorac_socket *socket,
                            size_t frozen, size_t forward, size_t both)
 {
-    prepared[0] = prepared[1] = 0;
+    prepared[0] = prepared[1] = together = 0;
     lorac_model_prepare(m, socket, frozen);
     assert_int_equal(prepared[0], forward);
     assert_int_equal(prepared[1], both);
@@ -98,12 +100,15 @@ static void copies_stay_within_a_quarter_of_the_memory(void **state)
         size_t bytes, needed; // modules whose copies products need: stored in another type
         size_t made;          // of the others, while training: for how many directions
     } cases[] = {
-        {most / 2, 0, 2},       {most / 2 + 1, 0, 1}, // not all fit
-        {most, 0, 1},                                 // forward ones do
-        {most + 1, 0, 0},       {most, 10, 1},
-        {most + 1, 10, 0}, // the 10 are made, whatever they take
-        {most / 2, WEIGHTS, 0}, {most, WEIGHTS, 0},
-        {most + 1, WEIGHTS, 0},
+        {most / 2, 0, 2},       // all fit
+        {most / 2 + 1, 0, 1},   // not all
+        {most, 0, 1},           // forward ones do
+        {most + 1, 0, 0},       // nor they
+        {most, 10, 1},          // 10 are needed, and forward ones fit
+        {most + 1, 10, 0},      // the 10 alone
+        {most / 2, WEIGHTS, 0}, // all are needed,
+        {most, WEIGHTS, 0},     // whatever
+        {most + 1, WEIGHTS, 0}, // they take
     };
     struct lorac_backend counting = lorac_backend_ref;
     counting.weight_bytes = count_copies;
@@ -170,6 +175,32 @@ static void weights_that_others_stand_in_for_are_not_copied(void **state)
     assert_int_equal(lorac_model_let_go(m, &socket), bytes);
     m->compute = LORAC_FLOAT32;
     count_prepared(m, &socket, 0, 0, 0);
+    dev.ops = &lorac_backend_ref;
+    lorac_model_close(m);
+    lorac_device_close(&dev);
+}
+
+static void stored_weights_are_read_a_part_at_a_time(void **state)
+{
+    (void)state;
+    struct lorac_device dev;
+    struct lorac_model *m = NULL;
+    struct lorac_backend counting = lorac_backend_ref;
+    counting.weights_prepare = see_prepared;
+    assert_int_equal(lorac_device_open(&dev, "ref", 1, NULL), LORAC_OK);
+    assert_int_equal(lorac_model_open(&m, &dev, from, LORAC_FLOAT32, NULL), LORAC_OK);
+    dev.ops = &counting;
+    m->compute = LORAC_BFLOAT16; // of another backend
+    size_t linear = 0;
+    for (size_t i = 0; i < m->n_modules; i++) {
+        struct lorac_module *l = &m->module[i];
+        if (!lorac_module_is_linear(l)) { continue; }
+        l->OC = 10 << 20; // as if: nothing reads them here
+        l->C = 1;
+        linear++;
+    }
+    count_prepared(m, NULL, 0, 0, linear);
+    assert_int_equal(together, 2); // 40 MiB each
     dev.ops = &lorac_backend_ref;
     lorac_model_close(m);
     lorac_device_close(&dev);
@@ -259,6 +290,7 @@ int main(void)
 #endif
         cmocka_unit_test(copies_stay_within_a_quarter_of_the_memory),
         cmocka_unit_test(weights_that_others_stand_in_for_are_not_copied),
+        cmocka_unit_test(stored_weights_are_read_a_part_at_a_time),
         cmocka_unit_test(stored_weights_that_copies_alone_read_are_let_go),
         cmocka_unit_test(a_pass_of_many_rows_has_copies_made),
     };
