@@ -13,6 +13,13 @@ size_t lorac_ids_common(const int32_t *a, size_t n, const int32_t *b, size_t m)
     return i;
 }
 
+int lorac_ids_compare(const int32_t *a, size_t n, const int32_t *b, size_t m)
+{
+    size_t i = lorac_ids_common(a, n, b, m);
+    if (i < n && i < m) { return a[i] < b[i] ? -1 : 1; }
+    return n < m ? -1 : n > m;
+}
+
 enum lorac_status lorac_ids_add(struct lorac_ids *ids, int32_t id, struct lorac_err *err)
 {
     if (ids->n == ids->cap) {

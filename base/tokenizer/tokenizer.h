@@ -52,6 +52,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_pair_join(struct lorac_ids *ids, struct
                                                    struct lorac_err *err);
 /* How many ids both a (n) and b (m) begin with. */
 size_t lorac_ids_common(const int32_t *a, size_t n, const int32_t *b, size_t m);
+/* < 0, 0, > 0: a (n) stands before b (m), is the same, or stands behind it where they are sorted by
+ * their tokens. So texts that begin alike stand together. */
+int lorac_ids_compare(const int32_t *a, size_t n, const int32_t *b, size_t m);
 
 /* Read tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json /
  * config.json (eos ids) of the model folder `dir`. Only tokenizer.json is required; vocab.json and

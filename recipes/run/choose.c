@@ -191,10 +191,8 @@ static int by_tokens(const void *x, const void *y)
 {
     const struct prompt *a = x;
     const struct prompt *b = y;
-    size_t k = lorac_ids_common(a->at, a->n, b->at, b->n);
-    if (k < a->n && k < b->n) { return a->at[k] < b->at[k] ? -1 : 1; }
-    if (a->n != b->n) { return a->n < b->n ? -1 : 1; }
-    return a->asked < b->asked ? -1 : 1;
+    int order = lorac_ids_compare(a->at, a->n, b->at, b->n);
+    return order ? order : a->asked < b->asked ? -1 : 1;
 }
 
 /* Prompt i goes on from the one in front of it in the order, of which it has the longest beginning
