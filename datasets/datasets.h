@@ -466,11 +466,12 @@ const char *lorac_shots_separator(const struct lorac_shots *s);
  * ids are not kept (`cache`). What is hidden of an example, where the objective masks, is a
  * function of (seed, "mask", e), its index and a token's place: packing changes nothing. */
 struct lorac_loader;
-/* What all examples of a micro-batch begin with may stand in it once, as a segment that they
- * continue: the same loss and gradients but for rounding, where nothing is dropped at random. */
+/* What examples of a micro-batch begin with alike may stand in it once, as segments that they
+ * continue: the same loss and gradients but for rounding, where nothing is dropped at random. They
+ * stand in the order of their tokens then. */
 enum lorac_share {
     LORAC_SHARE_OFF,
-    LORAC_SHARE_AUTO, // where that saves an eighth of the rows or more
+    LORAC_SHARE_AUTO, // where that saves an eighth of their rows or more
     LORAC_SHARE_ON,   // however little
 };
 /* Do n examples run the P tokens that all begin with once? `rows`: theirs, each on its own. */

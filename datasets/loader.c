@@ -6,20 +6,22 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 
 struct lorac_loader {
     const struct lorac_dataset *d; // borrowed
     struct lorac_loader_options o;
     struct lorac_loader_state state;
-    uint32_t *order;      // (n) of epoch `order_epoch`
-    uint64_t order_epoch; // ORDERLESS before the first
-    size_t max_rows, max_segments;
+    uint32_t *order;               // (n) of epoch `order_epoch`
+    uint64_t order_epoch;          // ORDERLESS before the first
+    size_t max_rows, max_examples; // of a micro-batch
     struct lorac_example e;
     struct lorac_ids ids;    // of the micro-batch's examples, one behind the other
     struct lorac_ids types;  // theirs, of pairs
     struct lorac_ids labels; // and of all of them the labels
     struct lorac_gaps gaps;
-    struct piece *example; // (max_segments) where each lies
+    struct piece *example; // (max_examples) where each lies
+    uint32_t *given;       // (max_examples) the same of the dataset, as they are placed
     size_t rows;           // that they are, each on its own
     uint64_t mask_key;     // of the draws
 };
@@ -33,8 +35,11 @@ struct piece {
     size_t labels, n_labels;
     size_t scored; // its rows that score
     double number;
+    const int32_t *at;          // its ids
+    size_t shareable;           // of them: those before the one that scores
+    struct lorac_prefix prefix; // those that it does share
 };
-enum { SHARE_ONE_OF = 8 }; // rows of a micro-batch, or it is not worth a segment
+enum { SHARE_ONE_OF = 8 }; // rows of those that would share, or it is not worth a segment
 
 struct lorac_loader_options lorac_loader_options_default(void)
 {
@@ -71,7 +76,7 @@ static size_t fill(const struct lorac_loader *l, const uint32_t *order, size_t p
 }
 
 /* Bounds that no order can exceed: the most rows are taken by the longest examples, the most
- * segments by the shortest. */
+ * examples are the shortest. */
 static enum lorac_status measure(struct lorac_loader *l, struct lorac_err *err)
 {
     const struct lorac_dataset *d = l->d;
@@ -93,15 +98,16 @@ static enum lorac_status measure(struct lorac_loader *l, struct lorac_err *err)
     left = tokens;
     for (size_t n = 1; n <= longest && left >= n; n++) {
         size_t some = of_length[n] < left / n ? of_length[n] : left / n;
-        l->max_segments += some;
+        l->max_examples += some;
         left -= some * n;
     }
-    if (l->max_segments > size) { l->max_segments = size; }
-    if (l->max_segments == 0) { l->max_segments = 1; } // each is longer than batch_tokens
+    if (l->max_examples > size) { l->max_examples = size; }
+    if (l->max_examples == 0) { l->max_examples = 1; } // each is longer than batch_tokens
     lorac_mem_free(of_length);
-    l->example = lorac_mem_new(l->max_segments, sizeof *l->example);
-    l->max_segments += l->o.share_prefix != LORAC_SHARE_OFF;
-    return l->example ? LORAC_OK : lorac_fail(err, LORAC_ENOMEM, "no memory for a loader");
+    l->example = lorac_mem_new(l->max_examples, sizeof *l->example);
+    l->given = lorac_mem_new(l->max_examples, sizeof *l->given);
+    return l->example && l->given ? LORAC_OK
+                                  : lorac_fail(err, LORAC_ENOMEM, "no memory for a loader");
 }
 
 enum lorac_status lorac_loader_open(struct lorac_loader **out, const struct lorac_dataset *d,
@@ -144,6 +150,7 @@ void lorac_loader_close(struct lorac_loader *l)
     if (!l) { return; }
     lorac_mem_free(l->order);
     lorac_mem_free(l->example);
+    lorac_mem_free(l->given);
     lorac_ids_free(&l->ids);
     lorac_ids_free(&l->types);
     lorac_ids_free(&l->labels);
@@ -169,14 +176,14 @@ size_t lorac_loader_max_rows(const struct lorac_loader *l)
 
 size_t lorac_loader_max_segments(const struct lorac_loader *l)
 {
-    return l->max_segments;
+    return l->o.share_prefix == LORAC_SHARE_OFF ? l->max_examples : 2 * l->max_examples;
 }
 
 size_t lorac_loader_max_targets(const struct lorac_loader *l)
 {
     enum lorac_target target = l->o.objective->target;
     bool text = target != LORAC_TARGET_NONE && target != LORAC_TARGET_TAGS; // one row of it scores
-    return (text ? l->max_segments : l->max_rows) * lorac_targets_a_row(l->d, l->o.label_smoothing);
+    return (text ? l->max_examples : l->max_rows) * lorac_targets_a_row(l->d, l->o.label_smoothing);
 }
 
 size_t lorac_loader_rows(const struct lorac_loader *l)
@@ -277,14 +284,7 @@ static enum lorac_status read_example(struct lorac_loader *l, size_t k, size_t i
     return st ? st : lorac_gaps_add(&l->gaps, e->gaps.at, e->gaps.n, err);
 }
 
-/* How many tokens an example may share: those before the one that scores. */
-static size_t shareable(const struct lorac_loader *l, const struct piece *x)
-{
-    const struct lorac_target_frame *f = l->d->frame;
-    bool tags = l->o.objective->target == LORAC_TARGET_TAGS;
-    return !f || tags ? x->trained_from - 1
-                      : lorac_text_row_of(f->row, f->pad, l->ids.at + x->begin, x->n);
-}
+/* ---- what examples begin with alike ---- */
 
 bool lorac_share_is_worth(enum lorac_share how, size_t n, size_t P, size_t rows)
 {
@@ -292,22 +292,59 @@ bool lorac_share_is_worth(enum lorac_share how, size_t n, size_t P, size_t rows)
     return how == LORAC_SHARE_ON || (n - 1) * P * SHARE_ONE_OF >= rows;
 }
 
-/* How many tokens n examples share from their beginning on and run once; 0: none. The token behind
- * them is trained in none, so that their rows score nothing. */
-static size_t shared(const struct lorac_loader *l, const struct piece *example, size_t n)
+static size_t shareable(const struct lorac_loader *l, const struct piece *x)
 {
-    const int32_t *ids = l->ids.at;
-    size_t P = n ? example[0].n : 0;
+    const struct lorac_target_frame *f = l->d->frame;
+    bool tags = l->o.objective->target == LORAC_TARGET_TAGS;
+    return !f || tags ? x->trained_from - 1 : lorac_text_row_of(f->row, f->pad, x->at, x->n);
+}
+
+static int by_tokens(const void *x, const void *y)
+{
+    const struct piece *a = x;
+    const struct piece *b = y;
+    int order = lorac_ids_compare(a->at, a->n, b->at, b->n);
+    return order ? order : a->i < b->i ? -1 : 1;
+}
+
+/* What n examples, in the order of their tokens, have in common stands in the batch once, where it
+ * is worth a segment, and so does what some of them have in common beyond it:
+ *
+ *   Which is it? -+- the sky is -+- blue  -> yes
+ *                 |              +- green -> no
+ *                 +- grass is blue        -> no
+ *
+ * All go on from `prefix` already, a chain of `depth` segments. */
+static void share(struct lorac_batch *b, const struct lorac_loader *l, struct piece *x, size_t n,
+                  struct lorac_prefix prefix, size_t depth)
+{
+    size_t P = x[0].shareable;
+    size_t rows = 0;
     for (size_t k = 0; k < n; k++) {
-        const struct piece *x = &example[k];
-        P = lorac_ids_common(ids, P, ids + x->begin, shareable(l, x));
+        P = lorac_ids_common(x[0].at, P, x[k].at, x[k].shareable);
+        rows += rows_of(l->d, x[k].i) - prefix.n;
     }
-    return lorac_share_is_worth(l->o.share_prefix, n, P, l->rows) ? P : 0;
+    size_t more = P - prefix.n;
+    bool fits = depth + 1 < LORAC_MAX_CHAIN && lorac_batch_fits(b, more, 0);
+    if (fits && lorac_share_is_worth(l->o.share_prefix, n, more, rows)) {
+        const int32_t *ids = x[0].at + prefix.n;
+        prefix.segment = prefix.n ? lorac_batch_add(b, ids, more, prefix.segment)
+                                  : lorac_dataset_place(b, l->d, ids, more);
+        prefix.n = P;
+        depth++;
+    }
+    for (size_t k = 0, end = 1; k < n; k = end++) {
+        x[k].prefix = prefix;
+        while (end < n && x[k].shareable > P && x[end].shareable > P &&
+               x[end].at[P] == x[k].at[P]) {
+            end++;
+        }
+        if (end - k > 1) { share(b, l, x + k, end - k, prefix, depth); }
+    }
 }
 
 static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_loader *l,
-                                     const struct piece *x, struct lorac_prefix prefix,
-                                     struct lorac_err *err)
+                                     const struct piece *x, struct lorac_err *err)
 {
     const struct lorac_objective *objective = l->o.objective;
     uint32_t *gaps = x->n_gaps ? l->gaps.at + x->gaps : NULL;
@@ -318,16 +355,16 @@ static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_l
                               .labels = {labels, x->n_labels, x->n_labels},
                               .number = x->number};
     const struct lorac_placing how = {.set = l->d,
-                                      .prefix = prefix,
+                                      .prefix = x->prefix,
                                       .label_weight = l->o.label_weight,
                                       .label_smoothing = l->o.label_smoothing};
     size_t targets = x->scored * lorac_targets_a_row(l->d, l->o.label_smoothing);
     if (l->types.n) { e.types = (struct lorac_ids){l->types.at + x->begin, x->n, x->n}; }
-    if (!lorac_batch_fits(b, rows_of(l->d, x->i) - prefix.n, targets)) {
+    if (!lorac_batch_fits(b, rows_of(l->d, x->i) - x->prefix.n, targets)) {
         return lorac_fail(err, LORAC_EUSER,
                           "the batch holds %zu rows and %zu segments, expected "
                           "%zu and %zu",
-                          b->max_rows, b->max_segments, l->max_rows, l->max_segments);
+                          b->max_rows, b->max_segments, l->max_rows, lorac_loader_max_segments(l));
     }
     size_t first = b->T;
     double surplus = b->surplus;
@@ -339,18 +376,23 @@ static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_l
     return LORAC_OK;
 }
 
-/* n of the micro-batch's examples, which are read. */
-static enum lorac_status place(struct lorac_batch *b, const struct lorac_loader *l,
-                               const struct piece *example, size_t n, struct lorac_err *err)
+/* n of the micro-batch's examples, which are read: what they share, then a segment of each. */
+static enum lorac_status place(struct lorac_batch *b, struct lorac_loader *l, struct piece *example,
+                               size_t n, struct lorac_err *err)
 {
-    struct lorac_prefix prefix = {shared(l, example, n), -1};
     enum lorac_status st = LORAC_OK;
-    if (!lorac_batch_fits(b, prefix.n, 0)) { prefix.n = 0; } // nor will the examples
-    if (prefix.n > 0) {
-        prefix.segment = lorac_dataset_place(b, l->d, l->ids.at + example->begin, prefix.n);
+    bool shares = l->o.share_prefix != LORAC_SHARE_OFF;
+    for (size_t k = 0; k < n && shares; k++) {
+        example[k].at = l->ids.at + example[k].begin;
+        example[k].shareable = shareable(l, &example[k]);
+    }
+    if (n && shares) {
+        qsort(example, n, sizeof *example, by_tokens);
+        share(b, l, example, n, (struct lorac_prefix){0, -1}, 0);
     }
     for (size_t k = 0; k < n && !st; k++) {
-        st = add_example(b, l, &example[k], prefix, err);
+        l->given[k] = (uint32_t)example[k].i;
+        st = add_example(b, l, &example[k], err);
     }
     return st;
 }
@@ -410,7 +452,7 @@ enum lorac_status lorac_loader_next_part(struct lorac_loader *l, struct lorac_ba
     }
     if (!st) { st = place(b, l, l->example + from, to - from, err); }
     if (st) { return st; }
-    *examples = order + from;
+    *examples = l->given;
     *n = to - from;
     move_on(l, count);
     return LORAC_OK;

@@ -288,9 +288,10 @@ const struct lorac_key lorac_keys[] = {
      .help = "what the forward pass keeps for the backward pass",
      .more = "layers: only each layer's input; the rest is computed again, for less memory."},
     {KEY(train.share_prefix, choice), .words = WORDS("off", "auto", "on"), .otherwise = "auto",
-     .help = "run what all rows of a batch begin with once: a task's description in the prompt",
+     .help = "run once what rows of a batch begin with: a task's description, a text that several "
+             "ask about",
      .more = "The same loss and gradients but for rounding, so not with adapter.dropout. auto: "
-             "where it saves an eighth of the rows or more."},
+             "where it saves an eighth of those rows or more."},
     {KEY(train.cache_frozen_prefix, choice), .flags = LORAC_KEY_FREE,
      .words = WORDS("off", "auto", "on"), .otherwise = "auto",
      .help = "run the layers below the lowest adapter once a row, and keep what leaves them",

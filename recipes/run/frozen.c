@@ -161,25 +161,32 @@ static enum lorac_status move(struct lorac_frozen *f, enum way way, float *x, si
     return st;
 }
 
-/* A batch of n examples has a segment each, behind the one that they all continue, if there is
- * one. */
-static size_t shared_segments(const struct lorac_batch *b, size_t n)
+/* Rows of a segment, which are example i's, in f->x (N,C): those at positions from `from` on. */
+static enum lorac_status move_segment(struct lorac_frozen *f, enum way way,
+                                      const struct lorac_segment *s, size_t i, size_t from,
+                                      struct lorac_err *err)
 {
-    assert(b->S == n || (b->S == n + 1 && b->segments[0].parent < 0));
-    return b->S - n;
+    size_t skip = from > s->position ? from - s->position : 0;
+    if (skip >= s->n) { return LORAC_OK; }
+    return move(f, way, f->x + (s->row + skip) * f->C, i, s->position + skip, s->n - skip, err);
 }
 
+/* A batch of n examples has a segment of each, in the order of what they share: the segments in
+ * front of them. */
 enum lorac_status lorac_frozen_read(const float **x, struct lorac_frozen *f,
                                     const struct lorac_batch *b, const uint32_t *examples, size_t n,
                                     struct lorac_err *err)
 {
-    size_t shared = shared_segments(b, n);
+    const struct lorac_segment *own = b->segments + b->S - n;
+    int32_t read = 0; // of those that are shared: they are of the first example that goes on there
     enum lorac_status st = LORAC_OK;
     *x = f->x;
-    for (size_t s = 0; s < b->S && !st; s++) {
-        const struct lorac_segment *seg = &b->segments[s];
-        size_t i = examples[s < shared ? 0 : s - shared]; // what is shared is the first one's, too
-        st = move(f, LOAD, f->x + seg->row * f->C, i, seg->position, seg->n, err);
+    for (size_t k = 0; k < n && !st; k++) {
+        st = move_segment(f, LOAD, &own[k], examples[k], 0, err);
+        for (int32_t s = own[k].parent; s >= read && !st; s = b->segments[s].parent) {
+            st = move_segment(f, LOAD, &b->segments[s], examples[k], 0, err);
+        }
+        read = own[k].parent < read ? read : own[k].parent + 1;
     }
     return st;
 }
@@ -189,18 +196,12 @@ enum lorac_status lorac_frozen_read(const float **x, struct lorac_frozen *f,
 static enum lorac_status store(struct lorac_frozen *f, const struct lorac_batch *b,
                                const uint32_t *examples, size_t n, struct lorac_err *err)
 {
-    size_t shared = shared_segments(b, n);
     enum lorac_status st = LORAC_OK;
-    for (size_t k = 0; k < n && !st; k++) {
-        const struct lorac_segment *own = &b->segments[shared + k];
+    for (size_t k = 0; k < n; k++) {
         size_t from = examples[k] ? f->common : 0;
-        if (from < own->position) { // in the shared segment, which begins at 0
-            st = move(f, STORE, f->x + from * f->C, examples[k], from, own->position - from, err);
-            from = own->position;
+        for (int32_t s = (int32_t)(b->S - n + k); s >= 0 && !st; s = b->segments[s].parent) {
+            st = move_segment(f, STORE, &b->segments[s], examples[k], from, err);
         }
-        size_t skip = from - own->position;
-        if (st) { break; }
-        st = move(f, STORE, f->x + (own->row + skip) * f->C, examples[k], from, own->n - skip, err);
     }
     return st;
 }

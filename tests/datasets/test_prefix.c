@@ -1,7 +1,9 @@
 /*
  * Rows that begin alike. What is promised: what the examples of a batch begin with stands in it
- * once, where that saves enough (or as told), and no trained token is lost by it; the row that
- * predicts the first of them stays each example's own.
+ * once, where that saves enough (or as told), and behind it what some of them go on with, wherever
+ * in the batch they stand, as deep as segments may continue each other; no trained token is lost by
+ * it, and examples are told in the order of their segments; the row that predicts the first of the
+ * trained tokens stays each example's own.
  */
 #include "tests/datasets/bytes.h"
 
@@ -42,7 +44,9 @@ static void expect_examples(const struct lorac_batch *b, const struct lorac_data
     struct lorac_example e = {0};
     size_t scored = 0;
     for (size_t k = 0; k < n; k++) {
+        const struct lorac_segment *own = &b->segments[b->S - n + k];
         assert_int_equal(lorac_dataset_example(&e, d, examples[k], NULL), LORAC_OK);
+        assert_int_equal(own->position + own->n, e.ids.n - 1);
         for (size_t t = e.trained_from; t < e.ids.n; t++) {
             expect_scored(b, scored++, e.ids.at[t], e.ids.at, t);
         }
@@ -130,11 +134,78 @@ static void the_row_that_predicts_an_answer_is_its_own(void **state)
     lorac_table_close(same);
 }
 
+/* Three questions in turn, each four times, two of which begin alike:
+ *
+ *   BOS -+- Is the sky -+- of that colour     12 + 13 tokens but for the last
+ *        |              +- that bright        12 + 10
+ *        +- What grows there                  16 */
+static void some_examples_go_on_alike(void **state)
+{
+    (void)state;
+    static const char *const questions[] = {"Is the sky of that colour", "Is the sky that bright",
+                                            "What grows there"};
+    static const struct lorac_loader_options share = {.batch_tokens = 10000,
+                                                      .share_prefix = LORAC_SHARE_AUTO};
+    struct lorac_loader_options half = share;
+    struct lorac_loader_options always = share;
+    struct lorac_dataset_options described = usual;
+    char text[2048];
+    int at = snprintf(text, sizeof text, "text,label\n");
+    for (int i = 0; i < 12; i++) {
+        at += snprintf(text + at, sizeof text - (size_t)at, "%s,%c\n", questions[i % 3], 'a' + i);
+    }
+    struct lorac_table *turns = open_text(text);
+    long segments = 0;
+    long rows = 0;
+    run_epoch(&segments, &rows, turns, &usual, &share); // BOS alone isn't worth it
+    assert_int_equal(segments, 4);
+    assert_int_equal(rows, -(7 * 12 + 3 * 13 + 3 * 10 + 3 * 16));
+    always.share_prefix = LORAC_SHARE_ON;
+    run_epoch(&segments, &rows, turns, &usual, &always);
+    assert_int_equal(segments, 5);
+    assert_int_equal(rows, -(11 * 1 + 7 * 11 + 3 * 13 + 3 * 10 + 3 * 15));
+    described.prompt = "Answer as well as you can: {text}"; // 26 tokens behind BOS
+    run_epoch(&segments, &rows, turns, &described, &share);
+    assert_int_equal(segments, 5);
+    assert_int_equal(rows, -(11 * 27 + 7 * 11 + 3 * 13 + 3 * 10 + 3 * 15));
+    half.batch_size = 6; // two of each question
+    run_epoch(&segments, &rows, turns, &usual, &half);
+    assert_int_equal(segments, 2 * 4);
+    assert_int_equal(rows, -2 * (3 * 12 + 13 + 10 + 16));
+    run_epoch(&segments, &rows, turns, &described, &half); // what they share doesn't count twice
+    assert_int_equal(segments, 2 * 5);
+    assert_int_equal(rows, -2 * (5 * 27 + 3 * 11 + 13 + 10 + 15));
+    lorac_table_close(turns);
+}
+
+/* Each begins with all of the one before it. */
+static void no_chain_is_longer_than_it_may_be(void **state)
+{
+    (void)state;
+    enum { DEEP = 2 * LORAC_MAX_CHAIN };
+    static const struct lorac_loader_options always = {.batch_tokens = 10000,
+                                                       .share_prefix = LORAC_SHARE_ON};
+    char text[4096];
+    int at = snprintf(text, sizeof text, "text,label\n");
+    for (int i = 0; i < DEEP; i++) {
+        at += snprintf(text + at, sizeof text - (size_t)at, "%.*s,x\n", i + 2,
+                       "----------------------------------");
+    }
+    struct lorac_table *nested = open_text(text);
+    long segments = 0;
+    long rows = 0;
+    run_epoch(&segments, &rows, nested, &usual, &always);
+    assert_int_equal(segments, LORAC_MAX_CHAIN - 1);
+    lorac_table_close(nested);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_examples_begin_with_stands_once),
         cmocka_unit_test(the_row_that_predicts_an_answer_is_its_own),
+        cmocka_unit_test(some_examples_go_on_alike),
+        cmocka_unit_test(no_chain_is_longer_than_it_may_be),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -26,7 +26,7 @@
 enum { ROWS = 14, EPOCHS = 3, MAX_STEPS = 32 };
 
 static struct lorac_tokenizer *tokenizer;
-static struct lorac_table *table;
+static struct lorac_table *table, *pairs; // of pairs, a row shares with one more than with others
 
 static void check(enum lorac_status st, const struct lorac_err *err)
 {
@@ -43,12 +43,15 @@ static int open_all(void **state)
     }
     tokenizer = open_bytes();
     table = open_text(text);
+    pairs = open_text("text,label\naacd,x\naacd,y\naecd,z\naecd,w\n"
+                      "bacd,x\nbacd,y\nbecd,z\nbecd,w\n");
     return runs_make(state);
 }
 
 static int close_all(void **state)
 {
     lorac_table_close(table);
+    lorac_table_close(pairs);
     lorac_tokenizer_free(tokenizer);
     return runs_remove(state);
 }
@@ -58,6 +61,7 @@ static int close_all(void **state)
 struct how {
     const char *backend; // NULL: the default
     const char *prompt;  // NULL: rows that begin in nothing but BOS
+    bool pairs;          // in their order, two of them a batch
     size_t layer;        // that is adapted
     double dropout;
     enum lorac_share share;
@@ -93,12 +97,16 @@ static enum lorac_status open_parts(struct scene *s, const struct how *how, stru
                                             .n_layers = 1,
                                             .dropout = how->dropout,
                                             .seed = 5};
-    const struct lorac_loader_options l = {
-        .batch_size = 5, .shuffle = true, .seed = 3, .share_prefix = how->share};
+    const struct lorac_loader_options l = {.batch_size = how->pairs ? 4 : 5,
+                                           .shuffle = !how->pairs,
+                                           .seed = 3,
+                                           .share_prefix = how->share};
     *s = (struct scene){0};
     enum lorac_status st = lorac_device_open(&s->dev, how->backend, 1, err);
     if (!st) { st = lorac_model_open(&s->model, &s->dev, tiny_path("model"), LORAC_FLOAT32, err); }
-    if (!st) { st = lorac_dataset_open(&s->rows, table, tokenizer, &data, err); }
+    if (!st) {
+        st = lorac_dataset_open(&s->rows, how->pairs ? pairs : table, tokenizer, &data, err);
+    }
     if (!st) { st = lorac_adapter_new(&s->adapter, s->model, &a, err); }
     if (!st) { st = lorac_loader_open(&s->loader, s->rows, &l, err); }
     if (st) { return st; }
@@ -191,19 +199,22 @@ static void with_kept_rows(const char *backend, bool bits)
         const char *prompt;
         enum lorac_share share;
         double dropout;
-    } cases[] = {{NULL, LORAC_SHARE_OFF, 0.0},
-                 {long_prompt, LORAC_SHARE_OFF, 0.25},
-                 {long_prompt, LORAC_SHARE_AUTO, 0.0},
-                 {NULL, LORAC_SHARE_ON, 0.0}};
+        bool pairs;
+    } cases[] = {{NULL, LORAC_SHARE_OFF, 0.0, false},
+                 {long_prompt, LORAC_SHARE_OFF, 0.25, false},
+                 {long_prompt, LORAC_SHARE_AUTO, 0.0, false},
+                 {NULL, LORAC_SHARE_ON, 0.0, false},
+                 {NULL, LORAC_SHARE_ON, 0.0, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct how how = plain;
         how.backend = backend;
         how.prompt = cases[i].prompt;
         how.share = cases[i].share;
         how.dropout = cases[i].dropout;
+        how.pairs = cases[i].pairs;
         how.cache = LORAC_RECIPE_CACHE_OFF;
         struct course want = train(&how, false);
-        assert_int_equal(want.n, EPOCHS * 3);
+        assert_int_equal(want.n, EPOCHS * (how.pairs ? 2 : 3));
         for (int disk = 0; disk < 2; disk++) {
             how.cache = LORAC_RECIPE_CACHE_AUTO;
             how.memory = disk ? 0 : SIZE_MAX;
@@ -258,7 +269,7 @@ static void frozen_layers_run_once_a_row(void **state)
     n_embed = n_rows = 0;
     check(lorac_trainer_prepare(s.t, NULL, NULL, &err), &err);
     const struct lorac_data_counts *c = lorac_dataset_counts(s.rows);
-    assert_int_equal(n_rows, c->tokens - c->used);
+    assert_true(n_rows > ROWS && n_rows <= c->tokens - c->used); // what they share, once a batch
     assert_int_equal(lorac_trainer_frozen(s.t)->rows, c->tokens - c->used - (ROWS - 1)); // BOS once
     n_embed = 0;
     check(lorac_trainer_prepare(s.t, NULL, NULL, &err), &err); // again: nothing

@@ -256,8 +256,9 @@ static void what_takes_too_much_is_not_kept(void **state)
     struct subject x;
     open_subject(&x, LOSS, text);
     size_t bytes = kept(&x, SIZE_MAX);
-    const struct lorac_data_counts *c = lorac_dataset_counts(x.o.set);
-    assert_int_equal(bytes, (c->tokens - c->used) * x.o.model->config.C * sizeof(float));
+    struct lorac_evaluator *e = evaluator(&x, 0);
+    assert_int_equal(bytes, scores_of(e).computed * x.o.model->config.C * sizeof(float));
+    lorac_evaluator_free(e);
     assert_int_equal(kept(&x, bytes), bytes);
     assert_int_equal(kept(&x, bytes - 1), 0);
     assert_int_equal(kept(&x, 0), 0);
