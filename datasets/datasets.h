@@ -483,6 +483,8 @@ struct lorac_loader_options {
     uint64_t seed;
     const struct lorac_objective *objective; // how they are placed and weigh; NULL: the dataset's
     enum lorac_share share_prefix;
+    bool dense; // batch_tokens counts what examples share once, so that more of them fit; how many
+                // is known when they are read: not to be counted or skipped
     const float *label_weight; // (K) as of lorac_placing; outlives the loader
     double label_smoothing;
 };

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct lorac_loader {
     const struct lorac_dataset *d; // borrowed
@@ -103,6 +104,7 @@ static enum lorac_status measure(struct lorac_loader *l, struct lorac_err *err)
     }
     if (l->max_examples > size) { l->max_examples = size; }
     if (l->max_examples == 0) { l->max_examples = 1; } // each is longer than batch_tokens
+    if (l->o.dense) { l->max_examples = lorac_min(lorac_min(size, tokens), d->n); } // a row of each
     lorac_mem_free(of_length);
     l->example = lorac_mem_new(l->max_examples, sizeof *l->example);
     l->given = lorac_mem_new(l->max_examples, sizeof *l->given);
@@ -128,6 +130,7 @@ enum lorac_status lorac_loader_open(struct lorac_loader **out, const struct lora
     l->o = *o;
     if (!l->o.objective) { l->o.objective = d->objective; }
     if (d->frame && d->frame->bidirectional) { l->o.share_prefix = LORAC_SHARE_OFF; }
+    l->o.dense = o->dense && o->batch_tokens && l->o.share_prefix != LORAC_SHARE_OFF;
     l->order_epoch = ORDERLESS;
     l->mask_key = lorac_rng_key(o->seed, "mask");
     if (l->o.objective->target != d->objective->target ||
@@ -201,6 +204,7 @@ static void seek_epoch(struct lorac_loader *l, uint64_t epoch)
 size_t lorac_loader_count(struct lorac_loader *l, uint64_t epoch)
 {
     size_t n = 0;
+    assert(!l->o.dense);
     seek_epoch(l, epoch); // lorac_loader_next goes back to its own
     for (size_t at = 0; at < l->d->n; at += fill(l, l->order, at)) {
         n++;
@@ -314,24 +318,29 @@ static int by_tokens(const void *x, const void *y)
  *                 |              +- green -> no
  *                 +- grass is blue        -> no
  *
- * All go on from `prefix` already, a chain of `depth` segments. */
-static void share(struct lorac_batch *b, const struct lorac_loader *l, struct piece *x, size_t n,
-                  struct lorac_prefix prefix, size_t depth)
+ * All go on from `prefix` already, a chain of `depth` segments. Returns the rows that are shared;
+ * where b is NULL nothing is placed. */
+static size_t share(struct lorac_batch *b, const struct lorac_loader *l, struct piece *x, size_t n,
+                    struct lorac_prefix prefix, size_t depth)
 {
     size_t P = x[0].shareable;
     size_t rows = 0;
+    size_t shared = 0;
     for (size_t k = 0; k < n; k++) {
         P = lorac_ids_common(x[0].at, P, x[k].at, x[k].shareable);
         rows += rows_of(l->d, x[k].i) - prefix.n;
     }
     size_t more = P - prefix.n;
-    bool fits = depth + 1 < LORAC_MAX_CHAIN && lorac_batch_fits(b, more, 0);
+    bool fits = depth + 1 < LORAC_MAX_CHAIN && (!b || lorac_batch_fits(b, more, 0));
     if (fits && lorac_share_is_worth(l->o.share_prefix, n, more, rows)) {
         const int32_t *ids = x[0].at + prefix.n;
-        prefix.segment = prefix.n ? lorac_batch_add(b, ids, more, prefix.segment)
-                                  : lorac_dataset_place(b, l->d, ids, more);
+        if (b) {
+            prefix.segment = prefix.n ? lorac_batch_add(b, ids, more, prefix.segment)
+                                      : lorac_dataset_place(b, l->d, ids, more);
+        }
         prefix.n = P;
         depth++;
+        shared = more;
     }
     for (size_t k = 0, end = 1; k < n; k = end++) {
         x[k].prefix = prefix;
@@ -339,8 +348,65 @@ static void share(struct lorac_batch *b, const struct lorac_loader *l, struct pi
                x[end].at[P] == x[k].at[P]) {
             end++;
         }
-        if (end - k > 1) { share(b, l, x + k, end - k, prefix, depth); }
+        if (end - k > 1) { shared += share(b, l, x + k, end - k, prefix, depth); }
     }
+    return shared;
+}
+
+/* n examples, which are read, in the order of their tokens. Returns the rows that they share. */
+static size_t share_all(struct lorac_batch *b, const struct lorac_loader *l, struct piece *example,
+                        size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        example[k].at = l->ids.at + example[k].begin;
+        example[k].shareable = shareable(l, &example[k]);
+    }
+    qsort(example, n, sizeof *example, by_tokens);
+    return n ? share(b, l, example, n, (struct lorac_prefix){0, -1}, 0) : 0;
+}
+
+/* Rows of n examples with what they share. */
+static size_t rows_together(const struct lorac_loader *l, size_t n)
+{
+    size_t rows = share_all(NULL, l, l->example, n);
+    for (size_t k = 0; k < n; k++) {
+        rows += rows_of(l->d, l->example[k].i) - l->example[k].prefix.n;
+    }
+    return rows;
+}
+
+/* Of n examples the one that is i of the dataset. */
+static void take_out(struct piece *x, size_t n, size_t i)
+{
+    size_t k = 0;
+    while (x[k].i != i) {
+        k++;
+    }
+    memmove(x + k, x + k + 1, (n - k - 1) * sizeof *x);
+}
+
+/* Read as many examples as run together in batch_tokens rows: *n of them, at least one. One more
+ * can take more rows than its own, where what is worth a segment changes: so the last look is at
+ * those that stay. */
+static enum lorac_status read_dense(size_t *n, struct lorac_loader *l, struct lorac_err *err)
+{
+    const uint32_t *order = l->order + l->state.position;
+    size_t most = lorac_min(l->d->n - (size_t)l->state.position, l->max_examples);
+    size_t rows = 0;
+    for (*n = 0; *n < most && rows <= l->o.batch_tokens; ++*n) {
+        enum lorac_status st = read_example(l, *n, order[*n], err);
+        if (st) { return st; }
+        rows += rows_of(l->d, order[*n]);
+        if (rows > l->o.batch_tokens) { rows = rows_together(l, *n + 1); }
+    }
+    while (*n > 1 && rows_together(l, *n) > l->o.batch_tokens) {
+        take_out(l->example, *n, order[*n - 1]);
+        --*n;
+    }
+    for (size_t k = 0; k < *n; k++) {
+        l->rows += rows_of(l->d, order[k]);
+    }
+    return LORAC_OK;
 }
 
 static enum lorac_status add_example(struct lorac_batch *b, const struct lorac_loader *l,
@@ -381,15 +447,7 @@ static enum lorac_status place(struct lorac_batch *b, struct lorac_loader *l, st
                                size_t n, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
-    bool shares = l->o.share_prefix != LORAC_SHARE_OFF;
-    for (size_t k = 0; k < n && shares; k++) {
-        example[k].at = l->ids.at + example[k].begin;
-        example[k].shareable = shareable(l, &example[k]);
-    }
-    if (n && shares) {
-        qsort(example, n, sizeof *example, by_tokens);
-        share(b, l, example, n, (struct lorac_prefix){0, -1}, 0);
-    }
+    if (l->o.share_prefix != LORAC_SHARE_OFF) { (void)share_all(b, l, example, n); }
     for (size_t k = 0; k < n && !st; k++) {
         l->given[k] = (uint32_t)example[k].i;
         st = add_example(b, l, &example[k], err);
@@ -412,27 +470,39 @@ static size_t part_of(size_t at, size_t rows, size_t parts)
     return at * parts / rows;
 }
 
+static void begin(struct lorac_loader *l, struct lorac_batch *b)
+{
+    seek_epoch(l, l->state.epoch);
+    lorac_batch_clear(b);
+    l->ids.n = l->types.n = l->labels.n = l->gaps.n = 0;
+    l->rows = 0;
+}
+
 enum lorac_status lorac_loader_next(struct lorac_loader *l, struct lorac_batch *b,
                                     const uint32_t **examples, size_t *n, struct lorac_err *err)
 {
-    return lorac_loader_next_part(l, b, 0, 1, examples, n, err);
+    if (!l->o.dense) { return lorac_loader_next_part(l, b, 0, 1, examples, n, err); }
+    begin(l, b);
+    enum lorac_status st = read_dense(n, l, err);
+    if (!st) { st = place(b, l, l->example, *n, err); }
+    if (st) { return st; }
+    *examples = l->given;
+    move_on(l, *n);
+    return LORAC_OK;
 }
 
 enum lorac_status lorac_loader_next_part(struct lorac_loader *l, struct lorac_batch *b, size_t part,
                                          size_t parts, const uint32_t **examples, size_t *n,
                                          struct lorac_err *err)
 {
-    seek_epoch(l, l->state.epoch);
+    begin(l, b);
     const uint32_t *order = l->order + l->state.position;
     size_t count = fill(l, l->order, (size_t)l->state.position);
     size_t rows = 0;
-    assert(count > 0);
+    assert(count > 0 && !l->o.dense);
     for (size_t k = 0; k < count; k++) {
         rows += rows_of(l->d, order[k]);
     }
-    lorac_batch_clear(b);
-    l->ids.n = l->types.n = l->labels.n = l->gaps.n = 0;
-    l->rows = 0;
     size_t from = 0; // examples in front of the part
     size_t to = 0;
     enum lorac_status st = LORAC_OK;
@@ -460,6 +530,7 @@ enum lorac_status lorac_loader_next_part(struct lorac_loader *l, struct lorac_ba
 
 void lorac_loader_skip(struct lorac_loader *l)
 {
+    assert(!l->o.dense);
     seek_epoch(l, l->state.epoch);
     move_on(l, fill(l, l->order, (size_t)l->state.position));
 }

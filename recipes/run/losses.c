@@ -32,8 +32,8 @@ static bool has_head(const struct lorac_evaluator_options *o)
     return lorac_dataset_objective(o->set)->target != LORAC_TARGET_NONE;
 }
 
-static const struct lorac_loader_options loader_options = {.batch_tokens = EVAL_ROWS,
-                                                           .share_prefix = LORAC_SHARE_AUTO};
+static const struct lorac_loader_options loader_options = {
+    .batch_tokens = EVAL_ROWS, .share_prefix = LORAC_SHARE_AUTO, .dense = true};
 
 /* What the buffers must hold. */
 struct capacity {
@@ -66,13 +66,11 @@ static enum lorac_status next_batch(struct lorac_loader *loader, struct lorac_ba
                                     const struct lorac_ranks *ranks, size_t *i,
                                     const uint32_t **examples, size_t *n, struct lorac_err *err)
 {
-    *n = 0;
     while (lorac_loader_state(loader).epoch == 0) {
-        if ((*i)++ % lorac_ranks_count(ranks) == lorac_ranks_rank(ranks)) {
-            return lorac_loader_next(loader, b, examples, n, err);
-        }
-        lorac_loader_skip(loader);
+        enum lorac_status st = lorac_loader_next(loader, b, examples, n, err);
+        if (st || (*i)++ % lorac_ranks_count(ranks) == lorac_ranks_rank(ranks)) { return st; }
     }
+    *n = 0;
     return LORAC_OK;
 }
 

@@ -3,7 +3,7 @@
  * once, where that saves enough (or as told), and behind it what some of them go on with, wherever
  * in the batch they stand, as deep as segments may continue each other; no trained token is lost by
  * it, and examples are told in the order of their segments; the row that predicts the first of the
- * trained tokens stays each example's own.
+ * trained tokens stays each example's own. Dense micro-batches are as full as they can be.
  */
 #include "tests/datasets/bytes.h"
 
@@ -55,6 +55,8 @@ static void expect_examples(const struct lorac_batch *b, const struct lorac_data
     lorac_example_free(&e);
 }
 
+static size_t n_batches; // of the last epoch
+
 /* An epoch of the table under this template, shared prefixes where there are some. *segments and
  * *rows: of all batches, beside what the examples alone would take. */
 static void run_epoch(long *segments, long *rows, const struct lorac_table *of,
@@ -63,7 +65,9 @@ static void run_epoch(long *segments, long *rows, const struct lorac_table *of,
 {
     struct lorac_dataset *d = open_dataset(of, bytes, o);
     struct lorac_loader *l = NULL;
+    bool seen[ROWS] = {false};
     *segments = *rows = 0;
+    n_batches = 0;
     assert_int_equal(lorac_loader_open(&l, d, loader, NULL), LORAC_OK);
     struct lorac_batch *b = NULL;
     size_t most = lorac_loader_max_rows(l);
@@ -73,11 +77,18 @@ static void run_epoch(long *segments, long *rows, const struct lorac_table *of,
         size_t n = 0;
         assert_int_equal(lorac_loader_next(l, b, &examples, &n, NULL), LORAC_OK);
         expect_examples(b, d, examples, n);
+        assert_true(n == 1 || b->N <= loader->batch_tokens);
+        n_batches++;
         *segments += (long)b->S - (long)n;
         *rows += (long)b->N;
         for (size_t k = 0; k < n; k++) {
             *rows -= (long)lorac_dataset_length(d, examples[k]) - 1;
+            assert_false(seen[examples[k]]);
+            seen[examples[k]] = true;
         }
+    }
+    for (size_t i = 0; i < lorac_dataset_size(d); i++) {
+        assert_true(seen[i]);
     }
     lorac_batch_free(b);
     lorac_loader_close(l);
@@ -138,23 +149,30 @@ static void the_row_that_predicts_an_answer_is_its_own(void **state)
  *
  *   BOS -+- Is the sky -+- of that colour     12 + 13 tokens but for the last
  *        |              +- that bright        12 + 10
- *        +- What grows there                  16 */
+ *        +- What grows there                  16
+ *
+ * The last one, and the answer, are three rows more. */
+static struct lorac_table *open_questions(void)
+{
+    static const char *const questions[] = {"Is the sky of that colour", "Is the sky that bright",
+                                            "What grows there"};
+    static char text[2048]; // borrowed by the table
+    int at = snprintf(text, sizeof text, "text,label\n");
+    for (int i = 0; i < 12; i++) {
+        at += snprintf(text + at, sizeof text - (size_t)at, "%s,%c\n", questions[i % 3], 'a' + i);
+    }
+    return open_text(text);
+}
+
 static void some_examples_go_on_alike(void **state)
 {
     (void)state;
-    static const char *const questions[] = {"Is the sky of that colour", "Is the sky that bright",
-                                            "What grows there"};
     static const struct lorac_loader_options share = {.batch_tokens = 10000,
                                                       .share_prefix = LORAC_SHARE_AUTO};
     struct lorac_loader_options half = share;
     struct lorac_loader_options always = share;
     struct lorac_dataset_options described = usual;
-    char text[2048];
-    int at = snprintf(text, sizeof text, "text,label\n");
-    for (int i = 0; i < 12; i++) {
-        at += snprintf(text + at, sizeof text - (size_t)at, "%s,%c\n", questions[i % 3], 'a' + i);
-    }
-    struct lorac_table *turns = open_text(text);
+    struct lorac_table *turns = open_questions();
     long segments = 0;
     long rows = 0;
     run_epoch(&segments, &rows, turns, &usual, &share); // BOS alone isn't worth it
@@ -176,6 +194,62 @@ static void some_examples_go_on_alike(void **state)
     assert_int_equal(segments, 2 * 5);
     assert_int_equal(rows, -2 * (5 * 27 + 3 * 11 + 13 + 10 + 15));
     lorac_table_close(turns);
+}
+
+static void dense_batches_are_full_of_rows_that_run(void **state)
+{
+    (void)state;
+    enum { SHARED = 12 + 13 + 10 + 16, OWN = 12 * 3 };
+    struct lorac_loader_options o = {.share_prefix = LORAC_SHARE_AUTO, .dense = true};
+    struct lorac_table *turns = open_questions();
+    long segments = 0;
+    long rows = 0;
+    o.batch_tokens = SHARED + OWN;
+    run_epoch(&segments, &rows, turns, &usual, &o);
+    assert_int_equal(n_batches, 1);
+    assert_int_equal(segments, 4);
+    o.batch_tokens--; // the last one, which shares 16 tokens, is left
+    run_epoch(&segments, &rows, turns, &usual, &o);
+    assert_int_equal(n_batches, 2);
+    assert_int_equal(rows, -(7 * 12 + 3 * 13 + 3 * 10 + 2 * 16));
+    o.batch_size = 6;
+    run_epoch(&segments, &rows, turns, &usual, &o);
+    assert_int_equal(n_batches, 2);
+    o.batch_size = 0;
+    o.batch_tokens = 1;
+    run_epoch(&segments, &rows, turns, &usual, &o);
+    assert_int_equal(n_batches, 12);
+    o.share_prefix = LORAC_SHARE_OFF; // each counts as it is
+    o.batch_tokens = SHARED + OWN;
+    run_epoch(&segments, &rows, turns, &usual, &o);
+    assert_int_equal(n_batches, 4); // of 28 + 25 + 19 rows
+    o.share_prefix = LORAC_SHARE_ON;
+    o.shuffle = true;
+    run_epoch(&segments, &rows, table, &usual, &o);
+    assert_true(n_batches > 1);
+    lorac_table_close(turns);
+}
+
+/* Of rows of 40 tokens six share 11, which is worth a segment. With a seventh that shares 6 of them
+ * these are worth one and the other 5 aren't any more: 244 rows run, not 185 + 40. */
+static void one_more_may_take_more_than_its_own_rows(void **state)
+{
+    (void)state;
+    static const struct lorac_loader_options o = {
+        .batch_tokens = 230, .share_prefix = LORAC_SHARE_AUTO, .dense = true};
+    char text[1024];
+    int at = snprintf(text, sizeof text, "text,label\n");
+    for (int i = 0; i < 8; i++) { // BOS and a prompt of 37 characters, an answer of two, EOS
+        at += snprintf(text + at, sizeof text - (size_t)at, "%.*s%c%.*s,x\n", i < 6 ? 10 : 5,
+                       "----------", 'a' + i, i < 6 ? 26 : 31, "-------------------------------");
+    }
+    struct lorac_table *t = open_text(text);
+    long segments = 0;
+    long rows = 0;
+    run_epoch(&segments, &rows, t, &usual, &o);
+    assert_int_equal(n_batches, 2);
+    assert_true(segments == 1 && rows == -5 * 11);
+    lorac_table_close(t);
 }
 
 /* Each begins with all of the one before it. */
@@ -205,6 +279,8 @@ int main(void)
         cmocka_unit_test(what_examples_begin_with_stands_once),
         cmocka_unit_test(the_row_that_predicts_an_answer_is_its_own),
         cmocka_unit_test(some_examples_go_on_alike),
+        cmocka_unit_test(dense_batches_are_full_of_rows_that_run),
+        cmocka_unit_test(one_more_may_take_more_than_its_own_rows),
         cmocka_unit_test(no_chain_is_longer_than_it_may_be),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
