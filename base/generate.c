@@ -8,8 +8,10 @@
 
 enum {
     PREFILL_ROWS = 512,
-    CACHE_MIB = 128,   // unless one sequence takes more
-    SHARE_TOKENS = 64, // saved, or what prompts share is not read apart
+    CACHE_MIB = 128,    // unless one sequence takes more
+    SHARE_TOKENS = 64,  // saved, or what prompts share is not read apart
+    FOLLOW_TOKENS = 16, // the same of two of them
+    FOLLOW_DEPTH = 2,   // of those that go on from another's rows
 };
 
 struct lorac_generator {
@@ -61,6 +63,12 @@ static enum lorac_status count_rows(size_t *rows, const struct lorac_model *m, s
     return st;
 }
 
+/* Of a batch of n sequences: what all share, then each with the rows that it goes on from. */
+static size_t segments_of(size_t n)
+{
+    return 1 + (1 + FOLLOW_DEPTH) * n;
+}
+
 enum lorac_status lorac_generator_measure(size_t *bytes, const struct lorac_model *m,
                                           const struct lorac_socket *socket, size_t max_positions,
                                           size_t sequences, struct lorac_err *err)
@@ -73,7 +81,7 @@ enum lorac_status lorac_generator_measure(size_t *bytes, const struct lorac_mode
     if (!st) { st = lorac_pass_measure(bytes, m, socket, &o, err); }
     if (!st) { st = lorac_cache_measure(&cache, m, rows, err); }
     *bytes += cache + m->config.V * (n * sizeof(float) + sizeof(uint32_t)) +
-              lorac_batch_bytes(o.max_rows, n + 1, 1);
+              lorac_batch_bytes(o.max_rows, segments_of(n), 1);
     return st;
 }
 
@@ -97,7 +105,7 @@ enum lorac_status lorac_generator_new(struct lorac_generator **out, const struct
     }
     if (!st) { st = lorac_pass_new(&g->pass, m, socket, &o, err); }
     if (!st) { st = lorac_cache_new(&g->cache, m, g->cache_rows, err); }
-    if (!st) { st = lorac_batch_new(&g->batch, o.max_rows, n + 1, 1, err); }
+    if (!st) { st = lorac_batch_new(&g->batch, o.max_rows, segments_of(n), 1, err); }
     if (st) {
         lorac_generator_free(g);
         return st;
@@ -218,13 +226,22 @@ static bool all_finite(const float *x, size_t n)
     return sum == 0.0F;
 }
 
+/* Where the first tokens of a prompt are in the cache, and how many: behind those that all share,
+ * in another sequence's place up to `borrowed`, then in its own up to `fed`. */
+struct rows {
+    size_t from, borrowed, fed; // from NOBODY: borrowed are those that all share
+    size_t depth;               // others in front of it
+};
+#define NOBODY SIZE_MAX
+
 /* A prompt that goes on. */
 struct sequence {
     struct lorac_generation *x;
     struct lorac_ids seen; // prompt and result
     struct lorac_stream stream;
     struct result r;
-    size_t fed; // tokens of `seen` that are in the cache
+    struct rows rows; // fed: tokens of `seen`
+    size_t followers; // sequences that go on from its rows, which stay while there are any
     size_t drawn;
     bool ended;
     bool stopped; // `show` wants no more, of any sequence
@@ -234,7 +251,7 @@ static void release(struct sequence *q)
 {
     lorac_ids_free(&q->seen);
     lorac_stream_free(&q->stream);
-    *q = (struct sequence){.ended = true};
+    *q = (struct sequence){.ended = true, .rows.from = NOBODY};
 }
 
 static enum lorac_status end(struct sequence *q, const struct lorac_tokenizer *t,
@@ -275,21 +292,41 @@ static enum lorac_status draw(struct sequence *q, float *logits, struct lorac_ge
     return q->seen.n == g->max_positions ? end(q, t, LORAC_FINISH_CONTEXT, err) : LORAC_OK;
 }
 
+/* Where a token of sequence i is in the cache, if it is in its own place. */
+static size_t place_of(const struct lorac_generator *g, size_t i, size_t token)
+{
+    return i * g->stride + token;
+}
+
+/* The segment that is what sequence i borrows. */
+static int32_t borrow(const struct lorac_generator *g, const struct sequence *q, size_t i,
+                      int32_t root)
+{
+    size_t from = q[i].rows.from;
+    size_t end = q[i].rows.borrowed;
+    if (from == NOBODY) { return root; }
+    size_t begin = q[from].rows.borrowed;
+    return lorac_batch_add_cached(g->batch, NULL, 0, borrow(g, q, from, root),
+                                  place_of(g, from, begin), end - begin, false);
+}
+
 /* Tokens of each sequence that are not in the cache yet, as many as fit: of one that has begun one,
- * of a new one its prompt. */
+ * of a new one its prompt, when what it borrows is there. */
 static void fill(struct lorac_generator *g, struct sequence *q, size_t n)
 {
     struct lorac_batch *b = g->batch;
     lorac_batch_clear(b);
     int32_t root = g->shared ? lorac_batch_add_cached(b, NULL, 0, -1, 0, g->shared, false) : -1;
     for (size_t i = 0; i < n; i++) {
-        size_t left = q[i].ended ? 0 : q[i].seen.n - q[i].fed;
+        struct rows *r = &q[i].rows;
+        bool waits = r->from != NOBODY && q[r->from].rows.fed < r->borrowed;
+        size_t left = q[i].ended || waits ? 0 : q[i].seen.n - r->fed;
         size_t room = b->max_rows - b->N;
         size_t rows = left < room ? left : room;
         if (rows == 0) { continue; }
-        (void)lorac_batch_add_cached(b, q[i].seen.at + q[i].fed, rows, root,
-                                     g->shared + i * g->stride, q[i].fed - g->shared, true);
-        q[i].fed += rows;
+        (void)lorac_batch_add_cached(b, q[i].seen.at + r->fed, rows, borrow(g, q, i, root),
+                                     place_of(g, i, r->borrowed), r->fed - r->borrowed, true);
+        r->fed += rows;
         if (rows == left) { lorac_batch_want_logits(b, b->N - 1); }
     }
 }
@@ -302,7 +339,7 @@ static enum lorac_status step(struct lorac_generator *g, struct sequence *q, siz
     enum lorac_status st = lorac_pass_forward(g->pass, g->batch, g->cache, err);
     if (!st) { lorac_pass_logits(g->pass, g->batch, g->logits); }
     for (size_t i = 0; i < n && !st; i++) {
-        bool draws = !q[i].ended && q[i].fed == q[i].seen.n;
+        bool draws = !q[i].ended && q[i].rows.fed == q[i].seen.n;
         if (draws) { st = draw(&q[i], g->logits + u++ * g->m->config.V, g, t, err); }
     }
     return st;
@@ -374,18 +411,52 @@ static enum lorac_status read_shared(struct lorac_generator *g, const int32_t *i
     return st;
 }
 
-static enum lorac_status begin(struct sequence *q, struct lorac_generation *x, size_t shared,
-                               struct lorac_err *err)
+/* The longest beginning of prompt x that is in the cache, or will be before it is read, where x
+ * takes the place of sequence s. */
+static struct rows find_rows(const struct sequence *q, size_t n, size_t s,
+                             const struct lorac_generation *x, size_t shared)
+{
+    struct rows best = {NOBODY, shared, shared, 0};
+    size_t least = shared + FOLLOW_TOKENS;
+    for (size_t i = 0; i < n; i++) {
+        const struct rows *r = &q[i].rows;
+        size_t there = q[i].ended ? r->fed : q[i].x->n;
+        size_t common = lorac_ids_common(q[i].seen.at, lorac_min(there, q[i].seen.n), x->prompt,
+                                         x->n - 1); // the last one's logits are its own
+        bool own = common > r->borrowed;
+        if (own && i != s && r->depth == FOLLOW_DEPTH) {
+            common = r->borrowed;
+            own = false;
+        }
+        if (common < least) { continue; }
+        least = common + 1;
+        best = *r;
+        best.fed = common;
+        if (own && i == s) { continue; } // they stay where they are
+        best.borrowed = common;
+        if (own) { best.from = i; }
+        best.depth += own;
+    }
+    return best;
+}
+
+/* x in the place of sequence s, which has ended. */
+static enum lorac_status begin(struct sequence *q, size_t n, size_t s, struct lorac_generation *x,
+                               size_t shared, struct lorac_err *err)
 {
     enum lorac_status st = LORAC_OK;
-    *q = (struct sequence){.x = x,
-                           .r = {x->text, x->text->n, x->text->n, x->show, x->self},
-                           .fed = shared,
-                           .ended = x->o->max_tokens == 0};
+    struct rows rows = find_rows(q, n, s, x, shared);
+    if (rows.from != NOBODY) { q[rows.from].followers++; }
+    if (q[s].rows.from != NOBODY) { q[q[s].rows.from].followers--; }
+    release(&q[s]);
+    q[s] = (struct sequence){.x = x,
+                             .r = {x->text, x->text->n, x->text->n, x->show, x->self},
+                             .rows = rows,
+                             .ended = x->o->max_tokens == 0};
     for (size_t k = 0; k < x->n && !st; k++) {
-        st = lorac_ids_add(&q->seen, x->prompt[k], err);
+        st = lorac_ids_add(&q[s].seen, x->prompt[k], err);
     }
-    if (q->ended) { x->finish = LORAC_FINISH_LENGTH; }
+    if (q[s].ended) { x->finish = LORAC_FINISH_LENGTH; }
     return st;
 }
 
@@ -410,15 +481,15 @@ enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,
     struct sequence *q = lorac_mem_new(slots, sizeof *q);
     if (!q) { return lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
     for (size_t i = 0; i < slots; i++) {
-        q[i].ended = true;
+        release(&q[i]);
     }
     st = read_shared(g, at[0].prompt, err);
     for (bool goes = true; goes && !st && !stopped;) {
         goes = false;
         for (size_t i = 0; i < slots && !st; i++) {
-            while (q[i].ended && begun < n && !st) { // the next one takes its place
-                release(&q[i]);
-                st = begin(&q[i], &at[begun++], g->shared + known, err);
+            while (q[i].ended && !q[i].followers && begun < n && !st) { // the next one follows
+                st = begin(q, slots, i, &at[begun++], g->shared, err);
+                q[i].rows.fed += known; // of one that is alone
             }
             goes = goes || !q[i].ended;
         }
@@ -427,7 +498,7 @@ enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,
             stopped = stopped || q[i].stopped;
         }
     }
-    for (size_t k = 0; g->keeps && n == 1 && k < q[0].fed && !st; k++) {
+    for (size_t k = 0; g->keeps && n == 1 && k < q[0].rows.fed && !st; k++) {
         st = lorac_ids_add(&g->known, q[0].seen.at[k], err);
     }
     for (size_t i = 0; i < slots; i++) {
