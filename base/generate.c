@@ -3,7 +3,6 @@
 
 #include "base/core/mem.h"
 
-#include <math.h>
 #include <string.h>
 
 enum {
@@ -28,12 +27,6 @@ struct lorac_generator {
     bool keeps;
     struct lorac_ids known; // whose keys and values are in the cache's first rows, where it keeps
     size_t kept;            // of the last prompt
-};
-
-const struct lorac_sampling lorac_sampling_defaults = {
-    .max_tokens = 128,
-    .top_p = 1.0,
-    .repetition_penalty = 1.0,
 };
 
 const char *lorac_finish_name(enum lorac_finish f)
@@ -247,6 +240,15 @@ struct sequence {
     bool stopped; // `show` wants no more, of any sequence
 };
 
+static struct sequence sequence_of(struct lorac_generation *x)
+{
+    return (struct sequence){
+        .x = x,
+        .r = {x->text, x->text->n, x->text->n, x->show, x->self},
+        .ended = x->o->max_tokens == 0,
+    };
+}
+
 static void release(struct sequence *q)
 {
     lorac_ids_free(&q->seen);
@@ -267,20 +269,12 @@ static enum lorac_status end(struct sequence *q, const struct lorac_tokenizer *t
     return LORAC_OK;
 }
 
-/* Draw the next token of a sequence from its logits, and show it. */
-static enum lorac_status draw(struct sequence *q, float *logits, struct lorac_generator *g,
+/* The next token of a sequence, not one that ends it: show it. */
+static enum lorac_status take(struct sequence *q, int32_t id, const struct lorac_generator *g,
                               const struct lorac_tokenizer *t, struct lorac_err *err)
 {
     const struct lorac_sampling *o = q->x->o;
     enum lorac_finish finish = LORAC_FINISH_END;
-    if (!all_finite(logits, g->m->config.V)) {
-        return lorac_fail(err, LORAC_EFORMAT,
-                          "the logits behind token %zu are not finite: are the weights "
-                          "or the adapter damaged?",
-                          q->seen.n);
-    }
-    int32_t id = lorac_sample(logits, g->order, g->m->config.V, q->seen.at, q->seen.n, o, q->drawn);
-    if (lorac_token_is_end(t, id)) { return end(q, t, LORAC_FINISH_END, err); }
     enum lorac_status st = lorac_ids_add(q->x->ids, id, err);
     if (!st) { st = lorac_ids_add(&q->seen, id, err); }
     if (!st) { st = lorac_stream_add(q->r.text, &q->stream, t, id, true, err); }
@@ -289,7 +283,24 @@ static enum lorac_status draw(struct sequence *q, float *logits, struct lorac_ge
     if (st) { return st; }
     if (ended_by_text(&q->r, o, &finish)) { return end(q, t, finish, err); }
     if (q->drawn == o->max_tokens) { return end(q, t, LORAC_FINISH_LENGTH, err); }
-    return q->seen.n == g->max_positions ? end(q, t, LORAC_FINISH_CONTEXT, err) : LORAC_OK;
+    bool full = q->x->n + q->drawn == g->max_positions;
+    return full ? end(q, t, LORAC_FINISH_CONTEXT, err) : LORAC_OK;
+}
+
+/* Draw the next token of a sequence from its logits. */
+static enum lorac_status draw(struct sequence *q, float *logits, struct lorac_generator *g,
+                              const struct lorac_tokenizer *t, struct lorac_err *err)
+{
+    if (!all_finite(logits, g->m->config.V)) {
+        return lorac_fail(err, LORAC_EFORMAT,
+                          "the logits behind token %zu are not finite: are the weights "
+                          "or the adapter damaged?",
+                          q->seen.n);
+    }
+    int32_t id =
+        lorac_sample(logits, g->order, g->m->config.V, q->seen.at, q->seen.n, q->x->o, q->drawn);
+    bool ends = lorac_token_is_end(t, id);
+    return ends ? end(q, t, LORAC_FINISH_END, err) : take(q, id, g, t, err);
 }
 
 /* Where a token of sequence i is in the cache, if it is in its own place. */
@@ -343,24 +354,6 @@ static enum lorac_status step(struct lorac_generator *g, struct sequence *q, siz
         if (draws) { st = draw(&q[i], g->logits + u++ * g->m->config.V, g, t, err); }
     }
     return st;
-}
-
-enum lorac_status lorac_sampling_check(const struct lorac_sampling *o, struct lorac_err *err)
-{
-    if (!(o->temperature >= 0.0) || !isfinite(o->temperature)) {
-        return lorac_fail(err, LORAC_EUSER, "the temperature must be from 0 on, found %g",
-                          o->temperature);
-    }
-    if (!(o->top_p > 0.0 && o->top_p <= 1.0)) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "top_p must be above 0 and up to 1, which keeps all, found %g", o->top_p);
-    }
-    if (!(o->repetition_penalty > 0.0) || !isfinite(o->repetition_penalty)) {
-        return lorac_fail(err, LORAC_EUSER,
-                          "the repetition penalty must be above 0, where 1 is none, found %g",
-                          o->repetition_penalty);
-    }
-    return LORAC_OK;
 }
 
 static enum lorac_status check_generation(const struct lorac_generation *x,
@@ -449,14 +442,62 @@ static enum lorac_status begin(struct sequence *q, size_t n, size_t s, struct lo
     if (rows.from != NOBODY) { q[rows.from].followers++; }
     if (q[s].rows.from != NOBODY) { q[q[s].rows.from].followers--; }
     release(&q[s]);
-    q[s] = (struct sequence){.x = x,
-                             .r = {x->text, x->text->n, x->text->n, x->show, x->self},
-                             .rows = rows,
-                             .ended = x->o->max_tokens == 0};
+    q[s] = sequence_of(x);
+    q[s].rows = rows;
     for (size_t k = 0; k < x->n && !st; k++) {
         st = lorac_ids_add(&q[s].seen, x->prompt[k], err);
     }
     if (q[s].ended) { x->finish = LORAC_FINISH_LENGTH; }
+    return st;
+}
+
+/* Is one's answer that of the other one, as far as both may go on? */
+static bool is_same(const struct lorac_generation *a, const struct lorac_generation *b)
+{
+    const struct lorac_sampling *o = a->o;
+    const struct lorac_sampling *p = b->o;
+    return o->temperature == p->temperature && o->top_k == p->top_k && o->top_p == p->top_p &&
+           o->repetition_penalty == p->repetition_penalty && o->seed == p->seed &&
+           o->stop == p->stop && o->n_stop == p->n_stop && o->max_tokens && p->max_tokens &&
+           lorac_ids_compare(a->prompt, a->n, b->prompt, b->n) == 0;
+}
+
+/* Whose answer each of n prompts gets: of those that are the same, the one's that may be longest.
+ * NULL: no memory. */
+static size_t *find_same(const struct lorac_generation *at, size_t n)
+{
+    size_t *same = lorac_mem_new(n, sizeof *same);
+    for (size_t i = 0; same && i < n; i++) {
+        size_t one = 0;
+        same[i] = i;
+        while (one < i && (same[one] != one || !is_same(&at[one], &at[i]))) {
+            one++;
+        }
+        size_t longest = at[i].o->max_tokens > at[one].o->max_tokens ? i : one;
+        for (size_t k = 0; k <= i; k++) {
+            same[k] = k == i || same[k] == one ? longest : same[k];
+        }
+    }
+    return same;
+}
+
+/* The answer of q, which has ended, for the others of n that are the same. */
+static enum lorac_status repeat(struct sequence *q, struct lorac_generation *at, const size_t *same,
+                                size_t n, const struct lorac_generator *g,
+                                const struct lorac_tokenizer *t, struct lorac_err *err)
+{
+    enum lorac_status st = LORAC_OK;
+    for (size_t i = 0; i < n && !st && !q->stopped; i++) {
+        if (&at[same[i]] != q->x || &at[i] == q->x) { continue; }
+        struct sequence other = sequence_of(&at[i]);
+        for (size_t k = q->x->n; k < q->seen.n && !other.ended && !st; k++) {
+            st = take(&other, q->seen.at[k], g, t, err);
+        }
+        if (!other.ended && !st) { st = end(&other, t, q->x->finish, err); }
+        q->stopped = other.stopped;
+        release(&other);
+    }
+    q->x = NULL; // once
     return st;
 }
 
@@ -478,22 +519,31 @@ enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,
                        : 0;
     g->kept = known;
     g->known.n = 0; // until it is read
+    size_t *same = find_same(at, n);
     struct sequence *q = lorac_mem_new(slots, sizeof *q);
-    if (!q) { return lorac_fail(err, LORAC_ENOMEM, "no memory to generate"); }
+    if (!same || !q) {
+        lorac_mem_free(same);
+        lorac_mem_free(q);
+        return lorac_fail(err, LORAC_ENOMEM, "no memory to generate");
+    }
     for (size_t i = 0; i < slots; i++) {
         release(&q[i]);
     }
     st = read_shared(g, at[0].prompt, err);
     for (bool goes = true; goes && !st && !stopped;) {
         goes = false;
-        for (size_t i = 0; i < slots && !st; i++) {
+        for (size_t i = 0; i < slots && !st && !stopped; i++) {
+            if (q[i].ended && q[i].x) { st = repeat(&q[i], at, same, n, g, t, err); }
+            stopped = q[i].stopped;
             while (q[i].ended && !q[i].followers && begun < n && !st) { // the next one follows
-                st = begin(q, slots, i, &at[begun++], g->shared, err);
+                size_t next = begun++;
+                if (same[next] != next) { continue; }
+                st = begin(q, slots, i, &at[next], g->shared, err);
                 q[i].rows.fed += known; // of one that is alone
             }
             goes = goes || !q[i].ended;
         }
-        if (goes && !st) { st = step(g, q, slots, t, err); }
+        if (goes && !st && !stopped) { st = step(g, q, slots, t, err); }
         for (size_t i = 0; i < slots; i++) {
             stopped = stopped || q[i].stopped;
         }
@@ -504,6 +554,7 @@ enum lorac_status lorac_generate_all(struct lorac_generation *at, size_t n,
     for (size_t i = 0; i < slots; i++) {
         release(&q[i]);
     }
+    lorac_mem_free(same);
     lorac_mem_free(q);
     return st;
 }

@@ -83,8 +83,9 @@ LORAC_MUST_CHECK enum lorac_status lorac_generate(
 
 /* Several prompts, each with its options and results as above: they go on together, a token of each
  * in one batch, and where one ends the next begins; what all begin with is read once, and so is
- * what some do, while one of them goes on or its place is not taken. What comes out is what each
- * would be alone. All are checked before the first begins. */
+ * what some do, while one of them goes on or its place is not taken. Those that are the same in
+ * everything but max_tokens go on once. What comes out is what each would be alone. All are checked
+ * before the first begins. */
 struct lorac_generation {
     const int32_t *prompt; // (n)
     size_t n;

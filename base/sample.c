@@ -5,6 +5,30 @@
 
 #include <math.h>
 
+const struct lorac_sampling lorac_sampling_defaults = {
+    .max_tokens = 128,
+    .top_p = 1.0,
+    .repetition_penalty = 1.0,
+};
+
+enum lorac_status lorac_sampling_check(const struct lorac_sampling *o, struct lorac_err *err)
+{
+    if (!(o->temperature >= 0.0) || !isfinite(o->temperature)) {
+        return lorac_fail(err, LORAC_EUSER, "the temperature must be from 0 on, found %g",
+                          o->temperature);
+    }
+    if (!(o->top_p > 0.0 && o->top_p <= 1.0)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "top_p must be above 0 and up to 1, which keeps all, found %g", o->top_p);
+    }
+    if (!(o->repetition_penalty > 0.0) || !isfinite(o->repetition_penalty)) {
+        return lorac_fail(err, LORAC_EUSER,
+                          "the repetition penalty must be above 0, where 1 is none, found %g",
+                          o->repetition_penalty);
+    }
+    return LORAC_OK;
+}
+
 static int32_t likeliest(const float *logits, size_t V)
 {
     size_t best = 0;

@@ -211,12 +211,15 @@ static void who_stops_one_stops_all(void **state)
     struct lorac_generation x[N];
     struct lorac_ids ids[N] = {0};
     struct lorac_buf text[N] = {0};
+    struct lorac_sampling o[N];
     struct lorac_err err = {0};
     open_at(&f, tiny_path("model"), 64, "once upon");
     for (size_t i = 0; i < N; i++) {
+        o[i] = lorac_sampling_defaults;
+        o[i].seed = i; // not the same
         x[i] = (struct lorac_generation){.prompt = f.prompt.at,
                                          .n = f.prompt.n,
-                                         .o = &lorac_sampling_defaults,
+                                         .o = &o[i],
                                          .ids = &ids[i],
                                          .text = &text[i],
                                          .show = show,
