@@ -429,6 +429,10 @@ static struct rows find_rows(const struct sequence *q, size_t n, size_t s,
         best.borrowed = common;
         if (own) { best.from = i; }
         best.depth += own;
+        while (best.from != NOBODY && q[best.from].rows.borrowed >= common) { // not its own either
+            best.from = q[best.from].rows.from;
+            best.depth--;
+        }
     }
     return best;
 }

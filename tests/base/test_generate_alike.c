@@ -5,6 +5,7 @@
  * goes on.
  */
 #include "base/core/mem.h"
+#include "base/core/rng.h"
 #include "base/generate.h"
 #include "tests/support/tiny.h"
 
@@ -17,7 +18,7 @@
 #include <cmocka.h>
 
 #define LONG "CDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMN"
-enum { LETTER = 20, MOST = 10, LONGEST = 1400 }; // tokens; prompts; positions
+enum { LETTER = 20, MOST = 10, LONGEST = 1400, ROUNDS = 100 }; // tokens; prompts; positions
 
 static struct lorac_device dev;
 static struct lorac_backend counting;
@@ -148,6 +149,9 @@ static void what_is_read_already_is_not_read_again(void **state)
         {"A " LONG "B " LONG "C Q", 2, 0, 1281},    // read in three batches: the other one waits
         {"AB ABC ABD Q", 3, 2, 41},                 // who reads nothing leaves nothing
         {"AB ABC Q", 3, 1, 0},
+        {"Q AB ABC ABCD AE AEFG AEF AEFG AEFG", 3, 0,
+         41 + 61 + 21 + 41 + 61 + 81 + 81}, // ABCD has AE's beginning of AB's
+        {"Q AB ABC ABCD ABE", 3, 0, 41 + 61 + 41},
         {"AB AC BX CC BD CE", 2, 0, 21 + 21 + 21}, // AB's place is free when AC's is taken
         {"A", 3, 0, 0},
     };
@@ -156,6 +160,24 @@ static void what_is_read_already_is_not_read_again(void **state)
         if (got != cases[i].tokens) {
             fail_msg("'%s': %zu tokens less, expected %zu", cases[i].prompts, got, cases[i].tokens);
         }
+    }
+}
+
+/* Prompts of two letters, so that all ways to go on from one another come up. */
+static void whatever_they_begin_with_each_gets_its_own(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        char prompts[MOST * 6 + 1] = "";
+        size_t n = 0;
+        for (size_t k = 0; k < MOST; k++) {
+            size_t letters = 1 + lorac_rng_below(1, round, n, 5);
+            for (size_t i = 0; i < letters; i++, n++) {
+                prompts[n] = (char)('A' + lorac_rng_below(2, round, n, 2));
+            }
+            prompts[n++] = ' ';
+        }
+        (void)saved(prompts, 1 + lorac_rng_below(3, round, 0, 5), 0);
     }
 }
 
@@ -349,6 +371,7 @@ int main(void)
         cmocka_unit_test(what_differs_goes_on_alone),
         cmocka_unit_test(who_is_told_may_stop),
         cmocka_unit_test(what_is_read_already_is_not_read_again),
+        cmocka_unit_test(whatever_they_begin_with_each_gets_its_own),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
