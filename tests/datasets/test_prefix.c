@@ -7,7 +7,9 @@
  */
 #include "tests/datasets/bytes.h"
 
-enum { ROWS = 57 };
+#include "base/core/rng.h"
+
+enum { ROWS = 57, ROUNDS = 300 };
 
 static struct lorac_tokenizer *bytes;
 static struct lorac_table *table;
@@ -273,6 +275,36 @@ static void no_chain_is_longer_than_it_may_be(void **state)
     lorac_table_close(nested);
 }
 
+/* Rows of two letters, so that all ways to share come up. */
+static void whatever_they_share_no_token_is_lost(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        char text[ROWS * 24 + 16];
+        size_t at = (size_t)snprintf(text, sizeof text, "text,label\n");
+        for (int i = 0; i < ROWS; i++) {
+            size_t letters = 1 + lorac_rng_below(1, round, at, 18);
+            for (size_t k = 0; k < letters; k++, at++) {
+                text[at] = (char)('a' + lorac_rng_below(2, round, at, 8) / 7);
+            }
+            at += (size_t)snprintf(text + at, sizeof text - at, ",%.*s\n",
+                                   1 + (int)lorac_rng_below(3, round, at, 2), "aa");
+        }
+        struct lorac_table *t = open_text(text);
+        struct lorac_loader_options o = {
+            .batch_tokens = 20 + lorac_rng_below(4, round, 0, 400),
+            .share_prefix = lorac_rng_below(5, round, 0, 2) ? LORAC_SHARE_ON : LORAC_SHARE_AUTO,
+            .dense = lorac_rng_below(6, round, 0, 2),
+            .shuffle = true,
+        };
+        long segments = 0;
+        long rows = 0;
+        run_epoch(&segments, &rows, t, &usual, &o);
+        assert_true(segments > 0 && rows < 0);
+        lorac_table_close(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +314,7 @@ int main(void)
         cmocka_unit_test(dense_batches_are_full_of_rows_that_run),
         cmocka_unit_test(one_more_may_take_more_than_its_own_rows),
         cmocka_unit_test(no_chain_is_longer_than_it_may_be),
+        cmocka_unit_test(whatever_they_share_no_token_is_lost),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
