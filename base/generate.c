@@ -1,13 +1,15 @@
 /* generate.c - prompts in chunks, then a token of each at a time; see generate.h. */
 #include "base/generate.h"
 
+#include "base/core/machine.h"
 #include "base/core/mem.h"
 
 #include <string.h>
 
 enum {
     PREFILL_ROWS = 512,
-    CACHE_MIB = 128,    // unless one sequence takes more
+    CACHE_MIB = 128,    // of the cache, if one sequence takes no more,
+    CACHE_ONE_OF = 64,  // ... or one in so many bytes of memory, where that is more
     SHARE_TOKENS = 64,  // saved, or what prompts share is not read apart
     FOLLOW_TOKENS = 16, // the same of two of them
     FOLLOW_DEPTH = 2,   // of those that go on from another's rows
@@ -51,7 +53,8 @@ static enum lorac_status count_rows(size_t *rows, const struct lorac_model *m, s
 {
     size_t one = 0;
     enum lorac_status st = lorac_cache_measure(&one, m, positions, err);
-    size_t fit = one ? ((size_t)CACHE_MIB << 20) / one : wanted;
+    size_t most = lorac_max((size_t)CACHE_MIB << 20, lorac_machine_memory() / CACHE_ONE_OF);
+    size_t fit = one ? most / one : wanted;
     *rows = positions * (fit < 1 ? 1 : lorac_min(fit, wanted));
     return st;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { ANSWER_ROOM = 32, TEXT_PROMPT = 32, RIVALS = 4 };
-enum { TOGETHER = 32, ASKED = 256 }; // answers at a time, of so many: as one ends the next begins
+enum { TOGETHER = 64, ASKED = 256 }; // answers at a time, of so many: as one ends the next begins
 
 struct lorac_evaluator {
     struct lorac_evaluator_options o;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    TOGETHER = 32, // answers that are generated at a time,
+    TOGETHER = 64, // answers that are generated at a time,
     ASKED = 256,   // ... of so many: where one ends the next begins
 };
 
