@@ -177,6 +177,9 @@ def rows_of(draw, task, count, style, labels, all_labels):
         text = phrase(draw, 1, style["longest"])
         if draw.maybe(style["alike"]):
             text = ALIKE + text
+        if rows and draw.maybe(style["continued"]):
+            earlier = draw.choice(rows)["text"]
+            text = earlier[:draw.randint(0, len(earlier))] + text
         if draw.maybe(style["odd"]):
             text = draw.choice(ODD)
         label = labels[i] if all_labels and i < len(labels) else draw.choices(labels, weights)[0]
@@ -212,8 +215,9 @@ def conversation(draw, style):
 def draw_tables(draw, task, model):
     style = {"longest": draw.choice([2, 8, 20, 90]), "alike": draw.choice([0, 0, .8]),
              "odd": draw.choice([0, 0, 0, .3]), "repeated": draw.choice([0, 0, .2]), "rarity": draw.choice([1, .5]),
+             "continued": draw.choice([0, 0, .3, .9]),
              "pair": task in PAIRS and model.kind in ENCODERS and draw.maybe(.4)}
-    counts = {"train": draw.choice([8, 8, 12, 24, 120]), "valid": draw.choice([1, 3, 9, 17])}
+    counts = {"train": draw.choice([8, 8, 12, 24, 120]), "valid": draw.choice([1, 3, 9, 17, 90])}
     tables = Tables({"train": "train", "valid": "valid"}, pair=style["pair"])
     data = tables.data
     if task in ("text", "masked_lm"):

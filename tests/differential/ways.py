@@ -156,6 +156,8 @@ def sweep(run):
         del keys["train.steps"]
     if "overrides" in run.case.recipe["adapter"]:
         keys.pop("adapter.layers", None)  # each must match a module still
+    if isinstance(run.case.recipe["data"].get("valid"), dict):
+        del keys["seed"]  # each label must keep a training row
     vary = {key: keys[key] for key in run.draw.sample(sorted(keys), 2)}
     with open(run.path("sweep.yaml"), "w", encoding="utf-8") as f:
         f.write(f"sweep: 1\nrecipe: recipe.yaml\nvary: {json.dumps(vary)}\ndir: sweep\n")
@@ -279,7 +281,7 @@ def alone(run):
     """Rows by --text against the same rows in a table."""
     rows, scores, some = predicted_again(run)
     some += ["--scores"] if run.case.task in RANKED else []
-    for i in run.draw.sample(range(len(rows)), min(2, len(rows))):
+    for i in run.draw.sample(range(len(rows)), min(4, len(rows))):
         wanted = run.case.tables.rows[i]
         if wanted["text"] == "-":
             continue
