@@ -1,4 +1,4 @@
-/* sample.c - from logits to one token; see generate.h. */
+/* sample.c - how to sample, and from logits to one token; see generate.h. */
 #include "base/generate.h"
 
 #include "base/core/rng.h"

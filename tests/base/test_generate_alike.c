@@ -69,19 +69,24 @@ struct asked {
     struct lorac_buf text;
 };
 
+static void encode(struct asked *a, const char *prompt)
+{
+    struct lorac_err err = {0};
+    const struct lorac_text whole = {prompt, strlen(prompt), false};
+    check(lorac_encode(&a->prompt, tokenizer, &whole, 1, LORAC_ENCODE_BEGINS, &err), &err);
+}
+
 /* The next of the prompts: each letter twenty times, then a full stop. */
 static void read_prompt(struct asked *a, const char **at)
 {
-    char text[LONGEST];
+    char text[LONGEST] = "";
     size_t n = 0;
-    struct lorac_err err = {0};
     for (; **at && **at != ' '; ++*at, n += LETTER) {
         memset(text + n, **at, LETTER);
     }
     *at += **at == ' ';
     text[n++] = '.';
-    const struct lorac_text whole = {text, n, false};
-    check(lorac_encode(&a->prompt, tokenizer, &whole, 1, LORAC_ENCODE_BEGINS, &err), &err);
+    encode(a, text);
     assert_int_equal(a->prompt.n, n + 1); // BOS
 }
 
@@ -213,13 +218,6 @@ static struct lorac_generation ask(struct asked *a, struct shown *s)
                                      .text = &a->text,
                                      .show = show,
                                      .self = s};
-}
-
-static void encode(struct asked *a, const char *prompt)
-{
-    struct lorac_err err = {0};
-    const struct lorac_text whole = {prompt, strlen(prompt), false};
-    check(lorac_encode(&a->prompt, tokenizer, &whole, 1, LORAC_ENCODE_BEGINS, &err), &err);
 }
 
 static void forget(struct asked *a, struct shown *s)
